@@ -1,0 +1,86 @@
+"""What waiting threads and freed memory cost a training step, alone and beside other work.
+
+    python benchmarks/allocator.py [--steps 6]
+
+Each setting runs in a process of its own, twice over, in turn; the median milliseconds per
+step of the default network and batch are printed. "Beside other work": one more process keeps
+one core busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+SETTINGS = {
+    "as torch comes": {"OMP_WAIT_POLICY": "", "KEEP": ""},
+    "waiting threads sleep": {"OMP_WAIT_POLICY": "PASSIVE", "KEEP": ""},
+    "and freed memory is kept (the engine)": {"OMP_WAIT_POLICY": "PASSIVE", "KEEP": "1"},
+}
+
+
+def measure(steps: int) -> None:
+    """Print the median milliseconds of a step in this process."""
+    import torch  # noqa: PLC0415 - the environment must be set before
+
+    from engine.allocator import keep_freed_memory  # noqa: PLC0415
+    from engine.hardware import usable_cores  # noqa: PLC0415
+    from engine.model import build_network, masked_cross_entropy  # noqa: PLC0415
+
+    if os.environ["KEEP"]:
+        keep_freed_memory()
+    torch.set_num_threads(usable_cores())
+    network = build_network(
+        "tf_efficientnet_lite0", classes=18, weights="none", image_size=96, seed=0
+    )
+    network.module.to(memory_format=torch.channels_last)
+    network.set_training(freeze_batchnorm=True)
+    images = torch.randn(48, 3, 96, 96).contiguous(memory_format=torch.channels_last)
+    labels, generator = torch.arange(48) % 18, torch.Generator()
+    times = []
+    for _ in range(steps + 2):
+        started = time.perf_counter()
+        masked_cross_entropy(
+            network.head, network.features(images), labels,
+            dropout_rate=0.9, masks=8, generator=generator,
+        ).backward()  # fmt: skip
+        network.module.zero_grad(set_to_none=True)
+        times.append(1000 * (time.perf_counter() - started))
+    print(statistics.median(times[2:]))
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.measure:
+        measure(asked.steps)
+        return
+    times: dict[tuple[str, bool], list[float]] = {}
+    for beside in (False, True) * 2:
+        busy = [sys.executable, "-c", "while True: pass"]
+        other = subprocess.Popen(busy) if beside else None
+        for name, setting in SETTINGS.items():
+            environment = {**os.environ, **setting}
+            if not setting["OMP_WAIT_POLICY"]:
+                del environment["OMP_WAIT_POLICY"]
+            command = [sys.executable, __file__, "--measure", "--steps", str(asked.steps)]
+            answer = subprocess.run(command, env=environment, capture_output=True, check=True)
+            times.setdefault((name, beside), []).append(float(answer.stdout))
+        if other is not None:
+            other.kill()
+            other.wait()
+    print("| a step takes (ms) | alone | beside other work |\n|---|---|---|")
+    for name in SETTINGS:
+        alone, crowded = (min(times[name, beside]) for beside in (False, True))
+        print(f"| {name} | {alone:.0f} | {crowded:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""What the engine adds to a training step, what masks cost, and how fast evaluation is.
+
+    python benchmarks/step_cost.py [--rounds 15]
+
+Paired ratios in one process: the two sides of a ratio alternate, and the median of the paired
+ratios is printed with its quartiles. The network, batch, precision and layout are the default
+run's; the bare step works on tensors already in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import torch
+
+from engine.data import evaluation_batches, load_data
+from engine.evaluate import evaluate
+from engine.hardware import device_name, synchronize
+from engine.model import masked_cross_entropy
+from engine.protocol import RunSpec, resolve_spec
+from engine.rundir import RunDir
+from engine.train.loop import take_step
+from engine.train.optim import make_optimizer
+from engine.train.setup import Training, prepare
+
+
+def paired(
+    name: str, ours: Callable[[], None], theirs: Callable[[], None], rounds: int, training: Training
+) -> None:
+    """Print the median of ours/theirs over alternating rounds."""
+    device = training.execution.device
+
+    def timed(action: Callable[[], None]) -> float:
+        synchronize(device)
+        started = time.perf_counter()
+        action()
+        synchronize(device)
+        return time.perf_counter() - started
+
+    for action in (ours, theirs, ours, theirs):
+        action()
+    ratios, our_ms = [], []
+    for turn in range(rounds):
+        order = (ours, theirs) if turn % 2 else (theirs, ours)
+        seconds = {action: timed(action) for action in order}
+        ratios.append(seconds[ours] / seconds[theirs])
+        our_ms.append(1000 * seconds[ours])
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    print(
+        f"{name}: ×{middle:.3f} (quartiles {low:.3f} to {high:.3f}; "
+        f"{statistics.median(our_ms):.0f} ms)"
+    )
+
+
+def bare_step(spec: RunSpec, training: Training) -> Callable[[], None]:
+    """Return forward, backward and update of the same network on a fixed batch."""
+    network, execution = training.network, training.execution
+    images, labels = training.batches.draw()
+    images = execution.lay_out(images)
+    optimizer = make_optimizer(spec, network, 1.0)
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-6  # as costly as any other rate, and harmless
+
+    def step() -> None:
+        with execution.autocast():
+            logits = network.module(images)
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def main() -> None:
+    """Print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    spec = resolve_spec({"lr": 1e-6})
+    with tempfile.TemporaryDirectory() as home:
+        run_dir = RunDir(Path(home) / "runs" / "benchmark")
+        data = load_data(spec, run_dir.cache)
+        training = prepare(spec, data, run_dir, None)
+    network, execution = training.network, training.execution
+    network.set_training(freeze_batchnorm=True)
+    print(
+        f"{spec.model}, {spec.image_size} px, {spec.batch_size * len(data.sources)} images, "
+        f"{execution.precision} {execution.memory_format}, {device_name(execution.device)}, "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+
+    def engine_step(masks: int) -> Callable[[], None]:
+        with_masks = msgspec.structs.replace(spec, masks=masks)
+
+        def step() -> None:
+            take_step(with_masks, training, 0)
+
+        return step
+
+    eight = engine_step(8)
+    paired("engine step (8 masks) / bare step", eight, bare_step(spec, training), rounds, training)
+    paired("8 masks / 1 mask, whole step", eight, engine_step(1), rounds, training)
+
+    features = torch.randn(48, network.feature_dim, device=execution.device)
+    labels = torch.zeros(48, dtype=torch.int64, device=execution.device)
+
+    def head_only(masks: int) -> Callable[[], None]:
+        return lambda: masked_cross_entropy(
+            network.head, features, labels, dropout_rate=0.9, masks=masks,
+            generator=training.generators["masks"],
+        ).backward()  # fmt: skip
+
+    paired("8 masks / 1 mask, last layer alone", head_only(8), head_only(1), rounds, training)
+
+    domain = data.sources[0]
+    batches = list(
+        evaluation_batches(
+            domain, domain.out_indices, spec.eval_batch_size, network.mean, network.std,
+            execution.device,
+        )
+    )  # fmt: skip
+
+    def evaluation() -> None:
+        loaded = evaluation_batches(
+            domain, domain.out_indices, spec.eval_batch_size, network.mean, network.std,
+            execution.device,
+        )  # fmt: skip
+        evaluate(network, loaded, execution)
+
+    def bare_forward() -> None:
+        network.module.eval()
+        with torch.inference_mode(), execution.autocast():
+            for images, _ in batches:
+                network.module(execution.lay_out(images))
+
+    paired("bare forward / evaluation (rate)", bare_forward, evaluation, rounds, training)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Batches of images: drawn with replacement to train on, in order to evaluate on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from engine.data.augment import augment_batch
+from engine.data.errors import DataError
+from engine.data.load import DomainData, RunData
+from engine.data.splits import Indices
+from engine.data.transforms import PilTransform, evaluation_transform, normalize
+
+
+class TrainingBatches:
+    """Endless training batches: the same number of images of every source domain.
+
+    All that is random (which images, which augmentation) comes from one generator on the
+    processor: its state is the position in the sequence of batches.
+    """
+
+    def __init__(
+        self,
+        data: RunData,
+        batch_size: int,
+        kind: Literal["batch", "pil"],
+        mean: Sequence[float],
+        std: Sequence[float],
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        """Prepare the draws.
+
+        Args:
+            data: images and their split.
+            batch_size: images per source domain in a batch.
+            kind: ``batch`` augments whole batches from the cache; ``pil`` does as DomainBed,
+                image by image from the original files.
+            mean: of each channel, subtracted.
+            std: of each channel, divided by.
+            generator: on the processor.
+            device: where batches go.
+        """
+        self._sources = data.sources
+        self._batch_size = batch_size
+        self._mean, self._std = mean, std
+        self._generator = generator
+        self._device = device
+        self._pil = PilAugmentation(data) if kind == "pil" else None
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Draw a batch, with replacement, from the training images of every source domain.
+
+        Returns:
+            Images (B, 3, S, S) float32, normalised, and labels (B,) int64, on the device, domain
+            after domain.
+        """
+        chosen = [(domain, self._draw_indices(domain)) for domain in self._sources]
+        labels = torch.cat([domain.labels[indices] for domain, indices in chosen])
+        if self._pil is None:
+            raw = torch.cat([domain.images(indices) for domain, indices in chosen])
+            images = augment_batch(_send(raw, self._device), self._generator)
+            images = normalize(images, self._mean, self._std)
+        else:
+            raw = self._pil.augment(chosen, self._generator)
+            images = evaluation_transform(_send(raw, self._device), self._mean, self._std)
+        return images, _send(labels, self._device)
+
+    def _draw_indices(self, domain: DomainData) -> Indices:
+        count = len(domain.in_indices)
+        drawn = torch.randint(count, (self._batch_size,), generator=self._generator)
+        chosen: Indices = domain.in_indices[drawn.numpy()]
+        return chosen
+
+
+class PilAugmentation:
+    """DomainBed's transforms from the original files, the work shared by threads."""
+
+    def __init__(self, data: RunData) -> None:
+        self._image_set = data.image_set
+        self._transform = PilTransform(data.domains[0].pixels.shape[1])
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+
+    def augment(
+        self, chosen: Sequence[tuple[DomainData, Indices]], generator: torch.Generator
+    ) -> Tensor:
+        """Return the chosen images, augmented, (B, S, S, 3) uint8.
+
+        Raises:
+            DataError: when a file can no longer be read.
+        """
+        rows = [int(row) for domain, indices in chosen for row in domain.rows[indices]]
+        try:
+            images = list(self._pool.map(self._image_set.open_image, rows))
+        except OSError as error:
+            raise DataError(
+                f"An image of {self._image_set.location} can no longer be read: {error}."
+            ) from None
+        seed = int(torch.randint(2**63 - 1, (), generator=generator))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            drawn = [self._transform.draw(image) for image in images]
+        return torch.stack(list(self._pool.map(self._transform.apply, images, drawn)))
+
+
+def evaluation_batches(
+    domain: DomainData,
+    indices: Indices,
+    batch_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images as evaluation sees them, in the order of ``indices``.
+
+    Args:
+        domain: whose images.
+        indices: in 0 … n−1.
+        batch_size: images in a batch; the last one may hold fewer.
+        mean: of each channel.
+        std: of each channel.
+        device: where batches go.
+
+    Yields:
+        Images (B, 3, S, S) float32, normalised, and labels (B,) int64.
+    """
+    for start in range(0, len(indices), batch_size):
+        batch = indices[start : start + batch_size]
+        images = _send(domain.images(batch), device)
+        yield evaluation_transform(images, mean, std), _send(domain.labels[batch], device)
+
+
+def _send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Move a tensor to the device, without waiting for the copy where the device allows it."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

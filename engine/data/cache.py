@@ -1,0 +1,233 @@
+"""Decoded images on disk: every image decoded and resized once, then mapped into memory.
+
+The cache of a data set at one size is a folder of two files, ``pixels.bin`` (uint8, N × S × S
+× 3, in the order of the data set's files) and ``manifest.json``. It is built under another name
+and renamed when complete, so a partial one is never used; several processes may ask for it at
+once, and one builds while the others wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from engine.data.errors import DataError
+from engine.data.folders import ImageSet
+from engine.rundir import write_atomic
+
+FORMAT_VERSION: Final = 1
+CHANNELS: Final = 3
+CHECKED_BYTES: Final = 256 * 2**20
+"""Bytes read to tell a damaged cache: all of a small one, evenly spread images of a big one."""
+TASK_IMAGES: Final = 32
+"""Images a thread decodes at a time."""
+SPARE_BYTES: Final = 64 * 2**20
+"""Free space left on the disk when a cache is written."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a cache holds. ``unreadable`` maps the index of an image to why; its rows are 0."""
+
+    format_version: int
+    images: int
+    image_size: int
+    checksum: int
+    unreadable: dict[int, str]
+
+
+@dataclass(frozen=True)
+class CachedImages:
+    """Images as evaluation sees them: ``pixels`` (N, S, S, 3) uint8, mapped from disk.
+
+    ``unreadable`` maps the index of an image that cannot be decoded to why.
+    """
+
+    pixels: Pixels
+    unreadable: dict[int, str]
+
+
+def resize(image: Image.Image, image_size: int) -> Image.Image:
+    """Return an image squeezed to S × S, as torchvision's ``Resize((S, S))`` does (no crop)."""
+    return image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+
+
+def cached_images(image_set: ImageSet, image_size: int, cache_dir: Path) -> CachedImages:
+    """Return every image at ``image_size`` pixels, from the cache or decoded into it.
+
+    Args:
+        image_set: the images.
+        image_size: side S of the squares they are resized to, in pixels.
+        cache_dir: folder of caches, made when missing.
+
+    Raises:
+        DataError: when the cache cannot be written, for want of space or otherwise.
+    """
+    root = cache_dir / "images"
+    folder = root / cache_key(image_set, image_size)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _locked(root / f"{folder.name}.lock"):
+            found = _open(folder, image_set, image_size)
+            if found is None:
+                _build(folder, image_set, image_size)
+                found = _open(folder, image_set, image_size)
+    except OSError as error:
+        raise _cannot_write(root, error, _bytes_needed(image_set, image_size)) from None
+    if found is None:
+        raise DataError(f"{folder} cannot be read back after writing it: check the disk.")
+    return found
+
+
+def cache_key(image_set: ImageSet, image_size: int) -> str:
+    """Return the name of a cache: it changes with the files' names, sizes and stamps."""
+    content = (
+        FORMAT_VERSION,
+        image_size,
+        "bilinear",
+        [(file.path, file.size, file.stamp) for file in image_set.files],
+    )
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
+
+
+def _bytes_needed(image_set: ImageSet, image_size: int) -> int:
+    return len(image_set) * image_size * image_size * CHANNELS + SPARE_BYTES
+
+
+def _open(folder: Path, image_set: ImageSet, image_size: int) -> CachedImages | None:
+    """Map a cache; None when there is none, it is damaged, or a bad image was mended."""
+    try:
+        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+        return None
+    pixels_file = folder / "pixels.bin"
+    expected = (FORMAT_VERSION, len(image_set), image_size)
+    if (manifest.format_version, manifest.images, manifest.image_size) != expected:
+        return None
+    image_bytes = image_size * image_size * CHANNELS
+    if not pixels_file.is_file() or pixels_file.stat().st_size != len(image_set) * image_bytes:
+        return None
+    if _checksum(pixels_file, len(image_set), image_bytes) != manifest.checksum:
+        return None
+    if any(_why_unreadable(image_set, index) is None for index in manifest.unreadable):
+        return None
+    shape = (len(image_set), image_size, image_size, CHANNELS)
+    return CachedImages(
+        np.memmap(pixels_file, dtype=np.uint8, mode="r", shape=shape), manifest.unreadable
+    )
+
+
+def _build(folder: Path, image_set: ImageSet, image_size: int) -> None:
+    """Decode every image into a new folder, and put it in the place of the old one."""
+    needed = _bytes_needed(image_set, image_size)
+    if shutil.disk_usage(folder.parent).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process that died
+    try:
+        temporary.mkdir()
+        unreadable = _decode_all(temporary / "pixels.bin", image_set, image_size)
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            images=len(image_set),
+            image_size=image_size,
+            checksum=_checksum(
+                temporary / "pixels.bin", len(image_set), image_size * image_size * CHANNELS
+            ),
+            unreadable=unreadable,
+        )
+        write_atomic(temporary / "manifest.json", msgspec.json.encode(manifest))
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _decode_all(pixels_file: Path, image_set: ImageSet, image_size: int) -> dict[int, str]:
+    """Write all pixels on several threads (PIL decodes without the GIL); return what failed."""
+    image_bytes = image_size * image_size * CHANNELS
+    with pixels_file.open("xb", buffering=0) as file:
+        file.truncate(len(image_set) * image_bytes)
+
+        def decode(indices: range) -> dict[int, str]:
+            unreadable = {}
+            for index in indices:
+                try:
+                    pixels = resize(image_set.open_image(index), image_size).tobytes()
+                except OSError as error:
+                    unreadable[index] = _reason(error)
+                    continue
+                if os.pwrite(file.fileno(), pixels, index * image_bytes) != image_bytes:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return unreadable
+
+        unreadable: dict[int, str] = {}
+        every_index = range(len(image_set))
+        spans = [every_index[start:][:TASK_IMAGES] for start in every_index[::TASK_IMAGES]]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for found in pool.map(decode, spans):
+                unreadable.update(found)
+        os.fsync(file.fileno())
+    return unreadable
+
+
+def _why_unreadable(image_set: ImageSet, index: int) -> str | None:
+    try:
+        image_set.open_image(index)
+    except OSError as error:
+        return _reason(error)
+    return None
+
+
+def _reason(error: OSError) -> str:
+    text = error.strerror or str(error) or type(error).__name__
+    return text.splitlines()[0]
+
+
+def _checksum(pixels_file: Path, images: int, image_bytes: int) -> int:
+    """Return the CRC-32 of evenly spread images, of all of them when they are few."""
+    checked = max(1, min(images, CHECKED_BYTES // image_bytes))
+    checksum = 0
+    with pixels_file.open("rb") as file:
+        for number in range(checked):
+            file.seek(number * images // checked * image_bytes)
+            checksum = zlib.crc32(file.read(image_bytes), checksum)
+    return checksum
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the operating system lets go of when the process dies."""
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _cannot_write(root: Path, error: OSError, needed: int) -> DataError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(root).free
+        return DataError(
+            f"There is no space for the decoded images in {root}: they need "
+            f"{needed / 2**20:,.0f} MiB and {free / 2**20:,.0f} MiB are free. Free some, choose a "
+            "smaller --image-size, or another place with --home or VLD_HOME."
+        )
+    return DataError(
+        f"The image cache {root} cannot be written: {error}. Choose another place with --home "
+        "or VLD_HOME."
+    )

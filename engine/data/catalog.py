@@ -1,0 +1,93 @@
+"""The data sets known by name, and how a run's images are found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.data.errors import DataError
+from engine.data.folders import ImageSet, open_image_set
+from engine.protocol import RunSpec, nearest
+
+EMOJI_ARCHIVE: Final = Path(__file__).parent / "emoji" / "emoji.zip"
+
+CATALOG: Final[Mapping[str, Path]] = {"emoji": EMOJI_ARCHIVE}
+"""Data set → the folder or archive that holds it."""
+
+
+class DomainListing(msgspec.Struct, frozen=True):
+    """A domain and its number of images."""
+
+    name: str
+    images: int
+
+
+class DatasetListing(msgspec.Struct, frozen=True):
+    """A data set that ``--dataset`` takes; not ``complete`` when its images are not here."""
+
+    name: str
+    domains: tuple[DomainListing, ...]
+    classes: tuple[str, ...]
+    where: str
+    complete: bool
+
+
+def find_image_set(spec: RunSpec) -> ImageSet:
+    """Return the images a run asks for, by ``data_dir`` or by the data set's name.
+
+    Raises:
+        DataError: when the name is unknown, or the folder cannot be trained on.
+    """
+    if spec.data_dir is not None:
+        return open_image_set(spec.dataset, Path(spec.data_dir).expanduser())
+    if spec.dataset not in CATALOG:
+        raise DataError(
+            f"There is no data set {spec.dataset!r}; known: {', '.join(CATALOG)}."
+            f"{nearest(spec.dataset, CATALOG)} For images of your own give --data DIR, "
+            "laid out as domain/class/image."
+        )
+    return open_image_set(spec.dataset, CATALOG[spec.dataset])
+
+
+def find_target(image_set: ImageSet, target: str | None) -> str:
+    """Return the domain that is left out of training.
+
+    Raises:
+        DataError: when none is named, or it is not one of the data set's.
+    """
+    domains = ", ".join(image_set.domains)
+    if target is None:
+        raise DataError(
+            f"Which domain of {image_set.name} is left out of training? Choose one with "
+            f"--target: {domains}."
+        )
+    if target not in image_set.domains:
+        raise DataError(
+            f"{image_set.name} has no domain {target!r}; choose one with --target: {domains}."
+            f"{nearest(target, image_set.domains)}"
+        )
+    return target
+
+
+def list_datasets() -> list[DatasetListing]:
+    """Return every data set known by name, with what is on this machine."""
+    return [_listing(name, where) for name, where in CATALOG.items()]
+
+
+def _listing(name: str, where: Path) -> DatasetListing:
+    try:
+        image_set = open_image_set(name, where)
+    except DataError:
+        return DatasetListing(name, (), (), str(where), complete=False)
+    counts = Counter(file.domain for file in image_set.files)
+    return DatasetListing(
+        name=name,
+        domains=tuple(DomainListing(domain, counts[domain]) for domain in image_set.domains),
+        classes=image_set.classes,
+        where=str(where),
+        complete=True,
+    )

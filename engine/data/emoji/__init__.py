@@ -1,0 +1,1 @@
+"""Four styles of emoji: the data set that comes with the program."""

@@ -1,0 +1,233 @@
+"""Build the embedded data set, four styles of emoji, from the npm packages that hold them.
+
+Run it as ``python -m engine.data.emoji.build NPM_DIR``, where NPM_DIR holds, as ``npm pack``
+names them, one archive each of @iconify-json/noto, @iconify-json/twemoji,
+@iconify-json/fluent-emoji-flat, @iconify-json/fluent-emoji-high-contrast and emojibase-data. It
+needs the ``emoji`` extra. It writes ``emoji.zip`` (members ``domain/class/codepoint.webp``,
+stored, lossless, in sorted order, with a fixed date: the same packages and renderer give the
+same bytes) and ``LICENSES.md`` beside itself.
+
+A domain is a style, a class is a kind of thing. The same emoji appears in every style, in the
+training domains and in the target alike, so results on this data measure a shift of style and
+not how a network does on new objects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import sys
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image
+
+from engine.data.emoji.licenses import Notice, licenses_markdown
+from engine.rundir import write_atomic
+
+IMAGE_SIZE: Final = 96
+"""Side of the rendered images in pixels."""
+
+STYLES: Final[dict[str, str]] = {
+    "noto": "noto",
+    "twemoji": "twemoji",
+    "fluent": "fluent-emoji-flat",
+    "fluent-mono": "fluent-emoji-high-contrast",
+}
+"""Domain → name of its package below @iconify-json."""
+
+KINDS: Final[dict[str, tuple[str, ...]]] = {
+    "face": (
+        "face-smiling", "face-affection", "face-tongue", "face-hand", "face-neutral-skeptical",
+        "face-sleepy", "face-unwell", "face-hat", "face-glasses", "face-concerned",
+        "face-negative",
+    ),
+    "person": ("person", "person-gesture", "person-role", "person-activity", "person-sport"),
+    "hand": (
+        "hand-fingers-open", "hand-fingers-partial", "hand-single-finger", "hand-fingers-closed",
+        "hands",
+    ),
+    "animal": ("animal-mammal", "animal-bird", "animal-reptile", "animal-marine", "animal-bug"),
+    "plant": ("plant-flower", "plant-other"),
+    "food": ("food-fruit", "food-vegetable", "food-prepared", "food-asian", "food-sweet"),
+    "drink": ("drink", "dishware"),
+    "building": ("place-building", "place-religious", "place-other"),
+    "vehicle": ("transport-ground", "transport-water", "transport-air"),
+    "clock": ("time",),
+    "weather": ("sky-weather",),
+    "sport": ("sport", "game", "event"),
+    "clothing": ("clothing",),
+    "music": ("sound", "music", "musical-instrument"),
+    "office": ("book-paper", "money", "mail", "writing", "office"),
+    "tool": ("tool", "science", "medical", "household"),
+    "electronics": ("phone", "computer", "light-video"),
+    "heart": ("heart",),
+}  # fmt: skip
+"""Class → subgroups of emojibase-data that make it up."""
+
+VARIATION_SELECTOR: Final = "-fe0f"
+ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
+
+Renderer = Callable[[str], bytes]
+"""Turns SVG text into PNG bytes on white."""
+
+
+class BuildError(ValueError):
+    """Packages the archive cannot be built from."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """An npm package as ``npm pack`` writes it."""
+
+    path: Path
+
+    @classmethod
+    def find(cls, folder: Path, name: str) -> Package:
+        """Return the one version of the package ``name`` (without scope) in ``folder``.
+
+        Raises:
+            BuildError: when there is none, or more than one.
+        """
+        pattern = re.compile(rf"(iconify-json-)?{re.escape(name)}-\d+\.\d+\.\d+\.tgz")
+        found = sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name))
+        if len(found) != 1:
+            raise BuildError(f"{folder} must hold one archive of {name}, and holds {len(found)}.")
+        return cls(found[0])
+
+    def read(self, member: str) -> Any:
+        """Return a JSON file of the package, by its path in it."""
+        with tarfile.open(self.path) as archive:
+            file = archive.extractfile(f"package/{member}")
+            if file is None:
+                raise BuildError(f"{self.path.name} has no file {member}.")
+            return json.load(file)
+
+
+def kind_of_codepoint(emojibase: Package) -> dict[str, str]:
+    """Return the class of every emoji: code points as ``1f468-200d-1f33e`` → class."""
+    class_of_subgroup = {subgroup: kind for kind, group in KINDS.items() for subgroup in group}
+    names = emojibase.read("meta/groups.json")["subgroups"]
+    kinds = {}
+    for emoji in emojibase.read("en/data.json"):
+        kind = class_of_subgroup.get(names.get(str(emoji.get("subgroup")), ""))
+        if kind is not None:
+            kinds[_normalised(emoji["hexcode"])] = kind
+    return kinds
+
+
+def style_members(package: Package, kinds: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield ``class/codepoint`` and the SVG text of every emoji that a style draws."""
+    icons = package.read("icons.json")
+    names = {_normalised(code): name for code, name in package.read("chars.json").items()}
+    for codepoint, kind in kinds.items():
+        icon = icons["icons"].get(names.get(codepoint))
+        if icon is not None:
+            width, height = (icon.get(side, icons.get(side, 16)) for side in ("width", "height"))
+            yield f"{kind}/{codepoint}", _svg(icon["body"], width, height)
+
+
+def build_archive(
+    styles: dict[str, Package], kinds: dict[str, str], render: Renderer
+) -> tuple[bytes, Counter[str]]:
+    """Render every style, and return the zip archive and the number of images per domain."""
+    members = {
+        f"{domain}/{name}.webp": svg
+        for domain, package in styles.items()
+        for name, svg in style_members(package, kinds)
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(members):
+            info = zipfile.ZipInfo(name, ZIP_DATE)
+            info.external_attr = 0o644 << 16
+            info.create_system = 3
+            archive.writestr(info, _webp(render(members[name])))
+    return buffer.getvalue(), Counter(name.split("/")[0] for name in members)
+
+
+def resvg_renderer() -> Renderer:
+    """Return a renderer that uses resvg, without any of this machine's fonts.
+
+    Raises:
+        BuildError: when resvg-py is not installed.
+    """
+    try:
+        import resvg_py  # noqa: PLC0415 - only this script needs it
+    except ImportError:
+        raise BuildError("Install the emoji extra first: pip install 'vld-tui[emoji]'.") from None
+
+    def render(svg: str) -> bytes:
+        return bytes(
+            resvg_py.svg_to_bytes(svg_string=svg, background="#ffffff", skip_system_fonts=True)
+        )
+
+    return render
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build ``emoji.zip`` and ``LICENSES.md``; return the exit status."""
+    parser = argparse.ArgumentParser(description="Build the embedded emoji images.")
+    parser.add_argument("npm_dir", type=Path, help="folder of the five archives of npm pack")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder")
+    options = parser.parse_args(arguments)
+    try:
+        emojibase = Package.find(options.npm_dir, "emojibase-data")
+        styles = {domain: Package.find(options.npm_dir, name) for domain, name in STYLES.items()}
+        archive, counts = build_archive(styles, kind_of_codepoint(emojibase), resvg_renderer())
+        notices = [_notice(domain, package) for domain, package in styles.items()]
+        emojibase_version = emojibase.read("package.json")["version"]
+    except (BuildError, OSError, tarfile.TarError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    write_atomic(options.output / "emoji.zip", archive)
+    text = licenses_markdown(notices, emojibase_version)
+    write_atomic(options.output / "LICENSES.md", text.encode())
+    lines = [f"{domain}: {count} images" for domain, count in counts.items()]
+    sys.stdout.write("\n".join([*lines, f"{counts.total()} images, {len(archive)} bytes", ""]))
+    return 0
+
+
+def _notice(domain: str, package: Package) -> Notice:
+    about, metadata = package.read("info.json"), package.read("package.json")
+    return Notice(
+        domain=domain,
+        title=about["name"],
+        author=about["author"]["name"],
+        source=about["author"]["url"],
+        package=metadata["name"],
+        version=metadata["version"],
+        license=about["license"]["spdx"],
+        license_url=about["license"]["url"],
+    )
+
+
+def _normalised(codepoint: str) -> str:
+    return codepoint.lower().replace(VARIATION_SELECTOR, "")
+
+
+def _svg(body: str, width: float, height: float) -> str:
+    """Wrap an icon's body in a square drawing, the icon centred and its proportions kept."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'width="{IMAGE_SIZE}" height="{IMAGE_SIZE}" viewBox="0 0 {width} {height}" '
+        f'color="#000000">{body}</svg>'
+    )
+
+
+def _webp(png: bytes) -> bytes:
+    with Image.open(io.BytesIO(png)) as image:
+        buffer = io.BytesIO()
+        image.convert("RGB").save(buffer, "WEBP", lossless=True, quality=75, method=6)
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

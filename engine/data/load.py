@@ -1,0 +1,145 @@
+"""The images of one run: decoded, labelled and split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.data.cache import CachedImages, Pixels, cached_images
+from engine.data.catalog import find_image_set, find_target
+from engine.data.errors import DataError
+from engine.data.folders import ImageSet, listed
+from engine.data.splits import Indices, split_indices
+from engine.protocol import RunSpec
+
+
+@dataclass(frozen=True)
+class DomainData:
+    """One domain's n images and their split.
+
+    Attributes:
+        name: of the domain.
+        is_target: it is left out of training.
+        pixels: of all domains, (N, S, S, 3) uint8, mapped from disk.
+        rows: of this domain in ``pixels`` and in the image set, (n,).
+        labels: classes, (n,) int64.
+        in_indices: training images, in 0 … n−1.
+        out_indices: validation images, in 0 … n−1.
+    """
+
+    name: str
+    is_target: bool
+    pixels: Pixels
+    rows: Indices
+    labels: Tensor
+    in_indices: Indices
+    out_indices: Indices
+
+    def images(self, indices: Indices) -> Tensor:
+        """Return images by their indices in this domain, (B, S, S, 3) uint8, as a copy."""
+        return torch.from_numpy(np.asarray(self.pixels[self.rows[indices]]))
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The data of a leave-one-domain-out run.
+
+    Attributes:
+        name: of the data set.
+        classes: names, sorted; a label is an index among them.
+        domains: all of them, sorted by name.
+        skipped: paths of unreadable images that were left out.
+        image_set: the files.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    domains: tuple[DomainData, ...]
+    skipped: tuple[str, ...]
+    image_set: ImageSet
+
+    @property
+    def sources(self) -> tuple[DomainData, ...]:
+        """Return the domains that are trained on."""
+        return tuple(domain for domain in self.domains if not domain.is_target)
+
+    @property
+    def target(self) -> DomainData:
+        """Return the domain that is left out of training."""
+        return next(domain for domain in self.domains if domain.is_target)
+
+
+def load_data(spec: RunSpec, cache_dir: Path) -> RunData:
+    """Find, decode (or take from the cache) and split the images a run asks for.
+
+    Args:
+        spec: data set, target, image size, split.
+        cache_dir: folder of caches, shared by runs.
+
+    Raises:
+        DataError: for images no run can be made of.
+    """
+    image_set = find_image_set(spec)
+    target = find_target(image_set, spec.target)
+    cached = cached_images(image_set, spec.image_size, cache_dir)
+    skipped = [image_set.files[index].path for index in sorted(cached.unreadable)]
+    if skipped and not spec.skip_bad_images:
+        raise DataError(_refusal(image_set, cached))
+    trial_seed = spec.seed if spec.trial_seed is None else spec.trial_seed
+    rows_of, labels = _readable_rows(image_set, cached)
+    domains = []
+    for index, name in enumerate(image_set.domains):
+        rows = rows_of[name]
+        try:
+            in_indices, out_indices = split_indices(
+                len(rows), spec.validation_fraction, trial_seed, index
+            )
+        except DataError as error:
+            raise DataError(f"Domain {name} of {image_set.name}: {error}") from None
+        domains.append(
+            DomainData(name, name == target, cached.pixels, rows, torch.from_numpy(labels[rows]),
+                       in_indices, out_indices)
+        )  # fmt: skip
+    return RunData(image_set.name, image_set.classes, tuple(domains), tuple(skipped), image_set)
+
+
+def _readable_rows(image_set: ImageSet, cached: CachedImages) -> tuple[dict[str, Indices], Indices]:
+    """Return the rows of each domain's readable images, and the labels of all rows."""
+    label_of = {name: label for label, name in enumerate(image_set.classes)}
+    labels = np.array([label_of[file.class_name] for file in image_set.files], dtype=np.int64)
+    rows: dict[str, list[int]] = {domain: [] for domain in image_set.domains}
+    for index, file in enumerate(image_set.files):
+        if index not in cached.unreadable:
+            rows[file.domain].append(index)
+    arrays = {domain: np.array(indices, dtype=np.int64) for domain, indices in rows.items()}
+    _check_every_class_left(image_set.classes, arrays, labels)
+    return arrays, labels
+
+
+def _check_every_class_left(
+    classes: Sequence[str], rows_of: dict[str, Indices], labels: Indices
+) -> None:
+    gone = [
+        f"{domain}/{classes[label]}"
+        for domain, rows in rows_of.items()
+        for label in sorted(set(range(len(classes))) - set(labels[rows].tolist()))
+    ]
+    if gone:
+        raise DataError(f"No image can be read in {listed(gone)}: mend or replace the files.")
+
+
+def _refusal(image_set: ImageSet, cached: CachedImages) -> str:
+    lines = [
+        f"  {image_set.files[index].path}: {why}"
+        for index, why in sorted(cached.unreadable.items())
+    ]
+    count = f"{len(lines)} images" if len(lines) > 1 else "1 image"
+    return "\n".join(
+        [f"{count} in {image_set.location} cannot be read. Mend or remove them, or leave them out "
+         "with --skip-bad-images:", *lines]
+    )  # fmt: skip

@@ -1,0 +1,55 @@
+"""DomainBed's split of a domain into training and validation images, bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.data.errors import DataError
+
+Indices = npt.NDArray[np.int64]
+
+
+def seed_hash(*values: Any) -> int:
+    """Return a seed below 2³¹ that any change of the values changes.
+
+    ``int(md5(str(values))) mod 2³¹``, as ``misc.seed_hash`` of facebookresearch/DomainBed.
+    """
+    digest = hashlib.md5(str(values).encode(), usedforsecurity=False).hexdigest()
+    return int(digest, 16) % 2**31
+
+
+def split_indices(
+    count: int, validation_fraction: float, trial_seed: int, domain_index: int
+) -> tuple[Indices, Indices]:
+    """Split ``count`` images into ``in`` (training) and ``out`` (validation).
+
+    The first ``int(count · validation_fraction)`` of the shuffled indices are ``out``, as in
+    ``misc.split_dataset`` of facebookresearch/DomainBed.
+
+    Args:
+        count: images of the domain.
+        validation_fraction: share of them that is held out.
+        trial_seed: seed of the split.
+        domain_index: place of the domain among all domains, sorted by name.
+
+    Returns:
+        The ``in`` and the ``out`` indices, each in shuffled order.
+
+    Raises:
+        DataError: when either would be empty.
+    """
+    indices = list(range(count))
+    np.random.RandomState(seed_hash(trial_seed, domain_index)).shuffle(indices)
+    out_count = int(count * validation_fraction)
+    if out_count in {0, count}:
+        empty = "validation" if out_count == 0 else "training"
+        raise DataError(
+            f"{count} images at --validation-fraction {validation_fraction:g} leave none for "
+            f"{empty}. Add images or change the fraction."
+        )
+    shuffled = np.array(indices, dtype=np.int64)
+    return shuffled[out_count:], shuffled[:out_count]

@@ -1,0 +1,97 @@
+"""From images to what a network sees, and DomainBed's training transforms image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision import transforms
+from torchvision.transforms import functional
+
+from engine.data.augment import GRAYSCALE_PROBABILITY, JITTER, RATIO, SCALE
+
+
+class PilDraw(NamedTuple):
+    """What happens to one image: crop box, mirroring, jitter (order, then factors), greyness."""
+
+    box: tuple[int, int, int, int]
+    flip: bool
+    jitter: tuple[Tensor, float, float, float, float]
+    grayscale: bool
+
+
+def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Return (x − mean) / std per channel, in place.
+
+    Args:
+        images: (B, 3, S, S) float in [0, 1].
+        mean: of each channel.
+        std: of each channel.
+    """
+    shape = (1, len(mean), 1, 1)
+    mean_tensor = torch.tensor(mean, dtype=images.dtype, device=images.device).view(shape)
+    std_tensor = torch.tensor(std, dtype=images.dtype, device=images.device).view(shape)
+    return images.sub_(mean_tensor).div_(std_tensor)
+
+
+def evaluation_transform(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Normalise images as evaluation sees them; they were resized when they were cached.
+
+    Args:
+        images: (B, S, S, 3) uint8.
+        mean: of each channel.
+        std: of each channel.
+
+    Returns:
+        (B, 3, S, S) float32, on the images' device.
+    """
+    planar = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    return normalize(planar.div_(255), mean, std)
+
+
+class PilTransform:
+    """DomainBed's training transform on one image, split into its draws and its work.
+
+    ``draw`` makes the random draws of torchvision's ``RandomResizedCrop``,
+    ``RandomHorizontalFlip``, ``ColorJitter`` and ``RandomGrayscale`` from torch's own generator
+    in the order in which these would; ``apply`` needs none, so that threads can share it.
+    """
+
+    def __init__(self, image_size: int) -> None:
+        self._image_size = image_size
+        self._jitter: Final = transforms.ColorJitter(JITTER, JITTER, JITTER, JITTER)
+
+    def draw(self, image: Image.Image) -> PilDraw:
+        """Draw what happens to an image."""
+        jitter = self._jitter
+        return PilDraw(
+            box=transforms.RandomResizedCrop.get_params(image, list(SCALE), list(RATIO)),
+            flip=bool(torch.rand(1) < 0.5),
+            jitter=jitter.get_params(
+                jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue
+            ),
+            grayscale=bool(torch.rand(1) < GRAYSCALE_PROBABILITY),
+        )
+
+    def apply(self, image: Image.Image, drawn: PilDraw) -> Tensor:
+        """Return the image changed as drawn, (S, S, 3) uint8."""
+        size = [self._image_size, self._image_size]
+        image = functional.resized_crop(image, *drawn.box, size)
+        if drawn.flip:
+            image = functional.hflip(image)
+        order, *factors = drawn.jitter
+        adjust = (
+            functional.adjust_brightness,
+            functional.adjust_contrast,
+            functional.adjust_saturation,
+            functional.adjust_hue,
+        )
+        for number in order.tolist():
+            image = adjust[number](image, factors[number])
+        if drawn.grayscale:
+            image = functional.rgb_to_grayscale(image, num_output_channels=3)
+        pixels: Tensor = functional.pil_to_tensor(image)
+        return pixels.permute(1, 2, 0)

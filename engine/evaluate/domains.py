@@ -1,0 +1,93 @@
+"""Evaluate a network on every domain of a leave-one-domain-out run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.data import DomainData, RunData, evaluation_batches
+from engine.evaluate.accuracy import DomainResult, evaluate
+from engine.execution import Execution
+from engine.model import FineTunedNetwork
+from engine.protocol import Metric, RunSpec
+
+COLLAPSE_SHARE = 0.95
+COLLAPSE_LOSS = 0.9
+"""Of the class entropy: a loss above it, with one class predicted, is a collapse."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracies of one moment of a run, and what shows a collapse.
+
+    ``id_accuracy`` is the mean over the sources of their ``out`` split; ``ood_accuracy`` is that
+    of the target's ``in`` split, as DomainBed reports it. ``id_loss`` is in nats. ``predicted``
+    counts predictions on the sources' ``out`` splits by class, (C,).
+    """
+
+    metrics: list[Metric]
+    id_accuracy: float
+    ood_accuracy: float
+    id_loss: float
+    predicted: Tensor
+
+    @property
+    def dominant_class(self) -> int:
+        """Return the class predicted most often."""
+        return int(self.predicted.argmax())
+
+    @property
+    def dominant_share(self) -> float:
+        """Return the share of validation images given that class."""
+        return float(self.predicted.max() / self.predicted.sum())
+
+
+def evaluate_domains(
+    network: FineTunedNetwork, data: RunData, spec: RunSpec, execution: Execution
+) -> Evaluation:
+    """Evaluate the sources' ``out`` splits and both splits of the target, unmasked."""
+    arm = "dropout" if spec.dropout_rate > 0 else "erm"
+
+    def measure(domain: DomainData, split: str) -> DomainResult:
+        indices = domain.out_indices if split == "out" else domain.in_indices
+        batches = evaluation_batches(
+            domain, indices, spec.eval_batch_size, network.mean, network.std, execution.device
+        )
+        return evaluate(network, batches, execution)
+
+    sources = {domain.name: measure(domain, "out") for domain in data.sources}
+    target_in, target_out = measure(data.target, "in"), measure(data.target, "out")
+    measured = [("out", name, result) for name, result in sources.items()]
+    measured += [("in", data.target.name, target_in), ("out", data.target.name, target_out)]
+    metrics = [
+        Metric(split, name, arm, metric, value if math.isfinite(value) else None)
+        for split, name, result in measured
+        for metric, value in (("accuracy", result.accuracy), ("loss", result.loss))
+    ]
+    return Evaluation(
+        metrics=metrics,
+        id_accuracy=sum(result.accuracy for result in sources.values()) / len(sources),
+        ood_accuracy=target_in.accuracy,
+        id_loss=sum(result.loss for result in sources.values()) / len(sources),
+        predicted=torch.stack([result.predicted for result in sources.values()]).sum(dim=0),
+    )
+
+
+def class_entropy(data: RunData) -> float:
+    """Return the entropy (nats) of the classes of the training images.
+
+    It is the loss of a network that has learned nothing but how frequent each class is.
+    """
+    labels = torch.cat([domain.labels[domain.in_indices] for domain in data.sources])
+    frequency = torch.bincount(labels).double() / len(labels)
+    return float(torch.special.entr(frequency).sum())
+
+
+def has_collapsed(evaluation: Evaluation, entropy: float) -> bool:
+    """Say whether one class is predicted and the loss is near the class entropy (nats)."""
+    return evaluation.dominant_share >= COLLAPSE_SHARE and (
+        not evaluation.id_loss < COLLAPSE_LOSS * entropy
+    )

@@ -1,0 +1,81 @@
+"""The machine a run computes on: devices, their names and what they can do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from engine.errors import InputError
+from engine.protocol import nearest
+
+
+def available_devices() -> list[str]:
+    """Return the names ``--device`` takes on this machine, the best first."""
+    names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return [*names, "cpu"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` is the best one here.
+
+    Raises:
+        InputError: naming what this machine has.
+    """
+    available = available_devices()
+    if name == "auto":
+        return torch.device(available[0])
+    if name == "cuda" and "cuda:0" in available:
+        return torch.device("cuda:0")
+    if name in available:
+        return torch.device(name)
+    raise InputError(
+        f"There is no device {name!r} on this machine; it has {', '.join(available)}."
+        f"{nearest(name, ['auto', *available])}"
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a person calls the device, such as its model name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"Apple {platform.machine()}"
+    return cpu_name()
+
+
+def cpu_name() -> str:
+    """Return the processor's model name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Return the number of processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def peak_memory_bytes() -> int:
+    """Return the largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all it was given, so that clocks tell the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

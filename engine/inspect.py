@@ -1,0 +1,126 @@
+"""``python -m engine.inspect models|data|doctor``: what is here, as one JSON document.
+
+Interfaces that may not import torch ask this instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import timm
+import torch
+from huggingface_hub import constants as hub
+
+from engine.data import list_datasets
+from engine.hardware import available_devices, cpu_name, device_name, usable_cores
+from engine.model import PACKAGED_WEIGHTS
+from engine.run import versions
+
+STUDIED_NETWORKS = (
+    "tf_efficientnet_lite0",
+    "resnet50.tv2_in1k",
+    "resnet50.tv_in1k",
+    "resnet18.a1_in1k",
+    "convnext_tiny.fb_in22k_ft_in1k",
+    "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+    "swin_tiny_patch4_window7_224.ms_in1k",
+)
+"""Networks listed before any search: the embedded one, the paper's, one of each other kind."""
+
+PRECISION_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def list_models(pattern: str | None) -> list[dict[str, str]]:
+    """List networks and where their weights are: packaged, cached, on the hub, or nowhere.
+
+    Args:
+        pattern: shell pattern over all of timm's networks; None for a short list.
+    """
+    if pattern is None:
+        names = list(STUDIED_NETWORKS)
+    else:
+        wanted = pattern if "*" in pattern else f"*{pattern}*"
+        pretrained = timm.list_models(wanted, pretrained=True)
+        scratch = [name for name in timm.list_models(wanted) if name not in PACKAGED_WEIGHTS]
+        known = {name.split(".", maxsplit=1)[0] for name in pretrained}
+        names = [name for name in PACKAGED_WEIGHTS if name in timm.list_models(wanted)]
+        names += pretrained + [name for name in scratch if name not in known]
+    return [{"name": name, "weights": _weights_of(name)} for name in names]
+
+
+def _weights_of(model: str) -> str:
+    if model in PACKAGED_WEIGHTS:
+        return "packaged"
+    config = timm.get_pretrained_cfg(model)
+    hub_id = getattr(config, "hf_hub_id", None)
+    if not hub_id:
+        return "none"
+    folder = Path(hub.HF_HUB_CACHE) / f"models--{hub_id.replace('/', '--')}" / "snapshots"
+    return "cached" if any(folder.glob("*/*")) else "hub"
+
+
+def describe_machine() -> dict[str, Any]:
+    """Describe Python, torch, devices and the precisions each device computes in."""
+    devices = [_describe_device(torch.device(name)) for name in available_devices()]
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions(),
+        "devices": devices,
+        "cpu": cpu_name(),
+        "cpu_threads": usable_cores(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "precisions": {entry["device"]: _precisions(entry["device"]) for entry in devices},
+        "packaged_weights": [name for name, file in PACKAGED_WEIGHTS.items() if file().is_file()],
+    }
+
+
+def _describe_device(device: torch.device) -> dict[str, Any]:
+    entry: dict[str, Any] = {"device": str(device), "name": device_name(device)}
+    if device.type == "cuda":
+        entry["memory_gib"] = torch.cuda.get_device_properties(device).total_memory / 2**30
+    elif device.type == "cpu" and hasattr(os, "sysconf"):
+        entry["memory_gib"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return entry
+
+
+def _precisions(name: str) -> list[str]:
+    """Return the precisions in which a convolution really ran on the device."""
+    device = torch.device(name)
+    layer, image = torch.nn.Conv2d(3, 8, 3).to(device), torch.ones(1, 3, 8, 8, device=device)
+    working = []
+    for precision, dtype in PRECISION_DTYPES.items():
+        try:
+            with torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32"):
+                layer(image).sum().backward()
+        except RuntimeError:
+            continue
+        working.append(precision)
+    return working
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print what was asked for and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m engine.inspect", description=__doc__)
+    parser.add_argument("what", choices=["models", "data", "doctor"])
+    parser.add_argument("pattern", nargs="?", help="networks whose name matches")
+    asked = parser.parse_args(arguments)
+    answer: object
+    if asked.what == "models":
+        answer = list_models(asked.pattern)
+    elif asked.what == "data":
+        answer = list_datasets()
+    else:
+        answer = describe_machine()
+    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""A timm network seen as the paper sees it: a representation Φ and a linear last layer."""
+
+from __future__ import annotations
+
+import socket
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from engine.errors import InputError
+from engine.model.weights import PACKAGED_WEIGHTS, load_from_file, load_packaged
+from engine.protocol import nearest
+
+
+@dataclass(frozen=True)
+class FineTunedNetwork:
+    """A network being fine-tuned; ``module`` stays an ordinary timm network throughout.
+
+    ``mean`` and ``std`` are per channel, of images in [0, 1], as in pre-training.
+    """
+
+    module: nn.Module
+    head: nn.Linear
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @property
+    def feature_dim(self) -> int:
+        """Return D, the width of the penultimate representation."""
+        return self.head.in_features
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return Φ(x), the pooled features the last layer reads.
+
+        Args:
+            images: (B, 3, S, S), normalised.
+
+        Returns:
+            (B, D).
+        """
+        module: Any = self.module
+        pooled: Tensor = module.forward_head(module.forward_features(images), pre_logits=True)
+        return pooled
+
+    def set_training(self, *, freeze_batchnorm: bool) -> None:
+        """Switch to training; frozen BatchNorm keeps its statistics, its weights still train."""
+        self.module.train()
+        if freeze_batchnorm:
+            for layer in self.module.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
+
+
+def build_network(
+    model: str, *, classes: int, weights: str, image_size: int, seed: int
+) -> FineTunedNetwork:
+    """Make a pre-trained network with a new last layer.
+
+    The last layer starts as DomainBed's does (``torch.nn.Linear``'s own initialisation), drawn
+    from ``seed``, and so does all the rest with ``weights="none"``.
+
+    Args:
+        model: timm's name of the network, with or without a ``.tag`` of its weights.
+        classes: C, number of classes.
+        weights: ``pretrained``, ``none`` or a path, see :class:`engine.protocol.RunSpec`.
+        image_size: side of the images in pixels.
+        seed: seed of the initialisation.
+
+    Raises:
+        InputError: for an unknown network, one without a linear classifier on pooled features,
+            or weights that cannot be had.
+    """
+    architecture = model.split(".", maxsplit=1)[0]
+    if not timm.is_model(architecture):
+        raise InputError(
+            f"timm knows no network {model!r}.{nearest(architecture, timm.list_models())} "
+            "`vld models ls` lists networks."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = _create(model, weights, image_size)
+        head = _replace_head(module, model, classes)
+    config = module.pretrained_cfg
+    return FineTunedNetwork(module=module, head=head, mean=config["mean"], std=config["std"])
+
+
+def _create(model: str, weights: str, image_size: int) -> Any:
+    options: dict[str, Any] = {}
+    if timm.get_pretrained_cfg_value(model.split(".", maxsplit=1)[0], "fixed_input_size"):
+        options["img_size"] = image_size  # transformers size their position embeddings
+    try:
+        if weights == "none":
+            return timm.create_model(model, **options)
+        if weights != "pretrained":
+            module = timm.create_model(model, **options)
+            classifier_prefix = _classifier_name(module) + "."
+            load_from_file(module, Path(weights).expanduser(), classifier_prefix)
+            return module
+        if model in PACKAGED_WEIGHTS:
+            module = timm.create_model(model, **options)
+            load_packaged(module, model)
+            return module
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise InputError(f"timm cannot make {model} for {image_size} px: {error}") from None
+    return _create_from_hub(model, options)
+
+
+def _create_from_hub(model: str, options: dict[str, Any]) -> Any:
+    from huggingface_hub import constants  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    if not _is_reachable(constants.ENDPOINT):
+        constants.HF_HUB_OFFLINE = True  # look in the local cache at once, without retries
+    try:
+        return timm.create_model(model, pretrained=True, **options)
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        offline = ", ".join(PACKAGED_WEIGHTS)
+        raise InputError(
+            f"The weights of {model} are not on this machine and could not be downloaded "
+            f"({type(error).__name__}). Available offline: {offline}; or name a file with "
+            "--weights, or start from scratch with --weights none."
+        ) from None
+    except RuntimeError as error:  # timm: no pretrained weights exist for this network
+        raise InputError(f"{model}: {error} `--weights none` starts from scratch.") from None
+
+
+def _is_reachable(endpoint: str) -> bool:
+    url = urlsplit(endpoint)
+    if urllib.request.getproxies():
+        return True  # only the proxy knows
+    try:
+        address = (url.hostname or "", url.port or (80 if url.scheme == "http" else 443))
+        socket.create_connection(address, timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _classifier_name(module: Any) -> str:
+    classifier = module.get_classifier()
+    names = (name for name, part in module.named_modules() if part is classifier)
+    return str(next(names))
+
+
+def _replace_head(module: Any, model: str, classes: int) -> nn.Linear:
+    module.reset_classifier(classes)
+    head = module.get_classifier()
+    if not isinstance(head, nn.Linear):
+        raise InputError(
+            f"{model} has no linear last layer on pooled features (it has "
+            f"{type(head).__name__}), so there is no representation to mask. "
+            "Choose a ResNet, EfficientNet, ConvNeXt, ViT or Swin, for example."
+        )
+    head.reset_parameters()
+    return head

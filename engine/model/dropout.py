@@ -1,0 +1,59 @@
+"""Very large dropout: masks on the penultimate representation.
+
+Zhang & Bottou, "Fine-tuning with Very Large Dropout", arXiv 2403.00946, section 3:
+Φ_drop = m(λ) ⊙ Φ(x) / (1 − λ), each m_i ~ Bernoulli(1 − λ), while training only.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def mask_features(
+    features: Tensor, dropout_rate: float, masks: int, generator: torch.Generator
+) -> Tensor:
+    """Mask features with independent random masks, keeping their expectation.
+
+    Args:
+        features: (B, D) penultimate representation.
+        dropout_rate: λ, the probability of zeroing a feature, in [0, 1).
+        masks: K, masks per example.
+        generator: source of the masks, on the features' device.
+
+    Returns:
+        (K, B, D), or (1, B, D) when λ = 0, as all masks are then the same.
+    """
+    if dropout_rate == 0:
+        return features.unsqueeze(0)
+    keep_rate = 1 - dropout_rate
+    kept = torch.empty((masks, *features.shape), dtype=features.dtype, device=features.device)
+    kept.bernoulli_(keep_rate, generator=generator).div_(keep_rate)
+    return features * kept
+
+
+def masked_cross_entropy(
+    head: nn.Module,
+    features: Tensor,
+    labels: Tensor,
+    *,
+    dropout_rate: float,
+    masks: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the cross-entropy (nats) averaged over the batch and over K masks of its features.
+
+    The backbone ran once; only the last layer runs K times. K = 1 is the paper.
+
+    Args:
+        head: last layer, (…, D) to (…, C).
+        features: (B, D).
+        labels: (B,) int64.
+        dropout_rate: λ, in [0, 1).
+        masks: K.
+        generator: source of the masks, on the features' device.
+    """
+    masked = mask_features(features, dropout_rate, masks, generator)  # (K, B, D)
+    logits = head(masked).float()  # (K, B, C)
+    return F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(masked)))

@@ -1,0 +1,221 @@
+"""What a run says while it lives: one JSON object a line, each a fact in the past tense.
+
+The first event of a life is :class:`RunStarted`; the last is exactly one of
+:data:`TERMINAL_EVENTS`. A resumed run appends to the same file: ``seq`` goes on, steps may
+repeat from the checkpoint it resumed at, with the same values.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One measured value.
+
+    ``split`` is ``out`` (the held-out validation share of a domain), ``in`` (the rest) or
+    ``train`` (batches as trained on). ``domain`` is a domain's name. ``arm`` says how the
+    prediction was made (``erm``, ``dropout``). ``name`` is ``accuracy`` (0 to 1) or ``loss``
+    (nats). A value that is not finite is None.
+    """
+
+    split: str
+    domain: str
+    arm: str
+    name: str
+    value: float | None
+
+
+class DomainInfo(msgspec.Struct, frozen=True):
+    """One domain and its split: numbers of images."""
+
+    name: str
+    is_target: bool
+    images: int
+    in_images: int
+    out_images: int
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every event carries: ``seq`` counts from 0 in a run, ``time`` is Unix seconds."""
+
+    seq: int = -1
+    time: float = 0.0
+
+
+class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
+    """A process took the run up; ``attempt`` counts from 1."""
+
+    protocol_version: int
+    attempt: int
+    pid: int
+    host: str
+    resumed_step: int | None
+    versions: dict[str, str]
+    commit: str | None
+
+
+class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
+    """The images are decoded and split. ``skipped`` lists unreadable files left out."""
+
+    dataset: str
+    target: str
+    classes: list[str]
+    domains: list[DomainInfo]
+    skipped: list[str]
+    wall_s: float
+
+
+class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
+    """The network is on its device. ``feature_rms`` is the root mean square of a feature.
+
+    ``step_ms`` are the measured milliseconds per step of each precision and layout tried,
+    empty when nothing was left to choose. ``seconds_left`` estimates the whole run.
+    """
+
+    model: str
+    weights: str
+    parameters: int
+    feature_dim: int
+    feature_rms: float
+    device: str
+    device_name: str
+    precision: str
+    memory_format: str
+    threads: int
+    step_ms: dict[str, float]
+    seconds_left: float | None
+
+
+class HeadTrained(Event, frozen=True, kw_only=True, tag="head_trained"):
+    """The last layer was trained on cached features, everything else at rest."""
+
+    steps: int
+    loss: float | None
+    wall_s: float
+
+
+class StepsTaken(Event, frozen=True, kw_only=True, tag="steps_taken"):
+    """The weights were updated ``step`` times; ``loss`` (nats) is the mean since the last one.
+
+    ``seconds_left`` counts training and evaluations still to come.
+    """
+
+    step: int
+    loss: float | None
+    lr: float
+    head_lr: float
+    steps_per_s: float
+    images_per_s: float
+    elapsed_s: float
+    seconds_left: float | None
+
+
+class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
+    """Accuracies after ``step`` updates.
+
+    ``id_accuracy`` is the mean over source domains of their ``out`` split; ``ood_accuracy``
+    is the target's ``in`` split (DomainBed's report). ``is_best``: no earlier step had a
+    higher ``id_accuracy``.
+    """
+
+    step: int
+    metrics: list[Metric]
+    id_accuracy: float
+    ood_accuracy: float
+    is_best: bool
+    wall_s: float
+
+
+class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint_saved"):
+    """A checkpoint is safely on disk; ``file`` is relative to the run folder."""
+
+    step: int
+    kind: Literal["last", "best"]
+    file: str
+    bytes: int
+
+
+class CollapseDetected(Event, frozen=True, kw_only=True, tag="collapse_detected"):
+    """Validation saw one class predicted and a loss near the class entropy."""
+
+    step: int
+    predicted_class: str
+    share: float
+    loss: float
+    class_entropy: float
+    advice: str
+
+
+class RunFinished(Event, frozen=True, kw_only=True, tag="run_finished"):
+    """All steps are done; the selected step has the best ID validation accuracy."""
+
+    step: int
+    selected_step: int
+    id_accuracy: float
+    ood_accuracy: float
+    wall_s: float
+    peak_memory_bytes: int
+
+
+class RunStopped(Event, frozen=True, kw_only=True, tag="run_stopped"):
+    """The run was asked to stop, saved a checkpoint and can be resumed."""
+
+    step: int
+    reason: str
+    wall_s: float
+
+
+class RunFailed(Event, frozen=True, kw_only=True, tag="run_failed"):
+    """The run ended by an error. ``refused``: its input was unusable and nothing ran."""
+
+    error: str
+    message: str
+    traceback: str
+    step: int | None
+    refused: bool
+
+
+AnyEvent = (
+    RunStarted
+    | DataPrepared
+    | ModelPrepared
+    | HeadTrained
+    | StepsTaken
+    | Evaluated
+    | CheckpointSaved
+    | CollapseDetected
+    | RunFinished
+    | RunStopped
+    | RunFailed
+)
+
+EVENT_TYPES: tuple[type[Event], ...] = AnyEvent.__args__
+TERMINAL_EVENTS: tuple[type[Event], ...] = (RunFinished, RunStopped, RunFailed)
+
+
+class EventDecodeError(ValueError):
+    """A line that is not an event of this protocol."""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def encode_event(event: Event) -> bytes:
+    """Return the event as one line of JSON, newline included."""
+    return _encoder.encode(event) + b"\n"
+
+
+def decode_event(line: bytes) -> AnyEvent:
+    """Read one line.
+
+    Raises:
+        EventDecodeError: when the line is damaged or of an unknown type.
+    """
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EventDecodeError(str(error)) from None

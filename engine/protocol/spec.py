@@ -1,0 +1,318 @@
+"""What a run is: every field's help, unit, range and default, written once.
+
+The command line's options, configuration files, the dashboard's form and the documentation
+are generated from :data:`FIELDS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+
+class SpecError(ValueError):
+    """A specification that cannot be run; the message names field, value and allowed range."""
+
+
+def _about(help_text: str, group: str, *, flag: str | None = None, unit: str | None = None) -> Meta:
+    return Meta(description=help_text, extra={"group": group, "flag": flag, "unit": unit})
+
+
+Positive = Meta(gt=0)
+NonNegative = Meta(ge=0)
+
+
+class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that determines a run's result, plus the device it runs on.
+
+    Raises:
+        SpecError: when built with a value out of its range.
+    """
+
+    # Data
+    dataset: Annotated[str, _about("Data set by name; with --data, the folder's name.", "data")] = (
+        "emoji"
+    )
+    data_dir: Annotated[
+        str | None,
+        _about("Folder of images laid out as domain/class/image.", "data", flag="--data"),
+    ] = None
+    target: Annotated[
+        str | None,
+        _about("Domain left out of training; its accuracy is the OOD accuracy.", "data"),
+    ] = None
+    image_size: Annotated[
+        int,
+        Meta(ge=32, le=1024),
+        _about("Side of the square images the network sees.", "data", unit="px"),
+    ] = 224
+    batch_size: Annotated[
+        int,
+        Meta(ge=1, le=4096),
+        _about("Images per source domain and step.", "data", flag="--batch", unit="images"),
+    ] = 16
+    transforms: Annotated[
+        Literal["batch", "pil"],
+        _about(
+            "Training transforms: batch (whole batches from the cache) or pil "
+            "(DomainBed's own, image by image).",
+            "data",
+        ),
+    ] = "batch"
+    validation_fraction: Annotated[
+        float,
+        Meta(gt=0, lt=1),
+        _about("Share of each domain held out for validation.", "data"),
+    ] = 0.2
+    trial_seed: Annotated[
+        Annotated[int, Meta(ge=0, lt=2**31)] | None,
+        _about("Seed of the split; the run's seed unless given.", "data"),
+    ] = None
+    skip_bad_images: Annotated[
+        bool, _about("Leave out images that cannot be read, and record which.", "data")
+    ] = False
+
+    # Network
+    model: Annotated[str, _about("timm network.", "network")] = "tf_efficientnet_lite0"
+    weights: Annotated[
+        str,
+        _about(
+            "Pre-trained weights: pretrained (packaged or timm's hub), none, or a "
+            ".safetensors or .pth file.",
+            "network",
+        ),
+    ] = "pretrained"
+    freeze_batchnorm: Annotated[
+        bool,
+        _about("Keep BatchNorm statistics as pre-trained; its weights still train.", "network"),
+    ] = True
+
+    # Method
+    dropout_rate: Annotated[
+        float,
+        Meta(ge=0, lt=1),
+        _about(
+            "Probability of zeroing each penultimate feature while training.",
+            "method",
+            flag="--dropout",
+        ),
+    ] = 0.9
+    masks: Annotated[
+        int,
+        Meta(ge=1, le=1024),
+        _about("Dropout masks per backbone pass; the loss is their mean.", "method"),
+    ] = 8
+    head_steps: Annotated[
+        int,
+        NonNegative,
+        _about(
+            "Steps on cached features that train the last layer before everything trains.",
+            "method",
+            unit="steps",
+        ),
+    ] = 0
+    head_lr_factor: Annotated[
+        float,
+        Positive,
+        _about("Learning rate of the last layer, as a multiple of --lr.", "method"),
+    ] = 1.0
+    scale_head_lr: Annotated[
+        bool,
+        _about(
+            "Divide the last layer's learning rate by the measured mean square of a feature, "
+            "so that one setting serves networks of any feature scale.",
+            "method",
+        ),
+    ] = False
+
+    # Optimization
+    steps: Annotated[int, Meta(ge=1), _about("Updates of the weights.", "optimization")] = 300
+    optimizer: Annotated[Literal["sgd", "adamw"], _about("Optimizer.", "optimization")] = "sgd"
+    lr: Annotated[float, Positive, _about("Learning rate.", "optimization")] = 1e-3
+    momentum: Annotated[
+        float, Meta(ge=0, lt=1), _about("Momentum (SGD) or β₁ (AdamW).", "optimization")
+    ] = 0.9
+    weight_decay: Annotated[float, NonNegative, _about("Weight decay.", "optimization")] = 1e-4
+    schedule: Annotated[
+        Literal["constant", "step", "cosine"],
+        _about("Learning rate over the steps.", "optimization"),
+    ] = "constant"
+    lr_drops: Annotated[
+        tuple[int, ...],
+        _about(
+            "Steps at which the step schedule multiplies the rate by 0.1.",
+            "optimization",
+            unit="steps",
+        ),
+    ] = ()
+    warmup_steps: Annotated[
+        int,
+        NonNegative,
+        _about("Steps of linear warm-up from zero.", "optimization", unit="steps"),
+    ] = 0
+    grad_clip: Annotated[
+        Annotated[float, Positive] | None,
+        _about("Largest gradient norm; none: no clipping.", "optimization"),
+    ] = None
+
+    # Measuring
+    eval_every: Annotated[
+        int, Positive, _about("Steps between evaluations.", "measuring", unit="steps")
+    ] = 50
+    log_every: Annotated[
+        int, Positive, _about("Steps between loss readings.", "measuring", unit="steps")
+    ] = 10
+    eval_batch_size: Annotated[
+        int, Meta(ge=1, le=8192), _about("Images per evaluation batch.", "measuring", unit="images")
+    ] = 32
+
+    # Machine
+    seed: Annotated[
+        int,
+        Meta(ge=0, lt=2**31),
+        _about("Seed of initialisation, sampling, augmentation and masks.", "machine"),
+    ] = 0
+    device: Annotated[str, _about("auto, cpu, cuda, cuda:N or mps.", "machine")] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        _about("auto takes the fastest measured here whose loss agrees with fp32.", "machine"),
+    ] = "auto"
+    memory_format: Annotated[
+        Literal["auto", "contiguous", "channels_last"],
+        _about("Memory layout of images and features; auto measures.", "machine"),
+    ] = "auto"
+    threads: Annotated[
+        Annotated[int, Meta(ge=1, le=1024)] | None,
+        _about("Processor threads; all cores unless given.", "machine"),
+    ] = None
+    recipe: Annotated[str, _about("Set of defaults the other fields start from.", "machine")] = (
+        "default"
+    )
+
+    def __post_init__(self) -> None:
+        for name, info in FIELDS.items():
+            value = getattr(self, name)
+            msgspec.structs.force_setattr(self, name, info.check(value))
+
+
+class FieldInfo(msgspec.Struct, frozen=True):
+    """One field of :class:`RunSpec`, as the interfaces need it."""
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+    group: str
+    flag: str
+    unit: str | None
+    choices: tuple[str, ...]
+    allowed: str
+
+    def check(self, value: object) -> Any:
+        """Return ``value`` in the field's type.
+
+        Raises:
+            SpecError: naming field, value and what is allowed.
+        """
+        try:
+            return msgspec.convert(value, self.type)
+        except msgspec.ValidationError:
+            hint = ""
+            if self.choices and isinstance(value, str):
+                hint = nearest(value, self.choices)
+            raise SpecError(
+                f"{self.name} is {value!r}, but must be {self.allowed}.{hint}"
+            ) from None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean …?`` with the nearest known names, or nothing."""
+    matches = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(matches)}?" if matches else ""
+
+
+def spec_from_mapping(values: Mapping[str, object]) -> RunSpec:
+    """Build a spec from field names and values, defaults filling the rest.
+
+    Raises:
+        SpecError: for an unknown key (with the nearest known ones) or a value out of range.
+    """
+    for key in values:
+        if key not in FIELDS:
+            raise SpecError(f"Unknown field {key!r}.{nearest(key, FIELDS)}")
+    return RunSpec(**values)  # type: ignore[arg-type]
+
+
+def encode_spec(spec: RunSpec) -> bytes:
+    """Return the spec as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n"
+
+
+def decode_spec(data: bytes) -> RunSpec:
+    """Read a spec from JSON.
+
+    Raises:
+        SpecError: when it is not a JSON object or holds a bad key or value.
+    """
+    try:
+        values = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SpecError(f"Not valid JSON: {error}.") from None
+    if not isinstance(values, dict):
+        raise SpecError("A spec must be a JSON object.")
+    return spec_from_mapping(values)
+
+
+def _allowed(kind: Any, metas: list[Meta]) -> str:
+    """Say in words what values a field takes."""
+    if get_origin(kind) in (Union, UnionType):
+        inner = next(arg for arg in get_args(kind) if arg is not type(None))
+        base, *inner_metas = get_args(inner) if get_origin(inner) is Annotated else (inner,)
+        return _allowed(base, inner_metas) + ", or nothing"
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    text = words.get(kind, "a list of whole numbers")
+    for meta in metas:
+        has_upper = meta.lt is not None or meta.le is not None
+        if meta.gt is not None:
+            text += f" above {meta.gt:g}"
+        if meta.ge is not None:
+            text += f" from {meta.ge:g}" if has_upper else f" of at least {meta.ge:g}"
+        if meta.lt is not None:
+            text += " up to but not including" if meta.ge is not None else " and below"
+            text += f" {meta.lt:g}"
+        if meta.le is not None:
+            text += f" to {meta.le:g}"
+    return text
+
+
+def _field_infos() -> dict[str, FieldInfo]:
+    infos: dict[str, FieldInfo] = {}
+    hints = get_type_hints(RunSpec, include_extras=True)
+    for field in msgspec.structs.fields(RunSpec):
+        kind, *metas = get_args(hints[field.name])
+        about = next(meta for meta in metas if meta.description)
+        extra = about.extra or {}
+        choices = get_args(kind) if get_origin(kind) is Literal else ()
+        infos[field.name] = FieldInfo(
+            name=field.name,
+            type=hints[field.name],
+            default=field.default,
+            help=about.description or "",
+            group=extra["group"],
+            flag=extra["flag"] or "--" + field.name.replace("_", "-"),
+            unit=extra["unit"],
+            choices=choices,
+            allowed=_allowed(kind, metas),
+        )
+    return infos
+
+
+FIELDS: dict[str, FieldInfo] = _field_infos()
+"""Every field of :class:`RunSpec` by name, in order of declaration."""

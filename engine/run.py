@@ -1,0 +1,105 @@
+"""One run from its folder: read what to do, and do it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+
+import safetensors
+import timm
+import torch
+
+from engine.data import RunData, load_data
+from engine.eventlog import EventLog
+from engine.protocol import (
+    PROTOCOL_VERSION,
+    DataPrepared,
+    DomainInfo,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+)
+from engine.rundir import RunDir
+from engine.stop import StopRequest
+from engine.train import fine_tune, load_last
+
+
+def run(run_dir: RunDir, log: EventLog, stop: StopRequest) -> RunFinished | RunStopped:
+    """Take the run up, from its checkpoint if there is one, and return how it ended.
+
+    Raises:
+        InputError: for input no run can be made of.
+        SpecError: for a specification that is missing or damaged.
+        StopRequested: when asked to stop before there was anything to save.
+        TrainingError: when training cannot go on.
+    """
+    spec = run_dir.read_spec()
+    checkpoint = load_last(run_dir.last_checkpoint)
+    log.record(
+        RunStarted(
+            protocol_version=PROTOCOL_VERSION,
+            attempt=log.attempts + 1,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            resumed_step=None if checkpoint is None else checkpoint.state.step,
+            versions=versions(),
+            commit=_commit(),
+        )
+    )
+    started = time.perf_counter()
+    data = load_data(spec, run_dir.cache)
+    log.record(_describe(data, time.perf_counter() - started))
+    stop.raise_if_requested()
+    return fine_tune(spec, data, run_dir, checkpoint, log, stop)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that can change a result."""
+    return {
+        "vld-tui": metadata.version("vld-tui"),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": metadata.version("torchvision"),
+        "timm": timm.__version__,
+        "safetensors": safetensors.__version__,
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit of this program's own checkout; None when it is installed."""
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
+
+
+def _describe(data: RunData, wall_s: float) -> DataPrepared:
+    return DataPrepared(
+        dataset=data.name,
+        target=data.target.name,
+        classes=list(data.classes),
+        domains=[
+            DomainInfo(
+                name=domain.name,
+                is_target=domain.is_target,
+                images=len(domain.labels),
+                in_images=len(domain.in_indices),
+                out_images=len(domain.out_indices),
+            )
+            for domain in data.domains
+        ],
+        skipped=list(data.skipped),
+        wall_s=wall_s,
+    )

@@ -1,0 +1,222 @@
+"""The run folder: every path in it, and how its files are written.
+
+The folder is the whole contract between a run and the world::
+
+    spec.json      what to do                       written once by whoever starts the run
+    events.jsonl   what happened                    appended by the engine
+    process.json   pid, its start time, host        written at each start
+    heartbeat      its mtime says "alive"           touched by the engine
+    exit.json      exit code, when somebody waited  written by the launcher
+    user.json      name, tags, note, trashed_at     written by the interface
+    engine.log     the engine's stderr and stdout
+    engine.lock    held by the engine while it lives
+    checkpoints/   last.safetensors, best.safetensors
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import psutil
+
+from engine.protocol import RunSpec, SpecError, decode_spec, encode_spec
+
+HEARTBEAT_INTERVAL_S = 5.0
+HEARTBEAT_STALE_S = 60.0
+
+
+class ProcessInfo(msgspec.Struct, frozen=True):
+    """A process, told apart from later ones with the same pid by its start time (Unix s)."""
+
+    pid: int
+    started_at: float
+    host: str
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessInfo:
+        """Describe a live process of this host."""
+        return cls(pid=pid, started_at=psutil.Process(pid).create_time(), host=socket.gethostname())
+
+    def is_alive(self) -> bool | None:
+        """Say whether it still runs; None when it belongs to another host."""
+        if self.host != socket.gethostname():
+            return None
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started_at) < 1.0
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True
+
+
+class UserData(msgspec.Struct, frozen=True):
+    """What a person said of a run; kept beside it so that history can be rebuilt."""
+
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    created_at: float = 0.0
+    trashed_at: float | None = None
+
+
+class ExitInfo(msgspec.Struct, frozen=True):
+    """How the engine process ended: its exit code, negative for a signal."""
+
+    exit_code: int
+    ended_at: float
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths of one run folder."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        """Return the folder's name, which is the run's id."""
+        return self.path.name
+
+    @property
+    def spec(self) -> Path:
+        """Return the path of the specification."""
+        return self.path / "spec.json"
+
+    @property
+    def events(self) -> Path:
+        """Return the path of the event log."""
+        return self.path / "events.jsonl"
+
+    @property
+    def process(self) -> Path:
+        """Return the path of the process description."""
+        return self.path / "process.json"
+
+    @property
+    def heartbeat(self) -> Path:
+        """Return the path of the file whose mtime is the last sign of life."""
+        return self.path / "heartbeat"
+
+    @property
+    def exit(self) -> Path:
+        """Return the path of the exit code."""
+        return self.path / "exit.json"
+
+    @property
+    def user(self) -> Path:
+        """Return the path of name, tags and note."""
+        return self.path / "user.json"
+
+    @property
+    def log(self) -> Path:
+        """Return the path of the engine's stderr and stdout."""
+        return self.path / "engine.log"
+
+    @property
+    def lock(self) -> Path:
+        """Return the path of the lock that the engine holds while it lives."""
+        return self.path / "engine.lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Return the folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Return the checkpoint a resumed run goes on from."""
+        return self.checkpoints / "last.safetensors"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """Return the network at the selected step."""
+        return self.checkpoints / "best.safetensors"
+
+    @property
+    def cache(self) -> Path:
+        """Return the folder, shared by all runs of a home, of what can be made again."""
+        return self.path.parent.parent / "cache"
+
+    def create(self, spec: RunSpec, user: UserData) -> None:
+        """Make the folder with its spec and user data.
+
+        Raises:
+            FileExistsError: when the folder exists.
+            OSError: when it cannot be written.
+        """
+        self.path.mkdir(parents=True)
+        write_atomic(self.user, msgspec.json.encode(user))
+        write_atomic(self.spec, encode_spec(spec))
+
+    def read_spec(self) -> RunSpec:
+        """Read the specification.
+
+        Raises:
+            SpecError: when it is missing or damaged, naming the file.
+        """
+        try:
+            return decode_spec(self.spec.read_bytes())
+        except (OSError, SpecError) as error:
+            raise SpecError(f"{self.spec}: {error}") from None
+
+    def read_process(self) -> ProcessInfo | None:
+        """Return the last process that took the run up, if one is recorded."""
+        return _read(self.process, ProcessInfo)
+
+    def write_process(self, pid: int) -> None:
+        """Record the process that takes the run up."""
+        write_atomic(self.process, msgspec.json.encode(ProcessInfo.of(pid)))
+
+    def read_user(self) -> UserData:
+        """Return name, tags and note; empty when missing or damaged."""
+        return _read(self.user, UserData) or UserData()
+
+    def write_user(self, user: UserData) -> None:
+        """Replace name, tags and note."""
+        write_atomic(self.user, msgspec.json.encode(user))
+
+    def read_exit(self) -> ExitInfo | None:
+        """Return how the last process ended, when somebody waited for it."""
+        return _read(self.exit, ExitInfo)
+
+    def write_exit(self, info: ExitInfo) -> None:
+        """Record how the last process ended."""
+        write_atomic(self.exit, msgspec.json.encode(info))
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old content or the new, never a part.
+
+    The data is on disk before the name is (fsync, then ``os.replace``).
+
+    Raises:
+        OSError: when it cannot be written; the old file is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,6 @@
+"""Fine-tuning: read :mod:`engine.train.loop` first."""
+
+from engine.train.checkpoint import load_last
+from engine.train.loop import fine_tune
+
+__all__ = ["fine_tune", "load_last"]

@@ -1,0 +1,112 @@
+"""Train the last layer first, on cached features: linear probing, then fine-tuning.
+
+A random last layer sends gradients into the backbone that mean nothing, and under very large
+dropout they are large enough to ruin it (docs/recipe.md). Features are computed once, so this
+takes seconds. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
+Out-of-Distribution", arXiv 2202.10054 (LP-FT).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.execution import Execution
+from engine.model import FineTunedNetwork, masked_cross_entropy
+from engine.protocol import RunSpec
+
+HEAD_LR = 1e-3
+"""Peak rate of Adam on features scaled to a root mean square of 1; cosine to zero."""
+
+
+@dataclass(frozen=True)
+class CachedFeatures:
+    """Unmasked features of each source domain's training images: (n, D) and labels (n,)."""
+
+    domains: list[tuple[Tensor, Tensor]]
+
+
+def cache_features(
+    network: FineTunedNetwork,
+    domains: Iterable[Iterable[tuple[Tensor, Tensor]]],
+    execution: Execution,
+    between_batches: Callable[[], None],
+) -> CachedFeatures:
+    """Run the backbone once over images; the network is left in evaluation mode.
+
+    Args:
+        network: the network, on its device.
+        domains: batches of each domain: images (B, 3, S, S), normalised, and labels (B,).
+        execution: precision and memory layout.
+        between_batches: called now and then; may raise to stop.
+    """
+    network.module.eval()
+    cached = []
+    with torch.no_grad(), execution.autocast():
+        for batches in domains:
+            pairs = []
+            for images, labels in batches:
+                pairs.append((network.features(execution.lay_out(images)).float(), labels))
+                between_batches()
+            features, labels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+            cached.append((features, labels))
+    return CachedFeatures(cached)
+
+
+def train_head(
+    network: FineTunedNetwork,
+    cached: CachedFeatures,
+    feature_rms: float,
+    spec: RunSpec,
+    generators: Mapping[str, torch.Generator],
+    between_steps: Callable[[], None],
+) -> float:
+    """Train the last layer from zero for ``spec.head_steps`` steps under the run's own masks.
+
+    Args:
+        network: the network; only its last layer changes.
+        cached: features to train on.
+        feature_rms: root mean square of a feature.
+        spec: batch size, dropout rate and masks.
+        generators: ``batches`` draws the batches (CPU), ``masks`` the masks (device).
+        between_steps: called after every step; may raise to stop.
+
+    Returns:
+        The loss (nats) of the last tenth of the steps.
+    """
+    torch.nn.init.zeros_(network.head.weight)
+    torch.nn.init.zeros_(network.head.bias)
+    lr = HEAD_LR / feature_rms
+    optimizer = torch.optim.Adam(network.head.parameters(), lr=lr)
+    counted = max(1, spec.head_steps // 10)
+    loss_sum = 0.0
+    for step in range(spec.head_steps):
+        optimizer.param_groups[0]["lr"] = (
+            lr * 0.5 * (1 + math.cos(math.pi * step / spec.head_steps))
+        )
+        drawn = [
+            _draw(*domain, spec.batch_size, generators["batches"]) for domain in cached.domains
+        ]
+        features, labels = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+        loss = masked_cross_entropy(
+            network.head, features, labels,
+            dropout_rate=spec.dropout_rate, masks=spec.masks, generator=generators["masks"],
+        )  # fmt: skip
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if step >= spec.head_steps - counted:
+            loss_sum += float(loss.detach())
+        between_steps()
+    return loss_sum / counted
+
+
+def _draw(
+    features: Tensor, labels: Tensor, count: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    chosen = torch.randint(len(labels), (count,), generator=generator).to(features.device)
+    return features[chosen], labels[chosen]

@@ -1,0 +1,126 @@
+"""What happens at an evaluation: measure, select, save, and say so."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import msgspec
+
+from engine.allocator import release_freed_memory
+from engine.data import RunData
+from engine.evaluate import Evaluation, class_entropy, evaluate_domains, has_collapsed
+from engine.eventlog import EventLog
+from engine.hardware import peak_memory_bytes
+from engine.protocol import (
+    CheckpointSaved,
+    CollapseDetected,
+    Evaluated,
+    RunFinished,
+    RunSpec,
+)
+from engine.rundir import RunDir
+from engine.train.checkpoint import Selected, TrainingState, save_best, save_last
+from engine.train.pace import Pace
+from engine.train.setup import Training
+
+COLLAPSE_ADVICE = (
+    "Try a lower --lr (a third), more --masks, more --head-steps, or a lower --dropout."
+)
+
+
+class Milestones:
+    """The evaluations and checkpoints of one attempt at a run."""
+
+    def __init__(
+        self, spec: RunSpec, data: RunData, training: Training, run_dir: RunDir, log: EventLog
+    ) -> None:
+        self._spec = spec
+        self._data = data
+        self._training = training
+        self._run_dir = run_dir
+        self._log = log
+        self._class_entropy = class_entropy(data)
+        self.pace = Pace(spec, training.start, spec.batch_size * len(data.sources))
+
+    def evaluate(self, state: TrainingState) -> TrainingState:
+        """Evaluate after ``state.step`` updates, select on ID validation, save checkpoints.
+
+        Returns:
+            The state with the selected step brought up to date.
+        """
+        started = time.perf_counter()
+        training = self._training
+        release_freed_memory()
+        evaluation = evaluate_domains(training.network, self._data, self._spec, training.execution)
+        release_freed_memory()
+        wall_s = time.perf_counter() - started
+        self.pace.evaluated(wall_s)
+        best = state.selected
+        is_best = best is None or evaluation.id_accuracy > best.id_accuracy
+        if is_best:
+            best = Selected(state.step, evaluation.id_accuracy, evaluation.ood_accuracy)
+        self._log.record(
+            Evaluated(
+                step=state.step,
+                metrics=evaluation.metrics,
+                id_accuracy=evaluation.id_accuracy,
+                ood_accuracy=evaluation.ood_accuracy,
+                is_best=is_best,
+                wall_s=wall_s,
+            )
+        )
+        collapsed = state.step > 0 and has_collapsed(evaluation, self._class_entropy)
+        if collapsed and not state.collapsed:
+            self._log.record(self._collapse(state.step, evaluation))
+        state = msgspec.structs.replace(
+            state, selected=best, collapsed=state.collapsed or collapsed
+        )
+        if is_best:
+            self._save_best(state)
+        return self.save_last(state)
+
+    def save_last(self, state: TrainingState) -> TrainingState:
+        """Save what a resumed run needs, and return the state as saved."""
+        training = self._training
+        state = msgspec.structs.replace(
+            state, elapsed_s=self.pace.elapsed_s, scaler=training.scaler.state_dict()
+        )
+        path = self._run_dir.last_checkpoint
+        size = save_last(
+            path, state, training.network.module, training.optimizer, training.generators
+        )
+        self._saved(state.step, "last", size)
+        return state
+
+    def finish(self, state: TrainingState) -> RunFinished:
+        """Return the event that closes a run whose steps are all done."""
+        selected = state.selected
+        if selected is None:  # the last step always evaluates
+            raise AssertionError("a finished run has been evaluated")
+        return RunFinished(
+            step=state.step,
+            selected_step=selected.step,
+            id_accuracy=selected.id_accuracy,
+            ood_accuracy=selected.ood_accuracy,
+            wall_s=self.pace.elapsed_s,
+            peak_memory_bytes=peak_memory_bytes(),
+        )
+
+    def _save_best(self, state: TrainingState) -> None:
+        size = save_best(self._run_dir.best_checkpoint, state, self._training.network.module)
+        self._saved(state.step, "best", size)
+
+    def _saved(self, step: int, kind: Literal["last", "best"], size: int) -> None:
+        file = f"checkpoints/{kind}.safetensors"
+        self._log.record(CheckpointSaved(step=step, kind=kind, file=file, bytes=size))
+
+    def _collapse(self, step: int, evaluation: Evaluation) -> CollapseDetected:
+        return CollapseDetected(
+            step=step,
+            predicted_class=self._data.classes[evaluation.dominant_class],
+            share=evaluation.dominant_share,
+            loss=evaluation.id_loss,
+            class_entropy=self._class_entropy,
+            advice=COLLAPSE_ADVICE,
+        )

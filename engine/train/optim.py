@@ -1,0 +1,69 @@
+"""Optimizer and learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from engine.model import FineTunedNetwork
+from engine.protocol import RunSpec
+
+STEP_DECAY = 0.1
+
+
+def make_optimizer(
+    spec: RunSpec, network: FineTunedNetwork, feature_rms: float
+) -> torch.optim.Optimizer:
+    """Make the optimizer: the backbone in group 0, the last layer in group 1.
+
+    Each group keeps its own peak rate in ``base_lr``.
+    """
+    head_parameters = list(network.head.parameters())
+    in_head = {id(parameter) for parameter in head_parameters}
+    backbone_parameters = [p for p in network.module.parameters() if id(p) not in in_head]
+    groups = [
+        {"params": backbone_parameters, "lr": spec.lr, "base_lr": spec.lr},
+        {"params": head_parameters, "lr": 0.0, "base_lr": head_learning_rate(spec, feature_rms)},
+    ]
+    fused = next(network.module.parameters()).device.type == "cuda"
+    if spec.optimizer == "adamw":
+        return torch.optim.AdamW(
+            groups, betas=(spec.momentum, 0.999), weight_decay=spec.weight_decay, fused=fused
+        )
+    return torch.optim.SGD(
+        groups, momentum=spec.momentum, weight_decay=spec.weight_decay, fused=fused
+    )
+
+
+def head_learning_rate(spec: RunSpec, feature_rms: float) -> float:
+    """Return the last layer's peak learning rate.
+
+    With ``scale_head_lr`` the last layer learns as if the features had a root mean square of 1:
+    reading Φ/r through weights rW is the same function, and a gradient step of rate η on rW
+    moves W by η/r² times its own gradient (η/r for AdamW, whose steps ignore the gradient's
+    scale). Networks differ tenfold in r.
+    """
+    lr = spec.lr * spec.head_lr_factor
+    if not spec.scale_head_lr:
+        return lr
+    return lr / feature_rms if spec.optimizer == "adamw" else lr / feature_rms**2
+
+
+def learning_rate_factor(spec: RunSpec, step: int) -> float:
+    """Return what multiplies every peak rate at update ``step``, counted from 0."""
+    if step < spec.warmup_steps:
+        return (step + 1) / spec.warmup_steps
+    if spec.schedule == "step":
+        return STEP_DECAY ** sum(step >= drop for drop in spec.lr_drops)
+    if spec.schedule == "cosine":
+        progress = (step - spec.warmup_steps) / max(1, spec.steps - spec.warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    return 1.0
+
+
+def set_learning_rates(optimizer: torch.optim.Optimizer, spec: RunSpec, step: int) -> None:
+    """Set each group's rate for update ``step``, counted from 0."""
+    factor = learning_rate_factor(spec, step)
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor

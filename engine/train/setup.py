@@ -1,0 +1,153 @@
+"""Everything a run needs before its first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.allocator import release_freed_memory
+from engine.data import DomainData, RunData, TrainingBatches, evaluation_batches, seed_hash
+from engine.execution import Execution, choose_execution
+from engine.hardware import device_name, resolve_device, usable_cores
+from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
+from engine.protocol import ModelPrepared, RunSpec
+from engine.rundir import RunDir
+from engine.train.checkpoint import Checkpoint, TrainingState
+from engine.train.optim import make_optimizer
+
+RMS_IMAGES = 256
+"""Images of each source domain on which the features' scale is measured."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the loop works with, all on the device."""
+
+    network: FineTunedNetwork
+    execution: Execution
+    batches: TrainingBatches
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    generators: dict[str, torch.Generator]
+    step_ms: dict[str, float]
+    start: TrainingState
+
+    def describe(self, spec: RunSpec) -> ModelPrepared:
+        """Return the event that tells of the network and the machine."""
+        return ModelPrepared(
+            model=spec.model,
+            weights=spec.weights,
+            parameters=sum(p.numel() for p in self.network.module.parameters()),
+            feature_dim=self.network.feature_dim,
+            feature_rms=self.start.feature_rms,
+            device=str(self.execution.device),
+            device_name=device_name(self.execution.device),
+            precision=self.execution.precision,
+            memory_format=self.execution.memory_format,
+            threads=torch.get_num_threads(),
+            step_ms=self.step_ms,
+            seconds_left=None,
+        )
+
+
+def prepare(
+    spec: RunSpec, data: RunData, run_dir: RunDir, checkpoint: Checkpoint | None
+) -> Training:
+    """Build the network, choose how to compute, and make batches and optimizer.
+
+    Raises:
+        InputError: for a device, network, weights or precision that cannot be had.
+    """
+    torch.set_num_threads(spec.threads or usable_cores())
+    device = resolve_device(spec.device)
+    network = build_network(
+        spec.model,
+        classes=len(data.classes),
+        weights=spec.weights,
+        image_size=spec.image_size,
+        seed=seed_hash("network", spec.seed),
+    )
+    generators = {
+        "batches": torch.Generator().manual_seed(seed_hash("batches", spec.seed)),
+        "masks": torch.Generator(device).manual_seed(seed_hash("masks", spec.seed)),
+    }
+    batches = TrainingBatches(
+        data, spec.batch_size, spec.transforms, network.mean, network.std,
+        generators["batches"], device,
+    )  # fmt: skip
+    step_ms: dict[str, float] = {}
+    if checkpoint is None:
+        execution, step_ms = _choose(spec, data, network, device, run_dir)
+        feature_rms = measure_feature_rms(network, data, spec, execution)
+        start = TrainingState(
+            feature_rms=feature_rms,
+            precision=execution.precision,
+            memory_format=execution.memory_format,
+        )
+    else:
+        start = checkpoint.state
+        execution = Execution(device, start.precision, start.memory_format)
+    execution.prepare(network.module)
+    scaler = torch.amp.GradScaler(device.type, enabled=execution.needs_scaler)
+    optimizer = make_optimizer(spec, network, start.feature_rms)
+    return Training(network, execution, batches, optimizer, scaler, generators, step_ms, start)
+
+
+def training_images(
+    domain: DomainData, network: FineTunedNetwork, spec: RunSpec, device: torch.device,
+    limit: int | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
+    """Yield a domain's training images as evaluation sees them, with their labels."""
+    indices = domain.in_indices[:limit]
+    return evaluation_batches(
+        domain, indices, spec.eval_batch_size, network.mean, network.std, device
+    )
+
+
+def measure_feature_rms(
+    network: FineTunedNetwork, data: RunData, spec: RunSpec, execution: Execution
+) -> float:
+    """Return the root mean square of a feature over some training images of each source."""
+    execution.prepare(network.module)
+    network.module.eval()
+    squares, count = 0.0, 0
+    with torch.inference_mode(), execution.autocast():
+        for domain in data.sources:
+            for images, _ in training_images(domain, network, spec, execution.device, RMS_IMAGES):
+                features = network.features(execution.lay_out(images)).float()
+                squares += float(features.square().sum())
+                count += features.numel()
+    return float((squares / count) ** 0.5)
+
+
+def _choose(
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir
+) -> tuple[Execution, dict[str, float]]:
+    """Choose precision and layout on one batch of real images; weights are left as they were."""
+    per_domain = [
+        next(training_images(domain, network, spec, device, min(spec.batch_size, 256)))
+        for domain in data.sources
+    ]
+    images, labels = (torch.cat(parts) for parts in zip(*per_domain, strict=True))
+    no_masks = torch.Generator(device)
+
+    def trial_step(execution: Execution) -> float:
+        execution.prepare(network.module)
+        network.set_training(freeze_batchnorm=True)
+        with execution.autocast():
+            loss = masked_cross_entropy(
+                network.head, network.features(execution.lay_out(images)), labels,
+                dropout_rate=0.0, masks=1, generator=no_masks,
+            )  # fmt: skip
+        loss.backward()
+        network.module.zero_grad(set_to_none=True)
+        return float(loss.detach())
+
+    network_key = f"{spec.model} {spec.image_size}px {len(labels)} images"
+    memory = run_dir.cache / "execution.json"
+    choice = choose_execution(spec, device, trial_step, memory, network_key)
+    release_freed_memory()
+    return choice.execution, choice.step_ms

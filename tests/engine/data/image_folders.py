@@ -1,0 +1,30 @@
+"""Small folders of images made on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+MakeFolder = Callable[..., Path]
+"""Like :func:`fill_folder` without its root."""
+
+
+def fill_folder(
+    root: Path,
+    domains: Mapping[str, Sequence[str]],
+    count: int = 6,
+    size: tuple[int, int] = (40, 36),
+) -> Path:
+    """Make ``domain/class/0.png`` and on: ``count`` images of noise in each class."""
+    random = np.random.default_rng(0)
+    for domain, classes in domains.items():
+        for name in classes:
+            folder = root / domain / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return root

@@ -1,0 +1,197 @@
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import numpy as np
+import pytest
+from torchvision.transforms import Resize
+
+from engine.data import DataError, open_image_set
+from engine.data.cache import CachedImages, cache_key, cached_images
+from tests.engine.data.image_folders import MakeFolder
+
+TWO_DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog")}
+
+
+def build(root: Path, cache_dir: Path, image_size: int = 32) -> CachedImages:
+    return cached_images(open_image_set("mine", root), image_size, cache_dir)
+
+
+def pixel_files(cache_dir: Path) -> list[Path]:
+    return sorted((cache_dir / "images").glob("*/pixels.bin"))
+
+
+@pytest.mark.parametrize("image_size", [32, 64])
+def test_images_are_exactly_what_torchvision_resizes(
+    make_folder: MakeFolder, tmp_path: Path, image_size: int
+) -> None:
+    root = make_folder(TWO_DOMAINS, size=(50, 41))
+    image_set = open_image_set("mine", root)
+    cached = build(root, tmp_path / "cache", image_size)
+    assert cached.pixels.shape == (24, image_size, image_size, 3)
+    assert cached.unreadable == {}
+    transform = Resize((image_size, image_size))
+    for index in range(24):
+        expected = np.asarray(transform(image_set.open_image(index)))
+        assert np.array_equal(cached.pixels[index], expected)
+
+
+def test_a_second_call_decodes_nothing(make_folder: MakeFolder, tmp_path: Path) -> None:
+    root = make_folder(TWO_DOMAINS)
+    first = np.array(build(root, tmp_path / "cache").pixels)
+    image_set = open_image_set("mine", root)
+    shutil.rmtree(root)
+    again = cached_images(image_set, 32, tmp_path / "cache")
+    assert np.array_equal(again.pixels, first)
+
+
+def test_pixels_cannot_be_written_through_the_map(make_folder: MakeFolder, tmp_path: Path) -> None:
+    cached = build(make_folder(TWO_DOMAINS), tmp_path / "cache")
+    with pytest.raises(ValueError, match="read-only"):
+        cached.pixels[0] = 0
+
+
+def test_a_changed_file_is_decoded_anew(make_folder: MakeFolder, tmp_path: Path) -> None:
+    root = make_folder(TWO_DOMAINS)
+    before = np.array(build(root, tmp_path / "cache").pixels)
+    changed = root / "art" / "cat" / "0.png"
+    shutil.copy(root / "photo" / "dog" / "5.png", changed)
+    os.utime(changed, ns=(1, 1))
+    after = build(root, tmp_path / "cache").pixels
+    assert np.array_equal(after[0], before[23])
+    assert np.array_equal(after[1:], before[1:])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "overwritten", "lost", "manifest", "empty"])
+def test_a_damaged_cache_is_noticed_and_built_again(
+    make_folder: MakeFolder, tmp_path: Path, damage: str
+) -> None:
+    root = make_folder(TWO_DOMAINS)
+    expected = np.array(build(root, tmp_path / "cache").pixels)
+    (file,) = pixel_files(tmp_path / "cache")
+    content = file.read_bytes()
+    if damage == "truncated":
+        file.write_bytes(content[:-1])
+    elif damage == "overwritten":
+        middle = len(content) // 2
+        file.write_bytes(content[:middle] + bytes(4096) + content[middle + 4096 :])
+    elif damage == "lost":
+        file.unlink()
+    elif damage == "manifest":
+        (file.parent / "manifest.json").write_bytes(b'{"format_version": 1')
+    else:
+        shutil.rmtree(file.parent)
+        file.parent.mkdir()
+    assert np.array_equal(build(root, tmp_path / "cache").pixels, expected)
+    assert len(pixel_files(tmp_path / "cache")) == 1
+
+
+def test_what_a_dead_builder_left_is_in_nobodys_way(
+    make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    root = make_folder(TWO_DOMAINS)
+    expected = np.array(build(root, tmp_path / "cache").pixels)
+    (file,) = pixel_files(tmp_path / "cache")
+    left = file.parent.with_name(f".{file.parent.name}.tmp")
+    file.parent.rename(left)
+    file.parent.with_name(f".{file.parent.name}.tmp").joinpath("manifest.json").unlink()
+    assert np.array_equal(build(root, tmp_path / "cache").pixels, expected)
+    assert not left.exists()
+
+
+def test_runs_that_build_at_once_share_one_cache(small_emoji: Path, tmp_path: Path) -> None:
+    expected = np.array(build(small_emoji, tmp_path / "other").pixels)
+    start = Barrier(8)
+
+    def build_with_the_others(_: int) -> CachedImages:
+        start.wait()
+        return build(small_emoji, tmp_path / "cache")
+
+    with ThreadPoolExecutor(8) as pool:  # a lock on a file holds between threads as well
+        found = list(pool.map(build_with_the_others, range(8)))
+    assert all(np.array_equal(cached.pixels, expected) for cached in found)
+    assert len(pixel_files(tmp_path / "cache")) == 1
+
+
+def test_a_run_waits_while_another_process_builds(make_folder: MakeFolder, tmp_path: Path) -> None:
+    root = make_folder(TWO_DOMAINS)
+    lock = tmp_path / "cache" / "images" / f"{cache_key(open_image_set('mine', root), 32)}.lock"
+    lock.parent.mkdir(parents=True)
+    hold = (
+        "import fcntl, sys; file = open(sys.argv[1], 'ab'); fcntl.flock(file, fcntl.LOCK_EX); "
+        "print('held', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(build, root, tmp_path / "cache")
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+            assert pixel_files(tmp_path / "cache") == []
+            other.kill()
+            assert waiting.result(timeout=30).pixels.any()
+
+
+def test_unreadable_images_are_found_and_mended_ones_taken(
+    make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    root = make_folder(TWO_DOMAINS)
+    whole = (root / "art" / "dog" / "2.png").read_bytes()
+    status = (root / "art" / "dog" / "2.png").stat()
+    (root / "art" / "dog" / "2.png").write_bytes(b"\0" * len(whole))
+    os.utime(root / "art" / "dog" / "2.png", ns=(1, status.st_mtime_ns))
+    for _ in range(2):
+        cached = build(root, tmp_path / "cache")
+        assert list(cached.unreadable) == [8]
+        assert not cached.pixels[8].any()
+    (root / "art" / "dog" / "2.png").write_bytes(whole)
+    os.utime(root / "art" / "dog" / "2.png", ns=(1, status.st_mtime_ns))
+    mended = build(root, tmp_path / "cache")
+    assert mended.unreadable == {}
+    assert mended.pixels[8].any()
+
+
+def test_a_full_disk_is_told_with_what_is_needed(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder(TWO_DOMAINS)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**20))
+    with pytest.raises(DataError, match=r"need 64 MiB and 1 MiB are free.*--image-size"):
+        build(root, tmp_path / "cache")
+    assert pixel_files(tmp_path / "cache") == []
+
+
+def test_a_disk_that_fills_while_writing_leaves_no_cache(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder(TWO_DOMAINS)
+    written = []
+
+    def pwrite(descriptor: int, content: bytes, offset: int) -> int:
+        written.append(offset)
+        if len(written) == 10:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return len(content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", pwrite)
+        with pytest.raises(DataError, match="no space"):
+            build(root, tmp_path / "cache")
+    assert [path.suffix for path in (tmp_path / "cache" / "images").iterdir()] == [".lock"]
+    assert build(root, tmp_path / "cache").pixels.any()
+
+
+def test_a_place_that_cannot_be_written_is_named(make_folder: MakeFolder, tmp_path: Path) -> None:
+    root = make_folder(TWO_DOMAINS)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"file/cache/images cannot be written.*--home"):
+        build(root, tmp_path / "file" / "cache")

@@ -1,0 +1,66 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from engine.evaluate import DomainResult, Evaluation, evaluate, has_collapsed
+from engine.execution import Execution
+from engine.model import build_network
+
+CPU = Execution(torch.device("cpu"), "fp32", "contiguous")
+
+
+def test_counts_agree_with_the_definition_whatever_the_batching() -> None:
+    network = build_network("resnet10t", classes=4, weights="none", image_size=32, seed=0)
+    images, labels = torch.randn(10, 3, 32, 32), torch.arange(10) % 4
+    network.set_training(freeze_batchnorm=True)
+    batches = [(images[:6], labels[:6]), (images[6:], labels[6:])]
+    result = evaluate(network, batches, CPU)
+    with torch.inference_mode():
+        logits = network.module.eval()(images)
+    guesses = logits.argmax(dim=1)
+    assert result.images == 10
+    assert result.correct == int((guesses == labels).sum())
+    assert result.accuracy == pytest.approx(result.correct / 10)
+    assert result.loss == pytest.approx(float(nn.functional.cross_entropy(logits, labels)))
+    assert result.predicted.tolist() == torch.bincount(guesses, minlength=4).tolist()
+
+
+def test_evaluation_is_unmasked_and_repeats() -> None:
+    network = build_network("resnet10t", classes=4, weights="none", image_size=32, seed=0)
+    batches = [(torch.randn(10, 3, 32, 32), torch.arange(10) % 4)]
+    first, second = evaluate(network, batches, CPU), evaluate(network, batches, CPU)
+    assert first.loss_sum == second.loss_sum
+    assert not network.module.training
+
+
+def evaluation(predicted: list[int], id_loss: float) -> Evaluation:
+    return Evaluation([], 0.2, 0.2, id_loss, torch.tensor(predicted))
+
+
+@pytest.mark.parametrize(
+    ("predicted", "loss_of_entropy", "collapsed"),
+    [
+        ([0, 100, 0], 1.0, True),
+        ([0, 100, 0], math.nan, True),
+        ([2, 96, 2], 0.95, True),
+        ([0, 100, 0], 0.5, False),  # it learns: the classes are all but one class
+        ([20, 60, 20], 1.0, False),  # a poor network, but not a collapsed one
+    ],
+)
+def test_a_collapse_is_one_class_predicted_at_the_class_entropy(
+    predicted: list[int], loss_of_entropy: float, collapsed: bool
+) -> None:
+    entropy = 2.5
+    assert has_collapsed(evaluation(predicted, loss_of_entropy * entropy), entropy) is collapsed
+
+
+def test_the_dominant_class_and_its_share() -> None:
+    result = evaluation([1, 3, 0], 1.0)
+    assert (result.dominant_class, result.dominant_share) == (1, 0.75)
+
+
+def test_a_result_divides_by_its_images() -> None:
+    result = DomainResult(images=8, correct=6, loss_sum=4.0, predicted=torch.zeros(2))
+    assert (result.accuracy, result.loss) == (0.75, 0.5)

@@ -1,0 +1,146 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.protocol import (
+    FIELDS,
+    RECIPES,
+    RunSpec,
+    SpecError,
+    decode_spec,
+    encode_spec,
+    resolve_spec,
+    spec_from_mapping,
+)
+
+
+def test_a_bare_run_is_the_embedded_default() -> None:
+    spec = resolve_spec({})
+    assert (spec.dataset, spec.target, spec.image_size) == ("emoji", "fluent-mono", 96)
+    assert (spec.model, spec.weights) == ("tf_efficientnet_lite0", "pretrained")
+    assert spec.dropout_rate == 0.9
+
+
+def test_the_paper_recipe_is_the_paper_field_by_field() -> None:
+    """Zhang & Bottou, arXiv 2403.00946, and DomainBed's conventions."""
+    spec = resolve_spec({"recipe": "paper", "dataset": "PACS", "target": "sketch"})
+    assert spec == RunSpec(
+        recipe="paper",
+        dataset="PACS",
+        target="sketch",
+        image_size=224,
+        batch_size=32,
+        transforms="pil",
+        validation_fraction=0.2,
+        trial_seed=None,
+        skip_bad_images=False,
+        model="resnet50.tv2_in1k",
+        weights="pretrained",
+        freeze_batchnorm=True,
+        dropout_rate=0.9,
+        masks=1,
+        head_steps=0,
+        head_lr_factor=1.0,
+        scale_head_lr=False,
+        steps=10_001,
+        optimizer="sgd",
+        lr=1e-3,
+        momentum=0.9,
+        weight_decay=1e-4,
+        schedule="step",
+        lr_drops=(5_000,),
+        warmup_steps=0,
+        grad_clip=None,
+        eval_every=300,
+        log_every=100,
+        eval_batch_size=32,
+        seed=0,
+        device="auto",
+        precision="auto",
+        memory_format="auto",
+        threads=None,
+    )
+
+
+def test_what_the_user_says_wins_over_recipe_and_data_set() -> None:
+    spec = resolve_spec({"recipe": "paper", "lr": 5e-4, "image_size": 64, "target": "noto"})
+    assert (spec.lr, spec.image_size, spec.target) == (5e-4, 64, "noto")
+    assert spec.steps == RECIPES["paper"]["steps"]
+
+
+def test_the_recipe_wins_over_the_data_set() -> None:
+    assert resolve_spec({"recipe": "paper"}).image_size == 224
+
+
+def test_a_folder_names_the_data_set_and_has_no_default_target() -> None:
+    spec = resolve_spec({"data_dir": "/somewhere/wildlife/"})
+    assert spec.dataset == "wildlife"
+    assert spec.target is None
+    assert resolve_spec({"data_dir": "/a/b", "dataset": "mine"}).dataset == "mine"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("dropout_rate", 1.0, "from 0 up to but not including 1"),
+        ("dropout_rate", -0.1, "from 0 up to but not including 1"),
+        ("dropout_rate", float("nan"), "from 0 up to but not including 1"),
+        ("masks", 0, "a whole number from 1 to 1024"),
+        ("masks", 1.5, "a whole number"),
+        ("lr", 0, "above 0"),
+        ("lr", "fast", "a number"),
+        ("grad_clip", -1, "above 0, or nothing"),
+        ("lr_drops", 5, "a list of whole numbers"),
+        ("freeze_batchnorm", "yes", "true or false"),
+        ("steps", True, "a whole number"),
+    ],
+)
+def test_a_value_out_of_range_names_field_value_and_range(
+    field: str, value: object, allowed: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        resolve_spec({field: value})
+    message = str(caught.value)
+    assert field in message
+    assert repr(value) in message
+    assert allowed in message
+
+
+def test_an_unknown_key_or_choice_names_the_nearest() -> None:
+    with pytest.raises(SpecError, match=r"'droput_rate'. Did you mean dropout_rate\?"):
+        resolve_spec({"droput_rate": 0.5})
+    with pytest.raises(SpecError, match="one of auto, fp32, bf16, fp16. Did you mean bf16"):
+        resolve_spec({"precision": "bf61"})
+    with pytest.raises(SpecError, match=r"recipe is 'papr'.*Did you mean paper\?"):
+        resolve_spec({"recipe": "papr"})
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"lr": null}', b'{"speed": 9}', b"\xff"])
+def test_a_damaged_spec_is_an_error(content: bytes) -> None:
+    with pytest.raises(SpecError):
+        decode_spec(content)
+
+
+def test_json_and_back() -> None:
+    for recipe in RECIPES:
+        spec = resolve_spec({"recipe": recipe, "lr_drops": [3, 7], "threads": 2})
+        assert decode_spec(encode_spec(spec)) == spec
+
+
+@given(st.dictionaries(st.sampled_from(sorted(FIELDS)), st.none() | st.integers() | st.floats()))
+def test_any_values_make_a_spec_or_an_error_of_ours(values: dict[str, object]) -> None:
+    try:
+        spec = spec_from_mapping(values)
+    except SpecError:
+        return
+    assert decode_spec(encode_spec(spec)) == spec
+
+
+def test_every_field_has_one_line_of_help_and_a_flag() -> None:
+    for info in FIELDS.values():
+        assert info.help.endswith(".")
+        assert "\n" not in info.help
+        assert re.fullmatch(r"--[a-z][a-z-]*", info.flag)
+    assert len({info.flag for info in FIELDS.values()}) == len(FIELDS)

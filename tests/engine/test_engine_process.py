@@ -1,0 +1,247 @@
+"""The engine as a process: it ends with one terminal event, and resumes bit for bit."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from safetensors.torch import load_file
+
+from engine.protocol import (
+    TERMINAL_EVENTS,
+    AnyEvent,
+    CheckpointSaved,
+    DataPrepared,
+    Evaluated,
+    HeadTrained,
+    ModelPrepared,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    StepsTaken,
+)
+from engine.rundir import RunDir
+from tests.small_runs import MakeRun, read_events, start_engine
+
+DEADLINE_S = 120.0
+
+
+def run_to_its_end(run_dir: RunDir) -> int:
+    return start_engine(run_dir).wait(timeout=DEADLINE_S)
+
+
+def signal_when(
+    run_dir: RunDir, number: int, reached: Callable[[list[AnyEvent]], bool]
+) -> tuple[int, bool]:
+    """Start the engine and signal it as soon as its events say so; return its exit code."""
+    process = start_engine(run_dir)
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline and process.poll() is None:
+        if reached(read_events(run_dir)):
+            process.send_signal(number)
+            return process.wait(timeout=DEADLINE_S), True
+        time.sleep(0.002)
+    return process.wait(timeout=1), False
+
+
+def measured(run_dir: RunDir) -> dict[tuple[object, ...], object]:
+    """Return every deterministic value of a run's events, the last one told winning."""
+    values: dict[tuple[object, ...], object] = {}
+    for event in read_events(run_dir):
+        if isinstance(event, StepsTaken):
+            values["loss", event.step] = (event.loss, event.lr, event.head_lr)
+        elif isinstance(event, HeadTrained):
+            values["head",] = event.loss
+        elif isinstance(event, Evaluated):
+            values["best", event.step] = (event.is_best, event.id_accuracy, event.ood_accuracy)
+            for metric in event.metrics:
+                key = (event.step, metric.split, metric.domain, metric.arm, metric.name)
+                values[key] = metric.value
+        elif isinstance(event, RunFinished):
+            values["finished",] = (
+                event.step, event.selected_step, event.id_accuracy, event.ood_accuracy
+            )  # fmt: skip
+    return values
+
+
+def step_of(events: list[AnyEvent]) -> int:
+    return max((event.step for event in events if isinstance(event, StepsTaken)), default=0)
+
+
+def test_a_run_tells_its_story_and_finishes(make_run: MakeRun) -> None:
+    run_dir = make_run()
+    assert run_to_its_end(run_dir) == 0
+    events = read_events(run_dir)
+    assert [event.seq for event in events] == list(range(len(events)))
+    kinds = [type(event) for event in events]
+    assert kinds[:4] == [RunStarted, DataPrepared, ModelPrepared, HeadTrained]
+    assert kinds[-1] is RunFinished
+    assert sum(kind in TERMINAL_EVENTS for kind in kinds) == 1
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert [event.step for event in evaluated] == [0, 8, 16, 24]
+    prepared = next(event for event in events if isinstance(event, DataPrepared))
+    assert prepared.target == "fluent-mono"
+    assert {(domain.in_images, domain.out_images) for domain in prepared.domains} == {(39, 9)}
+
+    finished = events[-1]
+    assert isinstance(finished, RunFinished)
+    best = max(evaluated, key=lambda event: (event.id_accuracy, -event.step))
+    assert finished.selected_step == best.step
+    assert (finished.id_accuracy, finished.ood_accuracy) == (best.id_accuracy, best.ood_accuracy)
+    saved_best = [e.step for e in events if isinstance(e, CheckpointSaved) and e.kind == "best"]
+    assert saved_best == [event.step for event in evaluated if event.is_best]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(make_run: MakeRun) -> None:
+    first, second = make_run("first"), make_run("second")
+    other = make_run("other", seed=1, trial_seed=0)
+    for run_dir in (first, second, other):
+        assert run_to_its_end(run_dir) == 0
+    assert measured(first) == measured(second)
+    assert measured(first) != measured(other)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"optimizer": "adamw", "transforms": "pil", "schedule": "cosine", "warmup_steps": 3},
+    ],
+    ids=["sgd", "adamw-pil"],
+)
+def test_killed_at_any_moment_and_resumed_it_is_the_run_never_interrupted(
+    make_run: MakeRun, fields: dict[str, object]
+) -> None:
+    whole = make_run("whole", **fields)
+    assert run_to_its_end(whole) == 0
+    broken = make_run("broken", **fields)
+    moments: list[Callable[[list[AnyEvent]], bool]] = [
+        lambda events: any(isinstance(event, DataPrepared) for event in events),
+        lambda events: step_of(events) >= 4,
+        lambda events: any(isinstance(e, Evaluated) and e.step == 16 for e in events),
+        lambda events: step_of(events) >= 20,
+    ]
+    kills = 0
+    for moment in moments:
+        code, killed = signal_when(broken, signal.SIGKILL, moment)
+        kills += killed and code == -signal.SIGKILL
+    assert kills >= 3
+    assert not any(isinstance(event, TERMINAL_EVENTS) for event in read_events(broken)[:-1])
+    if not isinstance(read_events(broken)[-1], RunFinished):
+        assert run_to_its_end(broken) == 0
+    assert measured(broken) == measured(whole)
+    for file in ("best", "last"):
+        theirs = load_file(whole.checkpoints / f"{file}.safetensors")
+        ours = load_file(broken.checkpoints / f"{file}.safetensors")
+        assert theirs.keys() == ours.keys()
+        assert all(bool((theirs[name] == ours[name]).all()) for name in theirs)
+
+
+def test_asked_to_stop_it_saves_says_so_and_goes_on_where_it_was(make_run: MakeRun) -> None:
+    whole = make_run("whole")
+    assert run_to_its_end(whole) == 0
+    run_dir = make_run("stopped", steps=24)
+    code, signalled = signal_when(run_dir, signal.SIGTERM, lambda events: step_of(events) >= 4)
+    assert signalled
+    assert code == 130
+    stopped = read_events(run_dir)[-1]
+    assert isinstance(stopped, RunStopped)
+    assert stopped.reason == "SIGTERM"
+    assert 4 <= stopped.step < 24
+    assert run_to_its_end(run_dir) == 0
+    started = [event for event in read_events(run_dir) if isinstance(event, RunStarted)]
+    assert [event.attempt for event in started] == [1, 2]
+    assert started[1].resumed_step == stopped.step
+    assert measured(run_dir) == measured(whole)
+
+
+def test_two_engines_on_one_run_the_second_gives_way(make_run: MakeRun) -> None:
+    run_dir = make_run(steps=100_000)
+    first = start_engine(run_dir)
+    try:
+        deadline = time.monotonic() + DEADLINE_S
+        while not read_events(run_dir) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        second = start_engine(run_dir)
+        assert second.wait(timeout=DEADLINE_S) == 3
+        assert f"already running as process {first.pid}" in run_dir.log.read_text()
+        assert sum(isinstance(event, RunStarted) for event in read_events(run_dir)) == 1
+    finally:
+        first.kill()
+        first.wait()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model": "resnt18"}, "Did you mean resnet18"),
+        ({"target": "fluent-monk"}, "Did you mean fluent-mono"),
+        ({"device": "cuda:77"}, "no device 'cuda:77'"),
+        ({"weights": "/nowhere.pth"}, "no weights file at /nowhere.pth"),
+        ({"data_dir": None, "dataset": "emojy"}, "Did you mean emoji"),
+    ],
+)
+def test_unusable_input_is_refused_before_anything_ran(
+    make_run: MakeRun, fields: dict[str, object], message: str
+) -> None:
+    run_dir = make_run(**fields)
+    assert run_to_its_end(run_dir) == 2
+    failed = read_events(run_dir)[-1]
+    assert isinstance(failed, RunFailed)
+    assert failed.refused
+    assert message in failed.message
+    assert not run_dir.checkpoints.exists()
+
+
+def test_a_damaged_checkpoint_stops_the_run_and_is_left_alone(make_run: MakeRun) -> None:
+    run_dir = make_run()
+    code, _ = signal_when(run_dir, signal.SIGTERM, lambda events: step_of(events) >= 8)
+    assert code == 130
+    damaged = run_dir.last_checkpoint.read_bytes()[:-1000]
+    run_dir.last_checkpoint.write_bytes(damaged)
+    assert run_to_its_end(run_dir) == 1
+    failed = read_events(run_dir)[-1]
+    assert isinstance(failed, RunFailed)
+    assert "is damaged" in failed.message
+    assert run_dir.last_checkpoint.read_bytes() == damaged
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_checkpoint(
+    make_run: MakeRun,
+) -> None:
+    run_dir = make_run(lr=1e30, steps=24)
+    assert run_to_its_end(run_dir) == 1
+    failed = read_events(run_dir)[-1]
+    assert isinstance(failed, RunFailed)
+    assert "The loss was not finite" in failed.message
+    assert "lower --lr" in failed.message
+    assert run_dir.last_checkpoint.exists()
+
+
+def test_the_process_describes_itself_and_beats(make_run: MakeRun) -> None:
+    run_dir = make_run(steps=100_000)
+    process = start_engine(run_dir)
+    try:
+        deadline = time.monotonic() + DEADLINE_S
+        while not read_events(run_dir) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        described = run_dir.read_process()
+        assert described is not None
+        assert described.pid == process.pid
+        assert described.is_alive()
+        assert time.time() - run_dir.heartbeat.stat().st_mtime < 60
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert described.is_alive() is False
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_folder_that_is_no_run_is_wrong_usage(make_run: MakeRun) -> None:
+    run_dir = make_run()
+    run_dir.spec.unlink()
+    assert run_to_its_end(run_dir) == 2
+    assert "is not a run folder" in run_dir.log.read_text()

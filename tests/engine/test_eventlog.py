@@ -1,0 +1,95 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from engine.eventlog import EventLog
+from engine.protocol import (
+    Evaluated,
+    Event,
+    EventDecodeError,
+    Metric,
+    RunStarted,
+    RunStopped,
+    decode_event,
+)
+
+STARTED = RunStarted(
+    protocol_version=1, attempt=1, pid=1, host="h", resumed_step=None, versions={}, commit=None
+)
+STOPPED = RunStopped(step=1, reason="SIGTERM", wall_s=0.0)
+
+
+def read(path: Path) -> list[Event]:
+    return [decode_event(line) for line in path.read_bytes().splitlines()]
+
+
+def test_events_are_numbered_in_order_across_lives(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    for expected_attempts in (0, 1):
+        log = EventLog(path)
+        assert log.attempts == expected_attempts
+        log.record(STARTED)
+        log.record(STOPPED)
+        log.close()
+    assert [event.seq for event in read(path)] == [0, 1, 2, 3]
+    times = [event.time for event in read(path)]
+    assert times == sorted(times)
+
+
+def test_a_torn_last_line_is_cut_before_going_on(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    log.record(STARTED)
+    log.record(STOPPED)
+    log.close()
+    whole = path.read_bytes()
+    for torn_at in range(1, len(whole)):
+        path.write_bytes(whole[:torn_at])
+        log = EventLog(path)
+        log.record(STOPPED)
+        log.close()
+        events = read(path)
+        assert [event.seq for event in events] == list(range(len(events)))
+
+
+def test_a_value_that_is_not_finite_survives_as_none(tmp_path: Path) -> None:
+    metric = Metric("out", "noto", "erm", "loss", None)
+    event = Evaluated(
+        step=1, metrics=[metric], id_accuracy=0.5, ood_accuracy=0.25, is_best=True, wall_s=1.0
+    )
+    log = EventLog(tmp_path / "events.jsonl")
+    log.record(event)
+    [back] = read(tmp_path / "events.jsonl")
+    assert isinstance(back, Evaluated)
+    assert back.metrics == [metric]
+
+
+def test_damaged_lines_are_errors_of_ours() -> None:
+    for line in (b"", b"{}", b'{"type":"nonsense"}', b'{"type":"run_stopped"}', b"[" * 10_000):
+        try:
+            decode_event(line)
+        except EventDecodeError:
+            continue
+        raise AssertionError(line)
+
+
+BURST = """
+import os, sys
+from pathlib import Path
+from engine.eventlog import EventLog
+from engine.protocol import RunStopped
+log = EventLog(Path(sys.argv[1]))
+for step in range(1000):
+    log.record(RunStopped(step=step, reason="", wall_s=0.0))
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_was_recorded_survives_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", BURST, str(path)], env=environment, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert [event.seq for event in read(path)] == list(range(1000))

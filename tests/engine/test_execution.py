@@ -1,0 +1,84 @@
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.errors import InputError
+from engine.execution import Execution, choose_execution
+from engine.protocol import resolve_spec
+
+CPU = torch.device("cpu")
+
+
+class Trial:
+    """A step whose loss and milliseconds are set for each candidate; it counts its calls."""
+
+    def __init__(self, costs: dict[str, float], losses: dict[str, float] | None = None) -> None:
+        self.costs = costs
+        self.losses = losses or {}
+        self.calls = 0
+
+    def __call__(self, execution: Execution) -> float:
+        self.calls += 1
+        key = f"{execution.precision} {execution.memory_format}"
+        if key not in self.costs:
+            raise RuntimeError(f"{key} is not supported")
+        time.sleep(self.costs[key] / 1000)
+        return self.losses.get(key, 1.0)
+
+
+FAST_BF16 = {
+    "fp32 contiguous": 20.0,
+    "fp32 channels_last": 12.0,
+    "bf16 contiguous": 30.0,
+    "bf16 channels_last": 1.0,
+}
+
+
+def test_the_fastest_choice_is_taken_and_remembered(tmp_path: Path) -> None:
+    spec, memory = resolve_spec({}), tmp_path / "cache" / "execution.json"
+    trial = Trial(FAST_BF16)
+    choice = choose_execution(spec, CPU, trial, memory, "net")
+    assert (choice.execution.precision, choice.execution.memory_format) == ("bf16", "channels_last")
+    assert choice.step_ms.keys() == FAST_BF16.keys()
+    again = Trial(FAST_BF16)
+    assert choose_execution(spec, CPU, again, memory, "net") == choice
+    assert again.calls == 0
+    choose_execution(spec, CPU, again, memory, "another network")
+    assert again.calls > 0
+
+
+def test_a_loss_that_disagrees_with_fp32_rules_a_choice_out(tmp_path: Path) -> None:
+    trial = Trial(FAST_BF16, {"bf16 channels_last": 1.5, "bf16 contiguous": float("nan")})
+    choice = choose_execution(resolve_spec({}), CPU, trial, tmp_path / "m.json", "net")
+    assert choice.execution.precision == "fp32"
+    assert choice.execution.memory_format == "channels_last"
+
+
+def test_a_choice_the_device_lacks_is_passed_over(tmp_path: Path) -> None:
+    costs = {key: cost for key, cost in FAST_BF16.items() if key.startswith("fp32")}
+    choice = choose_execution(resolve_spec({}), CPU, Trial(costs), tmp_path / "m.json", "net")
+    assert choice.execution.precision == "fp32"
+
+
+def test_what_the_user_fixed_is_not_measured(tmp_path: Path) -> None:
+    spec = resolve_spec({"precision": "fp32", "memory_format": "contiguous"})
+    trial = Trial({})
+    choice = choose_execution(spec, CPU, trial, tmp_path / "m.json", "net")
+    assert (choice.execution.precision, trial.calls) == ("fp32", 0)
+
+
+def test_a_precision_asked_for_that_does_not_work_is_refused(tmp_path: Path) -> None:
+    spec = resolve_spec({"precision": "fp16", "memory_format": "contiguous"})
+    with pytest.raises(InputError, match="fp16 does not work on cpu"):
+        choose_execution(spec, CPU, Trial({}), tmp_path / "m.json", "net")
+
+
+def test_a_damaged_memory_is_measured_anew(tmp_path: Path) -> None:
+    memory = tmp_path / "m.json"
+    memory.write_bytes(b'{"torn')
+    trial = Trial(FAST_BF16)
+    choose_execution(resolve_spec({}), CPU, trial, memory, "net")
+    assert trial.calls > 0
+    assert choose_execution(resolve_spec({}), CPU, Trial({}), memory, "net").step_ms

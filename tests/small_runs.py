@@ -1,0 +1,59 @@
+"""Small real runs: what they are made of, how they are started, what they said."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import engine.data.emoji
+from engine.protocol import AnyEvent, decode_event
+from engine.rundir import RunDir
+
+ARCHIVE = Path(engine.data.emoji.__file__).parent / "emoji.zip"
+SMALL_CLASSES = ("animal", "face", "food")
+IMAGES_PER_CLASS = 16
+
+SMALL_RUN: Mapping[str, object] = {
+    "target": "fluent-mono",
+    "model": "resnet10t",
+    "weights": "none",
+    "image_size": 32,
+    "batch_size": 4,
+    "steps": 24,
+    "eval_every": 8,
+    "log_every": 4,
+    "head_steps": 10,
+    "precision": "fp32",
+    "memory_format": "contiguous",
+    "threads": 1,
+    "device": "cpu",
+}
+"""A run that takes a second or two: a small network from scratch on a few real images."""
+
+
+MakeRun = Callable[..., RunDir]
+
+
+def engine_environment() -> dict[str, str]:
+    """Return an environment in which ``python -m engine`` is this checkout's."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def start_engine(run_dir: RunDir) -> subprocess.Popen[bytes]:
+    """Start the real engine on a run folder."""
+    with run_dir.log.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "engine", str(run_dir.path)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=engine_environment(),
+        )  # fmt: skip
+
+
+def read_events(run_dir: RunDir) -> list[AnyEvent]:
+    """Return the complete events of a run."""
+    if not run_dir.events.exists():
+        return []
+    lines = run_dir.events.read_bytes().split(b"\n")[:-1]
+    return [decode_event(line) for line in lines]
