@@ -10,15 +10,19 @@ run's; the bare step works on tensors already in memory.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the engine does, before torch loads
+
 import msgspec
 import torch
 
+from engine.allocator import keep_freed_memory
 from engine.data import evaluation_batches, load_data
 from engine.evaluate import evaluate
 from engine.hardware import device_name, synchronize
@@ -83,6 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
+    keep_freed_memory()
     spec = resolve_spec({"lr": 1e-6})
     with tempfile.TemporaryDirectory() as home:
         run_dir = RunDir(Path(home) / "runs" / "benchmark")

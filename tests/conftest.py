@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 from engine.protocol import resolve_spec
 from engine.rundir import RunDir, UserData
 from tests.small_runs import ARCHIVE, IMAGES_PER_CLASS, SMALL_CLASSES, SMALL_RUN, MakeRun
+
+# As in the engine, and before any test imports torch: threads that wait do not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import engine.data.emoji
+import engine
 from engine.protocol import AnyEvent, decode_event
 from engine.rundir import RunDir
 
-ARCHIVE = Path(engine.data.emoji.__file__).parent / "emoji.zip"
+ARCHIVE = Path(engine.__file__).parent / "data" / "emoji" / "emoji.zip"
 SMALL_CLASSES = ("animal", "face", "food")
 IMAGES_PER_CLASS = 16
 

@@ -94,8 +94,8 @@ def augment_with(images: Tensor, parameters: AugmentParameters) -> Tensor:
         for group in (hue_position == position).nonzero().flatten().split(group_size):
             if len(group):
                 index = group.to(device)
-                flat = _augment_group(images[index], work.of(index), position)
-                augmented[index] = flat.view(len(group), 3, size, size)
+                pixels = _augment_group(images.index_select(0, index), work.of(index), position)
+                augmented.index_copy_(0, index, pixels.view(-1, 3, size, size))
     gray = parameters.grayscale.nonzero().flatten().to(device)
     luma = torch.tensor(LUMA, device=device).view(3, 1, 1)
     augmented[gray] = (augmented[gray] * luma).sum(dim=1, keepdim=True).expand(-1, 3, -1, -1)
@@ -152,7 +152,7 @@ class _Work(NamedTuple):
 
     def of(self, index: Tensor) -> _Work:
         """Return the work on some of the images."""
-        return _Work(*(tensor[index] for tensor in self))
+        return _Work(*(tensor.index_select(0, index) for tensor in self))
 
 
 def _augment_group(images: Tensor, work: _Work, hue_position: int) -> Tensor:

@@ -36,7 +36,8 @@ def test_domains_classes_and_files_are_in_the_order_of_image_folder(
     shutil.copy(root / "photo" / "dog" / "0.png", root / "photo" / "dog" / "z.JPEG")
     (root / "photo" / "dog" / "notes.txt").write_text("no image")
     (root / "README.md").write_text("no domain")
-    (root / ".cache").mkdir()
+    (root / ".cache" / "dog").mkdir(parents=True)
+    shutil.copy(root / "photo" / "dog" / "0.png", root / ".cache" / "dog")
     for image_set in both_forms(root):
         assert image_set.domains == ("art", "photo")
         assert image_set.classes == ("Cat", "dog")

@@ -64,6 +64,7 @@ def test_unreadable_images_are_all_listed_and_refused(
     make_folder: MakeFolder, tmp_path: Path
 ) -> None:
     root = make_folder(THREE_DOMAINS)
+    (root / "sketch" / "dog" / "9.png").symlink_to(root / "nowhere.png")
     bad = ["art/dog/3.png", "photo/cat/0.png"]
     for name in bad:
         content = (root / name).read_bytes()
@@ -71,8 +72,8 @@ def test_unreadable_images_are_all_listed_and_refused(
     with pytest.raises(DataError) as caught:
         load(root, tmp_path)
     message = str(caught.value)
-    assert all(name in message for name in bad)
-    assert "2 images" in message
+    assert all(name in message for name in [*bad, "sketch/dog/9.png: No such file"])
+    assert "3 images" in message
     assert "--skip-bad-images" in message
 
 

@@ -1,0 +1,168 @@
+"""Where image files come from: a folder, or a zip archive with the same layout."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from threading import Lock
+from typing import Final, Protocol
+
+from engine.data.errors import DataError
+
+IMAGE_EXTENSIONS: Final = (
+    ".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+"""Those of ``torchvision.datasets.folder.IMG_EXTENSIONS``."""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image: its place below the root, and what tells when it changes.
+
+    ``stamp`` is the modification time in ns of a file, the CRC-32 of an archive's member.
+    """
+
+    domain: str
+    class_name: str
+    path: str
+    size: int
+    stamp: int
+
+
+class ImageSource(Protocol):
+    """Where image files come from: a folder or an archive."""
+
+    @property
+    def location(self) -> Path:
+        """Return the folder or the archive."""
+
+    def class_folders(self) -> dict[str, set[str]]:
+        """Return each domain's class folders, the empty ones included."""
+
+    def files(self) -> list[ImageFile]:
+        """Return the image files in order."""
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file; may be called from several threads.
+
+        Raises:
+            OSError: when it cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Images in folders below ``location``."""
+
+    location: Path
+
+    def class_folders(self) -> dict[str, set[str]]:
+        """Return each domain's class folders, the empty ones included."""
+        return {
+            domain: set(_subfolders(self.location / domain))
+            for domain in _subfolders(self.location)
+        }
+
+    def files(self) -> list[ImageFile]:
+        """Return the image files by domain and class, then as ``ImageFolder`` walks them."""
+        return [
+            self._describe(domain, class_name, path)
+            for domain, class_names in sorted(self.class_folders().items())
+            for class_name in sorted(class_names)
+            for path in _walk(self.location / domain / class_name)
+        ]
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file."""
+        return (self.location / path).read_bytes()
+
+    def _describe(self, domain: str, class_name: str, path: Path) -> ImageFile:
+        name = path.relative_to(self.location).as_posix()
+        try:
+            status = path.stat()
+        except OSError:  # such as a dangling link: unreadable, and told when it is decoded
+            return ImageFile(domain, class_name, name, size=0, stamp=0)
+        return ImageFile(domain, class_name, name, status.st_size, status.st_mtime_ns)
+
+
+class ZipSource:
+    """Images in a zip archive, opened when first read."""
+
+    def __init__(self, location: Path) -> None:
+        self._location = location
+        self._archive: zipfile.ZipFile | None = None
+        self._lock = Lock()
+
+    @property
+    def location(self) -> Path:
+        """Return the archive."""
+        return self._location
+
+    def class_folders(self) -> dict[str, set[str]]:
+        """Return each domain's class folders."""
+        folders: dict[str, set[str]] = defaultdict(set)
+        for info, path in self._members():
+            if len(path.parts) > 2 or (len(path.parts) == 2 and info.is_dir()):
+                folders[path.parts[0]].add(path.parts[1])
+        return dict(folders)
+
+    def files(self) -> list[ImageFile]:
+        """Return the image members by domain and class, then as ``ImageFolder`` walks them."""
+        found = [
+            ImageFile(path.parts[0], path.parts[1], info.filename, info.file_size, info.CRC)
+            for info, path in self._members()
+            if not info.is_dir() and len(path.parts) > 2 and _is_image(path.name)
+        ]
+        return sorted(found, key=_walk_order)
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a member."""
+        archive = self._open()
+        with self._lock:
+            try:
+                return archive.read(path)
+            except (zipfile.BadZipFile, zlib.error) as error:
+                raise OSError(str(error)) from None
+
+    def _members(self) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
+        """Yield the members and their paths, hidden domains and classes excepted."""
+        for info in self._open().infolist():
+            path = PurePosixPath(info.filename)
+            if not any(part.startswith(".") for part in path.parts[:2]):
+                yield info, path
+
+    def _open(self) -> zipfile.ZipFile:
+        with self._lock:
+            if self._archive is None:
+                try:
+                    self._archive = zipfile.ZipFile(self._location)
+                except (OSError, zipfile.BadZipFile) as error:
+                    raise DataError(f"{self._location} cannot be opened: {error}.") from None
+            return self._archive
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_EXTENSIONS)
+
+
+def _subfolders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, hidden ones excepted."""
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield images in ``make_dataset``'s order: each folder's own files, folders sorted by path."""
+    for parent, _, names in sorted(os.walk(folder, followlinks=True)):
+        yield from (Path(parent, name) for name in sorted(names) if _is_image(name))
+
+
+def _walk_order(file: ImageFile) -> tuple[str, str, str, str]:
+    """Sort archive members as :func:`_walk` orders files: by folder path, then by name."""
+    path = PurePosixPath(file.path)
+    return file.domain, file.class_name, str(path.parent), path.name
