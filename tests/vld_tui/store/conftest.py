@@ -1,0 +1,36 @@
+"""A home in a temporary folder, its open history, and a run in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.store.told_runs import Teller
+from vld_tui.home import Home, open_home
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return open_home(tmp_path / "home")
+
+
+@pytest.fixture
+def store(home: Home) -> Iterator[Store]:
+    with Store.open(home) as store:
+        yield store
+
+
+@pytest.fixture
+def run(store: Store) -> Run:
+    return store.create_run(resolve_spec({"steps": 20}), name="first", tags=("best", "new"))
+
+
+@pytest.fixture
+def teller(home: Home, run: Run) -> Teller:
+    """Return who tells the story of ``run``."""
+    return Teller(home.run_dir(run.run_id))

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from tests.vld_tui.store.told_runs import (
+    SOURCES,
+    TARGET,
+    Teller,
+    collapsed,
+    data_prepared,
+    evaluated,
+    evaluation,
+    failed,
+    finished,
+    model_prepared,
+    numbered,
+    started,
+    steps_taken,
+    stopped,
+)
+from vld_tui.store.runs import Run
+from vld_tui.store.store import MetricPoint, Store
+
+
+def _now(store: Store, run: Run) -> Run:
+    store.refresh()
+    return store.get(run.run_id)
+
+
+def test_a_finished_run_says_all_it_was(store: Store, run: Run, teller: Teller) -> None:
+    teller.finishes()
+    seen = _now(store, run)
+    assert (seen.status, seen.collapsed, seen.error, seen.attempts) == ("finished", False, None, 1)
+    assert (seen.step, seen.selected_step, seen.wall_s) == (20, 10, 12.5)
+    assert (seen.id_accuracy, seen.ood_accuracy, seen.loss) == (0.8, 0.5, 1.0)
+    assert seen.domains == {"noto": 0.8, "twemoji": 0.8, TARGET: 0.5}
+    assert (seen.precision, seen.memory_format, seen.device) == ("bf16", "channels_last", "cpu")
+    assert (seen.steps_per_s, seen.images_per_s, seen.seconds_left) == (2.0, 96.0, None)
+    assert (seen.name, seen.tags, seen.spec) == (run.name, run.tags, run.spec)
+    assert store.list_runs() == [seen]
+
+
+def test_a_run_is_told_as_it_goes(store: Store, run: Run, teller: Teller) -> None:
+    teller.starts()
+    assert _now(store, run).status == "running"
+    teller.says(data_prepared(), model_prepared())
+    assert _now(store, run).seconds_left == 160.0
+    teller.says(steps_taken(5, 2.0))
+    seen = _now(store, run)
+    assert (seen.step, seen.loss, seen.seconds_left, seen.wall_s) == (5, 2.0, 147.5, 2.5)
+    assert (seen.selected_step, seen.id_accuracy, seen.domains) == (None, None, {})
+    teller.says(*evaluated(10, id_accuracy=0.6, ood_accuracy=0.4))
+    seen = _now(store, run)
+    assert (seen.status, seen.step, seen.selected_step) == ("running", 10, 10)
+    assert (seen.id_accuracy, seen.ood_accuracy) == (0.6, 0.4)
+
+
+def test_the_selected_step_has_the_best_id_accuracy_and_is_the_earliest_of_equals(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    teller.starts()
+    teller.says(
+        data_prepared(),
+        evaluation(5, id_accuracy=0.5, ood_accuracy=0.9),
+        evaluation(10, id_accuracy=0.7, ood_accuracy=0.3),
+        evaluation(15, id_accuracy=0.7, ood_accuracy=0.8),
+        evaluation(20, id_accuracy=0.6, ood_accuracy=0.7, is_best=False),
+    )
+    seen = _now(store, run)
+    assert (seen.selected_step, seen.id_accuracy, seen.ood_accuracy) == (10, 0.7, 0.3)
+    assert seen.domains[TARGET] == 0.3
+
+
+def test_a_finished_run_s_own_selection_counts(store: Store, run: Run, teller: Teller) -> None:
+    teller.starts()
+    teller.says(
+        data_prepared(),
+        evaluation(10, id_accuracy=0.7, ood_accuracy=0.3),
+        evaluation(20, id_accuracy=0.6, ood_accuracy=0.4, is_best=False),
+        finished(20, selected_step=20, id_accuracy=0.6, ood_accuracy=0.4),
+    )
+    seen = _now(store, run)
+    assert (seen.selected_step, seen.id_accuracy, seen.ood_accuracy) == (20, 0.6, 0.4)
+    assert seen.domains[TARGET] == 0.4
+
+
+def test_metrics_are_read_by_curve(store: Store, run: Run, teller: Teller) -> None:
+    teller.finishes()
+    store.refresh()
+    loss = store.metrics(run.run_id, name="loss", split="train", domain="sources")
+    assert loss == [
+        MetricPoint(10, "train", "sources", "dropout", "loss", 1.5),
+        MetricPoint(20, "train", "sources", "dropout", "loss", 1.0),
+    ]
+    id_accuracy = store.metrics(run.run_id, domain="id")
+    assert id_accuracy == [
+        MetricPoint(10, "out", "id", "dropout", "accuracy", 0.8),
+        MetricPoint(20, "out", "id", "dropout", "accuracy", 0.7),
+    ]
+    ood = store.metrics(run.run_id, domain="ood", split="in", name="accuracy")
+    assert [point.value for point in ood] == [0.5, 0.6]
+    domain = store.metrics(run.run_id, domain=SOURCES[0])
+    assert [(point.name, point.value) for point in domain] == [
+        ("accuracy", 0.8), ("accuracy", 0.7), ("loss", None), ("loss", None),
+    ]  # fmt: skip
+    assert {point.split for point in store.metrics(run.run_id, domain=TARGET)} == {"in", "out"}
+    assert store.metrics(run.run_id, name="'; DROP TABLE metrics") == []
+
+
+def test_the_last_checkpoints_are_known(store: Store, run: Run, teller: Teller) -> None:
+    teller.starts()
+    teller.says(*evaluated(10, id_accuracy=0.5, ood_accuracy=0.5))
+    teller.says(*evaluated(20, id_accuracy=0.6, ood_accuracy=0.5))
+    store.refresh()
+    best, last = store.checkpoints(run.run_id)
+    assert (best.kind, best.step, best.bytes) == ("best", 20, 1020)
+    assert (last.kind, last.step, last.file) == ("last", 20, "checkpoints/last.safetensors")
+
+
+def test_a_stopped_and_a_failed_run_say_why(store: Store, run: Run, teller: Teller) -> None:
+    teller.starts()
+    teller.says(steps_taken(7, 1.0), stopped(8))
+    seen = _now(store, run)
+    assert (seen.status, seen.step, seen.error, seen.wall_s) == ("stopped", 8, None, 7.5)
+    teller.starts(attempt=2, resumed_step=8)
+    teller.says(failed("The loss is not finite."))
+    seen = store.get(run.run_id)
+    assert (seen.status, seen.error) == ("failed", "The loss is not finite.")
+    first, second = store.timeline(run.run_id)
+    assert (first.outcome, first.reason, first.step) == ("stopped", "SIGTERM", 8)
+    assert (second.outcome, second.reason) == ("failed", "The loss is not finite.")
+    assert (second.resumed_step, second.commit) == (8, "abc123")
+    assert second.versions == {"torch": "2.8.0"}
+    assert first.ended_at is not None
+    assert first.started_at <= first.ended_at <= second.started_at
+
+
+def test_a_refused_run_can_be_discarded(store: Store, run: Run, teller: Teller) -> None:
+    teller.says(failed("No domain 'fluent-mon'.", refused=True))
+    seen = _now(store, run)
+    assert (seen.status, seen.error, seen.attempts) == ("failed", "No domain 'fluent-mon'.", 0)
+    store.discard(run.run_id)
+    assert store.list_runs() == []
+    assert not teller.run_dir.path.exists()
+
+
+def test_a_collapse_is_a_flag_beside_the_status(store: Store, run: Run, teller: Teller) -> None:
+    teller.starts()
+    teller.says(steps_taken(10, 2.7), collapsed(10))
+    seen = _now(store, run)
+    assert (seen.status, seen.collapsed) == ("running", True)
+
+
+def test_a_resumed_run_says_again_what_came_after_its_checkpoint(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    teller.starts()
+    teller.says(data_prepared(), steps_taken(10, 1.5))
+    teller.says(*evaluated(10, id_accuracy=0.6, ood_accuracy=0.4))
+    teller.says(steps_taken(15, 1.2), evaluation(20, id_accuracy=0.9, ood_accuracy=0.9))
+    teller.says(collapsed(20))
+    store.refresh()
+    teller.starts(attempt=2, resumed_step=10)
+    seen = _now(store, run)
+    assert (seen.step, seen.selected_step, seen.id_accuracy, seen.loss) == (10, 10, 0.6, 1.5)
+    assert (seen.domains[TARGET], seen.collapsed, seen.attempts) == (0.4, False, 2)
+    assert [point.step for point in store.metrics(run.run_id, name="loss", split="train")] == [10]
+    first, second = store.timeline(run.run_id)
+    assert (first.outcome, second.outcome) == ("crashed", None)
+
+    teller.says(steps_taken(15, 1.2), evaluation(20, id_accuracy=0.7, ood_accuracy=0.5))
+    seen = _now(store, run)
+    assert (seen.step, seen.selected_step, seen.id_accuracy) == (20, 20, 0.7)
+    assert [point.step for point in store.metrics(run.run_id, domain="id")] == [10, 20]
+
+
+def test_a_run_that_starts_over_forgets_its_first_attempt(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    teller.starts()
+    teller.says(steps_taken(5, 1.5), evaluation(5, id_accuracy=0.6, ood_accuracy=0.4))
+    teller.starts(attempt=2, resumed_step=None)
+    seen = _now(store, run)
+    assert (seen.step, seen.selected_step, seen.loss, seen.domains) == (0, None, None, {})
+    assert store.metrics(run.run_id) == []
+
+
+def test_an_unterminated_line_is_left_for_later(store: Store, run: Run, teller: Teller) -> None:
+    teller.starts()
+    line = numbered(steps_taken(5, 1.0), seq=1)
+    teller.writes(line[:20])
+    assert _now(store, run).step == 0
+    teller.writes(line[20:])
+    assert _now(store, run).step == 5
+    assert _now(store, run).damaged_lines == 0
+
+
+def test_a_damaged_line_is_skipped_and_counted(store: Store, run: Run, teller: Teller) -> None:
+    teller.starts()
+    teller.writes(b'{"type":"steps_taken","step":\n\xff\xfe\n{"type":"from_the_future"}\n')
+    teller.writes(numbered(steps_taken(10**30, 1.0), seq=1))
+    teller.writes(numbered(steps_taken(5, 1.0), seq=2))
+    seen = _now(store, run)
+    assert (seen.status, seen.step, seen.damaged_lines) == ("running", 5, 4)
+
+
+def test_an_event_seen_before_is_not_taken_twice(store: Store, run: Run, teller: Teller) -> None:
+    teller.says(started(), steps_taken(5, 1.0))
+    teller.run_dir.write_process(1)
+    store.refresh()
+    teller.writes(numbered(steps_taken(3, 9.0), seq=1))
+    assert store.get(run.run_id).loss == 1.0
+
+
+def test_reading_again_changes_nothing(store: Store, run: Run, teller: Teller) -> None:
+    teller.finishes()
+    first = _now(store, run)
+    points = store.metrics(run.run_id)
+    assert _now(store, run) == first
+    assert store.metrics(run.run_id) == points
+
+
+def test_a_replaced_event_log_is_read_from_its_start(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    teller.starts()
+    teller.says(steps_taken(5, 1.0), steps_taken(10, 0.5))
+    store.refresh()
+    teller.run_dir.events.unlink()
+    teller.says(started(), steps_taken(3, 2.0))
+    seen = _now(store, run)
+    assert (seen.step, seen.loss, seen.attempts) == (3, 2.0, 1)
+    assert [point.step for point in store.metrics(run.run_id)] == [3]
+
+
+def test_only_live_runs_are_read_again_but_asking_for_one_looks(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    teller.starts()
+    teller.says(stopped(5))
+    store.refresh()
+    teller.says(started(attempt=2, resumed_step=5))
+    store.refresh()
+    assert [each.status for each in store.list_runs()] == ["stopped"]
+    assert store.get(run.run_id).status == "running"
+    teller.says(steps_taken(6, 1.0))
+    store.refresh()
+    assert [each.step for each in store.list_runs()] == [6]

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.protocol import FIELDS, resolve_spec
+from tests.vld_tui.store.told_runs import Teller
+from vld_tui.home import open_home
+from vld_tui.store.fields import ALIASES, QUERY_FIELDS
+from vld_tui.store.query import Query, QueryError
+from vld_tui.store.store import Store
+
+RUNS: tuple[tuple[str, tuple[str, ...], dict[str, object]], ...] = (
+    ("alpha", ("best", "a%b"), {"dropout_rate": 0.9, "seed": 1, "lr": 0.01}),
+    ("beta", ("bestest",), {"dropout_rate": 0.0, "seed": 2, "masks": 1, "grad_clip": 1.0}),
+    ("gamma ray", (), {"dropout_rate": 0.95, "seed": 3, "target": "noto", "optimizer": "adamw"}),
+    ("finished", ("best",), {"dropout_rate": 0.5, "seed": 4, "dataset": "pacs", "target": "photo"}),
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    home = open_home(tmp_path_factory.mktemp("queries"))
+    with Store.open(home) as store:
+        for name, tags, fields in RUNS:
+            run = store.create_run(resolve_spec(fields), name=name, tags=tags)
+            if name == "finished":
+                Teller(home.run_dir(run.run_id)).finishes()
+                store.set_note(run.run_id, "Über alles: 100% of it")
+        store.refresh()
+        yield store
+
+
+def _names(store: Store, text: str, sort: str | None = "name") -> list[str]:
+    return [run.name for run in store.list_runs(Query.parse(text, sort=sort))]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", ["alpha", "beta", "finished", "gamma ray"]),
+        ("dropout>=0.9", ["alpha", "gamma ray"]),
+        ("dropout=0.9", ["alpha"]),
+        ("dropout:0.9", ["alpha"]),
+        ("dropout!=0.9 dropout<0.95", ["beta", "finished"]),
+        ("DROPOUT-RATE<=0.5", ["beta", "finished"]),
+        ("lr=1e-2", ["alpha"]),
+        ("masks=1", ["beta"]),
+        ("seed>1 seed<4", ["beta", "gamma ray"]),
+        ("dataset=emoji", ["alpha", "beta", "gamma ray"]),
+        ("dataset=emo", []),
+        ("dataset:emo", ["alpha", "beta", "gamma ray"]),
+        ("dataset!=emoji", ["finished"]),
+        ("target=noto", ["gamma ray"]),
+        ("optimizer:adamw target:NOT", ["gamma ray"]),
+        ("tag:best", ["alpha", "finished"]),
+        ("tag=best tag!=a%b", ["finished"]),
+        ("tags=", ["gamma ray"]),
+        ("status:finished", ["finished"]),
+        ("status!=finished", ["alpha", "beta", "gamma ray"]),
+        ("ood>=0.5", ["finished"]),
+        ("ood>=50% id<=80%", ["finished"]),
+        ("ood=none", ["alpha", "beta", "gamma ray"]),
+        ("ood!=none", ["finished"]),
+        ("grad_clip=none", ["alpha", "finished", "gamma ray"]),
+        ("precision=bf16", ["finished"]),
+        ("precision=auto", ["alpha", "beta", "gamma ray"]),
+        ("device=cpu", ["finished"]),
+        ("collapsed=no", ["alpha", "beta", "finished", "gamma ray"]),
+        ("freeze_batchnorm=false", []),
+        ("attempts=1 step=20", ["finished"]),
+        ("gamma", ["gamma ray"]),
+        ('"gamma ray"', ["gamma ray"]),
+        ('name="gamma ray"', ["gamma ray"]),
+        ('"a=b"', []),
+        ("BEST", ["alpha", "beta", "finished"]),
+        ("a%b", ["alpha"]),
+        ("a_b", []),
+        ("%", ["alpha", "finished"]),
+        ("Über", ["finished"]),
+        ("note:100%", ["finished"]),
+        ("created>=2020-01-01 created<9000-01-01T10:00 seed=1", ["alpha"]),
+        ("created<2020-01-01", []),
+    ],
+)  # fmt: skip
+def test_a_query_keeps_what_matches(store: Store, text: str, names: list[str]) -> None:
+    assert _names(store, text) == names
+
+
+def test_a_run_is_found_by_its_id(store: Store) -> None:
+    run = store.get("alpha")
+    assert _names(store, f"run={run.run_id}") == ["alpha"]
+    assert _names(store, run.run_id[-4:])[0] == "alpha"
+
+
+@pytest.mark.parametrize(
+    ("sort", "names"),
+    [
+        (None, ["finished", "gamma ray", "beta", "alpha"]),
+        ("name", ["alpha", "beta", "finished", "gamma ray"]),
+        ("-name", ["gamma ray", "finished", "beta", "alpha"]),
+        ("-dropout", ["gamma ray", "alpha", "finished", "beta"]),
+        ("dataset,-seed", ["gamma ray", "beta", "alpha", "finished"]),
+        ("ood", ["finished", "gamma ray", "beta", "alpha"]),
+        ("-ood", ["finished", "gamma ray", "beta", "alpha"]),
+        ("created", ["alpha", "beta", "gamma ray", "finished"]),
+    ],
+)
+def test_runs_are_sorted_and_the_unknown_comes_last(
+    store: Store, sort: str | None, names: list[str]
+) -> None:
+    assert _names(store, "", sort) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("droput=0.9", "No field 'droput' to ask for. Did you mean dropout"),
+        ("zzzzzz=1", "No field 'zzzzzz' to ask for. Known: dataset, "),
+        ("masks=many", "masks is 'many', but must be a number"),
+        ("masks>none", "masks is 'none', but must be a number"),
+        ("masks=nan", "must be a number"),
+        ("masks=1e999", "must be a number"),
+        ("masks=", "masks is '', but must be a number"),
+        ("status:runing", "must be one of starting, running, .* Did you mean running"),
+        ("optimizer=adam", "Did you mean adamw"),
+        ("collapsed=maybe", "must be true or false"),
+        ("dataset>a", "dataset has no order"),
+        ("tag<a", "tag has no order"),
+        ("created=2025-01-01", "created is compared with"),
+        ("created>yesterday", "must be a date such as"),
+        ("dropout > 0.9", "'>' lacks a field"),
+        (">=0.9", "lacks a field: write field>value"),
+        ('name="open', "quote that does not end"),
+        ('"a"b', "quote that does not end, or text after one"),
+        ("x " * 51, "has 51 terms, but may have 50"),
+        ("x" * 1001, "has 1001 characters, but may have 1000"),
+        ("name=\udcff", "bytes that are not text"),
+    ],
+)
+def test_a_query_that_means_nothing_says_which_part(text: str, message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        Query.parse(text)
+
+
+@pytest.mark.parametrize("sort", ["-odd", "ood,,name", "name; DROP TABLE runs", "-", "--ood"])
+def test_an_unknown_sort_key_is_an_error(sort: str) -> None:
+    with pytest.raises(QueryError, match="No field"):
+        Query.parse("", sort=sort)
+
+
+def test_every_field_of_a_spec_but_lists_can_be_asked_for() -> None:
+    assert set(FIELDS) - set(QUERY_FIELDS) == {"lr_drops"}
+    assert set(ALIASES.values()) <= set(QUERY_FIELDS)
+    assert not set(ALIASES) & set(QUERY_FIELDS)
+
+
+@pytest.mark.parametrize("name", sorted({*QUERY_FIELDS, *ALIASES}))
+def test_every_field_sorts(store: Store, name: str) -> None:
+    assert sorted(_names(store, "", name)) == sorted(name for name, _, _ in RUNS)
+
+
+_PIECES = st.one_of(
+    st.text(alphabet=st.characters(exclude_categories=()), max_size=20),
+    st.sampled_from(
+        [*QUERY_FIELDS, *ALIASES, "=", "!=", ":", "<", "<=", ">", ">=", " ", '"', "'", "--", ";",
+         "%", "_", "\\", "none", "0.9", "true", "running", "2025-01-01", "\x00", ")", "OR 1=1",
+         "'; DROP TABLE runs; --", '")', "json_extract"]
+    ),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(pieces=st.lists(_PIECES, max_size=12), sort=st.none() | st.text(max_size=10))
+def test_any_text_is_a_query_or_a_query_error(
+    store: Store, pieces: list[str], sort: str | None
+) -> None:
+    text = "".join(pieces)
+    try:
+        query = Query.parse(text, sort=sort)
+    except QueryError:
+        return
+    found = {run.name for run in store.list_runs(query)}
+    assert found <= {name for name, _, _ in RUNS}
+    assert len(store.list_runs()) == len(RUNS)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    name=st.sampled_from(sorted(QUERY_FIELDS)),
+    operator=st.sampled_from(["=", "!=", ":", "<", ">="]),
+    value=st.text(alphabet=st.characters(exclude_categories=(), exclude_characters='"')),
+)
+def test_a_value_never_becomes_sql(store: Store, name: str, operator: str, value: str) -> None:
+    try:
+        query = Query.parse(f'{name}{operator}"{value}"')
+    except QueryError:
+        return
+    (condition,) = query.conditions
+    known = Query.parse(f'{name}{operator}"{_harmless(name)}"').conditions[0]
+    assert condition.sql == known.sql
+    store.list_runs(query)
+
+
+def _harmless(name: str) -> str:
+    field = QUERY_FIELDS[name]
+    samples = {"number": "1", "flag": "true", "time": "2025-01-01", "text": "x", "tags": "x"}
+    return field.choices[0] if field.choices else samples[field.kind]
+
+
+def test_the_longest_query_is_answered(store: Store) -> None:
+    started = time.perf_counter()
+    assert _names(store, " ".join(["e"] * 50)) != []
+    assert _names(store, "e" * 1000) == []
+    assert time.perf_counter() - started < 5

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.protocol import RunSpec, resolve_spec
+from tests.vld_tui.store.told_runs import Teller
+from vld_tui.home import Home
+from vld_tui.store.runs import Run
+from vld_tui.store.store import AmbiguousRun, RunNotFound, Store, StoreError
+
+
+def test_a_new_run_is_starting_and_lies_in_its_folder(store: Store, home: Home) -> None:
+    spec = resolve_spec({"seed": 3, "lr": 0.01, "lr_drops": [5, 9]})
+    run = store.create_run(spec, name="mine", tags=["a", "b", "a"])
+    assert (run.status, run.step, run.steps, run.attempts) == ("starting", 0, spec.steps, 0)
+    assert (run.name, run.tags, run.note) == ("mine", ("a", "b"), "")
+    assert run.spec == spec
+    assert abs(run.created_at - time.time()) < 60
+    run_dir = home.run_dir(run.run_id)
+    assert run_dir.read_spec() == spec
+    user = run_dir.read_user()
+    assert (user.name, user.tags, user.created_at) == ("mine", ("a", "b"), run.created_at)
+
+
+def test_ids_sort_by_creation_and_make_good_folder_names(store: Store) -> None:
+    first = store.create_run(resolve_spec({}))
+    time.sleep(1.1)
+    second = store.create_run(resolve_spec({}))
+    assert first.run_id < second.run_id
+    assert all(c.isalnum() or c == "-" for c in first.run_id)
+    assert first.run_id == first.run_id.lower()
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"target": "noto", "masks": 4, "seed": 2}, "noto-d0.9-m4-s2"),
+        ({"target": "noto", "dropout_rate": 0.0}, "noto-d0-s0"),
+        ({"target": "Real World/x"}, "Real-World-x-d0.9-m8-s0"),
+        ({"target": "-rf"}, "rf-d0.9-m8-s0"),
+        ({"data_dir": "/data/pacs"}, "pacs-d0.9-m8-s0"),
+    ],
+)
+def test_a_run_without_a_name_gets_a_readable_one(
+    store: Store, fields: dict[str, object], name: str
+) -> None:
+    assert store.create_run(resolve_spec(fields)).name == name
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 101, "a/b", "@last", "-v", "--name", "\udcff"])
+def test_a_name_that_means_something_else_is_refused(store: Store, home: Home, name: str) -> None:
+    with pytest.raises(StoreError, match="name"):
+        store.create_run(resolve_spec({}), name=name)
+    assert store.list_runs() == []
+    assert list(home.runs.iterdir()) == []
+
+
+@pytest.mark.parametrize("tag", ["", "two words", "tab\tbed", "x" * 65, "+a", "-a", "\udcff"])
+def test_a_tag_that_is_no_word_is_refused(store: Store, run: Run, tag: str) -> None:
+    with pytest.raises(StoreError, match="tag"):
+        store.set_tags(run.run_id, ["fine", tag])
+    assert store.get(run.run_id).tags == run.tags
+
+
+def test_values_that_are_not_text_are_refused(store: Store, home: Home) -> None:
+    with pytest.raises(StoreError, match="must be text"):
+        store.create_run(RunSpec(data_dir="/data/\udcff"), name="fine")
+    assert store.list_runs() == []
+    assert list(home.runs.iterdir()) == []
+
+
+def test_labels_change_in_history_and_in_the_folder(store: Store, run: Run, home: Home) -> None:
+    store.set_name(run.run_id, "second; DROP TABLE runs")
+    store.set_tags(run.run_id, ["'quoted'", "b%"])
+    store.set_note(run.run_id, "line\nline \x1b[31m [bold]")
+    changed = store.get(run.run_id)
+    assert changed.name == "second; DROP TABLE runs"
+    assert changed.tags == ("'quoted'", "b%")
+    assert changed.note == "line\nline \x1b[31m [bold]"
+    user = home.run_dir(run.run_id).read_user()
+    assert (user.name, user.tags, user.note) == (changed.name, changed.tags, changed.note)
+    assert user.created_at == run.created_at
+
+
+def test_a_label_that_cannot_be_written_to_the_folder_stays_as_it_was(
+    store: Store, run: Run, home: Home
+) -> None:
+    path = home.run_dir(run.run_id).user
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreError, match=r"cannot be written: .*user\.json"):
+        store.set_note(run.run_id, "new")
+    assert store.get(run.run_id).note == ""
+
+
+@settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(note=st.text(), tag=st.text(min_size=1, max_size=64))
+def test_any_text_is_kept_as_it_is(store: Store, run: Run, note: str, tag: str) -> None:
+    is_word = not any(character.isspace() for character in tag) and tag[0] not in "+-"
+    if is_word:
+        store.set_tags(run.run_id, [tag])
+        assert store.get(run.run_id).tags == (tag,)
+    store.set_note(run.run_id, note)
+    assert store.get(run.run_id).note == note
+
+
+def test_a_run_is_found_by_id_prefix_name_and_last(store: Store) -> None:
+    older = store.create_run(resolve_spec({}), name="older")
+    newer = store.create_run(resolve_spec({}), name="newer")
+    assert store.get(older.run_id) == older
+    assert store.get("older") == older
+    assert store.get("@last") == newer
+    prefix = next(newer.run_id[:n] for n in range(1, 30) if newer.run_id[:n] != older.run_id[:n])
+    assert store.get(prefix) == newer
+
+
+def test_a_name_wins_over_the_start_of_an_id(store: Store) -> None:
+    other = store.create_run(resolve_spec({}), name="other")
+    named = store.create_run(resolve_spec({}), name=other.run_id[:13])
+    assert store.get(other.run_id[:13]) == named
+
+
+def test_a_name_of_several_runs_lists_their_ids(store: Store) -> None:
+    runs = [store.create_run(resolve_spec({}), name="twin") for _ in range(2)]
+    with pytest.raises(AmbiguousRun, match="'twin' means 2 runs") as caught:
+        store.get("twin")
+    assert all(run.run_id in str(caught.value) for run in runs)
+
+
+def test_of_runs_with_one_name_the_one_not_in_the_trash_is_meant(store: Store) -> None:
+    runs = [store.create_run(resolve_spec({}), name="twin") for _ in range(2)]
+    for run in runs:
+        Teller(store.run_dir(run.run_id)).finishes()
+        store.run_dir(run.run_id).process.unlink()
+    store.trash(runs[0].run_id)
+    assert store.get("twin").run_id == runs[1].run_id
+
+
+@pytest.mark.parametrize(
+    "reference", ["frist", "", "@first", "%", "_", "\x00", "\udcff", "' OR 1=1"]
+)
+def test_an_unknown_run_is_said_to_be(store: Store, run: Run, reference: str) -> None:
+    assert run.name == "first"
+    with pytest.raises(RunNotFound, match="No run") as caught:
+        store.get(reference)
+    assert ("Did you mean first?" in str(caught.value)) == (reference == "frist")
+
+
+def test_without_runs_there_is_no_last_one(store: Store) -> None:
+    with pytest.raises(RunNotFound, match="no runs yet"):
+        store.get("@last")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.metrics("none"),
+        lambda store: store.timeline("none"),
+        lambda store: store.checkpoints("none"),
+        lambda store: store.set_note("none", "x"),
+        lambda store: store.trash("none"),
+        lambda store: store.restore("none"),
+        lambda store: store.discard("none"),
+        lambda store: store.mark_relaunched("none"),
+    ],
+)
+def test_every_method_names_the_run_it_does_not_know(store: Store, ask: object) -> None:
+    assert callable(ask)
+    with pytest.raises(RunNotFound, match="No run 'none'"):
+        ask(store)
+
+
+def test_lists_show_the_newest_first(store: Store) -> None:
+    runs = [store.create_run(resolve_spec({"seed": seed})) for seed in range(3)]
+    assert store.list_runs() == runs[::-1]
+
+
+def test_a_row_no_program_wrote_is_an_error_that_says_what_to_do(
+    store: Store, run: Run, home: Home
+) -> None:
+
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute("UPDATE runs SET spec = '{'")
+    with pytest.raises(StoreError, match="vld rebuild"):
+        store.list_runs()
+    assert store.rebuild().runs == 1
+    assert store.list_runs()[0].spec == run.spec
+
+
+def test_an_unwritable_runs_folder_leaves_no_row(store: Store, home: Home) -> None:
+    home.runs.rmdir()
+    Path(home.runs).write_text("not a folder")
+    with pytest.raises(StoreError, match="cannot be made"):
+        store.create_run(resolve_spec({}))
+    assert store.list_runs() == []

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from engine.protocol import resolve_spec
+from vld_tui.home import Home, open_home
+from vld_tui.store import migrations
+from vld_tui.store.database import MIGRATIONS
+from vld_tui.store.store import Store, StoreError
+
+
+def _execute(home: Home, sql: str) -> None:
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute(sql)
+
+
+def _schema(path: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
+        ).fetchall()
+
+
+def test_the_names_known_without_sqlite_utils_are_those_of_the_migrations() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrations.apply(connection)
+        names = connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id").fetchall()
+    assert tuple(name for (name,) in names) == MIGRATIONS
+
+
+def test_a_new_database_gets_the_newest_schema_and_write_ahead_logging(home: Home) -> None:
+    with Store.open(home) as store:
+        assert store.health()["schema"] == len(MIGRATIONS)
+        assert store.health()["integrity"] == "ok"
+    with closing(sqlite3.connect(home.database)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_an_empty_database_file_is_a_new_one(home: Home) -> None:
+    home.database.touch()
+    with Store.open(home) as store:
+        assert store.list_runs() == []
+
+
+def test_opening_the_newest_changes_nothing(home: Home) -> None:
+    with Store.open(home) as store:
+        run = store.create_run(resolve_spec({}))
+    before = _schema(home.database)
+    with Store.open(home) as store:
+        assert store.list_runs() == [run]
+    assert _schema(home.database) == before
+
+
+def test_a_database_of_a_newer_program_is_left_alone(home: Home) -> None:
+    Store.open(home).close()
+    _execute(
+        home,
+        "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) "
+        "VALUES ('vld', 'm999_from_the_future', 'tomorrow')",
+    )
+    before = home.database.read_bytes()
+    with pytest.raises(StoreError, match=r"vld\.db was written by a newer version .* upgrade"):
+        Store.open(home)
+    assert home.database.read_bytes() == before
+
+
+def test_a_higher_user_version_is_newer_too(home: Home) -> None:
+    Store.open(home).close()
+    _execute(home, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(StoreError, match="newer version"):
+        Store.open(home)
+
+
+def test_migrations_of_others_in_the_same_file_do_not_matter(home: Home) -> None:
+    Store.open(home).close()
+    _execute(
+        home,
+        "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) "
+        "VALUES ('plugin', 'm999', 'today')",
+    )
+    Store.open(home).close()
+
+
+def test_a_database_of_another_program_is_not_taken_over(home: Home) -> None:
+    _execute(home, "CREATE TABLE runs (something TEXT)")
+    with pytest.raises(StoreError, match="not as this program left it: table runs already exists"):
+        Store.open(home)
+    assert _schema(home.database) == [("runs", "CREATE TABLE runs (something TEXT)")]
+
+
+def test_a_file_that_is_no_database_is_called_damaged(home: Home) -> None:
+    home.database.write_bytes(b"this was a database once" * 100)
+    with pytest.raises(StoreError, match=r"vld\.db is damaged: .*\n.*vld rebuild"):
+        Store.open(home)
+
+
+def test_a_truncated_database_is_called_damaged(home: Home) -> None:
+    with Store.open(home) as store:
+        for seed in range(50):
+            store.create_run(resolve_spec({"seed": seed}))
+    content = home.database.read_bytes()
+    home.database.write_bytes(content[:8192])
+    with pytest.raises(StoreError, match="damaged"), Store.open(home) as store:
+        store.list_runs()
+
+
+def test_processes_that_open_a_new_home_at_once_all_succeed(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    code = (
+        "import sys; from pathlib import Path; from vld_tui.home import Home; "
+        "from vld_tui.store.store import Store; Store.open(Home(Path(sys.argv[1]))).close()"
+    )
+    command = [sys.executable, "-c", code, str(home.path)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
+    for process in processes:
+        _, complaint = process.communicate()
+        assert process.returncode == 0, complaint.decode()

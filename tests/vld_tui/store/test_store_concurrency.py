@@ -1,0 +1,113 @@
+"""Several programs on one history at once: real processes, one real database."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.store.told_runs import Teller, evaluation, started, steps_taken
+from vld_tui.home import Home
+from vld_tui.store import database
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store, StoreError
+
+_REFRESHING = """
+import sys
+from pathlib import Path
+from vld_tui.home import Home
+from vld_tui.store.store import Store
+with Store.open(Home(Path(sys.argv[1]))) as store:
+    print("ready", flush=True)
+    while store.get("@last").step < 400:
+        store.refresh()
+"""
+
+_CREATING = """
+import sys
+from pathlib import Path
+from engine.protocol import resolve_spec
+from vld_tui.home import Home
+from vld_tui.store.store import Store
+with Store.open(Home(Path(sys.argv[1]))) as store:
+    for seed in range(10):
+        run = store.create_run(resolve_spec({"seed": seed}))
+        store.set_tags(run.run_id, [f"seed-{seed}"])
+"""
+
+
+def _start(code: str, home: Home) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(home.path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def _succeeds(process: subprocess.Popen[str]) -> None:
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 0, complaint
+
+
+def test_programs_that_read_the_same_events_at_once_take_each_in_once(
+    store: Store, run: Run, teller: Teller, home: Home
+) -> None:
+    teller.starts()
+    readers = [_start(_REFRESHING, home) for _ in range(3)]
+    for reader in readers:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+    for step in range(1, 401):
+        teller.says(steps_taken(step, 1 / step))
+        if step % 100 == 0:
+            teller.says(evaluation(step, id_accuracy=step / 1000, ood_accuracy=0.1))
+    for reader in readers:
+        _succeeds(reader)
+    store.refresh()
+    losses = store.metrics(run.run_id, name="loss", split="train")
+    assert [(point.step, point.value) for point in losses] == [
+        (step, 1 / step) for step in range(1, 401)
+    ]
+    seen = store.get(run.run_id)
+    assert (seen.damaged_lines, seen.selected_step, seen.attempts) == (0, 400, 1)
+
+
+def test_programs_that_write_at_once_lose_nothing(store: Store, home: Home) -> None:
+    writers = [_start(_CREATING, home) for _ in range(3)]
+    rebuilt = []
+    while any(writer.poll() is None for writer in writers):
+        rebuilt.append(store.rebuild().damaged)
+    for writer in writers:
+        _succeeds(writer)
+    assert set(rebuilt) == {()}
+    runs = store.list_runs()
+    assert len(runs) == 30
+    assert all(run.tags == (f"seed-{run.seed}",) for run in runs)
+    assert all(store.run_dir(run.run_id).read_user().tags == run.tags for run in runs)
+
+
+def test_a_database_held_by_another_program_is_said_to_be_locked(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store.open(home).close()
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    with (
+        Store.open(home) as store,
+        closing(sqlite3.connect(home.database, isolation_level=None)) as other,
+    ):
+        run = store.create_run(resolve_spec({}))
+        Teller(home.run_dir(run.run_id)).says(started())
+        other.execute("BEGIN IMMEDIATE")
+        assert store.list_runs() == [run]
+        with pytest.raises(StoreError, match="locked by another program; try again"):
+            store.refresh()
+        with pytest.raises(StoreError, match="locked"):
+            store.create_run(resolve_spec({}))
+        assert len(list(home.runs.iterdir())) == 1
+        other.execute("COMMIT")
+        home.run_dir(run.run_id).write_process(1)
+        store.refresh()
+        assert store.get(run.run_id).attempts == 1

@@ -1,0 +1,83 @@
+"""The home: the one folder that holds the database, the runs, the trash and the caches."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.rundir import RunDir
+
+HOME_VARIABLE = "VLD_HOME"
+
+
+class HomeError(Exception):
+    """A home that cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths of one home."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """Return the path of the history."""
+        return self.path / "vld.db"
+
+    @property
+    def runs(self) -> Path:
+        """Return the folder of run folders."""
+        return self.path / "runs"
+
+    @property
+    def trash(self) -> Path:
+        """Return the folder of removed run folders."""
+        return self.path / "trash"
+
+    @property
+    def cache(self) -> Path:
+        """Return the folder of what can be made again: decoded images, measured precisions."""
+        return self.path / "cache"
+
+    def run_dir(self, run_id: str) -> RunDir:
+        """Return the folder of a run that is not in the trash."""
+        return RunDir(self.runs / run_id)
+
+    def trashed_run_dir(self, run_id: str) -> RunDir:
+        """Return the folder of a run in the trash."""
+        return RunDir(self.trash / run_id)
+
+
+def open_home(option: Path | None) -> Home:
+    """Return the home, made if it is not there yet.
+
+    ``option`` wins over the environment's ``VLD_HOME``, which wins over the platform's folder
+    for a user's data.
+
+    Raises:
+        HomeError: when it cannot be made or written.
+    """
+    home = Home(_resolve(option))
+    try:
+        for folder in (home.runs, home.trash, home.cache):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError("permission denied")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise HomeError(
+            f"{home.path} cannot be written: {reason.lower()}; use --home DIR or {HOME_VARIABLE}."
+        ) from None
+    return home
+
+
+def _resolve(option: Path | None) -> Path:
+    if option is not None:
+        return option.expanduser().absolute()
+    if named := os.environ.get(HOME_VARIABLE):
+        return Path(named).expanduser().absolute()
+    import platformdirs  # noqa: PLC0415 - most homes are named
+
+    return platformdirs.user_data_path("vld-tui")

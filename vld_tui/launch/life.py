@@ -1,0 +1,80 @@
+"""Whether a run's process lives, and what is known of its death."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from engine.rundir import HEARTBEAT_STALE_S, ExitInfo, ProcessInfo, RunDir
+
+_CLOCK_ERROR_S: Final = 1.0
+"""A process's start time may be off by as much: the kernel counts from a whole second."""
+_LOG_LINES: Final = 5
+_LOG_BYTES: Final = 4096
+
+
+def is_alive(run_dir: RunDir, process: ProcessInfo) -> bool:
+    """Say whether the process lives; one on another host does while its heartbeat is fresh."""
+    known = process.is_alive()
+    if known is not None:
+        return known
+    last_sign = max(last_heartbeat(run_dir) or 0.0, process.started_at)
+    return time.time() - last_sign < HEARTBEAT_STALE_S
+
+
+def last_heartbeat(run_dir: RunDir) -> float | None:
+    """Return when the engine last showed it was alive, as Unix seconds."""
+    try:
+        return run_dir.heartbeat.stat().st_mtime
+    except OSError:
+        return None
+
+
+def exit_since(run_dir: RunDir, started_at: float) -> ExitInfo | None:
+    """Return how the process ended, unless the record is older than ``started_at``."""
+    info = run_dir.read_exit()
+    return info if info is not None and info.ended_at > started_at - _CLOCK_ERROR_S else None
+
+
+def cause_of_death(process: ProcessInfo, exit_code: int | None) -> str:
+    """Return the likely cause of a death without a word; the exit code is None if unknown."""
+    if exit_code is None:
+        if process.is_alive() is None:
+            return f"no sign of life from {process.host} for {HEARTBEAT_STALE_S:g} s"
+        if process.started_at < psutil.boot_time():
+            return "the machine restarted"
+        return "process disappeared (killed or machine restarted)"
+    if exit_code == -signal.SIGKILL:
+        return "killed (signal 9): probably out of memory, unless somebody killed it"
+    if exit_code < 0:
+        return f"killed by {_signal_name(-exit_code)}"
+    return f"process ended with exit code {exit_code}"
+
+
+def with_log(cause: str, run_dir: RunDir) -> str:
+    """Return the cause with the last lines of the run's log, if there are any."""
+    lines = _last_lines(run_dir.log)
+    return f"{cause}\n{lines}" if lines else cause
+
+
+def _last_lines(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _LOG_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    lines = (line.rstrip() for line in text.splitlines())
+    return "\n".join(deque((line for line in lines if line), maxlen=_LOG_LINES))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"{signal.Signals(number).name} (signal {number})"
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,146 @@
+"""Engine processes on this machine: start, stop, wait."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+import engine
+from engine.rundir import ExitInfo, RunDir
+from vld_tui.launch.follower import EventFollower
+from vld_tui.launch.life import is_alive
+
+__all__ = [
+    "ENGINE_COMMAND",
+    "EventFollower",
+    "LaunchError",
+    "launch",
+    "stop",
+    "wait_and_record",
+]
+
+ENGINE_COMMAND: Final = (sys.executable, "-P", "-X", "faulthandler", "-m", "engine")
+"""``-P``: a folder named ``engine`` where the user stands is not taken for ours.
+``-X faulthandler``: a crash in native code leaves a trace in the log."""
+
+
+class LaunchError(Exception):
+    """A process that cannot be started or reached; the message says why."""
+
+
+def launch(run_dir: RunDir, command: Sequence[str] = ENGINE_COMMAND) -> subprocess.Popen[bytes]:
+    """Start ``command RUN_DIR`` in a session of its own, so that it outlives the terminal.
+
+    Its output is appended to the run's log, and the process is recorded in the run folder
+    before this returns. Of several launches at once, one starts the process.
+
+    Raises:
+        LaunchError: when it cannot be started, or another process has the run.
+    """
+    try:
+        with _only_launcher(run_dir):
+            _refuse_if_alive(run_dir)
+            run_dir.exit.unlink(missing_ok=True)  # of an earlier attempt
+            with run_dir.log.open("ab") as log:
+                process = subprocess.Popen(
+                    [*command, str(run_dir.path.absolute())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=_environment(),
+                )
+            _record(process, run_dir)
+    except OSError as error:
+        raise LaunchError(f"Run {run_dir.run_id} cannot be started: {error}.") from None
+    return process
+
+
+def wait_and_record(process: subprocess.Popen[bytes], run_dir: RunDir) -> int:
+    """Wait for the process to end, record its exit code in the run folder, and return it."""
+    exit_code = process.wait()
+    with contextlib.suppress(OSError):  # it only makes the story of a crash more exact
+        run_dir.write_exit(ExitInfo(exit_code=exit_code, ended_at=time.time()))
+    return exit_code
+
+
+def stop(run_dir: RunDir, *, kill: bool = False) -> bool:
+    """Ask the run's process to save and stop, or with ``kill`` end it and its children at once.
+
+    Returns:
+        False when no process of the run is alive.
+
+    Raises:
+        LaunchError: when it runs on another host, or belongs to somebody else.
+    """
+    process = run_dir.read_process()
+    if process is None:
+        return False
+    lives_here = process.is_alive()
+    if lives_here is None:
+        raise LaunchError(
+            f"Run {run_dir.run_id} was started on {process.host}: stop it there, "
+            f"as process {process.pid}."
+        )
+    if not lives_here:
+        return False
+    try:
+        if kill and os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            os.kill(process.pid, signal.SIGKILL if kill else signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        raise LaunchError(
+            f"Process {process.pid} of run {run_dir.run_id} belongs to another user."
+        ) from None
+    return True
+
+
+@contextlib.contextmanager
+def _only_launcher(run_dir: RunDir) -> Iterator[None]:
+    """Hold the run's log against other launches for the duration of the block."""
+    with run_dir.log.open("ab") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        yield
+
+
+def _refuse_if_alive(run_dir: RunDir) -> None:
+    process = run_dir.read_process()
+    if process is not None and is_alive(run_dir, process):
+        raise LaunchError(
+            f"Run {run_dir.run_id} is already running as process {process.pid} on {process.host}."
+        )
+
+
+def _record(process: subprocess.Popen[bytes], run_dir: RunDir) -> None:
+    """Write ``process.json``; a process that cannot be recorded is ended."""
+    try:
+        run_dir.write_process(process.pid)
+    except psutil.Error:  # it is already over: its exit code will tell
+        return
+    except OSError:
+        process.kill()
+        process.wait()
+        raise
+
+
+def _environment() -> dict[str, str] | None:
+    """Return the environment in which the engine of this program is found; None: this one."""
+    root = Path(engine.__file__).resolve().parent.parent
+    if root != Path.cwd():
+        return None
+    # Found through the working folder, which the process does not search.
+    search_path = [str(root), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))}

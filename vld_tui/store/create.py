@@ -1,0 +1,80 @@
+"""Record new runs."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Sequence
+
+from engine.protocol import RunSpec
+from engine.rundir import UserData
+from vld_tui.home import Home
+from vld_tui.store.database import Database
+from vld_tui.store.errors import StoreError
+from vld_tui.store.labels import check_name, check_tags, default_name, new_run_id
+from vld_tui.store.specs import encode_stored_spec
+
+
+def create_run(
+    database: Database, home: Home, spec: RunSpec, name: str | None, tags: Sequence[str]
+) -> str:
+    """Make the folder and the row of a new run, and return its id.
+
+    Raises:
+        StoreError: for an unusable name or tag, or when folder or row cannot be written.
+    """
+    now = time.time()
+    user = UserData(
+        name=default_name(spec) if name is None else check_name(name),
+        tags=check_tags(tags),
+        created_at=now,
+    )
+    run_id = new_run_id(now)
+    while home.run_dir(run_id).path.exists() or home.trashed_run_dir(run_id).path.exists():
+        run_id = new_run_id(now)
+    run_dir = home.run_dir(run_id)
+    try:
+        with database.write() as connection:
+            insert_row(connection, run_id, spec, user, launched_at=now)
+            run_dir.create(spec, user)
+    except BaseException as error:
+        shutil.rmtree(run_dir.path, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise StoreError(f"{run_dir.path} cannot be made: {error.strerror}.") from None
+        if isinstance(error, UnicodeEncodeError):
+            raise StoreError(f"The run's values must be text: {error.object!r} is not.") from None
+        raise
+    return run_id
+
+
+def insert_row(
+    connection: sqlite3.Connection,
+    run_id: str,
+    spec: RunSpec,
+    user: UserData,
+    *,
+    launched_at: float,
+    key: int | None = None,
+) -> int:
+    """Add the row of a run that has said nothing yet, and return its key; None: a new one."""
+    cursor = connection.execute(
+        "INSERT INTO runs (key, run_id, name, tags, note, created_at, trashed_at, spec, arm, "
+        "target, launched_at, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'starting')",
+        [
+            key,
+            run_id,
+            user.name,
+            " ".join(user.tags),
+            user.note,
+            user.created_at,
+            user.trashed_at,
+            encode_stored_spec(spec),
+            "dropout" if spec.dropout_rate > 0 else "erm",
+            spec.target,
+            launched_at,
+        ],
+    )
+    if cursor.lastrowid is None:
+        raise AssertionError("an inserted row has a key")
+    return cursor.lastrowid

@@ -1,0 +1,157 @@
+"""Open the database, check its schema, and keep its errors readable."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from vld_tui.store.errors import StoreError
+
+MIGRATIONS: Final = ("m001_runs",)
+"""Every schema change this program knows, oldest first: the names in ``migrations.py``."""
+
+BUSY_TIMEOUT_S: Final = 5.0
+_NEEDED_TABLE: Final = "_sqlite_migrations"
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+Row = tuple[Any, ...]
+
+
+class Database:
+    """An open database of the newest schema. It belongs to the thread that opened it."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    def open(cls, path: Path) -> Database:
+        """Open the database, made or brought up to date where needed.
+
+        Raises:
+            StoreError: when it is damaged, locked, or of a newer program's schema.
+        """
+        with _readable_errors(path):
+            connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            with _readable_errors(path):
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                if _is_behind(connection, path):
+                    _migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(path, connection)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Return all rows of a query.
+
+        Raises:
+            StoreError: when the database cannot be read.
+        """
+        with _readable_errors(self.path):
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        """Return the first row of a query, if there is one.
+
+        Raises:
+            StoreError: when the database cannot be read.
+        """
+        with _readable_errors(self.path):
+            found: Row | None = self._connection.execute(sql, parameters).fetchone()
+            return found
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Hold the database for writing: all of the block happens, or nothing.
+
+        Raises:
+            StoreError: when it is locked for too long or cannot be written.
+        """
+        with _readable_errors(self.path), _transaction(self._connection):
+            yield self._connection
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Return how many schema changes the database has seen."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _is_behind(connection: sqlite3.Connection, path: Path) -> bool:
+    """Say whether the schema lacks a change.
+
+    Raises:
+        StoreError: when it has one that this program does not know.
+    """
+    applied = _applied(connection)
+    if not applied <= set(MIGRATIONS) or schema_version(connection) > len(MIGRATIONS):
+        raise StoreError(
+            f"{path} was written by a newer version of this program: upgrade vld-tui, or use "
+            "another --home."
+        )
+    return applied != set(MIGRATIONS)
+
+
+def _applied(connection: sqlite3.Connection) -> set[str]:
+    tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [_NEEDED_TABLE])
+    if tables.fetchone() is None:
+        return set()
+    names = connection.execute(f"SELECT name FROM {_NEEDED_TABLE} WHERE migration_set = 'vld'")
+    return {name for (name,) in names}
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    from vld_tui.store import migrations  # noqa: PLC0415 - slow, and needed once in a while
+
+    connection.execute("PRAGMA journal_mode = WAL")
+    with _transaction(connection):
+        if _is_behind(connection, path):  # unless another process was faster
+            migrations.apply(connection)
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(_in_words(error, path)) from error
+
+
+def _in_words(error: sqlite3.Error, path: Path) -> str:
+    match error.sqlite_errorname.split("_")[1] if hasattr(error, "sqlite_errorname") else "":
+        case "BUSY" | "LOCKED":
+            return f"{path} is locked by another program; try again."
+        case "CORRUPT" | "NOTADB":
+            return f"{path} is damaged: {error}.\nMove it away, then read history anew: vld rebuild"
+        case "FULL":
+            return f"{path} cannot be written: no space left on the disk."
+        case "CANTOPEN" | "READONLY" | "PERM" | "IOERR":
+            return f"{path} cannot be used: {error}."
+        case _:
+            return (
+                f"{path} is not as this program left it: {error}.\n"
+                "Move it away, then read history anew: vld rebuild"
+            )

@@ -1,0 +1,15 @@
+"""What can go wrong with the history, in words for a person."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Something the history cannot do; the message says what, where and what to do next."""
+
+
+class RunNotFound(StoreError):  # noqa: N818 - reads as the fact it states
+    """No run has this id, prefix or name."""
+
+
+class AmbiguousRun(StoreError):  # noqa: N818 - reads as the fact it states
+    """Several runs go by this prefix or name."""

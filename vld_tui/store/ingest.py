@@ -1,0 +1,213 @@
+"""Bring history up to date with the run folders.
+
+Several processes may do so at once: what was read, and up to where, change together, in one
+transaction that reads the old offset itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from engine.rundir import HEARTBEAT_STALE_S, ProcessInfo, RunDir
+from vld_tui.home import Home
+from vld_tui.launch.follower import read_events
+from vld_tui.launch.life import cause_of_death, exit_since, is_alive, last_heartbeat, with_log
+from vld_tui.store.database import Database
+from vld_tui.store.record import EventRecorder
+from vld_tui.store.runs import LIVE
+from vld_tui.store.state import RunState, load_state, save_state
+
+LAUNCH_GRACE_S: Final = 30.0
+"""How long a run may be without a process between being recorded and being launched."""
+
+
+@dataclass(frozen=True)
+class _Death:
+    """A process found dead: what is known of the cause, and when it last lived."""
+
+    cause: str
+    ended_at: float
+    exit_code: int | None
+
+
+def refresh_live(database: Database, home: Home) -> None:
+    """Bring every run up to date that a process should be working on.
+
+    Raises:
+        StoreError: when the database cannot be read or written.
+    """
+    live = database.rows(
+        "SELECT key, run_id FROM runs "
+        "WHERE status IN ('starting', 'running') AND trashed_at IS NULL"
+    )
+    for key, run_id in live:
+        refresh_run(database, key, home.run_dir(run_id))
+
+
+def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
+    """Take in what a run's folder has to say since it was last read.
+
+    Nothing is written when there is nothing new; damaged files are no error.
+
+    Raises:
+        StoreError: when the database cannot be read or written.
+    """
+    seen = load_state(database, key)
+    if seen is None:
+        return
+    death = _find_death(run_dir, seen)  # looked for first: after it, no event comes
+    if death is None and not _has_news(run_dir, seen):
+        return
+    with database.write() as connection:
+        current = load_state(database, key)
+        if current is None:
+            return
+        recorder = take_events(connection, key, current, run_dir)
+        state = recorder.state
+        _note_process(run_dir, state)
+        is_same_launch = state.launched_at == seen.launched_at
+        if death is not None and is_same_launch and state.status in LIVE:
+            error = _error(run_dir, state, death)
+            recorder.crash(error, death.ended_at, death.exit_code)
+        save_state(connection, key, state)
+
+
+def look_again(database: Database, key: int, run_dir: RunDir) -> None:
+    """Correct what history thinks of a run that it believes to be over.
+
+    Its process may have been taken for dead, somebody may have started another, or the exit
+    code may have been recorded after the death was noticed.
+
+    Raises:
+        StoreError: when the database cannot be read or written.
+    """
+    state = load_state(database, key)
+    if state is None:
+        return
+    if state.status in LIVE or _events_size(run_dir, state) != state.events_offset:
+        refresh_run(database, key, run_dir)
+        return
+    if state.status != "crashed" or state.exit_code is not None:
+        return
+    death = _find_death(run_dir, state)
+    if death is not None and death.exit_code is not None:
+        with database.write() as connection:
+            connection.execute(
+                "UPDATE runs SET error = ?, exit_code = ? WHERE key = ? AND status = 'crashed'",
+                [_error(run_dir, state, death), death.exit_code, key],
+            )
+
+
+def mark_relaunched(database: Database, key: int, run_dir: RunDir) -> None:
+    """Expect events of a new attempt: the run is ``starting`` again.
+
+    Raises:
+        StoreError: when the database cannot be read or written.
+    """
+    with database.write() as connection:
+        before = load_state(database, key)
+        if before is None:
+            return
+        attempts = before.attempts
+        state = take_events(connection, key, before, run_dir).state
+        if state.status not in LIVE and state.attempts == attempts:
+            process = run_dir.read_process()
+            is_past = process is not None and not is_alive(run_dir, process)
+            state.past_process = _identity(process) if process and is_past else None
+            state.status, state.launched_at = "starting", time.time()
+            state.error = state.exit_code = None
+        save_state(connection, key, state)
+
+
+def take_events(
+    connection: sqlite3.Connection, key: int, state: RunState, run_dir: RunDir
+) -> EventRecorder:
+    """Read new events into the run's rows, inside the transaction that is open.
+
+    Returns:
+        The recorder, whose state is still to be saved.
+    """
+    recorder = EventRecorder(connection, key, state)
+    try:
+        batch = read_events(run_dir.events, state.events_offset)
+    except OSError:  # nothing to be learnt from it now
+        return recorder
+    if batch.restarted:
+        state = RunState("starting", state.launched_at, state.arm, target=state.target)
+        for table in ("metrics", "evaluations", "attempts", "checkpoints"):
+            connection.execute(f"DELETE FROM {table} WHERE run = ?", [key])
+        recorder = EventRecorder(connection, key, state)
+    for event in batch.events:
+        recorder.record(event)
+    state.damaged_lines += batch.damaged_lines
+    state.events_offset = batch.offset
+    return recorder
+
+
+def _has_news(run_dir: RunDir, state: RunState) -> bool:
+    if _events_size(run_dir, state) != state.events_offset:
+        return True
+    if state.status != "starting":
+        return False
+    process = run_dir.read_process()
+    return process is not None and process.pid != state.pid
+
+
+def _events_size(run_dir: RunDir, state: RunState) -> int:
+    try:
+        return run_dir.events.stat().st_size
+    except OSError:
+        return state.events_offset
+
+
+def _note_process(run_dir: RunDir, state: RunState) -> None:
+    process = run_dir.read_process()
+    if process is not None and state.status == "starting":
+        state.pid, state.host = process.pid, process.host
+
+
+def _find_death(run_dir: RunDir, state: RunState) -> _Death | None:
+    """Return how the run's process died; None while it lives or is still to come."""
+    process = run_dir.read_process()
+    if process is None or _identity(process) == state.past_process:
+        return _find_absence(run_dir, state)
+    if is_alive(run_dir, process):
+        return None
+    ended = exit_since(run_dir, process.started_at)
+    exit_code = ended.exit_code if ended else None
+    ended_at = ended.ended_at if ended else _last_sign(run_dir, state)
+    return _Death(cause_of_death(process, exit_code), ended_at, exit_code)
+
+
+def _find_absence(run_dir: RunDir, state: RunState) -> _Death | None:
+    """Return what became of a run without a process, unless one may yet come."""
+    now = time.time()
+    ended = exit_since(run_dir, state.launched_at)
+    if state.status == "starting":
+        is_awaited = ended is None and now - state.launched_at < LAUNCH_GRACE_S
+        cause = "no process took the run up"
+    else:
+        is_awaited = now - _last_sign(run_dir, state) < HEARTBEAT_STALE_S
+        cause = "process disappeared, and so did the record of it"
+    return None if is_awaited else _Death(cause, now, ended.exit_code if ended else None)
+
+
+def _error(run_dir: RunDir, state: RunState, death: _Death) -> str:
+    """Return the cause of a death, with the end of the log where that may explain it."""
+    has_begun = state.attempts > 0 and state.status != "starting"
+    left_no_word = death.exit_code in (None, -signal.SIGKILL)
+    return death.cause if has_begun and left_no_word else with_log(death.cause, run_dir)
+
+
+def _identity(process: ProcessInfo) -> str:
+    """Return what tells a process from every other of its host."""
+    return f"{process.pid} {process.started_at}"
+
+
+def _last_sign(run_dir: RunDir, state: RunState) -> float:
+    """Return when the run was last known to live."""
+    return max(last_heartbeat(run_dir) or 0.0, state.last_event_at or 0.0, state.launched_at)

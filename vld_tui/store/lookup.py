@@ -1,0 +1,105 @@
+"""Find the run a person means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from engine.protocol import nearest
+from engine.rundir import RunDir
+from vld_tui.home import Home
+from vld_tui.store.database import Database
+from vld_tui.store.errors import AmbiguousRun, RunNotFound
+
+LAST: Final = "@last"
+_SHOWN: Final = 10
+_CONSIDERED: Final = 1000
+"""Nearest names are looked for among as many of the newest runs."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run's key in the database, its id, and where its folder is."""
+
+    key: int
+    run_id: str
+    is_trashed: bool
+
+    def run_dir(self, home: Home) -> RunDir:
+        """Return the run's folder."""
+        return home.trashed_run_dir(self.run_id) if self.is_trashed else home.run_dir(self.run_id)
+
+
+def find_by_id(database: Database, run_id: str) -> Found:
+    """Return the run with exactly this id.
+
+    Raises:
+        RunNotFound: when there is none.
+    """
+    found = _find(database, "run_id = ?", run_id)
+    if not found:
+        raise RunNotFound(f"No run {run_id!r}.")
+    return found[0]
+
+
+def find(database: Database, reference: str) -> Found:
+    """Return the run with this id, name, or start of an id; ``@last`` is the newest.
+
+    A run that is not in the trash comes before one that is.
+
+    Raises:
+        RunNotFound: when there is none, with the nearest names.
+        AmbiguousRun: when there are several, with their ids.
+    """
+    if reference.startswith("@"):
+        return _find_last(database, reference)
+    if not _is_text(reference):
+        raise RunNotFound(f"No run {reference!r}: it holds bytes that are not text.")
+    for condition in ("run_id = ?1", "name = ?1", "substr(run_id, 1, length(?1)) = ?1 AND ?1 > ''"):
+        matches = _find(database, condition, reference)
+        kept = [match for match in matches if not match.is_trashed] or matches
+        if len(kept) == 1:
+            return kept[0]
+        if kept:
+            raise AmbiguousRun(_ambiguous(reference, kept))
+    known = database.rows(
+        "SELECT run_id, name FROM runs ORDER BY created_at DESC LIMIT ?", [_CONSIDERED]
+    )
+    names = dict.fromkeys(word for words in known for word in words)
+    hint = nearest(reference, names) or (" See: vld ls" if known else " There are no runs yet.")
+    raise RunNotFound(f"No run {reference!r}.{hint}")
+
+
+def _find(database: Database, condition: str, value: str) -> list[Found]:
+    rows = database.rows(
+        f"SELECT key, run_id, trashed_at IS NOT NULL FROM runs WHERE {condition} "
+        "ORDER BY created_at DESC, key DESC",
+        [value],
+    )
+    return [Found(key, run_id, bool(is_trashed)) for key, run_id, is_trashed in rows]
+
+
+def _find_last(database: Database, reference: str) -> Found:
+    if reference != LAST:
+        raise RunNotFound(f"No run {reference!r}.{nearest(reference, [LAST])}")
+    row = database.row(
+        "SELECT key, run_id FROM runs WHERE trashed_at IS NULL "
+        "ORDER BY created_at DESC, key DESC LIMIT 1"
+    )
+    if row is None:
+        raise RunNotFound("There are no runs yet.")
+    return Found(row[0], row[1], is_trashed=False)
+
+
+def _ambiguous(reference: str, matches: list[Found]) -> str:
+    ids = ", ".join(match.run_id for match in matches[:_SHOWN])
+    more = f" and {len(matches) - _SHOWN} more" if len(matches) > _SHOWN else ""
+    return f"{reference!r} means {len(matches)} runs: {ids}{more}. Name one by its id."
+
+
+def _is_text(reference: str) -> bool:
+    try:
+        reference.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

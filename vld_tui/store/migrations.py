@@ -1,0 +1,131 @@
+"""The database's schema, as the steps that lead to it.
+
+A step that was released never changes: a new one is added here and named in
+:data:`vld_tui.store.database.MIGRATIONS`.
+
+Importing this is slow: sqlite_utils imports pandas where that is installed. Only a database
+that is new or behind needs it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+import sqlite_utils
+from sqlite_utils import Migrations
+from sqlite_utils.db import Database
+
+migrations = Migrations("vld")
+
+_RUNS: Final = """
+    CREATE TABLE runs (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice
+        run_id TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        tags TEXT NOT NULL,            -- separated by spaces
+        note TEXT NOT NULL,
+        created_at REAL NOT NULL,      -- Unix seconds, as all times
+        trashed_at REAL,
+        spec TEXT NOT NULL,            -- JSON, every field
+        arm TEXT NOT NULL,
+        target TEXT,
+        launched_at REAL NOT NULL,     -- when it was last given to a process
+        past_process TEXT,             -- pid and start time of the one it had before
+        status TEXT NOT NULL CHECK (status IN
+            ('starting', 'running', 'finished', 'stopped', 'failed', 'crashed')),
+        error TEXT,
+        exit_code INTEGER,
+        collapsed_step INTEGER,
+        step INTEGER NOT NULL DEFAULT 0,
+        selected_step INTEGER,
+        id_accuracy REAL,
+        ood_accuracy REAL,
+        domains TEXT NOT NULL DEFAULT '{}',  -- JSON: accuracy by domain
+        loss REAL,
+        steps_per_s REAL,
+        images_per_s REAL,
+        seconds_left REAL,
+        wall_s REAL,
+        pid INTEGER,
+        host TEXT,
+        precision TEXT,
+        memory_format TEXT,
+        device TEXT,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        last_event_at REAL,
+        last_seq INTEGER NOT NULL DEFAULT -1,
+        events_offset INTEGER NOT NULL DEFAULT 0,
+        damaged_lines INTEGER NOT NULL DEFAULT 0
+    )
+"""
+_ATTEMPTS: Final = """
+    CREATE TABLE attempts (
+        run INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,
+        attempt INTEGER NOT NULL,
+        started_at REAL NOT NULL,
+        resumed_step INTEGER,
+        pid INTEGER NOT NULL,
+        host TEXT NOT NULL,
+        versions TEXT NOT NULL,        -- JSON
+        code_commit TEXT,
+        ended_at REAL,
+        outcome TEXT,
+        step INTEGER,
+        reason TEXT,
+        PRIMARY KEY (run, attempt)
+    ) WITHOUT ROWID
+"""
+_EVALUATIONS: Final = """
+    CREATE TABLE evaluations (
+        run INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,
+        step INTEGER NOT NULL,
+        arm TEXT NOT NULL,
+        id_accuracy REAL NOT NULL,
+        ood_accuracy REAL NOT NULL,
+        PRIMARY KEY (run, step)
+    ) WITHOUT ROWID
+"""
+_METRICS: Final = """
+    CREATE TABLE metrics (
+        run INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,
+        step INTEGER NOT NULL,
+        split TEXT NOT NULL,
+        domain TEXT NOT NULL,
+        arm TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value REAL,
+        PRIMARY KEY (run, step, split, domain, arm, name)
+    ) WITHOUT ROWID
+"""
+_CHECKPOINTS: Final = """
+    CREATE TABLE checkpoints (
+        run INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        file TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (run, kind)
+    ) WITHOUT ROWID
+"""
+_INDEXES: Final = (
+    "CREATE INDEX runs_by_creation ON runs (created_at)",
+    "CREATE INDEX runs_by_name ON runs (name)",
+    "CREATE INDEX live_runs ON runs (key) WHERE status IN ('starting', 'running')",
+)
+
+
+def apply(connection: sqlite3.Connection) -> None:
+    """Bring the database up to date, inside the transaction that is open.
+
+    Raises:
+        sqlite3.Error: when a step cannot be taken.
+    """
+    migrations.apply(sqlite_utils.Database(connection))
+
+
+@migrations()
+def m001_runs(db: Database) -> None:
+    """Runs, how they went, and what they measured."""
+    for statement in (_RUNS, *_INDEXES, _ATTEMPTS, _EVALUATIONS, _METRICS, _CHECKPOINTS):
+        db.execute(statement)

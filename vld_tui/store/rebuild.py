@@ -1,0 +1,135 @@
+"""Read history anew from the run folders."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.protocol import SpecError
+from engine.rundir import RunDir, UserData
+from vld_tui.home import Home
+from vld_tui.store.create import insert_row
+from vld_tui.store.database import Database
+from vld_tui.store.ingest import take_events
+from vld_tui.store.labels import default_name
+from vld_tui.store.state import load_state, save_state
+
+_BATCH: Final = 100
+"""Folders read in one transaction: other programs wait no longer than that."""
+
+
+@dataclass(frozen=True)
+class DamagedFolder:
+    """A folder that could not be read as a run, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class RebuildReport:
+    """How many runs were read, how many of them lie in the trash, and what could not be read."""
+
+    runs: int
+    trashed: int
+    damaged: tuple[DamagedFolder, ...]
+
+
+def rebuild(database: Database, home: Home) -> RebuildReport:
+    """Replace every row by what the run folders say.
+
+    Runs are replaced batch by batch, so history is never empty in between; rows without a
+    readable folder go last.
+
+    Raises:
+        StoreError: when the database cannot be written.
+    """
+    damaged: list[DamagedFolder] = []
+    read: dict[str, bool] = {}
+    for batch in _batches(_folders(home)):
+        with database.write() as connection:
+            for path in batch:
+                is_trashed = path.parent == home.trash
+                if path.name in read:
+                    damaged.append(DamagedFolder(path, f"{home.runs / path.name} is there too"))
+                    continue
+                try:
+                    _read(database, connection, RunDir(path), is_trashed=is_trashed)
+                    read[path.name] = is_trashed
+                except (SpecError, OSError) as error:
+                    damaged.append(DamagedFolder(path, str(error)))
+    _drop_others(database, home, set(read), {folder.path for folder in damaged})
+    return RebuildReport(len(read), sum(read.values()), tuple(damaged))
+
+
+def _folders(home: Home) -> list[Path]:
+    return [
+        path
+        for parent in (home.runs, home.trash)
+        for path in sorted(parent.iterdir())
+        if path.is_dir() and not path.name.startswith(".")
+    ]
+
+
+def _batches(folders: Iterable[Path]) -> Iterable[list[Path]]:
+    remaining = iter(folders)
+    while batch := list(itertools.islice(remaining, _BATCH)):
+        yield batch
+
+
+def _read(
+    database: Database, connection: sqlite3.Connection, run_dir: RunDir, *, is_trashed: bool
+) -> None:
+    """Replace the run's row by what its folder says; it keeps its key.
+
+    Raises:
+        SpecError: when its specification is missing or damaged.
+        OSError: when the folder cannot be read.
+    """
+    spec = run_dir.read_spec()
+    user = _user_data(run_dir, default_name(spec), is_trashed=is_trashed)
+    process = run_dir.read_process()
+    launched_at = process.started_at if process else user.created_at
+    old = database.row("SELECT key FROM runs WHERE run_id = ?", [run_dir.run_id])
+    connection.execute("DELETE FROM runs WHERE run_id = ?", [run_dir.run_id])
+    key = insert_row(
+        connection,
+        run_dir.run_id,
+        spec,
+        user,
+        launched_at=launched_at,
+        key=old[0] if old else None,
+    )
+    state = load_state(database, key)
+    if state is None:
+        raise AssertionError("a row just inserted is there")
+    save_state(connection, key, take_events(connection, key, state, run_dir).state)
+
+
+def _user_data(run_dir: RunDir, name: str, *, is_trashed: bool) -> UserData:
+    """Return what a person said of the run, completed from the folder itself."""
+    user = run_dir.read_user()
+    trashed_at = user.trashed_at or run_dir.path.stat().st_mtime if is_trashed else None
+    return msgspec.structs.replace(
+        user,
+        name=user.name or name,
+        created_at=user.created_at or run_dir.spec.stat().st_mtime,
+        trashed_at=trashed_at,
+    )
+
+
+def _drop_others(database: Database, home: Home, read: set[str], damaged: set[Path]) -> None:
+    """Delete the rows of runs that were not read, unless their folder came in the meantime."""
+    with database.write() as connection:
+        for key, run_id in database.rows("SELECT key, run_id FROM runs"):
+            if run_id in read:
+                continue
+            paths = (home.runs / run_id, home.trash / run_id)
+            if not any(path.is_dir() and path not in damaged for path in paths):
+                connection.execute("DELETE FROM runs WHERE key = ?", [key])

@@ -1,0 +1,220 @@
+"""Take a run's events into its rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+import msgspec
+
+from engine.protocol import (
+    CheckpointSaved,
+    CollapseDetected,
+    DataPrepared,
+    Evaluated,
+    Event,
+    ModelPrepared,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    StepsTaken,
+)
+from vld_tui.store.state import RunState
+
+LOSS_SPLIT: Final = "train"
+LOSS_DOMAIN: Final = "sources"
+_DISAPPEARED: Final = "process disappeared before the next attempt"
+_LARGEST: Final = 2**63 - 1
+_PUT_METRIC: Final = "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?)"
+_DOMAINS_AT: Final = """
+    SELECT domain, value FROM metrics JOIN evaluations USING (run, step, arm)
+    WHERE run = ? AND step = ? AND name = 'accuracy' AND value IS NOT NULL
+      AND split = CASE WHEN domain IS ? THEN 'in' ELSE 'out' END
+    ORDER BY domain
+"""
+
+
+class EventRecorder:
+    """Folds events, oldest first, into one run's state and rows.
+
+    What is recorded twice is recorded once: a resumed run says again what came after its
+    checkpoint.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, key: int, state: RunState) -> None:
+        self._connection = connection
+        self._key = key
+        self.state = state
+
+    def record(self, event: Event) -> None:
+        """Take one event in, unless it was before."""
+        state = self.state
+        if event.seq <= state.last_seq:
+            return
+        if not _is_storable(event):
+            state.damaged_lines += 1
+            return
+        if state.status == "crashed" and not isinstance(event, RunStarted):
+            self._come_back()
+        if isinstance(event, RunStarted):
+            self._take_up(event)
+        elif isinstance(event, RunFinished | RunStopped | RunFailed):
+            self._end(event)
+        else:
+            self._go_on(event)
+        state.last_seq = event.seq
+        state.last_event_at = event.time
+
+    def crash(self, error: str, ended_at: float, exit_code: int | None) -> None:
+        """Record that the process died without a terminal event."""
+        state = self.state
+        state.status, state.error, state.exit_code = "crashed", error, exit_code
+        state.seconds_left = None
+        self._close_attempt(ended_at, "crashed", error)
+
+    def _take_up(self, event: RunStarted) -> None:
+        state = self.state
+        if state.last_seq >= 0:
+            self._close_attempt(state.last_event_at, "crashed", _DISAPPEARED)
+            self._rewind(event.resumed_step)
+        state.status, state.error, state.exit_code = "running", None, None
+        state.pid, state.host = event.pid, event.host
+        state.attempts = event.attempt
+        self._connection.execute(
+            "INSERT OR REPLACE INTO attempts (run, attempt, started_at, resumed_step, pid, host, "
+            "versions, code_commit) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                self._key, event.attempt, event.time, event.resumed_step, event.pid, event.host,
+                msgspec.json.encode(event.versions).decode(), event.commit,
+            ],
+        )  # fmt: skip
+
+    def _end(self, event: RunFinished | RunStopped | RunFailed) -> None:
+        state = self.state
+        state.seconds_left, state.error = None, None
+        state.step = max(state.step, event.step or 0)
+        if isinstance(event, RunFailed):
+            state.status, reason = "failed", event.message or event.error
+            state.error = reason
+        else:
+            state.wall_s = event.wall_s or state.wall_s
+            if isinstance(event, RunStopped):
+                state.status, reason = "stopped", event.reason
+            else:
+                state.status, reason = "finished", None
+                self._select(event.selected_step, event.id_accuracy, event.ood_accuracy)
+        self._close_attempt(event.time, state.status, reason)
+
+    def _go_on(self, event: Event) -> None:
+        state = self.state
+        if state.status == "starting":
+            state.status = "running"
+        match event:
+            case StepsTaken():
+                self._take_steps(event)
+            case Evaluated():
+                self._evaluate(event)
+            case DataPrepared():
+                state.target = event.target
+            case ModelPrepared():
+                state.device, state.precision = event.device, event.precision
+                state.memory_format = event.memory_format
+                state.seconds_left = event.seconds_left
+            case CheckpointSaved():
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?)",
+                    [self._key, event.kind, event.step, event.file, event.bytes],
+                )
+            case CollapseDetected():
+                if state.collapsed_step is None:
+                    state.collapsed_step = event.step
+            case _:  # nothing of it is kept
+                pass
+
+    def _take_steps(self, event: StepsTaken) -> None:
+        state = self.state
+        row = (self._key, event.step, LOSS_SPLIT, LOSS_DOMAIN, state.arm, "loss", event.loss)
+        self._connection.execute(_PUT_METRIC, row)
+        state.step = max(state.step, event.step)
+        state.loss, state.wall_s = event.loss, event.elapsed_s
+        state.steps_per_s, state.images_per_s = event.steps_per_s, event.images_per_s
+        state.seconds_left = event.seconds_left
+
+    def _evaluate(self, event: Evaluated) -> None:
+        state = self.state
+        arm = event.metrics[0].arm if event.metrics else state.arm
+        self._connection.execute(
+            "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?)",
+            [self._key, event.step, arm, event.id_accuracy, event.ood_accuracy],
+        )
+        self._connection.executemany(
+            _PUT_METRIC,
+            [
+                (self._key, event.step, metric.split, metric.domain, metric.arm, metric.name,
+                 metric.value)
+                for metric in event.metrics
+            ],
+        )  # fmt: skip
+        state.step = max(state.step, event.step)
+        if event.is_best and (state.id_accuracy is None or event.id_accuracy > state.id_accuracy):
+            self._select(event.step, event.id_accuracy, event.ood_accuracy)
+
+    def _select(self, step: int, id_accuracy: float, ood_accuracy: float) -> None:
+        state = self.state
+        state.selected_step = step
+        state.id_accuracy, state.ood_accuracy = id_accuracy, ood_accuracy
+        rows = self._connection.execute(_DOMAINS_AT, [self._key, step, state.target])
+        state.domains = msgspec.json.encode(dict(rows.fetchall())).decode()
+
+    def _rewind(self, resumed_step: int | None) -> None:
+        """Forget what came after the checkpoint: the run says it again."""
+        state = self.state
+        kept = -1 if resumed_step is None else resumed_step
+        for table in ("metrics", "evaluations"):
+            self._connection.execute(
+                f"DELETE FROM {table} WHERE run = ? AND step > ?", [self._key, kept]
+            )
+        if state.collapsed_step is not None and state.collapsed_step > kept:
+            state.collapsed_step = None
+        state.step = max(kept, 0)
+        last_loss = self._connection.execute(
+            "SELECT value FROM metrics WHERE run = ? AND split = ? AND domain = ? "
+            "AND name = 'loss' ORDER BY step DESC LIMIT 1",
+            [self._key, LOSS_SPLIT, LOSS_DOMAIN],
+        ).fetchone()
+        state.loss = last_loss[0] if last_loss else None
+        best = self._connection.execute(
+            "SELECT step, id_accuracy, ood_accuracy FROM evaluations WHERE run = ? "
+            "ORDER BY id_accuracy DESC, step LIMIT 1",
+            [self._key],
+        ).fetchone()
+        if best:
+            self._select(*best)
+        else:
+            state.selected_step = state.id_accuracy = state.ood_accuracy = None
+            state.domains = "{}"
+
+    def _close_attempt(self, ended_at: float | None, outcome: str, reason: str | None) -> None:
+        """Record how the attempt ended, unless that is known."""
+        self._connection.execute(
+            "UPDATE attempts SET ended_at = ?, outcome = ?, step = ?, reason = ? "
+            "WHERE run = ? AND attempt = ? AND outcome IS NULL",
+            [ended_at, outcome, self.state.step, reason, self._key, self.state.attempts],
+        )
+
+    def _come_back(self) -> None:
+        """Take a crash back: the process was only out of sight."""
+        state = self.state
+        state.status, state.error, state.exit_code = "running", None, None
+        self._connection.execute(
+            "UPDATE attempts SET ended_at = NULL, outcome = NULL, step = NULL, reason = NULL "
+            "WHERE run = ? AND attempt = ?",
+            [self._key, state.attempts],
+        )
+
+
+def _is_storable(event: Event) -> bool:
+    """Say whether the database can hold the event's whole numbers."""
+    values = msgspec.structs.astuple(event)
+    return all(abs(value) <= _LARGEST for value in values if type(value) is int)

@@ -1,0 +1,155 @@
+"""A run as history knows it, and the rows it is read from."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from engine.protocol import RunSpec
+from vld_tui.store.database import Database, Parameters
+from vld_tui.store.errors import StoreError
+from vld_tui.store.specs import decode_stored_spec
+
+LIVE: Final = ("starting", "running")
+"""Statuses of runs that a process should be working on."""
+
+STATUSES: Final = (*LIVE, "finished", "stopped", "failed", "crashed")
+
+
+class Run(msgspec.Struct, frozen=True, gc=False):
+    """A run: what it is, and how it went so far.
+
+    Accuracies are shares from 0 to 1 at the selected step: while it runs, the step with the
+    best ID accuracy so far. ``domains`` has the sources' ``out`` split and the target's ``in``
+    split. Times are Unix seconds. ``seconds_left`` is as estimated at the last event.
+    ``damaged_lines`` of the event log could not be read.
+    """
+
+    run_id: str
+    name: str
+    tags: tuple[str, ...]
+    note: str
+    created_at: float
+    status: str
+    collapsed: bool
+    spec: RunSpec
+    step: int
+    steps: int
+    selected_step: int | None = None
+    id_accuracy: float | None = None
+    ood_accuracy: float | None = None
+    domains: dict[str, float] = {}
+    loss: float | None = None
+    steps_per_s: float | None = None
+    images_per_s: float | None = None
+    seconds_left: float | None = None
+    wall_s: float | None = None
+    error: str | None = None
+    pid: int | None = None
+    host: str | None = None
+    precision: str | None = None
+    memory_format: str | None = None
+    device: str | None = None
+    attempts: int = 0
+    trashed_at: float | None = None
+    exit_code: int | None = None
+    damaged_lines: int = 0
+
+    @property
+    def dataset(self) -> str:
+        """Return the data set's name."""
+        return self.spec.dataset
+
+    @property
+    def target(self) -> str | None:
+        """Return the domain left out of training."""
+        return self.spec.target
+
+    @property
+    def model(self) -> str:
+        """Return the network's name."""
+        return self.spec.model
+
+    @property
+    def dropout_rate(self) -> float:
+        """Return the probability of zeroing a feature."""
+        return self.spec.dropout_rate
+
+    @property
+    def masks(self) -> int:
+        """Return the masks per backbone pass."""
+        return self.spec.masks
+
+    @property
+    def seed(self) -> int:
+        """Return the run's seed."""
+        return self.spec.seed
+
+    @property
+    def is_live(self) -> bool:
+        """Say whether a process should be working on it."""
+        return self.status in LIVE
+
+
+_COLUMNS: Final = (
+    "run_id, name, tags, note, created_at, status, collapsed_step IS NOT NULL, spec, step, "
+    "selected_step, id_accuracy, ood_accuracy, domains, loss, steps_per_s, images_per_s, "
+    "seconds_left, wall_s, error, pid, host, precision, memory_format, device, attempts, "
+    "trashed_at, exit_code, damaged_lines"
+)
+_decode_domains: Final = msgspec.json.Decoder(dict[str, float]).decode
+
+
+def read_runs(
+    database: Database, where: str, parameters: Parameters = (), *, order: str = "key"
+) -> list[Run]:
+    """Return the runs of the rows that ``where`` keeps.
+
+    Raises:
+        StoreError: when the database cannot be read, or a row cannot be understood.
+    """
+    rows = database.rows(f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY {order}", parameters)
+    try:
+        return [_run(*row) for row in rows]
+    except msgspec.DecodeError as error:
+        raise StoreError(
+            f"{database.path} holds a run this program cannot read: {error}.\n"
+            "Read history anew: vld rebuild"
+        ) from None
+
+
+def _run(
+    run_id: str,
+    name: str,
+    tags: str,
+    note: str,
+    created_at: float,
+    status: str,
+    collapsed: int,
+    spec_json: str,
+    step: int,
+    selected_step: int | None,
+    id_accuracy: float | None,
+    ood_accuracy: float | None,
+    domains: str,
+    *others: Any,
+) -> Run:
+    spec = decode_stored_spec(spec_json)
+    return Run(
+        run_id,
+        name,
+        tuple(tags.split()),
+        note,
+        created_at,
+        status,
+        bool(collapsed),
+        spec,
+        step,
+        spec.steps,
+        selected_step,
+        id_accuracy,
+        ood_accuracy,
+        _decode_domains(domains),
+        *others,
+    )

@@ -1,0 +1,221 @@
+"""The history of one home: all that the interface asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from engine.protocol import RunSpec
+from engine.rundir import RunDir
+from vld_tui.home import Home
+from vld_tui.store import create, health, ingest, trash
+from vld_tui.store.database import Database
+from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
+from vld_tui.store.labels import check_name, check_note, check_tags
+from vld_tui.store.lookup import find, find_by_id
+from vld_tui.store.metrics import (
+    Attempt,
+    CheckpointInfo,
+    MetricPoint,
+    read_attempts,
+    read_checkpoints,
+    read_metrics,
+)
+from vld_tui.store.query import Query
+from vld_tui.store.rebuild import DamagedFolder, RebuildReport, rebuild
+from vld_tui.store.runs import Run, read_runs
+from vld_tui.store.user_data import set_label
+
+__all__ = [
+    "AmbiguousRun",
+    "Attempt",
+    "CheckpointInfo",
+    "DamagedFolder",
+    "MetricPoint",
+    "RebuildReport",
+    "RunNotFound",
+    "Store",
+    "StoreError",
+]
+
+_ALL = Query()
+
+
+class Store:
+    """An open history. It belongs to the thread that opened it; many may be open at once.
+
+    Every method raises :class:`StoreError` when the database is locked, damaged or cannot be
+    written; methods that take a run's id raise :class:`RunNotFound` for an unknown one.
+    """
+
+    def __init__(self, home: Home, database: Database) -> None:
+        self.home = home
+        self._database = database
+
+    @classmethod
+    def open(cls, home: Home) -> Self:
+        """Open the history, made or brought up to date where needed.
+
+        Raises:
+            StoreError: when it is damaged, locked, or written by a newer version.
+        """
+        return cls(home, Database.open(home.database))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def create_run(
+        self, spec: RunSpec, *, name: str | None = None, tags: Sequence[str] = ()
+    ) -> Run:
+        """Make a new run: its folder and its place in history. It has no process yet.
+
+        Raises:
+            StoreError: for an unusable name or tag, or a folder that cannot be made.
+        """
+        return self.get(create.create_run(self._database, self.home, spec, name, tags))
+
+    def mark_relaunched(self, run_id: str) -> Run:
+        """Make a run that was over ``starting`` again.
+
+        Call it when a process is launched on its folder again, just before or just after.
+        """
+        found = find_by_id(self._database, run_id)
+        if found.is_trashed:
+            raise StoreError(f"Run {run_id} is in the trash. First: vld restore {run_id}")
+        ingest.mark_relaunched(self._database, found.key, found.run_dir(self.home))
+        return self._run(found.key)
+
+    def refresh(self) -> None:
+        """Take in what live runs said since, and notice those that died without a word."""
+        ingest.refresh_live(self._database, self.home)
+
+    def get(self, reference: str) -> Run:
+        """Return the run with this id, name, or start of an id; ``@last`` is the newest.
+
+        Its folder is looked into, whatever its status.
+
+        Raises:
+            RunNotFound: when there is none.
+            AmbiguousRun: when there are several.
+        """
+        found = find(self._database, reference)
+        if not found.is_trashed:
+            ingest.look_again(self._database, found.key, found.run_dir(self.home))
+        return self._run(found.key)
+
+    def list_runs(self, query: Query = _ALL, *, trashed: bool = False) -> list[Run]:
+        """Return the runs that match, as of the last refresh; the newest first by default."""
+        place = "trashed_at IS NOT NULL" if trashed else "trashed_at IS NULL"
+        return read_runs(
+            self._database, f"{place} AND {query.where}", query.parameters, order=query.order_by
+        )
+
+    def metrics(
+        self,
+        run_id: str,
+        *,
+        name: str | None = None,
+        split: str | None = None,
+        domain: str | None = None,
+    ) -> list[MetricPoint]:
+        """Return measured values by curve and step; None: any."""
+        key = find_by_id(self._database, run_id).key
+        return read_metrics(self._database, key, name=name, split=split, domain=domain)
+
+    def timeline(self, run_id: str) -> list[Attempt]:
+        """Return the attempts at the run, oldest first."""
+        return read_attempts(self._database, find_by_id(self._database, run_id).key)
+
+    def checkpoints(self, run_id: str) -> list[CheckpointInfo]:
+        """Return the run's checkpoints as they were last saved."""
+        return read_checkpoints(self._database, find_by_id(self._database, run_id).key)
+
+    def run_dir(self, run_id: str) -> RunDir:
+        """Return the run's folder, in the trash or not."""
+        return find_by_id(self._database, run_id).run_dir(self.home)
+
+    def set_name(self, run_id: str, name: str) -> None:
+        """Rename a run.
+
+        Raises:
+            StoreError: for an unusable name.
+        """
+        set_label(self._database, self.home, run_id, "name", check_name(name))
+
+    def set_tags(self, run_id: str, tags: Sequence[str]) -> None:
+        """Replace a run's tags.
+
+        Raises:
+            StoreError: for an unusable tag.
+        """
+        set_label(self._database, self.home, run_id, "tags", " ".join(check_tags(tags)))
+
+    def set_note(self, run_id: str, note: str) -> None:
+        """Replace a run's note.
+
+        Raises:
+            StoreError: when it is not text.
+        """
+        set_label(self._database, self.home, run_id, "note", check_note(note))
+
+    def trash(self, run_id: str) -> None:
+        """Move a run that is over to the trash.
+
+        Raises:
+            StoreError: when it still runs, is there already, or cannot be moved.
+        """
+        self.get(run_id)  # it may have ended a moment ago
+        trash.move_to_trash(self._database, self.home, run_id)
+
+    def restore(self, run_id: str) -> None:
+        """Take a run out of the trash.
+
+        Raises:
+            StoreError: when it is not there or cannot be moved.
+        """
+        trash.take_from_trash(self._database, self.home, run_id)
+
+    def empty_trash(self) -> int:
+        """Delete what is in the trash for good, and return how many runs that were.
+
+        Raises:
+            StoreError: when a folder cannot be deleted.
+        """
+        return trash.empty_trash(self._database, self.home)
+
+    def discard(self, run_id: str) -> None:
+        """Delete a refused run for good: its row and its folder.
+
+        Raises:
+            StoreError: when its process lives or its folder cannot be deleted.
+        """
+        trash.discard(self._database, self.home, run_id)
+
+    def rebuild(self) -> RebuildReport:
+        """Read everything anew from the run folders; damaged ones are reported."""
+        report = rebuild(self._database, self.home)
+        self.refresh()
+        return report
+
+    def health(self) -> dict[str, Any]:
+        """Return what is known of the database's state, sizes in bytes."""
+        return health.examine(self._database, self.home)
+
+    def _run(self, key: int) -> Run:
+        runs = read_runs(self._database, "key = ?", [key])
+        if not runs:
+            raise RunNotFound("The run was deleted meanwhile.")
+        return runs[0]

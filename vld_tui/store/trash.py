@@ -1,0 +1,133 @@
+"""Remove runs, take them back, and delete them for good."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.rundir import RunDir
+from vld_tui.home import Home
+from vld_tui.launch.life import is_alive
+from vld_tui.store.database import Database
+from vld_tui.store.errors import StoreError
+from vld_tui.store.lookup import Found, find_by_id
+from vld_tui.store.user_data import write_user_data
+
+
+def move_to_trash(database: Database, home: Home, run_id: str) -> None:
+    """Move a run and its folder to the trash.
+
+    Raises:
+        StoreError: when it is there already, still runs, or cannot be moved.
+    """
+    with _moving(run_id), database.write() as connection:
+        found = find_by_id(database, run_id)
+        if found.is_trashed:
+            raise StoreError(f"Run {run_id} is in the trash already.")
+        _refuse_live(database, home, found)
+        connection.execute("UPDATE runs SET trashed_at = ? WHERE key = ?", [time.time(), found.key])
+        _move(database, found.key, home.run_dir(run_id), home.trashed_run_dir(run_id))
+
+
+def take_from_trash(database: Database, home: Home, run_id: str) -> None:
+    """Move a run and its folder back from the trash.
+
+    Raises:
+        StoreError: when it is not there or cannot be moved.
+    """
+    with _moving(run_id), database.write() as connection:
+        found = find_by_id(database, run_id)
+        if not found.is_trashed:
+            raise StoreError(f"Run {run_id} is not in the trash.")
+        connection.execute("UPDATE runs SET trashed_at = NULL WHERE key = ?", [found.key])
+        _move(database, found.key, home.trashed_run_dir(run_id), home.run_dir(run_id))
+
+
+def empty_trash(database: Database, home: Home) -> int:
+    """Delete every run in the trash, and whatever else lies there; return how many.
+
+    Raises:
+        StoreError: when a folder cannot be deleted; what was deleted stays deleted.
+    """
+    rows = database.rows("SELECT run_id FROM runs WHERE trashed_at IS NOT NULL")
+    names = {run_id for (run_id,) in rows} | {path.name for path in home.trash.iterdir()}
+    for name in sorted(names):
+        with database.write() as connection:
+            connection.execute(
+                "DELETE FROM runs WHERE run_id = ? AND trashed_at IS NOT NULL", [name]
+            )
+            _delete(home.trash / name)
+    return len(names)
+
+
+def discard(database: Database, home: Home, run_id: str) -> None:
+    """Delete a run and its folder for good, as if it had never been asked for.
+
+    Raises:
+        StoreError: when it still runs or cannot be deleted.
+    """
+    with database.write() as connection:
+        found = find_by_id(database, run_id)
+        run_dir = found.run_dir(home)
+        process = run_dir.read_process()
+        if process is not None and is_alive(run_dir, process):
+            raise StoreError(f"Run {run_id} is still running as process {process.pid}.")
+        connection.execute("DELETE FROM runs WHERE key = ?", [found.key])
+        _delete(run_dir.path)
+
+
+def _refuse_live(database: Database, home: Home, found: Found) -> None:
+    row = database.row("SELECT status, pid FROM runs WHERE key = ?", [found.key])
+    status, pid = row or ("gone", None)
+    if status in ("starting", "running"):
+        process = f" as process {pid}" if pid else ""
+        raise StoreError(f"Run {found.run_id} is {status}{process}. First: vld stop {found.run_id}")
+    run_dir = found.run_dir(home)
+    process_info = run_dir.read_process()
+    if process_info is not None and is_alive(run_dir, process_info):
+        raise StoreError(
+            f"Run {found.run_id} is {status}, but its process {process_info.pid} is not over yet."
+        )
+
+
+@contextlib.contextmanager
+def _moving(run_id: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"Run {run_id} cannot be moved: {error}.") from None
+
+
+def _move(database: Database, key: int, source: RunDir, target: RunDir) -> None:
+    """Move a run folder and write the row's labels into it.
+
+    Raises:
+        StoreError: when something is in the way.
+        OSError: when it cannot be moved; it is then where it was.
+    """
+    if target.path.exists():
+        raise StoreError(f"{target.path} is in the way.")
+    source.path.rename(target.path)
+    try:
+        write_user_data(database, key, target)
+    except OSError:
+        target.path.rename(source.path)
+        raise
+
+
+def _delete(path: Path) -> None:
+    """Delete a folder or file.
+
+    Raises:
+        StoreError: when it cannot be deleted.
+    """
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{error.filename or path} cannot be deleted: {error.strerror}.") from None
