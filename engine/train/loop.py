@@ -44,7 +44,7 @@ def fine_tune(
     network, optimizer, state = training.network, training.optimizer, training.start
     milestones = Milestones(spec, data, training, run_dir, log)
     pace = milestones.pace
-    log.record(training.describe(spec))
+    log.record(training.describe(spec, data))
 
     if checkpoint is not None:
         restore(checkpoint, network.module, optimizer, training.scaler, training.generators)
