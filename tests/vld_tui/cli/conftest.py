@@ -1,0 +1,87 @@
+"""``vld`` as a test types it: in this process for its answers, in its own for its signals."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.vld_tui.cli.vld_with_stand_in import STAND_IN_COMMAND
+from vld_tui.cli import app
+from vld_tui.launch.local import launch
+
+ROOT = Path(__file__).parents[3]
+WITH_STAND_IN = Path(__file__).with_name("vld_with_stand_in.py")
+
+
+@dataclass(frozen=True)
+class Vld:
+    """``vld`` with a home of its own."""
+
+    home: Path
+
+    def __call__(self, *arguments: str, typed: str | None = None) -> Result:
+        """Run a command in this process."""
+        environment = {"VLD_HOME": str(self.home), "COLUMNS": "100", "NO_COLOR": "1"}
+        return CliRunner(env=environment).invoke(app, list(arguments), input=typed)
+
+    def json(self, *arguments: str) -> Any:
+        """Run a command that succeeds and return the one document it prints."""
+        result = self(*arguments, "--json")
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Return the environment of a ``vld`` in a process of its own."""
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        return os.environ | {"VLD_HOME": str(self.home), "PYTHONPATH": path} | variables
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a command in a process of its own, its runs taken up by the stand-in engine."""
+        return subprocess.Popen(
+            [sys.executable, str(WITH_STAND_IN), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment(**variables),
+        )
+
+
+@pytest.fixture
+def vld(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vld:
+    """Return ``vld`` in an empty home, its runs taken up by the stand-in engine."""
+    stand_in = functools.partial(launch, command=STAND_IN_COMMAND)
+    monkeypatch.setattr("vld_tui.cli.follow.launch", stand_in)
+    return Vld(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def history_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with three runs: one finished, one collapsed, one failed, in that order."""
+    vld = Vld(tmp_path_factory.mktemp("history") / "home")
+    for model, words in (
+        ("finish", ["--tag", "best", "--name", "first"]),
+        ("collapse", ["--target", "noto", "--dropout", "0.5"]),
+        ("fail", ["--dropout", "0", "--seed", "3"]),
+    ):
+        options = ("--model", model, "--steps", "100", "--head-steps", "5")
+        with vld.start("run", *options, *words) as run:
+            run.communicate(timeout=60)
+    return vld.home
+
+
+@pytest.fixture
+def history(history_template: Path, vld: Vld) -> Vld:
+    """Return ``vld`` in a home of its own with the three runs of the template."""
+    shutil.copytree(history_template, vld.home)
+    return vld

@@ -1,0 +1,278 @@
+import csv
+import io
+import json
+
+import pytest
+
+from tests.vld_tui.cli.conftest import Vld
+
+
+def run_id(vld: Vld, reference: str) -> str:
+    answer = vld.json("show", reference)["run"]
+    assert isinstance(answer, str)
+    return answer
+
+
+class TestLs:
+    def test_runs_are_listed_newest_first_with_both_accuracies(self, history: Vld) -> None:
+        lines = history("ls").stdout.splitlines()
+        assert lines[0].split() == [
+            "status", "name", "data", "→", "target", "model", "λ", "masks", "seed", "step", "ID",
+            "OOD", "age", "tags", "id",
+        ]  # fmt: skip
+        assert len(lines) == 4
+        failed, collapsed, finished = lines[1:]
+        assert failed.startswith("✗ failed")
+        assert "50/100  67.2%  47.2%" in failed
+        assert "▼ collapsed" in collapsed
+        assert "emoji → noto" in collapsed
+        assert finished.startswith("✓ finished")
+        assert "first" in finished
+        assert "best" in finished
+        assert "73.3%  53.3%" in finished
+
+    def test_columns_are_aligned(self, history: Vld) -> None:
+        lines = history("ls").stdout.splitlines()
+        start = lines[0].index("name")
+        assert all(line[start - 1] == " " and line[start] != " " for line in lines)
+
+    def test_where_filters_and_sort_orders(self, history: Vld) -> None:
+        names = [run["model"] for run in history.json("ls", "--where", "dropout>=0.5 ood>50%")]
+        assert names == ["collapse", "finish"]
+        rates = [run["dropout_rate"] for run in history.json("ls", "--sort", "-dropout")]
+        assert rates == [0.9, 0.5, 0.0]
+        assert [run["name"] for run in history.json("ls", "--where", "tag:best")] == ["first"]
+
+    def test_limit(self, history: Vld) -> None:
+        assert len(history.json("ls", "--limit", "2")) == 2
+        assert len(history.json("ls", "--limit", "0")) == 3
+        assert history("ls", "--limit", "-1").exit_code == 2
+        assert "'two' is not a whole number" in history("ls", "--limit", "two").stderr
+
+    def test_json_has_the_same_records_as_a_run_ends_with(self, history: Vld) -> None:
+        (record,) = history.json("ls", "--where", "tag:best")
+        assert record["status"] == "finished"
+        assert record["selected_step"] == 100
+        assert record["domains"]["fluent-mono"] == pytest.approx(record["ood_accuracy"])
+
+    def test_csv_has_a_column_for_each_domain(self, history: Vld) -> None:
+        rows = list(csv.DictReader(io.StringIO(history("ls", "--csv").stdout)))
+        assert [row["model"] for row in rows] == ["fail", "collapse", "finish"]
+        assert float(rows[2]["domains.noto"]) == pytest.approx(0.7226, abs=1e-4)
+        assert rows[2]["tags"] == "best"
+
+    def test_an_empty_history_says_how_to_begin(self, vld: Vld) -> None:
+        result = vld("ls")
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "vld run" in result.stderr
+        assert vld("ls", "--json").stdout.strip() == "[]"
+
+    def test_a_query_that_matches_nothing_says_so(self, history: Vld) -> None:
+        result = history("ls", "--where", "dropout>0.95")
+        assert (result.exit_code, result.stderr) == (0, "No run matches.\n")
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (["--where", "dropuot=1"], "Did you mean dropout"),
+            (["--sort", "odo"], "Did you mean ood"),
+            (["--json", "--csv"], "choose one"),
+        ],
+    )
+    def test_what_is_not_understood(self, history: Vld, words: list[str], told: str) -> None:
+        result = history("ls", *words)
+        assert result.exit_code == 2
+        assert told in result.stderr
+
+
+class TestShow:
+    def test_everything_known_is_shown(self, history: Vld) -> None:
+        text = history("show", "first").stdout
+        for part in (
+            "first  ✓ finished",
+            "100 of 100 in 12s",
+            "tags      best",
+            "data      emoji · 17 classes",
+            "ID                    73.3%      73.3%  ▁█",
+            "fluent-mono           53.3%",
+            "attempt 1",
+            "best      step 100 · 3 B · checkpoints/best.safetensors",
+            "torch 2.0",
+            "dropout_rate=0.9",
+        ):
+            assert part in text
+
+    def test_a_collapse_is_shown_with_its_advice(self, history: Vld) -> None:
+        text = history("show", "noto-d0.5-m8-s0").stdout
+        assert "▼ collapsed" in text
+        assert "Lower --lr" in text
+
+    def test_a_failure_is_shown_with_its_reason(self, history: Vld) -> None:
+        assert "The loss is not finite." in history("show", "@last").stdout
+
+    def test_json_gives_process_status_checkpoints_and_paths(self, history: Vld) -> None:
+        record = history.json("show", "first")
+        assert record["pid"] > 1
+        assert record["status"] == "finished"
+        assert [(each["kind"], each["step"]) for each in record["checkpoints"]] == [
+            ("best", 100),
+            ("last", 100),
+        ]
+        assert record["checkpoints"][0]["path"].startswith(record["paths"]["folder"])
+        assert record["spec"]["steps"] == 100
+        assert record["versions"]["torch"] == "2.0"
+        assert record["data"]["classes"][0] == "class 0"
+        assert record["timeline"][0]["outcome"] == "finished"
+        assert {point["step"] for point in record["metrics"]} == {100}
+        assert record["collapse"] is None
+        assert history.json("show", "noto-d0.5-m8-s0")["collapse"]["predicted_class"]
+
+    def test_a_run_is_named_by_id_prefix_name_or_last(self, history: Vld) -> None:
+        whole = run_id(history, "first")
+        assert run_id(history, whole) == whole
+        assert run_id(history, "@last") == run_id(history, "fluent-mono-d0-s3")
+        unique = next(
+            whole[:length]
+            for length in range(1, len(whole) + 1)
+            if sum(run["run"].startswith(whole[:length]) for run in history.json("ls")) == 1
+        )
+        assert run_id(history, unique) == whole
+
+    def test_an_unknown_run_is_answered_with_the_nearest_name(self, history: Vld) -> None:
+        result = history("show", "frist")
+        assert result.exit_code == 2
+        assert "Did you mean first?" in result.stderr
+
+    def test_an_ambiguous_name_is_answered_with_the_ids(self, history: Vld) -> None:
+        history("run", "--model", "finish", "--steps", "10", "--name", "first")
+        result = history("show", "first")
+        assert result.exit_code == 2
+        for run in history.json("ls", "--where", "name=first"):
+            assert run["run"] in result.stderr
+
+
+class TestCurve:
+    def test_id_ood_and_loss_are_drawn_with_the_selected_step(self, history: Vld) -> None:
+        text = history("curve", "first", "--width", "80", "--height", "24").stdout
+        assert "accuracy at step 100 │  ● ID 73.3%  ▲ OOD 53.3%" in text
+        assert "loss at step 100 │" in text
+        assert "\x1b" not in text
+        lines = text.splitlines()
+        assert len(lines) <= 24
+        assert max(map(len, lines)) <= 80
+
+    def test_metrics_can_be_chosen(self, history: Vld) -> None:
+        text = history("curve", "first", "--metric", "noto", "--metric", "ood").stdout
+        assert "● noto 72.3%  ▲ OOD 53.3%" in text
+        assert "loss" not in text
+        assert "▲ fluent-mono 53.3%" in history("curve", "first", "--metric", "domains").stdout
+
+    def test_an_unknown_metric_is_answered_with_the_known_ones(self, history: Vld) -> None:
+        result = history("curve", "first", "--metric", "nto")
+        assert result.exit_code == 2
+        assert "Did you mean noto?" in result.stderr
+        assert "id, ood, loss, domains, fluent" in result.stderr
+
+
+class TestLabels:
+    def test_tags_are_set_added_and_removed(self, history: Vld) -> None:
+        assert history("tag", "first", "a", "b").exit_code == 0
+        assert history.json("show", "first")["tags"] == ["a", "b"]
+        assert history("tag", "first", "+c", "-a", "-h").exit_code == 0
+        assert history.json("show", "first")["tags"] == ["b", "c"]
+        assert "tags: none" in history("tag", "first", "-b", "-c").stdout
+
+    @pytest.mark.parametrize("words", [["a", "+b"], ["two words"], [""], ["++a"]])
+    def test_what_is_no_tag_is_refused(self, history: Vld, words: list[str]) -> None:
+        assert history("tag", "first", *words).exit_code == 2
+        assert history.json("show", "first")["tags"] == ["best"]
+
+    def test_a_note_is_text_and_nothing_else(self, history: Vld) -> None:
+        history("note", "first", "[red]try \x1b[2J again[/red]\nlater")
+        text = history("show", "first").stdout
+        assert "note      [red]try ␛[2J again[/red]\n            later" in text
+        history("note", "first", "")
+        assert history.json("show", "first")["note"] == ""
+
+
+class TestTrash:
+    def test_a_run_goes_to_the_trash_and_comes_back(self, history: Vld) -> None:
+        whole = run_id(history, "first")
+        removed = history("rm", "first")
+        assert f"vld restore {whole}" in removed.stdout
+        assert [run["run"] for run in history.json("ls", "--trashed")] == [whole]
+        assert whole not in [run["run"] for run in history.json("ls")]
+        assert history("resume", whole).exit_code == 2
+        assert history("restore", whole).exit_code == 0
+        assert len(history.json("ls")) == 3
+
+    def test_emptying_asks_first(self, history: Vld) -> None:
+        history("rm", "first", "@last")
+        refused = history("rm", "--empty-trash", typed="n\n")
+        assert refused.exit_code == 1
+        assert len(history.json("ls", "--trashed")) == 2
+        assert "2 runs deleted" in history("rm", "--empty-trash", typed="y\n").stdout
+        assert history.json("ls", "--trashed") == []
+        assert "empty" in history("rm", "--empty-trash").stdout
+
+    def test_emptying_can_go_without_asking(self, history: Vld) -> None:
+        history("rm", "first")
+        assert history("rm", "--empty-trash", "--yes").exit_code == 0
+        assert history.json("ls", "--trashed") == []
+
+    def test_what_to_remove_must_be_said(self, history: Vld) -> None:
+        assert history("rm").exit_code == 2
+        assert history("rm", "first", "--empty-trash").exit_code == 2
+        assert len(history.json("ls")) == 3
+
+
+class TestLogs:
+    def test_control_characters_are_shown_not_obeyed(self, history: Vld) -> None:
+        assert history("logs", "first").stdout == "stand-in engine: ␛[31mtraining␛[0m\n"
+
+    def test_only_the_last_lines(self, history: Vld) -> None:
+        log = history.json("show", "first")["paths"]["log"]
+        with open(log, "a", encoding="utf-8") as file:
+            file.write("two\nthree\n")
+        assert history("logs", "first", "-n", "2").stdout == "two\nthree\n"
+        assert history("logs", "first", "-n", "0").stdout == ""
+
+    def test_following_a_run_that_is_over_ends(self, history: Vld) -> None:
+        assert "training" in history("logs", "-f", "first").stdout
+
+
+class TestRebuild:
+    def test_history_is_read_anew_and_damaged_folders_are_listed(self, history: Vld) -> None:
+        before = history.json("ls")
+        (history.home / "vld.db").unlink()
+        (history.home / "runs" / "broken").mkdir()
+        (history.home / "runs" / "broken" / "spec.json").write_text('{"lrr": 1}')
+        result = history("rebuild")
+        assert result.exit_code == 0
+        assert "3 runs read" in result.stdout
+        assert "runs/broken" in result.stderr
+        assert "Did you mean lr" in result.stderr
+        assert [run["run"] for run in history.json("ls")] == [run["run"] for run in before]
+        assert history.json("ls", "--where", "tag:best")[0]["name"] == "first"
+
+
+class TestResume:
+    def test_a_crashed_run_goes_on_from_its_checkpoint(self, vld: Vld) -> None:
+        crashed = json.loads(vld("run", "--model", "crash", "--steps", "100", "--json").stdout)
+        result = vld("resume", crashed["run"], "--json")
+        assert result.exit_code == 0, result.stderr
+        assert "resumed at step 50" in result.stderr
+        record = json.loads(result.stdout)
+        assert (record["status"], record["step"], record["attempts"]) == ("finished", 100, 2)
+        steps = [each["outcome"] for each in vld.json("show", "@last")["timeline"]]
+        assert steps == ["crashed", "finished"]
+
+    def test_a_finished_run_is_not_resumed(self, history: Vld) -> None:
+        result = history("resume", "first")
+        assert result.exit_code == 2
+        assert "finished" in result.stderr
+
+    def test_a_run_that_is_over_is_not_stopped(self, history: Vld) -> None:
+        result = history("stop", "first")
+        assert result.exit_code == 2
+        assert "is not running: it is finished" in result.stderr

@@ -1,0 +1,107 @@
+"""``doctor``, ``models`` and ``data`` with the engine's answers given."""
+
+import shutil
+import sys
+from typing import Any
+
+import pytest
+
+from tests.vld_tui.cli.conftest import Vld
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.inspection import ask_engine
+
+MACHINE: dict[str, Any] = {
+    "python": "3.11.7",
+    "platform": "Linux",
+    "versions": {"torch": "2.14", "timm": "1.0"},
+    "devices": [{"device": "cpu", "name": "AMD EPYC", "memory_gib": 23.5}],
+    "cpu_threads": 2,
+    "precisions": {"cpu": ["fp32", "bf16"]},
+    "packaged_weights": ["tf_efficientnet_lite0"],
+}
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what the engine says of this machine, to be changed by a test."""
+    answer = dict(MACHINE)
+    monkeypatch.setattr("vld_tui.cli.doctor.ask_engine", lambda _subject: answer)
+    return answer
+
+
+def test_a_sound_installation(vld: Vld, machine: dict[str, Any]) -> None:
+    result = vld("doctor")
+    assert result.exit_code == 0, result.output
+    for part in (
+        "✓ engine     torch 2.14, timm 1.0",
+        "✓ cpu        AMD EPYC, 23.5 GiB: fp32, bf16",
+        "✓ weights    tf_efficientnet_lite0",
+        "✓ database   integrity ok",
+        f"✓ home       {vld.home}",
+    ):
+        assert part in result.stdout
+    assert "✗" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [({"packaged_weights": []}, "✗ weights"), ({"precisions": {"cpu": []}}, "✗ cpu")],
+)
+def test_what_is_missing_is_marked_and_fails(
+    vld: Vld, machine: dict[str, Any], found: dict[str, Any], told: str
+) -> None:
+    machine.update(found)
+    result = vld("doctor")
+    assert result.exit_code == 1
+    assert told in result.stdout
+
+
+def test_a_damaged_database_is_found(vld: Vld, machine: dict[str, Any]) -> None:
+    vld.home.mkdir()
+    (vld.home / "vld.db").write_bytes(b"this is no database at all" * 100)
+    result = vld("doctor")
+    assert result.exit_code == 1
+    assert "✗ database" in result.stdout
+    assert "✓ engine" in result.stdout
+
+
+def test_an_engine_that_cannot_answer_leaves_the_other_checks(
+    vld: Vld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_subject: str) -> None:
+        raise CommandError("The engine cannot start: No module named 'torch'", exit_code=1)
+
+    monkeypatch.setattr("vld_tui.cli.doctor.ask_engine", fail)
+    result = vld("doctor")
+    assert result.exit_code == 1
+    assert "✗ engine     The engine cannot start: No module named 'torch'" in result.stdout
+    assert "✓ database" in result.stdout
+
+
+def test_too_little_disk_is_marked(
+    vld: Vld, machine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.cli.doctor.LEAST_FREE_BYTES", 2**70)
+    result = vld("doctor")
+    assert result.exit_code == 1
+    assert "✗ disk" in result.stdout
+
+
+def test_an_engine_that_fails_is_told_by_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(CommandError, match="The engine cannot start: it gave no reason"):
+        ask_engine("doctor")
+
+
+def test_networks_can_be_searched(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def answer(*words: str) -> list[dict[str, str]]:
+        asked.append(words)
+        return [{"name": "vit_tiny", "weights": "hub"}] if "vit" in words else []
+
+    monkeypatch.setattr("vld_tui.cli.models.ask_engine", answer)
+    assert "vit_tiny  timm's hub: needs a network" in vld("models", "ls", "vit").stdout
+    assert vld.json("models", "ls", "vit") == [{"name": "vit_tiny", "weights": "hub"}]
+    missing = vld("models", "ls", "nothing")
+    assert (missing.exit_code, asked[-1]) == (2, ("models", "nothing"))

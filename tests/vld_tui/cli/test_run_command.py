@@ -1,0 +1,183 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.protocol import FIELDS, decode_spec
+from tests.vld_tui.cli.conftest import Vld
+
+SHORT = ("--steps", "100", "--head-steps", "5")
+
+
+def test_a_run_tells_its_plan_its_course_and_its_end(vld: Vld) -> None:
+    result = vld("run", "--model", "finish", *SHORT)
+    assert result.exit_code == 0, result.output
+    for line in (
+        "network   finish · weights: packaged · 3.4M parameters",
+        "sources   noto 984+246 · twemoji 984+246 · fluent 984+246",
+        "target    fluent-mono 984",
+        "method    dropout 0.9 × 8 masks",
+        "device    cpu (Virtual CPU) · 2 threads · fp32 channels_last (measured)",
+        "step  50/100  ID 67.2% · OOD 47.2% · noto 66.2%",
+        "finished in 12s · selected step 100 · ID 73.3% · OOD 53.3%",
+        "vld run --model finish --head-steps 5 --steps 100 --dropout 0  #",
+    ):
+        assert line in result.stdout
+    assert "\x1b" not in result.stdout
+    assert result.stderr == ""
+
+
+def test_json_is_one_object_on_stdout_and_progress_goes_to_stderr(vld: Vld) -> None:
+    result = vld("run", "--model", "finish", "--target", "noto", "--json", *SHORT)
+    assert result.exit_code == 0
+    record = json.loads(result.stdout)
+    assert {
+        key: record[key]
+        for key in ("status", "dataset", "target", "model", "dropout_rate", "masks", "seed",
+                    "steps", "selected_step", "collapsed", "error")
+    } == {
+        "status": "finished", "dataset": "emoji", "target": "noto", "model": "finish",
+        "dropout_rate": 0.9, "masks": 8, "seed": 0, "steps": 100, "selected_step": 100,
+        "collapsed": False, "error": None,
+    }  # fmt: skip
+    assert record["id_accuracy"] == pytest.approx(0.7326, abs=1e-4)
+    assert record["ood_accuracy"] == pytest.approx(0.5326, abs=1e-4)
+    assert set(record["domains"]) == {"noto", "twemoji", "fluent", "fluent-mono"}
+    assert "step 100/100" in result.stderr
+
+
+def test_what_was_said_wins_over_the_file_which_wins_over_the_recipe(
+    vld: Vld, tmp_path: Path
+) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text("lr = 0.5\nmasks = 3\nrecipe = 'paper'\nlr_drops = [1, 2]\n")
+    result = vld("run", "--config", str(config), "--masks", "5", "--dry-run", "--json")
+    assert result.exit_code == 0, result.stderr
+    spec = decode_spec(result.stdout.encode())
+    assert (spec.lr, spec.masks, spec.lr_drops) == (0.5, 5, (1, 2))
+    assert spec.schedule == "step"  # the recipe's
+    assert spec.target == "fluent-mono"  # the data set's
+    assert vld.json("ls") == []
+
+
+def test_every_kind_of_option_reaches_the_spec(vld: Vld) -> None:
+    result = vld(
+        "run", "--dry-run", "--json", "--no-freeze-batchnorm", "--skip-bad-images", "--lr-drops",
+        "10,20", "--grad-clip", "none", "--batch", "4", "--dropout", "0.25", "--seed", "7",
+        "--schedule", "step", "--weights", "none", "--lr", "1e-2",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    spec = decode_spec(result.stdout.encode())
+    assert not spec.freeze_batchnorm
+    assert spec.skip_bad_images
+    assert (spec.lr_drops, spec.grad_clip, spec.batch_size) == ((10, 20), None, 4)
+    assert (spec.dropout_rate, spec.seed, spec.lr, spec.weights) == (0.25, 7, 0.01, "none")
+
+
+def test_a_folder_of_images_is_meant_from_where_it_was_typed(
+    vld: Vld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = vld("run", "--data", "photos", "--weights", "net.pth", "--dry-run", "--json")
+    spec = decode_spec(result.stdout.encode())
+    assert spec.data_dir == str(tmp_path / "photos")
+    assert spec.weights == str(tmp_path / "net.pth")
+    assert spec.dataset == "photos"
+
+
+def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
+    result = vld("run", "--dropout", "0", "--dry-run")
+    assert "method    no dropout (ERM)" in result.stdout
+    assert vld.json("ls") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--dropout", "1.0"], "--dropout is 1.0, but must be a number from 0 up to but not"),
+        (["--dropout", "-0.1"], "--dropout is -0.1, but must be a number from 0"),
+        (["--masks", "0"], "--masks is 0, but must be a whole number from 1"),
+        (["--masks", "many"], "--masks is 'many', but must be a whole number"),
+        (["--precision", "bf61"], "Did you mean bf16"),
+        (["--recipe", "papr"], "Did you mean paper?"),
+        (["--lr-drops", "1;2"], "--lr-drops is '1;2', but must be a list of whole numbers"),
+        (["--dropot", "0.5"], "Did you mean --dropout"),
+        (["--name", "a/b"], "'a/b'"),
+        (["--tag", "two words"], "'two words'"),
+    ],
+)
+def test_a_bad_option_is_refused_and_leaves_nothing_behind(
+    vld: Vld, words: list[str], told: str
+) -> None:
+    result = vld("run", *words)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert result.stdout == ""
+    assert vld.json("ls") == []
+
+
+def test_a_bad_file_is_refused_with_its_name(vld: Vld, tmp_path: Path) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text("dropuot_rate = 0.5")
+    result = vld("run", "--config", str(config))
+    assert result.exit_code == 2
+    assert f"{config}: unknown field 'dropuot_rate'. Did you mean dropout_rate?" in result.stderr
+
+
+def test_what_the_engine_refuses_leaves_nothing_behind(vld: Vld) -> None:
+    result = vld("run", "--model", "refuse")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "Error: No domain 'fluent-mon'. Did you mean fluent-mono?\nKnown: noto, fluent-mono.\n"
+    )
+    assert vld.json("ls") == []
+    assert list((vld.home / "runs").iterdir()) == []
+
+
+def test_a_failed_run_is_kept_with_its_reason(vld: Vld) -> None:
+    result = vld("run", "--model", "fail", "--json", *SHORT)
+    assert result.exit_code == 1
+    assert "failed: The loss is not finite." in result.stderr
+    assert "engine.log" in result.stderr
+    record = json.loads(result.stdout)
+    assert (record["status"], record["error"]) == ("failed", "The loss is not finite.")
+
+
+def test_a_run_that_dies_without_a_word_is_crashed_and_can_be_resumed(vld: Vld) -> None:
+    result = vld("run", "--model", "crash", "--json", *SHORT)
+    assert result.exit_code == 1
+    record = json.loads(result.stdout)
+    assert record["status"] == "crashed"
+    assert "killed (signal 9): probably out of memory" in result.stderr
+    assert f"vld resume {record['run']}" in result.stderr
+
+
+def test_a_collapse_is_told_with_its_advice_and_shown_as_text(vld: Vld) -> None:
+    result = vld("run", "--model", "collapse", *SHORT)
+    assert result.exit_code == 0
+    assert "▼ collapsed at step 50: 97.0% of the validation images" in result.stdout
+    assert "'[bold]face␛'" in result.stdout
+    assert "Lower --lr" in result.stdout
+
+
+def test_unreadable_images_that_were_left_out_are_listed(vld: Vld) -> None:
+    result = vld("run", "--model", "finish", "--skip-bad-images", *SHORT)
+    assert "left out, unreadable: noto/face/␛[2Jbroken.webp" in result.stdout
+    assert "1 unreadable image left out" in result.stdout
+
+
+def test_name_and_tags_are_kept(vld: Vld) -> None:
+    vld("run", "--model", "finish", "--name", "mine", "--tag", "a", "--tag", "b", *SHORT)
+    record = vld.json("show", "mine")
+    assert (record["name"], record["tags"]) == ("mine", ["a", "b"])
+
+
+def test_every_field_has_an_option_with_its_help_and_default(vld: Vld) -> None:
+    shown = " ".join(vld("run", "--help").stdout.split())
+    for info in FIELDS.values():
+        assert f"{info.flag} " in shown
+        assert info.help in shown
+    assert "default: 0.9" in shown
+    assert "paper: 10001" in shown
+    for heading in ("Data:", "Network:", "Method:", "Optimization:", "Measuring:", "Machine:"):
+        assert heading in shown

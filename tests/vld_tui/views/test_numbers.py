@@ -1,0 +1,55 @@
+import pytest
+
+from vld_tui.views.numbers import (
+    age,
+    decimal,
+    duration,
+    magnitude,
+    percent,
+    plural,
+    rate,
+    size,
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, "–"),
+        (-3, "0s"),
+        (0.4, "0s"),
+        (59.4, "59s"),
+        (59.6, "1m 00s"),
+        (163, "2m 43s"),
+        (3600, "1h 00m"),
+        (11_400, "3h 10m"),
+        (187_200, "2d 4h"),
+    ],
+)
+def test_duration(seconds: float | None, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(5, "5s"), (60, "1m"), (7199, "1h"), (86_400 * 12, "12d"), (-5, "0s")]
+)
+def test_age(seconds: float, shown: str) -> None:
+    assert age(seconds) == shown
+
+
+def test_numbers_that_are_not_known_are_a_dash() -> None:
+    assert {percent(None), decimal(None), rate(None), magnitude(None), size(None)} == {"–"}
+
+
+def test_numbers() -> None:
+    assert percent(0.7249) == "72.5%"
+    assert percent(1.0) == "100.0%"
+    assert decimal(0.12345) == "0.123"
+    assert [rate(1.234), rate(58.04), rate(1234.5)] == ["1.23", "58.0", "1,234"]
+    assert [magnitude(950), magnitude(3_413_024), magnitude(2_000_000_000)] == [
+        "950",
+        "3.4M",
+        "2.0B",
+    ]
+    assert [size(512), size(17_825_792), size(3 * 2**40)] == ["512 B", "17.0 MiB", "3.0 TiB"]
+    assert [plural(1, "run"), plural(1200, "run")] == ["1 run", "1,200 runs"]

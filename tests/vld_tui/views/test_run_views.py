@@ -1,0 +1,241 @@
+"""The plan, the live view and the closing table, rendered to text."""
+
+import pytest
+from rich.console import Console, RenderableType
+
+from engine.protocol import (
+    CollapseDetected,
+    DataPrepared,
+    DomainInfo,
+    Evaluated,
+    Event,
+    HeadTrained,
+    Metric,
+    ModelPrepared,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    StepsTaken,
+    resolve_spec,
+)
+from vld_tui.views.closing import closing_view, next_commands
+from vld_tui.views.live import preparing_view, training_view
+from vld_tui.views.plan import plan_rows
+from vld_tui.views.progress import Progress
+from vld_tui.views.text import width
+
+SPEC = resolve_spec({"steps": 300})
+DOMAINS = ("fluent", "noto", "[b]evil\x1b[2J", "a-very-long-name-of-a-domain", "fluent-mono")
+
+STARTED = RunStarted(
+    protocol_version=1, attempt=1, pid=1, host="h", resumed_step=None, versions={}, commit=None
+)
+DATA = DataPrepared(
+    dataset="emoji",
+    target="fluent-mono",
+    classes=["x"] * 18,
+    domains=[DomainInfo(name, name == "fluent-mono", 1230, 984, 246) for name in DOMAINS],
+    skipped=[],
+    wall_s=1.0,
+)
+HEAD = HeadTrained(steps=1000, loss=1.0, wall_s=3.0, time=105.0)
+COLLAPSE = CollapseDetected(
+    step=100,
+    predicted_class="face",
+    share=0.97,
+    loss=2.7,
+    class_entropy=2.71,
+    advice="Lower --lr.",
+)
+
+
+def model(step_ms: dict[str, float], seconds_left: float | None) -> ModelPrepared:
+    return ModelPrepared(
+        model="tf_efficientnet_lite0",
+        weights="packaged",
+        parameters=3_394_066,
+        feature_dim=1280,
+        feature_rms=1.2,
+        device="cpu",
+        device_name="AMD EPYC",
+        precision="fp32",
+        memory_format="channels_last",
+        threads=2,
+        step_ms=step_ms,
+        seconds_left=seconds_left,
+        time=100.0,
+    )
+
+
+def steps(step: int) -> StepsTaken:
+    return StepsTaken(
+        step=step,
+        loss=2.0 - step / 300,
+        lr=1e-3,
+        head_lr=1e-3,
+        steps_per_s=1.87,
+        images_per_s=89.8,
+        elapsed_s=step / 1.87,
+        seconds_left=(300 - step) / 1.87,
+        time=100.0 + step,
+    )
+
+
+def evaluated(step: int, accuracy: float) -> Evaluated:
+    metrics = [
+        Metric("in" if name == "fluent-mono" else "out", name, "dropout", "accuracy", accuracy)
+        for name in DOMAINS
+    ]
+    return Evaluated(
+        step=step,
+        metrics=metrics,
+        id_accuracy=accuracy,
+        ood_accuracy=accuracy - 0.2,
+        is_best=True,
+        wall_s=1.0,
+    )
+
+
+PREPARED = (STARTED, DATA, model({"fp32 channels_last": 872.0}, None))
+TRAINING = (*PREPARED, HEAD, steps(50), evaluated(50, 0.6), steps(100), evaluated(100, 0.55))
+
+
+def after(*events: Event) -> Progress:
+    progress = Progress()
+    for event in events:
+        progress = progress.after(event)
+    return progress
+
+
+def text_of(view: RenderableType, cells: int = 80) -> str:
+    console = Console(width=cells, color_system=None, force_terminal=False, highlight=False)
+    with console.capture() as capture:
+        console.print(view)
+    return capture.get()
+
+
+def plan_of(*events: Event) -> dict[str, str]:
+    return dict(plan_rows(SPEC, after(*events)))
+
+
+def test_the_plan_fills_up_as_the_run_prepares() -> None:
+    assert "sources" not in plan_of()
+    assert plan_of()["target"] == "fluent-mono"
+    assert plan_of(STARTED, DATA)["data"] == "emoji · 18 classes · 96 px"
+    assert "984+246" in plan_of(STARTED, DATA)["sources"]
+    assert plan_of(STARTED, DATA)["training"].startswith("300 steps of 16 × 4 = 64 images")
+    assert "(measured)" in plan_of(*PREPARED)["device"]
+
+
+@pytest.mark.parametrize(
+    ("step_ms", "seconds_left", "shown"),
+    [
+        ({}, 163.0, "about 2m 43s"),
+        ({"fp32 channels_last": 872.0}, None, "about 4m 22s of training"),
+        ({}, None, "estimated once it trains"),
+    ],
+)
+def test_the_time_is_the_engines_estimate_or_follows_from_its_measurement(
+    step_ms: dict[str, float], seconds_left: float | None, shown: str
+) -> None:
+    assert plan_of(STARTED, DATA, model(step_ms, seconds_left))["time"].startswith(shown)
+
+
+@pytest.mark.parametrize(
+    ("events", "phase"),
+    [
+        ((), "starting the engine"),
+        ((STARTED,), "reading the images"),
+        ((STARTED, DATA), "preparing the network"),
+    ],
+)
+def test_what_is_being_prepared_is_told(events: tuple[Event, ...], phase: str) -> None:
+    text = text_of(preparing_view(SPEC, after(*events), seconds=3.0))
+    assert phase in text
+    assert "… 3s" in text
+
+
+@pytest.mark.parametrize(
+    ("events", "phase"),
+    [
+        (PREPARED, "training the last layer on cached features … 10s"),
+        ((*PREPARED, HEAD), "evaluating the last layer … 5s"),
+    ],
+)
+def test_what_happens_before_the_first_step_is_told_with_its_time(
+    events: tuple[Event, ...], phase: str
+) -> None:
+    assert phase in text_of(training_view(SPEC, after(*events), now=110.0, cells=80))
+
+
+@pytest.mark.parametrize("cells", [80, 100, 200])
+def test_the_live_view_fits_its_width_with_any_names(cells: int) -> None:
+    view = training_view(
+        SPEC, after(*TRAINING, COLLAPSE), now=250.0, cells=cells, notice="stopping"
+    )
+    text = text_of(view, cells)
+    assert max(width(line) for line in text.splitlines()) <= cells
+    assert len(text.splitlines()) <= 20
+    assert "\x1b" not in text
+    assert "[b]evil␛[2J" in text
+
+
+def test_the_live_view_shows_speed_time_left_and_the_selected_step() -> None:
+    text = text_of(training_view(SPEC, after(*TRAINING), now=220.0, cells=80))
+    assert "100/300 steps 33% · 1.87 steps/s · 89.8 images/s · 1m 27s left" in text
+    assert "latest    step 50  ← selected: best ID" in text
+    assert "ID                    55.0%      60.0%  █▁" in text
+    assert "OOD                   35.0%      40.0%  █▁" in text
+    assert "loss                  1.667" in text
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "line"),
+    [
+        (
+            RunFinished(
+                step=300,
+                selected_step=50,
+                id_accuracy=0.6,
+                ood_accuracy=0.4,
+                wall_s=161.0,
+                peak_memory_bytes=2**30,
+            ),
+            "finished",
+            "✓ finished in 2m 41s · selected step 50 · ID 60.0% · OOD 40.0%",
+        ),
+        (
+            RunStopped(step=100, reason="SIGTERM", wall_s=9.0),
+            "stopped",
+            "■ stopped at step 100 of 300 · selected step 50",
+        ),
+        (
+            RunFailed(error="E", message="It broke.", traceback="", step=None, refused=False),
+            "failed",
+            "✗ failed after step 100: It broke.",
+        ),
+        (None, "crashed", "✗ crashed after step 100 of 300"),
+    ],
+)
+def test_the_closing_table_says_how_it_ended(end: Event | None, status: str, line: str) -> None:
+    progress = after(*TRAINING, *([end] if end else []))
+    view = closing_view(
+        SPEC, progress, run_id="251123-231205-k3f9", name="[u]mine", status=status, cells=80
+    )
+    text = text_of(view)
+    assert line in text.splitlines()[0]
+    assert "run 251123-231205-k3f9  [u]mine" in text
+    assert ("peak memory 1.0 GiB" in text) == (status == "finished")
+
+
+def test_a_long_command_keeps_a_line_of_its_own() -> None:
+    long = "vld run --data /somewhere/with/pictures --dropout 0"
+    lines = text_of(
+        next_commands([("vld show @last", "all of it"), (long, "compare")])
+    ).splitlines()
+    assert [line.rstrip() for line in lines] == [
+        "  vld show @last   all of it",
+        f"  {long}",
+        "     compare",
+    ]

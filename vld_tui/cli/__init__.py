@@ -1,0 +1,56 @@
+"""The ``vld`` command line."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vld_tui.cli.command import DebugOption, HomeOption
+from vld_tui.cli.group import LazyGroup
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="vld",
+    cls=LazyGroup,
+    help="Fine-tune vision networks with very large dropout, and keep the history.",
+    epilog="'vld run' alone fine-tunes a small network on the embedded images, offline.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib import metadata  # noqa: PLC0415 - needed for this answer alone
+
+        typer.echo(f"vld {metadata.version('vld-tui')}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _vld(
+    ctx: typer.Context,
+    _home: HomeOption = None,
+    _debug: DebugOption = False,
+    _version: VersionOption = False,
+) -> None:
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def main() -> None:
+    """Run ``vld`` with the arguments of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without UTF-8 shows "?", no traceback
+            stream.reconfigure(errors="replace")
+    app(prog_name="vld")

@@ -1,0 +1,113 @@
+"""``vld curve``: a run's accuracies and loss over its steps, in the terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from engine.protocol import nearest
+from vld_tui.cli.command import Command, RunArgument
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.output import say
+from vld_tui.cli.session import open_store
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.views.chart import Curve, Panel, draw
+from vld_tui.views.palette import status_label
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+MetricOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric", metavar="NAME",
+        help="id, ood, loss, domains or a domain's name; may be given several times "
+        "[default: id, ood and loss].",
+    ),
+]  # fmt: skip
+
+
+@app.command(cls=Command)
+def curve(
+    ctx: typer.Context,
+    run: RunArgument,
+    metric: MetricOption = None,
+    width: Annotated[
+        int | None, typer.Option("--width", metavar="N", help="Columns [default: the terminal's].")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option("--height", metavar="N", help="Rows [default: the terminal's].")
+    ] = None,
+) -> None:
+    """Draw a run's curves, the selected step marked."""
+    with open_store(ctx) as store:
+        store.refresh()
+        known = store.get(run)
+        panels = _panels(store, known, metric or ["id", "ood", "loss"])
+    if not any(curve.steps for panel in panels for curve in panel.curves):
+        raise CommandError(
+            f"Run {known.run_id} has measured nothing yet: it is {known.status} at step "
+            f"{known.step} of {known.steps}."
+        )
+    terminal = shutil.get_terminal_size()
+    state = status_label(known.status, collapsed=known.collapsed)
+    say(f"{known.run_id}  {known.name}  {state}")
+    typer.echo(
+        draw(
+            panels,
+            selected_step=known.selected_step,
+            cells=width or terminal.columns,
+            rows=(height or terminal.lines - 1) - 1,
+            colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
+        ),
+        color=True,
+    )
+
+
+def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Panel]:
+    """Return the panels that show ``names``: accuracies in one, the loss in another.
+
+    Raises:
+        CommandError: for a name that is no metric of the run.
+    """
+    domains = sorted({point.domain for point in store.metrics(run.run_id, name="accuracy")})
+    domains = [domain for domain in domains if domain not in ("id", "ood")]
+    accuracies: list[Curve] = []
+    losses: list[Curve] = []
+    for name in names:
+        if name == "loss":
+            losses.append(_curve(store, run, "training", "train", "sources", "loss"))
+        elif name == "id":
+            accuracies.append(_curve(store, run, "ID", "out", "id"))
+        elif name == "ood":
+            accuracies.append(_curve(store, run, "OOD", "in", "ood"))
+        elif name == "domains" or name in domains:
+            accuracies += [
+                _curve(store, run, domain, "in" if domain == run.target else "out", domain)
+                for domain in (domains if name == "domains" else [name])
+            ]
+        else:
+            known = ["id", "ood", "loss", "domains", *domains]
+            raise CommandError(
+                f"Run {run.run_id} has no metric {name!r}.{nearest(name, known)}\n"
+                f"It has: {', '.join(known)}."
+            )
+    panels = [Panel("accuracy", tuple(accuracies), is_percent=True)] if accuracies else []
+    if losses:
+        panels.append(Panel("loss", tuple(losses), is_percent=False, has_marks=False))
+    return panels
+
+
+def _curve(
+    store: Store, run: Run, title: str, split: str, domain: str, name: str = "accuracy"
+) -> Curve:
+    points = store.metrics(run.run_id, name=name, split=split, domain=domain)
+    points = sorted(points, key=lambda point: point.step)
+    return Curve(
+        title, tuple(point.step for point in points), tuple(point.value for point in points)
+    )

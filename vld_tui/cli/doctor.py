@@ -1,0 +1,106 @@
+"""``vld doctor``: is this machine fit, and is this installation sound?"""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import Any, Final
+
+import typer
+
+from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.errors import FAILED_EXIT, CommandError
+from vld_tui.cli.inspection import ask_engine
+from vld_tui.cli.output import print_json
+from vld_tui.cli.session import this_home
+from vld_tui.home import Home, HomeError
+from vld_tui.store.store import Store, StoreError
+from vld_tui.views.inventory import Check, check_lines
+from vld_tui.views.numbers import plural, size
+
+LEAST_FREE_BYTES: Final = 2**30
+"""A run with its caches and checkpoints may need as much."""
+_LIBRARIES: Final = ("msgspec", "rich", "sqlite-utils", "typer")
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(cls=Command)
+def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """Look at Python, torch, devices, disk and database; exit with 1 if something is broken."""
+    checks, machine = _machine_checks()
+    health: dict[str, Any] | None = None
+    try:
+        home = this_home(ctx)
+    except HomeError as error:
+        checks.append(Check("home", False, str(error)))
+    else:
+        found, health = _home_checks(home)
+        checks += found
+    is_healthy = all(check.is_ok for check in checks)
+    if as_json:
+        print_json(
+            {"healthy": is_healthy, "checks": checks, "machine": machine, "database": health}
+        )
+    else:
+        for line in check_lines(checks):
+            typer.echo(line)
+    if not is_healthy:
+        raise typer.Exit(FAILED_EXIT)
+
+
+def _machine_checks() -> tuple[list[Check], dict[str, Any] | None]:
+    """Ask the engine, which is the only one to know torch and its devices."""
+    versions = [f"{name} {metadata.version(name)}" for name in ("vld-tui", *_LIBRARIES)]
+    checks = [Check("interface", True, f"Python {sys.version.split()[0]}, {', '.join(versions)}")]
+    try:
+        machine: dict[str, Any] = ask_engine("doctor")
+    except CommandError as error:
+        return [*checks, Check("engine", False, str(error))], None
+    libraries = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    checks += [
+        Check("system", True, f"{machine['platform']}, {plural(machine['cpu_threads'], 'core')}"),
+        Check("engine", True, libraries),
+    ]
+    for device in machine["devices"]:
+        precisions = machine["precisions"].get(device["device"], [])
+        memory = f", {device['memory_gib']:.1f} GiB" if device.get("memory_gib") else ""
+        works = ", ".join(precisions) or "no precision works"
+        checks.append(
+            Check(device["device"], bool(precisions), f"{device['name']}{memory}: {works}")
+        )
+    packaged = machine["packaged_weights"]
+    finding = ", ".join(packaged) or "none: 'vld run' needs a network or --weights"
+    checks.append(Check("weights", bool(packaged), finding))
+    return checks, machine
+
+
+def _home_checks(home: Home) -> tuple[list[Check], dict[str, Any] | None]:
+    checks = [Check("home", True, str(home.path))]
+    try:
+        with Store.open(home) as store:
+            health = store.health()
+    except StoreError as error:
+        return [*checks, Check("database", False, str(error))], None
+    free = health["free_bytes"]
+    enough = free >= LEAST_FREE_BYTES
+    advice = "" if enough else f": a run may need {size(LEAST_FREE_BYTES)}"
+    checks.append(Check("disk", enough, f"{size(free)} free{advice}"))
+    is_sound = health["integrity"] == "ok" and health["schema"] == health["newest_schema"]
+    checks.append(
+        Check(
+            "database",
+            is_sound,
+            f"integrity {health['integrity']}, schema {health['schema']} of "
+            f"{health['newest_schema']}, {size(health['database_bytes'])}",
+        )
+    )
+    checks.append(
+        Check(
+            "history",
+            True,
+            f"{plural(health['runs'], 'run')}, {health['live']} live, {health['trashed']} in the "
+            f"trash, checkpoints {size(health['checkpoint_bytes'])}",
+        )
+    )
+    return checks, health

@@ -1,0 +1,191 @@
+"""Start a run's process, follow it to its end, and say what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Final
+
+import typer
+
+from engine.protocol import RunFailed
+from engine.rundir import RunDir
+from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
+from vld_tui.cli.output import print_json, run_record, say
+from vld_tui.cli.reporters import NextCommands, Reporter, make_reporter
+from vld_tui.launch.local import (
+    EventFollower,
+    LaunchError,
+    launch,
+    stop,
+    wait_and_record,
+)
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store, StoreError
+from vld_tui.views.progress import Progress
+
+POLL_INTERVAL_S: Final = 0.1
+INGEST_INTERVAL_S: Final = 3.0
+DETACH_GRACE_S: Final = 0.5
+"""A process that cannot start at all is seen to die within this time."""
+ENGINE_IS_HELD: Final = 3
+"""The engine's exit code when another process already runs the run."""
+
+
+class _StopRequests:
+    """How often a person asked to stop, by Ctrl-C or SIGTERM."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def note(self, _number: int, _frame: FrameType | None) -> None:
+        """Count a signal."""
+        self.count += 1
+
+
+def run_and_follow(
+    store: Store, run: Run, *, resumes: bool, as_json: bool, following: NextCommands
+) -> None:
+    """Start the engine on a run and stay with it until it ends.
+
+    Ctrl-C or SIGTERM asks the engine to save and stop; a second one kills it. The engine
+    lives in its own session: if this process dies, the run goes on.
+
+    Raises:
+        CommandError: when the run was refused, failed or crashed.
+        LaunchError: when its process cannot be started.
+        typer.Exit: with 130 when the run was stopped.
+    """
+    run_dir = store.run_dir(run.run_id)
+    follower = EventFollower(run_dir)
+    progress = Progress()
+    for event in follower.poll():  # earlier attempts
+        progress = progress.after(event)
+    reporter = make_reporter(run.spec, run_id=run.run_id, name=run.name, stdout_is_taken=as_json)
+    with _listening() as requests:
+        process = _start(store, run, run_dir, resumes=resumes)
+        with reporter:
+            progress = _follow(store, run_dir, process, follower, reporter, requests, progress)
+        exit_code = wait_and_record(process, run_dir)
+        _refuse(store, run, progress, exit_code, resumes=resumes)
+        store.refresh()
+        run = store.get(run.run_id)
+        is_killed = run.status == "crashed" and requests.count > 0
+        status = "killed" if is_killed else run.status
+        reporter.conclude(progress, status, following if status == "finished" else ())
+        if as_json:
+            print_json(run_record(run))
+    _leave(run, run_dir, interrupted=requests.count > 0)
+
+
+def start_and_leave(store: Store, run: Run, *, resumes: bool, as_json: bool) -> None:
+    """Start the engine on a run, say how to watch it, and return.
+
+    Raises:
+        CommandError: when it died at once.
+        LaunchError: when its process cannot be started.
+    """
+    run_dir = store.run_dir(run.run_id)
+    process = _start(store, run, run_dir, resumes=resumes)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(DETACH_GRACE_S)
+        wait_and_record(process, run_dir)
+    run = store.get(run.run_id)
+    if as_json:
+        print_json(run_record(run) | {"pid": process.pid})
+    else:
+        say(f"run {run.run_id}  {run.name} · process {process.pid}")
+        for command, purpose in (
+            (f"vld logs -f {run.run_id}", "what it writes"),
+            (f"vld curve {run.run_id}", "its accuracies so far"),
+            (f"vld stop {run.run_id}", "save and stop; vld resume goes on"),
+        ):
+            say(f"  {command}  # {purpose}")
+    if run.status in ("failed", "crashed"):
+        _leave(run, run_dir, interrupted=False)
+
+
+def _start(store: Store, run: Run, run_dir: RunDir, *, resumes: bool) -> subprocess.Popen[bytes]:
+    """Launch the engine; a new run that cannot be launched leaves nothing behind."""
+    try:
+        process = launch(run_dir)
+    except LaunchError:
+        if not resumes:
+            store.discard(run.run_id)
+        raise
+    if resumes:
+        store.mark_relaunched(run.run_id)
+    return process
+
+
+def _follow(
+    store: Store,
+    run_dir: RunDir,
+    process: subprocess.Popen[bytes],
+    follower: EventFollower,
+    reporter: Reporter,
+    requests: _StopRequests,
+    progress: Progress,
+) -> Progress:
+    """Show events until the process has ended, and return the last snapshot."""
+    honoured = 0
+    ingested_at = time.monotonic()
+    while True:
+        has_ended = process.poll() is not None  # asked before reading: nothing comes after
+        events = follower.poll()
+        for event in events:
+            progress = progress.after(event)
+        reporter.show(progress, events)
+        if has_ended:
+            return progress
+        if requests.count > honoured:
+            honoured += 1
+            stop(run_dir, kill=honoured > 1)
+            reporter.notice(
+                "killing the run" if honoured > 1 else "stopping after this step; again to kill"
+            )
+        if time.monotonic() - ingested_at > INGEST_INTERVAL_S:
+            with contextlib.suppress(StoreError):  # another program writes: next time
+                store.refresh()
+            ingested_at = time.monotonic()
+        time.sleep(POLL_INTERVAL_S)
+
+
+def _refuse(store: Store, run: Run, progress: Progress, exit_code: int, *, resumes: bool) -> None:
+    """Raise when the engine would not take the run up; a new one then leaves nothing behind."""
+    if isinstance(progress.end, RunFailed) and progress.end.refused and not resumes:
+        store.discard(run.run_id)
+        raise CommandError(progress.end.message)
+    if exit_code == ENGINE_IS_HELD:
+        raise CommandError(f"Run {run.run_id} is already taken up by another process.")
+
+
+def _leave(run: Run, run_dir: RunDir, *, interrupted: bool) -> None:
+    """Return for a finished run; otherwise say what to do next and leave with its exit code."""
+    if run.status == "finished":
+        return
+    if run.status == "stopped" or interrupted:
+        say(f"Go on with: vld resume {run.run_id}", to_stderr=True)
+        raise typer.Exit(INTERRUPTED_EXIT)
+    reason = (run.error or "no reason is known").splitlines()[0]
+    advice = f"Its log: {run_dir.log}"
+    if run.status == "crashed":
+        advice = f"Go on from its last checkpoint: vld resume {run.run_id}"
+    raise CommandError(f"Run {run.run_id} {run.status}: {reason}\n{advice}", exit_code=FAILED_EXIT)
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[_StopRequests]:
+    """Count stop requests instead of dying of them."""
+    requests = _StopRequests()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, requests.note) for number in signals]
+    try:
+        yield requests
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)

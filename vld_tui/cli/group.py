@@ -1,0 +1,133 @@
+"""The ``vld`` command: subcommands loaded when they are typed, errors told in two lines.
+
+``vld --help`` prints the constants below and imports no subcommand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from typing import Any, Final, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+from vld_tui.cli.command import hastened, is_debugging, write_options
+from vld_tui.cli.errors import BROKEN_PIPE_EXIT, INTERRUPTED_EXIT
+
+
+class CommandInfo(NamedTuple):
+    """One line of ``vld --help``."""
+
+    section: str
+    help: str
+
+
+COMMANDS: Final = {
+    "run": CommandInfo("Run", "Fine-tune a network with very large dropout, and watch it."),
+    "resume": CommandInfo("Run", "Go on with a stopped, failed or crashed run."),
+    "stop": CommandInfo("Run", "Ask runs to save and stop; with --kill, end them at once."),
+    "ls": CommandInfo("Look", "List runs: filter with --where, order with --sort."),
+    "show": CommandInfo("Look", "Show everything known of a run."),
+    "curve": CommandInfo("Look", "Draw a run's accuracies and loss over its steps."),
+    "logs": CommandInfo("Look", "Print what a run's process wrote; with -f, as it comes."),
+    "tag": CommandInfo("Keep", "Set a run's tags: a b, or +a -b to add and remove."),
+    "note": CommandInfo("Keep", "Write a note on a run."),
+    "rm": CommandInfo("Keep", "Move runs to the trash, or empty it."),
+    "restore": CommandInfo("Keep", "Take runs out of the trash."),
+    "rebuild": CommandInfo("Keep", "Read the history anew from the run folders."),
+    "models": CommandInfo("About", "Networks to start from, and where their weights are."),
+    "data": CommandInfo("About", "Data sets, their domains and classes."),
+    "doctor": CommandInfo("About", "Check this machine and this installation."),
+}
+"""Every command, in the order of the help; its module in this package bears its name."""
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a subcommand's module when it is asked for."""
+
+    def get_params(self, ctx: typer.Context) -> list[Any]:  # type: ignore[override]
+        """Return the parameters, quick to convert."""
+        return hastened(super().get_params(ctx))
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # noqa: ARG002
+        """Return the names without importing anything."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]  # noqa: ARG002
+        """Import and return a subcommand; None when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"vld_tui.cli.{cmd_name}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        command.help = COMMANDS[cmd_name].help
+        return command
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
+        """Find the subcommand; an unknown one is answered with the nearest names."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            from engine.protocol import nearest  # noqa: PLC0415 - only after a slip
+
+            ctx.fail(f"No such command {args[0]!r}.{nearest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Write the commands first: they are what one looks for."""
+        self.format_commands(ctx, formatter)
+        write_options(self, ctx, formatter)
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ARG002
+        """Write the commands by section, each name in the same column."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, info in COMMANDS.items():
+            sections.setdefault(info.section, []).append((f"{name:<8}", info.help))
+        for section, rows in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the subcommand; an error becomes a message and an exit code."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED_EXIT) from None
+        except BrokenPipeError:
+            _discard_output()
+            raise typer.Exit(BROKEN_PIPE_EXIT) from None
+        except Exception as error:  # the edge of the process: always reported
+            if is_debugging(ctx):
+                raise
+            raise typer.Exit(_report(error)) from None
+        return result
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run the program and leave with its exit code."""
+        stays = not settings.pop("standalone_mode", True)
+        settings["standalone_mode"] = False
+        if stays:
+            return super().main(*args, **settings)
+        try:
+            code = super().main(*args, **settings)
+        except typer.TyperException as error:
+            sys.exit(_report(error))
+        except typer.Abort:
+            sys.exit(INTERRUPTED_EXIT)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(error: Exception) -> int:
+    from vld_tui.cli.report import report  # noqa: PLC0415 - only when something went wrong
+
+    return report(error)
+
+
+def _discard_output() -> None:
+    """Let the interpreter flush at its exit without a complaint: nobody reads any more."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

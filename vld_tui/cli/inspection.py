@@ -1,0 +1,65 @@
+"""What the engine knows of this machine, asked of it in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+import engine
+from vld_tui.cli.errors import FAILED_EXIT, CommandError
+
+TIMEOUT_S: Final = 120.0
+
+
+def ask_engine(subject: Literal["models", "data", "doctor"], *arguments: str) -> Any:
+    """Return what ``python -m engine.inspect SUBJECT …`` prints, decoded; takes a few seconds.
+
+    Raises:
+        CommandError: when the engine cannot answer.
+    """
+    command = [sys.executable, "-P", "-m", "engine.inspect", subject, *arguments]
+    try:
+        answer = subprocess.run(
+            command,
+            capture_output=True,
+            check=False,
+            timeout=TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            env=_environment(),
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandError(
+            f"The engine gave no answer within {TIMEOUT_S:.0f} s to: {' '.join(command)}",
+            exit_code=FAILED_EXIT,
+        ) from None
+    if answer.returncode != 0:
+        lines = answer.stderr.decode(errors="replace").strip().splitlines()
+        raise CommandError(
+            f"The engine cannot start: {lines[-1] if lines else 'it gave no reason'}\n"
+            f"See: {' '.join(command)}",
+            exit_code=FAILED_EXIT,
+        )
+    try:
+        return msgspec.json.decode(answer.stdout)
+    except msgspec.DecodeError as error:
+        raise CommandError(
+            f"The engine's answer is not JSON: {error}\nSee: {' '.join(command)}",
+            exit_code=FAILED_EXIT,
+        ) from None
+
+
+def _environment() -> dict[str, str] | None:
+    """Return the environment in which this program's engine is found; None: this one.
+
+    ``-P`` keeps a folder named ``engine`` where the user stands from being taken for it.
+    """
+    root = Path(engine.__file__).resolve().parent.parent
+    if root != Path.cwd():
+        return None
+    search_path = [str(root), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))}

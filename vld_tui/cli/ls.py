@@ -1,0 +1,116 @@
+"""``vld ls``: the history as a table, JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import typer
+
+from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.output import print_json, run_record
+from vld_tui.cli.session import open_store
+from vld_tui.store.query import Query
+from vld_tui.store.runs import Run
+from vld_tui.views.numbers import plural
+from vld_tui.views.runs import run_lines
+
+TERMINAL_LIMIT: Final = 50
+"""As many runs as a person scrolls through; a pipe gets them all."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+WhereOption = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="QUERY",
+        help="Only runs that match, e.g. 'dropout>=0.9 dataset=emoji status:running tag:best'.",
+    ),
+]
+SortOption = Annotated[
+    str | None,
+    typer.Option("--sort", metavar="FIELD", help="Order by a field; -FIELD: highest first."),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", "-n", metavar="N",
+        help=f"At most N runs; 0: all [default: {TERMINAL_LIMIT} on a terminal, else all].",
+    ),
+]  # fmt: skip
+
+
+@app.command(cls=Command)
+def ls(
+    ctx: typer.Context,
+    where: WhereOption = None,
+    sort: SortOption = None,
+    limit: LimitOption = None,
+    trashed: Annotated[bool, typer.Option("--trashed", help="List the trash.")] = False,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+) -> None:
+    """List runs, the newest first unless sorted."""
+    if as_json and as_csv:
+        raise CommandError("--json and --csv cannot both be printed: choose one.")
+    if limit is not None and limit < 0:
+        raise CommandError(f"--limit is {limit}, but must be 0 (all) or more.")
+    query = Query.parse(where or "", sort=sort)
+    with open_store(ctx) as store:
+        store.refresh()
+        runs = store.list_runs(query, trashed=trashed)
+    on_terminal = sys.stdout.isatty() and not (as_json or as_csv)
+    most = limit if limit is not None else (TERMINAL_LIMIT if on_terminal else 0)
+    shown = runs[:most] if most else runs
+    if as_json:
+        print_json([run_record(run) for run in shown])
+    elif as_csv:
+        _print_csv(shown)
+    elif not shown:
+        typer.echo(_nothing(where, trashed=trashed), err=True)
+    elif on_terminal:
+        _print_table(shown, hidden=len(runs) - len(shown))
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in run_lines(shown, now=time.time()))
+
+
+def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
+    from rich.console import Console  # noqa: PLC0415 - a pipe does without it
+
+    from vld_tui.views.run_table import run_table  # noqa: PLC0415
+
+    cells = shutil.get_terminal_size().columns
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(
+        run_table(runs, now=time.time(), cells=cells), no_wrap=True, overflow="ignore", crop=False
+    )
+    if any(run.collapsed for run in runs):
+        console.print("▼ one class is predicted for all: vld show says what to change", style="dim")
+    if hidden:
+        console.print(f"… and {plural(hidden, 'run')} more: --limit 0 lists all.", style="dim")
+
+
+def _nothing(where: str | None, *, trashed: bool) -> str:
+    if where:
+        return "No run matches."
+    return "The trash is empty." if trashed else "No runs yet. Start one: vld run"
+
+
+def _print_csv(runs: Sequence[Run]) -> None:
+    records = [_flat(run_record(run)) for run in runs]
+    columns = list(dict.fromkeys(column for record in records for column in record))
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    domains = record.pop("domains")
+    record["tags"] = " ".join(record["tags"])
+    return record | {f"domains.{name}": accuracy for name, accuracy in domains.items()}

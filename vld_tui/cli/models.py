@@ -1,0 +1,44 @@
+"""``vld models``: the networks a run can start from."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Annotated
+
+import typer
+
+from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.inspection import ask_engine
+from vld_tui.cli.output import print_json
+from vld_tui.views.inventory import model_lines
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+PatternArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[PATTERN]",
+        help="All of timm's networks whose name contains this or matches it, as in 'vit_*'.",
+    ),
+]
+
+
+@app.callback()
+def _models() -> None:
+    """Keep ``ls`` a subcommand though it is the only one."""
+
+
+@app.command(cls=Command, help="List networks and where their weights are.")
+def ls(pattern: PatternArgument = None, as_json: JsonOption = False) -> None:
+    """Print a few well-tried networks, or those that match."""
+    models = ask_engine("models", *([pattern] if pattern else []))
+    if as_json:
+        print_json(models)
+        return
+    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if not models:
+        raise CommandError(f"No network of timm's matches {pattern!r}.")
+    for line in model_lines(models, cells=cells):
+        typer.echo(line)

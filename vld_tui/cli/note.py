@@ -1,0 +1,26 @@
+"""``vld note``: write a note on a run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vld_tui.cli.command import Command, RunArgument
+from vld_tui.cli.output import say
+from vld_tui.cli.session import open_store
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(cls=Command)
+def note(
+    ctx: typer.Context,
+    run: RunArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The note; '' removes it.")],
+) -> None:
+    """Replace a run's note."""
+    with open_store(ctx) as store:
+        known = store.get(run)
+        store.set_note(known.run_id, text)
+    say(f"{known.run_id}  note {'written' if text else 'removed'}")

@@ -1,0 +1,220 @@
+"""Two ways to follow a run: a live view on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import termios
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Final, Protocol, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from engine.protocol import Event, RunSpec, StepsTaken
+from vld_tui.views.closing import closing_line, closing_view, next_commands
+from vld_tui.views.lines import event_lines
+from vld_tui.views.live import preparing_view, training_view
+from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
+from vld_tui.views.plan import plan_table
+from vld_tui.views.progress import Progress
+from vld_tui.views.text import plain_text
+
+REPAINT_INTERVAL_S: Final = 0.25
+IDLE_REPAINT_INTERVAL_S: Final = 1.0
+LOSS_LINE_INTERVAL_S: Final = 5.0
+
+NextCommands = Sequence[tuple[str, str]]
+
+
+class Reporter(Protocol):
+    """Shows a run from before its first event until after its last."""
+
+    def __enter__(self) -> Reporter: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+    def show(self, progress: Progress, events: Sequence[Event]) -> None:
+        """Show where the run stands after ``events``; called some ten times a second."""
+
+    def notice(self, text: str) -> None:
+        """Show what a person should know now, such as what a second Ctrl-C does."""
+
+    def conclude(self, progress: Progress, status: str, following: NextCommands) -> None:
+        """Show what the run came to and what to type next."""
+
+
+def make_reporter(spec: RunSpec, *, run_id: str, name: str, stdout_is_taken: bool) -> Reporter:
+    """Choose how to follow a run: live only if stdout is a terminal that can do it.
+
+    ``stdout_is_taken``: stdout carries JSON, so lines go to stderr.
+    """
+    if stdout_is_taken:
+        return LineReporter(spec, run_id=run_id, name=name, stream=sys.stderr)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if sys.stdout.isatty() and not console.is_dumb_terminal:
+        return LiveReporter(spec, run_id=run_id, name=name, console=console)
+    return LineReporter(spec, run_id=run_id, name=name, stream=sys.stdout)
+
+
+class LiveReporter:
+    """Prints the plan once it is complete and repaints the progress below it."""
+
+    def __init__(self, spec: RunSpec, *, run_id: str, name: str, console: Console) -> None:
+        self._spec = spec
+        self._run_id, self._name = run_id, name
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._keyboard = contextlib.ExitStack()
+        self._notice = ""
+        self._plan_is_printed = False
+        self._began = time.monotonic()
+        self._painted = 0.0
+        self._is_stale = False
+
+    def __enter__(self) -> LiveReporter:
+        self._keyboard.enter_context(_silent_keyboard())
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+        self._keyboard.close()
+
+    def show(self, progress: Progress, events: Sequence[Event]) -> None:
+        """Repaint when something happened, but not more often than a person can read."""
+        self._is_stale = self._is_stale or bool(events)
+        interval_s = REPAINT_INTERVAL_S if self._is_stale else IDLE_REPAINT_INTERVAL_S
+        if time.monotonic() - self._painted >= interval_s:
+            self._paint(progress)
+
+    def notice(self, text: str) -> None:
+        """Show ``text`` below the view from the next repaint on."""
+        self._notice = text
+        self._painted = 0.0
+
+    def conclude(self, progress: Progress, status: str, following: NextCommands) -> None:
+        """Replace the live view by the closing table."""
+        self._live.stop()
+        self._console.print(
+            closing_view(
+                self._spec,
+                progress,
+                run_id=self._run_id,
+                name=self._name,
+                status=status,
+                cells=self._console.width,
+            )
+        )
+        if following:
+            self._console.print(Text(""), next_commands(following), sep="\n")
+
+    def _paint(self, progress: Progress) -> None:
+        self._painted = time.monotonic()
+        self._is_stale = False
+        if progress.model is None:
+            plan = preparing_view(self._spec, progress, seconds=self._painted - self._began)
+            self._live.update(Group(self._heading(), Text(""), plan), refresh=True)
+            return
+        if not self._plan_is_printed:
+            self._plan_is_printed = True
+            plan = plan_table(self._spec, progress)
+            self._console.print(self._heading(), Text(""), plan, Text(""), sep="\n")
+        view = training_view(
+            self._spec,
+            progress,
+            now=time.time(),
+            cells=self._console.width,
+            notice=self._notice,
+        )
+        self._live.update(view, refresh=True)
+
+    def _heading(self) -> Text:
+        heading = Text(f"Run {plain_text(self._run_id)}", style=HEADING_STYLE)
+        return heading.append(f"  {plain_text(self._name)}", style=QUIET_STYLE)
+
+
+@contextlib.contextmanager
+def _silent_keyboard() -> Iterator[None]:
+    """Keep the terminal from writing what is typed into the live view; Ctrl-C still works."""
+    if not _has_keyboard():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    silent = before.copy()
+    silent[3] &= ~termios.ECHO  # of the local modes
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        if _has_keyboard():
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _has_keyboard() -> bool:
+    """Say whether the terminal's keyboard is ours: a background job that touches it is halted."""
+    try:
+        return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # the terminal is gone
+        return False
+
+
+class LineReporter:
+    """Prints one line for each thing that happens, loss readings not more than now and then."""
+
+    def __init__(self, spec: RunSpec, *, run_id: str, name: str, stream: TextIO) -> None:
+        self._spec = spec
+        self._run_id, self._name = run_id, name
+        self._stream = stream
+        self._loss_told = float("-inf")
+        self._is_named = False
+
+    def __enter__(self) -> LineReporter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream.flush()
+
+    def show(self, progress: Progress, events: Sequence[Event]) -> None:
+        """Print what happened; the run is named once it is known to go ahead."""
+        if progress.started is not None and not self._is_named:
+            self._is_named = True
+            self._write(plain_text(f"run {self._run_id}  {self._name}"))
+        for event in events:
+            if isinstance(event, StepsTaken):
+                if time.monotonic() - self._loss_told < LOSS_LINE_INTERVAL_S:
+                    continue
+                self._loss_told = time.monotonic()
+            for line in event_lines(self._spec, progress, event):
+                self._write(line)
+
+    def notice(self, text: str) -> None:
+        """Print ``text``."""
+        self._write(text)
+
+    def conclude(self, progress: Progress, status: str, following: NextCommands) -> None:
+        """Print how the run ended and what to type next."""
+        self._write(closing_line(self._spec, progress, status=status))
+        for command, purpose in following:
+            self._write(f"  {plain_text(command)}  # {purpose}")
+
+    def _write(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
+        self._stream.flush()

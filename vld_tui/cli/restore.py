@@ -1,0 +1,20 @@
+"""``vld restore``: take runs out of the trash."""
+
+from __future__ import annotations
+
+import typer
+
+from vld_tui.cli.command import Command, RunsArgument
+from vld_tui.cli.output import say
+from vld_tui.cli.session import open_store
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(cls=Command)
+def restore(ctx: typer.Context, runs: RunsArgument) -> None:
+    """Move runs back from the trash."""
+    with open_store(ctx) as store:
+        for run in [store.get(reference) for reference in runs]:
+            store.restore(run.run_id)
+            say(f"{run.run_id}  {run.name} is back")

@@ -1,0 +1,50 @@
+"""``vld resume``: go on with a run from its last checkpoint."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vld_tui.cli.command import Command, JsonOption, RunArgument
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.follow import run_and_follow, start_and_leave
+from vld_tui.cli.session import open_store
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+DetachOption = Annotated[
+    bool, typer.Option("--detach", help="Start the run, print its id and return.")
+]
+
+
+@app.command(cls=Command)
+def resume(
+    ctx: typer.Context,
+    run: RunArgument,
+    detach: DetachOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start the engine again on a run's folder and follow it."""
+    with open_store(ctx) as store:
+        store.refresh()
+        known = store.get(run)
+        if known.trashed_at is not None:
+            raise CommandError(
+                f"Run {known.run_id} is in the trash.\nFirst: vld restore {known.run_id}"
+            )
+        if known.status == "finished":
+            raise CommandError(f"Run {known.run_id} is finished: there is nothing to go on with.")
+        if known.is_live:
+            raise CommandError(
+                f"Run {known.run_id} is {known.status} (process {known.pid} on {known.host}).\n"
+                f"Watch it with: vld logs -f {known.run_id}"
+            )
+        if detach:
+            start_and_leave(store, known, resumes=True, as_json=as_json)
+            return
+        following = [
+            (f"vld curve {known.run_id}", "its accuracies and loss over the steps"),
+            (f"vld show {known.run_id}", "everything known of it"),
+        ]
+        run_and_follow(store, known, resumes=True, as_json=as_json, following=following)

@@ -1,0 +1,106 @@
+"""``vld run``: fine-tune a network and watch it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from engine.protocol import RunSpec, encode_spec, resolve_spec
+from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.follow import run_and_follow, start_and_leave
+from vld_tui.cli.options import command_line, spec_values, with_spec_options
+from vld_tui.cli.output import say
+from vld_tui.cli.reporters import NextCommands
+from vld_tui.cli.session import open_store
+from vld_tui.config import read_config
+from vld_tui.views.plan import plan_rows
+from vld_tui.views.progress import Progress
+
+_COMPARED_DROPOUT: Final = 0.9
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+NameOption = Annotated[
+    str | None, typer.Option("--name", metavar="TEXT", help="Name of the run [default: made up].")
+]
+TagOption = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TEXT", help="A tag; may be given several times."),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="TOML file of fields; options win over it."),
+]
+DetachOption = Annotated[
+    bool, typer.Option("--detach", help="Start the run, print its id and return.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
+]
+
+
+@app.command(
+    cls=Command,
+    epilog="Strongest first: options, --config, the recipe, the data set's own defaults.",
+)
+@with_spec_options
+def run(
+    ctx: typer.Context,
+    name: NameOption = None,
+    tag: TagOption = None,
+    config: ConfigOption = None,
+    detach: DetachOption = False,
+    as_json: JsonOption = False,
+    dry_run: DryRunOption = False,
+    **given: str | bool | None,
+) -> None:
+    """Start a run in its own process and follow it."""
+    options = spec_values(given)
+    values = _absolute({**(read_config(config) if config else {}), **options})
+    spec = resolve_spec(values)
+    if dry_run:
+        _print_plan(spec, as_json=as_json)
+        return
+    with open_store(ctx) as store:
+        created = store.create_run(spec, name=name, tags=tag or ())
+        if detach:
+            start_and_leave(store, created, resumes=False, as_json=as_json)
+            return
+        following = _following(config, options, spec)
+        run_and_follow(store, created, resumes=False, as_json=as_json, following=following)
+
+
+def _absolute(values: Mapping[str, object]) -> dict[str, object]:
+    """Make the paths among the values independent of the folder this was typed in."""
+    absolute = dict(values)
+    for name in ("data_dir", "weights"):
+        value = values.get(name)
+        if isinstance(value, str) and (name == "data_dir" or Path(value).suffix):
+            absolute[name] = str(Path(value).expanduser().absolute())
+    return absolute
+
+
+def _print_plan(spec: RunSpec, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(encode_spec(spec).decode())
+        return
+    for label, line in plan_rows(spec, Progress()):
+        say(f"{label:<9} {line}")
+
+
+def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec) -> NextCommands:
+    """Return what is worth typing after the run: its curves, and the run to compare it with."""
+    other = 0 if spec.dropout_rate else _COMPARED_DROPOUT
+    words = ["--config", str(config)] if config else []
+    words += command_line({**options, "dropout_rate": other})
+    purpose = "the same without dropout" if spec.dropout_rate else "the same with dropout"
+    return [
+        ("vld curve @last", "its accuracies and loss over the steps"),
+        ("vld show @last", "everything known of it"),
+        (shlex.join(["vld", "run", *words]), f"{purpose}, to compare"),
+    ]

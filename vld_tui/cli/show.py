@@ -1,0 +1,80 @@
+"""``vld show``: everything known of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from engine.rundir import RunDir
+from vld_tui.cli.command import Command, JsonOption, RunArgument
+from vld_tui.cli.output import print_json, run_record
+from vld_tui.cli.session import open_store
+from vld_tui.launch.local import EventFollower
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.views.detail import run_detail
+from vld_tui.views.progress import Progress
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(cls=Command)
+def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> None:
+    """Show a run's state, plan, accuracies, history and files."""
+    with open_store(ctx) as store:
+        known = store.get(run)
+        run_dir = store.run_dir(known.run_id)
+        progress = Progress()
+        for event in EventFollower(run_dir).poll():
+            progress = progress.after(event)
+        if as_json:
+            print_json(_record(store, known, run_dir, progress))
+            return
+        console = Console(highlight=False, markup=False, emoji=False)
+        detail = run_detail(
+            known,
+            progress,
+            attempts=store.timeline(known.run_id),
+            checkpoints=store.checkpoints(known.run_id),
+            folder=str(run_dir.path),
+            cells=console.width,
+        )
+        with console.capture() as capture:
+            console.print(detail)
+    for line in capture.get().splitlines():
+        typer.echo(line.rstrip(), color=True)
+
+
+def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict[str, Any]:
+    attempts = store.timeline(run.run_id)
+    at_selected = [point for point in store.metrics(run.run_id) if point.step == run.selected_step]
+    return run_record(run) | {
+        "pid": run.pid,
+        "host": run.host,
+        "exit_code": run.exit_code,
+        "steps_per_s": run.steps_per_s,
+        "images_per_s": run.images_per_s,
+        "seconds_left": run.seconds_left if run.is_live else None,
+        "damaged_lines": run.damaged_lines,
+        "spec": run.spec,
+        "data": progress.data,
+        "network": progress.model,
+        "collapse": progress.collapse,
+        "metrics": at_selected,
+        "checkpoints": [
+            msgspec.structs.asdict(each) | {"path": str(run_dir.path / each.file)}
+            for each in store.checkpoints(run.run_id)
+        ],
+        "timeline": attempts,
+        "versions": attempts[-1].versions if attempts else {},
+        "commit": attempts[-1].commit if attempts else None,
+        "paths": {
+            "folder": str(run_dir.path),
+            "spec": str(run_dir.spec),
+            "events": str(run_dir.events),
+            "log": str(run_dir.log),
+        },
+    }

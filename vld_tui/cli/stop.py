@@ -1,0 +1,54 @@
+"""``vld stop``: ask runs to save and stop."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Final
+
+import typer
+
+from vld_tui.cli.command import Command, RunsArgument
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.output import say
+from vld_tui.cli.session import open_store
+from vld_tui.launch.local import stop as stop_process
+from vld_tui.store.store import Store
+
+PATIENCE_S: Final = 15.0
+POLL_INTERVAL_S: Final = 0.1
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(cls=Command)
+def stop(
+    ctx: typer.Context,
+    runs: RunsArgument,
+    kill: Annotated[
+        bool, typer.Option("--kill", help="End them at once, without a checkpoint.")
+    ] = False,
+) -> None:
+    """Stop runs after the step they are in, and wait a moment until they have."""
+    with open_store(ctx) as store:
+        store.refresh()
+        known = [store.get(run) for run in runs]
+        for run in known:
+            if not run.is_live:
+                raise CommandError(f"Run {run.run_id} is not running: it is {run.status}.")
+        for run in known:
+            stop_process(store.run_dir(run.run_id), kill=kill)
+        _wait(store, [run.run_id for run in known], kill=kill)
+
+
+def _wait(store: Store, waiting: list[str], *, kill: bool) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while waiting and time.monotonic() < deadline:
+        for run_id in list(waiting):
+            run = store.get(run_id)
+            if not run.is_live:
+                waiting.remove(run_id)
+                outcome = "killed" if kill and run.status == "crashed" else run.status
+                say(f"{run_id} {outcome} at step {run.step:,} of {run.steps:,}")
+        time.sleep(POLL_INTERVAL_S)
+    for run_id in waiting:
+        say(f"{run_id} was asked to stop and still finishes its step")

@@ -1,0 +1,85 @@
+"""ID and OOD accuracy side by side, and each domain's, with their course."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from vld_tui.views.numbers import decimal, percent
+from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.views.progress import Progress, domain_accuracy
+from vld_tui.views.sparkline import sparkline
+from vld_tui.views.text import plain_text, shorten
+
+_NAME_CELLS = 20
+_MIN_SPARK_CELLS, _MAX_SPARK_CELLS = 8, 40
+
+
+@dataclass(frozen=True)
+class AccuracyRow:
+    """One accuracy over the evaluations, and at the selected step; shares from 0 to 1."""
+
+    name: str
+    style: str
+    values: tuple[float | None, ...]
+    at_selected: float | None
+
+    @property
+    def latest(self) -> float | None:
+        """Return the value at the last evaluation."""
+        return self.values[-1] if self.values else None
+
+
+def accuracy_table(progress: Progress, cells: int) -> Table:
+    """Return loss, ID, OOD and domains: latest value, value at the selected step, course.
+
+    ``cells`` is the width to fill. A source domain shows its validation accuracy, the target
+    the accuracy that is reported as OOD.
+    """
+    spark_cells = min(_MAX_SPARK_CELLS, max(_MIN_SPARK_CELLS, cells - _NAME_CELLS - 24))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=_NAME_CELLS)
+    table.add_column(justify="right", width=7)
+    table.add_column(justify="right", width=9)
+    table.add_column(no_wrap=True)
+    selected = progress.selected
+    at_step = f"step {selected.step}" if selected else ""
+    why = "← selected: best ID" if selected else ""
+    table.add_row(*(Text(each, style=QUIET_STYLE) for each in ("", "latest", at_step, why)))
+    losses = [reading.loss for reading in progress.losses]
+    loss = decimal(losses[-1]) if losses else ""
+    table.add_row(Text("  loss"), loss, "", Text(sparkline(losses, spark_cells)))
+    for row in accuracy_rows(progress):
+        table.add_row(
+            Text(shorten(f"  {row.name}", _NAME_CELLS), style=row.style),
+            Text(percent(row.latest) if row.values else "", style=row.style),
+            Text(percent(row.at_selected) if row.values else "", style=row.style),
+            Text(sparkline(row.values, spark_cells), style=row.style),
+        )
+    return table
+
+
+def accuracy_rows(progress: Progress) -> list[AccuracyRow]:
+    """Return ID, OOD, then every domain, sources first."""
+    evaluations, selected = progress.evaluations, progress.selected
+    rows = [
+        AccuracyRow(
+            "ID",
+            ID_STYLE,
+            tuple(each.id_accuracy for each in evaluations),
+            selected.id_accuracy if selected else None,
+        ),
+        AccuracyRow(
+            "OOD",
+            OOD_STYLE,
+            tuple(each.ood_accuracy for each in evaluations),
+            selected.ood_accuracy if selected else None,
+        ),
+    ]
+    for domain, is_target in progress.domains():
+        accuracies = [domain_accuracy(each, domain, is_target=is_target) for each in evaluations]
+        chosen = domain_accuracy(selected, domain, is_target=is_target) if selected else None
+        rows.append(AccuracyRow(plain_text(domain), "", tuple(accuracies), chosen))
+    return rows

@@ -1,0 +1,134 @@
+"""Everything known of one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from vld_tui.store.metrics import Attempt, CheckpointInfo
+from vld_tui.store.runs import Run
+from vld_tui.views.accuracies import accuracy_table
+from vld_tui.views.live import collapse_notice
+from vld_tui.views.numbers import duration, size
+from vld_tui.views.palette import (
+    HEADING_STYLE,
+    QUIET_STYLE,
+    STATUS_SIGNS,
+    status_label,
+    status_style,
+)
+from vld_tui.views.plan import LABEL_CELLS, plan_rows
+from vld_tui.views.progress import Progress
+from vld_tui.views.text import plain_text
+
+Row = tuple[str, str]
+
+
+def run_detail(
+    run: Run,
+    progress: Progress,
+    *,
+    attempts: Sequence[Attempt],
+    checkpoints: Sequence[CheckpointInfo],
+    folder: str,
+    cells: int,
+) -> RenderableType:
+    """Return the run's state, plan, accuracies, history and files in ``cells`` columns."""
+    parts: list[RenderableType] = [_heading(run), Text("")]
+    if progress.collapse is not None:
+        parts += [collapse_notice(progress.collapse), Text("")]
+    if run.error:
+        parts += [Text(f"  {plain_text(run.error, keep_newlines=True)}", style="red"), Text("")]
+    parts += [_table(_state_rows(run)), Text("")]
+    parts += [_table(plan_rows(run.spec, progress)), Text("")]
+    if progress.evaluations:
+        parts += [accuracy_table(progress, cells), Text("")]
+    history = [_attempt_row(attempt) for attempt in attempts]
+    history += [_checkpoint_row(checkpoint) for checkpoint in checkpoints]
+    if attempts:
+        versions = (f"{name} {version}" for name, version in attempts[-1].versions.items())
+        history.append(("versions", plain_text(" · ".join(versions))))
+        if attempts[-1].commit:
+            history.append(("commit", plain_text(attempts[-1].commit)))
+    history.append(("folder", plain_text(folder)))
+    history.append(("spec", _spec(run)))
+    parts.append(_table(history))
+    return Group(*parts)
+
+
+def _heading(run: Run) -> Text:
+    heading = Text(f"Run {plain_text(run.run_id)}", style=HEADING_STYLE)
+    heading.append(f"  {plain_text(run.name)}  ", style="default not bold")
+    label = status_label(run.status, collapsed=run.collapsed)
+    return heading.append(label, style=status_style(run.status, collapsed=run.collapsed))
+
+
+def _state_rows(run: Run) -> list[Row]:
+    reached = f"{run.step:,} of {run.steps:,}"
+    if run.is_live and run.seconds_left is not None:
+        reached += f" · {duration(run.seconds_left)} left when last heard of"
+    elif run.wall_s is not None:
+        reached += f" in {duration(run.wall_s)}"
+    rows = [("created", _date(run.created_at)), ("steps", reached)]
+    if run.is_live and run.pid is not None:
+        rows.append(("process", f"{run.pid} on {plain_text(run.host or 'this machine')}"))
+    if run.tags:
+        rows.append(("tags", plain_text(" ".join(run.tags))))
+    if run.note:
+        rows.append(("note", plain_text(run.note, keep_newlines=True)))
+    if run.trashed_at is not None:
+        rows.append(("trashed", _date(run.trashed_at)))
+    if run.damaged_lines:
+        rows.append(("damaged", f"{run.damaged_lines} lines of the event log cannot be read"))
+    return rows
+
+
+def _attempt_row(attempt: Attempt) -> Row:
+    began = _date(attempt.started_at)
+    if attempt.resumed_step is not None:
+        began += f" from step {attempt.resumed_step:,}"
+    parts = [began, f"process {attempt.pid} on {plain_text(attempt.host)}"]
+    if attempt.outcome is not None:
+        sign = STATUS_SIGNS.get(attempt.outcome, "?")
+        step = "" if attempt.step is None else f" at step {attempt.step:,}"
+        took = ""
+        if attempt.ended_at is not None:
+            took = f" after {duration(attempt.ended_at - attempt.started_at)}"
+        parts.append(f"{sign} {attempt.outcome}{step}{took}")
+    if attempt.reason:
+        parts.append(plain_text(attempt.reason.splitlines()[0]))
+    return f"attempt {attempt.attempt}", " · ".join(parts)
+
+
+def _checkpoint_row(checkpoint: CheckpointInfo) -> Row:
+    facts = (f"step {checkpoint.step:,}", size(checkpoint.bytes), plain_text(checkpoint.file))
+    return checkpoint.kind, " · ".join(facts)
+
+
+def _spec(run: Run) -> str:
+    values = msgspec.to_builtins(run.spec)
+    return plain_text("  ".join(f"{name}={_value(value)}" for name, value in values.items()))
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=LABEL_CELLS + 2, style=QUIET_STYLE)
+    table.add_column(overflow="fold")
+    for label, value in rows:
+        table.add_row(Text(f"  {label}"), Text(value))
+    return table

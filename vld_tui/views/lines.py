@@ -1,0 +1,76 @@
+"""What a run says, as plain lines for a log or a pipe."""
+
+from __future__ import annotations
+
+from engine.protocol import (
+    CollapseDetected,
+    DataPrepared,
+    Evaluated,
+    Event,
+    HeadTrained,
+    ModelPrepared,
+    RunSpec,
+    RunStarted,
+    StepsTaken,
+)
+from vld_tui.views.numbers import decimal, duration, percent, rate
+from vld_tui.views.palette import COLLAPSED_SIGN
+from vld_tui.views.plan import plan_rows
+from vld_tui.views.progress import Progress, domain_accuracy
+from vld_tui.views.text import plain_text
+
+
+def event_lines(spec: RunSpec, progress: Progress, event: Event) -> list[str]:
+    """Return the lines that tell ``event``; ``progress`` already includes it.
+
+    Events that a reader can do without, such as checkpoints, give none.
+    """
+    lines: list[str] = []
+    match event:
+        case RunStarted(resumed_step=int(step)):
+            lines = [f"resumed at step {step:,}"]
+        case DataPrepared(skipped=skipped):
+            lines = [f"left out, unreadable: {plain_text(path)}" for path in skipped]
+        case ModelPrepared():
+            lines = [f"{label:<9} {line}" for label, line in plan_rows(spec, progress)]
+        case HeadTrained():
+            found = f"{event.steps:,} steps · loss {decimal(event.loss)}"
+            lines = [f"last layer trained: {found} · {duration(event.wall_s)}"]
+        case StepsTaken():
+            lines = [_steps_line(spec, event)]
+        case Evaluated():
+            lines = [_evaluation_line(spec, progress, event)]
+        case CollapseDetected():
+            lines = [collapse_line(event), plain_text(event.advice)]
+    return lines
+
+
+def collapse_line(collapse: CollapseDetected) -> str:
+    """Say in one line of plain text what validation saw."""
+    return (
+        f"{COLLAPSED_SIGN} collapsed at step {collapse.step:,}: {percent(collapse.share)} of the "
+        f"validation images are called {plain_text(collapse.predicted_class)!r}, "
+        f"loss {decimal(collapse.loss, 2)} (class entropy {decimal(collapse.class_entropy, 2)})"
+    )
+
+
+def _steps_line(spec: RunSpec, event: StepsTaken) -> str:
+    return (
+        f"{_step(spec, event.step)}  loss {decimal(event.loss)} "
+        f"· {rate(event.steps_per_s)} steps/s · {rate(event.images_per_s)} images/s "
+        f"· {duration(event.seconds_left)} left"
+    )
+
+
+def _evaluation_line(spec: RunSpec, progress: Progress, event: Evaluated) -> str:
+    parts = [f"ID {percent(event.id_accuracy)}", f"OOD {percent(event.ood_accuracy)}"]
+    for domain, is_target in progress.domains():
+        accuracy = domain_accuracy(event, domain, is_target=is_target)
+        parts.append(f"{plain_text(domain)} {percent(accuracy)}")
+    best = " · best ID so far" if event.is_best else ""
+    return f"{_step(spec, event.step)}  {' · '.join(parts)}{best}"
+
+
+def _step(spec: RunSpec, step: int) -> str:
+    total = f"{spec.steps:,}"
+    return f"step {step:>{len(total)},}/{total}"

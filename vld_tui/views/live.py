@@ -1,0 +1,92 @@
+"""The view of a run while it goes on."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from engine.protocol import CollapseDetected, RunSpec
+from vld_tui.views.accuracies import accuracy_table
+from vld_tui.views.lines import collapse_line
+from vld_tui.views.numbers import duration, rate
+from vld_tui.views.palette import ALARM_STYLE, ID_STYLE, QUIET_STYLE
+from vld_tui.views.plan import plan_table
+from vld_tui.views.progress import Progress
+from vld_tui.views.text import plain_text
+
+_MIN_BAR_CELLS = 10
+
+
+def preparing_view(spec: RunSpec, progress: Progress, *, seconds: float) -> RenderableType:
+    """Return the plan as far as it is known, and what is being prepared."""
+    phase = f"  {current_phase(spec, progress)} … {duration(seconds)}"
+    return Group(plan_table(spec, progress), Text(""), Text(phase, style=QUIET_STYLE))
+
+
+def training_view(
+    spec: RunSpec, progress: Progress, *, now: float, cells: int, notice: str = ""
+) -> RenderableType:
+    """Return progress, loss and accuracies at Unix time ``now`` in ``cells`` columns.
+
+    ``notice`` is shown below them, such as what a second Ctrl-C does.
+    """
+    parts: list[RenderableType] = [_progress_line(spec, progress, now, cells), Text("")]
+    if progress.collapse is not None:
+        parts += [collapse_notice(progress.collapse), Text("")]
+    parts.append(accuracy_table(progress, cells))
+    if notice:
+        parts += [Text(""), Text(f"  {notice}", style="bold")]
+    return Group(*parts)
+
+
+def current_phase(spec: RunSpec, progress: Progress) -> str:
+    """Say in words what the run does before its first step."""
+    if progress.started is None:
+        return "starting the engine"
+    if progress.data is None:
+        return "reading the images"
+    if progress.model is None:
+        return "preparing the network and measuring its speed"
+    if progress.head is None and spec.head_steps and progress.step == 0:
+        return "training the last layer on cached features"
+    if progress.head is not None and not progress.evaluations:
+        return "evaluating the last layer"
+    return "taking the first steps"
+
+
+def collapse_notice(collapse: CollapseDetected) -> RenderableType:
+    """Return what a collapse is and what to change."""
+    text = Text(collapse_line(collapse), style=ALARM_STYLE)
+    text.append(f"\n{plain_text(collapse.advice)}", style="default not bold")
+    return Padding(text, (0, 2))
+
+
+def _progress_line(spec: RunSpec, progress: Progress, now: float, cells: int) -> RenderableType:
+    latest = progress.latest
+    if latest is None:
+        waited = f" … {duration(now - progress.heard_at)}" if progress.heard_at else ""
+        facts = [current_phase(spec, progress) + waited]
+    else:
+        share = f"{100 * progress.step // spec.steps}%"
+        facts = [
+            f"{progress.step:,}/{spec.steps:,} steps {share}",
+            f"{rate(latest.steps_per_s)} steps/s",
+            f"{rate(latest.images_per_s)} images/s",
+        ]
+    left = progress.seconds_left(now)
+    if left is not None:
+        facts.append(f"{duration(left)} left")
+    line = " · ".join(facts)
+    bar = ProgressBar(
+        total=spec.steps,
+        completed=progress.step,
+        width=max(_MIN_BAR_CELLS, min(60, cells - len(line) - 5)),
+        complete_style=ID_STYLE,
+        finished_style="green",
+    )
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(Text(" "), bar, Text(line, no_wrap=True, overflow="ellipsis"))
+    return grid

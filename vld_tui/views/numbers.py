@@ -1,0 +1,76 @@
+"""Numbers as a person reads them. A value that is not known is shown as ``–``."""
+
+from __future__ import annotations
+
+UNKNOWN = "–"
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def percent(share: float | None) -> str:
+    """Show a share (0 to 1) as a percentage with one decimal."""
+    return UNKNOWN if share is None else f"{100 * share:.1f}%"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """Show a value with a fixed number of decimals."""
+    return UNKNOWN if value is None else f"{value:.{digits}f}"
+
+
+def rate(per_second: float | None) -> str:
+    """Show a rate with three significant digits or all digits before the point."""
+    if per_second is None:
+        return UNKNOWN
+    if per_second >= 100:
+        return f"{per_second:,.0f}"
+    return f"{per_second:.1f}" if per_second >= 10 else f"{per_second:.2f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Show a duration by its two largest units: ``42s``, ``2m 05s``, ``3h 10m``, ``2d 4h``."""
+    if seconds is None:
+        return UNKNOWN
+    whole = round(max(0.0, seconds))
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m {whole % _MINUTE:02d}s"
+    if whole < _DAY:
+        return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE:02d}m"
+    return f"{whole // _DAY}d {whole % _DAY // _HOUR}h"
+
+
+def age(seconds: float) -> str:
+    """Show how long ago something was by its largest unit: ``42s``, ``5m``, ``3h``, ``12d``."""
+    whole = int(max(0.0, seconds))
+    for unit, length in (("d", _DAY), ("h", _HOUR), ("m", _MINUTE)):
+        if whole >= length:
+            return f"{whole // length}{unit}"
+    return f"{whole}s"
+
+
+def magnitude(count: int | None) -> str:
+    """Show a large count by its magnitude: ``950``, ``3.4M``, ``1.2B``."""
+    if count is None:
+        return UNKNOWN
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
+
+
+def size(byte_count: int | None) -> str:
+    """Show a number of bytes in binary units."""
+    if byte_count is None:
+        return UNKNOWN
+    value = float(byte_count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def plural(count: int, noun: str) -> str:
+    """Show a count with its noun: ``1 run``, ``2 runs``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

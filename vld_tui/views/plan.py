@@ -1,0 +1,138 @@
+"""What a run will do, as labelled lines that fill up while it prepares."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from engine.protocol import DataPrepared, ModelPrepared, RunSpec
+from vld_tui.views.numbers import duration, magnitude, plural
+from vld_tui.views.palette import QUIET_STYLE
+from vld_tui.views.progress import Progress
+from vld_tui.views.text import plain_text
+
+LABEL_CELLS = 9
+_SEPARATOR = " · "
+
+
+def plan_rows(spec: RunSpec, progress: Progress) -> list[tuple[str, str]]:
+    """Return the plan as pairs of a label and a line of plain text."""
+    rows = [("network", _network(spec, progress.model)), ("data", _data(spec, progress.data))]
+    if progress.data is not None:
+        rows.append(("sources", _sources(progress.data)))
+    rows += [
+        ("target", _target(spec, progress.data)),
+        ("method", _method(spec)),
+        ("training", _training(spec, progress.data)),
+        ("optimizer", _optimizer(spec)),
+        ("device", _device(spec, progress.model)),
+    ]
+    if progress.model is not None:
+        rows.append(("time", _time(spec, progress.model)))
+    return rows
+
+
+def plan_table(spec: RunSpec, progress: Progress) -> Table:
+    """Return the plan as a renderable; long lines wrap beside their label."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=LABEL_CELLS + 2, style=QUIET_STYLE)
+    table.add_column(overflow="fold")
+    for label, line in plan_rows(spec, progress):
+        table.add_row(Text(f"  {label}"), Text(line))
+    return table
+
+
+def _network(spec: RunSpec, model: ModelPrepared | None) -> str:
+    if model is None:
+        return _SEPARATOR.join([plain_text(spec.model), f"weights: {plain_text(spec.weights)}"])
+    return _SEPARATOR.join(
+        [
+            plain_text(model.model),
+            f"weights: {plain_text(model.weights)}",
+            f"{magnitude(model.parameters)} parameters",
+        ]
+    )
+
+
+def _data(spec: RunSpec, data: DataPrepared | None) -> str:
+    parts = [plain_text(spec.dataset)]
+    if data is not None:
+        parts.append(f"{len(data.classes)} classes")
+    parts.append(f"{spec.image_size} px")
+    if data is not None and data.skipped:
+        parts.append(f"{plural(len(data.skipped), 'unreadable image')} left out")
+    return _SEPARATOR.join(parts)
+
+
+def _sources(data: DataPrepared) -> str:
+    sources = [domain for domain in data.domains if not domain.is_target]
+    counts = [f"{plain_text(each.name)} {each.in_images:,}+{each.out_images:,}" for each in sources]
+    return _SEPARATOR.join(counts) + " (train + held out)"
+
+
+def _target(spec: RunSpec, data: DataPrepared | None) -> str:
+    if data is None:
+        return plain_text(spec.target or "not chosen yet: --target says which")
+    images = sum(domain.in_images for domain in data.domains if domain.is_target)
+    return f"{plain_text(data.target)} {images:,} (never trained on: its accuracy is OOD)"
+
+
+def _method(spec: RunSpec) -> str:
+    if spec.dropout_rate == 0:
+        parts = ["no dropout (ERM)"]
+    else:
+        masks = plural(spec.masks, "mask")
+        parts = [f"dropout {spec.dropout_rate:g} × {masks}"]
+    if spec.head_steps:
+        parts.append(f"last layer first, {spec.head_steps:,} steps")
+    return _SEPARATOR.join(parts)
+
+
+def _training(spec: RunSpec, data: DataPrepared | None) -> str:
+    batch = f"{spec.batch_size} images per source"
+    if data is not None:
+        sources = len(data.domains) - 1
+        batch = f"{spec.batch_size} × {sources} = {spec.batch_size * sources} images"
+    return _SEPARATOR.join(
+        [
+            f"{spec.steps:,} steps of {batch}",
+            f"evaluated every {spec.eval_every}",
+            f"seed {spec.seed}",
+        ]
+    )
+
+
+def _optimizer(spec: RunSpec) -> str:
+    parts = [
+        spec.optimizer,
+        f"learning rate {spec.lr:g}",
+        f"weight decay {spec.weight_decay:g}",
+        f"{spec.schedule} schedule",
+    ]
+    return _SEPARATOR.join(parts)
+
+
+def _time(spec: RunSpec, model: ModelPrepared) -> str:
+    """Return the engine's estimate, else one from the step it measured."""
+    if model.seconds_left is not None:
+        return f"about {duration(model.seconds_left)}"
+    step_ms = model.step_ms.get(f"{model.precision} {model.memory_format}")
+    if step_ms is None:
+        return "estimated once it trains"
+    return f"about {duration(spec.steps * step_ms / 1000)} of training, evaluations besides"
+
+
+def _device(spec: RunSpec, model: ModelPrepared | None) -> str:
+    if model is None:
+        return _SEPARATOR.join([plain_text(spec.device), f"precision {spec.precision}"])
+    device = plain_text(model.device)
+    if model.device_name and model.device_name != model.device:
+        device += f" ({plain_text(model.device_name)})"
+    measured = " (measured)" if model.step_ms else ""
+    return _SEPARATOR.join(
+        [
+            device,
+            plural(model.threads, "thread"),
+            f"{model.precision} {model.memory_format}{measured}",
+        ]
+    )

@@ -1,0 +1,143 @@
+"""Where a run stands, folded from its events into one immutable snapshot."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.protocol import (
+    CheckpointSaved,
+    CollapseDetected,
+    DataPrepared,
+    Evaluated,
+    Event,
+    HeadTrained,
+    Metric,
+    ModelPrepared,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    StepsTaken,
+)
+
+MAX_LOSSES = 512
+"""More loss readings than this are thinned out: enough for any sparkline."""
+
+
+class LossReading(msgspec.Struct, frozen=True):
+    """The mean training loss (nats) up to ``step``."""
+
+    step: int
+    loss: float | None
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """All that the live view shows. None: not known yet. ``heard_at`` is the last event's time."""
+
+    heard_at: float | None = None
+    started: RunStarted | None = None
+    data: DataPrepared | None = None
+    model: ModelPrepared | None = None
+    head: HeadTrained | None = None
+    latest: StepsTaken | None = None
+    losses: tuple[LossReading, ...] = ()
+    evaluations: tuple[Evaluated, ...] = ()
+    checkpoint: CheckpointSaved | None = None
+    collapse: CollapseDetected | None = None
+    end: RunFinished | RunStopped | RunFailed | None = None
+
+    @property
+    def step(self) -> int:
+        """Return how many times the weights are known to have been updated."""
+        resumed = (self.started and self.started.resumed_step) or 0
+        evaluated = self.evaluations[-1].step if self.evaluations else 0
+        return max(self.latest.step if self.latest else resumed, evaluated)
+
+    @property
+    def selected(self) -> Evaluated | None:
+        """Return the evaluation with the best ID accuracy so far, the earliest of equals."""
+        return max(self.evaluations, key=lambda each: each.id_accuracy, default=None)
+
+    def after(self, event: Event) -> Progress:
+        """Return the snapshot that ``event`` leads to.
+
+        A resumed run repeats steps: what was known of them and later ones is replaced.
+        """
+        changes: dict[str, object]
+        heard_at = event.time or self.heard_at
+        match event:
+            case RunStarted():
+                return self._taken_up(event)
+            case StepsTaken():
+                changes = {"latest": event, "losses": _with_loss(self.losses, event)}
+            case Evaluated():
+                earlier = [each for each in self.evaluations if each.step < event.step]
+                changes = {"evaluations": (*earlier, event)}
+            case _:
+                changes = {_FIELD_OF[type(event)]: event}
+        return msgspec.structs.replace(self, heard_at=heard_at, **changes)
+
+    def _taken_up(self, event: RunStarted) -> Progress:
+        """Forget what the new attempt will say again."""
+        if event.resumed_step is None:
+            return Progress(heard_at=event.time, started=event)
+        kept = event.resumed_step
+        return Progress(
+            heard_at=event.time,
+            started=event,
+            head=self.head,
+            losses=tuple(each for each in self.losses if each.step <= kept),
+            evaluations=tuple(each for each in self.evaluations if each.step <= kept),
+            checkpoint=self.checkpoint,
+            collapse=self.collapse if self.collapse and self.collapse.step <= kept else None,
+        )
+
+    def seconds_left(self, now: float) -> float | None:
+        """Estimate the seconds to the end at Unix time ``now``, from the latest estimate."""
+        for source in (self.latest, self.model):
+            if source is not None and source.seconds_left is not None:
+                return max(0.0, source.seconds_left - (now - source.time))
+        return None
+
+    def domains(self) -> list[tuple[str, bool]]:
+        """Return each domain with whether it is the target; sources first."""
+        if self.data is None:
+            return []
+        named = [(domain.name, domain.is_target) for domain in self.data.domains]
+        return sorted(named, key=lambda pair: pair[1])
+
+
+_FIELD_OF: dict[type[Event], str] = {
+    DataPrepared: "data",
+    ModelPrepared: "model",
+    HeadTrained: "head",
+    CheckpointSaved: "checkpoint",
+    CollapseDetected: "collapse",
+    RunFinished: "end",
+    RunStopped: "end",
+    RunFailed: "end",
+}
+"""Events of which the latest is all that counts."""
+
+
+def domain_accuracy(evaluation: Evaluated, domain: str, *, is_target: bool) -> float | None:
+    """Return a domain's accuracy as it is reported.
+
+    A source's comes from its held-out ``out`` split, the target's from its ``in`` split.
+    """
+    split = "in" if is_target else "out"
+    wanted = (split, domain, "accuracy")
+    return next((m.value for m in evaluation.metrics if _key(m) == wanted), None)
+
+
+def _key(metric: Metric) -> tuple[str, str, str]:
+    return metric.split, metric.domain, metric.name
+
+
+def _with_loss(losses: tuple[LossReading, ...], event: StepsTaken) -> tuple[LossReading, ...]:
+    earlier = losses
+    if losses and losses[-1].step >= event.step:
+        earlier = tuple(each for each in losses if each.step < event.step)
+    if len(earlier) >= MAX_LOSSES:
+        earlier = earlier[::2]
+    return (*earlier, LossReading(event.step, event.loss))

@@ -1,0 +1,35 @@
+"""A list of runs as a table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.text import Text
+
+from vld_tui.store.runs import Run
+from vld_tui.views.columns import GAP, align, lay_out
+from vld_tui.views.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, status_style
+from vld_tui.views.runs import RUN_COLUMNS, run_row
+
+_STYLES: Final = {"ID": ID_STYLE, "OOD": OOD_STYLE, "age": QUIET_STYLE, "id": QUIET_STYLE}
+
+
+def run_table(runs: Sequence[Run], *, now: float, cells: int) -> Text:
+    """Return the table in ``cells`` columns, the least needed ones left out."""
+    rows = [run_row(run, now=now) for run in runs]
+    layout = lay_out(RUN_COLUMNS, rows, cells)
+    headings = align(RUN_COLUMNS, layout, [column.heading for column in RUN_COLUMNS])
+    lines = [Text(GAP.join(headings).rstrip(), style=HEADING_STYLE)]
+    for run, row in zip(runs, rows, strict=True):
+        line = Text()
+        for index, cell in zip(layout.shown, align(RUN_COLUMNS, layout, row), strict=True):
+            heading = RUN_COLUMNS[index].heading
+            style = _STYLES.get(heading, "")
+            if heading == "status":
+                style = status_style(run.status, collapsed=run.collapsed)
+            line.append(cell, style=style)
+            line.append(GAP)
+        line.rstrip()
+        lines.append(line)
+    return Text("\n").join(lines)

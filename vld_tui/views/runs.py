@@ -1,0 +1,53 @@
+"""A list of runs as rows of text. Imports no Rich: a list of runs should take no time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from vld_tui.store.runs import Run
+from vld_tui.views.columns import Column, table_lines
+from vld_tui.views.numbers import UNKNOWN, age, percent
+from vld_tui.views.palette import status_label
+from vld_tui.views.text import plain_text
+
+RUN_COLUMNS: Final = (
+    Column("status", rank=100),
+    Column("name", rank=99, shrinks=True, narrowest=22),
+    Column("data → target", rank=5, shrinks=True, narrowest=14),
+    Column("model", rank=2, shrinks=True, narrowest=14),
+    Column("λ", right=True, rank=6),
+    Column("masks", right=True, rank=4),
+    Column("seed", right=True, rank=3),
+    Column("step", right=True, rank=7),
+    Column("ID", right=True, rank=98),
+    Column("OOD", right=True, rank=98),
+    Column("age", right=True, rank=8),
+    Column("tags", rank=0, shrinks=True, narrowest=6),
+    Column("id", rank=1),
+)
+
+
+def run_lines(runs: Sequence[Run], *, now: float) -> Iterator[str]:
+    """Yield the table as plain lines with every column, heading first."""
+    yield from table_lines(RUN_COLUMNS, [run_row(run, now=now) for run in runs])
+
+
+def run_row(run: Run, *, now: float) -> tuple[str, ...]:
+    """Return a run's cells at Unix time ``now``, one for each of ``RUN_COLUMNS``."""
+    spec = run.spec
+    return (
+        status_label(run.status, collapsed=run.collapsed),
+        plain_text(run.name),
+        plain_text(f"{run.dataset} → {run.target or UNKNOWN}"),
+        plain_text(run.model),
+        f"{spec.dropout_rate:g}",
+        str(spec.masks),
+        str(spec.seed),
+        f"{run.step}/{spec.steps}",
+        percent(run.id_accuracy),
+        percent(run.ood_accuracy),
+        age(now - run.created_at),
+        plain_text(" ".join(run.tags)),
+        plain_text(run.run_id),
+    )
