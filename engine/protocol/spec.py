@@ -70,7 +70,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         _about("Share of each domain held out for validation.", "data"),
     ] = 0.2
     trial_seed: Annotated[
-        Annotated[int, Meta(ge=0, lt=2**31)] | None,
+        Annotated[int, Meta(ge=0, le=2**31 - 1)] | None,
         _about("Seed of the split; the run's seed unless given.", "data"),
     ] = None
     skip_bad_images: Annotated[
@@ -174,7 +174,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     # Machine
     seed: Annotated[
         int,
-        Meta(ge=0, lt=2**31),
+        Meta(ge=0, le=2**31 - 1),
         _about("Seed of initialisation, sampling, augmentation and masks.", "machine"),
     ] = 0
     device: Annotated[str, _about("auto, cpu, cuda, cuda:N or mps.", "machine")] = "auto"
@@ -268,6 +268,11 @@ def decode_spec(data: bytes) -> RunSpec:
     return spec_from_mapping(values)
 
 
+def _written(bound: float) -> str:
+    """Write a bound as a person would: all digits of a whole number, no ``.0``."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
 def _allowed(kind: Any, metas: list[Meta]) -> str:
     """Say in words what values a field takes."""
     if get_origin(kind) in (Union, UnionType):
@@ -281,14 +286,15 @@ def _allowed(kind: Any, metas: list[Meta]) -> str:
     for meta in metas:
         has_upper = meta.lt is not None or meta.le is not None
         if meta.gt is not None:
-            text += f" above {meta.gt:g}"
+            text += f" above {_written(meta.gt)}"
         if meta.ge is not None:
-            text += f" from {meta.ge:g}" if has_upper else f" of at least {meta.ge:g}"
+            text += " from" if has_upper else " of at least"
+            text += f" {_written(meta.ge)}"
         if meta.lt is not None:
             text += " up to but not including" if meta.ge is not None else " and below"
-            text += f" {meta.lt:g}"
+            text += f" {_written(meta.lt)}"
         if meta.le is not None:
-            text += f" to {meta.le:g}"
+            text += f" to {_written(meta.le)}"
     return text
 
 

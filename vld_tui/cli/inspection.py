@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
-import engine
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
+from vld_tui.launch.local import engine_environment
 
 TIMEOUT_S: Final = 120.0
 
@@ -30,7 +28,7 @@ def ask_engine(subject: Literal["models", "data", "doctor"], *arguments: str) ->
             check=False,
             timeout=TIMEOUT_S,
             stdin=subprocess.DEVNULL,
-            env=_environment(),
+            env=engine_environment(),
         )
     except subprocess.TimeoutExpired:
         raise CommandError(
@@ -51,15 +49,3 @@ def ask_engine(subject: Literal["models", "data", "doctor"], *arguments: str) ->
             f"The engine's answer is not JSON: {error}\nSee: {' '.join(command)}",
             exit_code=FAILED_EXIT,
         ) from None
-
-
-def _environment() -> dict[str, str] | None:
-    """Return the environment in which this program's engine is found; None: this one.
-
-    ``-P`` keeps a folder named ``engine`` where the user stands from being taken for it.
-    """
-    root = Path(engine.__file__).resolve().parent.parent
-    if root != Path.cwd():
-        return None
-    search_path = [str(root), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))}

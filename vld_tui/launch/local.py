@@ -24,6 +24,7 @@ __all__ = [
     "ENGINE_COMMAND",
     "EventFollower",
     "LaunchError",
+    "engine_environment",
     "launch",
     "stop",
     "wait_and_record",
@@ -58,7 +59,7 @@ def launch(run_dir: RunDir, command: Sequence[str] = ENGINE_COMMAND) -> subproce
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    env=_environment(),
+                    env=engine_environment(),
                 )
             _record(process, run_dir)
     except OSError as error:
@@ -108,6 +109,16 @@ def stop(run_dir: RunDir, *, kill: bool = False) -> bool:
     return True
 
 
+def engine_environment() -> dict[str, str] | None:
+    """Return the environment in which ``python -P`` finds this program's engine; None: this one."""
+    root = Path(engine.__file__).resolve().parent.parent
+    if root != Path.cwd():
+        return None
+    # Found through the working folder, which the process does not search.
+    search_path = [str(root), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))}
+
+
 @contextlib.contextmanager
 def _only_launcher(run_dir: RunDir) -> Iterator[None]:
     """Hold the run's log against other launches for the duration of the block."""
@@ -134,13 +145,3 @@ def _record(process: subprocess.Popen[bytes], run_dir: RunDir) -> None:
         process.kill()
         process.wait()
         raise
-
-
-def _environment() -> dict[str, str] | None:
-    """Return the environment in which the engine of this program is found; None: this one."""
-    root = Path(engine.__file__).resolve().parent.parent
-    if root != Path.cwd():
-        return None
-    # Found through the working folder, which the process does not search.
-    search_path = [str(root), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))}

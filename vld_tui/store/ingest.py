@@ -71,6 +71,10 @@ def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
         _note_process(run_dir, state)
         is_same_launch = state.launched_at == seen.launched_at
         if death is not None and is_same_launch and state.status in LIVE:
+            death = _find_death(run_dir, state)  # with what the events have just told
+        else:
+            death = None
+        if death is not None:
             error = _error(run_dir, state, death)
             recorder.crash(error, death.ended_at, death.exit_code)
         save_state(connection, key, state)

@@ -89,6 +89,7 @@ def test_a_folder_names_the_data_set_and_has_no_default_target() -> None:
         ("dropout_rate", float("nan"), "from 0 up to but not including 1"),
         ("masks", 0, "a whole number from 1 to 1024"),
         ("masks", 1.5, "a whole number"),
+        ("seed", 2**31, "from 0 to 2147483647"),
         ("lr", 0, "above 0"),
         ("lr", "fast", "a number"),
         ("grad_clip", -1, "above 0, or nothing"),

@@ -50,6 +50,14 @@ def test_a_run_waits_for_its_process_for_a_while(
     assert (seen.status, seen.error) == ("crashed", "no process took the run up")
 
 
+def test_a_run_that_speaks_is_not_dead_for_want_of_a_record_of_its_process(
+    store: Store, run: Run, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "LAUNCH_GRACE_S", 0.0)
+    teller.says(started())
+    assert _now(store, run).status == "running"
+
+
 def test_a_starting_run_shows_the_process_it_was_given(
     store: Store, run: Run, teller: Teller, sleeper: subprocess.Popen[bytes]
 ) -> None:
