@@ -1,16 +1,17 @@
 """What waiting threads and freed memory cost a training step, alone and beside other work.
 
-    python benchmarks/allocator.py [--steps 6]
+    python benchmarks/allocator.py [--steps 10]
 
 Each setting runs in a process of its own, twice over, in turn; the median milliseconds per
-step of the default network and batch are printed. "Beside other work": one more process keeps
-one core busy.
+step of the default network and batch are printed, and the process's peak memory. "Beside other
+work": one more process keeps one core busy.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -19,8 +20,13 @@ import time
 SETTINGS = {
     "as torch comes": {"OMP_WAIT_POLICY": "", "KEEP": ""},
     "waiting threads sleep": {"OMP_WAIT_POLICY": "PASSIVE", "KEEP": ""},
-    "and freed memory is kept (the engine)": {"OMP_WAIT_POLICY": "PASSIVE", "KEEP": "1"},
-}
+    "and freed memory is kept (the engine)": {
+        "OMP_WAIT_POLICY": "PASSIVE", "KEEP": "1", "THP_MEM_ALLOC_ENABLE": "0",
+    },
+    "and large blocks are in huge pages": {
+        "OMP_WAIT_POLICY": "PASSIVE", "KEEP": "1", "THP_MEM_ALLOC_ENABLE": "1",
+    },
+}  # fmt: skip
 
 
 def measure(steps: int) -> None:
@@ -50,19 +56,21 @@ def measure(steps: int) -> None:
         ).backward()  # fmt: skip
         network.module.zero_grad(set_to_none=True)
         times.append(1000 * (time.perf_counter() - started))
-    print(statistics.median(times[2:]))
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(statistics.median(times[2:]), peak_kib / 2**20)
 
 
 def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.measure:
         measure(asked.steps)
         return
     times: dict[tuple[str, bool], list[float]] = {}
+    peaks_gib: dict[str, float] = {}
     for beside in (False, True) * 2:
         busy = [sys.executable, "-c", "while True: pass"]
         other = subprocess.Popen(busy) if beside else None
@@ -72,14 +80,16 @@ def main() -> None:
                 del environment["OMP_WAIT_POLICY"]
             command = [sys.executable, __file__, "--measure", "--steps", str(asked.steps)]
             answer = subprocess.run(command, env=environment, capture_output=True, check=True)
-            times.setdefault((name, beside), []).append(float(answer.stdout))
+            step_ms, peak_gib = map(float, answer.stdout.split())
+            times.setdefault((name, beside), []).append(step_ms)
+            peaks_gib[name] = max(peak_gib, peaks_gib.get(name, 0.0))
         if other is not None:
             other.kill()
             other.wait()
-    print("| a step takes (ms) | alone | beside other work |\n|---|---|---|")
+    print("| a step takes (ms) | alone | beside other work | peak (GiB) |\n|---|---|---|---|")
     for name in SETTINGS:
         alone, crowded = (min(times[name, beside]) for beside in (False, True))
-        print(f"| {name} | {alone:.0f} | {crowded:.0f} |")
+        print(f"| {name} | {alone:.0f} | {crowded:.0f} | {peaks_gib[name]:.2f} |")
 
 
 if __name__ == "__main__":
