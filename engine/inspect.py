@@ -17,7 +17,7 @@ import timm
 import torch
 from huggingface_hub import constants as hub
 
-from engine.data import list_datasets
+from engine.datasets import list_datasets
 from engine.hardware import available_devices, cpu_name, device_name, usable_cores
 from engine.model import PACKAGED_WEIGHTS
 from engine.run import versions

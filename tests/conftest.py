@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.datasets.catalog import EMOJI_ARCHIVE
 from engine.protocol import resolve_spec
 from engine.rundir import RunDir, UserData
-from tests.small_runs import ARCHIVE, IMAGES_PER_CLASS, SMALL_CLASSES, SMALL_RUN, MakeRun
+from tests.small_runs import IMAGES_PER_CLASS, SMALL_CLASSES, SMALL_RUN, MakeRun
 
 # As in the engine, and before any test imports torch: threads that wait do not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -20,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 def small_emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Unpack 3 classes × 16 images of each of the four emoji styles as a plain folder."""
     root = tmp_path_factory.mktemp("data") / "small-emoji"
-    with zipfile.ZipFile(ARCHIVE) as archive:
+    with zipfile.ZipFile(EMOJI_ARCHIVE) as archive:
         taken: dict[str, int] = {}
         for name in sorted(archive.namelist()):
             folder, _, _ = name.rpartition("/")

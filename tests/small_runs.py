@@ -6,13 +6,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-import engine
 from engine.protocol import AnyEvent, decode_event
 from engine.rundir import RunDir
 
-ARCHIVE = Path(engine.__file__).parent / "data" / "emoji" / "emoji.zip"
 SMALL_CLASSES = ("animal", "face", "food")
 IMAGES_PER_CLASS = 16
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from engine.data.augment import augment_batch
-from engine.data.errors import DataError
 from engine.data.load import DomainData, RunData
 from engine.data.splits import Indices
 from engine.data.transforms import PilTransform, evaluation_transform, normalize
+from engine.datasets.errors import DataError
 
 
 class TrainingBatches:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.data.cache import CachedImages, Pixels, cached_images
-from engine.data.catalog import find_image_set, find_target
-from engine.data.errors import DataError
-from engine.data.folders import ImageSet, listed
 from engine.data.splits import Indices, split_indices
+from engine.datasets.cache import CachedImages, Pixels, cached_images
+from engine.datasets.catalog import find_image_set, find_target
+from engine.datasets.errors import DataError
+from engine.datasets.folders import ImageSet, listed
 from engine.protocol import RunSpec
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.data.errors import DataError
+from engine.datasets.errors import DataError
 
 Indices = npt.NDArray[np.int64]
 

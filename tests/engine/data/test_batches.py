@@ -11,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision import transforms
 
-from engine.data import DataError, RunData, TrainingBatches, evaluation_batches, load_data
+from engine.data import RunData, TrainingBatches, evaluation_batches, load_data
+from engine.datasets import DataError
 from engine.protocol import resolve_spec
-from tests.engine.data.image_folders import MakeFolder
+from tests.engine.datasets.image_folders import MakeFolder
 
 CPU = torch.device("cpu")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

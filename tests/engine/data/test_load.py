@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.data import DataError, RunData, load_data, split_indices
+from engine.data import RunData, load_data, split_indices
+from engine.datasets import DataError
 from engine.protocol import resolve_spec
-from tests.engine.data.image_folders import MakeFolder
+from tests.engine.datasets.image_folders import MakeFolder
 
 THREE_DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog"), "sketch": ("cat", "dog")}
 

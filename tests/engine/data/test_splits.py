@@ -11,7 +11,8 @@ import random
 
 import pytest
 
-from engine.data import DataError, seed_hash, split_indices
+from engine.data import seed_hash, split_indices
+from engine.datasets import DataError
 
 
 def shuffled(count: int, seed: int) -> list[int]:

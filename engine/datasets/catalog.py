@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from engine.data.errors import DataError
-from engine.data.folders import ImageSet, open_image_set
+from engine.datasets.errors import DataError
+from engine.datasets.folders import ImageSet, open_image_set
 from engine.protocol import RunSpec, nearest
 
 EMOJI_ARCHIVE: Final = Path(__file__).parent / "emoji" / "emoji.zip"

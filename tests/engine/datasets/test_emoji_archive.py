@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import engine.data.emoji
-from engine.data import open_image_set
-from engine.data.emoji.build import IMAGE_SIZE, KINDS, STYLES, main
+import engine.datasets.emoji
+from engine.datasets import open_image_set
+from engine.datasets.emoji.build import IMAGE_SIZE, KINDS, STYLES, main
 
-HERE = Path(engine.data.emoji.__file__).parent
+HERE = Path(engine.datasets.emoji.__file__).parent
 PACKAGES = {
     "noto": "iconify-json-noto-1.2.9.tgz",
     "twemoji": "iconify-json-twemoji-1.2.5.tgz",

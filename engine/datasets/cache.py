@@ -26,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from engine.data.errors import DataError
-from engine.data.folders import ImageSet
+from engine.datasets.errors import DataError
+from engine.datasets.folders import ImageSet
 from engine.rundir import write_atomic
 
 FORMAT_VERSION: Final = 1

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.data import DataError, find_image_set, find_target, list_datasets
+from engine.datasets import DataError, find_image_set, find_target, list_datasets
 from engine.protocol import RunSpec, resolve_spec
 
 

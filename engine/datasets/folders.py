@@ -15,8 +15,8 @@ from typing import Final
 
 from PIL import Image
 
-from engine.data.errors import DataError
-from engine.data.sources import (
+from engine.datasets.errors import DataError
+from engine.datasets.sources import (
     IMAGE_EXTENSIONS,
     FolderSource,
     ImageFile,

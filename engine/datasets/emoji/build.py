@@ -1,6 +1,6 @@
 """Build the embedded data set, four styles of emoji, from the npm packages that hold them.
 
-Run it as ``python -m engine.data.emoji.build NPM_DIR``, where NPM_DIR holds, as ``npm pack``
+Run it as ``python -m engine.datasets.emoji.build NPM_DIR``, where NPM_DIR holds, as ``npm pack``
 names them, one archive each of @iconify-json/noto, @iconify-json/twemoji,
 @iconify-json/fluent-emoji-flat, @iconify-json/fluent-emoji-high-contrast and emojibase-data. It
 needs the ``emoji`` extra. It writes ``emoji.zip`` (members ``domain/class/codepoint.webp``,
@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from engine.data.emoji.licenses import Notice, licenses_markdown
+from engine.datasets.emoji.licenses import Notice, licenses_markdown
 from engine.rundir import write_atomic
 
 IMAGE_SIZE: Final = 96

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from torchvision.transforms import Resize
 
-from engine.data import DataError, open_image_set
-from engine.data.cache import CachedImages, cache_key, cached_images
-from tests.engine.data.image_folders import MakeFolder
+from engine.datasets import DataError, open_image_set
+from engine.datasets.cache import CachedImages, cache_key, cached_images
+from tests.engine.datasets.image_folders import MakeFolder
 
 TWO_DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog")}
 

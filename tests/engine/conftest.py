@@ -1,4 +1,4 @@
-"""Fixtures of the tests on data."""
+"""Fixtures shared by the tests of the engine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.data.image_folders import MakeFolder, fill_folder
+from tests.engine.datasets.image_folders import MakeFolder, fill_folder
 
 
 @pytest.fixture

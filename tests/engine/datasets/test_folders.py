@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from engine.data import DataError, ImageSet, open_image_set
-from tests.engine.data.image_folders import MakeFolder
+from engine.datasets import DataError, ImageSet, open_image_set
+from tests.engine.datasets.image_folders import MakeFolder
 
 TWO_DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog")}
 

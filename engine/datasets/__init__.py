@@ -1,0 +1,24 @@
+"""Image sets on disk: what they hold, where they lie, decoded once. Imports no torch."""
+
+from engine.datasets.catalog import (
+    CATALOG,
+    DatasetListing,
+    DomainListing,
+    find_image_set,
+    find_target,
+    list_datasets,
+)
+from engine.datasets.errors import DataError
+from engine.datasets.folders import ImageSet, open_image_set
+
+__all__ = [
+    "CATALOG",
+    "DataError",
+    "DatasetListing",
+    "DomainListing",
+    "ImageSet",
+    "find_image_set",
+    "find_target",
+    "list_datasets",
+    "open_image_set",
+]
