@@ -1,4 +1,4 @@
-"""``python -m engine.inspect models|data|doctor``: what is here, as one JSON document.
+"""``python -m engine.inspect models|doctor``: what is here, as one JSON document.
 
 Interfaces that may not import torch ask this instead.
 """
@@ -17,7 +17,6 @@ import timm
 import torch
 from huggingface_hub import constants as hub
 
-from engine.datasets import list_datasets
 from engine.hardware import available_devices, cpu_name, device_name, usable_cores
 from engine.model import PACKAGED_WEIGHTS
 from engine.run import versions
@@ -108,16 +107,10 @@ def _precisions(name: str) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Print what was asked for and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m engine.inspect", description=__doc__)
-    parser.add_argument("what", choices=["models", "data", "doctor"])
+    parser.add_argument("what", choices=["models", "doctor"])
     parser.add_argument("pattern", nargs="?", help="networks whose name matches")
     asked = parser.parse_args(arguments)
-    answer: object
-    if asked.what == "models":
-        answer = list_models(asked.pattern)
-    elif asked.what == "data":
-        answer = list_datasets()
-    else:
-        answer = describe_machine()
+    answer = list_models(asked.pattern) if asked.what == "models" else describe_machine()
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
     return 0
 

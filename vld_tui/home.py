@@ -37,6 +37,11 @@ class Home:
         return self.path / "trash"
 
     @property
+    def datasets(self) -> Path:
+        """Return the folder of the data sets that were added or fetched, one folder each."""
+        return self.path / "data"
+
+    @property
     def cache(self) -> Path:
         """Return the folder of what can be made again: decoded images, measured precisions."""
         return self.path / "cache"
@@ -61,7 +66,7 @@ def open_home(option: Path | None) -> Home:
     """
     home = Home(_resolve(option))
     try:
-        for folder in (home.runs, home.trash, home.cache):
+        for folder in (home.runs, home.trash, home.datasets, home.cache):
             folder.mkdir(parents=True, exist_ok=True)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError("permission denied")

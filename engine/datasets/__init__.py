@@ -2,8 +2,6 @@
 
 from engine.datasets.catalog import (
     CATALOG,
-    DatasetListing,
-    DomainListing,
     find_image_set,
     find_target,
     list_datasets,
@@ -14,8 +12,6 @@ from engine.datasets.folders import ImageSet, open_image_set
 __all__ = [
     "CATALOG",
     "DataError",
-    "DatasetListing",
-    "DomainListing",
     "ImageSet",
     "find_image_set",
     "find_target",

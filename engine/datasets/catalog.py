@@ -7,33 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, open_image_set
 from engine.protocol import RunSpec, nearest
+from engine.protocol.datasets import DatasetListing, DomainListing
 
 EMOJI_ARCHIVE: Final = Path(__file__).parent / "emoji" / "emoji.zip"
 
 CATALOG: Final[Mapping[str, Path]] = {"emoji": EMOJI_ARCHIVE}
 """Data set → the folder or archive that holds it."""
-
-
-class DomainListing(msgspec.Struct, frozen=True):
-    """A domain and its number of images."""
-
-    name: str
-    images: int
-
-
-class DatasetListing(msgspec.Struct, frozen=True):
-    """A data set that ``--dataset`` takes; not ``complete`` when its images are not here."""
-
-    name: str
-    domains: tuple[DomainListing, ...]
-    classes: tuple[str, ...]
-    where: str
-    complete: bool
 
 
 def find_image_set(spec: RunSpec) -> ImageSet:
@@ -73,16 +55,17 @@ def find_target(image_set: ImageSet, target: str | None) -> str:
     return target
 
 
-def list_datasets() -> list[DatasetListing]:
-    """Return every data set known by name, with what is on this machine."""
+def list_datasets(root: Path) -> list[DatasetListing]:  # noqa: ARG001 - until sets can be added
+    """Return every data set known by name, with what is on this machine.
+
+    Args:
+        root: folder of the data sets that were added or fetched.
+    """
     return [_listing(name, where) for name, where in CATALOG.items()]
 
 
 def _listing(name: str, where: Path) -> DatasetListing:
-    try:
-        image_set = open_image_set(name, where)
-    except DataError:
-        return DatasetListing(name, (), (), str(where), complete=False)
+    image_set = open_image_set(name, where)
     counts = Counter(file.domain for file in image_set.files)
     return DatasetListing(
         name=name,
@@ -90,4 +73,5 @@ def _listing(name: str, where: Path) -> DatasetListing:
         classes=image_set.classes,
         where=str(where),
         complete=True,
+        size_bytes=sum(file.size for file in image_set.files),
     )

@@ -14,7 +14,7 @@ from vld_tui.launch.local import engine_environment
 TIMEOUT_S: Final = 120.0
 
 
-def ask_engine(subject: Literal["models", "data", "doctor"], *arguments: str) -> Any:
+def ask_engine(subject: Literal["models", "doctor"], *arguments: str) -> Any:
     """Return what ``python -m engine.inspect SUBJECT …`` prints, decoded; takes a few seconds.
 
     Raises:

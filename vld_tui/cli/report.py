@@ -10,12 +10,21 @@ from engine.protocol import SpecError, nearest
 from vld_tui.cli.errors import FAILED_EXIT, USAGE_EXIT, CommandError
 from vld_tui.config import ConfigError
 from vld_tui.home import HomeError
+from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.store.query import QueryError
 from vld_tui.store.store import StoreError
 from vld_tui.views.text import plain_text
 
-_FOR_A_PERSON = (SpecError, ConfigError, HomeError, LaunchError, QueryError, StoreError)
+_FOR_A_PERSON = (
+    SpecError,
+    ConfigError,
+    DatasetError,
+    HomeError,
+    LaunchError,
+    QueryError,
+    StoreError,
+)
 """Errors whose message says all that a person needs."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.protocol.datasets import DatasetListing
 from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.text import plain_text
 
@@ -33,19 +34,19 @@ def model_lines(models: Sequence[Mapping[str, Any]], *, cells: int | None) -> It
     yield from table_lines(_MODEL_COLUMNS, rows, cells)
 
 
-def dataset_lines(datasets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def dataset_lines(datasets: Sequence[DatasetListing]) -> Iterator[str]:
     """Yield each data set with its domains, classes and place."""
     for index, dataset in enumerate(datasets):
         if index:
             yield ""
-        images = sum(domain["images"] for domain in dataset["domains"])
-        classes = [plain_text(name) for name in dataset["classes"]]
-        state = "" if dataset["complete"] else "  (incomplete)"
-        yield f"{plain_text(dataset['name'])}  {images:,} images, {len(classes)} classes{state}"
-        for domain in dataset["domains"]:
-            yield f"  {domain['images']:>8,}  {plain_text(domain['name'])}"
+        images = sum(domain.images for domain in dataset.domains)
+        classes = [plain_text(name) for name in dataset.classes]
+        state = "" if dataset.complete else "  (incomplete)"
+        yield f"{plain_text(dataset.name)}  {images:,} images, {len(classes)} classes{state}"
+        for domain in dataset.domains:
+            yield f"  {domain.images:>8,}  {plain_text(domain.name)}"
         yield f"  classes: {' '.join(classes)}"
-        yield f"  where: {plain_text(str(dataset['where']))}"
+        yield f"  where: {plain_text(str(dataset.where))}"
 
 
 @dataclass(frozen=True)

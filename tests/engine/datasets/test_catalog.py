@@ -36,8 +36,8 @@ def test_a_target_must_be_chosen() -> None:
         find_target(find_image_set(resolve_spec({})), None)
 
 
-def test_listing_counts_the_images_of_each_domain() -> None:
-    (emoji,) = list_datasets()
+def test_listing_counts_the_images_of_each_domain(tmp_path: Path) -> None:
+    (emoji,) = list_datasets(tmp_path)
     assert emoji.name == "emoji"
     assert emoji.complete
     assert {domain.name: domain.images for domain in emoji.domains} == {

@@ -1,7 +1,6 @@
-from typing import Any
-
 import pytest
 
+from engine.protocol.datasets import DatasetListing, DomainListing
 from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.inventory import Check, check_lines, dataset_lines, model_lines
 from vld_tui.views.text import width
@@ -53,13 +52,13 @@ def test_networks_are_listed_with_where_their_weights_are() -> None:
 
 
 def test_data_sets_are_listed_with_domains_and_classes() -> None:
-    dataset: dict[str, Any] = {
-        "name": "pets",
-        "domains": [{"name": "photo", "images": 1200}, {"name": "ske\ntch", "images": 30}],
-        "classes": ["cat", "d[o]g"],
-        "where": "/data/pets",
-        "complete": False,
-    }
+    dataset = DatasetListing(
+        name="pets",
+        domains=(DomainListing("photo", 1200), DomainListing("ske\ntch", 30)),
+        classes=("cat", "d[o]g"),
+        where="/data/pets",
+        complete=False,
+    )
     assert list(dataset_lines([dataset])) == [
         "pets  1,230 images, 2 classes  (incomplete)",
         "     1,200  photo",

@@ -1,0 +1,70 @@
+"""``python -m engine.datasets REQUEST``: work on image sets, reported as lines of JSON.
+
+Interfaces that decode no images themselves ask this; ``engine.protocol.datasets`` says how.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from engine.datasets.catalog import list_datasets
+from engine.errors import InputError
+from engine.protocol.datasets import (
+    DatasetRequest,
+    ListDatasets,
+    WorkDone,
+    WorkRefused,
+    WorkReport,
+)
+
+REFUSED_EXIT: Final = 2
+INTERRUPTED_EXIT: Final = 130
+
+Tell = Callable[[WorkReport], None]
+"""Takes progress and notes while the work goes on."""
+
+
+def _list(request: ListDatasets, _tell: Tell) -> object:
+    return list_datasets(Path(request.root))
+
+
+WORK: Final[Mapping[type, Callable[[Any, Tell], object]]] = {
+    ListDatasets: _list,
+}
+"""Request → what does it and returns the answer."""
+
+
+def tell(report: WorkReport) -> None:
+    """Write one line to stdout."""
+    sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Do what is asked and return the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
+    [encoded] = arguments
+    request = msgspec.json.decode(encoded, type=DatasetRequest)
+    try:
+        answer = WORK[type(request)](request, tell)
+    except InputError as error:
+        tell(WorkRefused(str(error)))
+        return REFUSED_EXIT
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT
+    except BrokenPipeError:  # nobody listens any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED_EXIT
+    tell(WorkDone(msgspec.Raw(msgspec.json.encode(answer))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""Have work on image sets done, with its progress on stderr."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from engine.protocol.datasets import DatasetRequest, WorkNote, WorkProgress
+from vld_tui.cli.output import say
+from vld_tui.launch.datasets import work_on_datasets
+from vld_tui.views.text import plain_text
+
+Answer = TypeVar("Answer")
+
+
+def do_work(request: DatasetRequest, answer_type: type[Answer]) -> Answer:
+    """Have the engine do the work; a bar on a terminal shows how far it is.
+
+    Raises:
+        DatasetError: when it is refused.
+        LaunchError: when the process cannot start, or dies.
+    """
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(report: WorkProgress | WorkNote) -> None:
+            if isinstance(report, WorkNote):
+                say(report.text, to_stderr=True)
+                return
+            if report.what not in tasks:
+                what = plain_text(report.what)
+                tasks[report.what] = bars.add_task(what, total=None, unit=report.unit)
+            bars.update(tasks[report.what], completed=report.done, total=report.total)
+
+        return work_on_datasets(request, answer_type, show)
