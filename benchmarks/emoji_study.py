@@ -1,0 +1,77 @@
+"""λ = 0 against λ = 0.9 on the embedded emoji styles: the figures of the README.
+
+    python benchmarks/emoji_study.py HOME [--seeds 0 1 2] [--targets …]
+
+Every run is an ordinary `vld run` kept in HOME; what HOME already holds is not run again. The
+selected step is the one with the best ID validation accuracy. Prints one Markdown table: mean
+± standard deviation over seeds, in percent, and the number of collapsed runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+TARGETS = ["fluent", "fluent-mono", "noto", "twemoji"]
+ARMS = {
+    "λ = 0 (ERM)": ["--dropout", "0", "--masks", "1"],
+    "λ = 0.9, 1 mask": ["--dropout", "0.9", "--masks", "1"],
+    "λ = 0.9, 8 masks": ["--dropout", "0.9", "--masks", "8"],
+}
+
+
+def vld(home: Path, *arguments: str) -> Any:
+    """Run a `vld` command that answers in JSON."""
+    command = [sys.executable, "-m", "vld_tui.cli", *arguments, "--home", str(home), "--json"]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return json.loads(answer.stdout)
+
+
+def find(home: Path, tag: str) -> dict[str, Any] | None:
+    """Return the finished run with this tag, if HOME holds one."""
+    runs = vld(home, "ls", "--where", f"tag:{tag} status:finished")
+    return runs[0] if runs else None
+
+
+def percent(values: list[float]) -> str:
+    """Format accuracies as mean ± standard deviation in percent."""
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{100 * statistics.mean(values):.1f} ± {100 * spread:.1f}"
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("home", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--targets", nargs="+", default=TARGETS)
+    asked = parser.parse_args()
+    results: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for seed in asked.seeds:
+        for target in asked.targets:
+            for number, (arm, flags) in enumerate(ARMS.items()):
+                tag = f"emoji-study-{target}-{number}-{seed}"
+                run = find(asked.home, tag)
+                if run is None:
+                    own = ["--target", target, "--seed", str(seed), "--tag", tag]
+                    run = vld(asked.home, "run", *flags, *own)
+                results.setdefault((target, arm), []).append(run)
+                print(f"{target} {arm} seed {seed}: {run['ood_accuracy']:.3f}", file=sys.stderr)
+    print("| target | recipe | ID | OOD | collapsed |")
+    print("|---|---|---|---|---|")
+    for target in asked.targets:
+        for arm in ARMS:
+            runs = results[target, arm]
+            id_accuracy = percent([run["id_accuracy"] for run in runs])
+            ood_accuracy = percent([run["ood_accuracy"] for run in runs])
+            collapsed = sum(run["collapsed"] for run in runs)
+            print(f"| `{target}` | {arm} | {id_accuracy} | {ood_accuracy} | {collapsed} |")
+
+
+if __name__ == "__main__":
+    main()
