@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Literal
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.data.augment import augment_batch
 from engine.data.load import DomainData, RunData
 from engine.data.splits import Indices
-from engine.data.transforms import PilTransform, evaluation_transform, normalize
+from engine.data.transforms import PilTransform, network_input
 from engine.datasets.errors import DataError
 
 
@@ -51,7 +51,8 @@ class TrainingBatches:
         self._mean, self._std = mean, std
         self._generator = generator
         self._device = device
-        self._pil = PilAugmentation(data) if kind == "pil" else None
+        self._threads = ThreadPoolExecutor(os.cpu_count())
+        self._pil = PilAugmentation(data, self._threads) if kind == "pil" else None
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw a batch, with replacement, from the training images of every source domain.
@@ -64,12 +65,10 @@ class TrainingBatches:
         labels = torch.cat([domain.labels[indices] for domain, indices in chosen])
         if self._pil is None:
             raw = torch.cat([domain.images(indices) for domain, indices in chosen])
-            images = augment_batch(_send(raw, self._device), self._generator)
-            images = normalize(images, self._mean, self._std)
+            pixels = augment_batch(_send(raw, self._device), self._generator, self._threads)
         else:
-            raw = self._pil.augment(chosen, self._generator)
-            images = evaluation_transform(_send(raw, self._device), self._mean, self._std)
-        return images, _send(labels, self._device)
+            pixels = _send(self._pil.augment(chosen, self._generator), self._device)
+        return network_input(pixels, self._mean, self._std), _send(labels, self._device)
 
     def _draw_indices(self, domain: DomainData) -> Indices:
         count = len(domain.in_indices)
@@ -81,10 +80,10 @@ class TrainingBatches:
 class PilAugmentation:
     """DomainBed's transforms from the original files, the work shared by threads."""
 
-    def __init__(self, data: RunData) -> None:
+    def __init__(self, data: RunData, threads: Executor) -> None:
         self._image_set = data.image_set
         self._transform = PilTransform(data.domains[0].pixels.shape[1])
-        self._pool = ThreadPoolExecutor(os.cpu_count())
+        self._threads = threads
 
     def augment(
         self, chosen: Sequence[tuple[DomainData, Indices]], generator: torch.Generator
@@ -96,7 +95,7 @@ class PilAugmentation:
         """
         rows = [int(row) for domain, indices in chosen for row in domain.rows[indices]]
         try:
-            images = list(self._pool.map(self._image_set.open_image, rows))
+            images = list(self._threads.map(self._image_set.open_image, rows))
         except OSError as error:
             raise DataError(
                 f"An image of {self._image_set.location} can no longer be read: {error}."
@@ -105,7 +104,7 @@ class PilAugmentation:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             drawn = [self._transform.draw(image) for image in images]
-        return torch.stack(list(self._pool.map(self._transform.apply, images, drawn)))
+        return torch.stack(list(self._threads.map(self._transform.apply, images, drawn)))
 
 
 def evaluation_batches(
@@ -132,7 +131,7 @@ def evaluation_batches(
     for start in range(0, len(indices), batch_size):
         batch = indices[start : start + batch_size]
         images = _send(domain.images(batch), device)
-        yield evaluation_transform(images, mean, std), _send(domain.labels[batch], device)
+        yield network_input(images, mean, std), _send(domain.labels[batch], device)
 
 
 def _send(tensor: Tensor, device: torch.device) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import functional
 
-from engine.data.augment import GRAYSCALE_PROBABILITY, JITTER, RATIO, SCALE
+from engine.data.augment.parameters import GRAYSCALE_PROBABILITY, JITTER, RATIO, SCALE
 
 
 class PilDraw(NamedTuple):
@@ -23,33 +23,24 @@ class PilDraw(NamedTuple):
     grayscale: bool
 
 
-def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Return (x − mean) / std per channel, in place.
+def network_input(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Scale pixels to [0, 1] and normalise each channel, as ``ToTensor`` and ``Normalize`` do.
 
-    Args:
-        images: (B, 3, S, S) float in [0, 1].
-        mean: of each channel.
-        std: of each channel.
-    """
-    shape = (1, len(mean), 1, 1)
-    mean_tensor = torch.tensor(mean, dtype=images.dtype, device=images.device).view(shape)
-    std_tensor = torch.tensor(std, dtype=images.dtype, device=images.device).view(shape)
-    return images.sub_(mean_tensor).div_(std_tensor)
-
-
-def evaluation_transform(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Normalise images as evaluation sees them; they were resized when they were cached.
+    Evaluation needs no more: images were resized when they were cached.
 
     Args:
         images: (B, S, S, 3) uint8.
-        mean: of each channel.
-        std: of each channel.
+        mean: of each channel, subtracted.
+        std: of each channel, divided by.
 
     Returns:
-        (B, 3, S, S) float32, on the images' device.
+        (B, 3, S, S) float32 on the images' device, channels last in memory.
     """
-    planar = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    return normalize(planar.div_(255), mean, std)
+    count, size, _, channels = images.shape
+    rows = images.reshape(count, size, size * channels).to(torch.float32).div_(255)
+    for operate, values in ((rows.sub_, mean), (rows.div_, std)):
+        operate(torch.tensor(values, device=images.device).repeat(size))
+    return rows.view(count, size, size, channels).permute(0, 3, 1, 2)
 
 
 class PilTransform:

@@ -1,101 +1,37 @@
-"""DomainBed's training augmentation for a whole batch at once, on any device.
+"""Augmentation as operations on whole batches, on a device with many lanes.
 
-Equal in distribution to torchvision's ``RandomResizedCrop(S, scale=(0.7, 1))``,
-``RandomHorizontalFlip()``, ``ColorJitter(0.3, 0.3, 0.3, 0.3)`` and ``RandomGrayscale(0.1)`` one
-after another on each image, every image with its own parameters; values stay real numbers
-between the steps, where PIL rounds them to 8 bits. All parameters are drawn on the processor
-from one generator, so its state tells what comes next.
+Values stay real numbers between the operations, where PIL rounds them to 8 bits.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SCALE: Final = (0.7, 1.0)
-RATIO: Final = (3 / 4, 4 / 3)
-CROP_ATTEMPTS: Final = 10
-JITTER: Final = 0.3
-GRAYSCALE_PROBABILITY: Final = 0.1
+from engine.data.augment.parameters import CONTRAST, HUE, SATURATION, AugmentParameters
 
-BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 LUMA: Final = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in grey, as ``torchvision.transforms.functional`` has them."""
 
-GROUP_VALUES: Final = 2**19
-"""Values (images × channels × pixels) augmented at a time on a processor."""
 
-
-@dataclass(frozen=True)
-class AugmentParameters:
-    """How each of B images is changed; all tensors on the processor.
-
-    Attributes:
-        box: top, left, height and width of the crop in pixels, (B, 4) int64.
-        flip: mirrored from left to right, (B,) bool.
-        factors: brightness, contrast and saturation factors and hue shift in turns, (B, 4).
-        order: the four in the order they are applied, (B, 4) int64.
-        grayscale: colour is taken away at the end, (B,) bool.
-    """
-
-    box: Tensor
-    flip: Tensor
-    factors: Tensor
-    order: Tensor
-    grayscale: Tensor
-
-
-def augment_batch(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Augment images with parameters of their own, drawn from the generator.
-
-    Args:
-        images: (B, S, S, 3) uint8, on any device.
-        generator: on the processor.
-
-    Returns:
-        (B, 3, S, S) float32 in [0, 1], on the images' device.
-    """
-    return augment_with(images, draw_parameters(len(images), images.shape[1], generator))
-
-
-def draw_parameters(count: int, image_size: int, generator: torch.Generator) -> AugmentParameters:
-    """Draw the parameters of ``count`` images of S × S pixels."""
-    uniform = torch.rand(count, 2, generator=generator, dtype=torch.float64)
-    jitter = torch.rand(count, 4, generator=generator, dtype=torch.float64) * 2 - 1
-    factors = JITTER * jitter
-    factors[:, :HUE] += 1
-    return AugmentParameters(
-        box=_draw_boxes(count, image_size, generator),
-        flip=uniform[:, 0] < 0.5,
-        factors=factors.float(),
-        order=torch.rand(count, 4, generator=generator, dtype=torch.float64).argsort(dim=1),
-        grayscale=uniform[:, 1] < GRAYSCALE_PROBABILITY,
-    )
-
-
-def augment_with(images: Tensor, parameters: AugmentParameters) -> Tensor:
+def augment_tensors(images: Tensor, parameters: AugmentParameters) -> Tensor:
     """Augment images (B, S, S, 3) uint8 as told; return (B, 3, S, S) float32 in [0, 1].
 
-    Images whose hue turns at the same place in their order go together; on a processor in
-    groups small enough for its cache.
+    Images whose hue turns at the same place in their order go together.
     """
     count, size = images.shape[:2]
     device = images.device
     augmented = torch.empty(count, 3, size, size, device=device)
-    group_size = max(1, GROUP_VALUES // augmented[0].numel()) if device.type == "cpu" else count
     work = _Work.plan(parameters, size).to(device)
     hue_position = (parameters.order == HUE).int().argmax(dim=1)
     for position in range(4):
-        for group in (hue_position == position).nonzero().flatten().split(group_size):
-            if len(group):
-                index = group.to(device)
-                pixels = _augment_group(images.index_select(0, index), work.of(index), position)
-                augmented.index_copy_(0, index, pixels.view(-1, 3, size, size))
+        index = (hue_position == position).nonzero().flatten().to(device)
+        if len(index):
+            pixels = _augment_group(images.index_select(0, index), work.of(index), position)
+            augmented.index_copy_(0, index, pixels.view(-1, 3, size, size))
     gray = parameters.grayscale.nonzero().flatten().to(device)
     luma = torch.tensor(LUMA, device=device).view(3, 1, 1)
     augmented[gray] = (augmented[gray] * luma).sum(dim=1, keepdim=True).expand(-1, 3, -1, -1)
@@ -197,22 +133,6 @@ def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
     distance = turns.frac_().sub_(0.5).abs_()
     level = torch.rsub(distance, 2, alpha=6).clamp_(0, 1)
     return level.mul_(chroma[:, None]).add_(smallest[:, None])
-
-
-def _draw_boxes(count: int, image_size: int, generator: torch.Generator) -> Tensor:
-    """Draw crops as ``RandomResizedCrop.get_params``: the first of ten that fits, or all."""
-    draws = torch.rand(4, count, CROP_ATTEMPTS, generator=generator, dtype=torch.float64)
-    area = (SCALE[0] + (SCALE[1] - SCALE[0]) * draws[0]) * image_size**2
-    log_low, log_high = math.log(RATIO[0]), math.log(RATIO[1])
-    ratio = (log_low + (log_high - log_low) * draws[1]).exp()
-    width, height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
-    fits = (width <= image_size) & (height <= image_size)
-    top = ((image_size - height + 1) * draws[2]).floor()
-    left = ((image_size - width + 1) * draws[3]).floor()
-    boxes = torch.stack((top, left, height, width), dim=2).long()
-    chosen = boxes[torch.arange(count), fits.int().argmax(dim=1)]
-    whole = torch.tensor((0, 0, image_size, image_size))
-    return torch.where(fits.any(dim=1, keepdim=True), chosen, whole)
 
 
 def _sampling_points(position: Tensor, start: Tensor, length: Tensor, size: int) -> Tensor:
