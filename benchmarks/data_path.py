@@ -136,7 +136,7 @@ def waiting(spec: RunSpec, cache: Path, steps: int) -> None:
     """Print the share of a step that getting its batch takes."""
     data = load_data(spec, cache)
     with tempfile.TemporaryDirectory() as folder:
-        training = prepare(spec, data, RunDir(Path(folder)), None)
+        training = prepare(spec, data, RunDir(Path(folder) / "runs" / "one"), None)
     training.network.set_training(freeze_batchnorm=True)
     draw, waits, shares = training.batches.draw, [0.0], []
 
