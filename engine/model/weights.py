@@ -100,10 +100,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (*_UNREADABLE, SafetensorError, pickle.UnpicklingError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"The weights in {path} could not be read safely: {first_line} "
-            "Only .safetensors files and plain PyTorch state dicts are loaded."
+            f"The weights in {path} could not be read{_reason(error)}. Only .safetensors files and "
+            "plain PyTorch state dicts are loaded: nothing that could execute code."
         ) from None
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
@@ -125,3 +124,10 @@ def _without_prefix(state: StateDict) -> StateDict:
 def _first(names: list[str], shown: int = 4) -> str:
     rest = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + rest
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong; torch's own words advise to load pickles that execute code."""
+    if isinstance(error, pickle.UnpicklingError) or not str(error):
+        return ""
+    return f": {str(error).splitlines()[0].rstrip('.')}"

@@ -15,6 +15,6 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def restore(ctx: typer.Context, runs: RunsArgument) -> None:
     """Move runs back from the trash."""
     with open_store(ctx) as store:
-        for run in [store.get(reference) for reference in runs]:
+        for run in [store.get(reference, in_trash=True) for reference in runs]:
             store.restore(run.run_id)
             say(f"{run.run_id}  {run.name} is back")

@@ -42,22 +42,23 @@ def find_by_id(database: Database, run_id: str) -> Found:
     return found[0]
 
 
-def find(database: Database, reference: str) -> Found:
+def find(database: Database, reference: str, *, in_trash: bool = False) -> Found:
     """Return the run with this id, name, or start of an id; ``@last`` is the newest.
 
-    A run that is not in the trash comes before one that is.
+    A run that is not in the trash comes before one that is; with ``in_trash`` it is the other
+    way round, and ``@last`` is the run put there last.
 
     Raises:
         RunNotFound: when there is none, with the nearest names.
         AmbiguousRun: when there are several, with their ids.
     """
     if reference.startswith("@"):
-        return _find_last(database, reference)
+        return _find_last(database, reference, in_trash=in_trash)
     if not _is_text(reference):
         raise RunNotFound(f"No run {reference!r}: it holds bytes that are not text.")
     for condition in ("run_id = ?1", "name = ?1", "substr(run_id, 1, length(?1)) = ?1 AND ?1 > ''"):
         matches = _find(database, condition, reference)
-        kept = [match for match in matches if not match.is_trashed] or matches
+        kept = [match for match in matches if match.is_trashed is in_trash] or matches
         if len(kept) == 1:
             return kept[0]
         if kept:
@@ -79,16 +80,17 @@ def _find(database: Database, condition: str, value: str) -> list[Found]:
     return [Found(key, run_id, bool(is_trashed)) for key, run_id, is_trashed in rows]
 
 
-def _find_last(database: Database, reference: str) -> Found:
+def _find_last(database: Database, reference: str, *, in_trash: bool) -> Found:
     if reference != LAST:
         raise RunNotFound(f"No run {reference!r}.{nearest(reference, [LAST])}")
+    condition, moment = ("IS NOT NULL", "trashed_at") if in_trash else ("IS NULL", "created_at")
     row = database.row(
-        "SELECT key, run_id FROM runs WHERE trashed_at IS NULL "
-        "ORDER BY created_at DESC, key DESC LIMIT 1"
+        f"SELECT key, run_id FROM runs WHERE trashed_at {condition} "
+        f"ORDER BY {moment} DESC, key DESC LIMIT 1"
     )
     if row is None:
-        raise RunNotFound("There are no runs yet.")
-    return Found(row[0], row[1], is_trashed=False)
+        raise RunNotFound("The trash is empty." if in_trash else "There are no runs yet.")
+    return Found(row[0], row[1], is_trashed=in_trash)
 
 
 def _ambiguous(reference: str, matches: list[Found]) -> str:

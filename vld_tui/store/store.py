@@ -102,16 +102,17 @@ class Store:
         """Take in what live runs said since, and notice those that died without a word."""
         ingest.refresh_live(self._database, self.home)
 
-    def get(self, reference: str) -> Run:
+    def get(self, reference: str, *, in_trash: bool = False) -> Run:
         """Return the run with this id, name, or start of an id; ``@last`` is the newest.
 
-        Its folder is looked into, whatever its status.
+        With ``in_trash`` a run there is preferred, and ``@last`` is the one put there last. Its
+        folder is looked into, whatever its status.
 
         Raises:
             RunNotFound: when there is none.
             AmbiguousRun: when there are several.
         """
-        found = find(self._database, reference)
+        found = find(self._database, reference, in_trash=in_trash)
         if not found.is_trashed:
             ingest.look_again(self._database, found.key, found.run_dir(self.home))
         return self._run(found.key)

@@ -120,7 +120,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path) -> None:
         pickle.dump({"conv1.weight": Malicious(witness)}, file)
     torch.save({"conv1.weight": Malicious(witness)}, tmp_path / "zip.pth")
     for name in ("weights.pth", "zip.pth"):
-        with pytest.raises(InputError, match="could not be read safely"):
+        with pytest.raises(InputError, match="nothing that could execute code"):
             build("resnet18", str(tmp_path / name))
     assert not witness.exists()
 
@@ -130,7 +130,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
 def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path, content: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match="could not be read safely|holds no state dict"):
+    with pytest.raises(InputError, match="could not be read|holds no state dict"):
         build("resnet18", str(tmp_path / name))
 
 

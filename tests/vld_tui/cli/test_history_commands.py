@@ -206,6 +206,14 @@ class TestTrash:
         assert history("restore", whole).exit_code == 0
         assert len(history.json("ls")) == 3
 
+    def test_the_last_one_trashed_comes_back_first(self, history: Vld) -> None:
+        whole = run_id(history, "first")
+        history("rm", whole)
+        assert f"{whole}  first is back" in history("restore", "@last").stdout
+        nothing = history("restore", "@last")
+        assert nothing.exit_code == 2
+        assert "The trash is empty" in nothing.stderr
+
     def test_emptying_asks_first(self, history: Vld) -> None:
         history("rm", "first", "@last")
         refused = history("rm", "--empty-trash", typed="n\n")
