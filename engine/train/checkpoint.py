@@ -50,7 +50,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     feature_rms: float
     precision: str
     memory_format: str
-    scaler: dict[str, float] = {}
+    scaler: dict[str, int | float] = {}
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
