@@ -102,14 +102,24 @@ _decode_domains: Final = msgspec.json.Decoder(dict[str, float]).decode
 
 
 def read_runs(
-    database: Database, where: str, parameters: Parameters = (), *, order: str = "key"
+    database: Database,
+    where: str,
+    parameters: Parameters = (),
+    *,
+    order: str = "key",
+    offset: int = 0,
+    limit: int = -1,
 ) -> list[Run]:
-    """Return the runs of the rows that ``where`` keeps.
+    """Return the runs of the rows that ``where`` keeps, from ``offset`` on; −1: no limit.
 
     Raises:
         StoreError: when the database cannot be read, or a row cannot be understood.
     """
-    rows = database.rows(f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY {order}", parameters)
+    rows = database.rows(
+        f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY {order} "
+        f"LIMIT {limit} OFFSET {offset}",
+        parameters,
+    )
     try:
         return [_run(*row) for row in rows]
     except msgspec.DecodeError as error:

@@ -117,12 +117,40 @@ class Store:
             ingest.look_again(self._database, found.key, found.run_dir(self.home))
         return self._run(found.key)
 
-    def list_runs(self, query: Query = _ALL, *, trashed: bool = False) -> list[Run]:
-        """Return the runs that match, as of the last refresh; the newest first by default."""
-        place = "trashed_at IS NOT NULL" if trashed else "trashed_at IS NULL"
+    def list_runs(
+        self,
+        query: Query = _ALL,
+        *,
+        trashed: bool = False,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[Run]:
+        """Return the runs that match, as of the last refresh; the newest first by default.
+
+        ``offset`` and ``limit`` choose a page of them.
+        """
         return read_runs(
-            self._database, f"{place} AND {query.where}", query.parameters, order=query.order_by
+            self._database,
+            _condition(query, trashed=trashed),
+            query.parameters,
+            order=query.order_by,
+            offset=offset,
+            limit=-1 if limit is None else limit,
         )
+
+    def count_runs(self, query: Query = _ALL, *, trashed: bool = False) -> int:
+        """Return how many runs match."""
+        condition = _condition(query, trashed=trashed)
+        row = self._database.row(f"SELECT count(*) FROM runs WHERE {condition}", query.parameters)
+        return int(row[0]) if row else 0
+
+    def count_statuses(self) -> dict[str, int]:
+        """Return the number of live runs by status."""
+        rows = self._database.rows(
+            "SELECT status, count(*) FROM runs WHERE status IN ('starting', 'running') "
+            "AND trashed_at IS NULL GROUP BY status"
+        )
+        return dict(rows)
 
     def metrics(
         self,
@@ -220,3 +248,8 @@ class Store:
         if not runs:
             raise RunNotFound("The run was deleted meanwhile.")
         return runs[0]
+
+
+def _condition(query: Query, *, trashed: bool) -> str:
+    place = "trashed_at IS NOT NULL" if trashed else "trashed_at IS NULL"
+    return f"{place} AND {query.where}"

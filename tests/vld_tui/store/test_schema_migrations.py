@@ -121,3 +121,19 @@ def test_processes_that_open_a_new_home_at_once_all_succeed(tmp_path: Path) -> N
     for process in processes:
         _, complaint = process.communicate()
         assert process.returncode == 0, complaint.decode()
+
+
+def test_the_oldest_database_is_brought_up_to_date_with_its_runs(home: Home) -> None:
+    with Store.open(home) as store:
+        run = store.create_run(resolve_spec({}))
+        newest = _schema(home.database)
+    for sql in (
+        "DROP INDEX kept_runs",
+        "DELETE FROM _sqlite_migrations WHERE name != 'm001_runs'",
+        "PRAGMA user_version = 1",
+    ):
+        _execute(home, sql)
+    assert _schema(home.database) != newest
+    with Store.open(home) as store:
+        assert store.list_runs() == [run]
+    assert _schema(home.database) == newest

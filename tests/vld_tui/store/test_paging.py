@@ -1,0 +1,30 @@
+"""Pages of a long history."""
+
+from __future__ import annotations
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.store.told_runs import Teller, started
+from vld_tui.store.query import Query
+from vld_tui.store.store import Store
+
+
+def test_pages_put_together_are_the_whole_list(store: Store) -> None:
+    for seed in range(7):
+        store.create_run(resolve_spec({"seed": seed}))
+    query = Query.parse("seed>=1", sort="-seed")
+    whole = store.list_runs(query)
+    assert [run.seed for run in whole] == [6, 5, 4, 3, 2, 1]
+    pages = [store.list_runs(query, offset=offset, limit=4) for offset in (0, 4)]
+    assert [len(page) for page in pages] == [4, 2]
+    assert pages[0] + pages[1] == whole
+    assert store.count_runs(query) == 6
+    assert store.count_runs() == 7
+
+
+def test_what_is_in_the_trash_is_counted_apart(store: Store) -> None:
+    run = store.create_run(resolve_spec({}))
+    store.create_run(resolve_spec({}))
+    Teller(store.run_dir(run.run_id)).says(started())
+    store.refresh()
+    assert store.count_statuses() == {"starting": 1, "running": 1}
+    assert (store.count_runs(), store.count_runs(trashed=True)) == (2, 0)
