@@ -116,8 +116,7 @@ def read_runs(
         StoreError: when the database cannot be read, or a row cannot be understood.
     """
     rows = database.rows(
-        f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY {order} "
-        f"LIMIT {limit} OFFSET {offset}",
+        f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY {order} LIMIT {limit} OFFSET {offset}",
         parameters,
     )
     try:

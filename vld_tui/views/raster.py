@@ -1,0 +1,200 @@
+"""Curves as braille dots: a picture of numbers in a terminal, fast enough for every frame.
+
+A cell holds 2 × 4 dots. Each column of dots is filled from the lowest to the highest value that
+its curve takes there, so that a hundred thousand points cost as much to draw as there are columns.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[np.float64]
+
+DOTS_ACROSS: Final = 2
+DOTS_DOWN: Final = 4
+BLANK: Final = 0x2800
+_BITS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.int32)
+"""Bit of each dot of a cell, top to bottom, left to right."""
+_HAIR: Final = 1e-6
+_MOST_GAPS: Final = 64
+"""Gaps of a curve that are kept open; with more than these it is drawn through them."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A stretch of numbers laid over a number of dots; with ``is_log``, of their logarithms."""
+
+    low: float
+    high: float
+    is_log: bool = False
+
+    @classmethod
+    def around(cls, values: Sequence[Values], *, is_log: bool = False) -> Self:
+        """Return the axis that holds every finite value with a little room."""
+        shown = [_visible(each, is_log=is_log) for each in values]
+        known = [each for each in shown if len(each)]
+        if not known:
+            return cls(1.0 if is_log else 0.0, 10.0 if is_log else 1.0, is_log)
+        low = min(float(each.min()) for each in known)
+        high = max(float(each.max()) for each in known)
+        if low == high:
+            room = abs(low) * 0.5 or 0.5
+            return cls(
+                low / 2 if is_log else low - room, high * 2 if is_log else high + room, is_log
+            )
+        return cls(low, high, is_log)
+
+    def widened(self, share: float) -> Self:
+        """Return the axis with a share of its length added at both ends; negative: cut off."""
+        low, high = self._ends()
+        room = share * (high - low)
+        return self._between(low - room, high + room)
+
+    def moved(self, share: float) -> Self:
+        """Return the axis moved towards its high end by a share of its length."""
+        low, high = self._ends()
+        shift = share * (high - low)
+        return self._between(low + shift, high + shift)
+
+    def positions(self, values: Values) -> Values:
+        """Return where values lie: 0 at the low end, 1 at the high end; NaN: nowhere."""
+        low, high = self._ends()
+        if self.is_log:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = np.where(values > 0, np.log10(values), np.nan)
+        return (values - low) / (high - low)
+
+    def at(self, position: float) -> float:
+        """Return the value at a position."""
+        low, high = self._ends()
+        value = low + position * (high - low)
+        return 10.0**value if self.is_log else value
+
+    def ticks(self, most: int) -> list[float]:
+        """Return round values inside the axis, at most so many."""
+        low, high = self._ends()
+        if self.is_log and high - low >= 1:
+            step = max(1, math.ceil((high - low) / max(1, most)))
+            return [10.0**power for power in range(math.ceil(low), math.floor(high) + 1, step)]
+        low, high = self.low, self.high
+        rough = (high - low) / max(1, most)
+        power = 10.0 ** math.floor(math.log10(rough)) if rough > 0 else 1.0
+        step_size = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+        first = math.ceil(low / step_size)
+        count = math.floor(high / step_size) - first + 1
+        return [round((first + index) * step_size, 12) for index in range(count)]
+
+    def _ends(self) -> tuple[float, float]:
+        return (
+            (math.log10(self.low), math.log10(self.high)) if self.is_log else (self.low, self.high)
+        )
+
+    def _between(self, low: float, high: float) -> Self:
+        if self.is_log:
+            low, high = 10.0 ** max(low, -300), 10.0 ** min(high, 300)
+        return replace(self, low=low, high=high) if high > low else self
+
+
+def draw_curve(
+    x: Values, y: Values, across: Axis, up: Axis, cells: int, rows: int
+) -> npt.NDArray[np.int32]:
+    """Draw one curve.
+
+    Args:
+        x: (n,) ascending.
+        y: (n,); what is not finite, or not positive on a logarithmic axis, leaves a gap.
+        across: the axis of ``x``.
+        up: the axis of ``y``.
+        cells: width in cells.
+        rows: height in cells.
+
+    Returns:
+        (rows, cells): the braille dots of each cell as bits, 0 where there is none.
+    """
+    width, height = cells * DOTS_ACROSS, rows * DOTS_DOWN
+    column = across.positions(x.astype(np.float64)) * (width - 1)
+    level = (1 - up.positions(y.astype(np.float64))) * (height - 1)
+    dots = np.zeros((height, width), dtype=bool)
+    finite = np.isfinite(column) & np.isfinite(level)
+    for part in _parts(finite):
+        _fill(dots, column[part][finite[part]], level[part][finite[part]])
+    cut = dots.reshape(rows, DOTS_DOWN, cells, DOTS_ACROSS)
+    bits: npt.NDArray[np.int32] = np.einsum("rdca,da->rc", cut.astype(np.int32), _BITS)
+    return bits
+
+
+def _fill(dots: npt.NDArray[np.bool_], column: Values, level: Values) -> None:
+    """Fill each column of dots between the lowest and the highest level of the curve there."""
+    height, width = dots.shape
+    if len(column) == 0 or column[-1] < -0.5 or column[0] > width - 0.5:
+        return
+    first = max(0, math.floor(column[0] + 0.5))
+    last = min(width - 1, math.floor(column[-1] + 0.5))
+    edges = np.arange(first, last + 2) - 0.5
+    ends = np.interp(edges, column, level)
+    lowest, highest = np.minimum(ends[:-1], ends[1:]), np.maximum(ends[:-1], ends[1:])
+    # The values at the edges of a column bound the line across it; its points reach further.
+    inside = np.searchsorted(column, edges)
+    has_points = inside[1:] > inside[:-1]
+    if has_points.any():
+        starts = inside[:-1][has_points]
+        reach = slice(starts[0], inside[-1])
+        starts = starts - starts[0]
+        lowest[has_points] = np.minimum(
+            lowest[has_points], np.minimum.reduceat(level[reach], starts)
+        )
+        highest[has_points] = np.maximum(
+            highest[has_points], np.maximum.reduceat(level[reach], starts)
+        )
+    # A line through the corner between two dots belongs to one of them only.
+    top = np.ceil(np.clip(lowest, -1, height) - 0.5 + _HAIR).astype(int)
+    bottom = np.floor(np.clip(highest, -1, height) + 0.5 - _HAIR).astype(int)
+    bottom = np.maximum(top, bottom)
+    line = np.arange(height)[:, None]
+    dots[:, first : last + 1] |= (line >= top) & (line <= bottom)
+
+
+def _parts(finite: npt.NDArray[np.bool_]) -> list[slice]:
+    """Return the stretches between gaps, or all of it when there are too many of them."""
+    whole = slice(0, len(finite))
+    changes = np.flatnonzero(np.diff(finite.astype(np.int8)))
+    if len(changes) > 2 * _MOST_GAPS:
+        return [whole]
+    bounds = [0, *(changes + 1).tolist(), len(finite)]
+    return [
+        slice(start, stop)
+        for start, stop in itertools.pairwise(bounds)
+        if stop > start and finite[start]
+    ]
+
+
+def _visible(values: Values, *, is_log: bool) -> Values:
+    known = np.asarray(values, dtype=np.float64)
+    return known[np.isfinite(known) & ((known > 0) | (not is_log))]
+
+
+def smoothed(values: Values, weight: float) -> Values:
+    """Return the debiased exponential moving average of values; gaps stay gaps.
+
+    Args:
+        values: (n,).
+        weight: of the past, in [0, 1); 0 changes nothing.
+    """
+    if weight == 0 or len(values) == 0:
+        return values
+    finite = np.isfinite(values)
+    known = values[finite]
+    reach = min(len(known), math.ceil(math.log(1e-4) / math.log(weight)))
+    kernel = (1 - weight) * weight ** np.arange(reach)
+    sums = np.convolve(known, kernel)[: len(known)]
+    weights = np.convolve(np.ones(len(known)), kernel)[: len(known)]
+    result = np.full(len(values), np.nan)
+    result[finite] = sums / weights
+    return result
