@@ -45,7 +45,44 @@ COMMANDS: Final = {
 """Every command, in the order of the help; its module in this package bears its name."""
 
 
-class LazyGroup(TyperGroup):
+class ErrorsInWords:
+    """Makes a command a program: errors become messages and exit codes. Comes before the class
+    of the command it is mixed into."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the subcommand; an error becomes a message and an exit code."""
+        try:
+            result = super().invoke(ctx)  # type: ignore[misc]
+            sys.stdout.flush()
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED_EXIT) from None
+        except BrokenPipeError:
+            _discard_output()
+            raise typer.Exit(BROKEN_PIPE_EXIT) from None
+        except Exception as error:  # the edge of the process: always reported
+            if is_debugging(ctx):
+                raise
+            raise typer.Exit(_report(error)) from None
+        return result
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run the program and leave with its exit code."""
+        stays = not settings.pop("standalone_mode", True)
+        settings["standalone_mode"] = False
+        if stays:
+            return super().main(*args, **settings)  # type: ignore[misc]
+        try:
+            code = super().main(*args, **settings)  # type: ignore[misc]
+        except typer.TyperException as error:
+            sys.exit(_report(error))
+        except typer.Abort:
+            sys.exit(INTERRUPTED_EXIT)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
     """A group that imports a subcommand's module when it is asked for."""
 
     def get_params(self, ctx: typer.Context) -> list[Any]:  # type: ignore[override]
@@ -87,38 +124,6 @@ class LazyGroup(TyperGroup):
         for section, rows in sections.items():
             with formatter.section(section):
                 formatter.write_dl(rows)
-
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        """Run the subcommand; an error becomes a message and an exit code."""
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except (typer.Exit, typer.Abort):
-            raise
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED_EXIT) from None
-        except BrokenPipeError:
-            _discard_output()
-            raise typer.Exit(BROKEN_PIPE_EXIT) from None
-        except Exception as error:  # the edge of the process: always reported
-            if is_debugging(ctx):
-                raise
-            raise typer.Exit(_report(error)) from None
-        return result
-
-    def main(self, *args: Any, **settings: Any) -> Any:
-        """Run the program and leave with its exit code."""
-        stays = not settings.pop("standalone_mode", True)
-        settings["standalone_mode"] = False
-        if stays:
-            return super().main(*args, **settings)
-        try:
-            code = super().main(*args, **settings)
-        except typer.TyperException as error:
-            sys.exit(_report(error))
-        except typer.Abort:
-            sys.exit(INTERRUPTED_EXIT)
-        sys.exit(code if isinstance(code, int) else 0)
 
 
 def _report(error: Exception) -> int:

@@ -13,11 +13,12 @@ import typer
 from engine.protocol import RunSpec, encode_spec, resolve_spec
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.follow import run_and_follow, start_and_leave
-from vld_tui.cli.options import command_line, spec_values, with_spec_options
+from vld_tui.cli.options import with_spec_options
 from vld_tui.cli.output import say
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.session import open_store
 from vld_tui.config import read_config
+from vld_tui.fields import command_line, spec_values
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress
 

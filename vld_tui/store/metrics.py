@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from vld_tui.store.database import Database
@@ -105,3 +107,21 @@ def read_attempts(database: Database, key: int) -> list[Attempt]:
         Attempt(attempt, started_at, resumed_step, pid, host, decode(versions), *others)
         for attempt, started_at, resumed_step, pid, host, versions, *others in rows
     ]
+
+
+def read_ood_histories(database: Database, run_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Return the OOD accuracy of every evaluation of each run, in order of steps.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    rows = database.rows(
+        "SELECT run_id, evaluations.ood_accuracy "
+        "FROM evaluations JOIN runs ON runs.key = evaluations.run "
+        f"WHERE run_id IN ({', '.join('?' * len(run_ids))}) ORDER BY run_id, evaluations.step",
+        run_ids,
+    )
+    histories: dict[str, list[float]] = {}
+    for run_id, accuracy in rows:
+        histories.setdefault(run_id, []).append(accuracy)
+    return {run_id: tuple(values) for run_id, values in histories.items()}

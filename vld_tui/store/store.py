@@ -21,6 +21,7 @@ from vld_tui.store.metrics import (
     read_attempts,
     read_checkpoints,
     read_metrics,
+    read_ood_histories,
 )
 from vld_tui.store.query import Query
 from vld_tui.store.rebuild import DamagedFolder, RebuildReport, rebuild
@@ -163,6 +164,10 @@ class Store:
         """Return measured values by curve and step; None: any."""
         key = find_by_id(self._database, run_id).key
         return read_metrics(self._database, key, name=name, split=split, domain=domain)
+
+    def ood_histories(self, run_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
+        """Return the OOD accuracies of each run's evaluations; runs without any are left out."""
+        return read_ood_histories(self._database, run_ids)
 
     def timeline(self, run_id: str) -> list[Attempt]:
         """Return the attempts at the run, oldest first."""

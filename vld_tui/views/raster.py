@@ -87,8 +87,8 @@ class Axis:
         rough = (high - low) / max(1, most)
         power = 10.0 ** math.floor(math.log10(rough)) if rough > 0 else 1.0
         step_size = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-        first = math.ceil(low / step_size)
-        count = math.floor(high / step_size) - first + 1
+        first = math.ceil(low / step_size - _HAIR)
+        count = math.floor(high / step_size + _HAIR) - first + 1
         return [round((first + index) * step_size, 12) for index in range(count)]
 
     def _ends(self) -> tuple[float, float]:

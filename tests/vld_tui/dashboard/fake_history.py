@@ -1,0 +1,176 @@
+"""A history made of values, and a dashboard on top of it with a frozen clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from textual.pilot import Pilot
+
+from engine.protocol import RunSpec, resolve_spec
+from vld_tui.app import Dashboard
+from vld_tui.feed import (
+    ID_CURVE,
+    LOSS_CURVE,
+    OOD_CURVE,
+    Interest,
+    RunCurves,
+    RunDetail,
+    RunRow,
+    Snapshot,
+)
+from vld_tui.store.errors import StoreError
+from vld_tui.store.runs import Run
+from vld_tui.views.progress import Progress
+from vld_tui.views.status_line import MachineLoad
+
+NOW = 1_800_000_000.0
+LOAD = MachineLoad(cpu_share=0.25, memory_gib=2, memory_total_gib=16, disk_left_gib=100)
+
+
+def make_run(index: int, **changes: object) -> Run:
+    """Return a finished run; those of higher index are older and better on ID, worse on OOD."""
+    known: dict[str, object] = {
+        "run_id": f"250101-{index:06d}-aaaa",
+        "name": f"run {index}",
+        "tags": (),
+        "note": "",
+        "created_at": NOW - 60 * (index + 1),
+        "status": "finished",
+        "collapsed": False,
+        "spec": resolve_spec({"seed": index % 1000}),
+        "step": 200,
+        "steps": 200,
+        "selected_step": 150,
+        "id_accuracy": 0.7,
+        "ood_accuracy": 0.5,
+    }
+    return Run(**{**known, **changes})  # type: ignore[arg-type]
+
+
+def curves_of(run: Run) -> RunCurves:
+    """Return ID, OOD and loss of a run at five steps."""
+    steps = np.array([0.0, 50, 100, 150, 200])
+    rising = np.array([0.3, 0.4, np.nan, 0.52, 0.5])
+    return RunCurves(
+        run,
+        {
+            ID_CURVE: (steps, rising + 0.2),
+            OOD_CURVE: (steps, rising),
+            LOSS_CURVE: (steps[1:], 2 - rising[1:]),
+            ("out", "noto", "accuracy"): (steps, rising + 0.1),
+            ("in", "fluent-mono", "accuracy"): (steps, rising),
+        },
+        ("a line of the log",),
+    )
+
+
+class FakeSource:
+    """Answers from a list of runs; keeps what it was asked for."""
+
+    def __init__(self, runs: Sequence[Run], *, count: int | None = None) -> None:
+        self.runs = list(runs)
+        self.count = len(self.runs) if count is None else count
+        self.asked: list[Interest] = []
+        self.problem: str | None = None
+        self.closed = False
+
+    def take(self, interest: Interest) -> Snapshot:
+        """Return the page that is asked for."""
+        self.asked.append(interest)
+        page = range(interest.offset, min(self.count, interest.offset + interest.limit))
+        runs = [self.runs[i] if i < len(self.runs) else make_run(i) for i in page]
+        by_id = {run.run_id: run for run in [*self.runs, *runs]}
+        watched = tuple(curves_of(by_id[run]) for run in interest.watched if run in by_id)
+        opened = None
+        if interest.opened in by_id:
+            curves = curves_of(by_id[interest.opened])
+            opened = RunDetail(curves, Progress(), (), (), "/somewhere")
+        return Snapshot(
+            interest, self.count, tuple(RunRow(run, (0.3, 0.5)) for run in runs),
+            {"running": 1}, watched, opened, self.problem,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Note that nobody asks any more."""
+        self.closed = True
+
+
+class FakeActions:
+    """Keeps what it was told to do; ``refusal`` is raised instead."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[object, ...]] = []
+        self.refusal: str | None = None
+
+    def _do(self, *what: object) -> str:
+        if self.refusal:
+            raise StoreError(self.refusal)
+        self.done.append(what)
+        return "done"
+
+    def start(self, spec: RunSpec, *, tags: Sequence[str] = ()) -> str:
+        return self._do("start", spec)
+
+    def resume(self, run_id: str) -> str:
+        return self._do("resume", run_id)
+
+    def interrupt(self, run_id: str) -> str:
+        return self._do("interrupt", run_id)
+
+    def kill(self, run_id: str) -> str:
+        return self._do("kill", run_id)
+
+    def trash(self, run_ids: Sequence[str]) -> str:
+        return self._do("trash", *run_ids)
+
+    def restore(self, run_ids: Sequence[str]) -> str:
+        return self._do("restore", *run_ids)
+
+    def set_tags(self, run_id: str, tags: Sequence[str]) -> str:
+        return self._do("tags", run_id, *tags)
+
+    def set_note(self, run_id: str, note: str) -> str:
+        return self._do("note", run_id, note)
+
+
+Scenario = Callable[[Dashboard, Pilot[None]], Awaitable[None]]
+
+
+def play(
+    source: FakeSource,
+    scenario: Scenario,
+    *,
+    actions: FakeActions | None = None,
+    size: tuple[int, int] = (120, 40),
+) -> None:
+    """Run a dashboard without a terminal and let the scenario use it."""
+
+    async def run() -> None:
+        app = Dashboard(
+            source,
+            actions or FakeActions(),
+            home=Path("/home/of/runs"),
+            clock=lambda: NOW,
+            measure_load=lambda _: LOAD,
+        )
+        async with app.run_test(size=size) as pilot:
+            await settle(pilot)
+            await scenario(app, pilot)
+
+    asyncio.run(run())
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Wait until a question to the source has been answered and shown."""
+    for _ in range(4):
+        await pilot.pause(0.03)
+
+
+def screen_lines(app: Dashboard) -> list[str]:
+    """Return the text on the screen, line by line."""
+    width, height = app.size
+    strips = app.screen._compositor.render_strips(app.size)
+    return [strip.crop(0, width).text for strip in strips[:height]]

@@ -1,0 +1,95 @@
+"""Snapshots of a real history, read from real run folders."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+
+import numpy as np
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.store.told_runs import Teller, evaluated, started, steps_taken
+from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, HistorySource, Interest
+from vld_tui.home import Home
+from vld_tui.store.query import Query
+from vld_tui.store.store import Store
+
+
+def _told(home: Home) -> str:
+    with Store.open(home) as store:
+        run = store.create_run(resolve_spec({}))
+    Teller(home.run_dir(run.run_id)).says(
+        started(), steps_taken(10, 1.5), *evaluated(10, id_accuracy=0.7, ood_accuracy=0.4)
+    )
+    return run.run_id
+
+
+def test_events_become_rows_and_curves(home: Home) -> None:
+    run_id = _told(home)
+    home.run_dir(run_id).log.write_text("one\ntwo\n")
+    source = HistorySource(home)
+    snapshot = source.take(Interest(watched=(run_id,), opened=run_id))
+    (row,) = snapshot.rows
+    assert (row.run.run_id, row.ood_history, snapshot.count) == (run_id, (0.4,), 1)
+    (watched,) = snapshot.watched
+    for key, expected in ((ID_CURVE, 0.7), (OOD_CURVE, 0.4), (LOSS_CURVE, 1.5)):
+        steps, values = watched.curves[key]
+        assert (steps.tolist(), values.tolist()) == ([10.0], [expected])
+    assert watched.log == ("one", "two")
+    assert snapshot.opened is not None
+    assert snapshot.opened.progress.started is not None
+    again = source.take(Interest(watched=(run_id,), opened=run_id))
+    assert again.watched[0] is watched
+    assert again.opened is snapshot.opened
+    Teller(home.run_dir(run_id)).says(steps_taken(20, 1.2))
+    later = source.take(Interest(watched=(run_id,)))
+    assert np.array_equal(later.watched[0].curves[LOSS_CURVE][1], [1.5, 1.2])
+    source.close()
+
+
+def test_a_page_of_those_that_match(home: Home) -> None:
+    with Store.open(home) as store:
+        for seed in range(5):
+            store.create_run(resolve_spec({"seed": seed}))
+    source = HistorySource(home)
+    query = Query.parse("seed<4", sort="-seed")
+    snapshot = source.take(Interest(query=query, offset=1, limit=2))
+    assert [row.run.seed for row in snapshot.rows] == [2, 1]
+    assert snapshot.count == 4
+    source.close()
+
+
+def test_a_run_deleted_while_it_is_watched_is_left_out(home: Home) -> None:
+    run_id = _told(home)
+    source = HistorySource(home)
+    source.take(Interest(watched=(run_id,), opened=run_id))
+    with Store.open(home) as store:
+        store.discard(run_id)
+    snapshot = source.take(Interest(watched=(run_id,), opened=run_id))
+    assert (snapshot.count, snapshot.watched, snapshot.opened) == (0, (), None)
+    source.close()
+
+
+def test_a_folder_that_is_gone_is_no_trouble(home: Home) -> None:
+    run_id = _told(home)
+    source = HistorySource(home)
+    before = source.take(Interest(watched=(run_id,)))
+    shutil.rmtree(home.run_dir(run_id).path)
+    after = source.take(Interest(watched=(run_id,)))
+    assert after.problem is None
+    assert after.watched[0].curves.keys() == before.watched[0].curves.keys()
+    source.close()
+
+
+def test_a_database_that_cannot_be_read_is_a_problem_in_words(home: Home) -> None:
+    _told(home)
+    source = HistorySource(home)
+    assert source.take(Interest()).count == 1
+    with sqlite3.connect(home.database) as connection:
+        connection.execute("DROP TABLE evaluations")
+    connection.close()
+    snapshot = source.take(Interest())
+    assert snapshot.problem is not None
+    assert "not as this program left it" in snapshot.problem
+    assert len(snapshot.rows) == 1
+    source.close()

@@ -1,0 +1,254 @@
+"""The home screen, used by keys and mouse."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.vld_tui.dashboard.fake_history import (
+    FakeActions,
+    FakeSource,
+    make_run,
+    play,
+    screen_lines,
+    settle,
+)
+from vld_tui.app import Dashboard
+from vld_tui.widgets.chart import Chart
+from vld_tui.widgets.run_table import RunTable
+
+SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
+
+
+def titles(app: Dashboard) -> list[str]:
+    return [chart.plot.title for chart in app.screen.query(Chart)]
+
+
+@SIZES
+def test_runs_are_listed_with_the_curves_of_the_first(size: tuple[int, int]) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        lines = screen_lines(app)
+        assert "vld-tui  3 runs · 1 running   cpu 25% · memory 2.0/16 GiB" in lines[0]
+        for part in ("✓  run 0", "0.9", "70.0%", "50.0%"):
+            assert part in lines[3]
+        assert any("accuracy  70.0% ID  50.0% OOD" in line for line in lines)
+        assert titles(app) == ["accuracy", "domains", "loss"]
+
+    play(FakeSource([make_run(i) for i in range(3)]), scenario, size=size)
+
+
+def test_the_curves_follow_the_cursor() -> None:
+    source = FakeSource([make_run(i) for i in range(3)])
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("j", "down")
+        await settle(pilot)
+        assert source.asked[-1].watched == ("250101-000002-aaaa",)
+        await pilot.press("k")
+        await settle(pilot)
+        assert source.asked[-1].watched == ("250101-000001-aaaa",)
+
+    play(source, scenario)
+
+
+def test_marked_runs_are_drawn_over_one_another_until_escape() -> None:
+    source = FakeSource([make_run(i) for i in range(3)])
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("space", "space")
+        await settle(pilot)
+        first = app.screen.query_one("#first", Chart)
+        assert titles(app) == ["OOD", "ID", "loss"]
+        assert [each.name for each in first.plot.series] == ["run 0", "run 1"]
+        assert len({each.style for each in first.plot.series}) == 2
+        await pilot.press("escape")
+        await settle(pilot)
+        assert app.screen.query_one(RunTable).marked == ()
+        assert titles(app) == ["accuracy", "domains", "loss"]
+
+    play(source, scenario)
+
+
+def test_a_filter_asks_history_and_a_bad_one_is_refused_in_words() -> None:
+    source = FakeSource([make_run(0)])
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("f", *"dropuot>1", "enter")
+        await settle(pilot)
+        assert source.asked[-1].query.conditions == ()
+        assert any("No field 'dropuot'" in str(each.message) for each in app._notifications)
+        await pilot.press("f", *"seed>=1", "enter")
+        await settle(pilot)
+        assert source.asked[-1].query.parameters == (1.0,)
+        assert "filter seed>=1" in screen_lines(app)[1]
+        await pilot.press("escape")
+        await settle(pilot)
+        assert source.asked[-1].query.conditions == ()
+
+    play(source, scenario)
+
+
+def test_the_order_goes_through_fields_and_turns_round() -> None:
+    source = FakeSource([make_run(0)])
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("o")
+        await settle(pilot)
+        assert "sorted by -ood" in screen_lines(app)[1]
+        assert "DESC" in source.asked[-1].query.order_by
+        await pilot.press("O")
+        await settle(pilot)
+        assert "sorted by ood" in screen_lines(app)[1]
+
+    play(source, scenario)
+
+
+def test_a_hundred_thousand_runs_are_read_a_page_at_a_time() -> None:
+    source = FakeSource([], count=100_000)
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("G")
+        await settle(pilot)
+        assert any("run 99999" in line for line in screen_lines(app))
+        await pilot.press("g")
+        await settle(pilot)
+        assert any("run 0 " in line for line in screen_lines(app))
+        assert max(asked.limit for asked in source.asked) <= 100
+
+    play(source, scenario)
+
+
+def test_a_click_moves_the_cursor_and_a_second_one_opens_the_run() -> None:
+    source = FakeSource([make_run(i) for i in range(5)])
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.click(RunTable, offset=(5, 3))
+        await settle(pilot)
+        assert source.asked[-1].watched == ("250101-000002-aaaa",)
+        await pilot.double_click(RunTable, offset=(5, 4))
+        await settle(pilot)
+        assert source.asked[-1].opened == "250101-000003-aaaa"
+        assert "run 3  250101-000003-aaaa" in screen_lines(app)[0]
+        await pilot.press("escape")
+        await settle(pilot)
+        assert source.asked[-1].opened is None
+
+    play(source, scenario)
+
+
+def test_trash_and_undo() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("space", "space", "ctrl+d")
+        await settle(pilot)
+        await pilot.press("z")
+        await settle(pilot)
+        await pilot.press("z")
+        await settle(pilot)
+
+    play(FakeSource([make_run(i) for i in range(3)]), scenario, actions=actions)
+    both = ("250101-000000-aaaa", "250101-000001-aaaa")
+    assert actions.done == [("trash", *both), ("restore", *both)]
+
+
+def test_killing_asks_first() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("K", "n")
+        await settle(pilot)
+        assert actions.done == []
+        await pilot.press("K", "y")
+        await settle(pilot)
+        await pilot.press("I")
+        await settle(pilot)
+
+    play(FakeSource([make_run(0, status="running")]), scenario, actions=actions)
+    assert actions.done == [("kill", "250101-000000-aaaa"), ("interrupt", "250101-000000-aaaa")]
+
+
+def test_what_cannot_be_done_is_said() -> None:
+    actions = FakeActions()
+    actions.refusal = "Run [b]1[/b] still runs."
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("r")
+        await settle(pilot)
+        (said,) = app._notifications
+        assert (said.message, said.severity) == (actions.refusal, "error")
+
+    play(FakeSource([make_run(0)]), scenario, actions=actions)
+
+
+def test_tags_and_note_are_asked_for() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("t", *" best try", "enter")
+        await settle(pilot)
+        await pilot.press("e", *"why", "enter")
+        await settle(pilot)
+        await pilot.press("e", "escape")
+        await settle(pilot)
+
+    play(FakeSource([make_run(0, tags=("old",))]), scenario, actions=actions)
+    run_id = "250101-000000-aaaa"
+    assert actions.done == [("tags", run_id, "old", "best", "try"), ("note", run_id, "why")]
+
+
+def test_an_empty_history_says_how_to_begin() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        assert any("No runs yet" in line for line in screen_lines(app))
+        await pilot.press("space", "enter", "r", "ctrl+d", "j", "G")
+        await settle(pilot)
+
+    play(FakeSource([]), scenario, size=(80, 24))
+
+
+def test_text_from_outside_is_shown_as_it_is() -> None:
+    hostile = make_run(0, name="[red]x[/red]\x1b[2J\u202e", status="crashed", error="[b]why\x07")
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        text = "\n".join(screen_lines(app))
+        assert "[red]x[/red]␛[2" in text
+        assert "crashed: [b]why␇  r goes on" in text
+        assert "\x1b" not in text
+
+    play(FakeSource([hostile]), scenario, size=(200, 50))
+
+
+def test_a_problem_with_history_is_told_and_the_last_state_stays() -> None:
+    source = FakeSource([make_run(0)])
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        source.problem = "vld.db is locked by another program; try again."
+        await pilot.press("o")
+        await settle(pilot)
+        lines = screen_lines(app)
+        assert "locked by another program" in lines[0]
+        assert any("run 0" in line for line in lines)
+
+    play(source, scenario, size=(160, 40))
+
+
+def test_a_terminal_made_tiny_and_large_again() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.resize_terminal(20, 5)
+        await settle(pilot)
+        await pilot.press("j", "i", "x")
+        await pilot.resize_terminal(120, 40)
+        await settle(pilot)
+        assert any("run 1" in line for line in screen_lines(app))
+
+    play(FakeSource([make_run(i) for i in range(3)]), scenario)
+
+
+def test_leaving_lets_go_of_history() -> None:
+    source = FakeSource([make_run(0)])
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("q")
+
+    play(source, scenario)
+    assert source.closed

@@ -1,0 +1,81 @@
+"""Curves with their axes and legend, as text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vld_tui.views.plot import Plot, Series, View
+from vld_tui.views.raster import Axis
+
+STEPS = np.array([0.0, 50, 100, 150, 200])
+RISING = Series("OOD", STEPS, np.array([0.3, 0.4, 0.45, 0.5, 0.5]), "dark_orange", 150)
+FLAT = Series("ID", STEPS, np.array([0.6, 0.6, np.nan, 0.6, 0.6]), "dodger_blue1")
+
+
+def text(plot: Plot, cells: int = 60, rows: int = 12) -> list[str]:
+    return ["".join(segment.text for segment in line) for line in plot.lines(cells, rows)]
+
+
+def test_a_plot_has_legend_labels_and_steps() -> None:
+    lines = text(Plot("accuracy", (FLAT, RISING), is_percent=True))
+    assert len(lines) == 12
+    assert lines[0] == "accuracy  60.0% ID  50.0% OOD"
+    assert [line[:7] for line in lines if "%┤" in line] == [
+        "   60%┤",
+        "   50%┤",
+        "   40%┤",
+        "   30%┤",
+    ]
+    assert lines[-1].split() == ["0", "50", "100", "150", "200"]
+    assert all(len(line) <= 60 for line in lines)
+
+
+def test_the_marked_step_stands_as_a_line() -> None:
+    lines = text(Plot("OOD", (RISING,)))
+    column = 7 + round(150 / 200 * 52)
+    assert sum(line[column] == "┊" for line in lines[1:-1]) >= 8
+
+
+def test_the_cursor_reads_every_curve() -> None:
+    lines = text(Plot("accuracy", (FLAT, RISING), View(cursor=52), is_percent=True))
+    assert lines[0] == "accuracy  step 52  60.0% ID  40.0% OOD"
+    at_gap = text(Plot("accuracy", (FLAT, RISING), View(cursor=100), is_percent=True))
+    assert at_gap[0] == "accuracy  step 100  – ID  45.0% OOD"
+
+
+def test_only_the_values_in_sight_make_the_axis() -> None:
+    early = Plot("loss", (RISING,), View(across=Axis(0, 60)))
+    labels = [line[:6].strip() for line in text(early)[1:-1]]
+    assert "0.5" not in labels
+    assert "0.4" in labels
+
+
+def test_what_is_chosen_is_told() -> None:
+    view = View(x_is_log=True, y_is_log=True, smoothing=0.9)
+    legend = text(Plot("loss", (RISING,), view))[0]
+    assert legend.startswith("loss  log x · log y · smooth 0.9")
+
+
+@pytest.mark.parametrize(("cells", "rows"), [(1, 1), (19, 40), (60, 3), (20, 4)])
+def test_little_room_is_no_trouble(cells: int, rows: int) -> None:
+    lines = text(Plot("accuracy of a run", (RISING,)), cells, rows)
+    assert 1 <= len(lines) <= rows
+    assert all(len(line) <= cells for line in lines[1:])
+
+
+def test_nothing_to_draw_is_an_empty_picture() -> None:
+    for series in ((), (Series("none", np.array([]), np.array([]), "red"),)):
+        assert len(text(Plot("loss", series))) == 12
+
+
+def test_names_are_plain_text() -> None:
+    series = Series("[red]\x1b[2J", STEPS, STEPS, "green")
+    assert "[red]␛[2J" in text(Plot("x", (series,)))[0]
+
+
+def test_drawing_does_not_depend_on_what_was_drawn_before() -> None:
+    plot = Plot("loss", (RISING, FLAT))
+    first = text(plot)
+    assert text(plot, 40, 8) != first
+    assert text(plot) == first

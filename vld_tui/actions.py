@@ -1,0 +1,122 @@
+"""What a person can do to runs from the dashboard: each blocks, so a worker does it."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from engine.protocol import RunSpec
+from engine.rundir import RunDir
+from vld_tui.home import Home
+from vld_tui.launch.local import LaunchError, launch, stop, wait_and_record
+from vld_tui.store.store import Store
+
+
+class Actions(Protocol):
+    """Changes to runs. Every method returns what was done, in words, or raises
+    ``StoreError`` or ``LaunchError`` whose message says why not."""
+
+    def start(self, spec: RunSpec, *, tags: Sequence[str] = ()) -> str:
+        """Make a run and start it."""
+
+    def resume(self, run_id: str) -> str:
+        """Start a run that is over again, from its checkpoint."""
+
+    def interrupt(self, run_id: str) -> str:
+        """Ask a run to save and stop."""
+
+    def kill(self, run_id: str) -> str:
+        """End a run's process at once."""
+
+    def trash(self, run_ids: Sequence[str]) -> str:
+        """Move runs to the trash."""
+
+    def restore(self, run_ids: Sequence[str]) -> str:
+        """Take runs out of the trash."""
+
+    def set_tags(self, run_id: str, tags: Sequence[str]) -> str:
+        """Replace a run's tags."""
+
+    def set_note(self, run_id: str, note: str) -> str:
+        """Replace a run's note."""
+
+
+class LocalActions:
+    """Actions on the runs of a home, with processes on this machine."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def start(self, spec: RunSpec, *, tags: Sequence[str] = ()) -> str:
+        """Make a run and start it."""
+        with Store.open(self._home) as store:
+            run = store.create_run(spec, tags=tags)
+            try:
+                _launch(store.run_dir(run.run_id))
+            except LaunchError:
+                store.discard(run.run_id)
+                raise
+            return f"{run.name} is starting"
+
+    def resume(self, run_id: str) -> str:
+        """Start a run that is over again, from its checkpoint."""
+        with Store.open(self._home) as store:
+            run = store.get(run_id)
+            if run.status == "finished":
+                raise LaunchError(f"{run.name} is finished: there is nothing to resume.")
+            _launch(store.run_dir(run_id))
+            store.mark_relaunched(run_id)
+            return f"{run.name} goes on"
+
+    def interrupt(self, run_id: str) -> str:
+        """Ask a run to save and stop."""
+        return self._stop(run_id, kill=False)
+
+    def kill(self, run_id: str) -> str:
+        """End a run's process at once."""
+        return self._stop(run_id, kill=True)
+
+    def trash(self, run_ids: Sequence[str]) -> str:
+        """Move runs to the trash."""
+        with Store.open(self._home) as store:
+            for run_id in run_ids:
+                store.trash(run_id)
+        return f"{_runs(run_ids)} in the trash; z takes back"
+
+    def restore(self, run_ids: Sequence[str]) -> str:
+        """Take runs out of the trash."""
+        with Store.open(self._home) as store:
+            for run_id in run_ids:
+                store.restore(run_id)
+        return f"{_runs(run_ids)} back"
+
+    def set_tags(self, run_id: str, tags: Sequence[str]) -> str:
+        """Replace a run's tags."""
+        with Store.open(self._home) as store:
+            store.set_tags(run_id, tags)
+        return "tags kept"
+
+    def set_note(self, run_id: str, note: str) -> str:
+        """Replace a run's note."""
+        with Store.open(self._home) as store:
+            store.set_note(run_id, note)
+        return "note kept"
+
+    def _stop(self, run_id: str, *, kill: bool) -> str:
+        with Store.open(self._home) as store:
+            run = store.get(run_id)
+            if not stop(store.run_dir(run_id), kill=kill):
+                raise LaunchError(f"{run.name} has no process here to stop.")
+        return f"{run.name} {'was killed' if kill else 'saves and stops'}"
+
+
+def _launch(run_dir: RunDir) -> None:
+    """Start a run's process; its exit code is recorded as long as this program lives."""
+    process: subprocess.Popen[bytes] = launch(run_dir)
+    threading.Thread(target=wait_and_record, args=(process, run_dir), daemon=True).start()
+
+
+def _runs(run_ids: Sequence[str]) -> str:
+    return "1 run is" if len(run_ids) == 1 else f"{len(run_ids)} runs are"

@@ -1,0 +1,126 @@
+"""The dashboard: ``vld-tui``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual import work
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.worker import get_current_worker
+
+from vld_tui.actions import Actions, LocalActions
+from vld_tui.feed import HistorySource, Interest, Snapshot, Source
+from vld_tui.home import Home
+from vld_tui.launch.local import LaunchError
+from vld_tui.messages import InterestChanged, SnapshotTaken
+from vld_tui.screens.home import HomeScreen
+from vld_tui.screens.run import RunScreen
+from vld_tui.store.errors import StoreError
+from vld_tui.views.status_line import MachineLoad
+
+REFRESH_S: Final = 1.0
+
+
+class Dashboard(App[None]):
+    """Configures, launches, watches and remembers runs. Leaving it stops none of them."""
+
+    TITLE = "vld-tui"
+    CSS_PATH = "app.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "quit"),
+        Binding("question_mark", "show_help_panel", "help", key_display="?"),
+    ]
+
+    def __init__(
+        self,
+        source: Source,
+        actions: Actions,
+        *,
+        home: Path,
+        clock: Callable[[], float] = time.time,
+        measure_load: Callable[[Path], MachineLoad] = MachineLoad.measure,
+    ) -> None:
+        super().__init__()
+        self._source, self._actions = source, actions
+        self._home_path, self._clock, self._measure_load = home, clock, measure_load
+        self._interest = Interest()
+        self._wake = threading.Event()
+
+    def on_mount(self) -> None:
+        """Show the home screen and begin to read history."""
+        self.home = HomeScreen(self._actions, home=str(self._home_path), clock=self._clock)
+        self.push_screen(self.home)
+        self.read_history()
+
+    def on_interest_changed(self, message: InterestChanged) -> None:
+        """Have the worker read what is looked at now."""
+        self._look(replace(message.interest, opened=self._interest.opened))
+
+    def on_unmount(self) -> None:
+        """Let the worker end at once."""
+        self._wake.set()
+
+    def action_show_help_panel(self) -> None:
+        """Show or hide the list of keys."""
+        if self.screen.query("HelpPanel"):
+            self.action_hide_help_panel()
+        else:
+            super().action_show_help_panel()
+
+    def run_action_in_worker(self, action: Callable[[], str]) -> None:
+        """Do something to runs without keeping the screen waiting, and say what came of it."""
+        self._act(action)
+
+    @work(thread=True)
+    def _act(self, action: Callable[[], str]) -> None:
+        try:
+            said, severity = action(), "information"
+        except (StoreError, LaunchError) as error:
+            said, severity = str(error), "error"
+        self.call_from_thread(self.notify, said, severity=severity, markup=False)
+        self._wake.set()
+
+    def open_run(self, run_id: str) -> None:
+        """Show all of a run."""
+        self._look(replace(self._interest, opened=run_id))
+        self.push_screen(RunScreen(run_id))
+
+    def action_close_run(self) -> None:
+        """Go back to the list."""
+        self._look(replace(self._interest, opened=None))
+        self.pop_screen()
+
+    def _look(self, interest: Interest) -> None:
+        self._interest = interest
+        self._wake.set()
+
+    def _deliver(self, snapshot: Snapshot, load: MachineLoad) -> None:
+        """Hand a snapshot to every screen that is open."""
+        for screen in self.screen_stack:
+            screen.post_message(SnapshotTaken(snapshot))
+        self.home.show_load(load)
+
+    @work(thread=True, exit_on_error=False)
+    def read_history(self) -> None:
+        """Take snapshots as long as the dashboard is open, at once when interest changes."""
+        worker = get_current_worker()
+        while not worker.is_cancelled:
+            self._wake.clear()
+            snapshot = self._source.take(self._interest)
+            load = self._measure_load(self._home_path)
+            if not worker.is_cancelled:
+                self.call_from_thread(self._deliver, snapshot, load)
+            self._wake.wait(REFRESH_S)
+        self._source.close()
+
+
+def make_dashboard(home: Home) -> Dashboard:
+    """Return the dashboard of a home."""
+    return Dashboard(HistorySource(home), LocalActions(home), home=home.path)

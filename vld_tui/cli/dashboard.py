@@ -1,0 +1,61 @@
+"""``vld-tui``: the dashboard."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from vld_tui.cli.command import Command
+from vld_tui.cli.group import ErrorsInWords
+from vld_tui.cli.session import open_store, this_home
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+OnceOption = Annotated[
+    bool, typer.Option("--once", help="Print the runs as they stand now, and leave.")
+]
+
+
+class _Dashboard(ErrorsInWords, Command):  # type: ignore[misc]
+    """``vld-tui`` as a program of its own."""
+
+
+@app.command(cls=_Dashboard, help="Configure, launch, watch and remember runs. ? shows every key.")
+def dashboard(ctx: typer.Context, once: OnceOption = False) -> None:
+    """Open the dashboard; runs go on when it is left."""
+    if once or not sys.stdout.isatty():
+        _print_once(ctx)
+        return
+    home = this_home(ctx)
+    from vld_tui.app import make_dashboard  # noqa: PLC0415 - Textual takes a moment
+
+    make_dashboard(home).run()
+
+
+def _print_once(ctx: typer.Context) -> None:
+    from vld_tui.views.run_table import run_table  # noqa: PLC0415 - only here
+    from vld_tui.views.status_line import status_text  # noqa: PLC0415
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    with open_store(ctx) as store:
+        store.refresh()
+        runs = store.list_runs(limit=max(5, shutil.get_terminal_size().lines - 3))
+        home, count = str(store.home.path), store.count_runs()
+        console.print(status_text(count, store.count_statuses(), None, home=home, problem=None))
+        if runs:
+            console.print(run_table(runs, now=time.time(), cells=console.width))
+
+
+def main() -> None:
+    """Run ``vld-tui`` with the arguments of this process."""
+    app(prog_name="vld-tui")

@@ -1,0 +1,197 @@
+"""What the dashboard shows, read from history as unchanging snapshots.
+
+A source is asked by a worker, never by a widget: it reads files and the database.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import numpy as np
+
+from vld_tui.home import Home
+from vld_tui.launch.follower import EventFollower
+from vld_tui.store.errors import StoreError
+from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricPoint
+from vld_tui.store.query import Query
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.views.progress import Progress
+from vld_tui.views.raster import Values
+
+LOG_BYTES: Final = 16_384
+EVERY_RUN: Final = Query()
+
+CurveKey = tuple[str, str, str]
+"""Split, domain and name of a metric."""
+ID_CURVE: Final[CurveKey] = ("out", "id", "accuracy")
+OOD_CURVE: Final[CurveKey] = ("in", "ood", "accuracy")
+LOSS_CURVE: Final[CurveKey] = ("train", "sources", "loss")
+
+
+@dataclass(frozen=True)
+class Interest:
+    """What a person looks at: a page of the runs that match, and runs whose curves are drawn."""
+
+    query: Query = EVERY_RUN
+    offset: int = 0
+    limit: int = 50
+    watched: tuple[str, ...] = ()
+    opened: str | None = None
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A line of the run table: the run, and its OOD accuracy at every evaluation."""
+
+    run: Run
+    ood_history: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunCurves:
+    """A run and its metrics: (n,) steps and (n,) values of each; NaN: not finite."""
+
+    run: Run
+    curves: Mapping[CurveKey, tuple[Values, Values]]
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunDetail:
+    """Everything known of the run that was opened."""
+
+    curves: RunCurves
+    progress: Progress
+    attempts: tuple[Attempt, ...]
+    checkpoints: tuple[CheckpointInfo, ...]
+    folder: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """History at one moment, as far as it is of interest; ``problem``: why it is not newer."""
+
+    interest: Interest = field(default_factory=Interest)
+    count: int = 0
+    rows: tuple[RunRow, ...] = ()
+    live: Mapping[str, int] = field(default_factory=dict)
+    watched: tuple[RunCurves, ...] = ()
+    opened: RunDetail | None = None
+    problem: str | None = None
+
+
+class Source(Protocol):
+    """Where snapshots come from; used by one thread at a time."""
+
+    def take(self, interest: Interest) -> Snapshot:
+        """Return how things stand now; may block."""
+
+    def close(self) -> None:
+        """Let go of files."""
+
+
+class HistorySource:
+    """Snapshots of the history in a home."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._store: Store | None = None
+        self._curves: dict[str, tuple[object, RunCurves]] = {}
+        self._opened: RunDetail | None = None
+        self._last = Snapshot()
+
+    def take(self, interest: Interest) -> Snapshot:
+        """Return how things stand now, or how they stood with the problem that came up."""
+        try:
+            self._last = self._read(interest)
+        except StoreError as error:
+            return Snapshot(
+                interest, self._last.count, self._last.rows, problem=str(error).splitlines()[0]
+            )
+        return self._last
+
+    def close(self) -> None:
+        """Close the database."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _read(self, interest: Interest) -> Snapshot:
+        if self._store is None:
+            self._store = Store.open(self._home)
+        store = self._store
+        store.refresh()
+        runs = store.list_runs(interest.query, offset=interest.offset, limit=interest.limit)
+        histories = store.ood_histories([run.run_id for run in runs])
+        return Snapshot(
+            interest=interest,
+            count=store.count_runs(interest.query),
+            rows=tuple(RunRow(run, histories.get(run.run_id, ())) for run in runs),
+            live=store.count_statuses(),
+            watched=tuple(self._watch(store, interest)),
+            opened=self._open(store, interest.opened) if interest.opened else None,
+        )
+
+    def _open(self, store: Store, run_id: str) -> RunDetail | None:
+        """Return everything known of a run; the same as before while nothing happened."""
+        curves = self._curves.get(run_id)
+        if curves is None:
+            return None
+        if self._opened is None or self._opened.curves is not curves[1]:
+            run_dir = store.run_dir(run_id)
+            progress = Progress()
+            for event in EventFollower(run_dir).poll():
+                progress = progress.after(event)
+            self._opened = RunDetail(
+                curves[1],
+                progress,
+                tuple(store.timeline(run_id)),
+                tuple(store.checkpoints(run_id)),
+                str(run_dir.path),
+            )
+        return self._opened
+
+    def _watch(self, store: Store, interest: Interest) -> list[RunCurves]:
+        """Return the curves of the watched runs, read anew where something happened."""
+        found: dict[str, tuple[object, RunCurves]] = {}
+        opened = (interest.opened,) if interest.opened else ()
+        for run_id in dict.fromkeys((*interest.watched, *opened)):
+            try:
+                run = store.get(run_id)
+            except StoreError:  # deleted meanwhile
+                continue
+            log = _log_tail(store, run_id)
+            state = (run, log)
+            before = self._curves.get(run_id)
+            if before is not None and before[0] == state:
+                found[run_id] = before
+            else:
+                found[run_id] = (state, RunCurves(run, as_arrays(store.metrics(run_id)), log))
+        self._curves = found
+        return [found[run_id][1] for run_id in interest.watched if run_id in found]
+
+
+def as_arrays(points: list[MetricPoint]) -> dict[CurveKey, tuple[Values, Values]]:
+    """Return the curves that points, sorted by curve and step, make up."""
+    curves = {}
+    for key, group in itertools.groupby(points, key=lambda p: (p.split, p.domain, p.name)):
+        of_curve = list(group)
+        steps = np.array([point.step for point in of_curve], dtype=np.float64)
+        values = np.array([point.value for point in of_curve], dtype=np.float64)  # None: NaN
+        curves[key] = (steps, values)
+    return curves
+
+
+def _log_tail(store: Store, run_id: str) -> tuple[str, ...]:
+    """Return the last lines of a run's log."""
+    try:
+        with store.run_dir(run_id).log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - LOG_BYTES))
+            return tuple(file.read().decode(errors="replace").splitlines()[-200:])
+    except OSError:
+        return ()

@@ -1,0 +1,85 @@
+"""The fields of a run as texts: read from what a person typed, and written for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+from engine.protocol import FIELDS, FieldInfo, SpecError
+
+_TRUTHS: Final = {"yes": True, "true": True, "no": False, "false": False}
+
+
+def spec_values(given: Mapping[str, object]) -> dict[str, object]:
+    """Convert the options that were given to values of their fields.
+
+    Raises:
+        SpecError: naming the option, its value and what is allowed.
+    """
+    values: dict[str, object] = {}
+    for name, option in given.items():
+        if option is None:
+            continue
+        info = FIELDS[name]
+        value = _parse(info, option) if isinstance(option, str) else option
+        try:
+            values[name] = info.check(value)
+        except SpecError as error:
+            raise SpecError(info.flag + str(error).removeprefix(name)) from None
+    return values
+
+
+def command_line(values: Mapping[str, object]) -> list[str]:
+    """Return the options that give these values: the way back from :func:`spec_values`."""
+    words: list[str] = []
+    for name, value in values.items():
+        flag = FIELDS[name].flag
+        if isinstance(value, bool):
+            words.append(flag if value else off_flag(flag))
+        elif isinstance(value, tuple | list):
+            words += [flag, ",".join(map(str, value))]
+        else:
+            words += [flag, "none" if value is None else str(value)]
+    return words
+
+
+def shown_value(value: object) -> str:
+    """Write a value as it can be typed."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def off_flag(flag: str) -> str:
+    """Return the option that switches a flag off."""
+    return "--no-" + flag.removeprefix("--")
+
+
+def base_type(info: FieldInfo) -> tuple[Any, bool]:
+    """Return a field's type without its constraints, and whether it may be missing."""
+    kind, optional = info.type, False
+    while get_origin(kind) in (Annotated, Union, UnionType):
+        arguments = get_args(kind)
+        if get_origin(kind) is not Annotated:
+            optional = True
+            arguments = tuple(each for each in arguments if each is not type(None))
+        kind = arguments[0]
+    return (tuple if get_origin(kind) is tuple else kind), optional
+
+
+def _parse(info: FieldInfo, text: str) -> object:
+    """Read a text as the field's type; what cannot be read stays text, to be refused as such."""
+    base, optional = base_type(info)
+    if text == "none" and optional:
+        return None
+    if base is bool:
+        return _TRUTHS.get(text.lower(), text)
+    try:
+        if base is tuple:
+            return tuple(int(part) for part in text.split(",") if part.strip())
+        return base(text) if base in (int, float) else text
+    except ValueError:
+        return text

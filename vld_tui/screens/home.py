@@ -1,0 +1,301 @@
+"""The home screen: every run, and the curves of those that are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from engine.protocol import RunSpec
+from vld_tui.actions import Actions
+from vld_tui.feed import Interest, RunCurves, RunRow, Snapshot
+from vld_tui.messages import (
+    InterestChanged,
+    MarksChanged,
+    PageNeeded,
+    RunHighlighted,
+    RunOpened,
+    SnapshotTaken,
+)
+from vld_tui.screens.ask import AskLine, Confirm
+from vld_tui.screens.new_run import NewRun
+from vld_tui.store.query import Query, QueryError
+from vld_tui.store.runs import Run
+from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.views.run_series import chart_contents
+from vld_tui.views.status_line import MachineLoad, status_text
+from vld_tui.views.text import plain_text
+from vld_tui.widgets.chart import Chart
+from vld_tui.widgets.run_table import RunTable
+
+SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")
+"""Orders that ``o`` goes through."""
+WELCOME: Final = """\
+No runs yet.
+
+  n   make one: the embedded emoji styles, a small network, two minutes on two cores
+  ?   every key
+  q   leave; runs go on
+"""
+
+
+class HomeScreen(Screen[None]):
+    """Runs on one side, their curves on the other, the log of one below."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new", "new"),
+        Binding("c", "clone", "clone"),
+        Binding("f", "filter", "filter"),
+        Binding("o", "sort", "sort"),
+        Binding("O", "reverse", "reverse", show=False),
+        Binding("r", "resume", "resume"),
+        Binding("I", "interrupt", "stop"),
+        Binding("T,K", "kill", "kill", show=False),
+        Binding("ctrl+d", "trash", "trash", show=False),
+        Binding("z", "undo", "undo", show=False),
+        Binding("t", "tags", "tags", show=False),
+        Binding("e", "note", "note", show=False),
+        Binding("escape", "clear", "clear", show=False),
+    ]
+
+    def __init__(self, actions: Actions, *, home: str, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._actions = actions
+        self._home, self._clock = home, clock
+        self._interest = Interest()
+        self._filter, self._sort = "", SORTS[0]
+        self._snapshot = Snapshot()
+        self._load: MachineLoad | None = None
+        self._trashed: tuple[str, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Lay out the status line, the table, three charts and the log."""
+        yield Static(id="status")
+        with Horizontal(id="body"):
+            with Vertical(id="runs"):
+                yield Static(id="query")
+                yield RunTable(id="table", clock=self._clock)
+                yield Static(WELCOME, id="welcome", markup=False)
+            with Vertical(id="charts"):
+                yield Chart(id="first", is_percent=True)
+                yield Chart(id="second", is_percent=True)
+                yield Chart(id="third")
+        yield Static(id="log")
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Begin with the table."""
+        self.query_one(RunTable).focus()
+
+    @property
+    def run(self) -> Run | None:
+        """Return the run the cursor stands on."""
+        row = self.query_one(RunTable).current
+        return row.run if row is not None else None
+
+    def show_load(self, load: MachineLoad) -> None:
+        """Show how busy the machine is."""
+        self._load = load
+        self._show_status()
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Show the state of history."""
+        snapshot = message.snapshot
+        if snapshot.interest.query != self._interest.query:  # of before the filter changed
+            return
+        self._snapshot = snapshot
+        table = self.query_one(RunTable)
+        table.set_page(snapshot.count, snapshot.interest.offset, snapshot.rows)
+        is_empty = snapshot.count == 0
+        self.query_one("#welcome").display = is_empty and not self._filter
+        table.display = not is_empty
+        self.query_one("#charts").display = not is_empty
+        self._show_curves(snapshot.watched)
+        self._show_status()
+        self._show_query()
+
+    def on_page_needed(self, message: PageNeeded) -> None:
+        """Ask for other rows."""
+        self._look(replace(self._interest, offset=message.offset, limit=message.limit))
+
+    def on_run_highlighted(self, message: RunHighlighted) -> None:
+        """Draw the run's curves, unless marked ones are drawn."""
+        if not self.query_one(RunTable).marked:
+            self._watch(message.row)
+
+    def on_marks_changed(self, message: MarksChanged) -> None:
+        """Draw the marked runs over one another."""
+        if message.run_ids:
+            self._look(replace(self._interest, watched=message.run_ids))
+        else:
+            self._watch(self.query_one(RunTable).current)
+
+    def on_run_opened(self, message: RunOpened) -> None:
+        """Show all of a run."""
+        self.app.open_run(message.run_id)  # type: ignore[attr-defined]
+
+    def action_new(self) -> None:
+        """Configure a run from the defaults."""
+        self._configure(None)
+
+    def action_clone(self) -> None:
+        """Configure a run from the one under the cursor."""
+        self._configure(self.run.spec if self.run else None)
+
+    def action_filter(self) -> None:
+        """Ask which runs to show."""
+        example = "dropout>=0.9 target=noto status:running tag:best text"
+        question = AskLine("Show runs that match:", answer=self._filter, example=example)
+        self.app.push_screen(question, self._set_filter)
+
+    def action_sort(self) -> None:
+        """Order by the next field."""
+        plain = self._sort.removeprefix("-")
+        at = next((i for i, sort in enumerate(SORTS) if sort.removeprefix("-") == plain), 0)
+        self._sort = SORTS[(at + 1) % len(SORTS)]
+        self._ask_history()
+
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        is_descending = self._sort.startswith("-")
+        self._sort = self._sort.removeprefix("-") if is_descending else f"-{self._sort}"
+        self._ask_history()
+
+    def action_clear(self) -> None:
+        """Take away marks, then the filter."""
+        table = self.query_one(RunTable)
+        if table.marked:
+            table.clear_marks()
+        elif self._filter:
+            self._set_filter("")
+        table.focus()
+
+    def action_resume(self) -> None:
+        """Go on with the run under the cursor."""
+        if run := self.run:
+            self._do(lambda: self._actions.resume(run.run_id))
+
+    def action_interrupt(self) -> None:
+        """Ask the run under the cursor to save and stop."""
+        if run := self.run:
+            self._do(lambda: self._actions.interrupt(run.run_id))
+
+    def action_kill(self) -> None:
+        """End the run under the cursor at once, if that is meant."""
+        if run := self.run:
+
+            def answered(is_meant: bool | None) -> None:
+                if is_meant:
+                    self._do(lambda: self._actions.kill(run.run_id))
+
+            question = f"End {run.name} at once? What came after its last checkpoint is lost."
+            self.app.push_screen(Confirm(question), answered)
+
+    def action_trash(self) -> None:
+        """Move the marked runs, or the one under the cursor, to the trash."""
+        table = self.query_one(RunTable)
+        chosen = table.marked or ((self.run.run_id,) if self.run else ())
+        if chosen:
+            self._trashed = chosen
+            table.clear_marks()
+            self._do(lambda: self._actions.trash(chosen))
+
+    def action_undo(self) -> None:
+        """Take back what was trashed last."""
+        if chosen := self._trashed:
+            self._trashed = ()
+            self._do(lambda: self._actions.restore(chosen))
+
+    def action_tags(self) -> None:
+        """Ask for the run's tags."""
+        if run := self.run:
+
+            def answered(text: str | None) -> None:
+                if text is not None:
+                    self._do(lambda: self._actions.set_tags(run.run_id, text.split()))
+
+            self.app.push_screen(AskLine("Tags:", answer=" ".join(run.tags)), answered)
+
+    def action_note(self) -> None:
+        """Ask for the run's note."""
+        if run := self.run:
+
+            def answered(text: str | None) -> None:
+                if text is not None:
+                    self._do(lambda: self._actions.set_note(run.run_id, text))
+
+            self.app.push_screen(AskLine("Note:", answer=run.note), answered)
+
+    def _configure(self, spec: RunSpec | None) -> None:
+        def answered(specs: tuple[RunSpec, ...] | None) -> None:
+            for each in specs or ():
+                self._do(lambda each=each: self._actions.start(each))  # type: ignore[misc]
+
+        self.app.push_screen(NewRun(spec), answered)
+
+    def _do(self, action: Callable[[], str]) -> None:
+        """Have a worker do something to runs, and say what came of it."""
+        self.app.run_action_in_worker(action)  # type: ignore[attr-defined]
+
+    def _set_filter(self, text: str | None) -> None:
+        if text is None:
+            return
+        try:
+            Query.parse(text)
+        except QueryError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self._filter = text
+        self._ask_history()
+
+    def _ask_history(self) -> None:
+        query = Query.parse(self._filter, sort=self._sort)
+        self._look(replace(self._interest, query=query, offset=0))
+        self._show_query()
+
+    def _watch(self, row: RunRow | None) -> None:
+        self._look(replace(self._interest, watched=(row.run.run_id,) if row else ()))
+
+    def _look(self, interest: Interest) -> None:
+        """Say what is of interest now, if that changed."""
+        if interest != self._interest:
+            self._interest = interest
+            self.post_message(InterestChanged(interest))
+
+    def _show_curves(self, watched: tuple[RunCurves, ...]) -> None:
+        charts = [self.query_one(f"#{place}", Chart) for place in ("first", "second", "third")]
+        for chart, content in zip(charts, chart_contents(watched), strict=True):
+            chart.set_series(content.title, content.series)
+        lines = Text(no_wrap=True, overflow="ellipsis")
+        if len(watched) == 1:
+            run = watched[0].run
+            if run.error:
+                reason = plain_text(run.error.splitlines()[0])
+                lines.append(f"{run.status}: {reason}  r goes on\n", ALARM_STYLE)
+            tail = watched[0].log[-4:]
+            lines.append("\n".join(plain_text(line) for line in tail), QUIET_STYLE)
+        self.query_one("#log", Static).update(lines)
+
+    def _show_status(self) -> None:
+        snapshot = self._snapshot
+        text = status_text(
+            snapshot.count, snapshot.live, self._load, home=self._home, problem=snapshot.problem
+        )
+        self.query_one("#status", Static).update(text)
+
+    def _show_query(self) -> None:
+        marked = self.query_one(RunTable).marked
+        parts = [f"sorted by {self._sort}"]
+        parts += [f"filter {self._filter}"] if self._filter else []
+        parts += [f"{len(marked)} marked"] if marked else []
+        line = Text(f" {plain_text(' · '.join(parts))}", QUIET_STYLE, no_wrap=True)
+        if self._filter and self._snapshot.count == 0:
+            line.append("   nothing matches; esc shows every run", ALARM_STYLE)
+        self.query_one("#query", Static).update(line)

@@ -1,0 +1,178 @@
+"""Curves with axes, a legend and a value cursor, as lines of styled text."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from rich.segment import Segment
+from rich.style import Style
+
+from vld_tui.views.numbers import UNKNOWN
+from vld_tui.views.raster import BLANK, Axis, Values, draw_curve, smoothed
+from vld_tui.views.text import plain_text, shorten
+
+LABEL_CELLS: Final = 7
+NARROWEST, LOWEST = 20, 4
+"""Cells and rows below which only the title is shown."""
+_QUIET: Final = Style(dim=True)
+_STRONG: Final = Style(bold=True)
+_SHORTEST_LEGEND: Final = 6
+
+Line = list[Segment]
+Cell = tuple[str, Style]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve: (n,) steps, ascending, and (n,) values; ``style`` is its colour.
+
+    ``marked_x`` is a step of it that matters, such as the selected one.
+    """
+
+    name: str
+    x: Values
+    y: Values
+    style: str
+    marked_x: float | None = None
+
+    def value_at(self, x: float | None) -> float | None:
+        """Return the value of the step nearest to ``x``, or of the last; None: not finite."""
+        if len(self.x) == 0:
+            return None
+        nearest = len(self.x) - 1 if x is None else int(np.abs(self.x - x).argmin())
+        value = float(self.y[nearest])
+        return value if np.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class View:
+    """What a person chose to see: ``across`` None: every step; ``cursor`` a step."""
+
+    across: Axis | None = None
+    cursor: float | None = None
+    x_is_log: bool = False
+    y_is_log: bool = False
+    smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves that share their axes. ``is_percent``: the values are shares from 0 to 1."""
+
+    title: str
+    series: tuple[Series, ...]
+    view: View = View()
+    is_percent: bool = False
+
+    @property
+    def whole(self) -> Axis:
+        """Return the axis of every step."""
+        return Axis.around([each.x for each in self.series], is_log=self.view.x_is_log)
+
+    @property
+    def across(self) -> Axis:
+        """Return the axis of the steps in sight."""
+        return self.view.across or self.whole
+
+    def lines(self, cells: int, rows: int) -> Iterator[Line]:
+        """Yield the picture: the legend, the curves, the steps."""
+        if cells < NARROWEST or rows < LOWEST:
+            yield [Segment(shorten(plain_text(self.title), cells), _STRONG)]
+            return
+        weight = self.view.smoothing
+        shown = [replace(each, y=smoothed(each.y, weight)) for each in self.series]
+        across, width, height = self.across, cells - LABEL_CELLS, rows - 2
+        up = self._up(shown, across)
+        dots = np.zeros((height, width), dtype=np.int32)
+        owner = np.zeros((height, width), dtype=np.int16)
+        for index, each in enumerate(shown, start=1):
+            drawn = draw_curve(each.x, each.y, across, up, width, height)
+            dots |= drawn
+            owner[drawn != 0] = index
+        styles = [Style.null(), *(Style.parse(each.style) for each in shown)]
+        labels, rules = self._labels(up, height), self._rules(shown, across, width)
+        yield self._legend(shown, cells)
+        for row, (bits, owners) in enumerate(zip(dots.tolist(), owner.tolist(), strict=True)):
+            label = Segment(labels.get(row, "").rjust(LABEL_CELLS - 1) + "┤", _QUIET)
+            blank = [rules.get(column, (" ", Style.null())) for column in range(width)]
+            drawn_cells = [
+                (chr(BLANK + each), styles[index]) if each else blank[column]
+                for column, (each, index) in enumerate(zip(bits, owners, strict=True))
+            ]
+            yield [label, *_segments(drawn_cells)]
+        yield [Segment(" " * LABEL_CELLS), Segment(_steps(across, width), _QUIET)]
+
+    def number(self, value: float | None, digits: int = 1) -> str:
+        """Show a value as its axis does."""
+        if value is None:
+            return UNKNOWN
+        return f"{100 * value:.{digits}f}%" if self.is_percent else f"{value:.3g}"
+
+    def _up(self, shown: Sequence[Series], across: Axis) -> Axis:
+        """Return the axis of the values in sight."""
+        in_sight = []
+        for each in shown:
+            start, stop = np.searchsorted(each.x, [across.low, across.high])
+            in_sight.append(each.y[max(0, start - 1) : stop + 1])
+        return Axis.around(in_sight, is_log=self.view.y_is_log)
+
+    def _legend(self, shown: Sequence[Series], cells: int) -> Line:
+        view = self.view
+        remarks = [f"step {view.cursor:,.0f}"] if view.cursor is not None else []
+        remarks += ["log x"] if view.x_is_log else []
+        remarks += ["log y"] if view.y_is_log else []
+        remarks += [f"smooth {view.smoothing:g}"] if view.smoothing else []
+        line = [Segment(plain_text(self.title), _STRONG)]
+        if remarks:
+            line.append(Segment(f"  {' · '.join(remarks)}", _QUIET))
+        taken = sum(segment.cell_length for segment in line)
+        room = max(_SHORTEST_LEGEND, (cells - taken) // max(1, len(shown)) - 2)
+        for each in shown:
+            text = f"{self.number(each.value_at(view.cursor))} {plain_text(each.name)}"
+            line.append(Segment(f"  {shorten(text, room)}", Style.parse(each.style)))
+        return line
+
+    def _labels(self, up: Axis, rows: int) -> dict[int, str]:
+        """Return what stands beside which row."""
+        labels: dict[int, str] = {}
+        for tick in up.ticks(max(2, rows // 3)):
+            labels.setdefault(round((1 - _position(up, tick)) * (rows - 1)), self.number(tick, 0))
+        return labels
+
+    def _rules(self, shown: Sequence[Series], across: Axis, cells: int) -> dict[int, Cell]:
+        """Return the columns where a vertical line stands: marked steps, and the cursor."""
+        places = [(each.marked_x, "┊", Style.parse(each.style) + _QUIET) for each in shown]
+        places.append((self.view.cursor, "│", _STRONG))
+        rules: dict[int, Cell] = {}
+        for x, character, style in places:
+            if x is not None and 0 <= (position := _position(across, x)) <= 1:
+                rules[round(position * (cells - 1))] = (character, style)
+        return rules
+
+
+def _position(axis: Axis, value: float) -> float:
+    return float(axis.positions(np.array([value]))[0])
+
+
+def _segments(cells: Sequence[Cell]) -> Line:
+    """Put neighbours of one style together."""
+    return [
+        Segment("".join(character for character, _ in group), style)
+        for style, group in itertools.groupby(cells, key=lambda cell: cell[1])
+    ]
+
+
+def _steps(across: Axis, cells: int) -> str:
+    """Return the line of steps below the curves; what finds no room is left out."""
+    line = ""
+    for tick in across.ticks(max(2, cells // 12)):
+        text = f"{tick:,.0f}" if tick >= 1 or tick == 0 else f"{tick:g}"
+        middle = round(_position(across, tick) * (cells - 1))
+        start = min(max(0, middle - len(text) // 2), cells - len(text))
+        if start >= len(line) + bool(line):
+            line = line.ljust(start) + text
+    return line

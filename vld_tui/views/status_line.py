@@ -1,0 +1,65 @@
+"""The dashboard's first line: what goes on, and how busy the machine is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from rich.text import Text
+
+from vld_tui.views.numbers import plural
+from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, QUIET_STYLE
+from vld_tui.views.text import plain_text
+
+GIB = 2**30
+LOW_DISK_GIB = 2
+
+
+@dataclass(frozen=True)
+class MachineLoad:
+    """How busy the machine is: shares from 0 to 1, memory and disk in GiB."""
+
+    cpu_share: float
+    memory_gib: float
+    memory_total_gib: float
+    disk_left_gib: float
+
+    @classmethod
+    def measure(cls, folder: Path) -> MachineLoad:
+        """Measure it now; the processor's share is since the last call."""
+        memory = psutil.virtual_memory()
+        return cls(
+            cpu_share=psutil.cpu_percent() / 100,
+            memory_gib=(memory.total - memory.available) / GIB,
+            memory_total_gib=memory.total / GIB,
+            disk_left_gib=shutil.disk_usage(folder).free / GIB,
+        )
+
+
+def status_text(
+    count: int, live: Mapping[str, int], load: MachineLoad | None, *, home: str, problem: str | None
+) -> Text:
+    """Return the line: counts of runs, the machine's load, the home or what is wrong."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(" vld-tui  ", HEADING_STYLE)
+    text.append(plural(count, "run"))
+    for status, number in sorted(live.items()):
+        text.append(f" · {number} {status}", ID_STYLE)
+    if load is not None:
+        text.append(
+            f"   cpu {load.cpu_share:.0%} · memory {load.memory_gib:.1f}/"
+            f"{load.memory_total_gib:.0f} GiB",
+            QUIET_STYLE,
+        )
+        is_low = load.disk_left_gib < LOW_DISK_GIB
+        text.append(
+            f" · disk {load.disk_left_gib:.0f} GiB left", ALARM_STYLE if is_low else QUIET_STYLE
+        )
+    if problem:
+        text.append(f"   {plain_text(problem)}", ALARM_STYLE)
+    else:
+        text.append(f"   {plain_text(home)}", QUIET_STYLE)
+    return text

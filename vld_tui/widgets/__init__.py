@@ -1,0 +1,1 @@
+"""Widgets: they are given plain values, and tell in messages what a person did."""

@@ -1,0 +1,122 @@
+"""A plot that a person can look around in: zoom, logarithmic axes, smoothing, a value cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from rich.segment import Segment
+from textual.binding import Binding, BindingType
+from textual.strip import Strip
+from textual.widget import Widget
+
+from vld_tui.views.plot import LABEL_CELLS, Plot, Series, View
+
+SMOOTHING: Final = (0.0, 0.6, 0.9, 0.97)
+"""Weights of the past that ``s`` goes through."""
+ZOOM_IN, ZOOM_OUT = -0.25, 0.5
+PAN_SHARE: Final = 0.1
+
+
+class Chart(Widget, can_focus=True):
+    """Curves that share their axes; drawn anew only when something changed."""
+
+    DEFAULT_CSS = "Chart { height: 1fr; min-height: 4; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x", "toggle_log_x", "log steps", show=False),
+        Binding("y", "toggle_log_y", "log values", show=False),
+        Binding("s", "smooth", "smooth"),
+        Binding("plus,equals_sign", "zoom_in", "zoom in", key_display="+", show=False),
+        Binding("minus", "zoom_out", "zoom out", key_display="-", show=False),
+        Binding("0", "zoom_whole", "every step", show=False),
+        Binding("i", "cursor", "values"),
+        Binding("left,h", "sideways(-1)", "left", show=False),
+        Binding("right,l", "sideways(1)", "right", show=False),
+    ]
+
+    def __init__(self, *, is_percent: bool = False, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._plot = Plot("", (), is_percent=is_percent)
+        self._strips: list[Strip] = []
+        self._drawn_for: object = None
+
+    @property
+    def plot(self) -> Plot:
+        """Return what is shown."""
+        return self._plot
+
+    def set_series(self, title: str, series: Sequence[Series]) -> None:
+        """Show these curves instead of those before; the view stays."""
+        self._show(replace(self._plot, title=title, series=tuple(series)))
+
+    def set_view(self, view: View) -> None:
+        """Look at the curves in another way."""
+        self._show(replace(self._plot, view=view))
+
+    def action_toggle_log_x(self) -> None:
+        """Switch the steps between linear and logarithmic."""
+        view = self._plot.view
+        self.set_view(replace(view, x_is_log=not view.x_is_log, across=None))
+
+    def action_toggle_log_y(self) -> None:
+        """Switch the values between linear and logarithmic."""
+        view = self._plot.view
+        self.set_view(replace(view, y_is_log=not view.y_is_log))
+
+    def action_smooth(self) -> None:
+        """Go to the next degree of smoothing."""
+        view = self._plot.view
+        following = SMOOTHING.index(view.smoothing) + 1
+        self.set_view(replace(view, smoothing=SMOOTHING[following % len(SMOOTHING)]))
+
+    def action_zoom_in(self) -> None:
+        """Show fewer steps: those around the cursor, or the middle ones."""
+        across = self._plot.across
+        if (cursor := self._plot.view.cursor) is not None:
+            position = float(across.positions(np.array([cursor]))[0])
+            across = across.moved((position - 0.5) * -2 * ZOOM_IN)
+        self.set_view(replace(self._plot.view, across=across.widened(ZOOM_IN)))
+
+    def action_zoom_out(self) -> None:
+        """Show more steps."""
+        whole, across = self._plot.whole, self._plot.across.widened(ZOOM_OUT)
+        across = replace(across, low=max(across.low, whole.low), high=min(across.high, whole.high))
+        self.set_view(replace(self._plot.view, across=None if across == whole else across))
+
+    def action_zoom_whole(self) -> None:
+        """Show every step."""
+        self.set_view(replace(self._plot.view, across=None))
+
+    def action_cursor(self) -> None:
+        """Show or hide the value cursor."""
+        view = self._plot.view
+        cursor = self._plot.across.high if view.cursor is None else None
+        self.set_view(replace(view, cursor=cursor))
+
+    def action_sideways(self, direction: int) -> None:
+        """Move the cursor by a column; without one, move what is zoomed in on."""
+        view, across = self._plot.view, self._plot.across
+        if view.cursor is not None:
+            columns = max(1, self.size.width - LABEL_CELLS - 1)
+            position = float(across.positions(np.array([view.cursor]))[0]) + direction / columns
+            self.set_view(replace(view, cursor=across.at(min(1.0, max(0.0, position)))))
+        elif view.across is not None:
+            self.set_view(replace(view, across=across.moved(PAN_SHARE * direction)))
+
+    def render_line(self, y: int) -> Strip:
+        """Return one line of the picture."""
+        base = self.rich_style
+        if self._drawn_for != (self.size, base):
+            self._drawn_for = (self.size, base)
+            self._strips = [
+                Strip(Segment.apply_style(line, base)).adjust_cell_length(self.size.width, base)
+                for line in self._plot.lines(self.size.width, self.size.height)
+            ]
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, base)
+
+    def _show(self, plot: Plot) -> None:
+        self._plot = plot
+        self._drawn_for = None
+        self.refresh()

@@ -1,0 +1,202 @@
+"""The list of runs: draws the rows in sight, and asks for those it does not have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Final
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from vld_tui.feed import RunRow
+from vld_tui.messages import MarksChanged, PageNeeded, RunHighlighted, RunOpened
+from vld_tui.views.columns import Layout
+from vld_tui.views.run_cells import cell_layout, heading_line, row_line, run_cells
+
+PAGE: Final = 100
+"""Runs asked for at a time, around those in sight."""
+HEADING_ROWS: Final = 1
+
+
+class RunTable(ScrollView, can_focus=True):
+    """Runs in lines; as fast with a hundred thousand of them as with ten."""
+
+    DEFAULT_CSS = "RunTable { height: 1fr; scrollbar-size-vertical: 1; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "up", show=False),
+        Binding("down,j", "move(1)", "down", show=False),
+        Binding("pageup", "move_page(-1)", "page up", show=False),
+        Binding("pagedown", "move_page(1)", "page down", show=False),
+        Binding("home,g", "move_to_first", "first", show=False),
+        Binding("end,G", "move_to_last", "last", show=False),
+        Binding("space", "mark", "mark"),
+        Binding("enter", "open", "open"),
+    ]
+
+    def __init__(self, *, clock: Callable[[], float] = time.time, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._clock = clock
+        self._rows: dict[int, RunRow] = {}
+        self._texts: dict[int, tuple[str, ...]] = {}
+        self._layout: tuple[tuple[range, int], Layout] | None = None
+        self._count = 0
+        self._cursor = 0
+        self._asked: tuple[int, int] | None = None
+        self._marked: dict[str, None] = {}
+        self._highlighted: RunRow | None = None
+
+    @property
+    def current(self) -> RunRow | None:
+        """Return the row the cursor stands on, as far as it is known."""
+        return self._rows.get(self._cursor)
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """Return the marked runs in the order they were marked."""
+        return tuple(self._marked)
+
+    def set_page(self, count: int, offset: int, rows: Sequence[RunRow]) -> None:
+        """Take in a page of ``count`` rows in all; the cursor stays on its run if it is there."""
+        before = self.current
+        self._count = count
+        self._asked = None
+        now = self._clock()
+        self._rows = {offset + index: row for index, row in enumerate(rows)}
+        self._texts = {
+            at: run_cells(row.run, row.ood_history, now=now) for at, row in self._rows.items()
+        }
+        self._layout = None
+        if before is not None:
+            same = (at for at, row in self._rows.items() if row.run.run_id == before.run.run_id)
+            self._cursor = next(same, self._cursor)
+        self._cursor = max(0, min(self._cursor, count - 1))
+        self.virtual_size = Size(self.size.width, count + HEADING_ROWS)
+        self._tell()
+        self.refresh()
+
+    def clear_marks(self) -> None:
+        """Mark no run."""
+        self._marked.clear()
+        self._marks_changed()
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor down, or up."""
+        self._go(self._cursor + rows)
+
+    def action_move_page(self, pages: int) -> None:
+        """Move the cursor by what is in sight."""
+        self._go(self._cursor + pages * max(1, self.size.height - HEADING_ROWS - 1))
+
+    def action_move_to_first(self) -> None:
+        """Move the cursor to the first run."""
+        self._go(0)
+
+    def action_move_to_last(self) -> None:
+        """Move the cursor to the last run."""
+        self._go(self._count - 1)
+
+    def action_mark(self) -> None:
+        """Mark the run under the cursor, or take its mark away, and go on to the next."""
+        if self.current is None:
+            return
+        run_id = self.current.run.run_id
+        if run_id in self._marked:
+            del self._marked[run_id]
+        else:
+            self._marked[run_id] = None
+        self._marks_changed()
+        self._go(self._cursor + 1)
+
+    def action_open(self) -> None:
+        """Show all of the run under the cursor."""
+        if self.current is not None:
+            self.post_message(RunOpened(self.current.run.run_id))
+
+    def on_click(self, event: events.Click) -> None:
+        """Move the cursor to the line; a second click opens the run."""
+        row = event.y - HEADING_ROWS + self._first_in_sight
+        if event.y < HEADING_ROWS or row >= self._count:
+            return
+        self._go(row)
+        if event.chain == 2:
+            self.action_open()
+
+    def on_resize(self) -> None:
+        """Keep the cursor in sight."""
+        self.virtual_size = Size(self.size.width, self._count + HEADING_ROWS)
+        self._go(self._cursor)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Ask for the rows that came into sight."""
+        super().watch_scroll_y(old_value, new_value)
+        self._ask_for_sight()
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Return the heading, or the line of a run."""
+        base, cells = self.rich_style, self.size.width
+        index = self._first_in_sight + y - HEADING_ROWS
+        layout = self._lay_out(cells)
+        if y < HEADING_ROWS:
+            line = heading_line(layout)
+        elif index >= self._count:
+            return Strip.blank(cells, base)
+        elif (row := self._rows.get(index)) is None:
+            line = [Segment(" …", Style(dim=True))]
+        else:
+            is_marked = row.run.run_id in self._marked
+            line = row_line(layout, self._texts[index], row.run, is_marked=is_marked)
+            if index == self._cursor:
+                base += Style(reverse=self.has_focus, bold=not self.has_focus)
+        return Strip(Segment.apply_style(line, base)).adjust_cell_length(cells, base)
+
+    def _lay_out(self, cells: int) -> Layout:
+        """Choose columns and widths for the rows in sight, once for all of their lines."""
+        sight = self._sight()
+        if self._layout is None or self._layout[0] != (sight, cells):
+            texts = [self._texts[at] for at in sight if at in self._texts]
+            self._layout = ((sight, cells), cell_layout(texts, cells))
+        return self._layout[1]
+
+    @property
+    def _first_in_sight(self) -> int:
+        return round(self.scroll_y)
+
+    def _sight(self) -> range:
+        first = self._first_in_sight
+        return range(first, min(self._count, first + max(1, self.size.height - HEADING_ROWS)))
+
+    def _go(self, row: int) -> None:
+        self._cursor = max(0, min(row, self._count - 1))
+        # The heading stays in place, so a line is in sight one row further down.
+        self.scroll_to_region(
+            Region(0, self._cursor, 1, 1 + HEADING_ROWS), animate=False, force=True
+        )
+        self._ask_for_sight()
+        self._tell()
+        self.refresh()
+
+    def _ask_for_sight(self) -> None:
+        sight = self._sight()
+        if all(at in self._rows for at in sight) or self._count == 0:
+            return
+        offset = max(0, sight.start - (PAGE - len(sight)) // 2)
+        if self._asked != (offset, PAGE):
+            self._asked = (offset, PAGE)
+            self.post_message(PageNeeded(offset, PAGE))
+
+    def _tell(self) -> None:
+        """Say which run the cursor stands on, when that or the run has changed."""
+        if self.current != self._highlighted:
+            self._highlighted = self.current
+            self.post_message(RunHighlighted(self.current))
+
+    def _marks_changed(self) -> None:
+        self.post_message(MarksChanged(self.marked))
+        self.refresh()
