@@ -10,7 +10,7 @@ from typing import Protocol
 from engine.protocol import RunSpec
 from engine.rundir import RunDir
 from vld_tui.home import Home
-from vld_tui.launch.local import LaunchError, launch, stop, wait_and_record
+from vld_tui.launch.local import EXIT_PATIENCE_S, LaunchError, launch, stop, wait_and_record
 from vld_tui.store.store import Store
 
 
@@ -66,7 +66,9 @@ class LocalActions:
             run = store.get(run_id)
             if run.status == "finished":
                 raise LaunchError(f"{run.name} is finished: there is nothing to resume.")
-            _launch(store.run_dir(run_id))
+            if run.is_live:
+                raise LaunchError(f"{run.name} is {run.status}.")
+            _launch(store.run_dir(run_id), patience_s=EXIT_PATIENCE_S)
             store.mark_relaunched(run_id)
             return f"{run.name} goes on"
 
@@ -112,9 +114,9 @@ class LocalActions:
         return f"{run.name} {'was killed' if kill else 'saves and stops'}"
 
 
-def _launch(run_dir: RunDir) -> None:
+def _launch(run_dir: RunDir, *, patience_s: float = 0.0) -> None:
     """Start a run's process; its exit code is recorded as long as this program lives."""
-    process: subprocess.Popen[bytes] = launch(run_dir)
+    process: subprocess.Popen[bytes] = launch(run_dir, patience_s=patience_s)
     threading.Thread(target=wait_and_record, args=(process, run_dir), daemon=True).start()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -55,6 +57,7 @@ class RunData:
         domains: all of them, sorted by name.
         skipped: paths of unreadable images that were left out.
         image_set: the files.
+        digest: changes with the names and sizes of the images, on which the split depends.
     """
 
     name: str
@@ -62,6 +65,7 @@ class RunData:
     domains: tuple[DomainData, ...]
     skipped: tuple[str, ...]
     image_set: ImageSet
+    digest: str
 
     @property
     def sources(self) -> tuple[DomainData, ...]:
@@ -105,7 +109,15 @@ def load_data(spec: RunSpec, cache_dir: Path) -> RunData:
             DomainData(name, name == target, cached.pixels, rows, torch.from_numpy(labels[rows]),
                        in_indices, out_indices)
         )  # fmt: skip
-    return RunData(image_set.name, image_set.classes, tuple(domains), tuple(skipped), image_set)
+    return RunData(
+        image_set.name, image_set.classes, tuple(domains), tuple(skipped), image_set,
+        _digest(image_set, skipped),
+    )  # fmt: skip
+
+
+def _digest(image_set: ImageSet, skipped: Sequence[str]) -> str:
+    files = [(file.path, file.size) for file in image_set.files]
+    return hashlib.sha256(msgspec.json.encode((files, skipped))).hexdigest()[:32]
 
 
 def _readable_rows(image_set: ImageSet, cached: CachedImages) -> tuple[dict[str, Indices], Indices]:

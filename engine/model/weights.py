@@ -128,6 +128,6 @@ def _first(names: list[str], shown: int = 4) -> str:
 
 def _reason(error: Exception) -> str:
     """Say what went wrong; torch's own words advise to load pickles that execute code."""
-    if isinstance(error, pickle.UnpicklingError) or not str(error):
+    if isinstance(error, pickle.UnpicklingError) or " " not in str(error):
         return ""
     return f": {str(error).splitlines()[0].rstrip('.')}"

@@ -75,4 +75,10 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
     if isinstance(data_dir, str) and "dataset" not in values:
         merged["dataset"] = data_dir.rstrip("/").rsplit("/", 1)[-1] or data_dir
     defaults = {} if data_dir else DATASET_DEFAULTS.get(str(merged.get("dataset", "emoji")), {})
-    return spec_from_mapping({**defaults, **merged})
+    spec = spec_from_mapping({**defaults, **merged})
+    if spec.schedule == "step" and not spec.lr_drops:
+        raise SpecError(
+            "schedule is 'step', but lr_drops names no step: give --lr-drops, such as "
+            f"{spec.steps // 2}, or another --schedule."
+        )
+    return spec

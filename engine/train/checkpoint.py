@@ -38,7 +38,8 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run stands after ``step`` updates, besides its tensors.
 
     ``loss_sum`` and ``loss_count`` belong to the reading not yet reported; ``elapsed_s`` counts
-    all attempts. Precision and layout are kept so that a resumed run computes alike.
+    all attempts. Precision and layout are kept so that a resumed run computes alike, and
+    ``data_digest`` so that it does so on the same images.
     """
 
     step: int = 0
@@ -48,6 +49,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     selected: Selected | None = None
     collapsed: bool = False
     feature_rms: float
+    data_digest: str
     precision: str
     memory_format: str
     scaler: dict[str, int | float] = {}

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.allocator import release_freed_memory
 from engine.data import DomainData, RunData, TrainingBatches, evaluation_batches, seed_hash
+from engine.errors import InputError
 from engine.execution import Execution, choose_execution
 from engine.hardware import device_name, resolve_device, usable_cores
 from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
@@ -77,7 +78,8 @@ def prepare(
     """Build the network, choose how to compute, and make batches and optimizer.
 
     Raises:
-        InputError: for a device, network, weights or precision that cannot be had.
+        InputError: for a device, network, weights or precision that cannot be had, or images
+            other than those of the checkpoint.
     """
     torch.set_num_threads(spec.threads or usable_cores())
     device = resolve_device(spec.device)
@@ -102,16 +104,32 @@ def prepare(
         feature_rms = measure_feature_rms(network, data, spec, execution)
         start = TrainingState(
             feature_rms=feature_rms,
+            data_digest=data.digest,
             precision=execution.precision,
             memory_format=execution.memory_format,
         )
     else:
         start = checkpoint.state
+        _check_same_images(data, start)
         execution = Execution(device, start.precision, start.memory_format)
     execution.prepare(network.module)
     scaler = torch.amp.GradScaler(device.type, enabled=execution.needs_scaler)
     optimizer = make_optimizer(spec, network, start.feature_rms)
     return Training(network, execution, batches, optimizer, scaler, generators, step_ms, start)
+
+
+def _check_same_images(data: RunData, start: TrainingState) -> None:
+    """Refuse images other than the run began with: its validation images may now be trained on.
+
+    Raises:
+        InputError: when names, sizes or number of the images have changed.
+    """
+    if start.data_digest != data.digest:
+        raise InputError(
+            f"The images in {data.image_set.location} are not those this run began with: some "
+            "were added, removed or changed, and with them which are held out. Put them back to "
+            "go on, or start a new run."
+        )
 
 
 def training_images(

@@ -1,9 +1,11 @@
 """The engine as a process: it ends with one terminal event, and resumes bit for bit."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
@@ -277,3 +279,13 @@ def test_a_folder_that_is_no_run_is_wrong_usage(make_run: MakeRun) -> None:
     run_dir.spec.unlink()
     assert run_to_its_end(run_dir) == 2
     assert "is not a run folder" in run_dir.log.read_text()
+
+
+def test_a_run_does_not_go_on_with_other_images(make_run: MakeRun, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(make_run("whole").read_spec().data_dir or "", images)
+    run_dir = make_run("changed", data_dir=str(images), dataset="mine", steps=8)
+    run_here(run_dir)
+    next(images.rglob("*.webp")).unlink()
+    with pytest.raises(InputError, match="not those this run began with"):
+        run_here(run_dir)

@@ -18,6 +18,7 @@ from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
 from vld_tui.cli.output import print_json, run_record, say
 from vld_tui.cli.reporters import NextCommands, Reporter, make_reporter
 from vld_tui.launch.local import (
+    EXIT_PATIENCE_S,
     EventFollower,
     LaunchError,
     launch,
@@ -112,7 +113,7 @@ def start_and_leave(store: Store, run: Run, *, resumes: bool, as_json: bool) -> 
 def _start(store: Store, run: Run, run_dir: RunDir, *, resumes: bool) -> subprocess.Popen[bytes]:
     """Launch the engine; a new run that cannot be launched leaves nothing behind."""
     try:
-        process = launch(run_dir)
+        process = launch(run_dir, patience_s=EXIT_PATIENCE_S if resumes else 0.0)
     except LaunchError:
         if not resumes:
             store.discard(run.run_id)
@@ -145,14 +146,19 @@ def _follow(
         if requests.count > honoured:
             honoured += 1
             stop(run_dir, kill=honoured > 1)
-            reporter.notice(
-                "killing the run" if honoured > 1 else "stopping after this step; again to kill"
-            )
+            reporter.notice(_stopping(progress, is_again=honoured > 1))
         if time.monotonic() - ingested_at > INGEST_INTERVAL_S:
             with contextlib.suppress(StoreError):  # another program writes: next time
                 store.refresh()
             ingested_at = time.monotonic()
         time.sleep(POLL_INTERVAL_S)
+
+
+def _stopping(progress: Progress, *, is_again: bool) -> str:
+    if is_again:
+        return "killing the run"
+    what = "as soon as it is prepared" if progress.model is None else "after this step"
+    return f"stopping {what}; again to kill"
 
 
 def _refuse(store: Store, run: Run, progress: Progress, exit_code: int, *, resumes: bool) -> None:

@@ -1,17 +1,25 @@
-"""``vld logs``: what a run's process wrote."""
+"""``vld logs``: what a run said, line by line, and what its process wrote."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import deque
-from typing import Annotated, Final
+from collections.abc import Iterator
+from typing import Annotated, Final, TextIO
 
 import typer
 
 from vld_tui.cli.command import Command, RunArgument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.session import open_store
+from vld_tui.launch.local import EventFollower
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.views.closing import closing_line
+from vld_tui.views.lines import event_lines
+from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
 
 POLL_INTERVAL_S: Final = 0.2
@@ -30,27 +38,52 @@ LinesOption = Annotated[
 def logs(
     ctx: typer.Context, run: RunArgument, follow: FollowOption = False, lines: LinesOption = None
 ) -> None:
-    """Print a run's log, control characters made visible."""
+    """Print a run's story and its process's own output, control characters made visible."""
     if lines is not None and lines < 0:
         raise CommandError(f"--lines is {lines}, but must be 0 or more.")
-    with open_store(ctx) as store:
+    with open_store(ctx) as store, contextlib.ExitStack() as files:
         store.refresh()
         known = store.get(run)
-        path = store.run_dir(known.run_id).log
-        if not path.exists():
-            raise CommandError(f"Run {known.run_id} has written no log yet ({path}).")
-        with path.open(encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            for line in deque(file, maxlen=lines):
+        told = _Told(store, known, files)
+        for line in deque(told.news(), maxlen=lines):
+            _print(line)
+        while follow:
+            is_live = store.get(known.run_id).is_live  # asked first: nothing comes after
+            for line in told.news():
                 _print(line)
-            while follow:
-                is_live = store.get(known.run_id).is_live
-                for line in file:
-                    _print(line)
-                if not is_live:
-                    return
-                time.sleep(POLL_INTERVAL_S)
+            if not is_live:
+                return
+            time.sleep(POLL_INTERVAL_S)
+
+
+class _Told:
+    """What a run has told so far, each line once."""
+
+    def __init__(self, store: Store, run: Run, files: contextlib.ExitStack) -> None:
+        run_dir = store.run_dir(run.run_id)
+        self._run = run
+        self._progress = Progress()
+        self._follower = EventFollower(run_dir)
+        self._files = files
+        self._path = run_dir.log
+        self._output: TextIO | None = None
+
+    def news(self) -> Iterator[str]:
+        """Yield the lines that came since the last time."""
+        for event in self._follower.poll():
+            self._progress = self._progress.after(event)
+            yield from event_lines(self._run.spec, self._progress, event)
+            if self._progress.end is event:
+                status = str(event.__struct_config__.tag).removeprefix("run_")
+                yield closing_line(self._run.spec, self._progress, status=status)
+        if self._output is None and self._path.exists():
+            file = self._path.open(encoding="utf-8", errors="backslashreplace", newline="\n")
+            self._output = self._files.enter_context(file)
+        if self._output is not None:
+            yield from self._output
 
 
 def _print(line: str) -> None:
-    sys.stdout.write(plain_text(line, keep_newlines=True))
+    text = plain_text(line.removesuffix("\n"), keep_newlines=True)
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()

@@ -15,6 +15,7 @@ from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json, run_record
 from vld_tui.cli.session import open_store
+from vld_tui.home import Home
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.views.numbers import plural
@@ -73,7 +74,7 @@ def ls(
     elif as_csv:
         _print_csv(shown)
     elif not shown:
-        typer.echo(_nothing(where, trashed=trashed), err=True)
+        typer.echo(_nothing(where, store.home, trashed=trashed), err=True)
     elif on_terminal:
         _print_table(shown, hidden=len(runs) - len(shown))
     else:
@@ -96,10 +97,10 @@ def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
         console.print(f"… and {plural(hidden, 'run')} more: --limit 0 lists all.", style="dim")
 
 
-def _nothing(where: str | None, *, trashed: bool) -> str:
+def _nothing(where: str | None, home: Home, *, trashed: bool) -> str:
     if where:
         return "No run matches."
-    return "The trash is empty." if trashed else "No runs yet. Start one: vld run"
+    return "The trash is empty." if trashed else f"No runs yet in {home.path}. Start one: vld run"
 
 
 def _print_csv(runs: Sequence[Run]) -> None:

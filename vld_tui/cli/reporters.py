@@ -125,7 +125,8 @@ class LiveReporter:
         self._painted = time.monotonic()
         self._is_stale = False
         if progress.model is None:
-            plan = preparing_view(self._spec, progress, seconds=self._painted - self._began)
+            seconds = self._painted - self._began
+            plan = preparing_view(self._spec, progress, seconds=seconds, notice=self._notice)
             self._live.update(Group(self._heading(), Text(""), plan), refresh=True)
             return
         if not self._plan_is_printed:

@@ -11,6 +11,7 @@ from vld_tui.cli.command import Command, RunsArgument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
+from vld_tui.launch.local import await_exit
 from vld_tui.launch.local import stop as stop_process
 from vld_tui.store.store import Store
 
@@ -45,7 +46,7 @@ def _wait(store: Store, waiting: list[str], *, kill: bool) -> None:
     while waiting and time.monotonic() < deadline:
         for run_id in list(waiting):
             run = store.get(run_id)
-            if not run.is_live:
+            if not run.is_live and await_exit(store.run_dir(run_id), 0.0):
                 waiting.remove(run_id)
                 outcome = "killed" if kill and run.status == "crashed" else run.status
                 say(f"{run_id} {outcome} at step {run.step:,} of {run.steps:,}")

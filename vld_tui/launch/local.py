@@ -22,6 +22,7 @@ from vld_tui.launch.life import is_alive
 
 __all__ = [
     "ENGINE_COMMAND",
+    "EXIT_PATIENCE_S",
     "EventFollower",
     "LaunchError",
     "engine_environment",
@@ -35,12 +36,21 @@ ENGINE_COMMAND: Final = (sys.executable, "-P", "-X", "faulthandler", "-m", "engi
 ``-X faulthandler``: a crash in native code leaves a trace in the log."""
 
 
+EXIT_PATIENCE_S: Final = 15.0
+"""How long a process may take to end after its last word."""
+_POLL_INTERVAL_S: Final = 0.05
+
+
 class LaunchError(Exception):
     """A process that cannot be started or reached; the message says why."""
 
 
-def launch(run_dir: RunDir, command: Sequence[str] = ENGINE_COMMAND) -> subprocess.Popen[bytes]:
+def launch(
+    run_dir: RunDir, command: Sequence[str] = ENGINE_COMMAND, *, patience_s: float = 0.0
+) -> subprocess.Popen[bytes]:
     """Start ``command RUN_DIR`` in a session of its own, so that it outlives the terminal.
+
+    ``patience_s``: how long an earlier process, which has said its last word, may take to end.
 
     Its output is appended to the run's log, and the process is recorded in the run folder
     before this returns. Of several launches at once, one starts the process.
@@ -48,6 +58,7 @@ def launch(run_dir: RunDir, command: Sequence[str] = ENGINE_COMMAND) -> subproce
     Raises:
         LaunchError: when it cannot be started, or another process has the run.
     """
+    await_exit(run_dir, patience_s)
     try:
         with _only_launcher(run_dir):
             _refuse_if_alive(run_dir)
@@ -65,6 +76,16 @@ def launch(run_dir: RunDir, command: Sequence[str] = ENGINE_COMMAND) -> subproce
     except OSError as error:
         raise LaunchError(f"Run {run_dir.run_id} cannot be started: {error}.") from None
     return process
+
+
+def await_exit(run_dir: RunDir, patience_s: float) -> bool:
+    """Wait until the run's process has ended; False when it takes longer than this."""
+    deadline = time.monotonic() + patience_s
+    while (process := run_dir.read_process()) is not None and is_alive(run_dir, process):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_INTERVAL_S)
+    return True
 
 
 def wait_and_record(process: subprocess.Popen[bytes], run_dir: RunDir) -> int:

@@ -15,12 +15,16 @@ Kind = Literal["number", "flag", "text", "choice", "tags", "time"]
 
 @dataclass(frozen=True)
 class QueryField:
-    """A field of a run; ``sql`` is an expression over its row."""
+    """A field of a run; ``sql`` is an expression over its row.
+
+    ``is_share``: from 0 to 1.
+    """
 
     name: str
     kind: Kind
     sql: str
     choices: tuple[str, ...] = ()
+    is_share: bool = False
 
 
 _KINDS: Final[dict[Any, Kind]] = {bool: "flag", int: "number", float: "number", str: "text"}
@@ -61,8 +65,8 @@ _OF_RUN: Final = (
     QueryField("created", "time", "created_at"),
     QueryField("step", "number", "step"),
     QueryField("selected_step", "number", "selected_step"),
-    QueryField("id_accuracy", "number", "id_accuracy"),
-    QueryField("ood_accuracy", "number", "ood_accuracy"),
+    QueryField("id_accuracy", "number", "id_accuracy", is_share=True),
+    QueryField("ood_accuracy", "number", "ood_accuracy", is_share=True),
     QueryField("loss", "number", "loss"),
     QueryField("wall_s", "number", "wall_s"),
     QueryField("steps_per_s", "number", "steps_per_s"),

@@ -169,6 +169,10 @@ def _number(field: QueryField, operator: str, value: str) -> float | None:
         number = math.nan
     if not math.isfinite(number):
         raise QueryError(f"{field.name} is {value!r}, but must be a number.")
+    if field.is_share and number > 1:
+        raise QueryError(
+            f"{field.name} is a share from 0 to 1 or a percent: write {value}%, not {value}."
+        )
     return number
 
 

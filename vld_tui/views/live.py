@@ -20,10 +20,16 @@ from vld_tui.views.text import plain_text
 _MIN_BAR_CELLS = 10
 
 
-def preparing_view(spec: RunSpec, progress: Progress, *, seconds: float) -> RenderableType:
-    """Return the plan as far as it is known, and what is being prepared."""
+def preparing_view(
+    spec: RunSpec, progress: Progress, *, seconds: float, notice: str = ""
+) -> RenderableType:
+    """Return the plan as far as it is known, and what is being prepared; then the notice."""
     phase = f"  {current_phase(spec, progress)} … {duration(seconds)}"
-    return Group(plan_table(spec, progress), Text(""), Text(phase, style=QUIET_STYLE))
+    parts: list[RenderableType] = [plan_table(spec, progress), Text("")]
+    parts.append(Text(phase, style=QUIET_STYLE))
+    if notice:
+        parts += [Text(""), Text(f"  {notice}", style="bold")]
+    return Group(*parts)
 
 
 def training_view(

@@ -73,8 +73,9 @@ def _sources(data: DataPrepared) -> str:
 def _target(spec: RunSpec, data: DataPrepared | None) -> str:
     if data is None:
         return plain_text(spec.target or "not chosen yet: --target says which")
-    images = sum(domain.in_images for domain in data.domains if domain.is_target)
-    return f"{plain_text(data.target)} {images:,} (never trained on: its accuracy is OOD)"
+    target = next(domain for domain in data.domains if domain.is_target)
+    images = f"{target.in_images:,} of {target.images:,} images"
+    return f"{plain_text(data.target)} {images} (never trained on: their accuracy is OOD)"
 
 
 def _method(spec: RunSpec) -> str:

@@ -24,7 +24,7 @@ RUN_COLUMNS: Final = (
     Column("OOD", right=True, rank=98),
     Column("age", right=True, rank=8),
     Column("tags", rank=0, shrinks=True, narrowest=6),
-    Column("id", rank=1),
+    Column("id", rank=97),
 )
 
 

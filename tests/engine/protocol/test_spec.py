@@ -74,6 +74,12 @@ def test_the_recipe_wins_over_the_data_set() -> None:
     assert resolve_spec({"recipe": "paper"}).image_size == 224
 
 
+def test_a_step_schedule_needs_steps() -> None:
+    with pytest.raises(SpecError, match="lr_drops names no step: give --lr-drops, such as 50"):
+        resolve_spec({"schedule": "step", "steps": 100})
+    assert resolve_spec({"schedule": "step", "lr_drops": [50]}).lr_drops == (50,)
+
+
 def test_a_folder_names_the_data_set_and_has_no_default_target() -> None:
     spec = resolve_spec({"data_dir": "/somewhere/wildlife/"})
     assert spec.dataset == "wildlife"

@@ -18,7 +18,11 @@ def test_a_scaler_goes_on_from_its_saved_state() -> None:
 
     step()
     state = TrainingState(
-        feature_rms=1.0, precision="fp16", memory_format="contiguous", scaler=scaler.state_dict()
+        feature_rms=1.0,
+        data_digest="",
+        precision="fp16",
+        memory_format="contiguous",
+        scaler=scaler.state_dict(),
     )
     saved = msgspec.json.encode(state)
     scaler = torch.amp.GradScaler("cpu")

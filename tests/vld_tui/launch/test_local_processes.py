@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,18 @@ def test_killing_takes_the_children_along(run_dir: RunDir) -> None:
 def _is_running(pid: int) -> bool:
     status = Path(f"/proc/{pid}/stat")
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_an_earlier_process_may_take_a_moment_to_end(run_dir: RunDir) -> None:
+    ending = launch(run_dir, _python("import time; time.sleep(0.5)"))
+    waiter = threading.Thread(target=ending.wait)
+    waiter.start()
+    with pytest.raises(LaunchError, match="already running"):
+        launch(run_dir, _python(_WAITING))
+    process = launch(run_dir, _python(_WAITING), patience_s=10)
+    waiter.join()
+    stop(run_dir, kill=True)
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_a_run_has_one_process_at_a_time(run_dir: RunDir) -> None:

@@ -121,6 +121,7 @@ def test_runs_are_sorted_and_the_unknown_comes_last(
     [
         ("droput=0.9", "No field 'droput' to ask for. Did you mean dropout"),
         ("zzzzzz=1", "No field 'zzzzzz' to ask for. Known: dataset, "),
+        ("ood>30", "from 0 to 1 or a percent: write 30%, not 30"),
         ("masks=many", "masks is 'many', but must be a number"),
         ("masks>none", "masks is 'none', but must be a number"),
         ("masks=nan", "must be a number"),

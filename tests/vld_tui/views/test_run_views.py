@@ -151,7 +151,8 @@ def test_the_time_is_the_engines_estimate_or_follows_from_its_measurement(
     ],
 )
 def test_what_is_being_prepared_is_told(events: tuple[Event, ...], phase: str) -> None:
-    text = text_of(preparing_view(SPEC, after(*events), seconds=3.0))
+    text = text_of(preparing_view(SPEC, after(*events), seconds=3.0, notice="stopping soon"))
+    assert text.rstrip().endswith("stopping soon")
     assert phase in text
     assert "… 3s" in text
 
