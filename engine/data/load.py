@@ -129,18 +129,19 @@ def _readable_rows(image_set: ImageSet, cached: CachedImages) -> tuple[dict[str,
         if index not in cached.unreadable:
             rows[file.domain].append(index)
     arrays = {domain: np.array(indices, dtype=np.int64) for domain, indices in rows.items()}
-    _check_every_class_left(image_set.classes, arrays, labels)
+    _check_every_class_left(image_set, cached)
     return arrays, labels
 
 
-def _check_every_class_left(
-    classes: Sequence[str], rows_of: dict[str, Indices], labels: Indices
-) -> None:
-    gone = [
-        f"{domain}/{classes[label]}"
-        for domain, rows in rows_of.items()
-        for label in sorted(set(range(len(classes))) - set(labels[rows].tolist()))
-    ]
+def _check_every_class_left(image_set: ImageSet, cached: CachedImages) -> None:
+    """Refuse a domain's class that has images, none of which can be read."""
+    filled = {(file.domain, file.class_name) for file in image_set.files}
+    left = {
+        (file.domain, file.class_name)
+        for index, file in enumerate(image_set.files)
+        if index not in cached.unreadable
+    }
+    gone = [f"{domain}/{class_name}" for domain, class_name in sorted(filled - left)]
     if gone:
         raise DataError(f"No image can be read in {listed(gone)}: mend or replace the files.")
 

@@ -14,12 +14,19 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.datasets.catalog import list_datasets
+from engine.datasets.cache import cached_images
+from engine.datasets.catalog import find_image_set, list_datasets
+from engine.datasets.register import add_dataset
 from engine.errors import InputError
+from engine.protocol import spec_from_mapping
 from engine.protocol.datasets import (
+    AddDataset,
+    CacheDataset,
+    CacheListing,
     DatasetRequest,
     ListDatasets,
     WorkDone,
+    WorkProgress,
     WorkRefused,
     WorkReport,
 )
@@ -35,8 +42,26 @@ def _list(request: ListDatasets, _tell: Tell) -> object:
     return list_datasets(Path(request.root))
 
 
+def _add(request: AddDataset, _tell: Tell) -> object:
+    return add_dataset(request)
+
+
+def _cache(request: CacheDataset, tell: Tell) -> object:
+    given = {"dataset": request.name, "data_dir": request.location or None}
+    image_set = find_image_set(spec_from_mapping(given))
+
+    def progress(done: int) -> None:
+        tell(WorkProgress("decoding", done, len(image_set), "images"))
+
+    cached = cached_images(image_set, request.image_size, Path(request.cache_dir), progress)
+    unreadable = {image_set.files[index].path: why for index, why in cached.unreadable.items()}
+    return CacheListing(len(image_set), unreadable, cached.pixels.nbytes)
+
+
 WORK: Final[Mapping[type, Callable[[Any, Tell], object]]] = {
     ListDatasets: _list,
+    AddDataset: _add,
+    CacheDataset: _cache,
 }
 """Request → what does it and returns the answer."""
 

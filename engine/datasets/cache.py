@@ -15,7 +15,7 @@ import hashlib
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +68,19 @@ def resize(image: Image.Image, image_size: int) -> Image.Image:
     return image.resize((image_size, image_size), Image.Resampling.BILINEAR)
 
 
-def cached_images(image_set: ImageSet, image_size: int, cache_dir: Path) -> CachedImages:
+def cached_images(
+    image_set: ImageSet,
+    image_size: int,
+    cache_dir: Path,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> CachedImages:
     """Return every image at ``image_size`` pixels, from the cache or decoded into it.
 
     Args:
         image_set: the images.
         image_size: side S of the squares they are resized to, in pixels.
         cache_dir: folder of caches, made when missing.
+        on_progress: told now and then how many images are decoded.
 
     Raises:
         DataError: when the cache cannot be written, for want of space or otherwise.
@@ -86,7 +92,7 @@ def cached_images(image_set: ImageSet, image_size: int, cache_dir: Path) -> Cach
         with _locked(root / f"{folder.name}.lock"):
             found = _open(folder, image_set, image_size)
             if found is None:
-                _build(folder, image_set, image_size)
+                _build(folder, image_set, image_size, on_progress)
                 found = _open(folder, image_set, image_size)
     except OSError as error:
         raise _cannot_write(root, error, _bytes_needed(image_set, image_size)) from None
@@ -133,7 +139,9 @@ def _open(folder: Path, image_set: ImageSet, image_size: int) -> CachedImages | 
     )
 
 
-def _build(folder: Path, image_set: ImageSet, image_size: int) -> None:
+def _build(
+    folder: Path, image_set: ImageSet, image_size: int, on_progress: Callable[[int], None]
+) -> None:
     """Decode every image into a new folder, and put it in the place of the old one."""
     needed = _bytes_needed(image_set, image_size)
     if shutil.disk_usage(folder.parent).free < needed:
@@ -142,7 +150,7 @@ def _build(folder: Path, image_set: ImageSet, image_size: int) -> None:
     shutil.rmtree(temporary, ignore_errors=True)  # of a process that died
     try:
         temporary.mkdir()
-        unreadable = _decode_all(temporary / "pixels.bin", image_set, image_size)
+        unreadable = _decode_all(temporary / "pixels.bin", image_set, image_size, on_progress)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             images=len(image_set),
@@ -159,7 +167,9 @@ def _build(folder: Path, image_set: ImageSet, image_size: int) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _decode_all(pixels_file: Path, image_set: ImageSet, image_size: int) -> dict[int, str]:
+def _decode_all(
+    pixels_file: Path, image_set: ImageSet, image_size: int, on_progress: Callable[[int], None]
+) -> dict[int, str]:
     """Write all pixels on several threads (PIL decodes without the GIL); return what failed."""
     image_bytes = image_size * image_size * CHANNELS
     with pixels_file.open("xb", buffering=0) as file:
@@ -181,8 +191,9 @@ def _decode_all(pixels_file: Path, image_set: ImageSet, image_size: int) -> dict
         every_index = range(len(image_set))
         spans = [every_index[start:][:TASK_IMAGES] for start in every_index[::TASK_IMAGES]]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for found in pool.map(decode, spans):
+            for span, found in zip(spans, pool.map(decode, spans), strict=True):
                 unreadable.update(found)
+                on_progress(span.stop)
         os.fsync(file.fileno())
     return unreadable
 

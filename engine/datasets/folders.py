@@ -15,6 +15,7 @@ from typing import Final
 
 from PIL import Image
 
+from engine.datasets.card import read_card
 from engine.datasets.errors import DataError
 from engine.datasets.sources import (
     IMAGE_EXTENSIONS,
@@ -41,11 +42,20 @@ class ImageSet:
         DataError: when the layout cannot be trained on; the message says what is wrong.
     """
 
-    def __init__(self, name: str, source: ImageSource) -> None:
+    def __init__(
+        self, name: str, source: ImageSource, classes: tuple[str, ...] | None = None
+    ) -> None:
+        """Look the files over.
+
+        Args:
+            name: of the data set.
+            source: where its files come from.
+            classes: the label space where a domain may lack a class; None: every domain has all.
+        """
         self.name = name
         self.source = source
         self.files = tuple(source.files())
-        self.domains, self.classes = _check_layout(source, self.files)
+        self.domains, self.classes = _check_layout(source, self.files, classes)
 
     @property
     def location(self) -> Path:
@@ -95,6 +105,9 @@ def open_image_set(name: str, location: Path) -> ImageSet:
         raise DataError(
             f"There is no folder {location}. Give --data a folder of domain/class/image."
         )
+    card = read_card(location)
+    if card is not None:
+        return ImageSet(card.name, card.source(), card.classes)
     if location.suffix == ".zip" and location.is_file():
         return ImageSet(name, ZipSource(location))
     if not location.is_dir():
@@ -113,7 +126,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _check_layout(
-    source: ImageSource, files: tuple[ImageFile, ...]
+    source: ImageSource, files: tuple[ImageFile, ...], known_classes: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return domains and classes, sorted; refuse what no leave-one-domain-out run can use."""
     folders = source.class_folders()
@@ -130,7 +143,7 @@ def _check_layout(
             f"{where} has one domain, {next(iter(folders))}. One is left out and the others are "
             f"trained on, so at least two are needed. {layout}"
         )
-    classes = _check_classes(where, folders, files)
+    classes = known_classes or _check_classes(where, folders, files)
     if len(classes) == 1:
         raise DataError(f"{where} has one class, {classes[0]}. At least two are needed. {layout}")
     return tuple(sorted(folders)), classes
@@ -149,7 +162,7 @@ def _check_classes(
     if lacking:
         raise DataError(
             f"The domains of {where} have differing classes: {'; '.join(lacking)}. Give every "
-            "domain the same class folders."
+            "domain the same class folders, or: vld data add NAME DIR --keep-missing-classes"
         )
     filled = {(file.domain, file.class_name) for file in files}
     empty = [f"{d}/{c}" for d in sorted(folders) for c in classes if (d, c) not in filled]

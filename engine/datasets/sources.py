@@ -57,25 +57,44 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Images in folders below ``location``."""
+    """Images in folders below ``location``.
+
+    Attributes:
+        location: the folder of domains.
+        domains: those that are used; None: all.
+        below_domain: folders between a domain and its classes; empty: none.
+        excluded: paths below ``location`` that are left out.
+    """
 
     location: Path
+    domains: tuple[str, ...] | None = None
+    below_domain: tuple[str, ...] = ()
+    excluded: frozenset[str] = frozenset()
 
     def class_folders(self) -> dict[str, set[str]]:
         """Return each domain's class folders, the empty ones included."""
         return {
-            domain: set(_subfolders(self.location / domain))
+            domain: {name for parent in self._parents(domain) for name in _subfolders(parent)}
             for domain in _subfolders(self.location)
+            if self.domains is None or domain in self.domains
         }
 
     def files(self) -> list[ImageFile]:
         """Return the image files by domain and class, then as ``ImageFolder`` walks them."""
-        return [
+        found = (
             self._describe(domain, class_name, path)
             for domain, class_names in sorted(self.class_folders().items())
             for class_name in sorted(class_names)
-            for path in _walk(self.location / domain / class_name)
-        ]
+            for parent in self._parents(domain)
+            for path in _walk(parent / class_name)
+        )
+        return [file for file in found if file.path not in self.excluded]
+
+    def _parents(self, domain: str) -> list[Path]:
+        """Return the folders that hold a domain's class folders."""
+        folder = self.location / domain
+        inner = [folder / name for name in sorted(self.below_domain)]
+        return [each for each in inner if each.is_dir()] or [folder]
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""

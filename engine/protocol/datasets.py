@@ -46,7 +46,57 @@ class ListDatasets(msgspec.Struct, frozen=True, tag="ls"):
     root: str
 
 
-DatasetRequest = ListDatasets
+class AddDataset(msgspec.Struct, frozen=True, tag="add"):
+    """Register images under a name; answered by :class:`DatasetListing`.
+
+    Attributes:
+        root: folder of added data sets.
+        name: for ``--dataset``.
+        path: folder of domain/class/image, or a CSV table.
+        domains: those that are used; None: all.
+        exclude: file of paths that are left out, one a line.
+        keep_missing_classes: a class that a domain lacks stays in the label space.
+        path_column: of a table.
+        label_column: of a table.
+        domain_column: of a table.
+    """
+
+    root: str
+    name: str
+    path: str
+    domains: tuple[str, ...] | None = None
+    exclude: str | None = None
+    keep_missing_classes: bool = False
+    path_column: str = "path"
+    label_column: str = "label"
+    domain_column: str = "domain"
+
+
+class CacheDataset(msgspec.Struct, frozen=True, tag="cache"):
+    """Decode every image ahead; answered by :class:`CacheListing`.
+
+    Attributes:
+        location: folder, archive or folder of a card; empty: the embedded one of that name.
+        image_size: side in pixels.
+        cache_dir: folder of caches.
+        name: of the data set.
+    """
+
+    location: str
+    image_size: int
+    cache_dir: str
+    name: str
+
+
+class CacheListing(msgspec.Struct, frozen=True):
+    """A cache: images, those that cannot be read (path: why), and its size."""
+
+    images: int
+    unreadable: dict[str, str]
+    size_bytes: int
+
+
+DatasetRequest = ListDatasets | AddDataset | CacheDataset
 """Everything ``python -m engine.datasets`` does."""
 
 

@@ -16,8 +16,9 @@ from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.options import with_spec_options
 from vld_tui.cli.output import say
 from vld_tui.cli.reporters import NextCommands
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_store, this_home
 from vld_tui.config import read_config
+from vld_tui.datasets import find_added
 from vld_tui.fields import command_line, spec_values
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress
@@ -63,7 +64,7 @@ def run(
     """Start a run in its own process and follow it."""
     options = spec_values(given)
     values = _absolute({**(read_config(config) if config else {}), **options})
-    spec = resolve_spec(values)
+    spec = resolve_spec(find_added(this_home(ctx), values))
     if dry_run:
         _print_plan(spec, as_json=as_json)
         return

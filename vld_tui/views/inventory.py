@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.protocol.datasets import DatasetListing
 from vld_tui.views.columns import Column, table_lines
+from vld_tui.views.numbers import UNKNOWN, size
 from vld_tui.views.text import plain_text
 
 _WEIGHTS = {
@@ -34,19 +35,57 @@ def model_lines(models: Sequence[Mapping[str, Any]], *, cells: int | None) -> It
     yield from table_lines(_MODEL_COLUMNS, rows, cells)
 
 
-def dataset_lines(datasets: Sequence[DatasetListing]) -> Iterator[str]:
-    """Yield each data set with its domains, classes and place."""
-    for index, dataset in enumerate(datasets):
-        if index:
-            yield ""
+_DATASET_COLUMNS = (
+    Column("", rank=100),
+    Column("data set", rank=100),
+    Column("images", right=True, rank=99),
+    Column("classes", right=True, rank=98),
+    Column("size", right=True, rank=50),
+    Column("domains", rank=90, shrinks=True, narrowest=20),
+    Column("where", rank=40, shrinks=True, narrowest=16),
+)
+
+
+def dataset_table(datasets: Sequence[DatasetListing], *, cells: int | None) -> Iterator[str]:
+    """Yield a line for each data set: whether it is here and whole, what it holds, its place."""
+    rows = []
+    for dataset in datasets:
         images = sum(domain.images for domain in dataset.domains)
-        classes = [plain_text(name) for name in dataset.classes]
-        state = "" if dataset.complete else "  (incomplete)"
-        yield f"{plain_text(dataset.name)}  {images:,} images, {len(classes)} classes{state}"
-        for domain in dataset.domains:
-            yield f"  {domain.images:>8,}  {plain_text(domain.name)}"
+        expected = sum(domain.expected or 0 for domain in dataset.domains)
+        is_here = dataset.where is not None
+        rows.append(
+            (
+                "✓" if dataset.complete else ("✗" if is_here else "–"),
+                plain_text(dataset.name),
+                f"{images if is_here else expected:,}",
+                str(len(dataset.classes)) if dataset.classes else UNKNOWN,
+                size(dataset.size_bytes) if is_here else UNKNOWN,
+                plain_text(" ".join(domain.name for domain in dataset.domains)),
+                plain_text(dataset.where) if dataset.where else "not here",
+            )
+        )
+    yield from table_lines(_DATASET_COLUMNS, rows, cells)
+    if not all(dataset.complete for dataset in datasets):
+        yield "✗ incomplete  – not here: vld data ls NAME says how to get it"
+
+
+def dataset_detail(dataset: DatasetListing) -> Iterator[str]:
+    """Yield a data set with its domains, classes, place and what is known of it."""
+    images = sum(domain.images for domain in dataset.domains)
+    classes = [plain_text(name) for name in dataset.classes]
+    state = "" if dataset.complete else ("  (incomplete)" if dataset.where else "  (not here)")
+    count = f"{images:,} images, {len(classes)} classes" if dataset.where else ""
+    yield f"{plain_text(dataset.name)}  {count}{state}"
+    for domain in dataset.domains:
+        published = ""
+        if domain.expected is not None and domain.expected != domain.images:
+            published = f"  of {domain.expected:,} published"
+        yield f"  {domain.images:>8,}  {plain_text(domain.name)}{published}"
+    if classes:
         yield f"  classes: {' '.join(classes)}"
-        yield f"  where: {plain_text(str(dataset.where))}"
+    if dataset.where is not None:
+        yield f"  where: {plain_text(dataset.where)}  {size(dataset.size_bytes)}"
+    yield from (f"  {plain_text(note)}" for note in dataset.notes)
 
 
 @dataclass(frozen=True)

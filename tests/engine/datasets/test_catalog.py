@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from engine.datasets import DataError, find_image_set, find_target, list_datasets
+from engine.datasets.study_sets import STUDY_SETS
 from engine.protocol import RunSpec, resolve_spec
 
 
@@ -37,7 +38,9 @@ def test_a_target_must_be_chosen() -> None:
 
 
 def test_listing_counts_the_images_of_each_domain(tmp_path: Path) -> None:
-    (emoji,) = list_datasets(tmp_path)
+    emoji, *absent = list_datasets(tmp_path)
+    assert {each.name for each in absent} == set(STUDY_SETS)
+    assert not any(each.complete or each.where for each in absent)
     assert emoji.name == "emoji"
     assert emoji.complete
     assert {domain.name: domain.images for domain in emoji.domains} == {

@@ -20,7 +20,7 @@ def _ask(
 
 
 def test_the_engine_lists_the_embedded_styles(tmp_path: Path) -> None:
-    (emoji,) = _ask(tmp_path, [])
+    emoji, *_ = _ask(tmp_path, [])
     assert (emoji.name, emoji.complete, len(emoji.domains)) == ("emoji", True, 4)
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from engine.protocol.datasets import DatasetListing, DomainListing
 from vld_tui.views.columns import Column, table_lines
-from vld_tui.views.inventory import Check, check_lines, dataset_lines, model_lines
+from vld_tui.views.inventory import Check, check_lines, dataset_detail, model_lines
 from vld_tui.views.text import width
 
 COLUMNS = (
@@ -58,13 +58,14 @@ def test_data_sets_are_listed_with_domains_and_classes() -> None:
         classes=("cat", "d[o]g"),
         where="/data/pets",
         complete=False,
+        size_bytes=2048,
     )
-    assert list(dataset_lines([dataset])) == [
+    assert list(dataset_detail(dataset)) == [
         "pets  1,230 images, 2 classes  (incomplete)",
         "     1,200  photo",
         "        30  ske␊tch",
         "  classes: cat d[o]g",
-        "  where: /data/pets",
+        "  where: /data/pets  2.0 KiB",
     ]
 
 

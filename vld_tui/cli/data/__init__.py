@@ -5,14 +5,13 @@ from __future__ import annotations
 import typer
 
 from vld_tui.cli.command import Command
+from vld_tui.cli.data.add import add
+from vld_tui.cli.data.cache import cache
 from vld_tui.cli.data.ls import ls
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
 
-@app.callback()
-def _data() -> None:
-    """Keep ``ls`` a subcommand though it is the only one."""
-
-
-app.command("ls", cls=Command, help="List data sets: domains, classes, counts, place.")(ls)
+app.command("ls", cls=Command, help="List data sets, or show one: domains, counts, place.")(ls)
+app.command("add", cls=Command, help="Give a folder or a table of images a name.")(add)
+app.command("cache", cls=Command, help="Decode the images ahead of the runs that need them.")(cache)

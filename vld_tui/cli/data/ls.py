@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from typing import Annotated
+
 import typer
 
+from engine.protocol import nearest
 from engine.protocol.datasets import DatasetListing, ListDatasets
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.data.work import do_work
-from vld_tui.cli.output import print_json
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
-from vld_tui.views.inventory import dataset_lines
+from vld_tui.views.inventory import dataset_detail, dataset_table
+
+NameArgument = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="Show all of this one.", show_default=False)
+]
 
 
-def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
+def ls(ctx: typer.Context, name: NameArgument = None, as_json: JsonOption = False) -> None:
     """Print the data sets known by name; ``--data`` takes any folder besides."""
     request = ListDatasets(str(this_home(ctx).datasets))
     listings = do_work(request, list[DatasetListing])
+    if name is not None:
+        names = [listing.name for listing in listings]
+        if name not in names:
+            raise CommandError(f"There is no data set {name!r}.{nearest(name, names)}")
+        listings = [listing for listing in listings if listing.name == name]
     if as_json:
         print_json(listings)
         return
-    for line in dataset_lines(listings):
-        typer.echo(line)
+    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    lines = dataset_table(listings, cells=cells) if name is None else dataset_detail(listings[0])
+    for line in lines:
+        say(line)

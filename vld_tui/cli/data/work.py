@@ -37,7 +37,8 @@ def do_work(request: DatasetRequest, answer_type: type[Answer]) -> Answer:
         TextColumn("{task.fields[unit]}", markup=False),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with bars:
         tasks: dict[str, TaskID] = {}
 
         def show(report: WorkProgress | WorkNote) -> None:

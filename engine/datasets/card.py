@@ -1,0 +1,74 @@
+"""A data set that was given a name: a folder whose ``dataset.json`` says where its images lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.datasets.errors import DataError
+from engine.datasets.sources import FolderSource, ImageSource
+from engine.datasets.tables import TableSource
+
+CARD_FILE: Final = "dataset.json"
+
+
+class TableColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The columns of a table of images."""
+
+    path: str = "path"
+    label: str = "label"
+    domain: str = "domain"
+
+
+class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the images of a data set lie, and which of them belong to it.
+
+    Attributes:
+        name: for ``--dataset``.
+        root: absolute path of the folder of domains, or of a CSV file.
+        domains: those that are used; None: all.
+        below_domain: folders between a domain and its classes, such as ``train`` and ``test``;
+            empty: none.
+        classes: the label space where a domain lacks a class; None: what every domain has.
+        excluded: paths below ``root`` that do not belong to it, such as known duplicates.
+        table: columns, when ``root`` is a CSV file.
+    """
+
+    name: str
+    root: str
+    domains: tuple[str, ...] | None = None
+    below_domain: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
+    excluded: frozenset[str] = frozenset()
+    table: TableColumns | None = None
+
+    def source(self) -> ImageSource:
+        """Return where the image files come from.
+
+        Raises:
+            DataError: when it is a table that cannot be read.
+        """
+        if self.table is not None:
+            columns = (self.table.path, self.table.label, self.table.domain)
+            return TableSource(Path(self.root), columns, self.domains)
+        return FolderSource(Path(self.root), self.domains, self.below_domain, self.excluded)
+
+
+def read_card(folder: Path) -> DatasetCard | None:
+    """Return a folder's card; None when it has none.
+
+    Raises:
+        DataError: when it is damaged.
+    """
+    try:
+        content = (folder / CARD_FILE).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DataError(f"{folder / CARD_FILE} cannot be read: {error}.") from None
+    try:
+        return msgspec.json.decode(content, type=DatasetCard)
+    except msgspec.DecodeError as error:
+        raise DataError(f"{folder / CARD_FILE} is damaged: {error}.") from None

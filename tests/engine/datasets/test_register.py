@@ -1,0 +1,190 @@
+"""Images that are given a name."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from engine.data import load_data
+from engine.datasets import DataError, list_datasets, open_image_set
+from engine.datasets.card import CARD_FILE
+from engine.datasets.register import add_dataset
+from engine.protocol import resolve_spec
+from engine.protocol.datasets import AddDataset, DatasetListing
+from tests.engine.datasets.image_folders import MakeFolder
+
+CLASSES = ("cat", "dog")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return the folder of added data sets."""
+    return tmp_path / "home" / "data"
+
+
+@pytest.fixture
+def images(make_folder: MakeFolder) -> Path:
+    """Return three domains of two classes of three images."""
+    return make_folder(dict.fromkeys(("photo", "sketch", "toy"), CLASSES), 3)
+
+
+def add(root: Path, path: Path, name: str = "pets", **how: object) -> DatasetListing:
+    return add_dataset(AddDataset(str(root), name, str(path), **how))  # type: ignore[arg-type]
+
+
+def counts(listing: DatasetListing) -> dict[str, int]:
+    return {domain.name: domain.images for domain in listing.domains}
+
+
+def test_a_folder_is_registered_where_it_lies(root: Path, images: Path) -> None:
+    listing = add(root, images)
+    assert counts(listing) == {"photo": 6, "sketch": 6, "toy": 6}
+    assert (listing.name, listing.where, listing.complete) == ("pets", str(images), True)
+    assert listing.classes == CLASSES
+    assert [path.name for path in (root / "pets").iterdir()] == [CARD_FILE]
+    by_name = open_image_set("pets", root / "pets")
+    assert by_name.files == open_image_set("pets", images).files
+    assert listing in list_datasets(root)
+
+
+def test_only_some_domains(root: Path, images: Path) -> None:
+    assert counts(add(root, images, domains=("toy", "photo"))) == {"photo": 6, "toy": 6}
+    with pytest.raises(DataError, match="has no domain car; it has photo, sketch, toy"):
+        add(root, images, "other", domains=("toy", "car"))
+
+
+@pytest.mark.parametrize("folders", [("train", "test", "crossval"), ("train", "val")])
+def test_folders_of_splits_below_a_domain_are_put_together(
+    root: Path, make_folder: MakeFolder, folders: tuple[str, ...]
+) -> None:
+    tree = {f"{domain}/{split}": CLASSES for domain in ("a", "b") for split in folders}
+    assert counts(add(root, make_folder(tree, 2))) == dict.fromkeys("ab", 4 * len(folders))
+
+
+def test_the_folder_of_all_images_is_preferred_to_its_splits(
+    root: Path, make_folder: MakeFolder
+) -> None:
+    tree = {f"{domain}/{split}": CLASSES for domain in ("a", "b") for split in ("full", "train")}
+    assert counts(add(root, make_folder(tree, 2))) == {"a": 4, "b": 4}
+
+
+def test_listed_images_are_left_out(root: Path, images: Path, tmp_path: Path) -> None:
+    first = open_image_set("pets", images).files[0].path
+    duplicates = tmp_path / "duplicates.txt"
+    duplicates.write_text(f"{first}\n\nnot/there/x.png\n")
+    assert counts(add(root, images, exclude=str(duplicates)))["photo"] == 5
+    with pytest.raises(DataError, match="cannot be read"):
+        add(root, images, "other", exclude=str(tmp_path / "nowhere.txt"))
+
+
+def test_a_class_that_a_domain_lacks_can_be_kept(
+    root: Path, make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    folder = make_folder({"a": ("cat", "dog"), "b": ("cat",), "c": ("cat", "dog")}, 8)
+    with pytest.raises(DataError, match="b lacks dog.*--keep-missing-classes"):
+        add(root, folder)
+    assert not (root / "pets").exists()
+    assert add(root, folder, keep_missing_classes=True).classes == ("cat", "dog")
+    values = {"data_dir": str(root / "pets"), "target": "c", "image_size": 32}
+    data = load_data(resolve_spec(values), tmp_path / "cache")
+    assert data.classes == ("cat", "dog")
+    (b,) = [domain for domain in data.domains if domain.name == "b"]
+    assert set(b.labels.tolist()) == {0}
+
+
+def test_domain_net_lacks_a_class_without_being_told(root: Path, make_folder: MakeFolder) -> None:
+    folder = make_folder({"painting": ("axe",), "real": ("axe", "bee")}, 2)
+    listing = add(root, folder, "DomainNet")
+    assert listing.classes == ("axe", "bee")
+    assert not listing.complete
+    assert {domain.name: domain.expected for domain in listing.domains}["painting"] == 72_266
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a b", ".hidden", "a/b"])
+def test_a_name_that_is_no_plain_word_is_refused(root: Path, images: Path, name: str) -> None:
+    with pytest.raises(DataError, match="cannot be the name"):
+        add(root, images, name)
+
+
+def test_a_name_that_is_taken_is_refused(root: Path, images: Path) -> None:
+    add(root, images)
+    with pytest.raises(DataError, match="already"):
+        add(root, images)
+    with pytest.raises(DataError, match="embedded"):
+        add(root, images, "Emoji")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "archive.zip"])
+def test_what_is_no_folder_is_refused(root: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "archive.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match="neither a folder"):
+        add(root, tmp_path / name)
+
+
+def test_a_home_that_cannot_be_written_is_told(root: Path, images: Path) -> None:
+    root.parent.write_text("a file where a folder should be")
+    with pytest.raises(DataError, match="cannot be written"):
+        add(root, images)
+
+
+def test_a_damaged_card_is_told_and_listed(root: Path, images: Path) -> None:
+    add(root, images)
+    (root / "pets" / CARD_FILE).write_text('{"name": "pets"}')
+    with pytest.raises(DataError, match="damaged"):
+        open_image_set("pets", root / "pets")
+    (listing,) = [each for each in list_datasets(root) if each.name == "pets"]
+    assert not listing.complete
+    assert "damaged" in listing.notes[0]
+
+
+class TestTables:
+    def table(self, folder: Path, rows: list[dict[str, str]]) -> Path:
+        path = folder / "images.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        return path
+
+    def rows(self, images: Path) -> list[dict[str, str]]:
+        return [
+            {"file": file.path, "y": file.class_name, "hospital": f"h{index % 2}", "age": "3"}
+            for index, file in enumerate(open_image_set("x", images).files)
+        ]
+
+    def test_a_table_says_label_and_domain(self, root: Path, images: Path, tmp_path: Path) -> None:
+        table = self.table(images, self.rows(images))
+        columns = {"path_column": "file", "label_column": "y", "domain_column": "hospital"}
+        listing = add(root, table, **columns)
+        assert counts(listing) == {"h0": 9, "h1": 9}
+        values = {"data_dir": str(root / "pets"), "target": "h1", "image_size": 32}
+        data = load_data(resolve_spec(values), tmp_path / "cache")
+        assert [len(domain.labels) for domain in data.domains] == [9, 9]
+        assert data.skipped == ()
+
+    def test_a_missing_column_names_those_there_are(self, root: Path, images: Path) -> None:
+        table = self.table(images, self.rows(images))
+        with pytest.raises(DataError, match="no column path, label, domain; its columns are file"):
+            add(root, table)
+
+    def test_rows_without_a_value_are_named_by_line(self, root: Path, images: Path) -> None:
+        rows = self.rows(images)
+        rows[2]["y"] = ""
+        table = self.table(images, rows)
+        columns = {"path_column": "file", "label_column": "y", "domain_column": "hospital"}
+        with pytest.raises(DataError, match="1 rows without file, y or hospital.*lines 4"):
+            add(root, table, **columns)
+
+    def test_a_file_that_is_not_there_is_an_unreadable_image(
+        self, root: Path, images: Path, tmp_path: Path
+    ) -> None:
+        rows = self.rows(images)
+        rows[0]["file"] = "gone.png"
+        table = self.table(images, rows)
+        columns = {"path_column": "file", "label_column": "y", "domain_column": "hospital"}
+        add(root, table, **columns)
+        values = {"data_dir": str(root / "pets"), "target": "h1", "image_size": 32}
+        with pytest.raises(DataError, match=r"gone\.png"):
+            load_data(resolve_spec(values), tmp_path / "cache")

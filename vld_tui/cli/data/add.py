@@ -1,0 +1,67 @@
+"""``vld data add``: give images a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.protocol.datasets import AddDataset, DatasetListing
+from vld_tui.cli.command import JsonOption
+from vld_tui.cli.data.work import do_work
+from vld_tui.cli.output import print_json, say
+from vld_tui.cli.session import this_home
+from vld_tui.views.inventory import dataset_detail
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="For --dataset.")]
+PathArgument = Annotated[
+    str, typer.Argument(metavar="PATH", help="Folder of domain/class/image, or a CSV table.")
+]
+DomainsOption = Annotated[
+    str | None, typer.Option("--domains", metavar="A,B,…", help="Only these domains.")
+]
+ExcludeOption = Annotated[
+    str | None,
+    typer.Option("--exclude", metavar="FILE", help="Paths to leave out, one a line."),
+]
+KeepOption = Annotated[
+    bool,
+    typer.Option("--keep-missing-classes", help="Keep a class that some domain lacks."),
+]
+
+
+def add(
+    ctx: typer.Context,
+    name: NameArgument,
+    path: PathArgument,
+    domains: DomainsOption = None,
+    exclude: ExcludeOption = None,
+    keep_missing_classes: KeepOption = False,
+    path_column: Annotated[str, typer.Option(metavar="NAME", help="Of a table.")] = "path",
+    label_column: Annotated[str, typer.Option(metavar="NAME", help="Of a table.")] = "label",
+    domain_column: Annotated[str, typer.Option(metavar="NAME", help="Of a table.")] = "domain",
+    as_json: JsonOption = False,
+) -> None:
+    """Register images where they lie; nothing is copied."""
+    wanted = None
+    if domains is not None:
+        wanted = tuple(part.strip() for part in domains.split(",") if part.strip())
+    request = AddDataset(
+        root=str(this_home(ctx).datasets),
+        name=name,
+        path=str(Path(path).expanduser().absolute()),
+        domains=wanted,
+        exclude=exclude and str(Path(exclude).expanduser().absolute()),
+        keep_missing_classes=keep_missing_classes,
+        path_column=path_column,
+        label_column=label_column,
+        domain_column=domain_column,
+    )
+    listing = do_work(request, DatasetListing)
+    if as_json:
+        print_json(listing)
+        return
+    for line in dataset_detail(listing):
+        say(line)
+    say(f"  vld run --dataset {name} --target {listing.domains[-1].name}  # leaves that one out")

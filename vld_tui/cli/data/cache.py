@@ -1,0 +1,47 @@
+"""``vld data cache``: decode images ahead of the runs that need them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from engine.protocol import resolve_spec
+from engine.protocol.datasets import CacheDataset, CacheListing
+from vld_tui.cli.command import JsonOption
+from vld_tui.cli.data.work import do_work
+from vld_tui.cli.errors import FAILED_EXIT
+from vld_tui.cli.output import print_json, say
+from vld_tui.cli.session import this_home
+from vld_tui.datasets import find_added
+from vld_tui.views.numbers import plural, size
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="See: vld data ls")]
+SizeOption = Annotated[
+    int | None,
+    typer.Option("--image-size", metavar="PX", help="Side of the images [default: the run's]."),
+]
+
+
+def cache(
+    ctx: typer.Context,
+    name: NameArgument,
+    image_size: SizeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decode and resize every image; exit 1 when some cannot be read."""
+    home = this_home(ctx)
+    values: dict[str, object] = {"dataset": name}
+    if image_size is not None:
+        values["image_size"] = image_size
+    spec = resolve_spec(find_added(home, values))
+    request = CacheDataset(spec.data_dir or "", spec.image_size, str(home.cache), spec.dataset)
+    made = do_work(request, CacheListing)
+    if as_json:
+        print_json(made)
+    else:
+        say(f"{plural(made.images, 'image')} at {spec.image_size} px: {size(made.size_bytes)}")
+        for path, why in made.unreadable.items():
+            say(f"  {path}: {why}", to_stderr=True)
+    if made.unreadable:
+        raise typer.Exit(FAILED_EXIT)
