@@ -16,6 +16,8 @@ import msgspec
 
 from engine.datasets.cache import cached_images
 from engine.datasets.catalog import find_image_set, list_datasets
+from engine.datasets.check import check_images
+from engine.datasets.contact_sheet import draw_contact_sheet
 from engine.datasets.register import add_dataset
 from engine.errors import InputError
 from engine.protocol import spec_from_mapping
@@ -23,6 +25,7 @@ from engine.protocol.datasets import (
     AddDataset,
     CacheDataset,
     CacheListing,
+    CheckDataset,
     DatasetRequest,
     ListDatasets,
     WorkDone,
@@ -58,10 +61,24 @@ def _cache(request: CacheDataset, tell: Tell) -> object:
     return CacheListing(len(image_set), unreadable, cached.pixels.nbytes)
 
 
+def _check(request: CheckDataset, tell: Tell) -> object:
+    given = {"dataset": request.name, "data_dir": request.location or None}
+    image_set = find_image_set(spec_from_mapping(given))
+
+    def progress(done: int) -> None:
+        tell(WorkProgress("reading", done, len(image_set), "images"))
+
+    report = check_images(image_set, request.near_distance, progress)
+    if request.sheet is not None:
+        draw_contact_sheet(image_set, Path(request.sheet))
+    return report
+
+
 WORK: Final[Mapping[type, Callable[[Any, Tell], object]]] = {
     ListDatasets: _list,
     AddDataset: _add,
     CacheDataset: _cache,
+    CheckDataset: _check,
 }
 """Request → what does it and returns the answer."""
 

@@ -96,7 +96,71 @@ class CacheListing(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-DatasetRequest = ListDatasets | AddDataset | CacheDataset
+class CheckDataset(msgspec.Struct, frozen=True, tag="check"):
+    """Look a data set over; answered by :class:`CheckReport`.
+
+    Attributes:
+        location: folder, archive or folder of a card; empty: the embedded one of that name.
+        name: of the data set.
+        near_distance: bits of 64 in which near duplicates may differ; 0: exact ones only.
+        sheet: PNG file to draw a sample of every class and domain into; None: none.
+    """
+
+    location: str
+    name: str
+    near_distance: int
+    sheet: str | None = None
+
+
+class Duplicate(msgspec.Struct, frozen=True):
+    """Two files of the same content, or of different domains that look alike.
+
+    ``bits`` of a perceptual hash differ; 0 for the same content.
+    """
+
+    one: str
+    other: str
+    bits: int
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something found; ``spoils``: a run on it would fail or mean little."""
+
+    spoils: bool
+    text: str
+
+
+class CheckReport(msgspec.Struct, frozen=True):
+    """What a data set is like.
+
+    Attributes:
+        name: of the data set.
+        where: folder or archive.
+        classes: sorted.
+        counts: images by domain and class.
+        unreadable: path: why.
+        modes: PIL's modes, such as RGB, and how many images have each.
+        formats: file formats, and how many images have each.
+        short_sides: least, median and largest shorter side in pixels.
+        exact_duplicates: files of the same content.
+        near_duplicates: images of different domains that look alike.
+        findings: what would spoil a run, then what is worth knowing.
+    """
+
+    name: str
+    where: str
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    unreadable: dict[str, str]
+    modes: dict[str, int]
+    formats: dict[str, int]
+    short_sides: tuple[int, int, int] | None
+    exact_duplicates: tuple[Duplicate, ...]
+    near_duplicates: tuple[Duplicate, ...]
+    findings: tuple[Finding, ...]
+
+
+DatasetRequest = ListDatasets | AddDataset | CacheDataset | CheckDataset
 """Everything ``python -m engine.datasets`` does."""
 
 

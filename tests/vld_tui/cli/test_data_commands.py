@@ -51,3 +51,26 @@ def test_unreadable_images_are_listed_and_fail_the_cache(vld: Vld, images: Path)
     cached = vld("data", "cache", "pets", "--image-size", "32")
     assert cached.exit_code == 1
     assert f"photo/cat/{broken.name}: " in cached.stderr
+
+
+def test_a_check_counts_and_fails_on_what_spoils(vld: Vld, images: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    sound = vld("data", "check", str(images), "--near", "0", "--sheet", str(sheet))
+    assert sound.exit_code == 0
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    lines = sound.stdout.splitlines()
+    assert "class  photo  sketch" in lines
+    assert "all        6       6" in lines
+    assert "✓ nothing that would spoil a run" in lines
+    (images / "photo" / "cat" / "0.png").write_bytes(b"")
+    spoilt = vld("data", "check", str(images), "--near", "0")
+    assert spoilt.exit_code == 1
+    assert "photo/cat/0.png: " in spoilt.stdout
+    assert "✗ 1 images cannot be read" in spoilt.stdout
+
+
+def test_a_layout_that_no_run_can_use_fails_the_check(vld: Vld, tmp_path: Path) -> None:
+    folder = fill_folder(tmp_path / "one", {"photo": ("cat", "dog")}, 1)
+    checked = vld("data", "check", str(folder))
+    assert checked.exit_code == 1
+    assert "has one domain, photo" in checked.stderr

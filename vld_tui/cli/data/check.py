@@ -1,0 +1,75 @@
+"""``vld data check``: what would spoil a run on these images."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.protocol.datasets import CheckDataset, CheckReport
+from vld_tui.cli.command import JsonOption
+from vld_tui.cli.data.work import do_work
+from vld_tui.cli.errors import FAILED_EXIT, CommandError
+from vld_tui.cli.output import print_json, say
+from vld_tui.cli.session import this_home
+from vld_tui.datasets import find_added
+from vld_tui.launch.datasets import DatasetError
+from vld_tui.views.data_check import check_report_lines
+
+WhatArgument = Annotated[
+    str, typer.Argument(metavar="DIR|NAME", help="A folder, or a name of vld data ls.")
+]
+NearOption = Annotated[
+    int,
+    typer.Option(
+        "--near",
+        metavar="BITS",
+        help="Images of two domains look alike when their 64-bit perceptual hashes differ in at "
+        "most so many bits; 0 looks for exact copies only [default: 4].",
+        show_default=False,
+    ),
+]
+SheetOption = Annotated[
+    Path | None,
+    typer.Option("--sheet", metavar="FILE", help="Draw a sample of every class into a PNG."),
+]
+
+
+def check(
+    ctx: typer.Context,
+    what: WhatArgument,
+    near: NearOption = 4,
+    sheet: SheetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every image, count, compare; exit 1 when something would spoil a run."""
+    if not 0 <= near <= 32:
+        raise CommandError(f"--near is {near}, but must be from 0 to 32.")
+    path = Path(what).expanduser()
+    given: dict[str, object] = {"dataset": what}
+    if path.exists():
+        given = {"dataset": path.resolve().name, "data_dir": str(path.absolute())}
+    found = find_added(this_home(ctx), given)
+    request = CheckDataset(
+        location=str(found.get("data_dir") or ""),
+        name=str(found["dataset"]),
+        near_distance=near,
+        sheet=str(sheet.expanduser().absolute()) if sheet else None,
+    )
+    try:
+        report = do_work(request, CheckReport)
+    except DatasetError as error:  # no run could be made of it
+        raise CommandError(str(error), exit_code=FAILED_EXIT) from None
+    if as_json:
+        print_json(report)
+    else:
+        cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        for line in check_report_lines(report, cells=cells):
+            say(line)
+        if sheet is not None:
+            say(f"contact sheet: {sheet}")
+    if any(finding.spoils for finding in report.findings):
+        raise typer.Exit(FAILED_EXIT)
