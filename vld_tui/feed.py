@@ -17,12 +17,13 @@ from vld_tui.launch.follower import EventFollower
 from vld_tui.store.errors import StoreError
 from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricPoint
 from vld_tui.store.query import Query
-from vld_tui.store.runs import Run
+from vld_tui.store.runs import Run, RunPoint
 from vld_tui.store.store import Store
 from vld_tui.views.progress import Progress
 from vld_tui.views.raster import Values
 
 LOG_BYTES: Final = 16_384
+MOST_POINTS: Final = 2_000
 EVERY_RUN: Final = Query()
 
 CurveKey = tuple[str, str, str]
@@ -41,6 +42,7 @@ class Interest:
     limit: int = 50
     watched: tuple[str, ...] = ()
     opened: str | None = None
+    plane: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Snapshot:
     live: Mapping[str, int] = field(default_factory=dict)
     watched: tuple[RunCurves, ...] = ()
     opened: RunDetail | None = None
+    points: tuple[RunPoint, ...] = ()
     problem: str | None = None
 
 
@@ -133,6 +136,7 @@ class HistorySource:
             rows=tuple(RunRow(run, histories.get(run.run_id, ())) for run in runs),
             live=store.count_statuses(),
             watched=tuple(self._watch(store, interest)),
+            points=tuple(store.points(interest.query, limit=MOST_POINTS)) if interest.plane else (),
             opened=self._open(store, interest.opened) if interest.opened else None,
         )
 

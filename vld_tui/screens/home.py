@@ -33,6 +33,7 @@ from vld_tui.views.run_series import chart_contents
 from vld_tui.views.status_line import MachineLoad, status_text
 from vld_tui.views.text import plain_text
 from vld_tui.widgets.chart import Chart
+from vld_tui.widgets.plane import Plane
 from vld_tui.widgets.run_table import RunTable
 
 SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")
@@ -62,6 +63,8 @@ class HomeScreen(Screen[None]):
         Binding("z", "undo", "undo", show=False),
         Binding("t", "tags", "tags", show=False),
         Binding("e", "note", "note", show=False),
+        Binding("1", "plane(False)", "curves", show=False),
+        Binding("2", "plane(True)", "plane"),
         Binding("escape", "clear", "clear", show=False),
     ]
 
@@ -87,6 +90,7 @@ class HomeScreen(Screen[None]):
                 yield Chart(id="first", is_percent=True)
                 yield Chart(id="second", is_percent=True)
                 yield Chart(id="third")
+                yield Plane(id="plane")
         yield Static(id="log")
         yield Footer(compact=True)
 
@@ -118,6 +122,8 @@ class HomeScreen(Screen[None]):
         table.display = not is_empty
         self.query_one("#charts").display = not is_empty
         self._show_curves(snapshot.watched)
+        current = self.run.run_id if self.run else None
+        self.query_one(Plane).set_points(snapshot.points, current)
         self._show_status()
         self._show_query()
 
@@ -126,7 +132,9 @@ class HomeScreen(Screen[None]):
         self._look(replace(self._interest, offset=message.offset, limit=message.limit))
 
     def on_run_highlighted(self, message: RunHighlighted) -> None:
-        """Draw the run's curves, unless marked ones are drawn."""
+        """Draw the run's curves, unless marked ones are drawn, and its place in the plane."""
+        run_id = message.row.run.run_id if message.row else None
+        self.query_one(Plane).set_points(self._snapshot.points, run_id)
         if not self.query_one(RunTable).marked:
             self._watch(message.row)
 
@@ -140,6 +148,11 @@ class HomeScreen(Screen[None]):
     def on_run_opened(self, message: RunOpened) -> None:
         """Show all of a run."""
         self.app.open_run(message.run_id)  # type: ignore[attr-defined]
+
+    def action_plane(self, is_wanted: bool) -> None:
+        """Show the ID–OOD plane of the runs that match, or the curves."""
+        self.set_class(is_wanted, "-plane")
+        self._look(replace(self._interest, plane=is_wanted))
 
     def action_new(self) -> None:
         """Configure a run from the defaults."""

@@ -92,6 +92,33 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         return self.status in LIVE
 
 
+class RunPoint(msgspec.Struct, frozen=True, gc=False):
+    """An evaluated run in the ID–OOD plane; accuracies at its selected step, from 0 to 1."""
+
+    run_id: str
+    name: str
+    id_accuracy: float
+    ood_accuracy: float
+    dropout_rate: float
+
+
+def read_points(
+    database: Database, where: str, parameters: Parameters, *, limit: int
+) -> list[RunPoint]:
+    """Return the newest evaluated runs of the rows that ``where`` keeps.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    rows = database.rows(
+        "SELECT run_id, name, id_accuracy, ood_accuracy, json_extract(spec, '$.dropout_rate') "
+        f"FROM runs WHERE {where} AND id_accuracy IS NOT NULL AND ood_accuracy IS NOT NULL "
+        f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
+        parameters,
+    )
+    return [RunPoint(*row) for row in rows]
+
+
 _COLUMNS: Final = (
     "run_id, name, tags, note, created_at, status, collapsed_step IS NOT NULL, spec, step, "
     "selected_step, id_accuracy, ood_accuracy, domains, loss, steps_per_s, images_per_s, "

@@ -25,7 +25,7 @@ from vld_tui.store.metrics import (
 )
 from vld_tui.store.query import Query
 from vld_tui.store.rebuild import DamagedFolder, RebuildReport, rebuild
-from vld_tui.store.runs import Run, read_runs
+from vld_tui.store.runs import Run, RunPoint, read_points, read_runs
 from vld_tui.store.user_data import set_label
 
 __all__ = [
@@ -164,6 +164,11 @@ class Store:
         """Return measured values by curve and step; None: any."""
         key = find_by_id(self._database, run_id).key
         return read_metrics(self._database, key, name=name, split=split, domain=domain)
+
+    def points(self, query: Query = _ALL, *, limit: int) -> list[RunPoint]:
+        """Return the newest evaluated runs that match, as points of the ID–OOD plane."""
+        condition = _condition(query, trashed=False)
+        return read_points(self._database, condition, query.parameters, limit=limit)
 
     def ood_histories(self, run_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
         """Return the OOD accuracies of each run's evaluations; runs without any are left out."""

@@ -103,7 +103,7 @@ class Plot:
                 (chr(BLANK + each), styles[index]) if each else blank[column]
                 for column, (each, index) in enumerate(zip(bits, owners, strict=True))
             ]
-            yield [label, *_segments(drawn_cells)]
+            yield [label, *join_cells(drawn_cells)]
         yield [Segment(" " * LABEL_CELLS), Segment(_steps(across, width), _QUIET)]
 
     def number(self, value: float | None, digits: int = 1) -> str:
@@ -158,7 +158,7 @@ def _position(axis: Axis, value: float) -> float:
     return float(axis.positions(np.array([value]))[0])
 
 
-def _segments(cells: Sequence[Cell]) -> Line:
+def join_cells(cells: Sequence[Cell]) -> Line:
     """Put neighbours of one style together."""
     return [
         Segment("".join(character for character, _ in group), style)

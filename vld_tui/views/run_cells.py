@@ -74,6 +74,8 @@ def progress_cell(run: Run) -> str:
     """Show how far a live run is and when it ends; how another one ended."""
     if run.status != "running":
         return run.status
+    if run.step == 0:
+        return "prepares"
     eighths = round(8 * BAR_CELLS * run.step / max(1, run.steps))
     bar = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
     return f"{bar:<{BAR_CELLS}} {duration(run.seconds_left)}"

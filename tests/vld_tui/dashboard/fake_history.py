@@ -22,7 +22,7 @@ from vld_tui.feed import (
     Snapshot,
 )
 from vld_tui.store.errors import StoreError
-from vld_tui.store.runs import Run
+from vld_tui.store.runs import Run, RunPoint
 from vld_tui.views.progress import Progress
 from vld_tui.views.status_line import MachineLoad
 
@@ -88,9 +88,13 @@ class FakeSource:
         if interest.opened in by_id:
             curves = curves_of(by_id[interest.opened])
             opened = RunDetail(curves, Progress(), (), (), "/somewhere")
+        points = tuple(
+            RunPoint(run.run_id, run.name, 0.7 + at / 100, 0.5 - at / 100, 0.9 * (at % 2))
+            for at, run in enumerate(runs)
+        )
         return Snapshot(
             interest, self.count, tuple(RunRow(run, (0.3, 0.5)) for run in runs),
-            {"running": 1}, watched, opened, self.problem,
+            {"running": 1}, watched, opened, points if interest.plane else (), self.problem,
         )  # fmt: skip
 
     def close(self) -> None:

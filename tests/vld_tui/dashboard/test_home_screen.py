@@ -136,6 +136,22 @@ def test_a_click_moves_the_cursor_and_a_second_one_opens_the_run() -> None:
     play(source, scenario)
 
 
+@SIZES
+def test_the_plane_takes_the_place_of_the_curves(size: tuple[int, int]) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await settle(pilot)
+        lines = screen_lines(app)
+        assert any("ID–OOD plane  3 runs  ● λ 0  ▲ λ 0.9" in line for line in lines)
+        assert any("◉" in line for line in lines)
+        assert not any("accuracy  70.0% ID" in line for line in lines)
+        await pilot.press("1")
+        await settle(pilot)
+        assert any("accuracy  70.0% ID" in line for line in screen_lines(app))
+
+    play(FakeSource([make_run(i) for i in range(3)]), scenario, size=size)
+
+
 def test_trash_and_undo() -> None:
     actions = FakeActions()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.protocol import resolve_spec
-from tests.vld_tui.store.told_runs import Teller, started
+from tests.vld_tui.store.told_runs import Teller, evaluated, started
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 
@@ -28,3 +28,16 @@ def test_what_is_in_the_trash_is_counted_apart(store: Store) -> None:
     store.refresh()
     assert store.count_statuses() == {"starting": 1, "running": 1}
     assert (store.count_runs(), store.count_runs(trashed=True)) == (2, 0)
+
+
+def test_points_are_the_evaluated_runs_that_match(store: Store) -> None:
+    for seed in range(3):
+        run = store.create_run(resolve_spec({"seed": seed, "dropout_rate": 0.5}))
+        if seed:
+            events = evaluated(10, id_accuracy=0.7, ood_accuracy=0.4 + seed / 10)
+            Teller(store.run_dir(run.run_id)).says(started(), *events)
+    store.refresh()
+    (point,) = store.points(Query.parse("seed<2"), limit=10)
+    assert (point.id_accuracy, point.ood_accuracy, point.dropout_rate) == (0.7, 0.5, 0.5)
+    assert len(store.points(limit=10)) == 2
+    assert len(store.points(limit=1)) == 1
