@@ -77,6 +77,7 @@ class HomeScreen(Screen[None]):
         self._snapshot = Snapshot()
         self._load: MachineLoad | None = None
         self._trashed: tuple[str, ...] = ()
+        self._drawn: tuple[RunCurves, ...] | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the status line, the table, three charts and the log."""
@@ -283,6 +284,10 @@ class HomeScreen(Screen[None]):
             self.post_message(InterestChanged(interest))
 
     def _show_curves(self, watched: tuple[RunCurves, ...]) -> None:
+        drawn = self._drawn
+        if drawn is not None and [*map(id, watched)] == [*map(id, drawn)]:
+            return  # the feed hands out the same objects while nothing happens
+        self._drawn = watched
         charts = [self.query_one(f"#{place}", Chart) for place in ("first", "second", "third")]
         for chart, content in zip(charts, chart_contents(watched), strict=True):
             chart.set_series(content.title, content.series)

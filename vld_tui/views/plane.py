@@ -67,8 +67,8 @@ def plane_lines(
         for tick in up.ticks(max(2, height // 3))
     }
     for row, line in enumerate(canvas):
-        text = f"{100 * labels[row]:.0f}%" if row in labels else ""
-        yield [Segment(text.rjust(LABEL_CELLS - 1) + "┤", _QUIET), *join_cells(line)]
+        text = f"{100 * labels[row]:.0f}%┤" if row in labels else "│"
+        yield [Segment(text.rjust(LABEL_CELLS), _QUIET), *join_cells(line)]
     yield [Segment(" " * LABEL_CELLS + _percents(across, width), _QUIET)]
     yield [Segment(shorten(EXPLANATION, cells).rjust(cells), _QUIET)]
 

@@ -97,7 +97,8 @@ class Plot:
         labels, rules = self._labels(up, height), self._rules(shown, across, width)
         yield self._legend(shown, cells)
         for row, (bits, owners) in enumerate(zip(dots.tolist(), owner.tolist(), strict=True)):
-            label = Segment(labels.get(row, "").rjust(LABEL_CELLS - 1) + "┤", _QUIET)
+            tick = f"{labels[row]}┤" if row in labels else "│"
+            label = Segment(tick.rjust(LABEL_CELLS), _QUIET)
             blank = [rules.get(column, (" ", Style.null())) for column in range(width)]
             drawn_cells = [
                 (chr(BLANK + each), styles[index]) if each else blank[column]

@@ -27,7 +27,12 @@ HEADING_ROWS: Final = 1
 class RunTable(ScrollView, can_focus=True):
     """Runs in lines; as fast with a hundred thousand of them as with ten."""
 
-    DEFAULT_CSS = "RunTable { height: 1fr; scrollbar-size-vertical: 1; }"
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"run-table--cursor"}
+    DEFAULT_CSS = """
+    RunTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    RunTable > .run-table--cursor { background: $panel; text-style: bold; }
+    RunTable:focus > .run-table--cursor { background: $panel-lighten-2; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "up", show=False),
         Binding("down,j", "move(1)", "down", show=False),
@@ -64,21 +69,23 @@ class RunTable(ScrollView, can_focus=True):
     def set_page(self, count: int, offset: int, rows: Sequence[RunRow]) -> None:
         """Take in a page of ``count`` rows in all; the cursor stays on its run if it is there."""
         before = self.current
-        self._count = count
         self._asked = None
         now = self._clock()
+        before_texts, before_count, before_cursor = self._texts, self._count, self._cursor
+        self._count = count
         self._rows = {offset + index: row for index, row in enumerate(rows)}
         self._texts = {
             at: run_cells(row.run, row.ood_history, now=now) for at, row in self._rows.items()
         }
-        self._layout = None
         if before is not None:
             same = (at for at, row in self._rows.items() if row.run.run_id == before.run.run_id)
             self._cursor = next(same, self._cursor)
         self._cursor = max(0, min(self._cursor, count - 1))
-        self.virtual_size = Size(self.size.width, count + HEADING_ROWS)
         self._tell()
-        self.refresh()
+        if (self._texts, count, self._cursor) != (before_texts, before_count, before_cursor):
+            self._layout = None
+            self.virtual_size = Size(0, count + HEADING_ROWS)
+            self.refresh()
 
     def clear_marks(self) -> None:
         """Mark no run."""
@@ -129,7 +136,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Keep the cursor in sight."""
-        self.virtual_size = Size(self.size.width, self._count + HEADING_ROWS)
+        self.virtual_size = Size(0, self._count + HEADING_ROWS)
         self._go(self._cursor)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -140,7 +147,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Return the heading, or the line of a run."""
-        base, cells = self.rich_style, self.size.width
+        base, cells = self.rich_style, self.scrollable_content_region.width
         index = self._first_in_sight + y - HEADING_ROWS
         layout = self._lay_out(cells)
         if y < HEADING_ROWS:
@@ -153,7 +160,7 @@ class RunTable(ScrollView, can_focus=True):
             is_marked = row.run.run_id in self._marked
             line = row_line(layout, self._texts[index], row.run, is_marked=is_marked)
             if index == self._cursor:
-                base += Style(reverse=self.has_focus, bold=not self.has_focus)
+                base += self.get_component_rich_style("run-table--cursor", partial=True)
         return Strip(Segment.apply_style(line, base)).adjust_cell_length(cells, base)
 
     def _lay_out(self, cells: int) -> Layout:
