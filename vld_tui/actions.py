@@ -7,8 +7,11 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from engine.protocol import RunSpec
 from engine.rundir import RunDir
+from vld_tui.datasets import added_folder
 from vld_tui.home import Home
 from vld_tui.launch.local import EXIT_PATIENCE_S, LaunchError, launch, stop, wait_and_record
 from vld_tui.store.store import Store
@@ -52,7 +55,7 @@ class LocalActions:
     def start(self, spec: RunSpec, *, tags: Sequence[str] = ()) -> str:
         """Make a run and start it."""
         with Store.open(self._home) as store:
-            run = store.create_run(spec, tags=tags)
+            run = store.create_run(self._located(spec), tags=tags)
             try:
                 _launch(store.run_dir(run.run_id))
             except LaunchError:
@@ -105,6 +108,11 @@ class LocalActions:
         with Store.open(self._home) as store:
             store.set_note(run_id, note)
         return "note kept"
+
+    def _located(self, spec: RunSpec) -> RunSpec:
+        """Return a spec with the folder of its data set, if it was added by name."""
+        folder = None if spec.data_dir else added_folder(self._home, spec.dataset)
+        return spec if folder is None else msgspec.structs.replace(spec, data_dir=str(folder))
 
     def _stop(self, run_id: str, *, kill: bool) -> str:
         with Store.open(self._home) as store:

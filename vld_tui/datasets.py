@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from engine.protocol import nearest
+from engine.protocol.datasets import EMBEDDED_DATASETS, STUDY_DATASETS
 from vld_tui.home import Home
+from vld_tui.launch.datasets import DatasetError
+
+
+def added_folder(home: Home, name: str) -> Path | None:
+    """Return the folder of a data set that was added or fetched under a name; None: it was not."""
+    if not name or name.startswith(".") or "/" in name:
+        return None
+    folder = home.datasets / name
+    return folder if folder.is_dir() else None
 
 
 def find_added(home: Home, values: Mapping[str, object]) -> dict[str, object]:
-    """Return a run's values with the folder of a data set that was added under its name.
+    """Return a run's values with the folder of the data set that they name, if it was added.
 
-    A name that was not added stays as it is: the engine knows the embedded ones, and what to
-    say of the others.
+    Raises:
+        DatasetError: when nothing has that name; the message says what to do.
     """
     name = values.get("dataset")
-    folder = home.datasets / name if isinstance(name, str) and name else None
-    if folder is None or values.get("data_dir") is not None or not folder.is_dir():
+    if values.get("data_dir") is not None or not isinstance(name, str):
         return dict(values)
-    return {**values, "data_dir": str(folder)}
+    folder = added_folder(home, name)
+    if folder is not None:
+        return {**values, "data_dir": str(folder)}
+    if name in EMBEDDED_DATASETS:
+        return dict(values)
+    if name in STUDY_DATASETS:
+        raise DatasetError(
+            f"{name} is not on this machine: vld data fetch {name} gets it, or says how."
+        )
+    added = (path.name for path in home.datasets.iterdir() if not path.name.startswith("."))
+    known = sorted({*EMBEDDED_DATASETS, *STUDY_DATASETS, *added})
+    hint = nearest(name, known) or " 'vld data ls' lists them."
+    raise DatasetError(
+        f"There is no data set {name!r}.{hint} For images of your own: vld data add NAME PATH, or "
+        "--data DIR."
+    )

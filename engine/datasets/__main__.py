@@ -18,7 +18,7 @@ from engine.datasets.cache import cached_images
 from engine.datasets.catalog import find_image_set, list_datasets
 from engine.datasets.check import check_images
 from engine.datasets.contact_sheet import draw_contact_sheet
-from engine.datasets.register import add_dataset
+from engine.datasets.register import Tell, add_dataset, fetch_dataset
 from engine.errors import InputError
 from engine.protocol import spec_from_mapping
 from engine.protocol.datasets import (
@@ -27,6 +27,7 @@ from engine.protocol.datasets import (
     CacheListing,
     CheckDataset,
     DatasetRequest,
+    FetchDataset,
     ListDatasets,
     WorkDone,
     WorkProgress,
@@ -37,16 +38,17 @@ from engine.protocol.datasets import (
 REFUSED_EXIT: Final = 2
 INTERRUPTED_EXIT: Final = 130
 
-Tell = Callable[[WorkReport], None]
-"""Takes progress and notes while the work goes on."""
-
 
 def _list(request: ListDatasets, _tell: Tell) -> object:
     return list_datasets(Path(request.root))
 
 
-def _add(request: AddDataset, _tell: Tell) -> object:
-    return add_dataset(request)
+def _add(request: AddDataset, tell: Tell) -> object:
+    return add_dataset(request, tell)
+
+
+def _fetch(request: FetchDataset, tell: Tell) -> object:
+    return fetch_dataset(request, tell)
 
 
 def _cache(request: CacheDataset, tell: Tell) -> object:
@@ -77,6 +79,7 @@ def _check(request: CheckDataset, tell: Tell) -> object:
 WORK: Final[Mapping[type, Callable[[Any, Tell], object]]] = {
     ListDatasets: _list,
     AddDataset: _add,
+    FetchDataset: _fetch,
     CacheDataset: _cache,
     CheckDataset: _check,
 }

@@ -30,7 +30,7 @@ from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet
 from engine.rundir import write_atomic
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 CHANNELS: Final = 3
 CHECKED_BYTES: Final = 256 * 2**20
 """Bytes read to tell a damaged cache: all of a small one, evenly spread images of a big one."""

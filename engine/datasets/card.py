@@ -27,13 +27,16 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         name: for ``--dataset``.
-        root: absolute path of the folder of domains, or of a CSV file.
+        root: path of the folder of domains, or of a CSV file; absolute where the images were
+            registered in place, relative to the card's folder where they were imported.
         domains: those that are used; None: all.
         below_domain: folders between a domain and its classes, such as ``train`` and ``test``;
             empty: none.
         classes: the label space where a domain lacks a class; None: what every domain has.
         excluded: paths below ``root`` that do not belong to it, such as known duplicates.
         table: columns, when ``root`` is a CSV file.
+        images: of each domain when it was added; fewer now means that files were lost.
+        origin: where imported images came from.
     """
 
     name: str
@@ -43,17 +46,19 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classes: tuple[str, ...] | None = None
     excluded: frozenset[str] = frozenset()
     table: TableColumns | None = None
+    images: dict[str, int] | None = None
+    origin: str | None = None
 
-    def source(self) -> ImageSource:
-        """Return where the image files come from.
+    def source(self, folder: Path) -> ImageSource:
+        """Return where the image files come from; ``folder`` is the card's.
 
         Raises:
             DataError: when it is a table that cannot be read.
         """
         if self.table is not None:
             columns = (self.table.path, self.table.label, self.table.domain)
-            return TableSource(Path(self.root), columns, self.domains)
-        return FolderSource(Path(self.root), self.domains, self.below_domain, self.excluded)
+            return TableSource(folder / self.root, columns, self.domains)
+        return FolderSource(folder / self.root, self.domains, self.below_domain, self.excluded)
 
 
 def read_card(folder: Path) -> DatasetCard | None:

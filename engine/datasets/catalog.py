@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from engine.datasets.card import DatasetCard, read_card
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, open_image_set
-from engine.datasets.study_sets import STUDY_SETS, how_to_get
+from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get
 from engine.protocol import RunSpec, nearest
 from engine.protocol.datasets import DatasetListing, DomainListing
 
@@ -74,7 +75,7 @@ def list_datasets(root: Path) -> list[DatasetListing]:
 
 def _added(path: Path) -> DatasetListing:
     try:
-        return describe(path.name, open_image_set(path.name, path))
+        return describe(path.name, open_image_set(path.name, path), read_card(path))
     except DataError as error:
         return DatasetListing(path.name, (), (), str(path), complete=False, notes=(str(error),))
 
@@ -86,20 +87,38 @@ def _absent(name: str) -> DatasetListing:
     return DatasetListing(name, domains, (), None, complete=False, notes=notes)
 
 
-def describe(name: str, image_set: ImageSet) -> DatasetListing:
-    """Return what an image set holds, beside what was published of it."""
+def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) -> DatasetListing:
+    """Return what an image set holds, beside what was published of it and what was added."""
     study_set = STUDY_SETS.get(name)
-    expected = dict(study_set.images) if study_set else {}
     counts = Counter(file.domain for file in image_set.files)
+    notes = [study_set.note] if study_set and study_set.note else []
+    lost = {}
+    if card is not None:
+        added = card.images or {}
+        lost = {domain: added[domain] for domain in added if counts[domain] < added[domain]}
+        notes += [f"from {card.origin}"] if card.origin else []
+    notes += [
+        f"{domain} had {images:,} images when it was added, and has {counts[domain]:,} now."
+        for domain, images in lost.items()
+    ]
     return DatasetListing(
         name=name,
         domains=tuple(
-            DomainListing(domain, counts[domain], expected.get(domain))
+            DomainListing(domain, counts[domain], study_set.expected(domain) if study_set else None)
             for domain in image_set.domains
         ),
         classes=image_set.classes,
         where=str(image_set.location),
-        complete=all(counts[domain] >= count for domain, count in expected.items()),
+        complete=not lost and (study_set is None or _is_whole(study_set, counts)),
         size_bytes=sum(file.size for file in image_set.files),
-        notes=tuple(filter(None, [study_set.note])) if study_set else (),
+        notes=tuple(notes),
     )
+
+
+def _is_whole(study_set: StudySet, counts: Counter[str]) -> bool:
+    """Say whether the counts are those of a whole download of a published set."""
+    expected = [(images, study_set.expected(domain)) for domain, images in counts.items()]
+    if len([count for _, count in expected if count is not None]) < len(study_set.images):
+        return False
+    is_published = all(images >= (count or 0) for images, count in expected)
+    return is_published or counts.total() == study_set.also_complete_with

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import io
 import struct
+import unicodedata
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from PIL import Image
 
 from engine.datasets.card import read_card
@@ -30,6 +32,9 @@ DAMAGE: Final = (
     Image.DecompressionBombError,
 )  # fmt: skip
 """What PIL raises, besides OSError, on damaged files."""
+
+WIDE_MODES: Final = ("I", "F")
+"""PIL's modes of 32 bits."""
 
 MAX_NAMED: Final = 10
 """Names listed in a message before the rest is counted."""
@@ -85,14 +90,37 @@ class ImageSet:
 def decode_image(content: bytes) -> Image.Image:
     """Decode an image as torchvision's ``pil_loader`` does: RGB, the palette resolved.
 
+    Transparency is dropped, CMYK converted without a colour profile, EXIF orientation ignored;
+    of an animation the first frame is taken. Unlike ``pil_loader``, 16 bits of grey become the
+    higher 8 of them (PIL would clip all but the darkest to white), and pixels of 32 bits, whose
+    range nobody states, are refused.
+
     Raises:
-        OSError: when it is not an image, is damaged, or is truncated.
+        OSError: when it is not an image, is damaged or truncated, or would take more memory than
+            PIL allows (``Image.MAX_IMAGE_PIXELS``, twice).
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if _has_16_bits(image):
+                return _high_bytes(image).convert("RGB")
+            if image.mode in WIDE_MODES:
+                raise OSError(
+                    f"its pixels are of 32 bits (mode {image.mode}), whose range is not known: "
+                    "save it with 8 or 16 bits"
+                )
             return image.convert("RGB")
     except DAMAGE as error:
         raise OSError(f"{type(error).__name__}: {error}") from None
+
+
+def _has_16_bits(image: Image.Image) -> bool:
+    """Say whether an image is of 16 bits of grey; PIL widens those of PGM and old PNG readers."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PPM", "PNG"))
+
+
+def _high_bytes(image: Image.Image) -> Image.Image:
+    """Return the higher 8 of 16 bits of grey."""
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def open_image_set(name: str, location: Path) -> ImageSet:
@@ -105,15 +133,20 @@ def open_image_set(name: str, location: Path) -> ImageSet:
         raise DataError(
             f"There is no folder {location}. Give --data a folder of domain/class/image."
         )
-    card = read_card(location)
-    if card is not None:
-        return ImageSet(card.name, card.source(), card.classes)
     if location.suffix == ".zip" and location.is_file():
         return ImageSet(name, ZipSource(location))
     if not location.is_dir():
         raise DataError(f"{location} is not a folder. Give --data a folder of domain/class/image.")
+    card = read_card(location)
     try:
+        if card is not None:
+            return ImageSet(card.name, card.source(location), card.classes)
         return ImageSet(name, FolderSource(location))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"The images of {name} are gone: {error.filename}. Put them back, or remove {location} "
+            "and add them again."
+        ) from None
     except OSError as error:
         raise DataError(f"{location} cannot be read: {error}.") from None
 
@@ -143,7 +176,11 @@ def _check_layout(
             f"{where} has one domain, {next(iter(folders))}. One is left out and the others are "
             f"trained on, so at least two are needed. {layout}"
         )
-    classes = known_classes or _check_classes(where, folders, files)
+    _check_case(where, folders)
+    if known_classes is None:
+        classes = _check_classes(where, folders, files)
+    else:
+        classes = _check_known_classes(where, folders, known_classes)
     if len(classes) == 1:
         raise DataError(f"{where} has one class, {classes[0]}. At least two are needed. {layout}")
     return tuple(sorted(folders)), classes
@@ -172,6 +209,33 @@ def _check_classes(
             "remove the class from every domain."
         )
     return tuple(classes)
+
+
+def _check_known_classes(
+    where: Path, folders: dict[str, set[str]], known: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the label space; refuse a class outside it, such as a folder made later."""
+    unknown = sorted(set().union(*folders.values()) - set(known))
+    if unknown:
+        raise DataError(
+            f"{where} has classes it had not when it was added: {listed(unknown)}. Remove them, or "
+            "add it again under another name."
+        )
+    return known
+
+
+def _check_case(where: Path, folders: dict[str, set[str]]) -> None:
+    """Refuse names that only case, or the way accents are encoded, tells apart."""
+    for kind, names in (("domains", set(folders)), ("classes", set().union(*folders.values()))):
+        spellings: dict[str, list[str]] = {}
+        for name in sorted(names):
+            spellings.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+        alike = [" and ".join(same) for same in spellings.values() if len(same) > 1]
+        if alike:
+            raise DataError(
+                f"In {where} there are {kind} whose names differ only in case or in how an accent "
+                f"is encoded: {listed(alike)}. Rename them, or put their images together."
+            )
 
 
 def _check_names(source: ImageSource, files: tuple[ImageFile, ...]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,39 +15,87 @@ from engine.datasets.card import CARD_FILE, DatasetCard, TableColumns
 from engine.datasets.catalog import CATALOG, describe
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet
-from engine.datasets.study_sets import STUDY_SETS
-from engine.protocol.datasets import AddDataset, DatasetListing
+from engine.datasets.hub import download_tables
+from engine.datasets.imports import (
+    ImageColumns,
+    arrange_camera_traps,
+    find_annotations,
+    find_tables,
+    is_archive,
+    staged,
+    unpack,
+    write_images,
+)
+from engine.datasets.layouts import complete_card, content_root
+from engine.datasets.study_sets import STUDY_SETS, how_to_get
+from engine.protocol import nearest
+from engine.protocol.datasets import (
+    AddDataset,
+    DatasetListing,
+    FetchDataset,
+    WorkNote,
+    WorkProgress,
+    WorkReport,
+)
 from engine.rundir import write_atomic
 
-SPLIT_FOLDERS: Final = ("train", "val", "test", "crossval")
-"""Folders that some publications put between a domain and its classes; all of them are used."""
-WHOLE_FOLDER: Final = "full"
-"""Beside them, the folder that holds every image."""
+IMAGES: Final = "images"
+"""Folder, beside the card, of the images that were imported."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
+Tell = Callable[[WorkReport], None]
+"""Takes progress and notes while the work goes on."""
 
-def add_dataset(request: AddDataset) -> DatasetListing:
-    """Register images where they lie, under a name; nothing is copied.
+
+def add_dataset(request: AddDataset, tell: Tell) -> DatasetListing:
+    """Register images under a name.
+
+    A folder and a table stay where they are. Archives, parquet files and raw camera-trap images
+    are imported into the folder of the name, which appears when all of it is there.
 
     Raises:
         DataError: for a name that is taken or no plain word, and for images that no run can be
-            made of.
+            made of; nothing is left behind then.
     """
     folder = Path(request.root) / request.name
     _check_name(request.name, folder)
-    card = _card(request)
-    image_set = ImageSet(request.name, card.source(), card.classes)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    with staged(folder) as stage:
+        return _register(_start_card(request, stage, tell), stage, folder, request)
+
+
+def fetch_dataset(request: FetchDataset, tell: Tell) -> DatasetListing:
+    """Download a data set of the study from the Hugging Face hub, and import it.
+
+    Raises:
+        DataError: when it is not on the hub or cannot be reached (the message says how else to
+            get it), or the name is taken. What was downloaded is kept until it is imported.
+    """
+    folder = Path(request.root) / request.name
+    study_set = STUDY_SETS.get(request.name)
+    if study_set is None:
+        raise DataError(
+            f"{request.name!r} is not known; what can be fetched: {', '.join(STUDY_SETS)}."
+            f"{nearest(request.name, STUDY_SETS)} For images of your own: vld data add NAME PATH."
+        )
+    _check_name(request.name, folder)
+    if study_set.hub_id is None:
+        raise DataError(f"{request.name} is not on a hub. {how_to_get(request.name)}")
+    downloads = folder.with_name(f".{folder.name}.download")
     try:
-        temporary.mkdir(parents=True)
-        content = msgspec.json.format(msgspec.json.encode(card), indent=2)
-        write_atomic(temporary / CARD_FILE, content)
-        temporary.replace(folder)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error}.") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return describe(request.name, image_set)
+        with staged(folder) as stage:
+            download = download_tables(
+                study_set.hub_id, downloads, _progress(tell, "downloading", "MiB", 2**20)
+            )
+            progress = _progress(tell, "importing", "images")
+            write_images(download.files, stage / IMAGES, ImageColumns(), progress)
+            origin = f"huggingface.co/datasets/{study_set.hub_id} at {download.revision}"
+            card = DatasetCard(request.name, IMAGES, origin=origin)
+            plain = AddDataset(request.root, request.name, str(downloads))
+            listing = _register(card, stage, folder, plain)
+    except DataError as error:
+        raise DataError(f"{error} {how_to_get(request.name, from_hub=False)}") from None
+    shutil.rmtree(downloads, ignore_errors=True)
+    return listing
 
 
 def _check_name(name: str, folder: Path) -> None:
@@ -58,59 +107,69 @@ def _check_name(name: str, folder: Path) -> None:
     if name.lower() in taken:
         raise DataError(f"{taken[name.lower()]} is an embedded data set: choose another name.")
     if folder.exists():
-        raise DataError(f"There is a data set {name} already, {folder}: choose another name.")
+        raise DataError(
+            f"There is a data set {name} already: choose another name, or remove {folder}."
+        )
 
 
-def _card(request: AddDataset) -> DatasetCard:
+def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
+    """Return a card that says where the images lie, once they are imported where need be."""
     path = Path(request.path).expanduser().absolute()
     if path.suffix.lower() == ".csv":
         columns = TableColumns(request.path_column, request.label_column, request.domain_column)
-        card = DatasetCard(request.name, str(path), request.domains, table=columns)
-    elif path.is_dir():
-        excluded = _excluded(request.exclude)
-        card = DatasetCard(request.name, str(path), request.domains, excluded=excluded)
-        card = msgspec.structs.replace(card, below_domain=_below_domains(card))
-    else:
+        return DatasetCard(request.name, str(path), table=columns)
+    if not path.exists():
+        raise DataError(f"There is no {path}: neither a folder nor a file.")
+    imported = DatasetCard(request.name, IMAGES, origin=str(path))
+    images = stage / IMAGES
+    if path.is_file() and is_archive(path):
+        images.mkdir()
+        unpack(path, images, _progress(tell, "unpacking", "MiB", 2**20))
+        root = content_root(images).relative_to(stage).as_posix()
+        return msgspec.structs.replace(imported, root=root)
+    if tables := find_tables(path):
+        _refuse_exclusions(request, "the rows of parquet files have no names")
+        named = ImageColumns(request.image_column, request.label_column, request.domain_column)
+        write_images(tables, images, named, _progress(tell, "importing", "images"))
+        return imported
+    if not path.is_dir():
         raise DataError(
-            f"{path} is neither a folder of domain/class/image nor a CSV table. "
-            + ("Unpack it first." if path.is_file() else "There is no such folder.")
+            f"{path} is neither a folder of domain/class/image nor a file that can be read: a CSV "
+            "table, a parquet file, a zip or tar archive."
         )
-    _check_domains(card)
-    lacks_classes = request.name in STUDY_SETS and STUDY_SETS[request.name].lacks_classes
-    if request.keep_missing_classes or lacks_classes:
-        classes = tuple(sorted(set().union(*card.source().class_folders().values())))
-        card = msgspec.structs.replace(card, classes=classes)
-    return card
+    if annotations := find_annotations(path):
+        _refuse_exclusions(request, "annotations choose the images")
+        missing = arrange_camera_traps(annotations, images, _progress(tell, "placing", "images"))
+        if missing:
+            tell(WorkNote(f"{len(missing)} annotated images are not there: {missing[0]}, …"))
+        return imported
+    return DatasetCard(request.name, str(path))
 
 
-def _check_domains(card: DatasetCard) -> None:
-    """Refuse domains that are asked for but not there."""
-    if card.domains is None:
-        return
-    everything = msgspec.structs.replace(card, domains=None).source().class_folders()
-    missing = [domain for domain in card.domains if domain not in everything]
-    if missing:
-        raise DataError(
-            f"{card.root} has no domain {', '.join(missing)}; it has "
-            f"{', '.join(sorted(everything))}."
-        )
+def _refuse_exclusions(request: AddDataset, why: str) -> None:
+    if request.exclude is not None:
+        raise DataError(f"--exclude is for folders and archives: {why}.")
 
 
-def _below_domains(card: DatasetCard) -> tuple[str, ...]:
-    """Return the folders between domains and classes, if that is how it is laid out."""
-    folders = card.source().class_folders()
-    if folders and all(WHOLE_FOLDER in names for names in folders.values()):
-        return (WHOLE_FOLDER,)
-    names = set().union(*folders.values()) if folders else set()
-    return tuple(sorted(names)) if names and names <= set(SPLIT_FOLDERS) else ()
-
-
-def _excluded(file: str | None) -> frozenset[str]:
-    """Read paths, one a line, relative to the folder of domains."""
-    if file is None:
-        return frozenset()
+def _register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) -> DatasetListing:
+    """Look at the images, and write the card that says which of them belong."""
     try:
-        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The list {file} of excluded images cannot be read: {error}.") from None
-    return frozenset(line.strip() for line in lines if line.strip())
+        card = complete_card(card, stage, request)
+        image_set = ImageSet(request.name, card.source(stage), card.classes)
+    except DataError as error:  # named as they were given: the stage will be gone
+        raise DataError(str(error).replace(str(stage / IMAGES), request.path)) from None
+    except OSError as error:
+        raise DataError(f"{request.path} cannot be read: {error}.") from None
+    images = Counter(file.domain for file in image_set.files)
+    card = msgspec.structs.replace(card, images=dict(sorted(images.items())))
+    content = msgspec.json.format(msgspec.json.encode(card), indent=2)
+    write_atomic(stage / CARD_FILE, content)
+    listing = describe(request.name, image_set, card)
+    return msgspec.structs.replace(listing, where=str(folder / card.root))
+
+
+def _progress(tell: Tell, what: str, unit: str, unit_size: int = 1) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        tell(WorkProgress(what, -(-done // unit_size), -(-total // unit_size), unit))
+
+    return progress

@@ -1,12 +1,13 @@
-"""The data sets of the study: what they hold, and where they are published.
+"""The data sets of the study: what they hold, where they are published, how they are had.
 
 Counts: Gulrajani & Lopez-Paz, "In Search of Lost Domain Generalization", and DomainBed's loaders.
+Archives: DomainBed's ``domainbed/scripts/download.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 
@@ -17,51 +18,74 @@ class StudySet:
     Attributes:
         images: of each domain, by its folder's name.
         classes: number of classes.
-        published_at: where to get it.
-        layout: what to give ``vld data add`` after unpacking.
+        archives: where its archives are.
+        placing: what to do with them before ``vld data add``, ending in what PATH is.
+        licence: as published.
+        hub_id: on the Hugging Face hub, in parquet files; None: not there.
         note: a known difference, or None.
         lacks_classes: a domain lacks a class that the others have.
+        also_complete_with: another number of images that is a whole download; None: none.
+        other_names: domains in other publications → those in ``images``.
     """
 
     images: Mapping[str, int]
     classes: int
-    published_at: str
-    layout: str
+    archives: str
+    placing: str
+    licence: str
+    hub_id: str | None = None
     note: str | None = None
     lacks_classes: bool = False
+    also_complete_with: int | None = None
+    other_names: Mapping[str, str] = field(default_factory=dict)
+
+    def expected(self, domain: str) -> int | None:
+        """Return the published number of images of a domain, by any of its names."""
+        return self.images.get(self.other_names.get(domain, domain))
 
 
 STUDY_SETS: Final[Mapping[str, StudySet]] = {
     "PACS": StudySet(
         {"art_painting": 2048, "cartoon": 2344, "photo": 1670, "sketch": 3929},
         7,
-        "https://huggingface.co/datasets/flwrlabs/pacs, or DomainBed's archive "
-        "https://drive.google.com/uc?id=1JFr8f805nMUelQWWmfnJR3y4_SYoN5Pd",
-        "the folder `kfold` of the archive",
+        "https://drive.google.com/uc?id=1JFr8f805nMUelQWWmfnJR3y4_SYoN5Pd (PACS.zip)",
+        "PATH is PACS.zip, or the folder kfold that is in it",
+        "none stated",
+        hub_id="flwrlabs/pacs",
     ),
     "VLCS": StudySet(
         {"Caltech101": 1415, "LabelMe": 2656, "SUN09": 3282, "VOC2007": 3376},
         5,
-        "DomainBed's archive https://drive.google.com/uc?id=1skwblH1_okBwxWxmRsp9_qi15hyPpxg8",
-        "the folder `VLCS` of the archive",
-        "Published in several layouts: domain/class, domain/full/class, and "
-        "domain/{train,test,crossval}/class are read.",
+        "https://drive.google.com/uc?id=1skwblH1_okBwxWxmRsp9_qi15hyPpxg8 (VLCS.tar.gz)",
+        "PATH is VLCS.tar.gz, or the folder VLCS that is in it",
+        "those of its four sources; none stated of its own",
+        note="Published in several layouts: domain/class, domain/full/class and "
+        "domain/{train,val,test,crossval}/class are read, classes by name or by number.",
+        other_names={
+            "CALTECH": "Caltech101", "LABELME": "LabelMe", "SUN": "SUN09", "PASCAL": "VOC2007",
+        },
     ),
     "OfficeHome": StudySet(
         {"Art": 2427, "Clipart": 4365, "Product": 4439, "Real World": 4357},
         65,
-        "https://huggingface.co/datasets/flwrlabs/office-home, or DomainBed's archive "
-        "https://drive.google.com/uc?id=1uY0pj7oFsjMxRwaD3Sxy0jgel0fsYXLC",
-        "the folder `OfficeHomeDataset_10072016` of the archive",
+        "https://drive.google.com/uc?id=1uY0pj7oFsjMxRwaD3Sxy0jgel0fsYXLC (office_home.zip)",
+        "PATH is office_home.zip, or the folder OfficeHomeDataset_10072016 that is in it",
+        "non-commercial research and education",
+        hub_id="flwrlabs/office-home",
+        other_names={"RealWorld": "Real World", "Real_World": "Real World", "Real": "Real World"},
     ),
     "TerraIncognita": StudySet(
         {"location_100": 4879, "location_38": 9767, "location_43": 4020, "location_46": 6122},
         10,
-        "https://lila.science/datasets/caltech-camera-traps: "
-        "eccv_18_all_images_sm.tar.gz and caltech_camera_traps.json.zip, arranged by "
-        "DomainBed's domainbed/scripts/download.py",
-        "the folder that holds location_38, location_43, location_46 and location_100",
-        "24,788 images in published tables; today's downloads give 24,330.",
+        "https://lila.science/datasets/caltech-camera-traps (eccv_18_all_images_sm.tar.gz and "
+        "caltech_camera_traps.json.zip)",
+        "unpack both into one folder; PATH is that folder, with the images in "
+        "eccv_18_all_images_sm and the annotations in caltech_images_….json; the folder of "
+        "location_38, …, that DomainBed makes of them, is taken too",
+        "Community Data License Agreement, permissive variant",
+        note="Published tables count 24,788 images; today's downloads give 24,330.",
+        also_complete_with=24_330,
+        other_names={f"L{number}": f"location_{number}" for number in (38, 43, 46, 100)},
     ),
     "DomainNet": StudySet(
         {
@@ -69,20 +93,30 @@ STUDY_SETS: Final[Mapping[str, StudySet]] = {
             "quickdraw": 172500, "real": 172947, "sketch": 69128,
         },
         345,
-        "http://ai.bu.edu/M3SDA/ (the cleaned version, one archive for each domain)",
-        "the folder that holds clipart, infograph, painting, quickdraw, real and sketch; "
-        "--exclude takes DomainBed's domain_net_duplicates.txt",
-        "painting has images of 344 classes only; the label space keeps all 345.",
+        "http://ai.bu.edu/M3SDA/ (the cleaned version, one zip archive for each domain)",
+        "unpack all six into one folder; PATH is that folder; if the archives are not the cleaned "
+        "ones, --exclude takes DomainBed's list domain_net_duplicates.txt",
+        "non-commercial research and education",
+        hub_id="wltjr1007/DomainNet",
+        note="painting has images of 344 classes only; the label space keeps all 345.",
         lacks_classes=True,
     ),
 }  # fmt: skip
 """Data set → what was published."""
 
 
-def how_to_get(name: str) -> str:
-    """Say where a data set of the study is published and what to type then."""
+def how_to_get(name: str, *, from_hub: bool = True) -> str:
+    """Say how to get a data set of the study, and what to type then.
+
+    Args:
+        name: of the set.
+        from_hub: name the hub as well, where the set is there.
+    """
     study_set = STUDY_SETS[name]
-    return (
-        f"Get it from {study_set.published_at}. Unpack it, then: vld data add {name} DIR, where "
-        f"DIR is {study_set.layout}."
+    by_hand = (
+        f"{study_set.archives}; {study_set.placing}; then: vld data add {name} PATH "
+        f"(licence: {study_set.licence})"
     )
+    if study_set.hub_id is not None and from_hub:
+        return f"Get it with: vld data fetch {name} – or by hand from {by_hand}."
+    return f"Get it by hand from {by_hand}."

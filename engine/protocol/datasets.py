@@ -7,7 +7,14 @@ stdout: any number of :class:`WorkProgress` and :class:`WorkNote`, then :class:`
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+EMBEDDED_DATASETS: Final = ("emoji",)
+"""Data sets that come with the program."""
+STUDY_DATASETS: Final = ("PACS", "VLCS", "OfficeHome", "TerraIncognita", "DomainNet")
+"""Published data sets that the program knows of."""
 
 
 class DomainListing(msgspec.Struct, frozen=True):
@@ -52,13 +59,14 @@ class AddDataset(msgspec.Struct, frozen=True, tag="add"):
     Attributes:
         root: folder of added data sets.
         name: for ``--dataset``.
-        path: folder of domain/class/image, or a CSV table.
+        path: folder of domain/class/image, CSV table, archive, parquet file or a folder of them.
         domains: those that are used; None: all.
         exclude: file of paths that are left out, one a line.
         keep_missing_classes: a class that a domain lacks stays in the label space.
-        path_column: of a table.
-        label_column: of a table.
-        domain_column: of a table.
+        path_column: of a CSV table.
+        image_column: of parquet files.
+        label_column: of either.
+        domain_column: of either.
     """
 
     root: str
@@ -70,6 +78,19 @@ class AddDataset(msgspec.Struct, frozen=True, tag="add"):
     path_column: str = "path"
     label_column: str = "label"
     domain_column: str = "domain"
+    image_column: str = "image"
+
+
+class FetchDataset(msgspec.Struct, frozen=True, tag="fetch"):
+    """Download a data set of the study; answered by :class:`DatasetListing`.
+
+    Attributes:
+        root: folder of added data sets.
+        name: of the study's set.
+    """
+
+    root: str
+    name: str
 
 
 class CacheDataset(msgspec.Struct, frozen=True, tag="cache"):
@@ -160,7 +181,7 @@ class CheckReport(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-DatasetRequest = ListDatasets | AddDataset | CacheDataset | CheckDataset
+DatasetRequest = ListDatasets | AddDataset | FetchDataset | CacheDataset | CheckDataset
 """Everything ``python -m engine.datasets`` does."""
 
 

@@ -8,11 +8,17 @@ from pathlib import Path
 import pytest
 
 from engine.data import load_data
-from engine.datasets import DataError, list_datasets, open_image_set
+from engine.datasets import CATALOG, DataError, list_datasets, open_image_set
 from engine.datasets.card import CARD_FILE
 from engine.datasets.register import add_dataset
+from engine.datasets.study_sets import STUDY_SETS
 from engine.protocol import resolve_spec
-from engine.protocol.datasets import AddDataset, DatasetListing
+from engine.protocol.datasets import (
+    EMBEDDED_DATASETS,
+    STUDY_DATASETS,
+    AddDataset,
+    DatasetListing,
+)
 from tests.engine.datasets.image_folders import MakeFolder
 
 CLASSES = ("cat", "dog")
@@ -31,7 +37,8 @@ def images(make_folder: MakeFolder) -> Path:
 
 
 def add(root: Path, path: Path, name: str = "pets", **how: object) -> DatasetListing:
-    return add_dataset(AddDataset(str(root), name, str(path), **how))  # type: ignore[arg-type]
+    request = AddDataset(str(root), name, str(path), **how)  # type: ignore[arg-type]
+    return add_dataset(request, lambda _: None)
 
 
 def counts(listing: DatasetListing) -> dict[str, int]:
@@ -116,9 +123,9 @@ def test_a_name_that_is_taken_is_refused(root: Path, images: Path) -> None:
         add(root, images, "Emoji")
 
 
-@pytest.mark.parametrize("name", ["nowhere", "archive.zip"])
+@pytest.mark.parametrize("name", ["nowhere", "notes.txt"])
 def test_what_is_no_folder_is_refused(root: Path, tmp_path: Path, name: str) -> None:
-    (tmp_path / "archive.zip").write_bytes(b"PK")
+    (tmp_path / "notes.txt").write_text("no images")
     with pytest.raises(DataError, match="neither a folder"):
         add(root, tmp_path / name)
 
@@ -188,3 +195,66 @@ class TestTables:
         values = {"data_dir": str(root / "pets"), "target": "h1", "image_size": 32}
         with pytest.raises(DataError, match=r"gone\.png"):
             load_data(resolve_spec(values), tmp_path / "cache")
+
+
+def test_images_that_were_lost_since_are_told(root: Path, images: Path) -> None:
+    add(root, images)
+    (images / "toy" / "cat" / "0.png").unlink()
+    (listing,) = [each for each in list_datasets(root) if each.name == "pets"]
+    assert not listing.complete
+    assert listing.notes == ("toy had 6 images when it was added, and has 5 now.",)
+
+
+def test_a_folder_that_went_away_is_told(root: Path, images: Path) -> None:
+    add(root, images)
+    images.rename(images.with_name("moved"))
+    with pytest.raises(DataError, match=f"images of pets are gone: {images}"):
+        open_image_set("pets", root / "pets")
+    (listing,) = [each for each in list_datasets(root) if each.name == "pets"]
+    assert not listing.complete
+
+
+def test_a_class_that_came_later_is_refused(root: Path, make_folder: MakeFolder) -> None:
+    folder = make_folder({"a": ("cat", "dog"), "b": ("cat",)}, 2)
+    add(root, folder, keep_missing_classes=True)
+    (folder / "b" / "cow").mkdir()
+    with pytest.raises(DataError, match="classes it had not when it was added: cow"):
+        open_image_set("pets", root / "pets")
+
+
+def test_vlcs_is_counted_by_any_of_its_names(root: Path, make_folder: MakeFolder) -> None:
+    tree = {
+        f"{domain}/{split}": ("0", "1", "2", "3", "4")
+        for domain in ("CALTECH", "LABELME", "PASCAL", "SUN")
+        for split in ("crossval", "full", "test", "train")
+    }
+    listing = add(root, make_folder(tree, 1), "VLCS")
+    assert {domain.name: (domain.images, domain.expected) for domain in listing.domains} == {
+        "CALTECH": (5, 1415), "LABELME": (5, 2656), "PASCAL": (5, 3376), "SUN": (5, 3282),
+    }  # fmt: skip
+    assert listing.classes == ("0", "1", "2", "3", "4")
+    assert not listing.complete
+
+
+def test_a_whole_published_set_is_complete(root: Path, tmp_path: Path) -> None:
+    def table(counts: dict[str, int]) -> Path:
+        path = tmp_path / "table.csv"
+        rows = [
+            f"{domain}/{number}.jpg,{number % 5},{domain}"
+            for domain, count in counts.items()
+            for number in range(count)
+        ]
+        path.write_text("\n".join(["path,label,domain", *rows]))
+        return path
+
+    published = {"Caltech101": 1415, "LabelMe": 2656, "SUN09": 3282, "VOC2007": 3376}
+    assert add(root, table(published), "VLCS").complete
+    today = {"L100": 4800, "L38": 9700, "L43": 3930, "L46": 5900}
+    assert sum(today.values()) == 24_330
+    assert add(root, table(today), "TerraIncognita").complete
+    assert not add(root.parent / "other", table({**today, "L46": 5899}), "TerraIncognita").complete
+
+
+def test_the_names_that_the_interface_knows_are_those_of_the_engine() -> None:
+    assert set(EMBEDDED_DATASETS) == set(CATALOG)
+    assert set(STUDY_DATASETS) == set(STUDY_SETS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def test_an_added_set_is_listed_cached_and_run_by_its_name(vld: Vld, images: Pat
 def test_a_set_of_the_study_says_how_to_get_it(vld: Vld) -> None:
     told = vld("data", "ls", "PACS").stdout
     assert "not here" in told
-    assert "vld data add PACS DIR" in told
+    assert "vld data fetch PACS" in told
+    assert "vld data add PACS PATH" in told
     assert "of 3,929 published" in told
 
 
@@ -74,3 +76,47 @@ def test_a_layout_that_no_run_can_use_fails_the_check(vld: Vld, tmp_path: Path) 
     checked = vld("data", "check", str(folder))
     assert checked.exit_code == 1
     assert "has one domain, photo" in checked.stderr
+
+
+def test_a_run_on_an_unknown_name_is_answered_with_the_nearest(vld: Vld, images: Path) -> None:
+    assert vld("data", "add", "pets", str(images)).exit_code == 0
+    for name, told in (
+        ("pest", "There is no data set 'pest'. Did you mean pets?"),
+        ("pacs", "There is no data set 'pacs'."),
+        ("OfficeHom", "Did you mean OfficeHome?"),
+        ("PACS", "PACS is not on this machine: vld data fetch PACS gets it"),
+        ("../data/pets", "There is no data set '../data/pets'."),
+    ):
+        for words in (("run", "--dataset", name), ("data", "cache", name)):
+            refused = vld(*words)
+            assert refused.exit_code == 2
+            assert told in refused.stderr
+    assert vld.json("ls") == []
+
+
+def test_a_folder_and_a_file_of_fields_name_images_too(
+    vld: Vld, images: Path, tmp_path: Path
+) -> None:
+    vld("data", "add", "pets", str(images))
+    config = tmp_path / "run.toml"
+    config.write_text('dataset = "pets"\ntarget = "photo"\n')
+    spec = vld.json("run", "--config", str(config), "--dry-run")
+    assert (spec["dataset"], spec["data_dir"]) == ("pets", str(vld.home / "data" / "pets"))
+    spec = vld.json("run", "--config", str(config), "--data", str(images), "--dry-run")
+    assert (spec["dataset"], spec["data_dir"]) == ("pets", str(images))
+    cached = vld.json("data", "cache", str(images), "--image-size", "32")
+    assert cached["images"] == 12
+
+
+def test_an_archive_is_added_by_name(vld: Vld, images: Path) -> None:
+    archive = shutil.make_archive(str(images), "gztar", images)
+    added = vld("data", "add", "pets", archive)
+    assert added.exit_code == 0, added.stderr
+    assert f"from {archive}" in added.stdout
+    assert "\x1b" not in added.stderr
+    shutil.rmtree(images)
+    assert vld.json("data", "cache", "pets", "--image-size", "32")["images"] == 12
+    (vld.home / "broken.tgz").write_bytes(Path(archive).read_bytes()[:500])
+    refused = vld("data", "add", "other", str(vld.home / "broken.tgz"))
+    assert refused.exit_code == 2
+    assert "is damaged, or not downloaded to its end" in refused.stderr

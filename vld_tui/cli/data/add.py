@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,11 @@ from vld_tui.views.inventory import dataset_detail
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="For --dataset.")]
 PathArgument = Annotated[
-    str, typer.Argument(metavar="PATH", help="Folder of domain/class/image, or a CSV table.")
+    str,
+    typer.Argument(
+        metavar="PATH",
+        help="Folder of domain/class/image, CSV table, zip or tar archive, or parquet files.",
+    ),
 ]
 DomainsOption = Annotated[
     str | None, typer.Option("--domains", metavar="A,B,…", help="Only these domains.")
@@ -38,12 +43,13 @@ def add(
     domains: DomainsOption = None,
     exclude: ExcludeOption = None,
     keep_missing_classes: KeepOption = False,
-    path_column: Annotated[str, typer.Option(metavar="NAME", help="Of a table.")] = "path",
-    label_column: Annotated[str, typer.Option(metavar="NAME", help="Of a table.")] = "label",
-    domain_column: Annotated[str, typer.Option(metavar="NAME", help="Of a table.")] = "domain",
+    path_column: Annotated[str, typer.Option(metavar="NAME", help="Of a CSV table.")] = "path",
+    image_column: Annotated[str, typer.Option(metavar="NAME", help="Of parquet files.")] = "image",
+    label_column: Annotated[str, typer.Option(metavar="NAME", help="Of either.")] = "label",
+    domain_column: Annotated[str, typer.Option(metavar="NAME", help="Of either.")] = "domain",
     as_json: JsonOption = False,
 ) -> None:
-    """Register images where they lie; nothing is copied."""
+    """Register a folder or a table where it lies; import what is packed."""
     wanted = None
     if domains is not None:
         wanted = tuple(part.strip() for part in domains.split(",") if part.strip())
@@ -57,11 +63,17 @@ def add(
         path_column=path_column,
         label_column=label_column,
         domain_column=domain_column,
+        image_column=image_column,
     )
-    listing = do_work(request, DatasetListing)
+    tell_listing(do_work(request, DatasetListing), as_json=as_json)
+
+
+def tell_listing(listing: DatasetListing, *, as_json: bool) -> None:
+    """Print a data set that was just added, and what is worth typing next."""
     if as_json:
         print_json(listing)
         return
     for line in dataset_detail(listing):
         say(line)
-    say(f"  vld run --dataset {name} --target {listing.domains[-1].name}  # leaves that one out")
+    words = ["vld", "run", "--dataset", listing.name, "--target", listing.domains[-1].name]
+    say(f"  {shlex.join(words)}  # leaves that one out")

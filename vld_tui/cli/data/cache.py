@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,7 +17,9 @@ from vld_tui.cli.session import this_home
 from vld_tui.datasets import find_added
 from vld_tui.views.numbers import plural, size
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="See: vld data ls")]
+WhatArgument = Annotated[
+    str, typer.Argument(metavar="NAME|DIR", help="See: vld data ls; or a folder of images.")
+]
 SizeOption = Annotated[
     int | None,
     typer.Option("--image-size", metavar="PX", help="Side of the images [default: the run's]."),
@@ -25,13 +28,15 @@ SizeOption = Annotated[
 
 def cache(
     ctx: typer.Context,
-    name: NameArgument,
+    what: WhatArgument,
     image_size: SizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decode and resize every image; exit 1 when some cannot be read."""
     home = this_home(ctx)
-    values: dict[str, object] = {"dataset": name}
+    values: dict[str, object] = {"dataset": what}
+    if (path := Path(what).expanduser()).exists():
+        values = {"data_dir": str(path.absolute())}
     if image_size is not None:
         values["image_size"] = image_size
     spec = resolve_spec(find_added(home, values))
@@ -41,7 +46,7 @@ def cache(
         print_json(made)
     else:
         say(f"{plural(made.images, 'image')} at {spec.image_size} px: {size(made.size_bytes)}")
-        for path, why in made.unreadable.items():
-            say(f"  {path}: {why}", to_stderr=True)
+        for file, why in made.unreadable.items():
+            say(f"  {file}: {why}", to_stderr=True)
     if made.unreadable:
         raise typer.Exit(FAILED_EXIT)

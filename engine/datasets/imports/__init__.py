@@ -1,0 +1,18 @@
+"""Images that come packed or annotated, written as ``domain/class/image``."""
+
+from engine.datasets.imports.archives import is_archive, unpack
+from engine.datasets.imports.camera_traps import arrange_camera_traps, find_annotations
+from engine.datasets.imports.columns import ImageColumns
+from engine.datasets.imports.parquet import find_tables, write_images
+from engine.datasets.imports.staging import staged
+
+__all__ = [
+    "ImageColumns",
+    "arrange_camera_traps",
+    "find_annotations",
+    "find_tables",
+    "is_archive",
+    "staged",
+    "unpack",
+    "write_images",
+]

@@ -1,0 +1,143 @@
+"""Zip and tar archives, unpacked so that nothing lands outside the folder meant for it."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
+
+from engine.datasets.errors import DataError
+
+TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+LEFT_OUT: Final = ("__MACOSX", ".DS_Store")
+"""What macOS adds to archives."""
+_COPIED_BYTES: Final = 2**20
+_DAMAGE: Final = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
+)  # fmt: skip
+"""What the standard library raises on damaged archives, besides OSError without a number."""
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes of the archive are done, and how many there are."""
+
+
+def is_archive(path: Path) -> bool:
+    """Say whether a file is named like an archive that :func:`unpack` takes."""
+    return path.name.lower().endswith((".zip", *TAR_SUFFIXES))
+
+
+def unpack(archive: Path, into: Path, on_progress: Progress) -> None:
+    """Unpack the regular files of an archive into a folder that is there.
+
+    A name that leads out of the folder (absolute, or with ``..``) and a link that leads out of
+    the archive are refused. A link within a tar archive becomes a copy of what it names. Modes
+    and owners are not taken over.
+
+    Raises:
+        DataError: when it is damaged, encrypted, or refused; files may have been written then.
+        OSError: when a file cannot be written.
+    """
+    try:
+        if archive.name.lower().endswith(".zip"):
+            _unpack_zip(archive, into, on_progress)
+        else:
+            _unpack_tar(archive, into, on_progress)
+    except _DAMAGE as error:
+        raise _damaged(archive, error) from None
+    except OSError as error:
+        if error.errno is None:  # gzip and bz2 tell of bad content so
+            raise _damaged(archive, error) from None
+        raise
+
+
+def _damaged(archive: Path, error: Exception) -> DataError:
+    reason = str(error) or type(error).__name__
+    return DataError(f"{archive} is damaged, or not downloaded to its end: {reason}. Get it again.")
+
+
+def _unpack_zip(archive: Path, into: Path, on_progress: Progress) -> None:
+    with zipfile.ZipFile(archive) as packed:
+        members = packed.infolist()
+        needed = sum(member.file_size for member in members)
+        free = shutil.disk_usage(into).free
+        if needed > free:
+            raise DataError(
+                f"{archive} unpacks to {needed / 2**20:,.0f} MiB, and {free / 2**20:,.0f} MiB are "
+                f"free in {into.parent}. Free some, or choose another place with --home."
+            )
+        done = 0
+        for member in members:
+            target = _target(archive, into, member.filename)
+            mode = member.external_attr >> 16
+            if stat.S_ISLNK(mode):
+                raise _refused(archive, member.filename, "a symbolic link")
+            if member.flag_bits & 1:
+                raise DataError(f"{archive} is encrypted: unpack it, and give the folder.")
+            if target is not None and not member.is_dir():
+                with packed.open(member) as content:
+                    _write(target, content)
+            done += member.file_size
+            on_progress(done, needed)
+
+
+def _unpack_tar(archive: Path, into: Path, on_progress: Progress) -> None:
+    size = archive.stat().st_size
+    with archive.open("rb") as file, tarfile.open(fileobj=file) as packed:
+        for member in packed:
+            target = _target(archive, into, member.name)
+            if member.isdir() or target is None:
+                continue
+            if not (member.isreg() or member.islnk() or member.issym()):
+                raise _refused(archive, member.name, "a device or a pipe")
+            try:
+                content = packed.extractfile(member)
+            except KeyError:
+                raise _refused(
+                    archive, member.name, f"a link to {member.linkname}, outside the archive"
+                ) from None
+            if content is not None:  # None: a link to a folder
+                with content:
+                    _write(target, content)
+            on_progress(file.tell(), size)
+        if not _ends_well(packed):
+            raise tarfile.ReadError("its end is missing")
+
+
+def _ends_well(packed: tarfile.TarFile) -> bool:
+    """Say whether the last header read is the block of zeros that ends an archive.
+
+    ``tarfile`` takes the end of the file for it, wherever an archive broke off.
+    """
+    stream: Any = packed.fileobj
+    stream.seek(packed.offset)
+    return bool(stream.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE))
+
+
+def _target(archive: Path, into: Path, name: str) -> Path | None:
+    """Return where a member goes; None for what macOS added."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    is_drive = bool(path.parts) and path.parts[0].endswith(":")
+    if path.is_absolute() or is_drive or ".." in path.parts or "\0" in name:
+        raise _refused(archive, name, "a name that leads out of its folder")
+    if not path.parts or path.parts[0] in LEFT_OUT or path.name.startswith("._"):
+        return None
+    return None if path.name in LEFT_OUT else into / path
+
+
+def _write(target: Path, content: IO[bytes]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as file:
+        shutil.copyfileobj(content, file, _COPIED_BYTES)
+
+
+def _refused(archive: Path, name: str, what: str) -> DataError:
+    return DataError(
+        f"{archive} was not unpacked: {name!r} is {what}. If you trust it, unpack it yourself and "
+        "give the folder."
+    )

@@ -1,0 +1,157 @@
+"""Images in parquet files, or in a data set that the ``datasets`` library saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from engine.datasets.errors import DataError
+from engine.datasets.imports.columns import FolderNames, ImageColumns, class_names
+from engine.datasets.sources import IMAGE_EXTENSIONS
+
+BATCH_ROWS: Final = 64
+"""Rows read at a time: images of a few MB each must fit in memory."""
+SIGNATURES: Final[Mapping[bytes, str]] = {
+    b"\xff\xd8\xff": ".jpg",
+    b"\x89PNG\r\n\x1a\n": ".png",
+    b"RIFF": ".webp",
+    b"BM": ".bmp",
+    b"II*\0": ".tif",
+    b"MM\0*": ".tif",
+    b"P5": ".pgm",
+    b"P6": ".ppm",
+}
+"""How the content of an image file begins → its suffix."""
+OTHER_SUFFIX: Final = ".jpg"
+"""Of content that begins otherwise: decoders go by content, and tell when it is no image."""
+
+Progress = Callable[[int, int], None]
+"""Told how many rows are done, and how many there are."""
+
+
+class _Table(NamedTuple):
+    """A file's columns, the metadata of its schema, its number of rows, and how to read them."""
+
+    columns: list[str]
+    metadata: Mapping[bytes, bytes] | None
+    rows: int
+    batches: Callable[[list[str]], Iterator[Any]]
+
+
+def find_tables(path: Path) -> list[Path]:
+    """Return the parquet files at a path, or the Arrow files of a saved data set, in order."""
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".parquet" else []
+    for pattern in ("*.parquet", "data-*.arrow"):
+        found = sorted(path.rglob(pattern))
+        if found:
+            return found
+    return []
+
+
+def write_images(
+    files: Sequence[Path], into: Path, columns: ImageColumns, on_progress: Progress
+) -> None:
+    """Write every row's image, its bytes as they are, as ``domain/class/NNNNNN.suffix``.
+
+    The number counts the rows, so that files are ordered as the rows. Labels and domains take
+    their names from the schema's ClassLabel, where it has them; otherwise they are their own
+    names. A ``/`` in a name becomes ``_``.
+
+    Raises:
+        DataError: when pyarrow is not installed, a file is damaged or lacks a column, or a row
+            has no image, label or domain.
+        OSError: when a file cannot be written.
+    """
+    tables = [_open(file) for file in files]
+    for file, table in zip(files, tables, strict=True):
+        _check_columns(file, table.columns, columns)
+    total = sum(table.rows for table in tables)
+    names = class_names(tables[0].metadata, (columns.label, columns.domain))
+    classes = FolderNames(columns.label, names.get(columns.label))
+    domains = FolderNames(columns.domain, names.get(columns.domain))
+    done = 0
+    for file, table in zip(files, tables, strict=True):
+        for number, (image, label, domain) in enumerate(_rows(file, table, columns)):
+            row = f"Row {number} of {file}"
+            folder = into / domains.folder(domain, row) / classes.folder(label, row)
+            content = _content(image, row)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{done:06}{_suffix(content)}").write_bytes(content)
+            done += 1
+            if done % BATCH_ROWS == 0 or done == total:
+                on_progress(done, total)
+
+
+def _rows(file: Path, table: _Table, columns: ImageColumns) -> Iterator[tuple[Any, Any, Any]]:
+    import pyarrow  # noqa: PLC0415 - an extra
+
+    wanted = [columns.image, columns.label, columns.domain]
+    try:
+        for batch in table.batches(wanted):
+            yield from zip(*(batch.column(name).to_pylist() for name in wanted), strict=True)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _damaged(file, error) from None
+
+
+def _open(file: Path) -> _Table:
+    try:
+        import pyarrow  # noqa: PLC0415 - an extra
+        import pyarrow.ipc  # noqa: PLC0415
+        import pyarrow.parquet  # noqa: PLC0415
+    except ImportError:
+        raise DataError(f"To read {file} pyarrow is needed: pip install 'vld-tui[data]'.") from None
+    try:
+        if file.suffix.lower() == ".parquet":
+            table = pyarrow.parquet.ParquetFile(file)
+            schema, rows = table.schema_arrow, table.metadata.num_rows
+            return _Table(
+                schema.names, schema.metadata, rows,
+                lambda names: table.iter_batches(BATCH_ROWS, columns=names),
+            )  # fmt: skip
+        stream = pyarrow.ipc.open_stream(pyarrow.memory_map(str(file)))
+        batches = list(stream)  # mapped, not read
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _damaged(file, error) from None
+    pieces = (
+        batch.slice(start, BATCH_ROWS)
+        for batch in batches
+        for start in range(0, batch.num_rows, BATCH_ROWS)
+    )
+    rows = sum(batch.num_rows for batch in batches)
+    return _Table(stream.schema.names, stream.schema.metadata, rows, lambda _: pieces)
+
+
+def _check_columns(file: Path, known: Sequence[str], columns: ImageColumns) -> None:
+    missing = [name for name in (columns.image, columns.label, columns.domain) if name not in known]
+    if missing:
+        raise DataError(
+            f"{file} has no column {', '.join(missing)}; its columns are {', '.join(known)}. Name "
+            "them with --image-column, --label-column and --domain-column."
+        )
+
+
+def _content(image: object, row: str) -> bytes:
+    """Return the bytes of an image: the value itself, or ``bytes`` of a struct."""
+    content = image.get("bytes") if isinstance(image, dict) else image
+    if isinstance(content, bytes) and content:
+        return content
+    path = image.get("path") if isinstance(image, dict) else None
+    where = f"; it names the file {path}, which is not in the table" if path else ""
+    raise DataError(f"{row} holds no image{where}.")
+
+
+def _suffix(content: bytes) -> str:
+    for beginning, suffix in SIGNATURES.items():
+        if content.startswith(beginning):
+            assert suffix in IMAGE_EXTENSIONS
+            return suffix
+    return OTHER_SUFFIX
+
+
+def _damaged(file: Path, error: Exception) -> DataError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return DataError(
+        f"{file} cannot be read: {reason.rstrip('.')}. If it was downloaded, get it again."
+    )

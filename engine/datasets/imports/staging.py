@@ -1,0 +1,72 @@
+"""A folder that is made under another name and appears when it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.datasets.errors import DataError
+
+
+@contextlib.contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``folder``, which takes its place when the block ends well.
+
+    After an error or an interrupt it is removed; what a killed process left is removed by the
+    next one. Only one process makes the same folder at a time: the lock is on the folder made.
+
+    Raises:
+        DataError: when another process is at it, or the disk is full or cannot be written.
+    """
+    stage = folder.with_name(f".{folder.name}.tmp")
+    try:
+        with _locked(stage) as is_ours:
+            if not is_ours:
+                raise DataError(
+                    f"Another process is just adding {folder.name} ({stage}): wait for it."
+                )
+            try:
+                _empty(stage)
+                yield stage
+                stage.rename(folder)
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from None
+
+
+@contextlib.contextmanager
+def _locked(stage: Path) -> Iterator[bool]:
+    """Make and lock a folder; yield whether the lock is ours. The kernel frees a dead one's."""
+    stage.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(stage, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its last owner may have renamed or removed it meanwhile.
+            yield os.path.samestat(os.fstat(descriptor), stage.stat())
+        except (BlockingIOError, FileNotFoundError):
+            yield False
+    finally:
+        os.close(descriptor)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _cannot_write(folder: Path, error: OSError) -> DataError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(folder.parent).free
+        return DataError(
+            f"The disk of {folder.parent} is full ({free / 2**20:,.0f} MiB free): nothing of "
+            f"{folder.name} was kept. Free some space, or choose another place with --home or "
+            "VLD_HOME."
+        )
+    return DataError(f"{folder} cannot be written: {error}.")
