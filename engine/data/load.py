@@ -58,6 +58,7 @@ class RunData:
         skipped: paths of unreadable images that were left out.
         image_set: the files.
         digest: changes with the names and sizes of the images, on which the split depends.
+        cached: the decoded images of all domains.
     """
 
     name: str
@@ -66,6 +67,7 @@ class RunData:
     skipped: tuple[str, ...]
     image_set: ImageSet
     digest: str
+    cached: CachedImages
 
     @property
     def sources(self) -> tuple[DomainData, ...]:
@@ -111,7 +113,7 @@ def load_data(spec: RunSpec, cache_dir: Path) -> RunData:
         )  # fmt: skip
     return RunData(
         image_set.name, image_set.classes, tuple(domains), tuple(skipped), image_set,
-        _digest(image_set, skipped),
+        _digest(image_set, skipped), cached,
     )  # fmt: skip
 
 

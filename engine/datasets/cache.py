@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import mmap
 import os
 import shutil
 import zlib
@@ -56,11 +57,18 @@ class Manifest(msgspec.Struct, frozen=True):
 class CachedImages:
     """Images as evaluation sees them: ``pixels`` (N, S, S, 3) uint8, mapped from disk.
 
-    ``unreadable`` maps the index of an image that cannot be decoded to why.
+    ``unreadable`` maps the index of an image that cannot be decoded to why. ``mapped`` is the
+    memory that ``pixels`` lie in.
     """
 
     pixels: Pixels
     unreadable: dict[int, str]
+    mapped: mmap.mmap
+
+    def release(self) -> None:
+        """Let go of the memory of images looked at; they come back from the file when needed."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self.mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def resize(image: Image.Image, image_size: int) -> Image.Image:
@@ -133,10 +141,11 @@ def _open(folder: Path, image_set: ImageSet, image_size: int) -> CachedImages | 
         return None
     if any(_why_unreadable(image_set, index) is None for index in manifest.unreadable):
         return None
+    with pixels_file.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     shape = (len(image_set), image_size, image_size, CHANNELS)
-    return CachedImages(
-        np.memmap(pixels_file, dtype=np.uint8, mode="r", shape=shape), manifest.unreadable
-    )
+    pixels = np.frombuffer(mapped, dtype=np.uint8).reshape(shape)
+    return CachedImages(pixels, manifest.unreadable, mapped)
 
 
 def _build(

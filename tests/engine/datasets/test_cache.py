@@ -195,3 +195,21 @@ def test_a_place_that_cannot_be_written_is_named(make_folder: MakeFolder, tmp_pa
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file/cache/images cannot be written.*--home"):
         build(root, tmp_path / "file" / "cache")
+
+
+def test_memory_of_images_looked_at_is_let_go_and_comes_back(
+    make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    folder = make_folder({"a": ("x", "y"), "b": ("x", "y")}, 20)
+    cached = cached_images(open_image_set("mine", folder), 256, tmp_path / "cache")
+
+    def resident_kib() -> int:
+        blocks = Path("/proc/self/smaps").read_text().split("Rss:")
+        at = next(index for index, block in enumerate(blocks) if "pixels.bin" in block)
+        return int(blocks[at + 1].split()[0])
+
+    before = cached.pixels.copy()
+    assert resident_kib() > 10_000
+    cached.release()
+    assert resident_kib() < 1_000
+    assert np.array_equal(cached.pixels, before)
