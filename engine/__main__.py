@@ -65,7 +65,8 @@ def _run_to_its_end(run_dir: RunDir, stop: StopRequest) -> int:
     except StopRequested:
         outcome = RunStopped(step=0, reason=stop.reason, wall_s=0.0)
     except (InputError, SpecError) as error:
-        outcome = _failed(error, str(error), refused=first_attempt)
+        has_begun = not first_attempt or run_dir.last_checkpoint.exists()
+        outcome = _failed(error, str(error), refused=not has_begun)
     except TrainingError as error:
         outcome = _failed(error, str(error))
     except OSError as error:

@@ -40,8 +40,10 @@ class EventLog:
         self.last_seq += 1
         stamped = msgspec.structs.replace(event, seq=self.last_seq, time=time.time())
         line = encode_event(stamped)
+        size = os.fstat(self._descriptor).st_size
         written = os.write(self._descriptor, line)
         if written != len(line):  # a disk that filled up took a part of the line
+            os.ftruncate(self._descriptor, size)  # so that a later event begins a line
             raise OSError(f"Only {written} of {len(line)} bytes of an event could be written.")
 
     def close(self) -> None:

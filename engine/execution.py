@@ -118,7 +118,7 @@ def _candidates(spec: RunSpec, device: torch.device) -> list[Execution]:
     precisions = [spec.precision]
     if spec.precision == "auto":
         precisions = ["fp32", "bf16"]
-        if device.type == "mps" or (device.type == "cuda" and not torch.cuda.is_bf16_supported()):
+        if device.type == "mps" or (device.type == "cuda" and not _computes_bf16()):
             precisions = ["fp32", "fp16"]
     return [Execution(device, *choice) for choice in product(precisions, formats)]
 
@@ -135,6 +135,11 @@ def _check_works(execution: Execution, trial_step: TrialStep) -> None:
         ) from None
 
 
+def _computes_bf16() -> bool:
+    """Say whether the GPU computes bf16 itself, not by emulation."""
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
 def _measure(candidates: list[Execution], trial_step: TrialStep) -> dict[str, float]:
     """Return the least milliseconds per step of each candidate that works and agrees.
 
@@ -142,6 +147,10 @@ def _measure(candidates: list[Execution], trial_step: TrialStep) -> dict[str, fl
     time is the one other work disturbed least.
     """
     agreeing = _agreeing(candidates, trial_step)
+    if not agreeing:
+        raise InputError(
+            "The network's loss is not finite before any training: look at its --weights."
+        )
     times = {execution: [_timed(execution, trial_step)] for execution in agreeing}
     fastest = min(first for [first] in times.values())
     contenders = [each for each, [first] in times.items() if first < CLEARLY_SLOWER * fastest]

@@ -14,7 +14,7 @@ from engine.data.augment import augment_batch
 from engine.data.load import DomainData, RunData
 from engine.data.splits import Indices
 from engine.data.transforms import PilTransform, network_input
-from engine.datasets.errors import DataError
+from engine.errors import TrainingError
 
 
 class TrainingBatches:
@@ -91,13 +91,13 @@ class PilAugmentation:
         """Return the chosen images, augmented, (B, S, S, 3) uint8.
 
         Raises:
-            DataError: when a file can no longer be read.
+            TrainingError: when a file can no longer be read.
         """
         rows = [int(row) for domain, indices in chosen for row in domain.rows[indices]]
         try:
             images = list(self._threads.map(self._image_set.open_image, rows))
         except OSError as error:
-            raise DataError(
+            raise TrainingError(
                 f"An image of {self._image_set.location} can no longer be read: {error}."
             ) from None
         seed = int(torch.randint(2**63 - 1, (), generator=generator))

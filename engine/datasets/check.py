@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from engine.datasets.errors import DataError
-from engine.datasets.folders import ImageSet, decode_image
+from engine.datasets.folders import DAMAGE, ImageSet, decode_image
 from engine.protocol.datasets import CheckReport, Duplicate, Finding
 
 HASH_BITS: Final = 64
@@ -102,7 +102,7 @@ def _look(image_set: ImageSet, index: int, hasher: Callable[[Image.Image], int] 
             mode, kind = original.mode, original.format or "?"
             if getattr(original, "n_frames", 1) > 1:
                 mode += " animated"
-    except OSError as error:
+    except (OSError, *DAMAGE) as error:
         return _Looked(digest, why=(str(error) or type(error).__name__).splitlines()[0])
     return _Looked(digest, None, mode, kind, min(image.size), hasher(image) if hasher else None)
 

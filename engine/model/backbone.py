@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import timm
 import torch
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from engine.errors import InputError
@@ -84,10 +85,24 @@ def build_network(
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = _create(model, weights, image_size)
+        module = _without_noise(_create(model, weights, image_size))
         head = _replace_head(module, model, classes)
     config = module.pretrained_cfg
     return FineTunedNetwork(module=module, head=head, mean=config["mean"], std=config["std"])
+
+
+def _without_noise(module: Any) -> Any:
+    """Switch off what timm adds to training by default, such as stochastic depth.
+
+    The method changes nothing but the last representation, and noise drawn from the global
+    generator would neither follow the run's seed nor be part of a checkpoint.
+    """
+    for part in module.modules():
+        if isinstance(part, DropPath):
+            part.drop_prob = 0.0
+        elif isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return module
 
 
 def _create(model: str, weights: str, image_size: int) -> Any:

@@ -6,6 +6,7 @@ Nothing here executes code from a file: safetensors, or torch's ``weights_only``
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ StateDict = Mapping[str, Tensor]
 
 _UNREADABLE: Final = (
     AttributeError, EOFError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError,
+    struct.error,
 )  # fmt: skip
 """What reading a damaged or hostile file raises, depending on where it is damaged."""
 
@@ -63,7 +65,10 @@ def load_from_file(network: nn.Module, path: Path, classifier_prefix: str) -> No
     own = network.state_dict()
     given = _without_prefix(read_weights(path))
     expected = {name for name in own if not name.startswith(classifier_prefix)}
-    missing = sorted(expected - given.keys())
+    # Counts of batches mean nothing here, and older files have none.
+    missing = sorted(
+        name for name in expected - given.keys() if not name.endswith(".num_batches_tracked")
+    )
     unknown = sorted(name for name in given.keys() - own.keys())
     misshapen = sorted(
         f"{name} {tuple(given[name].shape)}, not {tuple(own[name].shape)}"
@@ -84,7 +89,7 @@ def load_from_file(network: nn.Module, path: Path, classifier_prefix: str) -> No
             f"The weights in {path} do not fit this network: {'; '.join(problems)}. "
             "Choose the --model they were saved from."
         )
-    network.load_state_dict({name: given[name] for name in expected}, strict=False)
+    network.load_state_dict({name: given[name] for name in expected & given.keys()}, strict=False)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -136,6 +136,11 @@ def restore(
         index, key = name.split(".", 1)
         optimizer_state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": optimizer_state})
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                # As the parameter lies in memory: fused updates refuse anything else.
+                values[key] = torch.empty_like(parameter).copy_(value)
     for name, state in checkpoint.part(RANDOM).items():
         generators[name].set_state(state)
     if scaler.is_enabled():

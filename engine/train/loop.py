@@ -57,6 +57,8 @@ def fine_tune(
     losses = LossMeter(training.execution.device, state.loss_sum, state.loss_count)
     for step in range(state.step, spec.steps):
         if stop.requested:
+            if losses.count:
+                _check_finite(losses.total / losses.count, step, state)
             state = msgspec.structs.replace(
                 state, step=step, loss_sum=losses.total, loss_count=losses.count
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Literal
 
@@ -9,6 +10,7 @@ import msgspec
 
 from engine.allocator import release_freed_memory
 from engine.data import RunData
+from engine.errors import TrainingError
 from engine.evaluate import Evaluation, class_entropy, evaluate_domains, has_collapsed
 from engine.eventlog import EventLog
 from engine.hardware import peak_memory_bytes
@@ -46,6 +48,9 @@ class Milestones:
     def evaluate(self, state: TrainingState) -> TrainingState:
         """Evaluate after ``state.step`` updates, select on ID validation, save checkpoints.
 
+        Raises:
+            TrainingError: when the network has diverged; the checkpoint before it is kept.
+
         Returns:
             The state with the selected step brought up to date.
         """
@@ -57,6 +62,11 @@ class Milestones:
         self._data.cached.release()
         wall_s = time.perf_counter() - started
         self.pace.evaluated(wall_s)
+        if not math.isfinite(evaluation.id_loss):
+            raise TrainingError(
+                f"The network gives no numbers any more at step {state.step}: its validation loss "
+                "is not finite. Start again with a lower --lr (a third), or with --grad-clip 1."
+            )
         best = state.selected
         is_best = best is None or evaluation.id_accuracy > best.id_accuracy
         if is_best:

@@ -31,9 +31,8 @@ def make_optimizer(
         return torch.optim.AdamW(
             groups, betas=(spec.momentum, 0.999), weight_decay=spec.weight_decay, fused=fused
         )
-    return torch.optim.SGD(
-        groups, momentum=spec.momentum, weight_decay=spec.weight_decay, fused=fused
-    )
+    # Not fused: torch's fused SGD leaves momentum undefined where the scaler skips a first step.
+    return torch.optim.SGD(groups, momentum=spec.momentum, weight_decay=spec.weight_decay)
 
 
 def head_learning_rate(spec: RunSpec, feature_rms: float) -> float:

@@ -29,6 +29,7 @@ from engine.protocol import (
 from engine.run import run
 from engine.rundir import RunDir
 from engine.stop import StopRequest
+from engine.train.checkpoint import load_last
 from tests.small_runs import MakeRun, read_events, start_engine
 
 DEADLINE_S = 120.0
@@ -289,3 +290,37 @@ def test_a_run_does_not_go_on_with_other_images(make_run: MakeRun, tmp_path: Pat
     next(images.rglob("*.webp")).unlink()
     with pytest.raises(InputError, match="not those this run began with"):
         run_here(run_dir)
+
+
+def test_images_that_vanish_in_mid_run_fail_it_and_refuse_nothing(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(make_run("whole").read_spec().data_dir or "", images)
+    run_dir = make_run("gone", data_dir=str(images), dataset="mine", transforms="pil", steps=4000)
+
+    def vanish(events: list[AnyEvent]) -> bool:
+        if any(isinstance(event, CheckpointSaved) for event in events):
+            shutil.rmtree(images, ignore_errors=True)
+            return True
+        return False
+
+    process = start_engine(run_dir)
+    while process.poll() is None and not vanish(read_events(run_dir)):
+        time.sleep(0.05)
+    assert process.wait(timeout=60) == 1
+    (failed,) = [event for event in read_events(run_dir) if isinstance(event, RunFailed)]
+    assert not failed.refused
+    assert "can no longer be read" in failed.message
+    assert run_dir.last_checkpoint.exists()
+
+
+def test_a_network_that_diverged_is_not_saved_over_a_sound_checkpoint(make_run: MakeRun) -> None:
+    run_dir = make_run("diverges", lr=1e30, steps=2, eval_every=1, log_every=10, warmup_steps=0)
+    with pytest.raises(TrainingError, match="not finite"):
+        run_here(run_dir)
+    checkpoint = load_last(run_dir.last_checkpoint)
+    assert checkpoint is not None
+    assert checkpoint.state.step == 0
+    weights = checkpoint.part("network.").values()
+    assert all(bool(tensor.isfinite().all()) for tensor in weights if tensor.is_floating_point())

@@ -75,6 +75,8 @@ def discard(database: Database, home: Home, run_id: str) -> None:
         process = run_dir.read_process()
         if process is not None and is_alive(run_dir, process):
             raise StoreError(f"Run {run_id} is still running as process {process.pid}.")
+        if run_dir.last_checkpoint.exists():
+            raise StoreError(f"Run {run_id} has a checkpoint: it is not thrown away.")
         connection.execute("DELETE FROM runs WHERE key = ?", [found.key])
         _delete(run_dir.path)
 

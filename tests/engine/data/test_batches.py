@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision import transforms
 
 from engine.data import RunData, TrainingBatches, evaluation_batches, load_data
-from engine.datasets import DataError
+from engine.errors import TrainingError
 from engine.protocol import resolve_spec
 from tests.engine.datasets.image_folders import MakeFolder
 
@@ -142,7 +142,7 @@ def test_pil_batches_are_torchvisions_transforms(data: RunData) -> None:
 def test_an_original_that_vanished_is_told(data: RunData) -> None:
     for file in data.image_set.files:
         (data.image_set.location / file.path).unlink()
-    with pytest.raises(DataError, match="can no longer be read"):
+    with pytest.raises(TrainingError, match="can no longer be read"):
         batches(data, torch.Generator(), "pil").draw()
 
 

@@ -164,3 +164,11 @@ def save_weights(state: dict[str, Tensor], path: Path) -> None:
         save_file(state, path)
     else:
         torch.save(state, path)
+
+
+def test_a_network_adds_no_noise_of_its_own_in_training() -> None:
+    network = build_network("swin_tiny_patch4_window7_224", classes=3, weights="none",
+                            image_size=64, seed=0)  # fmt: skip
+    network.set_training(freeze_batchnorm=True)
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(network.features(images), network.features(images))

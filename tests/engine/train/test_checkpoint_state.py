@@ -1,9 +1,11 @@
 """The state in a checkpoint's header, as it comes back."""
 
+from pathlib import Path
+
 import msgspec
 import torch
 
-from engine.train.checkpoint import TrainingState
+from engine.train.checkpoint import TrainingState, load_last, restore, save_last
 
 
 def test_a_scaler_goes_on_from_its_saved_state() -> None:
@@ -29,3 +31,34 @@ def test_a_scaler_goes_on_from_its_saved_state() -> None:
     scaler.load_state_dict(msgspec.json.decode(saved, type=TrainingState).scaler)
     step()
     assert scaler.get_scale() == 8.0
+
+
+def test_restored_optimizer_state_lies_in_memory_as_its_parameters_do(tmp_path: Path) -> None:
+    """Fused updates on a GPU refuse momentum that is laid out otherwise."""
+
+    def make() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        module = torch.nn.Conv2d(3, 4, 3)
+        module.to(memory_format=torch.channels_last)
+        return module, torch.optim.AdamW(module.parameters(), lr=0.1)
+
+    def step(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        module(torch.ones(1, 3, 5, 5)).square().sum().backward()
+        optimizer.step()
+
+    state = TrainingState(
+        feature_rms=1.0, data_digest="", precision="fp32", memory_format="channels_last"
+    )
+    module, optimizer = make()
+    step(module, optimizer)
+    save_last(tmp_path / "c" / "last.safetensors", state, module, optimizer, {})
+    checkpoint = load_last(tmp_path / "c" / "last.safetensors")
+    assert checkpoint is not None
+    other, resumed = make()
+    restore(checkpoint, other, resumed, torch.amp.GradScaler("cpu", enabled=False), {})
+    for parameter, values in resumed.state.items():
+        assert values["exp_avg"].stride() == parameter.stride()
+    step(module, optimizer)
+    step(other, resumed)
+    for one, another in zip(module.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, another)
