@@ -10,7 +10,7 @@ from typing import Final
 from engine.datasets.card import DatasetCard, read_card
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, open_image_set
-from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get
+from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
 from engine.protocol import RunSpec, nearest
 from engine.protocol.datasets import DatasetListing, DomainListing
 
@@ -83,7 +83,7 @@ def _added(path: Path) -> DatasetListing:
 def _absent(name: str) -> DatasetListing:
     study_set = STUDY_SETS[name]
     domains = tuple(DomainListing(domain, 0, count) for domain, count in study_set.images.items())
-    notes = (how_to_get(name), *filter(None, [study_set.note]))
+    notes = (*ways_to_get(name), *filter(None, [study_set.note]))
     return DatasetListing(name, domains, (), None, complete=False, notes=notes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from engine.datasets.imports import (
     find_annotations,
     find_tables,
     is_archive,
+    require_pyarrow,
     staged,
     unpack,
     write_images,
@@ -41,6 +43,7 @@ from engine.rundir import write_atomic
 
 IMAGES: Final = "images"
 """Folder, beside the card, of the images that were imported."""
+TOLD_EVERY_S: Final = 0.1
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Tell = Callable[[WorkReport], None]
@@ -80,6 +83,7 @@ def fetch_dataset(request: FetchDataset, tell: Tell) -> DatasetListing:
     _check_name(request.name, folder)
     if study_set.hub_id is None:
         raise DataError(f"{request.name} is not on a hub. {how_to_get(request.name)}")
+    require_pyarrow()  # before a download that may take hours
     downloads = folder.with_name(f".{folder.name}.download")
     try:
         with staged(folder) as stage:
@@ -169,7 +173,12 @@ def _register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset)
 
 
 def _progress(tell: Tell, what: str, unit: str, unit_size: int = 1) -> Callable[[int, int], None]:
+    told_at = -TOLD_EVERY_S
+
     def progress(done: int, total: int) -> None:
-        tell(WorkProgress(what, -(-done // unit_size), -(-total // unit_size), unit))
+        nonlocal told_at
+        if done == total or time.monotonic() - told_at >= TOLD_EVERY_S:
+            told_at = time.monotonic()
+            tell(WorkProgress(what, -(-done // unit_size), -(-total // unit_size), unit))
 
     return progress

@@ -100,10 +100,10 @@ class FolderSource:
         """Return the content of a file."""
         return (self.location / path).read_bytes()
 
-    def _describe(self, domain: str, class_name: str, path: Path) -> ImageFile:
-        name = path.relative_to(self.location).as_posix()
+    def _describe(self, domain: str, class_name: str, path: str) -> ImageFile:
+        name = path.removeprefix(f"{self.location}{os.sep}")
         try:
-            status = path.stat()
+            status = os.stat(path)
         except OSError:  # such as a dangling link: unreadable, and told when it is decoded
             return ImageFile(domain, class_name, name, size=0, stamp=0)
         return ImageFile(domain, class_name, name, status.st_size, status.st_mtime_ns)
@@ -145,7 +145,7 @@ class ZipSource:
         with self._lock:
             try:
                 return archive.read(path)
-            except (zipfile.BadZipFile, zlib.error) as error:
+            except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
                 raise OSError(str(error)) from None
 
     def _members(self) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
@@ -175,10 +175,24 @@ def _subfolders(folder: Path) -> list[str]:
         return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path) -> Iterator[str]:
     """Yield images in ``make_dataset``'s order: each folder's own files, folders sorted by path."""
-    for parent, _, names in sorted(os.walk(folder, followlinks=True)):
-        yield from (Path(parent, name) for name in sorted(names) if _is_image(name))
+    for parent, names in sorted(_folders(folder)):
+        yield from (os.path.join(parent, name) for name in sorted(names) if _is_image(name))
+
+
+def _folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield folders and the names of their files; a link back to a folder above is not followed."""
+    above: dict[str, frozenset[tuple[int, int]]] = {str(folder): frozenset()}
+    for parent, inner, names in os.walk(folder, followlinks=True):
+        status = os.stat(parent)
+        identity = (status.st_dev, status.st_ino)
+        ancestors = above.pop(parent)
+        if identity in ancestors:
+            inner.clear()
+            continue
+        above |= {os.path.join(parent, name): ancestors | {identity} for name in inner}
+        yield parent, names
 
 
 def _walk_order(file: ImageFile) -> tuple[str, str, str, str]:

@@ -112,11 +112,17 @@ def how_to_get(name: str, *, from_hub: bool = True) -> str:
         name: of the set.
         from_hub: name the hub as well, where the set is there.
     """
+    return " ".join(ways_to_get(name)[0 if from_hub else -2 :])
+
+
+def ways_to_get(name: str) -> tuple[str, ...]:
+    """Return a sentence for each way to get a data set; the last says under what licence."""
     study_set = STUDY_SETS[name]
-    by_hand = (
-        f"{study_set.archives}; {study_set.placing}; then: vld data add {name} PATH "
-        f"(licence: {study_set.licence})"
+    ways = (
+        f"Get it by hand from {study_set.archives}; {study_set.placing}; then: "
+        f"vld data add {name} PATH.",
+        f"Licence: {study_set.licence}.",
     )
-    if study_set.hub_id is not None and from_hub:
-        return f"Get it with: vld data fetch {name} – or by hand from {by_hand}."
-    return f"Get it by hand from {by_hand}."
+    if study_set.hub_id is None:
+        return ways
+    return (f"Get it from the Hugging Face hub ({study_set.hub_id}): vld data fetch {name}.", *ways)

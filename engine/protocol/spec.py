@@ -232,8 +232,9 @@ class FieldInfo(msgspec.Struct, frozen=True):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean …?`` with the nearest known names, or nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(matches)}?" if matches else ""
+    spelled = {name.casefold(): name for name in known}
+    matches = difflib.get_close_matches(word.casefold(), list(spelled), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(spelled[name] for name in matches)}?" if matches else ""
 
 
 def spec_from_mapping(values: Mapping[str, object]) -> RunSpec:

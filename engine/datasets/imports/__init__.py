@@ -3,7 +3,7 @@
 from engine.datasets.imports.archives import is_archive, unpack
 from engine.datasets.imports.camera_traps import arrange_camera_traps, find_annotations
 from engine.datasets.imports.columns import ImageColumns
-from engine.datasets.imports.parquet import find_tables, write_images
+from engine.datasets.imports.parquet import find_tables, require_pyarrow, write_images
 from engine.datasets.imports.staging import staged
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "find_annotations",
     "find_tables",
     "is_archive",
+    "require_pyarrow",
     "staged",
     "unpack",
     "write_images",

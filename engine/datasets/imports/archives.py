@@ -107,6 +107,7 @@ def _unpack_tar(archive: Path, into: Path, on_progress: Progress) -> None:
             on_progress(file.tell(), size)
         if not _ends_well(packed):
             raise tarfile.ReadError("its end is missing")
+        on_progress(size, size)
 
 
 def _ends_well(packed: tarfile.TarFile) -> bool:

@@ -40,11 +40,14 @@ class _Table(NamedTuple):
 
 
 def find_tables(path: Path) -> list[Path]:
-    """Return the parquet files at a path, or the Arrow files of a saved data set, in order."""
+    """Return the parquet files at a path, or the Arrow files of a saved data set, in order.
+
+    A folder's own are found and those one folder deeper, such as one for each split.
+    """
     if path.is_file():
         return [path] if path.suffix.lower() == ".parquet" else []
     for pattern in ("*.parquet", "data-*.arrow"):
-        found = sorted(path.rglob(pattern))
+        found = sorted([*path.glob(pattern), *path.glob(f"*/{pattern}")])
         if found:
             return found
     return []
@@ -64,6 +67,7 @@ def write_images(
             has no image, label or domain.
         OSError: when a file cannot be written.
     """
+    require_pyarrow()
     tables = [_open(file) for file in files]
     for file, table in zip(files, tables, strict=True):
         _check_columns(file, table.columns, columns)
@@ -95,13 +99,25 @@ def _rows(file: Path, table: _Table, columns: ImageColumns) -> Iterator[tuple[An
         raise _damaged(file, error) from None
 
 
-def _open(file: Path) -> _Table:
+def require_pyarrow() -> None:
+    """Look whether pyarrow is installed.
+
+    Raises:
+        DataError: when it is not; the message says how to get it.
+    """
     try:
-        import pyarrow  # noqa: PLC0415 - an extra
-        import pyarrow.ipc  # noqa: PLC0415
-        import pyarrow.parquet  # noqa: PLC0415
+        import pyarrow  # noqa: F401, PLC0415 - an extra
     except ImportError:
-        raise DataError(f"To read {file} pyarrow is needed: pip install 'vld-tui[data]'.") from None
+        raise DataError(
+            "To read parquet files pyarrow is needed: pip install 'vld-tui[data]'."
+        ) from None
+
+
+def _open(file: Path) -> _Table:
+    import pyarrow  # noqa: PLC0415 - an extra
+    import pyarrow.ipc  # noqa: PLC0415
+    import pyarrow.parquet  # noqa: PLC0415
+
     try:
         if file.suffix.lower() == ".parquet":
             table = pyarrow.parquet.ParquetFile(file)
@@ -127,8 +143,9 @@ def _check_columns(file: Path, known: Sequence[str], columns: ImageColumns) -> N
     missing = [name for name in (columns.image, columns.label, columns.domain) if name not in known]
     if missing:
         raise DataError(
-            f"{file} has no column {', '.join(missing)}; its columns are {', '.join(known)}. Name "
-            "them with --image-column, --label-column and --domain-column."
+            f"{file} has no column {', '.join(missing)}; its columns are {', '.join(known)}. "
+            "'vld data add' takes other names with --image-column, --label-column and "
+            "--domain-column."
         )
 
 

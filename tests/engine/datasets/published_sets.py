@@ -22,7 +22,7 @@ def image_bytes(shade: int, kind: str = "PNG", size: tuple[int, int] = (8, 8)) -
 
 
 def image_rows(
-    domains: Sequence[str], labels: Sequence[Any], count: int = 2, kind: str = "PNG"
+    domains: Sequence[Any], labels: Sequence[Any], count: int = 2, kind: str = "PNG"
 ) -> list[dict[str, Any]]:
     """Return ``count`` rows of every label of every domain, each of another shade."""
     rows: list[dict[str, Any]] = []
@@ -35,15 +35,19 @@ def image_rows(
 
 
 def image_table(
-    rows: Sequence[Mapping[str, Any]], label_names: Sequence[str] | None = None
+    rows: Sequence[Mapping[str, Any]],
+    label_names: Sequence[str] | None = None,
+    domain_names: Sequence[str] | None = None,
 ) -> pyarrow.Table:
     """Return rows as the ``datasets`` library writes them, labels named in the schema."""
     table = pyarrow.Table.from_pylist(list(rows))
     if label_names is None:
         return table
-    features = {
+    features: dict[str, object] = {
         "image": {"_type": "Image"},
-        "domain": {"dtype": "string", "_type": "Value"},
+        "domain": {"dtype": "string", "_type": "Value"}
+        if domain_names is None
+        else {"names": list(domain_names), "_type": "ClassLabel"},
         "label": {"names": list(label_names), "_type": "ClassLabel"},
     }
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}

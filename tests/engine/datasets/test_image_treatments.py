@@ -141,6 +141,13 @@ def test_links_in_a_folder_are_followed(make_folder: MakeFolder, tmp_path: Path)
     image_set = open_image_set("mine", root)
     assert len(image_set) == 7
     assert image_set.files[0].size == os.path.getsize(elsewhere / "a" / "cat" / "0.png")
+    (root / "b" / "cat" / "round").symlink_to(root / "b")  # a circle
+    found = [file.path for file in open_image_set("mine", root).files if file.domain == "b"]
+    assert found == [
+        "b/cat/x.png", "b/cat/round/dog/0.png", "b/cat/round/dog/1.png", "b/dog/0.png",
+        "b/dog/1.png",
+    ]  # fmt: skip
+    (root / "b" / "cat" / "round").unlink()
     (root / "b" / "cat" / "gone.png").symlink_to(elsewhere / "nowhere.png")
     cached = cached_images(open_image_set("mine", root), 32, tmp_path / "cache")
     assert list(cached.unreadable.values()) == ["No such file or directory"]

@@ -82,7 +82,7 @@ def test_a_run_on_an_unknown_name_is_answered_with_the_nearest(vld: Vld, images:
     assert vld("data", "add", "pets", str(images)).exit_code == 0
     for name, told in (
         ("pest", "There is no data set 'pest'. Did you mean pets?"),
-        ("pacs", "There is no data set 'pacs'."),
+        ("pacs", "There is no data set 'pacs'. Did you mean PACS?"),
         ("OfficeHom", "Did you mean OfficeHome?"),
         ("PACS", "PACS is not on this machine: vld data fetch PACS gets it"),
         ("../data/pets", "There is no data set '../data/pets'."),

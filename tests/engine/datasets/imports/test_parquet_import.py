@@ -74,10 +74,17 @@ def test_a_saved_data_set_is_read(root: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_domains_may_be_numbers_with_names_too(root: Path, tmp_path: Path) -> None:
+    rows = image_rows((1, 0), (0, 1))
+    path = write_parquet(tmp_path / "all.parquet", image_table(rows, ("cat", "dog"), DOMAINS))
+    assert [domain.name for domain in add(root, path).domains] == ["art", "photo"]
+    assert (root / "pets" / "images" / "photo" / "cat" / "000000.png").exists()
+
+
 def test_plain_bytes_and_numbers_without_names_will_do(root: Path, tmp_path: Path) -> None:
     rows = [
         {"jpg": row["image"]["bytes"], "y": row["label"], "camera": row["domain"]}
-        for row in image_rows((3, 4), (0, 1))  # type: ignore[arg-type]
+        for row in image_rows((3, 4), (0, 1))
     ]
     path = write_parquet(tmp_path / "all.parquet", image_table(rows))
     listing = add(root, path, image_column="jpg", label_column="y", domain_column="camera")
