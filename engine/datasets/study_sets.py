@@ -20,7 +20,6 @@ class StudySet:
         classes: number of classes.
         archives: where its archives are.
         placing: what to do with them before ``vld data add``, ending in what PATH is.
-        licence: as published.
         hub_id: on the Hugging Face hub, in parquet files; None: not there.
         note: a known difference, or None.
         lacks_classes: a domain lacks a class that the others have.
@@ -32,7 +31,6 @@ class StudySet:
     classes: int
     archives: str
     placing: str
-    licence: str
     hub_id: str | None = None
     note: str | None = None
     lacks_classes: bool = False
@@ -50,7 +48,6 @@ STUDY_SETS: Final[Mapping[str, StudySet]] = {
         7,
         "https://drive.google.com/uc?id=1JFr8f805nMUelQWWmfnJR3y4_SYoN5Pd (PACS.zip)",
         "PATH is PACS.zip, or the folder kfold that is in it",
-        "none stated",
         hub_id="flwrlabs/pacs",
     ),
     "VLCS": StudySet(
@@ -58,7 +55,6 @@ STUDY_SETS: Final[Mapping[str, StudySet]] = {
         5,
         "https://drive.google.com/uc?id=1skwblH1_okBwxWxmRsp9_qi15hyPpxg8 (VLCS.tar.gz)",
         "PATH is VLCS.tar.gz, or the folder VLCS that is in it",
-        "those of its four sources; none stated of its own",
         note="Published in several layouts: domain/class, domain/full/class and "
         "domain/{train,val,test,crossval}/class are read, classes by name or by number.",
         other_names={
@@ -70,7 +66,6 @@ STUDY_SETS: Final[Mapping[str, StudySet]] = {
         65,
         "https://drive.google.com/uc?id=1uY0pj7oFsjMxRwaD3Sxy0jgel0fsYXLC (office_home.zip)",
         "PATH is office_home.zip, or the folder OfficeHomeDataset_10072016 that is in it",
-        "non-commercial research and education",
         hub_id="flwrlabs/office-home",
         other_names={"RealWorld": "Real World", "Real_World": "Real World", "Real": "Real World"},
     ),
@@ -82,7 +77,6 @@ STUDY_SETS: Final[Mapping[str, StudySet]] = {
         "unpack both into one folder; PATH is that folder, with the images in "
         "eccv_18_all_images_sm and the annotations in caltech_images_….json; the folder of "
         "location_38, …, that DomainBed makes of them, is taken too",
-        "Community Data License Agreement, permissive variant",
         note="Published tables count 24,788 images; today's downloads give 24,330.",
         also_complete_with=24_330,
         other_names={f"L{number}": f"location_{number}" for number in (38, 43, 46, 100)},
@@ -96,7 +90,6 @@ STUDY_SETS: Final[Mapping[str, StudySet]] = {
         "http://ai.bu.edu/M3SDA/ (the cleaned version, one zip archive for each domain)",
         "unpack all six into one folder; PATH is that folder; if the archives are not the cleaned "
         "ones, --exclude takes DomainBed's list domain_net_duplicates.txt",
-        "non-commercial research and education",
         hub_id="wltjr1007/DomainNet",
         note="painting has images of 344 classes only; the label space keeps all 345.",
         lacks_classes=True,
@@ -116,12 +109,12 @@ def how_to_get(name: str, *, from_hub: bool = True) -> str:
 
 
 def ways_to_get(name: str) -> tuple[str, ...]:
-    """Return a sentence for each way to get a data set; the last says under what licence."""
+    """Return a sentence for each way to get a data set; the last is on its terms of use."""
     study_set = STUDY_SETS[name]
     ways = (
         f"Get it by hand from {study_set.archives}; {study_set.placing}; then: "
         f"vld data add {name} PATH.",
-        f"Licence: {study_set.licence}.",
+        "Its terms of use are its publishers': look them up there.",
     )
     if study_set.hub_id is None:
         return ways

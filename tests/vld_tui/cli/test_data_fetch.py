@@ -183,7 +183,7 @@ def test_what_is_on_no_hub_names_its_archive(vld: Vld, name: str) -> None:
     fetched = vld("data", "fetch", name)
     assert fetched.exit_code == 2
     assert f"{name} is not on a hub. Get it by hand from https://" in fetched.stderr
-    assert "Licence: " in fetched.stderr
+    assert "terms of use" in fetched.stderr
     assert ".tar.gz" in fetched.stderr
     assert f"vld data add {name} PATH" in fetched.stderr
 
