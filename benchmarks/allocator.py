@@ -34,8 +34,8 @@ def measure(steps: int) -> None:
     import torch  # noqa: PLC0415 - the environment must be set before
 
     from engine.allocator import keep_freed_memory  # noqa: PLC0415
-    from engine.hardware import usable_cores  # noqa: PLC0415
     from engine.model import build_network, masked_cross_entropy  # noqa: PLC0415
+    from engine.processor import usable_cores  # noqa: PLC0415
 
     if os.environ["KEEP"]:
         keep_freed_memory()

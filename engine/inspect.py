@@ -17,8 +17,9 @@ import timm
 import torch
 from huggingface_hub import constants as hub
 
-from engine.hardware import available_devices, cpu_name, device_name, usable_cores
+from engine.hardware import available_devices, device_name
 from engine.model import PACKAGED_WEIGHTS
+from engine.processor import cpu_name, usable_cores
 from engine.run import versions
 
 STUDIED_NETWORKS = (

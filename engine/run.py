@@ -52,7 +52,7 @@ def run(run_dir: RunDir, log: EventLog, stop: StopRequest) -> RunFinished | RunS
         )
     )
     started = time.perf_counter()
-    data = load_data(spec, run_dir.cache)
+    data = load_data(spec, run_dir.cache, lambda _done, _total: stop.raise_if_requested())
     log.record(_describe(data, time.perf_counter() - started))
     stop.raise_if_requested()
     return fine_tune(spec, data, run_dir, checkpoint, log, stop)

@@ -19,6 +19,18 @@ def added_folder(home: Home, name: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def values_of(home: Home, name_or_path: str) -> dict[str, object]:
+    """Return a run's values for the images that a name or a path stands for; a path wins.
+
+    Raises:
+        DatasetError: when it is neither; the message says what to do.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.exists():
+        return {"dataset": path.resolve().name, "data_dir": str(path.absolute())}
+    return find_added(home, {"dataset": name_or_path})
+
+
 def find_added(home: Home, values: Mapping[str, object]) -> dict[str, object]:
     """Return a run's values with the folder of the data set that they name, if it was added.
 

@@ -17,6 +17,7 @@ from engine.datasets.cache import CachedImages, Pixels, cached_images
 from engine.datasets.catalog import find_image_set, find_target
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, listed
+from engine.datasets.progress import Progress
 from engine.protocol import RunSpec
 
 
@@ -80,19 +81,23 @@ class RunData:
         return next(domain for domain in self.domains if domain.is_target)
 
 
-def load_data(spec: RunSpec, cache_dir: Path) -> RunData:
+def load_data(
+    spec: RunSpec, cache_dir: Path, on_progress: Progress = lambda _done, _total: None
+) -> RunData:
     """Find, decode (or take from the cache) and split the images a run asks for.
 
     Args:
         spec: data set, target, image size, split.
         cache_dir: folder of caches, shared by runs.
+        on_progress: told how many images are decoded, of how many, while none are in the cache;
+            what it raises ends the work.
 
     Raises:
         DataError: for images no run can be made of.
     """
     image_set = find_image_set(spec)
     target = find_target(image_set, spec.target)
-    cached = cached_images(image_set, spec.image_size, cache_dir)
+    cached = cached_images(image_set, spec.image_size, cache_dir, on_progress)
     skipped = [image_set.files[index].path for index in sorted(cached.unreadable)]
     if skipped and not spec.skip_bad_images:
         raise DataError(_refusal(image_set, cached))

@@ -18,7 +18,9 @@ from engine.datasets.cache import cached_images
 from engine.datasets.catalog import find_image_set, list_datasets
 from engine.datasets.check import check_images
 from engine.datasets.contact_sheet import draw_contact_sheet
-from engine.datasets.register import Tell, add_dataset, fetch_dataset
+from engine.datasets.folders import ImageSet
+from engine.datasets.progress import Tell, progress_of
+from engine.datasets.register import add_dataset, fetch_dataset
 from engine.errors import InputError
 from engine.protocol import spec_from_mapping
 from engine.protocol.datasets import (
@@ -30,7 +32,6 @@ from engine.protocol.datasets import (
     FetchDataset,
     ListDatasets,
     WorkDone,
-    WorkProgress,
     WorkRefused,
     WorkReport,
 )
@@ -52,28 +53,25 @@ def _fetch(request: FetchDataset, tell: Tell) -> object:
 
 
 def _cache(request: CacheDataset, tell: Tell) -> object:
-    given = {"dataset": request.name, "data_dir": request.location or None}
-    image_set = find_image_set(spec_from_mapping(given))
-
-    def progress(done: int) -> None:
-        tell(WorkProgress("decoding", done, len(image_set), "images"))
-
+    image_set = _image_set(request)
+    progress = progress_of(tell, "decoding", "images")
     cached = cached_images(image_set, request.image_size, Path(request.cache_dir), progress)
     unreadable = {image_set.files[index].path: why for index, why in cached.unreadable.items()}
     return CacheListing(len(image_set), unreadable, cached.pixels.nbytes)
 
 
 def _check(request: CheckDataset, tell: Tell) -> object:
-    given = {"dataset": request.name, "data_dir": request.location or None}
-    image_set = find_image_set(spec_from_mapping(given))
-
-    def progress(done: int) -> None:
-        tell(WorkProgress("reading", done, len(image_set), "images"))
-
+    image_set = _image_set(request)
+    progress = progress_of(tell, "reading", "images")
     report = check_images(image_set, request.near_distance, progress)
     if request.sheet is not None:
         draw_contact_sheet(image_set, Path(request.sheet))
     return report
+
+
+def _image_set(request: CacheDataset | CheckDataset) -> ImageSet:
+    given = {"dataset": request.name, "data_dir": request.location or None}
+    return find_image_set(spec_from_mapping(given))
 
 
 WORK: Final[Mapping[type, Callable[[Any, Tell], object]]] = {

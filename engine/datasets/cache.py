@@ -16,7 +16,7 @@ import mmap
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +27,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from engine.datasets.errors import DataError
+from engine.datasets.errors import DataError, is_full
 from engine.datasets.folders import ImageSet
+from engine.datasets.progress import Progress
+from engine.processor import usable_cores
 from engine.rundir import write_atomic
 
 FORMAT_VERSION: Final = 2
@@ -80,7 +82,7 @@ def cached_images(
     image_set: ImageSet,
     image_size: int,
     cache_dir: Path,
-    on_progress: Callable[[int], None] = lambda _: None,
+    on_progress: Progress = lambda _done, _total: None,
 ) -> CachedImages:
     """Return every image at ``image_size`` pixels, from the cache or decoded into it.
 
@@ -88,7 +90,7 @@ def cached_images(
         image_set: the images.
         image_size: side S of the squares they are resized to, in pixels.
         cache_dir: folder of caches, made when missing.
-        on_progress: told now and then how many images are decoded.
+        on_progress: told how many images are decoded, of how many; what it raises ends the work.
 
     Raises:
         DataError: when the cache cannot be written, for want of space or otherwise.
@@ -148,9 +150,7 @@ def _open(folder: Path, image_set: ImageSet, image_size: int) -> CachedImages | 
     return CachedImages(pixels, manifest.unreadable, mapped)
 
 
-def _build(
-    folder: Path, image_set: ImageSet, image_size: int, on_progress: Callable[[int], None]
-) -> None:
+def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Progress) -> None:
     """Decode every image into a new folder, and put it in the place of the old one."""
     needed = _bytes_needed(image_set, image_size)
     if shutil.disk_usage(folder.parent).free < needed:
@@ -177,7 +177,7 @@ def _build(
 
 
 def _decode_all(
-    pixels_file: Path, image_set: ImageSet, image_size: int, on_progress: Callable[[int], None]
+    pixels_file: Path, image_set: ImageSet, image_size: int, on_progress: Progress
 ) -> dict[int, str]:
     """Write all pixels on several threads (PIL decodes without the GIL); return what failed."""
     image_bytes = image_size * image_size * CHANNELS
@@ -199,10 +199,14 @@ def _decode_all(
         unreadable: dict[int, str] = {}
         every_index = range(len(image_set))
         spans = [every_index[start:][:TASK_IMAGES] for start in every_index[::TASK_IMAGES]]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for span, found in zip(spans, pool.map(decode, spans), strict=True):
-                unreadable.update(found)
-                on_progress(span.stop)
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            try:
+                for span, found in zip(spans, pool.map(decode, spans), strict=True):
+                    unreadable.update(found)
+                    on_progress(span.stop, len(image_set))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # not all the rest of them first
+                raise
         os.fsync(file.fileno())
     return unreadable
 
@@ -240,7 +244,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _cannot_write(root: Path, error: OSError, needed: int) -> DataError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         free = shutil.disk_usage(root).free
         return DataError(
             f"There is no space for the decoded images in {root}: they need "

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from engine.datasets.errors import DataError
+from engine.datasets.errors import DataError, is_full
+from engine.datasets.progress import Progress
 
 BLOCK_BYTES: Final = 8 * 2**20
 """Read from the hub at a time: what an interrupt loses at most."""
 
-Progress = Callable[[int, int], None]
 """Told how many bytes are here, and how many there are."""
 
 
@@ -117,7 +116,7 @@ def _has_checksum(file: Path, sha256: str | None) -> bool:
 
 def _unreachable(hub_id: str, error: Exception) -> Exception:
     """Return the error to raise: a full disk is no fault of the hub's."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return error
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     return DataError(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +27,7 @@ from engine.datasets.imports import (
     write_images,
 )
 from engine.datasets.layouts import complete_card, content_root
+from engine.datasets.progress import Tell, progress_of
 from engine.datasets.study_sets import STUDY_SETS, how_to_get
 from engine.protocol import nearest
 from engine.protocol.datasets import (
@@ -36,18 +35,12 @@ from engine.protocol.datasets import (
     DatasetListing,
     FetchDataset,
     WorkNote,
-    WorkProgress,
-    WorkReport,
 )
 from engine.rundir import write_atomic
 
 IMAGES: Final = "images"
 """Folder, beside the card, of the images that were imported."""
-TOLD_EVERY_S: Final = 0.1
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-Tell = Callable[[WorkReport], None]
-"""Takes progress and notes while the work goes on."""
 
 
 def add_dataset(request: AddDataset, tell: Tell) -> DatasetListing:
@@ -88,9 +81,9 @@ def fetch_dataset(request: FetchDataset, tell: Tell) -> DatasetListing:
     try:
         with staged(folder) as stage:
             download = download_tables(
-                study_set.hub_id, downloads, _progress(tell, "downloading", "MiB", 2**20)
+                study_set.hub_id, downloads, progress_of(tell, "downloading", "MiB", 2**20)
             )
-            progress = _progress(tell, "importing", "images")
+            progress = progress_of(tell, "importing", "images")
             write_images(download.files, stage / IMAGES, ImageColumns(), progress)
             origin = f"huggingface.co/datasets/{study_set.hub_id} at {download.revision}"
             card = DatasetCard(request.name, IMAGES, origin=origin)
@@ -128,13 +121,13 @@ def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
     images = stage / IMAGES
     if path.is_file() and is_archive(path):
         images.mkdir()
-        unpack(path, images, _progress(tell, "unpacking", "MiB", 2**20))
+        unpack(path, images, progress_of(tell, "unpacking", "MiB", 2**20))
         root = content_root(images).relative_to(stage).as_posix()
         return msgspec.structs.replace(imported, root=root)
     if tables := find_tables(path):
         _refuse_exclusions(request, "the rows of parquet files have no names")
         named = ImageColumns(request.image_column, request.label_column, request.domain_column)
-        write_images(tables, images, named, _progress(tell, "importing", "images"))
+        write_images(tables, images, named, progress_of(tell, "importing", "images"))
         return imported
     if not path.is_dir():
         raise DataError(
@@ -143,7 +136,7 @@ def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
         )
     if annotations := find_annotations(path):
         _refuse_exclusions(request, "annotations choose the images")
-        missing = arrange_camera_traps(annotations, images, _progress(tell, "placing", "images"))
+        missing = arrange_camera_traps(annotations, images, progress_of(tell, "placing", "images"))
         if missing:
             tell(WorkNote(f"{len(missing)} annotated images are not there: {missing[0]}, …"))
         return imported
@@ -170,15 +163,3 @@ def _register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset)
     write_atomic(stage / CARD_FILE, content)
     listing = describe(request.name, image_set, card)
     return msgspec.structs.replace(listing, where=str(folder / card.root))
-
-
-def _progress(tell: Tell, what: str, unit: str, unit_size: int = 1) -> Callable[[int, int], None]:
-    told_at = -TOLD_EVERY_S
-
-    def progress(done: int, total: int) -> None:
-        nonlocal told_at
-        if done == total or time.monotonic() - told_at >= TOLD_EVERY_S:
-            told_at = time.monotonic()
-            tell(WorkProgress(what, -(-done // unit_size), -(-total // unit_size), unit))
-
-    return progress

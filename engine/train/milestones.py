@@ -13,7 +13,7 @@ from engine.data import RunData
 from engine.errors import TrainingError
 from engine.evaluate import Evaluation, class_entropy, evaluate_domains, has_collapsed
 from engine.eventlog import EventLog
-from engine.hardware import peak_memory_bytes
+from engine.processor import peak_memory_bytes
 from engine.protocol import (
     CheckpointSaved,
     CollapseDetected,

@@ -12,8 +12,9 @@ from engine.allocator import release_freed_memory
 from engine.data import DomainData, RunData, TrainingBatches, evaluation_batches, seed_hash
 from engine.errors import InputError
 from engine.execution import Execution, choose_execution
-from engine.hardware import device_name, resolve_device, usable_cores
+from engine.hardware import device_name, resolve_device
 from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
+from engine.processor import usable_cores
 from engine.protocol import ModelPrepared, RunSpec
 from engine.rundir import RunDir
 from engine.train.checkpoint import Checkpoint, TrainingState

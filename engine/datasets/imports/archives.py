@@ -8,11 +8,11 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
 from engine.datasets.errors import DataError
+from engine.datasets.progress import Progress
 
 TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 LEFT_OUT: Final = ("__MACOSX", ".DS_Store")
@@ -23,7 +23,6 @@ _DAMAGE: Final = (
 )  # fmt: skip
 """What the standard library raises on damaged archives, besides OSError without a number."""
 
-Progress = Callable[[int, int], None]
 """Told how many bytes of the archive are done, and how many there are."""
 
 

@@ -9,13 +9,13 @@ import errno
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from engine.datasets.errors import DataError
+from engine.datasets.progress import Progress
 
 LOCATIONS: Final = ("38", "43", "46", "100")
 CATEGORIES: Final = (
@@ -26,7 +26,6 @@ IMAGE_FOLDER: Final = "eccv_18_all_images_sm"
 _TOLD_EVERY: Final = 200
 _NO_LINKS: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES)
 
-Progress = Callable[[int, int], None]
 """Told how many images are placed, and how many there are."""
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from engine.datasets.errors import DataError
 from engine.datasets.imports.columns import FolderNames, ImageColumns, class_names
+from engine.datasets.progress import Progress
 from engine.datasets.sources import IMAGE_EXTENSIONS
 
 BATCH_ROWS: Final = 64
@@ -26,7 +27,6 @@ SIGNATURES: Final[Mapping[bytes, str]] = {
 OTHER_SUFFIX: Final = ".jpg"
 """Of content that begins otherwise: decoders go by content, and tell when it is no image."""
 
-Progress = Callable[[int, int], None]
 """Told how many rows are done, and how many there are."""
 
 

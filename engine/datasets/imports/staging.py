@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.datasets.errors import DataError
+from engine.datasets.errors import DataError, is_full
 
 
 @contextlib.contextmanager
@@ -62,7 +61,7 @@ def _empty(folder: Path) -> None:
 
 
 def _cannot_write(folder: Path, error: OSError) -> DataError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         free = shutil.disk_usage(folder.parent).free
         return DataError(
             f"The disk of {folder.parent} is full ({free / 2**20:,.0f} MiB free): nothing of "

@@ -9,10 +9,11 @@ from threading import Barrier
 
 import numpy as np
 import pytest
+from PIL import Image
 from torchvision.transforms import Resize
 
 from engine.datasets import DataError, open_image_set
-from engine.datasets.cache import CachedImages, cache_key, cached_images
+from engine.datasets.cache import TASK_IMAGES, CachedImages, cache_key, cached_images
 from tests.engine.datasets.image_folders import MakeFolder
 
 TWO_DOMAINS = {"photo": ("cat", "dog"), "art": ("cat", "dog")}
@@ -213,3 +214,27 @@ def test_memory_of_images_looked_at_is_let_go_and_comes_back(
     cached.release()
     assert resident_kib() < 1_000
     assert np.array_equal(cached.pixels, before)
+
+
+def test_a_build_that_is_stopped_decodes_no_more_and_leaves_nothing(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_set = open_image_set("mine", make_folder(TWO_DOMAINS, 160))
+    opened = []
+    really_open = image_set.open_image
+
+    def open_image(index: int) -> Image.Image:
+        opened.append(index)
+        return really_open(index)
+
+    monkeypatch.setattr(image_set, "open_image", open_image)
+
+    def stop(done: int, total: int) -> None:
+        assert (done, total) == (TASK_IMAGES, 640)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_images(image_set, 32, tmp_path / "cache", stop)
+    assert len(opened) < 640
+    assert pixel_files(tmp_path / "cache") == []
+    assert build(tmp_path / "images", tmp_path / "cache").unreadable == {}

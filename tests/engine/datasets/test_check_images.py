@@ -26,7 +26,7 @@ def images(make_folder: MakeFolder) -> Path:
 
 
 def check(folder: Path, near: int = 4) -> CheckReport:
-    return check_images(open_image_set("pets", folder), near, lambda _: None)
+    return check_images(open_image_set("pets", folder), near, lambda _done, _total: None)
 
 
 def spoiling(report: CheckReport) -> list[str]:
@@ -42,9 +42,9 @@ def test_sound_images_have_nothing_that_spoils(images: Path) -> None:
 
 
 def test_every_image_is_told_of_as_it_is_read(images: Path) -> None:
-    told: list[int] = []
-    check_images(open_image_set("pets", images), 0, told.append)
-    assert told[-1] == 48
+    told: list[tuple[int, int]] = []
+    check_images(open_image_set("pets", images), 0, lambda done, total: told.append((done, total)))
+    assert told == [(number + 1, 48) for number in range(48)]
 
 
 def test_truncated_and_empty_files_spoil_a_run(images: Path) -> None:

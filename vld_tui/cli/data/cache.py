@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,16 +9,13 @@ import typer
 from engine.protocol import resolve_spec
 from engine.protocol.datasets import CacheDataset, CacheListing
 from vld_tui.cli.command import JsonOption
-from vld_tui.cli.data.work import do_work
+from vld_tui.cli.data.work import WhatArgument, do_work
 from vld_tui.cli.errors import FAILED_EXIT
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
-from vld_tui.datasets import find_added
+from vld_tui.datasets import values_of
 from vld_tui.views.numbers import plural, size
 
-WhatArgument = Annotated[
-    str, typer.Argument(metavar="NAME|DIR", help="See: vld data ls; or a folder of images.")
-]
 SizeOption = Annotated[
     int | None,
     typer.Option("--image-size", metavar="PX", help="Side of the images [default: the run's]."),
@@ -34,12 +30,10 @@ def cache(
 ) -> None:
     """Decode and resize every image; exit 1 when some cannot be read."""
     home = this_home(ctx)
-    values: dict[str, object] = {"dataset": what}
-    if (path := Path(what).expanduser()).exists():
-        values = {"data_dir": str(path.absolute())}
+    values = values_of(home, what)
     if image_size is not None:
         values["image_size"] = image_size
-    spec = resolve_spec(find_added(home, values))
+    spec = resolve_spec(values)
     request = CacheDataset(spec.data_dir or "", spec.image_size, str(home.cache), spec.dataset)
     made = do_work(request, CacheListing)
     if as_json:

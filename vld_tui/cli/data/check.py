@@ -11,17 +11,14 @@ import typer
 
 from engine.protocol.datasets import CheckDataset, CheckReport
 from vld_tui.cli.command import JsonOption
-from vld_tui.cli.data.work import do_work
+from vld_tui.cli.data.work import WhatArgument, do_work
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
-from vld_tui.datasets import find_added
+from vld_tui.datasets import values_of
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.views.data_check import check_report_lines
 
-WhatArgument = Annotated[
-    str, typer.Argument(metavar="DIR|NAME", help="A folder, or a name of vld data ls.")
-]
 NearOption = Annotated[
     int,
     typer.Option(
@@ -48,11 +45,7 @@ def check(
     """Read every image, count, compare; exit 1 when something would spoil a run."""
     if not 0 <= near <= 32:
         raise CommandError(f"--near is {near}, but must be from 0 to 32.")
-    path = Path(what).expanduser()
-    given: dict[str, object] = {"dataset": what}
-    if path.exists():
-        given = {"dataset": path.resolve().name, "data_dir": str(path.absolute())}
-    found = find_added(this_home(ctx), given)
+    found = values_of(this_home(ctx), what)
     request = CheckDataset(
         location=str(found.get("data_dir") or ""),
         name=str(found["dataset"]),

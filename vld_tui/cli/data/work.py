@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,6 +21,10 @@ from vld_tui.launch.datasets import work_on_datasets
 from vld_tui.views.text import plain_text
 
 Answer = TypeVar("Answer")
+
+WhatArgument = Annotated[
+    str, typer.Argument(metavar="NAME|DIR", help="See: vld data ls; or a folder of images.")
+]
 
 
 def do_work(request: DatasetRequest, answer_type: type[Answer]) -> Answer:
