@@ -18,11 +18,11 @@ from vld_tui.actions import Actions, LocalActions
 from vld_tui.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.home import Home
 from vld_tui.launch.local import LaunchError
-from vld_tui.messages import InterestChanged, SnapshotTaken
+from vld_tui.machine import MachineLoad
+from vld_tui.messages import ActionAsked, InterestChanged, RunOpened, SnapshotTaken
 from vld_tui.screens.home import HomeScreen
 from vld_tui.screens.run import RunScreen
 from vld_tui.store.errors import StoreError
-from vld_tui.views.status_line import MachineLoad
 
 REFRESH_S: Final = 1.0
 
@@ -74,9 +74,9 @@ class Dashboard(App[None]):
         else:
             super().action_show_help_panel()
 
-    def run_action_in_worker(self, action: Callable[[], str]) -> None:
+    def on_action_asked(self, message: ActionAsked) -> None:
         """Do something to runs without keeping the screen waiting, and say what came of it."""
-        self._act(action)
+        self._act(message.action)
 
     @work(thread=True)
     def _act(self, action: Callable[[], str]) -> None:
@@ -87,10 +87,10 @@ class Dashboard(App[None]):
         self.call_from_thread(self.notify, said, severity=severity, markup=False)
         self._wake.set()
 
-    def open_run(self, run_id: str) -> None:
+    def on_run_opened(self, message: RunOpened) -> None:
         """Show all of a run."""
-        self._look(replace(self._interest, opened=run_id))
-        self.push_screen(RunScreen(run_id))
+        self._look(replace(self._interest, opened=message.run_id))
+        self.push_screen(RunScreen(message.run_id))
 
     def action_close_run(self) -> None:
         """Go back to the list."""

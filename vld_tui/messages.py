@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from textual.message import Message
@@ -40,6 +41,13 @@ class RunOpened(Message):
     """A person wants to see all of a run."""
 
     run_id: str
+
+
+@dataclass
+class ActionAsked(Message):
+    """Something is to be done to runs; it may block, and returns what was done, in words."""
+
+    action: Callable[[], str]
 
 
 @dataclass

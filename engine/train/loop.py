@@ -21,7 +21,7 @@ from engine.rundir import RunDir
 from engine.stop import StopRequest
 from engine.train.checkpoint import Checkpoint, TrainingState, restore
 from engine.train.head import cache_features, train_head
-from engine.train.milestones import Milestones
+from engine.train.milestones import DIVERGENCE_ADVICE, Milestones
 from engine.train.optim import set_learning_rates
 from engine.train.setup import Training, prepare, training_images
 
@@ -157,5 +157,5 @@ def _check_finite(mean_loss: float, step: int, state: TrainingState) -> None:
     if not math.isfinite(mean_loss):
         raise TrainingError(
             f"The loss was not finite by step {step}. The checkpoint of step {state.step} is "
-            "kept. Start again with a lower --lr (a third), or with --grad-clip 1."
+            f"kept. {DIVERGENCE_ADVICE}"
         )

@@ -29,6 +29,7 @@ from engine.train.setup import Training
 COLLAPSE_ADVICE = (
     "Try a lower --lr (a third), more --masks, more --head-steps, or a lower --dropout."
 )
+DIVERGENCE_ADVICE = "Start again with a lower --lr (a third), or with --grad-clip 1."
 
 
 class Milestones:
@@ -65,7 +66,7 @@ class Milestones:
         if not math.isfinite(evaluation.id_loss):
             raise TrainingError(
                 f"The network gives no numbers any more at step {state.step}: its validation loss "
-                "is not finite. Start again with a lower --lr (a third), or with --grad-clip 1."
+                f"is not finite. {DIVERGENCE_ADVICE}"
             )
         best = state.selected
         is_best = best is None or evaluation.id_accuracy > best.id_accuracy

@@ -16,12 +16,13 @@ from textual.widgets import Footer, Static
 from engine.protocol import RunSpec
 from vld_tui.actions import Actions
 from vld_tui.feed import Interest, RunCurves, RunRow, Snapshot
+from vld_tui.machine import MachineLoad
 from vld_tui.messages import (
+    ActionAsked,
     InterestChanged,
     MarksChanged,
     PageNeeded,
     RunHighlighted,
-    RunOpened,
     SnapshotTaken,
 )
 from vld_tui.screens.ask import AskLine, Confirm
@@ -29,10 +30,9 @@ from vld_tui.screens.new_run import NewRun
 from vld_tui.store.query import Query, QueryError
 from vld_tui.store.runs import Run
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
-from vld_tui.views.run_series import chart_contents
-from vld_tui.views.status_line import MachineLoad, status_text
+from vld_tui.views.status_line import status_text
 from vld_tui.views.text import plain_text
-from vld_tui.widgets.chart import Chart
+from vld_tui.widgets.curves import Curves
 from vld_tui.widgets.plane import Plane
 from vld_tui.widgets.run_table import RunTable
 
@@ -88,9 +88,7 @@ class HomeScreen(Screen[None]):
                 yield RunTable(id="table", clock=self._clock)
                 yield Static(WELCOME, id="welcome", markup=False)
             with Vertical(id="charts"):
-                yield Chart(id="first", is_percent=True)
-                yield Chart(id="second", is_percent=True)
-                yield Chart(id="third")
+                yield Curves()
                 yield Plane(id="plane")
         yield Static(id="log")
         yield Footer(compact=True)
@@ -145,10 +143,6 @@ class HomeScreen(Screen[None]):
             self._look(replace(self._interest, watched=message.run_ids))
         else:
             self._watch(self.query_one(RunTable).current)
-
-    def on_run_opened(self, message: RunOpened) -> None:
-        """Show all of a run."""
-        self.app.open_run(message.run_id)  # type: ignore[attr-defined]
 
     def action_plane(self, is_wanted: bool) -> None:
         """Show the ID–OOD plane of the runs that match, or the curves."""
@@ -256,7 +250,7 @@ class HomeScreen(Screen[None]):
 
     def _do(self, action: Callable[[], str]) -> None:
         """Have a worker do something to runs, and say what came of it."""
-        self.app.run_action_in_worker(action)  # type: ignore[attr-defined]
+        self.post_message(ActionAsked(action))
 
     def _set_filter(self, text: str | None) -> None:
         if text is None:
@@ -288,9 +282,7 @@ class HomeScreen(Screen[None]):
         if drawn is not None and [*map(id, watched)] == [*map(id, drawn)]:
             return  # the feed hands out the same objects while nothing happens
         self._drawn = watched
-        charts = [self.query_one(f"#{place}", Chart) for place in ("first", "second", "third")]
-        for chart, content in zip(charts, chart_contents(watched), strict=True):
-            chart.set_series(content.title, content.series)
+        self.query_one(Curves).show(watched)
         lines = Text(no_wrap=True, overflow="ellipsis")
         if len(watched) == 1:
             run = watched[0].run

@@ -7,16 +7,15 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Footer, Static, TabbedContent, TabPane
 
 from vld_tui.feed import RunDetail
 from vld_tui.messages import SnapshotTaken
 from vld_tui.views.detail import run_detail
-from vld_tui.views.run_series import chart_contents
 from vld_tui.views.text import plain_text
-from vld_tui.widgets.chart import Chart
+from vld_tui.widgets.curves import Curves
 
 
 class RunScreen(Screen[None]):
@@ -39,10 +38,8 @@ class RunScreen(Screen[None]):
         """Lay out the panes."""
         yield Static(id="status")
         with TabbedContent():
-            with TabPane("Curves", id="curves"), Vertical():
-                yield Chart(id="first", is_percent=True)
-                yield Chart(id="second", is_percent=True)
-                yield Chart(id="third")
+            with TabPane("Curves", id="curves"):
+                yield Curves()
             with TabPane("Everything", id="everything"), VerticalScroll():
                 yield Static(id="detail")
             with TabPane("Log", id="log"), VerticalScroll(id="lines"):
@@ -63,9 +60,7 @@ class RunScreen(Screen[None]):
         self.query_one("#status", Static).update(
             Text(f" {plain_text(run.name)}  {run.run_id}", "bold", no_wrap=True)
         )
-        charts = [self.query_one(f"#{place}", Chart) for place in ("first", "second", "third")]
-        for chart, content in zip(charts, chart_contents((opened.curves,)), strict=True):
-            chart.set_series(content.title, content.series)
+        self.query_one(Curves).show((opened.curves,))
         self.query_one("#detail", Static).update(
             run_detail(
                 run,

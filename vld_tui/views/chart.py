@@ -10,9 +10,9 @@ from typing import Final
 import plotext
 
 from vld_tui.views.numbers import decimal, percent
+from vld_tui.views.palette import SERIES_MARKS
 from vld_tui.views.text import plain_text, shorten
 
-MARKS: Final = "●▲■◆✚★"
 COLOURS: Final = (33, 208, 36, 170, 246, 81)
 """Of the 256: blue, orange, green, purple, grey, sky. Every curve has its own mark besides."""
 MIN_CELLS: Final = 40
@@ -119,7 +119,7 @@ def _signed(panel: Panel) -> Iterator[tuple[Curve, str, int | None]]:
     """Yield each curve with its mark and colour; a panel without marks has no colours either."""
     for index, curve in enumerate(panel.curves):
         if panel.has_marks:
-            yield curve, MARKS[index % len(MARKS)], COLOURS[index % len(COLOURS)]
+            yield curve, SERIES_MARKS[index % len(SERIES_MARKS)], COLOURS[index % len(COLOURS)]
         else:
             yield curve, "", None
 

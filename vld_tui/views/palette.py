@@ -30,6 +30,12 @@ STATUS_STYLES: Final = {
     "crashed": "red",
     "killed": "red",
 }
+SERIES_STYLES: Final = (
+    "dodger_blue1", "dark_orange", "green3", "magenta", "gold1", "cyan1", "red", "grey70",
+)  # fmt: skip
+"""Colours of things side by side, in order; blue and orange first, which all eyes part."""
+SERIES_MARKS: Final = "●▲■◆✚★"
+"""Marks of things side by side, in order."""
 COLLAPSED_SIGN: Final = "▼"
 
 

@@ -15,12 +15,11 @@ from rich.style import Style
 
 from vld_tui.store.runs import RunPoint
 from vld_tui.views.numbers import percent, plural
+from vld_tui.views.palette import SERIES_MARKS, SERIES_STYLES
 from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Cell, Line, join_cells
 from vld_tui.views.raster import BLANK, Axis, draw_curve
 from vld_tui.views.text import plain_text, shorten
 
-MARKS: Final = "●▲■◆✚★"
-STYLES: Final = ("dodger_blue1", "dark_orange", "green3", "magenta", "gold1", "cyan1")
 CURRENT_MARK: Final = "◉"
 EXPLANATION: Final = "ID across, OOD up · the line: none is better on both"
 _QUIET: Final = Style(dim=True)
@@ -57,10 +56,10 @@ def plane_lines(
     lines = np.round((1 - up.positions(oods)) * (height - 1)).astype(int)
     order = sorted(range(len(points)), key=lambda index: points[index].run_id == current)
     for index in order:
-        kind = rates.index(points[index].dropout_rate) % len(MARKS)
+        kind = rates.index(points[index].dropout_rate) % len(SERIES_MARKS)
         is_current = points[index].run_id == current
-        mark = CURRENT_MARK if is_current else MARKS[kind]
-        style = Style.parse(STYLES[kind]) + (_STRONG if is_current else Style.null())
+        mark = CURRENT_MARK if is_current else SERIES_MARKS[kind]
+        style = Style.parse(SERIES_STYLES[kind]) + (_STRONG if is_current else Style.null())
         canvas[lines[index]][columns[index]] = (mark, style)
     labels = {
         round((1 - float(up.positions(np.array([tick]))[0])) * (height - 1)): tick
@@ -95,8 +94,8 @@ def _canvas(
 def _legend(points: Sequence[RunPoint], current: str | None, cells: int) -> Line:
     line = [Segment("ID–OOD plane", _STRONG), Segment(f"  {plural(len(points), 'run')}", _QUIET)]
     for kind, rate in enumerate(sorted({point.dropout_rate for point in points})):
-        text = f"  {MARKS[kind % len(MARKS)]} λ {rate:g}"
-        line.append(Segment(text, Style.parse(STYLES[kind % len(STYLES)])))
+        text = f"  {SERIES_MARKS[kind % len(SERIES_MARKS)]} λ {rate:g}"
+        line.append(Segment(text, Style.parse(SERIES_STYLES[kind % len(SERIES_MARKS)])))
     for point in points:
         if point.run_id == current:
             taken = sum(segment.cell_length for segment in line)

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, CurveKey, RunCurves
-from vld_tui.views.palette import ID_STYLE, OOD_STYLE
+from vld_tui.views.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES
 from vld_tui.views.plot import Series
 
-RUN_STYLES: Final = (
-    "dodger_blue1", "dark_orange", "green3", "magenta", "gold1", "cyan1", "red", "grey70",
-)  # fmt: skip
-"""Colours of runs in the order they were marked; blue and orange first, which all eyes part."""
-DOMAIN_STYLES: Final = ("green3", "magenta", "gold1", "cyan1", "grey70", "red")
+DOMAIN_STYLES: Final = SERIES_STYLES[2:]
+"""Those that stand for neither ID nor OOD."""
 
 
 class ChartContent(NamedTuple):
@@ -47,7 +44,7 @@ def chart_contents(watched: Sequence[RunCurves]) -> tuple[ChartContent, ChartCon
 def _of_runs(watched: Sequence[RunCurves], key: CurveKey) -> tuple[Series, ...]:
     return _known(
         [
-            _series(run, key, run.run.name, RUN_STYLES[index % len(RUN_STYLES)])
+            _series(run, key, run.run.name, SERIES_STYLES[index % len(SERIES_STYLES)])
             for index, run in enumerate(watched)
         ]
     )

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 from rich.text import Text
 
+from vld_tui.machine import MachineLoad
 from vld_tui.views.numbers import plural
 from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, QUIET_STYLE
 from vld_tui.views.text import plain_text
 
-GIB = 2**30
 LOW_DISK_GIB = 2
-
-
-@dataclass(frozen=True)
-class MachineLoad:
-    """How busy the machine is: shares from 0 to 1, memory and disk in GiB."""
-
-    cpu_share: float
-    memory_gib: float
-    memory_total_gib: float
-    disk_left_gib: float
-
-    @classmethod
-    def measure(cls, folder: Path) -> MachineLoad:
-        """Measure it now; the processor's share is since the last call."""
-        memory = psutil.virtual_memory()
-        return cls(
-            cpu_share=psutil.cpu_percent() / 100,
-            memory_gib=(memory.total - memory.available) / GIB,
-            memory_total_gib=memory.total / GIB,
-            disk_left_gib=shutil.disk_usage(folder).free / GIB,
-        )
 
 
 def status_text(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
-from rich.segment import Segment
 from textual.binding import Binding, BindingType
-from textual.strip import Strip
-from textual.widget import Widget
 
-from vld_tui.views.plot import LABEL_CELLS, Plot, Series, View
+from vld_tui.views.plot import LABEL_CELLS, Line, Plot, Series, View
+from vld_tui.widgets.picture import Picture
 
 SMOOTHING: Final = (0.0, 0.6, 0.9, 0.97)
 """Weights of the past that ``s`` goes through."""
@@ -20,8 +18,8 @@ ZOOM_IN, ZOOM_OUT = -0.25, 0.5
 PAN_SHARE: Final = 0.1
 
 
-class Chart(Widget, can_focus=True):
-    """Curves that share their axes; drawn anew only when something changed."""
+class Chart(Picture, can_focus=True):
+    """Curves that share their axes."""
 
     DEFAULT_CSS = "Chart { height: 1fr; min-height: 4; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -39,8 +37,6 @@ class Chart(Widget, can_focus=True):
     def __init__(self, *, is_percent: bool = False, **settings: Any) -> None:
         super().__init__(**settings)
         self._plot = Plot("", (), is_percent=is_percent)
-        self._strips: list[Strip] = []
-        self._drawn_for: object = None
 
     @property
     def plot(self) -> Plot:
@@ -105,18 +101,10 @@ class Chart(Widget, can_focus=True):
         elif view.across is not None:
             self.set_view(replace(view, across=across.moved(PAN_SHARE * direction)))
 
-    def render_line(self, y: int) -> Strip:
-        """Return one line of the picture."""
-        base = self.rich_style
-        if self._drawn_for != (self.size, base):
-            self._drawn_for = (self.size, base)
-            self._strips = [
-                Strip(Segment.apply_style(line, base)).adjust_cell_length(self.size.width, base)
-                for line in self._plot.lines(self.size.width, self.size.height)
-            ]
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, base)
+    def lines(self, cells: int, rows: int) -> Iterable[Line]:
+        """Return the curves at a size."""
+        return self._plot.lines(cells, rows)
 
     def _show(self, plot: Plot) -> None:
         self._plot = plot
-        self._drawn_for = None
-        self.refresh()
+        self.redraw()

@@ -21,10 +21,10 @@ from vld_tui.feed import (
     RunRow,
     Snapshot,
 )
+from vld_tui.machine import MachineLoad
 from vld_tui.store.errors import StoreError
 from vld_tui.store.runs import Run, RunPoint
 from vld_tui.views.progress import Progress
-from vld_tui.views.status_line import MachineLoad
 
 NOW = 1_800_000_000.0
 LOAD = MachineLoad(cpu_share=0.25, memory_gib=2, memory_total_gib=16, disk_left_gib=100)
