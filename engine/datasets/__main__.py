@@ -17,10 +17,12 @@ import msgspec
 from engine.datasets.cache import cached_images
 from engine.datasets.catalog import find_image_set, list_datasets
 from engine.datasets.check import check_images
-from engine.datasets.contact_sheet import draw_contact_sheet
+from engine.datasets.contact_sheet import draw_contact_sheet, draw_tiles
 from engine.datasets.folders import ImageSet
 from engine.datasets.progress import Tell, progress_of
 from engine.datasets.register import add_dataset, fetch_dataset
+from engine.datasets.shift import shift_dataset
+from engine.datasets.split_column import split_dataset
 from engine.errors import InputError
 from engine.protocol import spec_from_mapping
 from engine.protocol.datasets import (
@@ -31,6 +33,8 @@ from engine.protocol.datasets import (
     DatasetRequest,
     FetchDataset,
     ListDatasets,
+    ShiftDataset,
+    SplitDataset,
     WorkDone,
     WorkRefused,
     WorkReport,
@@ -52,6 +56,14 @@ def _fetch(request: FetchDataset, tell: Tell) -> object:
     return fetch_dataset(request, tell)
 
 
+def _shift(request: ShiftDataset, tell: Tell) -> object:
+    return shift_dataset(request, tell)
+
+
+def _split(request: SplitDataset, tell: Tell) -> object:
+    return split_dataset(request, tell)
+
+
 def _cache(request: CacheDataset, tell: Tell) -> object:
     image_set = _image_set(request)
     progress = progress_of(tell, "decoding", "images")
@@ -66,6 +78,8 @@ def _check(request: CheckDataset, tell: Tell) -> object:
     report = check_images(image_set, request.near_distance, progress)
     if request.sheet is not None:
         draw_contact_sheet(image_set, Path(request.sheet))
+    if request.tiles is not None:
+        draw_tiles(image_set, Path(request.tiles))
     return report
 
 
@@ -78,6 +92,8 @@ WORK: Final[Mapping[type, Callable[[Any, Tell], object]]] = {
     ListDatasets: _list,
     AddDataset: _add,
     FetchDataset: _fetch,
+    ShiftDataset: _shift,
+    SplitDataset: _split,
     CacheDataset: _cache,
     CheckDataset: _check,
 }

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet
+from engine.protocol.datasets import TILE
 
 THUMBNAIL: Final = 64
 PER_CELL: Final = 3
@@ -18,6 +19,25 @@ LABEL_WIDTH: Final = 120
 LABEL_HEIGHT: Final = 16
 BACKGROUND: Final = (255, 255, 255)
 INK: Final = (0, 0, 0)
+
+
+def draw_tiles(image_set: ImageSet, path: Path, seed: int = 0) -> None:
+    """Write a PNG of one image of every class (down) and domain (across), without labels.
+
+    Each is a square of ``TILE`` pixels; blank where a domain lacks the class.
+
+    Raises:
+        DataError: when the file cannot be written.
+    """
+    domains, classes = image_set.domains, image_set.classes
+    tiles = Image.new("RGB", (TILE * len(domains), TILE * len(classes)), BACKGROUND)
+    indices, chance = _by_cell(image_set), random.Random(seed)
+    for column, domain in enumerate(domains):
+        for row, class_name in enumerate(classes):
+            if chosen := indices.get((domain, class_name)):
+                tile = _thumbnail(image_set, chance.choice(chosen), TILE)
+                tiles.paste(tile, (column * TILE, row * TILE))
+    _save(tiles, path)
 
 
 def draw_contact_sheet(image_set: ImageSet, path: Path, seed: int = 0) -> None:
@@ -31,10 +51,7 @@ def draw_contact_sheet(image_set: ImageSet, path: Path, seed: int = 0) -> None:
     size = (LABEL_WIDTH + cell * len(domains), LABEL_HEIGHT + (THUMBNAIL + MARGIN) * len(classes))
     sheet = Image.new("RGB", size, BACKGROUND)
     ink = ImageDraw.Draw(sheet)
-    indices: dict[tuple[str, str], list[int]] = {}
-    for index, file in enumerate(image_set.files):
-        indices.setdefault((file.domain, file.class_name), []).append(index)
-    chance = random.Random(seed)
+    indices, chance = _by_cell(image_set), random.Random(seed)
     for column, domain in enumerate(domains):
         left = LABEL_WIDTH + column * cell
         ink.text((left, 2), domain, fill=INK)
@@ -46,20 +63,32 @@ def draw_contact_sheet(image_set: ImageSet, path: Path, seed: int = 0) -> None:
             for place, index in enumerate(chance.sample(chosen, min(PER_CELL, len(chosen)))):
                 thumbnail = _thumbnail(image_set, index)
                 sheet.paste(thumbnail, (left + place * (THUMBNAIL + 2), top))
+    _save(sheet, path)
+
+
+def _by_cell(image_set: ImageSet) -> dict[tuple[str, str], list[int]]:
+    """Return the images of each domain and class."""
+    indices: dict[tuple[str, str], list[int]] = {}
+    for index, file in enumerate(image_set.files):
+        indices.setdefault((file.domain, file.class_name), []).append(index)
+    return indices
+
+
+def _save(sheet: Image.Image, path: Path) -> None:
     try:
         sheet.save(path, format="PNG")
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error}.") from None
 
 
-def _thumbnail(image_set: ImageSet, index: int) -> Image.Image:
+def _thumbnail(image_set: ImageSet, index: int, side: int = THUMBNAIL) -> Image.Image:
     """Return an image fitted into a square; a crossed one where it cannot be read."""
-    square = Image.new("RGB", (THUMBNAIL, THUMBNAIL), BACKGROUND)
+    square = Image.new("RGB", (side, side), BACKGROUND)
     try:
         image = image_set.open_image(index)
     except OSError:
-        ImageDraw.Draw(square).line((0, 0, THUMBNAIL, THUMBNAIL), fill=(200, 0, 0))
+        ImageDraw.Draw(square).line((0, 0, side, side), fill=(200, 0, 0))
         return square
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    square.paste(image, ((THUMBNAIL - image.width) // 2, (THUMBNAIL - image.height) // 2))
+    image.thumbnail((side, side))
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square

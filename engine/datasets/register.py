@@ -54,9 +54,9 @@ def add_dataset(request: AddDataset, tell: Tell) -> DatasetListing:
             made of; nothing is left behind then.
     """
     folder = Path(request.root) / request.name
-    _check_name(request.name, folder)
+    check_name(request.name, folder)
     with staged(folder) as stage:
-        return _register(_start_card(request, stage, tell), stage, folder, request)
+        return register(_start_card(request, stage, tell), stage, folder, request)
 
 
 def fetch_dataset(request: FetchDataset, tell: Tell) -> DatasetListing:
@@ -73,7 +73,7 @@ def fetch_dataset(request: FetchDataset, tell: Tell) -> DatasetListing:
             f"{request.name!r} is not known; what can be fetched: {', '.join(STUDY_SETS)}."
             f"{nearest(request.name, STUDY_SETS)} For images of your own: vld data add NAME PATH."
         )
-    _check_name(request.name, folder)
+    check_name(request.name, folder)
     if study_set.hub_id is None:
         raise DataError(f"{request.name} is not on a hub. {how_to_get(request.name)}")
     require_pyarrow()  # before a download that may take hours
@@ -88,14 +88,19 @@ def fetch_dataset(request: FetchDataset, tell: Tell) -> DatasetListing:
             origin = f"huggingface.co/datasets/{study_set.hub_id} at {download.revision}"
             card = DatasetCard(request.name, IMAGES, origin=origin)
             plain = AddDataset(request.root, request.name, str(downloads))
-            listing = _register(card, stage, folder, plain)
+            listing = register(card, stage, folder, plain)
     except DataError as error:
         raise DataError(f"{error} {how_to_get(request.name, from_hub=False)}") from None
     shutil.rmtree(downloads, ignore_errors=True)
     return listing
 
 
-def _check_name(name: str, folder: Path) -> None:
+def check_name(name: str, folder: Path) -> None:
+    """Refuse a name that is no plain word, or taken.
+
+    Raises:
+        DataError: saying which and what to do.
+    """
     if not _NAME.fullmatch(name):
         raise DataError(
             f"{name!r} cannot be the name of a data set: use letters, digits, '.', '_' and '-'."
@@ -148,8 +153,18 @@ def _refuse_exclusions(request: AddDataset, why: str) -> None:
         raise DataError(f"--exclude is for folders and archives: {why}.")
 
 
-def _register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) -> DatasetListing:
-    """Look at the images, and write the card that says which of them belong."""
+def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) -> DatasetListing:
+    """Look at the images, and write the card that says which of them belong.
+
+    Args:
+        card: where the images lie, in the stage or elsewhere.
+        stage: folder that is being filled.
+        folder: what it will be called when the block of ``staged`` ends.
+        request: domains, exclusions, classes; its path is named in errors.
+
+    Raises:
+        DataError: when no run can be made of the images.
+    """
     try:
         card = complete_card(card, stage, request)
         image_set = ImageSet(request.name, card.source(stage), card.classes)

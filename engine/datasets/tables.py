@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +32,7 @@ class TableSource:
             domains: those that are used; None: all.
         """
         self._table = table
-        rows = _read(table, columns)
+        rows = {(domain, label, path) for path, label, domain in read_columns(table, columns)}
         wanted = None if domains is None else set(domains)
         self._rows = sorted(row for row in rows if wanted is None or row[0] in wanted)
 
@@ -64,33 +64,39 @@ class TableSource:
         return ImageFile(domain, label, path, status.st_size, status.st_mtime_ns)
 
 
-def _read(table: Path, columns: tuple[str, str, str]) -> set[tuple[str, str, str]]:
-    """Return (domain, label, path) of every row, each once."""
-    path_column, label_column, domain_column = columns
+def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the values of some columns of a CSV file with a heading, row by row.
+
+    Raises:
+        DataError: when it cannot be read, lacks a column, or has rows without a value.
+    """
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             known = reader.fieldnames or []
-            missing = [column for column in columns if column not in known]
-            if missing:
+            if missing := [column for column in columns if column not in known]:
                 raise DataError(
                     f"{table} has no column {', '.join(missing)}; its columns are "
-                    f"{', '.join(known) or 'none'}. Name them with --path-column, "
-                    "--label-column and --domain-column."
+                    f"{', '.join(known) or 'none'}. Name them with {_options(columns)}."
                 )
-            rows, incomplete = set(), []
+            incomplete = []
             for line in reader:
                 values = tuple((line[column] or "").strip() for column in columns)
                 if all(values):
-                    rows.add((line[domain_column].strip(), line[label_column].strip(), values[0]))
+                    yield values
                 else:
                     incomplete.append(reader.line_num)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{table} cannot be read as CSV: {error}.") from None
     if incomplete:
         shown = ", ".join(map(str, incomplete[:SHOWN_ROWS]))
+        named = f"{', '.join(columns[:-1])} or {columns[-1]}"
         raise DataError(
-            f"{table} has {len(incomplete)} rows without {path_column}, {label_column} or "
-            f"{domain_column}; the first are lines {shown}. Fill or remove them."
+            f"{table} has {len(incomplete)} rows without {named}; the first are lines {shown}. "
+            "Fill or remove them."
         )
-    return rows
+
+
+def _options(columns: Sequence[str]) -> str:
+    named = ("--path-column", "--label-column", "--domain-column")
+    return " and ".join(named if len(columns) == len(named) else (named[0], named[-1]))

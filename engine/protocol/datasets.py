@@ -15,6 +15,8 @@ EMBEDDED_DATASETS: Final = ("emoji",)
 """Data sets that come with the program."""
 STUDY_DATASETS: Final = ("PACS", "VLCS", "OfficeHome", "TerraIncognita", "DomainNet")
 """Published data sets that the program knows of."""
+TILE: Final = 96
+"""Side in pixels of the images in ``CheckDataset.tiles``."""
 
 
 class DomainListing(msgspec.Struct, frozen=True):
@@ -93,6 +95,52 @@ class FetchDataset(msgspec.Struct, frozen=True, tag="fetch"):
     name: str
 
 
+class ShiftDataset(msgspec.Struct, frozen=True, tag="shift"):
+    """Make domains of a folder of ``class/image`` by corrupting images; answered by
+    :class:`DatasetListing`.
+
+    Attributes:
+        root: folder of added data sets.
+        name: for ``--dataset``.
+        path: the folder.
+        corruptions: names of groups or of single ones; ``all``: every group.
+        severities: from 1 to 5; several make a domain each.
+        paired: every image is in every domain; else in one.
+        image_size: side of the squares that images are first resized to, in pixels.
+        seed: of which image goes where, and of the corruptions.
+    """
+
+    root: str
+    name: str
+    path: str
+    corruptions: tuple[str, ...]
+    severities: tuple[int, ...]
+    paired: bool
+    image_size: int
+    seed: int
+
+
+class SplitDataset(msgspec.Struct, frozen=True, tag="split"):
+    """Make domains of a folder of ``class/image`` by a table; answered by
+    :class:`DatasetListing`.
+
+    Attributes:
+        root: folder of added data sets.
+        name: for ``--dataset``.
+        path: the folder.
+        table: CSV file.
+        path_column: of the images' paths below the folder, or their names.
+        domain_column: of their domains.
+    """
+
+    root: str
+    name: str
+    path: str
+    table: str
+    path_column: str
+    domain_column: str
+
+
 class CacheDataset(msgspec.Struct, frozen=True, tag="cache"):
     """Decode every image ahead; answered by :class:`CacheListing`.
 
@@ -125,12 +173,15 @@ class CheckDataset(msgspec.Struct, frozen=True, tag="check"):
         name: of the data set.
         near_distance: bits of 64 in which near duplicates may differ; 0: exact ones only.
         sheet: PNG file to draw a sample of every class and domain into; None: none.
+        tiles: PNG file for one image of every class (down) and domain (across), unlabelled
+            squares of ``TILE`` pixels; None: none.
     """
 
     location: str
     name: str
     near_distance: int
     sheet: str | None = None
+    tiles: str | None = None
 
 
 class Duplicate(msgspec.Struct, frozen=True):
@@ -181,7 +232,15 @@ class CheckReport(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-DatasetRequest = ListDatasets | AddDataset | FetchDataset | CacheDataset | CheckDataset
+DatasetRequest = (
+    ListDatasets
+    | AddDataset
+    | FetchDataset
+    | ShiftDataset
+    | SplitDataset
+    | CacheDataset
+    | CheckDataset
+)
 """Everything ``python -m engine.datasets`` does."""
 
 

@@ -120,3 +120,36 @@ def test_an_archive_is_added_by_name(vld: Vld, images: Path) -> None:
     refused = vld("data", "add", "other", str(vld.home / "broken.tgz"))
     assert refused.exit_code == 2
     assert "is damaged, or not downloaded to its end" in refused.stderr
+
+
+def test_domains_are_made_of_a_folder_that_has_none(vld: Vld, images: Path) -> None:
+    shifted = vld("data", "shift", str(images / "photo"), "--corruptions", "fog")
+    assert shifted.exit_code == 0, shifted.stderr
+    assert "photo-shift  6 images, 2 classes" in shifted.stdout
+    (images / "meta.csv").write_text(
+        "path,domain\n" + "".join(f"{c}/{n}.png,{n % 2}\n" for c in ("cat", "dog") for n in (0, 1))
+    )
+    table = str(images / "meta.csv")
+    split = vld("data", "shift", str(images / "photo"), "--split-by", table, "--name", "cut")
+    assert split.exit_code == 0, split.stderr
+    assert "cut  4 images, 2 classes" in split.stdout
+    assert "2 images are not in the table" in split.stderr
+
+
+def test_shifts_that_say_nothing_or_too_much_are_refused(vld: Vld, images: Path) -> None:
+    for words in ([], ["--corruptions", "all", "--split-by", "x.csv"]):
+        refused = vld("data", "shift", str(images / "photo"), *words)
+        assert refused.exit_code == 2
+        assert "Give one of --corruptions and --split-by" in refused.stderr
+    odd = vld("data", "shift", str(images / "photo"), "--corruptions", "fog", "--severity", "mild")
+    assert (odd.exit_code, odd.stderr) == (
+        2, "Error: --severity is 'mild', but must be numbers from 1 to 5.\n",
+    )  # fmt: skip
+
+
+def test_images_are_drawn_in_the_terminal(vld: Vld, images: Path) -> None:
+    shown = vld("data", "check", str(images), "--near", "0", "--show")
+    lines = shown.stdout.splitlines()
+    assert lines[0].split() == ["photo", "sketch"]
+    assert (lines[1], lines.index("dog") > 5) == ("cat", True)
+    assert "✓ nothing that would spoil a run" in lines

@@ -10,6 +10,7 @@ from vld_tui.cli.data.cache import cache
 from vld_tui.cli.data.check import check
 from vld_tui.cli.data.fetch import fetch
 from vld_tui.cli.data.ls import ls
+from vld_tui.cli.data.shift import shift
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -17,5 +18,6 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 app.command("ls", cls=Command, help="List data sets, or show one: domains, counts, place.")(ls)
 app.command("add", cls=Command, help="Give images a name: a folder, table or archive.")(add)
 app.command("fetch", cls=Command, help="Download a data set of the study.")(fetch)
+app.command("shift", cls=Command, help="Make domains of images that have only one.")(shift)
 app.command("check", cls=Command, help="Look for what would spoil a run: exit 1 if so.")(check)
 app.command("cache", cls=Command, help="Decode the images ahead of the runs that need them.")(cache)

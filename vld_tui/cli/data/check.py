@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from engine.protocol.datasets import CheckDataset, CheckReport
 from vld_tui.cli.command import JsonOption
@@ -34,35 +36,59 @@ SheetOption = Annotated[
     typer.Option("--sheet", metavar="FILE", help="Draw a sample of every class into a PNG."),
 ]
 
+ShowOption = Annotated[
+    bool, typer.Option("--show", help="Draw an image of every class and domain in the terminal.")
+]
+
 
 def check(
     ctx: typer.Context,
     what: WhatArgument,
     near: NearOption = 4,
     sheet: SheetOption = None,
+    show: ShowOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read every image, count, compare; exit 1 when something would spoil a run."""
     if not 0 <= near <= 32:
         raise CommandError(f"--near is {near}, but must be from 0 to 32.")
     found = values_of(this_home(ctx), what)
-    request = CheckDataset(
-        location=str(found.get("data_dir") or ""),
-        name=str(found["dataset"]),
-        near_distance=near,
-        sheet=str(sheet.expanduser().absolute()) if sheet else None,
-    )
-    try:
-        report = do_work(request, CheckReport)
-    except DatasetError as error:  # no run could be made of it
-        raise CommandError(str(error), exit_code=FAILED_EXIT) from None
-    if as_json:
-        print_json(report)
-    else:
-        cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        for line in check_report_lines(report, cells=cells):
-            say(line)
-        if sheet is not None:
-            say(f"contact sheet: {sheet}")
+    with tempfile.TemporaryDirectory() as scratch:
+        tiles = Path(scratch) / "tiles.png"
+        request = CheckDataset(
+            location=str(found.get("data_dir") or ""),
+            name=str(found["dataset"]),
+            near_distance=near,
+            sheet=str(sheet.expanduser().absolute()) if sheet else None,
+            tiles=str(tiles) if show and not as_json else None,
+        )
+        try:
+            report = do_work(request, CheckReport)
+        except DatasetError as error:  # no run could be made of it
+            raise CommandError(str(error), exit_code=FAILED_EXIT) from None
+        if as_json:
+            print_json(report)
+        else:
+            _tell(report, sheet, tiles if show else None)
     if any(finding.spoils for finding in report.findings):
         raise typer.Exit(FAILED_EXIT)
+
+
+def _tell(report: CheckReport, sheet: Path | None, tiles: Path | None) -> None:
+    terminal = shutil.get_terminal_size().columns
+    if tiles is not None:
+        from vld_tui.views.tiles import tile_rows  # noqa: PLC0415 - PIL, for images only
+
+        console = Console(width=terminal, highlight=False)
+        for row in tile_rows(
+            tiles,
+            list(report.counts),
+            report.classes,
+            cells=terminal,
+            colour=not console.no_color,
+        ):
+            console.print(row)
+    for line in check_report_lines(report, cells=terminal if sys.stdout.isatty() else None):
+        say(line)
+    if sheet is not None:
+        say(f"contact sheet: {sheet}")

@@ -1,0 +1,181 @@
+"""Make domains by corruption, out of images that have only one: ID and OOD can be told apart."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from engine.datasets.cache import resize
+from engine.datasets.card import DatasetCard
+from engine.datasets.class_folders import find_class_images
+from engine.datasets.corruptions import (
+    GROUPS,
+    SEVERITIES,
+    SMALLEST,
+    corrupt,
+    find_corruptions,
+    require_corruptions,
+)
+from engine.datasets.errors import DataError
+from engine.datasets.folders import decode_image, listed
+from engine.datasets.imports import staged
+from engine.datasets.progress import Progress, Tell, progress_of
+from engine.datasets.register import IMAGES, check_name, register
+from engine.datasets.sources import ImageFile
+from engine.processor import usable_cores
+from engine.protocol.datasets import (
+    AddDataset,
+    DatasetListing,
+    ShiftDataset,
+    WorkNote,
+)
+
+CLEAN: Final = "clean"
+EVERY_GROUP: Final = "all"
+CHUNK: Final = 8
+"""Images that a process is given at a time."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A domain to be made: corruptions to draw from, none for the clean one, and a severity."""
+
+    domain: str
+    corruptions: tuple[str, ...]
+    severity: int
+
+
+def shift_dataset(request: ShiftDataset, tell: Tell) -> DatasetListing:
+    """Make a data set of clean and corrupted domains, and register it.
+
+    Every image is squeezed to a square as a run would see it, then corrupted, so that nothing but
+    the corruption tells the domains apart. An image goes to one domain, each class dealt out
+    evenly, unless ``paired``: else OOD accuracy would be measured on what was trained on.
+
+    Raises:
+        DataError: for a folder, corruptions or severities that do not exist, a class of fewer
+            images than domains, a name that is taken; nothing is left behind then.
+    """
+    root, source = Path(request.root) / request.name, Path(request.path)
+    check_name(request.name, root)
+    shifts = plan_shifts(request.corruptions, request.severities)
+    if request.image_size < SMALLEST:
+        raise DataError(
+            f"--image-size is {request.image_size}, but corruptions need at least {SMALLEST} px."
+        )
+    require_corruptions()
+    files = find_class_images(source)
+    jobs = list(_paired(files, shifts) if request.paired else _dealt(files, shifts, request.seed))
+    with staged(root) as stage:
+        skipped = _write_all(
+            source, stage / IMAGES, jobs, request, progress_of(tell, "corrupting", "images")
+        )
+        if skipped:
+            tell(WorkNote(f"{len(skipped)} images cannot be read: {listed(skipped)}"))
+        names = ", ".join(shift.domain for shift in shifts)
+        origin = f"{source}: {names}; {request.image_size} px, seed {request.seed}"
+        card = DatasetCard(request.name, IMAGES, origin=origin)
+        plain = AddDataset(request.root, request.name, request.path)
+        return register(card, stage, root, plain)
+
+
+def plan_shifts(corruptions: Sequence[str], severities: Sequence[int]) -> tuple[Shift, ...]:
+    """Return the domains to make, the clean one first.
+
+    Raises:
+        DataError: for a corruption or a severity that does not exist, or nothing to do.
+    """
+    wrong = [severity for severity in severities if severity not in SEVERITIES]
+    if wrong or not severities:
+        raise DataError(
+            f"--severity is {listed(map(str, wrong)) or 'empty'}, but must be from 1 to 5."
+        )
+    named = list(dict.fromkeys(corruptions))
+    if EVERY_GROUP in named:
+        named = [*GROUPS, *(name for name in named if name not in (EVERY_GROUP, *GROUPS))]
+    if not named:
+        raise DataError("--corruptions is empty; 'all' takes every group.")
+    levels = list(dict.fromkeys(severities))
+    return (
+        Shift(CLEAN, (), 0),
+        *(
+            Shift(name if len(levels) == 1 else f"{name}-{level}", find_corruptions(name), level)
+            for name in named
+            for level in levels
+        ),
+    )
+
+
+Job = tuple[ImageFile, Shift]
+
+
+def _paired(files: Sequence[ImageFile], shifts: Sequence[Shift]) -> Iterator[Job]:
+    """Yield every image with every domain."""
+    return ((file, shift) for file in files for shift in shifts)
+
+
+def _dealt(files: Sequence[ImageFile], shifts: Sequence[Shift], seed: int) -> Iterator[Job]:
+    """Yield every image with one domain, those of a class dealt out evenly at random."""
+    of_class: dict[str, list[ImageFile]] = defaultdict(list)
+    for file in files:
+        of_class[file.class_name].append(file)
+    few = [name for name, members in of_class.items() if len(members) < len(shifts)]
+    if few:
+        raise DataError(
+            f"Every image goes to one of {len(shifts)} domains, but some classes have fewer "
+            f"images: {listed(few)}. Name fewer --corruptions, or let every image be in every "
+            "domain with --paired."
+        )
+    chance, turns = random.Random(seed), itertools.cycle(shifts)
+    for members in of_class.values():
+        chance.shuffle(members)
+        yield from ((file, next(turns)) for file in members)
+
+
+def _write_all(
+    source: Path, into: Path, jobs: Sequence[Job], request: ShiftDataset, on_progress: Progress
+) -> list[str]:
+    """Write every image into its domain's folder; return those that cannot be read."""
+    for folder in {into / shift.domain / file.class_name for file, shift in jobs}:
+        folder.mkdir(parents=True)
+    size, seed = request.image_size, request.seed
+    tasks = [(source, into, file, shift, size, seed) for file, shift in jobs]
+    # Processes: the corruptions hold the interpreter's lock, and draw from a global generator.
+    context = multiprocessing.get_context("spawn")
+    skipped: Counter[str] = Counter()
+    with ProcessPoolExecutor(usable_cores(), mp_context=context) as pool:
+        try:
+            results = pool.map(_write, tasks, chunksize=CHUNK)
+            for done, ((file, _), is_written) in enumerate(
+                zip(jobs, results, strict=True), start=1
+            ):
+                skipped.update([] if is_written else [file.path])
+                on_progress(done, len(jobs))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # not all the rest of them first
+            raise
+    return sorted(skipped)
+
+
+def _write(task: tuple[Path, Path, ImageFile, Shift, int, int]) -> bool:
+    """Write one image; say whether it could be read."""
+    source, into, file, shift, size, seed = task
+    try:
+        image = resize(decode_image((source / file.path).read_bytes()), size)
+    except OSError:
+        return False
+    if shift.corruptions:
+        drawn = f"{seed} {shift.domain} {file.path}"
+        image = Image.fromarray(corrupt(image, shift.corruptions, shift.severity, drawn))
+    name = file.path.removeprefix(f"{file.class_name}/").replace("/", "__")
+    image.save(into / shift.domain / file.class_name / f"{name}.png")
+    return True

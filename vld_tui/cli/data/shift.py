@@ -1,0 +1,97 @@
+"""``vld data shift``: make domains of images that have only one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.protocol import FIELDS
+from engine.protocol.datasets import DatasetListing, ShiftDataset, SplitDataset
+from vld_tui.cli.command import JsonOption
+from vld_tui.cli.data.add import tell_listing
+from vld_tui.cli.data.work import do_work
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.session import this_home
+
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="SRC", help="Folder of class/image, without domains.")
+]
+NameOption = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="For --dataset [default: SRC-shift].")
+]
+CorruptionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--corruptions",
+        metavar="all|A,B,…",
+        help="Groups (noise, blur, weather, digital) or single common corruptions, such as fog; "
+        "each becomes a domain beside the clean one.",
+    ),
+]
+SeverityOption = Annotated[
+    str, typer.Option("--severity", metavar="1-5", help="Several (1,3,5) make a domain each.")
+]
+PairedOption = Annotated[
+    bool,
+    typer.Option(
+        "--paired",
+        help="Put every image into every domain. OOD is then measured on pictures that were "
+        "trained on; by default each image is in one domain only.",
+    ),
+]
+SizeOption = Annotated[
+    int | None,
+    typer.Option("--image-size", metavar="PX", help="Side they are resized to first."),
+]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--split-by",
+        metavar="CSV",
+        help="Instead of corrupting: domains by a column of this table, such as hospital.",
+    ),
+]
+
+
+def shift(
+    ctx: typer.Context,
+    source: SourceArgument,
+    name: NameOption = None,
+    corruptions: CorruptionsOption = None,
+    severity: SeverityOption = "3",
+    paired: PairedOption = False,
+    image_size: SizeOption = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of chance.")] = 0,
+    split_by: SplitOption = None,
+    path_column: Annotated[str, typer.Option(metavar="NAME", help="Of that table.")] = "path",
+    domain_column: Annotated[str, typer.Option(metavar="NAME", help="Of that table.")] = "domain",
+    as_json: JsonOption = False,
+) -> None:
+    """Corrupt images, or read their domains from a table, and register the result by name."""
+    if (corruptions is None) == (split_by is None):
+        raise CommandError(
+            "Give one of --corruptions and --split-by: --corruptions all takes every group."
+        )
+    path = Path(source).expanduser().absolute()
+    root, called = str(this_home(ctx).datasets), name or f"{path.name}-shift"
+    request: ShiftDataset | SplitDataset
+    if split_by is not None:
+        table = str(Path(split_by).expanduser().absolute())
+        request = SplitDataset(root, called, str(path), table, path_column, domain_column)
+    else:
+        assert corruptions is not None
+        named = tuple(part.strip() for part in corruptions.split(",") if part.strip())
+        side = FIELDS["image_size"].default if image_size is None else image_size
+        request = ShiftDataset(
+            root, called, str(path), named, _severities(severity), paired, side, seed
+        )
+    tell_listing(do_work(request, DatasetListing), as_json=as_json)
+
+
+def _severities(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise CommandError(f"--severity is {text!r}, but must be numbers from 1 to 5.") from None
