@@ -82,7 +82,7 @@ class PilAugmentation:
 
     def __init__(self, data: RunData, threads: Executor) -> None:
         self._image_set = data.image_set
-        self._transform = PilTransform(data.domains[0].pixels.shape[1])
+        self._transform = PilTransform(data.domains[0].cached.pixels.shape[1])
         self._threads = threads
 
     def augment(

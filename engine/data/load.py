@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.data.splits import Indices, split_indices
-from engine.datasets.cache import CachedImages, Pixels, cached_images
+from engine.datasets.cache import CachedImages, cached_images
 from engine.datasets.catalog import find_image_set, find_target
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, listed
@@ -28,8 +28,8 @@ class DomainData:
     Attributes:
         name: of the domain.
         is_target: it is left out of training.
-        pixels: of all domains, (N, S, S, 3) uint8, mapped from disk.
-        rows: of this domain in ``pixels`` and in the image set, (n,).
+        cached: the decoded images of all domains, N of them.
+        rows: of this domain in ``cached`` and in the image set, (n,).
         labels: classes, (n,) int64.
         in_indices: training images, in 0 … n−1.
         out_indices: validation images, in 0 … n−1.
@@ -37,7 +37,7 @@ class DomainData:
 
     name: str
     is_target: bool
-    pixels: Pixels
+    cached: CachedImages
     rows: Indices
     labels: Tensor
     in_indices: Indices
@@ -45,7 +45,7 @@ class DomainData:
 
     def images(self, indices: Indices) -> Tensor:
         """Return images by their indices in this domain, (B, S, S, 3) uint8, as a copy."""
-        return torch.from_numpy(np.asarray(self.pixels[self.rows[indices]]))
+        return torch.from_numpy(self.cached.take(self.rows[indices]))
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,6 @@ class RunData:
         skipped: paths of unreadable images that were left out.
         image_set: the files.
         digest: changes with the names and sizes of the images, on which the split depends.
-        cached: the decoded images of all domains.
     """
 
     name: str
@@ -68,7 +67,6 @@ class RunData:
     skipped: tuple[str, ...]
     image_set: ImageSet
     digest: str
-    cached: CachedImages
 
     @property
     def sources(self) -> tuple[DomainData, ...]:
@@ -113,12 +111,12 @@ def load_data(
         except DataError as error:
             raise DataError(f"Domain {name} of {image_set.name}: {error}") from None
         domains.append(
-            DomainData(name, name == target, cached.pixels, rows, torch.from_numpy(labels[rows]),
+            DomainData(name, name == target, cached, rows, torch.from_numpy(labels[rows]),
                        in_indices, out_indices)
         )  # fmt: skip
     return RunData(
         image_set.name, image_set.classes, tuple(domains), tuple(skipped), image_set,
-        _digest(image_set, skipped), cached,
+        _digest(image_set, skipped),
     )  # fmt: skip
 
 

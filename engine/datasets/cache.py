@@ -18,7 +18,6 @@ import shutil
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +36,8 @@ FORMAT_VERSION: Final = 2
 CHANNELS: Final = 3
 CHECKED_BYTES: Final = 256 * 2**20
 """Bytes read to tell a damaged cache: all of a small one, evenly spread images of a big one."""
+RESIDENT_BYTES: Final = 64 * 2**20
+"""Images taken after which their memory is let go of."""
 TASK_IMAGES: Final = 32
 """Images a thread decodes at a time."""
 SPARE_BYTES: Final = 64 * 2**20
@@ -55,22 +56,31 @@ class Manifest(msgspec.Struct, frozen=True):
     unreadable: dict[int, str]
 
 
-@dataclass(frozen=True)
 class CachedImages:
-    """Images as evaluation sees them: ``pixels`` (N, S, S, 3) uint8, mapped from disk.
+    """Images as evaluation sees them, mapped from disk.
 
-    ``unreadable`` maps the index of an image that cannot be decoded to why. ``mapped`` is the
-    memory that ``pixels`` lie in.
+    However many there are, few stay resident: ``take`` now and then lets go of those it took.
+
+    Attributes:
+        pixels: (N, S, S, 3) uint8.
+        unreadable: index of an image that cannot be decoded: why; its pixels are 0.
     """
 
-    pixels: Pixels
-    unreadable: dict[int, str]
-    mapped: mmap.mmap
+    def __init__(self, mapped: mmap.mmap, image_size: int, unreadable: dict[int, str]) -> None:
+        shape = (-1, image_size, image_size, CHANNELS)
+        self.pixels: Pixels = np.frombuffer(mapped, dtype=np.uint8).reshape(shape)
+        self.unreadable = unreadable
+        self._mapped = mapped
+        self._taken_bytes = 0
 
-    def release(self) -> None:
-        """Let go of the memory of images looked at; they come back from the file when needed."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self.mapped.madvise(mmap.MADV_DONTNEED)
+    def take(self, rows: npt.NDArray[np.intp]) -> Pixels:
+        """Return images by their rows, (B, S, S, 3) uint8, as a copy."""
+        images: Pixels = self.pixels[rows]
+        self._taken_bytes += images.nbytes
+        if self._taken_bytes > RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)  # the file's pages come back when needed
+            self._taken_bytes = 0
+        return images
 
 
 def resize(image: Image.Image, image_size: int) -> Image.Image:
@@ -145,9 +155,7 @@ def _open(folder: Path, image_set: ImageSet, image_size: int) -> CachedImages | 
         return None
     with pixels_file.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    shape = (len(image_set), image_size, image_size, CHANNELS)
-    pixels = np.frombuffer(mapped, dtype=np.uint8).reshape(shape)
-    return CachedImages(pixels, manifest.unreadable, mapped)
+    return CachedImages(mapped, image_size, manifest.unreadable)
 
 
 def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Progress) -> None:

@@ -60,7 +60,6 @@ class Milestones:
         release_freed_memory()
         evaluation = evaluate_domains(training.network, self._data, self._spec, training.execution)
         release_freed_memory()
-        self._data.cached.release()
         wall_s = time.perf_counter() - started
         self.pace.evaluated(wall_s)
         if not math.isfinite(evaluation.id_loss):
