@@ -46,6 +46,16 @@ class Home:
         """Return the folder of what can be made again: decoded images, measured precisions."""
         return self.path / "cache"
 
+    @property
+    def supervisor_lock(self) -> Path:
+        """Return the lock of the process that starts waiting runs."""
+        return self.path / "supervisor.lock"
+
+    @property
+    def supervisor_log(self) -> Path:
+        """Return the path of what that process says."""
+        return self.path / "supervisor.log"
+
     def run_dir(self, run_id: str) -> RunDir:
         """Return the folder of a run that is not in the trash."""
         return RunDir(self.runs / run_id)

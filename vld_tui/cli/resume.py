@@ -9,12 +9,18 @@ import typer
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import run_and_follow, start_and_leave
+from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.session import open_store
+from vld_tui.store.runs import QUEUED
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 DetachOption = Annotated[
     bool, typer.Option("--detach", help="Start the run, print its id and return.")
+]
+
+QueueOption = Annotated[
+    bool, typer.Option("--queue", help="Let the run wait for a free slot and return.")
 ]
 
 
@@ -23,6 +29,7 @@ def resume(
     ctx: typer.Context,
     run: RunArgument,
     detach: DetachOption = False,
+    queue: QueueOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start the engine again on a run's folder and follow it."""
@@ -33,8 +40,14 @@ def resume(
             raise CommandError(
                 f"Run {known.run_id} is in the trash.\nFirst: vld restore {known.run_id}"
             )
+        if queue:
+            store.enqueue(known.run_id)
+            tell_queued(store, store.get(known.run_id), as_json=as_json)
+            return
         if known.status == "finished":
             raise CommandError(f"Run {known.run_id} is finished: there is nothing to go on with.")
+        if known.status == QUEUED:
+            store.take_out(known.run_id)  # a person would rather not wait
         if known.is_live:
             raise CommandError(
                 f"Run {known.run_id} is {known.status} (process {known.pid} on {known.host}).\n"

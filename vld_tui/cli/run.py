@@ -15,6 +15,7 @@ from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.options import with_spec_options
 from vld_tui.cli.output import say
+from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.session import open_store, this_home
 from vld_tui.config import read_config
@@ -41,6 +42,9 @@ ConfigOption = Annotated[
 DetachOption = Annotated[
     bool, typer.Option("--detach", help="Start the run, print its id and return.")
 ]
+QueueOption = Annotated[
+    bool, typer.Option("--queue", help="Let the run wait for a free slot, print its id and return.")
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
 ]
@@ -57,6 +61,7 @@ def run(
     tag: TagOption = None,
     config: ConfigOption = None,
     detach: DetachOption = False,
+    queue: QueueOption = False,
     as_json: JsonOption = False,
     dry_run: DryRunOption = False,
     **given: str | bool | None,
@@ -69,6 +74,10 @@ def run(
         _print_plan(spec, as_json=as_json)
         return
     with open_store(ctx) as store:
+        if queue:
+            queued = store.create_run(spec, name=name, tags=tag or (), is_queued=True)
+            tell_queued(store, queued, as_json=as_json)
+            return
         created = store.create_run(spec, name=name, tags=tag or ())
         if detach:
             start_and_leave(store, created, resumes=False, as_json=as_json)

@@ -13,6 +13,7 @@ from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
 from vld_tui.launch.local import await_exit
 from vld_tui.launch.local import stop as stop_process
+from vld_tui.store.runs import QUEUED
 from vld_tui.store.store import Store
 
 PATIENCE_S: Final = 15.0
@@ -34,11 +35,15 @@ def stop(
         store.refresh()
         known = [store.get(run) for run in runs]
         for run in known:
-            if not run.is_live:
+            if not run.is_live and run.status != QUEUED:
                 raise CommandError(f"Run {run.run_id} is not running: it is {run.status}.")
         for run in known:
-            stop_process(store.run_dir(run.run_id), kill=kill)
-        _wait(store, [run.run_id for run in known], kill=kill)
+            if run.status == QUEUED:
+                store.take_out(run.run_id)
+                say(f"{run.run_id} waits no longer")
+            else:
+                stop_process(store.run_dir(run.run_id), kill=kill)
+        _wait(store, [run.run_id for run in known if run.status != QUEUED], kill=kill)
 
 
 def _wait(store: Store, waiting: list[str], *, kill: bool) -> None:

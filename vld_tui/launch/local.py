@@ -46,11 +46,16 @@ class LaunchError(Exception):
 
 
 def launch(
-    run_dir: RunDir, command: Sequence[str] = ENGINE_COMMAND, *, patience_s: float = 0.0
+    run_dir: RunDir,
+    command: Sequence[str] = ENGINE_COMMAND,
+    *,
+    patience_s: float = 0.0,
+    gpu: str | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start ``command RUN_DIR`` in a session of its own, so that it outlives the terminal.
 
     ``patience_s``: how long an earlier process, which has said its last word, may take to end.
+    ``gpu``: the only one it sees, as ``CUDA_VISIBLE_DEVICES`` names it; None: as this process.
 
     Its output is appended to the run's log, and the process is recorded in the run folder
     before this returns. Of several launches at once, one starts the process.
@@ -70,7 +75,7 @@ def launch(
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    env=engine_environment(),
+                    env=_environment(gpu),
                 )
             _record(process, run_dir)
     except OSError as error:
@@ -138,6 +143,13 @@ def engine_environment() -> dict[str, str] | None:
     # Found through the working folder, which the process does not search.
     search_path = [str(root), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))}
+
+
+def _environment(gpu: str | None) -> dict[str, str] | None:
+    environment = engine_environment()
+    if gpu is None:
+        return environment
+    return {**(environment or os.environ), "CUDA_VISIBLE_DEVICES": gpu}
 
 
 @contextlib.contextmanager

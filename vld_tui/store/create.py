@@ -13,13 +13,20 @@ from vld_tui.home import Home
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.labels import check_name, check_tags, default_name, new_run_id
+from vld_tui.store.queue import enqueue
 from vld_tui.store.specs import encode_stored_spec
 
 
 def create_run(
-    database: Database, home: Home, spec: RunSpec, name: str | None, tags: Sequence[str]
+    database: Database,
+    home: Home,
+    spec: RunSpec,
+    name: str | None,
+    tags: Sequence[str],
+    *,
+    is_queued: bool = False,
 ) -> str:
-    """Make the folder and the row of a new run, and return its id.
+    """Make the folder and the row of a new run, at the end of the queue or not; return its id.
 
     Raises:
         StoreError: for an unusable name or tag, or when folder or row cannot be written.
@@ -36,7 +43,9 @@ def create_run(
     run_dir = home.run_dir(run_id)
     try:
         with database.write() as connection:
-            insert_row(connection, run_id, spec, user, launched_at=now)
+            key = insert_row(connection, run_id, spec, user, launched_at=now)
+            if is_queued:
+                enqueue(connection, key)
             run_dir.create(spec, user)
     except BaseException as error:
         shutil.rmtree(run_dir.path, ignore_errors=True)

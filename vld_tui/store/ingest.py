@@ -106,8 +106,8 @@ def look_again(database: Database, key: int, run_dir: RunDir) -> None:
             )
 
 
-def mark_relaunched(database: Database, key: int, run_dir: RunDir) -> None:
-    """Expect events of a new attempt: the run is ``starting`` again.
+def mark_relaunched(database: Database, key: int, run_dir: RunDir, gpu: str | None = None) -> None:
+    """Expect events of a new attempt, on a GPU of its own or not: the run is ``starting`` again.
 
     Raises:
         StoreError: when the database cannot be read or written.
@@ -125,6 +125,10 @@ def mark_relaunched(database: Database, key: int, run_dir: RunDir) -> None:
             state.status, state.launched_at = "starting", time.time()
             state.error = state.exit_code = None
         save_state(connection, key, state)
+        connection.execute(
+            "UPDATE runs SET queue_position = NULL, queue_held = 0, gpu = ? WHERE key = ?",
+            [gpu, key],
+        )
 
 
 def take_events(

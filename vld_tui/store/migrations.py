@@ -135,3 +135,23 @@ def m001_runs(db: Database) -> None:
 def m002_kept_runs(db: Database) -> None:
     """Count and page through the runs that are not in the trash without reading their rows."""
     db.execute("CREATE INDEX kept_runs ON runs (created_at, key) WHERE trashed_at IS NULL")
+
+
+@migrations()
+def m003_queue(db: Database) -> None:
+    """Let runs wait for a slot, say which GPU they have, and keep what a person set."""
+    db.execute("ALTER TABLE runs ADD COLUMN queue_position REAL")
+    db.execute("ALTER TABLE runs ADD COLUMN queue_held INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE runs ADD COLUMN gpu TEXT")
+    db.execute("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+    # One status more. Making the table anew would take along the rows that point to it, and
+    # SQLite has no statement that changes a check; this is the way its documentation gives.
+    (version,) = db.execute("PRAGMA schema_version").fetchone()
+    db.execute("PRAGMA writable_schema = ON")
+    db.execute(
+        "UPDATE sqlite_master SET sql = replace(sql, '(''starting'', ', "
+        "'(''queued'', ''starting'', ') WHERE type = 'table' AND name = 'runs'"
+    )
+    db.execute(f"PRAGMA schema_version = {version + 1}")
+    db.execute("PRAGMA writable_schema = OFF")
+    db.execute("CREATE INDEX queued_runs ON runs (queue_position) WHERE status = 'queued'")

@@ -14,7 +14,10 @@ from vld_tui.store.specs import decode_stored_spec
 LIVE: Final = ("starting", "running")
 """Statuses of runs that a process should be working on."""
 
-STATUSES: Final = (*LIVE, "finished", "stopped", "failed", "crashed")
+QUEUED: Final = "queued"
+"""Status of a run that waits for a slot."""
+
+STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed")
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
@@ -23,7 +26,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     Accuracies are shares from 0 to 1 at the selected step: while it runs, the step with the
     best ID accuracy so far. ``domains`` has the sources' ``out`` split and the target's ``in``
     split. Times are Unix seconds. ``seconds_left`` is as estimated at the last event.
-    ``damaged_lines`` of the event log could not be read.
+    ``damaged_lines`` of the event log could not be read. ``queue_position`` orders those that
+    wait; one that ``is_held`` is passed over. ``gpu`` is what the queue gave it.
     """
 
     run_id: str
@@ -55,6 +59,9 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     trashed_at: float | None = None
     exit_code: int | None = None
     damaged_lines: int = 0
+    queue_position: float | None = None
+    is_held: bool = False
+    gpu: str | None = None
 
     @property
     def dataset(self) -> str:
@@ -123,7 +130,7 @@ _COLUMNS: Final = (
     "run_id, name, tags, note, created_at, status, collapsed_step IS NOT NULL, spec, step, "
     "selected_step, id_accuracy, ood_accuracy, domains, loss, steps_per_s, images_per_s, "
     "seconds_left, wall_s, error, pid, host, precision, memory_format, device, attempts, "
-    "trashed_at, exit_code, damaged_lines"
+    "trashed_at, exit_code, damaged_lines, queue_position, queue_held, gpu"
 )
 _decode_domains: Final = msgspec.json.Decoder(dict[str, float]).decode
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from engine.protocol import RunSpec
 from engine.rundir import RunDir
 from vld_tui.home import Home
-from vld_tui.store import create, health, ingest, trash
+from vld_tui.store import create, health, ingest, queue, trash
 from vld_tui.store.database import Database
 from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
 from vld_tui.store.labels import check_name, check_note, check_tags
@@ -25,7 +25,8 @@ from vld_tui.store.metrics import (
 )
 from vld_tui.store.query import Query
 from vld_tui.store.rebuild import DamagedFolder, RebuildReport, rebuild
-from vld_tui.store.runs import Run, RunPoint, read_points, read_runs
+from vld_tui.store.runs import QUEUED, Run, RunPoint, read_points, read_runs
+from vld_tui.store.settings import Value, read_setting, write_setting
 from vld_tui.store.user_data import set_label
 
 __all__ = [
@@ -79,25 +80,98 @@ class Store:
         self.close()
 
     def create_run(
-        self, spec: RunSpec, *, name: str | None = None, tags: Sequence[str] = ()
+        self,
+        spec: RunSpec,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        is_queued: bool = False,
     ) -> Run:
         """Make a new run: its folder and its place in history. It has no process yet.
 
         Raises:
             StoreError: for an unusable name or tag, or a folder that cannot be made.
         """
-        return self.get(create.create_run(self._database, self.home, spec, name, tags))
+        run_id = create.create_run(self._database, self.home, spec, name, tags, is_queued=is_queued)
+        return self.get(run_id)
 
-    def mark_relaunched(self, run_id: str) -> Run:
-        """Make a run that was over ``starting`` again.
+    def mark_relaunched(self, run_id: str, *, gpu: str | None = None) -> Run:
+        """Make a run that was over, or waited, ``starting``.
 
-        Call it when a process is launched on its folder again, just before or just after.
+        Call it when a process is launched on its folder, just before or just after. ``gpu`` is
+        the one it was given.
         """
         found = find_by_id(self._database, run_id)
         if found.is_trashed:
             raise StoreError(f"Run {run_id} is in the trash. First: vld restore {run_id}")
-        ingest.mark_relaunched(self._database, found.key, found.run_dir(self.home))
+        ingest.mark_relaunched(self._database, found.key, found.run_dir(self.home), gpu)
         return self._run(found.key)
+
+    def mark_unlaunched(self, run_id: str, why: str) -> None:
+        """Record that no process could be started on a run that waited."""
+        found = find_by_id(self._database, run_id)
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE runs SET status = 'failed', error = ?, queue_position = NULL "
+                "WHERE key = ? AND status = 'queued'",
+                [why, found.key],
+            )
+
+    def queue(self) -> list[Run]:
+        """Return the runs that wait for a slot, in order."""
+        where = "status = 'queued' AND trashed_at IS NULL"
+        return read_runs(self._database, where, order="queue_position")
+
+    def live_runs(self) -> list[Run]:
+        """Return the runs that a process should be working on, the oldest first."""
+        where = "status IN ('starting', 'running') AND trashed_at IS NULL"
+        return read_runs(self._database, where, order="launched_at")
+
+    def enqueue(self, run_id: str) -> None:
+        """Let a run that is over wait for a slot, to go on.
+
+        Raises:
+            StoreError: when it is finished, still runs, waits already, or is in the trash.
+        """
+        run = self.get(run_id)
+        if run.trashed_at is not None:
+            raise StoreError(f"Run {run_id} is in the trash. First: vld restore {run_id}")
+        if run.is_live or run.status in ("finished", QUEUED):
+            raise StoreError(f"Run {run_id} is {run.status}.")
+        with self._database.write() as connection:
+            queue.enqueue(connection, find_by_id(self._database, run_id).key)
+
+    def take_out(self, run_id: str) -> None:
+        """Take a run out of the queue.
+
+        Raises:
+            StoreError: when it does not wait.
+        """
+        queue.take_out(self._database, find_by_id(self._database, run_id))
+
+    def hold(self, run_id: str, *, is_held: bool = True) -> None:
+        """Let the queue pass a run over, or no longer.
+
+        Raises:
+            StoreError: when it does not wait.
+        """
+        queue.hold(self._database, find_by_id(self._database, run_id), is_held=is_held)
+
+    def move_in_queue(self, run_id: str, places: int) -> None:
+        """Let a run change places with the next one that waits (1), or the one before (−1).
+
+        Raises:
+            StoreError: when it does not wait.
+        """
+        queue.move(self._database, find_by_id(self._database, run_id), places)
+
+    def setting(self, name: str, kind: type[Value], default: Value) -> Value:
+        """Return what a person set for this home; the default when nothing was."""
+        return read_setting(self._database, name, kind, default)
+
+    def keep_setting(self, name: str, value: object) -> None:
+        """Keep what a person set."""
+        write_setting(self._database, name, value)
 
     def refresh(self) -> None:
         """Take in what live runs said since, and notice those that died without a word."""
@@ -146,9 +220,9 @@ class Store:
         return int(row[0]) if row else 0
 
     def count_statuses(self) -> dict[str, int]:
-        """Return the number of live runs by status."""
+        """Return the number of live and waiting runs by status."""
         rows = self._database.rows(
-            "SELECT status, count(*) FROM runs WHERE status IN ('starting', 'running') "
+            "SELECT status, count(*) FROM runs WHERE status IN ('queued', 'starting', 'running') "
             "AND trashed_at IS NULL GROUP BY status"
         )
         return dict(rows)

@@ -28,7 +28,11 @@ def move_to_trash(database: Database, home: Home, run_id: str) -> None:
         if found.is_trashed:
             raise StoreError(f"Run {run_id} is in the trash already.")
         _refuse_live(database, home, found)
-        connection.execute("UPDATE runs SET trashed_at = ? WHERE key = ?", [time.time(), found.key])
+        connection.execute(
+            "UPDATE runs SET trashed_at = ?, queue_position = NULL, "
+            "status = iif(status = 'queued', 'stopped', status) WHERE key = ?",
+            [time.time(), found.key],
+        )
         _move(database, found.key, home.run_dir(run_id), home.trashed_run_dir(run_id))
 
 

@@ -12,6 +12,7 @@ HEADING_STYLE: Final = "bold"
 ALARM_STYLE: Final = "bold red"
 
 STATUS_SIGNS: Final = {
+    "queued": "◌",
     "starting": "○",
     "running": "●",
     "finished": "✓",
@@ -22,6 +23,7 @@ STATUS_SIGNS: Final = {
 }
 """``killed`` is how a run that this program killed ends before history calls it crashed."""
 STATUS_STYLES: Final = {
+    "queued": "cyan",
     "starting": ID_STYLE,
     "running": ID_STYLE,
     "finished": "green",

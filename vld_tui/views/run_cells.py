@@ -8,7 +8,7 @@ from typing import Final
 from rich.segment import Segment
 from rich.style import Style
 
-from vld_tui.store.runs import Run
+from vld_tui.store.runs import QUEUED, Run
 from vld_tui.views.columns import GAP, Column, Layout, align, lay_out
 from vld_tui.views.numbers import UNKNOWN, age, duration, percent
 from vld_tui.views.palette import (
@@ -72,6 +72,8 @@ def run_cells(run: Run, ood_history: Sequence[float], *, now: float) -> tuple[st
 
 def progress_cell(run: Run) -> str:
     """Show how far a live run is and when it ends; how another one ended."""
+    if run.status == QUEUED:
+        return "held" if run.is_held else "queued"
     if run.status != "running":
         return run.status
     if run.step == 0:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -59,7 +60,7 @@ def main() -> int:
             protocol_version=1,
             attempt=log.attempts + 1,
             pid=os.getpid(),
-            host="here",
+            host=socket.gethostname(),
             resumed_step=resumed_step,
             versions={"torch": "2.0", "timm": "1.0"},
             commit=None,

@@ -127,7 +127,7 @@ def test_runs_are_sorted_and_the_unknown_comes_last(
         ("masks=nan", "must be a number"),
         ("masks=1e999", "must be a number"),
         ("masks=", "masks is '', but must be a number"),
-        ("status:runing", "must be one of starting, running, .* Did you mean running"),
+        ("status:runing", "must be one of queued, starting, running, .* Did you mean running"),
         ("optimizer=adam", "Did you mean adamw"),
         ("collapsed=maybe", "must be true or false"),
         ("dataset>a", "dataset has no order"),

@@ -7,10 +7,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlite_utils
 
 from engine.protocol import resolve_spec
+from engine.rundir import UserData
 from vld_tui.home import Home, open_home
 from vld_tui.store import migrations
+from vld_tui.store.create import insert_row
 from vld_tui.store.database import MIGRATIONS
 from vld_tui.store.store import Store, StoreError
 
@@ -123,17 +126,24 @@ def test_processes_that_open_a_new_home_at_once_all_succeed(tmp_path: Path) -> N
         assert process.returncode == 0, complaint.decode()
 
 
-def test_the_oldest_database_is_brought_up_to_date_with_its_runs(home: Home) -> None:
+def test_the_oldest_database_is_brought_up_to_date_with_its_runs(
+    home: Home, tmp_path: Path
+) -> None:
+    user, spec = UserData(name="old", created_at=5.0), resolve_spec({"seed": 3})
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        migrations.migrations.apply(sqlite_utils.Database(connection), stop_before=MIGRATIONS[1])
+        insert_row(connection, "250101-000000-aaaa", spec, user, launched_at=5.0)
+        connection.execute("PRAGMA user_version = 1")
+        with pytest.raises(sqlite3.IntegrityError):
+            connection.execute("UPDATE runs SET status = 'queued'")
+    home.run_dir("250101-000000-aaaa").create(spec, user)
     with Store.open(home) as store:
-        run = store.create_run(resolve_spec({}))
-        newest = _schema(home.database)
-    for sql in (
-        "DROP INDEX kept_runs",
-        "DELETE FROM _sqlite_migrations WHERE name != 'm001_runs'",
-        "PRAGMA user_version = 1",
-    ):
-        _execute(home, sql)
-    assert _schema(home.database) != newest
-    with Store.open(home) as store:
-        assert store.list_runs() == [run]
-    assert _schema(home.database) == newest
+        (run,) = store.list_runs()
+        assert (run.name, run.seed, run.status) == ("old", 3, "starting")
+        assert store.health()["integrity"] == "ok"
+    with Store.open(open_home(tmp_path / "new")):
+        pass
+    assert _schema(home.database) == _schema(tmp_path / "new" / "vld.db")
+    _execute(home, "UPDATE runs SET status = 'queued'")
+    with pytest.raises(sqlite3.IntegrityError):
+        _execute(home, "UPDATE runs SET status = 'asleep'")

@@ -1,0 +1,57 @@
+"""``vld queue`` and what waits in it. Every run is held, so that none starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.vld_tui.cli.conftest import Vld
+from vld_tui.home import open_home
+from vld_tui.store.store import Store
+
+
+@pytest.fixture
+def queued(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return three waiting runs; nothing works on the queue."""
+    for module in ("vld_tui.cli.queue", "vld_tui.cli.run"):
+        monkeypatch.setattr(f"{module}.start_supervisor", lambda _home: None, raising=False)
+    return [vld.json("run", "--queue", "--seed", str(seed))["run"] for seed in range(3)]
+
+
+def waiting(vld: Vld) -> list[str]:
+    return [run["run"] for run in vld.json("queue", "ls")["waiting"]]
+
+
+def test_runs_wait_in_the_order_that_a_person_gives_them(vld: Vld, queued: list[str]) -> None:
+    first, second, third = queued
+    assert waiting(vld) == queued
+    assert vld("queue", "up", third).exit_code == 0
+    assert vld("queue", "down", first).exit_code == 0
+    assert waiting(vld) == [third, first, second]
+    vld("queue", "hold", first)
+    assert [run["held"] for run in vld.json("queue", "ls")["waiting"]] == [False, True, False]
+    vld("queue", "release", first)
+    assert "1 slot · 0 going on · 3 waiting" in vld("queue", "ls").stdout.splitlines()
+    assert vld("queue", "rm", first).exit_code == 0
+    assert "waits no longer" in vld("stop", second).stdout
+    assert waiting(vld) == [third]
+    gone = vld("queue", "rm", first)
+    assert gone.exit_code == 2
+    assert f"Run {first} does not wait: it is stopped" in gone.stderr
+    again = vld("resume", first, "--queue")
+    assert "waits as number 2" in again.stdout
+    assert waiting(vld) == [third, first]
+    with Store.open(open_home(vld.home)) as store:
+        assert {run.status for run in store.list_runs()} == {"queued", "stopped"}
+
+
+def test_the_number_of_slots_is_kept(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert vld("queue", "slots").stdout == "1 run at once\n"
+    assert vld("queue", "slots", "3").stdout == "3 runs at once\n"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert vld("queue", "slots").stdout == "3 runs at once, on GPU 0, 1, 0\n"
+    assert vld("queue", "slots", "0").stdout == "2 runs at once, on GPU 0, 1\n"
+    refused = vld("queue", "slots", "65")
+    assert (refused.exit_code, refused.stderr) == (
+        2, "Error: The number of slots is 65, but must be from 0 to 64.\n",
+    )  # fmt: skip

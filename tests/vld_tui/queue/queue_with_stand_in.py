@@ -1,0 +1,13 @@
+"""``python queue_with_stand_in.py HOME``: the queue, whose runs are taken up by the stand-in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.vld_tui.queue.stand_in import start_stand_in
+from vld_tui.home import Home
+from vld_tui.queue.supervisor import main
+
+if __name__ == "__main__":
+    main(Home(Path(sys.argv[1])), start_stand_in)

@@ -1,0 +1,44 @@
+"""Which runs there is room for."""
+
+from __future__ import annotations
+
+import pytest
+
+from vld_tui.queue.slots import Slot, find_gpus, free_slots, make_slots
+
+
+def test_the_gpus_that_are_visible_are_named_by_the_environment() -> None:
+    assert find_gpus({"CUDA_VISIBLE_DEVICES": "2, GPU-8f"}) == ("2", "GPU-8f")
+    assert find_gpus({"CUDA_VISIBLE_DEVICES": ""}) == ()
+
+
+@pytest.mark.parametrize(
+    ("count", "gpus", "slots"),
+    [
+        (None, [], (None,)),
+        (3, [], (None, None, None)),
+        (None, ["0", "1"], ("0", "1")),
+        (3, ["0", "1"], ("0", "1", "0")),
+        (1, ["0", "1"], ("0",)),
+    ],
+)
+def test_a_slot_for_each_gpu_unless_a_number_is_set(
+    count: int | None, gpus: list[str], slots: tuple[Slot, ...]
+) -> None:
+    assert make_slots(count, gpus) == slots
+
+
+@pytest.mark.parametrize(
+    ("slots", "taken", "left"),
+    [
+        (["0", "1"], ["0"], ["1"]),
+        (["0", "1"], [None], ["1"]),  # one started by hand is on the first GPU, most likely
+        (["0", "1"], [None, "0"], []),  # the slots go to those that name theirs first
+        (["0", "1", "0"], ["0"], ["1", "0"]),
+        ([None], [None, None], []),
+        ([None, None], [None], [None]),
+        (["0"], ["7"], ["0"]),  # a GPU that is not the queue's
+    ],
+)
+def test_runs_that_go_on_take_slots(slots: list[Slot], taken: list[Slot], left: list[Slot]) -> None:
+    assert free_slots(slots, taken) == left

@@ -1,0 +1,196 @@
+"""Waiting runs are started in order, whatever happens to the process that starts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.protocol import resolve_spec
+from engine.rundir import RunDir
+from tests.vld_tui.queue.stand_in import start_stand_in
+from vld_tui.home import Home, open_home
+from vld_tui.launch.local import LaunchError, stop
+from vld_tui.queue.slots import SLOTS_SETTING
+from vld_tui.queue.supervisor import Supervisor, is_supervised
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
+
+ROOT = Path(__file__).parents[3]
+SCRIPT = Path(__file__).with_name("queue_with_stand_in.py")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(open_home(tmp_path / "home")) as store:
+        yield store
+        store.refresh()
+        for run in store.live_runs():
+            stop(store.run_dir(run.run_id), kill=True)
+
+
+def add(store: Store, name: str, model: str = "finish", steps: int = 20) -> str:
+    spec = resolve_spec({"model": model, "steps": steps, "eval_every": 10, "head_steps": 5})
+    return store.create_run(spec, name=name, is_queued=True).run_id
+
+
+def waiting(store: Store) -> list[str]:
+    return [run.name for run in store.queue()]
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.02)
+
+
+def supervise(home: Home) -> subprocess.Popen[bytes]:
+    """Start a process that works on the queue."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, str(SCRIPT), str(home.path)], env=environment)
+
+
+def statuses(store: Store) -> dict[str, str]:
+    store.refresh()
+    return {run.name: run.status for run in store.list_runs()}
+
+
+def test_places_in_the_queue_change(store: Store) -> None:
+    first, second, third = (add(store, name) for name in "abc")
+    assert waiting(store) == ["a", "b", "c"]
+    store.move_in_queue(third, -1)
+    store.move_in_queue(first, 1)
+    assert waiting(store) == ["c", "a", "b"]
+    store.move_in_queue(third, -1)  # it is the first already
+    assert waiting(store) == ["c", "a", "b"]
+    store.take_out(first)
+    assert waiting(store) == ["c", "b"]
+    assert store.get(first).status == "stopped"
+    with pytest.raises(StoreError, match=rf"Run {first} does not wait: it is stopped"):
+        store.hold(first)
+    store.enqueue(first)
+    assert waiting(store) == ["c", "b", "a"]
+    with pytest.raises(StoreError, match="is queued"):
+        store.enqueue(first)
+    store.trash(second)
+    assert waiting(store) == ["c", "a"]
+    store.restore(second)
+    assert store.get(second).status == "stopped"
+
+
+def test_as_many_are_started_as_there_are_slots_and_held_ones_are_passed_over(
+    store: Store,
+) -> None:
+    names = [add(store, name, model="wait") for name in "abcd"]
+    store.hold(names[1])
+    store.keep_setting(SLOTS_SETTING, 2)
+    supervisor = Supervisor(store, start_stand_in)
+    assert supervisor.take_turn()
+    assert waiting(store) == ["b", "d"]
+    assert supervisor.take_turn()
+    assert waiting(store) == ["b", "d"]
+    wait_until(store.run_dir(names[0]).last_checkpoint.exists)
+    stop(store.run_dir(names[0]))
+
+    def has_room() -> bool:
+        supervisor.take_turn()
+        return waiting(store) == ["b"]
+
+    wait_until(has_room)
+    assert statuses(store)["a"] == "stopped"
+    store.hold(names[1], is_held=False)
+    assert [run.is_held for run in store.queue()] == [False]
+
+
+def test_each_gets_a_gpu_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    runs = [add(store, name, model="wait") for name in "abc"]
+    Supervisor(store, start_stand_in).take_turn()
+    assert [store.get(run).gpu for run in runs] == ["4", "7", None]
+    assert waiting(store) == ["c"]
+    for run, gpu in zip(runs, ("4", "7"), strict=False):
+        process = store.run_dir(run).read_process()
+        assert process is not None
+        environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        assert f"CUDA_VISIBLE_DEVICES={gpu}".encode() in environment
+
+
+def test_a_run_that_cannot_be_started_says_why_and_the_next_one_is(store: Store) -> None:
+    first, second = add(store, "a"), add(store, "b")
+
+    def start(run_dir: RunDir, gpu: str | None) -> subprocess.Popen[bytes]:
+        if run_dir.run_id == first:
+            raise LaunchError("No process could be made.")
+        return start_stand_in(run_dir, gpu)
+
+    supervisor = Supervisor(store, start)
+    wait_until(lambda: not supervisor.take_turn())
+    failed = store.get(first)
+    assert (failed.status, failed.error) == ("failed", "No process could be made.")
+    assert store.get(second).status == "finished"
+
+
+def test_a_stopped_run_goes_on_when_its_turn_comes(store: Store) -> None:
+    run = add(store, "a", model="wait")
+    supervisor = Supervisor(store, start_stand_in)
+    supervisor.take_turn()
+    wait_until(store.run_dir(run).last_checkpoint.exists)
+    stop(store.run_dir(run))
+    wait_until(lambda: not supervisor.take_turn())
+    store.enqueue(run)
+    supervisor.take_turn()
+    wait_until(lambda: store.get(run).attempts == 2)
+    assert store.get(run).status == "running"
+
+
+def test_the_process_ends_when_nothing_waits_and_every_run_is_over(store: Store) -> None:
+    for name in "ab":
+        add(store, name)
+    held = add(store, "c")
+    store.hold(held)
+    with supervise(store.home) as process:
+        assert process.wait(30) == 0
+    assert statuses(store) == {"a": "finished", "b": "finished", "c": "queued"}
+    assert not is_supervised(store.home)
+    assert store.run_dir(store.get("a").run_id).read_exit() is not None
+
+
+def test_of_two_processes_one_works(store: Store) -> None:
+    add(store, "a", model="wait")
+    with supervise(store.home) as one, supervise(store.home) as other:
+        wait_until(lambda: one.poll() is not None or other.poll() is not None)
+        assert is_supervised(store.home)
+        wait_until(lambda: statuses(store) == {"a": "running"})
+        stop(store.run_dir(store.get("a").run_id))
+        assert (one.wait(20), other.wait(20)) == (0, 0)
+
+
+def test_killed_at_any_moment_another_takes_over(store: Store) -> None:
+    add(store, "a", model="wait")
+    add(store, "b")
+    with supervise(store.home) as process:
+        wait_until(lambda: statuses(store)["a"] == "running")
+        process.send_signal(signal.SIGKILL)
+    with supervise(store.home) as process:
+        time.sleep(0.5)
+        assert statuses(store) == {"a": "running", "b": "queued"}  # the run outlived it
+        stop(store.run_dir(store.get("a").run_id))
+        assert process.wait(30) == 0
+    assert statuses(store) == {"a": "stopped", "b": "finished"}
+
+
+def test_killed_between_starting_a_run_and_recording_it(store: Store) -> None:
+    run = add(store, "a", model="wait")
+    with start_stand_in(store.run_dir(run), None):  # what it had come to
+        Supervisor(store, start_stand_in).take_turn()
+        assert waiting(store) == []
+        wait_until(lambda: statuses(store) == {"a": "running"})
+        assert store.get(run).attempts == 1
+        stop(store.run_dir(run), kill=True)

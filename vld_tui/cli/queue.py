@@ -1,0 +1,112 @@
+"""``vld queue``: the runs that wait for a free slot."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Annotated
+
+import typer
+
+from vld_tui.cli.command import Command, JsonOption, RunArgument
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.output import print_json, run_record, say
+from vld_tui.cli.session import open_store
+from vld_tui.queue.slots import MOST_SLOTS, SLOTS_SETTING, slots_of
+from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.views.numbers import plural
+from vld_tui.views.queue import queue_lines
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.command(cls=Command)
+def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List what goes on and what waits, in order."""
+    with open_store(ctx) as store:
+        store.refresh()
+        live, waiting = store.live_runs(), store.queue()
+        slots = slots_of(store)
+        if any(not run.is_held for run in waiting):
+            start_supervisor(store.home)
+    if as_json:
+        print_json(
+            {"slots": list(slots), "live": [*map(run_record, live)],
+             "waiting": [run_record(run) | {"held": run.is_held} for run in waiting]}
+        )  # fmt: skip
+        return
+    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in queue_lines(live, waiting, slots, cells=cells):
+        say(line)
+
+
+@app.command(cls=Command)
+def up(ctx: typer.Context, run: RunArgument) -> None:
+    """Let a run change places with the one before it."""
+    with open_store(ctx) as store:
+        store.move_in_queue(store.get(run).run_id, -1)
+
+
+@app.command(cls=Command)
+def down(ctx: typer.Context, run: RunArgument) -> None:
+    """Let a run change places with the one after it."""
+    with open_store(ctx) as store:
+        store.move_in_queue(store.get(run).run_id, 1)
+
+
+@app.command(cls=Command)
+def hold(ctx: typer.Context, run: RunArgument) -> None:
+    """Pass a run over until it is released."""
+    with open_store(ctx) as store:
+        store.hold(store.get(run).run_id)
+
+
+@app.command(cls=Command)
+def release(ctx: typer.Context, run: RunArgument) -> None:
+    """Let a held run have its turn again."""
+    with open_store(ctx) as store:
+        store.hold(store.get(run).run_id, is_held=False)
+        start_supervisor(store.home)
+
+
+@app.command(cls=Command)
+def rm(ctx: typer.Context, run: RunArgument) -> None:
+    """Take a run out of the queue; vld resume starts it all the same."""
+    with open_store(ctx) as store:
+        store.take_out(store.get(run).run_id)
+
+
+@app.command(cls=Command)
+def slots(
+    ctx: typer.Context,
+    count: Annotated[
+        int | None,
+        typer.Argument(metavar="[N]", help="Runs at once; 0: one for each GPU, else one."),
+    ] = None,
+) -> None:
+    """Show or set how many runs go on at once."""
+    if count is not None and not 0 <= count <= MOST_SLOTS:
+        raise CommandError(f"The number of slots is {count}, but must be from 0 to {MOST_SLOTS}.")
+    with open_store(ctx) as store:
+        if count is not None:
+            store.keep_setting(SLOTS_SETTING, count)
+        made = slots_of(store)
+    gpus = [slot for slot in made if slot is not None]
+    say(f"{plural(len(made), 'run')} at once{', on GPU ' if gpus else ''}{', '.join(gpus)}")
+
+
+def tell_queued(store: Store, run: Run, *, as_json: bool) -> None:
+    """Have the queue worked on, and say that a run waits in it."""
+    place = [each.run_id for each in store.queue()].index(run.run_id) + 1
+    start_supervisor(store.home)
+    if as_json:
+        print_json(run_record(run))
+        return
+    say(f"run {run.run_id}  {run.name} · waits as number {place}")
+    for command, purpose in (
+        ("vld queue ls", "what goes on and what waits"),
+        (f"vld stop {run.run_id}", "take it out, or stop it once it runs"),
+    ):
+        say(f"  {command}  # {purpose}")

@@ -1,0 +1,39 @@
+"""What a person set for a home: values by name."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from vld_tui.store.database import Database
+
+Value = TypeVar("Value")
+
+
+def read_setting(database: Database, name: str, kind: type[Value], default: Value) -> Value:
+    """Return a setting; the default when it was never set, or is of another kind.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    row = database.row("SELECT value FROM settings WHERE name = ?", [name])
+    if row is None:
+        return default
+    try:
+        return msgspec.json.decode(row[0], type=kind)
+    except msgspec.DecodeError:
+        return default
+
+
+def write_setting(database: Database, name: str, value: object) -> None:
+    """Keep a setting.
+
+    Raises:
+        StoreError: when the database cannot be written.
+    """
+    with database.write() as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO settings VALUES (?, ?)",
+            [name, msgspec.json.encode(value).decode()],
+        )

@@ -1,0 +1,50 @@
+"""What goes on and what waits, as plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from vld_tui.store.runs import Run
+from vld_tui.views.columns import Column, table_lines
+from vld_tui.views.numbers import UNKNOWN, duration, plural
+from vld_tui.views.palette import STATUS_SIGNS
+from vld_tui.views.text import plain_text
+
+QUEUE_COLUMNS: Final = (
+    Column("", rank=100),
+    Column("#", right=True, rank=100),
+    Column("name", rank=99, shrinks=True, narrowest=18),
+    Column("run", rank=50),
+    Column("progress", rank=90),
+    Column("gpu", rank=40),
+)
+
+
+def queue_lines(
+    live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str | None], *, cells: int | None
+) -> Iterator[str]:
+    """Yield the slots, then a table: runs that go on, and those that wait in order."""
+    yield slots_line(live, waiting, slots)
+    if live or waiting:
+        yield ""
+        yield from table_lines(QUEUE_COLUMNS, [*queue_rows(live, waiting)], cells)
+
+
+def slots_line(live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str | None]) -> str:
+    """Return what there is room for and what waits."""
+    held = sum(run.is_held for run in waiting)
+    parts = [plural(len(slots), "slot"), f"{len(live)} going on", f"{len(waiting)} waiting"]
+    return " · ".join([*parts, f"{held} of them held"] if held else parts)
+
+
+def queue_rows(live: Sequence[Run], waiting: Sequence[Run]) -> Iterator[list[str]]:
+    """Yield the cells of each run."""
+    for run in live:
+        left = f"{duration(run.seconds_left)} left" if run.seconds_left is not None else ""
+        done = f"{run.step:,}/{run.steps:,} {left}".rstrip()
+        name, gpu = plain_text(run.name), run.gpu or UNKNOWN
+        yield [STATUS_SIGNS[run.status], "", name, run.run_id, done, gpu]
+    for place, run in enumerate(waiting, start=1):
+        state, name = "held" if run.is_held else "waits", plain_text(run.name)
+        yield [STATUS_SIGNS[run.status], str(place), name, run.run_id, state, ""]
