@@ -14,15 +14,39 @@ from engine.rundir import RunDir
 from vld_tui.datasets import added_folder
 from vld_tui.home import Home
 from vld_tui.launch.local import EXIT_PATIENCE_S, LaunchError, launch, stop, wait_and_record
+from vld_tui.queue.slots import SLOTS_SETTING
+from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.store.runs import QUEUED
 from vld_tui.store.store import Store
 
 
 class Actions(Protocol):
     """Changes to runs. Every method returns what was done, in words, or raises
-    ``StoreError`` or ``LaunchError`` whose message says why not."""
+    ``StoreError`` or ``LaunchError`` whose message says why not; empty: it can be seen."""
 
     def start(self, spec: RunSpec, *, tags: Sequence[str] = ()) -> str:
         """Make a run and start it."""
+
+    def queue(self, spec: RunSpec) -> str:
+        """Make a run that waits for a free slot."""
+
+    def queue_again(self, run_id: str) -> str:
+        """Let a run that is over wait for a free slot, to go on."""
+
+    def take_out(self, run_id: str) -> str:
+        """Take a run out of the queue."""
+
+    def hold(self, run_id: str, *, is_held: bool) -> str:
+        """Let the queue pass a run over, or no longer."""
+
+    def move(self, run_id: str, places: int) -> str:
+        """Let a run change places with the next one that waits (1), or the one before (−1)."""
+
+    def set_slots(self, count: int) -> str:
+        """Let so many runs go on at once; 0: one for each GPU, else one."""
+
+    def work_on_queue(self) -> str:
+        """Have waiting runs started, unless a process does so already."""
 
     def resume(self, run_id: str) -> str:
         """Start a run that is over again, from its checkpoint."""
@@ -63,10 +87,60 @@ class LocalActions:
                 raise
             return f"{run.name} is starting"
 
+    def queue(self, spec: RunSpec) -> str:
+        """Make a run that waits for a free slot."""
+        with Store.open(self._home) as store:
+            run = store.create_run(self._located(spec), is_queued=True)
+        start_supervisor(self._home)
+        return f"{run.name} waits for a free slot"
+
+    def queue_again(self, run_id: str) -> str:
+        """Let a run that is over wait for a free slot, to go on."""
+        with Store.open(self._home) as store:
+            store.enqueue(run_id)
+        start_supervisor(self._home)
+        return "it waits for a free slot"
+
+    def take_out(self, run_id: str) -> str:
+        """Take a run out of the queue."""
+        with Store.open(self._home) as store:
+            store.take_out(run_id)
+        return "it waits no longer; r starts it"
+
+    def hold(self, run_id: str, *, is_held: bool) -> str:
+        """Let the queue pass a run over, or no longer."""
+        with Store.open(self._home) as store:
+            store.hold(run_id, is_held=is_held)
+        if not is_held:
+            start_supervisor(self._home)
+        return "held" if is_held else "released"
+
+    def move(self, run_id: str, places: int) -> str:
+        """Let a run change places with the next one that waits (1), or the one before (−1)."""
+        with Store.open(self._home) as store:
+            store.move_in_queue(run_id, places)
+        return ""
+
+    def set_slots(self, count: int) -> str:
+        """Let so many runs go on at once; 0: one for each GPU, else one."""
+        with Store.open(self._home) as store:
+            store.keep_setting(SLOTS_SETTING, count)
+        return ""
+
+    def work_on_queue(self) -> str:
+        """Have waiting runs started, unless a process does so already."""
+        with Store.open(self._home) as store:
+            is_needed = any(not run.is_held for run in store.queue())
+        if is_needed:
+            start_supervisor(self._home)
+        return ""
+
     def resume(self, run_id: str) -> str:
         """Start a run that is over again, from its checkpoint."""
         with Store.open(self._home) as store:
             run = store.get(run_id)
+            if run.status == QUEUED:
+                store.take_out(run_id)
             if run.status == "finished":
                 raise LaunchError(f"{run.name} is finished: there is nothing to resume.")
             if run.is_live:
@@ -77,6 +151,9 @@ class LocalActions:
 
     def interrupt(self, run_id: str) -> str:
         """Ask a run to save and stop."""
+        with Store.open(self._home) as store:
+            if store.get(run_id).status == QUEUED:
+                return self.take_out(run_id)
         return self._stop(run_id, kill=False)
 
     def kill(self, run_id: str) -> str:

@@ -21,6 +21,7 @@ from vld_tui.launch.local import LaunchError
 from vld_tui.machine import MachineLoad
 from vld_tui.messages import ActionAsked, InterestChanged, RunOpened, SnapshotTaken
 from vld_tui.screens.home import HomeScreen
+from vld_tui.screens.queue import QueueScreen
 from vld_tui.screens.run import RunScreen
 from vld_tui.store.errors import StoreError
 
@@ -58,10 +59,12 @@ class Dashboard(App[None]):
         self.home = HomeScreen(self._actions, home=str(self._home_path), clock=self._clock)
         self.push_screen(self.home)
         self.read_history()
+        self._act(self._actions.work_on_queue)  # that of a supervisor that was killed
 
     def on_interest_changed(self, message: InterestChanged) -> None:
         """Have the worker read what is looked at now."""
-        self._look(replace(message.interest, opened=self._interest.opened))
+        mine = self._interest
+        self._look(replace(message.interest, opened=mine.opened, queue=mine.queue))
 
     def on_unmount(self) -> None:
         """Let the worker end at once."""
@@ -84,13 +87,24 @@ class Dashboard(App[None]):
             said, severity = action(), "information"
         except (StoreError, LaunchError) as error:
             said, severity = str(error), "error"
-        self.call_from_thread(self.notify, said, severity=severity, markup=False)
+        if said:
+            self.call_from_thread(self.notify, said, severity=severity, markup=False)
         self._wake.set()
 
     def on_run_opened(self, message: RunOpened) -> None:
         """Show all of a run."""
         self._look(replace(self._interest, opened=message.run_id))
         self.push_screen(RunScreen(message.run_id))
+
+    def action_open_queue(self) -> None:
+        """Show what goes on and what waits."""
+        self._look(replace(self._interest, queue=True))
+        self.push_screen(QueueScreen(self._actions))
+
+    def action_close_queue(self) -> None:
+        """Go back to the list."""
+        self._look(replace(self._interest, queue=False))
+        self.pop_screen()
 
     def action_close_run(self) -> None:
         """Go back to the list."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from vld_tui.home import Home
 from vld_tui.launch.follower import EventFollower
+from vld_tui.queue.slots import Slot, slots_of
 from vld_tui.store.errors import StoreError
 from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricPoint
 from vld_tui.store.query import Query
@@ -43,6 +44,7 @@ class Interest:
     watched: tuple[str, ...] = ()
     opened: str | None = None
     plane: bool = False
+    queue: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,15 @@ class RunDetail:
 
 
 @dataclass(frozen=True)
+class QueueState:
+    """What goes on, what waits in which order, and what there is room for."""
+
+    live: tuple[Run, ...] = ()
+    waiting: tuple[Run, ...] = ()
+    slots: tuple[Slot, ...] = ()
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """History at one moment, as far as it is of interest; ``problem``: why it is not newer."""
 
@@ -84,6 +95,7 @@ class Snapshot:
     watched: tuple[RunCurves, ...] = ()
     opened: RunDetail | None = None
     points: tuple[RunPoint, ...] = ()
+    queue: QueueState | None = None
     problem: str | None = None
 
 
@@ -138,6 +150,7 @@ class HistorySource:
             watched=tuple(self._watch(store, interest)),
             points=tuple(store.points(interest.query, limit=MOST_POINTS)) if interest.plane else (),
             opened=self._open(store, interest.opened) if interest.opened else None,
+            queue=_read_queue(store) if interest.queue else None,
         )
 
     def _open(self, store: Store, run_id: str) -> RunDetail | None:
@@ -177,6 +190,10 @@ class HistorySource:
                 found[run_id] = (state, RunCurves(run, as_arrays(store.metrics(run_id)), log))
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
+
+
+def _read_queue(store: Store) -> QueueState:
+    return QueueState(tuple(store.live_runs()), tuple(store.queue()), slots_of(store))
 
 
 def as_arrays(points: list[MetricPoint]) -> dict[CurveKey, tuple[Values, Values]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar, Final
 
 from rich.text import Text
@@ -26,7 +27,7 @@ from vld_tui.messages import (
     SnapshotTaken,
 )
 from vld_tui.screens.ask import AskLine, Confirm
-from vld_tui.screens.new_run import NewRun
+from vld_tui.screens.new_run import NewRun, Order
 from vld_tui.store.query import Query, QueryError
 from vld_tui.store.runs import Run
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
@@ -65,6 +66,8 @@ class HomeScreen(Screen[None]):
         Binding("e", "note", "note", show=False),
         Binding("1", "plane(False)", "curves", show=False),
         Binding("2", "plane(True)", "plane"),
+        Binding("3", "app.open_queue", "queue"),
+        Binding("Q", "queue_again", "wait for a slot", show=False),
         Binding("escape", "clear", "clear", show=False),
     ]
 
@@ -190,6 +193,11 @@ class HomeScreen(Screen[None]):
         if run := self.run:
             self._do(lambda: self._actions.resume(run.run_id))
 
+    def action_queue_again(self) -> None:
+        """Let the run under the cursor wait for a slot, to go on."""
+        if run := self.run:
+            self._do(lambda: self._actions.queue_again(run.run_id))
+
     def action_interrupt(self) -> None:
         """Ask the run under the cursor to save and stop."""
         if run := self.run:
@@ -242,9 +250,12 @@ class HomeScreen(Screen[None]):
             self.app.push_screen(AskLine("Note:", answer=run.note), answered)
 
     def _configure(self, spec: RunSpec | None) -> None:
-        def answered(specs: tuple[RunSpec, ...] | None) -> None:
-            for each in specs or ():
-                self._do(lambda each=each: self._actions.start(each))  # type: ignore[misc]
+        def answered(order: Order | None) -> None:
+            if order is None:
+                return
+            begin = self._actions.queue if order.is_queued else self._actions.start
+            for each in order.specs:
+                self._do(partial(begin, each))
 
         self.app.push_screen(NewRun(spec), answered)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import msgspec
@@ -26,12 +27,21 @@ FIRST: Final = (
 SEVERAL_SEEDS: Final = "Several seeds, such as 0,1,2, make several runs."
 
 
-class NewRun(ModalScreen[tuple[RunSpec, ...] | None]):
+@dataclass(frozen=True)
+class Order:
+    """Runs to start, now or when there is a free slot."""
+
+    specs: tuple[RunSpec, ...]
+    is_queued: bool
+
+
+class NewRun(ModalScreen[Order | None]):
     """A form of every field; answers with the runs to start, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "back"),
-        Binding("ctrl+r", "launch", "launch", priority=True),
+        Binding("ctrl+r", "launch(False)", "launch", priority=True),
+        Binding("ctrl+l", "launch(True)", "queue", priority=True),
         Binding("up", "app.focus_previous", "up", show=False),
         Binding("down", "app.focus_next", "down", show=False),
     ]
@@ -76,11 +86,11 @@ class NewRun(ModalScreen[tuple[RunSpec, ...] | None]):
         """Go to the next field."""
         self.app.action_focus_next()
 
-    def action_launch(self) -> None:
+    def action_launch(self, is_queued: bool) -> None:
         """Answer with the runs, if they can be made."""
         self._check()
         if self._specs:
-            self.dismiss(self._specs)
+            self.dismiss(Order(self._specs, is_queued))
 
     def _check(self) -> None:
         """Show the same message as the command line would, or the line that does the same."""

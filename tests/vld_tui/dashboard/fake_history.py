@@ -16,6 +16,7 @@ from vld_tui.feed import (
     LOSS_CURVE,
     OOD_CURVE,
     Interest,
+    QueueState,
     RunCurves,
     RunDetail,
     RunRow,
@@ -75,6 +76,7 @@ class FakeSource:
         self.count = len(self.runs) if count is None else count
         self.asked: list[Interest] = []
         self.problem: str | None = None
+        self.queue = QueueState()
         self.closed = False
 
     def take(self, interest: Interest) -> Snapshot:
@@ -94,7 +96,8 @@ class FakeSource:
         )
         return Snapshot(
             interest, self.count, tuple(RunRow(run, (0.3, 0.5)) for run in runs),
-            {"running": 1}, watched, opened, points if interest.plane else (), self.problem,
+            {"running": 1}, watched, opened, points if interest.plane else (),
+            self.queue if interest.queue else None, self.problem,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -117,6 +120,27 @@ class FakeActions:
 
     def start(self, spec: RunSpec, *, tags: Sequence[str] = ()) -> str:
         return self._do("start", spec)
+
+    def queue(self, spec: RunSpec) -> str:
+        return self._do("queue", spec)
+
+    def queue_again(self, run_id: str) -> str:
+        return self._do("queue again", run_id)
+
+    def take_out(self, run_id: str) -> str:
+        return self._do("take out", run_id)
+
+    def hold(self, run_id: str, *, is_held: bool) -> str:
+        return self._do("hold" if is_held else "release", run_id)
+
+    def move(self, run_id: str, places: int) -> str:
+        return self._do("move", run_id, places)
+
+    def set_slots(self, count: int) -> str:
+        return self._do("slots", count)
+
+    def work_on_queue(self) -> str:
+        return ""
 
     def resume(self, run_id: str) -> str:
         return self._do("resume", run_id)

@@ -1,0 +1,129 @@
+"""The queue on its screen."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.vld_tui.dashboard.fake_history import (
+    FakeActions,
+    FakeSource,
+    make_run,
+    play,
+    screen_lines,
+    settle,
+)
+from vld_tui.app import Dashboard
+from vld_tui.feed import QueueState
+
+GOING_ON = make_run(0, status="running", step=50, seconds_left=60.0, gpu="1")
+WAITING = (
+    make_run(1, status="queued", queue_position=1.0),
+    make_run(2, status="queued", queue_position=2.0, is_held=True),
+    make_run(3, status="queued", queue_position=3.0, name="[b]odd\x1b[2J"),
+)
+
+
+def full() -> FakeSource:
+    source = FakeSource([GOING_ON, *WAITING])
+    source.queue = QueueState((GOING_ON,), WAITING, ("0", "1"))
+    return source
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_what_goes_on_and_what_waits_is_shown_in_order(size: tuple[int, int]) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("3")
+        await settle(pilot)
+        lines = screen_lines(app)
+        assert "2 slots · 1 going on · 3 waiting · 1 of them held" in lines[0]
+        rows = [line.split() for line in lines if "250101" in line]
+        assert rows[0][:4] == ["●", "run", "0", "250101-000000-aaaa"]
+        assert "1m" in " ".join(rows[0])
+        assert rows[1][:4] == ["◌", "1", "run", "1"]
+        assert rows[2][-1] == "held"
+        assert rows[3][2].startswith("[b]odd␛[2")
+        await pilot.press("escape")
+        await settle(pilot)
+        assert any("sorted by" in line for line in screen_lines(app))
+
+    play(full(), scenario, size=size)
+
+
+def test_keys_move_hold_and_take_out_the_run_under_the_cursor() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("3")
+        await settle(pilot)
+        await pilot.press("u")  # it goes on already: nothing to move
+        await settle(pilot)
+        assert actions.done == []
+        await pilot.press("down", "down", "u")
+        await settle(pilot)
+        await pilot.press("d", "p", "down", "p", "x", "+", "-")
+        await settle(pilot)
+
+    play(full(), scenario, actions=actions)
+    second, third = WAITING[1].run_id, WAITING[2].run_id
+    assert sorted(actions.done, key=str) == sorted(
+        [("move", second, -1), ("move", second, 1), ("release", second), ("hold", third),
+         ("take out", third), ("slots", 3), ("slots", 1)], key=str,
+    )  # fmt: skip
+
+
+def test_the_cursor_stays_on_its_run_when_the_order_changes() -> None:
+    source, actions = full(), FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("3")
+        await settle(pilot)
+        await pilot.press("down")
+        source.queue = QueueState((GOING_ON,), (WAITING[2], WAITING[1], WAITING[0]), ("0",))
+        await pilot.pause(1.2)
+        await settle(pilot)
+        await pilot.press("x")
+        await settle(pilot)
+
+    play(source, scenario, actions=actions)
+    assert actions.done == [("take out", WAITING[0].run_id)]
+
+
+def test_an_empty_queue_says_how_to_fill_it() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("3")
+        await settle(pilot)
+        assert any("Nothing goes on and nothing waits" in line for line in screen_lines(app))
+        await pilot.press("x", "u", "p", "enter", "3")
+        await settle(pilot)
+        assert any("sorted by" in line for line in screen_lines(app))
+
+    play(FakeSource([make_run(0)]), scenario, size=(80, 24))
+
+
+def test_a_run_is_opened_from_the_queue_and_left_to_it() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("3")
+        await settle(pilot)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert "run 0  250101-000000-aaaa" in screen_lines(app)[0]
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "slots" in screen_lines(app)[0]
+
+    play(full(), scenario)
+
+
+def test_the_form_queues_and_a_run_that_is_over_waits_again() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("c", "ctrl+l")
+        await settle(pilot)
+        await pilot.press("Q")
+        await settle(pilot)
+
+    run = make_run(0, status="stopped")
+    play(FakeSource([run]), scenario, actions=actions)
+    assert actions.done == [("queue", run.spec), ("queue again", run.run_id)]
