@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "ls": CommandInfo("Look", "List runs: filter with --where, order with --sort."),
     "show": CommandInfo("Look", "Show everything known of a run."),
     "curve": CommandInfo("Look", "Draw a run's accuracies and loss over its steps."),
+    "compare": CommandInfo("Look", "Show where runs differ, and what came of it over seeds."),
     "logs": CommandInfo("Look", "Print what a run's process wrote; with -f, as it comes."),
     "tag": CommandInfo("Keep", "Set a run's tags: a b, or +a -b to add and remove."),
     "note": CommandInfo("Keep", "Write a note on a run."),

@@ -27,6 +27,7 @@ from vld_tui.messages import (
     SnapshotTaken,
 )
 from vld_tui.screens.ask import AskLine, Confirm
+from vld_tui.screens.compare import CompareScreen
 from vld_tui.screens.new_run import NewRun, Order
 from vld_tui.store.query import Query, QueryError
 from vld_tui.store.runs import Run
@@ -67,6 +68,7 @@ class HomeScreen(Screen[None]):
         Binding("1", "plane(False)", "curves", show=False),
         Binding("2", "plane(True)", "plane"),
         Binding("3", "app.open_queue", "queue"),
+        Binding("d", "compare", "compare", show=False),
         Binding("Q", "queue_again", "wait for a slot", show=False),
         Binding("escape", "clear", "clear", show=False),
     ]
@@ -192,6 +194,13 @@ class HomeScreen(Screen[None]):
         """Go on with the run under the cursor."""
         if run := self.run:
             self._do(lambda: self._actions.resume(run.run_id))
+
+    def action_compare(self) -> None:
+        """Show the marked runs side by side."""
+        if len(self.query_one(RunTable).marked) < 2:
+            self.notify("Mark two runs or more with space to compare them.", severity="warning")
+        else:
+            self.app.push_screen(CompareScreen(self._snapshot.watched))
 
     def action_queue_again(self) -> None:
         """Let the run under the cursor wait for a slot, to go on."""

@@ -1,0 +1,46 @@
+"""Marked runs side by side on their screen."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.dashboard.fake_history import FakeSource, make_run, play, screen_lines, settle
+from vld_tui.app import Dashboard
+from vld_tui.widgets.chart import Chart
+
+
+def two_arms() -> FakeSource:
+    return FakeSource(
+        [
+            make_run(at, spec=resolve_spec({"dropout_rate": rate, "seed": at}))
+            for at, rate in enumerate([0.0, 0.9, 0.9])
+        ]
+    )
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_marked_runs_are_shown_side_by_side_with_their_curves(size: tuple[int, int]) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("space", "space", "space", "d")
+        await settle(pilot)
+        lines = screen_lines(app)
+        assert "compare  3 runs, 2 configurations" in lines[0]
+        assert any(line.split() == ["dropout", "0.0", "0.9"] for line in lines)
+        assert any("confidence interval" in line for line in lines)
+        assert len(app.screen.query_one("#first", Chart).plot.series) == 3
+        await pilot.press("escape")
+        await settle(pilot)
+        assert any("sorted by" in line for line in screen_lines(app))
+
+    play(two_arms(), scenario, size=size)
+
+
+def test_one_run_is_not_compared() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("space", "d")
+        await settle(pilot)
+        assert any("Mark two runs or more" in str(each.message) for each in app._notifications)
+
+    play(two_arms(), scenario)

@@ -1,0 +1,31 @@
+"""Means and their confidence intervals, against scipy's where it can be written down."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from vld_tui.study.statistics import estimate
+
+
+def test_no_value_has_no_mean_and_one_has_no_spread() -> None:
+    assert estimate([]) is None
+    one = estimate([0.5])
+    assert one is not None
+    assert one == (0.5, None, None, 1)
+
+
+def test_three_values_have_students_interval() -> None:
+    found = estimate([0.5, 0.6, 0.7])
+    assert found is not None
+    assert found.mean == pytest.approx(0.6)
+    assert found.deviation == pytest.approx(0.1)
+    assert found.interval == pytest.approx(0.24841, abs=1e-4)  # t(0.975, 2) = 4.30265
+
+
+def test_many_values_have_the_normal_one() -> None:
+    values = [float(at % 7) for at in range(200)]
+    found = estimate(values)
+    assert found is not None
+    assert found.interval == pytest.approx(1.96 * statistics.stdev(values) / 200**0.5)

@@ -1,0 +1,51 @@
+"""Runs side by side."""
+
+from __future__ import annotations
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.dashboard.fake_history import make_run
+from vld_tui.study.groups import group_by_seed
+from vld_tui.views.compare import INTERVALS, compare_lines
+
+DOMAINS = {"noto": 0.8, "fluent-mono": 0.5}
+
+
+def runs() -> list[str]:
+    known = [
+        make_run(
+            at,
+            name=f"{'erm' if rate == 0 else 'drop'}-s{seed}",
+            spec=resolve_spec({"dropout_rate": rate, "seed": seed, "target": "fluent-mono"}),
+            ood_accuracy=0.5 + seed / 10 + rate / 10,
+            domains=DOMAINS,
+            loss=1.25,
+            wall_s=60.0,
+            collapsed=rate > 0 and seed == 1,
+        )
+        for at, (rate, seed) in enumerate([(0.0, 0), (0.0, 1), (0.9, 0), (0.9, 1)])
+    ]
+    return list(compare_lines(group_by_seed(known), cells=None))
+
+
+def test_only_what_differs_stands_above_the_results() -> None:
+    lines = [line.split() for line in runs()]
+    assert lines[0] == ["erm", "×2", "drop", "×2"]
+    assert lines[1] == ["dropout", "0.0", "0.9"]
+    assert lines[2] == ["status", "2", "finished", "1", "finished,", "1", "collapsed"]
+    assert lines[3] == ["ID", "70.0", "±", "0.0", "70.0", "±", "0.0"]
+    assert lines[4][0] == "OOD"
+    assert lines[4][1::3][:2] == ["55.0", "64.0"]
+
+
+def test_the_target_is_named_and_the_interval_explained() -> None:
+    lines = runs()
+    assert any(line.startswith("  fluent-mono (target)") for line in lines)
+    assert any(line.startswith("  noto  ") for line in lines)
+    assert lines[-1] == INTERVALS
+
+
+def test_names_from_outside_are_shown_as_they_are() -> None:
+    odd = [make_run(0, name="[b]a\x1b[2J"), make_run(1, spec=resolve_spec({"lr": 0.5}))]
+    text = "\n".join(compare_lines(group_by_seed(odd), cells=60))
+    assert "[b]a␛[2J" in text
+    assert INTERVALS not in text

@@ -1,0 +1,73 @@
+"""``vld compare``: runs side by side."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+
+from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.output import print_json, say
+from vld_tui.cli.session import open_store
+from vld_tui.store.query import Query
+from vld_tui.study.groups import RunGroup, differing_fields, group_by_seed
+from vld_tui.views.compare import compare_lines
+
+MOST_RUNS: Final = 200
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+RunsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN...]", help="Ids, unique prefixes, names or @last."),
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option("--where", metavar="QUERY", help="All runs that match, as for vld ls."),
+]
+
+
+@app.command(cls=Command)
+def compare(
+    ctx: typer.Context,
+    runs: RunsArgument = None,
+    where: WhereOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where runs differ and what came of it; seeds of one configuration are averaged."""
+    if bool(runs) == (where is not None):
+        raise CommandError("Name the runs to compare, or choose them with --where.")
+    with open_store(ctx) as store:
+        store.refresh()
+        if where is None:
+            named = [store.get(run) for run in runs or ()]
+            known = list({run.run_id: run for run in named}.values())
+        else:
+            known = store.list_runs(Query.parse(where), limit=MOST_RUNS + 1)[::-1]
+    if len(known) < 2:
+        raise CommandError(f"To compare takes two runs at least; there is {len(known)}.")
+    if len(known) > MOST_RUNS:
+        raise CommandError(f"More than {MOST_RUNS} runs match: narrow the query.")
+    groups = group_by_seed(known)
+    if as_json:
+        print_json({"differs": differing_fields(groups), "groups": [*map(_record, groups)]})
+        return
+    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in compare_lines(groups, cells=cells):
+        say(line)
+
+
+def _record(group: RunGroup) -> dict[str, Any]:
+    measured = {"id_accuracy": group.estimate(lambda run: run.id_accuracy),
+                "ood_accuracy": group.estimate(lambda run: run.ood_accuracy)}  # fmt: skip
+    return {
+        "label": group.label,
+        "runs": [run.run_id for run in group.runs],
+        "spec": msgspec.to_builtins(group.runs[0].spec),
+        "seeds": [run.seed for run in group.runs],
+        **{name: found and found._asdict() for name, found in measured.items()},
+    }

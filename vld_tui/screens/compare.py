@@ -1,0 +1,61 @@
+"""Marked runs side by side: where they differ, what came of it, their curves."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from vld_tui.feed import RunCurves
+from vld_tui.messages import SnapshotTaken
+from vld_tui.study.groups import group_by_seed
+from vld_tui.views.compare import compare_lines
+from vld_tui.widgets.curves import Curves
+
+
+class CompareScreen(Screen[None]):
+    """Runs in columns, seeds of one configuration put together."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,d", "app.pop_screen", "back", key_display="esc"),
+    ]
+
+    def __init__(self, watched: tuple[RunCurves, ...]) -> None:
+        super().__init__()
+        self._watched = watched
+
+    def compose(self) -> ComposeResult:
+        """Lay out the table above the curves."""
+        yield Static(id="status")
+        with VerticalScroll(id="table"):
+            yield Static(id="differences")
+        yield Curves()
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Show the runs as far as they are known."""
+        self.query_one(Curves).show(self._watched)
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Show how the runs stand now."""
+        watched = message.snapshot.watched
+        if [*map(id, watched)] != [*map(id, self._watched)]:
+            self._watched = watched
+            self.query_one(Curves).show(watched)
+            self._show_table()
+
+    def on_resize(self) -> None:
+        """Fit the table."""
+        self._show_table()
+
+    def _show_table(self) -> None:
+        groups = group_by_seed(each.run for each in self._watched)
+        lines = compare_lines(groups, cells=max(20, self.size.width - 2))
+        self.query_one("#differences", Static).update(Text("\n".join(lines), no_wrap=True))
+        title = f" compare  {len(self._watched)} runs, {len(groups)} configurations"
+        self.query_one("#status", Static).update(Text(title, "bold", no_wrap=True))

@@ -1,0 +1,68 @@
+"""Runs that are alike but for their seed, taken together."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from engine.protocol import FIELDS
+from vld_tui.store.runs import Run
+from vld_tui.study.statistics import Estimate, estimate
+
+SEEDS: Final = ("seed", "trial_seed")
+"""Fields in which runs that are alike may differ."""
+
+
+class RunGroup(NamedTuple):
+    """Runs of one configuration."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def label(self) -> str:
+        """Return the name of the only run, or what the names have in common and how many."""
+        first = self.runs[0]
+        if len(self.runs) == 1:
+            return first.name
+        names = {run.name.removesuffix(f"-s{run.seed}") for run in self.runs}
+        return f"{names.pop() if len(names) == 1 else first.name} ×{len(self.runs)}"
+
+    def estimate(self, measured: Callable[[Run], float | None]) -> Estimate | None:
+        """Return the mean over seeds of what was measured; runs without it are left out.
+
+        Runs of one seed count as one: what they have in common says nothing of another seed.
+        """
+        of_seed: dict[tuple[int, int | None], list[float]] = {}
+        for run in self.runs:
+            if (value := measured(run)) is not None:
+                of_seed.setdefault((run.spec.seed, run.spec.trial_seed), []).append(value)
+        return estimate([statistics.fmean(values) for values in of_seed.values()])
+
+    def values(self, field: str) -> tuple[Any, ...]:
+        """Return the values that a field of the specification has in the runs, each once."""
+        return tuple(dict.fromkeys(getattr(run.spec, field) for run in self.runs))
+
+
+def group_by_seed(runs: Iterable[Run]) -> list[RunGroup]:
+    """Put runs together that differ in nothing but their seeds, in the order of the first ones."""
+    groups: dict[bytes, list[Run]] = {}
+    for run in runs:
+        alike = msgspec.structs.replace(run.spec, seed=0, trial_seed=None)
+        groups.setdefault(msgspec.json.encode(alike), []).append(run)
+    return [RunGroup(tuple(members)) for members in groups.values()]
+
+
+def differing_fields(groups: Sequence[RunGroup]) -> list[str]:
+    """Return the fields of the specification in which groups differ; seeds where they are alike
+    in everything else."""
+    found = [
+        name
+        for name in FIELDS
+        if name not in SEEDS and len({group.values(name) for group in groups}) > 1
+    ]
+    if len(groups) > 1 and not found:
+        return [name for name in SEEDS if len({group.values(name) for group in groups}) > 1]
+    return found

@@ -1,0 +1,97 @@
+"""Runs side by side: where they differ, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from engine.protocol import FIELDS
+from vld_tui.fields import shown_value
+from vld_tui.store.runs import Run
+from vld_tui.study.groups import RunGroup, differing_fields
+from vld_tui.study.statistics import Estimate
+from vld_tui.views.columns import Column, table_lines
+from vld_tui.views.numbers import UNKNOWN, decimal, duration
+from vld_tui.views.text import plain_text
+
+Show = Callable[[float], str]
+INTERVALS = "±: 95% confidence interval of the mean over seeds (Student's t)"
+
+
+def compare_lines(groups: Sequence[RunGroup], *, cells: int | None) -> Iterator[str]:
+    """Yield a table with a column for each group: the fields that differ, then the results.
+
+    Accuracies are those at the step with the best ID validation accuracy.
+    """
+    columns = [
+        Column("", rank=1000),
+        *(
+            Column(
+                plain_text(group.label), right=True, rank=999 - place, shrinks=True, narrowest=14
+            )
+            for place, group in enumerate(groups)
+        ),
+    ]
+    rows = [*_differences(groups), *_results(groups)]
+    yield from table_lines(columns, rows, cells)
+    if any(len(group.runs) > 1 for group in groups):
+        yield INTERVALS
+
+
+def _differences(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
+    for name in differing_fields(groups):
+        values = (group.values(name) for group in groups)
+        cells = [plain_text(", ".join(map(shown_value, each))) for each in values]
+        yield [FIELDS[name].flag.removeprefix("--"), *cells]
+
+
+def _results(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
+    yield ["status", *(_statuses(group) for group in groups)]
+    yield _row("ID", groups, lambda run: run.id_accuracy, _points)
+    yield _row("OOD", groups, lambda run: run.ood_accuracy, _points)
+    yield _row("OOD − ID", groups, _gap, _points)
+    for domain in sorted({name for group in groups for run in group.runs for name in run.domains}):
+        targets = {run.target for group in groups for run in group.runs}
+        label = f"  {plain_text(domain)}{' (target)' if targets == {domain} else ''}"
+        yield _row(label, groups, partial(_accuracy, domain), _points)
+    yield _row("loss", groups, lambda run: run.loss, decimal)
+    yield _row("selected step", groups, lambda run: run.selected_step, lambda step: f"{step:,.0f}")
+    yield _row("time", groups, lambda run: run.wall_s, duration)
+
+
+def _row(
+    label: str, groups: Sequence[RunGroup], measured: Callable[[Run], float | None], show: Show
+) -> list[str]:
+    return [label, *(_cell(group.estimate(measured), show) for group in groups)]
+
+
+def _cell(found: Estimate | None, show: Show) -> str:
+    if found is None:
+        return UNKNOWN
+    if found.interval is None:
+        return show(found.mean)
+    return f"{show(found.mean)} ± {show(found.interval)}"
+
+
+def _accuracy(domain: str, run: Run) -> float | None:
+    return run.domains.get(domain)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _gap(run: Run) -> float | None:
+    if run.id_accuracy is None or run.ood_accuracy is None:
+        return None
+    return run.ood_accuracy - run.id_accuracy
+
+
+def _statuses(group: RunGroup) -> str:
+    counts: dict[str, int] = {}
+    for run in group.runs:
+        status = "collapsed" if run.collapsed else run.status
+        counts[status] = counts.get(status, 0) + 1
+    if len(group.runs) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
