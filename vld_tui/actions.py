@@ -14,6 +14,7 @@ from engine.rundir import RunDir
 from vld_tui.datasets import added_folder
 from vld_tui.home import Home
 from vld_tui.launch.local import EXIT_PATIENCE_S, LaunchError, launch, stop, wait_and_record
+from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.queue.slots import SLOTS_SETTING
 from vld_tui.queue.supervisor import start_supervisor
 from vld_tui.store.runs import QUEUED
@@ -68,6 +69,9 @@ class Actions(Protocol):
 
     def set_note(self, run_id: str, note: str) -> str:
         """Replace a run's note."""
+
+    def keep_preferences(self, preferences: Preferences) -> str:
+        """Remember how a person likes the dashboard."""
 
 
 class LocalActions:
@@ -185,6 +189,12 @@ class LocalActions:
         with Store.open(self._home) as store:
             store.set_note(run_id, note)
         return "note kept"
+
+    def keep_preferences(self, preferences: Preferences) -> str:
+        """Remember how a person likes the dashboard."""
+        with Store.open(self._home) as store:
+            store.keep_setting(PREFERENCES_SETTING, preferences)
+        return ""
 
     def _located(self, spec: RunSpec) -> RunSpec:
         """Return a spec with the folder of its data set, if it was added by name."""

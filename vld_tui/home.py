@@ -56,6 +56,11 @@ class Home:
         """Return the path of what that process says."""
         return self.path / "supervisor.log"
 
+    @property
+    def error_log(self) -> Path:
+        """Return the path of what went wrong inside the dashboard."""
+        return self.path / "dashboard.log"
+
     def run_dir(self, run_id: str) -> RunDir:
         """Return the folder of a run that is not in the trash."""
         return RunDir(self.runs / run_id)

@@ -6,23 +6,25 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from vld_tui.bindings import bind
 from vld_tui.feed import RunCurves
+from vld_tui.guard import Guarded
 from vld_tui.messages import SnapshotTaken
 from vld_tui.study.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
 from vld_tui.widgets.curves import Curves
 
 
-class CompareScreen(Screen[None]):
+class CompareScreen(Guarded, Screen[None]):
     """Runs in columns, seeds of one configuration put together."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,d", "app.pop_screen", "back", key_display="esc"),
+        bind("escape,d", "app.pop_screen", "back", key_display="esc", show=True),
     ]
 
     def __init__(self, watched: tuple[RunCurves, ...]) -> None:

@@ -27,6 +27,13 @@ from vld_tui.store.query import Query
 from vld_tui.store.rebuild import DamagedFolder, RebuildReport, rebuild
 from vld_tui.store.runs import QUEUED, Run, RunPoint, read_points, read_runs
 from vld_tui.store.settings import Value, read_setting, write_setting
+from vld_tui.store.summaries import (
+    Grouping,
+    RunSummary,
+    count_groups,
+    group_order,
+    read_groups,
+)
 from vld_tui.store.user_data import set_label
 
 __all__ = [
@@ -218,6 +225,31 @@ class Store:
         condition = _condition(query, trashed=trashed)
         row = self._database.row(f"SELECT count(*) FROM runs WHERE {condition}", query.parameters)
         return int(row[0]) if row else 0
+
+    def list_groups(
+        self,
+        query: Query,
+        grouping: Grouping,
+        *,
+        sort: str = "-created",
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[RunSummary]:
+        """Return the groups that the runs that match make up; the latest first by default."""
+        return read_groups(
+            self._database,
+            _condition(query, trashed=False),
+            query.parameters,
+            grouping,
+            order=group_order(sort),
+            offset=offset,
+            limit=-1 if limit is None else limit,
+        )
+
+    def count_groups(self, query: Query, grouping: Grouping) -> int:
+        """Return how many groups the runs that match make up."""
+        condition = _condition(query, trashed=False)
+        return count_groups(self._database, condition, query.parameters, grouping)
 
     def count_statuses(self) -> dict[str, int]:
         """Return the number of live and waiting runs by status."""
