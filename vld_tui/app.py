@@ -72,6 +72,7 @@ class Dashboard(Guarded, App[None]):
         self._source, self._actions = source, actions
         self._home_path, self._clock, self._measure_load = home, clock, measure_load
         self._interest = Interest()
+        self._is_read_only = False
         self._wake = threading.Event()
 
     def on_mount(self) -> None:
@@ -100,7 +101,8 @@ class Dashboard(Guarded, App[None]):
         self.preferences = msgspec.structs.replace(self.preferences, **message.changes)
         if "keys" in message.changes:
             self.set_keymap(self.preferences.keys)
-        self._act(partial(self._actions.keep_preferences, self.preferences))
+        if not self._is_read_only:
+            self._act(partial(self._actions.keep_preferences, self.preferences))
 
     def _keep_theme(self, theme: Theme) -> None:
         if theme.name != self.preferences.theme:
@@ -199,6 +201,7 @@ class Dashboard(Guarded, App[None]):
 
     def _deliver(self, snapshot: Snapshot, load: MachineLoad) -> None:
         """Hand a snapshot to every screen that is open."""
+        self._is_read_only = snapshot.is_read_only
         for screen in self.screen_stack:
             screen.post_message(SnapshotTaken(snapshot))
         self.home.show_load(load)

@@ -128,6 +128,7 @@ class Snapshot:
     opened: RunDetail | None = None
     points: tuple[RunPoint, ...] = ()
     queue: QueueState | None = None
+    is_read_only: bool = False
     problem: str | None = None
 
 
@@ -156,6 +157,7 @@ class HistorySource:
         try:
             self._last = self._read(interest)
         except StoreError as error:
+            self.close()  # what comes next may be another file
             return replace(self._last, interest=interest, problem=str(error).splitlines()[0])
         return self._last
 
@@ -166,6 +168,8 @@ class HistorySource:
             self._store = None
 
     def _read(self, interest: Interest) -> Snapshot:
+        if self._store is not None and (self._store.is_replaced or self._store.is_read_only):
+            self.close()  # one that is only read is not told of what others write
         if self._store is None:
             self._store = Store.open(self._home)
         store = self._store
@@ -182,6 +186,7 @@ class HistorySource:
             points=_read_points(store, interest) if interest.plane else (),
             opened=self._open(store, interest.opened) if interest.opened else None,
             queue=_read_queue(store) if interest.queue else None,
+            is_read_only=store.is_read_only,
         )
 
     def _open(self, store: Store, run_id: str) -> RunDetail | None:

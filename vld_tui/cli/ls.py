@@ -63,7 +63,7 @@ def ls(
     if limit is not None and limit < 0:
         raise CommandError(f"--limit is {limit}, but must be 0 (all) or more.")
     query = Query.parse(where or "", sort=sort)
-    with open_store(ctx) as store:
+    with open_store(ctx, to_look=True) as store:
         store.refresh()
         runs = store.list_runs(query, trashed=trashed)
     on_terminal = sys.stdout.isatty() and not (as_json or as_csv)

@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command(cls=Command)
 def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> None:
     """Show a run's state, plan, accuracies, history and files."""
-    with open_store(ctx) as store:
+    with open_store(ctx, to_look=True) as store:
         known = store.get(run)
         run_dir = store.run_dir(known.run_id)
         progress = Progress()

@@ -436,7 +436,12 @@ class HomeScreen(Guarded, Screen[None]):
     def _show_status(self) -> None:
         snapshot = self._snapshot
         text = status_text(
-            snapshot.runs, snapshot.live, self._load, home=self._home, problem=snapshot.problem
+            snapshot.runs,
+            snapshot.live,
+            self._load,
+            home=self._home,
+            problem=snapshot.problem,
+            is_read_only=snapshot.is_read_only,
         )
         self.query_one("#status", Static).update(text)
 

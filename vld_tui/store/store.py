@@ -86,6 +86,16 @@ class Store:
     ) -> None:
         self.close()
 
+    @property
+    def is_read_only(self) -> bool:
+        """Say whether history can only be looked at, as of when it was last written."""
+        return self._database.is_read_only
+
+    @property
+    def is_replaced(self) -> bool:
+        """Say whether another history has taken the place of the one that is open."""
+        return self._database.is_replaced
+
     def create_run(
         self,
         spec: RunSpec,
@@ -182,7 +192,8 @@ class Store:
 
     def refresh(self) -> None:
         """Take in what live runs said since, and notice those that died without a word."""
-        ingest.refresh_live(self._database, self.home)
+        if not self._database.is_read_only:
+            ingest.refresh_live(self._database, self.home)
 
     def get(self, reference: str, *, in_trash: bool = False) -> Run:
         """Return the run with this id, name, or start of an id; ``@last`` is the newest.
@@ -195,7 +206,7 @@ class Store:
             AmbiguousRun: when there are several.
         """
         found = find(self._database, reference, in_trash=in_trash)
-        if not found.is_trashed:
+        if not found.is_trashed and not self._database.is_read_only:
             ingest.look_again(self._database, found.key, found.run_dir(self.home))
         return self._run(found.key)
 

@@ -15,7 +15,13 @@ LOW_DISK_GIB = 2
 
 
 def status_text(
-    count: int, live: Mapping[str, int], load: MachineLoad | None, *, home: str, problem: str | None
+    count: int,
+    live: Mapping[str, int],
+    load: MachineLoad | None,
+    *,
+    home: str,
+    problem: str | None,
+    is_read_only: bool = False,
 ) -> Text:
     """Return the line: counts of runs, the machine's load, the home or what is wrong."""
     text = Text(no_wrap=True, overflow="ellipsis")
@@ -35,6 +41,8 @@ def status_text(
         )
     if problem:
         text.append(f"   {plain_text(problem)}", ALARM_STYLE)
-    else:
-        text.append(f"   {plain_text(home)}", QUIET_STYLE)
+        return text
+    if is_read_only:
+        text.append("   can be looked at only:", ALARM_STYLE)
+    text.append(f"   {plain_text(home)}", QUIET_STYLE)
     return text
