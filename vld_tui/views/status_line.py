@@ -35,6 +35,12 @@ def status_text(
             f"{load.memory_total_gib:.0f} GiB",
             QUIET_STYLE,
         )
+        for index, gpu in enumerate(load.gpus):
+            name = "gpu" if len(load.gpus) == 1 else f"gpu{index}"
+            text.append(
+                f" · {name} {gpu.share:.0%} {gpu.memory_gib:.0f}/{gpu.memory_total_gib:.0f} GiB",
+                QUIET_STYLE,
+            )
         is_low = load.disk_left_gib < LOW_DISK_GIB
         text.append(
             f" · disk {load.disk_left_gib:.0f} GiB left", ALARM_STYLE if is_low else QUIET_STYLE
