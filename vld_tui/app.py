@@ -19,12 +19,11 @@ from textual.screen import Screen
 from textual.theme import Theme
 from textual.worker import get_current_worker
 
-from vld_tui.actions import Actions, LocalActions
+from vld_tui.actions import REFUSALS, Actions, LocalActions
 from vld_tui.bindings import bind
 from vld_tui.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.guard import ErrorLog, Guarded
 from vld_tui.home import Home
-from vld_tui.launch.local import LaunchError
 from vld_tui.machine import MachineLoad
 from vld_tui.messages import (
     ActionAsked,
@@ -169,7 +168,7 @@ class Dashboard(Guarded, App[None]):
     def _act(self, action: Callable[[], str]) -> None:
         try:
             said, severity = action(), "information"
-        except (StoreError, LaunchError) as error:
+        except REFUSALS as error:
             said, severity = str(error), "error"
         if said:
             self.call_from_thread(self.notify, said, severity=severity, markup=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, Final
 
 from rich.text import Text
@@ -14,7 +15,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from engine.protocol import RunSpec
+from engine.protocol import RunSpec, resolve_spec
 from vld_tui.actions import Actions
 from vld_tui.bindings import bind
 from vld_tui.feed import (
@@ -66,9 +67,11 @@ MOST_CURVES: Final = 8
 WELCOME: Final = """\
 No runs yet.
 
-  n   make one: the embedded emoji styles, a small network, two minutes on two cores
-  ?   every key
-  q   leave; runs go on
+  enter   run the example: emoji in three styles to train on, a fourth to be tested on,
+          a small network, no download, some minutes on two cores
+  n       configure a run: your own images, another network, another dropout rate
+  ?       every key
+  q       leave; runs go on
 """
 
 
@@ -83,6 +86,8 @@ class HomeScreen(Guarded, Screen[None]):
         bind("O", "reverse", "reverse order"),
         bind("b", "group", "group", show=True),
         bind("C", "columns", "columns"),
+        bind("w", "export", "export"),
+        bind("enter", "begin", "run the example"),
         bind("r", "resume", "resume"),
         bind("I", "interrupt", "stop"),
         bind("T,K", "kill", "kill"),
@@ -216,6 +221,28 @@ class HomeScreen(Guarded, Screen[None]):
         """Configure a run from the one under the cursor."""
         self._configure(self.run.spec if self.run else None)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the example only where there is nothing yet."""
+        if action == "begin":
+            return bool(self.query_one("#welcome").display)
+        return super().check_action(action, parameters)
+
+    def action_begin(self) -> None:
+        """Start a run of the defaults, which needs no network and no images of one's own."""
+        self._do(partial(self._actions.start, resolve_spec({})))
+
+    def action_export(self) -> None:
+        """Ask where to write the runs that match, or the screen."""
+
+        def answered(path: str | None) -> None:
+            if path and path.endswith(".svg"):
+                self._save_picture(Path(path).expanduser())
+            elif path:
+                self._do(partial(self._actions.export, self._interest.query, path))
+
+        question = "Write the runs that match to (.csv, .json), or the screen to (.svg):"
+        self.app.push_screen(AskLine(question, example="runs.csv"), answered)
+
     def action_filter(self) -> None:
         """Ask which runs to show."""
         example = "dropout>=0.9 target=noto status:running tag:best text"
@@ -335,6 +362,15 @@ class HomeScreen(Guarded, Screen[None]):
                     self._do(lambda: self._actions.set_note(run.run_id, text))
 
             self.app.push_screen(AskLine("Note:", answer=run.note), answered)
+
+    def _save_picture(self, path: Path) -> None:
+        """Write the screen to a file as it is below the question."""
+        try:
+            path.write_text(self.app.export_screenshot(), encoding="utf-8")
+        except OSError as error:
+            self.notify(f"{path} cannot be written: {error.strerror}.", severity="error")
+        else:
+            self.notify(f"the screen is in {path}", markup=False)
 
     def _only_run(self) -> Run | None:
         """Return the run under the cursor; say so if there are several."""

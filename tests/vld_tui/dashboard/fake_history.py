@@ -29,6 +29,7 @@ from vld_tui.machine import MachineLoad
 from vld_tui.preferences import Preferences
 from vld_tui.statistics import estimate
 from vld_tui.store.errors import StoreError
+from vld_tui.store.query import Query
 from vld_tui.store.runs import Run, RunPoint
 from vld_tui.store.summaries import Grouping, RunSummary
 from vld_tui.views.progress import Progress
@@ -193,6 +194,9 @@ class FakeActions:
 
     def set_note(self, run_id: str, note: str) -> str:
         return self._do("note", run_id, note)
+
+    def export(self, query: Query, path: str) -> str:
+        return self._do("export", query.parameters, path)
 
     def keep_preferences(self, preferences: Preferences) -> str:
         self.preferences = preferences
