@@ -52,7 +52,7 @@ class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
                 ),
                 compact=True,
             )
-            yield Footer(compact=True)
+            yield Footer(compact=True, show_command_palette=False)
 
     def action_take(self) -> None:
         """Answer with the chosen columns."""

@@ -37,7 +37,7 @@ class CompareScreen(Guarded, Screen[None]):
         with VerticalScroll(id="table"):
             yield Static(id="differences")
         yield Curves()
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Show the runs as far as they are known."""

@@ -453,7 +453,9 @@ class HomeScreen(Guarded, Screen[None]):
                 lines.append(f"{run.status}: {reason}  r goes on\n", ALARM_STYLE)
             tail = watched[0].log[-4:]
             lines.append("\n".join(plain_text(line) for line in tail), QUIET_STYLE)
-        self.query_one("#log", Static).update(lines)
+        log = self.query_one("#log", Static)
+        log.update(lines)
+        log.set_class(not lines, "-empty")
 
     def _show_plane(self, row: TableRow | None) -> None:
         current = row.run_ids[0] if row else None

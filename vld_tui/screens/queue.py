@@ -56,7 +56,7 @@ class QueueScreen(Guarded, Screen[None]):
             table.add_column(column.heading, key=column.heading or "sign")
         yield table
         yield Static(Text(NOTHING, QUIET_STYLE), id="nothing")
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show how the queue stands now; the cursor stays on its run."""

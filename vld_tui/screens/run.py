@@ -44,7 +44,7 @@ class RunScreen(Screen[None]):
                 yield Static(id="detail")
             with TabPane("Log", id="log"), VerticalScroll(id="lines"):
                 yield Static(id="log-text")
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def action_pane(self, pane: str) -> None:
         """Show a pane."""

@@ -73,7 +73,7 @@ class SettingsScreen(Guarded, ModalScreen[None]):
             table.add_columns("action", "keys", "")
             yield table
             yield Static(Text("enter on an action gives it other keys", QUIET_STYLE))
-            yield Footer(compact=True)
+            yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Fill the table of keys."""

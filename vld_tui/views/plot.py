@@ -19,6 +19,8 @@ from vld_tui.views.text import plain_text, shorten, width
 LABEL_CELLS: Final = 7
 NARROWEST, LOWEST = 20, 4
 """Cells and rows below which only the title is shown."""
+GAP_MARK: Final = "×"
+"""Stands below the curves where a value is not finite."""
 TALL: Final = 9
 """Rows from which on the legend may take a second one."""
 _QUIET: Final = Style(dim=True)
@@ -99,11 +101,13 @@ class Plot:
             owner[drawn != 0] = index
         styles = [Style.null(), *(Style.parse(each.style) for each in shown)]
         labels, rules = self._labels(up, height), self._rules(shown, across, width)
+        gaps = rules | _gaps(shown, across, width)
         yield from legend
         for row, (bits, owners) in enumerate(zip(dots.tolist(), owner.tolist(), strict=True)):
             tick = f"{labels[row]}┤" if row in labels else "│"
             label = Segment(tick.rjust(LABEL_CELLS), _QUIET)
-            blank = [rules.get(column, (" ", Style.null())) for column in range(width)]
+            behind = gaps if row == height - 1 else rules
+            blank = [behind.get(column, (" ", Style.null())) for column in range(width)]
             drawn_cells = [
                 (chr(BLANK + each), styles[index]) if each else blank[column]
                 for column, (each, index) in enumerate(zip(bits, owners, strict=True))
@@ -166,6 +170,17 @@ class Plot:
             if x is not None and 0 <= (position := _position(across, x)) <= 1:
                 rules[round(position * (cells - 1))] = (character, style)
         return rules
+
+
+def _gaps(shown: Sequence[Series], across: Axis, cells: int) -> dict[int, Cell]:
+    """Return the columns of the lowest row that tell of values that are not finite."""
+    gaps: dict[int, Cell] = {}
+    for each in shown:
+        places = across.positions(each.x[~np.isfinite(each.y)])
+        places = places[(places >= 0) & (places <= 1)]
+        for column in np.unique(np.round(places * (cells - 1)).astype(int)).tolist():
+            gaps[column] = (GAP_MARK, Style.parse(each.style))
+    return gaps
 
 
 def _width(line: Line) -> int:

@@ -34,7 +34,7 @@ PAGE: Final = 100
 HEADING_ROWS: Final = 1
 
 
-class RunTable(Guarded, ScrollView, can_focus=True):
+class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
     """Runs in lines; as fast with a hundred thousand of them as with ten."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"run-table--cursor"}
