@@ -41,14 +41,14 @@ class CompareScreen(Guarded, Screen[None]):
 
     def on_mount(self) -> None:
         """Show the runs as far as they are known."""
-        self.query_one(Curves).show(self._watched)
+        self.query_one(Curves).show(self._watched, over_seeds=True)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show how the runs stand now."""
         watched = message.snapshot.watched
         if [*map(id, watched)] != [*map(id, self._watched)]:
             self._watched = watched
-            self.query_one(Curves).show(watched)
+            self.query_one(Curves).show(watched, over_seeds=True)
             self._show_table()
 
     def on_resize(self) -> None:

@@ -62,8 +62,8 @@ from vld_tui.widgets.run_table import RunTable
 
 SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")
 """Orders that ``o`` goes through."""
-MOST_CURVES: Final = 8
-"""Runs of a group whose curves are drawn."""
+MOST_CURVES: Final = 32
+"""Runs whose curves are drawn over one another."""
 WELCOME: Final = """\
 No runs yet.
 
@@ -204,7 +204,7 @@ class HomeScreen(Guarded, Screen[None]):
     def on_marks_changed(self, message: MarksChanged) -> None:
         """Draw the marked runs over one another."""
         if message.run_ids:
-            self._look(replace(self._interest, watched=message.run_ids))
+            self._look(replace(self._interest, watched=message.run_ids[:MOST_CURVES]))
         else:
             self._watch(self.query_one(RunTable).current)
 
@@ -443,7 +443,7 @@ class HomeScreen(Guarded, Screen[None]):
         if drawn is not None and [*map(id, watched)] == [*map(id, drawn)]:
             return  # the feed hands out the same objects while nothing happens
         self._drawn = watched
-        self.query_one(Curves).show(watched)
+        self.query_one(Curves).show(watched, over_seeds=self._interest.grouping is not None)
         self._show_trail(watched)
         lines = Text(no_wrap=True, overflow="ellipsis")
         if len(watched) == 1:

@@ -35,7 +35,8 @@ Cell = tuple[str, Style]
 class Series:
     """One curve: (n,) steps, ascending, and (n,) values; ``style`` is its colour.
 
-    ``marked_x`` is a step of it that matters, such as the selected one.
+    ``marked_x`` is a step of it that matters, such as the selected one. One that ``is_bound`` of
+    another is not named.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Series:
     y: Values
     style: str
     marked_x: float | None = None
+    is_bound: bool = False
 
     def value_at(self, x: float | None) -> float | None:
         """Return the value of the step nearest to ``x``, or of the last; None: not finite."""
@@ -142,6 +144,7 @@ class Plot:
         entries = [
             (f"{self.number(each.value_at(view.cursor))} {plain_text(each.name)}", each.style)
             for each in shown
+            if not each.is_bound
         ]
         taken = _width(line)
         needed = sum(width(text) + len(GAP) for text, _ in entries)
