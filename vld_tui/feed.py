@@ -14,11 +14,12 @@ import numpy as np
 
 from vld_tui.home import Home
 from vld_tui.launch.follower import EventFollower
+from vld_tui.notices import NOTICE_SETTING, Notice, as_notice
 from vld_tui.queue.slots import Slot, slots_of
 from vld_tui.store.errors import StoreError
 from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricPoint
 from vld_tui.store.query import Query
-from vld_tui.store.runs import Run, RunPoint
+from vld_tui.store.runs import QUEUED, Run, RunPoint
 from vld_tui.store.store import Store
 from vld_tui.views.progress import Progress
 from vld_tui.views.raster import Values
@@ -86,7 +87,11 @@ class QueueState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """History at one moment, as far as it is of interest; ``problem``: why it is not newer."""
+    """History at one moment, as far as it is of interest; ``problem``: why it is not newer.
+
+    ``ended`` are the runs that were live in the snapshot before; ``notice`` says how a person
+    wants to be told of them.
+    """
 
     interest: Interest = field(default_factory=Interest)
     count: int = 0
@@ -97,6 +102,8 @@ class Snapshot:
     points: tuple[RunPoint, ...] = ()
     queue: QueueState | None = None
     problem: str | None = None
+    ended: tuple[Run, ...] = ()
+    notice: Notice = "off"
 
 
 class Source(Protocol):
@@ -118,6 +125,7 @@ class HistorySource:
         self._curves: dict[str, tuple[object, RunCurves]] = {}
         self._opened: RunDetail | None = None
         self._last = Snapshot()
+        self._live: set[str] = set()
 
     def take(self, interest: Interest) -> Snapshot:
         """Return how things stand now, or how they stood with the problem that came up."""
@@ -151,7 +159,23 @@ class HistorySource:
             points=tuple(store.points(interest.query, limit=MOST_POINTS)) if interest.plane else (),
             opened=self._open(store, interest.opened) if interest.opened else None,
             queue=_read_queue(store) if interest.queue else None,
+            notice=as_notice(store.setting(NOTICE_SETTING, str, "off")),
+            ended=self._read_ended(store),
         )
+
+    def _read_ended(self, store: Store) -> tuple[Run, ...]:
+        """Return the runs that were live at the last look and are over now."""
+        live = {run.run_id for run in store.live_runs()}
+        gone, self._live = self._live - live, live
+        ended = []
+        for run_id in sorted(gone):
+            try:
+                run = store.get(run_id)
+            except StoreError:  # deleted meanwhile
+                continue
+            if not run.is_live and run.status != QUEUED:
+                ended.append(run)
+        return tuple(ended)
 
     def _open(self, store: Store, run_id: str) -> RunDetail | None:
         """Return everything known of a run; the same as before while nothing happened."""

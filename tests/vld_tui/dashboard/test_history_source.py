@@ -8,9 +8,10 @@ import sqlite3
 import numpy as np
 
 from engine.protocol import resolve_spec
-from tests.vld_tui.store.told_runs import Teller, evaluated, started, steps_taken
+from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started, steps_taken
 from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, HistorySource, Interest
 from vld_tui.home import Home
+from vld_tui.notices import NOTICE_SETTING
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 
@@ -92,4 +93,21 @@ def test_a_database_that_cannot_be_read_is_a_problem_in_words(home: Home) -> Non
     assert snapshot.problem is not None
     assert "not as this program left it" in snapshot.problem
     assert len(snapshot.rows) == 1
+    source.close()
+
+
+def test_a_run_that_ends_is_named_once(home: Home) -> None:
+    run_id, other_id = _told(home), _told(home)
+    source = HistorySource(home)
+    assert source.take(Interest()).ended == ()
+    Teller(home.run_dir(run_id)).says(
+        finished(10, selected_step=10, id_accuracy=0.7, ood_accuracy=0.4)
+    )
+    with Store.open(home) as store:
+        store.keep_setting(NOTICE_SETTING, "bell")
+        store.discard(other_id)
+    told = source.take(Interest())
+    assert [(run.run_id, run.status) for run in told.ended] == [(run_id, "finished")]
+    assert told.notice == "bell"
+    assert source.take(Interest()).ended == ()
     source.close()
