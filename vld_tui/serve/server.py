@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
 import signal
@@ -64,7 +65,8 @@ class DashboardServer(Server):
         if self._windows:
             await asyncio.wait(self._windows, timeout=CLOSE_PATIENCE_S)
         for child in psutil.Process().children():
-            child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
 
     async def handle_index(self, request: web.Request) -> web.Response:
         """Answer with the page of the terminal, under the name it was asked for."""
