@@ -19,7 +19,7 @@ from vld_tui.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.home import Home
 from vld_tui.launch.local import LaunchError
 from vld_tui.machine import MachineLoad
-from vld_tui.messages import ActionAsked, InterestChanged, RunOpened, SnapshotTaken
+from vld_tui.messages import ActionAsked, InterestChanged, OtherRunNamed, RunOpened, SnapshotTaken
 from vld_tui.screens.home import HomeScreen
 from vld_tui.screens.queue import QueueScreen
 from vld_tui.screens.run import RunScreen
@@ -64,7 +64,12 @@ class Dashboard(App[None]):
     def on_interest_changed(self, message: InterestChanged) -> None:
         """Have the worker read what is looked at now."""
         mine = self._interest
-        self._look(replace(message.interest, opened=mine.opened, queue=mine.queue))
+        wanted = replace(message.interest, opened=mine.opened, other=mine.other)
+        self._look(replace(wanted, queue=mine.queue))
+
+    def on_other_run_named(self, message: OtherRunNamed) -> None:
+        """Have the worker find the run that the opened one is compared with."""
+        self._look(replace(self._interest, other=message.reference))
 
     def on_unmount(self) -> None:
         """Let the worker end at once."""
@@ -94,7 +99,12 @@ class Dashboard(App[None]):
     def on_run_opened(self, message: RunOpened) -> None:
         """Show all of a run."""
         self._look(replace(self._interest, opened=message.run_id))
-        self.push_screen(RunScreen(message.run_id))
+        self.push_screen(RunScreen(self._actions, message.run_id))
+
+    def action_clone(self) -> None:
+        """Configure a run from the one that is opened."""
+        if isinstance(self.screen, RunScreen) and self.screen.run is not None:
+            self.home.clone(self.screen.run)
 
     def action_open_queue(self) -> None:
         """Show what goes on and what waits."""
@@ -108,7 +118,7 @@ class Dashboard(App[None]):
 
     def action_close_run(self) -> None:
         """Go back to the list."""
-        self._look(replace(self._interest, opened=None))
+        self._look(replace(self._interest, opened=None, other=None))
         self.pop_screen()
 
     def _look(self, interest: Interest) -> None:

@@ -62,3 +62,17 @@ class InterestChanged(Message):
     """A person looks at something else."""
 
     interest: Interest
+
+
+@dataclass
+class OtherRunWanted(Message):
+    """The opened run is to be compared with another one, or no longer."""
+
+    is_wanted: bool
+
+
+@dataclass
+class OtherRunNamed(Message):
+    """A run was named that the opened one is to be compared with; None: with none."""
+
+    reference: str | None

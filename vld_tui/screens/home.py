@@ -11,7 +11,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from engine.protocol import RunSpec
@@ -19,16 +18,16 @@ from vld_tui.actions import Actions
 from vld_tui.feed import Interest, RunCurves, RunRow, Snapshot
 from vld_tui.machine import MachineLoad
 from vld_tui.messages import (
-    ActionAsked,
     InterestChanged,
     MarksChanged,
     PageNeeded,
     RunHighlighted,
     SnapshotTaken,
 )
-from vld_tui.screens.ask import AskLine, Confirm
+from vld_tui.screens.ask import AskLine
 from vld_tui.screens.compare import CompareScreen
 from vld_tui.screens.new_run import NewRun, Order
+from vld_tui.screens.run_keys import RunKeys
 from vld_tui.store.query import Query, QueryError
 from vld_tui.store.runs import Run
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
@@ -49,7 +48,7 @@ No runs yet.
 """
 
 
-class HomeScreen(Screen[None]):
+class HomeScreen(RunKeys):
     """Runs on one side, their curves on the other, the log of one below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -74,8 +73,7 @@ class HomeScreen(Screen[None]):
     ]
 
     def __init__(self, actions: Actions, *, home: str, clock: Callable[[], float]) -> None:
-        super().__init__()
-        self._actions = actions
+        super().__init__(actions)
         self._home, self._clock = home, clock
         self._interest = Interest()
         self._filter, self._sort = "", SORTS[0]
@@ -162,6 +160,10 @@ class HomeScreen(Screen[None]):
         """Configure a run from the one under the cursor."""
         self._configure(self.run.spec if self.run else None)
 
+    def clone(self, run: Run) -> None:
+        """Configure a run from another one."""
+        self._configure(run.spec)
+
     def action_filter(self) -> None:
         """Ask which runs to show."""
         example = "dropout>=0.9 target=noto status:running tag:best text"
@@ -190,38 +192,12 @@ class HomeScreen(Screen[None]):
             self._set_filter("")
         table.focus()
 
-    def action_resume(self) -> None:
-        """Go on with the run under the cursor."""
-        if run := self.run:
-            self._do(lambda: self._actions.resume(run.run_id))
-
     def action_compare(self) -> None:
         """Show the marked runs side by side."""
         if len(self.query_one(RunTable).marked) < 2:
             self.notify("Mark two runs or more with space to compare them.", severity="warning")
         else:
             self.app.push_screen(CompareScreen(self._snapshot.watched))
-
-    def action_queue_again(self) -> None:
-        """Let the run under the cursor wait for a slot, to go on."""
-        if run := self.run:
-            self._do(lambda: self._actions.queue_again(run.run_id))
-
-    def action_interrupt(self) -> None:
-        """Ask the run under the cursor to save and stop."""
-        if run := self.run:
-            self._do(lambda: self._actions.interrupt(run.run_id))
-
-    def action_kill(self) -> None:
-        """End the run under the cursor at once, if that is meant."""
-        if run := self.run:
-
-            def answered(is_meant: bool | None) -> None:
-                if is_meant:
-                    self._do(lambda: self._actions.kill(run.run_id))
-
-            question = f"End {run.name} at once? What came after its last checkpoint is lost."
-            self.app.push_screen(Confirm(question), answered)
 
     def action_trash(self) -> None:
         """Move the marked runs, or the one under the cursor, to the trash."""
@@ -238,26 +214,6 @@ class HomeScreen(Screen[None]):
             self._trashed = ()
             self._do(lambda: self._actions.restore(chosen))
 
-    def action_tags(self) -> None:
-        """Ask for the run's tags."""
-        if run := self.run:
-
-            def answered(text: str | None) -> None:
-                if text is not None:
-                    self._do(lambda: self._actions.set_tags(run.run_id, text.split()))
-
-            self.app.push_screen(AskLine("Tags:", answer=" ".join(run.tags)), answered)
-
-    def action_note(self) -> None:
-        """Ask for the run's note."""
-        if run := self.run:
-
-            def answered(text: str | None) -> None:
-                if text is not None:
-                    self._do(lambda: self._actions.set_note(run.run_id, text))
-
-            self.app.push_screen(AskLine("Note:", answer=run.note), answered)
-
     def _configure(self, spec: RunSpec | None) -> None:
         def answered(order: Order | None) -> None:
             if order is None:
@@ -267,10 +223,6 @@ class HomeScreen(Screen[None]):
                 self._do(partial(begin, each))
 
         self.app.push_screen(NewRun(spec), answered)
-
-    def _do(self, action: Callable[[], str]) -> None:
-        """Have a worker do something to runs, and say what came of it."""
-        self.post_message(ActionAsked(action))
 
     def _set_filter(self, text: str | None) -> None:
         if text is None:

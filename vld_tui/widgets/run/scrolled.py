@@ -1,0 +1,51 @@
+"""Text of any length, in a box that scrolls by keys and wheel."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+
+class ScrolledText(VerticalScroll, can_focus=True):
+    """Text, never read as markup."""
+
+    DEFAULT_CSS = """
+    ScrolledText { padding: 0 1; scrollbar-size-vertical: 1; }
+    ScrolledText > Static { height: auto; }
+    ScrolledText:focus { background: $boost; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "scroll_down", "down", show=False),
+        Binding("k", "scroll_up", "up", show=False),
+        Binding("g", "scroll_home", "first line", show=False),
+        Binding("G", "scroll_end", "last line", show=False),
+    ]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._text = Text()
+
+    @property
+    def text(self) -> Text:
+        """Return what is shown."""
+        return self._text
+
+    @property
+    def text_cells(self) -> int:
+        """Return the width that there is for text."""
+        return max(20, self.scrollable_content_region.width)
+
+    def compose(self) -> ComposeResult:
+        """Lay out the text."""
+        yield Static(self._text)
+
+    def show(self, text: Text) -> None:
+        """Show another text; the place scrolled to stays."""
+        if text != self._text or text.spans != self._text.spans:
+            self._text = text
+            self.query_one(Static).update(text)
