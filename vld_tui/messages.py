@@ -65,13 +65,6 @@ class InterestChanged(Message):
 
 
 @dataclass
-class OtherRunWanted(Message):
-    """The opened run is to be compared with another one, or no longer."""
-
-    is_wanted: bool
-
-
-@dataclass
 class OtherRunNamed(Message):
     """A run was named that the opened one is to be compared with; None: with none."""
 

@@ -13,7 +13,7 @@ from textual.widgets import Footer, Static, TabbedContent, TabPane
 
 from vld_tui.actions import Actions
 from vld_tui.feed import OtherRun, RunDetail
-from vld_tui.messages import OtherRunNamed, OtherRunWanted, SnapshotTaken
+from vld_tui.messages import OtherRunNamed, SnapshotTaken
 from vld_tui.screens.ask import AskLine
 from vld_tui.screens.run_keys import RunKeys
 from vld_tui.store.runs import Run
@@ -34,7 +34,7 @@ PANES: Final[Mapping[str, Callable[[], Widget]]] = {
     "samples": SamplesPane,
     "log": LogPane,
     "files": FilesPane,
-    "timeline": partial(ScrolledText, id="moments"),
+    "timeline": partial(ScrolledText, id="moments", classes="-folds"),
 }
 
 
@@ -43,7 +43,7 @@ class RunScreen(RunKeys):
 
     DEFAULT_CSS = """
     RunScreen #trouble { height: 1; }
-    RunScreen TabPane { padding: 0; }
+    RunScreen ContentSwitcher, RunScreen TabPane { height: 1fr; padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.close_run", "back"),
@@ -52,7 +52,7 @@ class RunScreen(RunKeys):
             for place, pane in enumerate(PANES, start=1)
         ),
         Binding("l", "pane('log')", "log", show=False),
-        Binding("d", "differences", "differences", show=False),
+        Binding("d", "differences", "differences"),
         Binding("r", "resume", "resume"),
         Binding("I", "interrupt", "stop"),
         Binding("T,K", "kill", "kill", show=False),
@@ -80,7 +80,7 @@ class RunScreen(RunKeys):
         yield Static(id="trouble")
         with TabbedContent():
             for place, (pane, make) in enumerate(PANES.items(), start=1):
-                with TabPane(f"{place} {pane.capitalize()}", id=pane):
+                with TabPane(f"{place} {pane.capitalize()}", id=f"{pane}-pane"):
                     yield make()
         yield Footer(compact=True)
 
@@ -91,20 +91,17 @@ class RunScreen(RunKeys):
 
     def action_pane(self, pane: str) -> None:
         """Show a pane and let keys act on it."""
-        self.query_one(TabbedContent).active = pane
+        self.set_focus(None)  # a part that is hidden would pass its focus on later
+        self.query_one(TabbedContent).active = f"{pane}-pane"
         self.call_after_refresh(self._focus_pane, pane)
 
     def action_differences(self) -> None:
-        """Ask for the run to compare the configuration with."""
+        """Ask for the run to compare the configuration with, or show every field again."""
+        is_shown = self.query_one(TabbedContent).active == "configuration-pane"
         self.action_pane("configuration")
         if self._other is None:
             self._ask_other()
-
-    def on_other_run_wanted(self, message: OtherRunWanted) -> None:
-        """Ask for another run, or show every field again."""
-        if message.is_wanted:
-            self._ask_other()
-        else:
+        elif is_shown:
             self.post_message(OtherRunNamed(None))
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
@@ -141,7 +138,7 @@ class RunScreen(RunKeys):
 
     def _focus_pane(self, pane: str) -> None:
         """Give the focus to the first part of a pane that takes it."""
-        within = self.query_one(f"#{pane}").query("*")
+        within = self.query_one(f"#{pane}-pane").query("*")
         first = next((each for each in within if each.focusable), None)
         if first is not None:
             first.focus()

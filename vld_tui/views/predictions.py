@@ -101,11 +101,18 @@ def _class_order(
 def confusion_view(domain: DomainPredictions, classes: Sequence[str], cells: int) -> Text:
     """Return the confusion matrix, or the largest confusions where it does not fit."""
     names = [plain_text(name) for name in classes]
-    number = len(str(len(names)))
-    label_cells = min(LABEL_CELLS, max(map(width, names), default=0)) + number + 2
-    if names and len(names) < 100 and label_cells + CELL * len(names) <= cells:
-        return _matrix(domain, names, label_cells)
+    if names and matrix_cells(classes) <= cells:
+        return _matrix(domain, names, _label_cells(names))
     return _largest_confusions(domain, names, cells)
+
+
+def matrix_cells(classes: Sequence[str]) -> int:
+    """Return the width that a confusion matrix takes."""
+    return _label_cells([plain_text(name) for name in classes]) + CELL * len(classes)
+
+
+def _label_cells(names: Sequence[str]) -> int:
+    return min(LABEL_CELLS, max(map(width, names), default=0)) + len(str(len(names))) + 2
 
 
 def _matrix(domain: DomainPredictions, names: Sequence[str], label_cells: int) -> Text:

@@ -18,6 +18,7 @@ from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
 
 UNDATED: Final = " " * 19
+SINCE_CELLS: Final = 8
 
 
 class Moment(NamedTuple):
@@ -37,12 +38,13 @@ def timeline(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Text:
     for moment in moments:
         if text:
             text.append("\n")
-        text.append(_date(moment.at), QUIET_STYLE)
-        text.append(f"  {moment.sign} {moment.what}", moment.style)
+        since = ""
         if moment.at is not None:
             if before is not None and moment.at - before >= 1:
-                text.append(f"  +{duration(moment.at - before)}", QUIET_STYLE)
+                since = f"+{duration(moment.at - before)}"
             before = moment.at
+        text.append(f"{_date(moment.at)}  {since:>{SINCE_CELLS}}  ", QUIET_STYLE)
+        text.append(f"{moment.sign} {moment.what}", moment.style)
     return text
 
 

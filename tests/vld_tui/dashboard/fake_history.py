@@ -16,6 +16,7 @@ from vld_tui.feed import (
     LOSS_CURVE,
     OOD_CURVE,
     Interest,
+    OtherRun,
     QueueState,
     RunCurves,
     RunDetail,
@@ -68,6 +69,11 @@ def curves_of(run: Run) -> RunCurves:
     )
 
 
+def bare_detail(curves: RunCurves) -> RunDetail:
+    """Return what is known of a run that has said nothing yet."""
+    return RunDetail(curves, Progress(), (), (), "/somewhere")
+
+
 class FakeSource:
     """Answers from a list of runs; keeps what it was asked for."""
 
@@ -77,6 +83,7 @@ class FakeSource:
         self.asked: list[Interest] = []
         self.problem: str | None = None
         self.queue = QueueState()
+        self.detail: Callable[[RunCurves], RunDetail] = bare_detail
         self.closed = False
 
     def take(self, interest: Interest) -> Snapshot:
@@ -89,7 +96,7 @@ class FakeSource:
         opened = None
         if interest.opened in by_id:
             curves = curves_of(by_id[interest.opened])
-            opened = RunDetail(curves, Progress(), (), (), "/somewhere")
+            opened = self.detail(curves)
         points = tuple(
             RunPoint(run.run_id, run.name, 0.7 + at / 100, 0.5 - at / 100, 0.9 * (at % 2))
             for at, run in enumerate(runs)
@@ -97,8 +104,14 @@ class FakeSource:
         return Snapshot(
             interest, self.count, tuple(RunRow(run, (0.3, 0.5)) for run in runs),
             {"running": 1}, watched, opened, points if interest.plane else (),
-            self.queue if interest.queue else None, self.problem,
+            self.queue if interest.queue else None, self.problem, self._other(interest.other),
         )  # fmt: skip
+
+    def _other(self, reference: str | None) -> OtherRun | None:
+        if reference is None:
+            return None
+        run = next((each for each in self.runs if reference in (each.run_id, each.name)), None)
+        return OtherRun(reference, run, None if run else f"No run {reference!r}.")
 
     def close(self) -> None:
         """Note that nobody asks any more."""

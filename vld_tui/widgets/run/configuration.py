@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from rich.text import Text
-from textual.binding import Binding, BindingType
 
 from vld_tui.feed import OtherRun
-from vld_tui.messages import OtherRunWanted
 from vld_tui.store.runs import Run
 from vld_tui.views.configuration import configuration, configuration_difference
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
@@ -17,9 +15,7 @@ from vld_tui.widgets.run.scrolled import ScrolledText
 
 
 class ConfigurationPane(ScrolledText):
-    """Fields by group; ``d`` compares with another run."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("d", "compare", "differences")]
+    """Fields by group, or those that differ."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -34,10 +30,6 @@ class ConfigurationPane(ScrolledText):
     def on_resize(self) -> None:
         """Fit what is shown."""
         self._show()
-
-    def action_compare(self) -> None:
-        """Ask for another run, or show every field again."""
-        self.post_message(OtherRunWanted(is_wanted=self._other is None))
 
     def _show(self) -> None:
         run, other = self._run, self._other

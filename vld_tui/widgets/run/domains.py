@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
-from engine.protocol import DomainPredictions
+from engine.protocol import DomainPredictions, Predictions
 from vld_tui.feed import RunDetail
 from vld_tui.views.domain_results import domain_results
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
@@ -19,9 +19,10 @@ from vld_tui.views.predictions import (
     class_table,
     confusion_view,
     domain_title,
+    matrix_cells,
     predictions_line,
 )
-from vld_tui.views.text import plain_text
+from vld_tui.views.text import plain_text, width
 from vld_tui.widgets.run.scrolled import ScrolledText
 
 NOT_KEPT: Final = (
@@ -38,19 +39,16 @@ class DomainsPane(Vertical):
     DEFAULT_CSS = """
     DomainsPane { height: 1fr; }
     DomainsPane > Static { height: auto; padding: 0 1; }
-    DomainsPane #class-accuracies { width: auto; max-width: 60%; height: 1fr; }
-    DomainsPane #class-accuracies > Static { width: auto; }
-    DomainsPane #confusions { width: 1fr; height: 1fr; }
-    DomainsPane.-one #class-accuracies { width: 1fr; max-width: 100%; }
+    DomainsPane #class-accuracies, DomainsPane #confusions { width: 1fr; height: 1fr; }
     DomainsPane.-one #confusions { display: none; }
     DomainsPane.-one.-confusions #class-accuracies { display: none; }
     DomainsPane.-one.-confusions #confusions { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "order", "order"),
-        Binding("m", "domain(1)", "next domain"),
+        Binding("m", "domain(1)", "domain"),
         Binding("M", "domain(-1)", "domain before", show=False),
-        Binding("v", "other_view", "classes/confusions"),
+        Binding("v", "other_view", "view"),
     ]
 
     def __init__(self, **settings: Any) -> None:
@@ -75,7 +73,6 @@ class DomainsPane(Vertical):
 
     def on_resize(self) -> None:
         """Fit what is shown."""
-        self.set_class(self.size.width < WIDE_CELLS, "-one")
         self._show()
 
     def action_order(self) -> None:
@@ -111,23 +108,27 @@ class DomainsPane(Vertical):
             return
         self._drawn = (*map(id, state), *view)
         self.query_one("#domain-results", Static).update(domain_results(progress, cells))
-        self._show_line()
         if predictions is None:
             for pane in self.query(ScrolledText):
                 pane.show(Text())
-            return
-        is_narrow = self.has_class("-one")
+        else:
+            self._show_predictions(predictions, cells - 1)
+        self._show_line()
+
+    def _show_predictions(self, predictions: Predictions, cells: int) -> None:
+        """Show classes and confusions, side by side where a matrix loses nothing by it."""
+        order, domain = CLASS_ORDERS[self._order], self._shown_domain()
+        table = class_table(predictions, order, cells * 6 // 10)
+        beside = max(map(width, table.plain.splitlines()), default=0) + 4
+        is_matrix_hurt = cells - beside < matrix_cells(predictions.classes) <= cells
+        is_one = cells < WIDE_CELLS or is_matrix_hurt
+        self.set_class(is_one, "-one")
         classes = self.query_one("#class-accuracies", ScrolledText)
-        table = class_table(
-            predictions, CLASS_ORDERS[self._order], cells - 1 if is_narrow else cells * 6 // 10 - 3
-        )
-        classes.show(table)
-        room = cells - 1
-        if not is_narrow:
-            room -= max(map(len, table.plain.splitlines()), default=0) + 5
-        if (domain := self._shown_domain()) is not None:
-            view_of = confusion_view(domain, predictions.classes, room)
-            self.query_one("#confusions", ScrolledText).show(view_of)
+        classes.show(class_table(predictions, order, cells) if is_one else table)
+        classes.styles.width = "1fr" if is_one else beside
+        if domain is not None:
+            view = confusion_view(domain, predictions.classes, cells - (0 if is_one else beside))
+            self.query_one("#confusions", ScrolledText).show(view)
 
     def _shown_domain(self) -> DomainPredictions | None:
         """Return the domain whose confusions are shown; the target's reported split at first."""

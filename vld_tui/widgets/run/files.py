@@ -20,7 +20,7 @@ class FilesPane(ScrolledText):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "copy_path", "copy path")]
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+        super().__init__(classes="-folds", **settings)
         self._detail: RunDetail | None = None
 
     def show_run(self, detail: RunDetail) -> None:

@@ -61,6 +61,11 @@ class LogLines(ScrollView, can_focus=True):
         if self.is_followed:
             self.follow()
 
+    def on_resize(self) -> None:
+        """Keep the end in sight, if it is followed."""
+        if self.is_followed:
+            self.call_after_refresh(self.follow)
+
     def follow(self) -> None:
         """Go to the end, and stay there as lines come."""
         self.is_followed = True

@@ -24,7 +24,7 @@ from vld_tui.views.palette import ALARM_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.predictions import caption
 from vld_tui.views.text import plain_text
 
-TILE_WIDTHS: Final = (16, 20, 24)
+TILE_WIDTHS: Final = (16, 20, 24, 32)
 """Terminal cells that an image may be wide; it is half as many lines high."""
 GAP_CELLS: Final = 2
 CAPTION_LINES: Final = 2
@@ -148,9 +148,13 @@ class SamplesPane(Vertical, can_focus=True):
         def rows(cells: int) -> int:
             return (height + 1) // (cells // 2 + CAPTION_LINES + 1)
 
-        cells = next((each for each in reversed(TILE_WIDTHS) if rows(each) >= 2), TILE_WIDTHS[0])
-        columns = max(1, (width + GAP_CELLS) // (cells + GAP_CELLS))
-        return cells, columns, max(1, rows(cells))
+        def columns(cells: int) -> int:
+            return (width + GAP_CELLS) // (cells + GAP_CELLS)
+
+        roomy = [each for each in TILE_WIDTHS if rows(each) >= 2 and columns(each) >= 2]
+        enough = [each for each in TILE_WIDTHS if rows(each) >= 1 and columns(each) >= 3]
+        cells = max(roomy or enough or TILE_WIDTHS[:1])
+        return cells, max(1, columns(cells)), max(1, rows(cells))
 
     def _show(self) -> None:
         if self.size.width == 0 or not self.is_mounted:
@@ -182,7 +186,7 @@ class SamplesPane(Vertical, can_focus=True):
             return Text(ALL_RIGHT, QUIET_STYLE)
         last = min(count, self._first + page)
         heading = (
-            f"target images taken for another class at step {self._predictions.step:,}, most "
-            f"confident first: {self._first + 1}–{last} of {count}"
+            f"{self._first + 1}–{last} of {count} target images classified wrongly at step "
+            f"{self._predictions.step:,}, most confident first"
         )
         return Text(heading, QUIET_STYLE, no_wrap=True, overflow="ellipsis")

@@ -15,8 +15,9 @@ class ScrolledText(VerticalScroll, can_focus=True):
     """Text, never read as markup."""
 
     DEFAULT_CSS = """
-    ScrolledText { padding: 0 1; scrollbar-size-vertical: 1; }
-    ScrolledText > Static { height: auto; }
+    ScrolledText { padding: 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
+    ScrolledText > Static { height: auto; text-wrap: nowrap; text-overflow: ellipsis; }
+    ScrolledText.-folds > Static { text-wrap: wrap; text-overflow: fold; }
     ScrolledText:focus { background: $boost; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
