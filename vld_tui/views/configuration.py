@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Final
 
+import msgspec
 from rich.text import Text
 
 from engine.protocol import FIELDS, FieldInfo, RunSpec, SpecError, resolve_spec
@@ -23,11 +24,12 @@ VALUE_CELLS: Final = 24
 
 
 def recipe_defaults(spec: RunSpec) -> RunSpec:
-    """Return what a run of the same recipe and data has without being told anything else."""
+    """Return what a run of the same recipe and data set has without being told anything else."""
     try:
-        return resolve_spec({"recipe": spec.recipe, "dataset": spec.dataset})
+        usual = resolve_spec({"recipe": spec.recipe, "dataset": spec.dataset})
     except SpecError:  # of a recipe that this version does not know
-        return resolve_spec({"dataset": spec.dataset})
+        usual = resolve_spec({"dataset": spec.dataset})
+    return msgspec.structs.replace(usual, dataset=FIELDS["dataset"].default)
 
 
 def configuration(spec: RunSpec, cells: int) -> Text:

@@ -197,6 +197,7 @@ def play(
             clock=lambda: NOW,
             measure_load=lambda _: LOAD,
         )
+        app.animation_level = "none"
         async with app.run_test(size=size) as pilot:
             await settle(pilot)
             await scenario(app, pilot)

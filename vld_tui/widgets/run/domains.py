@@ -56,7 +56,7 @@ class DomainsPane(Vertical):
         self._detail: RunDetail | None = None
         self._order = 0
         self._domain = 0
-        self._drawn: object = None
+        self._drawn: tuple[tuple[object, ...], tuple[object, ...]] = ((), ())
 
     def compose(self) -> ComposeResult:
         """Lay out the table, the heading of what is below, classes and confusions."""
@@ -102,11 +102,12 @@ class DomainsPane(Vertical):
         if detail is None or cells <= 0:
             return
         predictions, progress = detail.contents.predictions, detail.progress
-        state = (predictions, detail.contents.predictions_problem, progress.selected, progress.data)
-        view = (cells, self._order, self._domain, self.has_class("-confusions"))
-        if self._drawn == (*map(id, state), *view):
+        problem = detail.contents.predictions_problem
+        view = (cells, self._order, self._domain, self.has_class("-confusions"), problem)
+        things = (predictions, progress.selected, progress.data)
+        if self._drawn[1] == view and [*map(id, self._drawn[0])] == [*map(id, things)]:
             return
-        self._drawn = (*map(id, state), *view)
+        self._drawn = (things, view)
         self.query_one("#domain-results", Static).update(domain_results(progress, cells))
         if predictions is None:
             for pane in self.query(ScrolledText):

@@ -107,7 +107,7 @@ class SamplesPane(Vertical, can_focus=True):
         self._predictions: Predictions | None = None
         self._problem: str | None = None
         self._first = 0
-        self._drawn: object = None
+        self._drawn: tuple[Predictions | None, tuple[object, ...]] = (None, ())
 
     def compose(self) -> ComposeResult:
         """Lay out a heading and the images."""
@@ -160,10 +160,10 @@ class SamplesPane(Vertical, can_focus=True):
         if self.size.width == 0 or not self.is_mounted:
             return
         cells, columns, rows = self._fit()
-        state = (id(self._predictions), self._problem, self._first, cells, columns, rows)
-        if state == self._drawn:
+        view = (self._problem, self._first, cells, columns, rows)
+        if self._drawn[0] is self._predictions and self._drawn[1] == view:
             return
-        self._drawn = state
+        self._drawn = (self._predictions, view)
         self.query_one(Static).update(self._heading(columns * rows))
         grid = self.query_one(Grid)
         grid.remove_children()
