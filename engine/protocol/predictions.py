@@ -7,7 +7,7 @@ at: nothing is ever selected on it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -20,7 +20,7 @@ MOST_PREDICTION_BYTES = 64 * 2**20
 """A larger file is not one that the engine wrote."""
 
 
-class Confusion(NamedTuple):
+class Confusion(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How many images of class ``label`` were called ``predicted``; both index the classes."""
 
     label: Index
@@ -85,14 +85,15 @@ def decode_predictions(data: bytes) -> Predictions:
         found = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PredictionsError(str(error)) from None
-    if max(_named_classes(found), default=-1) >= len(found.classes):
+    if max(_highest_classes(found), default=-1) >= len(found.classes):
         raise PredictionsError(f"it names a class beyond its {len(found.classes)}")
     return found
 
 
-def _named_classes(predictions: Predictions) -> Iterator[int]:
+def _highest_classes(predictions: Predictions) -> Iterator[int]:
+    """Yield the highest class that each part of the predictions names."""
     for domain in predictions.domains:
-        for label, predicted, _ in domain.confusions:
-            yield max(label, predicted)
+        yield max((each.label for each in domain.confusions), default=-1)
+        yield max((each.predicted for each in domain.confusions), default=-1)
     for wrong in predictions.wrong:
         yield max(wrong.label, wrong.predicted)

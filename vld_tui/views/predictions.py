@@ -37,9 +37,9 @@ class ClassShare(NamedTuple):
 def class_shares(domain: DomainPredictions, classes: int) -> list[ClassShare]:
     """Return what became of the images of each class."""
     right, images = [0] * classes, [0] * classes
-    for label, predicted, count in domain.confusions:
-        images[label] += count
-        right[label] += count * (label == predicted)
+    for each in domain.confusions:
+        images[each.label] += each.images
+        right[each.label] += each.images * (each.label == each.predicted)
     return [ClassShare(*pair) for pair in zip(right, images, strict=True)]
 
 
@@ -117,7 +117,7 @@ def _label_cells(names: Sequence[str]) -> int:
 
 def _matrix(domain: DomainPredictions, names: Sequence[str], label_cells: int) -> Text:
     """Return percentages of each class (a line) that were given each class (a column)."""
-    counts = {(label, predicted): images for label, predicted, images in domain.confusions}
+    counts = {(each.label, each.predicted): each.images for each in domain.confusions}
     shares = class_shares(domain, len(names))
     heading = "".join(f"{column:>{CELL}}" for column in range(1, len(names) + 1))
     text = Text(no_wrap=True, overflow="crop")

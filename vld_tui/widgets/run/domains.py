@@ -114,7 +114,7 @@ class DomainsPane(Vertical):
                 pane.show(Text())
         else:
             self._show_predictions(predictions, cells - 1)
-        self._show_line()
+        self._show_line(detail)
 
     def _show_predictions(self, predictions: Predictions, cells: int) -> None:
         """Show classes and confusions, side by side where a matrix loses nothing by it."""
@@ -139,11 +139,10 @@ class DomainsPane(Vertical):
         ordered = sorted(predictions.domains, key=lambda each: (not each.is_target, each.split))
         return ordered[self._domain % len(ordered)]
 
-    def _show_line(self) -> None:
+    def _show_line(self, detail: RunDetail) -> None:
         """Say what is shown below, or why nothing is."""
-        assert self._detail is not None
-        contents, progress = self._detail.contents, self._detail.progress
-        text = Text(no_wrap=False)
+        contents, progress = detail.contents, detail.progress
+        text = Text()
         if contents.predictions_problem is not None:
             problem = plain_text(contents.predictions_problem)
             text.append(f"\npredictions.json cannot be read: {problem}", ALARM_STYLE)

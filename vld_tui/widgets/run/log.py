@@ -18,6 +18,7 @@ from textual.strip import Strip
 from textual.widgets import Input, Static
 
 from vld_tui.views.log import log_line, log_state
+from vld_tui.views.text import width
 
 EMPTY: Final = "Nothing yet."
 HIT_STYLE: Final = Style(reverse=True)
@@ -55,7 +56,7 @@ class LogLines(ScrollView, can_focus=True):
         """Show these lines; the last ones if the log is followed."""
         self.lines = lines
         self._find()
-        cells = max((min(len(line), WIDEST_CELLS) for line in lines), default=0)
+        cells = max((width(line[:WIDEST_CELLS]) for line in lines), default=0)
         self.virtual_size = Size(cells, len(lines))
         self.refresh()
         if self.is_followed:

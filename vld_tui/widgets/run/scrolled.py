@@ -47,6 +47,6 @@ class ScrolledText(VerticalScroll, can_focus=True):
 
     def show(self, text: Text) -> None:
         """Show another text; the place scrolled to stays."""
-        if text != self._text or text.spans != self._text.spans:
+        if text != self._text:
             self._text = text
             self.query_one(Static).update(text)
