@@ -110,6 +110,17 @@ def test_classes_and_confusions(size: tuple[int, int]) -> None:
     play(one_run(), scenario, size=size)
 
 
+def test_in_a_narrow_terminal_the_confusions_come_with_the_first_domain() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "2")
+        for said in ("(target in)", "(target out)", "art (out)", "noto (out)", "(target in)"):
+            await pilot.press("m")
+            await settle(pilot)
+            assert said in on_screen(app)
+
+    play(one_run(), scenario, size=(80, 24))
+
+
 @pytest.mark.parametrize(("size", "count"), [((80, 24), 345), ((120, 40), 65), ((200, 50), 345)])
 def test_many_classes_scroll_and_their_confusions_are_a_list(
     size: tuple[int, int], count: int

@@ -82,9 +82,11 @@ class DomainsPane(Vertical):
 
     def action_domain(self, step: int) -> None:
         """Show the confusions of the next domain."""
-        self._domain += step
+        if not self.has_class("-one") or self.has_class("-confusions"):
+            self._domain += step
         self.add_class("-confusions")
         self._show()
+        self.query_one("#confusions").focus()
 
     def action_other_view(self) -> None:
         """Go from the classes to the confusions, and back."""
