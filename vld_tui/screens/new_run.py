@@ -71,7 +71,7 @@ class NewRun(ModalScreen[Order | None]):
                         help_text = SEVERAL_SEEDS if name == "seed" else info.help
                         yield Static(help_text, classes="help", markup=False)
             yield Static(id="verdict")
-            yield Footer(compact=True)
+            yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin with λ, which is what one comes for."""

@@ -7,11 +7,12 @@ from functools import partial
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widget import Widget
 from textual.widgets import Footer, Static, TabbedContent, TabPane
 
 from vld_tui.actions import Actions
+from vld_tui.bindings import bind
 from vld_tui.feed import OtherRun, RunDetail
 from vld_tui.messages import OtherRunNamed, SnapshotTaken
 from vld_tui.screens.ask import AskLine
@@ -46,20 +47,19 @@ class RunScreen(RunKeys):
     RunScreen ContentSwitcher, RunScreen TabPane { height: 1fr; padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "app.close_run", "back"),
+        bind("escape", "app.close_run", "back", show=True),
         *(
-            Binding(str(place), f"pane('{pane}')", pane, show=False)
+            bind(f"{place},l" if pane == "log" else f"{place}", f"pane('{pane}')", pane)
             for place, pane in enumerate(PANES, start=1)
         ),
-        Binding("l", "pane('log')", "log", show=False),
-        Binding("d", "differences", "differences"),
-        Binding("r", "resume", "resume"),
-        Binding("I", "interrupt", "stop"),
-        Binding("T,K", "kill", "kill", show=False),
-        Binding("Q", "queue_again", "wait for a slot", show=False),
-        Binding("c", "app.clone", "clone"),
-        Binding("t", "tags", "tags", show=False),
-        Binding("e", "note", "note", show=False),
+        bind("d", "differences", "differences", show=True),
+        bind("r", "resume", "resume", show=True),
+        bind("I", "interrupt", "stop", show=True),
+        bind("T,K", "kill", "kill"),
+        bind("Q", "queue_again", "wait for a slot"),
+        bind("c", "app.clone", "clone", show=True),
+        bind("t", "tags", "tags"),
+        bind("e", "note", "note"),
     ]
 
     def __init__(self, actions: Actions, run_id: str) -> None:
@@ -82,7 +82,7 @@ class RunScreen(RunKeys):
             for place, (pane, make) in enumerate(PANES.items(), start=1):
                 with TabPane(f"{place} {pane.capitalize()}", id=f"{pane}-pane"):
                     yield make()
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin with the curves, and no line of trouble."""

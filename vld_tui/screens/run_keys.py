@@ -7,12 +7,13 @@ from collections.abc import Callable
 from textual.screen import Screen
 
 from vld_tui.actions import Actions
+from vld_tui.guard import Guarded
 from vld_tui.messages import ActionAsked
 from vld_tui.screens.ask import AskLine, Confirm
 from vld_tui.store.runs import Run
 
 
-class RunKeys(Screen[None]):
+class RunKeys(Guarded, Screen[None]):
     """A screen with one run that keys act on; the bindings are its own."""
 
     def __init__(self, actions: Actions) -> None:
@@ -21,27 +22,31 @@ class RunKeys(Screen[None]):
 
     @property
     def run(self) -> Run | None:
-        """Return the run that keys act on, if there is one."""
+        """Return the run that is looked at, if there is one."""
         raise NotImplementedError
+
+    def run_for_keys(self) -> Run | None:
+        """Return the run that keys act on; a screen may say why there is none."""
+        return self.run
 
     def action_resume(self) -> None:
         """Go on with the run."""
-        if run := self.run:
+        if run := self.run_for_keys():
             self._do(lambda: self._actions.resume(run.run_id))
 
     def action_queue_again(self) -> None:
         """Let the run wait for a slot, to go on."""
-        if run := self.run:
+        if run := self.run_for_keys():
             self._do(lambda: self._actions.queue_again(run.run_id))
 
     def action_interrupt(self) -> None:
         """Ask the run to save and stop."""
-        if run := self.run:
+        if run := self.run_for_keys():
             self._do(lambda: self._actions.interrupt(run.run_id))
 
     def action_kill(self) -> None:
         """End the run at once, if that is meant."""
-        if run := self.run:
+        if run := self.run_for_keys():
 
             def answered(is_meant: bool | None) -> None:
                 if is_meant:
@@ -52,7 +57,7 @@ class RunKeys(Screen[None]):
 
     def action_tags(self) -> None:
         """Ask for the run's tags."""
-        if run := self.run:
+        if run := self.run_for_keys():
 
             def answered(text: str | None) -> None:
                 if text is not None:
@@ -62,7 +67,7 @@ class RunKeys(Screen[None]):
 
     def action_note(self) -> None:
         """Ask for the run's note."""
-        if run := self.run:
+        if run := self.run_for_keys():
 
             def answered(text: str | None) -> None:
                 if text is not None:

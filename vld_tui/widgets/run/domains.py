@@ -6,11 +6,12 @@ from typing import Any, ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from engine.protocol import DomainPredictions, Predictions
+from vld_tui.bindings import bind
 from vld_tui.feed import RunDetail
 from vld_tui.views.domain_results import domain_results
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
@@ -45,10 +46,10 @@ class DomainsPane(Vertical):
     DomainsPane.-one.-confusions #confusions { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "order", "order"),
-        Binding("m", "domain(1)", "domain"),
-        Binding("M", "domain(-1)", "domain before", show=False),
-        Binding("v", "other_view", "view"),
+        bind("o", "order", "order", show=True),
+        bind("m", "domain(1)", "domain", show=True),
+        bind("M", "domain(-1)", "domain before"),
+        bind("v", "other_view", "view", show=True),
     ]
 
     def __init__(self, **settings: Any) -> None:

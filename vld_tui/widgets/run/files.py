@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
+from vld_tui.bindings import bind
 from vld_tui.feed import RunDetail
 from vld_tui.views.palette import QUIET_STYLE
 from vld_tui.views.run_files import run_files
@@ -17,7 +18,7 @@ from vld_tui.widgets.run.scrolled import ScrolledText
 class FilesPane(ScrolledText):
     """Checkpoints first, then the others."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "copy_path", "copy path")]
+    BINDINGS: ClassVar[list[BindingType]] = [bind("y", "copy_path", "copy path", show=True)]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(classes="-folds", **settings)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from rich.segment import Segment
 from rich.style import Style
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.geometry import Size
 from textual.message import Message
@@ -17,6 +17,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Input, Static
 
+from vld_tui.bindings import bind
 from vld_tui.views.log import log_line, log_state
 from vld_tui.views.text import width
 
@@ -35,10 +36,10 @@ class LogLines(ScrollView, can_focus=True):
     LogLines:focus { background: $boost; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "scroll_down", "down", show=False),
-        Binding("k", "scroll_up", "up", show=False),
-        Binding("g", "scroll_home", "first line", show=False),
-        Binding("G", "scroll_end", "last line", show=False),
+        bind("j", "scroll_down", "scroll down"),
+        bind("k", "scroll_up", "scroll up"),
+        bind("g", "scroll_home", "first line"),
+        bind("G", "scroll_end", "last line"),
     ]
 
     class Moved(Message):
@@ -126,7 +127,7 @@ class LogLines(ScrollView, can_focus=True):
 class SearchInput(Input):
     """Takes what to search for; ``esc`` gives up."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "back", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [bind("escape", "give_up", "back")]
 
     def action_give_up(self) -> None:
         """Search for nothing."""
@@ -144,10 +145,10 @@ class LogPane(Vertical):
     LogPane.-searching > SearchInput { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "follow", "follow"),
-        Binding("slash", "search", "search", key_display="/"),
-        Binding("n", "next_hit(1)", "next hit", show=False),
-        Binding("N", "next_hit(-1)", "hit before", show=False),
+        bind("f", "follow", "follow", show=True),
+        bind("slash", "search", "search", key_display="/", show=True),
+        bind("n", "next_hit(1)", "next hit"),
+        bind("N", "next_hit(-1)", "hit before"),
     ]
 
     def __init__(self, **settings: Any) -> None:

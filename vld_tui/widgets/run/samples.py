@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from PIL import Image as PilImage
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Grid, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
@@ -20,6 +20,7 @@ from textual_image.renderable import UnicodeImage as GreyRenderable
 from textual_image.widget import HalfcellImage, Image, UnicodeImage
 
 from engine.protocol import Predictions, WrongImage
+from vld_tui.bindings import bind
 from vld_tui.views.palette import ALARM_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.predictions import caption
 from vld_tui.views.text import plain_text
@@ -97,9 +98,9 @@ class SamplesPane(Vertical, can_focus=True):
     SamplesPane > Grid { height: 1fr; grid-gutter: 1 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,pagedown,space,j,down", "page(1)", "next page", key_display="→"),
-        Binding("left,pageup,k,up", "page(-1)", "page before", key_display="←"),
-        Binding("home,g", "first_page", "first page", show=False),
+        bind("right,pagedown,space,j,down", "page(1)", "next page", key_display="→", show=True),
+        bind("left,pageup,k,up", "page(-1)", "page before", key_display="←", show=True),
+        bind("home,g", "first_page", "first page"),
     ]
 
     def __init__(self, **settings: Any) -> None:

@@ -6,9 +6,11 @@ from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
+
+from vld_tui.bindings import bind
 
 
 class ScrolledText(VerticalScroll, can_focus=True):
@@ -21,10 +23,10 @@ class ScrolledText(VerticalScroll, can_focus=True):
     ScrolledText:focus { background: $boost; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "scroll_down", "down", show=False),
-        Binding("k", "scroll_up", "up", show=False),
-        Binding("g", "scroll_home", "first line", show=False),
-        Binding("G", "scroll_end", "last line", show=False),
+        bind("j", "scroll_down", "scroll down"),
+        bind("k", "scroll_up", "scroll up"),
+        bind("g", "scroll_home", "first line"),
+        bind("G", "scroll_end", "last line"),
     ]
 
     def __init__(self, **settings: Any) -> None:
