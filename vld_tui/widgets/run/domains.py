@@ -13,6 +13,7 @@ from textual.widgets import Static
 from engine.protocol import DomainPredictions, Predictions
 from vld_tui.bindings import bind
 from vld_tui.feed import RunDetail
+from vld_tui.guard import Guarded
 from vld_tui.views.domain_results import domain_results
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.predictions import (
@@ -34,7 +35,7 @@ WIDE_CELLS: Final = 110
 """From this width on classes and confusions stand side by side."""
 
 
-class DomainsPane(Vertical):
+class DomainsPane(Guarded, Vertical):
     """A table of domains above classes and confusions."""
 
     DEFAULT_CSS = """

@@ -18,6 +18,7 @@ from textual.strip import Strip
 from textual.widgets import Input, Static
 
 from vld_tui.bindings import bind
+from vld_tui.guard import Guarded
 from vld_tui.views.log import log_line, log_state
 from vld_tui.views.text import width
 
@@ -28,7 +29,7 @@ WIDEST_CELLS: Final = 2_000
 """A longer line is cut: scrolling sideways through it helps nobody."""
 
 
-class LogLines(ScrollView, can_focus=True):
+class LogLines(Guarded, ScrollView, can_focus=True):
     """The lines themselves."""
 
     DEFAULT_CSS = """
@@ -135,7 +136,7 @@ class SearchInput(Input):
         self.post_message(Input.Submitted(self, ""))
 
 
-class LogPane(Vertical):
+class LogPane(Guarded, Vertical):
     """The end of a log with a line above that says how it is looked at."""
 
     DEFAULT_CSS = """

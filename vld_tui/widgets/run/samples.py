@@ -21,6 +21,7 @@ from textual_image.widget import HalfcellImage, Image, UnicodeImage
 
 from engine.protocol import Predictions, WrongImage
 from vld_tui.bindings import bind
+from vld_tui.guard import Guarded
 from vld_tui.views.palette import ALARM_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.predictions import caption
 from vld_tui.views.text import plain_text
@@ -88,7 +89,7 @@ def _decode(data: bytes) -> PilImage.Image | None:
         return None
 
 
-class SamplesPane(Vertical, can_focus=True):
+class SamplesPane(Guarded, Vertical, can_focus=True):
     """Wrong images, most confident first."""
 
     DEFAULT_CSS = """

@@ -11,9 +11,10 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from vld_tui.bindings import bind
+from vld_tui.guard import Guarded
 
 
-class ScrolledText(VerticalScroll, can_focus=True):
+class ScrolledText(Guarded, VerticalScroll, can_focus=True):
     """Text, never read as markup."""
 
     DEFAULT_CSS = """
