@@ -10,6 +10,7 @@ The folder is the whole contract between a run and the world::
     user.json      name, tags, note, trashed_at     written by the interface
     engine.log     the engine's stderr and stdout
     engine.lock    held by the engine while it lives
+    predictions.json  what the selected network makes of held-out images
     checkpoints/   last.safetensors, best.safetensors
 """
 
@@ -25,7 +26,17 @@ from typing import TypeVar
 import msgspec
 import psutil
 
-from engine.protocol import RunSpec, SpecError, decode_spec, encode_spec
+from engine.protocol import (
+    MOST_PREDICTION_BYTES,
+    Predictions,
+    PredictionsError,
+    RunSpec,
+    SpecError,
+    decode_predictions,
+    decode_spec,
+    encode_predictions,
+    encode_spec,
+)
 
 HEARTBEAT_INTERVAL_S = 5.0
 HEARTBEAT_STALE_S = 60.0
@@ -126,6 +137,11 @@ class RunDir:
         return self.path / "engine.lock"
 
     @property
+    def predictions(self) -> Path:
+        """Return the path of the predictions at the selected step."""
+        return self.path / "predictions.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Return the folder of checkpoints."""
         return self.path / "checkpoints"
@@ -182,6 +198,31 @@ class RunDir:
     def write_user(self, user: UserData) -> None:
         """Replace name, tags and note."""
         write_atomic(self.user, msgspec.json.encode(user))
+
+    def read_predictions(self) -> Predictions | None:
+        """Return the predictions at the selected step, if there are any yet.
+
+        Raises:
+            PredictionsError: when the file cannot be read or is not what the engine writes.
+        """
+        try:
+            with self.predictions.open("rb") as file:
+                data = file.read(MOST_PREDICTION_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise PredictionsError(error.strerror or str(error)) from None
+        if len(data) > MOST_PREDICTION_BYTES:
+            raise PredictionsError(f"it is larger than {MOST_PREDICTION_BYTES // 2**20} MiB")
+        return decode_predictions(data)
+
+    def write_predictions(self, predictions: Predictions) -> None:
+        """Replace the predictions at the selected step.
+
+        Raises:
+            OSError: when they cannot be written; those before are then untouched.
+        """
+        write_atomic(self.predictions, encode_predictions(predictions))
 
     def read_exit(self) -> ExitInfo | None:
         """Return how the last process ended, when somebody waited for it."""

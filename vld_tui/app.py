@@ -28,6 +28,7 @@ from vld_tui.machine import MachineLoad
 from vld_tui.messages import (
     ActionAsked,
     InterestChanged,
+    OtherRunNamed,
     PreferencesChanged,
     RunOpened,
     SnapshotTaken,
@@ -94,7 +95,12 @@ class Dashboard(Guarded, App[None]):
     def on_interest_changed(self, message: InterestChanged) -> None:
         """Have the worker read what is looked at now."""
         mine = self._interest
-        self._look(replace(message.interest, opened=mine.opened, queue=mine.queue))
+        wanted = replace(message.interest, opened=mine.opened, other=mine.other)
+        self._look(replace(wanted, queue=mine.queue))
+
+    def on_other_run_named(self, message: OtherRunNamed) -> None:
+        """Have the worker find the run that the opened one is compared with."""
+        self._look(replace(self._interest, other=message.reference))
 
     def on_preferences_changed(self, message: PreferencesChanged) -> None:
         """Remember how a person likes the dashboard."""
@@ -178,7 +184,12 @@ class Dashboard(Guarded, App[None]):
     def on_run_opened(self, message: RunOpened) -> None:
         """Show all of a run."""
         self._look(replace(self._interest, opened=message.run_id))
-        self.push_screen(RunScreen(message.run_id))
+        self.push_screen(RunScreen(self._actions, message.run_id))
+
+    def action_clone(self) -> None:
+        """Configure a run from the one that is opened."""
+        if isinstance(self.screen, RunScreen) and self.screen.run is not None:
+            self.home.clone(self.screen.run)
 
     def action_open_queue(self) -> None:
         """Show what goes on and what waits."""
@@ -192,7 +203,7 @@ class Dashboard(Guarded, App[None]):
 
     def action_close_run(self) -> None:
         """Go back to the list."""
-        self._look(replace(self._interest, opened=None))
+        self._look(replace(self._interest, opened=None, other=None))
         self.pop_screen()
 
     def _look(self, interest: Interest) -> None:

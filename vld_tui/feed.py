@@ -5,6 +5,7 @@ A source is asked by a worker, never by a widget: it reads files and the databas
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,9 +13,11 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from engine.rundir import RunDir
 from vld_tui.home import Home
 from vld_tui.launch.follower import EventFollower
 from vld_tui.queue.slots import Slot, slots_of
+from vld_tui.run_folder import FolderContents, FolderReader
 from vld_tui.store.errors import StoreError
 from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricPoint
 from vld_tui.store.query import Query
@@ -40,6 +43,7 @@ LOSS_CURVE: Final[CurveKey] = ("train", "sources", "loss")
 class Interest:
     """What a person looks at: a page of the runs that match, and runs whose curves are drawn.
 
+    ``other`` refers to the run that the opened one is compared with.
     With ``grouping`` the page is of groups, in the order of ``sort``, and so is the plane.
     """
 
@@ -50,6 +54,7 @@ class Interest:
     limit: int = 50
     watched: tuple[str, ...] = ()
     opened: str | None = None
+    other: str | None = None
     plane: bool = False
     queue: bool = False
 
@@ -101,6 +106,16 @@ class RunDetail:
     attempts: tuple[Attempt, ...]
     checkpoints: tuple[CheckpointInfo, ...]
     folder: str
+    contents: FolderContents = field(default_factory=FolderContents)
+
+
+@dataclass(frozen=True)
+class OtherRun:
+    """The run that ``reference`` means, or why it means none."""
+
+    reference: str
+    run: Run | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +147,7 @@ class Snapshot:
     is_read_only: bool = False
     problem: str | None = None
     ended: tuple[Run, ...] = ()
+    other: OtherRun | None = None
 
 
 class Source(Protocol):
@@ -151,7 +167,7 @@ class HistorySource:
         self._home = home
         self._store: Store | None = None
         self._curves: dict[str, tuple[object, RunCurves]] = {}
-        self._opened: RunDetail | None = None
+        self._opened: OpenedRun | None = None
         self._last = Snapshot()
         self._live: set[str] = set()
 
@@ -188,6 +204,7 @@ class HistorySource:
             watched=tuple(self._watch(store, interest)),
             points=_read_points(store, interest) if interest.plane else (),
             opened=self._open(store, interest.opened) if interest.opened else None,
+            other=_find_other(store, interest.other) if interest.other else None,
             queue=_read_queue(store) if interest.queue else None,
             is_read_only=store.is_read_only,
             ended=self._read_ended(store),
@@ -212,19 +229,10 @@ class HistorySource:
         curves = self._curves.get(run_id)
         if curves is None:
             return None
-        if self._opened is None or self._opened.curves is not curves[1]:
-            run_dir = store.run_dir(run_id)
-            progress = Progress()
-            for event in EventFollower(run_dir).poll():
-                progress = progress.after(event)
-            self._opened = RunDetail(
-                curves[1],
-                progress,
-                tuple(store.timeline(run_id)),
-                tuple(store.checkpoints(run_id)),
-                str(run_dir.path),
-            )
-        return self._opened
+        run_dir = store.run_dir(run_id)
+        if self._opened is None or self._opened.run_dir != run_dir:
+            self._opened = OpenedRun(run_dir)
+        return self._opened.read(store, curves[1])
 
     def _watch(self, store: Store, interest: Interest) -> list[RunCurves]:
         """Return the curves of the watched runs, read anew where something happened."""
@@ -244,6 +252,43 @@ class HistorySource:
                 found[run_id] = (state, RunCurves(run, as_arrays(store.metrics(run_id)), log))
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
+
+
+class OpenedRun:
+    """Reads all of one run, again and again, what is new only."""
+
+    def __init__(self, run_dir: RunDir) -> None:
+        self.run_dir = run_dir
+        self._events = EventFollower(run_dir)
+        self._folder = FolderReader(run_dir)
+        self._progress = Progress()
+        self._detail: RunDetail | None = None
+
+    def read(self, store: Store, curves: RunCurves) -> RunDetail:
+        """Return everything known of the run; the same as before while nothing happened."""
+        before, contents = self._detail, self._folder.read()
+        if before is not None and before.curves is curves and before.contents is contents:
+            return before
+        with contextlib.suppress(OSError):  # what is known already is shown nevertheless
+            for event in self._events.poll():
+                self._progress = self._progress.after(event)
+        run_id = curves.run.run_id
+        self._detail = RunDetail(
+            curves,
+            self._progress,
+            tuple(store.timeline(run_id)),
+            tuple(store.checkpoints(run_id)),
+            str(self.run_dir.path),
+            contents,
+        )
+        return self._detail
+
+
+def _find_other(store: Store, reference: str) -> OtherRun:
+    try:
+        return OtherRun(reference, store.get(reference))
+    except StoreError as error:
+        return OtherRun(reference, None, str(error))
 
 
 def _read_rows(store: Store, interest: Interest) -> tuple[TableRow, ...]:

@@ -13,6 +13,7 @@ def every_action() -> dict[str, tuple[str, str]]:
     from vld_tui import app  # noqa: PLC0415 - the application imports the settings
     from vld_tui.screens import choose_columns, compare, home, new_run, queue, run  # noqa: PLC0415
     from vld_tui.widgets import chart, plane, run_table  # noqa: PLC0415
+    from vld_tui.widgets.run import domains, files, log, samples, scrolled  # noqa: PLC0415
 
     classes = (
         app.Dashboard,
@@ -21,6 +22,11 @@ def every_action() -> dict[str, tuple[str, str]]:
         chart.Chart,
         plane.Plane,
         run.RunScreen,
+        domains.DomainsPane,
+        samples.SamplesPane,
+        log.LogPane,
+        files.FilesPane,
+        scrolled.ScrolledText,
         compare.CompareScreen,
         queue.QueueScreen,
         new_run.NewRun,

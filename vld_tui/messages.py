@@ -85,6 +85,13 @@ class InterestChanged(Message):
     interest: Interest
 
 
+@dataclass
+class OtherRunNamed(Message):
+    """A run was named that the opened one is to be compared with; None: with none."""
+
+    reference: str | None
+
+
 class PreferencesChanged(Message):
     """A person likes something of the dashboard otherwise: fields of ``Preferences``."""
 

@@ -7,11 +7,13 @@ from engine.evaluate.domains import (
     evaluate_domains,
     has_collapsed,
 )
+from engine.evaluate.predictions import describe_predictions
 
 __all__ = [
     "DomainResult",
     "Evaluation",
     "class_entropy",
+    "describe_predictions",
     "evaluate",
     "evaluate_domains",
     "has_collapsed",

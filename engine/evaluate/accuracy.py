@@ -1,4 +1,4 @@
-"""Accuracy and loss of a network on images of one domain."""
+"""Accuracy, loss and confusions of a network on images of one domain."""
 
 from __future__ import annotations
 
@@ -12,18 +12,51 @@ from torch import Tensor
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
 
+MOST_MISTAKES = 48
+"""Wrongly classified images that are remembered one by one."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrongly classified image: the ``position``-th one evaluated, from 0.
+
+    ``confidence`` is the probability (0 to 1) that the network gives the class ``predicted``.
+    """
+
+    position: int
+    label: int
+    predicted: int
+    confidence: float
+
 
 @dataclass(frozen=True)
 class DomainResult:
-    """Counts over the images of one split of one domain.
+    """Predictions on the images of one split of one domain.
 
-    ``loss_sum`` is in nats; ``predicted`` counts predictions by class, (C,).
+    Attributes:
+        confusion: number of images by label (rows) and predicted class, (C, C) int64.
+        loss_sum: sum of the cross-entropies in nats.
+        mistakes: the most confident ones, at most ``MOST_MISTAKES``, most confident first.
     """
 
-    images: int
-    correct: int
+    confusion: Tensor
     loss_sum: float
-    predicted: Tensor
+    mistakes: tuple[Mistake, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """Return the number of images."""
+        return int(self.confusion.sum())
+
+    @property
+    def correct(self) -> int:
+        """Return the number of images classified correctly."""
+        return int(self.confusion.trace())
+
+    @property
+    def predicted(self) -> Tensor:
+        """Return the number of images given each class, (C,)."""
+        return self.confusion.sum(dim=0)
 
     @property
     def accuracy(self) -> float:
@@ -43,27 +76,49 @@ def evaluate(
 ) -> DomainResult:
     """Evaluate without masks; the network is left in evaluation mode.
 
+    What is kept of an image are three numbers, so memory does not grow with its size.
+
     Args:
         network: the network, on its device.
         batches: pairs of images (B, 3, S, S), normalised, and labels (B,) int64.
         execution: precision and memory layout.
     """
     network.module.eval()
-    classes = network.head.out_features
     device = execution.device
-    correct = torch.zeros((), dtype=torch.int64, device=device)
     loss_sum = torch.zeros((), dtype=torch.float64 if device.type == "cpu" else torch.float32)
     loss_sum = loss_sum.to(device)
-    predicted = torch.zeros(classes, dtype=torch.int64, device=device)
-    images_seen = 0
+    labels_seen, guesses_made, confidences = [], [], []
     with torch.inference_mode():
         for images, labels in batches:
             with execution.autocast():
                 logits = network.module(execution.lay_out(images))
             logits = logits.float()
-            guesses = logits.argmax(dim=1)
-            correct += (guesses == labels).sum()
-            predicted += torch.bincount(guesses, minlength=classes)
-            loss_sum += F.cross_entropy(logits, labels, reduction="sum")
-            images_seen += len(labels)
-    return DomainResult(images_seen, int(correct), float(loss_sum), predicted.cpu())
+            log_shares = F.log_softmax(logits, dim=1)
+            loss_sum += F.nll_loss(log_shares, labels, reduction="sum")
+            labels_seen.append(labels)
+            guesses_made.append(logits.argmax(dim=1))
+            confidences.append(log_shares.amax(dim=1))
+    labels, guesses = torch.cat(labels_seen).cpu(), torch.cat(guesses_made).cpu()
+    return DomainResult(
+        confusion=_count(labels, guesses, network.head.out_features),
+        loss_sum=float(loss_sum),
+        mistakes=_most_confident_mistakes(labels, guesses, torch.cat(confidences).cpu().exp()),
+    )
+
+
+def _count(labels: Tensor, guesses: Tensor, classes: int) -> Tensor:
+    """Return how many images have each pair of label and guess, (C, C) int64."""
+    pairs = torch.bincount(labels * classes + guesses, minlength=classes * classes)
+    return pairs.view(classes, classes)
+
+
+def _most_confident_mistakes(
+    labels: Tensor, guesses: Tensor, confidences: Tensor
+) -> tuple[Mistake, ...]:
+    """Return the wrong guesses of highest confidence; those without a finite one are left out."""
+    wrong = ((labels != guesses) & confidences.isfinite()).nonzero().squeeze(1)
+    order = confidences[wrong].argsort(descending=True, stable=True)[:MOST_MISTAKES]
+    return tuple(
+        Mistake(at, int(labels[at]), int(guesses[at]), min(1.0, float(confidences[at])))
+        for at in wrong[order].tolist()
+    )

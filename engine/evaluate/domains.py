@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.data import DomainData, RunData, evaluation_batches
+from engine.data.splits import Indices
 from engine.evaluate.accuracy import DomainResult, evaluate
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
@@ -20,12 +21,26 @@ COLLAPSE_LOSS = 0.9
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What was found on one split (``in`` or ``out``) of one domain.
+
+    ``indices`` are the images it was found on, in 0 … n−1 of the domain, in order.
+    """
+
+    domain: DomainData
+    split: str
+    indices: Indices
+    result: DomainResult
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Accuracies of one moment of a run, and what shows a collapse.
 
     ``id_accuracy`` is the mean over the sources of their ``out`` split; ``ood_accuracy`` is that
     of the target's ``in`` split, as DomainBed reports it. ``id_loss`` is in nats. ``predicted``
-    counts predictions on the sources' ``out`` splits by class, (C,).
+    counts predictions on the sources' ``out`` splits by class, (C,). ``measured`` has the
+    sources' ``out`` splits, then the target's ``in`` and ``out``.
     """
 
     metrics: list[Metric]
@@ -33,6 +48,7 @@ class Evaluation:
     ood_accuracy: float
     id_loss: float
     predicted: Tensor
+    measured: tuple[Measured, ...] = ()
 
     @property
     def dominant_class(self) -> int:
@@ -51,28 +67,29 @@ def evaluate_domains(
     """Evaluate the sources' ``out`` splits and both splits of the target, unmasked."""
     arm = "dropout" if spec.dropout_rate > 0 else "erm"
 
-    def measure(domain: DomainData, split: str) -> DomainResult:
+    def measure(domain: DomainData, split: str) -> Measured:
         indices = domain.out_indices if split == "out" else domain.in_indices
         batches = evaluation_batches(
             domain, indices, spec.eval_batch_size, network.mean, network.std, execution.device
         )
-        return evaluate(network, batches, execution)
+        return Measured(domain, split, indices, evaluate(network, batches, execution))
 
-    sources = {domain.name: measure(domain, "out") for domain in data.sources}
+    sources = [measure(domain, "out") for domain in data.sources]
     target_in, target_out = measure(data.target, "in"), measure(data.target, "out")
-    measured = [("out", name, result) for name, result in sources.items()]
-    measured += [("in", data.target.name, target_in), ("out", data.target.name, target_out)]
+    measured = (*sources, target_in, target_out)
     metrics = [
-        Metric(split, name, arm, metric, value if math.isfinite(value) else None)
-        for split, name, result in measured
-        for metric, value in (("accuracy", result.accuracy), ("loss", result.loss))
+        Metric(each.split, each.domain.name, arm, metric, value if math.isfinite(value) else None)
+        for each in measured
+        for metric, value in (("accuracy", each.result.accuracy), ("loss", each.result.loss))
     ]
+    source_results = [each.result for each in sources]
     return Evaluation(
         metrics=metrics,
-        id_accuracy=sum(result.accuracy for result in sources.values()) / len(sources),
-        ood_accuracy=target_in.accuracy,
-        id_loss=sum(result.loss for result in sources.values()) / len(sources),
-        predicted=torch.stack([result.predicted for result in sources.values()]).sum(dim=0),
+        id_accuracy=sum(result.accuracy for result in source_results) / len(source_results),
+        ood_accuracy=target_in.result.accuracy,
+        id_loss=sum(result.loss for result in source_results) / len(source_results),
+        predicted=torch.stack([result.predicted for result in source_results]).sum(dim=0),
+        measured=measured,
     )
 
 

@@ -11,7 +11,13 @@ import msgspec
 from engine.allocator import release_freed_memory
 from engine.data import RunData
 from engine.errors import TrainingError
-from engine.evaluate import Evaluation, class_entropy, evaluate_domains, has_collapsed
+from engine.evaluate import (
+    Evaluation,
+    class_entropy,
+    describe_predictions,
+    evaluate_domains,
+    has_collapsed,
+)
 from engine.eventlog import EventLog
 from engine.processor import peak_memory_bytes
 from engine.protocol import (
@@ -88,6 +94,9 @@ class Milestones:
             state, selected=best, collapsed=state.collapsed or collapsed
         )
         if is_best:
+            self._run_dir.write_predictions(
+                describe_predictions(state.step, evaluation.measured, self._data.classes)
+            )
             self._save_best(state)
         return self.save_last(state)
 

@@ -63,8 +63,10 @@ def signal_when(run_dir: RunDir, number: int, reached: Moment) -> tuple[int, boo
 
 
 def measured(run_dir: RunDir) -> dict[tuple[object, ...], object]:
-    """Return every deterministic value of a run's events, the last one told winning."""
+    """Return every deterministic value of a run's events, the last one told winning, and what
+    is kept of its predictions."""
     values: dict[tuple[object, ...], object] = {}
+    values["predictions",] = run_dir.read_predictions()
     for event in read_events(run_dir):
         if isinstance(event, StepsTaken):
             values["loss", event.step] = (event.loss, event.lr, event.head_lr)

@@ -8,6 +8,7 @@ import msgspec
 import typer
 from rich.console import Console
 
+from engine.protocol import PredictionsError
 from engine.rundir import RunDir
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.output import print_json
@@ -17,6 +18,7 @@ from vld_tui.records import run_record
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.detail import run_detail
+from vld_tui.views.predictions import class_shares
 from vld_tui.views.progress import Progress
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -65,6 +67,7 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
         "network": progress.model,
         "collapse": progress.collapse,
         "metrics": at_selected,
+        "class_accuracies": _class_accuracies(run_dir),
         "checkpoints": [
             msgspec.structs.asdict(each) | {"path": str(run_dir.path / each.file)}
             for each in store.checkpoints(run.run_id)
@@ -77,5 +80,29 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
             "spec": str(run_dir.spec),
             "events": str(run_dir.events),
             "log": str(run_dir.log),
+            "predictions": str(run_dir.predictions),
         },
     }
+
+
+def _class_accuracies(run_dir: RunDir) -> list[dict[str, Any]] | None:
+    """Return the accuracy of each class in each domain; None when that is not kept."""
+    try:
+        predictions = run_dir.read_predictions()
+    except PredictionsError:
+        return None
+    if predictions is None:
+        return None
+    classes = predictions.classes
+    return [
+        {
+            "step": predictions.step,
+            "domain": each.domain,
+            "split": each.split,
+            "classes": {
+                name: share.accuracy
+                for name, share in zip(classes, class_shares(each, len(classes)), strict=True)
+            },
+        }
+        for each in predictions.domains
+    ]

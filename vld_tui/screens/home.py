@@ -12,7 +12,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from engine.protocol import RunSpec, resolve_spec
@@ -28,10 +27,8 @@ from vld_tui.feed import (
     Snapshot,
     TableRow,
 )
-from vld_tui.guard import Guarded
 from vld_tui.machine import MachineLoad
 from vld_tui.messages import (
-    ActionAsked,
     GroupOpened,
     InterestChanged,
     MarksChanged,
@@ -43,10 +40,11 @@ from vld_tui.messages import (
     SortAsked,
 )
 from vld_tui.preferences import Preferences
-from vld_tui.screens.ask import AskLine, Confirm
+from vld_tui.screens.ask import AskLine
 from vld_tui.screens.choose_columns import ChooseColumns
 from vld_tui.screens.compare import CompareScreen
 from vld_tui.screens.new_run import NewRun, Order
+from vld_tui.screens.run_keys import RunKeys
 from vld_tui.store.fields import QUERY_FIELDS
 from vld_tui.store.query import Condition, Query, QueryError
 from vld_tui.store.runs import Run
@@ -75,7 +73,7 @@ No runs yet.
 """
 
 
-class HomeScreen(Guarded, Screen[None]):
+class HomeScreen(RunKeys):
     """Runs on one side, their curves on the other, the log of one below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -111,8 +109,7 @@ class HomeScreen(Guarded, Screen[None]):
         clock: Callable[[], float],
         preferences: Preferences,
     ) -> None:
-        super().__init__()
-        self._actions = actions
+        super().__init__(actions)
         self._home, self._clock = home, clock
         self._filter, self._sort, self._group = "", preferences.sort, preferences.group
         self._columns = preferences.columns
@@ -221,6 +218,10 @@ class HomeScreen(Guarded, Screen[None]):
         """Configure a run from the one under the cursor."""
         self._configure(self.run.spec if self.run else None)
 
+    def clone(self, run: Run) -> None:
+        """Configure a run from another one."""
+        self._configure(run.spec)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer the example only where there is nothing yet."""
         if action == "begin":
@@ -295,38 +296,12 @@ class HomeScreen(Guarded, Screen[None]):
             self._set_filter("")
         table.focus()
 
-    def action_resume(self) -> None:
-        """Go on with the run under the cursor."""
-        if run := self._only_run():
-            self._do(lambda: self._actions.resume(run.run_id))
-
     def action_compare(self) -> None:
         """Show the marked runs side by side."""
         if len(self.query_one(RunTable).marked) < 2:
             self.notify("Mark two runs or more with space to compare them.", severity="warning")
         else:
             self.app.push_screen(CompareScreen(self._snapshot.watched))
-
-    def action_queue_again(self) -> None:
-        """Let the run under the cursor wait for a slot, to go on."""
-        if run := self._only_run():
-            self._do(lambda: self._actions.queue_again(run.run_id))
-
-    def action_interrupt(self) -> None:
-        """Ask the run under the cursor to save and stop."""
-        if run := self._only_run():
-            self._do(lambda: self._actions.interrupt(run.run_id))
-
-    def action_kill(self) -> None:
-        """End the run under the cursor at once, if that is meant."""
-        if run := self._only_run():
-
-            def answered(is_meant: bool | None) -> None:
-                if is_meant:
-                    self._do(lambda: self._actions.kill(run.run_id))
-
-            question = f"End {run.name} at once? What came after its last checkpoint is lost."
-            self.app.push_screen(Confirm(question), answered)
 
     def action_trash(self) -> None:
         """Move the marked runs, or the one under the cursor, to the trash."""
@@ -343,26 +318,6 @@ class HomeScreen(Guarded, Screen[None]):
             self._trashed = ()
             self._do(lambda: self._actions.restore(chosen))
 
-    def action_tags(self) -> None:
-        """Ask for the run's tags."""
-        if run := self._only_run():
-
-            def answered(text: str | None) -> None:
-                if text is not None:
-                    self._do(lambda: self._actions.set_tags(run.run_id, text.split()))
-
-            self.app.push_screen(AskLine("Tags:", answer=" ".join(run.tags)), answered)
-
-    def action_note(self) -> None:
-        """Ask for the run's note."""
-        if run := self._only_run():
-
-            def answered(text: str | None) -> None:
-                if text is not None:
-                    self._do(lambda: self._actions.set_note(run.run_id, text))
-
-            self.app.push_screen(AskLine("Note:", answer=run.note), answered)
-
     def _save_picture(self, path: Path) -> None:
         """Write the screen to a file as it is below the question."""
         try:
@@ -372,7 +327,7 @@ class HomeScreen(Guarded, Screen[None]):
         else:
             self.notify(f"the screen is in {path}", markup=False)
 
-    def _only_run(self) -> Run | None:
+    def run_for_keys(self) -> Run | None:
         """Return the run under the cursor; say so if there are several."""
         if isinstance(self.query_one(RunTable).current, GroupRow):
             self.notify("These are several runs: enter shows them, space marks them.")
@@ -387,10 +342,6 @@ class HomeScreen(Guarded, Screen[None]):
                 self._do(partial(begin, each))
 
         self.app.push_screen(NewRun(spec), answered)
-
-    def _do(self, action: Callable[[], str]) -> None:
-        """Have a worker do something to runs, and say what came of it."""
-        self.post_message(ActionAsked(action))
 
     def _set_filter(self, text: str | None) -> None:
         if text is None:

@@ -1,10 +1,13 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
+from engine.protocol import encode_predictions
 from tests.vld_tui.cli.conftest import Vld
+from tests.vld_tui.dashboard.run_facts import make_predictions
 
 
 def run_id(vld: Vld, reference: str) -> str:
@@ -126,6 +129,18 @@ class TestShow:
         assert {point["step"] for point in record["metrics"]} == {100}
         assert record["collapse"] is None
         assert history.json("show", "noto-d0.5-m8-s0")["collapse"]["predicted_class"]
+
+    def test_json_gives_the_accuracy_of_each_class(self, history: Vld) -> None:
+        record = history.json("show", "first")
+        assert record["class_accuracies"] is None
+        path = Path(record["paths"]["predictions"])
+        path.write_bytes(encode_predictions(make_predictions()))
+        target = history.json("show", "first")["class_accuracies"][2]
+        assert (target["domain"], target["split"], target["step"]) == ("fluent-mono", "in", 150)
+        assert target["classes"] == {"animal": 0.75, "face": 1.0, "food": 0.25}
+        path.write_bytes(b"torn")
+        assert history.json("show", "first")["class_accuracies"] is None
+        path.unlink()
 
     def test_a_run_is_named_by_id_prefix_name_or_last(self, history: Vld) -> None:
         whole = run_id(history, "first")

@@ -17,6 +17,7 @@ from vld_tui.feed import (
     OOD_CURVE,
     GroupRow,
     Interest,
+    OtherRun,
     QueueState,
     RunCurves,
     RunDetail,
@@ -75,6 +76,11 @@ def curves_of(run: Run) -> RunCurves:
     )
 
 
+def bare_detail(curves: RunCurves) -> RunDetail:
+    """Return what is known of a run that has said nothing yet."""
+    return RunDetail(curves, Progress(), (), (), "/somewhere")
+
+
 def group_of(runs: Sequence[Run], grouping: Grouping) -> GroupRow:
     """Return all runs as one group."""
     summary = RunSummary(
@@ -98,6 +104,7 @@ class FakeSource:
         self.asked: list[Interest] = []
         self.problem: str | None = None
         self.queue = QueueState()
+        self.detail: Callable[[RunCurves], RunDetail] = bare_detail
         self.closed = False
 
     def take(self, interest: Interest) -> Snapshot:
@@ -110,7 +117,7 @@ class FakeSource:
         opened = None
         if interest.opened in by_id:
             curves = curves_of(by_id[interest.opened])
-            opened = RunDetail(curves, Progress(), (), (), "/somewhere")
+            opened = self.detail(curves)
         points = tuple(
             RunPoint(run.run_id, run.name, 0.7 + at / 100, 0.5 - at / 100, 0.9 * (at % 2))
             for at, run in enumerate(runs)
@@ -129,7 +136,14 @@ class FakeSource:
             points=points if interest.plane else (),
             queue=self.queue if interest.queue else None,
             problem=self.problem,
+            other=self._other(interest.other),
         )
+
+    def _other(self, reference: str | None) -> OtherRun | None:
+        if reference is None:
+            return None
+        run = next((each for each in self.runs if reference in (each.run_id, each.name)), None)
+        return OtherRun(reference, run, None if run else f"No run {reference!r}.")
 
     def close(self) -> None:
         """Note that nobody asks any more."""
@@ -227,6 +241,7 @@ def play(
             preferences=preferences,
             error_log=error_log,
         )
+        app.animation_level = "none"
         async with app.run_test(size=size) as pilot:
             await settle(pilot)
             await scenario(app, pilot)

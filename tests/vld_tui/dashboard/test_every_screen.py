@@ -12,9 +12,11 @@ from textual.pilot import Pilot
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import FakeSource, make_run, play, screen_lines, settle
+from tests.vld_tui.dashboard.run_facts import full_detail
 from vld_tui.app import Dashboard
 from vld_tui.feed import QueueState
 from vld_tui.preferences import Preferences
+from vld_tui.screens.run import PANES
 
 SIZES = ((80, 24), (120, 40))
 SCREENS: dict[str, tuple[str, ...]] = {
@@ -64,6 +66,26 @@ def test_a_screen_looks_as_it_did(
         shown.extend(line.rstrip() for line in screen_lines(app))
 
     play(history(), scenario, size=size)
+    assert "\n".join(shown) == snapshot
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("tab", ["curves", "domains", "configuration", "samples", "log", "files"])
+def test_a_run_looks_as_it_did(
+    tab: str, size: tuple[int, int], snapshot: SnapshotAssertion
+) -> None:
+    shown: list[str] = []
+    source = FakeSource([make_run(3, name="fell-over", status="crashed", error="killed\nmore")])
+    source.detail = full_detail()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press(str([*PANES].index(tab) + 1))
+        await settle(pilot)
+        shown.extend(line.rstrip() for line in screen_lines(app))
+
+    play(source, scenario, size=size)
     assert "\n".join(shown) == snapshot
 
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 
 from engine.protocol import resolve_spec
+from tests.vld_tui.dashboard.run_facts import make_predictions
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started, steps_taken
-from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, GroupRow, HistorySource, Interest, RunRow
+from vld_tui.feed import (
+    ID_CURVE,
+    LOSS_CURVE,
+    OOD_CURVE,
+    GroupRow,
+    HistorySource,
+    Interest,
+    RunDetail,
+    RunRow,
+)
 from vld_tui.home import Home
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
@@ -46,6 +57,48 @@ def test_events_become_rows_and_curves(home: Home) -> None:
     Teller(home.run_dir(run_id)).says(steps_taken(20, 1.2))
     later = source.take(Interest(watched=(run_id,)))
     assert np.array_equal(later.watched[0].curves[LOSS_CURVE][1], [1.5, 1.2])
+    source.close()
+
+
+def test_what_the_folder_of_the_opened_run_holds(home: Home) -> None:
+    run_id = _told(home)
+    run_dir = home.run_dir(run_id)
+    source = HistorySource(home)
+    interest = Interest(watched=(run_id,), opened=run_id)
+
+    def opened() -> RunDetail:
+        detail = source.take(interest).opened
+        assert detail is not None
+        return detail
+
+    first = opened()
+    assert first.contents.predictions is None
+    run_dir.write_predictions(make_predictions())
+    second = opened()
+    assert second.contents.predictions == make_predictions()
+    assert second.progress is first.progress
+    run_dir.predictions.write_bytes(b"torn")
+    assert opened().contents.predictions_problem is not None
+    assert "predictions.json" in {each.name for each in opened().contents.files}
+    Teller(run_dir).says(*evaluated(20, id_accuracy=0.8, ood_accuracy=0.5))
+    assert [each.step for each in opened().progress.evaluations] == [10, 20]
+    source.close()
+
+
+def test_another_run_is_found_by_any_name(home: Home) -> None:
+    run_id, other_id = _told(home), _told(home)
+    source = HistorySource(home)
+    interest = Interest(opened=run_id)
+    assert source.take(interest).other is None
+    for reference in (other_id, "@last"):
+        other = source.take(replace(interest, other=reference)).other
+        assert other is not None
+        assert other.run is not None
+        assert other.run.run_id == other_id
+    missing = source.take(replace(interest, other="nothing")).other
+    assert missing is not None
+    assert missing.run is None
+    assert "No run 'nothing'" in (missing.problem or "")
     source.close()
 
 

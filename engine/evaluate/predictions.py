@@ -1,0 +1,73 @@
+"""What an evaluation found, image by image and class by class, to be looked at later."""
+
+from __future__ import annotations
+
+import heapq
+import io
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from engine.evaluate.accuracy import MOST_MISTAKES, Mistake
+from engine.evaluate.domains import Measured
+from engine.protocol import Confusion, DomainPredictions, Predictions, WrongImage
+
+PICTURE_PX: Final = 96
+"""Longest side of a picture."""
+WEBP_QUALITY: Final = 80
+
+
+def describe_predictions(
+    step: int, measured: Sequence[Measured], classes: Sequence[str]
+) -> Predictions:
+    """Return the confusions of every domain, and the target's most confident mistakes.
+
+    Pictures are made of the cached pixels, which are what the network was shown.
+    """
+    mistakes = [
+        (each, mistake)
+        for each in measured
+        if each.domain.is_target
+        for mistake in each.result.mistakes
+    ]
+    chosen = heapq.nlargest(MOST_MISTAKES, mistakes, key=lambda pair: pair[1].confidence)
+    return Predictions(
+        step=step,
+        classes=tuple(classes),
+        domains=tuple(_describe_domain(each) for each in measured),
+        wrong=tuple(_describe_mistake(each, mistake) for each, mistake in chosen),
+    )
+
+
+def _describe_domain(measured: Measured) -> DomainPredictions:
+    confusion, loss = measured.result.confusion, measured.result.loss
+    pairs = confusion.nonzero()
+    counts = confusion[pairs[:, 0], pairs[:, 1]]
+    return DomainPredictions(
+        domain=measured.domain.name,
+        split=measured.split,
+        is_target=measured.domain.is_target,
+        loss=loss if math.isfinite(loss) else None,
+        confusions=tuple(
+            Confusion(label, predicted, images)
+            for (label, predicted), images in zip(pairs.tolist(), counts.tolist(), strict=True)
+        ),
+    )
+
+
+def _describe_mistake(measured: Measured, mistake: Mistake) -> WrongImage:
+    index = measured.indices[mistake.position]
+    pixels = measured.domain.images(np.array([index]))[0].numpy()
+    return WrongImage(mistake.label, mistake.predicted, mistake.confidence, _encode(pixels))
+
+
+def _encode(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
+    """Return an image (S, S, 3) as a small WebP file."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((PICTURE_PX, PICTURE_PX))
+    file = io.BytesIO()
+    image.save(file, format="WEBP", quality=WEBP_QUALITY, method=0)
+    return file.getvalue()

@@ -1,0 +1,373 @@
+"""The screen of one run, used by keys and mouse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, TabbedContent
+
+from engine.protocol import Predictions, resolve_spec
+from tests.vld_tui.dashboard.fake_history import (
+    FakeActions,
+    FakeSource,
+    make_run,
+    play,
+    screen_lines,
+    settle,
+)
+from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_predictions
+from vld_tui.app import Dashboard
+from vld_tui.run_folder import FolderContents
+from vld_tui.screens.run import PANES
+from vld_tui.widgets.run.log import LogLines, LogPane
+from vld_tui.widgets.run.samples import SamplesPane, Tile
+
+SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
+HOSTILE = ("[red]a[/red]", "\x1b[2J\x07\u202e", "漢字" * 20)
+
+
+def one_run(contents: FolderContents = FULL, **changes: object) -> FakeSource:
+    source = FakeSource([make_run(0, **changes)])
+    source.detail = full_detail(contents)
+    return source
+
+
+async def open_tab(pilot: Pilot[None], key: str) -> None:
+    await pilot.press("enter")
+    await settle(pilot)
+    await pilot.press(key)
+    await settle(pilot)
+
+
+def on_screen(app: Dashboard) -> str:
+    return "\n".join(screen_lines(app))
+
+
+@SIZES
+def test_every_tab_is_reached_by_its_number(size: tuple[int, int]) -> None:
+    found = {
+        "1": "accuracy  70.0% ID",
+        "2": "target: OOD as reported",
+        "3": "unlike recipe default",
+        "4": "of 30 target images",
+        "5": "line 199 of the log",
+        "6": "/somewhere",
+        "7": "resumed at step 80",
+    }
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await settle(pilot)
+        for key, text in found.items():
+            await pilot.press(key)
+            await settle(pilot)
+            assert text in on_screen(app)
+            focused = app.screen.focused
+            assert focused is not None
+            active = app.screen.query_one(TabbedContent).active_pane
+            assert active in focused.ancestors_with_self
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "sorted by" in on_screen(app)
+
+    play(one_run(), scenario, size=size)
+
+
+def test_tabs_are_reached_by_mouse_and_arrows() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.click("#--content-tab-files-pane")
+        await settle(pilot)
+        tabs = app.screen.query_one(TabbedContent)
+        assert tabs.active == "files-pane"
+        await pilot.press("right")
+        await settle(pilot)
+        assert tabs.active == "timeline-pane"
+
+    play(one_run(), scenario)
+
+
+@SIZES
+def test_classes_and_confusions(size: tuple[int, int]) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "2")
+        assert any(line.split()[:2] == ["food", "25.0%"] for line in screen_lines(app))
+        await pilot.press("o", "o")
+        await settle(pilot)
+        assert "classes by name" in on_screen(app)
+        await pilot.press("v")
+        await settle(pilot)
+        assert any("3 food    75  · 25" in line for line in screen_lines(app))
+        await pilot.press("M")
+        await settle(pilot)
+        assert "confusions of noto (out)" in on_screen(app)
+        assert any("3 food     ·  ·  ●" in line for line in screen_lines(app))
+
+    play(one_run(), scenario, size=size)
+
+
+def test_in_a_narrow_terminal_the_confusions_come_with_the_first_domain() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "2")
+        for said in ("(target in)", "(target out)", "art (out)", "noto (out)", "(target in)"):
+            await pilot.press("m")
+            await settle(pilot)
+            assert said in on_screen(app)
+
+    play(one_run(), scenario, size=(80, 24))
+
+
+@pytest.mark.parametrize(("size", "count"), [((80, 24), 345), ((120, 40), 65), ((200, 50), 345)])
+def test_many_classes_scroll_and_their_confusions_are_a_list(
+    size: tuple[int, int], count: int
+) -> None:
+    names = [f"class {at}" for at in range(count)]
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "2")
+        await pilot.press("G")
+        await settle(pilot)
+        assert f"class {count - 2} " in on_screen(app)
+        await pilot.press("v")
+        await settle(pilot)
+        assert "of the class" in on_screen(app)
+        assert "75.0%" in on_screen(app)
+
+    play(one_run(replace(FULL, predictions=make_predictions(names))), scenario, size=size)
+
+
+@pytest.mark.parametrize(
+    ("contents", "said"),
+    [
+        (FolderContents(), "an older version ran this"),
+        (FolderContents(predictions_problem="torn [b]\x1b"), "cannot be read: torn [b]␛"),
+        (replace(FULL, predictions=Predictions(150, (), (), ())), "0 classes"),
+    ],
+)
+def test_without_predictions_it_is_said_why(contents: FolderContents, said: str) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "2")
+        await pilot.press("v", "m", "o")
+        await settle(pilot)
+        assert said in on_screen(app)
+        await pilot.press("4", "right")
+        await settle(pilot)
+        assert not app.screen.query(Tile)
+
+    play(one_run(contents), scenario)
+
+
+@SIZES
+def test_samples_are_drawn_a_page_at_a_time(size: tuple[int, int]) -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "4")
+        page = len(app.screen.query(Tile))
+        assert page >= 2
+        lines = screen_lines(app)
+        assert any(f"1–{page} of 30 target images" in line for line in lines)
+        assert any("▀" * 16 in line for line in lines)
+        assert any("→ animal 99%" in line for line in lines)
+        for tile in app.screen.query(Tile):
+            assert app.screen.query_one(SamplesPane).region.contains_region(tile.region)
+        await pilot.press("right")
+        await settle(pilot)
+        assert f"{page + 1}–" in on_screen(app)
+        await pilot.press("left", "left", "left")
+        await settle(pilot)
+        assert f"1–{page} of 30" in on_screen(app)
+        for _ in range(30 // page):
+            await pilot.press("right")
+        await settle(pilot)
+        assert "–30 of 30" in on_screen(app)
+
+    play(one_run(), scenario, size=size)
+
+
+def test_a_picture_that_is_none_is_said_so() -> None:
+    predictions = make_predictions(wrong=3)
+    first, second, third = predictions.wrong
+    change = msgspec.structs.replace
+    broken = (change(first, picture=b"RIFFxxxxWEBP"), change(second, picture=b""), third)
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "4")
+        assert len(app.screen.query(Tile)) == 3
+        assert sum(line.count("cannot be drawn") for line in screen_lines(app)) == 2
+
+    contents = replace(FULL, predictions=change(predictions, wrong=broken))
+    play(one_run(contents), scenario)
+
+
+def test_without_colour_samples_are_grey_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "4")
+        text = on_screen(app)
+        assert "▀" not in text
+        assert any(grey in text for grey in "█▓▒░")
+
+    play(one_run(), scenario)
+
+
+def test_the_log_is_followed_until_one_scrolls_up() -> None:
+    source = one_run()
+    logs = [FULL.log, (*FULL.log, "one more"), (*FULL.log, "one more", "and more")]
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "5")
+        assert "line 199 of the log" in on_screen(app)
+        assert "follows (f)" in on_screen(app)
+        pane = app.screen.query_one(LogPane)
+        pane.show(logs[1], is_cut=False)
+        await settle(pilot)
+        assert "one more" in on_screen(app)
+        await pilot.press("up", "up")
+        await settle(pilot)
+        assert "stands (f)" in on_screen(app)
+        pane.show(logs[2], is_cut=True)
+        await settle(pilot)
+        assert "and more" not in on_screen(app)
+        assert "earlier ones are in the file only" in on_screen(app)
+        await pilot.press("f")
+        await settle(pilot)
+        assert "and more" in on_screen(app)
+        await pilot.press("f")
+        await settle(pilot)
+        assert not app.screen.query_one(LogLines).is_followed
+
+    play(source, scenario, size=(80, 24))
+
+
+def test_the_log_is_searched() -> None:
+    log = tuple(f"line {at}" + " [b]NaN\x1b" * (at % 50 == 10) for at in range(200))
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "5")
+        await pilot.press("slash", *"[b]nan", "enter")
+        await settle(pilot)
+        assert "“[b]nan” 1 of 4" in on_screen(app)
+        assert "line 10 [b]NaN␛" in on_screen(app)
+        await pilot.press("n")
+        await settle(pilot)
+        assert "2 of 4" in on_screen(app)
+        assert "line 60 [b]NaN␛" in on_screen(app)
+        await pilot.press("N", "N")
+        await settle(pilot)
+        assert "line 160 [b]NaN␛" in on_screen(app)
+        await pilot.press("slash", *"absent", "enter")
+        await settle(pilot)
+        assert "not found" in on_screen(app)
+        await pilot.press("n", "slash", "5", "escape")
+        await settle(pilot)
+        assert "/ searches" in on_screen(app)
+        assert app.screen.query_one(Input).display is False
+
+    play(one_run(replace(FULL, log=log)), scenario)
+
+
+def test_configurations_are_compared() -> None:
+    source = FakeSource(
+        [make_run(0), make_run(1, name="[b]other", spec=resolve_spec({"dropout_rate": 0.5}))]
+    )
+    source.detail = full_detail()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press("d", *"[b]other", "enter")
+        await settle(pilot)
+        assert source.asked[-1].other == "[b]other"
+        assert "1 field of" in on_screen(app)
+        assert any(line.split() == ["dropout", "0.9", "0.5"] for line in screen_lines(app))
+        await pilot.press("d")
+        await settle(pilot)
+        assert "unlike recipe" in on_screen(app)
+        await pilot.press("d", *"nothing", "enter")
+        await settle(pilot)
+        assert "No run 'nothing'" in on_screen(app)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert source.asked[-1].other is None
+
+    play(source, scenario)
+
+
+def test_the_marked_run_is_offered_for_comparison() -> None:
+    source = FakeSource([make_run(0), make_run(1)])
+    source.detail = full_detail()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("j", "space", "g", "enter")
+        await settle(pilot)
+        await pilot.press("d")
+        await settle(pilot)
+        assert app.screen.query_one(Input).value == "250101-000001-aaaa"
+
+    play(source, scenario)
+
+
+def test_a_crashed_run_says_why_and_is_resumed_and_the_like() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await settle(pilot)
+        line = screen_lines(app)[1]
+        assert "crashed at step 200  r goes on from step 160  [b]out of memory" in line
+        await pilot.press("r", "I", "K", "n", "K", "y", "Q")
+        await settle(pilot)
+        await pilot.press("t", *"a b", "enter")
+        await settle(pilot)
+        await pilot.press("e", *"why", "enter")
+        await settle(pilot)
+        await pilot.press("c")
+        await settle(pilot)
+        assert "New run" in on_screen(app)
+
+    source = one_run(status="crashed", error="[b]out of memory\nmore")
+    play(source, scenario, actions=actions)
+    run_id = source.runs[0].run_id
+    assert actions.done == [
+        ("resume", run_id), ("interrupt", run_id), ("kill", run_id), ("queue again", run_id),
+        ("tags", run_id, "a", "b"), ("note", run_id, "why"),
+    ]  # fmt: skip
+
+
+def test_names_from_outside_are_shown_as_they_are() -> None:
+    contents = replace(FULL, predictions=make_predictions(HOSTILE), log=("[b]x\x1b[2J\u202e",))
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await settle(pilot)
+        for key in "1234567":
+            await pilot.press(key)
+            await settle(pilot)
+            text = on_screen(app)
+            assert "\x1b" not in text
+            assert "\u202e" not in text
+            if key in "24":
+                assert "[red]a[/red]" in text
+            if key == "5":
+                assert "[b]x␛[2J\\u202e" in text
+
+    play(one_run(contents, name="[b]n\x1b", note="[i]"), scenario, size=(80, 24))
+
+
+def test_a_terminal_made_tiny_and_large_again() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await settle(pilot)
+        for key in map(str, range(1, len(PANES) + 1)):
+            await pilot.press(key)
+            await pilot.resize_terminal(20, 5)
+            await pilot.resize_terminal(120, 40)
+        await pilot.press("2")
+        await settle(pilot)
+        assert "food" in on_screen(app)
+
+    play(one_run(), scenario)

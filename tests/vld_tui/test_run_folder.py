@@ -1,0 +1,77 @@
+"""What is read of a run folder, and that it is read anew only when it changed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.rundir import RunDir
+from tests.vld_tui.dashboard.run_facts import make_predictions
+from vld_tui.run_folder import MOST_LOG_BYTES, FolderReader
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> RunDir:
+    path = tmp_path / "run"
+    path.mkdir()
+    return RunDir(path)
+
+
+def test_the_same_object_while_nothing_changes(run_dir: RunDir) -> None:
+    run_dir.log.write_text("one\ntwo\n")
+    run_dir.write_predictions(make_predictions())
+    reader = FolderReader(run_dir)
+    first = reader.read()
+    assert first.log == ("one", "two")
+    assert first.predictions == make_predictions()
+    assert reader.read() is first
+    with run_dir.log.open("a") as file:
+        file.write("three\n")
+    second = reader.read()
+    assert second.log == ("one", "two", "three")
+    assert second.predictions is first.predictions
+    run_dir.write_predictions(make_predictions(step=151))
+    third = reader.read()
+    assert third.predictions is not None
+    assert third.predictions.step == 151
+
+
+def test_of_a_long_log_the_last_whole_lines_are_read(run_dir: RunDir) -> None:
+    line = b"x" * 99 + b"\n"
+    run_dir.log.write_bytes(b"first\n" + line * (MOST_LOG_BYTES // 100 + 10) + b"\xff\x1b last")
+    contents = FolderReader(run_dir).read()
+    assert contents.log_is_cut
+    assert set(map(len, contents.log[:-1])) == {99}
+    assert contents.log[-1] == "\ufffd\x1b last"
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b'{"step": 1}'])
+def test_predictions_that_cannot_be_read_are_told_in_words(run_dir: RunDir, data: bytes) -> None:
+    run_dir.predictions.write_bytes(data)
+    reader = FolderReader(run_dir)
+    contents = reader.read()
+    assert contents.predictions is None
+    assert contents.predictions_problem
+    run_dir.write_predictions(make_predictions())
+    assert reader.read().predictions_problem is None
+
+
+def test_files_are_listed_without_those_being_written(run_dir: RunDir) -> None:
+    run_dir.checkpoints.mkdir()
+    run_dir.last_checkpoint.write_bytes(b"12345")
+    (run_dir.path / ".predictions.json.1-ab.tmp").write_bytes(b"1")
+    (run_dir.path / "dangling").symlink_to("nowhere")
+    run_dir.spec.write_text("{}")
+    files = {each.name: each.bytes for each in FolderReader(run_dir).read().files}
+    assert files == {"checkpoints/last.safetensors": 5, "spec.json": 2}
+
+
+def test_a_folder_that_is_gone_holds_nothing(run_dir: RunDir) -> None:
+    reader = FolderReader(run_dir)
+    run_dir.log.write_text("one\n")
+    assert reader.read().log
+    shutil.rmtree(run_dir.path)
+    contents = reader.read()
+    assert (contents.log, contents.files, contents.predictions) == ((), (), None)

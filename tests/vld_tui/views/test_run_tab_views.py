@@ -1,0 +1,148 @@
+"""Configuration, files, history and log of a run as text."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from rich.style import Style
+
+from engine.protocol import FIELDS, RunSpec, resolve_spec
+from tests.vld_tui.dashboard.fake_history import NOW, make_run
+from tests.vld_tui.dashboard.run_facts import FULL, make_attempts, make_progress
+from vld_tui.store.metrics import CheckpointInfo
+from vld_tui.views.configuration import configuration, configuration_difference
+from vld_tui.views.log import log_line, log_state
+from vld_tui.views.progress import Progress
+from vld_tui.views.run_files import run_files
+from vld_tui.views.run_heading import run_heading, trouble_line
+from vld_tui.views.timeline import timeline
+
+HIT = Style(reverse=True)
+LAST = (CheckpointInfo("last", 150, "checkpoints/last.safetensors", 9),)
+
+
+def lines(text: object) -> list[str]:
+    return [line.rstrip() for line in str(text).splitlines()]
+
+
+def test_every_field_is_shown_and_those_unlike_the_recipe_stand_out() -> None:
+    spec = resolve_spec({"recipe": "paper", "steps": 100, "lr_drops": [50], "data_dir": "/d/PACS"})
+    text = lines(configuration(spec, 100))
+    marked = [line.split()[1] for line in text[1:] if line.startswith("●")]
+    assert marked == ["dataset", "data", "steps", "lr-drops"]
+    assert text[0] == "● 4 fields unlike recipe paper"
+    assert any(line.split()[1:] == ["steps", "100", "recipe:", "10001"] for line in text)
+    for info in FIELDS.values():
+        assert any(info.flag.removeprefix("--") in line.split()[:2] for line in text)
+    assert {info.group for info in FIELDS.values()} <= set(text)
+
+
+def test_a_recipe_of_another_version_is_shown() -> None:
+    spec = msgspec.structs.replace(resolve_spec({}), recipe="[b]novel\x1b")
+    assert "unlike recipe [b]novel␛" in lines(configuration(spec, 80))[0]
+
+
+def test_only_fields_that_differ_are_compared() -> None:
+    def run(**fields: object) -> RunSpec:
+        return resolve_spec(fields)
+
+    one = make_run(0, spec=run(dropout_rate=0.5, lr_drops=[5, 7]), name="[b]one")
+    other = make_run(1, spec=run(seed=3), name="other")
+    text = lines(configuration_difference(one, other, 80))
+    assert text[0] == f"3 fields of {len(FIELDS)} differ"
+    assert text[2].split() == ["[b]one", "other"]
+    assert [line.split() for line in text[3:]] == [
+        ["dropout", "0.5", "0.9"], ["lr-drops", "5,7", "none"], ["seed", "0", "3"],
+    ]  # fmt: skip
+
+
+def test_files_have_sizes_and_purposes() -> None:
+    checkpoints = [CheckpointInfo("best", 150, "checkpoints/best.safetensors", 3)]
+    text = lines(run_files(FULL.files, checkpoints, 120))
+    assert text[1].startswith("checkpoints/best.safetensors  3.0 MiB  step 150: the network at")
+    assert any(line.startswith("[red]own␛") and "not one of this" in line for line in text)
+    assert "gone" in str(run_files((), (), 80))
+
+
+def test_history_is_told_in_order_with_reasons() -> None:
+    run = make_run(0, created_at=NOW - 2000, status="crashed")
+    text = lines(timeline(run, make_attempts(), make_progress()))
+    told = [line[33:] for line in text]
+    assert told == [
+        "made",
+        "started · process 41 on here",
+        "stopped at step 80: SIGINT",
+        "resumed at step 80 · process 42 on [b]there␛",
+        "selected step 150 was evaluated · ID 75.0% · OOD 50.0%",
+        "crashed at step 160: out of memory",
+    ]
+    assert text[1][21:29].strip() == "+16m 40s"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"status": "queued"}, "waits for a free slot"),
+        ({"status": "queued", "is_held": True}, "held in the queue"),
+        ({"status": "starting"}, "starting"),
+        ({"status": "failed", "error": "no such\x1b file\nmore"}, "no such␛ file"),
+    ],
+)
+def test_a_run_that_never_started_says_why(changes: dict[str, object], said: str) -> None:
+    run = make_run(0, **changes)
+    assert said in lines(timeline(run, (), Progress()))[-1]
+
+
+@pytest.mark.parametrize("status", ["failed", "crashed", "stopped"])
+def test_what_went_wrong_and_how_it_goes_on(status: str) -> None:
+    run = make_run(0, status=status, error="\n[b]why\x07\nmore", step=160)
+    said = trouble_line(run, LAST)
+    assert str(said) == f" {status} at step 160  r goes on from step 150  [b]why␇"
+    assert "r starts it again" in str(trouble_line(run, ()))
+
+
+def test_nothing_went_wrong() -> None:
+    assert trouble_line(make_run(0), LAST) is None
+    assert trouble_line(make_run(0, status="running"), LAST) is None
+    assert "r goes on" in str(trouble_line(make_run(0, status="crashed", error=" \n"), LAST))
+
+
+def test_the_heading_names_the_run_and_how_it_stands() -> None:
+    run = make_run(0, name="[b]x\x1b", tags=("best",))
+    assert str(run_heading(run)) == (
+        f" [b]x␛  {run.run_id}  ✓ finished  200/200  ID 70.0%  OOD 50.0%  best"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "searched", "hits"),
+    [
+        ("loss NaN, nan", "nan", ["NaN", "nan"]),
+        ("a\x1b[31mred", "\x1b[31", ["␛[31"]),
+        ("[b]x[/b]", "[/b]", ["[/b]"]),
+        ("nothing", "else", []),
+        ("anything", "", []),
+        ("Maße", "MASSE", ["Maße"]),  # folding changes its length: all of it is marked
+    ],
+)
+def test_what_is_searched_is_marked_and_nothing_is_read(
+    line: str, searched: str, hits: list[str]
+) -> None:
+    segments = log_line(line, searched, HIT)
+    assert [each.text for each in segments if each.style == HIT] == hits
+    assert "\x1b" not in "".join(each.text for each in segments)
+
+
+def test_the_state_of_the_log_in_words() -> None:
+    def state(**changes: object) -> str:
+        known = {
+            "is_cut": False, "is_followed": True, "searched": "", "hits": 0, "place": None,
+            **changes,
+        }  # fmt: skip
+        return str(log_state(3, **known))  # type: ignore[arg-type]
+
+    assert state() == "3 lines · follows (f) · / searches"
+    assert "earlier ones" in state(is_cut=True)
+    assert "stands" in state(is_followed=False)
+    assert "“x␛” not found" in state(searched="x\x1b")
+    assert "2 of 5" in state(searched="x", hits=5, place=2)

@@ -1,0 +1,111 @@
+"""What a run folder holds beside its events, read anew only where a file changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from engine.protocol import Predictions, PredictionsError
+from engine.rundir import RunDir
+
+MOST_LOG_BYTES: Final = 2**20
+MOST_FILES: Final = 500
+
+Signature = tuple[int, int, int] | None
+"""Inode, size and modification time (ns) of a file; None: there is none."""
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A file by its path in the run folder, with its size."""
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class FolderContents:
+    """The end of the log, the files, and the predictions or why they cannot be read.
+
+    ``log_is_cut``: earlier lines are in the file only.
+    """
+
+    log: tuple[str, ...] = ()
+    log_is_cut: bool = False
+    files: tuple[RunFile, ...] = ()
+    predictions: Predictions | None = None
+    predictions_problem: str | None = None
+
+
+class FolderReader:
+    """Reads a run folder again and again; blocks, so a worker does it."""
+
+    def __init__(self, run_dir: RunDir) -> None:
+        self.run_dir = run_dir
+        self._contents = FolderContents()
+        self._log_signature: Signature = None
+        self._predictions_signature: Signature = None
+
+    def read(self) -> FolderContents:
+        """Return what the folder holds now: the same object while nothing changed."""
+        if (seen := _signature(self.run_dir.log)) != self._log_signature:
+            self._log_signature = seen
+            lines, is_cut = _read_log(self.run_dir.log)
+            self._contents = replace(self._contents, log=lines, log_is_cut=is_cut)
+        if (seen := _signature(self.run_dir.predictions)) != self._predictions_signature:
+            self._predictions_signature = seen
+            predictions, problem = _read_predictions(self.run_dir)
+            self._contents = replace(
+                self._contents, predictions=predictions, predictions_problem=problem
+            )
+        files = tuple(_list_files(self.run_dir.path))
+        if files != self._contents.files:
+            self._contents = replace(self._contents, files=files)
+        return self._contents
+
+
+def _signature(path: Path) -> Signature:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _read_log(path: Path) -> tuple[tuple[str, ...], bool]:
+    """Return the last lines of a log, whole ones, and whether there are earlier ones."""
+    try:
+        with path.open("rb") as file:
+            start = max(0, file.seek(0, os.SEEK_END) - MOST_LOG_BYTES)
+            file.seek(start)
+            data = file.read(MOST_LOG_BYTES)
+    except OSError:
+        return (), False
+    lines = data.decode(errors="replace").splitlines()
+    return tuple(lines[1:] if start and len(lines) > 1 else lines), start > 0
+
+
+def _read_predictions(run_dir: RunDir) -> tuple[Predictions | None, str | None]:
+    try:
+        return run_dir.read_predictions(), None
+    except PredictionsError as error:
+        return None, str(error)
+
+
+def _list_files(folder: Path) -> Iterator[RunFile]:
+    """Yield the files of a folder and its folders, sorted by name; those that vanish are left out.
+
+    Files that are being written, under a temporary name, are left out too.
+    """
+    left = MOST_FILES
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if left and not (name.startswith(".") and name.endswith(".tmp")):
+                path = Path(parent, name)
+                if (found := _signature(path)) is not None:
+                    left -= 1
+                    yield RunFile(path.relative_to(folder).as_posix(), found[1])

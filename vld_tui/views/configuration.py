@@ -1,0 +1,81 @@
+"""The fields of a run by group, those unlike its recipe made visible; or where two runs differ."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Final
+
+import msgspec
+from rich.text import Text
+
+from engine.protocol import FIELDS, FieldInfo, RunSpec, SpecError, resolve_spec
+from vld_tui.fields import shown_value
+from vld_tui.store.runs import Run
+from vld_tui.views.columns import Column
+from vld_tui.views.numbers import plural
+from vld_tui.views.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.views.styled_table import StyledColumn, styled_table
+from vld_tui.views.text import fit, plain_text, shorten, width
+
+CHANGED_SIGN: Final = "●"
+CHANGED_STYLE: Final = "bold gold1"
+LABEL_CELLS: Final = 20
+VALUE_CELLS: Final = 24
+
+
+def recipe_defaults(spec: RunSpec) -> RunSpec:
+    """Return what a run of the same recipe and data set has without being told anything else."""
+    try:
+        usual = resolve_spec({"recipe": spec.recipe, "dataset": spec.dataset})
+    except SpecError:  # of a recipe that this version does not know
+        usual = resolve_spec({"dataset": spec.dataset})
+    return msgspec.structs.replace(usual, dataset=FIELDS["dataset"].default)
+
+
+def configuration(spec: RunSpec, cells: int) -> Text:
+    """Return every field, a line each, below the name of its group."""
+    usual = recipe_defaults(spec)
+    text = Text(no_wrap=True, overflow="crop")
+    changed = sum(getattr(spec, name) != getattr(usual, name) for name in FIELDS)
+    text.append(f"{CHANGED_SIGN} ", CHANGED_STYLE)
+    text.append(f"{plural(changed, 'field')} unlike recipe {plain_text(spec.recipe)}", QUIET_STYLE)
+    for group, fields in itertools.groupby(FIELDS.values(), key=lambda info: info.group):
+        text.append(f"\n\n{group}", HEADING_STYLE)
+        for info in fields:
+            text.append("\n")
+            _append_field(text, info, spec, usual, cells)
+    return text
+
+
+def _append_field(text: Text, info: FieldInfo, spec: RunSpec, usual: RunSpec, cells: int) -> None:
+    value, default = getattr(spec, info.name), getattr(usual, info.name)
+    is_changed = value != default
+    label = fit(info.flag.removeprefix("--"), LABEL_CELLS)
+    text.append(f"{CHANGED_SIGN if is_changed else ' '} ", CHANGED_STYLE)
+    text.append(f"{label} ", "" if is_changed else QUIET_STYLE)
+    shown = plain_text(shown_value(value))
+    about = f"recipe: {plain_text(shown_value(default))}" if is_changed else info.help
+    text.append(shown, CHANGED_STYLE if is_changed else "")
+    used = 2 + LABEL_CELLS + 1 + width(shown)
+    gap = max(2, 2 + LABEL_CELLS + 1 + VALUE_CELLS - used)
+    if (room := cells - used - gap) >= 12:
+        text.append(" " * gap + shorten(about, room), QUIET_STYLE)
+
+
+def configuration_difference(run: Run, other: Run, cells: int) -> Text:
+    """Return the fields in which two runs differ, with both values."""
+    names = [name for name in FIELDS if getattr(run.spec, name) != getattr(other.spec, name)]
+    text = Text(no_wrap=True, overflow="crop")
+    text.append(f"{plural(len(names), 'field')} of {len(FIELDS)} differ", HEADING_STYLE)
+    text.append("\n\n")
+    columns = [
+        StyledColumn(Column("", rank=1000)),
+        StyledColumn(Column(plain_text(run.name), rank=999, shrinks=True), ID_STYLE),
+        StyledColumn(Column(plain_text(other.name), rank=998, shrinks=True), OOD_STYLE),
+    ]
+    rows = [[FIELDS[name].flag.removeprefix("--"), *_values(run, other, name)] for name in names]
+    return text.append_text(styled_table(columns, rows, cells))
+
+
+def _values(run: Run, other: Run, name: str) -> list[str]:
+    return [plain_text(shown_value(getattr(each.spec, name))) for each in (run, other)]

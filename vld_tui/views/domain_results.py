@@ -1,0 +1,67 @@
+"""Accuracy and loss of every domain at the selected step."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.text import Text
+
+from engine.protocol import DomainInfo
+from vld_tui.views.columns import Column
+from vld_tui.views.numbers import UNKNOWN, decimal, percent
+from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.views.progress import Progress
+from vld_tui.views.styled_table import StyledColumn, styled_table
+from vld_tui.views.text import plain_text
+
+NOT_EVALUATED: Final = "Nothing has been evaluated yet."
+_COLUMNS: Final = (
+    StyledColumn(Column("domain", rank=1000, shrinks=True, narrowest=8)),
+    StyledColumn(Column("split", rank=997)),
+    StyledColumn(Column("accuracy", right=True, rank=999)),
+    StyledColumn(Column("loss", right=True, rank=998)),
+    StyledColumn(Column("images", right=True, rank=996), QUIET_STYLE),
+    StyledColumn(Column("", rank=1, shrinks=True), QUIET_STYLE),
+)
+
+
+def domain_results(progress: Progress, cells: int) -> Text:
+    """Return a line for each split that is evaluated: sources, then the target's two."""
+    selected = progress.selected
+    if selected is None:
+        return Text(NOT_EVALUATED, QUIET_STYLE)
+    values = {(m.domain, m.split, m.name): m.value for m in selected.metrics}
+    targets = [name for name, is_target in progress.domains() if is_target]
+    sizes = {each.name: each for each in progress.data.domains} if progress.data else {}
+    rows = []
+    for domain, split in sorted(
+        dict.fromkeys((m.domain, m.split) for m in selected.metrics),
+        key=lambda pair: (pair[0] in targets, pair[0]),
+    ):
+        rows.append(
+            [
+                plain_text(domain),
+                split,
+                percent(values.get((domain, split, "accuracy"))),
+                decimal(values.get((domain, split, "loss"))),
+                _images(sizes.get(domain), split),
+                _meaning(is_target=domain in targets, split=split),
+            ]
+        )
+    text = Text(no_wrap=True, overflow="crop")
+    text.append(f"step {selected.step:,}, selected on ID validation  ", QUIET_STYLE)
+    text.append(f"ID {percent(selected.id_accuracy)}  ", ID_STYLE)
+    text.append(f"OOD {percent(selected.ood_accuracy)}\n", OOD_STYLE)
+    return text.append_text(styled_table(_COLUMNS, rows, cells))
+
+
+def _images(info: DomainInfo | None, split: str) -> str:
+    if info is None:
+        return UNKNOWN
+    return f"{info.in_images if split == 'in' else info.out_images:,}"
+
+
+def _meaning(*, is_target: bool, split: str) -> str:
+    if not is_target:
+        return "source, held out: ID"
+    return "target: OOD as reported" if split == "in" else "target, the rest"

@@ -1,0 +1,52 @@
+"""The files of a run folder: how large, and what each is for (docs/run-folder.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from rich.text import Text
+
+from vld_tui.run_folder import RunFile
+from vld_tui.store.metrics import CheckpointInfo
+from vld_tui.views.columns import Column
+from vld_tui.views.numbers import size
+from vld_tui.views.palette import QUIET_STYLE
+from vld_tui.views.styled_table import StyledColumn, styled_table
+from vld_tui.views.text import plain_text
+
+PURPOSES: Final[Mapping[str, str]] = {
+    "spec.json": "every field of the run",
+    "events.jsonl": "what happened, an event a line",
+    "process.json": "pid, its start time, host",
+    "heartbeat": "its time of change says that the engine is alive",
+    "exit.json": "the exit code, when somebody waited for it",
+    "user.json": "name, tags, note",
+    "engine.log": "what the engine wrote on stderr and stdout",
+    "engine.lock": "held by the engine while it lives",
+    "predictions.json": "what the network at the selected step says of held-out images",
+    "checkpoints/last.safetensors": "all that a resumed run needs",
+    "checkpoints/best.safetensors": "the network at the selected step",
+}
+UNKNOWN_PURPOSE: Final = "not one of this program's"
+_COLUMNS: Final = (
+    StyledColumn(Column("file", rank=1000, shrinks=True, narrowest=16)),
+    StyledColumn(Column("size", right=True, rank=999)),
+    StyledColumn(Column("", rank=1, shrinks=True), QUIET_STYLE),
+)
+
+
+def run_files(files: Sequence[RunFile], checkpoints: Sequence[CheckpointInfo], cells: int) -> Text:
+    """Return a line for each file; checkpoints come first, with their steps."""
+    if not files:
+        return Text("The folder is empty, or gone.", QUIET_STYLE)
+    steps = {each.file: each.step for each in checkpoints}
+    ordered = sorted(files, key=lambda file: (not file.name.startswith("checkpoints/"), file.name))
+    rows = [[plain_text(each.name), size(each.bytes), _purpose(each, steps)] for each in ordered]
+    rows.append(["", size(sum(each.bytes for each in files)), "all of them"])
+    return styled_table(_COLUMNS, rows, cells)
+
+
+def _purpose(file: RunFile, steps: Mapping[str, int]) -> str:
+    purpose = PURPOSES.get(file.name, UNKNOWN_PURPOSE)
+    return f"step {steps[file.name]:,}: {purpose}" if file.name in steps else purpose

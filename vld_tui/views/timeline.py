@@ -1,0 +1,92 @@
+"""What a run went through: made, started, stopped, resumed, ended, and why."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from rich.text import Text
+
+from vld_tui.store.metrics import Attempt
+from vld_tui.store.runs import QUEUED, Run
+from vld_tui.views.lines import collapse_line
+from vld_tui.views.numbers import duration, percent
+from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
+from vld_tui.views.progress import Progress
+from vld_tui.views.text import plain_text
+
+UNDATED: Final = " " * 19
+SINCE_CELLS: Final = 8
+
+
+class Moment(NamedTuple):
+    """Something that happened at a time (Unix s; None: at no known time), its sign and style."""
+
+    at: float | None
+    sign: str
+    style: str
+    what: str
+
+
+def timeline(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Text:
+    """Return a line for each moment, oldest first, with the time since the one before."""
+    text = Text(overflow="fold")
+    before: float | None = None
+    moments = sorted(_moments(run, attempts, progress), key=lambda each: each.at or math.inf)
+    for moment in moments:
+        if text:
+            text.append("\n")
+        since = ""
+        if moment.at is not None:
+            if before is not None and moment.at - before >= 1:
+                since = f"+{duration(moment.at - before)}"
+            before = moment.at
+        text.append(f"{_date(moment.at)}  {since:>{SINCE_CELLS}}  ", QUIET_STYLE)
+        text.append(f"{moment.sign} {moment.what}", moment.style)
+    return text
+
+
+def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Iterator[Moment]:
+    yield Moment(run.created_at, "+", "", "made")
+    for attempt in attempts:
+        yield from _attempt_moments(attempt)
+    if (collapse := progress.collapse) is not None:
+        yield Moment(collapse.time or None, "", ALARM_STYLE, collapse_line(collapse))
+    if (selected := progress.selected) is not None:
+        accuracies = f"ID {percent(selected.id_accuracy)} · OOD {percent(selected.ood_accuracy)}"
+        what = f"selected step {selected.step:,} was evaluated · {accuracies}"
+        yield Moment(selected.time or None, "★", "", what)
+    if run.status == QUEUED:
+        waits = "held in the queue" if run.is_held else "waits for a free slot"
+        yield Moment(None, STATUS_SIGNS[QUEUED], status_style(QUEUED), waits)
+    elif not attempts:
+        yield Moment(None, STATUS_SIGNS.get(run.status, "?"), status_style(run.status), run.status)
+    if run.error and not (attempts and attempts[-1].reason):
+        yield Moment(None, "✗", status_style("failed"), plain_text(run.error.splitlines()[0]))
+
+
+def _attempt_moments(attempt: Attempt) -> Iterator[Moment]:
+    began = "started" if attempt.attempt == 1 else f"started, attempt {attempt.attempt}"
+    if attempt.resumed_step is not None:
+        began = f"resumed at step {attempt.resumed_step:,}"
+    where = f"process {attempt.pid} on {plain_text(attempt.host)}"
+    yield Moment(
+        attempt.started_at, STATUS_SIGNS["running"], status_style("running"), f"{began} · {where}"
+    )
+    if attempt.outcome is None:
+        return
+    ended = plain_text(attempt.outcome)
+    if attempt.step is not None:
+        ended += f" at step {attempt.step:,}"
+    if attempt.reason:
+        ended += f": {plain_text(attempt.reason.splitlines()[0])}"
+    sign, style = STATUS_SIGNS.get(attempt.outcome, "?"), status_style(attempt.outcome)
+    yield Moment(attempt.ended_at, sign, style, ended)
+
+
+def _date(seconds: float | None) -> str:
+    if seconds is None:
+        return UNDATED
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

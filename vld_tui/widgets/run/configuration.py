@@ -1,0 +1,45 @@
+"""Every field of a run, or where it differs from another run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+
+from vld_tui.feed import OtherRun
+from vld_tui.store.runs import Run
+from vld_tui.views.configuration import configuration, configuration_difference
+from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.views.text import plain_text
+from vld_tui.widgets.run.scrolled import ScrolledText
+
+
+class ConfigurationPane(ScrolledText):
+    """Fields by group, or those that differ."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._run: Run | None = None
+        self._other: OtherRun | None = None
+
+    def show_run(self, run: Run, other: OtherRun | None) -> None:
+        """Show a run's fields; with ``other`` only those that differ."""
+        self._run, self._other = run, other
+        self._show()
+
+    def on_resize(self) -> None:
+        """Fit what is shown."""
+        self._show()
+
+    def _show(self) -> None:
+        run, other = self._run, self._other
+        if run is None or self.size.width == 0:
+            return
+        if other is None:
+            self.show(configuration(run.spec, self.text_cells))
+        elif other.run is None:
+            problem = plain_text(other.problem or "", keep_newlines=True)
+            self.show(Text(f"{problem}\n\n", ALARM_STYLE).append("d goes back", QUIET_STYLE))
+        else:
+            text = configuration_difference(run, other.run, self.text_cells)
+            self.show(text.append("\n\nd shows every field again", QUIET_STYLE))
