@@ -2,8 +2,8 @@
 
     python docs/pictures.py HOME RUN
 
-Writes docs/run.svg: what `vld run` shows at the end of RUN, a run of the history in HOME; and
-docs/dashboard.svg: the dashboard on HOME.
+Writes docs/run.svg: what `vld run` shows at the end of RUN, a run of the history in HOME; and the
+screens of the dashboard on a copy of HOME.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import shutil
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -22,12 +25,22 @@ from vld_tui.store.store import Store
 from vld_tui.views.closing import closing_view, next_commands
 from vld_tui.views.plan import plan_table
 from vld_tui.views.progress import Progress
-from vld_tui.widgets.chart import Chart
 
 HERE = Path(__file__).parent
 WIDTH = 96
-DASHBOARD_SIZE = (150, 42)
-PATIENCE_S = 20
+DASHBOARD_SIZE = (140, 40)
+START_S, KEY_S = 3.0, 0.5
+GROUPED = ("b", *"all", "1.0", "enter", "2.0")
+SCREENS = {
+    "dashboard": ("space", "space"),
+    "groups": GROUPED,
+    "plane": (*GROUPED, "b", *"none", "1.0", "enter", "2", "2.0"),
+    "compare": ("space",) * 6 + ("d", "2.0"),
+    "new-run": ("n", "3.0"),
+    "run-domains": ("enter", "2", "2.0"),
+    "run-samples": ("enter", "4", "2.0"),
+}
+"""The keys that lead to each picture's screen; the newest run is the one that is opened."""
 
 
 def draw_run(home: Home, reference: str) -> None:
@@ -50,17 +63,22 @@ def draw_run(home: Home, reference: str) -> None:
     console.save_svg(str(HERE / "run.svg"), title="vld run")
 
 
-async def draw_dashboard(home: Home) -> None:
-    """Draw the dashboard with two runs marked."""
+async def draw_screen(home: Home, picture: str, keys: Sequence[str]) -> None:
+    """Draw the screen that keys lead to; a number among them is seconds to wait."""
     app = make_dashboard(home)
     async with app.run_test(size=DASHBOARD_SIZE) as pilot:
-        await pilot.pause(2)
-        await pilot.press("space", "space")
-        for _ in range(PATIENCE_S):
-            await pilot.pause(1)
-            if len(app.screen.query_one("#first", Chart).plot.series) == 2:
-                break
-        (HERE / "dashboard.svg").write_text(app.export_screenshot(title="vld-tui"))
+        await pilot.pause(START_S)
+        for key in keys:
+            await (pilot.pause(float(key)) if "." in key else pilot.press(key))
+            await pilot.pause(KEY_S)
+        await pilot.pause(START_S)
+        (HERE / f"{picture}.svg").write_text(app.export_screenshot(title="vld-tui"))
+
+
+def draw_screens(home: Home) -> None:
+    """Draw every screen of the dashboard."""
+    for picture, keys in SCREENS.items():
+        asyncio.run(draw_screen(home, picture, keys))
 
 
 def main() -> None:
@@ -71,7 +89,9 @@ def main() -> None:
     asked = parser.parse_args()
     home = open_home(asked.home)
     draw_run(home, asked.run)
-    asyncio.run(draw_dashboard(home))
+    with tempfile.TemporaryDirectory() as folder:  # looking at it changes what it remembers
+        shutil.copytree(home.path, Path(folder) / "home")
+        draw_screens(Home(Path(folder) / "home"))
 
 
 if __name__ == "__main__":
