@@ -20,6 +20,7 @@ from vld_tui.home import Home
 from vld_tui.launch.local import LaunchError
 from vld_tui.machine import MachineLoad
 from vld_tui.messages import ActionAsked, InterestChanged, RunOpened, SnapshotTaken
+from vld_tui.planner import LocalPlanner, Planner
 from vld_tui.screens.home import HomeScreen
 from vld_tui.screens.queue import QueueScreen
 from vld_tui.screens.run import RunScreen
@@ -43,20 +44,23 @@ class Dashboard(App[None]):
         self,
         source: Source,
         actions: Actions,
+        planner: Planner,
         *,
         home: Path,
         clock: Callable[[], float] = time.time,
         measure_load: Callable[[Path], MachineLoad] = MachineLoad.measure,
     ) -> None:
         super().__init__()
-        self._source, self._actions = source, actions
+        self._source, self._actions, self._planner = source, actions, planner
         self._home_path, self._clock, self._measure_load = home, clock, measure_load
         self._interest = Interest()
         self._wake = threading.Event()
 
     def on_mount(self) -> None:
         """Show the home screen and begin to read history."""
-        self.home = HomeScreen(self._actions, home=str(self._home_path), clock=self._clock)
+        self.home = HomeScreen(
+            self._actions, self._planner, home=str(self._home_path), clock=self._clock
+        )
         self.push_screen(self.home)
         self.read_history()
         self._act(self._actions.work_on_queue)  # that of a supervisor that was killed
@@ -67,8 +71,9 @@ class Dashboard(App[None]):
         self._look(replace(message.interest, opened=mine.opened, queue=mine.queue))
 
     def on_unmount(self) -> None:
-        """Let the worker end at once."""
+        """Let the workers end at once."""
         self._wake.set()
+        self._planner.close()
 
     def action_show_help_panel(self) -> None:
         """Show or hide the list of keys."""
@@ -137,4 +142,4 @@ class Dashboard(App[None]):
 
 def make_dashboard(home: Home) -> Dashboard:
     """Return the dashboard of a home."""
-    return Dashboard(HistorySource(home), LocalActions(home), home=home.path)
+    return Dashboard(HistorySource(home), LocalActions(home), LocalPlanner(home), home=home.path)

@@ -16,13 +16,17 @@ from engine.protocol.datasets import DatasetListing, DescribeDataset, ListDatase
 from engine.rundir import write_atomic
 from vld_tui.datasets import find_added
 from vld_tui.home import Home
-from vld_tui.launch.datasets import work_on_datasets
+from vld_tui.launch.datasets import DatasetError, work_on_datasets
 from vld_tui.launch.inspection import Asked, ask_engine
+from vld_tui.launch.local import LaunchError
+from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.study.forecast import Forecast, ImageCounts, forecast
 from vld_tui.study.presets import Preset, drop_preset, keep_preset, read_presets
 
 NETWORKS_FILE: Final = "networks.json"
+PLANNER_ERRORS: Final = (StoreError, LaunchError, DatasetError)
+"""What a planner may raise; the message says why not."""
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -38,8 +42,8 @@ class Network(msgspec.Struct, frozen=True):
 
 
 class Planner(Protocol):
-    """What the form of a new run asks of its surroundings. Every method may raise
-    ``StoreError``, ``LaunchError`` or ``DatasetError``, whose message says why not."""
+    """What the form of a new run asks of its surroundings. Every method may raise one of
+    ``PLANNER_ERRORS``."""
 
     def datasets(self) -> tuple[DatasetListing, ...]:
         """Return the data sets known by name, as they are now."""

@@ -26,6 +26,7 @@ from vld_tui.messages import (
     RunHighlighted,
     SnapshotTaken,
 )
+from vld_tui.planner import Planner
 from vld_tui.screens.ask import AskLine, Confirm
 from vld_tui.screens.compare import CompareScreen
 from vld_tui.screens.new_run import NewRun, Order
@@ -73,9 +74,11 @@ class HomeScreen(Screen[None]):
         Binding("escape", "clear", "clear", show=False),
     ]
 
-    def __init__(self, actions: Actions, *, home: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, actions: Actions, planner: Planner, *, home: str, clock: Callable[[], float]
+    ) -> None:
         super().__init__()
-        self._actions = actions
+        self._actions, self._planner = actions, planner
         self._home, self._clock = home, clock
         self._interest = Interest()
         self._filter, self._sort = "", SORTS[0]
@@ -266,7 +269,7 @@ class HomeScreen(Screen[None]):
             for each in order.specs:
                 self._do(partial(begin, each))
 
-        self.app.push_screen(NewRun(spec), answered)
+        self.app.push_screen(NewRun(spec, self._planner), answered)
 
     def _do(self, action: Callable[[], str]) -> None:
         """Have a worker do something to runs, and say what came of it."""

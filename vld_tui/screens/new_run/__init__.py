@@ -1,0 +1,5 @@
+"""Configure a run: every field of it, checked as it is typed."""
+
+from vld_tui.screens.new_run.screen import NewRun, Order
+
+__all__ = ["NewRun", "Order"]

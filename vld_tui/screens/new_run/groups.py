@@ -1,0 +1,91 @@
+"""Fields that are folded away under the name of their group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from engine.protocol import FIELDS
+from vld_tui.screens.new_run.lines import TYPED_MARK, FieldLine
+from vld_tui.views.numbers import plural
+from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
+from vld_tui.views.text import plain_text
+
+
+class GroupTitle(Static, can_focus=True):
+    """Says what is folded away; ``enter``, ``space`` or a click shows it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,space", "switch", "unfold", show=False),
+        Binding("right", "unfold(True)", "unfold", show=False),
+        Binding("left", "unfold(False)", "fold", show=False),
+    ]
+
+    def on_click(self) -> None:
+        """Unfold, or fold."""
+        self.action_switch()
+
+    def action_switch(self) -> None:
+        """Unfold, or fold."""
+        if isinstance(self.parent, FieldGroup):
+            self.parent.unfold(not self.parent.is_unfolded)
+
+    def action_unfold(self, is_wanted: bool) -> None:
+        """Unfold, or fold."""
+        if isinstance(self.parent, FieldGroup):
+            self.parent.unfold(is_wanted)
+
+
+class FieldGroup(Vertical):
+    """The fields of a group that are not in sight anyway."""
+
+    def __init__(self, group: str, lines: Sequence[FieldLine]) -> None:
+        super().__init__(classes="group")
+        self.group, self._lines = group, tuple(lines)
+        self.is_unfolded = False
+        self._problems: Mapping[str, str] = {}
+
+    def compose(self) -> ComposeResult:
+        """Lay out the title above the fields."""
+        yield GroupTitle()
+        with Vertical(classes="folded"):
+            yield from self._lines
+
+    def on_mount(self) -> None:
+        """Begin folded."""
+        self.unfold(False)
+
+    def unfold(self, is_wanted: bool) -> None:
+        """Show the fields, or hide them."""
+        self.is_unfolded = is_wanted
+        self.query_one(".folded").display = is_wanted
+        self.say(self._problems)
+
+    def say(self, problems: Mapping[str, str]) -> None:
+        """Say which fields were changed, and why one cannot be so; ``problems`` are by field."""
+        self._problems = problems
+        changed = [line for line in self._lines if line.typed is not None]
+        mark = TYPED_MARK if changed else " "
+        title = Text(no_wrap=True)
+        title.append(f"{mark} {'▾' if self.is_unfolded else '▸'} {self.group}", HEADING_STYLE)
+        title.pad_right(max(1, 21 - title.cell_len))
+        mine = [problems[line.info.name] for line in self._lines if line.info.name in problems]
+        if mine:
+            title.append(plain_text(mine[0]), ALARM_STYLE)
+        elif changed:
+            told = (f"{_flag(line.info.name)} {line.typed}" for line in changed)
+            title.append(plain_text(" · ".join(told)))
+        elif not self.is_unfolded:
+            names = " ".join(_flag(line.info.name) for line in self._lines)
+            title.append(f"{plural(len(self._lines), 'field')} as usual: {names}", QUIET_STYLE)
+        self.query_one(GroupTitle).update(title)
+
+
+def _flag(field: str) -> str:
+    return FIELDS[field].flag.removeprefix("--")
