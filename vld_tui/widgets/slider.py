@@ -27,7 +27,7 @@ class Slider(Widget, can_focus=True):
 
     DEFAULT_CSS = """
     Slider { height: 1; min-width: 12; }
-    Slider:focus { background: $boost; text-style: bold; }
+    Slider:focus { background: $primary 40%; text-style: bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "step(-1)", "less", show=False),

@@ -8,6 +8,7 @@ from textual.widgets import Input, Static
 from engine.protocol import FIELDS, RunSpec, resolve_spec
 from tests.vld_tui.dashboard.fake_history import FakeActions, FakeSource, make_run, play, settle
 from vld_tui.app import Dashboard
+from vld_tui.screens.new_run.groups import FieldGroup
 
 
 def verdict(app: Dashboard) -> str:
@@ -18,10 +19,17 @@ def fill(app: Dashboard, name: str, text: str) -> None:
     app.screen.query_one(f"#{name}", Input).value = text
 
 
+async def unfold(app: Dashboard, pilot: Pilot[None]) -> None:
+    for group in app.screen.query(FieldGroup):
+        group.unfold(True)
+    await settle(pilot)
+
+
 def test_every_field_is_there_and_the_line_to_type_is_told() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("n")
         await settle(pilot)
+        await unfold(app, pilot)
         assert {field.id for field in app.screen.query(Input)} == set(FIELDS)
         assert verdict(app) == "vld run"
         fill(app, "dropout_rate", "0.5")
@@ -74,6 +82,7 @@ def test_a_clone_starts_from_the_run_under_the_cursor() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("c")
         await settle(pilot)
+        await unfold(app, pilot)
         assert app.screen.query_one("#lr", Input).value == "0.0001"
         await pilot.press("ctrl+r")
         await settle(pilot)

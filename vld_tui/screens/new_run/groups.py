@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from engine.protocol import FIELDS
-from vld_tui.screens.new_run.lines import TYPED_MARK, FieldLine
+from vld_tui.screens.new_run.lines import NAME_CELLS, TYPED_MARK, FieldLine
 from vld_tui.views.numbers import plural
 from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.text import plain_text
@@ -21,6 +21,11 @@ from vld_tui.views.text import plain_text
 class GroupTitle(Static, can_focus=True):
     """Says what is folded away; ``enter``, ``space`` or a click shows it."""
 
+    DEFAULT_CSS = """
+    GroupTitle { height: 1; width: 100%; text-wrap: nowrap; text-overflow: ellipsis; }
+    GroupTitle:hover { background: $boost; }
+    GroupTitle:focus { background: $primary 40%; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,space", "switch", "unfold", show=False),
         Binding("right", "unfold(True)", "unfold", show=False),
@@ -45,26 +50,30 @@ class GroupTitle(Static, can_focus=True):
 class FieldGroup(Vertical):
     """The fields of a group that are not in sight anyway."""
 
+    DEFAULT_CSS = "FieldGroup { height: auto; }"
+
     def __init__(self, group: str, lines: Sequence[FieldLine]) -> None:
-        super().__init__(classes="group")
+        super().__init__()
         self.group, self._lines = group, tuple(lines)
         self.is_unfolded = False
         self._problems: Mapping[str, str] = {}
+        self._told = ""
 
     def compose(self) -> ComposeResult:
-        """Lay out the title above the fields."""
+        """Lay out the title; the fields are only made when somebody wants to see them."""
         yield GroupTitle()
-        with Vertical(classes="folded"):
-            yield from self._lines
 
     def on_mount(self) -> None:
-        """Begin folded."""
-        self.unfold(False)
+        """Say what there is."""
+        self.say({})
 
     def unfold(self, is_wanted: bool) -> None:
         """Show the fields, or hide them."""
         self.is_unfolded = is_wanted
-        self.query_one(".folded").display = is_wanted
+        if is_wanted and self._lines[0].parent is None:
+            self.mount_all(self._lines)
+        for line in self._lines:
+            line.display = is_wanted
         self.say(self._problems)
 
     def say(self, problems: Mapping[str, str]) -> None:
@@ -74,7 +83,7 @@ class FieldGroup(Vertical):
         mark = TYPED_MARK if changed else " "
         title = Text(no_wrap=True)
         title.append(f"{mark} {'▾' if self.is_unfolded else '▸'} {self.group}", HEADING_STYLE)
-        title.pad_right(max(1, 21 - title.cell_len))
+        title.pad_right(max(1, NAME_CELLS - title.cell_len))
         mine = [problems[line.info.name] for line in self._lines if line.info.name in problems]
         if mine:
             title.append(plain_text(mine[0]), ALARM_STYLE)
@@ -84,7 +93,9 @@ class FieldGroup(Vertical):
         elif not self.is_unfolded:
             names = " ".join(_flag(line.info.name) for line in self._lines)
             title.append(f"{plural(len(self._lines), 'field')} as usual: {names}", QUIET_STYLE)
-        self.query_one(GroupTitle).update(title)
+        if title.markup != self._told:
+            self._told = title.markup
+            self.query_one(GroupTitle).update(title)
 
 
 def _flag(field: str) -> str:

@@ -7,10 +7,11 @@ from typing import Final
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Horizontal
-from textual.widgets import Input, Static
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input
 
-from engine.protocol import FIELDS, FieldInfo
+from engine.protocol import FieldInfo
 from vld_tui.screens.new_run.choices import is_pickable
 from vld_tui.screens.new_run.messages import PickAsked
 from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
@@ -20,46 +21,67 @@ from vld_tui.widgets.slider import Slider
 PAPER_RATES: Final = (0.0, 0.5, 0.9, 0.95)
 """Dropout rates of the paper (Zhang & Bottou, arXiv 2403.00946, section 4)."""
 TYPED_MARK: Final = "•"
-_HELP: Final = {"seed": "Several, such as 0,1,2, make several runs."}
+NAME_CELLS: Final = 21
+NARROW_CELLS: Final = 27
+RATE_CELLS: Final = 8
+MARK_CELLS: Final = 3
+_NOTES: Final = {"seed": "Several, such as 0,1,2, make several runs."}
 
 
-class PickMark(Static):
-    """Opens a field's list by mouse."""
+class FieldLine(Widget):
+    """One field. What is typed differs from what is usual; an empty text is usual, too.
 
-    def __init__(self, field: str) -> None:
-        super().__init__(" ▾", classes="mark")
-        self._field = field
+    Name and note are drawn around the text: a widget for each would make the form slow to open.
+    """
 
-    def on_click(self, event: events.Click) -> None:
-        """Ask for the list."""
-        event.stop()
-        self.post_message(PickAsked(self._field))
-
-
-class FieldLine(Horizontal):
-    """One field. What is typed differs from what is usual; an empty text is usual, too."""
+    DEFAULT_CSS = """
+    FieldLine { height: 1; layout: horizontal; text-wrap: nowrap; text-overflow: ellipsis; }
+    FieldLine Input { height: 1; border: none; padding: 0 1; background: $boost; }
+    FieldLine Input:focus { background: $primary 40%; }
+    """
+    value_cells: reactive[int] = reactive(NARROW_CELLS)
+    """Width of what changes the value."""
 
     def __init__(self, info: FieldInfo, usual: str, typed: str | None) -> None:
-        super().__init__(classes="field")
+        super().__init__()
         self.info, self._usual = info, usual
-        self._input = Input(
-            usual if typed is None else typed, id=info.name, placeholder=usual, compact=True
-        )
-        self._said, self._labelled = Text(), Text()
+        self._input = Input(usual if typed is None else typed, id=info.name, placeholder=usual)
+        self._slider = Slider(PAPER_RATES) if info.name == "dropout_rate" else None
+        self._note = Text(_note(info), QUIET_STYLE)
+        self._was_typed: bool | None = None
 
     def compose(self) -> ComposeResult:
-        """Lay out name, slider, text, mark of a list, and note."""
-        yield Static(classes="label")
-        with Horizontal(classes="value"):
-            if self.info.name == "dropout_rate":
-                yield Slider(PAPER_RATES)
-            yield self._input
-        yield PickMark(self.info.name) if is_pickable(self.info.name) else Static(classes="mark")
-        yield Static(classes="note")
+        """Lay out what changes the value."""
+        if self._slider is not None:
+            yield self._slider
+        yield self._input
 
-    def on_mount(self) -> None:
-        """Say what the field is."""
-        self.say()
+    def render(self) -> Text:
+        """Draw the name, the mark of a list, and the note."""
+        is_typed = self.typed is not None
+        name = f"{TYPED_MARK if is_typed else ' '} {self.info.flag.removeprefix('--')}"
+        line = Text(name, HEADING_STYLE if is_typed else "", no_wrap=True, overflow="ellipsis")
+        line.pad_right(NAME_CELLS + self.value_cells - line.cell_len)
+        line.append(f" {'▾' if is_pickable(self.info.name) else ' '} ", QUIET_STYLE)
+        return line.append_text(self._note)
+
+    def watch_value_cells(self, cells: int) -> None:
+        """Fit what changes the value."""
+        if self._slider is not None:
+            self._slider.styles.margin = (0, 1, 0, NAME_CELLS)
+            self._slider.styles.width = cells - RATE_CELLS - 1
+            self._input.styles.width = RATE_CELLS
+        else:
+            self._input.styles.margin = (0, 0, 0, NAME_CELLS)
+            self._input.styles.width = cells
+
+    def go(self) -> None:
+        """Let the value be changed."""
+        (self._slider or self._input).focus()
+
+    def put(self, text: str) -> None:
+        """Type a text for a person."""
+        self._input.value = text
 
     @property
     def typed(self) -> str | None:
@@ -83,18 +105,26 @@ class FieldLine(Horizontal):
 
     def say(self, note: str = "", problem: str | None = None) -> None:
         """Show a note beside the field, or why its value cannot be; else what the field is."""
-        self._show_label()
         if problem is not None:
             said = Text(plain_text(problem), ALARM_STYLE)
         elif note:
             said = Text(plain_text(note))
         else:
-            said = Text(_HELP.get(self.info.name, self.info.help), QUIET_STYLE)
-        if said != self._said:
-            self._said = said
-            self.query_one(".note", Static).update(said)
-        for slider in self.query(Slider):
-            slider.value = _number(self._input.value)
+            said = Text(_note(self.info), QUIET_STYLE)
+        is_typed = self.typed is not None
+        if said != self._note or is_typed != self._was_typed:
+            self._note, self._was_typed = said, is_typed
+            self.refresh()
+        if self._slider is not None:
+            self._slider.value = _number(self._input.value)
+
+    def on_click(self, event: events.Click) -> None:
+        """Open the list by its mark; elsewhere, go to the field."""
+        is_mark = 0 <= event.x - NAME_CELLS - self.value_cells < MARK_CELLS
+        if event.widget is self and is_mark and is_pickable(self.info.name):
+            self.post_message(PickAsked(self.info.name))
+        elif event.widget is self:
+            self.go()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Open the list, if there is one."""
@@ -124,24 +154,18 @@ class FieldLine(Horizontal):
             self._input.value = text
             self._input.cursor_position = 0
 
-    def _show_label(self) -> None:
-        """Show the field's name, marked if something was typed."""
-        is_typed = self.typed is not None
-        mark = TYPED_MARK if is_typed else " "
-        name = self.info.flag.removeprefix("--")
-        label = Text(f"{mark} {name}", HEADING_STYLE if is_typed else "", no_wrap=True)
-        if label != self._labelled:
-            self._labelled = label
-            self.query_one(".label", Static).update(label)
-
 
 def hint(info: FieldInfo) -> str:
     """Return all that is to say of a field: what it is, its range and unit."""
     allowed = info.allowed if info.allowed != "text" else ""
-    if base := FIELDS[info.name].unit:
-        allowed = f"{allowed}; unit: {base}" if allowed else f"unit: {base}"
-    help_text = f"{info.help} {_HELP[info.name]}" if info.name in _HELP else info.help
+    if info.unit:
+        allowed = f"{allowed}; unit: {info.unit}" if allowed else f"unit: {info.unit}"
+    help_text = info.help if info.name not in _NOTES else f"{info.help} {_NOTES[info.name]}"
     return f"{info.flag}  {help_text}" + (f" [{allowed}]" if allowed else "")
+
+
+def _note(info: FieldInfo) -> str:
+    return _NOTES.get(info.name, info.help)
 
 
 def _number(text: str) -> float | None:

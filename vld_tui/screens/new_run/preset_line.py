@@ -6,58 +6,50 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Static
 
+from vld_tui.screens.new_run.lines import NAME_CELLS
 from vld_tui.views.numbers import plural
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.text import plain_text
 
 
-class PresetName(Static, can_focus=True):
-    """The preset's name; ``enter`` or a click lists all."""
+class PresetLine(Static, can_focus=True):
+    """Says which preset was loaded, and whether anything changed since.
 
+    ``enter`` or a click lists all.
+    """
+
+    DEFAULT_CSS = """
+    PresetLine { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    PresetLine:hover { background: $boost; }
+    PresetLine:focus { background: $primary 40%; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "list", "list", show=False)]
-
-    def action_list(self) -> None:
-        """Ask for the list."""
-        self.post_message(PresetLine.ListAsked())
-
-
-class PresetLine(Horizontal):
-    """Says which preset was loaded, and whether anything changed since."""
 
     @dataclass
     class ListAsked(Message):
         """A person wants to see the presets."""
 
-    def __init__(self) -> None:
-        super().__init__(classes="field")
-
-    def compose(self) -> ComposeResult:
-        """Lay it out as a field."""
-        yield Static(Text("  preset"), classes="label")
-        with Horizontal(classes="value"):
-            yield PresetName()
-        yield Static(" ▾", classes="mark")
-        yield Static(classes="note")
-
-    def on_click(self, event: events.Click) -> None:
+    def on_click(self) -> None:
         """Ask for the list."""
-        event.stop()
+        self.action_list()
+
+    def action_list(self) -> None:
+        """Ask for the list."""
         self.post_message(self.ListAsked())
 
     def show(self, name: str | None, *, is_changed: bool, count: int) -> None:
         """Show the preset, and how many there are."""
-        told = Text(" none", QUIET_STYLE, no_wrap=True)
-        if name is not None:
-            told = Text(f" {plain_text(name)}", HEADING_STYLE, no_wrap=True)
-            told.append(" (changed)" if is_changed else "", QUIET_STYLE)
-        self.query_one(PresetName).update(told)
-        there = f"{plural(count, 'preset')} to choose from; " if count else ""
-        note = Text(f"{there}ctrl+s keeps what is typed under a name.", QUIET_STYLE)
-        self.query_one(".note", Static).update(note)
+        line = Text("  ", no_wrap=True)
+        line.append("New run", HEADING_STYLE)
+        line.pad_right(NAME_CELLS - line.cell_len)
+        if name is None:
+            there = f"{plural(count, 'preset')} to choose from ▾" if count else "no presets yet"
+            line.append(f"{there} · ctrl+s keeps what is typed as one", QUIET_STYLE)
+        else:
+            line.append("preset ", QUIET_STYLE).append(plain_text(name), HEADING_STYLE)
+            line.append(" (changed)" if is_changed else "", QUIET_STYLE).append(" ▾", QUIET_STYLE)
+        self.update(line)

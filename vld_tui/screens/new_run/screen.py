@@ -27,7 +27,7 @@ from vld_tui.screens.new_run.appraisal import appraise
 from vld_tui.screens.new_run.choices import A_FOLDER, preset_choices
 from vld_tui.screens.new_run.groups import FieldGroup
 from vld_tui.screens.new_run.knowledge import LOOKING, Knowledge
-from vld_tui.screens.new_run.lines import FieldLine, hint
+from vld_tui.screens.new_run.lines import NARROW_CELLS, FieldLine, hint
 from vld_tui.screens.new_run.messages import (
     Appraised,
     DatasetsFound,
@@ -48,6 +48,8 @@ FIRST: Final = (
 )  # fmt: skip
 """Fields in sight: what is most often chosen. The others are folded under their group."""
 GROUPS: Final = tuple(dict.fromkeys(info.group for info in FIELDS.values()))
+MOST_CELLS: Final = 50
+"""Room for the longest names of networks."""
 PATIENCE_S: Final = 0.25
 """How long the form waits for more typing before it has the run appraised."""
 
@@ -73,26 +75,8 @@ class NewRun(ModalScreen[Order | None]):
         width: 100%; max-width: 150; height: 100%; background: $panel; padding: 0 1;
     }
     NewRun _Fields { height: 1fr; scrollbar-size-vertical: 1; }
-    NewRun .field, NewRun GroupTitle { height: 1; }
-    NewRun .label { width: 21; }
-    NewRun .value { width: 27; height: 1; }
-    NewRun.-wide .value { width: 46; }
-    NewRun .value Input, NewRun PresetName {
-        width: 1fr; height: 1; border: none; padding: 0 1; background: $boost;
-    }
-    NewRun .value Slider { width: 1fr; margin-right: 1; }
-    NewRun #dropout_rate { width: 10; }
-    NewRun PresetName { padding: 0; }
-    NewRun .value Input:focus, NewRun PresetName:focus, NewRun GroupTitle:focus {
-        background: $primary 40%;
-    }
-    NewRun .mark { width: 3; color: $text-muted; }
-    NewRun .note { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    NewRun .group, NewRun .folded { height: auto; }
-    NewRun GroupTitle { width: 100%; text-wrap: nowrap; text-overflow: ellipsis; }
-    NewRun GroupTitle:hover, NewRun .mark:hover, NewRun PresetName:hover { background: $boost; }
     NewRun #foot { height: auto; border-top: solid $boost; padding: 0 2; }
-    NewRun #hint, NewRun #forecast { height: auto; max-height: 2; }
+    NewRun #hint, NewRun #forecast { height: 2; }
     NewRun #verdict { height: auto; max-height: 3; }
     NewRun Footer { background: $panel; }
     """
@@ -145,9 +129,16 @@ class NewRun(ModalScreen[Order | None]):
         self._ask(lambda: DatasetsFound(self._planner.datasets()))
         self._ask_networks()
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Share the width between values and notes."""
+        cells = max(NARROW_CELLS, min(MOST_CELLS, event.size.width // 3))
+        for line in self._lines.values():
+            line.value_cells = cells
+
     def on_input_changed(self, _event: Input.Changed) -> None:
-        """Check the whole form."""
-        self._check()
+        """Check the whole form, if anything else is typed than before."""
+        if self._typed() != self._draft.typed:
+            self._check()
 
     def on_input_submitted(self, _event: Input.Submitted) -> None:
         """Go to the next field."""
@@ -274,9 +265,9 @@ class NewRun(ModalScreen[Order | None]):
             for group in self.query(FieldGroup):
                 if group.group == FIELDS["data_dir"].group:
                     group.unfold(True)
-            self.call_after_refresh(self.query_one("#data_dir", Input).focus)
+            self.call_after_refresh(self._lines["data_dir"].go)
         else:
-            self.query_one(f"#{name}", Input).value = value
+            self._lines[name].put(value)
 
     def _learn(self, **answers: object) -> None:
         """Take an answer in, and show it, in an open list too."""
