@@ -10,6 +10,8 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from vld_tui.widgets.plain_input import PlainInput
+
 
 class AskLine(ModalScreen[str | None]):
     """Asks for a line of text; ``esc`` answers None."""
@@ -24,7 +26,7 @@ class AskLine(ModalScreen[str | None]):
         """Lay the question out above its answer."""
         with Vertical(classes="question"):
             yield Static(self._question, markup=False)
-            yield Input(self._answer, placeholder=self._example, select_on_focus=False)
+            yield PlainInput(self._answer, placeholder=self._example, select_on_focus=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Give the answer."""

@@ -18,8 +18,11 @@ from vld_tui.screens.ask import Confirm
 from vld_tui.views.columns import GAP
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.text import fit, plain_text, width
+from vld_tui.widgets.plain_input import PlainInput
 
 MOST_SHOWN: Final = 200
+OTHER_LINES: Final = 4
+"""Lines above and below the list."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,11 @@ class Pick(ModalScreen[str | None]):
     DEFAULT_CSS = """
     Pick { align: center middle; background: $background 60%; }
     Pick > Vertical {
-        width: 100; max-width: 100%; height: auto; max-height: 90%;
+        width: 100; max-width: 100%; height: auto;
         background: $panel; padding: 0 1;
     }
     Pick Input { border: none; height: 1; padding: 0; background: $boost; }
-    Pick OptionList {
-        border: none; height: auto; max-height: 100%; padding: 0; background: $panel;
-    }
+    Pick OptionList { border: none; height: auto; padding: 0; background: $panel; }
     Pick #told { height: 1; }
     Pick Footer { background: $panel; }
     """
@@ -85,7 +86,7 @@ class Pick(ModalScreen[str | None]):
         """Lay out what narrows the list down above it."""
         with Vertical():
             yield Static(Text(self._title, HEADING_STYLE))
-            yield Input(placeholder="type to search", compact=True)
+            yield PlainInput(placeholder="type to search", compact=True)
             yield _Options(markup=False)
             yield Static(id="told")
             yield Footer(compact=True)
@@ -95,7 +96,8 @@ class Pick(ModalScreen[str | None]):
         self._show()
 
     def on_resize(self) -> None:
-        """Fit the columns."""
+        """Fit the list, and its columns."""
+        self._options.styles.max_height = max(1, self.size.height * 9 // 10 - OTHER_LINES)
         self._show()
 
     def set_choices(self, choices: Sequence[Choice], told: str = "") -> None:
@@ -150,13 +152,16 @@ class Pick(ModalScreen[str | None]):
     def _show(self) -> None:
         words = self.query_one(Input).value.casefold().replace("*", " ").split()
         found = [each for each in self._choices if _matches(each, words)]
+        if words:  # names that begin so come first
+            found.sort(key=lambda each: not each.columns[0].casefold().startswith(words[0]))
         self._shown = tuple(found[:MOST_SHOWN])
         options = self._options
         options.clear_options()
         options.add_options(Option(line) for line in self._lines())
         values = [choice.value for choice in self._shown]
         if values:
-            options.highlighted = values.index(self._current) if self._current in values else 0
+            is_searched = bool(words) or self._current not in values
+            options.highlighted = 0 if is_searched else values.index(self._current)
         told = self._told
         if not found:
             told = "nothing matches" if self._choices else self._told or "there are none"

@@ -63,8 +63,8 @@ def forecast(store: Store, spec: RunSpec, *, host: str, counts: ImageCounts | No
         runs = store.list_runs(Query.parse(f'model="{spec.model}"'), limit=MOST_RUNS)
     except QueryError:  # no network's name
         return Forecast()
-    disk_bytes, disk_from = _disk(store, spec, runs)
     like = _likest(spec, (run for run in runs if run.host == host))
+    disk_bytes, disk_from = _disk(store, spec, runs if like is None else [like, *runs])
     if like is None:
         return Forecast(disk_bytes=disk_bytes, disk_from=disk_from)
     progress = Progress()

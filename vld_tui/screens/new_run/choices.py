@@ -7,7 +7,6 @@ from typing import Final
 
 from engine.protocol import FIELDS, RECIPES, resolve_spec
 from engine.protocol.datasets import DatasetListing
-from vld_tui.draft import read_draft
 from vld_tui.fields import base_type
 from vld_tui.planner import Network
 from vld_tui.screens.pick import Choice
@@ -80,13 +79,17 @@ def network_choices(networks: Sequence[Network]) -> list[Choice]:
 
 
 def preset_choices(presets: Mapping[str, Preset]) -> list[Choice]:
-    """Return the presets with the command that each stands for."""
-    choices = []
-    for name, preset in presets.items():
-        draft = read_draft({field: text for field, text in preset.items() if field in FIELDS})
-        line = draft.lines[0].removeprefix("vld run") if draft.lines else "can no longer be run"
-        choices.append(Choice(name, (name, line.strip() or "nothing typed")))
-    return choices
+    """Return the presets with what was typed for each."""
+    return [
+        Choice(name, (name, typed_words(preset) or "nothing typed"))
+        for name, preset in presets.items()
+    ]
+
+
+def typed_words(typed: Mapping[str, str]) -> str:
+    """Say which fields were typed, as the command line names them."""
+    flags = {field: info.flag.removeprefix("--") for field, info in FIELDS.items()}
+    return " · ".join(f"{flags.get(field, field)} {text}" for field, text in typed.items())
 
 
 def value_choices(field: str) -> list[Choice]:

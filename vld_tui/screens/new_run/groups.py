@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from engine.protocol import FIELDS
+from vld_tui.screens.new_run.choices import typed_words
 from vld_tui.screens.new_run.lines import NAME_CELLS, TYPED_MARK, FieldLine
 from vld_tui.views.numbers import plural
 from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
@@ -74,12 +75,15 @@ class FieldGroup(Vertical):
             self.mount_all(self._lines)
         for line in self._lines:
             line.display = is_wanted
+        if is_wanted:
+            self.call_after_refresh(self.scroll_visible)
         self.say(self._problems)
 
     def say(self, problems: Mapping[str, str]) -> None:
         """Say which fields were changed, and why one cannot be so; ``problems`` are by field."""
         self._problems = problems
-        changed = [line for line in self._lines if line.typed is not None]
+        typed = {line.info.name: line.typed for line in self._lines}
+        changed = {name: text for name, text in typed.items() if text is not None}
         mark = TYPED_MARK if changed else " "
         title = Text(no_wrap=True)
         title.append(f"{mark} {'▾' if self.is_unfolded else '▸'} {self.group}", HEADING_STYLE)
@@ -87,16 +91,11 @@ class FieldGroup(Vertical):
         mine = [problems[line.info.name] for line in self._lines if line.info.name in problems]
         if mine:
             title.append(plain_text(mine[0]), ALARM_STYLE)
-        elif changed:
-            told = (f"{_flag(line.info.name)} {line.typed}" for line in changed)
-            title.append(plain_text(" · ".join(told)))
+        elif changed and not self.is_unfolded:
+            title.append(plain_text(typed_words(changed)))
         elif not self.is_unfolded:
-            names = " ".join(_flag(line.info.name) for line in self._lines)
+            names = " ".join(FIELDS[name].flag.removeprefix("--") for name in typed)
             title.append(f"{plural(len(self._lines), 'field')} as usual: {names}", QUIET_STYLE)
         if title.markup != self._told:
             self._told = title.markup
             self.query_one(GroupTitle).update(title)
-
-
-def _flag(field: str) -> str:
-    return FIELDS[field].flag.removeprefix("--")

@@ -16,6 +16,7 @@ from vld_tui.screens.new_run.choices import is_pickable
 from vld_tui.screens.new_run.messages import PickAsked
 from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.text import plain_text
+from vld_tui.widgets.plain_input import PlainInput
 from vld_tui.widgets.slider import Slider
 
 PAPER_RATES: Final = (0.0, 0.5, 0.9, 0.95)
@@ -37,7 +38,7 @@ class FieldLine(Widget):
     DEFAULT_CSS = """
     FieldLine { height: 1; layout: horizontal; text-wrap: nowrap; text-overflow: ellipsis; }
     FieldLine Input { height: 1; border: none; padding: 0 1; background: $boost; }
-    FieldLine Input:focus { background: $primary 40%; }
+    FieldLine Input:focus { border: none; background: $primary 40%; }
     """
     value_cells: reactive[int] = reactive(NARROW_CELLS)
     """Width of what changes the value."""
@@ -45,7 +46,8 @@ class FieldLine(Widget):
     def __init__(self, info: FieldInfo, usual: str, typed: str | None) -> None:
         super().__init__()
         self.info, self._usual = info, usual
-        self._input = Input(usual if typed is None else typed, id=info.name, placeholder=usual)
+        self._input = PlainInput(usual if typed is None else typed, id=info.name)
+        self._input.placeholder = plain_text(usual)
         self._slider = Slider(PAPER_RATES) if info.name == "dropout_rate" else None
         self._note = Text(_note(info), QUIET_STYLE)
         self._was_typed: bool | None = None
@@ -94,13 +96,13 @@ class FieldLine(Widget):
         if usual == self._usual:
             return
         is_usual = self.typed is None
-        self._usual = self._input.placeholder = usual
+        self._keep_usual(usual)
         if is_usual:
             self._show(usual)
 
     def load(self, usual: str, typed: str | None) -> None:
         """Show another run's text."""
-        self._usual = self._input.placeholder = usual
+        self._keep_usual(usual)
         self._show(usual if typed is None else typed)
 
     def say(self, note: str = "", problem: str | None = None) -> None:
@@ -148,6 +150,10 @@ class FieldLine(Widget):
     def on_input_blurred(self, _event: Input.Blurred) -> None:
         """Let what is typed next replace the text again."""
         self._input.select_on_focus = True
+
+    def _keep_usual(self, usual: str) -> None:
+        self._usual = usual
+        self._input.placeholder = plain_text(usual)
 
     def _show(self, text: str) -> None:
         with self._input.prevent(Input.Changed):

@@ -154,7 +154,7 @@ class NewRun(ModalScreen[Order | None]):
         """List what there is to pick."""
         field, known = message.field, self._known
         pick = Pick(
-            FIELDS[field].help,
+            f"{FIELDS[field].flag.removeprefix('--')}: {FIELDS[field].help}",
             known.choices(field, self._draft),
             current=self._draft.text(field),
             told=known.told(field),
@@ -306,9 +306,12 @@ class NewRun(ModalScreen[Order | None]):
         self.query_one(PresetLine).show(
             self._preset, is_changed=preset != self._draft.typed, count=len(self._presets)
         )
-        if (appraised := self._known.appraised) is not None:
-            text = forecast_text(appraised.forecast, runs=len(self._draft.specs))
-            self.query_one("#forecast", Static).update(text)
+        runs, text = len(self._draft.specs), Text()
+        if runs and (appraised := self._known.appraised) is not None:
+            text = forecast_text(appraised.forecast, runs=runs)
+        elif runs:
+            text = Text("looking for runs like it…", QUIET_STYLE)
+        self.query_one("#forecast", Static).update(text)
         self.query_one("#verdict", Static).update(self._verdict(problems))
 
     def _verdict(self, problems: Mapping[str, str]) -> Text:
