@@ -62,7 +62,7 @@ class FieldLine(Widget):
         """Draw the name, the mark of a list, and the note."""
         is_typed = self.typed is not None
         name = f"{TYPED_MARK if is_typed else ' '} {self.info.flag.removeprefix('--')}"
-        line = Text(name, HEADING_STYLE if is_typed else "", no_wrap=True, overflow="ellipsis")
+        line = Text(no_wrap=True).append(name, HEADING_STYLE if is_typed else "")
         line.pad_right(NAME_CELLS + self.value_cells - line.cell_len)
         line.append(f" {'▾' if is_pickable(self.info.name) else ' '} ", QUIET_STYLE)
         return line.append_text(self._note)

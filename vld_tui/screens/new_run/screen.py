@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Final
 
 from rich.text import Text
-from textual import events, work
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.message import Message
-from textual.screen import ModalScreen
 from textual.timer import Timer
-from textual.widget import Widget
 from textual.widgets import Footer, Input, Static
-from textual.worker import get_current_worker
 
 from engine.protocol import FIELDS, RunSpec
 from vld_tui.draft import Draft, read_draft, typed_texts, usual_texts
-from vld_tui.planner import PLANNER_ERRORS, Planner
+from vld_tui.planner import Planner
 from vld_tui.screens.ask import AskLine
-from vld_tui.screens.new_run.appraisal import appraise
+from vld_tui.screens.new_run.asking import AskingScreen, Order, ask_datasets, ask_presets
 from vld_tui.screens.new_run.choices import A_FOLDER, preset_choices
 from vld_tui.screens.new_run.groups import FieldGroup
-from vld_tui.screens.new_run.knowledge import LOOKING, Knowledge
+from vld_tui.screens.new_run.knowledge import Knowledge
 from vld_tui.screens.new_run.lines import NARROW_CELLS, FieldLine, hint
 from vld_tui.screens.new_run.messages import (
     Appraised,
@@ -36,10 +32,13 @@ from vld_tui.screens.new_run.messages import (
     PresetsFound,
 )
 from vld_tui.screens.new_run.preset_line import PresetLine
+from vld_tui.screens.new_run.walk import line_of, next_line
 from vld_tui.screens.pick import Pick
 from vld_tui.study.presets import Preset
 from vld_tui.views.forecast import forecast_text
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.views.plan import plan_table
+from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
 from vld_tui.widgets.slider import Slider
 
@@ -50,23 +49,17 @@ FIRST: Final = (
 GROUPS: Final = tuple(dict.fromkeys(info.group for info in FIELDS.values()))
 MOST_CELLS: Final = 50
 """Room for the longest names of networks."""
+PLAN_LINES: Final = 34
+"""Height of a terminal that has room for the plan."""
 PATIENCE_S: Final = 0.25
 """How long the form waits for more typing before it has the run appraised."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """Runs to start, now or when there is a free slot."""
-
-    specs: tuple[RunSpec, ...]
-    is_queued: bool
 
 
 class _Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
     """The lines; arrows walk from one to the next instead of scrolling."""
 
 
-class NewRun(ModalScreen[Order | None]):
+class NewRun(AskingScreen):
     """A form of every field; answers with the runs to start, or None."""
 
     DEFAULT_CSS = """
@@ -75,6 +68,7 @@ class NewRun(ModalScreen[Order | None]):
         width: 100%; max-width: 150; height: 100%; background: $panel; padding: 0 1;
     }
     NewRun _Fields { height: 1fr; scrollbar-size-vertical: 1; }
+    NewRun #plan { height: auto; }
     NewRun #foot { height: auto; border-top: solid $boost; padding: 0 2; }
     NewRun #hint, NewRun #forecast { height: 2; }
     NewRun #verdict { height: auto; max-height: 3; }
@@ -92,8 +86,7 @@ class NewRun(ModalScreen[Order | None]):
     ]
 
     def __init__(self, like: RunSpec | None, planner: Planner) -> None:
-        super().__init__()
-        self._planner = planner
+        super().__init__(planner)
         typed = typed_texts(like) if like is not None else {}
         usual = usual_texts(typed)
         self._lines = {
@@ -115,6 +108,7 @@ class NewRun(ModalScreen[Order | None]):
                 for group in GROUPS:
                     lines = [line for line in self._lines.values() if line.info.group == group]
                     yield FieldGroup(group, [line for line in lines if line.info.name not in FIRST])
+            yield Static(id="plan")
             with Vertical(id="foot"):
                 yield Static(id="hint")
                 yield Static(id="forecast")
@@ -125,15 +119,16 @@ class NewRun(ModalScreen[Order | None]):
         """Begin with λ, which is what one comes for."""
         self.query_one(Slider).focus()
         self._check()
-        self._ask(lambda: PresetsFound(self._planner.presets()))
-        self._ask(lambda: DatasetsFound(self._planner.datasets()))
-        self._ask_networks()
+        self.ask(ask_presets)
+        self.ask(ask_datasets)
+        self.ask_for_networks()
 
     def on_resize(self, event: events.Resize) -> None:
         """Share the width between values and notes."""
         cells = max(NARROW_CELLS, min(MOST_CELLS, event.size.width // 3))
         for line in self._lines.values():
             line.value_cells = cells
+        self.query_one("#plan").display = event.size.height >= PLAN_LINES
 
     def on_input_changed(self, _event: Input.Changed) -> None:
         """Check the whole form, if anything else is typed than before."""
@@ -146,8 +141,11 @@ class NewRun(ModalScreen[Order | None]):
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Say all there is to say of the field."""
-        line = _line_of(event.widget)
-        told = hint(line.info) if isinstance(line, FieldLine) else ""
+        line = line_of(event.widget)
+        if isinstance(line, FieldLine):
+            told = hint(line.info)
+        else:
+            told = "enter lists presets" if isinstance(line, PresetLine) else "enter unfolds"
         self.query_one("#hint", Static).update(Text(told, QUIET_STYLE))
 
     def on_pick_asked(self, message: PickAsked) -> None:
@@ -190,16 +188,14 @@ class NewRun(ModalScreen[Order | None]):
 
     def action_walk(self, step: int) -> None:
         """Go to the next line, or the one before."""
-        chain, focused = self.focus_chain, self.focused
-        if focused is None or focused not in chain:
+        if self.focused is None:
             self.focus_next()
             return
-        at = chain.index(focused)
-        line = _line_of(focused)
-        while _line_of(chain[at]) is line:
-            at = (at + step) % len(chain)
-        sliders = _line_of(chain[at]).query(Slider)
-        self.set_focus(sliders.first() if sliders else chain[at])
+        line = next_line(self.focus_chain, self.focused, step)
+        if isinstance(line, FieldLine):
+            line.go()
+        else:
+            line.focus()
 
     def action_launch(self, is_queued: bool) -> None:
         """Answer with the runs, if they can be made."""
@@ -220,7 +216,7 @@ class NewRun(ModalScreen[Order | None]):
     def action_list_presets(self) -> None:
         """Load a preset, or forget one."""
         rows = preset_choices(self._presets)
-        pick = Pick("Presets", rows, current=self._preset or "", drop=self._drop_preset)
+        pick = Pick("Presets", rows, current=self._preset or "", drop=self.drop_preset)
         self.app.push_screen(pick, self._load_preset)
 
     def action_keep_preset(self) -> None:
@@ -230,21 +226,10 @@ class NewRun(ModalScreen[Order | None]):
         def answered(name: str | None) -> None:
             if name:
                 self._preset = name
-                self._ask(partial(self._keep_preset, name, preset))
+                self.keep_preset(name, preset)
 
         question = "Keep what is typed as a preset named:"
         self.app.push_screen(AskLine(question, answer=self._preset or ""), answered)
-
-    def _keep_preset(self, name: str, preset: Preset) -> PresetsFound:
-        self._planner.keep_preset(name, preset)
-        return PresetsFound(self._planner.presets(), f"preset {plain_text(name)} kept")
-
-    def _drop_preset(self, name: str) -> None:
-        def drop() -> PresetsFound:
-            self._planner.drop_preset(name)
-            return PresetsFound(self._planner.presets(), f"preset {plain_text(name)} forgotten")
-
-        self._ask(drop)
 
     def _load_preset(self, name: str | None) -> None:
         """Fill the form from a preset; fields that this program does not have are left out."""
@@ -292,7 +277,7 @@ class NewRun(ModalScreen[Order | None]):
         if self._timer is not None:
             self._timer.stop()
         if self._draft.specs:
-            self._timer = self.set_timer(PATIENCE_S, partial(self._appraise, self._draft.specs[0]))
+            self._timer = self.set_timer(PATIENCE_S, partial(self.appraise, self._draft.specs[0]))
 
     def _show(self) -> None:
         """Show notes and problems beside the fields, and what comes of it all."""
@@ -307,10 +292,12 @@ class NewRun(ModalScreen[Order | None]):
             self._preset, is_changed=preset != self._draft.typed, count=len(self._presets)
         )
         runs, text = len(self._draft.specs), Text()
-        if runs and (appraised := self._known.appraised) is not None:
-            text = forecast_text(appraised.forecast, runs=runs)
-        elif runs:
+        if runs:
+            appraised = self._known.appraised
             text = Text("looking for runs like it…", QUIET_STYLE)
+            if appraised is not None:
+                text = forecast_text(appraised.forecast, runs=runs)
+            self.query_one("#plan", Static).update(plan_table(self._draft.specs[0], Progress()))
         self.query_one("#forecast", Static).update(text)
         self.query_one("#verdict", Static).update(self._verdict(problems))
 
@@ -321,31 +308,3 @@ class NewRun(ModalScreen[Order | None]):
         lines = self._draft.lines
         count = f"{len(lines)} runs like  " if len(lines) > 1 else ""
         return Text(f"{count}{plain_text(lines[0])}", QUIET_STYLE)
-
-    @work(thread=True, group="appraisal", exclusive=True)
-    def _appraise(self, spec: RunSpec) -> None:
-        worker = get_current_worker()
-        appraised = appraise(self._planner, spec)
-        if not worker.is_cancelled:
-            self.post_message(appraised)
-
-    @work(thread=True, group="answers")
-    def _ask(self, question: Callable[[], Message]) -> None:
-        try:
-            self.post_message(question())
-        except PLANNER_ERRORS as error:
-            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
-
-    @work(thread=True, group="answers")
-    def _ask_networks(self) -> None:
-        try:
-            self.post_message(NetworksFound(self._planner.known_networks(), LOOKING))
-            self.post_message(NetworksFound(self._planner.networks()))
-        except PLANNER_ERRORS as error:
-            self.post_message(NetworksFound((), str(error).splitlines()[0]))
-
-
-def _line_of(widget: Widget) -> Widget:
-    """Return the line that a widget is part of, or the widget."""
-    lines = (each for each in widget.ancestors_with_self if isinstance(each, FieldLine))
-    return next(lines, widget)
