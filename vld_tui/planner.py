@@ -100,7 +100,7 @@ class LocalPlanner:
             named = [listing for listing in listings if listing.name == spec.dataset]
             if named and named[0].where is not None:
                 return named[0]
-        return self._describe(spec.dataset, str(folder))
+        return self._describe(spec.dataset, str(folder or ""))
 
     def known_networks(self) -> tuple[Network, ...]:
         """Return the networks as they were found last, at once; empty: never asked yet."""
