@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 import msgspec
 
@@ -14,15 +15,24 @@ from engine.rundir import RunDir
 from vld_tui.datasets import added_folder
 from vld_tui.home import Home
 from vld_tui.launch.local import EXIT_PATIENCE_S, LaunchError, launch, stop, wait_and_record
+from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.queue.slots import SLOTS_SETTING
 from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.records import export_runs
+from vld_tui.store.errors import StoreError
+from vld_tui.store.query import Query
 from vld_tui.store.runs import QUEUED
 from vld_tui.store.store import Store
+from vld_tui.views.numbers import plural
+
+
+class ExportError(Exception):
+    """Runs cannot be written to a file; the message says why."""
 
 
 class Actions(Protocol):
-    """Changes to runs. Every method returns what was done, in words, or raises
-    ``StoreError`` or ``LaunchError`` whose message says why not; empty: it can be seen."""
+    """Changes to runs. Every method returns what was done, in words, or raises one of
+    ``REFUSALS`` whose message says why not; empty: it can be seen."""
 
     def start(self, spec: RunSpec, *, tags: Sequence[str] = ()) -> str:
         """Make a run and start it."""
@@ -68,6 +78,15 @@ class Actions(Protocol):
 
     def set_note(self, run_id: str, note: str) -> str:
         """Replace a run's note."""
+
+    def keep_preferences(self, preferences: Preferences) -> str:
+        """Remember how a person likes the dashboard."""
+
+    def export(self, query: Query, path: str) -> str:
+        """Write the runs that match to a new file, ``.csv`` or ``.json``."""
+
+
+REFUSALS: Final = (StoreError, LaunchError, ExportError)
 
 
 class LocalActions:
@@ -185,6 +204,25 @@ class LocalActions:
         with Store.open(self._home) as store:
             store.set_note(run_id, note)
         return "note kept"
+
+    def keep_preferences(self, preferences: Preferences) -> str:
+        """Remember how a person likes the dashboard."""
+        with Store.open(self._home) as store:
+            store.keep_setting(PREFERENCES_SETTING, preferences)
+        return ""
+
+    def export(self, query: Query, path: str) -> str:
+        """Write the runs that match to a new file, ``.csv`` or ``.json``."""
+        place = Path(path).expanduser().absolute()
+        with Store.open(self._home) as store:
+            runs = store.list_runs(query)
+        try:
+            export_runs(runs, place)
+        except ValueError as error:
+            raise ExportError(str(error)) from None
+        except OSError as error:
+            raise ExportError(f"{place} cannot be written: {error.strerror}.") from None
+        return f"{plural(len(runs), 'run')} in {place}"
 
     def _located(self, spec: RunSpec) -> RunSpec:
         """Return a spec with the folder of its data set, if it was added by name."""

@@ -4,40 +4,55 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar
 
+import msgspec
 from textual import work
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.theme import Theme
 from textual.worker import get_current_worker
 
-from vld_tui.actions import Actions, LocalActions
+from vld_tui.actions import REFUSALS, Actions, LocalActions
+from vld_tui.bindings import bind
 from vld_tui.feed import HistorySource, Interest, Snapshot, Source
+from vld_tui.guard import ErrorLog, Guarded
 from vld_tui.home import Home
-from vld_tui.launch.local import LaunchError
 from vld_tui.machine import MachineLoad
-from vld_tui.messages import ActionAsked, InterestChanged, RunOpened, SnapshotTaken
+from vld_tui.messages import (
+    ActionAsked,
+    InterestChanged,
+    PreferencesChanged,
+    RunOpened,
+    SnapshotTaken,
+)
 from vld_tui.planner import LocalPlanner, Planner
+from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.screens.home import HomeScreen
 from vld_tui.screens.queue import QueueScreen
 from vld_tui.screens.run import RunScreen
+from vld_tui.screens.settings import SettingsScreen
 from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
+from vld_tui.views.text import plain_text
 
-REFRESH_S: Final = 1.0
 
-
-class Dashboard(App[None]):
+class Dashboard(Guarded, App[None]):
     """Configures, launches, watches and remembers runs. Leaving it stops none of them."""
 
     TITLE = "vld-tui"
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit", "quit"),
-        Binding("question_mark", "show_help_panel", "help", key_display="?"),
+        bind("q", "quit", "quit", show=True),
+        bind("question_mark", "show_help_panel", "help", key_display="?", show=True),
+        bind("comma", "open_settings", "settings", key_display=","),
     ]
 
     def __init__(
@@ -49,17 +64,30 @@ class Dashboard(App[None]):
         home: Path,
         clock: Callable[[], float] = time.time,
         measure_load: Callable[[Path], MachineLoad] = MachineLoad.measure,
+        preferences: Preferences | None = None,
+        error_log: ErrorLog | None = None,
     ) -> None:
         super().__init__()
+        self.preferences = preferences or Preferences()
+        self._error_log = error_log
         self._source, self._actions, self._planner = source, actions, planner
         self._home_path, self._clock, self._measure_load = home, clock, measure_load
         self._interest = Interest()
+        self._is_read_only = False
         self._wake = threading.Event()
 
     def on_mount(self) -> None:
         """Show the home screen and begin to read history."""
+        if self.preferences.theme in self.available_themes:
+            self.theme = self.preferences.theme
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
+        self.set_keymap(self.preferences.keys)
         self.home = HomeScreen(
-            self._actions, self._planner, home=str(self._home_path), clock=self._clock
+            self._actions,
+            self._planner,
+            home=str(self._home_path),
+            clock=self._clock,
+            preferences=self.preferences,
         )
         self.push_screen(self.home)
         self.read_history()
@@ -69,6 +97,60 @@ class Dashboard(App[None]):
         """Have the worker read what is looked at now."""
         mine = self._interest
         self._look(replace(message.interest, opened=mine.opened, queue=mine.queue))
+
+    def on_preferences_changed(self, message: PreferencesChanged) -> None:
+        """Remember how a person likes the dashboard."""
+        self.preferences = msgspec.structs.replace(self.preferences, **message.changes)
+        if "keys" in message.changes:
+            self.set_keymap(self.preferences.keys)
+        if not self._is_read_only:
+            self._act(partial(self._actions.keep_preferences, self.preferences))
+
+    def _keep_theme(self, theme: Theme) -> None:
+        if theme.name != self.preferences.theme:
+            self.post_message(PreferencesChanged(theme=theme.name))
+
+    def survive(self, error: Exception) -> bool:
+        """Tell an error and go on; without a log, as in tests, errors end the dashboard."""
+        if self._error_log is None:
+            return False
+        if self._error_log.is_new(error):
+            said = plain_text(f"{type(error).__name__}: {error}")
+            self.notify(
+                f"Something went wrong in the dashboard: {said}\n{self._error_log.path} has more.",
+                severity="error",
+                markup=False,
+                timeout=15,
+            )
+        return True
+
+    def _handle_exception(self, error: Exception) -> None:
+        if not self.survive(error):
+            super()._handle_exception(error)
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:  # noqa: ARG002
+        """Say that keys a person chose are taken; the usual ones stay in force."""
+        taken = ", ".join(sorted(binding.description for binding in clashed_bindings))
+        self.notify(f"Keys chosen in the settings are taken already: {taken}.", severity="warning")
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Yield all that can be done on this screen, with its key."""
+        yield from super().get_system_commands(screen)
+        known: set[str] = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if not binding.description or binding.action in known or binding.system:
+                continue
+            known.add(binding.action)
+            yield SystemCommand(
+                binding.description.capitalize(),
+                f"key {self.get_key_display(binding)}",
+                partial(self.run_action, binding.action, active.node),
+            )
+
+    def action_open_settings(self) -> None:
+        """Show what can be set."""
+        self.push_screen(SettingsScreen(self.preferences))
 
     def on_unmount(self) -> None:
         """Let the workers end at once."""
@@ -90,7 +172,7 @@ class Dashboard(App[None]):
     def _act(self, action: Callable[[], str]) -> None:
         try:
             said, severity = action(), "information"
-        except (StoreError, LaunchError) as error:
+        except REFUSALS as error:
             said, severity = str(error), "error"
         if said:
             self.call_from_thread(self.notify, said, severity=severity, markup=False)
@@ -122,6 +204,7 @@ class Dashboard(App[None]):
 
     def _deliver(self, snapshot: Snapshot, load: MachineLoad) -> None:
         """Hand a snapshot to every screen that is open."""
+        self._is_read_only = snapshot.is_read_only
         for screen in self.screen_stack:
             screen.post_message(SnapshotTaken(snapshot))
         self.home.show_load(load)
@@ -132,14 +215,31 @@ class Dashboard(App[None]):
         worker = get_current_worker()
         while not worker.is_cancelled:
             self._wake.clear()
-            snapshot = self._source.take(self._interest)
-            load = self._measure_load(self._home_path)
-            if not worker.is_cancelled:
-                self.call_from_thread(self._deliver, snapshot, load)
-            self._wake.wait(REFRESH_S)
+            try:
+                snapshot = self._source.take(self._interest)
+                load = self._measure_load(self._home_path)
+            except Exception as error:  # the worker's edge: told, and tried again
+                if not self.survive(error):
+                    raise
+            else:
+                if not worker.is_cancelled:
+                    self.call_from_thread(self._deliver, snapshot, load)
+            self._wake.wait(self.preferences.refresh_s)
         self._source.close()
 
 
 def make_dashboard(home: Home) -> Dashboard:
-    """Return the dashboard of a home."""
-    return Dashboard(HistorySource(home), LocalActions(home), LocalPlanner(home), home=home.path)
+    """Return the dashboard of a home, as a person likes it."""
+    try:
+        with Store.open(home) as store:
+            preferences = store.setting(PREFERENCES_SETTING, Preferences, Preferences())
+    except StoreError:  # the dashboard will say so
+        preferences = Preferences()
+    return Dashboard(
+        HistorySource(home),
+        LocalActions(home),
+        LocalPlanner(home),
+        home=home.path,
+        preferences=preferences,
+        error_log=ErrorLog(home.error_log),
+    )

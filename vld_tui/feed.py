@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -20,6 +20,8 @@ from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricPoint
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run, RunPoint
 from vld_tui.store.store import Store
+from vld_tui.store.summaries import Grouping, RunSummary
+from vld_tui.views.groups import group_point
 from vld_tui.views.progress import Progress
 from vld_tui.views.raster import Values
 
@@ -36,9 +38,14 @@ LOSS_CURVE: Final[CurveKey] = ("train", "sources", "loss")
 
 @dataclass(frozen=True)
 class Interest:
-    """What a person looks at: a page of the runs that match, and runs whose curves are drawn."""
+    """What a person looks at: a page of the runs that match, and runs whose curves are drawn.
+
+    With ``grouping`` the page is of groups, in the order of ``sort``, and so is the plane.
+    """
 
     query: Query = EVERY_RUN
+    grouping: Grouping | None = None
+    sort: str = "-created"
     offset: int = 0
     limit: int = 50
     watched: tuple[str, ...] = ()
@@ -53,6 +60,27 @@ class RunRow:
 
     run: Run
     ood_history: tuple[float, ...] = ()
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """Return the run's id."""
+        return (self.run.run_id,)
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """A line of the run table that stands for several runs."""
+
+    summary: RunSummary
+    grouping: Grouping
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """Return the ids of its runs, the latest first."""
+        return self.summary.run_ids
+
+
+TableRow = RunRow | GroupRow
 
 
 @dataclass(frozen=True)
@@ -86,16 +114,21 @@ class QueueState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """History at one moment, as far as it is of interest; ``problem``: why it is not newer."""
+    """History at one moment, as far as it is of interest; ``problem``: why it is not newer.
+
+    ``count`` is the number of rows in all, ``runs`` that of the runs that match.
+    """
 
     interest: Interest = field(default_factory=Interest)
     count: int = 0
-    rows: tuple[RunRow, ...] = ()
+    runs: int = 0
+    rows: tuple[TableRow, ...] = ()
     live: Mapping[str, int] = field(default_factory=dict)
     watched: tuple[RunCurves, ...] = ()
     opened: RunDetail | None = None
     points: tuple[RunPoint, ...] = ()
     queue: QueueState | None = None
+    is_read_only: bool = False
     problem: str | None = None
 
 
@@ -124,9 +157,8 @@ class HistorySource:
         try:
             self._last = self._read(interest)
         except StoreError as error:
-            return Snapshot(
-                interest, self._last.count, self._last.rows, problem=str(error).splitlines()[0]
-            )
+            self.close()  # what comes next may be another file
+            return replace(self._last, interest=interest, problem=str(error).splitlines()[0])
         return self._last
 
     def close(self) -> None:
@@ -136,21 +168,25 @@ class HistorySource:
             self._store = None
 
     def _read(self, interest: Interest) -> Snapshot:
+        if self._store is not None and (self._store.is_replaced or self._store.is_read_only):
+            self.close()  # one that is only read is not told of what others write
         if self._store is None:
             self._store = Store.open(self._home)
         store = self._store
         store.refresh()
-        runs = store.list_runs(interest.query, offset=interest.offset, limit=interest.limit)
-        histories = store.ood_histories([run.run_id for run in runs])
+        runs = store.count_runs(interest.query)
+        grouping = interest.grouping
         return Snapshot(
             interest=interest,
-            count=store.count_runs(interest.query),
-            rows=tuple(RunRow(run, histories.get(run.run_id, ())) for run in runs),
+            count=runs if grouping is None else store.count_groups(interest.query, grouping),
+            runs=runs,
+            rows=_read_rows(store, interest),
             live=store.count_statuses(),
             watched=tuple(self._watch(store, interest)),
-            points=tuple(store.points(interest.query, limit=MOST_POINTS)) if interest.plane else (),
+            points=_read_points(store, interest) if interest.plane else (),
             opened=self._open(store, interest.opened) if interest.opened else None,
             queue=_read_queue(store) if interest.queue else None,
+            is_read_only=store.is_read_only,
         )
 
     def _open(self, store: Store, run_id: str) -> RunDetail | None:
@@ -190,6 +226,26 @@ class HistorySource:
                 found[run_id] = (state, RunCurves(run, as_arrays(store.metrics(run_id)), log))
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
+
+
+def _read_rows(store: Store, interest: Interest) -> tuple[TableRow, ...]:
+    """Return the page of runs, or of groups, that is looked at."""
+    query, offset, limit = interest.query, interest.offset, interest.limit
+    if (grouping := interest.grouping) is not None:
+        groups = store.list_groups(query, grouping, sort=interest.sort, offset=offset, limit=limit)
+        return tuple(GroupRow(group, grouping) for group in groups)
+    runs = store.list_runs(query, offset=offset, limit=limit)
+    histories = store.ood_histories([run.run_id for run in runs])
+    return tuple(RunRow(run, histories.get(run.run_id, ())) for run in runs)
+
+
+def _read_points(store: Store, interest: Interest) -> tuple[RunPoint, ...]:
+    """Return the points of the ID–OOD plane: runs, or the means of groups."""
+    if (grouping := interest.grouping) is None:
+        return tuple(store.points(interest.query, limit=MOST_POINTS))
+    groups = store.list_groups(interest.query, grouping, limit=MOST_POINTS)
+    points = (group_point(group, grouping) for group in groups)
+    return tuple(point for point in points if point is not None)
 
 
 def _read_queue(store: Store) -> QueueState:

@@ -56,6 +56,11 @@ class Home:
         """Return the path of what that process says."""
         return self.path / "supervisor.log"
 
+    @property
+    def error_log(self) -> Path:
+        """Return the path of what went wrong inside the dashboard."""
+        return self.path / "dashboard.log"
+
     def run_dir(self, run_id: str) -> RunDir:
         """Return the folder of a run that is not in the trash."""
         return RunDir(self.runs / run_id)
@@ -65,11 +70,11 @@ class Home:
         return RunDir(self.trash / run_id)
 
 
-def open_home(option: Path | None) -> Home:
+def open_home(option: Path | None, *, to_look: bool = False) -> Home:
     """Return the home, made if it is not there yet.
 
     ``option`` wins over the environment's ``VLD_HOME``, which wins over the platform's folder
-    for a user's data.
+    for a user's data. ``to_look``: one with a history need not be writable.
 
     Raises:
         HomeError: when it cannot be made or written.
@@ -81,6 +86,8 @@ def open_home(option: Path | None) -> Home:
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError("permission denied")
     except OSError as error:
+        if to_look and home.database.is_file():
+            return home
         reason = error.strerror or str(error)
         raise HomeError(
             f"{home.path} cannot be written: {reason.lower()}; use --home DIR or {HOME_VARIABLE}."

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
 GIB: Final = 2**30
+
+
+@dataclass(frozen=True)
+class GpuLoad:
+    """How busy a GPU is: a share from 0 to 1, memory in GiB."""
+
+    share: float
+    memory_gib: float
+    memory_total_gib: float
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,7 @@ class MachineLoad:
     memory_gib: float
     memory_total_gib: float
     disk_left_gib: float
+    gpus: tuple[GpuLoad, ...] = ()
 
     @classmethod
     def measure(cls, folder: Path) -> MachineLoad:
@@ -30,4 +41,30 @@ class MachineLoad:
             memory_gib=(memory.total - memory.available) / GIB,
             memory_total_gib=memory.total / GIB,
             disk_left_gib=shutil.disk_usage(folder).free / GIB,
+            gpus=tuple(load for gpu in _gpus() if (load := _gpu_load(gpu)) is not None),
         )
+
+
+@functools.cache
+def _gpus() -> tuple[Any, ...]:
+    """Return NVML's handles of this machine's GPUs; none where there is no driver."""
+    import pynvml  # noqa: PLC0415 - looks for the driver's library
+
+    try:
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+        return tuple(pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count))
+    except pynvml.NVMLError:
+        return ()
+
+
+def _gpu_load(gpu: Any) -> GpuLoad | None:
+    """Measure a GPU now; None: it does not say."""
+    import pynvml  # noqa: PLC0415
+
+    try:
+        memory = pynvml.nvmlDeviceGetMemoryInfo(gpu)
+        share = pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100
+    except pynvml.NVMLError:
+        return None
+    return GpuLoad(share, memory.used / GIB, memory.total / GIB)

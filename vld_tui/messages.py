@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from vld_tui.feed import Interest, RunRow, Snapshot
+from vld_tui.feed import GroupRow, Interest, Snapshot, TableRow
 
 
 @dataclass
@@ -30,10 +30,31 @@ class PageNeeded(Message):
 
 
 @dataclass
-class RunHighlighted(Message):
-    """The cursor of the run table stands on another run, or on none."""
+class RowHighlighted(Message):
+    """The cursor of the run table stands on another row, or on none."""
 
-    row: RunRow | None
+    row: TableRow | None
+
+
+@dataclass
+class GroupOpened(Message):
+    """A person wants to see the runs of a group."""
+
+    row: GroupRow
+
+
+@dataclass
+class SortAsked(Message):
+    """A person wants the rows in the order of a field; again: the other way round."""
+
+    field: str
+
+
+@dataclass
+class RunChosen(Message):
+    """A person points at a run, such as in the ID–OOD plane."""
+
+    run_id: str
 
 
 @dataclass
@@ -62,3 +83,11 @@ class InterestChanged(Message):
     """A person looks at something else."""
 
     interest: Interest
+
+
+class PreferencesChanged(Message):
+    """A person likes something of the dashboard otherwise: fields of ``Preferences``."""
+
+    def __init__(self, **changes: object) -> None:
+        super().__init__()
+        self.changes = changes

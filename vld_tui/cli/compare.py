@@ -41,7 +41,7 @@ def compare(
     """Show where runs differ and what came of it; seeds of one configuration are averaged."""
     if bool(runs) == (where is not None):
         raise CommandError("Name the runs to compare, or choose them with --where.")
-    with open_store(ctx) as store:
+    with open_store(ctx, to_look=True) as store:
         store.refresh()
         if where is None:
             named = [store.get(run) for run in runs or ()]

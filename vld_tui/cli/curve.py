@@ -45,7 +45,7 @@ def curve(
     ] = None,
 ) -> None:
     """Draw a run's curves, the selected step marked."""
-    with open_store(ctx) as store:
+    with open_store(ctx, to_look=True) as store:
         store.refresh()
         known = store.get(run)
         panels = _panels(store, known, metric or ["id", "ood", "loss"])

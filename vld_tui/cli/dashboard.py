@@ -36,7 +36,7 @@ def dashboard(ctx: typer.Context, once: OnceOption = False) -> None:
     if once or not sys.stdout.isatty():
         _print_once(ctx)
         return
-    home = this_home(ctx)
+    home = this_home(ctx, to_look=True)
     from vld_tui.app import make_dashboard  # noqa: PLC0415 - Textual takes a moment
 
     make_dashboard(home).run()
@@ -47,7 +47,7 @@ def _print_once(ctx: typer.Context) -> None:
     from vld_tui.views.status_line import status_text  # noqa: PLC0415
 
     console = Console(highlight=False, markup=False, emoji=False)
-    with open_store(ctx) as store:
+    with open_store(ctx, to_look=True) as store:
         store.refresh()
         runs = store.list_runs(limit=max(5, shutil.get_terminal_size().lines - 3))
         home, count = str(store.home.path), store.count_runs()

@@ -15,7 +15,7 @@ import typer
 from engine.protocol import RunFailed
 from engine.rundir import RunDir
 from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
-from vld_tui.cli.output import print_json, run_record, say
+from vld_tui.cli.output import print_json, say
 from vld_tui.cli.reporters import NextCommands, Reporter, make_reporter
 from vld_tui.launch.local import (
     EXIT_PATIENCE_S,
@@ -25,6 +25,7 @@ from vld_tui.launch.local import (
     stop,
     wait_and_record,
 )
+from vld_tui.records import run_record
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store, StoreError
 from vld_tui.views.progress import Progress

@@ -41,7 +41,7 @@ def logs(
     """Print a run's story and its process's own output, control characters made visible."""
     if lines is not None and lines < 0:
         raise CommandError(f"--lines is {lines}, but must be 0 or more.")
-    with open_store(ctx) as store, contextlib.ExitStack() as files:
+    with open_store(ctx, to_look=True) as store, contextlib.ExitStack() as files:
         store.refresh()
         known = store.get(run)
         told = _Told(store, known, files)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import sys
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
-from vld_tui.cli.output import print_json, run_record
+from vld_tui.cli.output import print_json
 from vld_tui.cli.session import open_store
 from vld_tui.home import Home
+from vld_tui.records import run_record, write_csv
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.views.numbers import plural
@@ -63,7 +63,7 @@ def ls(
     if limit is not None and limit < 0:
         raise CommandError(f"--limit is {limit}, but must be 0 (all) or more.")
     query = Query.parse(where or "", sort=sort)
-    with open_store(ctx) as store:
+    with open_store(ctx, to_look=True) as store:
         store.refresh()
         runs = store.list_runs(query, trashed=trashed)
     on_terminal = sys.stdout.isatty() and not (as_json or as_csv)
@@ -72,7 +72,7 @@ def ls(
     if as_json:
         print_json([run_record(run) for run in shown])
     elif as_csv:
-        _print_csv(shown)
+        write_csv(shown, sys.stdout)
     elif not shown:
         typer.echo(_nothing(where, store.home, trashed=trashed), err=True)
     elif on_terminal:
@@ -101,17 +101,3 @@ def _nothing(where: str | None, home: Home, *, trashed: bool) -> str:
     if where:
         return "No run matches."
     return "The trash is empty." if trashed else f"No runs yet in {home.path}. Start one: vld run"
-
-
-def _print_csv(runs: Sequence[Run]) -> None:
-    records = [_flat(run_record(run)) for run in runs]
-    columns = list(dict.fromkeys(column for record in records for column in record))
-    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-
-
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    domains = record.pop("domains")
-    record["tags"] = " ".join(record["tags"])
-    return record | {f"domains.{name}": accuracy for name, accuracy in domains.items()}

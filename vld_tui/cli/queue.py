@@ -10,10 +10,11 @@ import typer
 
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.errors import CommandError
-from vld_tui.cli.output import print_json, run_record, say
+from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.queue.slots import MOST_SLOTS, SLOTS_SETTING, slots_of
 from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.records import run_record
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural

@@ -9,20 +9,20 @@ from vld_tui.home import Home, open_home
 from vld_tui.store.store import Store
 
 
-def this_home(ctx: typer.Context) -> Home:
-    """Open the home that ``--home`` or ``VLD_HOME`` names.
+def this_home(ctx: typer.Context, *, to_look: bool = False) -> Home:
+    """Open the home that ``--home`` or ``VLD_HOME`` names; ``to_look``: to be read only.
 
     Raises:
-        HomeError: when it cannot be written.
+        HomeError: when it cannot be written, or not even read.
     """
-    return open_home(home_option(ctx))
+    return open_home(home_option(ctx), to_look=to_look)
 
 
-def open_store(ctx: typer.Context) -> Store:
-    """Open the history of this home.
+def open_store(ctx: typer.Context, *, to_look: bool = False) -> Store:
+    """Open the history of this home; ``to_look``: to be read only.
 
     Raises:
         HomeError: when the home cannot be written.
         StoreError: when the database cannot be used.
     """
-    return Store.open(this_home(ctx))
+    return Store.open(this_home(ctx, to_look=to_look))

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from engine.rundir import RunDir
 from vld_tui.cli.command import Command, JsonOption, RunArgument
-from vld_tui.cli.output import print_json, run_record
+from vld_tui.cli.output import print_json
 from vld_tui.cli.session import open_store
 from vld_tui.launch.local import EventFollower
+from vld_tui.records import run_record
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.detail import run_detail
@@ -24,7 +25,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command(cls=Command)
 def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> None:
     """Show a run's state, plan, accuracies, history and files."""
-    with open_store(ctx) as store:
+    with open_store(ctx, to_look=True) as store:
         known = store.get(run)
         run_dir = store.run_dir(known.run_id)
         progress = Progress()

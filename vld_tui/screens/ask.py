@@ -10,10 +10,11 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from vld_tui.guard import Guarded
 from vld_tui.widgets.plain_input import PlainInput
 
 
-class AskLine(ModalScreen[str | None]):
+class AskLine(Guarded, ModalScreen[str | None]):
     """Asks for a line of text; ``esc`` answers None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "back")]
@@ -33,7 +34,7 @@ class AskLine(ModalScreen[str | None]):
         self.dismiss(event.value.strip())
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Guarded, ModalScreen[bool]):
     """Asks whether to do something; only ``y`` says yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

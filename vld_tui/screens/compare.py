@@ -6,23 +6,25 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from vld_tui.bindings import bind
 from vld_tui.feed import RunCurves
+from vld_tui.guard import Guarded
 from vld_tui.messages import SnapshotTaken
 from vld_tui.study.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
 from vld_tui.widgets.curves import Curves
 
 
-class CompareScreen(Screen[None]):
+class CompareScreen(Guarded, Screen[None]):
     """Runs in columns, seeds of one configuration put together."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,d", "app.pop_screen", "back", key_display="esc"),
+        bind("escape,d", "app.pop_screen", "back", key_display="esc", show=True),
     ]
 
     def __init__(self, watched: tuple[RunCurves, ...]) -> None:
@@ -35,18 +37,18 @@ class CompareScreen(Screen[None]):
         with VerticalScroll(id="table"):
             yield Static(id="differences")
         yield Curves()
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Show the runs as far as they are known."""
-        self.query_one(Curves).show(self._watched)
+        self.query_one(Curves).show(self._watched, over_seeds=True)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show how the runs stand now."""
         watched = message.snapshot.watched
         if [*map(id, watched)] != [*map(id, self._watched)]:
             self._watched = watched
-            self.query_one(Curves).show(watched)
+            self.query_one(Curves).show(watched, over_seeds=True)
             self._show_table()
 
     def on_resize(self) -> None:

@@ -5,33 +5,55 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from engine.protocol import RunSpec
+from engine.protocol import RunSpec, resolve_spec
 from vld_tui.actions import Actions
-from vld_tui.feed import Interest, RunCurves, RunRow, Snapshot
+from vld_tui.bindings import bind
+from vld_tui.feed import (
+    ID_CURVE,
+    OOD_CURVE,
+    GroupRow,
+    Interest,
+    RunCurves,
+    RunRow,
+    Snapshot,
+    TableRow,
+)
+from vld_tui.guard import Guarded
 from vld_tui.machine import MachineLoad
 from vld_tui.messages import (
     ActionAsked,
+    GroupOpened,
     InterestChanged,
     MarksChanged,
     PageNeeded,
-    RunHighlighted,
+    PreferencesChanged,
+    RowHighlighted,
+    RunChosen,
     SnapshotTaken,
+    SortAsked,
 )
 from vld_tui.planner import Planner
+from vld_tui.preferences import Preferences
 from vld_tui.screens.ask import AskLine, Confirm
+from vld_tui.screens.choose_columns import ChooseColumns
 from vld_tui.screens.compare import CompareScreen
 from vld_tui.screens.new_run import NewRun, Order
-from vld_tui.store.query import Query, QueryError
+from vld_tui.store.fields import QUERY_FIELDS
+from vld_tui.store.query import Condition, Query, QueryError
 from vld_tui.store.runs import Run
+from vld_tui.store.summaries import CONFIGURATION, find_grouping, member_condition
+from vld_tui.views.groups import group_label
+from vld_tui.views.numbers import plural
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.status_line import status_text
 from vld_tui.views.text import plain_text
@@ -41,47 +63,63 @@ from vld_tui.widgets.run_table import RunTable
 
 SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")
 """Orders that ``o`` goes through."""
+MOST_CURVES: Final = 32
+"""Runs whose curves are drawn over one another."""
 WELCOME: Final = """\
 No runs yet.
 
-  n   make one: the embedded emoji styles, a small network, two minutes on two cores
-  ?   every key
-  q   leave; runs go on
+  enter   run the example: emoji in three styles to train on, a fourth to be tested on,
+          a small network, no download, some minutes on two cores
+  n       configure a run: your own images, another network, another dropout rate
+  ?       every key
+  q       leave; runs go on
 """
 
 
-class HomeScreen(Screen[None]):
+class HomeScreen(Guarded, Screen[None]):
     """Runs on one side, their curves on the other, the log of one below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "new", "new"),
-        Binding("c", "clone", "clone"),
-        Binding("f", "filter", "filter"),
-        Binding("o", "sort", "sort"),
-        Binding("O", "reverse", "reverse", show=False),
-        Binding("r", "resume", "resume"),
-        Binding("I", "interrupt", "stop"),
-        Binding("T,K", "kill", "kill", show=False),
-        Binding("ctrl+d", "trash", "trash", show=False),
-        Binding("z", "undo", "undo", show=False),
-        Binding("t", "tags", "tags", show=False),
-        Binding("e", "note", "note", show=False),
-        Binding("1", "plane(False)", "curves", show=False),
-        Binding("2", "plane(True)", "plane"),
-        Binding("3", "app.open_queue", "queue"),
-        Binding("d", "compare", "compare", show=False),
-        Binding("Q", "queue_again", "wait for a slot", show=False),
-        Binding("escape", "clear", "clear", show=False),
+        bind("n", "new", "new", show=True),
+        bind("c", "clone", "clone"),
+        bind("f", "filter", "filter", show=True),
+        bind("o", "sort", "sort"),
+        bind("O", "reverse", "reverse order"),
+        bind("b", "group", "group", show=True),
+        bind("C", "columns", "columns"),
+        bind("w", "export", "export"),
+        bind("enter", "begin", "run the example"),
+        bind("r", "resume", "resume"),
+        bind("I", "interrupt", "stop"),
+        bind("T,K", "kill", "kill"),
+        bind("ctrl+d", "trash", "trash"),
+        bind("z", "undo", "undo"),
+        bind("t", "tags", "tags"),
+        bind("e", "note", "note"),
+        bind("d", "compare", "compare", show=True),
+        bind("1", "plane(False)", "curves"),
+        bind("2", "plane(True)", "plane", show=True),
+        bind("3", "app.open_queue", "queue", show=True),
+        bind("Q", "queue_again", "wait for a slot"),
+        bind("escape", "clear", "clear"),
     ]
 
     def __init__(
-        self, actions: Actions, planner: Planner, *, home: str, clock: Callable[[], float]
+        self,
+        actions: Actions,
+        planner: Planner,
+        *,
+        home: str,
+        clock: Callable[[], float],
+        preferences: Preferences,
     ) -> None:
         super().__init__()
         self._actions, self._planner = actions, planner
         self._home, self._clock = home, clock
-        self._interest = Interest()
-        self._filter, self._sort = "", SORTS[0]
+        self._filter, self._sort, self._group = "", preferences.sort, preferences.group
+        self._columns = preferences.columns
+        self._within: tuple[str, Condition] | None = None
+        self._interest = self._asked_for(Interest())
         self._snapshot = Snapshot()
         self._load: MachineLoad | None = None
         self._trashed: tuple[str, ...] = ()
@@ -99,17 +137,20 @@ class HomeScreen(Screen[None]):
                 yield Curves()
                 yield Plane(id="plane")
         yield Static(id="log")
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Begin with the table."""
-        self.query_one(RunTable).focus()
+        """Begin with the table, and what it is to show."""
+        table = self.query_one(RunTable)
+        table.set_columns(self._columns)
+        table.focus()
+        self.post_message(InterestChanged(self._interest))
 
     @property
     def run(self) -> Run | None:
-        """Return the run the cursor stands on."""
+        """Return the run the cursor stands on; a group is none."""
         row = self.query_one(RunTable).current
-        return row.run if row is not None else None
+        return row.run if isinstance(row, RunRow) else None
 
     def show_load(self, load: MachineLoad) -> None:
         """Show how busy the machine is."""
@@ -119,18 +160,18 @@ class HomeScreen(Screen[None]):
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show the state of history."""
         snapshot = message.snapshot
-        if snapshot.interest.query != self._interest.query:  # of before the filter changed
+        if _page_of(snapshot.interest) != _page_of(self._interest):  # of before it changed
             return
         self._snapshot = snapshot
         table = self.query_one(RunTable)
         table.set_page(snapshot.count, snapshot.interest.offset, snapshot.rows)
         is_empty = snapshot.count == 0
-        self.query_one("#welcome").display = is_empty and not self._filter
+        is_whole = not self._filter and self._within is None
+        self.query_one("#welcome").display = is_empty and is_whole
         table.display = not is_empty
         self.query_one("#charts").display = not is_empty
         self._show_curves(snapshot.watched)
-        current = self.run.run_id if self.run else None
-        self.query_one(Plane).set_points(snapshot.points, current)
+        self._show_plane(table.current)
         self._show_status()
         self._show_query()
 
@@ -138,17 +179,34 @@ class HomeScreen(Screen[None]):
         """Ask for other rows."""
         self._look(replace(self._interest, offset=message.offset, limit=message.limit))
 
-    def on_run_highlighted(self, message: RunHighlighted) -> None:
+    def on_row_highlighted(self, message: RowHighlighted) -> None:
         """Draw the run's curves, unless marked ones are drawn, and its place in the plane."""
-        run_id = message.row.run.run_id if message.row else None
-        self.query_one(Plane).set_points(self._snapshot.points, run_id)
+        self._show_plane(message.row)
         if not self.query_one(RunTable).marked:
             self._watch(message.row)
+
+    def on_run_chosen(self, message: RunChosen) -> None:
+        """Move the cursor to a run that was chosen in the plane, and draw its trail."""
+        self.query_one(RunTable).action_go_to(message.run_id)
+        self._look(replace(self._interest, watched=(message.run_id,)))
+
+    def on_group_opened(self, message: GroupOpened) -> None:
+        """Show the runs of a group; escape goes back."""
+        row = message.row
+        condition = member_condition(row.grouping, row.summary.key)
+        self._within = (group_label(row.summary, row.grouping), condition)
+        self._ask_history()
+
+    def on_sort_asked(self, message: SortAsked) -> None:
+        """Order by a field, or turn its order round."""
+        plain = self._sort.removeprefix("-")
+        descends = self._sort.startswith("-") if plain == message.field else False
+        self._set_sort(message.field if descends else f"-{message.field}")
 
     def on_marks_changed(self, message: MarksChanged) -> None:
         """Draw the marked runs over one another."""
         if message.run_ids:
-            self._look(replace(self._interest, watched=message.run_ids))
+            self._look(replace(self._interest, watched=message.run_ids[:MOST_CURVES]))
         else:
             self._watch(self.query_one(RunTable).current)
 
@@ -165,6 +223,28 @@ class HomeScreen(Screen[None]):
         """Configure a run from the one under the cursor."""
         self._configure(self.run.spec if self.run else None)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the example only where there is nothing yet."""
+        if action == "begin":
+            return bool(self.query_one("#welcome").display)
+        return super().check_action(action, parameters)
+
+    def action_begin(self) -> None:
+        """Start a run of the defaults, which needs no network and no images of one's own."""
+        self._do(partial(self._actions.start, resolve_spec({})))
+
+    def action_export(self) -> None:
+        """Ask where to write the runs that match, or the screen."""
+
+        def answered(path: str | None) -> None:
+            if path and path.endswith(".svg"):
+                self._save_picture(Path(path).expanduser())
+            elif path:
+                self._do(partial(self._actions.export, self._interest.query, path))
+
+        question = "Write the runs that match to (.csv, .json), or the screen to (.svg):"
+        self.app.push_screen(AskLine(question, example="runs.csv"), answered)
+
     def action_filter(self) -> None:
         """Ask which runs to show."""
         example = "dropout>=0.9 target=noto status:running tag:best text"
@@ -175,27 +255,51 @@ class HomeScreen(Screen[None]):
         """Order by the next field."""
         plain = self._sort.removeprefix("-")
         at = next((i for i, sort in enumerate(SORTS) if sort.removeprefix("-") == plain), 0)
-        self._sort = SORTS[(at + 1) % len(SORTS)]
-        self._ask_history()
+        self._set_sort(SORTS[(at + 1) % len(SORTS)])
 
     def action_reverse(self) -> None:
         """Turn the order round."""
         is_descending = self._sort.startswith("-")
-        self._sort = self._sort.removeprefix("-") if is_descending else f"-{self._sort}"
-        self._ask_history()
+        self._set_sort(self._sort.removeprefix("-") if is_descending else f"-{self._sort}")
+
+    def action_group(self) -> None:
+        """Ask by what to take runs together."""
+        choices = [
+            ("none", "every run by itself", None),
+            ("all but seed", "mean and spread of each configuration", CONFIGURATION),
+            *((name, f"runs of the same {name}", name) for name in QUERY_FIELDS),
+        ]
+        self.app.search_commands(
+            [(title, partial(self._set_group, name), about) for title, about, name in choices],
+            placeholder="Take runs together by…",
+        )
+
+    def action_columns(self) -> None:
+        """Ask which columns the table has."""
+
+        def answered(columns: tuple[str, ...] | None) -> None:
+            if columns is not None:
+                self._columns = columns
+                self.query_one(RunTable).set_columns(columns)
+                self.post_message(PreferencesChanged(columns=columns))
+
+        self.app.push_screen(ChooseColumns(self._columns), answered)
 
     def action_clear(self) -> None:
-        """Take away marks, then the filter."""
+        """Take away marks, then leave the group, then take away the filter."""
         table = self.query_one(RunTable)
         if table.marked:
             table.clear_marks()
+        elif self._within is not None:
+            self._within = None
+            self._ask_history()
         elif self._filter:
             self._set_filter("")
         table.focus()
 
     def action_resume(self) -> None:
         """Go on with the run under the cursor."""
-        if run := self.run:
+        if run := self._only_run():
             self._do(lambda: self._actions.resume(run.run_id))
 
     def action_compare(self) -> None:
@@ -207,17 +311,17 @@ class HomeScreen(Screen[None]):
 
     def action_queue_again(self) -> None:
         """Let the run under the cursor wait for a slot, to go on."""
-        if run := self.run:
+        if run := self._only_run():
             self._do(lambda: self._actions.queue_again(run.run_id))
 
     def action_interrupt(self) -> None:
         """Ask the run under the cursor to save and stop."""
-        if run := self.run:
+        if run := self._only_run():
             self._do(lambda: self._actions.interrupt(run.run_id))
 
     def action_kill(self) -> None:
         """End the run under the cursor at once, if that is meant."""
-        if run := self.run:
+        if run := self._only_run():
 
             def answered(is_meant: bool | None) -> None:
                 if is_meant:
@@ -243,7 +347,7 @@ class HomeScreen(Screen[None]):
 
     def action_tags(self) -> None:
         """Ask for the run's tags."""
-        if run := self.run:
+        if run := self._only_run():
 
             def answered(text: str | None) -> None:
                 if text is not None:
@@ -253,13 +357,28 @@ class HomeScreen(Screen[None]):
 
     def action_note(self) -> None:
         """Ask for the run's note."""
-        if run := self.run:
+        if run := self._only_run():
 
             def answered(text: str | None) -> None:
                 if text is not None:
                     self._do(lambda: self._actions.set_note(run.run_id, text))
 
             self.app.push_screen(AskLine("Note:", answer=run.note), answered)
+
+    def _save_picture(self, path: Path) -> None:
+        """Write the screen to a file as it is below the question."""
+        try:
+            path.write_text(self.app.export_screenshot(), encoding="utf-8")
+        except OSError as error:
+            self.notify(f"{path} cannot be written: {error.strerror}.", severity="error")
+        else:
+            self.notify(f"the screen is in {path}", markup=False)
+
+    def _only_run(self) -> Run | None:
+        """Return the run under the cursor; say so if there are several."""
+        if isinstance(self.query_one(RunTable).current, GroupRow):
+            self.notify("These are several runs: enter shows them, space marks them.")
+        return self.run
 
     def _configure(self, spec: RunSpec | None) -> None:
         def answered(order: Order | None) -> None:
@@ -286,13 +405,34 @@ class HomeScreen(Screen[None]):
         self._filter = text
         self._ask_history()
 
+    def _set_sort(self, sort: str) -> None:
+        self._sort = sort
+        self.post_message(PreferencesChanged(sort=sort))
+        self._ask_history()
+
+    def _set_group(self, name: str | None) -> None:
+        self._group, self._within = name, None
+        self.post_message(PreferencesChanged(group=name))
+        self._ask_history()
+
     def _ask_history(self) -> None:
-        query = Query.parse(self._filter, sort=self._sort)
-        self._look(replace(self._interest, query=query, offset=0))
+        self._look(self._asked_for(self._interest))
         self._show_query()
 
-    def _watch(self, row: RunRow | None) -> None:
-        self._look(replace(self._interest, watched=(row.run.run_id,) if row else ()))
+    def _asked_for(self, interest: Interest) -> Interest:
+        """Return the interest in the first page of what filter, order and grouping ask for."""
+        try:
+            query = Query.parse(self._filter, sort=self._sort)
+            grouping = find_grouping(self._group) if self._group else None
+        except QueryError:  # kept by a version that knew other fields
+            self._sort, self._group = SORTS[0], None
+            query, grouping = Query.parse(self._filter, sort=self._sort), None
+        if self._within is not None:
+            query, grouping = query.narrowed(self._within[1]), None
+        return replace(interest, query=query, grouping=grouping, sort=self._sort, offset=0)
+
+    def _watch(self, row: TableRow | None) -> None:
+        self._look(replace(self._interest, watched=row.run_ids[:MOST_CURVES] if row else ()))
 
     def _look(self, interest: Interest) -> None:
         """Say what is of interest now, if that changed."""
@@ -305,7 +445,8 @@ class HomeScreen(Screen[None]):
         if drawn is not None and [*map(id, watched)] == [*map(id, drawn)]:
             return  # the feed hands out the same objects while nothing happens
         self._drawn = watched
-        self.query_one(Curves).show(watched)
+        self.query_one(Curves).show(watched, over_seeds=self._interest.grouping is not None)
+        self._show_trail(watched)
         lines = Text(no_wrap=True, overflow="ellipsis")
         if len(watched) == 1:
             run = watched[0].run
@@ -314,21 +455,50 @@ class HomeScreen(Screen[None]):
                 lines.append(f"{run.status}: {reason}  r goes on\n", ALARM_STYLE)
             tail = watched[0].log[-4:]
             lines.append("\n".join(plain_text(line) for line in tail), QUIET_STYLE)
-        self.query_one("#log", Static).update(lines)
+        log = self.query_one("#log", Static)
+        log.update(lines)
+        log.set_class(not lines, "-empty")
+
+    def _show_plane(self, row: TableRow | None) -> None:
+        current = row.run_ids[0] if row else None
+        self.query_one(Plane).set_points(self._snapshot.points, current)
+
+    def _show_trail(self, watched: tuple[RunCurves, ...]) -> None:
+        """Draw in the plane how the chosen run got where it is."""
+        plane = self.query_one(Plane)
+        for each in watched:
+            if (
+                each.run.run_id == plane.plot.current
+                and {ID_CURVE, OOD_CURVE} <= each.curves.keys()
+            ):
+                plane.set_trail((each.curves[ID_CURVE][1], each.curves[OOD_CURVE][1]))
 
     def _show_status(self) -> None:
         snapshot = self._snapshot
         text = status_text(
-            snapshot.count, snapshot.live, self._load, home=self._home, problem=snapshot.problem
+            snapshot.runs,
+            snapshot.live,
+            self._load,
+            home=self._home,
+            problem=snapshot.problem,
+            is_read_only=snapshot.is_read_only,
         )
         self.query_one("#status", Static).update(text)
 
     def _show_query(self) -> None:
         marked = self.query_one(RunTable).marked
         parts = [f"sorted by {self._sort}"]
+        if self._interest.grouping is not None:
+            alike = "all but seed" if self._group == CONFIGURATION else self._group
+            parts.append(f"{plural(self._snapshot.count, 'group')} by {alike}")
+        parts += [f"within {self._within[0]}"] if self._within else []
         parts += [f"filter {self._filter}"] if self._filter else []
         parts += [f"{len(marked)} marked"] if marked else []
         line = Text(f" {plain_text(' · '.join(parts))}", QUIET_STYLE, no_wrap=True)
-        if self._filter and self._snapshot.count == 0:
+        if (self._filter or self._within) and self._snapshot.count == 0:
             line.append("   nothing matches; esc shows every run", ALARM_STYLE)
         self.query_one("#query", Static).update(line)
+
+
+def _page_of(interest: Interest) -> tuple[object, ...]:
+    return interest.query, interest.grouping, interest.sort

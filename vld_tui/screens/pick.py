@@ -8,12 +8,14 @@ from typing import ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from vld_tui.bindings import bind
+from vld_tui.guard import Guarded
 from vld_tui.screens.ask import Confirm
 from vld_tui.views.columns import GAP
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
@@ -41,7 +43,7 @@ class _Options(OptionList, can_focus=False):
     """The list; the keyboard stays with the words that narrow it down."""
 
 
-class Pick(ModalScreen[str | None]):
+class Pick(Guarded, ModalScreen[str | None]):
     """Answers with the value that was picked, or None.
 
     ``drop`` forgets a value for good, where that can be done.
@@ -59,13 +61,13 @@ class Pick(ModalScreen[str | None]):
     Pick Footer { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "back"),
-        Binding("enter", "take", "pick", priority=True),
-        Binding("up", "move('cursor_up')", "up", show=False),
-        Binding("down", "move('cursor_down')", "down", show=False),
-        Binding("pageup", "move('page_up')", "up", show=False),
-        Binding("pagedown", "move('page_down')", "down", show=False),
-        Binding("ctrl+d", "drop", "forget", priority=True),
+        bind("escape", "dismiss(None)", "back", show=True),
+        bind("enter", "take", "take", show=True, priority=True),
+        bind("up", "move('cursor_up')", "line up"),
+        bind("down", "move('cursor_down')", "line down"),
+        bind("pageup", "move('page_up')", "page up"),
+        bind("pagedown", "move('page_down')", "page down"),
+        bind("ctrl+d", "drop", "forget", show=True, priority=True),
     ]
 
     def __init__(
@@ -89,7 +91,7 @@ class Pick(ModalScreen[str | None]):
             yield PlainInput(placeholder="type to search", compact=True)
             yield _Options(markup=False)
             yield Static(id="told")
-            yield Footer(compact=True)
+            yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin at the current value."""

@@ -8,12 +8,14 @@ from typing import ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
 from vld_tui.actions import Actions
+from vld_tui.bindings import bind
 from vld_tui.feed import QueueState
+from vld_tui.guard import Guarded
 from vld_tui.messages import ActionAsked, RunOpened, SnapshotTaken
 from vld_tui.queue.slots import MOST_SLOTS
 from vld_tui.store.runs import Run
@@ -27,17 +29,17 @@ NOTHING: Final = (
 )
 
 
-class QueueScreen(Screen[None]):
+class QueueScreen(Guarded, Screen[None]):
     """Runs in the order in which they will start."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,3", "app.close_queue", "back", key_display="esc"),
-        Binding("u,shift+up", "move(-1)", "earlier", key_display="u"),
-        Binding("d,shift+down", "move(1)", "later", key_display="d"),
-        Binding("p", "hold", "hold/release"),
-        Binding("x,delete", "take_out", "take out", key_display="x"),
-        Binding("plus,equals_sign", "slots(1)", "slot more", key_display="+"),
-        Binding("minus", "slots(-1)", "slot less", key_display="-"),
+        bind("escape,3", "app.close_queue", "back", key_display="esc", show=True),
+        bind("u,shift+up", "move(-1)", "earlier", key_display="u", show=True),
+        bind("d,shift+down", "move(1)", "later", key_display="d", show=True),
+        bind("p", "hold", "hold/release", show=True),
+        bind("x,delete", "take_out", "take out", key_display="x", show=True),
+        bind("plus,equals_sign", "slots(1)", "slot more", key_display="+", show=True),
+        bind("minus", "slots(-1)", "slot less", key_display="-", show=True),
     ]
 
     def __init__(self, actions: Actions) -> None:
@@ -54,7 +56,7 @@ class QueueScreen(Screen[None]):
             table.add_column(column.heading, key=column.heading or "sign")
         yield table
         yield Static(Text(NOTHING, QUIET_STYLE), id="nothing")
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show how the queue stands now; the cursor stays on its run."""

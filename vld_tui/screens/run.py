@@ -44,7 +44,7 @@ class RunScreen(Screen[None]):
                 yield Static(id="detail")
             with TabPane("Log", id="log"), VerticalScroll(id="lines"):
                 yield Static(id="log-text")
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def action_pane(self, pane: str) -> None:
         """Show a pane."""
@@ -53,7 +53,7 @@ class RunScreen(Screen[None]):
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show how the run stands now."""
         opened = message.snapshot.opened
-        if opened is None or opened.curves.run.run_id != self.run_id or opened == self._shown:
+        if opened is None or opened.curves.run.run_id != self.run_id or opened is self._shown:
             return
         self._shown = opened
         run = opened.curves.run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,17 +24,25 @@ Row = tuple[Any, ...]
 class Database:
     """An open database of the newest schema. It belongs to the thread that opened it."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, *, is_read_only: bool = False
+    ) -> None:
         self.path = path
+        self.is_read_only = is_read_only
         self._connection = connection
+        self._file = _file_number(path)
 
     @classmethod
     def open(cls, path: Path) -> Database:
         """Open the database, made or brought up to date where needed.
 
+        One that cannot be written, such as on a disk mounted to be read, is opened to be read.
+
         Raises:
             StoreError: when it is damaged, locked, or of a newer program's schema.
         """
+        if path.is_file() and not _is_writable(path):
+            return cls._open_to_read(path)
         with _readable_errors(path):
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
@@ -46,6 +55,27 @@ class Database:
             connection.close()
             raise
         return cls(path, connection)
+
+    @classmethod
+    def _open_to_read(cls, path: Path) -> Database:
+        with _readable_errors(path):
+            connection = _connect_to_read(path)
+        try:
+            with _readable_errors(path):
+                if _is_behind(connection, path):
+                    raise StoreError(
+                        f"{path} was written by an older version of this program, and cannot be "
+                        "brought up to date where it cannot be written: copy the home elsewhere."
+                    )
+        except BaseException:
+            connection.close()
+            raise
+        return cls(path, connection, is_read_only=True)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Say whether another file, or none, has taken the place of the one that is open."""
+        return _file_number(self.path) != self._file
 
     def close(self) -> None:
         """Close the database."""
@@ -79,6 +109,33 @@ class Database:
         """
         with _readable_errors(self.path), _transaction(self._connection):
             yield self._connection
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """Connect to a database that cannot be written.
+
+    SQLite reads one with a write-ahead log in such a place only where the log's files are there;
+    else it has to be told that nobody writes.
+    """
+    place = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(place, uri=True, isolation_level=None)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        return sqlite3.connect(f"{place}&immutable=1", uri=True, isolation_level=None)
+    return connection
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)
+
+
+def _file_number(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def schema_version(connection: sqlite3.Connection) -> int:

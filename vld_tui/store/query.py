@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Self
 
@@ -62,6 +62,10 @@ class Query:
             raise QueryError(f"The query has {len(terms)} terms, but may have {_MOST_TERMS}.")
         order = tuple(_order(key) for key in sort.split(",")) if sort else ()
         return cls(tuple(_condition(term) for term in terms), order)
+
+    def narrowed(self, condition: Condition) -> Self:
+        """Return the query with one condition more."""
+        return replace(self, conditions=(*self.conditions, condition))
 
     @property
     def where(self) -> str:

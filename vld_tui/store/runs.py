@@ -100,13 +100,20 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
 
 class RunPoint(msgspec.Struct, frozen=True, gc=False):
-    """An evaluated run in the ID–OOD plane; accuracies at its selected step, from 0 to 1."""
+    """An evaluated run in the ID–OOD plane, or several runs at their mean.
+
+    Accuracies are shares from 0 to 1 at the selected step. ``run_id`` is the run's, or that of
+    the latest of several; None: they differ in it.
+    """
 
     run_id: str
     name: str
     id_accuracy: float
     ood_accuracy: float
-    dropout_rate: float
+    dropout_rate: float | None
+    arm: str | None = None
+    target: str | None = None
+    model: str | None = None
 
 
 def read_points(
@@ -118,7 +125,8 @@ def read_points(
         StoreError: when the database cannot be read.
     """
     rows = database.rows(
-        "SELECT run_id, name, id_accuracy, ood_accuracy, json_extract(spec, '$.dropout_rate') "
+        "SELECT run_id, name, id_accuracy, ood_accuracy, json_extract(spec, '$.dropout_rate'), "
+        "arm, target, json_extract(spec, '$.model') "
         f"FROM runs WHERE {where} AND id_accuracy IS NOT NULL AND ood_accuracy IS NOT NULL "
         f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
         parameters,

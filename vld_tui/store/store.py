@@ -27,6 +27,13 @@ from vld_tui.store.query import Query
 from vld_tui.store.rebuild import DamagedFolder, RebuildReport, rebuild
 from vld_tui.store.runs import QUEUED, Run, RunPoint, read_points, read_runs
 from vld_tui.store.settings import Value, read_setting, write_setting
+from vld_tui.store.summaries import (
+    Grouping,
+    RunSummary,
+    count_groups,
+    group_order,
+    read_groups,
+)
 from vld_tui.store.user_data import set_label
 
 __all__ = [
@@ -78,6 +85,16 @@ class Store:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def is_read_only(self) -> bool:
+        """Say whether history can only be looked at, as of when it was last written."""
+        return self._database.is_read_only
+
+    @property
+    def is_replaced(self) -> bool:
+        """Say whether another history has taken the place of the one that is open."""
+        return self._database.is_replaced
 
     def create_run(
         self,
@@ -175,7 +192,8 @@ class Store:
 
     def refresh(self) -> None:
         """Take in what live runs said since, and notice those that died without a word."""
-        ingest.refresh_live(self._database, self.home)
+        if not self._database.is_read_only:
+            ingest.refresh_live(self._database, self.home)
 
     def get(self, reference: str, *, in_trash: bool = False) -> Run:
         """Return the run with this id, name, or start of an id; ``@last`` is the newest.
@@ -188,7 +206,7 @@ class Store:
             AmbiguousRun: when there are several.
         """
         found = find(self._database, reference, in_trash=in_trash)
-        if not found.is_trashed:
+        if not found.is_trashed and not self._database.is_read_only:
             ingest.look_again(self._database, found.key, found.run_dir(self.home))
         return self._run(found.key)
 
@@ -218,6 +236,31 @@ class Store:
         condition = _condition(query, trashed=trashed)
         row = self._database.row(f"SELECT count(*) FROM runs WHERE {condition}", query.parameters)
         return int(row[0]) if row else 0
+
+    def list_groups(
+        self,
+        query: Query,
+        grouping: Grouping,
+        *,
+        sort: str = "-created",
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[RunSummary]:
+        """Return the groups that the runs that match make up; the latest first by default."""
+        return read_groups(
+            self._database,
+            _condition(query, trashed=False),
+            query.parameters,
+            grouping,
+            order=group_order(sort),
+            offset=offset,
+            limit=-1 if limit is None else limit,
+        )
+
+    def count_groups(self, query: Query, grouping: Grouping) -> int:
+        """Return how many groups the runs that match make up."""
+        condition = _condition(query, trashed=False)
+        return count_groups(self._database, condition, query.parameters, grouping)
 
     def count_statuses(self) -> dict[str, int]:
         """Return the number of live and waiting runs by status."""

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from engine.protocol import FIELDS
+from vld_tui.statistics import Estimate, estimate
 from vld_tui.store.runs import Run
-from vld_tui.study.statistics import Estimate, estimate
 
 SEEDS: Final = ("seed", "trial_seed")
 """Fields in which runs that are alike may differ."""

@@ -7,9 +7,9 @@ from functools import partial
 
 from engine.protocol import FIELDS
 from vld_tui.fields import shown_value
+from vld_tui.statistics import Estimate
 from vld_tui.store.runs import Run
 from vld_tui.study.groups import RunGroup, differing_fields
-from vld_tui.study.statistics import Estimate
 from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.numbers import UNKNOWN, decimal, duration
 from vld_tui.views.text import plain_text

@@ -19,6 +19,7 @@ from vld_tui.views.palette import (
     HEADING_STYLE,
     QUIET_STYLE,
     STATUS_SIGNS,
+    VERMILION,
     status_label,
     status_style,
 )
@@ -43,7 +44,7 @@ def run_detail(
     if progress.collapse is not None:
         parts += [collapse_notice(progress.collapse), Text("")]
     if run.error:
-        parts += [Text(f"  {plain_text(run.error, keep_newlines=True)}", style="red"), Text("")]
+        parts += [Text(f"  {plain_text(run.error, keep_newlines=True)}", style=VERMILION), Text("")]
     parts += [_table(_state_rows(run)), Text("")]
     parts += [_table(plan_rows(run.spec, progress)), Text("")]
     if progress.evaluations:

@@ -12,7 +12,7 @@ from engine.protocol import CollapseDetected, RunSpec
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.lines import collapse_line
 from vld_tui.views.numbers import duration, rate
-from vld_tui.views.palette import ALARM_STYLE, ID_STYLE, QUIET_STYLE
+from vld_tui.views.palette import ALARM_STYLE, GREEN, ID_STYLE, QUIET_STYLE
 from vld_tui.views.plan import plan_table
 from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
@@ -91,7 +91,7 @@ def _progress_line(spec: RunSpec, progress: Progress, now: float, cells: int) ->
         completed=progress.step,
         width=max(_MIN_BAR_CELLS, min(60, cells - len(line) - 5)),
         complete_style=ID_STYLE,
-        finished_style="green",
+        finished_style=GREEN,
     )
     grid = Table.grid(padding=(0, 1))
     grid.add_row(Text(" "), bar, Text(line, no_wrap=True, overflow="ellipsis"))

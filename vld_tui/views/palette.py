@@ -1,15 +1,19 @@
-"""Signs and colours. Blue against orange stays apart for colour-blind eyes, and no colour
-carries a meaning alone: every status has its own sign, every series its own mark."""
+"""Signs and colours: those of Okabe and Ito, "Color Universal Design" (2008), which eyes of
+every kind tell apart, for everyone. No colour carries a meaning alone: every status has its own
+sign, every series its own mark."""
 
 from __future__ import annotations
 
 from typing import Final
 
-ID_STYLE: Final = "dodger_blue1"
-OOD_STYLE: Final = "dark_orange"
+SKY_BLUE, ORANGE, GREEN, PURPLE = "#56B4E9", "#E69F00", "#009E73", "#CC79A7"
+YELLOW, VERMILION, BLUE, GREY = "#F0E442", "#D55E00", "#0072B2", "#999999"
+
+ID_STYLE: Final = SKY_BLUE
+OOD_STYLE: Final = ORANGE
 QUIET_STYLE: Final = "dim"
 HEADING_STYLE: Final = "bold"
-ALARM_STYLE: Final = "bold red"
+ALARM_STYLE: Final = f"bold {VERMILION}"
 
 STATUS_SIGNS: Final = {
     "queued": "◌",
@@ -23,18 +27,16 @@ STATUS_SIGNS: Final = {
 }
 """``killed`` is how a run that this program killed ends before history calls it crashed."""
 STATUS_STYLES: Final = {
-    "queued": "cyan",
+    "queued": PURPLE,
     "starting": ID_STYLE,
     "running": ID_STYLE,
-    "finished": "green",
-    "stopped": "yellow",
-    "failed": "red",
-    "crashed": "red",
-    "killed": "red",
+    "finished": GREEN,
+    "stopped": ORANGE,
+    "failed": VERMILION,
+    "crashed": VERMILION,
+    "killed": VERMILION,
 }
-SERIES_STYLES: Final = (
-    "dodger_blue1", "dark_orange", "green3", "magenta", "gold1", "cyan1", "red", "grey70",
-)  # fmt: skip
+SERIES_STYLES: Final = (SKY_BLUE, ORANGE, GREEN, PURPLE, YELLOW, VERMILION, BLUE, GREY)
 """Colours of things side by side, in order; blue and orange first, which all eyes part."""
 SERIES_MARKS: Final = "●▲■◆✚★"
 """Marks of things side by side, in order."""

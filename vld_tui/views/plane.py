@@ -7,7 +7,9 @@ accuracy alone hides it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
 
 import numpy as np
 from rich.segment import Segment
@@ -17,14 +19,149 @@ from vld_tui.store.runs import RunPoint
 from vld_tui.views.numbers import percent, plural
 from vld_tui.views.palette import SERIES_MARKS, SERIES_STYLES
 from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Cell, Line, join_cells
-from vld_tui.views.raster import BLANK, Axis, draw_curve
+from vld_tui.views.raster import BLANK, Axis, Values, draw_curve
 from vld_tui.views.text import plain_text, shorten
+
+Colouring = Literal["dropout_rate", "arm", "target", "model"]
+COLOURINGS: Final[tuple[Colouring, ...]] = ("dropout_rate", "arm", "target", "model")
+"""What the marks can stand for, in the order in which a person goes through them."""
+Trail = tuple[Values, Values]
+"""ID and OOD accuracies of a run over its evaluations, (n,) each."""
 
 CURRENT_MARK: Final = "◉"
 EXPLANATION: Final = "ID across, OOD up · the line: none is better on both"
 _QUIET: Final = Style(dim=True)
 _STRONG: Final = Style(bold=True)
+_FRONT: Final = Style(color="grey70")
+_TRAIL: Final = Style(color="grey50")
 _ROOM: Final = 0.06
+_BESIDES_ROWS: Final = 3
+"""Rows of the legend, of the ticks and of the explanation."""
+_ACCURACIES: Final = ("id_accuracy", "ood_accuracy")
+
+
+@dataclass(frozen=True)
+class PlanePlot:
+    """Runs as points; ``current`` is the run the cursor stands on, ``trail`` how it got there."""
+
+    points: tuple[RunPoint, ...] = ()
+    current: str | None = None
+    colouring: Colouring = "dropout_rate"
+    trail: Trail | None = None
+
+    def lines(self, cells: int, rows: int) -> Iterator[Line]:
+        """Yield the picture in ``cells`` columns and ``rows`` rows."""
+        if cells < NARROWEST or rows < LOWEST or not self.points:
+            yield [Segment(shorten("ID–OOD plane: no run was evaluated yet", cells), _QUIET)]
+            return
+        across, up = self._axes
+        width, height = cells - LABEL_CELLS, rows - _BESIDES_ROWS
+        yield self._legend(cells)
+        labels = {
+            round((1 - float(up.positions(np.array([tick]))[0])) * (height - 1)): tick
+            for tick in up.ticks(max(2, height // 3))
+        }
+        for row, line in enumerate(self._canvas(width, height)):
+            text = f"{100 * labels[row]:.0f}%┤" if row in labels else "│"
+            yield [Segment(text.rjust(LABEL_CELLS), _QUIET), *join_cells(line)]
+        yield [Segment(" " * LABEL_CELLS + _percents(across, width), _QUIET)]
+        yield [Segment(shorten(EXPLANATION, cells).rjust(cells), _QUIET)]
+
+    def nearest(self, x: int, y: int, cells: int, rows: int) -> RunPoint | None:
+        """Return the point nearest to a cell of the picture."""
+        width, height = cells - LABEL_CELLS, rows - _BESIDES_ROWS
+        if width < 1 or height < 1 or not self.points:
+            return None
+        columns, lines = self._places(width, height)
+        # A cell is about twice as high as it is wide.
+        distance = (columns + LABEL_CELLS - x) ** 2 + (2 * (lines + 1 - y)) ** 2
+        return self.points[int(distance.argmin())]
+
+    def beside(self, *, by_ood: bool, step: int) -> RunPoint | None:
+        """Return the point next to the current one, by ID accuracy or by OOD accuracy."""
+
+        def place(point: RunPoint) -> tuple[float, float, str]:
+            accuracies = (point.id_accuracy, point.ood_accuracy)
+            first, second = accuracies[::-1] if by_ood else accuracies
+            return first, second, point.run_id
+
+        ordered = sorted(self.points, key=place)
+        at = next((i for i, each in enumerate(ordered) if each.run_id == self.current), None)
+        if at is None:
+            return ordered[0] if ordered else None
+        return ordered[max(0, min(len(ordered) - 1, at + step))]
+
+    def kind(self, point: RunPoint) -> str:
+        """Return what the mark of a point stands for, in words."""
+        value = getattr(point, self.colouring)
+        if value is None:
+            return "mixed"
+        return f"λ {value:g}" if isinstance(value, float) else str(value)
+
+    @cached_property
+    def kinds(self) -> list[str]:
+        """Return what marks stand for, in order."""
+        known = {getattr(point, self.colouring) for point in self.points}
+        ordered = sorted(known - {None}) + ([None] if None in known else [])
+        first = {getattr(point, self.colouring): self.kind(point) for point in self.points}
+        return [first[value] for value in ordered]
+
+    @cached_property
+    def _axes(self) -> tuple[Axis, Axis]:
+        ids = [np.array([point.id_accuracy for point in self.points])]
+        oods = [np.array([point.ood_accuracy for point in self.points])]
+        return Axis.around(ids).widened(_ROOM), Axis.around(oods).widened(_ROOM)
+
+    def _places(self, width: int, height: int) -> tuple[Values, Values]:
+        """Return the column and the row of every point."""
+        across, up = self._axes
+        ids = np.array([point.id_accuracy for point in self.points])
+        oods = np.array([point.ood_accuracy for point in self.points])
+        columns = np.round(across.positions(ids) * (width - 1))
+        return columns, np.round((1 - up.positions(oods)) * (height - 1))
+
+    def _canvas(self, width: int, height: int) -> list[list[Cell]]:
+        """Return the cells: the diagonal ID = OOD where it is in sight, the front, the trail of
+        the current run, the points, the current one on top."""
+        across, up = self._axes
+        blank: Cell = (" ", Style.null())
+        canvas = [[blank] * width for _ in range(height)]
+        ends = np.array([across.low, across.high])
+        front = pareto_front(self.points)
+        fronts = [np.array([getattr(p, name) for p in front]) for name in _ACCURACIES]
+        for x, y, style in (
+            (ends, ends, _QUIET),
+            (fronts[0], fronts[1], _FRONT),
+            *_steps(self.trail),
+        ):
+            dots = draw_curve(x, y, across, up, width, height)
+            for row, column in zip(*(each.tolist() for each in np.nonzero(dots)), strict=True):
+                canvas[row][column] = (chr(BLANK + int(dots[row, column])), style)
+        columns, rows = (each.astype(int).tolist() for each in self._places(width, height))
+        order = sorted(range(len(self.points)), key=self._is_current)
+        for at in order:
+            kind = self.kinds.index(self.kind(self.points[at]))
+            mark = CURRENT_MARK if self._is_current(at) else SERIES_MARKS[kind % len(SERIES_MARKS)]
+            style = Style.parse(SERIES_STYLES[kind % len(SERIES_STYLES)])
+            canvas[rows[at]][columns[at]] = (mark, style + Style(bold=self._is_current(at)))
+        return canvas
+
+    def _is_current(self, at: int) -> bool:
+        return self.points[at].run_id == self.current
+
+    def _legend(self, cells: int) -> Line:
+        count = plural(len(self.points), "point")
+        line = [Segment("ID–OOD plane", _STRONG), Segment(f"  {count}", _QUIET)]
+        for at, kind in enumerate(self.kinds):
+            text = f"  {SERIES_MARKS[at % len(SERIES_MARKS)]} {plain_text(kind)}"
+            line.append(Segment(text, Style.parse(SERIES_STYLES[at % len(SERIES_STYLES)])))
+        for point in self.points:
+            if point.run_id == self.current:
+                taken = sum(segment.cell_length for segment in line)
+                figures = f"ID {percent(point.id_accuracy)} OOD {percent(point.ood_accuracy)}"
+                text = f"  {CURRENT_MARK} {figures} {plain_text(point.name)}"
+                line.append(Segment(shorten(text, max(0, cells - taken)), _STRONG))
+        return line
 
 
 def pareto_front(points: Sequence[RunPoint]) -> list[RunPoint]:
@@ -38,71 +175,17 @@ def pareto_front(points: Sequence[RunPoint]) -> list[RunPoint]:
     return front[::-1]
 
 
-def plane_lines(
-    points: Sequence[RunPoint], *, current: str | None, cells: int, rows: int
-) -> Iterator[Line]:
-    """Yield the plane; ``current`` is the run the cursor stands on."""
-    if cells < NARROWEST or rows < LOWEST or not points:
-        yield [Segment(shorten("ID–OOD plane: no run was evaluated yet", cells), _QUIET)]
+def _steps(trail: Trail | None) -> Iterator[tuple[Values, Values, Style]]:
+    """Yield each step of a trail as a line of its own: it may go back on itself."""
+    if trail is None:
         return
-    ids = np.array([point.id_accuracy for point in points])
-    oods = np.array([point.ood_accuracy for point in points])
-    across, up = Axis.around([ids]).widened(_ROOM), Axis.around([oods]).widened(_ROOM)
-    width, height = cells - LABEL_CELLS, rows - 3
-    yield _legend(points, current, cells)
-    canvas = _canvas(points, across, up, width, height)
-    rates = sorted({point.dropout_rate for point in points})
-    columns = np.round(across.positions(ids) * (width - 1)).astype(int)
-    lines = np.round((1 - up.positions(oods)) * (height - 1)).astype(int)
-    order = sorted(range(len(points)), key=lambda index: points[index].run_id == current)
-    for index in order:
-        kind = rates.index(points[index].dropout_rate) % len(SERIES_MARKS)
-        is_current = points[index].run_id == current
-        mark = CURRENT_MARK if is_current else SERIES_MARKS[kind]
-        style = Style.parse(SERIES_STYLES[kind]) + (_STRONG if is_current else Style.null())
-        canvas[lines[index]][columns[index]] = (mark, style)
-    labels = {
-        round((1 - float(up.positions(np.array([tick]))[0])) * (height - 1)): tick
-        for tick in up.ticks(max(2, height // 3))
-    }
-    for row, line in enumerate(canvas):
-        text = f"{100 * labels[row]:.0f}%┤" if row in labels else "│"
-        yield [Segment(text.rjust(LABEL_CELLS), _QUIET), *join_cells(line)]
-    yield [Segment(" " * LABEL_CELLS + _percents(across, width), _QUIET)]
-    yield [Segment(shorten(EXPLANATION, cells).rjust(cells), _QUIET)]
-
-
-def _canvas(
-    points: Sequence[RunPoint], across: Axis, up: Axis, width: int, height: int
-) -> list[list[Cell]]:
-    """Return the cells with the front and, where it is in sight, the diagonal ID = OOD."""
-    blank: Cell = (" ", Style.null())
-    canvas = [[blank] * width for _ in range(height)]
-    ends = np.array([across.low, across.high])
-    front = pareto_front(points)
-    steps = [(p.id_accuracy, p.ood_accuracy) for p in front]
-    for x, y, style in (
-        (ends, ends, Style(dim=True, color="grey50")),
-        (np.array([s[0] for s in steps]), np.array([s[1] for s in steps]), Style(color="grey70")),
-    ):
-        dots = draw_curve(x, y, across, up, width, height)
-        for row, column in zip(*(each.tolist() for each in np.nonzero(dots)), strict=True):
-            canvas[row][column] = (chr(BLANK + int(dots[row, column])), style)
-    return canvas
-
-
-def _legend(points: Sequence[RunPoint], current: str | None, cells: int) -> Line:
-    line = [Segment("ID–OOD plane", _STRONG), Segment(f"  {plural(len(points), 'run')}", _QUIET)]
-    for kind, rate in enumerate(sorted({point.dropout_rate for point in points})):
-        text = f"  {SERIES_MARKS[kind % len(SERIES_MARKS)]} λ {rate:g}"
-        line.append(Segment(text, Style.parse(SERIES_STYLES[kind % len(SERIES_MARKS)])))
-    for point in points:
-        if point.run_id == current:
-            taken = sum(segment.cell_length for segment in line)
-            figures = f"ID {percent(point.id_accuracy)} OOD {percent(point.ood_accuracy)}"
-            text = f"  {CURRENT_MARK} {figures} {plain_text(point.name)}"
-            line.append(Segment(shorten(text, max(0, cells - taken)), _STRONG))
-    return line
+    ids, oods = trail
+    known = np.isfinite(ids) & np.isfinite(oods)
+    places = np.stack([ids[known], oods[known]])
+    for at in range(places.shape[1] - 1):
+        pair = places[:, at : at + 2]
+        pair = pair[:, np.argsort(pair[0], kind="stable")]
+        yield pair[0], pair[1], _TRAIL
 
 
 def _percents(across: Axis, cells: int) -> str:

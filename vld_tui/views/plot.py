@@ -11,13 +11,18 @@ import numpy as np
 from rich.segment import Segment
 from rich.style import Style
 
+from vld_tui.views.columns import GAP
 from vld_tui.views.numbers import UNKNOWN
 from vld_tui.views.raster import BLANK, Axis, Values, draw_curve, smoothed
-from vld_tui.views.text import plain_text, shorten
+from vld_tui.views.text import plain_text, shorten, width
 
 LABEL_CELLS: Final = 7
 NARROWEST, LOWEST = 20, 4
 """Cells and rows below which only the title is shown."""
+GAP_MARK: Final = "×"
+"""Stands below the curves where a value is not finite."""
+TALL: Final = 9
+"""Rows from which on the legend may take a second one."""
 _QUIET: Final = Style(dim=True)
 _STRONG: Final = Style(bold=True)
 _SHORTEST_LEGEND: Final = 6
@@ -30,7 +35,8 @@ Cell = tuple[str, Style]
 class Series:
     """One curve: (n,) steps, ascending, and (n,) values; ``style`` is its colour.
 
-    ``marked_x`` is a step of it that matters, such as the selected one.
+    ``marked_x`` is a step of it that matters, such as the selected one. One that ``is_bound`` of
+    another is not named.
     """
 
     name: str
@@ -38,6 +44,7 @@ class Series:
     y: Values
     style: str
     marked_x: float | None = None
+    is_bound: bool = False
 
     def value_at(self, x: float | None) -> float | None:
         """Return the value of the step nearest to ``x``, or of the last; None: not finite."""
@@ -85,7 +92,8 @@ class Plot:
             return
         weight = self.view.smoothing
         shown = [replace(each, y=smoothed(each.y, weight)) for each in self.series]
-        across, width, height = self.across, cells - LABEL_CELLS, rows - 2
+        legend = list(self._legend(shown, cells, 2 if rows >= TALL else 1))
+        across, width, height = self.across, cells - LABEL_CELLS, rows - 1 - len(legend)
         up = self._up(shown, across)
         dots = np.zeros((height, width), dtype=np.int32)
         owner = np.zeros((height, width), dtype=np.int16)
@@ -95,11 +103,13 @@ class Plot:
             owner[drawn != 0] = index
         styles = [Style.null(), *(Style.parse(each.style) for each in shown)]
         labels, rules = self._labels(up, height), self._rules(shown, across, width)
-        yield self._legend(shown, cells)
+        gaps = rules | _gaps(shown, across, width)
+        yield from legend
         for row, (bits, owners) in enumerate(zip(dots.tolist(), owner.tolist(), strict=True)):
             tick = f"{labels[row]}┤" if row in labels else "│"
             label = Segment(tick.rjust(LABEL_CELLS), _QUIET)
-            blank = [rules.get(column, (" ", Style.null())) for column in range(width)]
+            behind = gaps if row == height - 1 else rules
+            blank = [behind.get(column, (" ", Style.null())) for column in range(width)]
             drawn_cells = [
                 (chr(BLANK + each), styles[index]) if each else blank[column]
                 for column, (each, index) in enumerate(zip(bits, owners, strict=True))
@@ -121,7 +131,8 @@ class Plot:
             in_sight.append(each.y[max(0, start - 1) : stop + 1])
         return Axis.around(in_sight, is_log=self.view.y_is_log)
 
-    def _legend(self, shown: Sequence[Series], cells: int) -> Line:
+    def _legend(self, shown: Sequence[Series], cells: int, most_lines: int) -> Iterator[Line]:
+        """Yield the title, how the curves are looked at, and their names with their values."""
         view = self.view
         remarks = [f"step {view.cursor:,.0f}"] if view.cursor is not None else []
         remarks += ["log x"] if view.x_is_log else []
@@ -130,12 +141,21 @@ class Plot:
         line = [Segment(plain_text(self.title), _STRONG)]
         if remarks:
             line.append(Segment(f"  {' · '.join(remarks)}", _QUIET))
-        taken = sum(segment.cell_length for segment in line)
-        room = max(_SHORTEST_LEGEND, (cells - taken) // max(1, len(shown)) - 2)
-        for each in shown:
-            text = f"{self.number(each.value_at(view.cursor))} {plain_text(each.name)}"
-            line.append(Segment(f"  {shorten(text, room)}", Style.parse(each.style)))
-        return line
+        entries = [
+            (f"{self.number(each.value_at(view.cursor))} {plain_text(each.name)}", each.style)
+            for each in shown
+            if not each.is_bound
+        ]
+        taken = _width(line)
+        needed = sum(width(text) + len(GAP) for text, _ in entries)
+        room = max(_SHORTEST_LEGEND, (cells * most_lines - taken) // max(1, len(entries)) - 2)
+        for text, style in entries:
+            entry = text if taken + needed <= cells else shorten(text, room)
+            if most_lines > 1 and _width(line) + len(GAP) + width(entry) > cells:
+                yield line
+                line, most_lines = [Segment(" ")], most_lines - 1
+            line.append(Segment(GAP + entry, Style.parse(style)))
+        yield line
 
     def _labels(self, up: Axis, rows: int) -> dict[int, str]:
         """Return what stands beside which row."""
@@ -153,6 +173,21 @@ class Plot:
             if x is not None and 0 <= (position := _position(across, x)) <= 1:
                 rules[round(position * (cells - 1))] = (character, style)
         return rules
+
+
+def _gaps(shown: Sequence[Series], across: Axis, cells: int) -> dict[int, Cell]:
+    """Return the columns of the lowest row that tell of values that are not finite."""
+    gaps: dict[int, Cell] = {}
+    for each in shown:
+        places = across.positions(each.x[~np.isfinite(each.y)])
+        places = places[(places >= 0) & (places <= 1)]
+        for column in np.unique(np.round(places * (cells - 1)).astype(int)).tolist():
+            gaps[column] = (GAP_MARK, Style.parse(each.style))
+    return gaps
+
+
+def _width(line: Line) -> int:
+    return sum(segment.cell_length for segment in line)
 
 
 def _position(axis: Axis, value: float) -> float:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, CurveKey, RunCurves
+from vld_tui.study.groups import RunGroup, group_by_seed
 from vld_tui.views.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES
 from vld_tui.views.plot import Series
+from vld_tui.views.raster import Values
 
 DOMAIN_STYLES: Final = SERIES_STYLES[2:]
 """Those that stand for neither ID nor OOD."""
@@ -20,9 +25,15 @@ class ChartContent(NamedTuple):
     series: tuple[Series, ...]
 
 
-def chart_contents(watched: Sequence[RunCurves]) -> tuple[ChartContent, ChartContent, ChartContent]:
+def chart_contents(
+    watched: Sequence[RunCurves], *, over_seeds: bool = False
+) -> tuple[ChartContent, ChartContent, ChartContent]:
     """Return three charts: of one run its accuracies, its domains and its loss; of several
-    runs their OOD accuracies, ID accuracies and losses."""
+    runs their OOD accuracies, ID accuracies and losses.
+
+    ``over_seeds``: runs that differ in nothing but their seeds are one curve, their mean, between
+    two fainter ones a standard deviation away.
+    """
     if len(watched) == 1:
         (run,) = watched
         accuracies = (
@@ -34,11 +45,19 @@ def chart_contents(watched: Sequence[RunCurves]) -> tuple[ChartContent, ChartCon
             ChartContent("domains", _domains(run)),
             ChartContent("loss", _known([_series(run, LOSS_CURVE, "training", ID_STYLE)])),
         )
-    return (
-        ChartContent("OOD", _of_runs(watched, OOD_CURVE)),
-        ChartContent("ID", _of_runs(watched, ID_CURVE)),
-        ChartContent("loss", _of_runs(watched, LOSS_CURVE)),
-    )
+    charts = (("OOD", OOD_CURVE), ("ID", ID_CURVE), ("loss", LOSS_CURVE))
+    groups = group_by_seed(each.run for each in watched)
+    if over_seeds and len(groups) < len(watched):
+        curves = {each.run.run_id: each.curves for each in watched}
+        first, second, third = (
+            ChartContent(f"{title} ± sd", tuple(_of_groups(groups, curves, key)))
+            for title, key in charts
+        )
+    else:
+        first, second, third = (
+            ChartContent(title, _of_runs(watched, key)) for title, key in charts
+        )
+    return first, second, third
 
 
 def _of_runs(watched: Sequence[RunCurves], key: CurveKey) -> tuple[Series, ...]:
@@ -48,6 +67,27 @@ def _of_runs(watched: Sequence[RunCurves], key: CurveKey) -> tuple[Series, ...]:
             for index, run in enumerate(watched)
         ]
     )
+
+
+def _of_groups(
+    groups: Sequence[RunGroup],
+    curves: Mapping[str, Mapping[CurveKey, tuple[Values, Values]]],
+    key: CurveKey,
+) -> Iterator[Series]:
+    """Yield the mean of each group at the steps that all of its runs have, and its spread."""
+    for index, group in enumerate(groups):
+        style = SERIES_STYLES[index % len(SERIES_STYLES)]
+        known = [curves[run.run_id][key] for run in group.runs if key in curves.get(run.run_id, {})]
+        if not known:
+            continue
+        steps = functools.reduce(np.intersect1d, [steps for steps, _ in known])
+        values = np.stack([of_run[np.isin(at, steps)] for at, of_run in known])
+        mean = values.mean(axis=0)
+        if len(known) > 1:
+            deviation = values.std(axis=0, ddof=1)
+            for bound in (mean - deviation, mean + deviation):
+                yield Series("", steps, bound, f"dim {style}", is_bound=True)
+        yield Series(group.label, steps, mean, style)
 
 
 def _domains(run: RunCurves) -> tuple[Series, ...]:

@@ -15,7 +15,13 @@ LOW_DISK_GIB = 2
 
 
 def status_text(
-    count: int, live: Mapping[str, int], load: MachineLoad | None, *, home: str, problem: str | None
+    count: int,
+    live: Mapping[str, int],
+    load: MachineLoad | None,
+    *,
+    home: str,
+    problem: str | None,
+    is_read_only: bool = False,
 ) -> Text:
     """Return the line: counts of runs, the machine's load, the home or what is wrong."""
     text = Text(no_wrap=True, overflow="ellipsis")
@@ -29,12 +35,20 @@ def status_text(
             f"{load.memory_total_gib:.0f} GiB",
             QUIET_STYLE,
         )
+        for index, gpu in enumerate(load.gpus):
+            name = "gpu" if len(load.gpus) == 1 else f"gpu{index}"
+            text.append(
+                f" · {name} {gpu.share:.0%} {gpu.memory_gib:.0f}/{gpu.memory_total_gib:.0f} GiB",
+                QUIET_STYLE,
+            )
         is_low = load.disk_left_gib < LOW_DISK_GIB
         text.append(
             f" · disk {load.disk_left_gib:.0f} GiB left", ALARM_STYLE if is_low else QUIET_STYLE
         )
     if problem:
         text.append(f"   {plain_text(problem)}", ALARM_STYLE)
-    else:
-        text.append(f"   {plain_text(home)}", QUIET_STYLE)
+        return text
+    if is_read_only:
+        text.append("   can be looked at only:", ALARM_STYLE)
+    text.append(f"   {plain_text(home)}", QUIET_STYLE)
     return text

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
+from vld_tui.bindings import bind
 from vld_tui.views.plot import LABEL_CELLS, Line, Plot, Series, View
 from vld_tui.widgets.picture import Picture
 
@@ -23,15 +24,15 @@ class Chart(Picture, can_focus=True):
 
     DEFAULT_CSS = "Chart { height: 1fr; min-height: 4; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "toggle_log_x", "log steps", show=False),
-        Binding("y", "toggle_log_y", "log values", show=False),
-        Binding("s", "smooth", "smooth"),
-        Binding("plus,equals_sign", "zoom_in", "zoom in", key_display="+", show=False),
-        Binding("minus", "zoom_out", "zoom out", key_display="-", show=False),
-        Binding("0", "zoom_whole", "every step", show=False),
-        Binding("i", "cursor", "values"),
-        Binding("left,h", "sideways(-1)", "left", show=False),
-        Binding("right,l", "sideways(1)", "right", show=False),
+        bind("x", "toggle_log_x", "log steps"),
+        bind("y", "toggle_log_y", "log values"),
+        bind("s", "smooth", "smooth", show=True),
+        bind("plus,equals_sign", "zoom_in", "zoom in", key_display="+"),
+        bind("minus", "zoom_out", "zoom out", key_display="-"),
+        bind("0", "zoom_whole", "every step"),
+        bind("i", "cursor", "values", show=True),
+        bind("left,h", "sideways(-1)", "left"),
+        bind("right,l", "sideways(1)", "right"),
     ]
 
     def __init__(self, *, is_percent: bool = False, **settings: Any) -> None:

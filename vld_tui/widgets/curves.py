@@ -21,7 +21,8 @@ class Curves(Vertical):
         yield Chart(id="second", is_percent=True)
         yield Chart(id="third")
 
-    def show(self, watched: Sequence[RunCurves]) -> None:
-        """Draw these runs instead of those before."""
-        for chart, content in zip(self.query(Chart), chart_contents(watched), strict=True):
+    def show(self, watched: Sequence[RunCurves], *, over_seeds: bool = False) -> None:
+        """Draw these runs instead of those before, or the means over their seeds."""
+        contents = chart_contents(watched, over_seeds=over_seeds)
+        for chart, content in zip(self.query(Chart), contents, strict=True):
             chart.set_series(content.title, content.series)

@@ -9,8 +9,10 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
+from vld_tui.guard import Guarded
 
-class Picture(Widget):
+
+class Picture(Guarded, Widget):
     """What ``lines`` draws, kept until ``redraw`` or another size."""
 
     def __init__(self, **settings: Any) -> None:

@@ -3,30 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
+from textual import events
+from textual.binding import BindingType
+
+from vld_tui.bindings import bind
+from vld_tui.messages import RunChosen, RunOpened
 from vld_tui.store.runs import RunPoint
-from vld_tui.views.plane import plane_lines
+from vld_tui.views.plane import COLOURINGS, PlanePlot, Trail
 from vld_tui.views.plot import Line
 from vld_tui.widgets.picture import Picture
 
 
-class Plane(Picture):
-    """Every run a point."""
+class Plane(Picture, can_focus=True):
+    """Every run a point; arrows and clicks choose one."""
 
     DEFAULT_CSS = "Plane { height: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("left,h", "beside(False, -1)", "lower ID"),
+        bind("right,l", "beside(False, 1)", "higher ID"),
+        bind("down,j", "beside(True, -1)", "lower OOD"),
+        bind("up,k", "beside(True, 1)", "higher OOD"),
+        bind("v", "colour", "colour by", show=True),
+        bind("enter", "open", "open", show=True),
+    ]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._points: tuple[RunPoint, ...] = ()
-        self._current: str | None = None
+        self._plot = PlanePlot()
+
+    @property
+    def plot(self) -> PlanePlot:
+        """Return what is shown."""
+        return self._plot
 
     def set_points(self, points: Sequence[RunPoint], current: str | None) -> None:
         """Show these points; ``current`` is the run the cursor stands on."""
-        if (tuple(points), current) != (self._points, self._current):
-            self._points, self._current = tuple(points), current
-            self.redraw()
+        trail = self._plot.trail if current == self._plot.current else None
+        self._show(replace(self._plot, points=tuple(points), current=current, trail=trail))
+
+    def set_trail(self, trail: Trail | None) -> None:
+        """Show how the current run got where it is."""
+        self._show(replace(self._plot, trail=trail))
+
+    def action_beside(self, by_ood: bool, step: int) -> None:
+        """Choose the point next to the current one."""
+        self._choose(self._plot.beside(by_ood=by_ood, step=step))
+
+    def action_colour(self) -> None:
+        """Let the marks stand for something else."""
+        following = COLOURINGS.index(self._plot.colouring) + 1
+        self._show(replace(self._plot, colouring=COLOURINGS[following % len(COLOURINGS)]))
+
+    def action_open(self) -> None:
+        """Show all of the chosen run."""
+        if any(point.run_id == self._plot.current for point in self._plot.points):
+            self.post_message(RunOpened(self._plot.current or ""))
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose the point nearest to the mouse."""
+        self._choose(self._plot.nearest(event.x, event.y, self.size.width, self.size.height))
 
     def lines(self, cells: int, rows: int) -> Iterable[Line]:
         """Return the plane at a size."""
-        return plane_lines(self._points, current=self._current, cells=cells, rows=rows)
+        return self._plot.lines(cells, rows)
+
+    def _choose(self, point: RunPoint | None) -> None:
+        if point is not None:
+            self._show(replace(self._plot, current=point.run_id, trail=None))
+            self.post_message(RunChosen(point.run_id))
+
+    def _show(self, plot: PlanePlot) -> None:
+        if plot.trail is self._plot.trail and plot == replace(self._plot, trail=plot.trail):
+            return
+        self._plot = plot
+        self.redraw()

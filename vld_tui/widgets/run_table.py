@@ -9,22 +9,32 @@ from typing import Any, ClassVar, Final
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from vld_tui.feed import RunRow
-from vld_tui.messages import MarksChanged, PageNeeded, RunHighlighted, RunOpened
+from vld_tui.bindings import bind
+from vld_tui.feed import GroupRow, RunRow, TableRow
+from vld_tui.guard import Guarded
+from vld_tui.messages import (
+    GroupOpened,
+    MarksChanged,
+    PageNeeded,
+    RowHighlighted,
+    RunOpened,
+    SortAsked,
+)
 from vld_tui.views.columns import Layout
-from vld_tui.views.run_cells import cell_layout, heading_line, row_line, run_cells
+from vld_tui.views.run_cells import cell_layout, column_at, heading_line, row_line
+from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS, RunColumn
 
 PAGE: Final = 100
 """Runs asked for at a time, around those in sight."""
 HEADING_ROWS: Final = 1
 
 
-class RunTable(ScrollView, can_focus=True):
+class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
     """Runs in lines; as fast with a hundred thousand of them as with ten."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"run-table--cursor"}
@@ -34,30 +44,32 @@ class RunTable(ScrollView, can_focus=True):
     RunTable:focus > .run-table--cursor { background: $panel-lighten-2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False),
-        Binding("down,j", "move(1)", "down", show=False),
-        Binding("pageup", "move_page(-1)", "page up", show=False),
-        Binding("pagedown", "move_page(1)", "page down", show=False),
-        Binding("home,g", "move_to_first", "first", show=False),
-        Binding("end,G", "move_to_last", "last", show=False),
-        Binding("space", "mark", "mark"),
-        Binding("enter", "open", "open"),
+        bind("up,k", "move(-1)", "up"),
+        bind("down,j", "move(1)", "down"),
+        bind("pageup", "move_page(-1)", "page up"),
+        bind("pagedown", "move_page(1)", "page down"),
+        bind("home,g", "move_to_first", "first"),
+        bind("end,G", "move_to_last", "last"),
+        bind("space", "mark", "mark", show=True),
+        bind("enter", "open", "open", show=True),
     ]
 
     def __init__(self, *, clock: Callable[[], float] = time.time, **settings: Any) -> None:
         super().__init__(**settings)
         self._clock = clock
-        self._rows: dict[int, RunRow] = {}
+        self._columns: tuple[RunColumn, ...] = ()
+        self._rows: dict[int, TableRow] = {}
         self._texts: dict[int, tuple[str, ...]] = {}
         self._layout: tuple[tuple[range, int], Layout] | None = None
         self._count = 0
         self._cursor = 0
         self._asked: tuple[int, int] | None = None
         self._marked: dict[str, None] = {}
-        self._highlighted: RunRow | None = None
+        self._highlighted: TableRow | None = None
+        self.set_columns(())
 
     @property
-    def current(self) -> RunRow | None:
+    def current(self) -> TableRow | None:
         """Return the row the cursor stands on, as far as it is known."""
         return self._rows.get(self._cursor)
 
@@ -66,19 +78,24 @@ class RunTable(ScrollView, can_focus=True):
         """Return the marked runs in the order they were marked."""
         return tuple(self._marked)
 
-    def set_page(self, count: int, offset: int, rows: Sequence[RunRow]) -> None:
+    def set_columns(self, names: Sequence[str]) -> None:
+        """Show these columns of ``RUN_COLUMNS``, in order; the usual ones if there are none."""
+        known = [RUN_COLUMNS[name] for name in names if name in RUN_COLUMNS]
+        self._columns = tuple(known) or tuple(RUN_COLUMNS[name] for name in USUAL_COLUMNS)
+        self._write_rows()
+        self._layout = None
+        self.refresh()
+
+    def set_page(self, count: int, offset: int, rows: Sequence[TableRow]) -> None:
         """Take in a page of ``count`` rows in all; the cursor stays on its run if it is there."""
         before = self.current
         self._asked = None
-        now = self._clock()
         before_texts, before_count, before_cursor = self._texts, self._count, self._cursor
         self._count = count
         self._rows = {offset + index: row for index, row in enumerate(rows)}
-        self._texts = {
-            at: run_cells(row.run, row.ood_history, now=now) for at, row in self._rows.items()
-        }
+        self._write_rows()
         if before is not None:
-            same = (at for at, row in self._rows.items() if row.run.run_id == before.run.run_id)
+            same = (at for at, row in self._rows.items() if row.run_ids[0] == before.run_ids[0])
             self._cursor = next(same, self._cursor)
         self._cursor = max(0, min(self._cursor, count - 1))
         self._tell()
@@ -109,26 +126,40 @@ class RunTable(ScrollView, can_focus=True):
         self._go(self._count - 1)
 
     def action_mark(self) -> None:
-        """Mark the run under the cursor, or take its mark away, and go on to the next."""
+        """Mark the row under the cursor, or take its mark away, and go on to the next."""
         if self.current is None:
             return
-        run_id = self.current.run.run_id
-        if run_id in self._marked:
-            del self._marked[run_id]
+        run_ids = dict.fromkeys(self.current.run_ids)
+        if run_ids.keys() <= self._marked.keys():
+            self._marked = {each: None for each in self._marked if each not in run_ids}
         else:
-            self._marked[run_id] = None
+            self._marked |= run_ids
         self._marks_changed()
         self._go(self._cursor + 1)
 
     def action_open(self) -> None:
-        """Show all of the run under the cursor."""
-        if self.current is not None:
-            self.post_message(RunOpened(self.current.run.run_id))
+        """Show all of the run under the cursor, or the runs of the group."""
+        match self.current:
+            case RunRow(run=run):
+                self.post_message(RunOpened(run.run_id))
+            case GroupRow() as row:
+                self.post_message(GroupOpened(row))
+
+    def action_go_to(self, run_id: str) -> None:
+        """Move the cursor to a run, if its row is known."""
+        rows = (at for at, row in self._rows.items() if row.run_ids[0] == run_id)
+        if (at := next(rows, None)) is not None:
+            self._go(at)
 
     def on_click(self, event: events.Click) -> None:
-        """Move the cursor to the line; a second click opens the run."""
+        """Move the cursor to the line, a second click opens it; sort by a heading."""
         row = event.y - HEADING_ROWS + self._first_in_sight
-        if event.y < HEADING_ROWS or row >= self._count:
+        if event.y < HEADING_ROWS:
+            at = column_at(self._lay_out(self.scrollable_content_region.width), event.x)
+            if at is not None and (field := self._columns[at].field) is not None:
+                self.post_message(SortAsked(field))
+            return
+        if row >= self._count:
             return
         self._go(row)
         if event.chain == 2:
@@ -151,14 +182,15 @@ class RunTable(ScrollView, can_focus=True):
         index = self._first_in_sight + y - HEADING_ROWS
         layout = self._lay_out(cells)
         if y < HEADING_ROWS:
-            line = heading_line(layout)
+            line = heading_line(self._columns, layout)
         elif index >= self._count:
             return Strip.blank(cells, base)
         elif (row := self._rows.get(index)) is None:
             line = [Segment(" …", Style(dim=True))]
         else:
-            is_marked = row.run.run_id in self._marked
-            line = row_line(layout, self._texts[index], row.run, is_marked=is_marked)
+            is_marked = bool(self._marked) and all(each in self._marked for each in row.run_ids)
+            run = row.run if isinstance(row, RunRow) else None
+            line = row_line(self._columns, layout, self._texts[index], run, is_marked=is_marked)
             if index == self._cursor:
                 base += self.get_component_rich_style("run-table--cursor", partial=True)
         return Strip(Segment.apply_style(line, base)).adjust_cell_length(cells, base)
@@ -168,8 +200,17 @@ class RunTable(ScrollView, can_focus=True):
         sight = self._sight()
         if self._layout is None or self._layout[0] != (sight, cells):
             texts = [self._texts[at] for at in sight if at in self._texts]
-            self._layout = ((sight, cells), cell_layout(texts, cells))
+            self._layout = ((sight, cells), cell_layout(self._columns, texts, cells))
         return self._layout[1]
+
+    def _write_rows(self) -> None:
+        now = self._clock()
+        self._texts = {at: self._cells(row, now) for at, row in self._rows.items()}
+
+    def _cells(self, row: TableRow, now: float) -> tuple[str, ...]:
+        if isinstance(row, RunRow):
+            return tuple(each.of_run(row.run, row.ood_history, now) for each in self._columns)
+        return tuple(each.of_group(row.summary, row.grouping, now) for each in self._columns)
 
     @property
     def _first_in_sight(self) -> int:
@@ -202,7 +243,7 @@ class RunTable(ScrollView, can_focus=True):
         """Say which run the cursor stands on, when that or the run has changed."""
         if self.current != self._highlighted:
             self._highlighted = self.current
-            self.post_message(RunHighlighted(self.current))
+            self.post_message(RowHighlighted(self.current))
 
     def _marks_changed(self) -> None:
         self.post_message(MarksChanged(self.marked))

@@ -8,11 +8,12 @@ from typing import ClassVar, Final
 
 from rich.text import Text
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from vld_tui.bindings import bind
 from vld_tui.views.palette import QUIET_STYLE
 
 FINE_STEP: Final = 0.01
@@ -30,10 +31,10 @@ class Slider(Widget, can_focus=True):
     Slider:focus { background: $primary 40%; text-style: bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "step(-1)", "less", show=False),
-        Binding("right", "step(1)", "more", show=False),
-        Binding("shift+left", "fine(-1)", "a little less", show=False),
-        Binding("shift+right", "fine(1)", "a little more", show=False),
+        bind("left", "step(-1)", "less"),
+        bind("right", "step(1)", "more"),
+        bind("shift+left", "fine(-1)", "a little less"),
+        bind("shift+right", "fine(1)", "a little more"),
     ]
     value: reactive[float | None] = reactive[float | None](None)
 

@@ -16,16 +16,23 @@ from vld_tui.feed import (
     ID_CURVE,
     LOSS_CURVE,
     OOD_CURVE,
+    GroupRow,
     Interest,
     QueueState,
     RunCurves,
     RunDetail,
     RunRow,
     Snapshot,
+    TableRow,
 )
+from vld_tui.guard import ErrorLog
 from vld_tui.machine import MachineLoad
+from vld_tui.preferences import Preferences
+from vld_tui.statistics import estimate
 from vld_tui.store.errors import StoreError
+from vld_tui.store.query import Query
 from vld_tui.store.runs import Run, RunPoint
+from vld_tui.store.summaries import Grouping, RunSummary
 from vld_tui.views.progress import Progress
 
 NOW = 1_800_000_000.0
@@ -69,6 +76,20 @@ def curves_of(run: Run) -> RunCurves:
     )
 
 
+def group_of(runs: Sequence[Run], grouping: Grouping) -> GroupRow:
+    """Return all runs as one group."""
+    summary = RunSummary(
+        key="what they share",
+        newest=runs[0],
+        run_ids=tuple(run.run_id for run in runs),
+        runs=len(runs),
+        statuses={"finished": len(runs)},
+        id_accuracy=estimate([0.6, 0.7, 0.8]),
+        ood_accuracy=estimate([0.45, 0.5, 0.55]),
+    )
+    return GroupRow(summary, grouping)
+
+
 class FakeSource:
     """Answers from a list of runs; keeps what it was asked for."""
 
@@ -95,11 +116,21 @@ class FakeSource:
             RunPoint(run.run_id, run.name, 0.7 + at / 100, 0.5 - at / 100, 0.9 * (at % 2))
             for at, run in enumerate(runs)
         )
+        rows: tuple[TableRow, ...] = tuple(RunRow(run, (0.3, 0.5)) for run in runs)
+        if interest.grouping is not None:
+            rows = (group_of(runs, interest.grouping),)
         return Snapshot(
-            interest, self.count, tuple(RunRow(run, (0.3, 0.5)) for run in runs),
-            {"running": 1}, watched, opened, points if interest.plane else (),
-            self.queue if interest.queue else None, self.problem,
-        )  # fmt: skip
+            interest=interest,
+            count=self.count if interest.grouping is None else 1,
+            runs=self.count,
+            rows=rows,
+            live={"running": 1},
+            watched=watched,
+            opened=opened,
+            points=points if interest.plane else (),
+            queue=self.queue if interest.queue else None,
+            problem=self.problem,
+        )
 
     def close(self) -> None:
         """Note that nobody asks any more."""
@@ -112,6 +143,7 @@ class FakeActions:
     def __init__(self) -> None:
         self.done: list[tuple[object, ...]] = []
         self.refusal: str | None = None
+        self.preferences: Preferences | None = None
 
     def _do(self, *what: object) -> str:
         if self.refusal:
@@ -164,6 +196,13 @@ class FakeActions:
     def set_note(self, run_id: str, note: str) -> str:
         return self._do("note", run_id, note)
 
+    def export(self, query: Query, path: str) -> str:
+        return self._do("export", query.parameters, path)
+
+    def keep_preferences(self, preferences: Preferences) -> str:
+        self.preferences = preferences
+        return ""
+
 
 Scenario = Callable[[Dashboard, Pilot[None]], Awaitable[None]]
 
@@ -175,6 +214,8 @@ def play(
     actions: FakeActions | None = None,
     planner: FakePlanner | None = None,
     size: tuple[int, int] = (120, 40),
+    preferences: Preferences | None = None,
+    error_log: ErrorLog | None = None,
 ) -> None:
     """Run a dashboard without a terminal and let the scenario use it."""
 
@@ -186,6 +227,8 @@ def play(
             home=Path("/home/of/runs"),
             clock=lambda: NOW,
             measure_load=lambda _: LOAD,
+            preferences=preferences,
+            error_log=error_log,
         )
         async with app.run_test(size=size) as pilot:
             await settle(pilot)

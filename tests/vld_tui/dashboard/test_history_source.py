@@ -9,10 +9,11 @@ import numpy as np
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluated, started, steps_taken
-from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, HistorySource, Interest
+from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, GroupRow, HistorySource, Interest, RunRow
 from vld_tui.home import Home
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
+from vld_tui.store.summaries import find_grouping
 
 
 def _told(home: Home) -> str:
@@ -30,6 +31,7 @@ def test_events_become_rows_and_curves(home: Home) -> None:
     source = HistorySource(home)
     snapshot = source.take(Interest(watched=(run_id,), opened=run_id))
     (row,) = snapshot.rows
+    assert isinstance(row, RunRow)
     assert (row.run.run_id, row.ood_history, snapshot.count) == (run_id, (0.4,), 1)
     (watched,) = snapshot.watched
     for key, expected in ((ID_CURVE, 0.7), (OOD_CURVE, 0.4), (LOSS_CURVE, 1.5)):
@@ -54,7 +56,7 @@ def test_a_page_of_those_that_match(home: Home) -> None:
     source = HistorySource(home)
     query = Query.parse("seed<4", sort="-seed")
     snapshot = source.take(Interest(query=query, offset=1, limit=2))
-    assert [row.run.seed for row in snapshot.rows] == [2, 1]
+    assert [row.run.seed for row in snapshot.rows if isinstance(row, RunRow)] == [2, 1]
     assert snapshot.count == 4
     source.close()
 
@@ -92,4 +94,24 @@ def test_a_database_that_cannot_be_read_is_a_problem_in_words(home: Home) -> Non
     assert snapshot.problem is not None
     assert "not as this program left it" in snapshot.problem
     assert len(snapshot.rows) == 1
+    source.close()
+
+
+def test_groups_come_as_rows_and_points_with_means(home: Home) -> None:
+    with Store.open(home) as store:
+        for seed, accuracy in enumerate([0.4, 0.6]):
+            run = store.create_run(resolve_spec({"seed": seed}), name=f"trial-s{seed}")
+            Teller(home.run_dir(run.run_id)).says(
+                started(), *evaluated(10, id_accuracy=0.7, ood_accuracy=accuracy)
+            )
+        store.create_run(resolve_spec({"dropout_rate": 0.5}))
+    source = HistorySource(home)
+    grouping = find_grouping("configuration")
+    snapshot = source.take(Interest(grouping=grouping, sort="-ood", plane=True))
+    assert (snapshot.count, snapshot.runs) == (2, 3)
+    first, second = snapshot.rows
+    assert isinstance(first, GroupRow)
+    assert (first.summary.runs, len(first.run_ids), len(second.run_ids)) == (2, 2, 1)
+    (point,) = snapshot.points
+    assert (point.name, point.ood_accuracy, point.dropout_rate) == ("trial ×2", 0.5, 0.9)
     source.close()

@@ -142,7 +142,7 @@ def test_the_plane_takes_the_place_of_the_curves(size: tuple[int, int]) -> None:
         await pilot.press("2")
         await settle(pilot)
         lines = screen_lines(app)
-        assert any("ID–OOD plane  3 runs  ● λ 0  ▲ λ 0.9" in line for line in lines)
+        assert any("ID–OOD plane  3 points  ● λ 0  ▲ λ 0.9" in line for line in lines)
         assert any("◉" in line for line in lines)
         assert not any("accuracy  70.0% ID" in line for line in lines)
         await pilot.press("1")

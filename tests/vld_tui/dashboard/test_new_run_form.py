@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from textual.widgets import Input
 
 from engine.protocol import FIELDS, RunSpec, resolve_spec
 from engine.protocol.datasets import DatasetListing, DomainListing
-from tests.vld_tui.dashboard.fake_history import make_run
+from tests.vld_tui.dashboard.fake_history import make_run, screen_lines
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from tests.vld_tui.dashboard.new_run_form import Form, use_form
+from vld_tui.planner import Network
 from vld_tui.study.forecast import Forecast
 
 
@@ -164,8 +166,8 @@ def test_the_command_is_copied_for_every_seed() -> None:
         assert form.app.clipboard == (
             "vld run --target 'it'\"'\"'s' --seed 0\nvld run --target 'it'\"'\"'s' --seed 1"
         )
-        await form.fill(target="a\x1b[2Jb", seed="5")
-        assert "␛[2J" in form.verdict
+        await form.fill(target="", model="a\x1b[2Jb", seed="5")
+        assert form.verdict == "vld run --model 'a␛[2Jb' --seed 5"
         await form.press("ctrl+y")
         assert "--seed 0" in form.app.clipboard, "nothing a shell would stumble over"
 
@@ -186,12 +188,31 @@ def test_arrows_walk_from_line_to_line_and_unfold_groups() -> None:
     use_form(use)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
-def test_all_that_matters_is_in_sight(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)], ids=lambda size: f"{size[0]}")
+def test_the_form_looks_as_it_did(size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
+    shown: list[str] = []
+
     async def use(form: Form) -> None:
+        await form.fill(masks="4", seed="0,1", steps="many")
+        await form.press("down", "down", "down", "down", "down", "enter")
+        await form.fill(batch_size="8", steps="")
         await form.wait()
-        for words in ("New run", "emoji", "fluent-mono", "tf_efficientnet_lite0", "┿", "masks",
-                      "recipe", "steps", "seed", "▸ machine", "vld run", "^r launch"):  # fmt: skip
-            assert form.line(words)
+        shown.extend(line.rstrip() for line in screen_lines(form.app))
 
     use_form(use, size=size)
+    assert "\n".join(shown) == snapshot
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}")
+def test_a_list_looks_as_it_did(size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
+    planner = FakePlanner()
+    planner.found += tuple(Network(f"net{n}", "hub") for n in range(60))
+    shown: list[str] = []
+
+    async def use(form: Form) -> None:
+        form.app.screen.query_one("#model", Input).focus()
+        await form.press("enter")
+        shown.extend(line.rstrip() for line in screen_lines(form.app))
+
+    use_form(use, planner=planner, size=size)
+    assert "\n".join(shown) == snapshot

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+from rich.segment import Segment
+
 from vld_tui.store.runs import RunPoint
-from vld_tui.views.plane import CURRENT_MARK, pareto_front, plane_lines
+from vld_tui.views.plane import CURRENT_MARK, PlanePlot, pareto_front
 
 
 def point(name: str, id_accuracy: float, ood_accuracy: float, rate: float = 0.9) -> RunPoint:
@@ -19,7 +24,7 @@ POINTS = [
 
 
 def text(points: list[RunPoint], current: str | None = None, rows: int = 20) -> list[str]:
-    lines = plane_lines(points, current=current, cells=60, rows=rows)
+    lines = PlanePlot(tuple(points), current).lines(60, rows)
     return ["".join(segment.text for segment in line) for line in lines]
 
 
@@ -52,7 +57,7 @@ def test_better_on_id_is_further_right_and_better_on_ood_higher_up() -> None:
 
 def test_the_legend_names_rates_and_the_run_under_the_cursor() -> None:
     assert text(POINTS, current="erm")[0].startswith(
-        "ID–OOD plane  4 runs  ● λ 0  ▲ λ 0.9  ◉ ID 80"
+        "ID–OOD plane  4 points  ● λ 0  ▲ λ 0.9  ◉ ID 8"
     )
     assert "◉" not in "".join(text(POINTS, current="another"))
 
@@ -62,3 +67,50 @@ def test_nothing_to_show_and_little_room_are_no_trouble() -> None:
     assert len(text(POINTS, rows=3)) == 1
     assert len(text(POINTS, rows=4)) == 4
     assert len(text([POINTS[0]])) == 20
+
+
+def test_marks_stand_for_what_a_person_chose() -> None:
+    points = (
+        RunPoint("a", "a", 0.5, 0.4, 0.9, "dropout", "noto", "resnet18"),
+        RunPoint("b", "b", 0.6, 0.5, None, None, "noto", "vit"),
+    )
+    assert PlanePlot(points).kinds == ["λ 0.9", "mixed"]
+    assert PlanePlot(points, colouring="target").kinds == ["noto"]
+    assert PlanePlot(points, colouring="model").kinds == ["resnet18", "vit"]
+    assert PlanePlot(points, colouring="arm").kinds == ["dropout", "mixed"]
+
+
+def test_the_point_nearest_to_a_click_and_the_next_ones_by_each_accuracy() -> None:
+    plot = PlanePlot(tuple(POINTS), "dropout")
+    lines = text(POINTS, current="erm")
+    row, column = place(lines, CURRENT_MARK)
+    found = plot.nearest(column + 1, row, 60, 20)
+    assert found is not None
+    assert found.name == "erm"
+
+    def beside(by_ood: bool, step: int) -> str:
+        found = plot.beside(by_ood=by_ood, step=step)
+        assert found is not None
+        return found.name
+
+    assert beside(False, 1) == "erm"
+    assert beside(False, -1) == "same"
+    assert beside(True, 1) == "dropout"
+    assert beside(True, -1) == "same"
+    assert PlanePlot().nearest(1, 1, 60, 20) is None
+    assert PlanePlot().beside(by_ood=True, step=1) is None
+    first = PlanePlot(tuple(POINTS)).beside(by_ood=False, step=1)
+    assert first is not None
+    assert first.name == "worse"
+
+
+def test_the_trail_of_the_current_run_is_drawn_from_step_to_step() -> None:
+    trail = (np.array([0.66, 0.78, np.nan, 0.7]), np.array([0.46, 0.48, 0.5, 0.6]))
+    without = PlanePlot(tuple(POINTS), "dropout").lines(60, 20)
+    with_trail = PlanePlot(tuple(POINTS), "dropout", trail=trail).lines(60, 20)
+
+    def dots(lines: Iterable[list[Segment]]) -> int:
+        texts = ("".join(segment.text for segment in line) for line in lines)
+        return sum(0x2800 < ord(each) <= 0x28FF for text in texts for each in text)
+
+    assert dots(with_trail) > dots(without) + 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vld_tui.views.plot import Plot, Series, View
+from vld_tui.views.plot import GAP_MARK, Plot, Series, View
 from vld_tui.views.raster import Axis
 
 STEPS = np.array([0.0, 50, 100, 150, 200])
@@ -79,3 +79,12 @@ def test_drawing_does_not_depend_on_what_was_drawn_before() -> None:
     first = text(plot)
     assert text(plot, 40, 8) != first
     assert text(plot) == first
+
+
+def test_values_that_are_not_finite_leave_a_gap_with_a_mark_below_it() -> None:
+    lines = text(Plot("accuracy", (FLAT, RISING)), rows=12)
+    (marked,) = [line for line in lines if GAP_MARK in line]
+    assert lines.index(marked) == len(lines) - 2
+    assert marked.count(GAP_MARK) == 1
+    whole = text(Plot("accuracy", (RISING,)), rows=12)
+    assert not any(GAP_MARK in line for line in whole)

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.worker import get_current_worker
 
 from engine.protocol import RunSpec
+from vld_tui.guard import Guarded
 from vld_tui.planner import PLANNER_ERRORS, Planner
 from vld_tui.screens.new_run.appraisal import appraise
 from vld_tui.screens.new_run.knowledge import LOOKING
@@ -27,7 +28,7 @@ class Order:
     is_queued: bool
 
 
-class AskingScreen(ModalScreen[Order | None]):
+class AskingScreen(Guarded, ModalScreen[Order | None]):
     """A screen that may ask a planner without waiting for it."""
 
     def __init__(self, planner: Planner) -> None:

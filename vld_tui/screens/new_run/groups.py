@@ -7,11 +7,12 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
 from engine.protocol import FIELDS
+from vld_tui.bindings import bind
 from vld_tui.screens.new_run.choices import typed_words
 from vld_tui.screens.new_run.lines import NAME_CELLS, TYPED_MARK, FieldLine
 from vld_tui.views.numbers import plural
@@ -28,9 +29,9 @@ class GroupTitle(Static, can_focus=True):
     GroupTitle:focus { background: $primary 40%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space", "switch", "unfold", show=False),
-        Binding("right", "unfold(True)", "unfold", show=False),
-        Binding("left", "unfold(False)", "fold", show=False),
+        bind("enter,space", "switch", "unfold or fold"),
+        bind("right", "unfold(True)", "unfold"),
+        bind("left", "unfold(False)", "fold"),
     ]
 
     def on_click(self) -> None:

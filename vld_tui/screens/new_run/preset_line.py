@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import Static
 
+from vld_tui.bindings import bind
 from vld_tui.screens.new_run.lines import NAME_CELLS
 from vld_tui.views.numbers import plural
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
@@ -27,7 +28,7 @@ class PresetLine(Static, can_focus=True):
     PresetLine:hover { background: $boost; }
     PresetLine:focus { background: $primary 40%; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "list", "list", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [bind("enter,space", "list", "list presets")]
 
     @dataclass
     class ListAsked(Message):

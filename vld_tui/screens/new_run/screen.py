@@ -10,12 +10,13 @@ from typing import ClassVar, Final
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.timer import Timer
 from textual.widgets import Footer, Input, Static
 
 from engine.protocol import FIELDS, RunSpec
+from vld_tui.bindings import bind
 from vld_tui.draft import Draft, read_draft, typed_texts, usual_texts
 from vld_tui.planner import Planner
 from vld_tui.screens.ask import AskLine
@@ -75,14 +76,14 @@ class NewRun(AskingScreen):
     NewRun Footer { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "back"),
-        Binding("ctrl+r", "launch(False)", "launch", priority=True),
-        Binding("ctrl+l", "launch(True)", "queue", priority=True),
-        Binding("ctrl+y", "copy", "copy the command", priority=True),
-        Binding("ctrl+o", "list_presets", "presets", priority=True),
-        Binding("ctrl+s", "keep_preset", "keep as preset", priority=True),
-        Binding("up", "walk(-1)", "up", show=False),
-        Binding("down,enter", "walk(1)", "down", show=False),
+        bind("escape", "dismiss(None)", "back", show=True),
+        bind("ctrl+r", "launch(False)", "launch", show=True, priority=True),
+        bind("ctrl+l", "launch(True)", "queue it", show=True, priority=True),
+        bind("ctrl+y", "copy", "copy command", show=True, priority=True),
+        bind("ctrl+o", "list_presets", "presets", show=True, priority=True),
+        bind("ctrl+s", "keep_preset", "keep preset", show=True, priority=True),
+        bind("up", "walk(-1)", "line up"),
+        bind("down,enter", "walk(1)", "line down"),
     ]
 
     def __init__(self, like: RunSpec | None, planner: Planner) -> None:
@@ -113,7 +114,7 @@ class NewRun(AskingScreen):
                 yield Static(id="hint")
                 yield Static(id="forecast")
                 yield Static(id="verdict")
-            yield Footer(compact=True)
+            yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin with λ, which is what one comes for."""

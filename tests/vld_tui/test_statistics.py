@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from vld_tui.study.statistics import estimate
+from vld_tui.statistics import estimate
 
 
 def test_no_value_has_no_mean_and_one_has_no_spread() -> None:

@@ -32,9 +32,25 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     """Return the mean of values and how far it can be trusted; None when there are none."""
     if not values:
         return None
-    count = len(values)
-    if count == 1:
-        return Estimate(values[0], None, None, 1)
-    deviation = statistics.stdev(values)
-    t = _T_975[count - 2] if count - 2 < len(_T_975) else _NORMAL_975
-    return Estimate(statistics.fmean(values), deviation, t * deviation / count**0.5, count)
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return _estimate(statistics.fmean(values), deviation, len(values))
+
+
+def of_moments(n: int, mean: float | None, mean_square: float | None) -> Estimate | None:
+    """Return the estimate of ``n`` values with this mean and mean of squares.
+
+    The deviation is exact to about 1e-8 of the values' size: enough for accuracies.
+    """
+    if mean is None or mean_square is None or n == 0:
+        return None
+    if n == 1:
+        return _estimate(mean, None, 1)
+    variance = max(0.0, mean_square - mean * mean) * n / (n - 1)
+    return _estimate(mean, variance**0.5, n)
+
+
+def _estimate(mean: float, deviation: float | None, n: int) -> Estimate:
+    if deviation is None:
+        return Estimate(mean, None, None, n)
+    t = _T_975[n - 2] if n - 2 < len(_T_975) else _NORMAL_975
+    return Estimate(mean, deviation, t * deviation / n**0.5, n)

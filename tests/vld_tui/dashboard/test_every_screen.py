@@ -1,0 +1,89 @@
+"""Every screen as text, at the smallest size that everything works at and at a usual one.
+
+After a change that is meant: ``pytest tests/vld_tui/dashboard/test_every_screen.py
+--snapshot-update``, and look at the difference.
+"""
+
+from __future__ import annotations
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from textual.pilot import Pilot
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.dashboard.fake_history import FakeSource, make_run, play, screen_lines, settle
+from vld_tui.app import Dashboard
+from vld_tui.feed import QueueState
+from vld_tui.preferences import Preferences
+
+SIZES = ((80, 24), (120, 40))
+SCREENS: dict[str, tuple[str, ...]] = {
+    "runs": (),
+    "marked runs": ("space", "space"),
+    "plane": ("2",),
+    "compare": ("space", "space", "space", "d"),
+    "queue": ("3",),
+    "settings": ("comma",),
+    "columns": ("C",),
+    "filter": ("f", "s", "e", "e", "d"),
+    "kill": ("K",),
+    "help": ("question_mark",),
+}
+"""The keys that lead to each screen."""
+
+
+def history() -> FakeSource:
+    """Return runs of every kind."""
+    source = FakeSource(
+        [
+            make_run(0, name="going-on", status="running", step=80, seconds_left=95.0),
+            make_run(1, name="dropout-s1", tags=("best", "trial")),
+            make_run(2, name="erm-s1", spec=resolve_spec({"dropout_rate": 0.0, "seed": 1})),
+            make_run(3, name="fell-over", status="crashed", error="killed (signal 9)"),
+            make_run(4, name="one-class", collapsed=True, ood_accuracy=0.1),
+            make_run(5, name="名前が長い走行", status="stopped", note="a\tb"),
+            make_run(6, name="waits", status="queued", queue_position=1.0,
+                     id_accuracy=None, ood_accuracy=None, selected_step=None, step=0),
+        ]
+    )  # fmt: skip
+    source.queue = QueueState((source.runs[0],), (source.runs[6],), ("0", None))
+    return source
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_screen_looks_as_it_did(
+    screen: str, size: tuple[int, int], snapshot: SnapshotAssertion
+) -> None:
+    shown: list[str] = []
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        for key in SCREENS[screen]:
+            await pilot.press(key)
+        await settle(pilot)
+        shown.extend(line.rstrip() for line in screen_lines(app))
+
+    play(history(), scenario, size=size)
+    assert "\n".join(shown) == snapshot
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_groups_look_as_they_did(size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
+    shown: list[str] = []
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        shown.extend(line.rstrip() for line in screen_lines(app))
+
+    play(history(), scenario, size=size, preferences=Preferences(group="configuration"))
+    assert "\n".join(shown) == snapshot
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_an_empty_home_looks_as_it_did(size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
+    shown: list[str] = []
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        shown.extend(line.rstrip() for line in screen_lines(app))
+
+    play(FakeSource([]), scenario, size=size)
+    assert "\n".join(shown) == snapshot

@@ -1,0 +1,173 @@
+"""Runs taken together, columns chosen, the plane walked through."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import SelectionList
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.dashboard.fake_history import (
+    FakeActions,
+    FakeSource,
+    make_run,
+    play,
+    screen_lines,
+    settle,
+)
+from vld_tui.app import Dashboard
+from vld_tui.preferences import Preferences
+from vld_tui.views.run_columns import RUN_COLUMNS
+from vld_tui.widgets.plane import Plane
+from vld_tui.widgets.run_table import RunTable
+
+
+def three() -> FakeSource:
+    return FakeSource([make_run(i, name=f"trial-s{i}") for i in range(3)])
+
+
+async def take_together(pilot: Pilot[None], words: str) -> None:
+    """Press ``b`` and choose what the words find first."""
+    await pilot.press("b")
+    await settle(pilot)
+    await pilot.press(*words)
+    await pilot.pause(0.3)
+    await settle(pilot)
+    await pilot.press("enter")
+    await settle(pilot)
+
+
+def test_runs_alike_but_for_their_seed_are_one_row_with_mean_and_spread() -> None:
+    source, actions = three(), FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await take_together(pilot, "all but seed")
+        lines = screen_lines(app)
+        assert "1 group by all but seed" in lines[1]
+        for part in ("≡", "trial", "×3", "70.0±10.0", "50.0±5.0", "3✓"):
+            assert part in lines[3], part
+        assert source.asked[-1].watched == tuple(run.run_id for run in source.runs)
+        await pilot.press("r")  # a group cannot be resumed
+        await settle(pilot)
+        assert actions.done == []
+        await pilot.press("space")
+        await settle(pilot)
+        assert len(app.screen.query_one(RunTable).marked) == 3
+        await pilot.press("escape", "enter")
+        await settle(pilot)
+        lines = screen_lines(app)
+        assert "within trial" in lines[1]
+        assert source.asked[-1].grouping is None
+        assert "json_remove" in source.asked[-1].query.where
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "1 group by all but seed" in screen_lines(app)[1]
+
+    play(source, scenario, actions=actions, size=(160, 40))
+    assert actions.preferences is not None
+    assert actions.preferences.group == "configuration"
+
+
+def test_any_field_can_be_what_runs_have_in_common() -> None:
+    source = three()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await take_together(pilot, "target")
+        grouping = source.asked[-1].grouping
+        assert grouping is not None
+        assert grouping.name == "target"
+        await take_together(pilot, "none")
+        assert source.asked[-1].grouping is None
+
+    play(source, scenario)
+
+
+def test_columns_are_chosen_and_remembered() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("C")
+        await settle(pilot)
+        choices = app.screen.query_one(SelectionList)
+        for name in RUN_COLUMNS:
+            choices.deselect(name)
+        for name in ("name", "ood", "lr", "gap"):
+            choices.select(name)
+        await pilot.press("enter")
+        await settle(pilot)
+        lines = screen_lines(app)
+        assert lines[2].split()[:4] == ["name", "OOD", "OOD−ID", "lr"]
+        assert "-20.0" in lines[3]
+
+    play(three(), scenario, actions=actions)
+    assert actions.preferences is not None
+    assert actions.preferences.columns == ("name", "ood", "gap", "lr")
+
+
+def test_the_dashboard_begins_as_it_was_left() -> None:
+    liked = Preferences(sort="-ood", group=None, columns=("name", "seed"), theme="nord")
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        assert "sorted by -ood" in screen_lines(app)[1]
+        assert screen_lines(app)[2].split()[:2] == ["name", "seed"]
+        assert app.theme == "nord"
+
+    play(three(), scenario, preferences=liked)
+
+
+def test_what_an_older_version_kept_is_no_trouble() -> None:
+    liked = Preferences(sort="-gone", group="gone", columns=("gone",), theme="gone", keys={"x": ""})
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        assert "sorted by -created" in screen_lines(app)[1]
+        assert "OOD" in screen_lines(app)[2]
+
+    play(three(), scenario, preferences=liked)
+
+
+def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round() -> None:
+    source = three()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        column = screen_lines(app)[2].index(" OOD") + 2
+        await pilot.click(RunTable, offset=(column, 0))
+        await settle(pilot)
+        assert source.asked[-1].sort == "-ood_accuracy"
+        await pilot.click(RunTable, offset=(column, 0))
+        await settle(pilot)
+        assert source.asked[-1].sort == "ood_accuracy"
+
+    play(source, scenario)
+
+
+@pytest.mark.parametrize("by_mouse", [False, True])
+def test_a_point_of_the_plane_chooses_its_run(by_mouse: bool) -> None:
+    source = FakeSource(
+        [make_run(i, spec=resolve_spec({"dropout_rate": 0.9 * (i % 2)})) for i in range(3)]
+    )
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("2")
+        await settle(pilot)
+        plane = app.screen.query_one(Plane)
+        if by_mouse:
+            await pilot.click(Plane, offset=(plane.size.width - 2, plane.size.height - 4))
+        else:
+            plane.focus()
+            await pilot.press("right", "right")
+        await settle(pilot)
+        current = app.screen.query_one(RunTable).current
+        assert current is not None
+        assert current.run_ids == (source.runs[2].run_id,)
+        assert source.asked[-1].watched == (source.runs[2].run_id,)
+        assert plane.plot.current == source.runs[2].run_id
+        assert plane.plot.trail is not None
+        plane.focus()
+        await pilot.press("v")
+        await settle(pilot)
+        assert plane.plot.colouring == "arm"
+        await pilot.press("enter")
+        await settle(pilot)
+        assert source.asked[-1].opened == source.runs[2].run_id
+
+    play(source, scenario)

@@ -1,0 +1,92 @@
+"""Settings: in force at once, and remembered."""
+
+from __future__ import annotations
+
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Input, Select
+
+from tests.vld_tui.dashboard.fake_history import (
+    FakeActions,
+    FakeSource,
+    make_run,
+    play,
+    screen_lines,
+    settle,
+)
+from vld_tui.app import Dashboard
+from vld_tui.keys import every_action
+from vld_tui.widgets.run_table import RunTable
+
+
+def source() -> FakeSource:
+    return FakeSource([make_run(i) for i in range(3)])
+
+
+def test_theme_refresh_and_notice_are_taken_over() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("comma")
+        await settle(pilot)
+        app.screen.query_one("#theme", Select).value = "gruvbox"
+        app.screen.query_one("#notice", Select).value = "bell"
+        app.screen.query_one("#refresh", Input).value = "0.01"
+        await settle(pilot)
+        assert any("from 0.1 to 3600" in line for line in screen_lines(app))
+        app.screen.query_one("#refresh", Input).value = "2.5"
+        await settle(pilot)
+        assert app.theme == "gruvbox"
+        assert app.preferences.refresh_s == 2.5
+        await pilot.press("escape")
+
+    play(source(), scenario, actions=actions)
+    kept = actions.preferences
+    assert kept is not None
+    assert (kept.theme, kept.notice, kept.refresh_s) == ("gruvbox", "bell", 2.5)
+
+
+def test_an_action_gets_other_keys_and_its_usual_ones_back() -> None:
+    actions = FakeActions()
+
+    async def give(app: Dashboard, pilot: Pilot[None], action: str, keys: str) -> None:
+        await pilot.press("comma")
+        await settle(pilot)
+        table = app.screen.query_one("#keys", DataTable)
+        table.focus()
+        table.move_cursor(row=list(every_action()).index(action))
+        await pilot.press("enter")
+        await settle(pilot)
+        app.screen.query_one(Input).value = keys
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press("escape")
+        await settle(pilot)
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await give(app, pilot, "mark", "m f6")
+        app.screen.query_one(RunTable).focus()
+        await pilot.press("space", "m", "f6")
+        await settle(pilot)
+        assert len(app.screen.query_one(RunTable).marked) == 2
+        await give(app, pilot, "mark", "")
+        app.screen.query_one(RunTable).focus()
+        await pilot.press("m", "space")
+        await settle(pilot)
+        assert len(app.screen.query_one(RunTable).marked) == 3
+
+    play(source(), scenario, actions=actions)
+    assert actions.preferences is not None
+    assert actions.preferences.keys == {}
+
+
+def test_every_action_is_in_the_palette_with_its_key() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        commands = {each.title: each for each in app.get_system_commands(app.screen)}
+        for title in ("New", "Filter", "Compare", "Trash", "Settings", "Columns", "Plane"):
+            assert title in commands
+        assert commands["Trash"].help == "key ^d"
+        await commands["New"].callback()
+        await settle(pilot)
+        assert type(app.screen).__name__ == "NewRun"
+
+    play(source(), scenario)

@@ -1,0 +1,87 @@
+"""Runs taken together: by a field, or by all but their seeds."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.store.told_runs import Teller, evaluated, started
+from vld_tui.home import Home
+from vld_tui.store.query import Query, QueryError
+from vld_tui.store.store import Store
+from vld_tui.store.summaries import CONFIGURATION, find_grouping, member_condition
+
+EVERY = Query()
+
+
+def told(store: Store, home: Home, accuracy: float | None, **fields: object) -> str:
+    """Make a run that reached an OOD accuracy, 0.2 below its ID accuracy."""
+    run = store.create_run(resolve_spec(fields))
+    if accuracy is not None:
+        measured = evaluated(10, id_accuracy=accuracy + 0.2, ood_accuracy=accuracy)
+        Teller(home.run_dir(run.run_id)).says(started(), *measured)
+        store.refresh()
+    return run.run_id
+
+
+def test_seeds_of_one_configuration_are_one_group_with_mean_and_spread(home: Home) -> None:
+    with Store.open(home) as store:
+        for seed, accuracy in enumerate([0.4, 0.5, 0.6]):
+            told(store, home, accuracy, seed=seed)
+        other = told(store, home, None, dropout_rate=0.5, trial_seed=4)
+        by_configuration = find_grouping(CONFIGURATION)
+        newest, seeds = store.list_groups(EVERY, by_configuration)
+        assert store.count_groups(EVERY, by_configuration) == 2
+        assert newest.run_ids == (other,)
+        assert (newest.ood_accuracy, newest.statuses) == (None, {"starting": 1})
+        assert (seeds.runs, seeds.newest.seed) == (3, 2)
+        assert seeds.ood_accuracy is not None
+        assert seeds.ood_accuracy.n == 3
+        assert seeds.ood_accuracy.mean == pytest.approx(0.5)
+        assert seeds.ood_accuracy.deviation == pytest.approx(0.1)
+        inside = EVERY.narrowed(member_condition(by_configuration, seeds.key))
+        assert {run.run_id for run in store.list_runs(inside)} == set(seeds.run_ids)
+
+
+def test_the_same_run_done_twice_counts_as_one(home: Home) -> None:
+    with Store.open(home) as store:
+        told(store, home, 0.4, seed=0)
+        told(store, home, 0.6, seed=0)
+        told(store, home, 0.7, seed=1)
+        (group,) = store.list_groups(EVERY, find_grouping(CONFIGURATION))
+        assert group.runs == 3
+        assert group.ood_accuracy is not None
+        assert group.ood_accuracy.n == 2
+        assert group.ood_accuracy.mean == pytest.approx(0.6)
+
+
+def test_groups_by_a_field_are_sorted_and_paged(home: Home) -> None:
+    with Store.open(home) as store:
+        for rate, accuracy in ((0.0, 0.3), (0.5, 0.7), (0.9, None)):
+            told(store, home, accuracy, dropout_rate=rate)
+        by_rate = find_grouping("dropout")
+        best = store.list_groups(EVERY, by_rate, sort="-ood")
+        assert [group.key for group in best] == [0.5, 0.0, 0.9]
+        assert [each.key for each in store.list_groups(EVERY, by_rate, sort="dropout")] == [
+            0.0, 0.5, 0.9,
+        ]  # fmt: skip
+        page = store.list_groups(EVERY, by_rate, sort="-ood", offset=1, limit=1)
+        assert [group.key for group in page] == [0.0]
+        some = Query.parse("dropout>0.2")
+        assert store.count_groups(some, by_rate) == 2
+
+
+def test_missing_values_are_a_group_of_their_own(home: Home) -> None:
+    with Store.open(home) as store:
+        told(store, home, None, target="noto")
+        unset = told(store, home, None)
+        by_clip = find_grouping("grad_clip")
+        (group,) = store.list_groups(EVERY, by_clip)
+        assert (group.key, group.runs) == (None, 2)
+        inside = EVERY.narrowed(member_condition(by_clip, None))
+        assert unset in {run.run_id for run in store.list_runs(inside)}
+
+
+def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(QueryError, match=r"No field 'targett' to group by\. Did you mean target"):
+        find_grouping("targett")

@@ -1,0 +1,58 @@
+"""Which curves stand in which chart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.dashboard.fake_history import make_run
+from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, RunCurves
+from vld_tui.views.plot import Plot
+from vld_tui.views.run_series import chart_contents
+
+
+def curves(seed: int, values: list[float], *, rate: float = 0.9, last: int = 200) -> RunCurves:
+    steps = np.linspace(0, last, len(values))
+    run = make_run(
+        seed, name=f"trial-s{seed}", spec=resolve_spec({"seed": seed, "dropout_rate": rate})
+    )
+    known = np.array(values)
+    return RunCurves(run, dict.fromkeys((ID_CURVE, OOD_CURVE, LOSS_CURVE), (steps, known)))
+
+
+def test_several_runs_are_drawn_over_one_another() -> None:
+    first, _, third = chart_contents([curves(0, [0.1, 0.2]), curves(1, [0.3, 0.4])])
+    assert (first.title, third.title) == ("OOD", "loss")
+    assert [each.name for each in first.series] == ["trial-s0", "trial-s1"]
+
+
+def test_seeds_are_one_curve_between_two_fainter_ones() -> None:
+    watched = [
+        curves(0, [0.1, 0.2, 0.3]), curves(1, [0.3, 0.4, 0.5]), curves(2, [0.6, 0.6], rate=0.0)
+    ]  # fmt: skip
+    content, _, _ = chart_contents(watched, over_seeds=True)
+    assert content.title == "OOD ± sd"
+    low, high, mean, alone = content.series
+    assert (mean.name, alone.name) == ("trial ×2", "trial-s2")
+    assert mean.y == pytest.approx([0.2, 0.3, 0.4])
+    assert high.y - mean.y == pytest.approx([0.02**0.5] * 3)
+    assert mean.y - low.y == pytest.approx([0.02**0.5] * 3)
+    assert mean.style in low.style
+    legend = "".join(segment.text for segment in next(Plot("OOD", content.series).lines(60, 12)))
+    assert legend == "OOD  0.4 trial ×2  0.6 trial-s2"
+
+
+def test_a_mean_takes_the_steps_that_all_have() -> None:
+    watched = [curves(0, [0.1, 0.2, 0.3]), curves(1, [0.3, 0.4], last=100)]
+    content, _, _ = chart_contents(watched, over_seeds=True)
+    mean = content.series[-1]
+    assert mean.x.tolist() == [0.0, 100.0]
+    assert mean.y == pytest.approx([0.2, 0.3])
+
+
+def test_runs_that_no_other_is_alike_are_drawn_as_they_are() -> None:
+    watched = [curves(0, [0.1]), curves(1, [0.2], rate=0.5)]
+    content, _, _ = chart_contents(watched, over_seeds=True)
+    assert content.title == "OOD"
+    assert len(content.series) == 2

@@ -1,0 +1,176 @@
+"""Runs taken together by what they have in common, read a page at a time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from engine.protocol import nearest
+from vld_tui.statistics import Estimate, of_moments
+from vld_tui.store.database import Database, Parameters
+from vld_tui.store.fields import ALIASES, QUERY_FIELDS
+from vld_tui.store.query import Condition, QueryError
+from vld_tui.store.runs import STATUSES, Run, read_runs
+
+CONFIGURATION: Final = "configuration"
+"""The grouping of runs that differ in nothing but their seeds."""
+MOST_MEMBERS: Final = 200
+
+Key = str | float | None
+
+
+class Grouping(msgspec.Struct, frozen=True):
+    """What runs of one group have in common: a field's value, or all but their seeds.
+
+    ``sql`` is an expression over a run's row.
+    """
+
+    name: str
+    sql: str
+
+    @property
+    def is_by_configuration(self) -> bool:
+        """Say whether runs of a group differ in nothing but their seeds."""
+        return self.name == CONFIGURATION
+
+
+class RunSummary(msgspec.Struct, frozen=True):
+    """Runs of one group.
+
+    ``key`` is what they have in common; ``newest`` is the one created last, ``run_ids`` the
+    latest ones, at most :data:`MOST_MEMBERS` of the ``runs`` there are. Accuracies are shares at
+    each run's selected step; runs of one specification, seed and all, count as one.
+    """
+
+    key: Key
+    newest: Run
+    run_ids: tuple[str, ...]
+    runs: int
+    statuses: dict[str, int]
+    id_accuracy: Estimate | None
+    ood_accuracy: Estimate | None
+
+
+def find_grouping(name: str) -> Grouping:
+    """Return the grouping by a field's name or alias, or by :data:`CONFIGURATION`.
+
+    Raises:
+        QueryError: when there is no such field, with the nearest names.
+    """
+    if name == CONFIGURATION:
+        return Grouping(name, "json_remove(spec, '$.seed', '$.trial_seed')")
+    plain = name.lower().replace("-", "_")
+    field = QUERY_FIELDS.get(ALIASES.get(plain, plain))
+    if field is None:
+        hint = nearest(plain, [CONFIGURATION, *QUERY_FIELDS, *ALIASES])
+        raise QueryError(f"No field {name!r} to group by.{hint}")
+    return Grouping(field.name, field.sql)
+
+
+def member_condition(grouping: Grouping, key: Key) -> Condition:
+    """Return the condition that holds for the runs of one group."""
+    return Condition(f"{grouping.sql} IS ?", (key,))
+
+
+def count_groups(database: Database, where: str, parameters: Parameters, grouping: Grouping) -> int:
+    """Return how many groups the rows that ``where`` keeps make up.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    row = database.row(
+        f"SELECT count(*) FROM (SELECT 1 FROM runs WHERE {where} GROUP BY {grouping.sql})",
+        parameters,
+    )
+    return int(row[0]) if row else 0
+
+
+def read_groups(
+    database: Database,
+    where: str,
+    parameters: Parameters,
+    grouping: Grouping,
+    *,
+    order: str,
+    offset: int = 0,
+    limit: int = -1,
+) -> list[RunSummary]:
+    """Return the groups that the rows that ``where`` keeps make up.
+
+    Args:
+        database: the history.
+        where: a condition over a run's row; ``parameters`` are its values.
+        parameters: the values of the condition.
+        grouping: what runs of a group have in common.
+        order: an order over the columns of the summary: see :func:`group_order`.
+        offset: groups to leave out.
+        limit: of groups; −1: none.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    statuses = ", ".join(f"sum({status}) AS {status}" for status in STATUSES)
+    rows = database.rows(
+        f"""
+        SELECT common, max(newest), group_concat(members), sum(runs),
+               {_moments("id")}, {_moments("ood")}, {statuses}
+        FROM ({_specs(where, grouping)})
+        GROUP BY common ORDER BY {order} LIMIT {limit} OFFSET {offset}
+        """,
+        parameters,
+    )
+    newest = {
+        run.run_id: run
+        for run in read_runs(
+            database, f"key IN ({', '.join('?' * len(rows))})", [row[1] for row in rows]
+        )
+    }
+    return [summary for row in rows if (summary := _summary(row, newest)) is not None]
+
+
+def group_order(sort: str) -> str:
+    """Return the order of groups that stands for an order of runs, such as ``-ood``."""
+    name, is_descending = sort.removeprefix("-"), sort.startswith("-")
+    column = {
+        "created": "max(newest)",
+        "ood": "avg(ood)",
+        "ood_accuracy": "avg(ood)",
+        "id": "avg(id)",
+        "id_accuracy": "avg(id)",
+        "runs": "sum(runs)",
+    }.get(name, "common")
+    return f"{column} {'DESC' if is_descending else 'ASC'} NULLS LAST, max(newest) DESC"
+
+
+def _specs(where: str, grouping: Grouping) -> str:
+    """Return the query of runs of one specification, which count as one."""
+    statuses = ", ".join(f"sum(status = '{status}') AS {status}" for status in STATUSES)
+    return f"""
+        SELECT {grouping.sql} AS common, max(key) AS newest, count(*) AS runs,
+               group_concat(run_id) AS members,
+               avg(id_accuracy) AS id, avg(ood_accuracy) AS ood, {statuses}
+        FROM runs WHERE {where} GROUP BY common, spec
+    """
+
+
+def _moments(column: str) -> str:
+    return f"count({column}), avg({column}), avg({column} * {column})"
+
+
+def _summary(row: tuple[object, ...], newest: dict[str, Run]) -> RunSummary | None:
+    key, _, members, runs, *others = row
+    run_ids = sorted(str(members).split(","), reverse=True)  # an id begins with its time
+    found = next((newest[run_id] for run_id in run_ids if run_id in newest), None)
+    if found is None:  # deleted between two queries
+        return None
+    counts = dict(zip(STATUSES, others[6:], strict=True))
+    return RunSummary(
+        key=key,  # type: ignore[arg-type]
+        newest=found,
+        run_ids=tuple(run_ids[:MOST_MEMBERS]),
+        runs=int(runs),  # type: ignore[call-overload]
+        statuses={status: count for status, count in counts.items() if count},  # type: ignore[misc]
+        id_accuracy=of_moments(*others[:3]),  # type: ignore[arg-type]
+        ood_accuracy=of_moments(*others[3:6]),  # type: ignore[arg-type]
+    )

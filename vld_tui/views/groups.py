@@ -1,0 +1,57 @@
+"""Several runs as one: what they are called, where they lie in the ID–OOD plane."""
+
+from __future__ import annotations
+
+from vld_tui.statistics import Estimate
+from vld_tui.store.runs import Run, RunPoint
+from vld_tui.store.summaries import Grouping, RunSummary
+from vld_tui.views.numbers import UNKNOWN
+from vld_tui.views.palette import STATUS_SIGNS
+
+
+def group_label(summary: RunSummary, grouping: Grouping) -> str:
+    """Return what runs have in common, in words."""
+    if grouping.is_by_configuration:
+        return without_seed(summary.newest)
+    value = summary.key
+    shown = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{grouping.name} {shown}"
+
+
+def without_seed(run: Run) -> str:
+    """Return a run's name without the seed at its end."""
+    return run.name.removesuffix(f"-s{run.seed}")
+
+
+def estimate_text(found: Estimate | None) -> str:
+    """Write an accuracy's mean and standard deviation in percent."""
+    if found is None:
+        return UNKNOWN
+    spread = "" if found.deviation is None else f"±{100 * found.deviation:.1f}"
+    return f"{100 * found.mean:.1f}{spread}"
+
+
+def statuses_text(statuses: dict[str, int]) -> str:
+    """Count runs by the sign of their status."""
+    return " ".join(f"{count}{STATUS_SIGNS[status]}" for status, count in statuses.items())
+
+
+def group_point(summary: RunSummary, grouping: Grouping) -> RunPoint | None:
+    """Return where several runs lie on the whole; None before an evaluation."""
+    if summary.id_accuracy is None or summary.ood_accuracy is None:
+        return None
+    run = summary.newest
+
+    def common(field: str) -> bool:
+        return grouping.is_by_configuration or grouping.name == field
+
+    return RunPoint(
+        run_id=summary.run_ids[0],
+        name=f"{group_label(summary, grouping)} ×{summary.runs}",
+        id_accuracy=summary.id_accuracy.mean,
+        ood_accuracy=summary.ood_accuracy.mean,
+        dropout_rate=run.dropout_rate if common("dropout_rate") else None,
+        arm=None,
+        target=run.target if common("target") else None,
+        model=run.model if common("model") else None,
+    )

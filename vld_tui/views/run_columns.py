@@ -1,0 +1,220 @@
+"""The columns that the dashboard's table can have: of a run, and of several runs as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from engine.protocol import FIELDS
+from vld_tui.fields import shown_value
+from vld_tui.store.runs import QUEUED, Run
+from vld_tui.store.summaries import Grouping, RunSummary
+from vld_tui.views.columns import Column
+from vld_tui.views.groups import estimate_text, group_label, statuses_text
+from vld_tui.views.numbers import UNKNOWN, age, decimal, duration, percent, rate
+from vld_tui.views.palette import (
+    COLLAPSED_SIGN,
+    ID_STYLE,
+    OOD_STYLE,
+    QUIET_STYLE,
+    STATUS_SIGNS,
+)
+from vld_tui.views.sparkline import sparkline
+from vld_tui.views.text import plain_text
+
+BAR_CELLS: Final = 6
+SPARK_CELLS: Final = 8
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_CHOSEN_RANK: Final = 50
+
+OfRun = Callable[[Run, Sequence[float], float], str]
+OfGroup = Callable[[RunSummary, Grouping, float], str]
+
+
+class RunColumn(NamedTuple):
+    """A column: how it looks, what it shows of a run (with its OOD trail, at Unix time now), and
+    of a group. ``field`` is the one it is sorted by; ``is_status``: it has the status's colour.
+    """
+
+    about: str
+    column: Column
+    of_run: OfRun
+    of_group: OfGroup
+    field: str | None = None
+    style: str = ""
+    is_status: bool = False
+
+
+def _spec_column(name: str, column: Column, of_run: Callable[[Run], str]) -> RunColumn:
+    """Return the column of a field of the specification, which a group may have in common."""
+
+    def of_group(summary: RunSummary, grouping: Grouping, _now: float) -> str:
+        is_common = grouping.is_by_configuration or grouping.name == name
+        return of_run(summary.newest) if is_common else ""
+
+    return RunColumn(FIELDS[name].help, column, lambda run, _, __: of_run(run), of_group, name)
+
+
+def _any_field(name: str) -> RunColumn:
+    """Return the column of a field that is not among the usual ones."""
+    info = FIELDS[name]
+    heading = info.flag.removeprefix("--")
+    is_number = not isinstance(info.default, str) and not info.choices
+    column = Column(heading, right=is_number, rank=_CHOSEN_RANK, shrinks=not is_number, narrowest=8)
+
+    def of_run(run: Run) -> str:
+        value: Any = getattr(run.spec, name)
+        return plain_text(f"{value:g}" if isinstance(value, float) else shown_value(value))
+
+    return _spec_column(name, column, of_run)
+
+
+def _measured(
+    about: str, heading: str, field: str | None, shown: Callable[[Run], str]
+) -> RunColumn:
+    """Return the column of something that a run found, which a group shows nothing of."""
+    column = Column(heading, right=True, rank=_CHOSEN_RANK)
+    return RunColumn(about, column, lambda run, _, __: shown(run), lambda *_: "", field)
+
+
+def _seeds(summary: RunSummary, grouping: Grouping, _now: float) -> str:
+    is_common = grouping.name == "seed"
+    return str(summary.newest.seed) if is_common else f"×{summary.runs}"
+
+
+def progress_cell(run: Run) -> str:
+    """Show how far a live run is and when it ends; how another one ended."""
+    if run.status == QUEUED:
+        return "held" if run.is_held else "queued"
+    if run.status != "running":
+        return run.status
+    if run.step == 0:
+        return "prepares"
+    eighths = round(8 * BAR_CELLS * run.step / max(1, run.steps))
+    bar = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
+    return f"{bar:<{BAR_CELLS}} {duration(run.seconds_left)}"
+
+
+def _gap(run: Run) -> str:
+    if run.id_accuracy is None or run.ood_accuracy is None:
+        return UNKNOWN
+    return f"{100 * (run.ood_accuracy - run.id_accuracy):+.1f}"
+
+
+def _worst(run: Run) -> str:
+    return percent(min(run.domains.values(), default=None))
+
+
+_USUAL: Final = {
+    "status": RunColumn(
+        "How it stands, as a sign.",
+        Column("", rank=100),
+        lambda run, _, __: COLLAPSED_SIGN if run.collapsed else STATUS_SIGNS.get(run.status, "?"),
+        lambda *_: "≡",
+        "status",
+        is_status=True,
+    ),
+    "name": RunColumn(
+        "Its name.",
+        Column("name", rank=99, shrinks=True, narrowest=24),
+        lambda run, _, __: plain_text(run.name),
+        lambda summary, grouping, _: plain_text(group_label(summary, grouping)),
+        "name",
+    ),
+    "data": _spec_column(
+        "target",
+        Column("data → target", rank=6, shrinks=True, narrowest=12),
+        lambda run: plain_text(f"{run.dataset} → {run.target or UNKNOWN}"),
+    )._replace(about="Data set and the domain left out."),
+    "model": _spec_column(
+        "model",
+        Column("model", rank=2, shrinks=True, narrowest=10),
+        lambda run: plain_text(run.model),
+    ),
+    "dropout_rate": _spec_column(
+        "dropout_rate", Column("λ", right=True, rank=8), lambda run: f"{run.dropout_rate:g}"
+    ),
+    "masks": _spec_column("masks", Column("masks", right=True, rank=5), lambda run: str(run.masks)),
+    "seed": RunColumn(
+        FIELDS["seed"].help,
+        Column("seed", right=True, rank=4),
+        lambda run, _, __: str(run.seed),
+        _seeds,
+        "seed",
+    ),
+    "progress": RunColumn(
+        "How far it is and how long it takes yet; how it ended.",
+        Column("progress", rank=9),
+        lambda run, _, __: progress_cell(run),
+        lambda summary, _, __: statuses_text(summary.statuses),
+        "status",
+        is_status=True,
+    ),
+    "id": RunColumn(
+        "ID accuracy at the selected step.",
+        Column("ID", right=True, rank=98),
+        lambda run, _, __: percent(run.id_accuracy),
+        lambda summary, _, __: estimate_text(summary.id_accuracy),
+        "id_accuracy",
+        ID_STYLE,
+    ),
+    "ood": RunColumn(
+        "OOD accuracy at the selected step.",
+        Column("OOD", right=True, rank=98),
+        lambda run, _, __: percent(run.ood_accuracy),
+        lambda summary, _, __: estimate_text(summary.ood_accuracy),
+        "ood_accuracy",
+        OOD_STYLE,
+    ),
+    "trail": RunColumn(
+        "OOD accuracy over the steps.",
+        Column("OOD trail", rank=7),
+        lambda _, trail, __: sparkline(trail, SPARK_CELLS),
+        lambda *_: "",
+        style=OOD_STYLE,
+    ),
+    "age": RunColumn(
+        "How long ago it was made.",
+        Column("age", right=True, rank=6),
+        lambda run, _, now: age(now - run.created_at),
+        lambda summary, _, now: age(now - summary.newest.created_at),
+        "created",
+        QUIET_STYLE,
+    ),
+    "tags": RunColumn(
+        "Its tags.",
+        Column("tags", rank=1, shrinks=True, narrowest=6),
+        lambda run, _, __: plain_text(" ".join(run.tags)),
+        lambda *_: "",
+        "tag",
+        QUIET_STYLE,
+    ),
+}
+USUAL_COLUMNS: Final = tuple(_USUAL)
+"""Columns the table has unless a person chose others, as they find room."""
+
+RUN_COLUMNS: Final[dict[str, RunColumn]] = {
+    **_USUAL,
+    "gap": _measured("OOD less ID accuracy, in points.", "OOD−ID", None, _gap),
+    "worst": _measured("Accuracy of its worst domain.", "worst", None, _worst),
+    "loss": _measured("Training loss.", "loss", "loss", lambda run: decimal(run.loss)),
+    "selected_step": _measured(
+        "The step with the best ID accuracy.", "selected", "selected_step",
+        lambda run: UNKNOWN if run.selected_step is None else f"{run.selected_step:,}",
+    ),
+    "wall": _measured("Time it took.", "time", "wall_s", lambda run: duration(run.wall_s)),
+    "speed": _measured(
+        "Images a second.", "images/s", "images_per_s", lambda run: rate(run.images_per_s)
+    ),
+    "attempts": _measured(
+        "Times a process took it up.", "attempts", "attempts", lambda run: str(run.attempts)
+    ),
+    "gpu": _measured("The GPU it was given.", "gpu", None, lambda run: plain_text(run.gpu or "")),
+    "note": _measured("Its note.", "note", "note", lambda run: plain_text(run.note))._replace(
+        column=Column("note", rank=_CHOSEN_RANK, shrinks=True, narrowest=8)
+    ),
+    "run": _measured("Its id.", "id", "run", lambda run: plain_text(run.run_id)),
+    **{name: _any_field(name) for name in FIELDS if name not in {*_USUAL, "target"}},
+    "target": _any_field("target"),
+}  # fmt: skip
+"""Every column the table can have, by name."""
