@@ -103,10 +103,13 @@ class Pick(Guarded, ModalScreen[str | None]):
         self._show()
 
     def set_choices(self, choices: Sequence[Choice], told: str = "") -> None:
-        """Replace the choices: more is known now."""
+        """Replace the choices: more is known now. The cursor stays where it is."""
+        if (tuple(choices), told) == (self._choices, self._told):
+            return
+        pointed = self._pointed if self.is_mounted else None
         self._choices, self._told = tuple(choices), told
         if self.is_mounted:
-            self._show()
+            self._show(pointed.value if pointed else None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Leave out what cannot be done here."""
@@ -151,7 +154,8 @@ class Pick(Guarded, ModalScreen[str | None]):
         at = self._options.highlighted
         return None if at is None else self._shown[at]
 
-    def _show(self) -> None:
+    def _show(self, pointed: str | None = None) -> None:
+        """List what matches; the cursor goes to ``pointed``, the current value or the first."""
         words = self.query_one(Input).value.casefold().replace("*", " ").split()
         found = [each for each in self._choices if _matches(each, words)]
         if words:  # names that begin so come first
@@ -162,8 +166,8 @@ class Pick(Guarded, ModalScreen[str | None]):
         options.add_options(Option(line) for line in self._lines())
         values = [choice.value for choice in self._shown]
         if values:
-            is_searched = bool(words) or self._current not in values
-            options.highlighted = 0 if is_searched else values.index(self._current)
+            wanted = pointed or ("" if words else self._current)
+            options.highlighted = values.index(wanted) if wanted in values else 0
         told = self._told
         if not found:
             told = "nothing matches" if self._choices else self._told or "there are none"

@@ -43,6 +43,7 @@ def test_domains_say_how_many_images_they_have() -> None:
         form.app.screen.query_one("#target", Input).focus()
         await form.press("enter")
         assert form.picks[1].split() == ["fluent-mono", "1,000", "images"]
+        assert form.line("4,000 images · 2 classes · 4 domains")
         await form.press("n", "o", "enter")
         assert form.text("target") == "noto"
         assert "1,000 images left out · sources fluent fluent-mono twemoji" in form.line("• target")
@@ -87,6 +88,10 @@ def test_the_form_is_of_use_before_the_networks_are_known() -> None:
         form.app.screen_stack[-2].post_message(NetworksFound((Network("new", "cached"),)))
         await form.wait()
         assert [pick.split()[0] for pick in form.picks] == ["new"], "the open list fills up"
+        found = (Network("newer", "cached"), Network("new", "cached"))
+        form.app.screen_stack[-2].post_message(NetworksFound(found))
+        await form.wait()
+        assert len(form.picks) == 2, "and the cursor stays on the same"
         await form.press("enter", "ctrl+r")
 
     assert use_form(use, planner=planner).done == [("start", resolve_spec({"model": "new"}))]

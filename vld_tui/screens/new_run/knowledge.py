@@ -73,11 +73,18 @@ class Knowledge:
             case _:
                 return value_choices(field)
 
-    def told(self, field: str) -> str:
-        """Say why there may be more to pick than is listed."""
-        if field == "model":
-            return self.networks_told
-        return "looking for data sets…" if field == "dataset" and not self.listings else ""
+    def told(self, field: str, draft: Draft) -> str:
+        """Say what goes for all that there is to pick, or why there may be more."""
+        match field:
+            case "model":
+                return self.networks_told
+            case "dataset" if not self.listings:
+                return "looking for data sets…"
+            case "target":
+                listing = self.listing(draft)
+                return dataset_words(listing) if listing else "the domains are not known yet"
+            case _:
+                return ""
 
     def _appraisal(self, draft: Draft) -> Appraised | None:
         """Return the appraisal of a run of the same images and target."""

@@ -156,7 +156,7 @@ class NewRun(AskingScreen):
             f"{FIELDS[field].flag.removeprefix('--')}: {FIELDS[field].help}",
             known.choices(field, self._draft),
             current=self._draft.text(field),
-            told=known.told(field),
+            told=known.told(field, self._draft),
         )
         self._pick = (field, pick)
         self.app.push_screen(pick, partial(self._picked, field))
@@ -260,7 +260,8 @@ class NewRun(AskingScreen):
         self._known = replace(self._known, **answers)  # type: ignore[arg-type]
         if self._pick is not None:
             field, pick = self._pick
-            pick.set_choices(self._known.choices(field, self._draft), self._known.told(field))
+            known, draft = self._known, self._draft
+            pick.set_choices(known.choices(field, draft), known.told(field, draft))
         self._show()
 
     def _typed(self) -> dict[str, str]:
