@@ -126,7 +126,7 @@ def test_a_folder_of_images_says_what_it_holds() -> None:
         await form.fill(data_dir="/my/images", target="b")
         await form.wait()
         assert form.text("dataset") == "images"
-        assert "30 images · 2 classes · 2 domains" in form.line("• data  ")
+        assert "30 images · 2 classes · 2 domains" in form.line("  dataset")
         assert "20 images left out · sources a" in form.line("• target")
         await form.fill(data_dir="/nowhere")
         await form.wait()

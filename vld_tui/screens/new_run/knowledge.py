@@ -56,8 +56,7 @@ class Knowledge:
             notes["seed"] = f"{len(draft.specs)} runs"
         listing = self.listing(draft)
         if listing is not None and listing.domains:
-            field = "data_dir" if "data_dir" in draft.typed else "dataset"
-            notes[field] = dataset_words(listing)
+            notes["dataset"] = dataset_words(listing)
             notes["target"] = target_words(listing, draft.text("target"))
         return notes
 
