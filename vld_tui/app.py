@@ -32,6 +32,7 @@ from vld_tui.messages import (
     RunOpened,
     SnapshotTaken,
 )
+from vld_tui.notices import notice_for, terminal_name
 from vld_tui.planner import LocalPlanner, Planner
 from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.screens.home import HomeScreen
@@ -208,6 +209,18 @@ class Dashboard(Guarded, App[None]):
         for screen in self.screen_stack:
             screen.post_message(SnapshotTaken(snapshot))
         self.home.show_load(load)
+        self._tell_of_ends(snapshot)
+
+    def _tell_of_ends(self, snapshot: Snapshot) -> None:
+        """Have the terminal ring or show a notice for the runs that ended."""
+        terminal = terminal_name()
+        told = dict.fromkeys(  # one bell for several runs
+            notice_for(run.name, run.status, self.preferences.notice, terminal=terminal)
+            for run in snapshot.ended
+        )
+        if any(told) and self._driver is not None:  # Textual offers nothing public but the bell
+            self._driver.write("".join(told))
+            self._driver.flush()
 
     @work(thread=True, exit_on_error=False)
     def read_history(self) -> None:

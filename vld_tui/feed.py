@@ -18,7 +18,7 @@ from vld_tui.queue.slots import Slot, slots_of
 from vld_tui.store.errors import StoreError
 from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricPoint
 from vld_tui.store.query import Query
-from vld_tui.store.runs import Run, RunPoint
+from vld_tui.store.runs import QUEUED, Run, RunPoint
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import Grouping, RunSummary
 from vld_tui.views.groups import group_point
@@ -116,7 +116,8 @@ class QueueState:
 class Snapshot:
     """History at one moment, as far as it is of interest; ``problem``: why it is not newer.
 
-    ``count`` is the number of rows in all, ``runs`` that of the runs that match.
+    ``count`` is the number of rows in all, ``runs`` that of the runs that match; ``ended`` are
+    the runs that were live in the snapshot before.
     """
 
     interest: Interest = field(default_factory=Interest)
@@ -130,6 +131,7 @@ class Snapshot:
     queue: QueueState | None = None
     is_read_only: bool = False
     problem: str | None = None
+    ended: tuple[Run, ...] = ()
 
 
 class Source(Protocol):
@@ -151,6 +153,7 @@ class HistorySource:
         self._curves: dict[str, tuple[object, RunCurves]] = {}
         self._opened: RunDetail | None = None
         self._last = Snapshot()
+        self._live: set[str] = set()
 
     def take(self, interest: Interest) -> Snapshot:
         """Return how things stand now, or how they stood with the problem that came up."""
@@ -187,7 +190,22 @@ class HistorySource:
             opened=self._open(store, interest.opened) if interest.opened else None,
             queue=_read_queue(store) if interest.queue else None,
             is_read_only=store.is_read_only,
+            ended=self._read_ended(store),
         )
+
+    def _read_ended(self, store: Store) -> tuple[Run, ...]:
+        """Return the runs that were live at the last look and are over now."""
+        live = {run.run_id for run in store.live_runs()}
+        gone, self._live = self._live - live, live
+        ended = []
+        for run_id in sorted(gone):
+            try:
+                run = store.get(run_id)
+            except StoreError:  # deleted meanwhile
+                continue
+            if not run.is_live and run.status != QUEUED:
+                ended.append(run)
+        return tuple(ended)
 
     def _open(self, store: Store, run_id: str) -> RunDetail | None:
         """Return everything known of a run; the same as before while nothing happened."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-NoticeKind = Literal["off", "bell", "desktop"]
-"""What says that a run ended: nothing, the terminal's bell, or a desktop notification."""
+from vld_tui.notices import Notice
 
 FASTEST_REFRESH_S: Final = 0.1
 SLOWEST_REFRESH_S: Final = 3600.0
@@ -24,7 +23,7 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
 
     theme: str = "textual-dark"
     refresh_s: Annotated[float, Meta(ge=FASTEST_REFRESH_S, le=SLOWEST_REFRESH_S)] = 1.0
-    notice: NoticeKind = "off"
+    notice: Notice = "off"
     columns: tuple[str, ...] = ()
     sort: str = "-created"
     group: str | None = None

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "curve": CommandInfo("Look", "Draw a run's accuracies and loss over its steps."),
     "compare": CommandInfo("Look", "Show where runs differ, and what came of it over seeds."),
     "logs": CommandInfo("Look", "Print what a run's process wrote; with -f, as it comes."),
+    "serve": CommandInfo("Look", "Open the dashboard to a browser on this machine."),
     "tag": CommandInfo("Keep", "Set a run's tags: a b, or +a -b to add and remove."),
     "note": CommandInfo("Keep", "Write a note on a run."),
     "rm": CommandInfo("Keep", "Move runs to the trash, or empty it."),

@@ -12,11 +12,13 @@ from vld_tui.config import ConfigError
 from vld_tui.home import HomeError
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
+from vld_tui.serve.address import AddressError
 from vld_tui.store.query import QueryError
 from vld_tui.store.store import StoreError
 from vld_tui.views.text import plain_text
 
 _FOR_A_PERSON = (
+    AddressError,
     SpecError,
     ConfigError,
     DatasetError,

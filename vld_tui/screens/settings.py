@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Final, get_args
+from typing import ClassVar, Final
 
 import msgspec
 from rich.text import Text
@@ -17,12 +17,13 @@ from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
 from vld_tui.keys import every_action
 from vld_tui.messages import PreferencesChanged
-from vld_tui.preferences import FASTEST_REFRESH_S, SLOWEST_REFRESH_S, NoticeKind, Preferences
+from vld_tui.notices import NOTICES
+from vld_tui.preferences import FASTEST_REFRESH_S, SLOWEST_REFRESH_S, Preferences
 from vld_tui.screens.ask import AskLine
 from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
 
 KEYS: Final = re.compile(r"[a-zA-Z0-9_+?!.,;:/*<>=-]+( [a-zA-Z0-9_+?!.,;:/*<>=-]+)*")
-NOTICES: Final = {
+NOTICE_WORDS: Final = {
     "off": "nothing",
     "bell": "the terminal's bell",
     "desktop": "a desktop notification (OSC 9 and 777)",
@@ -65,7 +66,7 @@ class SettingsScreen(Guarded, ModalScreen[None]):
             with Horizontal():
                 yield Label("when a run ends")
                 yield Select[str](
-                    [(NOTICES[kind], kind) for kind in get_args(NoticeKind)],
+                    [(NOTICE_WORDS[kind], kind) for kind in NOTICES],
                     value=self._preferences.notice, allow_blank=False, compact=True, id="notice",
                 )  # fmt: skip
             yield Static(id="verdict")

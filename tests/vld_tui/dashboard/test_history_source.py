@@ -8,7 +8,7 @@ import sqlite3
 import numpy as np
 
 from engine.protocol import resolve_spec
-from tests.vld_tui.store.told_runs import Teller, evaluated, started, steps_taken
+from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started, steps_taken
 from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, GroupRow, HistorySource, Interest, RunRow
 from vld_tui.home import Home
 from vld_tui.store.query import Query
@@ -114,4 +114,19 @@ def test_groups_come_as_rows_and_points_with_means(home: Home) -> None:
     assert (first.summary.runs, len(first.run_ids), len(second.run_ids)) == (2, 2, 1)
     (point,) = snapshot.points
     assert (point.name, point.ood_accuracy, point.dropout_rate) == ("trial ×2", 0.5, 0.9)
+    source.close()
+
+
+def test_a_run_that_ends_is_named_once(home: Home) -> None:
+    run_id, other_id = _told(home), _told(home)
+    source = HistorySource(home)
+    assert source.take(Interest()).ended == ()
+    Teller(home.run_dir(run_id)).says(
+        finished(10, selected_step=10, id_accuracy=0.7, ood_accuracy=0.4)
+    )
+    with Store.open(home) as store:
+        store.discard(other_id)
+    told = source.take(Interest())
+    assert [(run.run_id, run.status) for run in told.ended] == [(run_id, "finished")]
+    assert source.take(Interest()).ended == ()
     source.close()

@@ -78,8 +78,8 @@ class FieldLine(Widget):
             self._input.styles.width = cells
 
     def go(self) -> None:
-        """Let the value be changed."""
-        (self._slider or self._input).focus()
+        """Let the value be changed, at once: the next key is meant for it already."""
+        self.screen.set_focus(self._slider or self._input)
 
     def put(self, text: str) -> None:
         """Type a text for a person."""
@@ -140,11 +140,14 @@ class FieldLine(Widget):
         self._input.value = f"{message.value:g}"
 
     def on_slider_typed(self, message: Slider.Typed) -> None:
-        """Let the number be typed."""
+        """Let the number be typed; keys that came too fast for the keyboard to move are added."""
         message.stop()
+        if self.screen.focused is self._input:
+            self._input.insert_text_at_cursor(message.character)
+            return
         self._input.value = message.character
         self._input.select_on_focus = False
-        self._input.focus()
+        self.screen.set_focus(self._input)
         self._input.cursor_position = len(message.character)
 
     def on_input_blurred(self, _event: Input.Blurred) -> None:

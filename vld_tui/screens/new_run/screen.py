@@ -196,7 +196,7 @@ class NewRun(AskingScreen):
         if isinstance(line, FieldLine):
             line.go()
         else:
-            line.focus()
+            self.set_focus(line)
 
     def action_launch(self, is_queued: bool) -> None:
         """Answer with the runs, if they can be made."""

@@ -1,0 +1,50 @@
+"""``vld serve``: what it refuses."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import pytest
+
+from tests.vld_tui.cli.conftest import Vld
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--port", "99999"], "--port is 99999, but must be from 0 to 65535."),
+        (["--port", "-1"], "--port is -1, but must be from 0 to 65535."),
+        (["--port", "http"], "'http' is not a whole number."),
+        (["--host", "0.0.0.0"], "ssh -L 8000:localhost:8000"),
+        (["--host", ""], "can be reached from other machines"),
+        (["--host", "example.com"], "can be reached from other machines"),
+        (["--host", "192.0.2.1", "--public"], "192.0.2.1, port 8000, cannot be served at"),
+        (["--host", "no.such.invalid", "--public"], "is not an address of this machine"),
+    ],
+)
+def test_an_address_that_cannot_be_served_at(vld: Vld, options: list[str], said: str) -> None:
+    result = vld("serve", *options)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) <= 2
+
+
+def test_a_port_that_is_taken(vld: Vld) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = vld("serve", "--port", str(port))
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"Error: Port {port} of 127.0.0.1 is taken: choose another with --port, or --port 0.\n"
+    )
+
+
+def test_without_textual_serve_it_says_how_to_get_it(
+    vld: Vld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "vld_tui.serve.server", raising=False)
+    monkeypatch.setitem(sys.modules, "textual_serve.server", None)
+    result = vld("serve")
+    assert result.exit_code == 2
+    assert "pip install 'vld-tui[serve]'" in result.stderr

@@ -1,0 +1,156 @@
+"""``vld serve`` in a process of its own, on a home with one finished run."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import psutil
+import pytest
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started, steps_taken
+from vld_tui.home import Home, open_home
+from vld_tui.store.store import Store
+
+ROOT = Path(__file__).parents[3]
+PATIENCE_S = 30.0
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server said to one request."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that runs, and the address that it printed."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    @property
+    def port(self) -> int:
+        port = urlsplit(self.address).port
+        assert port is not None
+        return port
+
+    @property
+    def token(self) -> str:
+        return parse_qs(urlsplit(self.address).query)["token"][0]
+
+    def ask(self, path: str, **headers: str) -> Answer:
+        """Send a request with these headers; underscores stand for hyphens."""
+        connection = self.connect(path, **headers)
+        response = connection.getresponse()
+        is_page = response.status != http.client.SWITCHING_PROTOCOLS
+        answer = Answer(
+            response.status, response.headers, response.read().decode() if is_page else ""
+        )
+        connection.close()
+        return answer
+
+    def connect(self, path: str, **headers: str) -> http.client.HTTPConnection:
+        """Send a request and return the connection that it is answered on."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        connection.putrequest("GET", path, skip_host=True)
+        for name, value in ({"Host": f"127.0.0.1:{self.port}"} | headers).items():
+            connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders()
+        return connection
+
+    def cookie(self) -> str:
+        """Return the cookie that the token is answered with."""
+        set_cookie = self.ask(f"/?token={self.token}").headers["Set-Cookie"]
+        return str(set_cookie.partition(";")[0])
+
+    def open_window(self) -> http.client.HTTPConnection:
+        """Open a websocket as the page does; a dashboard is drawn, and runs until it is closed."""
+        window = self.connect(
+            "/ws?width=100&height=30",
+            Cookie=self.cookie(),
+            Origin=f"http://127.0.0.1:{self.port}",
+            **UPGRADE,
+        )
+        assert window.getresponse().status == http.client.SWITCHING_PROTOCOLS
+        assert window.sock.recv(1)
+        return window
+
+    def dashboards(self) -> list[psutil.Process]:
+        """Return the processes of the open windows."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+Serve = Callable[..., Served]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = open_home(tmp_path_factory.mktemp("served") / "home")
+    with Store.open(home) as store:
+        run = store.create_run(resolve_spec({}), name="shown-in-a-browser")
+        Teller(home.run_dir(run.run_id)).says(
+            started(),
+            steps_taken(10, 1.5),
+            *evaluated(10, id_accuracy=0.75, ood_accuracy=0.5),
+            finished(10, selected_step=10, id_accuracy=0.75, ood_accuracy=0.5),
+        )
+        store.refresh()
+    return home
+
+
+@pytest.fixture(scope="module")
+def serve(home: Home) -> Iterator[Serve]:
+    """Return a function that starts servers; at the end none is left, nor a child of one."""
+    servers: list[Served] = []
+
+    def start(*options: str) -> Served:
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vld_tui.cli", "serve", "--port", "0", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"VLD_HOME": str(home.path), "PYTHONPATH": path},
+        )
+        assert process.stdout is not None
+        served = Served(process, process.stdout.readline().split()[-1])
+        servers.append(served)
+        return served
+
+    yield start
+    for served in servers:
+        if served.process.poll() is None:
+            served.process.send_signal(signal.SIGINT)
+        served.process.communicate(timeout=PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def served(serve: Serve) -> Served:
+    return serve()
