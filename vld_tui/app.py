@@ -34,6 +34,7 @@ from vld_tui.messages import (
     SnapshotTaken,
 )
 from vld_tui.notices import notice_for, terminal_name
+from vld_tui.planner import LocalPlanner, Planner
 from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.screens.home import HomeScreen
 from vld_tui.screens.queue import QueueScreen
@@ -60,6 +61,7 @@ class Dashboard(Guarded, App[None]):
         self,
         source: Source,
         actions: Actions,
+        planner: Planner,
         *,
         home: Path,
         clock: Callable[[], float] = time.time,
@@ -70,7 +72,7 @@ class Dashboard(Guarded, App[None]):
         super().__init__()
         self.preferences = preferences or Preferences()
         self._error_log = error_log
-        self._source, self._actions = source, actions
+        self._source, self._actions, self._planner = source, actions, planner
         self._home_path, self._clock, self._measure_load = home, clock, measure_load
         self._interest = Interest()
         self._is_read_only = False
@@ -84,6 +86,7 @@ class Dashboard(Guarded, App[None]):
         self.set_keymap(self.preferences.keys)
         self.home = HomeScreen(
             self._actions,
+            self._planner,
             home=str(self._home_path),
             clock=self._clock,
             preferences=self.preferences,
@@ -157,8 +160,9 @@ class Dashboard(Guarded, App[None]):
         self.push_screen(SettingsScreen(self.preferences))
 
     def on_unmount(self) -> None:
-        """Let the worker end at once."""
+        """Let the workers end at once."""
         self._wake.set()
+        self._planner.close()
 
     def action_show_help_panel(self) -> None:
         """Show or hide the list of keys."""
@@ -258,6 +262,7 @@ def make_dashboard(home: Home) -> Dashboard:
     return Dashboard(
         HistorySource(home),
         LocalActions(home),
+        LocalPlanner(home),
         home=home.path,
         preferences=preferences,
         error_log=ErrorLog(home.error_log),

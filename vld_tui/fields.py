@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
@@ -28,6 +29,16 @@ def spec_values(given: Mapping[str, object]) -> dict[str, object]:
         except SpecError as error:
             raise SpecError(info.flag + str(error).removeprefix(name)) from None
     return values
+
+
+def with_absolute_paths(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the values with paths that do not depend on the folder this was typed in."""
+    absolute = dict(values)
+    for name in ("data_dir", "weights"):
+        value = values.get(name)
+        if isinstance(value, str) and (name == "data_dir" or Path(value).suffix):
+            absolute[name] = str(Path(value).expanduser().absolute())
+    return absolute
 
 
 def command_line(values: Mapping[str, object]) -> list[str]:

@@ -11,8 +11,8 @@ from vld_tui.bindings import usual_keys
 def every_action() -> dict[str, tuple[str, str]]:
     """Return what each action does and its usual keys, by the id of its bindings."""
     from vld_tui import app  # noqa: PLC0415 - the application imports the settings
-    from vld_tui.screens import choose_columns, compare, home, new_run, queue, run  # noqa: PLC0415
-    from vld_tui.widgets import chart, plane, run_table  # noqa: PLC0415
+    from vld_tui.screens import choose_columns, compare, home, new_run, pick, queue, run  # noqa: PLC0415
+    from vld_tui.widgets import chart, plane, run_table, slider  # noqa: PLC0415
     from vld_tui.widgets.run import domains, files, log, samples, scrolled  # noqa: PLC0415
 
     classes = (
@@ -30,6 +30,8 @@ def every_action() -> dict[str, tuple[str, str]]:
         compare.CompareScreen,
         queue.QueueScreen,
         new_run.NewRun,
+        slider.Slider,
+        pick.Pick,
         choose_columns.ChooseColumns,
     )
     found: dict[str, tuple[str, str]] = {}

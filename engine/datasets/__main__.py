@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.datasets.cache import cached_images
-from engine.datasets.catalog import find_image_set, list_datasets
+from engine.datasets.catalog import describe, find_image_set, list_datasets
 from engine.datasets.check import check_images
 from engine.datasets.contact_sheet import draw_contact_sheet, draw_tiles
 from engine.datasets.folders import ImageSet
@@ -31,6 +31,7 @@ from engine.protocol.datasets import (
     CacheListing,
     CheckDataset,
     DatasetRequest,
+    DescribeDataset,
     FetchDataset,
     ListDatasets,
     ShiftDataset,
@@ -46,6 +47,10 @@ INTERRUPTED_EXIT: Final = 130
 
 def _list(request: ListDatasets, _tell: Tell) -> object:
     return list_datasets(Path(request.root))
+
+
+def _describe(request: DescribeDataset, _tell: Tell) -> object:
+    return describe(request.name, _image_set(request))
 
 
 def _add(request: AddDataset, tell: Tell) -> object:
@@ -83,13 +88,14 @@ def _check(request: CheckDataset, tell: Tell) -> object:
     return report
 
 
-def _image_set(request: CacheDataset | CheckDataset) -> ImageSet:
+def _image_set(request: CacheDataset | CheckDataset | DescribeDataset) -> ImageSet:
     given = {"dataset": request.name, "data_dir": request.location or None}
     return find_image_set(spec_from_mapping(given))
 
 
 WORK: Final[Mapping[type, Callable[[Any, Tell], object]]] = {
     ListDatasets: _list,
+    DescribeDataset: _describe,
     AddDataset: _add,
     FetchDataset: _fetch,
     ShiftDataset: _shift,

@@ -11,8 +11,8 @@ from engine.datasets.card import DatasetCard, read_card
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, open_image_set
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
-from engine.protocol import RunSpec, nearest
-from engine.protocol.datasets import DatasetListing, DomainListing
+from engine.protocol import RunSpec, SpecError, nearest
+from engine.protocol.datasets import DatasetListing, DomainListing, check_target
 
 EMOJI_ARCHIVE: Final = Path(__file__).parent / "emoji" / "emoji.zip"
 
@@ -45,18 +45,10 @@ def find_target(image_set: ImageSet, target: str | None) -> str:
     Raises:
         DataError: when none is named, or it is not one of the data set's.
     """
-    domains = ", ".join(image_set.domains)
-    if target is None:
-        raise DataError(
-            f"Which domain of {image_set.name} is left out of training? Choose one with "
-            f"--target: {domains}."
-        )
-    if target not in image_set.domains:
-        raise DataError(
-            f"{image_set.name} has no domain {target!r}; choose one with --target: {domains}."
-            f"{nearest(target, image_set.domains)}"
-        )
-    return target
+    try:
+        return check_target(image_set.name, image_set.domains, target)
+    except SpecError as error:
+        raise DataError(str(error)) from None
 
 
 def list_datasets(root: Path) -> list[DatasetListing]:

@@ -7,9 +7,12 @@ stdout: any number of :class:`WorkProgress` and :class:`WorkNote`, then :class:`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+
+from engine.protocol.spec import SpecError, nearest
 
 EMBEDDED_DATASETS: Final = ("emoji",)
 """Data sets that come with the program."""
@@ -53,6 +56,18 @@ class ListDatasets(msgspec.Struct, frozen=True, tag="ls"):
     """Answered by ``list[DatasetListing]``. ``root`` is the folder of added data sets."""
 
     root: str
+
+
+class DescribeDataset(msgspec.Struct, frozen=True, tag="describe"):
+    """Say what a folder or archive of images holds; answered by :class:`DatasetListing`.
+
+    Attributes:
+        location: folder, archive or folder of a card.
+        name: of the data set.
+    """
+
+    location: str
+    name: str
 
 
 class AddDataset(msgspec.Struct, frozen=True, tag="add"):
@@ -234,6 +249,7 @@ class CheckReport(msgspec.Struct, frozen=True):
 
 DatasetRequest = (
     ListDatasets
+    | DescribeDataset
     | AddDataset
     | FetchDataset
     | ShiftDataset
@@ -272,3 +288,22 @@ class WorkRefused(msgspec.Struct, frozen=True, tag="refused"):
 
 
 WorkReport = WorkProgress | WorkNote | WorkDone | WorkRefused
+
+
+def check_target(dataset: str, domains: Sequence[str], target: str | None) -> str:
+    """Return the domain that is left out of training.
+
+    Raises:
+        SpecError: when none is named, or it is not one of the data set's.
+    """
+    known = ", ".join(domains)
+    if target is None:
+        raise SpecError(
+            f"Which domain of {dataset} is left out of training? Choose one with --target: {known}."
+        )
+    if target not in domains:
+        raise SpecError(
+            f"{dataset} has no domain {target!r}; choose one with --target: {known}."
+            f"{nearest(target, domains)}"
+        )
+    return target

@@ -22,6 +22,7 @@ from textual.app import App
 from engine.protocol import FIELDS, RunFinished
 from engine.rundir import RunDir
 from tests.small_runs import SMALL_RUN, engine_environment, read_events
+from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from vld_tui.screens.new_run import NewRun
 
 BIN = Path(sys.executable).parent
@@ -33,6 +34,9 @@ TYPED = (
     "eval_every", "precision", "memory_format", "threads",
 )  # fmt: skip
 """Fields that make a run one of seconds."""
+GROUPS = len({info.group for info in FIELDS.values()})
+UNFOLD = (*("up",) * 5, *("right", "up") * GROUPS)
+"""Keys that show every field: past the fields in sight to the last group, then upwards."""
 ACCURACIES = r"\b(\d+\.\d)%\s+(\d+\.\d)%\s+([▁▂▃▄▅▆▇█]*)"
 """ID and OOD of a line of the table, and the OOD trail, if there is room for it."""
 
@@ -84,11 +88,12 @@ class Terminal:
         """Return what is on the screen."""
         return self.tmux("capture-pane", "-p")
 
-    def line(self, word: str) -> str:
-        """Return the first line with this word, with its styles; empty: there is none."""
+    def line(self, label: str) -> str:
+        """Return the first line with this label, with its styles; empty: there is none."""
         plain, styled = self.screen().splitlines(), self.tmux("capture-pane", "-p", "-e")
         lines = zip(plain, styled.splitlines(), strict=False)
-        return next((styled for plain, styled in lines if word in plain.split()), "")
+        labelled = (styled for plain, styled in lines if plain.strip(" •").split()[:1] == [label])
+        return next(labelled, "")
 
     def wait_for(self, *texts: str) -> str:
         """Wait until the screen shows all of these texts and return it."""
@@ -135,12 +140,14 @@ def terminal(home: Path) -> Iterator[Terminal]:
 
 
 def fields_in_tab_order() -> list[str]:
-    """Return the fields of the form from the one that has the keyboard at first, as Tab goes."""
+    """Return what Tab goes to in the form, all of it unfolded, from what has the keyboard then."""
 
     async def read() -> list[str]:
         app = App[None]()
         async with app.run_test(size=SIZE) as pilot:
-            await app.push_screen(NewRun(None))
+            await app.push_screen(NewRun(None, FakePlanner()))
+            await pilot.pause()
+            await pilot.press(*UNFOLD)
             await pilot.pause()
             chain = app.screen.focus_chain
             first = chain.index(app.screen.focused) if app.screen.focused else 0
@@ -165,6 +172,8 @@ def fill_in(terminal: Terminal, label: str, text: str, *, tabs: int) -> None:
 
 def fill_in_and_launch(terminal: Terminal, values: Mapping[str, object]) -> None:
     """Make a run in the form: with the two functions above, all that knows how it is laid out."""
+    terminal.press(*(key.capitalize() for key in UNFOLD))
+    terminal.wait_for("▾ machine")
     tabs = 0
     for name in fields_in_tab_order():
         if name in values:

@@ -9,11 +9,12 @@ from typing import Any, Final
 import typer
 
 from vld_tui.cli.command import Command, JsonOption
-from vld_tui.cli.errors import FAILED_EXIT, CommandError
-from vld_tui.cli.inspection import ask_engine
+from vld_tui.cli.errors import FAILED_EXIT
 from vld_tui.cli.output import print_json
 from vld_tui.cli.session import this_home
 from vld_tui.home import Home, HomeError
+from vld_tui.launch.inspection import ask_engine
+from vld_tui.launch.local import LaunchError
 from vld_tui.store.store import Store, StoreError
 from vld_tui.views.inventory import Check, check_lines
 from vld_tui.views.numbers import plural, size
@@ -55,7 +56,7 @@ def _machine_checks() -> tuple[list[Check], dict[str, Any] | None]:
     checks = [Check("interface", True, f"Python {sys.version.split()[0]}, {', '.join(versions)}")]
     try:
         machine: dict[str, Any] = ask_engine("doctor")
-    except CommandError as error:
+    except LaunchError as error:
         return [*checks, Check("engine", False, str(error))], None
     libraries = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     checks += [

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from vld_tui.cli.command import Command, JsonOption
-from vld_tui.cli.errors import CommandError
-from vld_tui.cli.inspection import ask_engine
+from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json
+from vld_tui.launch.inspection import ask_engine
+from vld_tui.launch.local import LaunchError
 from vld_tui.views.inventory import model_lines
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -33,7 +34,10 @@ def _models() -> None:
 @app.command(cls=Command, help="List networks and where their weights are.")
 def ls(pattern: PatternArgument = None, as_json: JsonOption = False) -> None:
     """Print a few well-tried networks, or those that match."""
-    models = ask_engine("models", *([pattern] if pattern else []))
+    try:
+        models = ask_engine("models", *([pattern] if pattern else []))
+    except LaunchError as error:
+        raise CommandError(str(error), exit_code=FAILED_EXIT) from None
     if as_json:
         print_json(models)
         return

@@ -20,7 +20,7 @@ from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.session import open_store, this_home
 from vld_tui.config import read_config
 from vld_tui.datasets import find_added
-from vld_tui.fields import command_line, spec_values
+from vld_tui.fields import command_line, spec_values, with_absolute_paths
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress
 
@@ -68,7 +68,7 @@ def run(
 ) -> None:
     """Start a run in its own process and follow it."""
     options = spec_values(given)
-    values = _absolute({**(read_config(config) if config else {}), **options})
+    values = with_absolute_paths({**(read_config(config) if config else {}), **options})
     spec = resolve_spec(find_added(this_home(ctx), values))
     if dry_run:
         _print_plan(spec, as_json=as_json)
@@ -84,16 +84,6 @@ def run(
             return
         following = _following(config, options, spec)
         run_and_follow(store, created, resumes=False, as_json=as_json, following=following)
-
-
-def _absolute(values: Mapping[str, object]) -> dict[str, object]:
-    """Make the paths among the values independent of the folder this was typed in."""
-    absolute = dict(values)
-    for name in ("data_dir", "weights"):
-        value = values.get(name)
-        if isinstance(value, str) and (name == "data_dir" or Path(value).suffix):
-            absolute[name] = str(Path(value).expanduser().absolute())
-    return absolute
 
 
 def _print_plan(spec: RunSpec, *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from vld_tui.guard import Guarded
+from vld_tui.widgets.plain_input import PlainInput
 
 
 class AskLine(Guarded, ModalScreen[str | None]):
@@ -26,7 +27,7 @@ class AskLine(Guarded, ModalScreen[str | None]):
         """Lay the question out above its answer."""
         with Vertical(classes="question"):
             yield Static(self._question, markup=False)
-            yield Input(self._answer, placeholder=self._example, select_on_focus=False)
+            yield PlainInput(self._answer, placeholder=self._example, select_on_focus=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Give the answer."""

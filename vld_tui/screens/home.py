@@ -39,6 +39,7 @@ from vld_tui.messages import (
     SnapshotTaken,
     SortAsked,
 )
+from vld_tui.planner import Planner
 from vld_tui.preferences import Preferences
 from vld_tui.screens.ask import AskLine
 from vld_tui.screens.choose_columns import ChooseColumns
@@ -104,12 +105,14 @@ class HomeScreen(RunKeys):
     def __init__(
         self,
         actions: Actions,
+        planner: Planner,
         *,
         home: str,
         clock: Callable[[], float],
         preferences: Preferences,
     ) -> None:
         super().__init__(actions)
+        self._planner = planner
         self._home, self._clock = home, clock
         self._filter, self._sort, self._group = "", preferences.sort, preferences.group
         self._columns = preferences.columns
@@ -341,7 +344,7 @@ class HomeScreen(RunKeys):
             for each in order.specs:
                 self._do(partial(begin, each))
 
-        self.app.push_screen(NewRun(spec), answered)
+        self.app.push_screen(NewRun(spec, self._planner), answered)
 
     def _set_filter(self, text: str | None) -> None:
         if text is None:

@@ -28,11 +28,16 @@ def model_lines(models: Sequence[Mapping[str, Any]], *, cells: int | None) -> It
     rows = [
         (
             plain_text(str(model["name"])),
-            _WEIGHTS.get(model["weights"], plain_text(str(model["weights"]))),
+            plain_text(weights_words(str(model["weights"]))),
         )
         for model in models
     ]
     yield from table_lines(_MODEL_COLUMNS, rows, cells)
+
+
+def weights_words(weights: str) -> str:
+    """Say where a network's weights are."""
+    return _WEIGHTS.get(weights, weights)
 
 
 _DATASET_COLUMNS = (

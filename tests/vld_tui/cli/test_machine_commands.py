@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.vld_tui.cli.conftest import Vld
-from vld_tui.cli.errors import CommandError
-from vld_tui.cli.inspection import ask_engine
+from vld_tui.launch.inspection import ask_engine
+from vld_tui.launch.local import LaunchError
 
 MACHINE: dict[str, Any] = {
     "python": "3.11.7",
@@ -69,7 +69,7 @@ def test_an_engine_that_cannot_answer_leaves_the_other_checks(
     vld: Vld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_subject: str) -> None:
-        raise CommandError("The engine cannot start: No module named 'torch'", exit_code=1)
+        raise LaunchError("The engine cannot start: No module named 'torch'")
 
     monkeypatch.setattr("vld_tui.cli.doctor.ask_engine", fail)
     result = vld("doctor")
@@ -89,7 +89,7 @@ def test_too_little_disk_is_marked(
 
 def test_an_engine_that_fails_is_told_by_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(CommandError, match="The engine cannot start: it gave no reason"):
+    with pytest.raises(LaunchError, match="The engine cannot start: it gave no reason"):
         ask_engine("doctor")
 
 

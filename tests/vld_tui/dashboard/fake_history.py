@@ -10,6 +10,7 @@ import numpy as np
 from textual.pilot import Pilot
 
 from engine.protocol import RunSpec, resolve_spec
+from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from vld_tui.app import Dashboard
 from vld_tui.feed import (
     ID_CURVE,
@@ -225,6 +226,7 @@ def play(
     scenario: Scenario,
     *,
     actions: FakeActions | None = None,
+    planner: FakePlanner | None = None,
     size: tuple[int, int] = (120, 40),
     preferences: Preferences | None = None,
     error_log: ErrorLog | None = None,
@@ -235,6 +237,7 @@ def play(
         app = Dashboard(
             source,
             actions or FakeActions(),
+            planner or FakePlanner(),
             home=Path("/home/of/runs"),
             clock=lambda: NOW,
             measure_load=lambda _: LOAD,

@@ -2,81 +2,217 @@
 
 from __future__ import annotations
 
-from textual.pilot import Pilot
-from textual.widgets import Input, Static
+import msgspec
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from textual.widgets import Input
 
 from engine.protocol import FIELDS, RunSpec, resolve_spec
-from tests.vld_tui.dashboard.fake_history import FakeActions, FakeSource, make_run, play, settle
-from vld_tui.app import Dashboard
-
-
-def verdict(app: Dashboard) -> str:
-    return str(app.screen.query_one("#verdict", Static).render())
-
-
-def fill(app: Dashboard, name: str, text: str) -> None:
-    app.screen.query_one(f"#{name}", Input).value = text
+from engine.protocol.datasets import DatasetListing, DomainListing
+from tests.vld_tui.dashboard.fake_history import make_run, screen_lines
+from tests.vld_tui.dashboard.fake_planner import FakePlanner
+from tests.vld_tui.dashboard.new_run_form import Form, use_form
+from vld_tui.planner import Network
+from vld_tui.study.forecast import Forecast
 
 
 def test_every_field_is_there_and_the_line_to_type_is_told() -> None:
-    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await pilot.press("n")
-        await settle(pilot)
-        assert {field.id for field in app.screen.query(Input)} == set(FIELDS)
-        assert verdict(app) == "vld run"
-        fill(app, "dropout_rate", "0.5")
-        fill(app, "freeze_batchnorm", "no")
-        await settle(pilot)
-        assert verdict(app) == "vld run --dropout 0.5 --no-freeze-batchnorm"
+    async def use(form: Form) -> None:
+        assert form.verdict == "vld run"
+        await form.unfold()
+        assert {field.id for field in form.app.screen.query(Input)} == set(FIELDS)
+        await form.fill(dropout_rate="0.5", freeze_batchnorm="no")
+        assert form.verdict == "vld run --dropout 0.5 --no-freeze-batchnorm"
+        await form.fill(freeze_batchnorm="", dropout_rate="0.9")
+        assert form.verdict == "vld run"
 
-    play(FakeSource([]), scenario)
+    use_form(use)
 
 
 def test_a_bad_value_is_told_as_on_the_command_line_and_not_launched() -> None:
-    actions = FakeActions()
+    said = "--dropout is 1.0, but must be a number from 0 up to but not including 1."
 
-    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await pilot.press("n")
-        fill(app, "dropout_rate", "1.0")
-        await settle(pilot)
-        said = "--dropout is 1.0, but must be a number from 0 up to but not including 1."
-        assert verdict(app) == said
-        await pilot.press("ctrl+r")
-        await settle(pilot)
-        assert verdict(app) == said
-        await pilot.press("escape")
+    async def use(form: Form) -> None:
+        await form.fill(dropout_rate="1.0")
+        assert form.verdict == said
+        assert "--dropout is 1.0, but must be a number" in form.line("  1.0"), "beside the field"
+        await form.press("ctrl+r", "ctrl+l")
+        assert form.verdict == said
+        await form.press("escape")
 
-    play(FakeSource([]), scenario, actions=actions)
-    assert actions.done == []
+    assert use_form(use).done == []
 
 
 def test_several_seeds_make_several_runs() -> None:
-    actions = FakeActions()
+    async def use(form: Form) -> None:
+        await form.fill(target="noto", seed="3, 4")
+        assert form.verdict == "2 runs like  vld run --target noto --seed 3"
+        assert form.line("• seed").rstrip().endswith("2 runs")
+        await form.press("ctrl+r")
 
-    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await pilot.press("n")
-        fill(app, "target", "noto")
-        fill(app, "seed", "3, 4")
-        await settle(pilot)
-        assert verdict(app) == "2 runs like  vld run --target noto --seed 3"
-        await pilot.press("ctrl+r")
-        await settle(pilot)
-
-    play(FakeSource([]), scenario, actions=actions)
-    assert sorted(spec.seed for _, spec in actions.done if isinstance(spec, RunSpec)) == [3, 4]
-    assert {what for what, _ in actions.done} == {"start"}
+    done = use_form(use).done
+    assert sorted(spec.seed for _, spec in done if isinstance(spec, RunSpec)) == [3, 4]
+    assert {what for what, _ in done} == {"start"}
 
 
 def test_a_clone_starts_from_the_run_under_the_cursor() -> None:
     spec = resolve_spec({"target": "noto", "lr": 1e-4, "lr_drops": (5, 7), "seed": 9})
-    actions = FakeActions()
 
-    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
-        await pilot.press("c")
-        await settle(pilot)
-        assert app.screen.query_one("#lr", Input).value == "0.0001"
-        await pilot.press("ctrl+r")
-        await settle(pilot)
+    async def use(form: Form) -> None:
+        assert "lr 0.0001 · lr-drops 5,7" in form.line("optimization"), "changed, though folded"
+        await form.unfold()
+        assert form.text("lr") == "0.0001"
+        await form.press("ctrl+l")
 
-    play(FakeSource([make_run(0, spec=spec)]), scenario, actions=actions)
-    assert actions.done == [("start", spec)]
+    assert use_form(use, like=spec).done == [("queue", spec)]
+
+
+def test_a_recipe_shows_its_values_where_nothing_was_typed() -> None:
+    async def use(form: Form) -> None:
+        await form.fill(masks="4", recipe="paper")
+        assert (form.text("steps"), form.text("masks")) == ("10001", "4")
+        assert form.text("model") == "resnet50.tv2_in1k"
+        assert "8 fields as usual" in form.line("optimization")
+        await form.unfold()
+        assert form.text("lr_drops") == "5000", "known before anybody looked"
+        await form.fill(recipe="default")
+        assert (form.text("steps"), form.text("masks")) == ("200", "4")
+        assert form.text("lr_drops") == "none"
+
+    use_form(use)
+
+
+def test_a_problem_in_a_folded_group_is_told_by_its_title() -> None:
+    async def use(form: Form) -> None:
+        assert "schedule is 'step', but lr_drops names no" in form.line("▸ optimization")
+        await form.press("ctrl+r")
+
+    bad = msgspec.structs.replace(resolve_spec({}), schedule="step")
+    assert use_form(use, like=bad).done == []
+
+
+def test_images_that_are_not_here_cannot_be_launched() -> None:
+    async def use(form: Form) -> None:
+        await form.fill(dataset="PACS", target="photo")
+        await form.wait()
+        assert form.verdict == "PACS is not on this machine."
+        await form.press("ctrl+r")
+        await form.fill(dataset="emoji", target="")
+        await form.wait()
+        assert form.verdict == "vld run"
+        await form.fill(target="fluent-nono")
+        await form.wait()
+        assert form.verdict == (
+            "emoji has no domain 'fluent-nono'; choose one with --target: fluent, fluent-mono, "
+            "noto, twemoji. Did you mean fluent-mono or fluent?"
+        )
+        await form.press("ctrl+r", "escape")
+
+    assert use_form(use).done == []
+
+
+def test_a_folder_of_images_says_what_it_holds() -> None:
+    planner = FakePlanner()
+    planner.folders["/my/images"] = DatasetListing(
+        "images",
+        (DomainListing("a", 10), DomainListing("b", 20)),
+        ("one", "two"),
+        "/my/images",
+        complete=True,
+    )
+
+    async def use(form: Form) -> None:
+        await form.unfold("data")
+        await form.fill(data_dir="/my/images", target="b")
+        await form.wait()
+        assert form.text("dataset") == "images"
+        assert "30 images · 2 classes · 2 domains" in form.line("  dataset")
+        assert "20 images left out · sources a" in form.line("• target")
+        await form.fill(data_dir="/nowhere")
+        await form.wait()
+        assert form.verdict == "/nowhere is not a folder."
+
+    use_form(use, planner=planner)
+
+
+def test_the_forecast_says_what_it_rests_on() -> None:
+    planner = FakePlanner()
+    run = make_run(0, name="an earlier run")
+    planner.answer = Forecast(154, run, (), 2**30, run, 3 * 2**20, run)
+
+    async def use(form: Form) -> None:
+        await form.fill(seed="0,1")
+        await form.wait()
+        assert form.forecast == (
+            "about 2m 34s each, 5m 08s for 2 · 1.0 GiB of memory · 3.0 MiB of checkpoints each"
+            "  from an earlier run on this machine, same network and image size"
+        )
+        await form.fill(seed="x")
+        assert form.forecast == ""
+        planner.answer = Forecast()
+        await form.fill(seed="", dropout_rate="0")
+        await form.wait()
+        assert form.forecast.startswith("time and memory unknown: no run of this network")
+        assert form.forecast.endswith("disk unknown")
+
+    use_form(use, planner=planner)
+    assert planner.asked[-1] == resolve_spec({"dropout_rate": 0.0})
+
+
+def test_the_command_is_copied_for_every_seed() -> None:
+    async def use(form: Form) -> None:
+        await form.fill(target="it's", seed="0,1")
+        await form.press("ctrl+y")
+        assert form.app.clipboard == (
+            "vld run --target 'it'\"'\"'s' --seed 0\nvld run --target 'it'\"'\"'s' --seed 1"
+        )
+        await form.fill(target="", model="a\x1b[2Jb", seed="5")
+        assert form.verdict == "vld run --model 'a␛[2Jb' --seed 5"
+        await form.press("ctrl+y")
+        assert "--seed 0" in form.app.clipboard, "nothing a shell would stumble over"
+
+    use_form(use)
+
+
+def test_arrows_walk_from_line_to_line_and_unfold_groups() -> None:
+    async def use(form: Form) -> None:
+        await form.press("down")
+        assert form.focused == "masks"
+        await form.press("enter")
+        assert form.focused == "recipe"
+        await form.press("down", "down", "down", "enter", "down")
+        assert form.focused == "data_dir"
+        await form.press("up", "left", "down", "right", "down")
+        assert form.focused == "weights"
+
+    use_form(use)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)], ids=lambda size: f"{size[0]}")
+def test_the_form_looks_as_it_did(size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
+    shown: list[str] = []
+
+    async def use(form: Form) -> None:
+        await form.fill(masks="4", seed="0,1", steps="many")
+        await form.press("down", "down", "down", "down", "down", "enter")
+        await form.fill(batch_size="8", steps="")
+        await form.wait()
+        shown.extend(line.rstrip() for line in screen_lines(form.app))
+
+    use_form(use, size=size)
+    assert "\n".join(shown) == snapshot
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=lambda size: f"{size[0]}")
+def test_a_list_looks_as_it_did(size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
+    planner = FakePlanner()
+    planner.found += tuple(Network(f"net{n}", "hub") for n in range(60))
+    shown: list[str] = []
+
+    async def use(form: Form) -> None:
+        form.app.screen.query_one("#model", Input).focus()
+        await form.press("enter")
+        shown.extend(line.rstrip() for line in screen_lines(form.app))
+
+    use_form(use, planner=planner, size=size)
+    assert "\n".join(shown) == snapshot

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.protocol.datasets import DatasetListing, ListDatasets, WorkNote, WorkProgress
+from engine.protocol.datasets import (
+    DatasetListing,
+    DescribeDataset,
+    ListDatasets,
+    WorkNote,
+    WorkProgress,
+)
 from vld_tui.launch.datasets import DATASETS_COMMAND, DatasetError, work_on_datasets
 from vld_tui.launch.local import LaunchError
 
@@ -22,6 +28,12 @@ def _ask(
 def test_the_engine_lists_the_embedded_styles(tmp_path: Path) -> None:
     emoji, *_ = _ask(tmp_path, [])
     assert (emoji.name, emoji.complete, len(emoji.domains)) == ("emoji", True, 4)
+
+
+def test_a_folder_is_described_by_what_it_holds(small_emoji: Path) -> None:
+    request = DescribeDataset(str(small_emoji), "small")
+    small = work_on_datasets(request, DatasetListing, print)
+    assert (small.name, len(small.classes), small.domains[0].images) == ("small", 3, 48)
 
 
 def test_progress_and_notes_come_before_the_answer(tmp_path: Path) -> None:

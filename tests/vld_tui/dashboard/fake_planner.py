@@ -1,0 +1,78 @@
+"""A planner that knows a few things by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.protocol import RunSpec
+from engine.protocol.datasets import DatasetListing, DomainListing
+from vld_tui.launch.datasets import DatasetError
+from vld_tui.planner import Network
+from vld_tui.study.forecast import Forecast
+from vld_tui.study.presets import Preset
+
+EMOJI = DatasetListing(
+    "emoji",
+    tuple(DomainListing(name, 1000) for name in ("fluent", "fluent-mono", "noto", "twemoji")),
+    ("face", "food"),
+    "/somewhere/emoji.zip",
+    complete=True,
+)
+PACS = DatasetListing(
+    "PACS",
+    tuple(DomainListing(name, 0, 2000) for name in ("art_painting", "cartoon", "photo", "sketch")),
+    (),
+    None,
+    complete=False,
+)
+
+
+class FakePlanner:
+    """Answers at once; keeps presets in memory. ``folders`` are those that hold images."""
+
+    def __init__(self) -> None:
+        self.listings: tuple[DatasetListing, ...] = (EMOJI, PACS)
+        self.folders: dict[str, DatasetListing] = {}
+        self.found: tuple[Network, ...] = (
+            Network("tf_efficientnet_lite0", "packaged"),
+            Network("resnet50.tv2_in1k", "hub"),
+            Network("vit_tiny", "none"),
+        )
+        self.answer = Forecast()
+        self.kept: dict[str, Preset] = {}
+        self.asked: list[RunSpec] = []
+
+    def datasets(self) -> tuple[DatasetListing, ...]:
+        return self.listings
+
+    def dataset_of(self, spec: RunSpec) -> DatasetListing:
+        if spec.data_dir is not None:
+            if spec.data_dir not in self.folders:
+                raise DatasetError(f"{spec.data_dir} is not a folder.")
+            return self.folders[spec.data_dir]
+        here = [each for each in self.listings if each.name == spec.dataset and each.where]
+        if not here:
+            raise DatasetError(f"{spec.dataset} is not on this machine.")
+        return here[0]
+
+    def known_networks(self) -> tuple[Network, ...]:
+        return ()
+
+    def networks(self) -> tuple[Network, ...]:
+        return self.found
+
+    def forecast(self, spec: RunSpec, listing: DatasetListing | None) -> Forecast:
+        self.asked.append(spec)
+        return self.answer
+
+    def presets(self) -> Mapping[str, Preset]:
+        return dict(self.kept)
+
+    def keep_preset(self, name: str, preset: Preset) -> None:
+        self.kept[name] = preset
+
+    def drop_preset(self, name: str) -> None:
+        self.kept.pop(name, None)
+
+    def close(self) -> None:
+        """Have nothing to let go of."""

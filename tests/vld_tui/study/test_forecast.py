@@ -1,0 +1,119 @@
+"""What a run would take, by the runs of a real history."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.protocol import HeadTrained, RunSpec, resolve_spec
+from tests.vld_tui.store.told_runs import (
+    Teller,
+    data_prepared,
+    evaluated,
+    finished,
+    model_prepared,
+    numbered,
+    started,
+    steps_taken,
+)
+from vld_tui.home import open_home
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.study.forecast import Forecast, ImageCounts, forecast
+
+SPEC = resolve_spec({"steps": 20, "eval_every": 10, "head_steps": 0})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(open_home(tmp_path / "home"))
+
+
+def tell_run(store: Store, spec: RunSpec = SPEC, *, head_s: float | None = None) -> Run:
+    """Tell of a run: 2 steps a second of 2 sources, 1 s an evaluation, 3,000 bytes saved."""
+    run = store.create_run(spec)
+    teller = Teller(store.run_dir(run.run_id))
+    begun, data, model = started(), data_prepared(), model_prepared()
+    for at, event in enumerate((begun, data, model)):
+        teller.writes(numbered(msgspec.structs.replace(event, time=1000.0 + 2 * at), at))
+    if head_s is not None:
+        teller.says(HeadTrained(steps=spec.head_steps, loss=1.0, wall_s=head_s))
+    teller.says(steps_taken(10, 1.5), *evaluated(0, id_accuracy=0.8, ood_accuracy=0.5))
+    teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
+    return store.get(run.run_id)
+
+
+def ask(
+    store: Store, counts: ImageCounts | None = None, host: str | None = None, **changes: object
+) -> Forecast:
+    spec = msgspec.structs.replace(SPEC, **changes)
+    return forecast(store, spec, host=host or socket.gethostname(), counts=counts)
+
+
+def test_without_a_run_of_the_network_nothing_is_known(store: Store) -> None:
+    tell_run(store, resolve_spec({"model": "resnet18"}))
+    assert ask(store) == Forecast()
+    assert ask(store, model='no "network" of any name') == Forecast()
+
+
+def test_the_same_run_takes_as_long_as_it_took(store: Store) -> None:
+    run = tell_run(store)
+    known = ask(store)
+    assert known.wall_s == pytest.approx(4 + 20 / 2 + 2 * 1)  # preparing, steps, evaluations
+    assert (known.wall_from, known.apart_from) == (run, ())
+    assert (known.memory_bytes, known.disk_bytes) == (900_000_000, 3_000)
+
+
+def test_steps_batches_and_evaluations_scale(store: Store) -> None:
+    tell_run(store)
+    known = ask(store, steps=100, batch_size=32, eval_every=50)
+    assert known.wall_s == pytest.approx(4 + 2 * 100 / 2 + 2 * 1)
+    assert known.memory_bytes is None, "another batch needs another amount of memory"
+    assert known.disk_bytes == 3_000
+
+
+def test_another_data_set_scales_by_its_domains_and_images(store: Store) -> None:
+    tell_run(store)  # 3 domains of 100 images
+    assert ask(store, dataset="other").wall_s is None, "its images are not known"
+    known = ask(store, ImageCounts(domains=5, images=600), dataset="other")
+    assert known.wall_s == pytest.approx(2 + (4 / 2) * 20 / 2 + 2 * 1 * 600 / 300)
+    assert known.apart_from == ("reading the images",)
+    assert known.memory_bytes is None
+
+
+def test_the_last_layers_own_steps_count_where_they_were_measured(store: Store) -> None:
+    tell_run(store)
+    assert ask(store, head_steps=100).apart_from == ("the last layer's own steps",)
+    tell_run(store, msgspec.structs.replace(SPEC, head_steps=100), head_s=7)
+    known = ask(store, head_steps=100)
+    assert known.wall_s == pytest.approx(4 + 7 + 20 / 2 + 3 * 1)
+    assert known.apart_from == ()
+
+
+@pytest.mark.parametrize("changes", [{"image_size": 64}, {"device": "cuda"}, {"threads": 1}])
+def test_another_pace_says_nothing_but_what_is_saved(store: Store, changes: dict[str, Any]) -> None:
+    tell_run(store)
+    known = ask(store, **changes)
+    assert (known.wall_s, known.memory_bytes, known.disk_bytes) == (None, None, 3_000)
+
+
+def test_another_machine_says_nothing_but_what_is_saved(store: Store) -> None:
+    tell_run(store)
+    known = ask(store, host="another")
+    assert (known.wall_s, known.disk_bytes) == (None, 3_000)
+
+
+def test_another_optimizer_saves_another_amount(store: Store) -> None:
+    tell_run(store)
+    assert ask(store, optimizer="sgd").disk_bytes is None
+
+
+def test_a_run_that_only_began_tells_nothing(store: Store) -> None:
+    run = store.create_run(SPEC)
+    Teller(store.run_dir(run.run_id)).says(started(), data_prepared(), steps_taken(10, 1.0))
+    store.refresh()
+    assert ask(store).wall_s is None

@@ -1,0 +1,67 @@
+"""What there is to make runs of, asked of the real engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.datasets.register import add_dataset
+from engine.protocol import resolve_spec
+from engine.protocol.datasets import AddDataset
+from vld_tui.home import open_home
+from vld_tui.launch.datasets import DatasetError
+from vld_tui.planner import LocalPlanner, Network
+
+
+def test_data_sets_are_found_by_name_and_by_folder(tmp_path: Path, small_emoji: Path) -> None:
+    home = open_home(tmp_path / "home")
+    add_dataset(AddDataset(str(home.datasets), "small", str(small_emoji)), lambda _: None)
+    planner = LocalPlanner(home)
+    listings = {listing.name: listing for listing in planner.datasets()}
+    assert {"emoji", "small", "PACS"} <= set(listings)
+    assert planner.dataset_of(resolve_spec({})) == listings["emoji"]
+    assert planner.dataset_of(resolve_spec({"dataset": "small"})) == listings["small"]
+    folder = planner.dataset_of(resolve_spec({"data_dir": str(small_emoji)}))
+    assert (folder.name, len(folder.classes)) == ("small-emoji", 3)
+
+
+def test_what_cannot_be_found_is_refused_in_the_words_of_the_command_line(tmp_path: Path) -> None:
+    planner = LocalPlanner(open_home(tmp_path / "home"))
+    with pytest.raises(DatasetError, match="PACS is not on this machine: vld data fetch PACS"):
+        planner.dataset_of(resolve_spec({"dataset": "PACS"}))
+    with pytest.raises(DatasetError, match=r"There is no data set 'emojy'. Did you mean emoji\?"):
+        planner.dataset_of(resolve_spec({"dataset": "emojy"}))
+    with pytest.raises(DatasetError, match="/nowhere"):
+        planner.dataset_of(resolve_spec({"data_dir": "/nowhere"}))
+
+
+def test_networks_are_asked_for_once_and_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def answer(*words: str, on_start: object) -> object:
+        asked.append(words)
+        return [{"name": "far", "weights": "hub"}, {"name": "near", "weights": "packaged"}]
+
+    monkeypatch.setattr("vld_tui.planner.ask_engine", answer)
+    home = open_home(tmp_path / "home")
+    planner = LocalPlanner(home)
+    assert planner.known_networks() == ()
+    found = planner.networks()
+    assert found == planner.networks() == (Network("near", "packaged"), Network("far", "hub"))
+    assert asked == [("models", "*")]
+    assert LocalPlanner(home).known_networks() == found
+    (home.cache / "networks.json").write_bytes(b"{")
+    assert LocalPlanner(home).known_networks() == ()
+
+
+def test_every_network_that_the_engine_names_is_taken(tmp_path: Path) -> None:
+    planner = LocalPlanner(open_home(tmp_path / "home"))
+    networks = planner.networks()
+    assert len(networks) > 500
+    assert Network("tf_efficientnet_lite0", "packaged") in networks[:50]
+    spec = msgspec.structs.replace(resolve_spec({}), model=networks[-1].name)
+    assert planner.forecast(spec, None).wall_s is None

@@ -1,0 +1,96 @@
+"""Runs as a form describes them: what was typed, what that leads to, and why it does not."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from engine.protocol import FIELDS, RunSpec, SpecError, resolve_spec
+from vld_tui.fields import command_line, shown_value, spec_values, with_absolute_paths
+
+DECIDING: Final = ("recipe", "dataset", "data_dir")
+"""Fields that other fields' usual values depend on."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What became of the typed texts.
+
+    Attributes:
+        typed: texts of fields that differ from what is usual.
+        usual: text of every field as it stands unless typed.
+        problems: why a field cannot be so, in the words of the command line; the first first.
+        specs: the runs, one for each seed; empty when there is a problem.
+        lines: the command line of each run.
+    """
+
+    typed: Mapping[str, str]
+    usual: Mapping[str, str]
+    problems: Mapping[str, str] = field(default_factory=dict)
+    specs: tuple[RunSpec, ...] = ()
+    lines: tuple[str, ...] = ()
+
+    def text(self, field: str) -> str:
+        """Return a field's text, typed or not."""
+        return self.typed.get(field, self.usual[field])
+
+
+def read_draft(typed: Mapping[str, str]) -> Draft:
+    """Return what runs the texts of fields make, in the order in which they are given."""
+    usual = usual_texts(typed)
+    problems: dict[str, str] = {}
+    values: dict[str, object] = {}
+    for name, text in typed.items():
+        if name != "seed":
+            _read(name, text, values, problems)
+    seeds: list[dict[str, object]] = []
+    for seed in dict.fromkeys(part.strip() for part in typed.get("seed", "").split(",")):
+        if seed:
+            seeds.append({})
+            _read("seed", seed, seeds[-1], problems)
+    runs = [{**values, **seed} for seed in seeds] or [values]
+    specs: list[RunSpec] = []
+    try:
+        specs = [resolve_spec(with_absolute_paths(each)) for each in runs]
+    except SpecError as error:
+        name = str(error).partition(" ")[0]
+        problems.setdefault(name if name in FIELDS else "recipe", str(error))
+    if problems:
+        return Draft(typed, usual, problems)
+    lines = [shlex.join(["vld", "run", *command_line(each)]) for each in runs]
+    return Draft(typed, usual, specs=tuple(specs), lines=tuple(lines))
+
+
+def usual_texts(typed: Mapping[str, str]) -> dict[str, str]:
+    """Return the text of every field as it stands unless it is typed itself.
+
+    A recipe or data set that there is not leaves the other fields as they are without one.
+    """
+    deciding: dict[str, object] = {}
+    for name in DECIDING:
+        if name in typed:
+            _read(name, typed[name], deciding, {})
+    try:
+        spec = resolve_spec(deciding)
+    except SpecError:
+        spec = resolve_spec({name: deciding[name] for name in deciding if name != "recipe"})
+    texts = {name: shown_value(getattr(spec, name)) for name in FIELDS}
+    untold = resolve_spec({"data_dir": spec.data_dir})
+    return {**texts, "dataset": untold.dataset, "recipe": untold.recipe, "data_dir": "none"}
+
+
+def typed_texts(spec: RunSpec) -> dict[str, str]:
+    """Return the fewest texts that make this run."""
+    texts = {name: shown_value(getattr(spec, name)) for name in FIELDS}
+    usual = usual_texts({name: texts[name] for name in DECIDING})
+    return {name: text for name, text in texts.items() if text != usual[name]}
+
+
+def _read(name: str, text: str, values: dict[str, object], problems: dict[str, str]) -> None:
+    """Add the value that a text stands for, or what is wrong with it."""
+    try:
+        values.update(spec_values({name: text}))
+    except SpecError as error:
+        problems[name] = str(error)

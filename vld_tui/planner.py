@@ -1,0 +1,170 @@
+"""What there is to make runs of, and what they would take: each blocks, so a worker asks."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from engine.protocol import RunSpec
+from engine.protocol.datasets import DatasetListing, DescribeDataset, ListDatasets
+from engine.rundir import write_atomic
+from vld_tui.datasets import find_added
+from vld_tui.home import Home
+from vld_tui.launch.datasets import DatasetError, work_on_datasets
+from vld_tui.launch.inspection import Asked, ask_engine
+from vld_tui.launch.local import LaunchError
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
+from vld_tui.study.forecast import Forecast, ImageCounts, forecast
+from vld_tui.study.presets import Preset, drop_preset, keep_preset, read_presets
+
+NETWORKS_FILE: Final = "networks.json"
+PLANNER_ERRORS: Final = (StoreError, LaunchError, DatasetError)
+"""What a planner may raise; the message says why not."""
+
+
+class Network(msgspec.Struct, frozen=True):
+    """A network and where its weights are: ``packaged``, ``cached``, ``hub`` or ``none``."""
+
+    name: str
+    weights: str
+
+    @property
+    def is_here(self) -> bool:
+        """Say whether its weights are on this machine."""
+        return self.weights in ("packaged", "cached")
+
+
+class Planner(Protocol):
+    """What the form of a new run asks of its surroundings. Every method may raise one of
+    ``PLANNER_ERRORS``."""
+
+    def datasets(self) -> tuple[DatasetListing, ...]:
+        """Return the data sets known by name, as they are now."""
+
+    def dataset_of(self, spec: RunSpec) -> DatasetListing:
+        """Return the images a run would be made of; the refusal is that of ``vld run``."""
+
+    def known_networks(self) -> tuple[Network, ...]:
+        """Return the networks as they were found last, at once; empty: never asked yet."""
+
+    def networks(self) -> tuple[Network, ...]:
+        """Return every network, those with weights on this machine first; takes seconds once."""
+
+    def forecast(self, spec: RunSpec, listing: DatasetListing | None) -> Forecast:
+        """Return what a run would take."""
+
+    def presets(self) -> Mapping[str, Preset]:
+        """Return the presets by name."""
+
+    def keep_preset(self, name: str, preset: Preset) -> None:
+        """Keep a preset."""
+
+    def drop_preset(self, name: str) -> None:
+        """Forget a preset."""
+
+    def close(self) -> None:
+        """Let go of questions that were not answered yet."""
+
+
+class LocalPlanner:
+    """Plans on the history of a home, with the engine of this machine."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._networks: tuple[Network, ...] = ()
+        self._datasets: tuple[DatasetListing, ...] = ()
+        self._folders: dict[str, DatasetListing] = {}
+        self._asks = threading.Lock()
+        self._asked: Asked | None = None
+
+    def datasets(self) -> tuple[DatasetListing, ...]:
+        """Return the data sets known by name, as they are now."""
+        request = ListDatasets(str(self._home.datasets))
+        self._folders = {}
+        self._datasets = tuple(work_on_datasets(request, list[DatasetListing], _ignore))
+        return self._datasets
+
+    def dataset_of(self, spec: RunSpec) -> DatasetListing:
+        """Return the images a run would be made of; the refusal is that of ``vld run``."""
+        given = {"dataset": spec.dataset, "data_dir": spec.data_dir}
+        folder = find_added(self._home, given)["data_dir"]
+        if spec.data_dir is None:
+            listings = self._datasets or self.datasets()
+            named = [listing for listing in listings if listing.name == spec.dataset]
+            if named and named[0].where is not None:
+                return named[0]
+        return self._describe(spec.dataset, str(folder or ""))
+
+    def known_networks(self) -> tuple[Network, ...]:
+        """Return the networks as they were found last, at once; empty: never asked yet."""
+        if not self._networks:
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                kept = self._networks_file.read_bytes()
+                return msgspec.json.decode(kept, type=tuple[Network, ...])
+        return self._networks
+
+    def networks(self) -> tuple[Network, ...]:
+        """Return every network, those with weights on this machine first; takes seconds once."""
+        with self._asks:
+            if not self._networks:
+                answer = ask_engine("models", "*", on_start=self._keep)
+                found = msgspec.convert(answer, list[Network])
+                self._networks = tuple(sorted(found, key=lambda network: not network.is_here))
+                with contextlib.suppress(OSError):  # it can be asked again
+                    write_atomic(self._networks_file, msgspec.json.encode(self._networks))
+        return self._networks
+
+    def forecast(self, spec: RunSpec, listing: DatasetListing | None) -> Forecast:
+        """Return what a run would take."""
+        counts = None
+        if listing is not None and listing.where is not None:
+            images = sum(domain.images for domain in listing.domains)
+            counts = ImageCounts(len(listing.domains), images)
+        with Store.open(self._home) as store:
+            return forecast(store, spec, host=socket.gethostname(), counts=counts)
+
+    def presets(self) -> Mapping[str, Preset]:
+        """Return the presets by name."""
+        with Store.open(self._home) as store:
+            return read_presets(store)
+
+    def keep_preset(self, name: str, preset: Preset) -> None:
+        """Keep a preset."""
+        with Store.open(self._home) as store:
+            keep_preset(store, name, preset)
+
+    def drop_preset(self, name: str) -> None:
+        """Forget a preset."""
+        with Store.open(self._home) as store:
+            drop_preset(store, name)
+
+    def close(self) -> None:
+        """End the engine's process that is still asked."""
+        if self._asked is not None:
+            self._asked.kill()
+
+    def _describe(self, name: str, folder: str) -> DatasetListing:
+        """Return what a folder holds, looked at once."""
+        known = self._folders.get(folder)
+        if known is None:
+            known = work_on_datasets(DescribeDataset(folder, name), DatasetListing, _ignore)
+            self._folders[folder] = known
+        return msgspec.structs.replace(known, name=name)
+
+    def _keep(self, asked: Asked) -> None:
+        self._asked = asked
+
+    @property
+    def _networks_file(self) -> Path:
+        return self._home.cache / NETWORKS_FILE
+
+
+def _ignore(_report: object) -> None:
+    """Take no notice of how far the engine is."""

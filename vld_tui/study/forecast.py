@@ -1,0 +1,162 @@
+"""What a run would take, as far as earlier runs tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from engine.protocol import RunFinished, RunSpec
+from vld_tui.launch.follower import EventFollower
+from vld_tui.store.query import Query, QueryError
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.views.progress import Progress
+
+MOST_RUNS: Final = 200
+"""Runs of a network that are looked at, the newest first."""
+MOST_DISK_RUNS: Final = 20
+SAME_PACE: Final = (
+    "image_size", "transforms", "device", "precision", "memory_format", "threads"
+)  # fmt: skip
+"""Fields, beside the network, without which one run's pace says nothing of another's."""
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """How many domains and images a data set has."""
+
+    domains: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run would take; None where no earlier run tells, ``…_from`` the one that does.
+
+    ``wall_s`` leaves out what ``apart_from`` names. ``memory_bytes`` is the most main memory
+    that the process had. ``disk_bytes`` is of the checkpoints.
+    """
+
+    wall_s: float | None = None
+    wall_from: Run | None = None
+    apart_from: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    memory_from: Run | None = None
+    disk_bytes: int | None = None
+    disk_from: Run | None = None
+
+
+def forecast(store: Store, spec: RunSpec, *, host: str, counts: ImageCounts | None) -> Forecast:
+    """Return what a run would take on this host.
+
+    Args:
+        store: history.
+        spec: of the run.
+        host: this machine's name; other machines' pace says nothing.
+        counts: of the run's data set; None: as yet unknown.
+
+    Raises:
+        StoreError: when history cannot be read.
+    """
+    try:
+        runs = store.list_runs(Query.parse(f'model="{spec.model}"'), limit=MOST_RUNS)
+    except QueryError:  # no network's name
+        return Forecast()
+    like = _likest(spec, (run for run in runs if run.host == host))
+    disk_bytes, disk_from = _disk(store, spec, runs if like is None else [like, *runs])
+    if like is None:
+        return Forecast(disk_bytes=disk_bytes, disk_from=disk_from)
+    progress = Progress()
+    for event in EventFollower(store.run_dir(like.run_id)).poll():
+        progress = progress.after(event)
+    wall_s, apart_from = _time(spec, like, progress, counts)
+    memory_bytes = _memory(spec, like, progress)
+    return Forecast(
+        wall_s,
+        None if wall_s is None else like,
+        apart_from,
+        memory_bytes,
+        None if memory_bytes is None else like,
+        disk_bytes,
+        disk_from,
+    )
+
+
+def _likest(spec: RunSpec, runs: Iterable[Run]) -> Run | None:
+    """Return the run, measured at this pace, that has most in common; the newest of equals."""
+    timed = [
+        run
+        for run in runs
+        if run.steps_per_s
+        and run.attempts == 1
+        and all(getattr(run.spec, name) == getattr(spec, name) for name in SAME_PACE)
+    ]
+
+    def likeness(run: Run) -> tuple[bool, ...]:
+        return (
+            run.status == "finished",
+            _same_images(run.spec, spec),
+            run.spec.batch_size == spec.batch_size,
+            run.spec.head_steps == spec.head_steps,
+        )
+
+    return max(timed, key=likeness, default=None)
+
+
+def _same_images(one: RunSpec, other: RunSpec) -> bool:
+    if one.data_dir and other.data_dir:
+        return one.data_dir == other.data_dir
+    return one.dataset == other.dataset  # a run keeps the folder of a set that was added by name
+
+
+def _time(
+    spec: RunSpec, like: Run, progress: Progress, counts: ImageCounts | None
+) -> tuple[float | None, tuple[str, ...]]:
+    """Return the seconds from start to end, and what they leave out."""
+    started, data, model = progress.started, progress.data, progress.model
+    if not (started and data and model and progress.latest and progress.evaluations):
+        return None, ()
+    is_same = _same_images(like.spec, spec)
+    theirs = ImageCounts(len(data.domains), sum(domain.images for domain in data.domains))
+    ours = theirs if is_same else counts
+    if ours is None or theirs.domains < 2 or not theirs.images:
+        return None, ()
+
+    apart_from = [] if is_same else ["reading the images"]
+    preparing_s = model.time - (started.time if is_same else data.time)
+
+    image_s = 1 / progress.latest.steps_per_s / (like.spec.batch_size * (theirs.domains - 1))
+    training_s = spec.steps * spec.batch_size * (ours.domains - 1) * image_s
+
+    evaluation_s = sum(each.wall_s for each in progress.evaluations) / len(progress.evaluations)
+    evaluations = -(-spec.steps // spec.eval_every) + (spec.head_steps > 0)
+    evaluating_s = evaluations * evaluation_s * ours.images / theirs.images
+
+    head_s = 0.0
+    if spec.head_steps:
+        if progress.head and is_same and progress.head.steps == spec.head_steps:
+            head_s = progress.head.wall_s
+        else:
+            apart_from.append("the last layer's own steps")
+    return max(0.0, preparing_s) + head_s + training_s + evaluating_s, tuple(apart_from)
+
+
+def _memory(spec: RunSpec, like: Run, progress: Progress) -> int | None:
+    """Return the most memory of a run of the same images and batches that came to its end."""
+    alike = ("batch_size", "eval_batch_size", "masks")
+    if not _same_images(like.spec, spec) or not isinstance(progress.end, RunFinished):
+        return None
+    if any(getattr(like.spec, name) != getattr(spec, name) for name in alike):
+        return None
+    return progress.end.peak_memory_bytes
+
+
+def _disk(store: Store, spec: RunSpec, runs: Iterable[Run]) -> tuple[int | None, Run | None]:
+    """Return the bytes of the checkpoints of the newest run with this optimizer."""
+    alike = [run for run in runs if run.spec.optimizer == spec.optimizer and run.step > 0]
+    for run in alike[:MOST_DISK_RUNS]:
+        checkpoints = store.checkpoints(run.run_id)
+        if {checkpoint.kind for checkpoint in checkpoints} == {"best", "last"}:
+            return sum(checkpoint.bytes for checkpoint in checkpoints), run
+    return None, None

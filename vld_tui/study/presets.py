@@ -1,0 +1,52 @@
+"""Presets: what was typed into the form of a new run, kept under a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
+
+PRESETS_SETTING: Final = "presets"
+LONGEST_NAME: Final = 60
+
+Preset = Mapping[str, str]
+"""The texts of the fields that were typed, by field; several seeds among them."""
+
+
+def read_presets(store: Store) -> dict[str, dict[str, str]]:
+    """Return the presets by name, in the order of their names.
+
+    Raises:
+        StoreError: when they cannot be read.
+    """
+    kept = store.setting(PRESETS_SETTING, dict[str, dict[str, str]], {})
+    return dict(sorted(kept.items(), key=lambda item: (item[0].casefold(), item[0])))
+
+
+def keep_preset(store: Store, name: str, preset: Preset) -> None:
+    """Keep a preset; one of the same name is replaced.
+
+    Raises:
+        StoreError: when the name cannot be used, or it cannot be written.
+    """
+    name = name.strip()
+    if not 0 < len(name) <= LONGEST_NAME:
+        raise StoreError(f"A preset's name has 1 to {LONGEST_NAME} characters, not {len(name)}.")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise StoreError("A preset's name must be text.") from None
+    store.keep_setting(PRESETS_SETTING, {**read_presets(store), name: dict(preset)})
+
+
+def drop_preset(store: Store, name: str) -> None:
+    """Forget a preset.
+
+    Raises:
+        StoreError: when it cannot be written.
+    """
+    kept = read_presets(store)
+    kept.pop(name, None)
+    store.keep_setting(PRESETS_SETTING, kept)

@@ -1,0 +1,57 @@
+"""What runs would take, in words."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from vld_tui.store.runs import Run
+from vld_tui.study.forecast import Forecast
+from vld_tui.views.numbers import duration, size
+from vld_tui.views.palette import QUIET_STYLE
+from vld_tui.views.text import plain_text
+
+
+def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
+    """Return time, memory and disk, and what each rests on."""
+    text = Text()
+    each = " each" if runs > 1 else ""
+    if forecast.wall_s is None or forecast.wall_from is None:
+        text.append("time and memory unknown")
+        text.append(
+            ": no run of this network at this image size went here yet, on this device, "
+            "with these images",
+            QUIET_STYLE,
+        )
+        return _with_disk(text, forecast, each)
+    text.append(f"about {duration(forecast.wall_s)}{each}")
+    if runs > 1:
+        text.append(f", {duration(runs * forecast.wall_s)} for {runs}")
+    if forecast.apart_from:
+        text.append(f" apart from {' and '.join(forecast.apart_from)}")
+    if forecast.memory_bytes is not None:
+        device = forecast.wall_from.device or "cpu"
+        kind = "memory" if device == "cpu" else "main memory"
+        text.append(f" · {size(forecast.memory_bytes)} of {kind}")
+    else:
+        text.append(" · memory unknown")
+    basis = forecast.wall_from
+    if forecast.disk_from == basis:
+        _with_disk(text, forecast, each, basis=basis)
+        text.append(_basis(basis), QUIET_STYLE)
+    else:
+        text.append(_basis(basis), QUIET_STYLE)
+        _with_disk(text, forecast, each)
+    return text
+
+
+def _with_disk(text: Text, forecast: Forecast, each: str, *, basis: Run | None = None) -> Text:
+    if forecast.disk_bytes is None or forecast.disk_from is None:
+        return text.append(" · disk unknown")
+    text.append(f" · {size(forecast.disk_bytes)} of checkpoints{each}")
+    if basis is None:
+        text.append(f", as of {plain_text(forecast.disk_from.name)}", QUIET_STYLE)
+    return text
+
+
+def _basis(run: Run) -> str:
+    return f"  from {plain_text(run.name)} on this machine, same network and image size"
