@@ -5,8 +5,7 @@ A source is asked by a worker, never by a widget: it reads files and the databas
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -16,7 +15,7 @@ from vld_tui.home import Home
 from vld_tui.launch.follower import EventFollower
 from vld_tui.queue.slots import Slot, slots_of
 from vld_tui.store.errors import StoreError
-from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricPoint
+from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricSeries
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run, RunPoint
 from vld_tui.store.store import Store
@@ -187,7 +186,7 @@ class HistorySource:
             if before is not None and before[0] == state:
                 found[run_id] = before
             else:
-                found[run_id] = (state, RunCurves(run, as_arrays(store.metrics(run_id)), log))
+                found[run_id] = (state, RunCurves(run, as_arrays(store.series(run_id)), log))
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
 
@@ -196,15 +195,15 @@ def _read_queue(store: Store) -> QueueState:
     return QueueState(tuple(store.live_runs()), tuple(store.queue()), slots_of(store))
 
 
-def as_arrays(points: list[MetricPoint]) -> dict[CurveKey, tuple[Values, Values]]:
-    """Return the curves that points, sorted by curve and step, make up."""
-    curves = {}
-    for key, group in itertools.groupby(points, key=lambda p: (p.split, p.domain, p.name)):
-        of_curve = list(group)
-        steps = np.array([point.step for point in of_curve], dtype=np.float64)
-        values = np.array([point.value for point in of_curve], dtype=np.float64)  # None: NaN
-        curves[key] = (steps, values)
-    return curves
+def as_arrays(series: Sequence[MetricSeries]) -> dict[CurveKey, tuple[Values, Values]]:
+    """Return the curves that series make up."""
+    return {
+        (each.split, each.domain, each.name): (
+            np.array(each.points.steps, dtype=np.float64),
+            np.array(each.points.values, dtype=np.float64),
+        )
+        for each in series
+    }
 
 
 def _log_tail(store: Store, run_id: str) -> tuple[str, ...]:

@@ -146,11 +146,12 @@ def take_events(
         return recorder
     if batch.restarted:
         state = RunState("starting", state.launched_at, state.arm, target=state.target)
-        for table in ("metrics", "evaluations", "attempts", "checkpoints"):
+        for table in ("series", "attempts", "checkpoints"):
             connection.execute(f"DELETE FROM {table} WHERE run = ?", [key])
         recorder = EventRecorder(connection, key, state)
     for event in batch.events:
         recorder.record(event)
+    recorder.flush()
     state.damaged_lines += batch.damaged_lines
     state.events_offset = batch.offset
     return recorder

@@ -86,7 +86,7 @@ def test_a_database_that_cannot_be_read_is_a_problem_in_words(home: Home) -> Non
     source = HistorySource(home)
     assert source.take(Interest()).count == 1
     with sqlite3.connect(home.database) as connection:
-        connection.execute("DROP TABLE evaluations")
+        connection.execute("DROP TABLE series")
     connection.close()
     snapshot = source.take(Interest())
     assert snapshot.problem is not None
