@@ -33,6 +33,7 @@ KEYS: Final = "jj kj kjjj kkkkkkk" * 6
 """``space`` goes down too; all of them together lead back to the first line."""
 KEY_PAUSE_S: Final = 0.13
 HEADING_LINE: Final = 2
+QUIET_S: Final = 0.4
 IDLE_S: Final = 20.0
 SETTLE_S: Final = 2.0
 CHART_SERIES, CHART_POINTS, CHART_FRAMES = 5, 100_000, 30
@@ -146,8 +147,8 @@ def _open_once_ms(home: Home) -> float:
         time.sleep(SETTLE_S)
         typed_at = terminal.type("j\r")
         terminal.wait_for(run_id(20).encode(), typed_at)
-        while time.perf_counter() - terminal.last_arrival() < SETTLE_S:
-            time.sleep(0.05)
+        while time.perf_counter() - terminal.last_arrival() < QUIET_S:
+            time.sleep(0.01)
         return (terminal.last_arrival() - typed_at) * 1000
 
 

@@ -19,7 +19,7 @@ from typing import Self
 import pyte
 
 COLUMNS, LINES = 120, 40
-PATIENCE_S = 120.0
+PATIENCE_S = 30.0
 _NOT_OF_PYTE = re.compile(
     rb"\x1b\[[?>=<][0-9;]*(?:\$p|u|[a-ln-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
 )

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 
 from vld_tui.home import Home
-from vld_tui.launch.follower import EventFollower
 from vld_tui.queue.slots import Slot, slots_of
 from vld_tui.store.errors import StoreError
 from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricSeries
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run, RunPoint
 from vld_tui.store.store import Store
+from vld_tui.story import Story
 from vld_tui.views.progress import Progress
 from vld_tui.views.raster import Values
 
@@ -116,6 +117,7 @@ class HistorySource:
         self._store: Store | None = None
         self._curves: dict[str, tuple[object, RunCurves]] = {}
         self._opened: RunDetail | None = None
+        self._stories: dict[Path, Story] = {}
         self._last = Snapshot()
 
     def take(self, interest: Interest) -> Snapshot:
@@ -159,12 +161,11 @@ class HistorySource:
             return None
         if self._opened is None or self._opened.curves is not curves[1]:
             run_dir = store.run_dir(run_id)
-            progress = Progress()
-            for event in EventFollower(run_dir).poll():
-                progress = progress.after(event)
+            story = self._stories.get(run_dir.path) or Story(run_dir)
+            self._stories = {run_dir.path: story}
             self._opened = RunDetail(
                 curves[1],
-                progress,
+                story.progress(curves[1].curves),
                 tuple(store.timeline(run_id)),
                 tuple(store.checkpoints(run_id)),
                 str(run_dir.path),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from vld_tui.store.errors import StoreError
 
-MIGRATIONS: Final = ("m001_runs", "m002_kept_runs", "m003_queue", "m004_series")
+MIGRATIONS: Final = ("m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first")
 """Every schema change this program knows, oldest first: the names in ``migrations.py``."""
 
 BUSY_TIMEOUT_S: Final = 5.0

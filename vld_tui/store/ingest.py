@@ -41,7 +41,7 @@ def refresh_live(database: Database, home: Home) -> None:
         StoreError: when the database cannot be read or written.
     """
     live = database.rows(
-        "SELECT key, run_id FROM runs "
+        "SELECT key, run_id FROM runs INDEXED BY live_runs "
         "WHERE status IN ('starting', 'running') AND trashed_at IS NULL"
     )
     for key, run_id in live:

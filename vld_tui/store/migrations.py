@@ -192,6 +192,16 @@ def m004_series(db: Database) -> None:
     db.execute("DROP TABLE evaluations")
 
 
+@migrations()
+def m005_best_first(db: Database) -> None:
+    """Page through the kept runs by accuracy without reading their rows."""
+    for accuracy in ("ood_accuracy", "id_accuracy"):
+        db.execute(
+            f"CREATE INDEX kept_runs_by_{accuracy} ON runs ({accuracy}, created_at, key) "
+            "WHERE trashed_at IS NULL"
+        )
+
+
 def _packed(points: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
     """Yield the rows that hold points in order, 256 of them at most in each."""
     for series, group in itertools.groupby(points, key=lambda point: point[:5]):

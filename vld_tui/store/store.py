@@ -46,6 +46,12 @@ __all__ = [
 
 LONGEST_HISTORY: Final = 512
 _ALL = Query()
+_STATUSES: Final = """
+    SELECT status, count(*) FROM runs INDEXED BY live_runs
+    WHERE status IN ('starting', 'running') AND trashed_at IS NULL GROUP BY status
+    UNION ALL SELECT status, count(*) FROM runs INDEXED BY queued_runs
+    WHERE status = 'queued' AND trashed_at IS NULL GROUP BY status
+"""
 
 
 class Store:
@@ -225,11 +231,7 @@ class Store:
 
     def count_statuses(self) -> dict[str, int]:
         """Return the number of live and waiting runs by status."""
-        rows = self._database.rows(
-            "SELECT status, count(*) FROM runs WHERE status IN ('queued', 'starting', 'running') "
-            "AND trashed_at IS NULL GROUP BY status"
-        )
-        return dict(rows)
+        return dict(self._database.rows(_STATUSES))
 
     def metrics(
         self,
