@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +27,9 @@ from vld_tui.screens.run import RunScreen
 from vld_tui.store.errors import StoreError
 
 REFRESH_S: Final = 1.0
+AGEING_S: Final = 10.0
+"""What has not changed is shown anew after so long: how old runs are goes on."""
+LOAD_S: Final = 5.0
 
 
 class Dashboard(App[None]):
@@ -51,13 +55,16 @@ class Dashboard(App[None]):
         super().__init__()
         self._source, self._actions = source, actions
         self._home_path, self._clock, self._measure_load = home, clock, measure_load
+        self.home = HomeScreen(actions, home=str(home), clock=clock)
         self._interest = Interest()
         self._wake = threading.Event()
 
+    def get_default_screen(self) -> HomeScreen:
+        """Return the home screen: nothing is below it."""
+        return self.home
+
     def on_mount(self) -> None:
-        """Show the home screen and begin to read history."""
-        self.home = HomeScreen(self._actions, home=str(self._home_path), clock=self._clock)
-        self.push_screen(self.home)
+        """Begin to read history."""
         self.read_history()
         self._act(self._actions.work_on_queue)  # that of a supervisor that was killed
 
@@ -115,22 +122,37 @@ class Dashboard(App[None]):
         self._interest = interest
         self._wake.set()
 
-    def _deliver(self, snapshot: Snapshot, load: MachineLoad) -> None:
-        """Hand a snapshot to every screen that is open."""
-        for screen in self.screen_stack:
+    def _deliver(self, snapshot: Snapshot) -> None:
+        """Hand a snapshot to the screens that can be seen."""
+        for screen in reversed(self.screen_stack):
             screen.post_message(SnapshotTaken(snapshot))
-        self.home.show_load(load)
+            if not screen.is_modal:
+                break
+
+    def _show_load(self, load: MachineLoad) -> None:
+        if self.screen is self.home:
+            self.home.show_load(load)
 
     @work(thread=True, exit_on_error=False)
     def read_history(self) -> None:
         """Take snapshots as long as the dashboard is open, at once when interest changes."""
         worker = get_current_worker()
+        shown: Snapshot | None = None
+        shown_on: object = None
+        shown_at = measured_at = -math.inf
         while not worker.is_cancelled:
             self._wake.clear()
-            snapshot = self._source.take(self._interest)
-            load = self._measure_load(self._home_path)
-            if not worker.is_cancelled:
-                self.call_from_thread(self._deliver, snapshot, load)
+            snapshot, on = self._source.take(self._interest), self.screen
+            now = time.monotonic()
+            is_new = snapshot is not shown or on is not shown_on or now > shown_at + AGEING_S
+            if is_new and not worker.is_cancelled:
+                shown, shown_on, shown_at = snapshot, on, now
+                self.call_from_thread(self._deliver, snapshot)
+            if now > measured_at + LOAD_S:
+                measured_at = now
+                load = self._measure_load(self._home_path)
+                if not worker.is_cancelled:
+                    self.call_from_thread(self._show_load, load)
             self._wake.wait(REFRESH_S)
         self._source.close()
 

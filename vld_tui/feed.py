@@ -6,7 +6,7 @@ A source is asked by a worker, never by a widget: it reads files and the databas
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -55,9 +55,12 @@ class RunRow:
     ood_history: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunCurves:
-    """A run and its metrics: (n,) steps and (n,) values of each; NaN: not finite."""
+    """A run and its metrics: (n,) steps and (n,) values of each; NaN: not finite.
+
+    The source hands out the same object while nothing happened, so that is what equal means.
+    """
 
     run: Run
     curves: Mapping[CurveKey, tuple[Values, Values]]
@@ -103,7 +106,7 @@ class Source(Protocol):
     """Where snapshots come from; used by one thread at a time."""
 
     def take(self, interest: Interest) -> Snapshot:
-        """Return how things stand now; may block."""
+        """Return how things stand now, the same object while nothing changed; may block."""
 
     def close(self) -> None:
         """Let go of files."""
@@ -118,6 +121,7 @@ class HistorySource:
         self._curves: dict[str, tuple[object, RunCurves]] = {}
         self._opened: RunDetail | None = None
         self._stories: dict[Path, Story] = {}
+        self._listed: tuple[object, Snapshot] | None = None
         self._last = Snapshot()
 
     def take(self, interest: Interest) -> Snapshot:
@@ -141,18 +145,30 @@ class HistorySource:
             self._store = Store.open(self._home)
         store = self._store
         store.refresh()
-        runs = store.list_runs(interest.query, offset=interest.offset, limit=interest.limit)
-        histories = store.ood_histories([run.run_id for run in runs])
-        return Snapshot(
-            interest=interest,
-            count=store.count_runs(interest.query),
-            rows=tuple(RunRow(run, histories.get(run.run_id, ())) for run in runs),
-            live=store.count_statuses(),
-            watched=tuple(self._watch(store, interest)),
-            points=tuple(store.points(interest.query, limit=MOST_POINTS)) if interest.plane else (),
-            opened=self._open(store, interest.opened) if interest.opened else None,
-            queue=_read_queue(store) if interest.queue else None,
-        )
+        watched = tuple(self._watch(store, interest))  # looks into folders: history may change
+        listed = self._list(store, interest)
+        opened = self._open(store, interest.opened) if interest.opened else None
+        queue = _read_queue(store) if interest.queue else None
+        now = replace(listed, interest=interest, watched=watched, opened=opened, queue=queue)
+        return self._last if now == self._last else now
+
+    def _list(self, store: Store, interest: Interest) -> Snapshot:
+        """Return what the list of runs shows; the same as before while history is the same."""
+        state = (
+            store.version(), interest.query, interest.offset, interest.limit, interest.plane
+        )  # fmt: skip
+        if self._listed is None or self._listed[0] != state:
+            query = interest.query
+            runs = store.list_runs(query, offset=interest.offset, limit=interest.limit)
+            histories = store.ood_histories([run.run_id for run in runs])
+            listed = Snapshot(
+                count=store.count_runs(query),
+                rows=tuple(RunRow(run, histories.get(run.run_id, ())) for run in runs),
+                live=store.count_statuses(),
+                points=tuple(store.points(query, limit=MOST_POINTS)) if interest.plane else (),
+            )
+            self._listed = (state, listed)
+        return self._listed[1]
 
     def _open(self, store: Store, run_id: str) -> RunDetail | None:
         """Return everything known of a run; the same as before while nothing happened."""

@@ -298,9 +298,8 @@ class HomeScreen(Screen[None]):
             self.post_message(InterestChanged(interest))
 
     def _show_curves(self, watched: tuple[RunCurves, ...]) -> None:
-        drawn = self._drawn
-        if drawn is not None and [*map(id, watched)] == [*map(id, drawn)]:
-            return  # the feed hands out the same objects while nothing happens
+        if watched == self._drawn:
+            return
         self._drawn = watched
         self.query_one(Curves).show(watched)
         lines = Text(no_wrap=True, overflow="ellipsis")
@@ -311,14 +310,14 @@ class HomeScreen(Screen[None]):
                 lines.append(f"{run.status}: {reason}  r goes on\n", ALARM_STYLE)
             tail = watched[0].log[-4:]
             lines.append("\n".join(plain_text(line) for line in tail), QUIET_STYLE)
-        self.query_one("#log", Static).update(lines)
+        self._put("#log", lines)
 
     def _show_status(self) -> None:
         snapshot = self._snapshot
         text = status_text(
             snapshot.count, snapshot.live, self._load, home=self._home, problem=snapshot.problem
         )
-        self.query_one("#status", Static).update(text)
+        self._put("#status", text)
 
     def _show_query(self) -> None:
         marked = self.query_one(RunTable).marked
@@ -328,4 +327,10 @@ class HomeScreen(Screen[None]):
         line = Text(f" {plain_text(' · '.join(parts))}", QUIET_STYLE, no_wrap=True)
         if self._filter and self._snapshot.count == 0:
             line.append("   nothing matches; esc shows every run", ALARM_STYLE)
-        self.query_one("#query", Static).update(line)
+        self._put("#query", line)
+
+    def _put(self, place: str, text: Text) -> None:
+        """Show other text in a place whose size does not depend on it."""
+        static = self.query_one(place, Static)
+        if static.content != text:
+            static.update(text, layout=False)

@@ -70,6 +70,15 @@ class Database:
             found: Row | None = self._connection.execute(sql, parameters).fetchone()
             return found
 
+    def version(self) -> tuple[int, int]:
+        """Return what is another whenever the database was written, by this program or others.
+
+        Raises:
+            StoreError: when the database cannot be read.
+        """
+        (of_others,) = self.row("PRAGMA data_version") or (0,)
+        return int(of_others), self._connection.total_changes
+
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Hold the database for writing: all of the block happens, or nothing.

@@ -183,6 +183,10 @@ class Store:
         """Keep what a person set."""
         write_setting(self._database, name, value)
 
+    def version(self) -> tuple[int, int]:
+        """Return what is another whenever history has changed."""
+        return self._database.version()
+
     def refresh(self) -> None:
         """Take in what live runs said since, and notice those that died without a word."""
         ingest.refresh_live(self._database, self.home)

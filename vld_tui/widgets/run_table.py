@@ -55,6 +55,7 @@ class RunTable(ScrollView, can_focus=True):
         self._asked: tuple[int, int] | None = None
         self._marked: dict[str, None] = {}
         self._highlighted: RunRow | None = None
+        self._style = self._cursor_style = Style.null()
 
     @property
     def current(self) -> RunRow | None:
@@ -71,7 +72,7 @@ class RunTable(ScrollView, can_focus=True):
         before = self.current
         self._asked = None
         now = self._clock()
-        before_texts, before_count, before_cursor = self._texts, self._count, self._cursor
+        seen = (self._in_sight(), self._layout, self._count, self._cursor)
         self._count = count
         self._rows = {offset + index: row for index, row in enumerate(rows)}
         self._texts = {
@@ -82,15 +83,13 @@ class RunTable(ScrollView, can_focus=True):
             self._cursor = next(same, self._cursor)
         self._cursor = max(0, min(self._cursor, count - 1))
         self._tell()
-        if (self._texts, count, self._cursor) != (before_texts, before_count, before_cursor):
-            self._layout = None
-            self.virtual_size = Size(0, count + HEADING_ROWS)
-            self.refresh()
+        self._show_changes(*seen)
 
     def clear_marks(self) -> None:
         """Mark no run."""
         self._marked.clear()
-        self._marks_changed()
+        self.post_message(MarksChanged(self.marked))
+        self.refresh()
 
     def action_move(self, rows: int) -> None:
         """Move the cursor down, or up."""
@@ -117,7 +116,8 @@ class RunTable(ScrollView, can_focus=True):
             del self._marked[run_id]
         else:
             self._marked[run_id] = None
-        self._marks_changed()
+        self._refresh_row(self._cursor)
+        self.post_message(MarksChanged(self.marked))
         self._go(self._cursor + 1)
 
     def action_open(self) -> None:
@@ -145,9 +145,16 @@ class RunTable(ScrollView, can_focus=True):
         self._ask_for_sight()
         self.refresh()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return lines; what they are styled with is found out once for all of them."""
+        self._style = self.rich_style
+        cursor_style = self.get_component_rich_style("run-table--cursor", partial=True)
+        self._cursor_style = self._style + cursor_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """Return the heading, or the line of a run."""
-        base, cells = self.rich_style, self.scrollable_content_region.width
+        base, cells = self._style, self.scrollable_content_region.width
         index = self._first_in_sight + y - HEADING_ROWS
         layout = self._lay_out(cells)
         if y < HEADING_ROWS:
@@ -160,7 +167,7 @@ class RunTable(ScrollView, can_focus=True):
             is_marked = row.run.run_id in self._marked
             line = row_line(layout, self._texts[index], row.run, is_marked=is_marked)
             if index == self._cursor:
-                base += self.get_component_rich_style("run-table--cursor", partial=True)
+                base = self._cursor_style
         return Strip(Segment.apply_style(line, base)).adjust_cell_length(cells, base)
 
     def _lay_out(self, cells: int) -> Layout:
@@ -179,7 +186,38 @@ class RunTable(ScrollView, can_focus=True):
         first = self._first_in_sight
         return range(first, min(self._count, first + max(1, self.size.height - HEADING_ROWS)))
 
+    def _in_sight(self) -> dict[int, tuple[Sequence[str], str]]:
+        """Return what the lines in sight show: their cells, and the status that colours them."""
+        known = (at for at in self._sight() if at in self._rows)
+        return {at: (self._texts[at], self._rows[at].run.status) for at in known}
+
+    def _show_changes(
+        self,
+        before: dict[int, tuple[Sequence[str], str]],
+        layout: tuple[object, Layout] | None,
+        count: int,
+        cursor: int,
+    ) -> None:
+        """Draw the lines anew that are not as they were, or all where they moved."""
+        self._layout = None
+        self.virtual_size = Size(0, self._count + HEADING_ROWS)
+        now = self._in_sight()
+        widths = self._lay_out(self.scrollable_content_region.width)
+        is_in_place = (count, cursor, before.keys()) == (self._count, self._cursor, now.keys())
+        if not is_in_place or layout is None or layout[1] != widths:
+            self.refresh()
+            return
+        for at, shown in now.items():
+            if shown != before[at]:
+                self._refresh_row(at)
+
+    def _refresh_row(self, row: int) -> None:
+        """Draw one line anew."""
+        line = row - self._first_in_sight + HEADING_ROWS
+        self.refresh(Region(0, line, self.size.width, 1))
+
     def _go(self, row: int) -> None:
+        before = self._cursor
         self._cursor = max(0, min(row, self._count - 1))
         # The heading stays in place, so a line is in sight one row further down.
         self.scroll_to_region(
@@ -187,7 +225,8 @@ class RunTable(ScrollView, can_focus=True):
         )
         self._ask_for_sight()
         self._tell()
-        self.refresh()
+        self._refresh_row(before)
+        self._refresh_row(self._cursor)
 
     def _ask_for_sight(self) -> None:
         sight = self._sight()
@@ -203,7 +242,3 @@ class RunTable(ScrollView, can_focus=True):
         if self.current != self._highlighted:
             self._highlighted = self.current
             self.post_message(RunHighlighted(self.current))
-
-    def _marks_changed(self) -> None:
-        self.post_message(MarksChanged(self.marked))
-        self.refresh()
