@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 import time
@@ -22,8 +23,6 @@ from vld_tui.launch.local import LaunchError
 from vld_tui.machine import MachineLoad
 from vld_tui.messages import ActionAsked, InterestChanged, RunOpened, SnapshotTaken
 from vld_tui.screens.home import HomeScreen
-from vld_tui.screens.queue import QueueScreen
-from vld_tui.screens.run import RunScreen
 from vld_tui.store.errors import StoreError
 
 REFRESH_S: Final = 1.0
@@ -66,6 +65,10 @@ class Dashboard(App[None]):
     def on_mount(self) -> None:
         """Begin to read history."""
         self.read_history()
+
+    def _begin(self) -> None:
+        """Do what could wait for the first picture."""
+        gc.enable()
         self._act(self._actions.work_on_queue)  # that of a supervisor that was killed
 
     def on_interest_changed(self, message: InterestChanged) -> None:
@@ -100,11 +103,15 @@ class Dashboard(App[None]):
 
     def on_run_opened(self, message: RunOpened) -> None:
         """Show all of a run."""
+        from vld_tui.screens.run import RunScreen  # noqa: PLC0415 - not for the first picture
+
         self._look(replace(self._interest, opened=message.run_id))
         self.push_screen(RunScreen(message.run_id))
 
     def action_open_queue(self) -> None:
         """Show what goes on and what waits."""
+        from vld_tui.screens.queue import QueueScreen  # noqa: PLC0415 - as above
+
         self._look(replace(self._interest, queue=True))
         self.push_screen(QueueScreen(self._actions))
 
@@ -146,8 +153,11 @@ class Dashboard(App[None]):
             now = time.monotonic()
             is_new = snapshot is not shown or on is not shown_on or now > shown_at + AGEING_S
             if is_new and not worker.is_cancelled:
+                is_first = shown is None
                 shown, shown_on, shown_at = snapshot, on, now
                 self.call_from_thread(self._deliver, snapshot)
+                if is_first:
+                    self.call_from_thread(self.home.call_after_refresh, self._begin)
             if now > measured_at + LOAD_S:
                 measured_at = now
                 load = self._measure_load(self._home_path)

@@ -5,23 +5,23 @@ A source is asked by a worker, never by a widget: it reads files and the databas
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, Protocol
 
 from vld_tui.home import Home
 from vld_tui.queue.slots import Slot, slots_of
 from vld_tui.store.errors import StoreError
-from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricSeries
+from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run, RunPoint
 from vld_tui.store.store import Store
-from vld_tui.story import Story
 from vld_tui.views.progress import Progress
-from vld_tui.views.raster import Values
+
+if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
+    from vld_tui.story import Story
+    from vld_tui.views.raster import Values
 
 LOG_BYTES: Final = 16_384
 MOST_POINTS: Final = 2_000
@@ -176,6 +176,8 @@ class HistorySource:
         if curves is None:
             return None
         if self._opened is None or self._opened.curves is not curves[1]:
+            from vld_tui.story import Story  # noqa: PLC0415 - imports numpy
+
             run_dir = store.run_dir(run_id)
             story = self._stories.get(run_dir.path) or Story(run_dir)
             self._stories = {run_dir.path: story}
@@ -203,7 +205,7 @@ class HistorySource:
             if before is not None and before[0] == state:
                 found[run_id] = before
             else:
-                found[run_id] = (state, RunCurves(run, as_arrays(store.series(run_id)), log))
+                found[run_id] = (state, RunCurves(run, _curves(store, run_id), log))
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
 
@@ -212,15 +214,10 @@ def _read_queue(store: Store) -> QueueState:
     return QueueState(tuple(store.live_runs()), tuple(store.queue()), slots_of(store))
 
 
-def as_arrays(series: Sequence[MetricSeries]) -> dict[CurveKey, tuple[Values, Values]]:
-    """Return the curves that series make up."""
-    return {
-        (each.split, each.domain, each.name): (
-            np.array(each.points.steps, dtype=np.float64),
-            np.array(each.points.values, dtype=np.float64),
-        )
-        for each in series
-    }
+def _curves(store: Store, run_id: str) -> Mapping[CurveKey, tuple[Values, Values]]:
+    from vld_tui.curves import as_arrays  # noqa: PLC0415 - imports numpy
+
+    return as_arrays(store.series(run_id))
 
 
 def _log_tail(store: Store, run_id: str) -> tuple[str, ...]:

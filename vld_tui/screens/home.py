@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -15,9 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from engine.protocol import RunSpec
-from vld_tui.actions import Actions
 from vld_tui.feed import Interest, RunCurves, RunRow, Snapshot
-from vld_tui.machine import MachineLoad
 from vld_tui.messages import (
     ActionAsked,
     InterestChanged,
@@ -26,9 +24,6 @@ from vld_tui.messages import (
     RunHighlighted,
     SnapshotTaken,
 )
-from vld_tui.screens.ask import AskLine, Confirm
-from vld_tui.screens.compare import CompareScreen
-from vld_tui.screens.new_run import NewRun, Order
 from vld_tui.store.query import Query, QueryError
 from vld_tui.store.runs import Run
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
@@ -37,6 +32,11 @@ from vld_tui.views.text import plain_text
 from vld_tui.widgets.curves import Curves
 from vld_tui.widgets.plane import Plane
 from vld_tui.widgets.run_table import RunTable
+
+if TYPE_CHECKING:  # not for the first picture
+    from vld_tui.actions import Actions
+    from vld_tui.machine import MachineLoad
+    from vld_tui.screens.new_run import Order
 
 SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")
 """Orders that ``o`` goes through."""
@@ -164,6 +164,8 @@ class HomeScreen(Screen[None]):
 
     def action_filter(self) -> None:
         """Ask which runs to show."""
+        from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - not for the first picture
+
         example = "dropout>=0.9 target=noto status:running tag:best text"
         question = AskLine("Show runs that match:", answer=self._filter, example=example)
         self.app.push_screen(question, self._set_filter)
@@ -200,6 +202,8 @@ class HomeScreen(Screen[None]):
         if len(self.query_one(RunTable).marked) < 2:
             self.notify("Mark two runs or more with space to compare them.", severity="warning")
         else:
+            from vld_tui.screens.compare import CompareScreen  # noqa: PLC0415 - as above
+
             self.app.push_screen(CompareScreen(self._snapshot.watched))
 
     def action_queue_again(self) -> None:
@@ -214,6 +218,8 @@ class HomeScreen(Screen[None]):
 
     def action_kill(self) -> None:
         """End the run under the cursor at once, if that is meant."""
+        from vld_tui.screens.ask import Confirm  # noqa: PLC0415 - as above
+
         if run := self.run:
 
             def answered(is_meant: bool | None) -> None:
@@ -240,6 +246,8 @@ class HomeScreen(Screen[None]):
 
     def action_tags(self) -> None:
         """Ask for the run's tags."""
+        from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - as above
+
         if run := self.run:
 
             def answered(text: str | None) -> None:
@@ -250,6 +258,8 @@ class HomeScreen(Screen[None]):
 
     def action_note(self) -> None:
         """Ask for the run's note."""
+        from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - as above
+
         if run := self.run:
 
             def answered(text: str | None) -> None:
@@ -259,6 +269,8 @@ class HomeScreen(Screen[None]):
             self.app.push_screen(AskLine("Note:", answer=run.note), answered)
 
     def _configure(self, spec: RunSpec | None) -> None:
+        from vld_tui.screens.new_run import NewRun  # noqa: PLC0415 - as above
+
         def answered(order: Order | None) -> None:
             if order is None:
                 return

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from vld_tui.feed import RunCurves
-from vld_tui.views.run_series import chart_contents
-from vld_tui.widgets.chart import Chart
 
 
 class Curves(Vertical):
     """The curves of a run, or of several over one another."""
 
-    def compose(self) -> ComposeResult:
-        """Lay out the charts."""
-        yield Chart(id="first", is_percent=True)
-        yield Chart(id="second", is_percent=True)
-        yield Chart(id="third")
-
     def show(self, watched: Sequence[RunCurves]) -> None:
         """Draw these runs instead of those before."""
+        if not watched and not self.children:
+            return
+        # What draws takes a moment to load, so not before there is something to draw.
+        from vld_tui.views.run_series import chart_contents  # noqa: PLC0415
+        from vld_tui.widgets.chart import Chart  # noqa: PLC0415
+
+        if not self.children:
+            percents = [Chart(id=name, is_percent=True) for name in ("first", "second")]
+            self.mount(*percents, Chart(id="third"))
         for chart, content in zip(self.query(Chart), chart_contents(watched), strict=True):
             chart.set_series(content.title, content.series)

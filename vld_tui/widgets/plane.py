@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vld_tui.store.runs import RunPoint
-from vld_tui.views.plane import plane_lines
-from vld_tui.views.plot import Line
 from vld_tui.widgets.picture import Picture
+
+if TYPE_CHECKING:
+    from vld_tui.views.plot import Line
 
 
 class Plane(Picture):
@@ -29,4 +30,6 @@ class Plane(Picture):
 
     def lines(self, cells: int, rows: int) -> Iterable[Line]:
         """Return the plane at a size."""
+        from vld_tui.views.plane import plane_lines  # noqa: PLC0415 - imports numpy
+
         return plane_lines(self._points, current=self._current, cells=cells, rows=rows)
