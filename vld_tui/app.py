@@ -129,10 +129,10 @@ class Dashboard(App[None]):
         self._interest = interest
         self._wake.set()
 
-    def _deliver(self, snapshot: Snapshot) -> None:
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Hand a snapshot to the screens that can be seen."""
         for screen in reversed(self.screen_stack):
-            screen.post_message(SnapshotTaken(snapshot))
+            screen.post_message(SnapshotTaken(message.snapshot))
             if not screen.is_modal:
                 break
 
@@ -155,7 +155,7 @@ class Dashboard(App[None]):
             if is_new and not worker.is_cancelled:
                 is_first = shown is None
                 shown, shown_on, shown_at = snapshot, on, now
-                self.call_from_thread(self._deliver, snapshot)
+                self.post_message(SnapshotTaken(snapshot))
                 if is_first:
                     self.call_from_thread(self.home.call_after_refresh, self._begin)
             if now > measured_at + LOAD_S:

@@ -175,12 +175,13 @@ class HistorySource:
         curves = self._curves.get(run_id)
         if curves is None:
             return None
-        if self._opened is None or self._opened.curves is not curves[1]:
+        run_dir = store.run_dir(run_id)
+        if (story := self._stories.get(run_dir.path)) is None:
             from vld_tui.story import Story  # noqa: PLC0415 - imports numpy
 
-            run_dir = store.run_dir(run_id)
-            story = self._stories.get(run_dir.path) or Story(run_dir)
-            self._stories = {run_dir.path: story}
+            story = Story(run_dir)
+            self._stories, self._opened = {run_dir.path: story}, None
+        if self._opened is None or self._opened.curves is not curves[1] or story.is_behind:
             self._opened = RunDetail(
                 curves[1],
                 story.progress(curves[1].curves),

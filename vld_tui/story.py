@@ -6,7 +6,6 @@ them are passed over.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -22,19 +21,25 @@ from vld_tui.views.raster import Values
 MOST_EVALUATIONS: Final = 256
 MOST_LOSSES: Final = 512
 """Evaluations and losses of a story; those of a longer run are thinned out."""
-STEPS_TAKEN, EVALUATED = b'{"type":"steps_taken"', b'{"type":"evaluated"'
+STEPS_TAKEN: Final = b'{"type":"steps_taken"'
+FREQUENT: Final = (STEPS_TAKEN, b'{"type":"evaluated"')
+BLOCK_BYTES: Final = 2**22
+"""Read at once; a line is never as long."""
 
 Curves = Mapping[tuple[str, str, str], tuple[Values, Values]]
 """(n,) steps and (n,) values by split, domain and name."""
 
 
 class Story:
-    """Follows the log of one run."""
+    """Follows the log of one run. At first it reads a block of it, which tells how the run was
+    prepared, so that a long log keeps nobody waiting; ``is_behind`` says that there is more."""
 
     def __init__(self, run_dir: RunDir) -> None:
         self._path = run_dir.events
         self._offset = 0
         self._told = Progress()
+        self._has_begun = False
+        self.is_behind = False
 
     def progress(self, curves: Curves) -> Progress:
         """Return where the run stands: what it said since, and these curves of it.
@@ -53,15 +58,19 @@ class Story:
             self._offset, self._told = 0, Progress()
         taken = b""
         with self._path.open("rb") as file:
-            file.seek(self._offset, os.SEEK_SET)
-            for line in file:
-                if not line.endswith(b"\n"):
+            self.is_behind = False
+            while not self.is_behind:
+                file.seek(self._offset)
+                block = file.read(BLOCK_BYTES)
+                if (whole := block.rfind(b"\n") + 1) == 0:
                     break
-                self._offset += len(line)
-                if line.startswith(STEPS_TAKEN):
-                    taken = line
-                elif not line.startswith(EVALUATED):
+                self._offset += whole
+                lines = block[: whole - 1].split(b"\n")
+                for line in [each for each in lines if not each.startswith(FREQUENT)]:
                     self._take(line)
+                taken = next((each for each in lines[::-1] if each.startswith(STEPS_TAKEN)), taken)
+                self.is_behind = not self._has_begun and len(block) == BLOCK_BYTES
+                self._has_begun = True
         self._take(taken)
 
     def _take(self, line: bytes) -> None:

@@ -47,10 +47,9 @@ class Points(NamedTuple):
     @classmethod
     def unpack(cls, rows: Iterable[tuple[bytes, bytes]]) -> Points:
         """Return the points of rows in their order."""
-        points = cls.none()
-        for steps, values in rows:
-            points.steps.frombytes(steps)
-            points.values.frombytes(values)
+        points, chunks = cls.none(), list(rows)
+        points.steps.frombytes(b"".join(steps for steps, _ in chunks))
+        points.values.frombytes(b"".join(values for _, values in chunks))
         return points
 
     def put(self, step: int, value: float | None) -> None:

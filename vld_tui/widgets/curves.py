@@ -12,10 +12,15 @@ from vld_tui.feed import RunCurves
 class Curves(Vertical):
     """The curves of a run, or of several over one another."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: tuple[RunCurves, ...] | None = None
+
     def show(self, watched: Sequence[RunCurves]) -> None:
         """Draw these runs instead of those before."""
-        if not watched and not self.children:
+        if self._shown == (watched := tuple(watched)) or not (watched or self.children):
             return
+        self._shown = watched
         # What draws takes a moment to load, so not before there is something to draw.
         from vld_tui.views.run_series import chart_contents  # noqa: PLC0415
         from vld_tui.widgets.chart import Chart  # noqa: PLC0415
