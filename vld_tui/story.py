@@ -6,6 +6,7 @@ them are passed over.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -23,6 +24,7 @@ MOST_LOSSES: Final = 512
 """Evaluations and losses of a story; those of a longer run are thinned out."""
 STEPS_TAKEN: Final = b'{"type":"steps_taken"'
 FREQUENT: Final = (STEPS_TAKEN, b'{"type":"evaluated"')
+DRAWING_S: Final = 0.7
 BLOCK_BYTES: Final = 2**22
 """Read at once; a line is never as long."""
 
@@ -32,14 +34,20 @@ Curves = Mapping[tuple[str, str, str], tuple[Values, Values]]
 
 class Story:
     """Follows the log of one run. At first it reads a block of it, which tells how the run was
-    prepared, so that a long log keeps nobody waiting; ``is_behind`` says that there is more."""
+    prepared, so that a long log keeps nobody waiting."""
 
     def __init__(self, run_dir: RunDir) -> None:
         self._path = run_dir.events
         self._offset = 0
         self._told = Progress()
-        self._has_begun = False
-        self.is_behind = False
+        self._begun_at: float | None = None
+        self._is_behind = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Say that there is more, and that what was found at first has had time to be drawn."""
+        since = self._begun_at
+        return self._is_behind and since is not None and time.monotonic() > since + DRAWING_S
 
     def progress(self, curves: Curves) -> Progress:
         """Return where the run stands: what it said since, and these curves of it.
@@ -58,8 +66,8 @@ class Story:
             self._offset, self._told = 0, Progress()
         taken = b""
         with self._path.open("rb") as file:
-            self.is_behind = False
-            while not self.is_behind:
+            self._is_behind = False
+            while not self._is_behind:
                 file.seek(self._offset)
                 block = file.read(BLOCK_BYTES)
                 if (whole := block.rfind(b"\n") + 1) == 0:
@@ -69,8 +77,8 @@ class Story:
                 for line in [each for each in lines if not each.startswith(FREQUENT)]:
                     self._take(line)
                 taken = next((each for each in lines[::-1] if each.startswith(STEPS_TAKEN)), taken)
-                self.is_behind = not self._has_begun and len(block) == BLOCK_BYTES
-                self._has_begun = True
+                if self._begun_at is None:
+                    self._begun_at, self._is_behind = time.monotonic(), len(block) == BLOCK_BYTES
         self._take(taken)
 
     def _take(self, line: bytes) -> None:

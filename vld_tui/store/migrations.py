@@ -203,9 +203,9 @@ def m005_best_first(db: Database) -> None:
 
 
 def _packed(points: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows that hold points in order, 256 of them at most in each."""
+    """Yield the rows that hold points in order, 512 of them at most in each."""
     for series, group in itertools.groupby(points, key=lambda point: point[:5]):
-        while chunk := list(itertools.islice(group, 256)):
+        while chunk := list(itertools.islice(group, 512)):
             steps = array("q", [point[5] for point in chunk])
             values = [math.nan if point[6] is None else point[6] for point in chunk]
             yield *series, steps[0], steps.tobytes(), array("d", values).tobytes()

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-CHUNK: Final = 256
+CHUNK: Final = 512
 """Points of a row: what is appended to is written anew, so it is small."""
 STEP_BYTES: Final = 8
 JUDGED: Final = ""

@@ -73,7 +73,9 @@ class Plot:
     @functools.cached_property
     def whole(self) -> Axis:
         """Return the axis of every step."""
-        return Axis.around([each.x for each in self.series], is_log=self.view.x_is_log)
+        is_log = self.view.x_is_log
+        known = [each.x if is_log else each.x[[0, -1]] for each in self.series if len(each.x)]
+        return Axis.around(known, is_log=is_log)  # steps ascend, but 0 has no logarithm
 
     @property
     def across(self) -> Axis:
