@@ -115,7 +115,9 @@ def key_ms(home: Home) -> tuple[float, float]:
             time.sleep(KEY_PAUSE_S)
         time.sleep(SETTLE_S)
     lines: list[tuple[float, int | None]] = []
-    terminal.replay(lambda at, screen: lines.append((at, _cursor_line(screen))))
+    screen = terminal.replay(lambda at, screen: lines.append((at, _cursor_line(screen))))
+    if f"{LIVE_RUNS} running" not in screen.display[0]:
+        raise RuntimeError(f"not every run goes on: {screen.display[0]}")
     times_ms = []
     line = HEADING_LINE + 1
     for key, at in zip(KEYS, typed, strict=True):

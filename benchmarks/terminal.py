@@ -85,13 +85,18 @@ class Terminal:
         """Return when something arrived last."""
         return self._chunks[-1][0]
 
-    def replay(self, see: Callable[[float, pyte.Screen], None]) -> None:
-        """Draw all that arrived anew; ``see`` is given the screen after each piece."""
+    def replay(self, see: Callable[[float, pyte.Screen], None]) -> pyte.Screen:
+        """Draw all that arrived anew; ``see`` is given the screen after each piece.
+
+        Returns:
+            The screen as it was last.
+        """
         screen = pyte.Screen(COLUMNS, LINES)
         stream = pyte.ByteStream(screen)
         for arrived_at, chunk in list(self._chunks):
             stream.feed(_NOT_OF_PYTE.sub(b"", chunk))
             see(arrived_at, screen)
+        return screen
 
     def _read(self) -> None:
         with suppress(OSError):  # the program is over

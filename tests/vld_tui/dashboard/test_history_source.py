@@ -93,3 +93,19 @@ def test_a_database_that_cannot_be_read_is_a_problem_in_words(home: Home) -> Non
     assert "not as this program left it" in snapshot.problem
     assert len(snapshot.rows) == 1
     source.close()
+
+
+def test_nothing_is_told_anew_while_nothing_happens(home: Home) -> None:
+    run_id = _told(home)
+    source = HistorySource(home)
+    interest = Interest(watched=(run_id,), opened=run_id, plane=True)
+    first = source.take(interest)
+    assert source.take(interest) is first
+    with Store.open(home) as store:
+        store.set_note(run_id, "noted elsewhere")
+    second = source.take(interest)
+    assert second.rows[0].run.note == "noted elsewhere"
+    assert source.take(interest) is second
+    Teller(home.run_dir(run_id)).says(steps_taken(20, 1.2))
+    assert source.take(interest).rows[0].run.step == 20
+    source.close()
