@@ -9,7 +9,7 @@ run: $(VENV)/.installed
 	$(BIN)/vld run
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .

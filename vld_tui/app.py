@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 from textual import work
@@ -17,7 +20,7 @@ from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.theme import Theme
-from textual.worker import get_current_worker
+from textual.worker import Worker, get_current_worker
 
 from vld_tui.actions import REFUSALS, Actions, LocalActions
 from vld_tui.bindings import bind
@@ -37,12 +40,14 @@ from vld_tui.notices import notice_for, terminal_name
 from vld_tui.planner import LocalPlanner, Planner
 from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.screens.home import HomeScreen
-from vld_tui.screens.queue import QueueScreen
-from vld_tui.screens.run import RunScreen
-from vld_tui.screens.settings import SettingsScreen
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.views.text import plain_text
+
+AGEING_S: Final = 10.0
+"""What has not changed is shown anew after so long: how old runs are goes on."""
+LOAD_S: Final = 5.0
+"""How often to measure how busy the machine is."""
 
 
 class Dashboard(Guarded, App[None]):
@@ -74,25 +79,30 @@ class Dashboard(Guarded, App[None]):
         self._error_log = error_log
         self._source, self._actions, self._planner = source, actions, planner
         self._home_path, self._clock, self._measure_load = home, clock, measure_load
+        self.home = HomeScreen(
+            actions, planner, home=str(home), clock=clock, preferences=self.preferences
+        )
+        self._shown: tuple[Snapshot | None, object, float] = (None, None, -math.inf)
+        self._measured_at = -math.inf
         self._interest = Interest()
         self._is_read_only = False
         self._wake = threading.Event()
 
+    def get_default_screen(self) -> HomeScreen:
+        """Return the home screen: nothing is below it."""
+        return self.home
+
     def on_mount(self) -> None:
-        """Show the home screen and begin to read history."""
+        """Begin to read history, as a person likes it."""
         if self.preferences.theme in self.available_themes:
             self.theme = self.preferences.theme
         self.theme_changed_signal.subscribe(self, self._keep_theme)
         self.set_keymap(self.preferences.keys)
-        self.home = HomeScreen(
-            self._actions,
-            self._planner,
-            home=str(self._home_path),
-            clock=self._clock,
-            preferences=self.preferences,
-        )
-        self.push_screen(self.home)
         self.read_history()
+
+    def _begin(self) -> None:
+        """Do what could wait for the first picture."""
+        gc.enable()
         self._act(self._actions.work_on_queue)  # that of a supervisor that was killed
 
     def on_interest_changed(self, message: InterestChanged) -> None:
@@ -157,6 +167,8 @@ class Dashboard(Guarded, App[None]):
 
     def action_open_settings(self) -> None:
         """Show what can be set."""
+        from vld_tui.screens.settings import SettingsScreen  # noqa: PLC0415 - as above
+
         self.push_screen(SettingsScreen(self.preferences))
 
     def on_unmount(self) -> None:
@@ -187,16 +199,22 @@ class Dashboard(Guarded, App[None]):
 
     def on_run_opened(self, message: RunOpened) -> None:
         """Show all of a run."""
+        from vld_tui.screens.run import RunScreen  # noqa: PLC0415 - not for the first picture
+
         self._look(replace(self._interest, opened=message.run_id))
         self.push_screen(RunScreen(self._actions, message.run_id))
 
     def action_clone(self) -> None:
         """Configure a run from the one that is opened."""
+        from vld_tui.screens.run import RunScreen  # noqa: PLC0415 - as above
+
         if isinstance(self.screen, RunScreen) and self.screen.run is not None:
             self.home.clone(self.screen.run)
 
     def action_open_queue(self) -> None:
         """Show what goes on and what waits."""
+        from vld_tui.screens.queue import QueueScreen  # noqa: PLC0415 - as above
+
         self._look(replace(self._interest, queue=True))
         self.push_screen(QueueScreen(self._actions))
 
@@ -214,12 +232,14 @@ class Dashboard(Guarded, App[None]):
         self._interest = interest
         self._wake.set()
 
-    def _deliver(self, snapshot: Snapshot, load: MachineLoad) -> None:
-        """Hand a snapshot to every screen that is open."""
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Hand a snapshot to the screens that can be seen, and tell of runs that ended."""
+        snapshot = message.snapshot
         self._is_read_only = snapshot.is_read_only
-        for screen in self.screen_stack:
+        for screen in reversed(self.screen_stack):
             screen.post_message(SnapshotTaken(snapshot))
-        self.home.show_load(load)
+            if not screen.is_modal:
+                break
         self._tell_of_ends(snapshot)
 
     def _tell_of_ends(self, snapshot: Snapshot) -> None:
@@ -233,6 +253,10 @@ class Dashboard(Guarded, App[None]):
             self._driver.write("".join(told))
             self._driver.flush()
 
+    def _show_load(self, load: MachineLoad) -> None:
+        if self.screen is self.home:
+            self.home.show_load(load)
+
     @work(thread=True, exit_on_error=False)
     def read_history(self) -> None:
         """Take snapshots as long as the dashboard is open, at once when interest changes."""
@@ -240,25 +264,37 @@ class Dashboard(Guarded, App[None]):
         while not worker.is_cancelled:
             self._wake.clear()
             try:
-                snapshot = self._source.take(self._interest)
-                load = self._measure_load(self._home_path)
+                self._look_again(worker)
             except Exception as error:  # the worker's edge: told, and tried again
                 if not self.survive(error):
                     raise
-            else:
-                if not worker.is_cancelled:
-                    self.call_from_thread(self._deliver, snapshot, load)
             self._wake.wait(self.preferences.refresh_s)
         self._source.close()
+
+    def _look_again(self, worker: Worker[None]) -> None:
+        """Take a snapshot, and show it where it is new; measure the machine now and then."""
+        snapshot, on = self._source.take(self._interest), self.screen
+        now = time.monotonic()
+        shown, shown_on, shown_at = self._shown
+        is_new = snapshot is not shown or on is not shown_on or now > shown_at + AGEING_S
+        if is_new and not worker.is_cancelled:
+            self._shown = (snapshot, on, now)
+            self.post_message(SnapshotTaken(snapshot))
+            if shown is None:
+                self.call_from_thread(self.home.call_after_refresh, self._begin)
+        if now > self._measured_at + LOAD_S:
+            self._measured_at = now
+            load = self._measure_load(self._home_path)
+            if not worker.is_cancelled:
+                self.call_from_thread(self._show_load, load)
 
 
 def make_dashboard(home: Home) -> Dashboard:
     """Return the dashboard of a home, as a person likes it."""
-    try:
-        with Store.open(home) as store:
-            preferences = store.setting(PREFERENCES_SETTING, Preferences, Preferences())
-    except StoreError:  # the dashboard will say so
-        preferences = Preferences()
+    preferences = Preferences()
+    if home.database.exists():  # a new home is made after the first picture
+        with contextlib.suppress(StoreError), Store.open(home) as store:  # the screen says why
+            preferences = store.setting(PREFERENCES_SETTING, Preferences, preferences)
     return Dashboard(
         HistorySource(home),
         LocalActions(home),

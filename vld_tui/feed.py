@@ -5,28 +5,25 @@ A source is asked by a worker, never by a widget: it reads files and the databas
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.rundir import RunDir
 from vld_tui.home import Home
-from vld_tui.launch.follower import EventFollower
 from vld_tui.queue.slots import Slot, slots_of
 from vld_tui.run_folder import FolderContents, FolderReader
 from vld_tui.store.errors import StoreError
-from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricPoint
+from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.query import Query
 from vld_tui.store.runs import QUEUED, Run, RunPoint
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import Grouping, RunSummary
 from vld_tui.views.groups import group_point
 from vld_tui.views.progress import Progress
-from vld_tui.views.raster import Values
+
+if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
+    from vld_tui.views.raster import Values
 
 LOG_BYTES: Final = 16_384
 MOST_POINTS: Final = 2_000
@@ -88,9 +85,12 @@ class GroupRow:
 TableRow = RunRow | GroupRow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunCurves:
-    """A run and its metrics: (n,) steps and (n,) values of each; NaN: not finite."""
+    """A run and its metrics: (n,) steps and (n,) values of each; NaN: not finite.
+
+    The source hands out the same object while nothing happened, so that is what equal means.
+    """
 
     run: Run
     curves: Mapping[CurveKey, tuple[Values, Values]]
@@ -154,7 +154,7 @@ class Source(Protocol):
     """Where snapshots come from; used by one thread at a time."""
 
     def take(self, interest: Interest) -> Snapshot:
-        """Return how things stand now; may block."""
+        """Return how things stand now, the same object while nothing changed; may block."""
 
     def close(self) -> None:
         """Let go of files."""
@@ -168,6 +168,7 @@ class HistorySource:
         self._store: Store | None = None
         self._curves: dict[str, tuple[object, RunCurves]] = {}
         self._opened: OpenedRun | None = None
+        self._listed: tuple[object, Snapshot] | None = None
         self._last = Snapshot()
         self._live: set[str] = set()
 
@@ -177,11 +178,14 @@ class HistorySource:
             self._last = self._read(interest)
         except StoreError as error:
             self.close()  # what comes next may be another file
-            return replace(self._last, interest=interest, problem=str(error).splitlines()[0])
+            return replace(
+                self._last, interest=interest, ended=(), problem=str(error).splitlines()[0]
+            )
         return self._last
 
     def close(self) -> None:
         """Close the database."""
+        self._listed = None
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -193,22 +197,34 @@ class HistorySource:
             self._store = Store.open(self._home)
         store = self._store
         store.refresh()
-        runs = store.count_runs(interest.query)
-        grouping = interest.grouping
-        return Snapshot(
+        watched = tuple(self._watch(store, interest))  # looks into folders: history may change
+        now = replace(
+            self._list(store, interest),
             interest=interest,
-            count=runs if grouping is None else store.count_groups(interest.query, grouping),
-            runs=runs,
-            rows=_read_rows(store, interest),
-            live=store.count_statuses(),
-            watched=tuple(self._watch(store, interest)),
-            points=_read_points(store, interest) if interest.plane else (),
+            watched=watched,
             opened=self._open(store, interest.opened) if interest.opened else None,
             other=_find_other(store, interest.other) if interest.other else None,
             queue=_read_queue(store) if interest.queue else None,
-            is_read_only=store.is_read_only,
             ended=self._read_ended(store),
         )
+        return self._last if now == self._last else now
+
+    def _list(self, store: Store, interest: Interest) -> Snapshot:
+        """Return what the list of runs shows; the same as before while history is the same."""
+        looked_at = replace(interest, watched=(), opened=None, other=None, queue=False)
+        state = (store.version(), looked_at)
+        if self._listed is None or self._listed[0] != state:
+            runs, grouping = store.count_runs(interest.query), interest.grouping
+            listed = Snapshot(
+                count=runs if grouping is None else store.count_groups(interest.query, grouping),
+                runs=runs,
+                rows=_read_rows(store, interest),
+                live=store.count_statuses(),
+                points=_read_points(store, interest) if interest.plane else (),
+                is_read_only=store.is_read_only,
+            )
+            self._listed = (state, listed)
+        return self._listed[1]
 
     def _read_ended(self, store: Store) -> tuple[Run, ...]:
         """Return the runs that were live at the last look and are over now."""
@@ -249,7 +265,7 @@ class HistorySource:
             if before is not None and before[0] == state:
                 found[run_id] = before
             else:
-                found[run_id] = (state, RunCurves(run, as_arrays(store.metrics(run_id)), log))
+                found[run_id] = (state, RunCurves(run, _curves(store, run_id), log))
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
 
@@ -258,24 +274,23 @@ class OpenedRun:
     """Reads all of one run, again and again, what is new only."""
 
     def __init__(self, run_dir: RunDir) -> None:
+        from vld_tui.story import Story  # noqa: PLC0415 - imports numpy
+
         self.run_dir = run_dir
-        self._events = EventFollower(run_dir)
+        self._story = Story(run_dir)
         self._folder = FolderReader(run_dir)
-        self._progress = Progress()
         self._detail: RunDetail | None = None
 
     def read(self, store: Store, curves: RunCurves) -> RunDetail:
         """Return everything known of the run; the same as before while nothing happened."""
         before, contents = self._detail, self._folder.read()
-        if before is not None and before.curves is curves and before.contents is contents:
+        is_same = before is not None and before.curves is curves and before.contents is contents
+        if before is not None and is_same and not self._story.is_behind:
             return before
-        with contextlib.suppress(OSError):  # what is known already is shown nevertheless
-            for event in self._events.poll():
-                self._progress = self._progress.after(event)
         run_id = curves.run.run_id
         self._detail = RunDetail(
             curves,
-            self._progress,
+            self._story.progress(curves.curves),
             tuple(store.timeline(run_id)),
             tuple(store.checkpoints(run_id)),
             str(self.run_dir.path),
@@ -315,15 +330,10 @@ def _read_queue(store: Store) -> QueueState:
     return QueueState(tuple(store.live_runs()), tuple(store.queue()), slots_of(store))
 
 
-def as_arrays(points: list[MetricPoint]) -> dict[CurveKey, tuple[Values, Values]]:
-    """Return the curves that points, sorted by curve and step, make up."""
-    curves = {}
-    for key, group in itertools.groupby(points, key=lambda p: (p.split, p.domain, p.name)):
-        of_curve = list(group)
-        steps = np.array([point.step for point in of_curve], dtype=np.float64)
-        values = np.array([point.value for point in of_curve], dtype=np.float64)  # None: NaN
-        curves[key] = (steps, values)
-    return curves
+def _curves(store: Store, run_id: str) -> Mapping[CurveKey, tuple[Values, Values]]:
+    from vld_tui.curves import as_arrays  # noqa: PLC0415 - imports numpy
+
+    return as_arrays(store.series(run_id))
 
 
 def _log_tail(store: Store, run_id: str) -> tuple[str, ...]:

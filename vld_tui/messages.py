@@ -11,7 +11,7 @@ from vld_tui.feed import GroupRow, Interest, Snapshot, TableRow
 
 
 @dataclass
-class SnapshotTaken(Message):
+class SnapshotTaken(Message, bubble=False):
     """The worker has read history; a newer one replaces an older one that nobody saw yet."""
 
     snapshot: Snapshot

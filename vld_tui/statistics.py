@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -32,6 +31,8 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     """Return the mean of values and how far it can be trusted; None when there are none."""
     if not values:
         return None
+    import statistics  # noqa: PLC0415 - takes a moment, and few lists need it
+
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return _estimate(statistics.fmean(values), deviation, len(values))
 

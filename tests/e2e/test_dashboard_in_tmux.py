@@ -34,8 +34,9 @@ TYPED = (
     "eval_every", "precision", "memory_format", "threads",
 )  # fmt: skip
 """Fields that make a run one of seconds."""
-GROUPS = len({info.group for info in FIELDS.values()})
-UNFOLD = (*("up",) * 5, *("right", "up") * GROUPS)
+GROUPS = tuple(dict.fromkeys(info.group for info in FIELDS.values()))
+TO_LAST_GROUP = ("up",) * 5
+UNFOLD = (*TO_LAST_GROUP, *("right", "up") * len(GROUPS))
 """Keys that show every field: past the fields in sight to the last group, then upwards."""
 ACCURACIES = r"\b(\d+\.\d)%\s+(\d+\.\d)%\s+([▁▂▃▄▅▆▇█]*)"
 """ID and OOD of a line of the table, and the OOD trail, if there is room for it."""
@@ -172,8 +173,11 @@ def fill_in(terminal: Terminal, label: str, text: str, *, tabs: int) -> None:
 
 def fill_in_and_launch(terminal: Terminal, values: Mapping[str, object]) -> None:
     """Make a run in the form: with the two functions above, all that knows how it is laid out."""
-    terminal.press(*(key.capitalize() for key in UNFOLD))
-    terminal.wait_for("▾ machine")
+    terminal.press(*(key.capitalize() for key in TO_LAST_GROUP))
+    for group in reversed(GROUPS):
+        terminal.press("Right")
+        terminal.wait_for(f"▾ {group}")
+        terminal.press("Up")
     tabs = 0
     for name in fields_in_tab_order():
         if name in values:

@@ -53,7 +53,8 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
 
 def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict[str, Any]:
     attempts = store.timeline(run.run_id)
-    at_selected = [point for point in store.metrics(run.run_id) if point.step == run.selected_step]
+    step = run.selected_step
+    at_selected = [] if step is None else store.metrics(run.run_id, step=step)
     return run_record(run) | {
         "pid": run.pid,
         "host": run.host,

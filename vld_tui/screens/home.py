@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -15,7 +15,6 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer, Static
 
 from engine.protocol import RunSpec, resolve_spec
-from vld_tui.actions import Actions
 from vld_tui.bindings import bind
 from vld_tui.feed import (
     ID_CURVE,
@@ -27,7 +26,7 @@ from vld_tui.feed import (
     Snapshot,
     TableRow,
 )
-from vld_tui.machine import MachineLoad
+from vld_tui.listing import Listing
 from vld_tui.messages import (
     GroupOpened,
     InterestChanged,
@@ -39,28 +38,25 @@ from vld_tui.messages import (
     SnapshotTaken,
     SortAsked,
 )
-from vld_tui.planner import Planner
 from vld_tui.preferences import Preferences
-from vld_tui.screens.ask import AskLine
-from vld_tui.screens.choose_columns import ChooseColumns
-from vld_tui.screens.compare import CompareScreen
-from vld_tui.screens.new_run import NewRun, Order
 from vld_tui.screens.run_keys import RunKeys
 from vld_tui.store.fields import QUERY_FIELDS
-from vld_tui.store.query import Condition, Query, QueryError
+from vld_tui.store.query import QueryError
 from vld_tui.store.runs import Run
-from vld_tui.store.summaries import CONFIGURATION, find_grouping, member_condition
-from vld_tui.views.groups import group_label
-from vld_tui.views.numbers import plural
+from vld_tui.store.summaries import CONFIGURATION
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.status_line import status_text
 from vld_tui.views.text import plain_text
 from vld_tui.widgets.curves import Curves
-from vld_tui.widgets.plane import Plane
 from vld_tui.widgets.run_table import RunTable
 
-SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")
-"""Orders that ``o`` goes through."""
+if TYPE_CHECKING:  # not for the first picture
+    from vld_tui.actions import Actions
+    from vld_tui.machine import MachineLoad
+    from vld_tui.planner import Planner
+    from vld_tui.screens.new_run import Order
+    from vld_tui.widgets.plane import Plane
+
 MOST_CURVES: Final = 32
 """Runs whose curves are drawn over one another."""
 WELCOME: Final = """\
@@ -114,10 +110,9 @@ class HomeScreen(RunKeys):
         super().__init__(actions)
         self._planner = planner
         self._home, self._clock = home, clock
-        self._filter, self._sort, self._group = "", preferences.sort, preferences.group
-        self._columns = preferences.columns
-        self._within: tuple[str, Condition] | None = None
-        self._interest = self._asked_for(Interest())
+        self._listing, self._columns = Listing.liked(preferences), preferences.columns
+        self._interest = self._listing.interest(Interest())
+        self._plane: Plane | None = None
         self._snapshot = Snapshot()
         self._load: MachineLoad | None = None
         self._trashed: tuple[str, ...] = ()
@@ -133,7 +128,6 @@ class HomeScreen(RunKeys):
                 yield Static(WELCOME, id="welcome", markup=False)
             with Vertical(id="charts"):
                 yield Curves()
-                yield Plane(id="plane")
         yield Static(id="log")
         yield Footer(compact=True, show_command_palette=False)
 
@@ -164,8 +158,7 @@ class HomeScreen(RunKeys):
         table = self.query_one(RunTable)
         table.set_page(snapshot.count, snapshot.interest.offset, snapshot.rows)
         is_empty = snapshot.count == 0
-        is_whole = not self._filter and self._within is None
-        self.query_one("#welcome").display = is_empty and is_whole
+        self.query_one("#welcome").display = is_empty and self._listing.is_whole
         table.display = not is_empty
         self.query_one("#charts").display = not is_empty
         self._show_curves(snapshot.watched)
@@ -190,16 +183,11 @@ class HomeScreen(RunKeys):
 
     def on_group_opened(self, message: GroupOpened) -> None:
         """Show the runs of a group; escape goes back."""
-        row = message.row
-        condition = member_condition(row.grouping, row.summary.key)
-        self._within = (group_label(row.summary, row.grouping), condition)
-        self._ask_history()
+        self._list(self._listing.inside(message.row))
 
     def on_sort_asked(self, message: SortAsked) -> None:
         """Order by a field, or turn its order round."""
-        plain = self._sort.removeprefix("-")
-        descends = self._sort.startswith("-") if plain == message.field else False
-        self._set_sort(message.field if descends else f"-{message.field}")
+        self._list(self._listing.by(message.field))
 
     def on_marks_changed(self, message: MarksChanged) -> None:
         """Draw the marked runs over one another."""
@@ -210,6 +198,13 @@ class HomeScreen(RunKeys):
 
     def action_plane(self, is_wanted: bool) -> None:
         """Show the ID–OOD plane of the runs that match, or the curves."""
+        if self._plane is None:
+            from vld_tui.widgets.plane import Plane  # noqa: PLC0415 - not for the first picture
+
+            self._plane = Plane(id="plane")
+            self.query_one("#charts").mount(self._plane)
+            self._show_plane(self.query_one(RunTable).current)
+            self._show_trail(self._drawn or ())
         self.set_class(is_wanted, "-plane")
         self._look(replace(self._interest, plane=is_wanted))
 
@@ -237,6 +232,7 @@ class HomeScreen(RunKeys):
 
     def action_export(self) -> None:
         """Ask where to write the runs that match, or the screen."""
+        from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - as above
 
         def answered(path: str | None) -> None:
             if path and path.endswith(".svg"):
@@ -249,20 +245,19 @@ class HomeScreen(RunKeys):
 
     def action_filter(self) -> None:
         """Ask which runs to show."""
+        from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - as above
+
         example = "dropout>=0.9 target=noto status:running tag:best text"
-        question = AskLine("Show runs that match:", answer=self._filter, example=example)
+        question = AskLine("Show runs that match:", answer=self._listing.filter, example=example)
         self.app.push_screen(question, self._set_filter)
 
     def action_sort(self) -> None:
         """Order by the next field."""
-        plain = self._sort.removeprefix("-")
-        at = next((i for i, sort in enumerate(SORTS) if sort.removeprefix("-") == plain), 0)
-        self._set_sort(SORTS[(at + 1) % len(SORTS)])
+        self._list(self._listing.in_next_order())
 
     def action_reverse(self) -> None:
         """Turn the order round."""
-        is_descending = self._sort.startswith("-")
-        self._set_sort(self._sort.removeprefix("-") if is_descending else f"-{self._sort}")
+        self._list(self._listing.turned_round())
 
     def action_group(self) -> None:
         """Ask by what to take runs together."""
@@ -278,6 +273,7 @@ class HomeScreen(RunKeys):
 
     def action_columns(self) -> None:
         """Ask which columns the table has."""
+        from vld_tui.screens.choose_columns import ChooseColumns  # noqa: PLC0415 - as above
 
         def answered(columns: tuple[str, ...] | None) -> None:
             if columns is not None:
@@ -292,11 +288,10 @@ class HomeScreen(RunKeys):
         table = self.query_one(RunTable)
         if table.marked:
             table.clear_marks()
-        elif self._within is not None:
-            self._within = None
-            self._ask_history()
-        elif self._filter:
-            self._set_filter("")
+        elif self._listing.within is not None:
+            self._list(replace(self._listing, within=None))
+        else:
+            self._list(replace(self._listing, filter=""))
         table.focus()
 
     def action_compare(self) -> None:
@@ -304,6 +299,8 @@ class HomeScreen(RunKeys):
         if len(self.query_one(RunTable).marked) < 2:
             self.notify("Mark two runs or more with space to compare them.", severity="warning")
         else:
+            from vld_tui.screens.compare import CompareScreen  # noqa: PLC0415 - as above
+
             self.app.push_screen(CompareScreen(self._snapshot.watched))
 
     def action_trash(self) -> None:
@@ -337,6 +334,8 @@ class HomeScreen(RunKeys):
         return self.run
 
     def _configure(self, spec: RunSpec | None) -> None:
+        from vld_tui.screens.new_run import NewRun  # noqa: PLC0415 - as above
+
         def answered(order: Order | None) -> None:
             if order is None:
                 return
@@ -347,41 +346,24 @@ class HomeScreen(RunKeys):
         self.app.push_screen(NewRun(spec, self._planner), answered)
 
     def _set_filter(self, text: str | None) -> None:
-        if text is None:
-            return
+        if text is not None:
+            self._list(replace(self._listing, filter=text))
+
+    def _set_group(self, name: str | None) -> None:
+        self._list(replace(self._listing, group=name, within=None))
+
+    def _list(self, listing: Listing) -> None:
+        """List other runs, or the same ones in another way, if that can be understood."""
         try:
-            Query.parse(text)
+            interest = listing.interest(self._interest)
         except QueryError as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        self._filter = text
-        self._ask_history()
-
-    def _set_sort(self, sort: str) -> None:
-        self._sort = sort
-        self.post_message(PreferencesChanged(sort=sort))
-        self._ask_history()
-
-    def _set_group(self, name: str | None) -> None:
-        self._group, self._within = name, None
-        self.post_message(PreferencesChanged(group=name))
-        self._ask_history()
-
-    def _ask_history(self) -> None:
-        self._look(self._asked_for(self._interest))
+        before, self._listing = self._listing, listing
+        if (listing.sort, listing.group) != (before.sort, before.group):
+            self.post_message(PreferencesChanged(sort=listing.sort, group=listing.group))
+        self._look(interest)
         self._show_query()
-
-    def _asked_for(self, interest: Interest) -> Interest:
-        """Return the interest in the first page of what filter, order and grouping ask for."""
-        try:
-            query = Query.parse(self._filter, sort=self._sort)
-            grouping = find_grouping(self._group) if self._group else None
-        except QueryError:  # kept by a version that knew other fields
-            self._sort, self._group = SORTS[0], None
-            query, grouping = Query.parse(self._filter, sort=self._sort), None
-        if self._within is not None:
-            query, grouping = query.narrowed(self._within[1]), None
-        return replace(interest, query=query, grouping=grouping, sort=self._sort, offset=0)
 
     def _watch(self, row: TableRow | None) -> None:
         self._look(replace(self._interest, watched=row.run_ids[:MOST_CURVES] if row else ()))
@@ -393,9 +375,8 @@ class HomeScreen(RunKeys):
             self.post_message(InterestChanged(interest))
 
     def _show_curves(self, watched: tuple[RunCurves, ...]) -> None:
-        drawn = self._drawn
-        if drawn is not None and [*map(id, watched)] == [*map(id, drawn)]:
-            return  # the feed hands out the same objects while nothing happens
+        if watched == self._drawn:
+            return
         self._drawn = watched
         self.query_one(Curves).show(watched, over_seeds=self._interest.grouping is not None)
         self._show_trail(watched)
@@ -407,23 +388,22 @@ class HomeScreen(RunKeys):
                 lines.append(f"{run.status}: {reason}  r goes on\n", ALARM_STYLE)
             tail = watched[0].log[-4:]
             lines.append("\n".join(plain_text(line) for line in tail), QUIET_STYLE)
-        log = self.query_one("#log", Static)
-        log.update(lines)
-        log.set_class(not lines, "-empty")
+        self._put("#log", lines)
+        self.query_one("#log").set_class(not lines, "-empty")
 
     def _show_plane(self, row: TableRow | None) -> None:
-        current = row.run_ids[0] if row else None
-        self.query_one(Plane).set_points(self._snapshot.points, current)
+        if self._plane is not None:
+            current = row.run_ids[0] if row else None
+            self._plane.set_points(self._snapshot.points, current)
 
     def _show_trail(self, watched: tuple[RunCurves, ...]) -> None:
         """Draw in the plane how the chosen run got where it is."""
-        plane = self.query_one(Plane)
+        if (plane := self._plane) is None:
+            return
         for each in watched:
-            if (
-                each.run.run_id == plane.plot.current
-                and {ID_CURVE, OOD_CURVE} <= each.curves.keys()
-            ):
-                plane.set_trail((each.curves[ID_CURVE][1], each.curves[OOD_CURVE][1]))
+            curves = each.curves
+            if each.run.run_id == plane.plot.current and {ID_CURVE, OOD_CURVE} <= curves.keys():
+                plane.set_trail((curves[ID_CURVE][1], curves[OOD_CURVE][1]))
 
     def _show_status(self) -> None:
         snapshot = self._snapshot
@@ -435,21 +415,22 @@ class HomeScreen(RunKeys):
             problem=snapshot.problem,
             is_read_only=snapshot.is_read_only,
         )
-        self.query_one("#status", Static).update(text)
+        self._put("#status", text)
 
     def _show_query(self) -> None:
-        marked = self.query_one(RunTable).marked
-        parts = [f"sorted by {self._sort}"]
-        if self._interest.grouping is not None:
-            alike = "all but seed" if self._group == CONFIGURATION else self._group
-            parts.append(f"{plural(self._snapshot.count, 'group')} by {alike}")
-        parts += [f"within {self._within[0]}"] if self._within else []
-        parts += [f"filter {self._filter}"] if self._filter else []
+        marked, count = self.query_one(RunTable).marked, self._snapshot.count
+        parts = self._listing.parts(count)
         parts += [f"{len(marked)} marked"] if marked else []
         line = Text(f" {plain_text(' · '.join(parts))}", QUIET_STYLE, no_wrap=True)
-        if (self._filter or self._within) and self._snapshot.count == 0:
+        if not self._listing.is_whole and count == 0:
             line.append("   nothing matches; esc shows every run", ALARM_STYLE)
-        self.query_one("#query", Static).update(line)
+        self._put("#query", line)
+
+    def _put(self, place: str, text: Text) -> None:
+        """Show other text in a place whose size does not depend on it."""
+        static = self.query_one(place, Static)
+        if static.content != text:
+            static.update(text, layout=False)
 
 
 def _page_of(interest: Interest) -> tuple[object, ...]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from textual.screen import Screen
 
-from vld_tui.actions import Actions
 from vld_tui.guard import Guarded
 from vld_tui.messages import ActionAsked
-from vld_tui.screens.ask import AskLine, Confirm
 from vld_tui.store.runs import Run
+
+if TYPE_CHECKING:  # not for the first picture
+    from vld_tui.actions import Actions
 
 
 class RunKeys(Guarded, Screen[None]):
@@ -46,6 +48,8 @@ class RunKeys(Guarded, Screen[None]):
 
     def action_kill(self) -> None:
         """End the run at once, if that is meant."""
+        from vld_tui.screens.ask import Confirm  # noqa: PLC0415 - not for the first picture
+
         if run := self.run_for_keys():
 
             def answered(is_meant: bool | None) -> None:
@@ -57,6 +61,8 @@ class RunKeys(Guarded, Screen[None]):
 
     def action_tags(self) -> None:
         """Ask for the run's tags."""
+        from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - as above
+
         if run := self.run_for_keys():
 
             def answered(text: str | None) -> None:
@@ -67,6 +73,8 @@ class RunKeys(Guarded, Screen[None]):
 
     def action_note(self) -> None:
         """Ask for the run's note."""
+        from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - as above
+
         if run := self.run_for_keys():
 
             def answered(text: str | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from vld_tui.store.errors import StoreError
 
-MIGRATIONS: Final = ("m001_runs", "m002_kept_runs", "m003_queue")
+MIGRATIONS: Final = ("m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first")
 """Every schema change this program knows, oldest first: the names in ``migrations.py``."""
 
 BUSY_TIMEOUT_S: Final = 5.0
@@ -99,6 +99,15 @@ class Database:
         with _readable_errors(self.path):
             found: Row | None = self._connection.execute(sql, parameters).fetchone()
             return found
+
+    def version(self) -> tuple[int, int]:
+        """Return what is another whenever the database was written, by this program or others.
+
+        Raises:
+            StoreError: when the database cannot be read.
+        """
+        (of_others,) = self.row("PRAGMA data_version") or (0,)
+        return int(of_others), self._connection.total_changes
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:

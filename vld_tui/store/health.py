@@ -8,6 +8,7 @@ from typing import Any
 
 from vld_tui.home import Home
 from vld_tui.store.database import MIGRATIONS, Database
+from vld_tui.store.series import STEP_BYTES
 
 
 def examine(database: Database, home: Home) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def examine(database: Database, home: Home) -> dict[str, Any]:
         "count(*) FILTER (WHERE status IN ('starting', 'running') AND trashed_at IS NULL), "
         "total(damaged_lines) FROM runs"
     ) or (0, 0, 0, 0)
-    points = database.row("SELECT count(*) FROM metrics") or (0,)
+    points = database.row("SELECT total(length(steps)) FROM series") or (0,)
     saved = database.row("SELECT count(*), total(bytes) FROM checkpoints") or (0, 0)
     return {
         "database": str(database.path),
@@ -36,7 +37,7 @@ def examine(database: Database, home: Home) -> dict[str, Any]:
         "trashed": counts[1],
         "live": counts[2],
         "damaged_lines": int(counts[3]),
-        "metric_points": points[0],
+        "metric_points": int(points[0]) // STEP_BYTES,
         "checkpoints": saved[0],
         "checkpoint_bytes": int(saved[1]),
         "free_bytes": shutil.disk_usage(home.path).free,

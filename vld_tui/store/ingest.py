@@ -41,7 +41,7 @@ def refresh_live(database: Database, home: Home) -> None:
         StoreError: when the database cannot be read or written.
     """
     live = database.rows(
-        "SELECT key, run_id FROM runs "
+        "SELECT key, run_id FROM runs INDEXED BY live_runs "
         "WHERE status IN ('starting', 'running') AND trashed_at IS NULL"
     )
     for key, run_id in live:
@@ -146,11 +146,12 @@ def take_events(
         return recorder
     if batch.restarted:
         state = RunState("starting", state.launched_at, state.arm, target=state.target)
-        for table in ("metrics", "evaluations", "attempts", "checkpoints"):
+        for table in ("series", "attempts", "checkpoints"):
             connection.execute(f"DELETE FROM {table} WHERE run = ?", [key])
         recorder = EventRecorder(connection, key, state)
     for event in batch.events:
         recorder.record(event)
+    recorder.flush()
     state.damaged_lines += batch.damaged_lines
     state.events_offset = batch.offset
     return recorder

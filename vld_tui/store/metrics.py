@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from vld_tui.store.database import Database
+from vld_tui.store.series import JUDGED, Points
 
 
 class MetricPoint(msgspec.Struct, frozen=True):
@@ -53,30 +60,71 @@ class Attempt(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-_POINTS = """
-    SELECT step, split, domain, arm, name, value FROM (
-        SELECT step, split, domain, arm, name, value FROM metrics WHERE run = :run
-        UNION ALL SELECT step, 'out', 'id', arm, 'accuracy', id_accuracy
-            FROM evaluations WHERE run = :run
-        UNION ALL SELECT step, 'in', 'ood', arm, 'accuracy', ood_accuracy
-            FROM evaluations WHERE run = :run
-    )
-    WHERE (:name IS NULL OR name = :name) AND (:split IS NULL OR split = :split)
-      AND (:domain IS NULL OR domain = :domain)
-    ORDER BY name, split, domain, arm, step
+@dataclass(frozen=True)
+class MetricSeries:
+    """The points of one metric in order of steps; see :class:`MetricPoint` for its names."""
+
+    name: str
+    split: str
+    domain: str
+    arm: str
+    points: Points
+
+
+_SERIES: Final = """
+    SELECT name, split, domain, arm, steps, readings FROM series
+    WHERE run = :run AND (:name IS NULL OR name = :name) AND (:split IS NULL OR split = :split)
+    ORDER BY name, split, domain, arm, first_step
 """
+_JUDGED_NAMES: Final = {"out": "id", "in": "ood"}
 
 
-def read_metrics(
+def read_series(
     database: Database, key: int, *, name: str | None, split: str | None, domain: str | None
-) -> list[MetricPoint]:
-    """Return the points of each curve in order of steps; None: any.
+) -> list[MetricSeries]:
+    """Return series by name, split, domain and arm; None: any.
 
     Raises:
         StoreError: when the database cannot be read.
     """
-    wanted = {"run": key, "name": name, "split": split, "domain": domain}
-    return [MetricPoint(*row) for row in database.rows(_POINTS, wanted)]
+    rows = database.rows(_SERIES, {"run": key, "name": name, "split": split})
+    found = []
+    for series, chunks in itertools.groupby(rows, key=lambda row: row[:4]):
+        of_name, of_split, of_domain, arm = series
+        shown = _JUDGED_NAMES[of_split] if of_domain == JUDGED else of_domain
+        if domain in (None, shown):
+            points = Points.unpack(chunk[4:] for chunk in chunks)
+            found.append(MetricSeries(of_name, of_split, shown, arm, points))
+    return sorted(found, key=lambda each: (each.name, each.split, each.domain, each.arm))
+
+
+def read_metrics(
+    database: Database,
+    key: int,
+    *,
+    name: str | None,
+    split: str | None,
+    domain: str | None,
+    step: int | None,
+) -> list[MetricPoint]:
+    """Return the points of each series in order of steps; None: any.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    found = []
+    for series in read_series(database, key, name=name, split=split, domain=domain):
+        steps, at = series.points.steps, range(len(series.points.steps))
+        if step is not None:
+            at = range(bisect_left(steps, step), bisect_right(steps, step))
+        found += [
+            MetricPoint(
+                steps[i], series.split, series.domain, series.arm, series.name,
+                series.points.at(i),
+            )
+            for i in at
+        ]  # fmt: skip
+    return found
 
 
 def read_checkpoints(database: Database, key: int) -> list[CheckpointInfo]:
@@ -109,19 +157,27 @@ def read_attempts(database: Database, key: int) -> list[Attempt]:
     ]
 
 
-def read_ood_histories(database: Database, run_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Return the OOD accuracy of every evaluation of each run, in order of steps.
+def read_ood_histories(
+    database: Database, run_ids: Sequence[str], *, most: int
+) -> dict[str, tuple[float, ...]]:
+    """Return the OOD accuracies of the evaluations of each run, in order of steps.
+
+    Of a run with more than ``most`` of them, they are of evaluations at even distances.
 
     Raises:
         StoreError: when the database cannot be read.
     """
     rows = database.rows(
-        "SELECT run_id, evaluations.ood_accuracy "
-        "FROM evaluations JOIN runs ON runs.key = evaluations.run "
-        f"WHERE run_id IN ({', '.join('?' * len(run_ids))}) ORDER BY run_id, evaluations.step",
-        run_ids,
+        "SELECT run_id, readings FROM series JOIN runs ON runs.key = series.run "
+        f"WHERE run_id IN ({', '.join('?' * len(run_ids))}) "
+        "AND series.name = 'accuracy' AND split = 'in' AND domain = ? "
+        "ORDER BY run_id, series.arm, first_step",
+        [*run_ids, JUDGED],
     )
-    histories: dict[str, list[float]] = {}
-    for run_id, accuracy in rows:
-        histories.setdefault(run_id, []).append(accuracy)
-    return {run_id: tuple(values) for run_id, values in histories.items()}
+    histories: dict[str, array[float]] = {}
+    for run_id, readings in rows:
+        histories.setdefault(run_id, array("d")).frombytes(readings)
+    return {
+        run_id: tuple(values[:: math.ceil(len(values) / most)])
+        for run_id, values in histories.items()
+    }

@@ -80,7 +80,7 @@ class Query:
     @property
     def order_by(self) -> str:
         """Return the order in SQL; what is not known comes last."""
-        return ", ".join((*self.order, "created_at DESC", "key DESC"))
+        return ", ".join(dict.fromkeys((*self.order, "created_at DESC", "key DESC")))
 
 
 def _terms(text: str) -> list[re.Match[str]]:
@@ -198,8 +198,9 @@ def _order(key: str) -> str:
     _check_text(key)
     name = key.strip()
     field = _field(name.removeprefix("-"))
-    direction = "DESC" if name.startswith("-") else "ASC"
-    return f"({field.sql}) IS NULL, ({field.sql}) {direction}"
+    if name.startswith("-"):
+        return f"{field.sql} DESC"  # what is not known comes last of itself
+    return f"{field.sql} ASC NULLS LAST"
 
 
 def _containing(text: str) -> str:

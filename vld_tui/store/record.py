@@ -20,32 +20,37 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
+from vld_tui.store.selection import best_evaluation, domain_accuracies, last_loss
+from vld_tui.store.series import JUDGED, LOSS_DOMAIN, LOSS_SPLIT, SeriesKey, SeriesWriter
 from vld_tui.store.state import RunState
 
-LOSS_SPLIT: Final = "train"
-LOSS_DOMAIN: Final = "sources"
 _DISAPPEARED: Final = "process disappeared before the next attempt"
 _LARGEST: Final = 2**63 - 1
-_PUT_METRIC: Final = "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?)"
-_DOMAINS_AT: Final = """
-    SELECT domain, value FROM metrics JOIN evaluations USING (run, step, arm)
-    WHERE run = ? AND step = ? AND name = 'accuracy' AND value IS NOT NULL
-      AND split = CASE WHEN domain IS ? THEN 'in' ELSE 'out' END
-    ORDER BY domain
-"""
 
 
 class EventRecorder:
     """Folds events, oldest first, into one run's state and rows.
 
     What is recorded twice is recorded once: a resumed run says again what came after its
-    checkpoint.
+    checkpoint. Values are written, and those at the selected step looked up, by :meth:`flush`.
     """
 
     def __init__(self, connection: sqlite3.Connection, key: int, state: RunState) -> None:
         self._connection = connection
         self._key = key
+        self._series = SeriesWriter(connection, key)
+        self._has_selected = False
         self.state = state
+
+    def flush(self) -> None:
+        """Write the values that were taken in; the state is for others to save."""
+        self._series.flush()
+        step = self.state.selected_step
+        if self._has_selected and step is not None:
+            target = self.state.target
+            domains = domain_accuracies(self._connection, self._key, step, target)
+            self.state.domains = msgspec.json.encode(domains).decode()
+        self._has_selected = False
 
     def record(self, event: Event) -> None:
         """Take one event in, unless it was before."""
@@ -134,8 +139,8 @@ class EventRecorder:
 
     def _take_steps(self, event: StepsTaken) -> None:
         state = self.state
-        row = (self._key, event.step, LOSS_SPLIT, LOSS_DOMAIN, state.arm, "loss", event.loss)
-        self._connection.execute(_PUT_METRIC, row)
+        loss = SeriesKey("loss", LOSS_SPLIT, LOSS_DOMAIN, state.arm)
+        self._series.put(loss, event.step, event.loss)
         state.step = max(state.step, event.step)
         state.loss, state.wall_s = event.loss, event.elapsed_s
         state.steps_per_s, state.images_per_s = event.steps_per_s, event.images_per_s
@@ -144,18 +149,11 @@ class EventRecorder:
     def _evaluate(self, event: Evaluated) -> None:
         state = self.state
         arm = event.metrics[0].arm if event.metrics else state.arm
-        self._connection.execute(
-            "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?)",
-            [self._key, event.step, arm, event.id_accuracy, event.ood_accuracy],
-        )
-        self._connection.executemany(
-            _PUT_METRIC,
-            [
-                (self._key, event.step, metric.split, metric.domain, metric.arm, metric.name,
-                 metric.value)
-                for metric in event.metrics
-            ],
-        )  # fmt: skip
+        self._series.put(SeriesKey("accuracy", "out", JUDGED, arm), event.step, event.id_accuracy)
+        self._series.put(SeriesKey("accuracy", "in", JUDGED, arm), event.step, event.ood_accuracy)
+        for each in event.metrics:
+            key = SeriesKey(each.name, each.split, each.domain, each.arm)
+            self._series.put(key, event.step, each.value)
         state.step = max(state.step, event.step)
         if event.is_best and (state.id_accuracy is None or event.id_accuracy > state.id_accuracy):
             self._select(event.step, event.id_accuracy, event.ood_accuracy)
@@ -164,31 +162,18 @@ class EventRecorder:
         state = self.state
         state.selected_step = step
         state.id_accuracy, state.ood_accuracy = id_accuracy, ood_accuracy
-        rows = self._connection.execute(_DOMAINS_AT, [self._key, step, state.target])
-        state.domains = msgspec.json.encode(dict(rows.fetchall())).decode()
+        self._has_selected = True
 
     def _rewind(self, resumed_step: int | None) -> None:
         """Forget what came after the checkpoint: the run says it again."""
         state = self.state
         kept = -1 if resumed_step is None else resumed_step
-        for table in ("metrics", "evaluations"):
-            self._connection.execute(
-                f"DELETE FROM {table} WHERE run = ? AND step > ?", [self._key, kept]
-            )
+        self._series.forget_after(kept)
         if state.collapsed_step is not None and state.collapsed_step > kept:
             state.collapsed_step = None
         state.step = max(kept, 0)
-        last_loss = self._connection.execute(
-            "SELECT value FROM metrics WHERE run = ? AND split = ? AND domain = ? "
-            "AND name = 'loss' ORDER BY step DESC LIMIT 1",
-            [self._key, LOSS_SPLIT, LOSS_DOMAIN],
-        ).fetchone()
-        state.loss = last_loss[0] if last_loss else None
-        best = self._connection.execute(
-            "SELECT step, id_accuracy, ood_accuracy FROM evaluations WHERE run = ? "
-            "ORDER BY id_accuracy DESC, step LIMIT 1",
-            [self._key],
-        ).fetchone()
+        state.loss = last_loss(self._connection, self._key)
+        best = best_evaluation(self._connection, self._key)
         if best:
             self._select(*best)
         else:

@@ -157,10 +157,10 @@ def read_runs(
     Raises:
         StoreError: when the database cannot be read, or a row cannot be understood.
     """
-    rows = database.rows(
-        f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY {order} LIMIT {limit} OFFSET {offset}",
-        parameters,
-    )
+    chosen = f"WHERE {where} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+    if limit >= 0:  # sorting keys is much faster than sorting whole rows
+        chosen = f"WHERE key IN (SELECT key FROM runs {chosen}) ORDER BY {order}"
+    rows = database.rows(f"SELECT {_COLUMNS} FROM runs {chosen}", parameters)
     try:
         return [_run(*row) for row in rows]
     except msgspec.DecodeError as error:

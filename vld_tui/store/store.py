@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from engine.protocol import RunSpec
 from engine.rundir import RunDir
@@ -18,10 +18,12 @@ from vld_tui.store.metrics import (
     Attempt,
     CheckpointInfo,
     MetricPoint,
+    MetricSeries,
     read_attempts,
     read_checkpoints,
     read_metrics,
     read_ood_histories,
+    read_series,
 )
 from vld_tui.store.query import Query
 from vld_tui.store.rebuild import DamagedFolder, RebuildReport, rebuild
@@ -42,13 +44,21 @@ __all__ = [
     "CheckpointInfo",
     "DamagedFolder",
     "MetricPoint",
+    "MetricSeries",
     "RebuildReport",
     "RunNotFound",
     "Store",
     "StoreError",
 ]
 
+LONGEST_HISTORY: Final = 512
 _ALL = Query()
+_STATUSES: Final = """
+    SELECT status, count(*) FROM runs INDEXED BY live_runs
+    WHERE status IN ('starting', 'running') AND trashed_at IS NULL GROUP BY status
+    UNION ALL SELECT status, count(*) FROM runs INDEXED BY queued_runs
+    WHERE status = 'queued' AND trashed_at IS NULL GROUP BY status
+"""
 
 
 class Store:
@@ -190,6 +200,10 @@ class Store:
         """Keep what a person set."""
         write_setting(self._database, name, value)
 
+    def version(self) -> tuple[int, int]:
+        """Return what is another whenever history has changed."""
+        return self._database.version()
+
     def refresh(self) -> None:
         """Take in what live runs said since, and notice those that died without a word."""
         if not self._database.is_read_only:
@@ -264,11 +278,7 @@ class Store:
 
     def count_statuses(self) -> dict[str, int]:
         """Return the number of live and waiting runs by status."""
-        rows = self._database.rows(
-            "SELECT status, count(*) FROM runs WHERE status IN ('queued', 'starting', 'running') "
-            "AND trashed_at IS NULL GROUP BY status"
-        )
-        return dict(rows)
+        return dict(self._database.rows(_STATUSES))
 
     def metrics(
         self,
@@ -277,10 +287,16 @@ class Store:
         name: str | None = None,
         split: str | None = None,
         domain: str | None = None,
+        step: int | None = None,
     ) -> list[MetricPoint]:
         """Return measured values by curve and step; None: any."""
         key = find_by_id(self._database, run_id).key
-        return read_metrics(self._database, key, name=name, split=split, domain=domain)
+        return read_metrics(self._database, key, name=name, split=split, domain=domain, step=step)
+
+    def series(self, run_id: str) -> list[MetricSeries]:
+        """Return all measured values, packed."""
+        key = find_by_id(self._database, run_id).key
+        return read_series(self._database, key, name=None, split=None, domain=None)
 
     def points(self, query: Query = _ALL, *, limit: int) -> list[RunPoint]:
         """Return the newest evaluated runs that match, as points of the ID–OOD plane."""
@@ -288,8 +304,11 @@ class Store:
         return read_points(self._database, condition, query.parameters, limit=limit)
 
     def ood_histories(self, run_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
-        """Return the OOD accuracies of each run's evaluations; runs without any are left out."""
-        return read_ood_histories(self._database, run_ids)
+        """Return the OOD accuracies of each run's evaluations; runs without any are left out.
+
+        Very many evaluations are thinned out.
+        """
+        return read_ood_histories(self._database, run_ids, most=LONGEST_HISTORY)
 
     def timeline(self, run_id: str) -> list[Attempt]:
         """Return the attempts at the run, oldest first."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from rich.segment import Segment
 from rich.style import Style
 
@@ -75,10 +77,12 @@ class Plot:
     view: View = View()
     is_percent: bool = False
 
-    @property
+    @functools.cached_property
     def whole(self) -> Axis:
         """Return the axis of every step."""
-        return Axis.around([each.x for each in self.series], is_log=self.view.x_is_log)
+        is_log = self.view.x_is_log
+        known = [each.x if is_log else each.x[[0, -1]] for each in self.series if len(each.x)]
+        return Axis.around(known, is_log=is_log)  # steps ascend, but 0 has no logarithm
 
     @property
     def across(self) -> Axis:
@@ -103,18 +107,22 @@ class Plot:
             owner[drawn != 0] = index
         styles = [Style.null(), *(Style.parse(each.style) for each in shown)]
         labels, rules = self._labels(up, height), self._rules(shown, across, width)
-        gaps = rules | _gaps(shown, across, width)
         yield from legend
-        for row, (bits, owners) in enumerate(zip(dots.tolist(), owner.tolist(), strict=True)):
+        characters = np.where(dots != 0, BLANK + dots, ord(" "))
+        for column, (character, style) in rules.items():
+            is_free = dots[:, column] == 0
+            characters[is_free, column] = ord(character)
+            owner[is_free, column] = len(styles)
+            styles.append(style)
+        for column, (character, style) in _gaps(shown, across, width).items():
+            if dots[-1, column] == 0:
+                characters[-1, column] = ord(character)
+                owner[-1, column] = len(styles)
+                styles.append(style)
+        for row, owners in enumerate(owner):
+            text = characters[row].astype("<u4").tobytes().decode("utf-32-le")
             tick = f"{labels[row]}┤" if row in labels else "│"
-            label = Segment(tick.rjust(LABEL_CELLS), _QUIET)
-            behind = gaps if row == height - 1 else rules
-            blank = [behind.get(column, (" ", Style.null())) for column in range(width)]
-            drawn_cells = [
-                (chr(BLANK + each), styles[index]) if each else blank[column]
-                for column, (each, index) in enumerate(zip(bits, owners, strict=True))
-            ]
-            yield [label, *join_cells(drawn_cells)]
+            yield [Segment(tick.rjust(LABEL_CELLS), _QUIET), *_row(text, owners, styles)]
         yield [Segment(" " * LABEL_CELLS), Segment(_steps(across, width), _QUIET)]
 
     def number(self, value: float | None, digits: int = 1) -> str:
@@ -192,6 +200,14 @@ def _width(line: Line) -> int:
 
 def _position(axis: Axis, value: float) -> float:
     return float(axis.positions(np.array([value]))[0])
+
+
+def _row(text: str, owners: npt.NDArray[np.int16], styles: Sequence[Style]) -> Line:
+    """Return a row of characters, each in the style that its owner has."""
+    cuts = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist(), len(text)]
+    return [
+        Segment(text[start:stop], styles[owners[start]]) for start, stop in itertools.pairwise(cuts)
+    ]
 
 
 def join_cells(cells: Sequence[Cell]) -> Line:

@@ -22,6 +22,8 @@ from engine.protocol import (
 
 MAX_LOSSES = 512
 """More loss readings than this are thinned out: enough for any sparkline."""
+MAX_EVALUATIONS = 1024
+"""More evaluations than this are thinned out; the best one stays."""
 
 
 class LossReading(msgspec.Struct, frozen=True):
@@ -71,8 +73,7 @@ class Progress(msgspec.Struct, frozen=True):
             case StepsTaken():
                 changes = {"latest": event, "losses": _with_loss(self.losses, event)}
             case Evaluated():
-                earlier = [each for each in self.evaluations if each.step < event.step]
-                changes = {"evaluations": (*earlier, event)}
+                changes = {"evaluations": _with_evaluation(self.evaluations, event)}
             case _:
                 changes = {_FIELD_OF[type(event)]: event}
         return msgspec.structs.replace(self, heard_at=heard_at, **changes)
@@ -141,3 +142,13 @@ def _with_loss(losses: tuple[LossReading, ...], event: StepsTaken) -> tuple[Loss
     if len(earlier) >= MAX_LOSSES:
         earlier = earlier[::2]
     return (*earlier, LossReading(event.step, event.loss))
+
+
+def _with_evaluation(evaluations: tuple[Evaluated, ...], event: Evaluated) -> tuple[Evaluated, ...]:
+    earlier = evaluations
+    if evaluations and evaluations[-1].step >= event.step:
+        earlier = tuple(each for each in evaluations if each.step < event.step)
+    if len(earlier) >= MAX_EVALUATIONS:
+        best = max(earlier, key=lambda each: each.id_accuracy)
+        earlier = tuple(each for at, each in enumerate(earlier) if at % 2 == 0 or each is best)
+    return (*earlier, event)

@@ -23,6 +23,8 @@ BLANK: Final = 0x2800
 _BITS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.int32)
 """Bit of each dot of a cell, top to bottom, left to right."""
 _HAIR: Final = 1e-6
+THIN_FROM: Final = 8
+"""Points a column of dots has at least before they are thinned out."""
 _MOST_GAPS: Final = 64
 """Gaps of a curve that are kept open; with more than these it is drawn through them."""
 
@@ -38,12 +40,10 @@ class Axis:
     @classmethod
     def around(cls, values: Sequence[Values], *, is_log: bool = False) -> Self:
         """Return the axis that holds every finite value with a little room."""
-        shown = [_visible(each, is_log=is_log) for each in values]
-        known = [each for each in shown if len(each)]
-        if not known:
+        ends = [each for each in (_ends(one, is_log=is_log) for one in values) if each]
+        if not ends:
             return cls(1.0 if is_log else 0.0, 10.0 if is_log else 1.0, is_log)
-        low = min(float(each.min()) for each in known)
-        high = max(float(each.max()) for each in known)
+        low, high = min(each[0] for each in ends), max(each[1] for each in ends)
         if low == high:
             room = abs(low) * 0.5 or 0.5
             return cls(
@@ -76,6 +76,12 @@ class Axis:
         low, high = self._ends()
         value = low + position * (high - low)
         return 10.0**value if self.is_log else value
+
+    def values_at(self, positions: Values) -> Values:
+        """Return the values at positions."""
+        low, high = self._ends()
+        values = low + positions * (high - low)
+        return np.power(10.0, values) if self.is_log else values
 
     def ticks(self, most: int) -> list[float]:
         """Return round values inside the axis, at most so many."""
@@ -119,6 +125,9 @@ def draw_curve(
         (rows, cells): the braille dots of each cell as bits, 0 where there is none.
     """
     width, height = cells * DOTS_ACROSS, rows * DOTS_DOWN
+    if len(x) > THIN_FROM * width:
+        can_be_shown = np.isfinite(y) & ((y > 0) | (not up.is_log))
+        x, y = thinned(x, np.where(can_be_shown, y, np.nan), across, width)
     column = across.positions(x.astype(np.float64)) * (width - 1)
     level = (1 - up.positions(y.astype(np.float64))) * (height - 1)
     dots = np.zeros((height, width), dtype=bool)
@@ -128,6 +137,30 @@ def draw_curve(
     cut = dots.reshape(rows, DOTS_DOWN, cells, DOTS_ACROSS)
     bits: npt.NDArray[np.int32] = np.einsum("rdca,da->rc", cut.astype(np.int32), _BITS)
     return bits
+
+
+def thinned(x: Values, y: Values, across: Axis, width: int) -> tuple[Values, Values]:
+    """Return four points for each column of dots that is in sight: the first, the lowest, the
+    highest and the last one. They are drawn as all of them would be.
+
+    Args:
+        x: (n,) ascending.
+        y: (n,); NaN is a gap, which lasts if it fills a column.
+        across: the axis of ``x``.
+        width: columns of dots.
+    """
+    edges = across.values_at((np.arange(width + 1) - 0.5) / (width - 1))
+    bounds = np.searchsorted(x, edges)
+    start, stop = max(0, int(bounds[0]) - 1), min(len(x), int(bounds[-1]) + 1)
+    if stop - start < 1:
+        return x[:0], y[:0]
+    firsts = np.unique(np.clip([start, *bounds, stop - 1], start, stop - 1))
+    lasts = np.append(firsts[1:], stop) - 1
+    in_sight, places = y[start:stop], firsts - start
+    lowest, highest = np.fmin.reduceat(in_sight, places), np.fmax.reduceat(in_sight, places)
+    columns = np.stack([x[firsts], x[firsts], x[lasts], x[lasts]], axis=1)
+    levels = np.stack([y[firsts], lowest, highest, y[lasts]], axis=1)
+    return columns.ravel(), levels.ravel()
 
 
 def _fill(dots: npt.NDArray[np.bool_], column: Values, level: Values) -> None:
@@ -175,9 +208,15 @@ def _parts(finite: npt.NDArray[np.bool_]) -> list[slice]:
     ]
 
 
-def _visible(values: Values, *, is_log: bool) -> Values:
-    known = np.asarray(values, dtype=np.float64)
-    return known[np.isfinite(known) & ((known > 0) | (not is_log))]
+def _ends(values: Values, *, is_log: bool) -> tuple[float, float] | None:
+    """Return the lowest and the highest value that an axis can show, if there is one."""
+    if len(values) == 0:
+        return None
+    low, high = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))  # past NaN
+    if math.isfinite(low) and math.isfinite(high) and (low > 0 or not is_log):
+        return low, high
+    shown = values[np.isfinite(values) & ((values > 0) | (not is_log))]
+    return (float(shown.min()), float(shown.max())) if len(shown) else None
 
 
 def smoothed(values: Values, weight: float) -> Values:

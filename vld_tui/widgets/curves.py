@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from vld_tui.feed import RunCurves
-from vld_tui.views.run_series import chart_contents
-from vld_tui.widgets.chart import Chart
 
 
 class Curves(Vertical):
     """The curves of a run, or of several over one another."""
 
-    def compose(self) -> ComposeResult:
-        """Lay out the charts."""
-        yield Chart(id="first", is_percent=True)
-        yield Chart(id="second", is_percent=True)
-        yield Chart(id="third")
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: tuple[tuple[RunCurves, ...], bool] | None = None
 
     def show(self, watched: Sequence[RunCurves], *, over_seeds: bool = False) -> None:
         """Draw these runs instead of those before, or the means over their seeds."""
+        seen = (tuple(watched), over_seeds)
+        if self._shown == seen or not (watched or self.children):
+            return
+        self._shown = seen
+        # What draws takes a moment to load, so not before there is something to draw.
+        from vld_tui.views.run_series import chart_contents  # noqa: PLC0415
+        from vld_tui.widgets.chart import Chart  # noqa: PLC0415
+
+        if not self.children:
+            percents = [Chart(id=name, is_percent=True) for name in ("first", "second")]
+            self.mount(*percents, Chart(id="third"))
         contents = chart_contents(watched, over_seeds=over_seeds)
         for chart, content in zip(self.query(Chart), contents, strict=True):
             chart.set_series(content.title, content.series)

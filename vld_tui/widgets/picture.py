@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.segment import Segment
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -29,8 +30,8 @@ class Picture(Guarded, Widget):
         self._drawn_for = None
         self.refresh()
 
-    def render_line(self, y: int) -> Strip:
-        """Return one line of the picture."""
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return lines of the picture, drawn anew where needed."""
         base = self.rich_style
         if self._drawn_for != (self.size, base):
             self._drawn_for = (self.size, base)
@@ -38,4 +39,8 @@ class Picture(Guarded, Widget):
                 Strip(Segment.apply_style(line, base)).adjust_cell_length(self.size.width, base)
                 for line in self.lines(self.size.width, self.size.height)
             ]
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, base)
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        """Return one line of the picture."""
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)

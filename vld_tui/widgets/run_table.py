@@ -66,6 +66,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         self._asked: tuple[int, int] | None = None
         self._marked: dict[str, None] = {}
         self._highlighted: TableRow | None = None
+        self._style = self._cursor_style = Style.null()
         self.set_columns(())
 
     @property
@@ -90,7 +91,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         """Take in a page of ``count`` rows in all; the cursor stays on its run if it is there."""
         before = self.current
         self._asked = None
-        before_texts, before_count, before_cursor = self._texts, self._count, self._cursor
+        seen = (self._in_sight(), self._layout, self._count, self._cursor)
         self._count = count
         self._rows = {offset + index: row for index, row in enumerate(rows)}
         self._write_rows()
@@ -99,15 +100,13 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
             self._cursor = next(same, self._cursor)
         self._cursor = max(0, min(self._cursor, count - 1))
         self._tell()
-        if (self._texts, count, self._cursor) != (before_texts, before_count, before_cursor):
-            self._layout = None
-            self.virtual_size = Size(0, count + HEADING_ROWS)
-            self.refresh()
+        self._show_changes(*seen)
 
     def clear_marks(self) -> None:
         """Mark no run."""
         self._marked.clear()
-        self._marks_changed()
+        self.post_message(MarksChanged(self.marked))
+        self.refresh()
 
     def action_move(self, rows: int) -> None:
         """Move the cursor down, or up."""
@@ -134,7 +133,8 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
             self._marked = {each: None for each in self._marked if each not in run_ids}
         else:
             self._marked |= run_ids
-        self._marks_changed()
+        self._refresh_row(self._cursor)
+        self.post_message(MarksChanged(self.marked))
         self._go(self._cursor + 1)
 
     def action_open(self) -> None:
@@ -176,9 +176,16 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         self._ask_for_sight()
         self.refresh()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return lines; what they are styled with is found out once for all of them."""
+        self._style = self.rich_style
+        cursor_style = self.get_component_rich_style("run-table--cursor", partial=True)
+        self._cursor_style = self._style + cursor_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """Return the heading, or the line of a run."""
-        base, cells = self.rich_style, self.scrollable_content_region.width
+        base, cells = self._style, self.scrollable_content_region.width
         index = self._first_in_sight + y - HEADING_ROWS
         layout = self._lay_out(cells)
         if y < HEADING_ROWS:
@@ -192,7 +199,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
             run = row.run if isinstance(row, RunRow) else None
             line = row_line(self._columns, layout, self._texts[index], run, is_marked=is_marked)
             if index == self._cursor:
-                base += self.get_component_rich_style("run-table--cursor", partial=True)
+                base = self._cursor_style
         return Strip(Segment.apply_style(line, base)).adjust_cell_length(cells, base)
 
     def _lay_out(self, cells: int) -> Layout:
@@ -220,7 +227,38 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         first = self._first_in_sight
         return range(first, min(self._count, first + max(1, self.size.height - HEADING_ROWS)))
 
+    def _in_sight(self) -> dict[int, tuple[Sequence[str], str]]:
+        """Return what the lines in sight show: their cells, and the status that colours them."""
+        known = (at for at in self._sight() if at in self._rows)
+        return {at: (self._texts[at], _status(self._rows[at])) for at in known}
+
+    def _show_changes(
+        self,
+        before: dict[int, tuple[Sequence[str], str]],
+        layout: tuple[object, Layout] | None,
+        count: int,
+        cursor: int,
+    ) -> None:
+        """Draw the lines anew that are not as they were, or all where they moved."""
+        self._layout = None
+        self.virtual_size = Size(0, self._count + HEADING_ROWS)
+        now = self._in_sight()
+        widths = self._lay_out(self.scrollable_content_region.width)
+        is_in_place = (count, cursor, before.keys()) == (self._count, self._cursor, now.keys())
+        if not is_in_place or layout is None or layout[1] != widths:
+            self.refresh()
+            return
+        for at, shown in now.items():
+            if shown != before[at]:
+                self._refresh_row(at)
+
+    def _refresh_row(self, row: int) -> None:
+        """Draw one line anew."""
+        line = row - self._first_in_sight + HEADING_ROWS
+        self.refresh(Region(0, line, self.size.width, 1))
+
     def _go(self, row: int) -> None:
+        before = self._cursor
         self._cursor = max(0, min(row, self._count - 1))
         # The heading stays in place, so a line is in sight one row further down.
         self.scroll_to_region(
@@ -228,7 +266,8 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         )
         self._ask_for_sight()
         self._tell()
-        self.refresh()
+        self._refresh_row(before)
+        self._refresh_row(self._cursor)
 
     def _ask_for_sight(self) -> None:
         sight = self._sight()
@@ -245,6 +284,6 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
             self._highlighted = self.current
             self.post_message(RowHighlighted(self.current))
 
-    def _marks_changed(self) -> None:
-        self.post_message(MarksChanged(self.marked))
-        self.refresh()
+
+def _status(row: TableRow) -> str:
+    return row.run.status if isinstance(row, RunRow) else ""

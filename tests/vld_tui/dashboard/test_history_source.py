@@ -76,7 +76,7 @@ def test_what_the_folder_of_the_opened_run_holds(home: Home) -> None:
     run_dir.write_predictions(make_predictions())
     second = opened()
     assert second.contents.predictions == make_predictions()
-    assert second.progress is first.progress
+    assert second.progress == first.progress
     run_dir.predictions.write_bytes(b"torn")
     assert opened().contents.predictions_problem is not None
     assert "predictions.json" in {each.name for each in opened().contents.files}
@@ -141,7 +141,7 @@ def test_a_database_that_cannot_be_read_is_a_problem_in_words(home: Home) -> Non
     source = HistorySource(home)
     assert source.take(Interest()).count == 1
     with sqlite3.connect(home.database) as connection:
-        connection.execute("DROP TABLE evaluations")
+        connection.execute("DROP TABLE series")
     connection.close()
     snapshot = source.take(Interest())
     assert snapshot.problem is not None
@@ -182,4 +182,24 @@ def test_a_run_that_ends_is_named_once(home: Home) -> None:
     told = source.take(Interest())
     assert [(run.run_id, run.status) for run in told.ended] == [(run_id, "finished")]
     assert source.take(Interest()).ended == ()
+    source.close()
+
+
+def test_nothing_is_told_anew_while_nothing_happens(home: Home) -> None:
+    run_id = _told(home)
+    source = HistorySource(home)
+    interest = Interest(watched=(run_id,), opened=run_id, plane=True)
+    first = source.take(interest)
+    assert source.take(interest) is first
+    with Store.open(home) as store:
+        store.set_note(run_id, "noted elsewhere")
+    second = source.take(interest)
+    (row,) = second.rows
+    assert isinstance(row, RunRow)
+    assert row.run.note == "noted elsewhere"
+    assert source.take(interest) is second
+    Teller(home.run_dir(run_id)).says(steps_taken(20, 1.2))
+    (row,) = source.take(interest).rows
+    assert isinstance(row, RunRow)
+    assert row.run.step == 20
     source.close()

@@ -23,7 +23,8 @@ from vld_tui.app import Dashboard
 from vld_tui.run_folder import FolderContents
 from vld_tui.screens.run import PANES
 from vld_tui.widgets.run.log import LogLines, LogPane
-from vld_tui.widgets.run.samples import SamplesPane, Tile
+from vld_tui.widgets.run.samples import SamplesPane
+from vld_tui.widgets.run.tile import Tile
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
 HOSTILE = ("[red]a[/red]", "\x1b[2J\x07\u202e", "漢字" * 20)

@@ -147,3 +147,33 @@ def test_the_oldest_database_is_brought_up_to_date_with_its_runs(
     _execute(home, "UPDATE runs SET status = 'queued'")
     with pytest.raises(sqlite3.IntegrityError):
         _execute(home, "UPDATE runs SET status = 'asleep'")
+
+
+def test_values_in_rows_of_their_own_are_packed(home: Home) -> None:
+    spec = resolve_spec({})
+    losses = [(step, None if step == 7 else 1 / step) for step in range(1, 1001)]
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        before = MIGRATIONS.index("m004_series")
+        migrations.migrations.apply(
+            sqlite_utils.Database(connection), stop_before=MIGRATIONS[before]
+        )
+        insert_row(connection, "a-run", spec, UserData(name="a", created_at=5.0), launched_at=5.0)
+        connection.executemany(
+            "INSERT INTO metrics VALUES (1, ?, 'train', 'sources', 'dropout', 'loss', ?)", losses
+        )
+        for domain in ("noto", "id"):
+            connection.execute(
+                "INSERT INTO metrics VALUES (1, 10, 'out', ?, 'dropout', 'accuracy', 0.5)", [domain]
+            )
+        connection.execute("INSERT INTO evaluations VALUES (1, 10, 'dropout', 0.75, 0.25)")
+        connection.execute(f"PRAGMA user_version = {before}")
+    home.run_dir("a-run").create(spec, UserData(name="a"))
+    with Store.open(home) as store:
+        read = store.metrics("a-run", name="loss")
+        assert [(point.step, point.value) for point in read] == losses
+        accuracies = store.metrics("a-run", name="accuracy")
+        assert [(point.split, point.domain, point.value) for point in accuracies] == [
+            ("in", "ood", 0.25), ("out", "id", 0.75), ("out", "id", 0.5), ("out", "noto", 0.5),
+        ]  # fmt: skip
+        assert store.ood_histories(["a-run"]) == {"a-run": (0.25,)}
+        assert store.health()["metric_points"] == 1004

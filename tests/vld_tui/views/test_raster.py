@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vld_tui.views import raster
 from vld_tui.views.raster import BLANK, Axis, draw_curve, smoothed
 
 
@@ -40,6 +41,23 @@ def test_a_spike_among_many_points_is_seen() -> None:
     dots = draw_curve(np.arange(100_000.0), y, Axis(0, 99_999), Axis(0, 1), 50, 5)
     assert int(np.count_nonzero(dots[0])) == 1
     assert int(np.flatnonzero(dots[0])[0]) == round(51_234 / 99_999 * 99) // 2
+
+
+@pytest.mark.parametrize("is_log", [False, True])
+@pytest.mark.parametrize("in_sight", [(0, 5000), (1200, 1900), (4990, 9000), (6000, 7000)])
+def test_many_points_are_drawn_as_if_none_were_left_out(
+    is_log: bool, in_sight: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = np.random.default_rng(0)
+    x = np.sort(chance.choice(np.arange(5001.0), 4000, replace=False))
+    y = 100 + np.cumsum(chance.normal(0, 1, len(x)))
+    y[chance.random(len(x)) < 0.005] = np.nan
+    y[1000:1500] = np.inf
+    across, up = Axis(*in_sight), Axis.around([y], is_log=is_log)
+    drawn = draw_curve(x, y, across, up, 40, 8)
+    monkeypatch.setattr(raster, "THIN_FROM", len(x))
+    whole = draw_curve(x, y, across, up, 40, 8)
+    assert np.array_equal(drawn, whole)
 
 
 def test_what_lies_outside_the_axes_is_not_drawn() -> None:

@@ -2,91 +2,32 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from PIL import Image as PilImage
 from rich.text import Text
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
 from textual.containers import Grid, Vertical
-from textual.widget import Widget
 from textual.widgets import Static
 
-# Asks the terminal what it can draw, so it has to come before the dashboard takes it over.
-from textual_image.renderable import Image as BestRenderable
-from textual_image.renderable import UnicodeImage as GreyRenderable
-from textual_image.widget import HalfcellImage, Image, UnicodeImage
-
-from engine.protocol import Predictions, WrongImage
+from engine.protocol import Predictions
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
-from vld_tui.views.palette import ALARM_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
-from vld_tui.views.predictions import caption
+from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.text import plain_text
 
+if TYPE_CHECKING:
+    from vld_tui.widgets.run.tile import Tile
+
+TILE_MODULE: Final = "vld_tui.widgets.run.tile"
 TILE_WIDTHS: Final = (16, 20, 24, 32)
 """Terminal cells that an image may be wide; it is half as many lines high."""
 GAP_CELLS: Final = 2
 CAPTION_LINES: Final = 2
-FORMATS: Final = ("WEBP", "PNG")
-WIDEST_PX: Final = 512
-"""A picture beyond this is none that the engine made."""
 NONE_KEPT: Final = "No wrongly classified images are kept: see Domains."
 ALL_RIGHT: Final = "Every target image is classified correctly."
-
-
-class Tile(Vertical):
-    """One image above its class and what it was taken for."""
-
-    DEFAULT_CSS = "Tile > Static { height: 2; }"
-
-    def __init__(self, wrong: WrongImage, classes: Sequence[str], cells: int) -> None:
-        super().__init__()
-        self._wrong, self._class_names, self._cells = wrong, classes, cells
-
-    def compose(self) -> ComposeResult:
-        """Lay out the image and the two lines below."""
-        yield self._drawn()
-        wrong = self._wrong
-        label, guess = caption(
-            self._class_names[wrong.label], self._class_names[wrong.predicted],
-            wrong.confidence, self._cells,
-        )  # fmt: skip
-        text = Text(no_wrap=True, overflow="crop").append(label, ID_STYLE)
-        yield Static(text.append(f"\n{guess}", OOD_STYLE))
-
-    def _drawn(self) -> Widget:
-        picture = _decode(self._wrong.picture)
-        if picture is None:
-            drawn: Widget = Static(Text("cannot be drawn", QUIET_STYLE))
-        else:
-            drawn = image_kind(is_colourless=self.app.no_color)(picture)
-        drawn.styles.width, drawn.styles.height = self._cells, self._cells // 2
-        return drawn
-
-
-def image_kind(*, is_colourless: bool) -> Callable[[PilImage.Image], Widget]:
-    """Return the finest way to draw an image that works here.
-
-    Half blocks where the terminal knows no graphics, or could not be asked; grey characters
-    where no colour is wanted.
-    """
-    if is_colourless:
-        return UnicodeImage
-    return HalfcellImage if BestRenderable is GreyRenderable else Image
-
-
-def _decode(data: bytes) -> PilImage.Image | None:
-    """Return a picture; None for what is none, or far too large."""
-    try:
-        with PilImage.open(io.BytesIO(data), formats=FORMATS) as picture:
-            if max(picture.size) > WIDEST_PX:
-                return None
-            return picture.convert("RGB")
-    except (OSError, ValueError, SyntaxError):
-        return None
 
 
 class SamplesPane(Guarded, Vertical, can_focus=True):
@@ -169,13 +110,26 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
         self.query_one(Static).update(self._heading(columns * rows))
         grid = self.query_one(Grid)
         grid.remove_children()
-        if self._predictions is None:
+        if self._predictions is None or not self._predictions.wrong:
             return
+        tile = self._tile_class()
         page = self._predictions.wrong[self._first : self._first + columns * rows]
         grid.styles.grid_size_columns = columns
         grid.styles.grid_columns = (str(cells),)
         grid.styles.grid_rows = (str(cells // 2 + CAPTION_LINES),)
-        grid.mount_all(Tile(wrong, self._predictions.classes, cells) for wrong in page)
+        grid.mount_all(tile(wrong, self._predictions.classes, cells) for wrong in page)
+
+    def _tile_class(self) -> type[Tile]:
+        """Return what draws an image; the first time, the terminal is asked what it can draw."""
+        if TILE_MODULE not in sys.modules:
+            try:
+                with self.app.suspend():
+                    importlib.import_module(TILE_MODULE)
+            except SuspendNotSupported:  # a browser, or a test: nobody to ask
+                pass
+        from vld_tui.widgets.run.tile import Tile  # noqa: PLC0415
+
+        return Tile
 
     def _heading(self, page: int) -> Text:
         if self._problem is not None:

@@ -1,0 +1,176 @@
+"""How fast the dashboard is, as a person at a terminal of 120 × 40 sees it.
+
+    python benchmarks/dashboard.py [--starts 5] [--only start,keys,memory,idle,chart,open]
+
+Runs the real ``vld-tui`` in a pseudo-terminal on temporary homes. Prints medians, and the 95th
+percentile for keys. Needs ``pyte``, which reads the screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import psutil
+import pyte
+
+from benchmarks.filled_home import fill, run_id, write_long_run
+from benchmarks.live_runs import live_runs
+from benchmarks.terminal import LINES, Terminal
+from vld_tui.home import Home, open_home
+from vld_tui.store.store import Store
+from vld_tui.views.plot import Plot, Series
+
+SIZES: Final = (0, 10_000, 100_000)
+LIVE_RUNS: Final = 8
+KEYS: Final = "jj kj kjjj kkkkkkk" * 6
+"""``space`` goes down too; all of them together lead back to the first line."""
+KEY_PAUSE_S: Final = 0.13
+HEADING_LINE: Final = 2
+QUIET_S: Final = 0.4
+IDLE_S: Final = 20.0
+SETTLE_S: Final = 2.0
+CHART_SERIES, CHART_POINTS, CHART_FRAMES = 5, 100_000, 30
+A_RUN, WELCOME = rb"run-\d", rb"No runs yet"
+
+
+def main() -> None:
+    """Print each measurement with its target."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--starts", type=int, default=5, help="starts that a median is over")
+    parser.add_argument("--only", default="", help="what to measure, separated by commas")
+    arguments = parser.parse_args()
+    chosen = arguments.only.split(",") if arguments.only else ["start", "chart", "keys", "open"]
+    with tempfile.TemporaryDirectory(prefix="vld-bench-") as folder:
+        if "chart" in chosen:
+            print(f"chart, 5 × 100,000 points   {chart_ms():8.1f} ms a frame  (< 16)")
+        if "start" in chosen:
+            for size, target_ms in zip(SIZES, (600, 800, 1200), strict=True):
+                measure_size(Path(folder) / f"{size}", size, target_ms, arguments.starts)
+        if "keys" in chosen:
+            home = open_home(Path(folder) / "live")
+            fill(home, 1000)
+            median_ms, most_ms = key_ms(home)
+            print(f"key to paint, 95th perc.    {most_ms:8.1f} ms  (< 50; median {median_ms:.1f})")
+        if "open" in chosen:
+            home = open_home(Path(folder) / "long")
+            ms = open_ms(home, arguments.starts)
+            print(f"open 20 metrics × 50,000    {ms:8.1f} ms  (< 300)")
+
+
+def measure_size(path: Path, runs: int, target_ms: int, starts: int) -> None:
+    """Print what depends on how many runs there are."""
+    home = open_home(path)
+    fill(home, runs)
+    shown_ms = statistics.median(first_paint_ms(home, runs) for _ in range(starts))
+    print(f"first paint, {runs:>7,} runs   {shown_ms:8.0f} ms  (< {target_ms})", flush=True)
+    if runs == SIZES[-1]:
+        mebibytes, idle_share = rest(home)
+        print(f"memory, {runs:>7,} runs        {mebibytes:8.0f} MiB  (< 250)")
+        print(f"idle, {runs:>7,} runs          {idle_share:8.1%} of one core  (< 2%)", flush=True)
+
+
+def open_dashboard(home: Home) -> Terminal:
+    """Start ``vld-tui``."""
+    command = Path(sys.executable).with_name("vld-tui")
+    return Terminal([str(command), "--home", str(home.path)])
+
+
+def first_paint_ms(home: Home, runs: int) -> float:
+    """Return how long it takes until a run, or the welcome, is on the screen."""
+    with open_dashboard(home) as terminal:
+        return (terminal.wait_for(A_RUN if runs else WELCOME) - terminal.started_at) * 1000
+
+
+def rest(home: Home) -> tuple[float, float]:
+    """Return the memory of a dashboard that was looked around in, and how busy it is at rest."""
+    with open_dashboard(home) as terminal:
+        terminal.wait_for(A_RUN)
+        for key in "jjjGg":
+            terminal.type(key)
+            time.sleep(SETTLE_S / 2)
+        time.sleep(SETTLE_S)
+        process = psutil.Process(terminal.process.pid)
+        before = process.cpu_times()
+        time.sleep(IDLE_S)
+        after = process.cpu_times()
+        busy_s = after.user + after.system - before.user - before.system
+        return process.memory_info().rss / 2**20, busy_s / IDLE_S
+
+
+def key_ms(home: Home) -> tuple[float, float]:
+    """Return the median and the 95th percentile of the time a key takes to move the cursor."""
+    with live_runs(home, LIVE_RUNS), open_dashboard(home) as terminal:
+        terminal.wait_for(A_RUN)
+        time.sleep(SETTLE_S)
+        typed = []
+        for key in KEYS:
+            typed.append(terminal.type(key))
+            time.sleep(KEY_PAUSE_S)
+        time.sleep(SETTLE_S)
+    lines: list[tuple[float, int | None]] = []
+    screen = terminal.replay(lambda at, screen: lines.append((at, _cursor_line(screen))))
+    if f"{LIVE_RUNS} running" not in screen.display[0]:
+        raise RuntimeError(f"not every run goes on: {screen.display[0]}")
+    times_ms = []
+    line = HEADING_LINE + 1
+    for key, at in zip(KEYS, typed, strict=True):
+        line += -1 if key == "k" else 1
+        arrived_at = next(moment for moment, lit in lines if moment > at and lit == line)
+        times_ms.append((arrived_at - at) * 1000)
+    return statistics.median(times_ms), statistics.quantiles(times_ms, n=20)[-1]
+
+
+def _cursor_line(screen: pyte.Screen) -> int | None:
+    """Return the line of the table that is lit."""
+    heading = screen.buffer[HEADING_LINE][2].bg
+    below = range(HEADING_LINE + 1, LINES - 6)
+    return next((y for y in below if screen.buffer[y][2].bg != heading), None)
+
+
+def open_ms(home: Home, starts: int) -> float:
+    """Return how long it takes from ``enter`` on a long run until nothing changes any more."""
+    fill(home, 20)
+    write_long_run(home.run_dir(run_id(20)), 18)  # the second from above
+    with Store.open(home) as store:
+        store.rebuild()
+    return statistics.median(_open_once_ms(home) for _ in range(starts))
+
+
+def _open_once_ms(home: Home) -> float:
+    with open_dashboard(home) as terminal:
+        terminal.wait_for(A_RUN)
+        time.sleep(SETTLE_S)
+        typed_at = terminal.type("j\r")
+        terminal.wait_for(run_id(20).encode(), typed_at)
+        while time.perf_counter() - terminal.last_arrival() < QUIET_S:
+            time.sleep(0.01)
+        return (terminal.last_arrival() - typed_at) * 1000
+
+
+def chart_ms() -> float:
+    """Return how long a chart of very many points takes to draw."""
+    steps = np.arange(CHART_POINTS, dtype=np.float64)
+    noise = np.random.default_rng(0)
+    series = [
+        Series(f"run {index}", steps, noise.normal(index, 1.0, CHART_POINTS), "red")
+        for index in range(CHART_SERIES)
+    ]
+    plot = Plot("loss", tuple(series))
+    times_ms = []
+    for _ in range(CHART_FRAMES):
+        started = time.perf_counter()
+        for _ in plot.lines(110, 30):
+            pass
+        times_ms.append((time.perf_counter() - started) * 1000)
+    return statistics.median(times_ms)
+
+
+if __name__ == "__main__":
+    main()

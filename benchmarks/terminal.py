@@ -1,0 +1,104 @@
+"""A program in a pseudo-terminal: what it draws, and when that arrives."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import pyte
+
+COLUMNS, LINES = 120, 40
+PATIENCE_S = 30.0
+_NOT_OF_PYTE = re.compile(
+    rb"\x1b\[[?>=<][0-9;]*(?:\$p|u|[a-ln-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
+)
+"""Requests to newer terminals, which pyte would take for text."""
+
+
+class Terminal:
+    """A terminal of 120 × 40 that keeps all that arrives with the moment it did."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        self._master = master
+        self._chunks: list[tuple[float, bytes]] = []
+        self.started_at = time.perf_counter()
+        self.process = subprocess.Popen(
+            command, stdin=slave, stdout=slave, stderr=slave, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self._reader.join()
+        os.close(self._master)
+
+    def type(self, keys: str) -> float:
+        """Write keys, and return when."""
+        typed_at = time.perf_counter()
+        os.write(self._master, keys.encode())
+        return typed_at
+
+    def wait_for(self, pattern: bytes, since: float = 0.0) -> float:
+        """Return when something that matches had arrived, of what came after ``since``.
+
+        Raises:
+            TimeoutError: when it does not come.
+        """
+        deadline = time.perf_counter() + PATIENCE_S
+        tail, seen = b"", 0
+        while time.perf_counter() < deadline:
+            for arrived_at, chunk in self._chunks[seen:]:
+                seen += 1
+                tail = tail[-200:] + chunk if arrived_at > since else b""
+                if re.search(pattern, tail):
+                    return arrived_at
+            time.sleep(0.002)
+        raise TimeoutError(f"{pattern!r} did not appear")
+
+    def last_arrival(self) -> float:
+        """Return when something arrived last."""
+        return self._chunks[-1][0]
+
+    def replay(self, see: Callable[[float, pyte.Screen], None]) -> pyte.Screen:
+        """Draw all that arrived anew; ``see`` is given the screen after each piece.
+
+        Returns:
+            The screen as it was last.
+        """
+        screen = pyte.Screen(COLUMNS, LINES)
+        stream = pyte.ByteStream(screen)
+        for arrived_at, chunk in list(self._chunks):
+            stream.feed(_NOT_OF_PYTE.sub(b"", chunk))
+            see(arrived_at, screen)
+        return screen
+
+    def _read(self) -> None:
+        with suppress(OSError):  # the program is over
+            while chunk := os.read(self._master, 1 << 16):
+                self._chunks.append((time.perf_counter(), chunk))

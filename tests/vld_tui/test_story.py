@@ -1,0 +1,112 @@
+"""How a run went, from its log and its curves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.store.told_runs import (
+    Teller,
+    collapsed,
+    data_prepared,
+    evaluation,
+    model_prepared,
+    steps_taken,
+)
+from vld_tui import story
+from vld_tui.curves import as_arrays
+from vld_tui.home import Home, open_home
+from vld_tui.store.store import Store
+from vld_tui.story import Curves, Story
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return open_home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def teller(home: Home) -> Teller:
+    with Store.open(home) as store:
+        return Teller(home.run_dir(store.create_run(resolve_spec({})).run_id))
+
+
+def _curves(home: Home, teller: Teller) -> Curves:
+    with Store.open(home) as store:
+        store.refresh()
+        return as_arrays(store.series(teller.run_dir.run_id))
+
+
+def test_a_story_is_told_by_the_log_and_the_curves(home: Home, teller: Teller) -> None:
+    teller.starts()
+    teller.says(data_prepared(), model_prepared(), steps_taken(10, 1.5))
+    teller.says(evaluation(10, id_accuracy=0.8, ood_accuracy=0.5))
+    told = Story(teller.run_dir)
+    progress = told.progress(_curves(home, teller))
+    assert progress.data is not None
+    assert progress.model is not None
+    assert progress.latest is not None
+    assert [(each.step, each.loss) for each in progress.losses] == [(10, 1.5)]
+    (evaluated,) = progress.evaluations
+    assert (evaluated.step, evaluated.id_accuracy, evaluated.ood_accuracy) == (10, 0.8, 0.5)
+    values = {(each.split, each.domain, each.name): each.value for each in evaluated.metrics}
+    assert values["in", "fluent-mono", "accuracy"] == 0.5
+    assert values["out", "noto", "loss"] is None
+    teller.says(collapsed(12), evaluation(20, id_accuracy=0.7, ood_accuracy=0.6, is_best=False))
+    progress = told.progress(_curves(home, teller))
+    assert progress.collapse is not None
+    assert [each.is_best for each in progress.evaluations] == [True, False]
+    assert progress.selected is not None
+    assert progress.selected.step == 10
+
+
+def test_a_line_that_is_not_complete_yet_waits(home: Home, teller: Teller) -> None:
+    teller.starts()
+    line = teller.run_dir.events.read_bytes()
+    teller.writes(line[:20])
+    told = Story(teller.run_dir)
+    assert told.progress({}).started is not None
+    teller.writes(b"\nnot an event\n")
+    teller.says(data_prepared())
+    assert told.progress({}).data is not None
+
+
+def test_a_log_that_is_gone_or_begun_anew_is_no_trouble(home: Home, teller: Teller) -> None:
+    told = Story(teller.run_dir)
+    assert told.progress({}).started is None
+    teller.starts()
+    teller.says(data_prepared(), collapsed(5))
+    assert told.progress({}).collapse is not None
+    teller.run_dir.events.unlink()
+    teller.starts()
+    assert told.progress({}).collapse is None
+
+
+def test_the_end_of_a_long_log_is_read_at_last(
+    home: Home, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(story, "BLOCK_BYTES", 4096)
+    monkeypatch.setattr(story, "DRAWING_S", 0.0)
+    teller.starts()
+    teller.says(data_prepared(), *(steps_taken(step, 1.0) for step in range(100)), collapsed(99))
+    told = Story(teller.run_dir)
+    progress = told.progress({})
+    assert progress.data is not None
+    assert progress.collapse is None
+    assert told.is_behind
+    assert told.progress({}).collapse is not None
+    assert not told.is_behind
+
+
+def test_many_evaluations_are_thinned_out_but_for_the_best_and_the_last() -> None:
+    steps = np.arange(5000.0)
+    accuracies = np.full(5000, 0.5)
+    accuracies[1234] = 0.9
+    curves = {("out", "id", "accuracy"): (steps, accuracies),
+              ("in", "ood", "accuracy"): (steps, accuracies / 2)}  # fmt: skip
+    evaluations = story._evaluations(curves)
+    assert len(evaluations) <= story.MOST_EVALUATIONS + 1
+    chosen = [each.step for each in evaluations]
+    assert chosen == sorted(chosen)
+    assert {0, 1234, 4999} <= set(chosen)

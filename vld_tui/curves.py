@@ -1,0 +1,22 @@
+"""Curves as arrays, made of packed series. Apart from the feed, because numpy takes a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vld_tui.feed import CurveKey
+from vld_tui.store.metrics import MetricSeries
+from vld_tui.views.raster import Values
+
+
+def as_arrays(series: Sequence[MetricSeries]) -> dict[CurveKey, tuple[Values, Values]]:
+    """Return the curves that series make up."""
+    return {
+        (each.split, each.domain, each.name): (
+            np.array(each.points.steps, dtype=np.float64),
+            np.array(each.points.values, dtype=np.float64),
+        )
+        for each in series
+    }

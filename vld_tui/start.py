@@ -1,0 +1,40 @@
+"""The start of ``vld-tui``: loads what the first picture needs, and the rest after it."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+from vld_tui.home import Home, HomeError, open_home
+
+
+def main() -> None:
+    """Open the dashboard, or let the command line deal with other arguments than ``--home``."""
+    home = _only_home(sys.argv[1:]) if sys.stdout.isatty() else None
+    if home is None:
+        from vld_tui.cli.dashboard import main as main_of_command  # noqa: PLC0415
+
+        main_of_command()
+    else:
+        gc.disable()  # the dashboard enables it once something is on the screen
+        from vld_tui.app import make_dashboard  # noqa: PLC0415
+
+        make_dashboard(home).run()
+
+
+def _only_home(arguments: list[str]) -> Home | None:
+    """Return the home that is named, or none is, when nothing else is said; None otherwise."""
+    match arguments:
+        case []:
+            folder = None
+        case ["--home", name] if not name.startswith("-"):
+            folder = Path(name)
+        case [argument] if argument.startswith("--home="):
+            folder = Path(argument.removeprefix("--home="))
+        case _:
+            return None
+    try:
+        return open_home(folder)
+    except HomeError:  # the command line says so in words
+        return None

@@ -1,0 +1,65 @@
+"""What a run is judged by, read from its series while they are written."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from bisect import bisect_left
+from typing import Final
+
+from vld_tui.store.series import JUDGED, LOSS_DOMAIN, LOSS_SPLIT, Points
+
+_AROUND_STEP: Final = """
+    SELECT split, domain, arm, steps, readings FROM series
+    JOIN (
+        SELECT split, domain, arm, max(first_step) AS first_step FROM series
+        WHERE run = :run AND name = 'accuracy' AND first_step <= :step GROUP BY split, domain, arm
+    ) USING (split, domain, arm, first_step)
+    WHERE run = :run AND name = 'accuracy' ORDER BY domain
+"""
+_JUDGED: Final = """
+    SELECT steps, readings FROM series
+    WHERE run = ? AND name = 'accuracy' AND split = ? AND domain = ? ORDER BY first_step
+"""
+
+
+def domain_accuracies(
+    connection: sqlite3.Connection, run: int, step: int, target: str | None
+) -> dict[str, float]:
+    """Return the accuracy of each domain at an evaluation: the target's ``in`` split, the
+    ``out`` split of the others; empty when there was none at this step."""
+    rows = connection.execute(_AROUND_STEP, {"run": run, "step": step}).fetchall()
+    values: dict[tuple[str, str, str], float] = {}
+    for split, domain, arm, steps, readings in rows:
+        points = Points.unpack([(steps, readings)])
+        at = bisect_left(points.steps, step)
+        if at < len(points.steps) and points.steps[at] == step:
+            values[split, domain, arm] = points.values[at]
+    arms = [arm for split, domain, arm in values if (split, domain) == ("out", JUDGED)]
+    return {
+        domain: value
+        for (split, domain, arm), value in values.items()
+        if arm in arms and domain != JUDGED and not math.isnan(value)
+        and split == ("in" if domain == target else "out")
+    }  # fmt: skip
+
+
+def best_evaluation(connection: sqlite3.Connection, run: int) -> tuple[int, float, float] | None:
+    """Return step, ID and OOD accuracy where ID accuracy is highest, the earliest of equals."""
+    id_points, ood_points = (
+        Points.unpack(connection.execute(_JUDGED, [run, split, JUDGED])) for split in ("out", "in")
+    )
+    ood_at = dict(zip(ood_points.steps, ood_points.values, strict=True))
+    evaluations = zip(id_points.steps, id_points.values, strict=True)
+    best = max(evaluations, key=lambda each: (each[1], -each[0]), default=None)
+    return None if best is None else (*best, ood_at[best[0]])
+
+
+def last_loss(connection: sqlite3.Connection, run: int) -> float | None:
+    """Return the training loss at the highest step; None: not finite, or none yet."""
+    row = connection.execute(
+        "SELECT steps, readings FROM series WHERE run = ? AND name = 'loss' AND split = ? "
+        "AND domain = ? ORDER BY first_step DESC LIMIT 1",
+        [run, LOSS_SPLIT, LOSS_DOMAIN],
+    ).fetchone()
+    return None if row is None else Points.unpack([row]).at(-1)

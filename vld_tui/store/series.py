@@ -1,0 +1,151 @@
+"""Measured values as packed series: a million points are read in a moment.
+
+A series is kept as rows of up to ``CHUNK`` points each, whose steps ascend from row to row:
+whole numbers of 64 bits, and floats of 64 bits of which NaN stands for "not finite".
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from array import array
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+CHUNK: Final = 512
+"""Points of a row: what is appended to is written anew, so it is small."""
+STEP_BYTES: Final = 8
+JUDGED: Final = ""
+"""The domain of ID accuracy (split ``out``) and OOD accuracy (split ``in``): no folder's name."""
+LOSS_SPLIT: Final = "train"
+LOSS_DOMAIN: Final = "sources"
+
+_OF_SERIES: Final = "run = ? AND name = ? AND split = ? AND domain = ? AND arm = ?"
+
+
+class SeriesKey(NamedTuple):
+    """What tells a run's series apart, in the order of the table's columns."""
+
+    name: str
+    split: str
+    domain: str
+    arm: str
+
+
+class Points(NamedTuple):
+    """A series: steps, ascending, and a value for each; NaN: not finite."""
+
+    steps: array[int]
+    values: array[float]
+
+    @classmethod
+    def none(cls) -> Points:
+        """Return a series without points, to put some in."""
+        return cls(array("q"), array("d"))
+
+    @classmethod
+    def unpack(cls, rows: Iterable[tuple[bytes, bytes]]) -> Points:
+        """Return the points of rows in their order."""
+        points, chunks = cls.none(), list(rows)
+        points.steps.frombytes(b"".join(steps for steps, _ in chunks))
+        points.values.frombytes(b"".join(values for _, values in chunks))
+        return points
+
+    def put(self, step: int, value: float | None) -> None:
+        """Add a point at the end."""
+        self.steps.append(step)
+        self.values.append(math.nan if value is None else value)
+
+    def at(self, index: int) -> float | None:
+        """Return a value; None: not finite."""
+        value = self.values[index]
+        return None if math.isnan(value) else value
+
+
+class SeriesWriter:
+    """Takes a run's points, and writes those of each series at once.
+
+    It writes inside the transaction that is open; what was not written by :meth:`flush` is lost.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, run: int) -> None:
+        self._connection, self._run = connection, run
+        self._pending: dict[SeriesKey, Points] = {}
+
+    def put(self, key: SeriesKey, step: int, value: float | None) -> None:
+        """Take a point; of several for one step the last counts."""
+        points = self._pending.get(key)
+        if points is None:
+            points = self._pending[key] = Points.none()
+        points.put(step, value)
+
+    def flush(self) -> None:
+        """Write what was taken."""
+        if not self._pending:
+            return
+        is_first = self._connection.execute(
+            "SELECT NOT EXISTS (SELECT 1 FROM series WHERE run = ?)", [self._run]
+        ).fetchone()[0]
+        for key, points in self._pending.items():
+            last = None if is_first else self._last_chunk(key)
+            is_ahead = last is None or last.steps[-1] < points.steps[0]
+            if is_ahead and all(before < after for before, after in pairwise(points.steps)):
+                if last is not None:
+                    points = Points(last.steps + points.steps, last.values + points.values)  # noqa: PLW2901
+                self._write(key, points)
+            else:
+                self._merge(key, points)
+        self._pending.clear()
+
+    def forget_after(self, step: int) -> None:
+        """Delete every point of a higher step."""
+        self.flush()
+        self._connection.execute(
+            "DELETE FROM series WHERE run = ? AND first_step > ?", [self._run, step]
+        )
+        keys = self._connection.execute(
+            "SELECT DISTINCT name, split, domain, arm FROM series WHERE run = ?", [self._run]
+        )
+        for key in [SeriesKey(*row) for row in keys.fetchall()]:
+            last = self._last_chunk(key)
+            if last is not None and last.steps[-1] > step:
+                kept = sum(each <= step for each in last.steps)
+                self._write(key, Points(last.steps[:kept], last.values[:kept]))
+
+    def _last_chunk(self, key: SeriesKey) -> Points | None:
+        row = self._connection.execute(
+            f"SELECT steps, readings FROM series WHERE {_OF_SERIES} "
+            "ORDER BY first_step DESC LIMIT 1",
+            [self._run, *key],
+        ).fetchone()
+        return None if row is None else Points.unpack([row])
+
+    def _merge(self, key: SeriesKey, points: Points) -> None:
+        """Write points among those that are there: a step that was there is replaced."""
+        place = [self._run, *key]
+        rows = self._connection.execute(
+            f"SELECT steps, readings FROM series WHERE {_OF_SERIES} ORDER BY first_step", place
+        )
+        before = Points.unpack(rows.fetchall())
+        merged = dict(zip(before.steps, before.values, strict=True))
+        merged |= zip(points.steps, points.values, strict=True)
+        self._connection.execute(f"DELETE FROM series WHERE {_OF_SERIES}", place)
+        steps = sorted(merged)
+        self._write(key, Points(array("q", steps), array("d", [merged[step] for step in steps])))
+
+    def _write(self, key: SeriesKey, points: Points) -> None:
+        """Write points over the row that begins with the first of them, and behind it."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    self._run,
+                    *key,
+                    points.steps[start],
+                    points.steps[start : start + CHUNK].tobytes(),
+                    points.values[start : start + CHUNK].tobytes(),
+                )
+                for start in range(0, len(points.steps), CHUNK)
+            ],
+        )

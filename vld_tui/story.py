@@ -1,0 +1,139 @@
+"""How a run went, for the screen of one run: from its log without reading a million values there.
+
+Losses and evaluations are what a log is full of. History has them packed, so the lines that hold
+them are passed over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from engine.protocol import Evaluated, EventDecodeError, Metric, decode_event
+from engine.rundir import RunDir
+from vld_tui.views.progress import LossReading, Progress
+from vld_tui.views.raster import Values
+
+MOST_EVALUATIONS: Final = 256
+MOST_LOSSES: Final = 512
+"""Evaluations and losses of a story; those of a longer run are thinned out."""
+STEPS_TAKEN: Final = b'{"type":"steps_taken"'
+FREQUENT: Final = (STEPS_TAKEN, b'{"type":"evaluated"')
+DRAWING_S: Final = 0.7
+BLOCK_BYTES: Final = 2**22
+"""Read at once; a line is never as long."""
+
+Curves = Mapping[tuple[str, str, str], tuple[Values, Values]]
+"""(n,) steps and (n,) values by split, domain and name."""
+
+
+class Story:
+    """Follows the log of one run. At first it reads a block of it, which tells how the run was
+    prepared, so that a long log keeps nobody waiting."""
+
+    def __init__(self, run_dir: RunDir) -> None:
+        self._path = run_dir.events
+        self._offset = 0
+        self._told = Progress()
+        self._begun_at: float | None = None
+        self._is_behind = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Say that there is more, and that what was found at first has had time to be drawn."""
+        since = self._begun_at
+        return self._is_behind and since is not None and time.monotonic() > since + DRAWING_S
+
+    def progress(self, curves: Curves) -> Progress:
+        """Return where the run stands: what it said since, and these curves of it.
+
+        A log that cannot be read has nothing new.
+        """
+        with suppress(OSError):
+            self._read()
+        return msgspec.structs.replace(
+            self._told, losses=_losses(curves), evaluations=_evaluations(curves)
+        )
+
+    def _read(self) -> None:
+        """Take in the complete lines that came since, or all when the log was begun anew."""
+        if self._path.stat().st_size < self._offset:
+            self._offset, self._told = 0, Progress()
+        taken = b""
+        with self._path.open("rb") as file:
+            self._is_behind = False
+            while not self._is_behind:
+                file.seek(self._offset)
+                block = file.read(BLOCK_BYTES)
+                if (whole := block.rfind(b"\n") + 1) == 0:
+                    break
+                self._offset += whole
+                lines = block[: whole - 1].split(b"\n")
+                for line in [each for each in lines if not each.startswith(FREQUENT)]:
+                    self._take(line)
+                taken = next((each for each in lines[::-1] if each.startswith(STEPS_TAKEN)), taken)
+                if self._begun_at is None:
+                    self._begun_at, self._is_behind = time.monotonic(), len(block) == BLOCK_BYTES
+        self._take(taken)
+
+    def _take(self, line: bytes) -> None:
+        with suppress(EventDecodeError):
+            self._told = self._told.after(decode_event(line))
+
+
+def _losses(curves: Curves) -> tuple[LossReading, ...]:
+    steps, values = curves.get(("train", "sources", "loss"), (np.empty(0), np.empty(0)))
+    return tuple(
+        LossReading(int(steps[at]), _known(values[at])) for at in _spread(len(steps), MOST_LOSSES)
+    )
+
+
+def _evaluations(curves: Curves) -> tuple[Evaluated, ...]:
+    """Return evaluations at even distances, the best and the last among them."""
+    try:
+        steps, id_values = curves["out", "id", "accuracy"]
+        _, ood_values = curves["in", "ood", "accuracy"]
+    except KeyError:
+        return ()
+    best = {int(np.argmax(id_values))}
+    chosen = sorted({*_spread(len(steps), MOST_EVALUATIONS), *best})
+    metrics = _metrics(curves, steps[chosen])
+    highest = np.maximum.accumulate(id_values)
+    return tuple(
+        Evaluated(
+            step=int(steps[at]),
+            metrics=metrics[place],
+            id_accuracy=float(id_values[at]),
+            ood_accuracy=float(ood_values[at]),
+            is_best=at == 0 or bool(id_values[at] > highest[at - 1]),
+            wall_s=0.0,
+        )
+        for place, at in enumerate(chosen)
+    )
+
+
+def _metrics(curves: Curves, at_steps: Values) -> list[list[Metric]]:
+    """Return what was measured of the domains at each of some steps."""
+    metrics: list[list[Metric]] = [[] for _ in at_steps]
+    for (split, domain, name), (steps, values) in curves.items():
+        if split == "train" or (split, domain) in (("out", "id"), ("in", "ood")):
+            continue
+        found = np.minimum(np.searchsorted(steps, at_steps), len(steps) - 1)
+        for place, at in enumerate(found.tolist()):
+            if steps[at] == at_steps[place]:
+                metrics[place].append(Metric(split, domain, "", name, _known(values[at])))
+    return metrics
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return at most ``most`` of ``count`` places at even distances, first and last with them."""
+    return [int(place) for place in np.linspace(0, count - 1, min(count, most))]
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,80 @@
+"""A wrongly classified image, drawn in the terminal.
+
+Importing this asks the terminal what it can draw, which does not work while Textual reads from it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from PIL import Image as PilImage
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widget import Widget
+from textual.widgets import Static
+from textual_image.renderable import Image as BestRenderable
+from textual_image.renderable import UnicodeImage as GreyRenderable
+from textual_image.widget import HalfcellImage, Image, UnicodeImage
+
+from engine.protocol import WrongImage
+from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.views.predictions import caption
+
+FORMATS: Final = ("WEBP", "PNG")
+WIDEST_PX: Final = 512
+"""A picture beyond this is none that the engine made."""
+
+
+class Tile(Vertical):
+    """One image above its class and what it was taken for."""
+
+    DEFAULT_CSS = "Tile > Static { height: 2; }"
+
+    def __init__(self, wrong: WrongImage, classes: Sequence[str], cells: int) -> None:
+        super().__init__()
+        self._wrong, self._class_names, self._cells = wrong, classes, cells
+
+    def compose(self) -> ComposeResult:
+        """Lay out the image and the two lines below."""
+        yield self._drawn()
+        wrong = self._wrong
+        label, guess = caption(
+            self._class_names[wrong.label], self._class_names[wrong.predicted],
+            wrong.confidence, self._cells,
+        )  # fmt: skip
+        text = Text(no_wrap=True, overflow="crop").append(label, ID_STYLE)
+        yield Static(text.append(f"\n{guess}", OOD_STYLE))
+
+    def _drawn(self) -> Widget:
+        picture = _decode(self._wrong.picture)
+        if picture is None:
+            drawn: Widget = Static(Text("cannot be drawn", QUIET_STYLE))
+        else:
+            drawn = image_kind(is_colourless=self.app.no_color)(picture)
+        drawn.styles.width, drawn.styles.height = self._cells, self._cells // 2
+        return drawn
+
+
+def image_kind(*, is_colourless: bool) -> Callable[[PilImage.Image], Widget]:
+    """Return the finest way to draw an image that works here.
+
+    Half blocks where the terminal knows no graphics, or could not be asked; grey characters
+    where no colour is wanted.
+    """
+    if is_colourless:
+        return UnicodeImage
+    return HalfcellImage if BestRenderable is GreyRenderable else Image
+
+
+def _decode(data: bytes) -> PilImage.Image | None:
+    """Return a picture; None for what is none, or far too large."""
+    try:
+        with PilImage.open(io.BytesIO(data), formats=FORMATS) as picture:
+            if max(picture.size) > WIDEST_PX:
+                return None
+            return picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError):
+        return None
