@@ -171,6 +171,7 @@ class HistorySource:
         self._listed: tuple[object, Snapshot] | None = None
         self._last = Snapshot()
         self._live: set[str] = set()
+        self._looked_at: tuple[int, int] | None = None
 
     def take(self, interest: Interest) -> Snapshot:
         """Return how things stand now, or how they stood with the problem that came up."""
@@ -185,7 +186,7 @@ class HistorySource:
 
     def close(self) -> None:
         """Close the database."""
-        self._listed = None
+        self._listed = self._looked_at = None
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -228,6 +229,9 @@ class HistorySource:
 
     def _read_ended(self, store: Store) -> tuple[Run, ...]:
         """Return the runs that were live at the last look and are over now."""
+        if (version := store.version()) == self._looked_at:
+            return ()
+        self._looked_at = version
         live = {run.run_id for run in store.live_runs()}
         gone, self._live = self._live - live, live
         ended = []

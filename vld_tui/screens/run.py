@@ -68,6 +68,7 @@ class RunScreen(RunKeys):
         self._detail: RunDetail | None = None
         self._other: OtherRun | None = None
         self._marked: str | None = None
+        self._filled: list[str] = []
 
     @property
     def run(self) -> Run | None:
@@ -79,26 +80,31 @@ class RunScreen(RunKeys):
         yield Static(id="status")
         yield Static(id="trouble")
         with TabbedContent():
-            for place, (pane, make) in enumerate(PANES.items(), start=1):
-                with TabPane(f"{place} {pane.capitalize()}", id=f"{pane}-pane"):
-                    yield make()
+            for place, pane in enumerate(PANES, start=1):
+                yield TabPane(f"{place} {pane.capitalize()}", id=f"{pane}-pane")
         yield Footer(compact=True, show_command_palette=False)
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Begin with the curves, and no line of trouble."""
         self.query_one("#trouble").display = False
-        self.action_pane("curves")
+        await self.action_pane("curves")
 
-    def action_pane(self, pane: str) -> None:
+    async def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
+        """Fill a pane that was chosen with the mouse."""
+        if event.pane.id is not None:
+            await self._fill(event.pane.id.removesuffix("-pane"))
+
+    async def action_pane(self, pane: str) -> None:
         """Show a pane and let keys act on it."""
         self.set_focus(None)  # a part that is hidden would pass its focus on later
+        await self._fill(pane)
         self.query_one(TabbedContent).active = f"{pane}-pane"
         self.call_after_refresh(self._focus_pane, pane)
 
-    def action_differences(self) -> None:
+    async def action_differences(self) -> None:
         """Ask for the run to compare the configuration with, or show every field again."""
         is_shown = self.query_one(TabbedContent).active == "configuration-pane"
-        self.action_pane("configuration")
+        await self.action_pane("configuration")
         if self._other is None:
             self._ask_other()
         elif is_shown:
@@ -112,29 +118,49 @@ class RunScreen(RunKeys):
         opened = snapshot.opened
         if opened is None or opened.curves.run.run_id != self.run_id:
             return
-        is_new, is_other_new = opened is not self._detail, snapshot.other != self._other
+        if opened is self._detail and snapshot.other == self._other:
+            return
         self._detail, self._other = opened, snapshot.other
-        if is_new:
-            self._show(opened)
-        if is_new or is_other_new:
-            pane = self.query_one(ConfigurationPane)
-            pane.show_run(opened.curves.run, self._other)
+        self._show_heading(opened)
+        for pane in self._filled:
+            self._show(pane)
 
-    def _show(self, detail: RunDetail) -> None:
+    async def _fill(self, pane: str) -> None:
+        """Make what a pane holds when it is first looked at: a run is opened sooner for it."""
+        holder = self.query_one(f"#{pane}-pane", TabPane)
+        if not holder.children:
+            await holder.mount(PANES[pane]())
+            self._filled.append(pane)
+            self._show(pane)
+
+    def _show_heading(self, detail: RunDetail) -> None:
         run = detail.curves.run
         self.query_one("#status", Static).update(run_heading(run))
         line = trouble_line(run, detail.checkpoints)
         trouble = self.query_one("#trouble", Static)
         trouble.display = line is not None
         trouble.update(line or "")
-        self.query_one(Curves).show((detail.curves,))
-        self.query_one(DomainsPane).show(detail)
-        contents = detail.contents
-        self.query_one(SamplesPane).show(contents.predictions, contents.predictions_problem)
-        self.query_one(LogPane).show(contents.log, is_cut=contents.log_is_cut)
-        self.query_one(FilesPane).show_run(detail)
-        moments = timeline(run, detail.attempts, detail.progress)
-        self.query_one("#moments", ScrolledText).show(moments)
+
+    def _show(self, pane: str) -> None:
+        """Show in a pane what is known of the run."""
+        if (detail := self._detail) is None:
+            return
+        run, contents = detail.curves.run, detail.contents
+        match self.query_one(f"#{pane}-pane").children[0]:
+            case Curves() as curves:
+                curves.show((detail.curves,))
+            case DomainsPane() as domains:
+                domains.show(detail)
+            case ConfigurationPane() as configuration:
+                configuration.show_run(run, self._other)
+            case SamplesPane() as samples:
+                samples.show(contents.predictions, contents.predictions_problem)
+            case LogPane() as log:
+                log.show(contents.log, is_cut=contents.log_is_cut)
+            case FilesPane() as files:
+                files.show_run(detail)
+            case ScrolledText() as moments:
+                moments.show(timeline(run, detail.attempts, detail.progress))
 
     def _focus_pane(self, pane: str) -> None:
         """Give the focus to the first part of a pane that takes it."""

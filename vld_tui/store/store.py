@@ -151,7 +151,8 @@ class Store:
 
     def live_runs(self) -> list[Run]:
         """Return the runs that a process should be working on, the oldest first."""
-        where = "status IN ('starting', 'running') AND trashed_at IS NULL"
+        live = "SELECT key FROM runs INDEXED BY live_runs WHERE status IN ('starting', 'running')"
+        where = f"key IN ({live}) AND trashed_at IS NULL"
         return read_runs(self._database, where, order="launched_at")
 
     def enqueue(self, run_id: str) -> None:
