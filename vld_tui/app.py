@@ -75,6 +75,7 @@ class Dashboard(Guarded, App[None]):
         error_log: ErrorLog | None = None,
     ) -> None:
         super().__init__()
+        self.animation_level = "none"  # nothing moves for its own sake, least of all over SSH
         self.preferences = preferences or Preferences()
         self._error_log = error_log
         self._source, self._actions, self._planner = source, actions, planner

@@ -244,7 +244,6 @@ def play(
             preferences=preferences,
             error_log=error_log,
         )
-        app.animation_level = "none"
         async with app.run_test(size=size) as pilot:
             await settle(pilot)
             await scenario(app, pilot)
