@@ -203,7 +203,7 @@ class Dashboard(Guarded, App[None]):
         from vld_tui.screens.run import RunScreen  # noqa: PLC0415 - not for the first picture
 
         self._look(replace(self._interest, opened=message.run_id))
-        self.push_screen(RunScreen(self._actions, message.run_id))
+        self.push_screen(RunScreen(self._actions, message.run_id, pane=message.pane))
 
     def action_clone(self) -> None:
         """Configure a run from the one that is opened."""

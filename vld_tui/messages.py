@@ -59,9 +59,10 @@ class RunChosen(Message):
 
 @dataclass
 class RunOpened(Message):
-    """A person wants to see all of a run."""
+    """A person wants to see all of a run, one of its panes first."""
 
     run_id: str
+    pane: str = "curves"
 
 
 @dataclass

@@ -35,6 +35,7 @@ from vld_tui.messages import (
     PreferencesChanged,
     RowHighlighted,
     RunChosen,
+    RunOpened,
     SnapshotTaken,
     SortAsked,
 )
@@ -84,10 +85,11 @@ class HomeScreen(RunKeys):
         bind("w", "export", "export"),
         bind("enter", "begin", "run the example"),
         bind("r", "resume", "resume"),
-        bind("I", "interrupt", "stop"),
+        bind("I,p", "interrupt", "stop"),
         bind("T,K", "kill", "kill"),
         bind("ctrl+d", "trash", "trash"),
         bind("z", "undo", "undo"),
+        bind("l", "log", "log"),
         bind("t", "tags", "tags"),
         bind("e", "note", "note"),
         bind("d", "compare", "compare", show=True),
@@ -293,6 +295,11 @@ class HomeScreen(RunKeys):
         else:
             self._list(replace(self._listing, filter=""))
         table.focus()
+
+    def action_log(self) -> None:
+        """Show the log of the run under the cursor."""
+        if run := self.run_for_keys():
+            self.app.post_message(RunOpened(run.run_id, "log"))
 
     def action_compare(self) -> None:
         """Show the marked runs side by side."""

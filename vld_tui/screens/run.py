@@ -54,7 +54,7 @@ class RunScreen(RunKeys):
         ),
         bind("d", "differences", "differences", show=True),
         bind("r", "resume", "resume", show=True),
-        bind("I", "interrupt", "stop", show=True),
+        bind("I,p", "interrupt", "stop", key_display="I", show=True),
         bind("T,K", "kill", "kill"),
         bind("Q", "queue_again", "wait for a slot"),
         bind("c", "app.clone", "clone", show=True),
@@ -62,9 +62,9 @@ class RunScreen(RunKeys):
         bind("e", "note", "note"),
     ]
 
-    def __init__(self, actions: Actions, run_id: str) -> None:
+    def __init__(self, actions: Actions, run_id: str, *, pane: str = "curves") -> None:
         super().__init__(actions)
-        self.run_id = run_id
+        self.run_id, self._first_pane = run_id, pane
         self._detail: RunDetail | None = None
         self._other: OtherRun | None = None
         self._marked: str | None = None
@@ -85,9 +85,9 @@ class RunScreen(RunKeys):
         yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
-        """Begin with the curves, and no line of trouble."""
+        """Begin with the pane that was asked for, and no line of trouble."""
         self.query_one("#trouble").display = False
-        await self.action_pane("curves")
+        await self.action_pane(self._first_pane)
 
     async def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
         """Fill a pane that was chosen with the mouse."""

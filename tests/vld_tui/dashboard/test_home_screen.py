@@ -268,3 +268,20 @@ def test_leaving_lets_go_of_history() -> None:
 
     play(source, scenario)
     assert source.closed
+
+
+def test_the_log_of_a_run_is_a_key_away_and_pausing_is_stopping() -> None:
+    source, actions = FakeSource([make_run(0, status="running")]), FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("p", "l")
+        await settle(pilot)
+        assert source.asked[-1].opened == source.runs[0].run_id
+        assert any("a line of the log" in line or "Nothing" in line for line in screen_lines(app))
+        assert app.screen.query_one("TabbedContent").active == "log-pane"  # type: ignore[attr-defined]
+        await pilot.press("escape")
+        await settle(pilot)
+        assert source.asked[-1].opened is None
+
+    play(source, scenario, actions=actions)
+    assert actions.done == [("interrupt", source.runs[0].run_id)]
