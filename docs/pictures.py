@@ -28,14 +28,14 @@ from vld_tui.views.progress import Progress
 
 HERE = Path(__file__).parent
 WIDTH = 96
-DASHBOARD_SIZE = (140, 40)
+DASHBOARD_SIZE = (120, 36)
 START_S, KEY_S = 3.0, 0.5
 GROUPED = ("b", *"all", "1.0", "enter", "2.0")
 SCREENS = {
     "dashboard": ("space", "space"),
     "groups": GROUPED,
     "plane": (*GROUPED, "b", *"none", "1.0", "enter", "2", "2.0"),
-    "compare": ("space",) * 6 + ("d", "2.0"),
+    "compare": ("down", "down", *("space",) * 4, "d", "2.0"),
     "new-run": ("n", "3.0"),
     "run-domains": ("enter", "2", "2.0"),
     "run-samples": ("enter", "4", "2.0"),

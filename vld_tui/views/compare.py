@@ -55,14 +55,22 @@ def _results(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
         label = f"  {plain_text(domain)}{' (target)' if targets == {domain} else ''}"
         yield _row(label, groups, partial(_accuracy, domain), _points)
     yield _row("loss", groups, lambda run: run.loss, decimal)
-    yield _row("selected step", groups, lambda run: run.selected_step, lambda step: f"{step:,.0f}")
-    yield _row("time", groups, lambda run: run.wall_s, duration)
+    yield _means("selected step", groups, lambda run: run.selected_step, lambda at: f"{at:,.0f}")
+    yield _means("time", groups, lambda run: run.wall_s, duration)
 
 
 def _row(
     label: str, groups: Sequence[RunGroup], measured: Callable[[Run], float | None], show: Show
 ) -> list[str]:
     return [label, *(_cell(group.estimate(measured), show) for group in groups)]
+
+
+def _means(
+    label: str, groups: Sequence[RunGroup], measured: Callable[[Run], float | None], show: Show
+) -> list[str]:
+    """Return a row of what nobody asks an interval of."""
+    found = (group.estimate(measured) for group in groups)
+    return [label, *(UNKNOWN if each is None else show(each.mean) for each in found)]
 
 
 def _cell(found: Estimate | None, show: Show) -> str:
