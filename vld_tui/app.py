@@ -7,7 +7,7 @@ import gc
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,7 @@ from vld_tui.planner import LocalPlanner, Planner
 from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.screens.home import HomeScreen
 from vld_tui.store.errors import StoreError
+from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.text import plain_text
 
@@ -202,6 +203,8 @@ class Dashboard(Guarded, App[None]):
         """Show all of a run."""
         from vld_tui.screens.run import RunScreen  # noqa: PLC0415 - not for the first picture
 
+        if isinstance(self.screen, RunScreen):  # asked for twice before the first was there
+            return
         self._look(replace(self._interest, opened=message.run_id))
         self.push_screen(RunScreen(self._actions, message.run_id, pane=message.pane))
 
@@ -234,21 +237,20 @@ class Dashboard(Guarded, App[None]):
         self._wake.set()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Hand a snapshot to the screens that can be seen, and tell of runs that ended."""
+        """Hand a snapshot to the screens that can be seen."""
         snapshot = message.snapshot
         self._is_read_only = snapshot.is_read_only
         for screen in reversed(self.screen_stack):
             screen.post_message(SnapshotTaken(snapshot))
             if not screen.is_modal:
                 break
-        self._tell_of_ends(snapshot)
 
-    def _tell_of_ends(self, snapshot: Snapshot) -> None:
+    def _tell_of_ends(self, ended: Sequence[Run]) -> None:
         """Have the terminal ring or show a notice for the runs that ended."""
         terminal = terminal_name()
         told = dict.fromkeys(  # one bell for several runs
             notice_for(run.name, run.status, self.preferences.notice, terminal=terminal)
-            for run in snapshot.ended
+            for run in ended
         )
         if any(told) and self._driver is not None:  # Textual offers nothing public but the bell
             self._driver.write("".join(told))
@@ -275,6 +277,8 @@ class Dashboard(Guarded, App[None]):
     def _look_again(self, worker: Worker[None]) -> None:
         """Take a snapshot, and show it where it is new; measure the machine now and then."""
         snapshot, on = self._source.take(self._interest), self.screen
+        if snapshot.ended and not worker.is_cancelled:  # a later snapshot may replace this one
+            self.call_from_thread(self._tell_of_ends, snapshot.ended)
         now = time.monotonic()
         shown, shown_on, shown_at = self._shown
         is_new = snapshot is not shown or on is not shown_on or now > shown_at + AGEING_S

@@ -12,11 +12,14 @@ from vld_tui.views.raster import Values
 
 
 def as_arrays(series: Sequence[MetricSeries]) -> dict[CurveKey, tuple[Values, Values]]:
-    """Return the curves that series make up."""
+    """Return the curves that series make up.
+
+    A domain that is called ``id`` or ``ood`` does not hide what is over all domains.
+    """
     return {
         (each.split, each.domain, each.name): (
             np.array(each.points.steps, dtype=np.float64),
             np.array(each.points.values, dtype=np.float64),
         )
-        for each in series
+        for each in sorted(series, key=lambda each: each.is_judged)
     }

@@ -7,12 +7,12 @@ import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from engine.protocol import RunSpec
-from engine.protocol.datasets import DatasetListing, DescribeDataset, ListDatasets
+from engine.protocol.datasets import DatasetListing, DatasetRequest, DescribeDataset, ListDatasets
 from engine.rundir import write_atomic
 from vld_tui.datasets import find_added
 from vld_tui.home import Home
@@ -23,6 +23,8 @@ from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.study.forecast import Forecast, ImageCounts, forecast
 from vld_tui.study.presets import Preset, drop_preset, keep_preset, read_presets
+
+Answer = TypeVar("Answer")
 
 NETWORKS_FILE: Final = "networks.json"
 PLANNER_ERRORS: Final = (StoreError, LaunchError, DatasetError)
@@ -82,13 +84,14 @@ class LocalPlanner:
         self._datasets: tuple[DatasetListing, ...] = ()
         self._folders: dict[str, DatasetListing] = {}
         self._asks = threading.Lock()
-        self._asked: Asked | None = None
+        self._is_closed = False
+        self._asked: list[Asked] = []
 
     def datasets(self) -> tuple[DatasetListing, ...]:
         """Return the data sets known by name, as they are now."""
         request = ListDatasets(str(self._home.datasets))
         self._folders = {}
-        self._datasets = tuple(work_on_datasets(request, list[DatasetListing], _ignore))
+        self._datasets = tuple(self._work(request, list[DatasetListing]))
         return self._datasets
 
     def dataset_of(self, spec: RunSpec) -> DatasetListing:
@@ -146,20 +149,26 @@ class LocalPlanner:
             drop_preset(store, name)
 
     def close(self) -> None:
-        """End the engine's process that is still asked."""
-        if self._asked is not None:
-            self._asked.kill()
+        """End the engine's processes that are still asked: nobody waits for them."""
+        self._is_closed = True
+        for process in self._asked:
+            process.kill()
 
     def _describe(self, name: str, folder: str) -> DatasetListing:
         """Return what a folder holds, looked at once."""
         known = self._folders.get(folder)
         if known is None:
-            known = work_on_datasets(DescribeDataset(folder, name), DatasetListing, _ignore)
+            known = self._work(DescribeDataset(folder, name), DatasetListing)
             self._folders[folder] = known
         return msgspec.structs.replace(known, name=name)
 
+    def _work(self, request: DatasetRequest, answer_type: type[Answer]) -> Answer:
+        return work_on_datasets(request, answer_type, _ignore, on_start=self._keep)
+
     def _keep(self, asked: Asked) -> None:
-        self._asked = asked
+        self._asked = [each for each in self._asked if each.poll() is None] + [asked]
+        if self._is_closed:
+            asked.kill()
 
     @property
     def _networks_file(self) -> Path:

@@ -23,7 +23,8 @@ MOST_EVALUATIONS: Final = 256
 MOST_LOSSES: Final = 512
 """Evaluations and losses of a story; those of a longer run are thinned out."""
 STEPS_TAKEN: Final = b'{"type":"steps_taken"'
-FREQUENT: Final = (STEPS_TAKEN, b'{"type":"evaluated"')
+EVALUATED: Final = b'{"type":"evaluated"'
+RUN_STARTED: Final = b'{"type":"run_started"'
 DRAWING_S: Final = 0.7
 BLOCK_BYTES: Final = 2**22
 """Read at once; a line is never as long."""
@@ -74,9 +75,13 @@ class Story:
                     break
                 self._offset += whole
                 lines = block[: whole - 1].split(b"\n")
-                for line in [each for each in lines if not each.startswith(FREQUENT)]:
-                    self._take(line)
-                taken = next((each for each in lines[::-1] if each.startswith(STEPS_TAKEN)), taken)
+                for line in lines:
+                    if line.startswith(STEPS_TAKEN):
+                        taken = line
+                    elif not line.startswith(EVALUATED):
+                        # What an earlier attempt reached says nothing of the next one.
+                        taken = b"" if line.startswith(RUN_STARTED) else taken
+                        self._take(line)
                 if self._begun_at is None:
                     self._begun_at, self._is_behind = time.monotonic(), len(block) == BLOCK_BYTES
         self._take(taken)

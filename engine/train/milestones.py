@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from typing import Literal
 
@@ -94,11 +95,11 @@ class Milestones:
             state, selected=best, collapsed=state.collapsed or collapsed
         )
         if is_best:
-            self._run_dir.write_predictions(
-                describe_predictions(state.step, evaluation.measured, self._data.classes)
-            )
             self._save_best(state)
-        return self.save_last(state)
+        state = self.save_last(state)
+        if is_best:
+            self._keep_predictions(state.step, evaluation)
+        return state
 
     def save_last(self, state: TrainingState) -> TrainingState:
         """Save what a resumed run needs, and return the state as saved."""
@@ -112,6 +113,14 @@ class Milestones:
         )
         self._saved(state.step, "last", size)
         return state
+
+    def _keep_predictions(self, step: int, evaluation: Evaluation) -> None:
+        """Write what is there to be looked at; a run goes on without it."""
+        predictions = describe_predictions(step, evaluation.measured, self._data.classes)
+        try:
+            self._run_dir.write_predictions(predictions)
+        except OSError as error:
+            print(f"predictions.json cannot be written: {error}", file=sys.stderr)  # noqa: T201
 
     def finish(self, state: TrainingState) -> RunFinished:
         """Return the event that closes a run whose steps are all done."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.protocol import resolve_spec
+from engine.protocol import Evaluated, Metric, resolve_spec
 from tests.vld_tui.store.told_runs import (
     Teller,
     collapsed,
@@ -110,3 +110,31 @@ def test_many_evaluations_are_thinned_out_but_for_the_best_and_the_last() -> Non
     chosen = [each.step for each in evaluations]
     assert chosen == sorted(chosen)
     assert {0, 1234, 4999} <= set(chosen)
+
+
+def test_what_an_attempt_reached_is_not_told_of_the_next_one(home: Home, teller: Teller) -> None:
+    teller.starts()
+    teller.says(data_prepared(), steps_taken(150, 1.0))
+    told = Story(teller.run_dir)
+    latest = told.progress({}).latest
+    assert latest is not None
+    assert latest.step == 150
+    for both in (told, Story(teller.run_dir)):
+        if both is told:
+            teller.starts(attempt=2, resumed_step=10)
+        progress = both.progress({})
+        assert progress.latest is None
+        assert progress.step == 10
+
+
+def test_domains_called_as_the_means_do_not_hide_them(home: Home, teller: Teller) -> None:
+    teller.starts()
+    metrics = [Metric("out", "id", "dropout", "accuracy", 0.1),
+               Metric("in", "ood", "dropout", "accuracy", 0.2)]  # fmt: skip
+    teller.says(
+        Evaluated(step=10, metrics=metrics, id_accuracy=0.8, ood_accuracy=0.5, is_best=True,
+                  wall_s=1.0)
+    )  # fmt: skip
+    curves = _curves(home, teller)
+    assert curves["out", "id", "accuracy"][1].tolist() == [0.8]
+    assert curves["in", "ood", "accuracy"][1].tolist() == [0.5]

@@ -34,10 +34,13 @@ def work_on_datasets(
     answer_type: type[Answer],
     on_report: Callable[[WorkProgress | WorkNote], None],
     command: Sequence[str] = DATASETS_COMMAND,
+    *,
+    on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
 ) -> Answer:
     """Have ``command REQUEST`` do the work, and return its answer.
 
     An exception raised by ``on_report``, or Ctrl-C, ends the process after it has cleaned up.
+    ``on_start`` is told of it, so that somebody who cannot wait may end it.
 
     Raises:
         DatasetError: when it is refused.
@@ -55,6 +58,8 @@ def work_on_datasets(
         ) as process,
     ):
         assert process.stdout is not None
+        if on_start is not None:
+            on_start(process)
         try:
             for line in process.stdout:
                 report = msgspec.json.decode(line, type=WorkReport)

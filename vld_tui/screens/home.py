@@ -328,7 +328,8 @@ class HomeScreen(RunKeys):
     def _save_picture(self, path: Path) -> None:
         """Write the screen to a file as it is below the question."""
         try:
-            path.write_text(self.app.export_screenshot(), encoding="utf-8")
+            with path.open("x", encoding="utf-8") as file:
+                file.write(self.app.export_screenshot())
         except OSError as error:
             self.notify(f"{path} cannot be written: {error.strerror}.", severity="error")
         else:

@@ -132,6 +132,13 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
         connection.close()
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise StoreError(
+                f"{path} was in use when it was copied or made read-only: its latest changes lie "
+                f"in {log.name}, which cannot be read where nothing can be written. Copy the home "
+                "elsewhere."
+            ) from None
         return sqlite3.connect(f"{place}&immutable=1", uri=True, isolation_level=None)
     return connection
 

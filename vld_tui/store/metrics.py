@@ -62,13 +62,17 @@ class Attempt(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class MetricSeries:
-    """The points of one metric in order of steps; see :class:`MetricPoint` for its names."""
+    """The points of one metric in order of steps; see :class:`MetricPoint` for its names.
+
+    ``is_judged``: of all sources, or of the target as reported, and of no domain by its name.
+    """
 
     name: str
     split: str
     domain: str
     arm: str
     points: Points
+    is_judged: bool = False
 
 
 _SERIES: Final = """
@@ -94,7 +98,8 @@ def read_series(
         shown = _JUDGED_NAMES[of_split] if of_domain == JUDGED else of_domain
         if domain in (None, shown):
             points = Points.unpack(chunk[4:] for chunk in chunks)
-            found.append(MetricSeries(of_name, of_split, shown, arm, points))
+            is_judged = of_domain == JUDGED
+            found.append(MetricSeries(of_name, of_split, shown, arm, points, is_judged))
     return sorted(found, key=lambda each: (each.name, each.split, each.domain, each.arm))
 
 

@@ -16,6 +16,7 @@ from vld_tui.store.runs import STATUSES, Run, read_runs
 CONFIGURATION: Final = "configuration"
 """The grouping of runs that differ in nothing but their seeds."""
 MOST_MEMBERS: Final = 200
+_DONE: Final = "status = 'finished'"
 
 Key = str | float | None
 
@@ -40,7 +41,8 @@ class RunSummary(msgspec.Struct, frozen=True):
 
     ``key`` is what they have in common; ``newest`` is the one created last, ``run_ids`` the
     latest ones, at most :data:`MOST_MEMBERS` of the ``runs`` there are. Accuracies are shares at
-    each run's selected step; runs of one specification, seed and all, count as one.
+    the selected step of each run that is finished; those of one specification, seed and all, count
+    as one.
     """
 
     key: Key
@@ -149,7 +151,8 @@ def _specs(where: str, grouping: Grouping) -> str:
     return f"""
         SELECT {grouping.sql} AS common, max(key) AS newest, count(*) AS runs,
                group_concat(run_id) AS members,
-               avg(id_accuracy) AS id, avg(ood_accuracy) AS ood, {statuses}
+               avg(id_accuracy) FILTER (WHERE {_DONE}) AS id,
+               avg(ood_accuracy) FILTER (WHERE {_DONE}) AS ood, {statuses}
         FROM runs WHERE {where} GROUP BY common, spec
     """
 

@@ -51,21 +51,24 @@ def test_enter_starts_nothing_where_there_are_runs() -> None:
 
 def test_the_runs_that_match_and_the_screen_are_written_where_asked(tmp_path: Path) -> None:
     actions = FakeActions()
-    picture = tmp_path / "screen.svg"
+    picture, taken = tmp_path / "screen.svg", tmp_path / "taken.svg"
+    taken.write_text("mine")
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("f", *"seed<9", "enter")
         await settle(pilot)
         await pilot.press("w", *"runs.csv", "enter")
         await settle(pilot)
-        for place in (picture, tmp_path / "missing" / "screen.svg"):
+        for place in (picture, taken, tmp_path / "missing" / "screen.svg"):
             await pilot.press("w", *str(place), "enter")
             await settle(pilot)
-        assert "cannot be written" in str([*app._notifications][-1].message)
+            said = str([*app._notifications][-1].message)
+            assert ("cannot be written" in said) == (place != picture)
 
     play(FakeSource([make_run(0)]), scenario, actions=actions)
     assert actions.done == [("export", (9.0,), "runs.csv")]
     assert picture.read_text().startswith("<svg")
+    assert taken.read_text() == "mine"
 
 
 def test_files_hold_what_scripts_want_to_know(home: Home, tmp_path: Path) -> None:

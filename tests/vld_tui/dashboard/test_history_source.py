@@ -155,7 +155,9 @@ def test_groups_come_as_rows_and_points_with_means(home: Home) -> None:
         for seed, accuracy in enumerate([0.4, 0.6]):
             run = store.create_run(resolve_spec({"seed": seed}), name=f"trial-s{seed}")
             Teller(home.run_dir(run.run_id)).says(
-                started(), *evaluated(10, id_accuracy=0.7, ood_accuracy=accuracy)
+                started(),
+                *evaluated(10, id_accuracy=0.7, ood_accuracy=accuracy),
+                finished(10, selected_step=10, id_accuracy=0.7, ood_accuracy=accuracy),
             )
         store.create_run(resolve_spec({"dropout_rate": 0.5}))
     source = HistorySource(home)

@@ -285,3 +285,16 @@ def test_the_log_of_a_run_is_a_key_away_and_pausing_is_stopping() -> None:
 
     play(source, scenario, actions=actions)
     assert actions.done == [("interrupt", source.runs[0].run_id)]
+
+
+def test_a_run_that_is_asked_for_twice_is_opened_once() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        table = app.screen.query_one(RunTable)
+        table.action_open()
+        table.action_open()
+        await settle(pilot)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert app.screen is app.home
+
+    play(FakeSource([make_run(0)]), scenario)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,3 +108,25 @@ def test_a_history_that_is_damaged_for_a_while_is_read_again(home: Home, told: s
     again = source.take(Interest())
     assert (again.problem, again.count) == (None, 1)
     source.close()
+
+
+def test_one_whose_latest_changes_cannot_be_read_is_refused_in_words(
+    home: Home, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = open_home(tmp_path / "copy")
+    with Store.open(home) as store:
+        store.set_name(told, "renamed")
+        for name in ("vld.db", "vld.db-wal"):  # as a backup of a home in use takes it
+            shutil.copy(home.path / name, copy.path / name)
+
+    class Refusing(sqlite3.Connection):
+        """What SQLite does where it cannot make the index of the log."""
+
+        def execute(self, sql: str, parameters: object = ()) -> sqlite3.Cursor:
+            raise sqlite3.OperationalError("unable to open database file")
+
+    connect = functools.partial(sqlite3.connect, factory=Refusing)
+    monkeypatch.setattr("vld_tui.store.database._is_writable", lambda _: False)
+    monkeypatch.setattr("vld_tui.store.database.sqlite3.connect", connect)
+    with pytest.raises(StoreError, match=r"latest changes lie in vld\.db-wal"):
+        Store.open(copy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.protocol import resolve_spec
-from tests.vld_tui.store.told_runs import Teller, evaluated, started
+from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
 from vld_tui.home import Home
 from vld_tui.store.query import Query, QueryError
 from vld_tui.store.store import Store
@@ -19,7 +19,8 @@ def told(store: Store, home: Home, accuracy: float | None, **fields: object) -> 
     run = store.create_run(resolve_spec(fields))
     if accuracy is not None:
         measured = evaluated(10, id_accuracy=accuracy + 0.2, ood_accuracy=accuracy)
-        Teller(home.run_dir(run.run_id)).says(started(), *measured)
+        end = finished(10, selected_step=10, id_accuracy=accuracy + 0.2, ood_accuracy=accuracy)
+        Teller(home.run_dir(run.run_id)).says(started(), *measured, end)
         store.refresh()
     return run.run_id
 
@@ -85,3 +86,16 @@ def test_missing_values_are_a_group_of_their_own(home: Home) -> None:
 def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(QueryError, match=r"No field 'targett' to group by\. Did you mean target"):
         find_grouping("targett")
+
+
+def test_what_is_not_finished_is_counted_but_not_averaged(home: Home) -> None:
+    with Store.open(home) as store:
+        told(store, home, 0.6, seed=0)
+        live = store.create_run(resolve_spec({"seed": 1}))
+        begun = evaluated(10, id_accuracy=0.3, ood_accuracy=0.1)
+        Teller(home.run_dir(live.run_id)).says(started(), *begun)
+        store.refresh()
+        (group,) = store.list_groups(EVERY, find_grouping(CONFIGURATION))
+        assert group.runs == 2
+        assert group.ood_accuracy is not None
+        assert (group.ood_accuracy.n, group.ood_accuracy.mean) == (1, 0.6)
