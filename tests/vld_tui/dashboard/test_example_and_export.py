@@ -49,9 +49,12 @@ def test_enter_starts_nothing_where_there_are_runs() -> None:
     assert actions.done == []
 
 
-def test_the_runs_that_match_and_the_screen_are_written_where_asked(tmp_path: Path) -> None:
+def test_the_runs_that_match_and_the_screen_are_written_where_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     actions = FakeActions()
-    picture, taken = tmp_path / "screen.svg", tmp_path / "taken.svg"
+    monkeypatch.chdir(tmp_path)
+    picture, taken = Path("a.svg"), Path("b.svg")
     taken.write_text("mine")
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
@@ -59,7 +62,7 @@ def test_the_runs_that_match_and_the_screen_are_written_where_asked(tmp_path: Pa
         await settle(pilot)
         await pilot.press("w", *"runs.csv", "enter")
         await settle(pilot)
-        for place in (picture, taken, tmp_path / "missing" / "screen.svg"):
+        for place in (picture, taken, Path("c") / "a.svg"):
             await pilot.press("w", *str(place), "enter")
             await settle(pilot)
             said = str([*app._notifications][-1].message)
