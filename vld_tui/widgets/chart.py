@@ -31,6 +31,7 @@ class Chart(Picture, can_focus=True):
         bind("minus", "zoom_out", "zoom out", key_display="-"),
         bind("0", "zoom_whole", "every step"),
         bind("i", "cursor", "values", show=True),
+        bind("slash", "filter", "filter curves", key_display="/"),
         bind("left,h", "sideways(-1)", "left"),
         bind("right,l", "sideways(1)", "right"),
     ]
@@ -38,6 +39,8 @@ class Chart(Picture, can_focus=True):
     def __init__(self, *, is_percent: bool = False, **settings: Any) -> None:
         super().__init__(**settings)
         self._plot = Plot("", (), is_percent=is_percent)
+        self._all: tuple[Series, ...] = ()
+        self._filter = ""
 
     @property
     def plot(self) -> Plot:
@@ -46,11 +49,24 @@ class Chart(Picture, can_focus=True):
 
     def set_series(self, title: str, series: Sequence[Series]) -> None:
         """Show these curves instead of those before; the view stays."""
-        self._show(replace(self._plot, title=title, series=tuple(series)))
+        self._all = tuple(series)
+        self._show(replace(self._plot, title=title, series=self._wanted()))
 
     def set_view(self, view: View) -> None:
         """Look at the curves in another way."""
         self._show(replace(self._plot, view=view))
+
+    def action_filter(self) -> None:
+        """Ask which curves to show: those whose names hold a text."""
+        from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - not for the first picture
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self._filter = text
+                self._show(replace(self._plot, series=self._wanted()))
+
+        question = AskLine("Show curves whose names hold (nothing: all):", answer=self._filter)
+        self.app.push_screen(question, answered)
 
     def action_toggle_log_x(self) -> None:
         """Switch the steps between linear and logarithmic."""
@@ -105,6 +121,11 @@ class Chart(Picture, can_focus=True):
     def lines(self, cells: int, rows: int) -> Iterable[Line]:
         """Return the curves at a size."""
         return self._plot.lines(cells, rows)
+
+    def _wanted(self) -> tuple[Series, ...]:
+        """Return the curves that the filter leaves; bounds, which have no names, go with it."""
+        wanted = self._filter.casefold()
+        return tuple(each for each in self._all if wanted in each.name.casefold())
 
     def _show(self, plot: Plot) -> None:
         self._plot = plot

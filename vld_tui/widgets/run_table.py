@@ -162,7 +162,9 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         if row >= self._count:
             return
         self._go(row)
-        if event.chain == 2:
+        if event.x == 0:  # where a mark stands
+            self.action_mark()
+        elif event.chain == 2:
             self.action_open()
 
     def on_resize(self) -> None:

@@ -298,3 +298,30 @@ def test_a_run_that_is_asked_for_twice_is_opened_once() -> None:
         assert app.screen is app.home
 
     play(FakeSource([make_run(0)]), scenario)
+
+
+def test_a_click_where_marks_stand_marks_a_run_and_takes_its_mark_away() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        table = app.screen.query_one(RunTable)
+        await pilot.click(RunTable, offset=(0, 2))
+        await settle(pilot)
+        assert table.marked == ("250101-000001-aaaa",)
+        await pilot.click(RunTable, offset=(0, 2))
+        await settle(pilot)
+        assert not table.marked
+
+    play(FakeSource([make_run(i) for i in range(3)]), scenario)
+
+
+def test_curves_are_filtered_by_name() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        chart = app.screen.query_one("#second", Chart)
+        chart.focus()
+        await pilot.press("slash", *"NOT", "enter")
+        await settle(pilot)
+        assert [each.name for each in chart.plot.series] == ["noto"]
+        await pilot.press("slash", *["backspace"] * 3, "enter")
+        await settle(pilot)
+        assert [each.name for each in chart.plot.series] == ["fluent-mono", "noto"]
+
+    play(FakeSource([make_run(0)]), scenario)
