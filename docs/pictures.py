@@ -47,9 +47,7 @@ def draw_run(home: Home, reference: str) -> None:
     """Draw a run as `vld run` shows it at its end."""
     with Store.open(home) as store:
         run = store.get(reference)
-        progress = Progress()
-        for event in EventFollower(store.run_dir(run.run_id)).poll():
-            progress = progress.after(event)
+        progress = Progress.told_by(EventFollower(store.run_dir(run.run_id)).poll())
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(plan_table(run.spec, progress))
     console.print()

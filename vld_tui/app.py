@@ -110,8 +110,9 @@ class Dashboard(Guarded, App[None]):
     def on_interest_changed(self, message: InterestChanged) -> None:
         """Have the worker read what is looked at now."""
         mine = self._interest
-        wanted = replace(message.interest, opened=mine.opened, other=mine.other)
-        self._look(replace(wanted, queue=mine.queue))
+        self._look(
+            replace(message.interest, opened=mine.opened, other=mine.other, queue=mine.queue)
+        )
 
     def on_other_run_named(self, message: OtherRunNamed) -> None:
         """Have the worker find the run that the opened one is compared with."""
@@ -169,7 +170,7 @@ class Dashboard(Guarded, App[None]):
 
     def action_open_settings(self) -> None:
         """Show what can be set."""
-        from vld_tui.screens.settings import SettingsScreen  # noqa: PLC0415 - as above
+        from vld_tui.screens.settings import SettingsScreen  # noqa: PLC0415 - not for the first picture
 
         self.push_screen(SettingsScreen(self.preferences))
 
@@ -201,7 +202,7 @@ class Dashboard(Guarded, App[None]):
 
     def on_run_opened(self, message: RunOpened) -> None:
         """Show all of a run."""
-        from vld_tui.screens.run import RunScreen  # noqa: PLC0415 - not for the first picture
+        from vld_tui.screens.run import RunScreen  # noqa: PLC0415 - as above
 
         if isinstance(self.screen, RunScreen):  # asked for twice before the first was there
             return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from engine.rundir import RunDir
 from vld_tui.home import Home
 from vld_tui.queue.slots import Slot, slots_of
-from vld_tui.run_folder import FolderContents, FolderReader
+from vld_tui.run_folder import FolderContents, FolderReader, read_log
 from vld_tui.store.errors import StoreError
 from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.query import Query
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
     from vld_tui.views.raster import Values
 
 LOG_BYTES: Final = 16_384
+"""Of the log of a run whose curves are drawn: its last lines stand below them."""
 MOST_POINTS: Final = 2_000
 EVERY_RUN: Final = Query()
 
@@ -263,7 +264,7 @@ class HistorySource:
                 run = store.get(run_id)
             except StoreError:  # deleted meanwhile
                 continue
-            log = _log_tail(store, run_id)
+            log, _ = read_log(store.run_dir(run_id).log, LOG_BYTES)
             state = (run, log)
             before = self._curves.get(run_id)
             if before is not None and before[0] == state:
@@ -338,14 +339,3 @@ def _curves(store: Store, run_id: str) -> Mapping[CurveKey, tuple[Values, Values
     from vld_tui.curves import as_arrays  # noqa: PLC0415 - imports numpy
 
     return as_arrays(store.series(run_id))
-
-
-def _log_tail(store: Store, run_id: str) -> tuple[str, ...]:
-    """Return the last lines of a run's log."""
-    try:
-        with store.run_dir(run_id).log.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - LOG_BYTES))
-            return tuple(file.read().decode(errors="replace").splitlines()[-200:])
-    except OSError:
-        return ()

@@ -53,7 +53,7 @@ class FolderReader:
         """Return what the folder holds now: the same object while nothing changed."""
         if (seen := _signature(self.run_dir.log)) != self._log_signature:
             self._log_signature = seen
-            lines, is_cut = _read_log(self.run_dir.log)
+            lines, is_cut = read_log(self.run_dir.log, MOST_LOG_BYTES)
             self._contents = replace(self._contents, log=lines, log_is_cut=is_cut)
         if (seen := _signature(self.run_dir.predictions)) != self._predictions_signature:
             self._predictions_signature = seen
@@ -75,13 +75,13 @@ def _signature(path: Path) -> Signature:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _read_log(path: Path) -> tuple[tuple[str, ...], bool]:
+def read_log(path: Path, most_bytes: int) -> tuple[tuple[str, ...], bool]:
     """Return the last lines of a log, whole ones, and whether there are earlier ones."""
     try:
         with path.open("rb") as file:
-            start = max(0, file.seek(0, os.SEEK_END) - MOST_LOG_BYTES)
+            start = max(0, file.seek(0, os.SEEK_END) - most_bytes)
             file.seek(start)
-            data = file.read(MOST_LOG_BYTES)
+            data = file.read(most_bytes)
     except OSError:
         return (), False
     lines = data.decode(errors="replace").splitlines()

@@ -30,9 +30,7 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
     with open_store(ctx, to_look=True) as store:
         known = store.get(run)
         run_dir = store.run_dir(known.run_id)
-        progress = Progress()
-        for event in EventFollower(run_dir).poll():
-            progress = progress.after(event)
+        progress = Progress.told_by(EventFollower(run_dir).poll())
         if as_json:
             print_json(_record(store, known, run_dir, progress))
             return

@@ -105,7 +105,7 @@ def _condition(term: re.Match[str]) -> Condition:
     name, operator, quoted, bare = term.group("field", "operator", "quoted", "bare")
     value = bare if quoted is None else quoted
     if name is not None:
-        return _comparison(_field(name), operator, value)
+        return _comparison(find_field(name, "ask for"), operator, value)
     if quoted is None and value[0] in "=<>:!":
         raise QueryError(f"{value!r} lacks a field: write field{value[0]}value without spaces.")
     columns = ("run_id", "name", "tags", "note")
@@ -115,13 +115,20 @@ def _condition(term: re.Match[str]) -> Condition:
     )
 
 
-def _field(name: str) -> QueryField:
+def find_field(name: str, purpose: str, *others: str) -> QueryField:
+    """Return the field of a name or an alias, as a person writes it.
+
+    ``others`` are words that may stand in its place, and may have been meant.
+
+    Raises:
+        QueryError: when there is none, with the nearest names.
+    """
     plain = name.lower().replace("-", "_")
     field = QUERY_FIELDS.get(ALIASES.get(plain, plain))
     if field is None:
-        hint = nearest(plain, [*QUERY_FIELDS, *ALIASES])
+        hint = nearest(plain, [*others, *QUERY_FIELDS, *ALIASES])
         raise QueryError(
-            f"No field {name!r} to ask for.{hint}"
+            f"No field {name!r} to {purpose}.{hint}"
             + ("" if hint else f" Known: {', '.join(QUERY_FIELDS)}.")
         )
     return field
@@ -197,7 +204,7 @@ def _order(key: str) -> str:
     """Return the SQL that sorts by one field; ``-`` before it: highest first."""
     _check_text(key)
     name = key.strip()
-    field = _field(name.removeprefix("-"))
+    field = find_field(name.removeprefix("-"), "ask for")
     if name.startswith("-"):
         return f"{field.sql} DESC"  # what is not known comes last of itself
     return f"{field.sql} ASC NULLS LAST"

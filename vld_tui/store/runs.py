@@ -94,6 +94,18 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         return self.spec.seed
 
     @property
+    def name_without_seed(self) -> str:
+        """Return the run's name without the seed at its end."""
+        return self.name.removesuffix(f"-s{self.seed}")
+
+    @property
+    def accuracy_gap(self) -> float | None:
+        """Return OOD less ID accuracy, from −1 to 1."""
+        if self.id_accuracy is None or self.ood_accuracy is None:
+            return None
+        return self.ood_accuracy - self.id_accuracy
+
+    @property
     def is_live(self) -> bool:
         """Say whether a process should be working on it."""
         return self.status in LIVE

@@ -6,11 +6,9 @@ from typing import Final
 
 import msgspec
 
-from engine.protocol import nearest
 from vld_tui.statistics import Estimate, of_moments
 from vld_tui.store.database import Database, Parameters
-from vld_tui.store.fields import ALIASES, QUERY_FIELDS
-from vld_tui.store.query import Condition, QueryError
+from vld_tui.store.query import Condition, find_field
 from vld_tui.store.runs import STATUSES, Run, read_runs
 
 CONFIGURATION: Final = "configuration"
@@ -62,11 +60,7 @@ def find_grouping(name: str) -> Grouping:
     """
     if name == CONFIGURATION:
         return Grouping(name, "json_remove(spec, '$.seed', '$.trial_seed')")
-    plain = name.lower().replace("-", "_")
-    field = QUERY_FIELDS.get(ALIASES.get(plain, plain))
-    if field is None:
-        hint = nearest(plain, [CONFIGURATION, *QUERY_FIELDS, *ALIASES])
-        raise QueryError(f"No field {name!r} to group by.{hint}")
+    field = find_field(name, "group by", CONFIGURATION)
     return Grouping(field.name, field.sql)
 
 

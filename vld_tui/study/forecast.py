@@ -42,7 +42,6 @@ class Forecast:
     wall_from: Run | None = None
     apart_from: tuple[str, ...] = ()
     memory_bytes: int | None = None
-    memory_from: Run | None = None
     disk_bytes: int | None = None
     disk_from: Run | None = None
 
@@ -67,17 +66,13 @@ def forecast(store: Store, spec: RunSpec, *, host: str, counts: ImageCounts | No
     disk_bytes, disk_from = _disk(store, spec, runs if like is None else [like, *runs])
     if like is None:
         return Forecast(disk_bytes=disk_bytes, disk_from=disk_from)
-    progress = Progress()
-    for event in EventFollower(store.run_dir(like.run_id)).poll():
-        progress = progress.after(event)
+    progress = Progress.told_by(EventFollower(store.run_dir(like.run_id)).poll())
     wall_s, apart_from = _time(spec, like, progress, counts)
-    memory_bytes = _memory(spec, like, progress)
     return Forecast(
         wall_s,
         None if wall_s is None else like,
         apart_from,
-        memory_bytes,
-        None if memory_bytes is None else like,
+        _memory(spec, like, progress),
         disk_bytes,
         disk_from,
     )

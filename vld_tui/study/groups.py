@@ -27,7 +27,7 @@ class RunGroup(NamedTuple):
         first = self.runs[0]
         if len(self.runs) == 1:
             return first.name
-        names = {run.name.removesuffix(f"-s{run.seed}") for run in self.runs}
+        names = {run.name_without_seed for run in self.runs}
         return f"{names.pop() if len(names) == 1 else first.name} ×{len(self.runs)}"
 
     def estimate(self, measured: Callable[[Run], float | None]) -> Estimate | None:

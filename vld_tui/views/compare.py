@@ -49,7 +49,7 @@ def _results(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
     yield ["status", *(_statuses(group) for group in groups)]
     yield _row("ID", groups, lambda run: run.id_accuracy, _points)
     yield _row("OOD", groups, lambda run: run.ood_accuracy, _points)
-    yield _row("OOD − ID", groups, _gap, _points)
+    yield _row("OOD − ID", groups, lambda run: run.accuracy_gap, _points)
     for domain in sorted({name for group in groups for run in group.runs for name in run.domains}):
         targets = {run.target for group in groups for run in group.runs}
         label = f"  {plain_text(domain)}{' (target)' if targets == {domain} else ''}"
@@ -87,12 +87,6 @@ def _accuracy(domain: str, run: Run) -> float | None:
 
 def _points(share: float) -> str:
     return f"{100 * share:.1f}"
-
-
-def _gap(run: Run) -> float | None:
-    if run.id_accuracy is None or run.ood_accuracy is None:
-        return None
-    return run.ood_accuracy - run.id_accuracy
 
 
 def _statuses(group: RunGroup) -> str:

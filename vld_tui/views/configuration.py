@@ -13,12 +13,12 @@ from vld_tui.fields import shown_value
 from vld_tui.store.runs import Run
 from vld_tui.views.columns import Column
 from vld_tui.views.numbers import plural
-from vld_tui.views.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.views.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, YELLOW
 from vld_tui.views.styled_table import StyledColumn, styled_table
 from vld_tui.views.text import fit, plain_text, shorten, width
 
 CHANGED_SIGN: Final = "●"
-CHANGED_STYLE: Final = "bold gold1"
+CHANGED_STYLE: Final = f"bold {YELLOW}"
 LABEL_CELLS: Final = 20
 VALUE_CELLS: Final = 24
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import msgspec
@@ -14,7 +13,7 @@ from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.runs import Run
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.live import collapse_notice
-from vld_tui.views.numbers import duration, size
+from vld_tui.views.numbers import duration, moment, size
 from vld_tui.views.palette import (
     HEADING_STYLE,
     QUIET_STYLE,
@@ -75,7 +74,7 @@ def _state_rows(run: Run) -> list[Row]:
         reached += f" · {duration(run.seconds_left)} left when last heard of"
     elif run.wall_s is not None:
         reached += f" in {duration(run.wall_s)}"
-    rows = [("created", _date(run.created_at)), ("steps", reached)]
+    rows = [("created", moment(run.created_at)), ("steps", reached)]
     if run.is_live and run.pid is not None:
         rows.append(("process", f"{run.pid} on {plain_text(run.host or 'this machine')}"))
     if run.tags:
@@ -83,14 +82,14 @@ def _state_rows(run: Run) -> list[Row]:
     if run.note:
         rows.append(("note", plain_text(run.note, keep_newlines=True)))
     if run.trashed_at is not None:
-        rows.append(("trashed", _date(run.trashed_at)))
+        rows.append(("trashed", moment(run.trashed_at)))
     if run.damaged_lines:
         rows.append(("damaged", f"{run.damaged_lines} lines of the event log cannot be read"))
     return rows
 
 
 def _attempt_row(attempt: Attempt) -> Row:
-    began = _date(attempt.started_at)
+    began = moment(attempt.started_at)
     if attempt.resumed_step is not None:
         began += f" from step {attempt.resumed_step:,}"
     parts = [began, f"process {attempt.pid} on {plain_text(attempt.host)}"]
@@ -120,10 +119,6 @@ def _value(value: object) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value)) or "none"
     return "none" if value is None else str(value)
-
-
-def _date(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _table(rows: Sequence[Row]) -> Table:

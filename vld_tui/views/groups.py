@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vld_tui.statistics import Estimate
-from vld_tui.store.runs import Run, RunPoint
+from vld_tui.store.runs import RunPoint
 from vld_tui.store.summaries import Grouping, RunSummary
 from vld_tui.views.numbers import UNKNOWN
 from vld_tui.views.palette import STATUS_SIGNS
@@ -12,15 +12,10 @@ from vld_tui.views.palette import STATUS_SIGNS
 def group_label(summary: RunSummary, grouping: Grouping) -> str:
     """Return what runs have in common, in words."""
     if grouping.is_by_configuration:
-        return without_seed(summary.newest)
+        return summary.newest.name_without_seed
     value = summary.key
     shown = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
     return f"{grouping.name} {shown}"
-
-
-def without_seed(run: Run) -> str:
-    """Return a run's name without the seed at its end."""
-    return run.name.removesuffix(f"-s{run.seed}")
 
 
 def estimate_text(found: Estimate | None) -> str:

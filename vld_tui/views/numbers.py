@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 UNKNOWN = "–"
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -47,6 +49,11 @@ def age(seconds: float) -> str:
         if whole >= length:
             return f"{whole // length}{unit}"
     return f"{whole}s"
+
+
+def moment(seconds: float) -> str:
+    """Show a Unix time as this machine's date and time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def magnitude(count: int | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from engine.protocol import (
@@ -59,6 +61,14 @@ class Progress(msgspec.Struct, frozen=True):
     def selected(self) -> Evaluated | None:
         """Return the evaluation with the best ID accuracy so far, the earliest of equals."""
         return max(self.evaluations, key=lambda each: each.id_accuracy, default=None)
+
+    @classmethod
+    def told_by(cls, events: Iterable[Event]) -> Progress:
+        """Return how far a run is that said this, oldest first."""
+        progress = cls()
+        for event in events:
+            progress = progress.after(event)
+        return progress
 
     def after(self, event: Event) -> Progress:
         """Return the snapshot that ``event`` leads to.

@@ -77,6 +77,18 @@ def _measured(
     return RunColumn(about, column, lambda run, _, __: shown(run), lambda *_: "", field)
 
 
+def _accuracy(heading: str, field: str, style: str) -> RunColumn:
+    """Return the column of an accuracy that a run is judged by, or of a group's mean."""
+    return RunColumn(
+        f"{heading} accuracy at the selected step.",
+        Column(heading, right=True, rank=98),
+        lambda run, _, __: percent(getattr(run, field)),
+        lambda summary, _, __: estimate_text(getattr(summary, field)),
+        field,
+        style,
+    )
+
+
 def _seeds(summary: RunSummary, grouping: Grouping, _now: float) -> str:
     is_common = grouping.name == "seed"
     return str(summary.newest.seed) if is_common else f"×{summary.runs}"
@@ -96,9 +108,8 @@ def progress_cell(run: Run) -> str:
 
 
 def _gap(run: Run) -> str:
-    if run.id_accuracy is None or run.ood_accuracy is None:
-        return UNKNOWN
-    return f"{100 * (run.ood_accuracy - run.id_accuracy):+.1f}"
+    gap = run.accuracy_gap
+    return UNKNOWN if gap is None else f"{100 * gap:+.1f}"
 
 
 def _worst(run: Run) -> str:
@@ -150,22 +161,8 @@ _USUAL: Final = {
         "status",
         is_status=True,
     ),
-    "id": RunColumn(
-        "ID accuracy at the selected step.",
-        Column("ID", right=True, rank=98),
-        lambda run, _, __: percent(run.id_accuracy),
-        lambda summary, _, __: estimate_text(summary.id_accuracy),
-        "id_accuracy",
-        ID_STYLE,
-    ),
-    "ood": RunColumn(
-        "OOD accuracy at the selected step.",
-        Column("OOD", right=True, rank=98),
-        lambda run, _, __: percent(run.ood_accuracy),
-        lambda summary, _, __: estimate_text(summary.ood_accuracy),
-        "ood_accuracy",
-        OOD_STYLE,
-    ),
+    "id": _accuracy("ID", "id_accuracy", ID_STYLE),
+    "ood": _accuracy("OOD", "ood_accuracy", OOD_STYLE),
     "trail": RunColumn(
         "OOD accuracy over the steps.",
         Column("OOD trail", rank=7),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -12,7 +11,7 @@ from rich.text import Text
 from vld_tui.store.metrics import Attempt
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.views.lines import collapse_line
-from vld_tui.views.numbers import duration, percent
+from vld_tui.views.numbers import duration, moment, percent
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
 from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
@@ -35,16 +34,17 @@ def timeline(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Text:
     text = Text(overflow="fold")
     before: float | None = None
     moments = sorted(_moments(run, attempts, progress), key=lambda each: each.at or math.inf)
-    for moment in moments:
+    for each in moments:
         if text:
             text.append("\n")
-        since = ""
-        if moment.at is not None:
-            if before is not None and moment.at - before >= 1:
-                since = f"+{duration(moment.at - before)}"
-            before = moment.at
-        text.append(f"{_date(moment.at)}  {since:>{SINCE_CELLS}}  ", QUIET_STYLE)
-        text.append(f"{moment.sign} {moment.what}", moment.style)
+        date, since = UNDATED, ""
+        if each.at is not None:
+            date = moment(each.at)
+            if before is not None and each.at - before >= 1:
+                since = f"+{duration(each.at - before)}"
+            before = each.at
+        text.append(f"{date}  {since:>{SINCE_CELLS}}  ", QUIET_STYLE)
+        text.append(f"{each.sign} {each.what}", each.style)
     return text
 
 
@@ -84,9 +84,3 @@ def _attempt_moments(attempt: Attempt) -> Iterator[Moment]:
         ended += f": {plain_text(attempt.reason.splitlines()[0])}"
     sign, style = STATUS_SIGNS.get(attempt.outcome, "?"), status_style(attempt.outcome)
     yield Moment(attempt.ended_at, sign, style, ended)
-
-
-def _date(seconds: float | None) -> str:
-    if seconds is None:
-        return UNDATED
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

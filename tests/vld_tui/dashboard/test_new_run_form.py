@@ -138,7 +138,7 @@ def test_a_folder_of_images_says_what_it_holds() -> None:
 def test_the_forecast_says_what_it_rests_on() -> None:
     planner = FakePlanner()
     run = make_run(0, name="an earlier run")
-    planner.answer = Forecast(154, run, (), 2**30, run, 3 * 2**20, run)
+    planner.answer = Forecast(154, run, (), 2**30, 3 * 2**20, run)
 
     async def use(form: Form) -> None:
         await form.fill(seed="0,1")

@@ -21,7 +21,7 @@ def test_disk_is_told_by_another_machines_run_too() -> None:
 
 def test_what_was_not_measured_is_named() -> None:
     run = make_run(0, name="run\x1b[31m", device="cuda:0")
-    known = Forecast(60, run, ("reading the images",), 2**30, run)
+    known = Forecast(60, run, ("reading the images",), 2**30)
     assert forecast_text(known).plain == (
         "about 1m 00s apart from reading the images · 1.0 GiB of main memory"
         "  from run␛[31m on this machine, same network and image size · disk unknown"

@@ -20,11 +20,12 @@ from textual.widgets import Input, Static
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
 from vld_tui.views.log import log_line, log_state
+from vld_tui.views.palette import ORANGE
 from vld_tui.views.text import width
 
 EMPTY: Final = "Nothing yet."
 HIT_STYLE: Final = Style(reverse=True)
-CURRENT_STYLE: Final = Style(reverse=True, bold=True, color="dark_orange")
+CURRENT_STYLE: Final = Style(reverse=True, bold=True, color=ORANGE)
 WIDEST_CELLS: Final = 2_000
 """A longer line is cut: scrolling sideways through it helps nobody."""
 
