@@ -23,6 +23,7 @@ import pyte
 from benchmarks.filled_home import fill, run_id, write_long_run
 from benchmarks.live_runs import live_runs
 from benchmarks.terminal import LINES, Terminal
+from vld_tui.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.store.store import Store
 from vld_tui.views.plot import Plot, Series
@@ -62,6 +63,8 @@ def main() -> None:
             home = open_home(Path(folder) / "long")
             ms = open_ms(home, arguments.starts)
             print(f"open 20 metrics × 50,000    {ms:8.1f} ms  (< 300)")
+            read_ms = statistics.median(reading_ms(home) for _ in range(arguments.starts))
+            print(f"  of which reading it       {read_ms:8.1f} ms")
 
 
 def measure_size(path: Path, runs: int, target_ms: int, starts: int) -> None:
@@ -152,6 +155,17 @@ def _open_once_ms(home: Home) -> float:
         while time.perf_counter() - terminal.last_arrival() < QUIET_S:
             time.sleep(0.01)
         return (terminal.last_arrival() - typed_at) * 1000
+
+
+def reading_ms(home: Home) -> float:
+    """Return how long the worker takes to read what the screen of a long run shows."""
+    source = HistorySource(home)
+    source.take(Interest())
+    started = time.perf_counter()
+    source.take(Interest(watched=(run_id(20),), opened=run_id(20)))
+    took_ms = (time.perf_counter() - started) * 1000
+    source.close()
+    return took_ms
 
 
 def chart_ms() -> float:
