@@ -7,6 +7,7 @@ The folder is the whole contract between a run and the world::
     process.json   pid, its start time, host        written at each start
     heartbeat      its mtime says "alive"           touched by the engine
     exit.json      exit code, when somebody waited  written by the launcher
+    combination.json  networks to combine           beside spec.json, where nothing is trained
     user.json      name, tags, note, trashed_at     written by the interface
     engine.log     the engine's stderr and stdout
     engine.lock    held by the engine while it lives
@@ -28,12 +29,16 @@ import psutil
 
 from engine.protocol import (
     MOST_PREDICTION_BYTES,
+    Combination,
+    CombinationError,
     Predictions,
     PredictionsError,
     RunSpec,
     SpecError,
+    decode_combination,
     decode_predictions,
     decode_spec,
+    encode_combination,
     encode_predictions,
     encode_spec,
 )
@@ -137,6 +142,16 @@ class RunDir:
         return self.path / "engine.lock"
 
     @property
+    def combination(self) -> Path:
+        """Return the path of what to combine, in the folder of a run that trains nothing."""
+        return self.path / "combination.json"
+
+    @property
+    def averaged_checkpoint(self) -> Path:
+        """Return the averaged network at the step selected for it."""
+        return self.checkpoints / "averaged.safetensors"
+
+    @property
     def predictions(self) -> Path:
         """Return the path of the predictions at the selected step."""
         return self.path / "predictions.json"
@@ -161,8 +176,8 @@ class RunDir:
         """Return the folder, shared by all runs of a home, of what can be made again."""
         return self.path.parent.parent / "cache"
 
-    def create(self, spec: RunSpec, user: UserData) -> None:
-        """Make the folder with its spec and user data.
+    def create(self, spec: RunSpec, user: UserData, combination: Combination | None = None) -> None:
+        """Make the folder with its spec and user data, and with what to combine if anything.
 
         Raises:
             FileExistsError: when the folder exists.
@@ -170,7 +185,22 @@ class RunDir:
         """
         self.path.mkdir(parents=True)
         write_atomic(self.user, msgspec.json.encode(user))
+        if combination is not None:
+            write_atomic(self.combination, encode_combination(combination))
         write_atomic(self.spec, encode_spec(spec))
+
+    def read_combination(self) -> Combination | None:
+        """Return what to combine; None: the run trains a network.
+
+        Raises:
+            SpecError: when it is damaged, naming the file.
+        """
+        try:
+            return decode_combination(self.combination.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, CombinationError) as error:
+            raise SpecError(f"{self.combination}: {error}") from None
 
     def read_spec(self) -> RunSpec:
         """Read the specification.

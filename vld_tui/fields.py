@@ -49,7 +49,7 @@ def command_line(values: Mapping[str, object]) -> list[str]:
         if isinstance(value, bool):
             words.append(flag if value else off_flag(flag))
         elif isinstance(value, tuple | list):
-            words += [flag, ",".join(map(str, value))]
+            words += [flag, shown_value(tuple(value))]
         else:
             words += [flag, "none" if value is None else str(value)]
     return words
@@ -90,7 +90,10 @@ def _parse(info: FieldInfo, text: str) -> object:
         return _TRUTHS.get(text.lower(), text)
     try:
         if base is tuple:
-            return tuple(int(part) for part in text.split(",") if part.strip())
+            parts = [part.strip() for part in text.split(",") if part.strip()]
+            if parts == ["none"]:
+                return ()
+            return tuple(parts if info.choices else map(int, parts))
         return base(text) if base in (int, float) else text
     except ValueError:
         return text

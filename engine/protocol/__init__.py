@@ -4,10 +4,20 @@ A run is described by a :class:`RunSpec` (``spec.json``) and tells its story in 
 (``events.jsonl``). This package imports no torch.
 """
 
+from engine.protocol.combination import (
+    METHODS,
+    Combination,
+    CombinationError,
+    Parent,
+    decode_combination,
+    encode_combination,
+)
 from engine.protocol.events import (
     EVENT_TYPES,
     TERMINAL_EVENTS,
     AnyEvent,
+    ArmEvaluated,
+    BarrierMeasured,
     CheckpointSaved,
     CollapseDetected,
     DataPrepared,
@@ -26,6 +36,8 @@ from engine.protocol.events import (
     decode_event,
     encode_event,
 )
+from engine.protocol.identity import SEEDS, configuration_identity, run_identity
+from engine.protocol.methods import ARMS, OBJECTIVES
 from engine.protocol.predictions import (
     MOST_PREDICTION_BYTES,
     Confusion,
@@ -48,20 +60,28 @@ from engine.protocol.spec import (
     spec_from_mapping,
 )
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised by one when a spec or an event changes so that older readers would misread it."""
 
 __all__ = [
+    "ARMS",
     "DATASET_DEFAULTS",
     "EVENT_TYPES",
     "FIELDS",
+    "METHODS",
     "MOST_PREDICTION_BYTES",
+    "OBJECTIVES",
     "PROTOCOL_VERSION",
     "RECIPES",
+    "SEEDS",
     "TERMINAL_EVENTS",
     "AnyEvent",
+    "ArmEvaluated",
+    "BarrierMeasured",
     "CheckpointSaved",
     "CollapseDetected",
+    "Combination",
+    "CombinationError",
     "Confusion",
     "DataPrepared",
     "DomainInfo",
@@ -73,6 +93,7 @@ __all__ = [
     "HeadTrained",
     "Metric",
     "ModelPrepared",
+    "Parent",
     "Predictions",
     "PredictionsError",
     "RunFailed",
@@ -83,13 +104,17 @@ __all__ = [
     "SpecError",
     "StepsTaken",
     "WrongImage",
+    "configuration_identity",
+    "decode_combination",
     "decode_event",
     "decode_predictions",
     "decode_spec",
+    "encode_combination",
     "encode_event",
     "encode_predictions",
     "encode_spec",
     "nearest",
     "resolve_spec",
+    "run_identity",
     "spec_from_mapping",
 ]

@@ -129,11 +129,41 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     wall_s: float
 
 
+class ArmEvaluated(Event, frozen=True, kw_only=True, tag="arm_evaluated"):
+    """Accuracies of another way of predicting than the run's own, after ``step`` updates.
+
+    They are as in :class:`Evaluated`; ``is_best`` is among the evaluations of this arm.
+    """
+
+    step: int
+    arm: str
+    metrics: list[Metric]
+    id_accuracy: float
+    ood_accuracy: float
+    is_best: bool
+    wall_s: float
+
+
+class BarrierMeasured(Event, frozen=True, kw_only=True, tag="barrier_measured"):
+    """Half way between two networks: how far the loss rises above the straight line.
+
+    ``loss_barrier`` (nats) and ``accuracy_barrier`` (a share) are of the sources' validation
+    images, against the mean of the two ends. ``is_barrier``: the accuracy half way is so much
+    lower that the two do not lie in one basin.
+    """
+
+    first: str
+    second: str
+    loss_barrier: float
+    accuracy_barrier: float
+    is_barrier: bool
+
+
 class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint_saved"):
     """A checkpoint is safely on disk; ``file`` is relative to the run folder."""
 
     step: int
-    kind: Literal["last", "best"]
+    kind: Literal["last", "best", "averaged"]
     file: str
     bytes: int
 
@@ -185,6 +215,8 @@ AnyEvent = (
     | HeadTrained
     | StepsTaken
     | Evaluated
+    | ArmEvaluated
+    | BarrierMeasured
     | CheckpointSaved
     | CollapseDetected
     | RunFinished

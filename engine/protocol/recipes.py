@@ -47,6 +47,10 @@ RECIPES: Final[dict[str, dict[str, object]]] = {
         "head_steps": 0,
         "head_lr_factor": 1.0,
         "scale_head_lr": False,
+        # The authors' code averages every step from 300 on; their text says every 300 steps.
+        "arms": ["averaged", "ensemble"],
+        "average_from": 300,
+        "average_every": 1,
     },
 }
 

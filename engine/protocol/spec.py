@@ -14,13 +14,23 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta
 
+from engine.protocol.methods import ARMS, OBJECTIVES
+
 
 class SpecError(ValueError):
     """A specification that cannot be run; the message names field, value and allowed range."""
 
 
-def _about(help_text: str, group: str, *, flag: str | None = None, unit: str | None = None) -> Meta:
-    return Meta(description=help_text, extra={"group": group, "flag": flag, "unit": unit})
+def _about(
+    help_text: str,
+    group: str,
+    *,
+    flag: str | None = None,
+    unit: str | None = None,
+    choices: Iterable[str] = (),
+) -> Meta:
+    extra = {"group": group, "flag": flag, "unit": unit, "choices": tuple(choices)}
+    return Meta(description=help_text, extra=extra)
 
 
 Positive = Meta(gt=0)
@@ -45,6 +55,13 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     target: Annotated[
         str | None,
         _about("Domain left out of training; its accuracy is the OOD accuracy.", "data"),
+    ] = None
+    held_out_source: Annotated[
+        str | None,
+        _about(
+            "Source domain left out of training as well; its accuracy chooses among settings.",
+            "data",
+        ),
     ] = None
     image_size: Annotated[
         int,
@@ -93,6 +110,18 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = True
 
     # Method
+    tuning: Annotated[
+        Literal["full", "linear"],
+        _about(
+            "What trains: full (every weight) or linear (a weight for each feature of the last "
+            "three blocks, and the last layer).",
+            "method",
+        ),
+    ] = "full"
+    objective: Annotated[
+        str,
+        _about("What training makes small.", "method", choices=OBJECTIVES),
+    ] = "erm"
     dropout_rate: Annotated[
         float,
         Meta(ge=0, lt=1),
@@ -160,6 +189,30 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         _about("Largest gradient norm; none: no clipping.", "optimization"),
     ] = None
 
+    # Arms
+    arms: Annotated[
+        tuple[str, ...],
+        _about("Ways of predicting to measure beside the run's own network.", "arms", choices=ARMS),
+    ] = ()
+    average_from: Annotated[
+        int,
+        Positive,
+        _about("First step whose weights are averaged.", "arms", unit="steps"),
+    ] = 1
+    average_every: Annotated[
+        int,
+        Positive,
+        _about("Steps from one averaging of the weights to the next.", "arms", unit="steps"),
+    ] = 1
+    average_batchnorm: Annotated[
+        Literal["average", "reestimate"],
+        _about(
+            "BatchNorm statistics of averaged weights: averaged too, or estimated anew on "
+            "training images.",
+            "arms",
+        ),
+    ] = "average"
+
     # Measuring
     eval_every: Annotated[
         int, Positive, _about("Steps between evaluations.", "measuring", unit="steps")
@@ -190,6 +243,14 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Annotated[int, Meta(ge=1, le=1024)] | None,
         _about("Processor threads; all cores unless given.", "machine"),
     ] = None
+    keep_checkpoints: Annotated[
+        Literal["all", "best", "none"],
+        _about(
+            "Checkpoints left when the run has finished: all, best (the selected step's) or none.",
+            "machine",
+            flag="--keep",
+        ),
+    ] = "all"
     recipe: Annotated[str, _about("Set of defaults the other fields start from.", "machine")] = (
         "default"
     )
@@ -220,14 +281,21 @@ class FieldInfo(msgspec.Struct, frozen=True):
             SpecError: naming field, value and what is allowed.
         """
         try:
-            return msgspec.convert(value, self.type)
+            converted = msgspec.convert(value, self.type)
         except msgspec.ValidationError:
-            hint = ""
-            if self.choices and isinstance(value, str):
-                hint = nearest(value, self.choices)
-            raise SpecError(
-                f"{self.name} is {value!r}, but must be {self.allowed}.{hint}"
-            ) from None
+            raise self._refusal(value) from None
+        words = converted if isinstance(converted, tuple) else (converted,)
+        if self.choices and any(word not in self.choices for word in words):
+            raise self._refusal(value)
+        return converted
+
+    def _refusal(self, value: object) -> SpecError:
+        hint = ""
+        words = value if isinstance(value, list | tuple) else [value]
+        unknown = next((w for w in words if isinstance(w, str) and w not in self.choices), None)
+        if self.choices and unknown is not None:
+            hint = nearest(unknown, self.choices)
+        return SpecError(f"{self.name} is {value!r}, but must be {self.allowed}.{hint}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -274,14 +342,18 @@ def _written(bound: float) -> str:
     return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
+def _allowed_words(kind: Any, choices: tuple[str, ...]) -> str:
+    """Say which words a field takes."""
+    listed = ", ".join(choices)
+    return f"any of {listed}" if get_origin(kind) is tuple else f"one of {listed}"
+
+
 def _allowed(kind: Any, metas: list[Meta]) -> str:
     """Say in words what values a field takes."""
     if get_origin(kind) in (Union, UnionType):
         inner = next(arg for arg in get_args(kind) if arg is not type(None))
         base, *inner_metas = get_args(inner) if get_origin(inner) is Annotated else (inner,)
         return _allowed(base, inner_metas) + ", or nothing"
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(get_args(kind))
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     text = words.get(kind, "a list of whole numbers")
     for meta in metas:
@@ -306,7 +378,7 @@ def _field_infos() -> dict[str, FieldInfo]:
         kind, *metas = get_args(hints[field.name])
         about = next(meta for meta in metas if meta.description)
         extra = about.extra or {}
-        choices = get_args(kind) if get_origin(kind) is Literal else ()
+        choices = get_args(kind) if get_origin(kind) is Literal else extra["choices"]
         infos[field.name] = FieldInfo(
             name=field.name,
             type=hints[field.name],
@@ -316,7 +388,7 @@ def _field_infos() -> dict[str, FieldInfo]:
             flag=extra["flag"] or "--" + field.name.replace("_", "-"),
             unit=extra["unit"],
             choices=choices,
-            allowed=_allowed(kind, metas),
+            allowed=_allowed_words(kind, choices) if choices else _allowed(kind, metas),
         )
     return infos
 

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from vld_tui.store.errors import StoreError
 
-MIGRATIONS: Final = ("m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first")
+MIGRATIONS: Final = (
+    "m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first", "m006_arms",
+)  # fmt: skip
 """Every schema change this program knows, oldest first: the names in ``migrations.py``."""
 
 BUSY_TIMEOUT_S: Final = 5.0

@@ -34,7 +34,9 @@ def _spec_fields() -> Iterator[QueryField]:
     """Yield the fields of a spec, but for lists, which are not compared."""
     for info in FIELDS.values():
         sql = f"json_extract(spec, '$.{info.name}')"
-        kind = "choice" if info.choices else _KINDS.get(_plain_type(info.type))
+        base = _plain_type(info.type)
+        is_list = get_origin(base) is tuple
+        kind = "choice" if info.choices and not is_list else _KINDS.get(base)
         if kind is not None:
             yield QueryField(info.name, kind, sql, info.choices)
 
@@ -60,6 +62,7 @@ _OF_RUN: Final = (
     QueryField("name", "text", "name"),
     QueryField("tag", "tags", "tags"),
     QueryField("note", "text", "note"),
+    QueryField("arm", "text", "arm"),
     QueryField("status", "choice", "status", STATUSES),
     QueryField("collapsed", "flag", "collapsed_step IS NOT NULL"),
     QueryField("created", "time", "created_at"),

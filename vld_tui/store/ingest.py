@@ -146,7 +146,7 @@ def take_events(
         return recorder
     if batch.restarted:
         state = RunState("starting", state.launched_at, state.arm, target=state.target)
-        for table in ("series", "attempts", "checkpoints"):
+        for table in ("series", "attempts", "checkpoints", "arms"):
             connection.execute(f"DELETE FROM {table} WHERE run = ?", [key])
         recorder = EventRecorder(connection, key, state)
     for event in batch.events:

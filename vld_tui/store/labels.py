@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from engine.protocol import RunSpec
+from engine.protocol import Combination, RunSpec
 from vld_tui.store.errors import StoreError
 
 NAME_LENGTH: Final = 100
@@ -65,12 +65,16 @@ def new_run_id(now: float) -> str:
     return f"{stamp}-{''.join(secrets.choice(_BASE32) for _ in range(4))}"
 
 
-def default_name(spec: RunSpec) -> str:
-    """Return what tells this run from its neighbours: ``fluent-mono-d0.9-m8-s0``."""
+def default_name(spec: RunSpec, combination: Combination | None = None) -> str:
+    """Return what tells this run from its neighbours: ``fluent-mono-d0.9-m8-s0``, or
+    ``fluent-mono-soup-of-3``."""
     place = "".join(
         character if character.isalnum() or character in "._-" else "-"
         for character in spec.target or spec.dataset
     ).lstrip("-")
+    if combination is not None:
+        method = combination.method.replace("_", "-")
+        return f"{place[:60] or 'run'}-{method}-of-{len(combination.parents)}"
     masks = f"-m{spec.masks}" if spec.dropout_rate else ""
     return f"{place[:60] or 'run'}-d{spec.dropout_rate:g}{masks}-s{spec.seed}"
 

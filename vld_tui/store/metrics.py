@@ -175,8 +175,8 @@ def read_ood_histories(
     rows = database.rows(
         "SELECT run_id, readings FROM series JOIN runs ON runs.key = series.run "
         f"WHERE run_id IN ({', '.join('?' * len(run_ids))}) "
-        "AND series.name = 'accuracy' AND split = 'in' AND domain = ? "
-        "ORDER BY run_id, series.arm, first_step",
+        "AND series.name = 'accuracy' AND split = 'in' AND domain = ? AND series.arm = runs.arm "
+        "ORDER BY run_id, first_step",
         [*run_ids, JUDGED],
     )
     histories: dict[str, array[float]] = {}

@@ -17,8 +17,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import sqlite_utils
+from msgspec import DecodeError
 from sqlite_utils import Migrations
 from sqlite_utils.db import Database
+
+from engine.protocol import configuration_identity, run_identity
+from vld_tui.store.specs import decode_stored_spec, encode_stored_spec
 
 migrations = Migrations("vld")
 
@@ -125,6 +129,17 @@ _SERIES: Final = """
         PRIMARY KEY (run, name, split, domain, arm, first_step)
     ) WITHOUT ROWID
 """
+_ARMS: Final = """
+    CREATE TABLE arms (
+        run INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,
+        arm TEXT NOT NULL,             -- other than the run's own
+        selected_step INTEGER NOT NULL,
+        id_accuracy REAL NOT NULL,
+        ood_accuracy REAL NOT NULL,
+        domains TEXT NOT NULL,         -- JSON: accuracy by domain
+        PRIMARY KEY (run, arm)
+    ) WITHOUT ROWID
+"""
 _INDEXES: Final = (
     "CREATE INDEX runs_by_creation ON runs (created_at)",
     "CREATE INDEX runs_by_name ON runs (name)",
@@ -200,6 +215,30 @@ def m005_best_first(db: Database) -> None:
             f"CREATE INDEX kept_runs_by_{accuracy} ON runs ({accuracy}, created_at, key) "
             "WHERE trashed_at IS NULL"
         )
+
+
+@migrations()
+def m006_arms(db: Database) -> None:
+    """Keep what other arms reached, what was combined, and which runs are the same."""
+    db.execute(_ARMS)
+    for column in ("combination", "identity", "configuration"):  # the last two: see identity.py
+        db.execute(f"ALTER TABLE runs ADD COLUMN {column} TEXT")
+    rows = db.execute("SELECT key, spec FROM runs").fetchall()
+    db.conn.executemany(
+        "UPDATE runs SET spec = ?, identity = ?, configuration = ? WHERE key = ?", _identified(rows)
+    )
+    for column in ("identity", "configuration"):
+        db.execute(f"CREATE INDEX runs_by_{column} ON runs ({column})")
+
+
+def _identified(rows: list[tuple[int, str]]) -> Iterator[tuple[str, str, str, int]]:
+    """Yield specs with every field this program knows, and their identities."""
+    for key, text in rows:
+        try:
+            spec = decode_stored_spec(text)
+        except DecodeError:  # it stays as it is, to be read anew by a rebuild
+            continue
+        yield encode_stored_spec(spec), run_identity(spec), configuration_identity(spec), key
 
 
 def _packed(points: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:

@@ -92,8 +92,8 @@ def _read(
         SpecError: when its specification is missing or damaged.
         OSError: when the folder cannot be read.
     """
-    spec = run_dir.read_spec()
-    user = _user_data(run_dir, default_name(spec), is_trashed=is_trashed)
+    spec, combination = run_dir.read_spec(), run_dir.read_combination()
+    user = _user_data(run_dir, default_name(spec, combination), is_trashed=is_trashed)
     process = run_dir.read_process()
     launched_at = process.started_at if process else user.created_at
     old = database.row("SELECT key FROM runs WHERE run_id = ?", [run_dir.run_id])
@@ -103,6 +103,7 @@ def _read(
         run_dir.run_id,
         spec,
         user,
+        combination=combination,
         launched_at=launched_at,
         key=old[0] if old else None,
     )

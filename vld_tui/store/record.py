@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from engine.protocol import (
+    ArmEvaluated,
     CheckpointSaved,
     CollapseDetected,
     DataPrepared,
@@ -20,6 +21,7 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
+from vld_tui.store.arms import ArmRecorder
 from vld_tui.store.selection import best_evaluation, domain_accuracies, last_loss
 from vld_tui.store.series import JUDGED, LOSS_DOMAIN, LOSS_SPLIT, SeriesKey, SeriesWriter
 from vld_tui.store.state import RunState
@@ -39,6 +41,7 @@ class EventRecorder:
         self._connection = connection
         self._key = key
         self._series = SeriesWriter(connection, key)
+        self._arms = ArmRecorder(connection, key)
         self._has_selected = False
         self.state = state
 
@@ -48,9 +51,12 @@ class EventRecorder:
         step = self.state.selected_step
         if self._has_selected and step is not None:
             target = self.state.target
-            domains = domain_accuracies(self._connection, self._key, step, target)
+            domains = domain_accuracies(
+                self._connection, self._key, step, arm=self.state.arm, target=target
+            )
             self.state.domains = msgspec.json.encode(domains).decode()
         self._has_selected = False
+        self._arms.flush(self.state.target)
 
     def record(self, event: Event) -> None:
         """Take one event in, unless it was before."""
@@ -120,6 +126,9 @@ class EventRecorder:
                 self._take_steps(event)
             case Evaluated():
                 self._evaluate(event)
+            case ArmEvaluated():
+                self._put_accuracies(event, event.arm)
+                self._arms.record(event)
             case DataPrepared():
                 state.target = event.target
             case ModelPrepared():
@@ -148,15 +157,17 @@ class EventRecorder:
 
     def _evaluate(self, event: Evaluated) -> None:
         state = self.state
-        arm = event.metrics[0].arm if event.metrics else state.arm
-        self._series.put(SeriesKey("accuracy", "out", JUDGED, arm), event.step, event.id_accuracy)
-        self._series.put(SeriesKey("accuracy", "in", JUDGED, arm), event.step, event.ood_accuracy)
-        for each in event.metrics:
-            key = SeriesKey(each.name, each.split, each.domain, each.arm)
-            self._series.put(key, event.step, each.value)
+        self._put_accuracies(event, state.arm)
         state.step = max(state.step, event.step)
         if event.is_best and (state.id_accuracy is None or event.id_accuracy > state.id_accuracy):
             self._select(event.step, event.id_accuracy, event.ood_accuracy)
+
+    def _put_accuracies(self, event: Evaluated | ArmEvaluated, arm: str) -> None:
+        self._series.put(SeriesKey("accuracy", "out", JUDGED, arm), event.step, event.id_accuracy)
+        self._series.put(SeriesKey("accuracy", "in", JUDGED, arm), event.step, event.ood_accuracy)
+        for each in event.metrics:
+            key = SeriesKey(each.name, each.split, each.domain, arm)
+            self._series.put(key, event.step, each.value)
 
     def _select(self, step: int, id_accuracy: float, ood_accuracy: float) -> None:
         state = self.state
@@ -173,7 +184,8 @@ class EventRecorder:
             state.collapsed_step = None
         state.step = max(kept, 0)
         state.loss = last_loss(self._connection, self._key)
-        best = best_evaluation(self._connection, self._key)
+        self._arms.select_again()
+        best = best_evaluation(self._connection, self._key, state.arm)
         if best:
             self._select(*best)
         else:

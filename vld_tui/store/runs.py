@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.protocol import RunSpec
+from engine.protocol import Combination, CombinationError, RunSpec, decode_combination
 from vld_tui.store.database import Database, Parameters
 from vld_tui.store.errors import StoreError
 from vld_tui.store.specs import decode_stored_spec
@@ -28,6 +28,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     split. Times are Unix seconds. ``seconds_left`` is as estimated at the last event.
     ``damaged_lines`` of the event log could not be read. ``queue_position`` orders those that
     wait; one that ``is_held`` is passed over. ``gpu`` is what the queue gave it.
+    ``arm`` is how it predicts; ``combination`` is of a run that trains nothing. ``identity`` is
+    shared by runs that must give the same result.
     """
 
     run_id: str
@@ -44,6 +46,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     id_accuracy: float | None = None
     ood_accuracy: float | None = None
     domains: dict[str, float] = {}
+    combination: Combination | None = None
     loss: float | None = None
     steps_per_s: float | None = None
     images_per_s: float | None = None
@@ -62,6 +65,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     queue_position: float | None = None
     is_held: bool = False
     gpu: str | None = None
+    arm: str = ""
+    identity: str | None = None
 
     @property
     def dataset(self) -> str:
@@ -148,9 +153,9 @@ def read_points(
 
 _COLUMNS: Final = (
     "run_id, name, tags, note, created_at, status, collapsed_step IS NOT NULL, spec, step, "
-    "selected_step, id_accuracy, ood_accuracy, domains, loss, steps_per_s, images_per_s, "
-    "seconds_left, wall_s, error, pid, host, precision, memory_format, device, attempts, "
-    "trashed_at, exit_code, damaged_lines, queue_position, queue_held, gpu"
+    "selected_step, id_accuracy, ood_accuracy, domains, combination, loss, steps_per_s, "
+    "images_per_s, seconds_left, wall_s, error, pid, host, precision, memory_format, device, "
+    "attempts, trashed_at, exit_code, damaged_lines, queue_position, queue_held, gpu, arm, identity"
 )
 _decode_domains: Final = msgspec.json.Decoder(dict[str, float]).decode
 
@@ -175,7 +180,7 @@ def read_runs(
     rows = database.rows(f"SELECT {_COLUMNS} FROM runs {chosen}", parameters)
     try:
         return [_run(*row) for row in rows]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, CombinationError) as error:
         raise StoreError(
             f"{database.path} holds a run this program cannot read: {error}.\n"
             "Read history anew: vld rebuild"
@@ -196,6 +201,7 @@ def _run(
     id_accuracy: float | None,
     ood_accuracy: float | None,
     domains: str,
+    combination: str | None,
     *others: Any,
 ) -> Run:
     spec = decode_stored_spec(spec_json)
@@ -214,5 +220,6 @@ def _run(
         id_accuracy,
         ood_accuracy,
         _decode_domains(domains),
+        None if combination is None else decode_combination(combination),
         *others,
     )

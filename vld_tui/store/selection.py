@@ -10,44 +10,49 @@ from typing import Final
 from vld_tui.store.series import JUDGED, LOSS_DOMAIN, LOSS_SPLIT, Points
 
 _AROUND_STEP: Final = """
-    SELECT split, domain, arm, steps, readings FROM series
+    SELECT split, domain, steps, readings FROM series
     JOIN (
-        SELECT split, domain, arm, max(first_step) AS first_step FROM series
-        WHERE run = :run AND name = 'accuracy' AND first_step <= :step GROUP BY split, domain, arm
-    ) USING (split, domain, arm, first_step)
-    WHERE run = :run AND name = 'accuracy' ORDER BY domain
+        SELECT split, domain, max(first_step) AS first_step FROM series
+        WHERE run = :run AND name = 'accuracy' AND arm = :arm AND first_step <= :step
+        GROUP BY split, domain
+    ) USING (split, domain, first_step)
+    WHERE run = :run AND name = 'accuracy' AND arm = :arm ORDER BY domain
 """
 _JUDGED: Final = """
     SELECT steps, readings FROM series
-    WHERE run = ? AND name = 'accuracy' AND split = ? AND domain = ? ORDER BY first_step
+    WHERE run = ? AND name = 'accuracy' AND split = ? AND domain = ? AND arm = ?
+    ORDER BY first_step
 """
 
 
 def domain_accuracies(
-    connection: sqlite3.Connection, run: int, step: int, target: str | None
+    connection: sqlite3.Connection, run: int, step: int, *, arm: str, target: str | None
 ) -> dict[str, float]:
-    """Return the accuracy of each domain at an evaluation: the target's ``in`` split, the
+    """Return an arm's accuracy of each domain at an evaluation: the target's ``in`` split, the
     ``out`` split of the others; empty when there was none at this step."""
-    rows = connection.execute(_AROUND_STEP, {"run": run, "step": step}).fetchall()
-    values: dict[tuple[str, str, str], float] = {}
-    for split, domain, arm, steps, readings in rows:
+    rows = connection.execute(_AROUND_STEP, {"run": run, "step": step, "arm": arm}).fetchall()
+    values: dict[tuple[str, str], float] = {}
+    for split, domain, steps, readings in rows:
         points = Points.unpack([(steps, readings)])
         at = bisect_left(points.steps, step)
         if at < len(points.steps) and points.steps[at] == step:
-            values[split, domain, arm] = points.values[at]
-    arms = [arm for split, domain, arm in values if (split, domain) == ("out", JUDGED)]
+            values[split, domain] = points.values[at]
     return {
         domain: value
-        for (split, domain, arm), value in values.items()
-        if arm in arms and domain != JUDGED and not math.isnan(value)
+        for (split, domain), value in values.items()
+        if domain != JUDGED and not math.isnan(value)
         and split == ("in" if domain == target else "out")
     }  # fmt: skip
 
 
-def best_evaluation(connection: sqlite3.Connection, run: int) -> tuple[int, float, float] | None:
-    """Return step, ID and OOD accuracy where ID accuracy is highest, the earliest of equals."""
+def best_evaluation(
+    connection: sqlite3.Connection, run: int, arm: str
+) -> tuple[int, float, float] | None:
+    """Return step, ID and OOD accuracy where an arm's ID accuracy is highest, the earliest of
+    equals."""
     id_points, ood_points = (
-        Points.unpack(connection.execute(_JUDGED, [run, split, JUDGED])) for split in ("out", "in")
+        Points.unpack(connection.execute(_JUDGED, [run, split, JUDGED, arm]))
+        for split in ("out", "in")
     )
     ood_at = dict(zip(ood_points.steps, ood_points.values, strict=True))
     evaluations = zip(id_points.steps, id_points.values, strict=True)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
-from engine.protocol import RunSpec
+from engine.protocol import Combination, RunSpec
 from engine.rundir import RunDir
 from vld_tui.home import Home
 from vld_tui.store import create, health, ingest, queue, trash
+from vld_tui.store.arms import MOST_AT_ONCE, ArmResult, read_arms
 from vld_tui.store.database import Database
 from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
 from vld_tui.store.labels import check_name, check_note, check_tags
@@ -112,14 +113,20 @@ class Store:
         *,
         name: str | None = None,
         tags: Sequence[str] = (),
+        combination: Combination | None = None,
         is_queued: bool = False,
     ) -> Run:
         """Make a new run: its folder and its place in history. It has no process yet.
 
+        ``combination``: it trains nothing, but combines the networks of other runs.
+
         Raises:
             StoreError: for an unusable name or tag, or a folder that cannot be made.
         """
-        run_id = create.create_run(self._database, self.home, spec, name, tags, is_queued=is_queued)
+        run_id = create.create_run(
+            self._database, self.home, spec, name, tags,
+            combination=combination, is_queued=is_queued,
+        )  # fmt: skip
         return self.get(run_id)
 
     def mark_relaunched(self, run_id: str, *, gpu: str | None = None) -> Run:
@@ -245,6 +252,20 @@ class Store:
             offset=offset,
             limit=-1 if limit is None else limit,
         )
+
+    def runs_by_identity(self, identities: Sequence[str]) -> dict[str, list[Run]]:
+        """Return the runs that are not in the trash by identity, the oldest first."""
+        found: dict[str, list[Run]] = {}
+        for start in range(0, len(identities), MOST_AT_ONCE):
+            asked = identities[start : start + MOST_AT_ONCE]
+            where = f"trashed_at IS NULL AND identity IN ({', '.join('?' * len(asked))})"
+            for run in read_runs(self._database, where, asked):
+                found.setdefault(str(run.identity), []).append(run)
+        return found
+
+    def arms(self, run_ids: Sequence[str]) -> dict[str, list[ArmResult]]:
+        """Return what other arms of runs reached; runs without any are left out."""
+        return read_arms(self._database, run_ids)
 
     def count_runs(self, query: Query = _ALL, *, trashed: bool = False) -> int:
         """Return how many runs match."""

@@ -39,8 +39,8 @@ class RunSummary(msgspec.Struct, frozen=True):
 
     ``key`` is what they have in common; ``newest`` is the one created last, ``run_ids`` the
     latest ones, at most :data:`MOST_MEMBERS` of the ``runs`` there are. Accuracies are shares at
-    the selected step of each run that is finished; those of one specification, seed and all, count
-    as one.
+    the selected step of each run that is finished; those of runs that are the same, seed and all,
+    count as one.
     """
 
     key: Key
@@ -59,7 +59,7 @@ def find_grouping(name: str) -> Grouping:
         QueryError: when there is no such field, with the nearest names.
     """
     if name == CONFIGURATION:
-        return Grouping(name, "json_remove(spec, '$.seed', '$.trial_seed')")
+        return Grouping(name, "configuration")
     field = find_field(name, "group by", CONFIGURATION)
     return Grouping(field.name, field.sql)
 
@@ -140,14 +140,14 @@ def group_order(sort: str) -> str:
 
 
 def _specs(where: str, grouping: Grouping) -> str:
-    """Return the query of runs of one specification, which count as one."""
+    """Return the query of runs that are the same, which count as one."""
     statuses = ", ".join(f"sum(status = '{status}') AS {status}" for status in STATUSES)
     return f"""
         SELECT {grouping.sql} AS common, max(key) AS newest, count(*) AS runs,
                group_concat(run_id) AS members,
                avg(id_accuracy) FILTER (WHERE {_DONE}) AS id,
                avg(ood_accuracy) FILTER (WHERE {_DONE}) AS ood, {statuses}
-        FROM runs WHERE {where} GROUP BY common, spec
+        FROM runs WHERE {where} GROUP BY common, identity
     """
 
 

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
-
-from engine.protocol import FIELDS
+from engine.protocol import FIELDS, SEEDS, configuration_identity
 from vld_tui.statistics import Estimate, estimate
 from vld_tui.store.runs import Run
-
-SEEDS: Final = ("seed", "trial_seed")
-"""Fields in which runs that are alike may differ."""
 
 
 class RunGroup(NamedTuple):
@@ -48,10 +43,10 @@ class RunGroup(NamedTuple):
 
 def group_by_seed(runs: Iterable[Run]) -> list[RunGroup]:
     """Put runs together that differ in nothing but their seeds, in the order of the first ones."""
-    groups: dict[bytes, list[Run]] = {}
+    groups: dict[str, list[Run]] = {}
     for run in runs:
-        alike = msgspec.structs.replace(run.spec, seed=0, trial_seed=None)
-        groups.setdefault(msgspec.json.encode(alike), []).append(run)
+        alike = configuration_identity(run.spec, run.combination)
+        groups.setdefault(alike, []).append(run)
     return [RunGroup(tuple(members)) for members in groups.values()]
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from engine.protocol import EVENT_TYPES, encode_event
 from tests.vld_tui.store.told_runs import (
     Teller,
+    arm_evaluated,
     collapsed,
     data_prepared,
     evaluated,
@@ -24,6 +25,7 @@ from vld_tui.store.store import Store
 _LINES = [encode_event(event) for event in (
     started(), data_prepared(), model_prepared(), steps_taken(5, 1.0), collapsed(5),
     *evaluated(10, id_accuracy=0.5, ood_accuracy=0.5), stopped(10), failed("x"),
+    arm_evaluated(10, "averaged", id_accuracy=0.5, ood_accuracy=0.5),
     finished(20, selected_step=10, id_accuracy=0.5, ood_accuracy=0.5),
 )]  # fmt: skip
 
@@ -60,7 +62,7 @@ def test_no_event_log_stops_the_reading(store: Store, run: Run, teller: Teller, 
 def test_the_mangled_events_cover_the_protocol() -> None:
     told = {msgspec.json.decode(line)["type"] for line in _LINES}
     missing = {kind.__struct_config__.tag for kind in EVENT_TYPES} - told
-    assert missing == {"head_trained"}
+    assert missing == {"head_trained", "barrier_measured"}
 
 
 @pytest.mark.parametrize("value", [b"[" * 100_000, b"\x00" * 100, b'{"seq": 1}'])

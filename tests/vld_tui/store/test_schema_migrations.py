@@ -6,14 +6,14 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlite_utils
 
-from engine.protocol import resolve_spec
+from engine.protocol import RunSpec, resolve_spec, run_identity
 from engine.rundir import UserData
 from vld_tui.home import Home, open_home
 from vld_tui.store import migrations
-from vld_tui.store.create import insert_row
 from vld_tui.store.database import MIGRATIONS
 from vld_tui.store.store import Store, StoreError
 
@@ -21,6 +21,20 @@ from vld_tui.store.store import Store, StoreError
 def _execute(home: Home, sql: str) -> None:
     with closing(sqlite3.connect(home.database)) as connection, connection:
         connection.execute(sql)
+
+
+def _insert_as_at_first(
+    connection: sqlite3.Connection, run_id: str, spec: RunSpec, name: str
+) -> None:
+    """Add a run's row as the first release did, whose specs had no arms."""
+    fields = msgspec.to_builtins(spec)
+    for later in ("arms", "average_from", "objective", "keep_checkpoints"):
+        del fields[later]
+    connection.execute(
+        "INSERT INTO runs (run_id, name, tags, note, created_at, spec, arm, target, launched_at, "
+        "status) VALUES (?, ?, '', '', 5.0, ?, 'dropout', ?, 5.0, 'starting')",
+        [run_id, name, msgspec.json.encode(fields), spec.target],
+    )
 
 
 def _schema(path: Path) -> list[tuple[str, str]]:
@@ -132,7 +146,7 @@ def test_the_oldest_database_is_brought_up_to_date_with_its_runs(
     user, spec = UserData(name="old", created_at=5.0), resolve_spec({"seed": 3})
     with closing(sqlite3.connect(home.database)) as connection, connection:
         migrations.migrations.apply(sqlite_utils.Database(connection), stop_before=MIGRATIONS[1])
-        insert_row(connection, "250101-000000-aaaa", spec, user, launched_at=5.0)
+        _insert_as_at_first(connection, "250101-000000-aaaa", spec, "old")
         connection.execute("PRAGMA user_version = 1")
         with pytest.raises(sqlite3.IntegrityError):
             connection.execute("UPDATE runs SET status = 'queued'")
@@ -140,6 +154,9 @@ def test_the_oldest_database_is_brought_up_to_date_with_its_runs(
     with Store.open(home) as store:
         (run,) = store.list_runs()
         assert (run.name, run.seed, run.status) == ("old", 3, "starting")
+        assert run.spec == spec
+        assert run.combination is None
+        assert store.runs_by_identity([run_identity(spec)]) == {run_identity(spec): [run]}
         assert store.health()["integrity"] == "ok"
     with Store.open(open_home(tmp_path / "new")):
         pass
@@ -157,7 +174,7 @@ def test_values_in_rows_of_their_own_are_packed(home: Home) -> None:
         migrations.migrations.apply(
             sqlite_utils.Database(connection), stop_before=MIGRATIONS[before]
         )
-        insert_row(connection, "a-run", spec, UserData(name="a", created_at=5.0), launched_at=5.0)
+        _insert_as_at_first(connection, "a-run", spec, "a")
         connection.executemany(
             "INSERT INTO metrics VALUES (1, ?, 'train', 'sources', 'dropout', 'loss', ?)", losses
         )

@@ -11,6 +11,7 @@ import msgspec
 
 from engine.eventlog import EventLog
 from engine.protocol import (
+    ArmEvaluated,
     CheckpointSaved,
     CollapseDetected,
     DataPrepared,
@@ -135,6 +136,21 @@ def evaluation(
         ood_accuracy=ood_accuracy,
         is_best=is_best,
         wall_s=1.0,
+    )
+
+
+def arm_evaluated(
+    step: int, arm: str, *, id_accuracy: float, ood_accuracy: float, is_best: bool = True
+) -> ArmEvaluated:
+    metrics = [Metric("out", name, arm, "accuracy", id_accuracy) for name in SOURCES]
+    return ArmEvaluated(
+        step=step,
+        arm=arm,
+        metrics=[*metrics, Metric("in", TARGET, arm, "accuracy", ood_accuracy)],
+        id_accuracy=id_accuracy,
+        ood_accuracy=ood_accuracy,
+        is_best=is_best,
+        wall_s=0.5,
     )
 
 

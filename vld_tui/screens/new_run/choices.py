@@ -22,7 +22,8 @@ LISTED: Final = ("dataset", "target", "model", "recipe")
 def is_pickable(field: str) -> bool:
     """Say whether a field's values can be listed."""
     info = FIELDS[field]
-    return field in LISTED or bool(info.choices) or base_type(info)[0] is bool
+    kind = base_type(info)[0]
+    return field in LISTED or kind is bool or (bool(info.choices) and kind is not tuple)
 
 
 def dataset_choices(listings: Sequence[DatasetListing]) -> list[Choice]:

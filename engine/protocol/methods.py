@@ -1,0 +1,21 @@
+"""What there is to choose among: objectives and arms, by name.
+
+The module that does the work bears the name: ``engine/objectives/NAME.py`` or
+``engine/arms/NAME.py``. A new one is that module and a line here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+OBJECTIVES: Final = {
+    "erm": "the mean loss over all images",
+    "groupdro": "the sources' losses, those that do worst weighing most",
+}
+"""What training makes small."""
+
+ARMS: Final = {
+    "averaged": "the mean of the weights along the run",
+    "ensemble": "the sum of the logits of every evaluation so far",
+}
+"""Ways of predicting that are measured beside the run's own network, along the run."""

@@ -1,0 +1,95 @@
+"""Two runs are the same when all that decides their result is."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.protocol import (
+    FIELDS,
+    Combination,
+    CombinationError,
+    Parent,
+    RunSpec,
+    SpecError,
+    configuration_identity,
+    decode_combination,
+    decode_spec,
+    encode_combination,
+    resolve_spec,
+    run_identity,
+    spec_from_mapping,
+)
+from engine.protocol.identity import UNDECIDING
+
+PARENTS = (Parent("a", "/a.safetensors"), Parent("b", "/b.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("threads", 2), ("device", "cpu"), ("log_every", 3), ("keep_checkpoints", "none")],
+)
+def test_where_and_how_a_run_is_computed_does_not_tell_it_apart(field: str, value: object) -> None:
+    assert run_identity(spec_from_mapping({field: value})) == run_identity(RunSpec())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("lr", 0.5), ("arms", ["averaged"]), ("target", "x"), ("objective", "groupdro")],
+)
+def test_what_decides_the_result_does(field: str, value: object) -> None:
+    other = spec_from_mapping({field: value})
+    assert run_identity(other) != run_identity(RunSpec())
+    assert configuration_identity(other) != configuration_identity(RunSpec())
+
+
+def test_seeds_are_of_one_configuration() -> None:
+    first, second = resolve_spec({"seed": 1}), resolve_spec({"seed": 2, "trial_seed": 3})
+    assert run_identity(first) != run_identity(second)
+    assert configuration_identity(first) == configuration_identity(second)
+
+
+def test_a_recipe_s_name_is_only_a_name() -> None:
+    paper = resolve_spec({"recipe": "paper"})
+    told = {name: getattr(paper, name) for name in FIELDS if name != "recipe"}
+    assert run_identity(resolve_spec(told)) == run_identity(paper)
+    assert paper.arms == ("averaged", "ensemble")
+
+
+def test_every_undeciding_field_is_a_field() -> None:
+    assert FIELDS.keys() >= UNDECIDING
+
+
+def test_a_combination_is_another_run_and_survives_its_file() -> None:
+    soup = Combination(method="soup", parents=PARENTS)
+    assert run_identity(RunSpec(), soup) != run_identity(RunSpec())
+    assert decode_combination(encode_combination(soup)) == soup
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b'{"method": "soup"}', b'{"method": "soup", "parents": []}',
+     b'{"method": "stew", "parents": [{"run_id": "a", "file": null}]}', b"\xff", b"[" * 100_000],
+)  # fmt: skip
+def test_what_is_no_combination_is_refused(data: bytes) -> None:
+    with pytest.raises(CombinationError, match="Not a combination"):
+        decode_combination(data)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"arms": ["avraged"]}, "any of averaged, ensemble. Did you mean averaged?"),
+        ({"objective": "grupdro"}, "one of erm, groupdro. Did you mean groupdro?"),
+        ({"tuning": "lin"}, "one of full, linear"),
+    ],
+)
+def test_a_word_that_is_not_known_is_answered_with_the_nearest(
+    values: dict[str, object], words: str
+) -> None:
+    with pytest.raises(SpecError) as error:
+        spec_from_mapping(values)
+    assert words in str(error.value)
+
+
+def test_a_spec_of_before_there_were_arms_is_read() -> None:
+    assert decode_spec(b'{"dropout_rate": 0.5}') == RunSpec(dropout_rate=0.5)

@@ -1,0 +1,106 @@
+"""Arms beside a run's own have a selected step of their own."""
+
+from __future__ import annotations
+
+from engine.protocol import Combination, Parent, resolve_spec, run_identity
+from tests.vld_tui.store.told_runs import (
+    TARGET,
+    Teller,
+    arm_evaluated,
+    data_prepared,
+    evaluation,
+    finished,
+    started,
+)
+from vld_tui.store.arms import ArmResult
+from vld_tui.store.query import Query
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.store.summaries import CONFIGURATION, find_grouping
+
+
+def _tell(teller: Teller) -> None:
+    teller.starts()
+    teller.says(
+        data_prepared(),
+        evaluation(10, id_accuracy=0.8, ood_accuracy=0.5),
+        arm_evaluated(10, "averaged", id_accuracy=0.6, ood_accuracy=0.7),
+        arm_evaluated(10, "ensemble", id_accuracy=0.9, ood_accuracy=0.4),
+        evaluation(20, id_accuracy=0.7, ood_accuracy=0.6, is_best=False),
+        arm_evaluated(20, "averaged", id_accuracy=0.75, ood_accuracy=0.72),
+        arm_evaluated(20, "ensemble", id_accuracy=0.9, ood_accuracy=0.3, is_best=False),
+    )
+
+
+def _results() -> list[ArmResult]:
+    return [
+        ArmResult(
+            "averaged", 20, 0.75, 0.72, {"noto": 0.75, "twemoji": 0.75, TARGET: 0.72}
+        ),
+        ArmResult("ensemble", 10, 0.9, 0.4, {"noto": 0.9, "twemoji": 0.9, TARGET: 0.4}),
+    ]  # fmt: skip
+
+
+def test_each_arm_has_its_own_selected_step_and_leaves_the_run_s_alone(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    _tell(teller)
+    store.refresh()
+    assert store.arms([run.run_id]) == {run.run_id: _results()}
+    seen = store.get(run.run_id)
+    assert (seen.arm, seen.selected_step, seen.ood_accuracy) == ("dropout", 10, 0.5)
+    assert seen.domains == {"noto": 0.8, "twemoji": 0.8, TARGET: 0.5}
+    assert store.ood_histories([run.run_id]) == {run.run_id: (0.5, 0.6)}
+
+
+def test_arms_are_read_alike_event_by_event_and_from_the_folder(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    _tell(teller)
+    store.rebuild()
+    assert store.arms([run.run_id]) == {run.run_id: _results()}
+
+
+def test_a_resumed_run_selects_again_from_what_is_left(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    _tell(teller)
+    store.refresh()
+    teller.says(started(2, resumed_step=10))
+    store.refresh()
+    (averaged, ensemble) = store.arms([run.run_id])[run.run_id]
+    assert (averaged.selected_step, averaged.id_accuracy) == (10, 0.6)
+    assert averaged.domains == {"noto": 0.6, "twemoji": 0.6, TARGET: 0.7}
+    assert ensemble == _results()[1]
+    assert store.get(run.run_id).selected_step == 10
+
+
+def test_a_run_that_combines_others_is_known_by_its_parents(store: Store, run: Run) -> None:
+    parents = (Parent(run.run_id, "/a/best.safetensors"), Parent("another", "/b/best.safetensors"))
+    combination = Combination(method="soup", parents=parents)
+    made = store.create_run(run.spec, combination=combination)
+    assert (made.arm, made.combination) == ("soup", combination)
+    assert made.name == f"{TARGET}-soup-of-2"
+    assert made.identity == run_identity(run.spec, combination) != run.identity
+    groups = store.list_groups(Query(), find_grouping(CONFIGURATION))
+    assert [group.runs for group in groups] == [1, 1]
+    store.rebuild()
+    assert store.get(made.run_id) == made
+
+
+def test_runs_that_differ_only_in_where_they_are_computed_are_the_same(store: Store) -> None:
+    first = store.create_run(resolve_spec({"threads": 1}))
+    second = store.create_run(resolve_spec({"threads": 2, "log_every": 3}))
+    other = store.create_run(resolve_spec({"seed": 1}))
+    assert first.identity is not None
+    assert store.runs_by_identity([first.identity]) == {first.identity: [first, second]}
+    (group,) = store.list_groups(Query(), find_grouping(CONFIGURATION))
+    assert group.runs == 3
+    assert other.identity != first.identity
+
+
+def test_the_finished_run_s_arms_stay(store: Store, run: Run, teller: Teller) -> None:
+    _tell(teller)
+    teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
+    store.refresh()
+    assert store.arms([run.run_id, "nobody"]) == {run.run_id: _results()}

@@ -1,0 +1,104 @@
+"""What arms other than a run's own reached: each at a step selected for itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from engine.protocol import ArmEvaluated, Combination, RunSpec
+from vld_tui.store.database import Database
+from vld_tui.store.selection import best_evaluation, domain_accuracies
+
+MOST_AT_ONCE: Final = 900
+"""Runs asked for in one query; SQLite takes a thousand parameters everywhere."""
+
+
+class ArmResult(msgspec.Struct, frozen=True):
+    """How an arm of a run did; accuracies are shares at the step with its best ID accuracy."""
+
+    arm: str
+    selected_step: int
+    id_accuracy: float
+    ood_accuracy: float
+    domains: dict[str, float]
+
+
+def own_arm(spec: RunSpec, combination: Combination | None) -> str:
+    """Return how a run's own network predicts."""
+    if combination is not None:
+        return combination.method
+    return "dropout" if spec.dropout_rate > 0 else "erm"
+
+
+def read_arms(database: Database, run_ids: Sequence[str]) -> dict[str, list[ArmResult]]:
+    """Return the results of other arms by run; runs without any are left out.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    found: dict[str, list[ArmResult]] = {}
+    for start in range(0, len(run_ids), MOST_AT_ONCE):
+        asked = run_ids[start : start + MOST_AT_ONCE]
+        rows = database.rows(
+            "SELECT run_id, arms.arm, arms.selected_step, arms.id_accuracy, arms.ood_accuracy, "
+            "arms.domains FROM arms JOIN runs ON runs.key = arms.run "
+            f"WHERE run_id IN ({', '.join('?' * len(asked))}) ORDER BY run_id, arms.arm",
+            asked,
+        )
+        for run_id, arm, step, id_accuracy, ood_accuracy, text in rows:
+            domains = msgspec.json.decode(text, type=dict[str, float])
+            result = ArmResult(arm, step, id_accuracy, ood_accuracy, domains)
+            found.setdefault(run_id, []).append(result)
+    return found
+
+
+class ArmRecorder:
+    """Keeps the selected step of each arm, as evaluations come in.
+
+    Where an arm did best is written at once; its accuracy by domain by :meth:`flush`, when the
+    evaluations are written.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, run: int) -> None:
+        self._connection, self._run = connection, run
+        self._selected: set[str] = set()
+
+    def record(self, event: ArmEvaluated) -> None:
+        """Take an evaluation in."""
+        before = self._connection.execute(
+            "SELECT id_accuracy FROM arms WHERE run = ? AND arm = ?", [self._run, event.arm]
+        ).fetchone()
+        if event.is_best and (before is None or event.id_accuracy > before[0]):
+            self._select(event.arm, event.step, event.id_accuracy, event.ood_accuracy)
+
+    def select_again(self) -> None:
+        """Select anew, from what is left of the evaluations."""
+        rows = self._connection.execute("SELECT arm FROM arms WHERE run = ?", [self._run])
+        arms = [arm for (arm,) in rows.fetchall()]
+        self._connection.execute("DELETE FROM arms WHERE run = ?", [self._run])
+        for arm in arms:
+            if best := best_evaluation(self._connection, self._run, arm):
+                self._select(arm, *best)
+
+    def flush(self, target: str | None) -> None:
+        """Write accuracies by domain; ``target`` is the left-out one."""
+        for arm in self._selected:
+            (step,) = self._connection.execute(
+                "SELECT selected_step FROM arms WHERE run = ? AND arm = ?", [self._run, arm]
+            ).fetchone()
+            domains = domain_accuracies(self._connection, self._run, step, arm=arm, target=target)
+            self._connection.execute(
+                "UPDATE arms SET domains = ? WHERE run = ? AND arm = ?",
+                [msgspec.json.encode(domains).decode(), self._run, arm],
+            )
+        self._selected.clear()
+
+    def _select(self, arm: str, step: int, id_accuracy: float, ood_accuracy: float) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, '{}')",
+            [self._run, arm, step, id_accuracy, ood_accuracy],
+        )
+        self._selected.add(arm)
