@@ -11,6 +11,7 @@ from engine.protocol.combination import (
     Parent,
     decode_combination,
     encode_combination,
+    own_arm,
 )
 from engine.protocol.events import (
     EVENT_TYPES,
@@ -114,6 +115,7 @@ __all__ = [
     "encode_predictions",
     "encode_spec",
     "nearest",
+    "own_arm",
     "resolve_spec",
     "run_identity",
     "spec_from_mapping",

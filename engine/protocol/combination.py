@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from engine.protocol.spec import RunSpec
+
 METHODS: Final = {
     "soup": "the mean of the weights",
     "greedy_soup": "the mean of the weights of those that raise ID accuracy, tried best first",
@@ -37,6 +39,13 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     method: Literal["soup", "greedy_soup", "ensemble", "interpolation"]
     parents: Annotated[tuple[Parent, ...], Meta(min_length=2)]
     points: Annotated[int, Meta(ge=2, le=1001)] = 11
+
+
+def own_arm(spec: RunSpec, combination: Combination | None = None) -> str:
+    """Return how a run's own network predicts, as metrics and tables name it."""
+    if combination is not None:
+        return combination.method
+    return "dropout" if spec.dropout_rate > 0 else "erm"
 
 
 def encode_combination(combination: Combination) -> bytes:
