@@ -31,6 +31,7 @@ def run_record(run: Run) -> dict[str, Any]:
         "id_accuracy": run.id_accuracy,
         "ood_accuracy": run.ood_accuracy,
         "domains": run.domains,
+        "arm": run.arm,
         "loss": run.loss,
         "wall_s": run.wall_s,
         "device": run.device,

@@ -66,6 +66,8 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
         "network": progress.model,
         "collapse": progress.collapse,
         "metrics": at_selected,
+        "arms": store.arms([run.run_id]).get(run.run_id, []),
+        "combination": run.combination,
         "class_accuracies": _class_accuracies(run_dir),
         "checkpoints": [
             msgspec.structs.asdict(each) | {"path": str(run_dir.path / each.file)}

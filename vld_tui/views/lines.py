@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from engine.protocol import (
+    ArmEvaluated,
+    BarrierMeasured,
     CollapseDetected,
     DataPrepared,
     Evaluated,
@@ -40,6 +42,10 @@ def event_lines(spec: RunSpec, progress: Progress, event: Event) -> list[str]:
             lines = [_steps_line(spec, event)]
         case Evaluated():
             lines = [_evaluation_line(spec, progress, event)]
+        case ArmEvaluated():
+            lines = [_arm_line(spec, event)]
+        case BarrierMeasured():
+            lines = [barrier_line(event)]
         case CollapseDetected():
             lines = [collapse_line(event), plain_text(event.advice)]
     return lines
@@ -52,6 +58,20 @@ def collapse_line(collapse: CollapseDetected) -> str:
         f"validation images are called {plain_text(collapse.predicted_class)!r}, "
         f"loss {decimal(collapse.loss, 2)} (class entropy {decimal(collapse.class_entropy, 2)})"
     )
+
+
+def barrier_line(barrier: BarrierMeasured) -> str:
+    """Say in one line what lies half way between two networks."""
+    height = f"loss {decimal(barrier.loss_barrier)} above, accuracy "
+    height += f"{percent(barrier.accuracy_barrier)} below the straight line"
+    words = "a barrier: their mean is of no one basin" if barrier.is_barrier else "no barrier"
+    return f"{plain_text(barrier.first)} – {plain_text(barrier.second)}: {height} · {words}"
+
+
+def _arm_line(spec: RunSpec, event: ArmEvaluated) -> str:
+    parts = [f"ID {percent(event.id_accuracy)}", f"OOD {percent(event.ood_accuracy)}"]
+    best = " · best ID so far" if event.is_best else ""
+    return f"{_step(spec, event.step)}  {plain_text(event.arm)}: {' · '.join(parts)}{best}"
 
 
 def _steps_line(spec: RunSpec, event: StepsTaken) -> str:
