@@ -16,8 +16,7 @@ from typing import ClassVar, Final
 import msgspec
 from textual import work
 from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
-from textual.dom import DOMNode
+from textual.binding import BindingType
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.worker import Worker, get_current_worker
@@ -105,6 +104,7 @@ class Dashboard(Guarded, App[None]):
     def _begin(self) -> None:
         """Do what could wait for the first picture."""
         gc.enable()
+        self._put_keys_in_force()
         self._act(self._actions.work_on_queue)  # that of a supervisor that was killed
 
     def on_interest_changed(self, message: InterestChanged) -> None:
@@ -122,7 +122,7 @@ class Dashboard(Guarded, App[None]):
         """Remember how a person likes the dashboard."""
         self.preferences = msgspec.structs.replace(self.preferences, **message.changes)
         if "keys" in message.changes:
-            self.set_keymap(self.preferences.keys)
+            self._put_keys_in_force()
         if not self._is_read_only:
             self._act(partial(self._actions.keep_preferences, self.preferences))
 
@@ -148,10 +148,23 @@ class Dashboard(Guarded, App[None]):
         if not self.survive(error):
             super()._handle_exception(error)
 
-    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:  # noqa: ARG002
-        """Say that keys a person chose are taken; the usual ones stay in force."""
-        taken = ", ".join(sorted(binding.description for binding in clashed_bindings))
-        self.notify(f"Keys chosen in the settings are taken already: {taken}.", severity="warning")
+    def _put_keys_in_force(self) -> None:
+        """Put the chosen keys in force, without those that clash: their actions keep the usual."""
+        chosen = self.preferences.keys
+        self.set_keymap(chosen)
+        if not chosen:
+            return
+        from vld_tui.keys import every_action, find_clashes  # noqa: PLC0415 - imports every screen
+
+        clashes = dict(find_clashes(chosen))
+        self.set_keymap({action: keys for action, keys in chosen.items() if action not in clashes})
+        for action, clash in clashes.items():
+            about = every_action()[action][0]
+            said = (
+                f"The key chosen for “{about}”, {clash.key}, does “{clash.about}” as well: "
+                f"“{about}” keeps its usual one until the settings (,) say otherwise."
+            )
+            self.notify(said, severity="warning", timeout=10, markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Yield all that can be done on this screen, with its key."""

@@ -15,7 +15,7 @@ from textual.widgets import DataTable, Footer, Input, Label, Select, Static
 
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
-from vld_tui.keys import every_action
+from vld_tui.keys import every_action, find_clash, find_clashes
 from vld_tui.messages import PreferencesChanged
 from vld_tui.notices import NOTICES
 from vld_tui.preferences import FASTEST_REFRESH_S, SLOWEST_REFRESH_S, Preferences
@@ -108,20 +108,29 @@ class SettingsScreen(Guarded, ModalScreen[None]):
 
         def answered(keys: str | None) -> None:
             if keys is not None:
-                self._set_keys(action, ",".join(keys.replace(",", " comma ").split()), usual)
+                self._set_keys(action, ",".join(keys.replace(",", " comma ").split()))
 
         question = f"Keys for “{about}”, parted by spaces; nothing: the usual ones ({usual})."
         now = self._keys.get(action, usual).replace(",", " ")
         self.app.push_screen(AskLine(question, answer=now, example=usual), answered)
 
-    def _set_keys(self, action: str, keys: str, usual: str) -> None:
+    def _set_keys(self, action: str, keys: str) -> None:
         if keys and KEYS.fullmatch(keys.replace(",", " ")) is None:
             self.notify("Keys are named as in ctrl+r, f5, space, x.", severity="error")
             return
-        self._keys.pop(action, None)
+        about, usual = every_action()[action]
+        chosen = {each: theirs for each, theirs in self._keys.items() if each != action}
         if keys and keys != usual:
-            self._keys[action] = keys
-        self._change(keys=dict(self._keys))
+            chosen[action] = keys
+        if (clash := find_clash(action, chosen)) is not None:
+            said = (
+                f"“{clash.key}” does “{clash.about}” already where “{about}” can be done too, so "
+                f"nothing was changed. Choose another key, or give “{clash.about}” one first."
+            )
+            self.notify(said, severity="error", timeout=10, markup=False)
+            return
+        self._keys = chosen
+        self._change(keys=dict(chosen))
         self._show_keys()
 
     def _change(self, **changes: object) -> None:
@@ -132,8 +141,11 @@ class SettingsScreen(Guarded, ModalScreen[None]):
         table: DataTable[Text] = self.query_one("#keys", DataTable)
         row = table.cursor_row
         table.clear()
+        clashes = dict(find_clashes(self._keys))  # of settings that were not made here
         for action, (about, usual) in every_action().items():
-            keys = self._keys.get(action)
-            cells = (Text(about), Text((keys or usual).replace(",", " ")))
-            table.add_row(*cells, Text("changed" if keys else "", QUIET_STYLE), key=action)
+            keys, clash = self._keys.get(action), clashes.get(action)
+            remark = Text("changed" if keys else "", QUIET_STYLE)
+            if clash is not None:
+                remark = Text(f"not in force: {clash.key} does “{clash.about}”", ALARM_STYLE)
+            table.add_row(Text(about), Text((keys or usual).replace(",", " ")), remark, key=action)
         table.move_cursor(row=row)
