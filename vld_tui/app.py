@@ -17,8 +17,10 @@ import msgspec
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.events import Key
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.widgets import Input
 from textual.worker import Worker, get_current_worker
 
 from vld_tui.actions import REFUSALS, Actions, LocalActions
@@ -106,6 +108,12 @@ class Dashboard(Guarded, App[None]):
         gc.enable()
         self._put_keys_in_force()
         self._act(self._actions.work_on_queue)  # that of a supervisor that was killed
+
+    def on_key(self, event: Key) -> None:
+        """Hand on what was typed before the focus came to an input: it is text, and no action."""
+        if isinstance(self.focused, Input) and event.is_printable:
+            event.prevent_default()
+            self.focused.post_message(Key(event.key, event.character))
 
     def on_interest_changed(self, message: InterestChanged) -> None:
         """Have the worker read what is looked at now."""

@@ -42,6 +42,7 @@ PANES: Final[Mapping[str, Callable[[], Widget]]] = {
 class RunScreen(RunKeys):
     """All of a run, as it goes on."""
 
+    AUTO_FOCUS = ""  # not the tabs: keys act on what the pane shows
     DEFAULT_CSS = """
     RunScreen #trouble { height: 1; }
     RunScreen ContentSwitcher, RunScreen TabPane { height: 1fr; padding: 0; }
@@ -96,10 +97,10 @@ class RunScreen(RunKeys):
 
     async def action_pane(self, pane: str) -> None:
         """Show a pane and let keys act on it."""
+        await self._fill(pane)  # keys pressed meanwhile wait, so nothing below may
         self.set_focus(None)  # a part that is hidden would pass its focus on later
-        await self._fill(pane)
         self.query_one(TabbedContent).active = f"{pane}-pane"
-        self.call_after_refresh(self._focus_pane, pane)
+        self._focus_pane(pane)
 
     async def action_differences(self) -> None:
         """Ask for the run to compare the configuration with, or show every field again."""
@@ -124,6 +125,8 @@ class RunScreen(RunKeys):
         self._show_heading(opened)
         for pane in self._filled:
             self._show(pane)
+        if self.focused is None:  # there was nothing to act on yet
+            self._focus_pane(self.query_one(TabbedContent).active.removesuffix("-pane"))
 
     async def _fill(self, pane: str) -> None:
         """Make what a pane holds when it is first looked at: a run is opened sooner for it."""
@@ -163,11 +166,12 @@ class RunScreen(RunKeys):
                 moments.show(timeline(run, detail.attempts, detail.progress))
 
     def _focus_pane(self, pane: str) -> None:
-        """Give the focus to the first part of a pane that takes it."""
-        within = self.query_one(f"#{pane}-pane").query("*")
-        first = next((each for each in within if each.focusable), None)
-        if first is not None:
-            first.focus()
+        """Give the focus to the first part of a pane that is shown and takes it."""
+        within = self.query_one(f"#{pane}-pane").query("*").results(Widget)
+        shown = (
+            each for each in within if all(above.display for above in each.ancestors_with_self)
+        )
+        self.set_focus(next((each for each in shown if each.focusable), None))
 
     def _ask_other(self) -> None:
         def answered(reference: str | None) -> None:

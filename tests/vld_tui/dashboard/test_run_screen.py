@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, TabbedContent
 
@@ -22,7 +23,7 @@ from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_prediction
 from vld_tui.app import Dashboard
 from vld_tui.run_folder import FolderContents
 from vld_tui.screens.run import PANES
-from vld_tui.widgets.run.log import LogLines, LogPane
+from vld_tui.widgets.run.log import LogLines, LogPane, SearchInput
 from vld_tui.widgets.run.samples import SamplesPane
 from vld_tui.widgets.run.tile import Tile
 
@@ -372,3 +373,32 @@ def test_a_terminal_made_tiny_and_large_again() -> None:
         assert "food" in on_screen(app)
 
     play(one_run(), scenario)
+
+
+async def press_at_once(app: Dashboard, pilot: Pilot[None], keys: str) -> None:
+    """Press keys so fast that each is there before the one before was answered."""
+    for key in keys:
+        app.post_message(Key(key if key.isalnum() else "slash", key))
+    await settle(pilot)
+
+
+def test_keys_right_after_another_tab_act_on_it() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await settle(pilot)
+        await press_at_once(app, pilot, "s")
+        assert "smooth 0.6" in on_screen(app)
+        await press_at_once(app, pilot, "5/pIK")
+        assert app.screen.query_one(SearchInput).value == "pIK"
+        await pilot.press("enter")
+        await press_at_once(app, pilot, "2oo")
+        assert "classes by name" in on_screen(app)
+        await press_at_once(app, pilot, "5f")
+        assert "stands (f)" in on_screen(app)
+        await press_at_once(app, pilot, "1s")
+        assert "smooth 0.9" in on_screen(app)
+
+    play(one_run(), scenario, actions=actions, size=(80, 24))
+    assert actions.done == []
