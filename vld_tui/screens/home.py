@@ -45,6 +45,7 @@ from vld_tui.store.fields import QUERY_FIELDS
 from vld_tui.store.query import QueryError
 from vld_tui.store.runs import Run
 from vld_tui.store.summaries import CONFIGURATION
+from vld_tui.views.log import log_tail
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.status_line import status_text
 from vld_tui.views.text import plain_text
@@ -60,6 +61,7 @@ if TYPE_CHECKING:  # not for the first picture
 
 MOST_CURVES: Final = 32
 """Runs whose curves are drawn over one another."""
+LOG_ROWS: Final = 3
 WELCOME: Final = """\
 No runs yet.
 
@@ -394,7 +396,7 @@ class HomeScreen(RunKeys):
             if run.error:
                 reason = plain_text(run.error.splitlines()[0])
                 lines.append(f"{run.status}: {reason}  r goes on\n", ALARM_STYLE)
-            tail = watched[0].log[-4:]
+            tail = log_tail(watched[0].told, watched[0].log, LOG_ROWS)
             lines.append("\n".join(plain_text(line) for line in tail), QUIET_STYLE)
         self._put("#log", lines)
         self.query_one("#log").set_class(not lines, "-empty")

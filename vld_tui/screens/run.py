@@ -18,6 +18,7 @@ from vld_tui.messages import OtherRunNamed, SnapshotTaken
 from vld_tui.screens.ask import AskLine
 from vld_tui.screens.run_keys import RunKeys
 from vld_tui.store.runs import Run
+from vld_tui.views.log import log_lines
 from vld_tui.views.run_heading import run_heading, trouble_line
 from vld_tui.views.timeline import timeline
 from vld_tui.widgets.curves import Curves
@@ -159,7 +160,8 @@ class RunScreen(RunKeys):
             case SamplesPane() as samples:
                 samples.show(contents.predictions, contents.predictions_problem)
             case LogPane() as log:
-                log.show(contents.log, is_cut=contents.log_is_cut)
+                is_cut = detail.told_is_cut or contents.log_is_cut
+                log.show(log_lines(detail.told, contents.log), is_cut=is_cut)
             case FilesPane() as files:
                 files.show_run(detail)
             case ScrolledText() as moments:

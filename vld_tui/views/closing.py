@@ -8,10 +8,11 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from engine.protocol import RunFailed, RunFinished, RunSpec, RunStopped
+from engine.protocol import RunFinished, RunSpec
 from vld_tui.views.accuracies import accuracy_table
+from vld_tui.views.lines import closing_line
 from vld_tui.views.live import collapse_notice
-from vld_tui.views.numbers import duration, percent, size
+from vld_tui.views.numbers import size
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, STATUS_STYLES
 from vld_tui.views.progress import Progress
 from vld_tui.views.text import fit, plain_text, width
@@ -35,27 +36,6 @@ def closing_view(
         footer += f" · peak memory {size(progress.end.peak_memory_bytes)}"
     parts.append(Text(footer, style=QUIET_STYLE))
     return Group(*parts)
-
-
-def closing_line(spec: RunSpec, progress: Progress, *, status: str) -> str:
-    """Say in one line of plain text how the run ended."""
-    parts = [status]
-    selected = progress.selected
-    match progress.end:
-        case RunFinished() as end:
-            parts[0] += f" in {duration(end.wall_s)}"
-        case RunStopped() as end:
-            parts[0] += f" at step {end.step:,} of {spec.steps:,}"
-        case RunFailed() as end:
-            parts[0] += f" after step {progress.step:,}: {plain_text(end.message)}"
-        case None:
-            parts[0] += f" after step {progress.step:,} of {spec.steps:,}"
-    if selected is not None:
-        parts.append(
-            f"selected step {selected.step:,} · ID {percent(selected.id_accuracy)} "
-            f"· OOD {percent(selected.ood_accuracy)}"
-        )
-    return " · ".join(parts)
 
 
 def next_commands(commands: Sequence[tuple[str, str]]) -> Text:

@@ -11,8 +11,11 @@ from engine.protocol import (
     Event,
     HeadTrained,
     ModelPrepared,
+    RunFailed,
+    RunFinished,
     RunSpec,
     RunStarted,
+    RunStopped,
     StepsTaken,
 )
 from vld_tui.views.numbers import decimal, duration, percent, rate
@@ -51,6 +54,15 @@ def event_lines(spec: RunSpec, progress: Progress, event: Event) -> list[str]:
     return lines
 
 
+def story_lines(spec: RunSpec, progress: Progress, event: Event) -> list[str]:
+    """Return the lines that tell ``event``, and how the run ended if it is the end."""
+    lines = event_lines(spec, progress, event)
+    if progress.end is event:
+        status = str(event.__struct_config__.tag).removeprefix("run_")
+        lines.append(closing_line(spec, progress, status=status))
+    return lines
+
+
 def collapse_line(collapse: CollapseDetected) -> str:
     """Say in one line of plain text what validation saw."""
     return (
@@ -72,6 +84,27 @@ def _arm_line(spec: RunSpec, event: ArmEvaluated) -> str:
     parts = [f"ID {percent(event.id_accuracy)}", f"OOD {percent(event.ood_accuracy)}"]
     best = " · best ID so far" if event.is_best else ""
     return f"{_step(spec, event.step)}  {plain_text(event.arm)}: {' · '.join(parts)}{best}"
+
+
+def closing_line(spec: RunSpec, progress: Progress, *, status: str) -> str:
+    """Say in one line of plain text how the run ended."""
+    parts = [status]
+    selected = progress.selected
+    match progress.end:
+        case RunFinished() as end:
+            parts[0] += f" in {duration(end.wall_s)}"
+        case RunStopped() as end:
+            parts[0] += f" at step {end.step:,} of {spec.steps:,}"
+        case RunFailed() as end:
+            parts[0] += f" after step {progress.step:,}: {plain_text(end.message)}"
+        case None:
+            parts[0] += f" after step {progress.step:,} of {spec.steps:,}"
+    if selected is not None:
+        parts.append(
+            f"selected step {selected.step:,} · ID {percent(selected.id_accuracy)} "
+            f"· OOD {percent(selected.ood_accuracy)}"
+        )
+    return " · ".join(parts)
 
 
 def _steps_line(spec: RunSpec, event: StepsTaken) -> str:

@@ -23,6 +23,7 @@ from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_prediction
 from vld_tui.app import Dashboard
 from vld_tui.run_folder import FolderContents
 from vld_tui.screens.run import PANES
+from vld_tui.views.log import WRITTEN_HEADING
 from vld_tui.widgets.run.log import LogLines, LogPane, SearchInput
 from vld_tui.widgets.run.samples import SamplesPane
 from vld_tui.widgets.run.tile import Tile
@@ -270,6 +271,33 @@ def test_the_log_is_searched() -> None:
         assert app.screen.query_one(Input).display is False
 
     play(one_run(replace(FULL, log=log)), scenario)
+
+
+def test_the_log_is_what_the_run_told_and_what_its_process_wrote() -> None:
+    contents = replace(FULL, log=("[b]a warning\x1b",))
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "l")
+        lines = [line.strip() for line in screen_lines(app)]
+        first = lines.index("step 150/200  loss 1.480")
+        assert lines[first + 2 : first + 5] == [
+            "finished in 3m 20s", f"{WRITTEN_HEADING}", "┆ [b]a warning␛"
+        ]  # fmt: skip
+        for wanted in ("finished", "warning"):
+            await pilot.press("slash", *wanted, "enter")
+            await settle(pilot)
+            assert "1 of 1" in on_screen(app)
+
+    play(one_run(contents), scenario, size=(80, 24))
+
+
+def test_the_log_of_a_run_that_wrote_nothing_is_what_it_told() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "l")
+        assert "3 lines" in on_screen(app)
+        assert "finished in 3m 20s" in on_screen(app)
+
+    play(one_run(replace(FULL, log=())), scenario)
 
 
 def test_configurations_are_compared() -> None:

@@ -11,7 +11,7 @@ from tests.vld_tui.dashboard.fake_history import NOW, make_run
 from tests.vld_tui.dashboard.run_facts import FULL, make_attempts, make_progress
 from vld_tui.store.metrics import CheckpointInfo
 from vld_tui.views.configuration import configuration, configuration_difference
-from vld_tui.views.log import log_line, log_state
+from vld_tui.views.log import log_line, log_state, log_tail
 from vld_tui.views.progress import Progress
 from vld_tui.views.run_files import run_files
 from vld_tui.views.run_heading import run_heading, trouble_line
@@ -146,3 +146,18 @@ def test_the_state_of_the_log_in_words() -> None:
     assert "stands" in state(is_followed=False)
     assert "“x␛” not found" in state(searched="x\x1b")
     assert "2 of 5" in state(searched="x", hits=5, place=2)
+
+
+@pytest.mark.parametrize(
+    ("told", "written", "shown"),
+    [
+        ("abcd", "", "bcd"),
+        ("abcd", "xyz", "cd┆ z"),
+        ("a", "xyz", "a┆ y┆ z"),
+        ("", "wxyz", "┆ x┆ y┆ z"),
+        ("ab", "x", "ab┆ x"),
+        ("", "", ""),
+    ],
+)
+def test_the_tail_of_a_log_has_room_for_both(told: str, written: str, shown: str) -> None:
+    assert "".join(log_tail(told, written, 3)) == shown

@@ -171,7 +171,7 @@ class LogPane(Guarded, Vertical):
     def show(self, lines: Sequence[str], *, is_cut: bool) -> None:
         """Show a log; ``is_cut``: these are not its first lines."""
         self._is_cut = is_cut
-        if lines is not self.lines.lines:
+        if lines != self.lines.lines:
             self.lines.set_lines(lines)
         self.show_state()
 
