@@ -390,16 +390,22 @@ class HomeScreen(RunKeys):
         self._drawn = watched
         self.query_one(Curves).show(watched, over_seeds=self._interest.grouping is not None)
         self._show_trail(watched)
-        lines = Text(no_wrap=True, overflow="ellipsis")
-        if len(watched) == 1:
-            run = watched[0].run
-            if run.error:
-                reason = plain_text(run.error.splitlines()[0])
-                lines.append(f"{run.status}: {reason}  r goes on\n", ALARM_STYLE)
-            tail = log_tail(watched[0].told, watched[0].log, LOG_ROWS)
+        self._show_log(watched[0] if len(watched) == 1 else None)
+
+    def _show_log(self, watched: RunCurves | None) -> None:
+        """Show why a run failed, all of it, or else the end of what it told."""
+        lines, reason = Text(), watched.run.error.strip() if watched and watched.run.error else ""
+        if watched is not None and reason:
+            lines.append(f"{watched.run.status}  ", ALARM_STYLE).append("r goes on", QUIET_STYLE)
+            lines.append(f"  {plain_text(reason.splitlines()[0])}", ALARM_STYLE)
+        elif watched is not None:
+            tail = log_tail(watched.told, watched.log, LOG_ROWS)
             lines.append("\n".join(plain_text(line) for line in tail), QUIET_STYLE)
-        self._put("#log", lines)
-        self.query_one("#log").set_class(not lines, "-empty")
+            lines.no_wrap, lines.overflow = True, "ellipsis"
+        log = self.query_one("#log", Static)
+        if log.content != lines:
+            log.update(lines)
+        log.set_class(not lines, "-empty").set_class(bool(reason), "-reason")
 
     def _show_plane(self, row: TableRow | None) -> None:
         if self._plane is not None:

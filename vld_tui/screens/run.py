@@ -45,7 +45,7 @@ class RunScreen(RunKeys):
 
     AUTO_FOCUS = ""  # not the tabs: keys act on what the pane shows
     DEFAULT_CSS = """
-    RunScreen #trouble { height: 1; }
+    RunScreen #trouble { height: auto; max-height: 40%; padding: 0 1; }
     RunScreen ContentSwitcher, RunScreen TabPane { height: 1fr; padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -90,6 +90,11 @@ class RunScreen(RunKeys):
         """Begin with the pane that was asked for, and no line of trouble."""
         self.query_one("#trouble").display = False
         await self.action_pane(self._first_pane)
+
+    def on_resize(self) -> None:
+        """Fit the heading."""
+        if self._detail is not None:
+            self._show_heading(self._detail)
 
     async def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
         """Fill a pane that was chosen with the mouse."""
@@ -139,7 +144,7 @@ class RunScreen(RunKeys):
 
     def _show_heading(self, detail: RunDetail) -> None:
         run = detail.curves.run
-        self.query_one("#status", Static).update(run_heading(run))
+        self.query_one("#status", Static).update(run_heading(run, self.size.width))
         line = trouble_line(run, detail.checkpoints)
         trouble = self.query_one("#trouble", Static)
         trouble.display = line is not None

@@ -368,6 +368,26 @@ def test_a_crashed_run_says_why_and_is_resumed_and_the_like() -> None:
     ]  # fmt: skip
 
 
+REASON = "OutOfMemoryError: " + " ".join(f"[b]{at} GiB taken" for at in range(12)) + " the end"
+
+
+def test_at_the_smallest_size_the_whole_reason_and_the_accuracies_are_read() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        for key in ("", "enter"):
+            await pilot.press(*([key] if key else []))
+            await settle(pilot)
+            said = " ".join("".join(f"{line.rstrip()} " for line in screen_lines(app)).split())
+            assert REASON in said
+            assert "r goes on" in said
+        assert "OOD 50.0%" in screen_lines(app)[0]
+        await pilot.resize_terminal(120, 40)
+        await settle(pilot)
+        assert "250101-000000-aaaa" in screen_lines(app)[0]
+
+    source = one_run(status="failed", error=f"{REASON}\nmore", name="a-name-of-some-length-s0")
+    play(source, scenario, size=(80, 24))
+
+
 def test_names_from_outside_are_shown_as_they_are() -> None:
     contents = replace(FULL, predictions=make_predictions(HOSTILE), log=("[b]x\x1b[2J\u202e",))
 
