@@ -31,7 +31,7 @@ def test_runs_are_listed_with_the_curves_of_the_first(size: tuple[int, int]) -> 
         assert "vld-tui  3 runs · 1 running   cpu 25% · memory 2.0/16 GiB" in lines[0]
         for part in ("✓  run 0", "0.9", "70.0%", "50.0%"):
             assert part in lines[3]
-        assert any("accuracy  70.0% ID  50.0% OOD" in line for line in lines)
+        assert any("accuracy  last  70.0% ID  50.0% OOD" in line for line in lines)
         assert titles(app) == ["accuracy", "domains", "loss"]
 
     play(FakeSource([make_run(i) for i in range(3)]), scenario, size=size)
@@ -144,10 +144,10 @@ def test_the_plane_takes_the_place_of_the_curves(size: tuple[int, int]) -> None:
         lines = screen_lines(app)
         assert any("ID–OOD plane  3 points  ● λ 0  ▲ λ 0.9" in line for line in lines)
         assert any("◉" in line for line in lines)
-        assert not any("accuracy  70.0% ID" in line for line in lines)
+        assert not any("accuracy  last  70.0% ID" in line for line in lines)
         await pilot.press("1")
         await settle(pilot)
-        assert any("accuracy  70.0% ID" in line for line in screen_lines(app))
+        assert any("accuracy  last  70.0% ID" in line for line in screen_lines(app))
 
     play(FakeSource([make_run(i) for i in range(3)]), scenario, size=size)
 
