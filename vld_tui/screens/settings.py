@@ -30,6 +30,23 @@ NOTICE_WORDS: Final = {
 }
 
 
+class Choice(Select[str], inherit_bindings=False):
+    """A list of choices that ``enter`` opens; arrows lead past it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("enter,space", "show_overlay", "choose")]
+
+
+class KeysTable(DataTable[Text]):
+    """The keys of every action; above its first line the settings go on."""
+
+    def action_cursor_up(self) -> None:
+        """Move up, and out of the table."""
+        if self.cursor_row == 0:
+            self.screen.focus_previous()
+        else:
+            super().action_cursor_up()
+
+
 class SettingsScreen(Guarded, ModalScreen[None]):
     """Settings in lines, each in force at once; the keys of every action below."""
 
@@ -43,6 +60,8 @@ class SettingsScreen(Guarded, ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("escape,comma", "dismiss(None)", "back", key_display="esc", show=True),
+        bind("up", "app.focus_previous", "line up"),
+        bind("down", "app.focus_next", "line down"),
     ]
 
     def __init__(self, preferences: Preferences) -> None:
@@ -56,7 +75,7 @@ class SettingsScreen(Guarded, ModalScreen[None]):
             yield Static(Text("Settings", HEADING_STYLE))
             with Horizontal():
                 yield Label("theme")
-                yield Select[str](
+                yield Choice(
                     [(name, name) for name in sorted(self.app.available_themes)],
                     value=self.app.theme, allow_blank=False, compact=True, id="theme",
                 )  # fmt: skip
@@ -65,12 +84,12 @@ class SettingsScreen(Guarded, ModalScreen[None]):
                 yield Input(f"{self._preferences.refresh_s:g}", compact=True, id="refresh")
             with Horizontal():
                 yield Label("when a run ends")
-                yield Select[str](
+                yield Choice(
                     [(NOTICE_WORDS[kind], kind) for kind in NOTICES],
                     value=self._preferences.notice, allow_blank=False, compact=True, id="notice",
                 )  # fmt: skip
             yield Static(id="verdict")
-            table: DataTable[Text] = DataTable(id="keys", cursor_type="row")
+            table = KeysTable(id="keys", cursor_type="row")
             table.add_columns("action", "keys", "")
             yield table
             yield Static(Text("enter on an action gives it other keys", QUIET_STYLE))
@@ -138,7 +157,7 @@ class SettingsScreen(Guarded, ModalScreen[None]):
         self.post_message(PreferencesChanged(**changes))
 
     def _show_keys(self) -> None:
-        table: DataTable[Text] = self.query_one("#keys", DataTable)
+        table = self.query_one(KeysTable)
         row = table.cursor_row
         table.clear()
         clashes = dict(find_clashes(self._keys))  # of settings that were not made here

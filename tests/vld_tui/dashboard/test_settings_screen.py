@@ -62,6 +62,24 @@ def test_theme_refresh_and_notice_are_taken_over() -> None:
     assert (kept.theme, kept.notice, kept.refresh_s) == ("gruvbox", "bell", 2.5)
 
 
+def test_arrows_lead_from_setting_to_setting_and_enter_opens_a_list() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("comma")
+        await settle(pilot)
+        for place in ("theme", "refresh", "notice", "keys"):
+            assert app.focused is not None
+            assert app.focused.id == place
+            await pilot.press("down")
+        await pilot.press("up", "up", "up")
+        assert app.focused is app.screen.query_one("#refresh")
+        await pilot.press("down", "enter", "down", "enter")
+        await settle(pilot)
+        assert app.preferences.notice == "bell"
+        assert app.focused is app.screen.query_one("#notice")
+
+    play(source(), scenario, size=(80, 24))
+
+
 def test_an_action_gets_other_keys_and_its_usual_ones_back() -> None:
     actions = FakeActions()
 
