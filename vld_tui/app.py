@@ -201,11 +201,11 @@ class Dashboard(Guarded, App[None]):
         self._planner.close()
 
     def action_show_help_panel(self) -> None:
-        """Show or hide the list of keys."""
-        if self.screen.query("HelpPanel"):
-            self.action_hide_help_panel()
-        else:
-            super().action_show_help_panel()
+        """Show every key of this screen, in place of Textual's panel, which keys cannot scroll."""
+        from vld_tui.screens.help import HelpScreen  # noqa: PLC0415 - not for the first picture
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen.active_bindings))
 
     def on_action_asked(self, message: ActionAsked) -> None:
         """Do something to runs without keeping the screen waiting, and say what came of it."""
