@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.keys import key_to_character
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input, Label, Select, Static
 
@@ -166,5 +167,11 @@ class SettingsScreen(Guarded, ModalScreen[None]):
             remark = Text("changed" if keys else "", QUIET_STYLE)
             if clash is not None:
                 remark = Text(f"not in force: {clash.key} does “{clash.about}”", ALARM_STYLE)
-            table.add_row(Text(about), Text((keys or usual).replace(",", " ")), remark, key=action)
+            table.add_row(Text(about), Text(_as_typed(keys or usual)), remark, key=action)
         table.move_cursor(row=row)
+
+
+def _as_typed(keys: str) -> str:
+    """Return keys with characters for their names: ``?`` for ``question_mark``."""
+    named = ((key, key_to_character(key) or "") for key in keys.split(","))
+    return " ".join(character.strip() or key for key, character in named)
