@@ -119,7 +119,7 @@ class HomeScreen(RunKeys):
         self._plane: Plane | None = None
         self._snapshot = Snapshot()
         self._load: MachineLoad | None = None
-        self._trashed: tuple[str, ...] = ()
+        self._trashed: tuple[tuple[str, ...], int] | None = None
         self._drawn: tuple[RunCurves, ...] | None = None
 
     def compose(self) -> ComposeResult:
@@ -317,14 +317,15 @@ class HomeScreen(RunKeys):
         table = self.query_one(RunTable)
         chosen = table.marked or ((self.run.run_id,) if self.run else ())
         if chosen:
-            self._trashed = chosen
+            self._trashed = chosen, table.cursor
             table.clear_marks()
             self._do(lambda: self._actions.trash(chosen))
 
     def action_undo(self) -> None:
-        """Take back what was trashed last."""
-        if chosen := self._trashed:
-            self._trashed = ()
+        """Take back what was trashed last; the cursor goes where it was."""
+        if self._trashed is not None:
+            (chosen, row), self._trashed = self._trashed, None
+            self.query_one(RunTable).seek(chosen, row)
             self._do(lambda: self._actions.restore(chosen))
 
     def _save_picture(self, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from textual.pilot import Pilot
 
@@ -166,6 +168,38 @@ def test_trash_and_undo() -> None:
     play(FakeSource([make_run(i) for i in range(3)]), scenario, actions=actions)
     both = ("250101-000000-aaaa", "250101-000001-aaaa")
     assert actions.done == [("trash", *both), ("restore", *both)]
+
+
+@pytest.mark.parametrize("marked", [0, 2])
+def test_after_undo_the_cursor_is_on_the_run_that_is_back(marked: int) -> None:
+    source = FakeSource([make_run(i) for i in range(5)])
+    every_run = list(source.runs)
+
+    class Trash(FakeActions):
+        def trash(self, run_ids: Sequence[str]) -> str:
+            source.runs = [run for run in source.runs if run.run_id not in run_ids]
+            source.count = len(source.runs)
+            return super().trash(run_ids)
+
+        def restore(self, run_ids: Sequence[str]) -> str:
+            source.runs, source.count = every_run, len(every_run)
+            return super().restore(run_ids)
+
+    actions = Trash()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("j", *["space"] * marked, "ctrl+d")
+        await settle(pilot)
+        assert len(source.runs) == 5 - max(1, marked)
+        await pilot.press("z")
+        await settle(pilot)
+        assert len(source.runs) == 5
+        assert app.home.run == every_run[1]
+        await pilot.press("ctrl+d")
+        await settle(pilot)
+
+    play(source, scenario, actions=actions)
+    assert actions.done[-1] == ("trash", every_run[1].run_id)
 
 
 def test_killing_asks_first() -> None:
