@@ -47,6 +47,7 @@ def group_point(summary: RunSummary, grouping: Grouping) -> RunPoint | None:
         ood_accuracy=summary.ood_accuracy.mean,
         dropout_rate=run.dropout_rate if common("dropout_rate") else None,
         arm=None,
-        target=run.target if common("target") else None,
+        target=summary.target,
         model=run.model if common("model") else None,
+        dataset=summary.dataset,
     )

@@ -121,7 +121,15 @@ class FakeSource:
             curves = curves_of(by_id[interest.opened])
             opened = self.detail(curves)
         points = tuple(
-            RunPoint(run.run_id, run.name, 0.7 + at / 100, 0.5 - at / 100, 0.9 * (at % 2))
+            RunPoint(
+                run.run_id,
+                run.name,
+                0.7 + at / 100,
+                0.5 - at / 100,
+                0.9 * (at % 2),
+                target=run.target,
+                dataset=run.dataset,
+            )
             for at, run in enumerate(runs)
         )
         rows: tuple[TableRow, ...] = tuple(RunRow(run, (0.3, 0.5)) for run in runs)
