@@ -104,6 +104,25 @@ def test_columns_are_chosen_and_remembered() -> None:
     assert actions.preferences.columns == ("name", "ood", "gap", "lr")
 
 
+def test_a_ticked_column_has_a_sign_that_needs_no_colour() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        def line(name: str) -> str:
+            return next(line for line in screen_lines(app) if f" {name} " in line).strip()
+
+        await pilot.press("C")
+        await settle(pilot)
+        assert line("status").startswith("[✓] status")
+        assert line("gap").startswith("[ ] gap")
+        await pilot.click(SelectionList, offset=(1, 0))
+        await settle(pilot)
+        assert line("status").startswith("[ ] status")
+        await pilot.press("space")
+        await settle(pilot)
+        assert line("status").startswith("[✓] status")
+
+    play(three(), scenario)
+
+
 def test_the_dashboard_begins_as_it_was_left() -> None:
     liked = Preferences(sort="-ood", group=None, columns=("name", "seed"), theme="nord")
 
