@@ -348,11 +348,9 @@ class HomeScreen(RunKeys):
         from vld_tui.screens.new_run import NewRun  # noqa: PLC0415 - as above
 
         def answered(order: Order | None) -> None:
-            if order is None:
-                return
-            begin = self._actions.queue if order.is_queued else self._actions.start
-            for each in order.specs:
-                self._do(partial(begin, each))
+            if order is not None:
+                begin = self._actions.queue if order.is_queued else self._actions.start
+                self._do(partial(begin, *order.specs))
 
         self.app.push_screen(NewRun(spec, self._planner), answered)
 

@@ -174,11 +174,11 @@ class FakeActions:
         self.done.append(what)
         return "done"
 
-    def start(self, spec: RunSpec, *, tags: Sequence[str] = ()) -> str:
-        return self._do("start", spec)
+    def start(self, *specs: RunSpec) -> str:
+        return self._do("start", *specs)
 
-    def queue(self, spec: RunSpec) -> str:
-        return self._do("queue", spec)
+    def queue(self, *specs: RunSpec) -> str:
+        return self._do("queue", *specs)
 
     def queue_again(self, run_id: str) -> str:
         return self._do("queue again", run_id)

@@ -53,7 +53,7 @@ class Knowledge:
         """Return what is to say beside fields other than what they are."""
         notes = {"model": self._network_note(draft)}
         if len(draft.specs) > 1:
-            notes["seed"] = f"{len(draft.specs)} runs"
+            notes["seed"] = f"{len(draft.specs)} runs: one now, the others wait"
         listing = self.listing(draft)
         if listing is not None and listing.domains:
             notes["dataset"] = dataset_words(listing)
