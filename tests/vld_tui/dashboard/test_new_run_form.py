@@ -110,6 +110,34 @@ def test_images_that_are_not_here_cannot_be_launched() -> None:
     assert use_form(use).done == []
 
 
+def test_weights_that_are_not_here_are_warned_of_but_can_be_launched() -> None:
+    planner = FakePlanner()
+    planner.found += (Network("vit.one", "hub"), Network("vit.two", "cached"))
+
+    async def use(form: Form) -> None:
+        await form.unfold()
+        await form.fill(model="resnet50.tv2_in1k")
+        warning, command = form.verdict.splitlines()
+        assert warning.startswith(
+            "! The weights of resnet50.tv2_in1k are not on this machine: they will be downloaded. "
+            "Offline the run fails"
+        )
+        assert command == "vld run --model resnet50.tv2_in1k"
+        await form.fill(model="resnet50")
+        assert "The weights of resnet50 are not" in form.verdict, "whichever timm chooses"
+        await form.fill(model="vit")
+        assert form.verdict == "vld run --model vit", "it may choose those that are here"
+        await form.fill(model="vit_tiny")
+        assert form.verdict.startswith("! vit_tiny has no weights: the run fails")
+        await form.fill(weights="none")
+        assert form.verdict == "vld run --model vit_tiny --weights none"
+        await form.fill(model="resnet50.tv2_in1k", weights="")
+        await form.press("ctrl+r")
+
+    done = use_form(use, planner=planner).done
+    assert done == [("start", resolve_spec({"model": "resnet50.tv2_in1k"}))]
+
+
 def test_a_folder_of_images_says_what_it_holds() -> None:
     planner = FakePlanner()
     planner.folders["/my/images"] = DatasetListing(
