@@ -19,7 +19,7 @@ from vld_tui.store.query import Query
 from vld_tui.store.runs import QUEUED, Run, RunPoint
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import Grouping, RunSummary
-from vld_tui.views.groups import group_point
+from vld_tui.views.groups import group_names, group_point
 from vld_tui.views.progress import Progress
 
 if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
@@ -72,10 +72,11 @@ class RunRow:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A line of the run table that stands for several runs."""
+    """A line of the run table that stands for several runs; ``name`` tells it from the others."""
 
     summary: RunSummary
     grouping: Grouping
+    name: str
 
     @property
     def run_ids(self) -> tuple[str, ...]:
@@ -334,7 +335,10 @@ def _read_rows(store: Store, interest: Interest) -> tuple[TableRow, ...]:
     query, offset, limit = interest.query, interest.offset, interest.limit
     if (grouping := interest.grouping) is not None:
         groups = store.list_groups(query, grouping, sort=interest.sort, offset=offset, limit=limit)
-        return tuple(GroupRow(group, grouping) for group in groups)
+        names = group_names(groups, grouping)
+        return tuple(
+            GroupRow(group, grouping, name) for group, name in zip(groups, names, strict=True)
+        )
     runs = store.list_runs(query, offset=offset, limit=limit)
     histories = store.ood_histories([run.run_id for run in runs])
     return tuple(RunRow(run, histories.get(run.run_id, ())) for run in runs)
@@ -345,7 +349,8 @@ def _read_points(store: Store, interest: Interest) -> tuple[RunPoint, ...]:
     if (grouping := interest.grouping) is None:
         return tuple(store.points(interest.query, limit=MOST_POINTS))
     groups = store.list_groups(interest.query, grouping, limit=MOST_POINTS)
-    points = (group_point(group, grouping) for group in groups)
+    named = zip(groups, group_names(groups, grouping), strict=True)
+    points = (group_point(group, grouping, name) for group, name in named)
     return tuple(point for point in points if point is not None)
 
 

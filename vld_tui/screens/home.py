@@ -265,15 +265,15 @@ class HomeScreen(RunKeys):
 
     def action_group(self) -> None:
         """Ask by what to take runs together."""
+        from vld_tui.screens.pick import Choice, Pick  # noqa: PLC0415 - as above
+
         choices = [
-            ("none", "every run by itself", None),
-            ("all but seed", "mean and spread of each configuration", CONFIGURATION),
-            *((name, f"runs of the same {name}", name) for name in QUERY_FIELDS),
+            Choice(CONFIGURATION, ("all but seed", "mean and spread of each configuration")),
+            Choice("", ("none", "every run by itself")),
+            *(Choice(name, (name, f"runs of the same {name}")) for name in QUERY_FIELDS),
         ]
-        self.app.search_commands(
-            [(title, partial(self._set_group, name), about) for title, about, name in choices],
-            placeholder="Take runs together by…",
-        )
+        pick = Pick("Take runs together by:", choices, current=self._listing.group or CONFIGURATION)
+        self.app.push_screen(pick, self._set_group)
 
     def action_columns(self) -> None:
         """Ask which columns the table has."""
@@ -359,7 +359,8 @@ class HomeScreen(RunKeys):
             self._list(replace(self._listing, filter=text))
 
     def _set_group(self, name: str | None) -> None:
-        self._list(replace(self._listing, group=name, within=None))
+        if name is not None:
+            self._list(replace(self._listing, group=name or None, within=None))
 
     def _list(self, listing: Listing) -> None:
         """List other runs, or the same ones in another way, if that can be understood."""

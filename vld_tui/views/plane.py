@@ -111,12 +111,12 @@ class PlanePlot:
         """Return what the axes and the lines are."""
         names, drawn = self._task_names, [self._task_names[task] for task in self._fronts]
         if not drawn:
-            return f"{AXES} · a run chosen shows its target's line" if names else AXES
+            return f"{AXES} · choose a run for its line" if names else AXES
         if len(names) == 1:
-            return f"{AXES} · the line: none is better on both"
+            return f"{AXES} · line: none better on both"
         if len(drawn) < len(names):
-            return f"{AXES} · line: none of {drawn[0]} is better on both"
-        return f"{AXES} · lines by target: none is better on both"
+            return f"{AXES} · line: none of {drawn[0]} better"
+        return f"{AXES} · lines: none better, by target"
 
     @cached_property
     def _fronts(self) -> dict[Task, list[RunPoint]]:

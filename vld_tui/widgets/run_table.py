@@ -223,7 +223,9 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         sight = self._sight()
         if self._layout is None or self._layout[0] != (sight, cells):
             texts = [self._texts[at] for at in sight if at in self._texts]
-            self._layout = ((sight, cells), cell_layout(self._columns, texts, cells))
+            are_groups = any(isinstance(self._rows.get(at), GroupRow) for at in sight)
+            layout = cell_layout(self._columns, texts, cells, are_groups=are_groups)
+            self._layout = ((sight, cells), layout)
         return self._layout[1]
 
     def _write_rows(self) -> None:
@@ -233,7 +235,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
     def _cells(self, row: TableRow, now: float) -> tuple[str, ...]:
         if isinstance(row, RunRow):
             return tuple(each.of_run(row.run, row.ood_history, now) for each in self._columns)
-        return tuple(each.of_group(row.summary, row.grouping, now) for each in self._columns)
+        return tuple(each.of_group(row, now) for each in self._columns)
 
     @property
     def _first_in_sight(self) -> int:

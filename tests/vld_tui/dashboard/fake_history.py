@@ -34,6 +34,7 @@ from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run, RunPoint
 from vld_tui.store.summaries import Grouping, RunSummary
+from vld_tui.views.groups import group_names
 from vld_tui.views.progress import Progress
 
 NOW = 1_800_000_000.0
@@ -94,7 +95,8 @@ def group_of(runs: Sequence[Run], grouping: Grouping) -> GroupRow:
         id_accuracy=estimate([0.6, 0.7, 0.8]),
         ood_accuracy=estimate([0.45, 0.5, 0.55]),
     )
-    return GroupRow(summary, grouping)
+    (name,) = group_names([summary], grouping)
+    return GroupRow(summary, grouping, name)
 
 
 class FakeSource:

@@ -46,6 +46,7 @@ def test_runs_alike_but_for_their_seed_are_one_row_with_mean_and_spread() -> Non
         assert "1 group by all but seed" in lines[1]
         for part in ("≡", "trial", "×3", "70.0±10.0", "50.0±5.0", "3✓"):
             assert part in lines[3], part
+        assert "trail" not in lines[2], "a column that is empty for groups"
         assert source.asked[-1].watched == tuple(run.run_id for run in source.runs)
         await pilot.press("r")  # a group cannot be resumed
         await settle(pilot)
@@ -66,6 +67,19 @@ def test_runs_alike_but_for_their_seed_are_one_row_with_mean_and_spread() -> Non
     play(source, scenario, actions=actions, size=(160, 40))
     assert actions.preferences is not None
     assert actions.preferences.group == "configuration"
+
+
+def test_seeds_are_what_is_found_first_and_chosen_at_once() -> None:
+    source = three()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        for words in ("seed", ""):
+            await take_together(pilot, words)
+            assert "by all but seed" in screen_lines(app)[1]
+            await take_together(pilot, "none")
+            assert "group" not in screen_lines(app)[1]
+
+    play(source, scenario)
 
 
 def test_any_field_can_be_what_runs_have_in_common() -> None:

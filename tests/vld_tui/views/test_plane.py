@@ -140,9 +140,9 @@ def test_a_front_joins_runs_of_one_target_and_data_set_only() -> None:
 
 
 def test_fronts_are_named_and_the_plane_says_what_they_are() -> None:
-    assert text(POINTS)[-1].strip() == "ID across, OOD up · the line: none is better on both"
+    assert text(POINTS)[-1].strip() == "ID across, OOD up · line: none better on both"
     two = text([*POINTS, point("mono", 0.75, 0.2, target="mono")])
-    assert two[-1].strip() == "ID across, OOD up · lines by target: none is better on both"
+    assert two[-1].strip() == "ID across, OOD up · lines: none better, by target"
     assert sum("noto" in line for line in two) == 1
     assert sum("mono" in line for line in two) == 1
     sets = "\n".join(text([*POINTS, point("mono", 0.75, 0.2, dataset="pacs")]))
@@ -156,7 +156,7 @@ def test_of_many_fronts_that_of_the_current_run_is_drawn() -> None:
     ]
     assert [*fronts(many, "run 3")] == [("emoji", "t3")]
     lines = text(many, current="run 3")
-    assert "line: none of t3 is better on both" in lines[-1]
+    assert "line: none of t3 better" in lines[-1]
     assert not any("t2" in line for line in lines)
     assert "better" not in text(many)[-1]
 
