@@ -222,8 +222,10 @@ class LocalActions:
             runs = store.list_runs(query)
         try:
             export_runs(runs, place)
-        except ValueError as error:
-            raise ExportError(str(error)) from None
+        except ValueError:
+            raise ExportError(
+                f"{place.name} must end in .csv or .json for the runs, or .svg for the screen."
+            ) from None
         except OSError as error:
             raise ExportError(f"{place} cannot be written: {error.strerror}.") from None
         return f"{plural(len(runs), 'run')} in {place}"

@@ -240,7 +240,7 @@ class HomeScreen(RunKeys):
 
         def answered(path: str | None) -> None:
             if path and path.endswith(".svg"):
-                self._save_picture(Path(path).expanduser())
+                self._save_picture(Path(path).expanduser().absolute())
             elif path:
                 self._do(partial(self._actions.export, self._interest.query, path))
 
@@ -334,7 +334,8 @@ class HomeScreen(RunKeys):
             with path.open("x", encoding="utf-8") as file:
                 file.write(self.app.export_screenshot())
         except OSError as error:
-            self.notify(f"{path} cannot be written: {error.strerror}.", severity="error")
+            said = f"{path} cannot be written: {error.strerror}."
+            self.notify(said, severity="error", markup=False)
         else:
             self.notify(f"the screen is in {path}", markup=False)
 

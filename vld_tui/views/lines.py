@@ -18,7 +18,7 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
-from vld_tui.views.numbers import decimal, duration, percent, rate
+from vld_tui.views.numbers import decimal, duration, percent, plural, rate
 from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress, domain_accuracy
@@ -39,7 +39,7 @@ def event_lines(spec: RunSpec, progress: Progress, event: Event) -> list[str]:
         case ModelPrepared():
             lines = [f"{label:<9} {line}" for label, line in plan_rows(spec, progress)]
         case HeadTrained():
-            found = f"{event.steps:,} steps · loss {decimal(event.loss)}"
+            found = f"{plural(event.steps, 'step')} · loss {decimal(event.loss)}"
             lines = [f"last layer trained: {found} · {duration(event.wall_s)}"]
         case StepsTaken():
             lines = [_steps_line(spec, event)]
