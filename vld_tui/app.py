@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import math
 import threading
 import time
@@ -108,6 +109,12 @@ class Dashboard(Guarded, App[None]):
         gc.enable()
         self._put_keys_in_force()
         self._act(self._actions.work_on_queue)  # that of a supervisor that was killed
+        self._load_run_screen()
+
+    @work(thread=True)
+    def _load_run_screen(self) -> None:
+        """Have at hand what the first ``enter`` needs."""
+        importlib.import_module("vld_tui.screens.run")
 
     def on_key(self, event: Key) -> None:
         """Hand on what was typed before the focus came to an input: it is text, and no action."""
