@@ -315,8 +315,8 @@ class HomeScreen(RunKeys):
     def action_trash(self) -> None:
         """Move the marked runs, or the one under the cursor, to the trash."""
         table = self.query_one(RunTable)
-        chosen = table.marked or ((self.run.run_id,) if self.run else ())
-        if chosen:
+        run = None if table.marked else self.run_for_keys()
+        if chosen := table.marked or ((run.run_id,) if run else ()):
             self._trashed = chosen, table.cursor
             table.clear_marks()
             self._do(lambda: self._actions.trash(chosen))

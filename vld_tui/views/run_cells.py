@@ -14,7 +14,7 @@ from vld_tui.views.palette import status_style
 from vld_tui.views.run_columns import RUN_COLUMNS, RunColumn
 
 MARK: Final = "▐"
-GROUP_NAME_CELLS: Final = 40
+GROUP_NAME_CELLS: Final = 48
 """Room for a group's name before another column goes."""
 _NAME: Final = RUN_COLUMNS["name"].column
 _HEADING: Final = Style(bold=True)

@@ -48,9 +48,13 @@ def test_runs_alike_but_for_their_seed_are_one_row_with_mean_and_spread() -> Non
             assert part in lines[3], part
         assert "trail" not in lines[2], "a column that is empty for groups"
         assert source.asked[-1].watched == tuple(run.run_id for run in source.runs)
-        await pilot.press("r")  # a group cannot be resumed
-        await settle(pilot)
-        assert actions.done == []
+        for key in ("r", "ctrl+d"):  # a group can be neither resumed nor trashed
+            await pilot.press(key)
+            await settle(pilot)
+            assert actions.done == []
+            said = [str(each.message) for each in app._notifications]
+            assert any("These are several runs" in each for each in said)
+            app.clear_notifications()
         await pilot.press("space")
         await settle(pilot)
         assert len(app.screen.query_one(RunTable).marked) == 3
