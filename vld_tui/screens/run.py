@@ -64,8 +64,6 @@ class RunScreen(RunKeys):
         bind("e", "note", "note"),
     ]
 
-    AUTO_FOCUS = ""  # the pane takes it; twice would draw everything twice
-
     def __init__(self, actions: Actions, run_id: str, *, pane: str = "curves") -> None:
         super().__init__(actions)
         self.run_id, self._first_pane = run_id, pane
