@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
+from vld_tui.cli.asking import ask
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json, say
@@ -160,11 +161,10 @@ def _ask(store: Store, standing: Standing, datasets: HomeDatasets) -> None:
     if new <= MOST_UNASKED:
         return
     takes = time_text(_cost(store, standing, datasets), _devices(store))
-    what = f"{standing.study.name} makes {plural(new, 'new run')}; time: {takes}."
-    if not sys.stdin.isatty():
-        raise CommandError(f"{what}\n--yes makes them; --dry-run tells more.")
-    if not typer.confirm(f"{what}\nGo on?"):
-        raise CommandError("Nothing was launched.", exit_code=1)
+    ask(
+        f"Make {plural(new, 'new run')} of {standing.study.name}? Time: {takes}.",
+        refusal="Nothing was launched.",
+    )
 
 
 def _cost(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
