@@ -187,7 +187,7 @@ def _tell_plan(store: Store, standing: Standing, datasets: HomeDatasets, *, as_j
     print_json(
         standing_record(standing)
         | {
-            "wall_s": None if cost.unknown == cost.runs else cost.wall_s / devices,
+            "seconds": None if cost.unknown == cost.runs else cost.wall_s / devices,
             "runs_of_unknown_time": cost.unknown,
             "disk_bytes": cost.disk_bytes,
             "largest_cost": largest and {"field": largest.name, "values": largest.values},
@@ -208,7 +208,8 @@ def _tell_launch(standing: Standing, gone: int, *, as_json: bool) -> None:
     else:
         say(f"nothing to launch: {counts_text(standing)}")
     if gone:
-        say(f"{plural(gone, 'run')} of {name} as it was launched before no longer in it")
+        are = "is" if gone == 1 else "are"
+        say(f"{plural(gone, 'run')} of {name} as it was launched before {are} no longer in it")
     for command, purpose in (
         (f"vld sweep status {name}", "how far it is, and what came of it so far"),
         ("vld queue ls", "what goes on and what waits"),
