@@ -129,6 +129,15 @@ class Store:
         )  # fmt: skip
         return self.get(run_id)
 
+    def queue_runs(self, specs: Sequence[RunSpec], *, tags: Sequence[str] = ()) -> None:
+        """Make many new runs that wait for a slot, in this order, a thousand in a moment.
+
+        Raises:
+            StoreError: for an unusable tag, or a folder that cannot be made; those made before
+                stay.
+        """
+        create.queue_runs(self._database, self.home, specs, tags)
+
     def mark_relaunched(self, run_id: str, *, gpu: str | None = None) -> Run:
         """Make a run that was over, or waited, ``starting``.
 

@@ -108,7 +108,9 @@ def launch(
             keep_slots(store, slots)
         if gpus is not None:
             keep_gpus(store, gpus)
-        gone = left_behind(_as_it_was(home, known.name), known)
+        gone = 0
+        if text.where != str(kept_path(home, known.name)):
+            gone = left_behind(_as_it_was(home, known.name), known)
         keep_study(home, known, text)
         launch_missing(store, standing)
         if store.queue():
