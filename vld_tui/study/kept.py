@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib.resources
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -114,6 +116,23 @@ def keep_study(home: Home, study: Study, source: StudyText) -> None:
         write_atomic(kept_path(home, study.name), written.encode())
     except OSError as error:
         raise StudyError(f"{home.studies} cannot be written: {error.strerror}.") from None
+
+
+@contextlib.contextmanager
+def only_launch(home: Home) -> Iterator[None]:
+    """Wait until nobody else launches a study of this home: both would make the same runs.
+
+    Raises:
+        StudyError: when the folder of studies cannot be written.
+    """
+    try:
+        home.studies.mkdir(exist_ok=True)
+        lock = (home.studies / ".lock").open("ab")
+    except OSError as error:
+        raise StudyError(f"{home.studies} cannot be written: {error.strerror}.") from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def kept_path(home: Home, name: str) -> Path:

@@ -21,6 +21,7 @@ MISSING: Final = "·"
 """In place of a result that is not there yet."""
 MOST_FAILURES: Final = 10
 
+_UNTOLD: Final = ("data_dir", "held_out_source")
 _PATHS: Final = ("weights", "data_dir")
 
 
@@ -30,14 +31,12 @@ def study_heading(study: Study) -> str:
 
 
 def grid_text(study: Study) -> str:
-    """Return how many runs there are, and of how many values of which fields."""
+    """Return how many runs there are, and how many values each field has that varies."""
     specs = study.main_specs
     counts = value_counts(specs)
-    named = [*study.compare, *study.choose, "dataset", "target", "seed"]
-    parts = [f"{counts[name]} {name}" for name in dict.fromkeys(named) if counts[name] > 1]
-    text = plural(len(study.specs), "run")
-    if parts:
-        text += f": {' × '.join(parts)}"
+    varied = [name for name, count in counts.items() if count > 1 and name not in _UNTOLD]
+    values = ", ".join(f"{counts[name]} {name}" for name in varied)
+    text = f"{plural(len(study.specs), 'run')}{' of ' if values else ''}{values}"
     held_out = len(study.specs) - len(specs)
     return f"{text}; {held_out:,} of them leave out a source too" if held_out else text
 

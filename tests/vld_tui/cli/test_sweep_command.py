@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import itertools
 import tomllib
@@ -59,7 +60,7 @@ def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
     told = vld("sweep", file, "--dry-run").stdout.splitlines()
     assert told == [
         "study     rates · How much dropout?",
-        "runs      8 runs: 2 dropout_rate × 2 target × 2 seed",
+        "runs      8 runs of 2 target, 2 dropout_rate, 2 seed",
         "there     0 finished · 0 running · 0 queued · 8 missing",
         "to do     8 new",
         "time      not known: no run of this network at this image size went here yet, on this "
@@ -208,6 +209,17 @@ def test_what_cannot_be_launched_is_refused_and_nothing_is_made(
     assert "Traceback" not in refused.stderr
     assert vld.json("ls") == []
     assert not (vld.home / "studies").exists()
+
+
+def test_of_launches_at_once_one_makes_the_runs(vld: Vld, file: str) -> None:
+    home = open_home(vld.home)
+    with home.supervisor_lock.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # they take the queue for worked on
+        started = [vld.start("sweep", file) for _ in range(3)]
+        for process in started:
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 0, errors
+    assert len(vld.json("ls")) == 8
 
 
 def test_help_shows_the_word_that_may_be_left_out(vld: Vld) -> None:

@@ -31,6 +31,7 @@ from vld_tui.study.kept import (
     find_text,
     keep_study,
     kept_path,
+    only_launch,
     preset_names,
     preset_text,
 )
@@ -86,15 +87,14 @@ def launch(
     as_json: JsonOption = False,
 ) -> None:
     """Queue the runs of a study that are missing, and have the queue worked on."""
-    home = this_home(ctx)
-    text = _text(home, study, scale, data or (), name, prefers_preset=prints)
-    if prints:
-        text.read(home)
-        sys.stdout.write(text.text)
-        return
+    home = this_home(ctx, to_look=prints or dry_run)
+    text = _text(home, study, scale, data or (), name, prefers_preset=prints or bool(data))
     datasets = HomeDatasets(home)
     known = text.read(home, datasets)
-    with open_store(ctx) as store:
+    if prints:
+        sys.stdout.write(text.text)
+        return
+    with open_store(ctx, to_look=dry_run) as store:
         store.refresh()
         standing = standing_of(store, known)
         if dry_run:
@@ -108,14 +108,24 @@ def launch(
             keep_slots(store, slots)
         if gpus is not None:
             keep_gpus(store, gpus)
+        standing, gone = _launch(store, known, text)
+    _tell_launch(standing, gone, as_json=as_json)
+
+
+def _launch(store: Store, study: Study, text: StudyText) -> tuple[Standing, int]:
+    """Keep a study and queue what is missing; return how it stood before, and how many runs of
+    it as it was are no longer in it."""
+    home = store.home
+    with only_launch(home):
         gone = 0
-        if text.where != str(kept_path(home, known.name)):
-            gone = left_behind(_as_it_was(home, known.name), known)
-        keep_study(home, known, text)
+        if text.where != str(kept_path(home, study.name)):
+            gone = left_behind(_as_it_was(home, study.name), study)
+        keep_study(home, study, text)
+        standing = standing_of(store, study)
         launch_missing(store, standing)
-        if store.queue():
-            start_supervisor(home)
-        _tell_launch(standing, gone, as_json=as_json)
+    if store.queue():
+        start_supervisor(home)
+    return standing, gone
 
 
 def _text(
