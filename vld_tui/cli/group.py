@@ -130,7 +130,7 @@ class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
 
 
 def _report(error: Exception) -> int:
-    from vld_tui.cli.report import report  # noqa: PLC0415 - only when something went wrong
+    from vld_tui.cli.complaints import report  # noqa: PLC0415 - only when something went wrong
 
     return report(error)
 
