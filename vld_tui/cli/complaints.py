@@ -15,6 +15,7 @@ from vld_tui.launch.local import LaunchError
 from vld_tui.serve.address import AddressError
 from vld_tui.store.query import QueryError
 from vld_tui.store.store import StoreError
+from vld_tui.study.errors import StudyError
 from vld_tui.views.text import plain_text
 
 _FOR_A_PERSON = (
@@ -26,6 +27,7 @@ _FOR_A_PERSON = (
     LaunchError,
     QueryError,
     StoreError,
+    StudyError,
 )
 """Errors whose message says all that a person needs."""
 

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "show": CommandInfo("Look", "Show everything known of a run."),
     "curve": CommandInfo("Look", "Draw a run's accuracies and loss over its steps."),
     "compare": CommandInfo("Look", "Show where runs differ, and what came of it over seeds."),
+    "report": CommandInfo("Look", "Tables, figures and a page of what a study came to."),
     "logs": CommandInfo("Look", "Print what a run's process wrote; with -f, as it comes."),
     "serve": CommandInfo("Look", "Open the dashboard to a browser on this machine."),
     "tag": CommandInfo("Keep", "Set a run's tags: a b, or +a -b to add and remove."),
