@@ -10,7 +10,7 @@ from vld_tui.report.tables import CellValue, Points, Share, Spread, Table, Table
 from vld_tui.statistics import Estimate
 from vld_tui.study.bootstrap import find_baseline
 from vld_tui.study.cloud import Cloud, clouds, make_cloud
-from vld_tui.study.results import Result, grouped, in_full, settings_of
+from vld_tui.study.outcomes import Outcome, grouped, in_full, settings_of
 
 ERROR: Final = "_standard_error"
 INTERVAL: Final = "_half_interval"
@@ -42,7 +42,7 @@ _CENTRES: Final = (
 )
 
 
-def by_target(results: Sequence[Result]) -> Table:
+def by_target(results: Sequence[Outcome]) -> Table:
     """Return accuracies by data set, target and setting, and beside them never alone the mean."""
     full = in_full(results)
     rows: list[tuple[CellValue, ...]] = []
@@ -69,7 +69,7 @@ def by_target(results: Sequence[Result]) -> Table:
     return Table("results", title, _BY_TARGET, tuple(rows), notes, tuple(breaks))
 
 
-def centres(results: Sequence[Result]) -> Table:
+def centres(results: Sequence[Outcome]) -> Table:
     """Return the centre of each setting's cloud, and what it gives up on ID for OOD."""
     found = clouds(results)
     known = {(cloud.dataset, cloud.setting): cloud for cloud in found}
@@ -95,7 +95,7 @@ def seeds_text(fewest: int, most: int) -> str:
     return str(fewest) if fewest == most else f"{fewest}–{most}"
 
 
-def _target_cells(results: Sequence[Result]) -> tuple[CellValue, ...]:
+def _target_cells(results: Sequence[Outcome]) -> tuple[CellValue, ...]:
     cloud = make_cloud(results)
     worst = _worst(results, is_source=False)
     return (
@@ -104,7 +104,7 @@ def _target_cells(results: Sequence[Result]) -> tuple[CellValue, ...]:
     )  # fmt: skip
 
 
-def _mean_cells(results: Sequence[Result]) -> tuple[CellValue, ...]:
+def _mean_cells(results: Sequence[Outcome]) -> tuple[CellValue, ...]:
     cloud = make_cloud(results)
     of_target = grouped(results, lambda each: each.target)
     reached = [make_cloud(each).ood_accuracy for each in of_target.values()]
@@ -157,7 +157,7 @@ def cells_text(cloud: Cloud) -> str:
     return seeds_text(min(cloud.cells), max(cloud.cells))
 
 
-def _worst(results: Sequence[Result], *, is_source: bool) -> Share | None:
+def _worst(results: Sequence[Outcome], *, is_source: bool) -> Share | None:
     """Return the domain with the lowest mean accuracy over runs, and that accuracy."""
     values: dict[str, list[float]] = {}
     for each in results:
@@ -168,5 +168,5 @@ def _worst(results: Sequence[Result], *, is_source: bool) -> Share | None:
     return min(means, default=None)
 
 
-def _steps(results: Sequence[Result]) -> str:
+def _steps(results: Sequence[Outcome]) -> str:
     return ", ".join(f"{steps:,}" for steps in sorted({each.steps for each in results}))

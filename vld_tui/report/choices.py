@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from vld_tui.report.tables import CellValue, Points, Share, Table, TableColumn
-from vld_tui.study.results import Design, Result, grouped
+from vld_tui.study.outcomes import Design, Outcome, grouped
 from vld_tui.study.selection import (
     METHOD_WORDS,
     METHODS,
@@ -39,7 +39,7 @@ _CHOICES: Final = (
 )
 
 
-def choice_tables(results: Sequence[Result], design: Design) -> list[Table]:
+def choice_tables(results: Sequence[Outcome], design: Design) -> list[Table]:
     """Return, for each data set, how choosing cells and settings came out; then every choice."""
     of_cells, of_settings = choose_cells(results), choose_settings(results)
     has_cells = any(choice.candidates > 1 for each in of_cells for choice in each.choices)

@@ -16,7 +16,7 @@ from vld_tui.store.metrics import Attempt
 from vld_tui.study.cloud import Cloud, clouds
 from vld_tui.study.gather import Gathered
 from vld_tui.study.interpolation import Way
-from vld_tui.study.results import Design, Result
+from vld_tui.study.outcomes import Design, Outcome
 
 
 class Report(NamedTuple):
@@ -31,7 +31,7 @@ class Report(NamedTuple):
     missing: Table | None
     tables: tuple[Table, ...]
     clouds: tuple[Cloud, ...]
-    results: tuple[Result, ...]
+    results: tuple[Outcome, ...]
     ways: tuple[Way, ...]
     design: Design
     definition: str
@@ -112,7 +112,7 @@ def ways_csv(report: Report) -> str:
     return file.getvalue()
 
 
-def _row(result: Result, design: Design) -> dict[str, Any]:
+def _row(result: Outcome, design: Design) -> dict[str, Any]:
     seed, trial_seed = result.seed
     return {
         "run": result.run_id,

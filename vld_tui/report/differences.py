@@ -7,7 +7,7 @@ from typing import Final
 
 from vld_tui.report.tables import CellValue, Points, Probability, Range, Table, TableColumn
 from vld_tui.study.bootstrap import FEW_SEEDS, MOST_SEEDS, Comparison, Interval, compare_settings
-from vld_tui.study.results import Result
+from vld_tui.study.outcomes import Outcome
 
 _BOUNDS: Final = ("_low", "_high")
 _COLUMNS: Final = (
@@ -24,7 +24,7 @@ _COLUMNS: Final = (
 )
 
 
-def differences(results: Sequence[Result]) -> Table | None:
+def differences(results: Sequence[Outcome]) -> Table | None:
     """Return each setting against its baseline; None when there is nothing to compare."""
     found = compare_settings(results)
     if not found:

@@ -10,7 +10,7 @@ from engine.protocol import FIELDS
 from vld_tui.report.tables import CellValue, Table, TableColumn
 from vld_tui.store.metrics import Attempt
 from vld_tui.study.gather import Coverage, Gathered
-from vld_tui.study.results import PLACES
+from vld_tui.study.outcomes import PLACES
 from vld_tui.views.numbers import duration, moment, plural
 
 _ALWAYS: Final = ("model", "weights", "steps", "batch_size", "optimizer", "lr", "weight_decay",

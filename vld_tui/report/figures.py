@@ -28,7 +28,7 @@ from vld_tui.report.style import (
 from vld_tui.statistics import Estimate
 from vld_tui.study.cloud import Cloud, hull, make_cloud
 from vld_tui.study.interpolation import ARM_WORDS, Way
-from vld_tui.study.results import DROPOUT_WORD, Result, Setting, grouped, in_full, settings_of
+from vld_tui.study.outcomes import DROPOUT_WORD, Outcome, Setting, grouped, in_full, settings_of
 from vld_tui.views.numbers import plural
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
     return Picture("chain", f"Centres along {word}", caption, files)
 
 
-def target_picture(results: Sequence[Result]) -> Picture:
+def target_picture(results: Sequence[Outcome]) -> Picture:
     """Draw ID and OOD accuracy of each setting on each target."""
     full = in_full(results)
     drawn = looks(settings_of(full))
@@ -211,7 +211,7 @@ def _draw_chain(
         )  # fmt: skip
 
 
-def _draw_targets(axes: Axes, results: Sequence[Result], drawn: dict[Setting, Look]) -> None:
+def _draw_targets(axes: Axes, results: Sequence[Outcome], drawn: dict[Setting, Look]) -> None:
     """Draw a line for each target and setting, targets from above."""
     settings = settings_of(results)
     of_place = grouped(results, lambda each: (each.target, each.setting))
@@ -291,7 +291,7 @@ def _of_runs(clouds: Sequence[Cloud]) -> str:
     return text + (sampled or drawn)
 
 
-def _seeds(results: Sequence[Result]) -> str:
+def _seeds(results: Sequence[Outcome]) -> str:
     alike = grouped(results, lambda each: (each.dataset, each.target, each.setting, each.cell))
     counts = [len({each.seed for each in found}) for found in alike.values()]
     return f"{seeds_text(min(counts), max(counts))} seed{'' if max(counts) == 1 else 's'}"

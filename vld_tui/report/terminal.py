@@ -12,7 +12,7 @@ from vld_tui.report.facts import Fact
 from vld_tui.report.tables import Table, texts
 from vld_tui.store.runs import RunPoint
 from vld_tui.study.cloud import Cloud
-from vld_tui.study.results import grouped
+from vld_tui.study.outcomes import grouped
 from vld_tui.views.columns import Column
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.plane import PlanePlot

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vld_tui.study.results import Result, Seed, Setting, grouped, in_full, settings_of
+from vld_tui.study.outcomes import Outcome, Seed, Setting, grouped, in_full, settings_of
 
 RESAMPLES: Final = 10_000
 LEVEL: Final = 0.05
@@ -57,7 +57,7 @@ class Comparison(NamedTuple):
         return None if self.seeds_needed is None else max(0, self.seeds_needed - self.seeds)
 
 
-def compare_settings(results: Sequence[Result]) -> list[Comparison]:
+def compare_settings(results: Sequence[Outcome]) -> list[Comparison]:
     """Return each setting against its baseline, on each data set that has both."""
     found = []
     for of_dataset in grouped(in_full(results), lambda each: each.dataset).values():
@@ -88,7 +88,7 @@ def find_baseline(setting: Setting, settings: Sequence[Setting]) -> Setting:
     return min(others, key=distance)
 
 
-def compare_pair(baseline: Sequence[Result], others: Sequence[Result]) -> Comparison | None:
+def compare_pair(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Comparison | None:
     """Return how two settings' results on one data set differ; None when none can be paired."""
     differences = paired_differences(baseline, others)
     if not differences:
@@ -117,10 +117,10 @@ def compare_pair(baseline: Sequence[Result], others: Sequence[Result]) -> Compar
     )
 
 
-def paired_differences(baseline: Sequence[Result], others: Sequence[Result]) -> Differences:
+def paired_differences(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Differences:
     """Return the differences by target and seed, each a mean over the cells that both have."""
 
-    def by_place(results: Sequence[Result]) -> dict[tuple[str, Seed, object], float]:
+    def by_place(results: Sequence[Outcome]) -> dict[tuple[str, Seed, object], float]:
         alike = grouped(results, lambda each: (each.target, each.seed, each.cell))
         return {
             place: statistics.fmean(each.ood_accuracy for each in members)

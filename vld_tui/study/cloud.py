@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vld_tui.statistics import Estimate, estimate
-from vld_tui.study.results import (
+from vld_tui.study.outcomes import (
     Cell,
-    Result,
+    Outcome,
     Seed,
     Setting,
     grouped,
@@ -64,7 +64,7 @@ class Cloud(NamedTuple):
         return len(self.ids) < self.ways
 
 
-def clouds(results: Sequence[Result]) -> list[Cloud]:
+def clouds(results: Sequence[Outcome]) -> list[Cloud]:
     """Return the cloud of each setting on each data set; runs that held out a source are none
     of them."""
     full = in_full(results)
@@ -78,7 +78,7 @@ def clouds(results: Sequence[Result]) -> list[Cloud]:
     ]
 
 
-def make_cloud(results: Sequence[Result]) -> Cloud:
+def make_cloud(results: Sequence[Outcome]) -> Cloud:
     """Return the cloud of one setting's results on one data set.
 
     Raises:
@@ -132,7 +132,7 @@ def ways_to_pick(means: Sequence[Values], most: int = MOST_WAYS) -> Values:
     return sums / len(means)
 
 
-def over_seeds(results: Sequence[Result]) -> tuple[Estimate | None, Estimate | None]:
+def over_seeds(results: Sequence[Outcome]) -> tuple[Estimate | None, Estimate | None]:
     """Return ID and OOD accuracy, averaged over cells and then targets, over the seeds.
 
     A seed counts when it has every cell of every target: else seeds would differ in more than

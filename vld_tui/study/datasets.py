@@ -69,9 +69,9 @@ class HomeDatasets:
                 nowhere = ListDatasets(str(self._home.path / "nowhere"))
                 listings = work_on_datasets(nowhere, list[DatasetListing], _ignore)
                 self._listings |= {
-                    (name, str(self._home.datasets / name)): listing
+                    (listing.name, str(self._home.datasets / listing.name)): listing
                     for listing in listings
-                    if (name := listing.name) in self._absent
+                    if listing.where is None
                 }
             else:
                 asked = DescribeDataset(data_dir or "", dataset)

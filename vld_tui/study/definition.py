@@ -18,7 +18,7 @@ __all__ = ["Datasets", "Study", "StudyError", "read_study"]
 
 MOST_RUNS: Final = 100_000
 MOST_SEEDS: Final = 1000
-RESERVED_NAMES: Final = ("ls", "status")
+RESERVED_NAMES: Final = ("launch", "ls", "status")
 """What stands for something else where a study is named."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")

@@ -11,7 +11,7 @@ from vld_tui.store.arms import ArmResult
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.study.definition import Study
-from vld_tui.study.results import Design, Result, Setting
+from vld_tui.study.outcomes import Design, Outcome, Setting
 
 FINISHED: Final = "finished"
 NOT_STARTED: Final = "not started"
@@ -44,7 +44,7 @@ class Gathered(NamedTuple):
     study: Study
     design: Design
     runs: tuple[Run, ...]
-    results: tuple[Result, ...]
+    results: tuple[Outcome, ...]
     coverage: tuple[Coverage, ...]
 
     @property
@@ -91,7 +91,7 @@ def gather(store: Store, study: Study) -> Gathered:
     return Gathered(study, design, tuple(run for _, run in counted), tuple(results), coverage)
 
 
-def _results(store: Store, design: Design, counted: Sequence[tuple[RunSpec, Run]]) -> list[Result]:
+def _results(store: Store, design: Design, counted: Sequence[tuple[RunSpec, Run]]) -> list[Outcome]:
     """Return a result for each way of predicting of each run."""
     others = store.arms([run.run_id for _, run in counted])
     found = []
@@ -106,8 +106,10 @@ def _results(store: Store, design: Design, counted: Sequence[tuple[RunSpec, Run]
     return found
 
 
-def _result(design: Design, spec: RunSpec, run: Run, reached: ArmResult, arm: str | None) -> Result:
-    return Result(
+def _result(
+    design: Design, spec: RunSpec, run: Run, reached: ArmResult, arm: str | None
+) -> Outcome:
+    return Outcome(
         dataset=spec.dataset,
         target=str(spec.target),
         setting=design.setting(spec, arm),

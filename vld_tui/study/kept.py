@@ -28,12 +28,12 @@ _TABLE: Final = re.compile(r"^\s*\[", re.MULTILINE)
 class StudyText:
     """A study as it is written.
 
-    ``where`` is what messages call it; paths in it are relative to ``folder``.
+    ``where`` is what messages call it; paths in it are relative to ``folder``, None: it has none.
     """
 
     text: str
     where: str
-    folder: Path
+    folder: Path | None
 
     def read(self, home: Home, datasets: HomeDatasets | None = None) -> Study:
         """Return the study.
@@ -43,7 +43,7 @@ class StudyText:
             DatasetError, LaunchError: when a data set is not known or cannot be looked into.
         """
         found = datasets or HomeDatasets(home)
-        return read_study(self.text, self.where, found, folder=self.folder)
+        return read_study(self.text, self.where, found, folder=self.folder or Path())
 
     def with_value(self, key: str, value: str | Sequence[str]) -> StudyText:
         """Return the study with another value of a key that stands above all tables.
@@ -96,17 +96,16 @@ def find_text(home: Home, reference: str) -> StudyText:
     )
 
 
-def keep_study(home: Home, study: Study, folder: Path) -> None:
+def keep_study(home: Home, study: Study, source: StudyText) -> None:
     """Keep a study under its name, with what it needs to be read again from anywhere.
 
     Raises:
         StudyError: when it cannot be written.
     """
-    text = StudyText(study.text, study.name, folder)
-    values = _values(study.text, study.name)
-    if "folder" not in values:
-        text = text.with_value("folder", str(folder))
-    written = text.text
+    values = _values(source.text, source.where)
+    if "folder" not in values and source.folder is not None:
+        source = source.with_value("folder", str(source.folder))
+    written = source.text
     if study.domains and "domains" not in values:
         lists = (f"{_toml(name)} = {_toml(domains)}" for name, domains in study.domains.items())
         written = f"{written.rstrip()}\n\n[domains] # as they were\n" + "\n".join(lists) + "\n"
@@ -132,6 +131,12 @@ def preset_names() -> list[str]:
     return sorted(_preset_files())
 
 
+def preset_titles() -> dict[str, str]:
+    """Return the titles of the presets by name; miniatures are left out."""
+    texts = {name: preset_text(name) for name in preset_names() if not name.endswith(SMALL)}
+    return {name: _values(text.text, name)["title"] for name, text in texts.items()}
+
+
 def preset_text(name: str) -> StudyText:
     """Return the text of a preset.
 
@@ -141,7 +146,7 @@ def preset_text(name: str) -> StudyText:
     files = _preset_files()
     if name not in files:
         raise StudyError(f"No preset {name!r}.{nearest(name, files) or ' See: vld sweep ls'}")
-    return StudyText(files[name].read_text(encoding="utf-8"), name, Path.cwd())
+    return StudyText(files[name].read_text(encoding="utf-8"), name, None)
 
 
 def _preset_files() -> dict[str, Any]:

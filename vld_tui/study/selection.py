@@ -13,9 +13,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
-from vld_tui.study.results import (
+from vld_tui.study.outcomes import (
     Cell,
-    Result,
+    Outcome,
     Setting,
     grouped,
     in_full,
@@ -75,7 +75,7 @@ class Selection(NamedTuple):
         return statistics.fmean(each.id_accuracy for each in self.choices)
 
 
-def choose_cells(results: Sequence[Result]) -> list[Selection]:
+def choose_cells(results: Sequence[Outcome]) -> list[Selection]:
     """Return, for each data set and setting, what each method chooses among its cells.
 
     A method that could not choose for every target is left out.
@@ -88,7 +88,7 @@ def choose_cells(results: Sequence[Result]) -> list[Selection]:
     return found
 
 
-def choose_settings(results: Sequence[Result]) -> list[Selection]:
+def choose_settings(results: Sequence[Outcome]) -> list[Selection]:
     """Return, for each data set and way of predicting, what each method chooses among settings
     and their cells; nothing where there is one setting only."""
     found = []
@@ -100,7 +100,7 @@ def choose_settings(results: Sequence[Result]) -> list[Selection]:
     return found
 
 
-def _select(results: Sequence[Result], among: Setting | None, arm: str | None) -> list[Selection]:
+def _select(results: Sequence[Outcome], among: Setting | None, arm: str | None) -> list[Selection]:
     full = grouped(in_full(results), lambda each: each.target)
     found = []
     for method in METHODS:
@@ -116,7 +116,7 @@ def _select(results: Sequence[Result], among: Setting | None, arm: str | None) -
 
 
 def choose(
-    method: Method, target: str, of_target: Sequence[Result], results: Sequence[Result]
+    method: Method, target: str, of_target: Sequence[Outcome], results: Sequence[Outcome]
 ) -> Choice | None:
     """Return the candidate with the best score, the first of equals; None when none has one.
 
@@ -135,7 +135,7 @@ def choose(
 
 
 def scores_by(
-    method: Method, target: str, of_target: Sequence[Result], results: Sequence[Result]
+    method: Method, target: str, of_target: Sequence[Outcome], results: Sequence[Outcome]
 ) -> Scores:
     """Return the score of each candidate that has one, averaged over seeds."""
     candidates = grouped(of_target, lambda each: (each.setting, each.cell))
@@ -153,7 +153,7 @@ def scores_by(
     return {candidate: scores[candidate] for candidate in candidates if candidate in scores}
 
 
-def leave_one_source_out_scores(target: str, results: Sequence[Result]) -> Scores:
+def leave_one_source_out_scores(target: str, results: Sequence[Outcome]) -> Scores:
     """Return, for each candidate, the mean over sources of the accuracy on each by runs that
     trained neither on it nor on ``target``.
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tests.vld_tui.study.made_results import result, setting, study
+from tests.vld_tui.study.made_outcomes import result, setting, study
 from vld_tui.study.bootstrap import (
     compare_pair,
     compare_settings,
@@ -21,10 +21,10 @@ from vld_tui.study.bootstrap import (
     seeds_to_tell,
     two_sided_p,
 )
-from vld_tui.study.results import Result, Setting
+from vld_tui.study.outcomes import Outcome, Setting
 
 
-def _pair(differences: dict[str, list[float]]) -> tuple[list[Result], list[Result]]:
+def _pair(differences: dict[str, list[float]]) -> tuple[list[Outcome], list[Outcome]]:
     places = [(t, seed, d) for t, of_seed in differences.items() for seed, d in enumerate(of_seed)]
     before = [result(target, seed=seed, ood_accuracy=0.5) for target, seed, _ in places]
     after = [

@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 
-from tests.vld_tui.study.made_results import CELLS, TARGETS, result, setting, study
+from tests.vld_tui.study.made_outcomes import CELLS, TARGETS, result, setting, study
 from vld_tui.study.cloud import SAMPLED_WAYS, clouds, hull, make_cloud, over_seeds, ways_to_pick
 
 

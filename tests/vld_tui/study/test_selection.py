@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.vld_tui.study.made_results import CELLS, TARGETS, result, setting, study
-from vld_tui.study.results import Result
+from tests.vld_tui.study.made_outcomes import CELLS, TARGETS, result, setting, study
+from vld_tui.study.outcomes import Outcome
 from vld_tui.study.selection import (
     METHODS,
     Method,
@@ -97,7 +97,7 @@ def test_settings_are_chosen_for_each_way_of_predicting() -> None:
     assert choose_settings(results[:1]) == []
 
 
-def _permuted(results: list[Result], target: str, noise: np.random.Generator) -> list[Result]:
+def _permuted(results: list[Outcome], target: str, noise: np.random.Generator) -> list[Outcome]:
     """Return the results with everything that was measured on ``target`` shuffled among them."""
     order = noise.permutation([at for at, each in enumerate(results) if target in each.domains])
     changed = list(results)

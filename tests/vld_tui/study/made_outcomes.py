@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vld_tui.study.results import Result, Setting
+from vld_tui.study.outcomes import Outcome, Setting
 
 TARGETS = ("art", "cartoon", "photo", "sketch")
 RATES = (0.0, 0.9)
@@ -31,8 +31,8 @@ def result(
     domains: dict[str, float] | None = None,
     held_out_source: str | None = None,
     dataset: str = "PACS",
-) -> Result:
-    return Result(
+) -> Outcome:
+    return Outcome(
         dataset=dataset,
         target=target,
         setting=setting(rate, arm),
@@ -57,7 +57,7 @@ def study(
     dataset: str = "PACS",
     with_held_out: bool = False,
     noise_seed: int = 0,
-) -> list[Result]:
+) -> list[Outcome]:
     """Return every result of a study, its accuracies drawn at random; the rate helps a little."""
     noise = np.random.default_rng(noise_seed)
     pairs: list[tuple[str, str | None]] = [(target, None) for target in targets]
