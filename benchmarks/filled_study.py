@@ -93,14 +93,7 @@ def _events(
                    and m.domain != spec.held_out_source]  # fmt: skip
             id_accuracy = float(np.mean([value for value in ids if value is not None]))
             ood_accuracy = next(m.value or 0.0 for m in metrics if m.split == "in")
-            kind = Evaluated if arm == own else ArmEvaluated
-            told.append(
-                kind(
-                    step=step, metrics=metrics, id_accuracy=id_accuracy, wall_s=1.0,
-                    ood_accuracy=ood_accuracy, is_best=arm != own or id_accuracy > best[1],
-                    **({} if arm == own else {"arm": arm}),
-                )
-            )  # fmt: skip
+            told.append(_evaluation(step, arm, own, metrics, id_accuracy, ood_accuracy, best[1]))
             if arm == own and id_accuracy > best[1]:
                 best = (step, id_accuracy, ood_accuracy)
     selected, id_accuracy, ood_accuracy = best
@@ -111,6 +104,26 @@ def _events(
         )
     )  # fmt: skip
     return told
+
+
+def _evaluation(
+    step: int,
+    arm: str,
+    own: str,
+    metrics: list[Metric],
+    id_accuracy: float,
+    ood_accuracy: float,
+    best: float,
+) -> Event:
+    if arm == own:
+        return Evaluated(
+            step=step, metrics=metrics, id_accuracy=id_accuracy, ood_accuracy=ood_accuracy,
+            is_best=id_accuracy > best, wall_s=1.0,
+        )  # fmt: skip
+    return ArmEvaluated(
+        step=step, arm=arm, metrics=metrics, id_accuracy=id_accuracy, ood_accuracy=ood_accuracy,
+        is_best=True, wall_s=1.0,
+    )  # fmt: skip
 
 
 def _metrics(

@@ -119,7 +119,7 @@ def target_picture(results: Sequence[Outcome]) -> Picture:
         figure, panels = _panels(len(of_dataset), legend=len(drawn), height=height)
         for axes, (dataset, found) in zip(panels, of_dataset.items(), strict=True):
             _draw_targets(axes, found, drawn)
-            axes.set_title(shown(dataset), fontweight="bold")
+            axes.set_title(shown(dataset))
             axes.set_xlabel("accuracy (%): filled OOD, hollow ID")
         _legend(figure, drawn)
         files = _files(figure)
@@ -252,7 +252,7 @@ def _bar(found: Estimate | None) -> float:
 
 
 def _name_plane(axes: Axes, dataset: str) -> None:
-    axes.set_title(shown(dataset), fontweight="bold")
+    axes.set_title(shown(dataset))
     axes.set_xlabel(_ID_LABEL)
     axes.set_ylabel(_OOD_LABEL)
     axes.margins(0.08)
@@ -341,6 +341,6 @@ def _files(figure: Figure) -> dict[str, bytes]:
     for kind, metadata in _FORMATS.items():
         file = io.BytesIO()
         figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
         files[kind] = file.getvalue()
     return files

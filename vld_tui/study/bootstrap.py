@@ -211,13 +211,14 @@ def seeds_to_tell(difference: float, deviation: float) -> int | None:
 
 def _power(effect: float, seeds: int) -> float:
     """Return the power of a two-sided paired t test, by the noncentral t distribution."""
-    from scipy import stats  # noqa: PLC0415 - slow to import
+    from scipy import special  # noqa: PLC0415 - stats takes a second to import
 
-    critical = stats.t.ppf(1 - LEVEL / 2, seeds - 1)
+    freedom = seeds - 1
+    critical = special.stdtrit(freedom, 1 - LEVEL / 2)
     shift = min(effect * seeds**0.5, 30.0)  # beyond, the power is 1 and the series slow
-    upper: float = stats.nct.sf(critical, seeds - 1, shift)
-    lower: float = stats.nct.cdf(-critical, seeds - 1, shift)
-    return float(np.nan_to_num(upper) + np.nan_to_num(lower))
+    below = special.nctdtr(freedom, shift, [critical, -critical])
+    upper, lower = 1 - below[0], np.nan_to_num(below[1])
+    return float(upper + lower)
 
 
 def _deviation_between_seeds(differences: Differences) -> float | None:
