@@ -32,7 +32,7 @@ def differences(results: Sequence[Outcome]) -> Table | None:
     notes = [
         "Runs are paired by target, cell and seed; 95% percentile intervals of a paired "
         "bootstrap over seeds and targets, and over seeds with these targets. p belongs to the "
-        "first.",
+        "first, and is no smaller than luck with the signs of so many pairs.",
         "More seeds: how many would tell a difference of this size with 80% power (paired t "
         "test at 5%).",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vld_tui.report.tables import Table, texts
+from vld_tui.report.tables import Table, sparse_texts
 from vld_tui.views.text import plain_text
 
 _SIGNS: Final = {
@@ -37,7 +37,7 @@ def latex_table(table: Table) -> str:
         rf"{headings} \\",
         r"\midrule",
     ]
-    for number, row in enumerate(texts(table)):
+    for number, row in enumerate(sparse_texts(table)):
         lines += [r"\midrule"] if number in table.breaks else []
         lines.append(" & ".join(map(latex_text, row)) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]

@@ -9,7 +9,7 @@ from typing import Final
 
 from vld_tui.report.content import Report
 from vld_tui.report.figures import Picture
-from vld_tui.report.tables import Table, texts
+from vld_tui.report.tables import Table, sparse_texts
 from vld_tui.views.text import plain_text
 
 _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -21,11 +21,12 @@ _STYLE: Final = """
   --ground: #16181b; --line: #3a3f45; --stripe: #1d2024; --warn: #3a2e16; } }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground);
-  max-width: 64rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+  max-width: 72rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.6rem; margin: 0 0 1rem; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 0; }
 dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; }
-nav { margin: 1.25rem 0 0; color: var(--quiet); } nav a { margin-right: 1rem; }
+nav { margin: 1.5rem 0 0; columns: 20rem; } nav a { display: block; }
+details summary { cursor: pointer; color: var(--quiet); }
 a { color: inherit; text-underline-offset: .2em; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13.5px; }
@@ -45,13 +46,15 @@ pre { background: var(--stripe); padding: 1rem; border-radius: 6px; overflow-x: 
 @media print { body { max-width: none; padding: 0; } .scroll { overflow: visible; } }
 """
 
+LONGEST_TABLE: Final = 60
+"""Rows above which a table is folded away, unless it is the one that a report is about."""
+
 
 def page(report: Report, pictures: Sequence[Picture]) -> str:
     """Write the page."""
     title = _text(report.title)
-    sections = [(picture.name, picture.title, _figure(picture)) for picture in pictures] + [
-        (table.name, table.title, _table(table)) for table in report.tables
-    ]
+    sections = [(picture.title, _figure(picture)) for picture in pictures]
+    sections += [(table.title, _table(table)) for table in report.tables]
     lines = [
         "<!doctype html>",
         '<html lang="en">',
@@ -71,12 +74,12 @@ def page(report: Report, pictures: Sequence[Picture]) -> str:
         "<nav>",
         *(
             f'<a href="#section-{number}">{_text(heading)}</a>'
-            for number, (_, heading, _) in enumerate(sections)
+            for number, (heading, _) in enumerate(sections)
         ),
         '<a href="#again">How to run it again</a>',
         "</nav>",
     ]
-    for number, (_, heading, body) in enumerate(sections):
+    for number, (heading, body) in enumerate(sections):
         lines += [f'<section id="section-{number}">', f"<h2>{_text(heading)}</h2>", body]
         lines.append("</section>")
     return "\n".join([*lines, *_again(report), "</body>", "</html>"]) + "\n"
@@ -118,17 +121,20 @@ def _table(table: Table) -> str:
         for side, column in zip(sides, table.columns, strict=True)
     )
     rows = []
-    for number, row in enumerate(texts(table)):
+    for number, row in enumerate(sparse_texts(table)):
         cells = "".join(
             f"<td{side}>{_text(cell)}</td>" for side, cell in zip(sides, row, strict=True)
         )
         is_break = number in table.breaks
         rows.append(f'<tr class="break">{cells}</tr>' if is_break else f"<tr>{cells}</tr>")
     notes = f'<p class="notes">{_text(" ".join(table.notes))}</p>' if table.notes else ""
-    return (
+    shown = (
         f'<div class="scroll"><table><thead><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>{notes}"
     )
+    if len(rows) <= LONGEST_TABLE or table.name == "results":
+        return shown
+    return f"<details><summary>{len(rows):,} rows</summary>{shown}</details>"
 
 
 def _text(text: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from vld_tui.views.numbers import UNKNOWN
+
+PLACE_KEYS: Final = ("dataset", "target", "among")
+"""Columns that say where a row belongs; they stand first."""
 
 
 class Share(NamedTuple):
@@ -112,6 +115,21 @@ def cell_values(cell: CellValue) -> list[str | int | float | None]:
 def texts(table: Table) -> list[list[str]]:
     """Return the rows for a person."""
     return [[cell_text(cell) for cell in row] for row in table.rows]
+
+
+def sparse_texts(table: Table) -> list[list[str]]:
+    """Return the rows for a person, a place that goes on from the row above left blank."""
+    places = [at for at, column in enumerate(table.columns) if column.key in PLACE_KEYS]
+    rows, before = [], [""] * len(table.columns)
+    for row in texts(table):
+        shown = list(row)
+        for at in places:
+            if row[: at + 1] != before[: at + 1]:
+                break
+            shown[at] = ""
+        rows.append(shown)
+        before = row
+    return rows
 
 
 def records(table: Table) -> list[dict[str, str | int | float | None]]:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from vld_tui.report.content import Report
 from vld_tui.report.facts import Fact
-from vld_tui.report.tables import Table, texts
+from vld_tui.report.tables import Table, sparse_texts
 from vld_tui.store.runs import RunPoint
 from vld_tui.study.cloud import Cloud
 from vld_tui.study.outcomes import grouped
@@ -61,7 +61,7 @@ def table_text(table: Table, cells: int) -> Text:
         )
         for column in table.columns
     ]  # fmt: skip
-    rows = [[plain_text(cell) for cell in row] for row in texts(table)]
+    rows = [[plain_text(cell) for cell in row] for row in sparse_texts(table)]
     text = Text(plain_text(table.title), HEADING_STYLE)
     text.append("\n")
     text.append_text(styled_table(columns, rows, cells))

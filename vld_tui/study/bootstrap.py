@@ -98,7 +98,8 @@ def compare_pair(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Comp
     interval = seeds_interval = p_value = deviation = None
     if fewest > 1:
         means = resampled_means(values)
-        interval, p_value = percentiles(means), two_sided_p(means)
+        interval = percentiles(means)
+        p_value = max(two_sided_p(means), least_p(sum(map(len, values))))
         seeds_interval = percentiles(resampled_means(values, with_targets=False))
         deviation = _deviation_between_seeds(differences)
     difference = statistics.fmean(float(each.mean()) for each in values)
@@ -181,6 +182,14 @@ def two_sided_p(means: npt.NDArray[np.float64]) -> float:
     """Return the two-sided p-value that agrees with the percentile interval."""
     below, above = int((means <= 0).sum()), int((means >= 0).sum())
     return min(1.0, 2 * (1 + min(below, above)) / (len(means) + 1))
+
+
+def least_p(pairs: int) -> float:
+    """Return the lowest p-value that so many pairs allow: that of all having one sign by luck.
+
+    A bootstrap of few values knows of no other sign than theirs, and would go below it.
+    """
+    return min(1.0, 2.0 ** (1 - pairs))
 
 
 def seeds_to_tell(difference: float, deviation: float) -> int | None:

@@ -99,6 +99,14 @@ def test_the_p_value_agrees_with_the_interval() -> None:
         assert (two_sided_p(means) < 0.05) == (low > 0 or high < 0)
 
 
+@pytest.mark.parametrize(("targets", "seeds", "least"), [(1, 2, 0.5), (1, 3, 0.25), (4, 3, 2**-11)])
+def test_few_pairs_allow_no_small_p_value(targets: int, seeds: int, least: float) -> None:
+    pairs = {f"t{at}": [0.1 + 0.01 * seed for seed in range(seeds)] for at in range(targets)}
+    found = compare_pair(*_pair(pairs))
+    assert found is not None
+    assert found.p_value == pytest.approx(least)
+
+
 def test_one_seed_tells_nothing_about_seeds() -> None:
     found = compare_pair(*_pair({"art": [0.1], "photo": [0.2]}))
     assert found is not None
