@@ -56,6 +56,7 @@ def choice_tables(results: Sequence[Outcome], design: Design) -> list[Table]:
         tables.append(_pivot(f"settings-{dataset}", title, found, notes, _setting_words))
     if of_cells or of_settings:
         rows = [row for each in of_cells + of_settings for row in _rows(each, design)]
+        rows = [row for alike in grouped(rows, lambda row: row[:2]).values() for row in alike]
         title = "Every choice"
         tables.append(Table("choices", title, _CHOICES, tuple(rows), notes))
     return tables

@@ -1,30 +1,15 @@
-"""The figures of a report, drawn by matplotlib without a screen.
-
-matplotlib is imported where it is used: it takes a third of a second.
-"""
+"""The figures of a report, drawn by matplotlib without a screen."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from vld_tui.report.accuracy import seeds_text
-from vld_tui.report.style import (
-    COLOURS,
-    COLUMN_INCHES,
-    FAINT,
-    LINES,
-    MARKERS,
-    PAGE_INCHES,
-    PANEL_INCHES,
-    RC,
-    Look,
-    looks,
-    shown,
-)
+from vld_tui.report.canvas import Picture, add_legend, files_of, panels, style, widen
+from vld_tui.report.captions import MOST_DRAWN, points_behind, runs_behind, seeds_behind
+from vld_tui.report.style import COLOURS, FAINT, LINES, MARKERS, RC, Look, looks, shown
 from vld_tui.statistics import Estimate
 from vld_tui.study.cloud import Cloud, hull, make_cloud
 from vld_tui.study.interpolation import ARM_WORDS, Way
@@ -33,45 +18,31 @@ from vld_tui.views.numbers import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-MOST_DRAWN: Final = 5000
-"""Points of a cloud that are drawn; its outline is that of all."""
-DOTS_PER_INCH: Final = 200
+FEW_POINTS: Final = 300
+"""Points up to which each is drawn to be seen by itself."""
 ROW_INCHES, LOW_ROW_INCHES, MANY_ROWS = 0.16, 0.1, 32
 """Heights of one line of the figure of targets: of few, and of many."""
-_LEGEND_INCHES: Final = 0.17
 _LABEL_PLACES: Final = ((4, 3), (4, -9), (-18, 3), (-18, -9))
 """Where the number stands beside its mark, points to the right and up: chains lie close."""
 _ID_LABEL, _OOD_LABEL = "ID accuracy (%)", "OOD accuracy (%)"
-_FORMATS: Final[dict[str, dict[str, Any]]] = {"png": {}, "pdf": {"CreationDate": None}}
-"""What is written, and what is told in it: the same figure is the same file."""
-
-
-class Picture(NamedTuple):
-    """A finished figure: ``files`` are its bytes by format."""
-
-    name: str
-    title: str
-    caption: str
-    files: dict[str, bytes]
 
 
 def cloud_picture(clouds: Sequence[Cloud]) -> Picture:
     """Draw the clouds of each data set with their outlines and centres."""
     drawn = looks(list(dict.fromkeys(cloud.setting for cloud in clouds)))
     of_dataset = grouped(clouds, lambda cloud: cloud.dataset)
-    with _style():
-        figure, panels = _panels(len(of_dataset), legend=len(drawn))
-        for axes, (dataset, found) in zip(panels, of_dataset.items(), strict=True):
+    with style():
+        figure, drawings = panels(len(of_dataset), legend=len(drawn))
+        for axes, (dataset, found) in zip(drawings, of_dataset.items(), strict=True):
             for cloud in found:
                 _draw_cloud(axes, cloud, drawn[cloud.setting])
             _name_plane(axes, dataset)
-        _legend(figure, drawn)
-        files = _files(figure)
+        add_legend(figure, drawn)
+        files = files_of(figure)
     caption = (
         "Each point: one cell picked for each target, averaged over seeds and then targets; "
-        "large marks: the centres. " + _counted(of_dataset)
+        "large marks: the centres. " + points_behind(of_dataset)
     )
     return Picture("clouds", "Clouds in the ID–OOD plane", caption, files)
 
@@ -87,20 +58,20 @@ def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
         for at, kind in enumerate(kinds)
     }
     of_dataset = grouped(clouds, lambda cloud: cloud.dataset)
-    with _style():
-        figure, panels = _panels(len(of_dataset), legend=len(drawn) if len(drawn) > 1 else 0)
-        for axes, (dataset, found) in zip(panels, of_dataset.items(), strict=True):
+    with style():
+        figure, drawings = panels(len(of_dataset), legend=len(drawn) if len(drawn) > 1 else 0)
+        for axes, (dataset, found) in zip(drawings, of_dataset.items(), strict=True):
             for kind, chain in grouped(found, lambda c: _without(c.setting, field)).items():
                 place = _LABEL_PLACES[kinds.index(kind) % len(_LABEL_PLACES)]
                 _draw_chain(axes, chain, field, drawn[kind], place)
             _name_plane(axes, dataset)
         if len(drawn) > 1:
-            _legend(figure, drawn)
-        files = _files(figure)
+            add_legend(figure, drawn)
+        files = files_of(figure)
     word = DROPOUT_WORD if field == "dropout_rate" else field
     caption = (
         f"Centres joined in the order of {word}; bars: 95% intervals over seeds (Student's t), "
-        "where there are several. " + _counted(of_dataset)
+        "where there are several. " + runs_behind(of_dataset)
     )
     return Picture("chain", f"Centres along {word}", caption, files)
 
@@ -114,19 +85,19 @@ def target_picture(results: Sequence[Outcome]) -> Picture:
         len({each.target for each in found}) * (len(settings_of(found)) + 1)
         for found in of_dataset.values()
     )
-    with _style():
+    with style():
         height = 0.6 + lines * (ROW_INCHES if lines < MANY_ROWS else LOW_ROW_INCHES)
-        figure, panels = _panels(len(of_dataset), legend=len(drawn), height=height)
-        for axes, (dataset, found) in zip(panels, of_dataset.items(), strict=True):
+        figure, drawings = panels(len(of_dataset), legend=len(drawn), height=height)
+        for axes, (dataset, found) in zip(drawings, of_dataset.items(), strict=True):
             _draw_targets(axes, found, drawn)
             axes.set_title(shown(dataset))
             axes.set_xlabel("accuracy (%): filled OOD, hollow ID")
-        _legend(figure, drawn)
-        files = _files(figure)
+        add_legend(figure, drawn)
+        files = files_of(figure)
     runs = len({each.run_id for each in full})
     caption = (
         "Mean over cells of the mean over seeds, for each target; bars: 95% intervals over "
-        f"seeds. {plural(runs, 'run')}, {_seeds(full)}."
+        f"seeds. {plural(runs, 'run')}, {seeds_behind(full)}."
     )
     return Picture("targets", "Each target by itself", caption, files)
 
@@ -135,9 +106,9 @@ def way_picture(ways: Sequence[Way]) -> Picture:
     """Draw accuracy on the way from one network to another."""
     styles = {"interpolation": "-", "representations": "--"}
     colours = {"id": RC["axes.edgecolor"], "ood": "#D55E00"}
-    with _style():
-        figure, panels = _panels(len(ways), legend=2)
-        for axes, way in zip(panels, ways, strict=True):
+    with style():
+        figure, drawings = panels(len(ways), legend=2)
+        for axes, way in zip(drawings, ways, strict=True):
             for curve in way.curves:
                 axes.plot(
                     curve.shares, 100 * np.array(curve.accuracies), styles[curve.arm], marker="o",
@@ -147,10 +118,10 @@ def way_picture(ways: Sequence[Way]) -> Picture:
             axes.set_title(shown(f"{way.dataset} · {way.target}"))
             axes.set_xlabel("share of the second network")
             axes.set_ylabel("accuracy (%)")
-            _widen(axes)
-        handles, labels = panels[0].get_legend_handles_labels()
+            widen(axes)
+        handles, labels = drawings[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
-        files = _files(figure)
+        files = files_of(figure)
     caption = (
         "Accuracy of weights, and of representations, between two fine-tuned networks: "
         + "; ".join(f"{way.dataset}, target {way.target}: run {way.run_id}" for way in ways)
@@ -180,9 +151,10 @@ def _draw_cloud(axes: Axes, cloud: Cloud, look: Look) -> None:
     ids, oods = 100 * cloud.ids, 100 * cloud.oods
     if len(ids) > 1:
         kept = np.random.default_rng(0).permutation(len(ids))[:MOST_DRAWN]
+        is_dense = len(ids) > FEW_POINTS
         axes.scatter(
-            ids[kept], oods[kept], s=2.5, color=look.colour, alpha=0.25, linewidths=0,
-            rasterized=True,
+            ids[kept], oods[kept], s=2.5 if is_dense else 7, alpha=0.25 if is_dense else 0.5,
+            color=look.colour, linewidths=0, rasterized=is_dense,
         )  # fmt: skip
         corners = hull(ids, oods)
         closed = np.concatenate([corners, corners[:1]])
@@ -256,91 +228,4 @@ def _name_plane(axes: Axes, dataset: str) -> None:
     axes.set_xlabel(_ID_LABEL)
     axes.set_ylabel(_OOD_LABEL)
     axes.margins(0.08)
-    _widen(axes)
-
-
-def _widen(axes: Axes) -> None:
-    """Show one point of accuracy at least, so that a trifle looks like one."""
-    for low, high, widen in ((*axes.get_xlim(), axes.set_xlim), (*axes.get_ylim(), axes.set_ylim)):
-        if high - low < 1:
-            widen((low + high - 1) / 2, (low + high + 1) / 2)
-
-
-def _counted(of_dataset: Mapping[str, Sequence[Cloud]]) -> str:
-    """Say how many points, runs and seeds stand behind each data set's clouds."""
-    alike: dict[str, list[str]] = {}
-    for dataset, found in of_dataset.items():
-        alike.setdefault(_of_runs(found), []).append(dataset)
-    return " ".join(f"{', '.join(names)}: {text}." for text, names in alike.items())
-
-
-def _of_runs(clouds: Sequence[Cloud]) -> str:
-    """Say how many points, runs and seeds stand behind clouds."""
-    one = max(clouds, key=lambda cloud: cloud.ways)
-    fewest = min(cloud.fewest_seeds for cloud in clouds)
-    most = max(cloud.most_seeds for cloud in clouds)
-    runs = [cloud.runs for cloud in clouds]
-    text = (
-        f"{seeds_text(min(runs), max(runs))} runs for each setting "
-        f"({plural(len(one.targets), 'target')}, {plural(max(one.cells), 'cell')}, "
-        f"{seeds_text(fewest, most)} seed{'' if most == 1 else 's'}) give {one.ways:,} "
-        f"point{'' if one.ways == 1 else 's'}"
-    )
-    drawn = f", {MOST_DRAWN:,} of them drawn" if len(one.ids) > MOST_DRAWN else ""
-    sampled = f", {len(one.ids):,} of them drawn by lot" if one.is_sampled else ""
-    return text + (sampled or drawn)
-
-
-def _seeds(results: Sequence[Outcome]) -> str:
-    alike = grouped(results, lambda each: (each.dataset, each.target, each.setting, each.cell))
-    counts = [len({each.seed for each in found}) for found in alike.values()]
-    return f"{seeds_text(min(counts), max(counts))} seed{'' if max(counts) == 1 else 's'}"
-
-
-def _style() -> Any:
-    import matplotlib as mpl  # noqa: PLC0415 - slow to import
-
-    parameters: Any = RC
-    return mpl.rc_context(parameters)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _panels(count: int, *, legend: int, height: float = PANEL_INCHES) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a panel for each data set and room for a legend below."""
-    across = min(2, count)
-    down = -(-count // across)
-    per_line = 2 * across
-    inches = height * down + _LEGEND_INCHES * -(-legend // per_line)
-    figure = _figure(COLUMN_INCHES if across == 1 else PAGE_INCHES, inches)
-    return figure, [figure.add_subplot(down, across, at + 1) for at in range(count)]
-
-
-def _legend(figure: Figure, drawn: dict[Setting, Look]) -> None:
-    from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to import
-
-    handles = [
-        Line2D([], [], color=look.colour, marker=look.marker, linestyle="none")
-        for look in drawn.values()
-    ]
-    labels = [shown(setting.label) for setting in drawn]
-    is_wide = figure.get_figwidth() > COLUMN_INCHES
-    longest = max(map(len, labels))
-    columns = max(1, int((110 if is_wide else 54) // (longest + 6)))
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)),
-                  handletextpad=0.2, columnspacing=1)  # fmt: skip
-
-
-def _files(figure: Figure) -> dict[str, bytes]:
-    """Return the figure by format; its parts are laid out once."""
-    files = {}
-    for kind, metadata in _FORMATS.items():
-        file = io.BytesIO()
-        figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
-        figure.set_layout_engine(None)
-        files[kind] = file.getvalue()
-    return files
+    widen(axes)

@@ -7,8 +7,8 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from vld_tui.report.canvas import Picture
 from vld_tui.report.content import Report
-from vld_tui.report.figures import Picture
 from vld_tui.report.tables import Table, sparse_texts
 from vld_tui.views.text import plain_text
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from engine.rundir import write_atomic
+from vld_tui.report.canvas import Picture
 from vld_tui.report.content import Report, results_csv, ways_csv
 from vld_tui.report.figures import (
-    Picture,
     chain_picture,
     cloud_picture,
     target_picture,
