@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from vld_tui.report.canvas import Picture
@@ -85,18 +85,26 @@ def page(report: Report, pictures: Sequence[Picture]) -> str:
     return "\n".join([*lines, *_again(report), "</body>", "</html>"]) + "\n"
 
 
-def _missing(report: Report) -> Iterator[str]:
-    if report.missing is not None:
-        yield f'<div class="missing"><h2>{_text(report.missing.title)}</h2>'
-        yield "<p>What is below is of the finished runs alone. Go on: <code>vld sweep "
-        yield f"{_text(report.name)}</code></p>{_table(report.missing)}</div>"
+def _missing(report: Report) -> list[str]:
+    if report.missing is None:
+        return []
+    command = f"<code>vld sweep {_text(report.name)}</code>"
+    return [
+        f'<div class="missing"><h2>{_text(report.missing.title)}</h2>',
+        f"<p>What is below is of the finished runs alone. Go on: {command}</p>",
+        f"{_table(report.missing)}</div>",
+    ]
 
 
-def _again(report: Report) -> Iterator[str]:
-    yield '<section id="again"><h2>How to run it again</h2>'
-    yield "<p>Save this as <code>study.toml</code>, then <code>vld sweep study.toml</code> and "
-    yield f"<code>vld report {_text(report.name)}</code>.</p>"
-    yield f"<pre>{html.escape(plain_text(report.definition, keep_newlines=True))}</pre></section>"
+def _again(report: Report) -> list[str]:
+    command = f"<code>vld report {_text(report.name)}</code>"
+    definition = html.escape(plain_text(report.definition, keep_newlines=True))
+    return [
+        '<section id="again"><h2>How to run it again</h2>',
+        f"<p>Save this as <code>study.toml</code>, then <code>vld sweep study.toml</code> and "
+        f"{command}.</p>",
+        f"<pre>{definition}</pre></section>",
+    ]
 
 
 def _figure(picture: Picture) -> str:
