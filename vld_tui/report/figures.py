@@ -23,7 +23,7 @@ FEW_POINTS: Final = 300
 """Points up to which each is drawn to be seen by itself."""
 ROW_INCHES, LOW_ROW_INCHES, MANY_ROWS = 0.16, 0.1, 32
 """Heights of one line of the figure of targets: of few, and of many."""
-_LABEL_PLACES: Final = ((4, 3), (4, -9), (-18, 3), (-18, -9))
+_LABEL_PLACES: Final = ((4, 3), (4, -9), (-4, 3), (-4, -9))
 """Where the number stands beside its mark, points to the right and up: chains lie close."""
 _ID_LABEL, _OOD_LABEL = "ID accuracy (%)", "OOD accuracy (%)"
 
@@ -179,6 +179,7 @@ def _draw_chain(
         _mark(axes, cloud, look, size=5.5)
         axes.annotate(
             f"{cloud.setting.value(field):g}", (x, y), textcoords="offset points", xytext=place,
+            ha="left" if place[0] > 0 else "right",
             fontsize=7, color=look.colour,
         )  # fmt: skip
 

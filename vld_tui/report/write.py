@@ -21,11 +21,14 @@ from vld_tui.report.page import page
 from vld_tui.report.tables import csv_text
 
 PAGE: Final = "index.html"
+SOMETIMES: Final = ("missing", "chain", "interpolation", "differences", "choices")
+"""What is not in every report: what an earlier one left of it no longer holds."""
+_ENDINGS: Final = (".csv", ".tex", ".png", ".pdf")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write the page, the figures and the tables; files of those names are replaced.
+    """Write the page, the figures and the tables; what an earlier report left is replaced.
 
     Raises:
         OSError: when the folder cannot be written.
@@ -35,6 +38,9 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     for name, data in _files(report):
         write_atomic(folder / name, data)
         written.append(folder / name)
+    for left in (folder / f"{name}{ending}" for name in SOMETIMES for ending in _ENDINGS):
+        if left not in written:
+            left.unlink(missing_ok=True)
     return written
 
 

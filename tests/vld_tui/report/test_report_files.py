@@ -150,6 +150,12 @@ def test_files_are_written_and_written_again(tmp_path: Path) -> None:
     }  # fmt: skip
     assert {path.name for path in (tmp_path / "a" / "b").iterdir()} == names
     assert write_report(report, tmp_path / "a" / "b") == written
+    again = write_report(report._replace(missing=None), tmp_path / "a" / "b")
+    assert (
+        {path.name for path in written} - {path.name for path in again}
+        == {path.name for path in written if not path.exists()}
+        == {"missing.csv", "missing.tex"}
+    )
     lines = results_csv(report).splitlines()
     assert len(lines) == 1 + len(report.results)
     assert lines[0].startswith("run,dataset,target,held_out_source,dropout_rate,lr,weight_decay,")
