@@ -16,7 +16,6 @@ from vld_tui.study.grid import check_fields, check_value, grids_of
 
 __all__ = ["Datasets", "Study", "StudyError", "read_study"]
 
-MOST_RUNS: Final = 100_000
 MOST_SEEDS: Final = 1000
 RESERVED_NAMES: Final = ("launch", "ls", "status")
 """What stands for something else where a study is named."""
@@ -214,8 +213,6 @@ def _varying(
 
 
 def _refuse_twins(specs: Sequence[RunSpec], declared: Mapping[str, None]) -> None:
-    if len(specs) > MOST_RUNS:
-        raise StudyError(f"it has {len(specs):,} runs, but may have {MOST_RUNS:,}.")
     known: dict[str, RunSpec] = {}
     for spec in specs:
         other = known.setdefault(run_identity(spec), spec)

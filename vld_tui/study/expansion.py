@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -12,6 +13,7 @@ from engine.protocol import RunSpec, nearest, resolve_spec, run_identity
 from vld_tui.study.errors import StudyError
 from vld_tui.study.grid import ALL, DATA, Grid
 
+MOST_RUNS: Final = 20_000
 DATA_FIELDS: Final = ("dataset", "data_dir")
 
 
@@ -45,6 +47,7 @@ def expand(grids: Sequence[Grid], datasets: Datasets, seeds: Sequence[int]) -> l
         SpecError: for values that do not go together.
         DatasetError: when nothing has a data set's name.
     """
+    _refuse_too_many(grids, len(seeds))
     made = [spec for grid in grids for values in _combinations(grid, seeds)
             for spec in _specs(values, datasets)]  # fmt: skip
     for number, excluded in enumerate(grids[0].excluded, start=1):
@@ -79,6 +82,12 @@ def with_held_out_sources(specs: Sequence[RunSpec], datasets: Datasets) -> list[
                 other = msgspec.structs.replace(spec, target=pair[0], held_out_source=pair[1])
                 made.setdefault(run_identity(other), other)
     return [*specs, *made.values()]
+
+
+def _refuse_too_many(grids: Sequence[Grid], seeds: int) -> None:
+    runs = seeds * sum(math.prod(map(len, grid.axes)) for grid in grids)
+    if runs > MOST_RUNS:
+        raise StudyError(f"it has {runs:,} runs or more, but may have {MOST_RUNS:,}.")
 
 
 def _combinations(grid: Grid, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:

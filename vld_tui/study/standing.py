@@ -81,8 +81,7 @@ def launch_missing(store: Store, standing: Standing) -> None:
     """
     for run in standing.broken_off:
         _queue_again(store, run.run_id)
-    for spec in standing.missing:
-        store.create_run(spec, tags=(standing.study.name,), is_queued=True)
+    store.queue_runs(standing.missing, tags=(standing.study.name,))
 
 
 def left_behind(before: Study | None, after: Study) -> int:

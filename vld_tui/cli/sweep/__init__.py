@@ -20,7 +20,9 @@ class _SweepGroup(TyperGroup):
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Put in the command that goes without saying."""
-        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+        if not args:
+            args = ["--help"]
+        elif args[0] not in (*self.commands, *ctx.help_option_names):
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
 
@@ -34,7 +36,6 @@ app = typer.Typer(
     cls=_SweepGroup,
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
     subcommand_metavar="STUDY | COMMAND",
 )
 

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
+from vld_tui.cli.asking import ask
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json, say
@@ -107,7 +108,9 @@ def launch(
             keep_slots(store, slots)
         if gpus is not None:
             keep_gpus(store, gpus)
-        gone = left_behind(_as_it_was(home, known.name), known)
+        gone = 0
+        if text.where != str(kept_path(home, known.name)):
+            gone = left_behind(_as_it_was(home, known.name), known)
         keep_study(home, known, text)
         launch_missing(store, standing)
         if store.queue():
@@ -160,11 +163,10 @@ def _ask(store: Store, standing: Standing, datasets: HomeDatasets) -> None:
     if new <= MOST_UNASKED:
         return
     takes = time_text(_cost(store, standing, datasets), _devices(store))
-    what = f"{standing.study.name} makes {plural(new, 'new run')}; time: {takes}."
-    if not sys.stdin.isatty():
-        raise CommandError(f"{what}\n--yes makes them; --dry-run tells more.")
-    if not typer.confirm(f"{what}\nGo on?"):
-        raise CommandError("Nothing was launched.", exit_code=1)
+    ask(
+        f"Make {plural(new, 'new run')} of {standing.study.name}? Time: {takes}.",
+        refusal="Nothing was launched.",
+    )
 
 
 def _cost(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
@@ -187,7 +189,7 @@ def _tell_plan(store: Store, standing: Standing, datasets: HomeDatasets, *, as_j
     print_json(
         standing_record(standing)
         | {
-            "wall_s": None if cost.unknown == cost.runs else cost.wall_s / devices,
+            "seconds": None if cost.unknown == cost.runs else cost.wall_s / devices,
             "runs_of_unknown_time": cost.unknown,
             "disk_bytes": cost.disk_bytes,
             "largest_cost": largest and {"field": largest.name, "values": largest.values},
@@ -208,7 +210,8 @@ def _tell_launch(standing: Standing, gone: int, *, as_json: bool) -> None:
     else:
         say(f"nothing to launch: {counts_text(standing)}")
     if gone:
-        say(f"{plural(gone, 'run')} of {name} as it was launched before no longer in it")
+        are = "is" if gone == 1 else "are"
+        say(f"{plural(gone, 'run')} of {name} as it was launched before {are} no longer in it")
     for command, purpose in (
         (f"vld sweep status {name}", "how far it is, and what came of it so far"),
         ("vld queue ls", "what goes on and what waits"),
