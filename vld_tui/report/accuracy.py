@@ -14,6 +14,10 @@ from vld_tui.study.outcomes import Outcome, grouped, in_full, settings_of
 
 ERROR: Final = "_standard_error"
 INTERVAL: Final = "_half_interval"
+UNLIKE: Final = (
+    "Some settings lack targets or cells that others have: their means are of other things, and "
+    "cannot be compared yet."
+)
 
 _BY_TARGET: Final = (
     TableColumn("dataset", "data set", right=False, rank=40),
@@ -75,13 +79,16 @@ def centres(results: Sequence[Outcome]) -> Table:
     known = {(cloud.dataset, cloud.setting): cloud for cloud in found}
     rows: list[tuple[CellValue, ...]] = []
     breaks: list[int] = []
+    notes: tuple[str, ...] = ()
     for dataset, of_dataset in grouped(found, lambda cloud: cloud.dataset).items():
+        if len({_places(cloud) for cloud in of_dataset}) > 1:
+            notes = (UNLIKE,)
         breaks += [len(rows)] if rows else []
         settings = [cloud.setting for cloud in of_dataset]
         for cloud in of_dataset:
             baseline = known[dataset, find_baseline(cloud.setting, settings)]
             rows.append(_centre_cells(cloud, baseline))
-    notes = (
+    notes += (
         "Mean over cells, then over targets, of the mean over seeds; ± half the 95% interval "
         "(Student's t) over the seeds that every cell of every target has.",
         "Changes are in points against no dropout, or the first setting.",
@@ -134,7 +141,7 @@ def standard_error(found: Estimate | None) -> float | None:
 
 def _centre_cells(cloud: Cloud, baseline: Cloud) -> tuple[CellValue, ...]:
     ids, oods = cloud.id_estimate, cloud.ood_estimate
-    is_baseline = cloud.setting == baseline.setting
+    is_like = cloud.setting != baseline.setting and _places(cloud) == _places(baseline)
     id_change = Points(cloud.id_accuracy - baseline.id_accuracy)
     ood_change = Points(cloud.ood_accuracy - baseline.ood_accuracy)
     return (
@@ -142,14 +149,19 @@ def _centre_cells(cloud: Cloud, baseline: Cloud) -> tuple[CellValue, ...]:
         cloud.setting.label,
         Spread(cloud.id_accuracy, ids and ids.interval),
         Spread(cloud.ood_accuracy, oods and oods.interval),
-        None if is_baseline else id_change,
-        None if is_baseline else ood_change,
+        id_change if is_like else None,
+        ood_change if is_like else None,
         len(cloud.targets),
         cells_text(cloud),
         cloud.runs,
         seeds_text(cloud.fewest_seeds, cloud.most_seeds),
         cloud.ways,
     )
+
+
+def _places(cloud: Cloud) -> frozenset[tuple[str, int]]:
+    """Return the targets and how many cells each has."""
+    return frozenset(zip(cloud.targets, cloud.cells, strict=True))
 
 
 def cells_text(cloud: Cloud) -> str:

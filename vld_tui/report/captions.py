@@ -44,9 +44,10 @@ def _runs(clouds: Sequence[Cloud]) -> str:
     runs = [cloud.runs for cloud in clouds]
     fewest = min(cloud.fewest_seeds for cloud in clouds)
     most = max(cloud.most_seeds for cloud in clouds)
+    is_alike = len({(frozenset(cloud.targets), cloud.ways) for cloud in clouds}) == 1
     return (
         f"{seeds_text(min(runs), max(runs))} runs for each setting "
-        f"({plural(len(one.targets), 'target')}, {plural(max(one.cells), 'cell')}, "
+        f"({'' if is_alike else 'up to '}{plural(len(one.targets), 'target')}, {plural(max(one.cells), 'cell')}, "
         f"{_seeds(fewest, most)})"
     )
 

@@ -10,7 +10,7 @@ import statistics
 import pytest
 
 from tests.vld_tui.study.made_outcomes import result, study
-from vld_tui.report.accuracy import by_target, centres
+from vld_tui.report.accuracy import UNLIKE, by_target, centres
 from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
 from vld_tui.report.differences import differences
 from vld_tui.report.latex import latex_table, latex_text
@@ -72,6 +72,17 @@ def test_centres_tell_what_is_given_up_for_what_is_gained() -> None:
     assert base["id_change"] is None
     assert dropped["id_change"] == pytest.approx(-0.03)
     assert dropped["ood_change"] == pytest.approx(0.06)
+
+
+def test_means_over_other_targets_are_not_compared() -> None:
+    results = [
+        result("hard", rate=0.0, ood_accuracy=0.3), result("easy", rate=0.0, ood_accuracy=0.9),
+        result("easy", rate=0.9, ood_accuracy=0.9),
+    ]  # fmt: skip
+    table = centres(results)
+    assert UNLIKE in table.notes
+    assert [row["ood_change"] for row in records(table)] == [None, None]
+    assert UNLIKE not in centres(results[1:]).notes
 
 
 def test_the_gap_to_the_oracle_is_a_row_for_each_way_of_choosing() -> None:

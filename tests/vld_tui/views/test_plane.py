@@ -114,3 +114,14 @@ def test_the_trail_of_the_current_run_is_drawn_from_step_to_step() -> None:
         return sum(0x2800 < ord(each) <= 0x28FF for text in texts for each in text)
 
     assert dots(with_trail) > dots(without) + 10
+
+
+def test_accuracies_that_lie_close_are_told_apart() -> None:
+    points = tuple(
+        RunPoint(str(at), str(at), 0.84 + at / 1000, 0.7 + at / 1000, 0.9) for at in range(8)
+    )
+    lines = ["".join(each.text for each in line) for line in PlanePlot(points).lines(100, 20)]
+    up = [line.split("┤")[0].strip() for line in lines if "┤" in line]
+    assert len(up) == len(set(up)) > 1
+    across = lines[-2].split()
+    assert len(across) == len(set(across)) > 1
