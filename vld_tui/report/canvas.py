@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH: Final = 200
+MOST_TICKS: Final = 5
 _LEGEND_INCHES: Final = 0.17
 _FORMATS: Final[dict[str, dict[str, Any]]] = {"png": {}, "pdf": {"CreationDate": None}}
 """What is written, and what is told in it: the same figure is the same file."""
@@ -52,7 +53,10 @@ def panels(count: int, *, legend: int, height: float = PANEL_INCHES) -> tuple[Fi
     per_line = 2 * across
     inches = height * down + _LEGEND_INCHES * -(-legend // per_line)
     figure = new_figure(COLUMN_INCHES if across == 1 else PAGE_INCHES, inches)
-    return figure, [figure.add_subplot(down, across, at + 1) for at in range(count)]
+    drawings = [figure.add_subplot(down, across, at + 1) for at in range(count)]
+    for axes in drawings:
+        axes.locator_params(nbins=MOST_TICKS)
+    return figure, drawings
 
 
 def add_legend(figure: Figure, drawn: dict[Setting, Look]) -> None:

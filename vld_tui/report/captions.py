@@ -45,10 +45,10 @@ def _runs(clouds: Sequence[Cloud]) -> str:
     fewest = min(cloud.fewest_seeds for cloud in clouds)
     most = max(cloud.most_seeds for cloud in clouds)
     is_alike = len({(frozenset(cloud.targets), cloud.ways) for cloud in clouds}) == 1
+    targets = ("" if is_alike else "up to ") + plural(len(one.targets), "target")
     return (
         f"{seeds_text(min(runs), max(runs))} runs for each setting "
-        f"({'' if is_alike else 'up to '}{plural(len(one.targets), 'target')}, {plural(max(one.cells), 'cell')}, "
-        f"{_seeds(fewest, most)})"
+        f"({targets}, {plural(max(one.cells), 'cell')}, {_seeds(fewest, most)})"
     )
 
 
