@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH: Final = 200
-MOST_TICKS: Final = 5
+MOST_TICKS: Final = 7
 _LEGEND_INCHES: Final = 0.17
 _FORMATS: Final[dict[str, dict[str, Any]]] = {"png": {}, "pdf": {"CreationDate": None}}
 """What is written, and what is told in it: the same figure is the same file."""
