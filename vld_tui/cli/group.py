@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "show": CommandInfo("Look", "Show everything known of a run."),
     "curve": CommandInfo("Look", "Draw a run's accuracies and loss over its steps."),
     "compare": CommandInfo("Look", "Show where runs differ, and what came of it over seeds."),
+    "report": CommandInfo("Look", "Tables, figures and a page of what a study came to."),
     "logs": CommandInfo("Look", "Print what a run's process wrote; with -f, as it comes."),
     "serve": CommandInfo("Look", "Open the dashboard to a browser on this machine."),
     "tag": CommandInfo("Keep", "Set a run's tags: a b, or +a -b to add and remove."),
@@ -132,7 +133,7 @@ class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
 
 
 def _report(error: Exception) -> int:
-    from vld_tui.cli.report import report  # noqa: PLC0415 - only when something went wrong
+    from vld_tui.cli.complaints import report  # noqa: PLC0415 - only when something went wrong
 
     return report(error)
 

@@ -1,73 +1,135 @@
-"""Errors as a person reads them: what, where, what to do; in one or two lines on stderr."""
+"""``vld report``: what a study came to, as tables, figures and a page."""
 
 from __future__ import annotations
 
+import shutil
 import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from engine.protocol import SpecError, nearest
-from vld_tui.cli.errors import FAILED_EXIT, USAGE_EXIT, CommandError
-from vld_tui.config import ConfigError
-from vld_tui.home import HomeError
-from vld_tui.launch.datasets import DatasetError
-from vld_tui.launch.local import LaunchError
-from vld_tui.queue.slots import SlotsError
-from vld_tui.serve.address import AddressError
-from vld_tui.store.query import QueryError
-from vld_tui.store.store import StoreError
-from vld_tui.study.errors import StudyError
-from vld_tui.views.text import plain_text
+from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.errors import FAILED_EXIT, CommandError
+from vld_tui.cli.output import print_json, say
+from vld_tui.cli.session import open_store
+from vld_tui.report.content import Report, make_report, report_record
+from vld_tui.report.terminal import AS_WIDE_AS_IT_TAKES, report_texts
+from vld_tui.report.write import write_report
+from vld_tui.store.store import Store
+from vld_tui.study.gather import Gathered, gather
+from vld_tui.study.interpolation import METHOD, Way, find_ways, read_ways
+from vld_tui.study.kept import find_study
+from vld_tui.views.numbers import plural
 
-_FOR_A_PERSON = (
-    AddressError,
-    SpecError,
-    ConfigError,
-    DatasetError,
-    HomeError,
-    LaunchError,
-    QueryError,
-    SlotsError,
-    StoreError,
-    StudyError,
-)
-"""Errors whose message says all that a person needs."""
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-
-def complain(message: str) -> None:
-    """Write an error to stderr as plain text."""
-    sys.stdout.flush()
-    sys.stderr.write(f"Error: {plain_text(message.rstrip(), keep_newlines=True)}\n")
-    sys.stderr.flush()
-
-
-def report(error: Exception) -> int:
-    """Tell a person of an error and return the exit code."""
-    if isinstance(error, typer.TyperException):
-        complain(_usage_message(error))
-        return error.exit_code
-    if isinstance(error, CommandError):
-        complain(str(error))
-        return error.exit_code
-    if isinstance(error, _FOR_A_PERSON):
-        complain(str(error))
-        return USAGE_EXIT
-    if isinstance(error, OSError):
-        complain(f"{error}.\n'vld --debug …' shows where it happened.")
-        return FAILED_EXIT
-    complain(
-        f"Unexpected {type(error).__name__}: {error}\n"
-        "This is a fault of the program; 'vld --debug …' shows where it happened."
-    )
-    return FAILED_EXIT
+StudyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="A launched study, a preset or a TOML file.", show_default=False
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="Where files go; those of the same names are replaced "
+        "[default: reports/NAME in the home].",
+    ),
+]  # fmt: skip
+RunsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--runs", metavar="RUN",
+        help="An interpolation to draw; may be given several times "
+        "[default: those between runs of the study].",
+    ),
+]  # fmt: skip
 
 
-def _usage_message(error: typer.TyperException) -> str:
-    possibilities = getattr(error, "possibilities", None)
-    if possibilities:
-        hint = nearest(getattr(error, "option_name", ""), possibilities)
-        message = f"{error.message.rstrip('.')}.{hint}"
+@app.command(cls=Command)
+def report(
+    ctx: typer.Context,
+    study: StudyArgument,
+    out: OutOption = None,
+    runs: RunsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write tables, figures and a page of what a study's finished runs reached."""
+    with open_store(ctx, to_look=True) as store:
+        found = find_study(store.home, study)
+        store.refresh()
+        gathered = gather(store, found)
+        if not gathered.runs:
+            raise CommandError(_nothing(gathered), exit_code=FAILED_EXIT)
+        made = _report(store, gathered, _ways(store, gathered, runs))
+        folder = store.home.path / "reports" / found.name if out is None else out.expanduser()
+    try:
+        written = write_report(made, folder)
+    except OSError as error:
+        raise CommandError(
+            f"{folder} cannot be written: {(error.strerror or str(error)).lower()}; use --out DIR.",
+            exit_code=FAILED_EXIT,
+        ) from None
+    if as_json:
+        print_json(report_record(made) | {"files": [str(path) for path in written]})
     else:
-        message = error.format_message()
-    context = getattr(error, "ctx", None)
-    return f"{message}\nTry '{context.command_path} --help'." if context else message
+        _print(made, written)
+
+
+def _report(store: Store, gathered: Gathered, ways: Sequence[Way]) -> Report:
+    attempts = [store.timeline(run.run_id)[-1:] for run in gathered.runs]
+    return make_report(
+        gathered,
+        [attempt for last in attempts for attempt in last],
+        ways,
+        made_at=time.time(),
+        version=metadata.version("vld-tui"),
+    )
+
+
+def _ways(store: Store, gathered: Gathered, named: Sequence[str] | None) -> list[Way]:
+    if not named:
+        return read_ways(store, find_ways(store, {run.run_id for run in gathered.runs}))
+    known = [store.get(reference) for reference in named]
+    for run in known:
+        if run.combination is None or run.combination.method != METHOD:
+            raise CommandError(
+                f"Run {run.run_id} does not interpolate: its arm is {run.arm}.\n"
+                "vld ls --where arm=interpolation lists those that do."
+            )
+    return read_ways(store, known)
+
+
+def _nothing(gathered: Gathered) -> str:
+    counts: dict[str, int] = {}
+    for each in gathered.coverage:
+        for status, count in each.others.items():
+            counts[status] = counts.get(status, 0) + count
+    told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+    name = gathered.study.name
+    return (
+        f"No run of study {name} has finished yet: of {plural(gathered.asked, 'run')}, {told}.\n"
+        f"Run it, or let it go on: vld sweep {name}"
+    )
+
+
+def _print(made: Report, written: Sequence[Path]) -> None:
+    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else AS_WIDE_AS_IT_TAKES
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    for text in report_texts(made, cells):
+        console.print(text)
+        console.print()
+    say(f"Page     {written[0]}")
+    say(f"Figures  {_folder(written, ('.png', '.pdf'))}")
+    say(f"Tables   {_folder(written, ('.csv', '.tex'))}")
+
+
+def _folder(written: Sequence[Path], endings: tuple[str, ...]) -> str:
+    names = [path.name for path in written if path.suffix in endings]
+    stems = dict.fromkeys(name.rpartition(".")[0] for name in names)
+    return f"{', '.join(stems)} ({' and '.join(endings)}) in {written[0].parent}"

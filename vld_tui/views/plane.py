@@ -57,12 +57,14 @@ class PlanePlot:
         across, up = self._axes
         width, height = cells - LABEL_CELLS, rows - _BESIDES_ROWS
         yield self._legend(cells)
+        ticks = up.ticks(max(2, height // 3))
+        digits = _digits(ticks)
         labels = {
             round((1 - float(up.positions(np.array([tick]))[0])) * (height - 1)): tick
-            for tick in up.ticks(max(2, height // 3))
+            for tick in ticks
         }
         for row, line in enumerate(self._canvas(width, height)):
-            text = f"{100 * labels[row]:.0f}%┤" if row in labels else "│"
+            text = f"{100 * labels[row]:.{digits}f}%┤" if row in labels else "│"
             yield [Segment(text.rjust(LABEL_CELLS), _QUIET), *join_cells(line)]
         yield [Segment(" " * LABEL_CELLS + _percents(across, width), _QUIET)]
         yield [Segment(shorten(self.explanation, cells).rjust(cells), _QUIET)]
@@ -203,8 +205,15 @@ def _steps(trail: Trail | None) -> Iterator[tuple[Values, Values, Style]]:
 
 def _percents(across: Axis, cells: int) -> str:
     line = ""
-    for tick in across.ticks(max(2, cells // 12)):
+    ticks = across.ticks(max(2, cells // 12))
+    digits = _digits(ticks)
+    for tick in ticks:
         start = round(float(across.positions(np.array([tick]))[0]) * (cells - 1)) - 1
         if start >= len(line) + bool(line):
-            line = line.ljust(start) + f"{100 * tick:.0f}%"
+            line = line.ljust(start) + f"{100 * tick:.{digits}f}%"
     return line
+
+
+def _digits(ticks: Sequence[float]) -> int:
+    """Return how many decimals tell ticks apart in percent: none, but where they lie close."""
+    return 0 if len({f"{100 * tick:.0f}" for tick in ticks}) == len(ticks) else 1

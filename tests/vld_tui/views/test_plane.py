@@ -166,3 +166,14 @@ def test_a_name_stands_where_nothing_else_does_or_not_at_all() -> None:
     lines = text([*crowd, point("b", 0.9, 0.9, target="文字")], rows=6)
     assert all(len(line) <= 60 for line in lines)
     assert any("文字" in line for line in lines)
+
+
+def test_accuracies_that_lie_close_are_told_apart() -> None:
+    points = tuple(
+        RunPoint(str(at), str(at), 0.84 + at / 1000, 0.7 + at / 1000, 0.9) for at in range(8)
+    )
+    lines = ["".join(each.text for each in line) for line in PlanePlot(points).lines(100, 20)]
+    up = [line.split("┤")[0].strip() for line in lines if "┤" in line]
+    assert len(up) == len(set(up)) > 1
+    across = lines[-2].split()
+    assert len(across) == len(set(across)) > 1

@@ -1,0 +1,168 @@
+"""What a report becomes: figures, a page of one file, files beside it."""
+
+from __future__ import annotations
+
+import html.parser
+import io
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.vld_tui.report.test_report_tables import HOSTILE
+from tests.vld_tui.study.made_outcomes import CELLS, result, setting, study
+from vld_tui.report.accuracy import by_target, centres
+from vld_tui.report.canvas import DOTS_PER_INCH
+from vld_tui.report.content import Report, results_csv
+from vld_tui.report.facts import Fact
+from vld_tui.report.figures import chain_field, chain_picture, cloud_picture, way_picture
+from vld_tui.report.page import page
+from vld_tui.report.style import COLUMN_INCHES, looks
+from vld_tui.report.tables import Table, TableColumn
+from vld_tui.report.terminal import report_texts
+from vld_tui.report.write import draw, file_names, write_report
+from vld_tui.study.cloud import clouds
+from vld_tui.study.interpolation import Curve, Way
+from vld_tui.study.outcomes import Design, Outcome, Setting
+
+
+def report_of(results: list[Outcome], *, name: str = "rates") -> Report:
+    missing = Table("missing", "Missing", (TableColumn("a", name),), ((name,),))
+    return Report(
+        name=name,
+        title=f"Title {name}",
+        facts=(Fact("study", name),),
+        missing=missing,
+        tables=(by_target(results), centres(results)),
+        clouds=tuple(clouds(results)),
+        results=tuple(results),
+        ways=(),
+        design=Design(("dropout_rate",), ("lr", "weight_decay")),
+        definition=f'title = "{name}"\n[cross]\n',
+    )
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Report:
+    results = [
+        result(HOSTILE, dataset=HOSTILE, rate=rate, cell=CELLS[0], domains={HOSTILE: 0.5})
+        for rate in (0.0, 0.9)
+    ]
+    return report_of(results, name=HOSTILE)
+
+
+class _Tags(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_asks_for_nothing_and_obeys_no_name(hostile: Report) -> None:
+    written = page(hostile, draw(hostile))
+    parser = _Tags()
+    parser.feed(written)
+    names = [tag for tag, _ in parser.tags]
+    assert not {"script", "link", "iframe", "object"} & set(names)
+    for tag, attributes in parser.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        source = attributes.get("src") or ""
+        assert source.startswith("data:image/png;base64,") == (tag == "img")
+        assert (attributes.get("href") or "#").startswith("#")
+    assert "alert(1)" in parser.text
+    assert "\x1b" not in written
+    assert "default-src 'none'" in written
+
+
+def test_figures_are_drawn_of_any_name_for_print_and_screen(hostile: Report) -> None:
+    for picture in draw(hostile):
+        assert picture.files["pdf"].startswith(b"%PDF")
+        image = Image.open(io.BytesIO(picture.files["png"]))
+        assert image.width == COLUMN_INCHES * DOTS_PER_INCH
+        assert picture.caption
+
+
+def test_the_terminal_is_told_no_escape(hostile: Report) -> None:
+    for text in report_texts(hostile, 80):
+        assert "\x1b" not in text.plain
+
+
+def test_captions_tell_points_runs_and_seeds() -> None:
+    found = clouds(study())
+    assert "72 runs for each setting (4 targets, 6 cells, 3 seeds) give 1,296 points." in (
+        cloud_picture(found).caption
+    )
+    chain = chain_picture(found)
+    assert chain is not None
+    assert "72 runs for each setting (4 targets, 6 cells, 3 seeds)." in chain.caption
+
+
+def test_the_same_report_is_the_same_figure() -> None:
+    found = clouds(study())
+    assert cloud_picture(found).files == cloud_picture(found).files
+
+
+def test_the_chain_follows_the_dropout_rate_else_another_number() -> None:
+    rates = [setting(rate) for rate in (0.0, 0.9)]
+    assert chain_field(rates) == "dropout_rate"
+    assert chain_field(rates[:1]) is None
+    masks = [Setting((("model", "m"), ("masks", masks))) for masks in (1, 8)]
+    assert chain_field(masks) == "masks"
+    both = [Setting((("masks", m), ("dropout_rate", r))) for m in (1, 8) for r in (0.0, 0.9)]
+    assert chain_field(both) == "dropout_rate"
+    models = [Setting((("model", model), ("freeze_batchnorm", model == "a"))) for model in "ab"]
+    assert chain_field(models) is None
+    assert chain_picture(clouds([result()])) is None
+
+
+def test_settings_look_apart() -> None:
+    settings = [setting(rate, arm) for rate in (0.0, 0.5, 0.9) for arm in (None, "averaged")]
+    drawn = looks(settings)
+    assert len({(look.colour, look.marker) for look in drawn.values()}) == len(settings)
+
+
+def test_interpolations_are_drawn() -> None:
+    curves = tuple(
+        Curve(arm, domain, (0.0, 0.5, 1.0), (0.7, 0.2, 0.8))
+        for arm in ("interpolation", "representations")
+        for domain in ("id", "ood")
+    )
+    picture = way_picture([Way("a-run", HOSTILE, HOSTILE, "sketch", curves)])
+    assert picture.files["png"]
+    assert "run a-run" in picture.caption
+
+
+def test_files_are_written_and_written_again(tmp_path: Path) -> None:
+    report = report_of(study(seeds=(0, 1)))
+    written = write_report(report, tmp_path / "a" / "b")
+    names = {path.name for path in written}
+    assert names == {
+        "index.html", "clouds.png", "clouds.pdf", "chain.png", "chain.pdf", "targets.png",
+        "targets.pdf", "results.csv", "results.tex", "centres.csv", "centres.tex",
+        "missing.csv", "missing.tex", "runs.csv",
+    }  # fmt: skip
+    assert {path.name for path in (tmp_path / "a" / "b").iterdir()} == names
+    assert write_report(report, tmp_path / "a" / "b") == written
+    again = write_report(report._replace(missing=None), tmp_path / "a" / "b")
+    assert (
+        {path.name for path in written} - {path.name for path in again}
+        == {path.name for path in written if not path.exists()}
+        == {"missing.csv", "missing.tex"}
+    )
+    lines = results_csv(report).splitlines()
+    assert len(lines) == 1 + len(report.results)
+    assert lines[0].startswith("run,dataset,target,held_out_source,dropout_rate,lr,weight_decay,")
+
+
+def test_names_from_outside_become_files_of_their_own() -> None:
+    names = file_names(["cells-../../etc", "cells-a b", "cells-A/b", "..", "x" * 300])
+    assert names[:4] == ["cells-..-..-etc", "cells-a-b", "cells-A-b-2", "table"]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,90}", name) for name in names)
+    assert len({name.lower() for name in names}) == len(names)

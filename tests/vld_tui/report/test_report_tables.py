@@ -1,0 +1,182 @@
+"""The tables of a report, for a person, for scripts and for LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import statistics
+
+import pytest
+
+from tests.vld_tui.study.made_outcomes import result, study
+from vld_tui.report.accuracy import UNLIKE, by_target, centres
+from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
+from vld_tui.report.differences import differences
+from vld_tui.report.latex import latex_table, latex_text
+from vld_tui.report.tables import (
+    Points,
+    Probability,
+    Range,
+    Share,
+    Spread,
+    Table,
+    TableColumn,
+    cell_text,
+    csv_text,
+    records,
+    sparse_texts,
+)
+from vld_tui.study.outcomes import Design
+
+HOSTILE = "\\input{x} & 50% $y$ #1_a^b~{<script>alert(1)</script>}\x1b[31m \"' λ ± [q]"
+_DESIGN = Design(("dropout_rate",), ("lr", "weight_decay"))
+
+
+def test_cells_are_written_in_percent_and_points() -> None:
+    cells = [None, Share(0.7345, "λ 0.9"), Points(-0.0215), Points(0.0001), Spread(0.5, 0.012),
+             Spread(0.5, None), Range(-0.01, 0.02), Probability(0.0123), Probability(1e-4),
+             1296, "as it is"]  # fmt: skip
+    assert [cell_text(cell) for cell in cells] == [
+        "–", "73.5 (λ 0.9)", "−2.1", "0.0", "50.0 ± 1.2", "50.0", "−1.0 to +2.0", "0.012",
+        "<0.001", "1,296", "as it is",
+    ]  # fmt: skip
+
+
+def test_each_target_has_its_row_and_the_mean_tells_how_far_they_lie_apart() -> None:
+    results = [
+        result("art", seed=seed, id_accuracy=0.9, ood_accuracy=accuracy,
+               domains={"art": accuracy, "pen": 0.6, "ink": 0.8})
+        for seed, accuracy in enumerate((0.70, 0.74))
+    ] + [result("pen", ood_accuracy=0.5, domains={"art": 0.9, "pen": 0.5, "ink": 0.7})]  # fmt: skip
+    art, pen, mean = records(by_target(results))
+    assert art["ood_accuracy"] == pytest.approx(0.72)
+    assert art["ood_accuracy_standard_error"] == pytest.approx(
+        statistics.stdev((0.70, 0.74)) / 2**0.5
+    )
+    assert (art["worst_domain"], art["worst_source"]) == ("pen", "pen")
+    assert (pen["worst_domain"], pen["worst_source"]) == ("pen", "ink")
+    assert pen["worst_source_accuracy"] == pytest.approx(0.7)
+    assert (art["runs"], art["seeds"], art["steps"]) == (2, "2", "300")
+    assert mean["target"] == "mean of 2 (OOD 50.0–72.0)"
+    assert mean["ood_accuracy"] == pytest.approx((0.72 + 0.5) / 2)
+    assert (mean["runs"], mean["seeds"]) == (3, "1–2")
+
+
+def test_centres_tell_what_is_given_up_for_what_is_gained() -> None:
+    results = [
+        result(rate=0.0, id_accuracy=0.9, ood_accuracy=0.5),
+        result(rate=0.9, id_accuracy=0.87, ood_accuracy=0.56),
+    ]
+    base, dropped = records(centres(results))
+    assert base["id_change"] is None
+    assert dropped["id_change"] == pytest.approx(-0.03)
+    assert dropped["ood_change"] == pytest.approx(0.06)
+
+
+def test_means_over_other_targets_are_not_compared() -> None:
+    results = [
+        result("hard", rate=0.0, ood_accuracy=0.3), result("easy", rate=0.0, ood_accuracy=0.9),
+        result("easy", rate=0.9, ood_accuracy=0.9),
+    ]  # fmt: skip
+    table = centres(results)
+    assert UNLIKE in table.notes
+    assert [row["ood_change"] for row in records(table)] == [None, None]
+    assert UNLIKE not in centres(results[1:]).notes
+
+
+def test_the_gap_to_the_oracle_is_a_row_for_each_way_of_choosing() -> None:
+    tables = choice_tables(study(with_held_out=True, seeds=(0,)), _DESIGN)
+    assert [table.name for table in tables] == ["cells-PACS", "settings-PACS", "choices"]
+    rows = [row for row in records(tables[0]) if row["among"] == "cells of λ 0"]
+    assert [row["method"] for row in rows] == [
+        "ID validation", "leave one source out", "oracle", "gap: oracle − ID validation",
+        "gap: oracle − leave one source out",
+    ]  # fmt: skip
+    by_id, _, oracle, gap, _ = rows
+    for target in ("art", "photo", "mean"):
+        assert gap[target] == pytest.approx(float(oracle[target] or 0) - float(by_id[target] or 0))
+    for table in tables:
+        assert NO_HELD_OUT_SOURCES not in table.notes
+        assert any("oracle" in note for note in table.notes)
+
+
+def test_without_runs_that_leave_out_a_source_it_is_said_how_to_have_them() -> None:
+    for table in choice_tables(study(), _DESIGN):
+        assert "leave_one_source_out = true" in " ".join(table.notes)
+        assert not any("leave one source" in cell_text(c) for row in table.rows for c in row)
+
+
+def test_there_is_no_table_of_choices_where_there_is_none() -> None:
+    assert choice_tables([result()], Design((), ())) == []
+
+
+def test_one_seed_is_told_to_tell_nothing_of_seeds() -> None:
+    table = differences(study(seeds=(0,)))
+    assert table is not None
+    (row,) = records(table)
+    assert row["p"] is None
+    assert row["interval_low"] is None
+    assert "nothing can be told about other seeds" in " ".join(table.notes)
+    assert differences([result()]) is None
+
+
+def test_a_p_value_stands_only_beside_its_interval() -> None:
+    table = differences(study())
+    assert table is not None
+    for row in records(table):
+        assert row["p"] is not None
+        assert row["interval_low"] is not None
+        assert row["interval_high"] is not None
+
+
+def test_places_are_told_once_and_again_where_another_begins() -> None:
+    columns = (
+        TableColumn("dataset", "data set"), TableColumn("target", "target"),
+        TableColumn("value", "value"),
+    )  # fmt: skip
+    rows = (("a", "x", "1"), ("a", "x", "1"), ("a", "y", "1"), ("b", "y", "1"))
+    table = Table("t", "T", columns, rows)
+    assert sparse_texts(table) == [
+        ["a", "x", "1"], ["", "", "1"], ["", "y", "1"], ["b", "y", "1"],
+    ]  # fmt: skip
+
+
+def test_latex_obeys_nothing_in_a_name() -> None:
+    text = latex_text(HOSTILE)
+    commands = set(re.findall(r"\\[A-Za-z]+", text))
+    assert commands == {
+        r"\textbackslash", r"\textasciicircum", r"\textasciitilde", r"\textless",
+        r"\textgreater", r"\textquotedbl", r"\lambda", r"\pm",
+    }  # fmt: skip
+    without = re.sub(r"\$(\\lambda|\\pm)\$", "", text)
+    assert not re.search(r"(?<!\\)[&%$#_]", without)
+    assert "\x1b" not in text
+
+
+def test_a_latex_table_has_the_cells_of_its_columns_and_no_more() -> None:
+    table = Table(
+        f"na me{HOSTILE}", HOSTILE,
+        (TableColumn("a", HOSTILE, right=False), TableColumn("b", "ID %")),
+        ((HOSTILE, Share(0.5)), ("x", Share(0.6))), (HOSTILE,), (1,),
+    )  # fmt: skip
+    lines = latex_table(table).splitlines()
+    body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
+    assert body[1] == r"\midrule"
+    for line in (body[0], body[2]):
+        assert len(re.findall(r"(?<!\\)&", line)) == 1
+        assert line.endswith(r" \\")
+    (label,) = [line for line in lines if line.startswith(r"\label")]
+    assert re.fullmatch(r"\\label\{tab:[\w.-]*\}", label)
+
+
+def test_csv_holds_shares_and_any_name() -> None:
+    table = Table(
+        "t", "T", (TableColumn("name", "name"), TableColumn("ood", "OOD", parts=("", "_error"))),
+        ((HOSTILE, Spread(0.51234, 0.01)), ("a,b\n", Spread(0.6, None))),
+    )  # fmt: skip
+    read = list(csv.DictReader(io.StringIO(csv_text(table), newline="")))
+    assert read == [
+        {"name": HOSTILE, "ood": "0.51234", "ood_error": "0.01"},
+        {"name": "a,b\n", "ood": "0.6", "ood_error": ""},
+    ]

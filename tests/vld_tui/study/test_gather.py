@@ -1,0 +1,165 @@
+"""What of a study is there: its finished runs, each once, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks.filled_study import fill_study
+from engine.protocol import Combination, Parent, RunSpec, resolve_spec, run_identity
+from tests.vld_tui.store.told_runs import Teller, arm_evaluated, data_prepared, evaluation, finished
+from vld_tui.home import Home, open_home
+from vld_tui.store.store import Store
+from vld_tui.study.definition import Study
+from vld_tui.study.gather import gather
+from vld_tui.study.interpolation import Curve, find_ways, read_ways
+from vld_tui.study.outcomes import Design, Setting, field_words
+
+DOMAINS = ("fluent", "fluent-mono", "noto")
+
+
+def make_study(specs: list[RunSpec], *, compare: tuple[str, ...] = ("dropout_rate",)) -> Study:
+    return Study(
+        name="rates", title="Rates", compare=compare, choose=("lr",), specs=tuple(specs),
+        identities=tuple(map(run_identity, specs)), domains={"emoji": DOMAINS},
+    )  # fmt: skip
+
+
+def make_specs(**fields: object) -> list[RunSpec]:
+    return [
+        resolve_spec({"target": target, "dropout_rate": rate, "steps": 20, **fields})
+        for target in DOMAINS[:2]
+        for rate in (0.0, 0.9)
+    ]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return open_home(tmp_path / "home")
+
+
+@pytest.fixture
+def store(home: Home) -> Iterator[Store]:
+    with Store.open(home) as store:
+        yield store
+
+
+def test_each_way_of_predicting_of_a_finished_run_is_an_outcome(home: Home) -> None:
+    study = make_study(make_specs())
+    fill_study(home, study)
+    with Store.open(home) as store:
+        found = gather(store, study)
+        arms = store.arms([run.run_id for run in found.runs])
+    assert len(found.runs) == found.asked == 4
+    own = [each for each in found.results if each.setting.arm is None]
+    assert [(each.run_id, each.ood_accuracy, each.domains) for each in own] == [
+        (run.run_id, run.ood_accuracy, run.domains) for run in found.runs
+    ]
+    others = [each for each in found.results if each.setting.arm is not None]
+    assert [(e.run_id, e.setting.arm, e.selected_step, e.ood_accuracy) for e in others] == [
+        (run_id, each.arm, each.selected_step, each.ood_accuracy)
+        for run_id, of_run in arms.items()
+        for each in of_run
+    ]
+
+
+def test_of_the_same_run_the_newest_that_finished_counts(home: Home, store: Store) -> None:
+    (spec, *_) = make_specs()
+    accuracies = (0.5, 0.6, None)
+    for accuracy in accuracies:
+        run = store.create_run(msgspec.structs.replace(spec, threads=1))
+        if accuracy is not None:
+            teller = Teller(home.run_dir(run.run_id))
+            teller.starts()
+            teller.says(
+                data_prepared(str(spec.target)),
+                evaluation(20, id_accuracy=0.7, ood_accuracy=accuracy),
+                finished(20, selected_step=20, id_accuracy=0.7, ood_accuracy=accuracy),
+            )
+    store.refresh()
+    found = gather(store, make_study([spec]))
+    assert [each.ood_accuracy for each in found.results] == [0.6]
+
+
+def test_what_is_missing_is_counted_by_place_and_status(home: Home) -> None:
+    specs = [spec for seed in range(3) for spec in make_specs(seed=seed)]
+    study = make_study(specs)
+    fill_study(home, study, specs=specs[:7])
+    with Store.open(home) as store:
+        store.create_run(specs[7])
+        found = gather(store, study)
+    counts = {
+        (each.target, each.setting.value("dropout_rate")): (each.finished, dict(each.others))
+        for each in found.coverage
+    }
+    assert counts == {
+        ("fluent", 0.0): (2, {"not started": 1}),
+        ("fluent", 0.9): (2, {"not started": 1}),
+        ("fluent-mono", 0.0): (2, {"not started": 1}),
+        ("fluent-mono", 0.9): (1, {"starting": 1, "not started": 1}),
+    }
+    assert found.asked == 12
+    assert not found.has_held_out_sources
+
+
+def test_runs_that_leave_out_a_source_are_told_apart(home: Home) -> None:
+    specs = make_specs()[:1]
+    held_out = msgspec.structs.replace(specs[0], held_out_source="noto")
+    study = make_study([*specs, held_out])
+    fill_study(home, study, arms=())
+    with Store.open(home) as store:
+        found = gather(store, study)
+    assert [each.held_out_source for each in found.results] == [None, "noto"]
+    assert [each.has_held_out_source for each in found.coverage] == [False, True]
+    assert "noto" in found.results[1].domains
+    assert found.has_held_out_sources
+
+
+def test_fields_that_nobody_named_are_compared_not_averaged() -> None:
+    specs = [spec for masks in (1, 8) for spec in make_specs(masks=masks)]
+    design = Design.of(specs, ("dropout_rate", "target"), ("lr",))
+    assert design == Design(("dropout_rate", "masks"), ("lr",))
+    tied = [*make_specs(masks=1)[::2], *make_specs(masks=8)[1::2]]
+    assert Design.of(tied, ("dropout_rate",), ("lr",)).compared == ("dropout_rate",)
+    where = [spec for threads in (1, 2) for spec in make_specs(threads=threads)]
+    assert Design.of(where, ("dropout_rate",), ()).compared == ("dropout_rate",)
+
+
+def test_settings_are_told_in_words() -> None:
+    setting = Setting((("dropout_rate", 0.9), ("model", "a net"), ("freeze_batchnorm", False)))
+    assert setting.label == "λ 0.9 · model a net · freeze-batchnorm no"
+    assert setting._replace(values=(), arm="averaged").label == "averaged"
+    assert Setting(()).label == "as trained"
+    assert field_words("lr_drops", (5, 10)) == "lr-drops 5, 10"
+    assert field_words("grad_clip", None) == "grad-clip none"
+
+
+def test_interpolations_between_runs_of_the_study_are_found(home: Home, store: Store) -> None:
+    (spec, *_) = make_specs()
+    parents = tuple(Parent(name, f"/{name}") for name in ("one", "two"))
+    run = store.create_run(spec, combination=Combination(method="interpolation", parents=parents))
+    store.create_run(spec, combination=Combination(method="soup", parents=parents))
+    teller = Teller(home.run_dir(run.run_id))
+    teller.starts()
+    teller.says(data_prepared(str(spec.target)))
+    for step, accuracy in ((0, 0.7), (50, 0.2), (100, 0.8)):
+        ood_accuracy = accuracy / 2
+        teller.says(
+            evaluation(step, id_accuracy=accuracy, ood_accuracy=ood_accuracy),
+            arm_evaluated(step, "representations", id_accuracy=0.6, ood_accuracy=0.5),
+        )
+    store.refresh()
+    assert [each.run_id for each in find_ways(store, {"one", "two", "three"})] == [run.run_id]
+    assert find_ways(store, {"one"}) == []
+    (way,) = read_ways(store, [run])
+    shares = (0.0, 0.5, 1.0)
+    assert set(way.curves) == {
+        Curve("interpolation", "id", shares, (0.7, 0.2, 0.8)),
+        Curve("interpolation", "ood", shares, (0.35, 0.1, 0.4)),
+        Curve("representations", "id", shares, (0.6, 0.6, 0.6)),
+        Curve("representations", "ood", shares, (0.5, 0.5, 0.5)),
+    }
+    assert read_ways(store, [store.create_run(spec)]) == []

@@ -1,0 +1,150 @@
+"""Choosing by what one may know, beside an oracle, and no leak from the target."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.vld_tui.study.made_outcomes import CELLS, TARGETS, result, setting, study
+from vld_tui.study.outcomes import Outcome
+from vld_tui.study.selection import (
+    METHODS,
+    Method,
+    Selection,
+    choose_cells,
+    choose_settings,
+    leave_one_source_out_scores,
+)
+
+
+def _of(selections: list[Selection], method: Method) -> list[Selection]:
+    return [each for each in selections if each.method == method]
+
+
+def test_each_method_chooses_what_it_sees_as_best() -> None:
+    a, b = (1.0,), (2.0,)
+    results = [
+        result("art", cell=a, id_accuracy=0.9, ood_accuracy=0.3, domains={"art": 0.3, "pen": 0.9}),
+        result("art", cell=b, id_accuracy=0.8, ood_accuracy=0.6, domains={"art": 0.6, "pen": 0.8}),
+        result("pen", held_out_source="art", cell=a, domains={"art": 0.1, "pen": 0.2}),
+        result("pen", held_out_source="art", cell=b, domains={"art": 0.1, "pen": 0.4}),
+    ]
+    chosen = {each.method: each.choices[0] for each in choose_cells(results)}
+    assert {method: each.cell for method, each in chosen.items()} == {
+        "id": a, "leave_one_source_out": b, "oracle": b,
+    }  # fmt: skip
+    assert chosen["id"].ood_accuracy == 0.3
+    assert chosen["leave_one_source_out"].score == 0.4
+    assert chosen["oracle"].score == chosen["oracle"].ood_accuracy == 0.6
+
+
+def test_scores_are_means_over_the_sources_by_hand() -> None:
+    """Each domain left out beside the target counts once, whichever of the two is the target."""
+    results = [
+        result("a", domains={"a": 0.9, "b": 0.9, "c": 0.9}),
+        result("a", held_out_source="b", seed=0, domains={"a": 0.1, "b": 0.4, "c": 0.9}),
+        result("b", held_out_source="a", seed=1, domains={"a": 0.2, "b": 0.6, "c": 0.9}),
+        result("c", held_out_source="a", domains={"a": 0.3, "b": 0.9, "c": 0.8}),
+        result("b", held_out_source="c", domains={"a": 0.0, "b": 0.0, "c": 0.0}),
+    ]
+    scores = leave_one_source_out_scores("a", results)
+    assert scores == {(setting(0.0), ()): pytest.approx((0.5 + 0.8) / 2)}
+
+
+def test_a_cell_without_a_run_for_each_source_has_no_score() -> None:
+    results = [
+        result("a", domains={"a": 0.9, "b": 0.9, "c": 0.9}),
+        result("a", held_out_source="b", domains={"a": 0.1, "b": 0.4, "c": 0.9}),
+    ]
+    assert leave_one_source_out_scores("a", results) == {}
+    assert _of(choose_cells(results), "leave_one_source_out") == []
+
+
+def test_seeds_are_averaged_before_choosing_and_after() -> None:
+    results = [
+        result(cell=(at,), seed=seed, id_accuracy=accuracy, ood_accuracy=accuracy / 2)
+        for at, accuracies in ((1.0, (0.5, 0.6)), (2.0, (0.1, 0.9)))
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    (by_id,) = _of(choose_cells(results), "id")
+    assert by_id.choices[0].cell == (1.0,)
+    assert by_id.choices[0].ood_accuracy == pytest.approx(0.275)
+
+
+def test_no_method_beats_the_oracle() -> None:
+    for found in (choose_cells(study(with_held_out=True)), choose_settings(study())):
+        for oracle in _of(found, "oracle"):
+            same = [each for each in found if (each.among, each.arm) == (oracle.among, oracle.arm)]
+            assert all(each.ood_accuracy <= oracle.ood_accuracy for each in same)
+
+
+def test_settings_are_chosen_for_each_way_of_predicting() -> None:
+    results = [
+        result(rate=rate, arm=arm, id_accuracy=0.9 - rate / 2, ood_accuracy=0.3 + rate / 2)
+        for arm in (None, "averaged")
+        for rate in (0.0, 0.5, 0.9)
+    ]
+    found = choose_settings(results)
+    assert [(each.arm, each.method, each.choices[0].setting) for each in found] == [
+        (arm, method, setting(rate, arm))
+        for arm in (None, "averaged")
+        for method, rate in (("id", 0.0), ("oracle", 0.9))
+    ]
+    assert choose_settings(results[:1]) == []
+
+
+def _permuted(results: list[Outcome], target: str, noise: np.random.Generator) -> list[Outcome]:
+    """Return the results with everything that was measured on ``target`` shuffled among them."""
+    order = noise.permutation([at for at, each in enumerate(results) if target in each.domains])
+    changed = list(results)
+    for at, other in zip(sorted(order), order, strict=True):
+        domains = results[at].domains | {target: results[other].domains[target]}
+        changed[at] = msgspec.structs.replace(results[at], domains=domains)
+        if results[at].target == target:
+            accuracy = domains[target]
+            changed[at] = msgspec.structs.replace(changed[at], ood_accuracy=accuracy)
+    return changed
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_but_the_oracle_reads_an_accuracy_on_the_target(target: str) -> None:
+    results = study(with_held_out=True, seeds=(0, 1))
+    permuted = _permuted(results, target, np.random.default_rng(7))
+    for choosing in (choose_cells, choose_settings):
+        before, after = (
+            {
+                (each.method, each.among): (choice.setting, choice.cell, choice.score)
+                for each in choosing(every)
+                for choice in each.choices
+                if choice.target == target
+            }
+            for every in (results, permuted)
+        )
+        blind = [key for key in before if key[0] != "oracle"]
+        assert {key[0] for key in blind} == {*METHODS} - {"oracle"}
+        assert {key: before[key] for key in blind} == {key: after[key] for key in blind}
+        assert before != after
+
+
+def test_choosing_is_the_argmax_of_plain_loops() -> None:
+    results = study(with_held_out=True, seeds=(0,))
+    selections = _of(choose_settings(results), "leave_one_source_out")
+    for choice in selections[0].choices:
+        scores = {}
+        for rate, cell in itertools.product((0.0, 0.9), CELLS):
+            accuracies = []
+            for source in TARGETS:
+                accuracies += [
+                    each.domains[source]
+                    for each in results
+                    if {each.target, each.held_out_source} == {choice.target, source}
+                    and each.setting == setting(rate)
+                    and each.cell == cell
+                ]
+            scores[rate, cell] = statistics.fmean(accuracies)
+        best = max(scores, key=lambda key: scores[key])
+        assert (choice.setting.value("dropout_rate"), choice.cell) == best

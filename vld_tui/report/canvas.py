@@ -1,0 +1,93 @@
+"""What every figure is drawn on: panels, a legend below, and the files they become.
+
+matplotlib is imported where it is used: it takes a third of a second.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from vld_tui.report.style import COLUMN_INCHES, PAGE_INCHES, PANEL_INCHES, RC, Look, shown
+from vld_tui.study.outcomes import Setting
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH: Final = 200
+MOST_TICKS: Final = 7
+_LEGEND_INCHES: Final = 0.17
+_FORMATS: Final[dict[str, dict[str, Any]]] = {"png": {}, "pdf": {"CreationDate": None}}
+"""What is written, and what is told in it: the same figure is the same file."""
+
+
+class Picture(NamedTuple):
+    """A finished figure: ``files`` are its bytes by format."""
+
+    name: str
+    title: str
+    caption: str
+    files: dict[str, bytes]
+
+
+def style() -> Any:
+    """Return the context in which everything is drawn in the one style."""
+    import matplotlib as mpl  # noqa: PLC0415 - slow to import
+
+    parameters: Any = RC
+    return mpl.rc_context(parameters)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return a figure without a window, its parts laid out so that none covers another."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def panels(count: int, *, legend: int, height: float = PANEL_INCHES) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a panel for each data set and room for a legend below."""
+    across = min(2, count)
+    down = -(-count // across)
+    per_line = 2 * across
+    inches = height * down + _LEGEND_INCHES * -(-legend // per_line)
+    figure = new_figure(COLUMN_INCHES if across == 1 else PAGE_INCHES, inches)
+    drawings = [figure.add_subplot(down, across, at + 1) for at in range(count)]
+    for axes in drawings:
+        axes.locator_params(nbins=MOST_TICKS)
+    return figure, drawings
+
+
+def add_legend(figure: Figure, drawn: dict[Setting, Look]) -> None:
+    """Name settings below the panels."""
+    from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to import
+
+    handles = [
+        Line2D([], [], color=look.colour, marker=look.marker, linestyle="none")
+        for look in drawn.values()
+    ]
+    labels = [shown(setting.label) for setting in drawn]
+    is_wide = figure.get_figwidth() > COLUMN_INCHES
+    longest = max(map(len, labels))
+    columns = max(1, int((110 if is_wide else 54) // (longest + 6)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)),
+                  handletextpad=0.2, columnspacing=1)  # fmt: skip
+
+
+def files_of(figure: Figure) -> dict[str, bytes]:
+    """Return the figure by format; its parts are laid out once."""
+    files = {}
+    for kind, metadata in _FORMATS.items():
+        file = io.BytesIO()
+        figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+        figure.set_layout_engine(None)
+        files[kind] = file.getvalue()
+    return files
+
+
+def widen(axes: Axes) -> None:
+    """Show one point of accuracy at least, so that a trifle looks like one."""
+    for low, high, show in ((*axes.get_xlim(), axes.set_xlim), (*axes.get_ylim(), axes.set_ylim)):
+        if high - low < 1:
+            show((low + high - 1) / 2, (low + high + 1) / 2)

@@ -1,0 +1,64 @@
+"""What stands below a figure: how many runs and seeds are behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from vld_tui.report.accuracy import seeds_text
+from vld_tui.study.cloud import Cloud
+from vld_tui.study.outcomes import Outcome, grouped
+from vld_tui.views.numbers import plural
+
+MOST_DRAWN: Final = 5000
+"""Points of a cloud that are drawn; its outline is that of all."""
+
+
+def runs_behind(of_dataset: Mapping[str, Sequence[Cloud]]) -> str:
+    """Say how many runs and seeds stand behind each data set's settings."""
+    return _told(of_dataset, lambda clouds: f"{_runs(clouds)}.")
+
+
+def points_behind(of_dataset: Mapping[str, Sequence[Cloud]]) -> str:
+    """Say how many points each cloud has, and of how many runs."""
+    return _told(of_dataset, lambda clouds: f"{_runs(clouds)} give {_points(clouds)}.")
+
+
+def seeds_behind(results: Sequence[Outcome]) -> str:
+    """Say how many seeds there are of the same."""
+    alike = grouped(results, lambda each: (each.dataset, each.target, each.setting, each.cell))
+    counts = [len({each.seed for each in found}) for found in alike.values()]
+    return _seeds(min(counts), max(counts))
+
+
+def _told(of_dataset: Mapping[str, Sequence[Cloud]], tell: Callable[[Sequence[Cloud]], str]) -> str:
+    """Tell of each data set, of those alike once."""
+    alike: dict[str, list[str]] = {}
+    for dataset, clouds in of_dataset.items():
+        alike.setdefault(tell(clouds), []).append(dataset)
+    return " ".join(f"{', '.join(names)}: {text}" for text, names in alike.items())
+
+
+def _runs(clouds: Sequence[Cloud]) -> str:
+    one = max(clouds, key=lambda cloud: cloud.ways)
+    runs = [cloud.runs for cloud in clouds]
+    fewest = min(cloud.fewest_seeds for cloud in clouds)
+    most = max(cloud.most_seeds for cloud in clouds)
+    is_alike = len({(frozenset(cloud.targets), cloud.ways) for cloud in clouds}) == 1
+    targets = ("" if is_alike else "up to ") + plural(len(one.targets), "target")
+    return (
+        f"{seeds_text(min(runs), max(runs))} runs for each setting "
+        f"({targets}, {plural(max(one.cells), 'cell')}, {_seeds(fewest, most)})"
+    )
+
+
+def _points(clouds: Sequence[Cloud]) -> str:
+    one = max(clouds, key=lambda cloud: cloud.ways)
+    text = plural(one.ways, "point")
+    if one.is_sampled:
+        return f"{text}, {len(one.ids):,} of them drawn by lot"
+    return f"{text}, {MOST_DRAWN:,} of them drawn" if one.ways > MOST_DRAWN else text
+
+
+def _seeds(fewest: int, most: int) -> str:
+    return f"{seeds_text(fewest, most)} seed{'' if most == 1 else 's'}"

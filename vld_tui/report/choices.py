@@ -1,0 +1,126 @@
+"""The tables of what one would have chosen, by which rule, and what it would have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from vld_tui.report.tables import CellValue, Points, Share, Table, TableColumn
+from vld_tui.study.outcomes import Design, Outcome, grouped
+from vld_tui.study.selection import (
+    METHOD_WORDS,
+    METHODS,
+    ORACLE,
+    Choice,
+    Selection,
+    choose_cells,
+    choose_settings,
+)
+
+NO_HELD_OUT_SOURCES: Final = (
+    "There is no run that left out a source as well as the target: with "
+    "leave_one_source_out = true in the study, settings can be chosen by those sources."
+)
+_ORACLE_NOTE: Final = (
+    "The oracle chooses by the target's own accuracy, which nobody has: it is a bound, no method."
+)
+_GAP: Final = f"gap: {ORACLE} − "
+_CHOICES: Final = (
+    TableColumn("dataset", "data set", right=False),
+    TableColumn("target", "target", right=False),
+    TableColumn("among", "chosen among", right=False),
+    TableColumn("method", "chosen by", right=False),
+    TableColumn("setting", "setting", right=False),
+    TableColumn("cell", "cell", right=False),
+    TableColumn("score", "score %"),
+    TableColumn("id_accuracy", "ID %"),
+    TableColumn("ood_accuracy", "OOD %"),
+    TableColumn("candidates", "of"),
+)
+
+
+def choice_tables(results: Sequence[Outcome], design: Design) -> list[Table]:
+    """Return, for each data set, how choosing cells and settings came out; then every choice."""
+    of_cells, of_settings = choose_cells(results), choose_settings(results)
+    has_cells = any(choice.candidates > 1 for each in of_cells for choice in each.choices)
+    of_cells = of_cells if has_cells else []
+    notes: tuple[str, ...] = (_ORACLE_NOTE,)
+    if not any(each.method == "leave_one_source_out" for each in of_cells + of_settings):
+        notes += (NO_HELD_OUT_SOURCES,)
+    tables = []
+    for dataset, found in grouped(of_cells, lambda each: each.dataset).items():
+        title = f"Choosing a cell for each target: OOD % on {dataset}"
+        tables.append(_pivot(f"cells-{dataset}", title, found, notes, lambda _: ""))
+    for dataset, found in grouped(of_settings, lambda each: each.dataset).items():
+        title = f"Choosing the setting for each target: OOD % on {dataset}"
+        tables.append(_pivot(f"settings-{dataset}", title, found, notes, _setting_words))
+    if of_cells or of_settings:
+        rows = [row for each in of_cells + of_settings for row in _rows(each, design)]
+        rows = [row for alike in grouped(rows, lambda row: row[:2]).values() for row in alike]
+        title = "Every choice"
+        tables.append(Table("choices", title, _CHOICES, tuple(rows), notes))
+    return tables
+
+
+def _setting_words(choice: Choice) -> str:
+    return choice.setting._replace(arm=None).label
+
+
+def _among(selection: Selection) -> str:
+    if selection.among is not None:
+        return f"cells of {selection.among.label}"
+    return "settings" + (f" · {selection.arm}" if selection.arm else "")
+
+
+def _pivot(
+    name: str,
+    title: str,
+    selections: Sequence[Selection],
+    notes: tuple[str, ...],
+    words: Callable[[Choice], str],
+) -> Table:
+    """Return a table with a column for each target, and the gap to the oracle as rows."""
+    targets = list(dict.fromkeys(c.target for each in selections for c in each.choices))
+    columns = (
+        TableColumn("among", "among", right=False),
+        TableColumn("method", "chosen by", right=False),
+        *(TableColumn(target, target, rank=50, parts=("", "_chosen")) for target in targets),
+        TableColumn("mean", "mean"),
+    )
+    rows: list[tuple[CellValue, ...]] = []
+    breaks: list[int] = []
+    for among, alike in grouped(selections, _among).items():
+        breaks += [len(rows)] if rows else []
+        of_method = {each.method: each for each in alike}
+        for method in METHODS:
+            if (found := of_method.get(method)) is not None:
+                reached = {c.target: Share(c.ood_accuracy, words(c)) for c in found.choices}
+                cells = [reached.get(target) for target in targets]
+                rows.append((among, METHOD_WORDS[method], *cells, Share(found.ood_accuracy)))
+        for method in METHODS:
+            if method != ORACLE and method in of_method and ORACLE in of_method:
+                gaps = _gaps(of_method[ORACLE], of_method[method], targets)
+                rows.append((among, _GAP + METHOD_WORDS[method], *gaps))
+    return Table(name, title, columns, tuple(rows), notes, tuple(breaks))
+
+
+def _gaps(oracle: Selection, other: Selection, targets: Sequence[str]) -> list[CellValue]:
+    best, reached = (
+        {choice.target: choice.ood_accuracy for choice in each.choices} for each in (oracle, other)
+    )
+    gaps: list[CellValue] = [
+        Points(best[target] - reached[target]) if target in best and target in reached else None
+        for target in targets
+    ]
+    return [*gaps, Points(oracle.ood_accuracy - other.ood_accuracy)]
+
+
+def _rows(selection: Selection, design: Design) -> list[tuple[CellValue, ...]]:
+    return [
+        (
+            selection.dataset, choice.target, _among(selection), METHOD_WORDS[selection.method],
+            choice.setting.label, design.cell_words(choice.cell), Share(choice.score),
+            Share(choice.id_accuracy), Share(choice.ood_accuracy), choice.candidates,
+        )
+        for choice in selection.choices
+    ]  # fmt: skip

@@ -1,0 +1,131 @@
+"""A report: everything that is written of a study, as values."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from vld_tui.report.accuracy import by_target, centres
+from vld_tui.report.choices import choice_tables
+from vld_tui.report.differences import differences
+from vld_tui.report.facts import Fact, coverage_table, facts
+from vld_tui.report.tables import Table, records
+from vld_tui.store.metrics import Attempt
+from vld_tui.study.cloud import Cloud, clouds
+from vld_tui.study.gather import Gathered
+from vld_tui.study.interpolation import Way
+from vld_tui.study.outcomes import Design, Outcome
+
+
+class Report(NamedTuple):
+    """A study's report before it is drawn.
+
+    ``missing`` is what is still to run; None: nothing. ``definition`` is the study's TOML.
+    """
+
+    name: str
+    title: str
+    facts: tuple[Fact, ...]
+    missing: Table | None
+    tables: tuple[Table, ...]
+    clouds: tuple[Cloud, ...]
+    results: tuple[Outcome, ...]
+    ways: tuple[Way, ...]
+    design: Design
+    definition: str
+
+
+def make_report(
+    gathered: Gathered,
+    attempts: Sequence[Attempt],
+    ways: Sequence[Way],
+    *,
+    made_at: float,
+    version: str,
+) -> Report:
+    """Work out everything that a report says.
+
+    Args:
+        gathered: the study and its runs; one at least is finished.
+        attempts: the last one at each run.
+        ways: interpolations between its runs.
+        made_at: the time of the report, Unix seconds.
+        version: that of this program.
+    """
+    results = gathered.results
+    tables = [by_target(results), centres(results), *choice_tables(results, gathered.design)]
+    compared = differences(results)
+    tables += [] if compared is None else [compared]
+    return Report(
+        name=gathered.study.name,
+        title=gathered.study.title,
+        facts=tuple(facts(gathered, attempts, made_at=made_at, version=version)),
+        missing=coverage_table(gathered.coverage),
+        tables=tuple(tables),
+        clouds=tuple(clouds(results)),
+        results=results,
+        ways=tuple(ways),
+        design=gathered.design,
+        definition=gathered.study.text,
+    )
+
+
+def report_record(report: Report) -> dict[str, Any]:
+    """Return what a script wants to know; accuracies are shares from 0 to 1."""
+    return {
+        "study": report.name,
+        "title": report.title,
+        "facts": {fact.label: fact.text for fact in report.facts},
+        "missing": [] if report.missing is None else records(report.missing),
+        "tables": {table.name: records(table) for table in report.tables},
+        "compared": report.design.compared,
+        "chosen": report.design.chosen,
+    }
+
+
+def results_csv(report: Report) -> str:
+    """Write every result that the report is made of as CSV, a column for each domain."""
+    rows = [_row(each, report.design) for each in report.results]
+    domains = [f"domains.{name}" for each in report.results for name in each.domains]
+    names = [*dict.fromkeys(name for row in rows for name in row), *domains]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(dict.fromkeys(names)), lineterminator="\n")
+    writer.writeheader()
+    for row, each in zip(rows, report.results, strict=True):
+        named = {f"domains.{name}": accuracy for name, accuracy in each.domains.items()}
+        writer.writerow(row | named)
+    return file.getvalue()
+
+
+def ways_csv(report: Report) -> str:
+    """Write the accuracies between networks as CSV."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["run", "dataset", "target", "arm", "accuracy_of", "share", "accuracy"])
+    for way in report.ways:
+        for curve in way.curves:
+            for share, accuracy in zip(curve.shares, curve.accuracies, strict=True):
+                place = (way.run_id, way.dataset, way.target, curve.arm, curve.domain)
+                writer.writerow([*place, share, accuracy])
+    return file.getvalue()
+
+
+def _row(result: Outcome, design: Design) -> dict[str, Any]:
+    seed, trial_seed = result.seed
+    return {
+        "run": result.run_id,
+        "dataset": result.dataset,
+        "target": result.target,
+        "held_out_source": result.held_out_source,
+        **dict(result.setting.values),
+        **dict(zip(design.chosen, result.cell, strict=True)),
+        "arm": result.setting.arm or "own",
+        "seed": seed,
+        "trial_seed": trial_seed,
+        "steps": result.steps,
+        "selected_step": result.selected_step,
+        "id_accuracy": result.id_accuracy,
+        "ood_accuracy": result.ood_accuracy,
+    }

@@ -1,0 +1,167 @@
+"""What was run: the head of a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from engine.protocol import FIELDS
+from vld_tui.report.tables import CellValue, Table, TableColumn
+from vld_tui.store.metrics import Attempt
+from vld_tui.study.gather import Coverage, Gathered
+from vld_tui.study.outcomes import PLACES
+from vld_tui.views.numbers import duration, moment, plural
+
+_ALWAYS: Final = ("model", "weights", "steps", "batch_size", "optimizer", "lr", "weight_decay",
+                  "dropout_rate", "masks")  # fmt: skip
+"""Fields that are told even at their default: no result means anything without them."""
+_UNTOLD: Final = ("device", "threads", "memory_format", "eval_batch_size", "log_every",
+                  "keep_checkpoints")  # fmt: skip
+_MISSING: Final = (
+    TableColumn("dataset", "data set", right=False),
+    TableColumn("target", "target", right=False),
+    TableColumn("setting", "setting", right=False),
+    TableColumn("finished", "finished"),
+    TableColumn("asked", "of"),
+    TableColumn("others", "the others", right=False),
+)
+
+
+class Fact(NamedTuple):
+    """One line of the head; both are text as it came from outside."""
+
+    label: str
+    text: str
+
+
+def facts(
+    gathered: Gathered, attempts: Iterable[Attempt], *, made_at: float, version: str
+) -> list[Fact]:
+    """Return what was run, how often, where, and what is missing.
+
+    Args:
+        gathered: the study and its runs.
+        attempts: the last one at each run.
+        made_at: the time of the report, Unix seconds.
+        version: that of this program.
+    """
+    study, runs = gathered.study, gathered.runs
+    return [
+        Fact("study", f"{study.name}: {study.title}" if study.title != study.name else study.name),
+        Fact("runs", _counts(gathered)),
+        Fact("data", _joined(dict.fromkeys(spec.dataset for spec in study.specs))),
+        Fact("targets", _targets(gathered)),
+        *_varying(gathered),
+        Fact("seeds", _joined(dict.fromkeys(spec.seed for spec in study.specs))),
+        Fact("fixed", _fixed(gathered)),
+        Fact("ways of predicting", _joined(_arms(gathered))),
+        Fact("machines", _tally(_machine(run.host, run.gpu, run.device) for run in runs)),
+        Fact("precision", _tally(run.precision or "unknown" for run in runs)),
+        Fact("versions", _versions(attempts)),
+        Fact("computing", duration(sum(run.wall_s or 0.0 for run in runs))),
+        Fact("made", f"{moment(made_at)} by vld-tui {version}"),
+    ]
+
+
+def coverage_table(coverage: Sequence[Coverage]) -> Table | None:
+    """Return where runs are missing; None when none is."""
+    rows: list[tuple[CellValue, ...]] = []
+    for each in coverage:
+        setting = each.setting.label
+        if each.has_held_out_source:
+            setting += " · a source left out too"
+        others = ", ".join(f"{count:,} {name}" for name, count in each.others.items())
+        if each.missing:
+            rows.append((each.dataset, each.target, setting, each.finished, each.asked, others))
+    if not rows:
+        return None
+    return Table("missing", "Runs that are missing", _MISSING, tuple(rows))
+
+
+def _counts(gathered: Gathered) -> str:
+    finished = len(gathered.runs)
+    words = [f"{finished:,} of {gathered.asked:,} finished"]
+    if collapsed := sum(run.collapsed for run in gathered.runs):
+        words.append(f"{collapsed:,} of them collapsed")
+    if held_out := sum(run.spec.held_out_source is not None for run in gathered.runs):
+        words.append(f"{held_out:,} with a source left out as well")
+    return ", ".join(words)
+
+
+def _targets(gathered: Gathered) -> str:
+    targets: dict[str, dict[str, None]] = {}
+    for spec in gathered.study.main_specs:
+        targets.setdefault(spec.dataset, {})[str(spec.target)] = None
+    if len(targets) == 1:
+        return _joined(*targets.values())
+    return "; ".join(f"{dataset}: {_joined(names)}" for dataset, names in targets.items())
+
+
+def _varying(gathered: Gathered) -> list[Fact]:
+    design, specs = gathered.design, gathered.study.specs
+    told = []
+    for label, names in (("compared", design.compared), ("chosen among", design.chosen)):
+        values = [
+            f"{_flag(name)} {_joined(dict.fromkeys(getattr(spec, name) for spec in specs))}"
+            for name in names
+        ]
+        told += [Fact(label, "; ".join(values))] if values else []
+    return told
+
+
+def _fixed(gathered: Gathered) -> str:
+    specs, design = gathered.study.specs, gathered.design
+    words = []
+    for name, info in FIELDS.items():
+        if name in (*PLACES, *_UNTOLD, *design.compared, *design.chosen):
+            continue
+        values = list(dict.fromkeys(getattr(spec, name) for spec in specs))
+        if name in _ALWAYS or values != [info.default]:
+            words.append(f"{_flag(name)} {_joined(values)}")
+    return "; ".join(words)
+
+
+def _arms(gathered: Gathered) -> list[str]:
+    own = dict.fromkeys(run.arm for run in gathered.runs)
+    beside = dict.fromkeys(
+        each.setting.arm for each in gathered.results if each.setting.arm is not None
+    )
+    return [*own, *beside]
+
+
+def _flag(name: str) -> str:
+    return FIELDS[name].flag.removeprefix("--")
+
+
+def _joined(values: Iterable[object]) -> str:
+    return ", ".join(_shown(value) for value in values) or "none"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "none"
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _machine(host: str | None, gpu: str | None, device: str | None) -> str:
+    return f"{host or 'unknown'} ({' '.join(filter(None, (device, gpu))) or 'unknown'})"
+
+
+def _tally(names: Iterable[str]) -> str:
+    counts = Counter(names)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{name} ({plural(count, 'run')})" for name, count in counts.items())
+
+
+def _versions(attempts: Iterable[Attempt]) -> str:
+    def words(versions: Mapping[str, str], commit: str | None) -> str:
+        named = [f"{name} {version}" for name, version in versions.items()]
+        return " ".join([*named, *([f"commit {commit[:12]}"] if commit else [])])
+
+    return _tally(words(each.versions, each.commit) for each in attempts) or "unknown"

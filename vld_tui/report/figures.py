@@ -1,0 +1,232 @@
+"""The figures of a report, drawn by matplotlib without a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from vld_tui.report.canvas import Picture, add_legend, files_of, panels, style, widen
+from vld_tui.report.captions import MOST_DRAWN, points_behind, runs_behind, seeds_behind
+from vld_tui.report.style import COLOURS, FAINT, LINES, MARKERS, RC, Look, looks, shown
+from vld_tui.statistics import Estimate
+from vld_tui.study.cloud import Cloud, hull, make_cloud
+from vld_tui.study.interpolation import ARM_WORDS, Way
+from vld_tui.study.outcomes import DROPOUT_WORD, Outcome, Setting, grouped, in_full, settings_of
+from vld_tui.views.numbers import plural
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FEW_POINTS: Final = 300
+"""Points up to which each is drawn to be seen by itself."""
+ROW_INCHES, LOW_ROW_INCHES, MANY_ROWS = 0.16, 0.1, 32
+"""Heights of one line of the figure of targets: of few, and of many."""
+_LABEL_PLACES: Final = ((4, 3), (4, -9), (-4, 3), (-4, -9))
+"""Where the number stands beside its mark, points to the right and up: chains lie close."""
+_ID_LABEL, _OOD_LABEL = "ID accuracy (%)", "OOD accuracy (%)"
+
+
+def cloud_picture(clouds: Sequence[Cloud]) -> Picture:
+    """Draw the clouds of each data set with their outlines and centres."""
+    drawn = looks(list(dict.fromkeys(cloud.setting for cloud in clouds)))
+    of_dataset = grouped(clouds, lambda cloud: cloud.dataset)
+    with style():
+        figure, drawings = panels(len(of_dataset), legend=len(drawn))
+        for axes, (dataset, found) in zip(drawings, of_dataset.items(), strict=True):
+            for cloud in found:
+                _draw_cloud(axes, cloud, drawn[cloud.setting])
+            _name_plane(axes, dataset)
+        add_legend(figure, drawn)
+        files = files_of(figure)
+    caption = (
+        "Each point: one cell picked for each target, averaged over seeds and then targets; "
+        "large marks: the centres. " + points_behind(of_dataset)
+    )
+    return Picture("clouds", "Clouds in the ID–OOD plane", caption, files)
+
+
+def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
+    """Draw the centres in the order of the compared number, joined; None when there is none."""
+    field = chain_field([cloud.setting for cloud in clouds])
+    if field is None:
+        return None
+    kinds = list(dict.fromkeys(_without(cloud.setting, field) for cloud in clouds))
+    drawn = {
+        kind: Look(COLOURS[at % len(COLOURS)], MARKERS[at % len(MARKERS)], LINES[at % len(LINES)])
+        for at, kind in enumerate(kinds)
+    }
+    of_dataset = grouped(clouds, lambda cloud: cloud.dataset)
+    with style():
+        figure, drawings = panels(len(of_dataset), legend=len(drawn) if len(drawn) > 1 else 0)
+        for axes, (dataset, found) in zip(drawings, of_dataset.items(), strict=True):
+            for kind, chain in grouped(found, lambda c: _without(c.setting, field)).items():
+                place = _LABEL_PLACES[kinds.index(kind) % len(_LABEL_PLACES)]
+                _draw_chain(axes, chain, field, drawn[kind], place)
+            _name_plane(axes, dataset)
+        if len(drawn) > 1:
+            add_legend(figure, drawn)
+        files = files_of(figure)
+    word = DROPOUT_WORD if field == "dropout_rate" else field
+    caption = (
+        f"Centres joined in the order of {word}; bars: 95% intervals over seeds (Student's t), "
+        "where there are several. " + runs_behind(of_dataset)
+    )
+    return Picture("chain", f"Centres along {word}", caption, files)
+
+
+def target_picture(results: Sequence[Outcome]) -> Picture:
+    """Draw ID and OOD accuracy of each setting on each target."""
+    full = in_full(results)
+    drawn = looks(settings_of(full))
+    of_dataset = grouped(full, lambda each: each.dataset)
+    lines = max(
+        len({each.target for each in found}) * (len(settings_of(found)) + 1)
+        for found in of_dataset.values()
+    )
+    with style():
+        height = 0.6 + lines * (ROW_INCHES if lines < MANY_ROWS else LOW_ROW_INCHES)
+        figure, drawings = panels(len(of_dataset), legend=len(drawn), height=height)
+        for axes, (dataset, found) in zip(drawings, of_dataset.items(), strict=True):
+            _draw_targets(axes, found, drawn)
+            axes.set_title(shown(dataset))
+            axes.set_xlabel("accuracy (%): filled OOD, hollow ID")
+        add_legend(figure, drawn)
+        files = files_of(figure)
+    runs = len({each.run_id for each in full})
+    caption = (
+        "Mean over cells of the mean over seeds, for each target; bars: 95% intervals over "
+        f"seeds. {plural(runs, 'run')}, {seeds_behind(full)}."
+    )
+    return Picture("targets", "Each target by itself", caption, files)
+
+
+def way_picture(ways: Sequence[Way]) -> Picture:
+    """Draw accuracy on the way from one network to another."""
+    styles = {"interpolation": "-", "representations": "--"}
+    colours = {"id": RC["axes.edgecolor"], "ood": "#D55E00"}
+    with style():
+        figure, drawings = panels(len(ways), legend=2)
+        for axes, way in zip(drawings, ways, strict=True):
+            for curve in way.curves:
+                axes.plot(
+                    curve.shares, 100 * np.array(curve.accuracies), styles[curve.arm], marker="o",
+                    markersize=2.5, color=colours[curve.domain],
+                    label=f"{ARM_WORDS[curve.arm]}, {curve.domain.upper()}",
+                )  # fmt: skip
+            axes.set_title(shown(f"{way.dataset} · {way.target}"))
+            axes.set_xlabel("share of the second network")
+            axes.set_ylabel("accuracy (%)")
+            widen(axes)
+        handles, labels = drawings[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        files = files_of(figure)
+    caption = (
+        "Accuracy of weights, and of representations, between two fine-tuned networks: "
+        + "; ".join(f"{way.dataset}, target {way.target}: run {way.run_id}" for way in ways)
+        + "."
+    )
+    return Picture("interpolation", "On the way from one network to another", caption, files)
+
+
+def chain_field(settings: Sequence[Setting]) -> str | None:
+    """Return the compared field that the chain follows: the first number with several values,
+    the dropout rate before any other."""
+    values: dict[str, set[object]] = {}
+    for setting in settings:
+        for name, value in setting.values:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                values.setdefault(name, set()).add(value)
+    several = [name for name, found in values.items() if len(found) > 1]
+    return min(several, key=lambda name: name != "dropout_rate", default=None)
+
+
+def _without(setting: Setting, field: str) -> Setting:
+    kept = tuple(pair for pair in setting.values if pair[0] != field)
+    return setting._replace(values=kept)
+
+
+def _draw_cloud(axes: Axes, cloud: Cloud, look: Look) -> None:
+    ids, oods = 100 * cloud.ids, 100 * cloud.oods
+    if len(ids) > 1:
+        kept = np.random.default_rng(0).permutation(len(ids))[:MOST_DRAWN]
+        is_dense = len(ids) > FEW_POINTS
+        axes.scatter(
+            ids[kept], oods[kept], s=2.5 if is_dense else 7, alpha=0.25 if is_dense else 0.5,
+            color=look.colour, linewidths=0, rasterized=is_dense,
+        )  # fmt: skip
+        corners = hull(ids, oods)
+        closed = np.concatenate([corners, corners[:1]])
+        axes.plot(closed[:, 0], closed[:, 1], look.line, color=look.colour, linewidth=0.7)
+        axes.fill(corners[:, 0], corners[:, 1], color=look.colour, alpha=0.08, linewidth=0)
+    _mark(axes, cloud, look, size=6.5)
+
+
+def _draw_chain(
+    axes: Axes, chain: Sequence[Cloud], field: str, look: Look, place: tuple[int, int]
+) -> None:
+    ordered = sorted(chain, key=lambda cloud: cloud.setting.value(field))
+    ids = [100 * cloud.id_accuracy for cloud in ordered]
+    oods = [100 * cloud.ood_accuracy for cloud in ordered]
+    axes.errorbar(
+        ids, oods, xerr=[_bar(cloud.id_estimate) for cloud in ordered],
+        yerr=[_bar(cloud.ood_estimate) for cloud in ordered], fmt="none", ecolor=look.colour,
+        elinewidth=0.6, alpha=0.5,
+    )  # fmt: skip
+    axes.plot(ids, oods, look.line, color=look.colour, linewidth=1, zorder=2.5)
+    for cloud, x, y in zip(ordered, ids, oods, strict=True):
+        _mark(axes, cloud, look, size=5.5)
+        axes.annotate(
+            f"{cloud.setting.value(field):g}", (x, y), textcoords="offset points", xytext=place,
+            ha="left" if place[0] > 0 else "right",
+            fontsize=7, color=look.colour,
+        )  # fmt: skip
+
+
+def _draw_targets(axes: Axes, results: Sequence[Outcome], drawn: dict[Setting, Look]) -> None:
+    """Draw a line for each target and setting, targets from above."""
+    settings = settings_of(results)
+    of_place = grouped(results, lambda each: (each.target, each.setting))
+    targets = list(dict.fromkeys(each.target for each in results))
+    step = len(settings) + 1
+    for at, setting in enumerate(settings):
+        known = [number for number, t in enumerate(targets) if (t, setting) in of_place]
+        found = [make_cloud(of_place[targets[number], setting]) for number in known]
+        heights = [-(number * step + at) for number in known]
+        look = drawn[setting]
+        for accuracies, spreads, face in (
+            ([c.id_accuracy for c in found], [c.id_estimate for c in found], "white"),
+            ([c.ood_accuracy for c in found], [c.ood_estimate for c in found], look.colour),
+        ):
+            axes.errorbar(
+                100 * np.array(accuracies), heights, xerr=[_bar(each) for each in spreads],
+                fmt=look.marker, markersize=4, color=look.colour, markerfacecolor=face,
+                markeredgewidth=0.8, elinewidth=0.7,
+            )  # fmt: skip
+    middles = [-(number * step + (step - 2) / 2) for number in range(len(targets))]
+    axes.set_yticks(middles, [shown(target, 20) for target in targets])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-(len(targets) * step) + 1.2, 0.8)
+    for number in range(1, len(targets)):
+        axes.axhline(1 - number * step, color=FAINT, linewidth=0.4)
+    axes.grid(axis="x", color=FAINT, alpha=0.3, linewidth=0.4)
+
+
+def _mark(axes: Axes, cloud: Cloud, look: Look, *, size: float) -> None:
+    axes.plot(
+        [100 * cloud.id_accuracy], [100 * cloud.ood_accuracy], look.marker, color=look.colour,
+        markersize=size, markeredgecolor="white", markeredgewidth=0.8, zorder=3,
+    )  # fmt: skip
+
+
+def _bar(found: Estimate | None) -> float:
+    return 100 * found.interval if found is not None and found.interval is not None else 0.0
+
+
+def _name_plane(axes: Axes, dataset: str) -> None:
+    axes.set_title(shown(dataset))
+    axes.set_xlabel(_ID_LABEL)
+    axes.set_ylabel(_OOD_LABEL)
+    axes.margins(0.08)
+    widen(axes)

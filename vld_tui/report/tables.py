@@ -1,0 +1,160 @@
+"""Tables as values: what stands in a cell, how it is written for a person and for a script."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Final, NamedTuple
+
+from vld_tui.views.numbers import UNKNOWN
+
+PLACE_KEYS: Final = ("dataset", "target", "among")
+"""Columns that say where a row belongs; they stand first."""
+
+
+class Share(NamedTuple):
+    """A share from 0 to 1, written in percent, perhaps with words beside it."""
+
+    value: float
+    words: str = ""
+
+
+class Points(NamedTuple):
+    """A difference of two shares, written in percentage points."""
+
+    value: float
+
+
+class Spread(NamedTuple):
+    """A share, and how far it can be trusted; None: that is not known."""
+
+    value: float
+    error: float | None
+
+
+class Range(NamedTuple):
+    """From one difference of shares to another, written in percentage points."""
+
+    low: float
+    high: float
+
+
+class Probability(NamedTuple):
+    """A p-value."""
+
+    value: float
+
+
+CellValue = str | int | Share | Points | Spread | Range | Probability | None
+
+
+class TableColumn(NamedTuple):
+    """A column: its name for scripts, its heading, and where room is short, how dear it is.
+
+    ``parts`` end the names of the columns of a CSV file that it takes.
+    """
+
+    key: str
+    heading: str
+    right: bool = True
+    rank: int = 100
+    parts: tuple[str, ...] = ("",)
+
+
+class Table(NamedTuple):
+    """A table: ``name`` is that of its files, ``notes`` what one must know to read it.
+
+    ``breaks`` are rows above which a rule is drawn.
+    """
+
+    name: str
+    title: str
+    columns: tuple[TableColumn, ...]
+    rows: tuple[tuple[CellValue, ...], ...]
+    notes: tuple[str, ...] = ()
+    breaks: tuple[int, ...] = ()
+
+
+def cell_text(cell: CellValue) -> str:
+    """Write a cell for a person; text is as it came from outside."""
+    match cell:
+        case None:
+            text = UNKNOWN
+        case Share(value, words):
+            text = f"{100 * value:.1f}{f' ({words})' if words else ''}"
+        case Points(value):
+            text = _signed(value)
+        case Spread(value, error):
+            text = f"{100 * value:.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
+        case Range(low, high):
+            text = f"{_signed(low)} to {_signed(high)}"
+        case Probability(value):
+            text = "<0.001" if value < 0.001 else f"{value:.3f}"
+        case int():
+            text = f"{cell:,}"
+        case _:
+            text = cell
+    return text
+
+
+def cell_values(cell: CellValue) -> list[str | int | float | None]:
+    """Return a cell for scripts: shares from 0 to 1."""
+    match cell:
+        case Share(value, words):
+            return [value, words]
+        case Points(value) | Probability(value):
+            return [value]
+        case Spread(value, error):
+            return [value, error]
+        case Range(low, high):
+            return [low, high]
+        case _:
+            return [cell]
+
+
+def texts(table: Table) -> list[list[str]]:
+    """Return the rows for a person."""
+    return [[cell_text(cell) for cell in row] for row in table.rows]
+
+
+def sparse_texts(table: Table) -> list[list[str]]:
+    """Return the rows for a person, a place that goes on from the row above left blank."""
+    places = [at for at, column in enumerate(table.columns) if column.key in PLACE_KEYS]
+    rows, before = [], [""] * len(table.columns)
+    for row in texts(table):
+        shown = list(row)
+        for at in places:
+            if row[: at + 1] != before[: at + 1]:
+                break
+            shown[at] = ""
+        rows.append(shown)
+        before = row
+    return rows
+
+
+def records(table: Table) -> list[dict[str, str | int | float | None]]:
+    """Return the rows for scripts."""
+    return [
+        {
+            column.key + part: values[at] if at < len(values) else None
+            for column, cell in zip(table.columns, row, strict=True)
+            for values in [cell_values(cell)]
+            for at, part in enumerate(column.parts)
+        }
+        for row in table.rows
+    ]
+
+
+def csv_text(table: Table) -> str:
+    """Write a table as CSV; shares are from 0 to 1."""
+    file = io.StringIO()
+    names = [column.key + part for column in table.columns for part in column.parts]
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records(table))
+    return file.getvalue()
+
+
+def _signed(value: float) -> str:
+    text = f"{100 * value:+.1f}".replace("-", "−")
+    return "0.0" if text in ("+0.0", "−0.0") else text

@@ -1,0 +1,93 @@
+"""A report in the terminal: tables, and the ID–OOD plane of the centres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rich.text import Text
+
+from vld_tui.report.content import Report
+from vld_tui.report.facts import Fact
+from vld_tui.report.tables import Table, sparse_texts
+from vld_tui.store.runs import RunPoint
+from vld_tui.study.cloud import Cloud
+from vld_tui.study.outcomes import grouped
+from vld_tui.views.columns import Column
+from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
+from vld_tui.views.plane import PlanePlot
+from vld_tui.views.styled_table import StyledColumn, styled_table
+from vld_tui.views.text import plain_text
+
+AS_WIDE_AS_IT_TAKES: Final = 10_000
+PLANE_CELLS, PLANE_ROWS = 100, 20
+"""How large the plane is where there is room."""
+_LABEL_CELLS: Final = 18
+_LONG: Final = "choices"
+"""A table that is written to a file alone."""
+
+
+def report_texts(report: Report, cells: int) -> Iterator[Text]:
+    """Yield what is printed, block by block; ``cells`` is the width of the terminal."""
+    yield facts_text(report.facts)
+    if report.missing is not None:
+        yield table_text(report.missing, cells)
+        yield Text(f"Go on: vld sweep {plain_text(report.name)}")
+    for table in report.tables:
+        if table.name != _LONG:
+            yield table_text(table, cells)
+        if table.name == "centres":
+            yield from _planes(report.clouds, cells)
+
+
+def facts_text(facts: Sequence[Fact]) -> Text:
+    """Return the head of a report."""
+    text = Text()
+    for number, fact in enumerate(facts):
+        text.append("\n" if number else "")
+        text.append(f"{plain_text(fact.label):<{_LABEL_CELLS}}  ", QUIET_STYLE)
+        text.append(plain_text(fact.text))
+    return text
+
+
+def table_text(table: Table, cells: int) -> Text:
+    """Return a table with its title above and its notes below."""
+    columns = [
+        StyledColumn(
+            Column(
+                plain_text(column.heading), right=column.right, rank=column.rank,
+                shrinks=not column.right,
+            )
+        )
+        for column in table.columns
+    ]  # fmt: skip
+    rows = [[plain_text(cell) for cell in row] for row in sparse_texts(table)]
+    text = Text(plain_text(table.title), HEADING_STYLE)
+    text.append("\n")
+    text.append_text(styled_table(columns, rows, cells))
+    for note in table.notes:
+        text.append(f"\n{plain_text(note)}", QUIET_STYLE)
+    return text
+
+
+def _planes(clouds: Sequence[Cloud], cells: int) -> Iterator[Text]:
+    """Yield the centres of each data set in the ID–OOD plane."""
+    for dataset, found in grouped(clouds, lambda cloud: cloud.dataset).items():
+        points = tuple(
+            RunPoint(
+                run_id=cloud.setting.label,
+                name=cloud.setting.label,
+                id_accuracy=cloud.id_accuracy,
+                ood_accuracy=cloud.ood_accuracy,
+                dropout_rate=None,
+                arm=cloud.setting.label,
+            )
+            for cloud in found
+        )
+        text = Text(plain_text(dataset), HEADING_STYLE)
+        plot = PlanePlot(points, colouring="arm")
+        for line in plot.lines(min(cells, PLANE_CELLS), PLANE_ROWS):
+            text.append("\n")
+            for segment in line:
+                text.append(segment.text, segment.style)
+        yield text

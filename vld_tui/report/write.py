@@ -1,0 +1,83 @@
+"""Writes a report's files into a folder, each at once or not at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from engine.rundir import write_atomic
+from vld_tui.report.canvas import Picture
+from vld_tui.report.content import Report, results_csv, ways_csv
+from vld_tui.report.figures import (
+    chain_picture,
+    cloud_picture,
+    target_picture,
+    way_picture,
+)
+from vld_tui.report.latex import latex_table
+from vld_tui.report.page import page
+from vld_tui.report.tables import csv_text
+
+PAGE: Final = "index.html"
+SOMETIMES: Final = ("missing", "chain", "interpolation", "differences", "choices")
+"""What is not in every report: what an earlier one left of it no longer holds."""
+_ENDINGS: Final = (".csv", ".tex", ".png", ".pdf")
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write the page, the figures and the tables; what an earlier report left is replaced.
+
+    Raises:
+        OSError: when the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, data in _files(report):
+        write_atomic(folder / name, data)
+        written.append(folder / name)
+    for left in (folder / f"{name}{ending}" for name in SOMETIMES for ending in _ENDINGS):
+        if left not in written:
+            left.unlink(missing_ok=True)
+    return written
+
+
+def draw(report: Report) -> list[Picture]:
+    """Draw every figure that the report has the values for."""
+    pictures = [cloud_picture(report.clouds)]
+    chain = chain_picture(report.clouds)
+    pictures += [] if chain is None else [chain]
+    pictures.append(target_picture(report.results))
+    pictures += [way_picture(report.ways)] if report.ways else []
+    return pictures
+
+
+def _files(report: Report) -> Iterator[tuple[str, bytes]]:
+    pictures = draw(report)
+    yield PAGE, page(report, pictures).encode()
+    for picture in pictures:
+        for kind, data in picture.files.items():
+            yield f"{picture.name}.{kind}", data
+    tables = [*report.tables, *([report.missing] if report.missing else [])]
+    names = file_names([table.name for table in tables])
+    for name, table in zip(names, tables, strict=True):
+        yield f"{name}.csv", csv_text(table).encode()
+        yield f"{name}.tex", latex_table(table).encode()
+    yield "runs.csv", results_csv(report).encode()
+    if report.ways:
+        yield "interpolation.csv", ways_csv(report).encode()
+
+
+def file_names(names: list[str]) -> list[str]:
+    """Return a file's name for each name from outside, no two the same."""
+    made: list[str] = []
+    for name in names:
+        plain = _UNSAFE.sub("-", name).strip("-.")[:80] or "table"
+        copy = 2
+        unique = plain
+        while unique.lower() in (each.lower() for each in made):
+            unique, copy = f"{plain}-{copy}", copy + 1
+        made.append(unique)
+    return made

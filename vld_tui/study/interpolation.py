@@ -1,0 +1,70 @@
+"""Accuracy on the way from one network to another (Zhang & Bottou 2024, figure 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
+
+from vld_tui.store.query import Query
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+
+METHOD: Final = "interpolation"
+ARM_WORDS: Final = {"interpolation": "weights", "representations": "representations"}
+_JUDGED: Final = ("id", "ood")
+
+
+class Curve(NamedTuple):
+    """Accuracies, shares, at ``shares`` of the second network.
+
+    ``arm`` is ``interpolation`` (of weights) or ``representations``; ``domain`` ``id`` or
+    ``ood``.
+    """
+
+    arm: str
+    domain: str
+    shares: tuple[float, ...]
+    accuracies: tuple[float, ...]
+
+
+class Way(NamedTuple):
+    """The curves of one run that interpolates."""
+
+    run_id: str
+    name: str
+    dataset: str
+    target: str
+    curves: tuple[Curve, ...]
+
+
+def find_ways(store: Store, parents: Collection[str]) -> list[Run]:
+    """Return the runs that interpolate between two of ``parents``, the oldest first."""
+    known = store.list_runs(Query.parse(f"arm={METHOD}"))
+    return [run for run in known[::-1] if _is_between(run, parents)]
+
+
+def read_ways(store: Store, runs: Sequence[Run]) -> list[Way]:
+    """Return the curves of runs that interpolate; those that measured nothing are left out."""
+    ways = []
+    for run in runs:
+        curves = tuple(
+            Curve(
+                each.arm,
+                each.domain,
+                tuple(step / 100 for step in each.points.steps),
+                tuple(each.points.values),
+            )
+            for each in store.series(run.run_id)
+            if each.name == "accuracy" and each.arm in ARM_WORDS and each.domain in _JUDGED
+            and each.is_judged
+        )  # fmt: skip
+        if curves:
+            ways.append(Way(run.run_id, run.name, run.dataset, str(run.target), curves))
+    return ways
+
+
+def _is_between(run: Run, parents: Collection[str]) -> bool:
+    if run.combination is None or run.combination.method != METHOD:
+        return False
+    named = [parent.run_id for parent in run.combination.parents if parent.run_id]
+    return bool(named) and all(run_id in parents for run_id in named)

@@ -1,0 +1,166 @@
+"""What the finished runs of a study reached: the values that its clouds, tables and tests are
+made of."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from engine.protocol import FIELDS, SEEDS, RunSpec
+
+PLACES: Final = ("dataset", "data_dir", "target", "held_out_source", *SEEDS)
+"""Fields by which results are ordered, whatever a study compares."""
+DROPOUT_WORD: Final = "λ"
+AS_TRAINED: Final = "as trained"
+
+Cell = tuple[Any, ...]
+"""Values of the hyper-parameters that are chosen among."""
+Seed = tuple[int, int | None]
+"""A run's seed, and that of its split."""
+Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item")
+
+
+class Setting(NamedTuple):
+    """What is compared: values of the compared fields, and a way of predicting.
+
+    ``arm`` None: by the run's own network.
+    """
+
+    values: tuple[tuple[str, Any], ...]
+    arm: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return it in words, as they came from outside."""
+        words = [field_words(name, value) for name, value in self.values]
+        words += [self.arm] if self.arm else []
+        return " · ".join(words) or AS_TRAINED
+
+    def value(self, field: str) -> Any:
+        """Return the value of a compared field; None when it is not compared."""
+        return dict(self.values).get(field)
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How one way of predicting of a finished run did, at its selected step.
+
+    Accuracies are shares from 0 to 1. ``domains`` has the sources' ``out`` split, the target's
+    ``in`` split and the held-out source's ``out`` split, each by the domain's name.
+    """
+
+    dataset: str
+    target: str
+    setting: Setting
+    cell: Cell = ()
+    seed: Seed = (0, None)
+    run_id: str = ""
+    steps: int = 0
+    selected_step: int = 0
+    id_accuracy: float
+    ood_accuracy: float
+    domains: dict[str, float] = {}
+    held_out_source: str | None = None
+
+
+class Design(NamedTuple):
+    """Which fields are compared, and which are chosen among."""
+
+    compared: tuple[str, ...]
+    chosen: tuple[str, ...]
+
+    @classmethod
+    def of(cls, specs: Sequence[RunSpec], compare: Sequence[str], choose: Sequence[str]) -> Design:
+        """Return the design of a study.
+
+        Runs that differ in a field that is neither compared nor chosen among must not be
+        averaged as if they were seeds: such a field is compared as well.
+        """
+        chosen = tuple(name for name in choose if name not in PLACES and name not in compare)
+        compared = [name for name in compare if name not in PLACES]
+        alike = grouped(specs, lambda spec: _values(spec, (*PLACES, *compared, *chosen)))
+        compared += [
+            name
+            for name in FIELDS
+            if name not in (*PLACES, *compared, *chosen, *_TOLD)
+            and any(len({getattr(spec, name) for spec in specs}) > 1 for specs in alike.values())
+        ]
+        return cls(tuple(compared), chosen)
+
+    def setting(self, spec: RunSpec, arm: str | None = None) -> Setting:
+        """Return what a run stands for in the comparison."""
+        return Setting(tuple((name, getattr(spec, name)) for name in self.compared), arm)
+
+    def cell(self, spec: RunSpec) -> Cell:
+        """Return the run's hyper-parameters among those that are chosen among."""
+        return _values(spec, self.chosen)
+
+    def cell_words(self, cell: Cell) -> str:
+        """Return a cell in words."""
+        pairs = zip(self.chosen, cell, strict=True)
+        return ", ".join(field_words(name, value) for name, value in pairs)
+
+
+_TOLD: Final = ("device", "threads", "memory_format", "eval_batch_size", "log_every",
+                "keep_checkpoints", "recipe", "arms")  # fmt: skip
+"""Fields that change no result of a run's own network."""
+
+
+def field_words(name: str, value: object) -> str:
+    """Return a field and its value in words."""
+    word = DROPOUT_WORD if name == "dropout_rate" else FIELDS[name].flag.removeprefix("--")
+    if value is None:
+        return f"{word} none"
+    if isinstance(value, bool):
+        return f"{word} {'yes' if value else 'no'}"
+    if isinstance(value, tuple):
+        return f"{word} {', '.join(map(str, value)) or 'none'}"
+    return f"{word} {value:g}" if isinstance(value, float) else f"{word} {value}"
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Put items of one key together, in the order of the first ones."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+def in_full(results: Iterable[Outcome]) -> list[Outcome]:
+    """Return the results of runs that trained on every source."""
+    return [each for each in results if each.held_out_source is None]
+
+
+def settings_of(results: Iterable[Outcome]) -> list[Setting]:
+    """Return the settings: by rising value where values can be ordered, the run's own network
+    before other ways of predicting."""
+    known = list(dict.fromkeys(each.setting for each in results))
+    arms = list(dict.fromkeys(setting.arm for setting in known))
+    arms.sort(key=lambda arm: (arm is not None, arm or ""))
+
+    def place(setting: Setting) -> tuple[object, ...]:
+        values = tuple(_order(value) for _, value in setting.values)
+        return arms.index(setting.arm), values
+
+    return sorted(known, key=place)
+
+
+def mean_accuracies(results: Sequence[Outcome]) -> tuple[float, float]:
+    """Return the mean ID and OOD accuracy."""
+    return (
+        statistics.fmean(each.id_accuracy for each in results),
+        statistics.fmean(each.ood_accuracy for each in results),
+    )
+
+
+def _order(value: object) -> tuple[int, float, str]:
+    if isinstance(value, int | float):
+        return 0, float(value), ""
+    return 1, 0.0, str(value)
+
+
+def _values(spec: RunSpec, names: Iterable[str]) -> Cell:
+    return tuple(getattr(spec, name) for name in names)
