@@ -97,6 +97,7 @@ def _describe(data: RunData, wall_s: float) -> DataPrepared:
                 images=len(domain.labels),
                 in_images=len(domain.in_indices),
                 out_images=len(domain.out_indices),
+                is_held_out=domain.is_held_out,
             )
             for domain in data.domains
         ],

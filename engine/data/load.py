@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.data.splits import Indices, split_indices
 from engine.datasets.cache import CachedImages, cached_images
-from engine.datasets.catalog import find_image_set, find_target
+from engine.datasets.catalog import find_held_out_source, find_image_set, find_target
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, listed
 from engine.datasets.progress import Progress
@@ -27,12 +27,13 @@ class DomainData:
 
     Attributes:
         name: of the domain.
-        is_target: it is left out of training.
+        is_target: it is left out of training, and gives the OOD accuracy.
         cached: the decoded images of all domains, N of them.
         rows: of this domain in ``cached`` and in the image set, (n,).
         labels: classes, (n,) int64.
         in_indices: training images, in 0 … n−1.
         out_indices: validation images, in 0 … n−1.
+        is_held_out: a source that is left out of training too.
     """
 
     name: str
@@ -42,6 +43,7 @@ class DomainData:
     labels: Tensor
     in_indices: Indices
     out_indices: Indices
+    is_held_out: bool = False
 
     def images(self, indices: Indices) -> Tensor:
         """Return images by their indices in this domain, (B, S, S, 3) uint8, as a copy."""
@@ -71,7 +73,14 @@ class RunData:
     @property
     def sources(self) -> tuple[DomainData, ...]:
         """Return the domains that are trained on."""
-        return tuple(domain for domain in self.domains if not domain.is_target)
+        return tuple(
+            domain for domain in self.domains if not (domain.is_target or domain.is_held_out)
+        )
+
+    @property
+    def held_out(self) -> tuple[DomainData, ...]:
+        """Return the source that is left out of training too, if there is one."""
+        return tuple(domain for domain in self.domains if domain.is_held_out)
 
     @property
     def target(self) -> DomainData:
@@ -95,6 +104,7 @@ def load_data(
     """
     image_set = find_image_set(spec)
     target = find_target(image_set, spec.target)
+    held_out = find_held_out_source(image_set, spec.held_out_source, target)
     cached = cached_images(image_set, spec.image_size, cache_dir, on_progress)
     skipped = [image_set.files[index].path for index in sorted(cached.unreadable)]
     if skipped and not spec.skip_bad_images:
@@ -112,7 +122,7 @@ def load_data(
             raise DataError(f"Domain {name} of {image_set.name}: {error}") from None
         domains.append(
             DomainData(name, name == target, cached, rows, torch.from_numpy(labels[rows]),
-                       in_indices, out_indices)
+                       in_indices, out_indices, name == held_out)
         )  # fmt: skip
     return RunData(
         image_set.name, image_set.classes, tuple(domains), tuple(skipped), image_set,

@@ -51,6 +51,25 @@ def find_target(image_set: ImageSet, target: str | None) -> str:
         raise DataError(str(error)) from None
 
 
+def find_held_out_source(image_set: ImageSet, name: str | None, target: str) -> str | None:
+    """Return the source that is left out of training as well; None: none is.
+
+    Raises:
+        DataError: when it is the target, not one of the data set's domains, or the only source.
+    """
+    if name is None:
+        return None
+    sources = [domain for domain in image_set.domains if domain != target]
+    if name not in sources:
+        raise DataError(
+            f"{name!r} is no source of {image_set.name} with target {target}; choose one with "
+            f"--held-out-source: {', '.join(sources)}.{nearest(name, sources)}"
+        )
+    if len(sources) == 1:
+        raise DataError(f"{name} is the only source of {image_set.name}: nothing is left to train.")
+    return name
+
+
 def list_datasets(root: Path) -> list[DatasetListing]:
     """Return the embedded data set, those that were added, and the study's that are not here.
 

@@ -1,20 +1,26 @@
 """What a network is worth: accuracy per domain, unmasked."""
 
-from engine.evaluate.accuracy import DomainResult, evaluate
+from engine.evaluate.accuracy import DomainResult, evaluate, judge, predict
 from engine.evaluate.domains import (
     Evaluation,
+    Predictor,
     class_entropy,
     evaluate_domains,
     has_collapsed,
+    network_predictor,
 )
 from engine.evaluate.predictions import describe_predictions
 
 __all__ = [
     "DomainResult",
     "Evaluation",
+    "Predictor",
     "class_entropy",
     "describe_predictions",
     "evaluate",
     "evaluate_domains",
     "has_collapsed",
+    "judge",
+    "network_predictor",
+    "predict",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -76,31 +76,52 @@ def evaluate(
 ) -> DomainResult:
     """Evaluate without masks; the network is left in evaluation mode.
 
-    What is kept of an image are three numbers, so memory does not grow with its size.
-
     Args:
         network: the network, on its device.
         batches: pairs of images (B, 3, S, S), normalised, and labels (B,) int64.
         execution: precision and memory layout.
     """
+    return judge(predict(network, batches, execution), network.head.out_features)
+
+
+def predict(
+    network: FineTunedNetwork,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    execution: Execution,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the logits (B, C) float32 and the labels (B,) of each batch, on the device.
+
+    The arguments are those of :func:`evaluate`.
+    """
     network.module.eval()
-    device = execution.device
-    loss_sum = torch.zeros((), dtype=torch.float64 if device.type == "cpu" else torch.float32)
-    loss_sum = loss_sum.to(device)
+    for images, labels in batches:
+        with torch.inference_mode(), execution.autocast():
+            logits = network.module(execution.lay_out(images))
+        yield logits.float(), labels
+
+
+def judge(predictions: Iterable[tuple[Tensor, Tensor]], classes: int) -> DomainResult:
+    """Judge predictions by their labels, however they were made.
+
+    What is kept of an image are three numbers, so memory does not grow with its size.
+
+    Args:
+        predictions: pairs of logits (B, C) and labels (B,) int64, on one device.
+        classes: C.
+    """
+    loss_sum: Tensor | float = 0.0
     labels_seen, guesses_made, confidences = [], [], []
     with torch.inference_mode():
-        for images, labels in batches:
-            with execution.autocast():
-                logits = network.module(execution.lay_out(images))
-            logits = logits.float()
+        for logits, labels in predictions:
             log_shares = F.log_softmax(logits, dim=1)
-            loss_sum += F.nll_loss(log_shares, labels, reduction="sum")
+            loss = F.nll_loss(log_shares, labels, reduction="sum")
+            loss_sum += loss.double() if loss.device.type == "cpu" else loss
             labels_seen.append(labels)
             guesses_made.append(logits.argmax(dim=1))
             confidences.append(log_shares.amax(dim=1))
     labels, guesses = torch.cat(labels_seen).cpu(), torch.cat(guesses_made).cpu()
     return DomainResult(
-        confusion=_count(labels, guesses, network.head.out_features),
+        confusion=_count(labels, guesses, classes),
         loss_sum=float(loss_sum),
         mistakes=_most_confident_mistakes(labels, guesses, torch.cat(confidences).cpu().exp()),
     )

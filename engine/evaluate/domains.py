@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +11,14 @@ from torch import Tensor
 
 from engine.data import DomainData, RunData, evaluation_batches
 from engine.data.splits import Indices
-from engine.evaluate.accuracy import DomainResult, evaluate
+from engine.evaluate.accuracy import DomainResult, judge, predict
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
-from engine.protocol import Metric, RunSpec
+from engine.protocol import Metric
+
+Predictor = Callable[[DomainData, str, Indices], Iterable[tuple[Tensor, Tensor]]]
+"""Gives logits (B, C) and labels (B,), batch by batch, for images of a domain's split, ``in`` or
+``out``, in the order of their indices."""
 
 COLLAPSE_SHARE = 0.95
 COLLAPSE_LOSS = 0.9
@@ -40,7 +45,8 @@ class Evaluation:
     ``id_accuracy`` is the mean over the sources of their ``out`` split; ``ood_accuracy`` is that
     of the target's ``in`` split, as DomainBed reports it. ``id_loss`` is in nats. ``predicted``
     counts predictions on the sources' ``out`` splits by class, (C,). ``measured`` has the
-    sources' ``out`` splits, then the target's ``in`` and ``out``.
+    sources' ``out`` splits, then the target's ``in`` and ``out``, then those of the source that
+    is held out, if one is.
     """
 
     metrics: list[Metric]
@@ -61,22 +67,40 @@ class Evaluation:
         return float(self.predicted.max() / self.predicted.sum())
 
 
-def evaluate_domains(
-    network: FineTunedNetwork, data: RunData, spec: RunSpec, execution: Execution
-) -> Evaluation:
-    """Evaluate the sources' ``out`` splits and both splits of the target, unmasked."""
-    arm = "dropout" if spec.dropout_rate > 0 else "erm"
+def network_predictor(
+    network: FineTunedNetwork, batch_size: int, execution: Execution
+) -> Predictor:
+    """Return what a network predicts, unmasked, ``batch_size`` images at a time."""
+
+    def predictions(
+        domain: DomainData, _split: str, indices: Indices
+    ) -> Iterable[tuple[Tensor, Tensor]]:
+        batches = evaluation_batches(
+            domain, indices, batch_size, network.mean, network.std, execution.device
+        )
+        return predict(network, batches, execution)
+
+    return predictions
+
+
+def evaluate_domains(predictor: Predictor, data: RunData, arm: str) -> Evaluation:
+    """Evaluate the sources' ``out`` splits and both splits of every left-out domain.
+
+    Args:
+        predictor: gives the logits.
+        data: the run's domains.
+        arm: how the predictions are made, as metrics name it.
+    """
 
     def measure(domain: DomainData, split: str) -> Measured:
         indices = domain.out_indices if split == "out" else domain.in_indices
-        batches = evaluation_batches(
-            domain, indices, spec.eval_batch_size, network.mean, network.std, execution.device
-        )
-        return Measured(domain, split, indices, evaluate(network, batches, execution))
+        predictions = predictor(domain, split, indices)
+        return Measured(domain, split, indices, judge(predictions, len(data.classes)))
 
     sources = [measure(domain, "out") for domain in data.sources]
     target_in, target_out = measure(data.target, "in"), measure(data.target, "out")
-    measured = (*sources, target_in, target_out)
+    held_out = [measure(domain, split) for domain in data.held_out for split in ("in", "out")]
+    measured = (*sources, target_in, target_out, *held_out)
     metrics = [
         Metric(each.split, each.domain.name, arm, metric, value if math.isfinite(value) else None)
         for each in measured

@@ -14,6 +14,7 @@ from engine.protocol.combination import (
     decode_combination,
     derived_spec,
     encode_combination,
+    own_arm,
     splits_differ,
     trial_seed,
 )
@@ -114,6 +115,7 @@ __all__ = [
     "SpecError",
     "StepsTaken",
     "WrongImage",
+    "check_alike",
     "configuration_identity",
     "decode_combination",
     "decode_event",
@@ -125,6 +127,7 @@ __all__ = [
     "encode_predictions",
     "encode_spec",
     "nearest",
+    "own_arm",
     "resolve_spec",
     "run_identity",
     "spec_from_mapping",

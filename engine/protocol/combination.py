@@ -125,6 +125,13 @@ def trial_seed(spec: RunSpec) -> int:
     return spec.seed if spec.trial_seed is None else spec.trial_seed
 
 
+def own_arm(spec: RunSpec, combination: Combination | None = None) -> str:
+    """Return how a run's own network predicts, as metrics and tables name it."""
+    if combination is not None:
+        return combination.method
+    return "dropout" if spec.dropout_rate > 0 else "erm"
+
+
 def encode_combination(combination: Combination) -> bytes:
     """Return the combination as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(combination), indent=2) + b"\n"

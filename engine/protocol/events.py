@@ -29,13 +29,14 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class DomainInfo(msgspec.Struct, frozen=True):
-    """One domain and its split: numbers of images."""
+    """One domain and its split: numbers of images. A source that ``is_held_out`` trains nothing."""
 
     name: str
     is_target: bool
     images: int
     in_images: int
     out_images: int
+    is_held_out: bool = False
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):

@@ -18,6 +18,7 @@ from engine.evaluate import (
     describe_predictions,
     evaluate_domains,
     has_collapsed,
+    network_predictor,
 )
 from engine.eventlog import EventLog
 from engine.processor import peak_memory_bytes
@@ -27,6 +28,7 @@ from engine.protocol import (
     Evaluated,
     RunFinished,
     RunSpec,
+    own_arm,
 )
 from engine.rundir import RunDir
 from engine.train.checkpoint import Selected, TrainingState, save_best, save_last
@@ -50,6 +52,9 @@ class Milestones:
         self._training = training
         self._run_dir = run_dir
         self._log = log
+        self._predictor = network_predictor(
+            training.network, spec.eval_batch_size, training.execution
+        )
         self._class_entropy = class_entropy(data)
         self.pace = Pace(spec, training.start, spec.batch_size * len(data.sources))
 
@@ -63,9 +68,8 @@ class Milestones:
             The state with the selected step brought up to date.
         """
         started = time.perf_counter()
-        training = self._training
         release_freed_memory()
-        evaluation = evaluate_domains(training.network, self._data, self._spec, training.execution)
+        evaluation = evaluate_domains(self._predictor, self._data, own_arm(self._spec))
         release_freed_memory()
         wall_s = time.perf_counter() - started
         self.pace.evaluated(wall_s)

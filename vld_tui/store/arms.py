@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from engine.protocol import ArmEvaluated, Combination, RunSpec
+from engine.protocol import ArmEvaluated
 from vld_tui.store.database import Database
 from vld_tui.store.selection import best_evaluation, domain_accuracies
 
@@ -24,13 +24,6 @@ class ArmResult(msgspec.Struct, frozen=True):
     id_accuracy: float
     ood_accuracy: float
     domains: dict[str, float]
-
-
-def own_arm(spec: RunSpec, combination: Combination | None) -> str:
-    """Return how a run's own network predicts."""
-    if combination is not None:
-        return combination.method
-    return "dropout" if spec.dropout_rate > 0 else "erm"
 
 
 def read_arms(database: Database, run_ids: Sequence[str]) -> dict[str, list[ArmResult]]:
@@ -76,6 +69,7 @@ class ArmRecorder:
 
     def select_again(self) -> None:
         """Select anew, from what is left of the evaluations."""
+        self._selected.clear()
         rows = self._connection.execute("SELECT arm FROM arms WHERE run = ?", [self._run])
         arms = [arm for (arm,) in rows.fetchall()]
         self._connection.execute("DELETE FROM arms WHERE run = ?", [self._run])
@@ -83,13 +77,13 @@ class ArmRecorder:
             if best := best_evaluation(self._connection, self._run, arm):
                 self._select(arm, *best)
 
-    def flush(self, target: str | None) -> None:
-        """Write accuracies by domain; ``target`` is the left-out one."""
+    def flush(self) -> None:
+        """Write accuracies by domain."""
         for arm in self._selected:
             (step,) = self._connection.execute(
                 "SELECT selected_step FROM arms WHERE run = ? AND arm = ?", [self._run, arm]
             ).fetchone()
-            domains = domain_accuracies(self._connection, self._run, step, arm=arm, target=target)
+            domains = domain_accuracies(self._connection, self._run, step, arm)
             self._connection.execute(
                 "UPDATE arms SET domains = ? WHERE run = ? AND arm = ?",
                 [msgspec.json.encode(domains).decode(), self._run, arm],

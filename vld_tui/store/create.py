@@ -12,11 +12,11 @@ from engine.protocol import (
     RunSpec,
     configuration_identity,
     encode_combination,
+    own_arm,
     run_identity,
 )
 from engine.rundir import UserData
 from vld_tui.home import Home
-from vld_tui.store.arms import own_arm
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.labels import check_name, check_tags, default_name, new_run_id

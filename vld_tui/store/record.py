@@ -50,13 +50,10 @@ class EventRecorder:
         self._series.flush()
         step = self.state.selected_step
         if self._has_selected and step is not None:
-            target = self.state.target
-            domains = domain_accuracies(
-                self._connection, self._key, step, arm=self.state.arm, target=target
-            )
+            domains = domain_accuracies(self._connection, self._key, step, self.state.arm)
             self.state.domains = msgspec.json.encode(domains).decode()
         self._has_selected = False
-        self._arms.flush(self.state.target)
+        self._arms.flush()
 
     def record(self, event: Event) -> None:
         """Take one event in, unless it was before."""

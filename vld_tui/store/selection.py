@@ -26,10 +26,10 @@ _JUDGED: Final = """
 
 
 def domain_accuracies(
-    connection: sqlite3.Connection, run: int, step: int, *, arm: str, target: str | None
+    connection: sqlite3.Connection, run: int, step: int, arm: str
 ) -> dict[str, float]:
-    """Return an arm's accuracy of each domain at an evaluation: the target's ``in`` split, the
-    ``out`` split of the others; empty when there was none at this step."""
+    """Return an arm's accuracy of each domain at an evaluation: the ``in`` split of those left out
+    of training, the ``out`` split of the others; empty when there was none at this step."""
     rows = connection.execute(_AROUND_STEP, {"run": run, "step": step, "arm": arm}).fetchall()
     values: dict[tuple[str, str], float] = {}
     for split, domain, steps, readings in rows:
@@ -37,12 +37,12 @@ def domain_accuracies(
         at = bisect_left(points.steps, step)
         if at < len(points.steps) and points.steps[at] == step:
             values[split, domain] = points.values[at]
-    return {
-        domain: value
-        for (split, domain), value in values.items()
-        if domain != JUDGED and not math.isnan(value)
-        and split == ("in" if domain == target else "out")
-    }  # fmt: skip
+    found: dict[str, float] = {}
+    for (split, domain), value in values.items():
+        is_reported = split == "in" or ("in", domain) not in values
+        if is_reported and domain != JUDGED and not math.isnan(value):
+            found[domain] = value
+    return found
 
 
 def best_evaluation(

@@ -65,9 +65,17 @@ def _data(spec: RunSpec, data: DataPrepared | None) -> str:
 
 
 def _sources(data: DataPrepared) -> str:
-    sources = [domain for domain in data.domains if not domain.is_target]
-    counts = [f"{plain_text(each.name)} {each.in_images:,}+{each.out_images:,}" for each in sources]
-    return _SEPARATOR.join(counts) + " (train + held out)"
+    others = [domain for domain in data.domains if not domain.is_target]
+    counts = [
+        f"{plain_text(each.name)} {each.in_images:,}+{each.out_images:,}"
+        for each in others
+        if not each.is_held_out
+    ]
+    words = _SEPARATOR.join(counts) + " (train + held out)"
+    for domain in others:
+        if domain.is_held_out:
+            words += f"{_SEPARATOR}{plain_text(domain.name)} left out as well"
+    return words
 
 
 def _target(spec: RunSpec, data: DataPrepared | None) -> str:
