@@ -160,14 +160,20 @@ class BarrierMeasured(Event, frozen=True, kw_only=True, tag="barrier_measured"):
     is_barrier: bool
 
 
-class ParentTried(Event, frozen=True, kw_only=True, tag="parent_tried"):
-    """A network was tried in a greedy soup, and kept or not.
-
-    ``id_accuracy`` is its own, ``soup_accuracy`` that of the soup with it in.
-    """
+class ParentMeasured(Event, frozen=True, kw_only=True, tag="parent_measured"):
+    """A network to combine was evaluated alone, on the sources' validation images."""
 
     parent: str
     id_accuracy: float
+
+
+class ParentTried(Event, frozen=True, kw_only=True, tag="parent_tried"):
+    """A network was tried in a greedy soup, and kept or not.
+
+    ``soup_accuracy`` is the ID accuracy of the soup with it in.
+    """
+
+    parent: str
     soup_accuracy: float
     is_kept: bool
 
@@ -236,6 +242,7 @@ AnyEvent = (
     | Evaluated
     | ArmEvaluated
     | BarrierMeasured
+    | ParentMeasured
     | ParentTried
     | Cautioned
     | CheckpointSaved
