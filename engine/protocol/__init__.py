@@ -6,6 +6,7 @@ A run is described by a :class:`RunSpec` (``spec.json``) and tells its story in 
 
 from engine.protocol.combination import (
     METHODS,
+    OWN_FIELDS,
     PRETRAINED,
     Combination,
     CombinationError,
@@ -80,6 +81,7 @@ __all__ = [
     "METHODS",
     "MOST_PREDICTION_BYTES",
     "OBJECTIVES",
+    "OWN_FIELDS",
     "PRETRAINED",
     "PROTOCOL_VERSION",
     "RECIPES",

@@ -27,6 +27,9 @@ PRETRAINED: Final = "pretrained"
 INTERPOLATION_STEPS: Final = 100
 """In an interpolation, a step is a percent of the way from the first network to the second."""
 
+OWN_FIELDS: Final = ("steps", "head_steps", "warmup_steps", "lr_drops", "arms")
+"""Fields that say nothing of the networks a run combines; the others are the first one's."""
+
 SHARED_FIELDS: Final = ("model", "tuning", "image_size", "dataset", "target", "held_out_source")
 """Fields in which runs must agree to be combined."""
 

@@ -72,10 +72,11 @@ class _Told:
         """Yield the lines that came since the last time."""
         for event in self._follower.poll():
             self._progress = self._progress.after(event)
-            yield from event_lines(self._run.spec, self._progress, event)
+            spec, combination = self._run.spec, self._run.combination
+            yield from event_lines(spec, self._progress, event, combination)
             if self._progress.end is event:
                 status = str(event.__struct_config__.tag).removeprefix("run_")
-                yield closing_line(self._run.spec, self._progress, status=status)
+                yield closing_line(spec, self._progress, status=status, combination=combination)
         if self._output is None and self._path.exists():
             file = self._path.open(encoding="utf-8", errors="backslashreplace", newline="\n")
             self._output = self._files.enter_context(file)

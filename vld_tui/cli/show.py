@@ -65,6 +65,11 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
         "data": progress.data,
         "network": progress.model,
         "collapse": progress.collapse,
+        "combination": run.combination,
+        "cautions": [caution.message for caution in progress.cautions],
+        "parents_measured": progress.parents,
+        "parents_tried": progress.tried,
+        "barriers": progress.barriers,
         "metrics": at_selected,
         "class_accuracies": _class_accuracies(run_dir),
         "checkpoints": [

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
+from engine.protocol import Combination
+from vld_tui.views.combined import step_label
 from vld_tui.views.numbers import decimal, percent
 from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.progress import Progress, domain_accuracy
@@ -32,7 +34,7 @@ class AccuracyRow:
         return self.values[-1] if self.values else None
 
 
-def accuracy_table(progress: Progress, cells: int) -> Table:
+def accuracy_table(progress: Progress, cells: int, combination: Combination | None = None) -> Table:
     """Return loss, ID, OOD and domains: latest value, value at the selected step, course.
 
     ``cells`` is the width to fill. A source domain shows its validation accuracy, the target
@@ -45,12 +47,13 @@ def accuracy_table(progress: Progress, cells: int) -> Table:
     table.add_column(justify="right", width=9)
     table.add_column(no_wrap=True)
     selected = progress.selected
-    at_step = f"step {selected.step}" if selected else ""
+    at_step = step_label(selected.step, combination) if selected else ""
     why = "← selected: best ID" if selected else ""
     table.add_row(*(Text(each, style=QUIET_STYLE) for each in ("", "latest", at_step, why)))
-    losses = [reading.loss for reading in progress.losses]
-    loss = decimal(losses[-1]) if losses else ""
-    table.add_row(Text("  loss"), loss, "", Text(sparkline(losses, spark_cells)))
+    if combination is None:
+        losses = [reading.loss for reading in progress.losses]
+        loss = decimal(losses[-1]) if losses else ""
+        table.add_row(Text("  loss"), loss, "", Text(sparkline(losses, spark_cells)))
     for row in accuracy_rows(progress):
         table.add_row(
             Text(shorten(f"  {row.name}", _NAME_CELLS), style=row.style),

@@ -8,9 +8,10 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from engine.protocol import RunFailed, RunFinished, RunSpec, RunStopped
+from engine.protocol import Combination, RunFailed, RunFinished, RunSpec, RunStopped
 from vld_tui.views.accuracies import accuracy_table
-from vld_tui.views.live import collapse_notice
+from vld_tui.views.combined import progress_label, step_label
+from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.numbers import duration, percent, size
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, STATUS_STYLES
 from vld_tui.views.progress import Progress
@@ -20,16 +21,25 @@ _SHORT_COMMAND_CELLS: Final = 32
 
 
 def closing_view(
-    spec: RunSpec, progress: Progress, *, run_id: str, name: str, status: str, cells: int
+    spec: RunSpec,
+    progress: Progress,
+    *,
+    run_id: str,
+    name: str,
+    status: str,
+    cells: int,
+    combination: Combination | None = None,
 ) -> RenderableType:
     """Return the closing table: how it ended, the selected step, every accuracy, id and name."""
     headline = Text(f"{STATUS_SIGNS.get(status, '?')} ", style=STATUS_STYLES.get(status, ""))
-    headline.append(closing_line(spec, progress, status=status), style=HEADING_STYLE)
-    parts: list[RenderableType] = [headline, Text("")]
+    headline.append(
+        closing_line(spec, progress, status=status, combination=combination), style=HEADING_STYLE
+    )
+    parts: list[RenderableType] = [headline, Text(""), *notice_views(progress)]
     if progress.collapse is not None:
         parts += [collapse_notice(progress.collapse), Text("")]
     if progress.evaluations:
-        parts += [accuracy_table(progress, cells), Text("")]
+        parts += [accuracy_table(progress, cells, combination), Text("")]
     footer = f"  run {plain_text(run_id)}  {plain_text(name)}"
     if isinstance(progress.end, RunFinished):
         footer += f" · peak memory {size(progress.end.peak_memory_bytes)}"
@@ -37,7 +47,9 @@ def closing_view(
     return Group(*parts)
 
 
-def closing_line(spec: RunSpec, progress: Progress, *, status: str) -> str:
+def closing_line(
+    spec: RunSpec, progress: Progress, *, status: str, combination: Combination | None = None
+) -> str:
     """Say in one line of plain text how the run ended."""
     parts = [status]
     selected = progress.selected
@@ -50,11 +62,13 @@ def closing_line(spec: RunSpec, progress: Progress, *, status: str) -> str:
             parts[0] += f" after step {progress.step:,}: {plain_text(end.message)}"
         case None:
             parts[0] += f" after step {progress.step:,} of {spec.steps:,}"
+    if combination is not None and isinstance(progress.end, RunStopped):
+        parts[0] = f"{status} at {progress_label(progress.step, spec.steps, combination)}"
     if selected is not None:
-        parts.append(
-            f"selected step {selected.step:,} · ID {percent(selected.id_accuracy)} "
-            f"· OOD {percent(selected.ood_accuracy)}"
-        )
+        parts.append(f"selected {step_label(selected.step, combination)}")
+        parts += [f"ID {percent(selected.id_accuracy)}", f"OOD {percent(selected.ood_accuracy)}"]
+    if any(barrier.is_barrier for barrier in progress.barriers):
+        parts.append("over a barrier")
     return " · ".join(parts)
 
 

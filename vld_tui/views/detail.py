@@ -12,7 +12,8 @@ from rich.text import Text
 from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.runs import Run
 from vld_tui.views.accuracies import accuracy_table
-from vld_tui.views.live import collapse_notice
+from vld_tui.views.combined import findings, progress_label
+from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.numbers import duration, moment, size
 from vld_tui.views.palette import (
     HEADING_STYLE,
@@ -44,10 +45,13 @@ def run_detail(
         parts += [collapse_notice(progress.collapse), Text("")]
     if run.error:
         parts += [Text(f"  {plain_text(run.error, keep_newlines=True)}", style=VERMILION), Text("")]
+    parts += notice_views(progress)
     parts += [_table(_state_rows(run)), Text("")]
-    parts += [_table(plan_rows(run.spec, progress)), Text("")]
+    parts += [_table(plan_rows(run.spec, progress, run.combination)), Text("")]
+    if found := findings(progress):
+        parts += [_table(found), Text("")]
     if progress.evaluations:
-        parts += [accuracy_table(progress, cells), Text("")]
+        parts += [accuracy_table(progress, cells, run.combination), Text("")]
     history = [_attempt_row(attempt) for attempt in attempts]
     history += [_checkpoint_row(checkpoint) for checkpoint in checkpoints]
     if attempts:
@@ -69,12 +73,15 @@ def _heading(run: Run) -> Text:
 
 
 def _state_rows(run: Run) -> list[Row]:
-    reached = f"{run.step:,} of {run.steps:,}"
+    reached = progress_label(run.step, run.steps, run.combination)
     if run.is_live and run.seconds_left is not None:
         reached += f" · {duration(run.seconds_left)} left when last heard of"
     elif run.wall_s is not None:
         reached += f" in {duration(run.wall_s)}"
-    rows = [("created", moment(run.created_at)), ("steps", reached)]
+    rows = [
+        ("created", moment(run.created_at)),
+        ("reached" if run.combination else "steps", reached),
+    ]
     if run.is_live and run.pid is not None:
         rows.append(("process", f"{run.pid} on {plain_text(run.host or 'this machine')}"))
     if run.tags:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from engine.protocol import (
+    BarrierMeasured,
+    Cautioned,
     CollapseDetected,
+    Combination,
     DataPrepared,
     Evaluated,
     Event,
     HeadTrained,
     ModelPrepared,
+    ParentMeasured,
+    ParentTried,
     RunSpec,
     RunStarted,
     StepsTaken,
 )
+from vld_tui.views.combined import barrier_line, parent_line, step_label, tried_line
 from vld_tui.views.numbers import decimal, duration, percent, rate
 from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.plan import plan_rows
@@ -20,7 +26,9 @@ from vld_tui.views.progress import Progress, domain_accuracy
 from vld_tui.views.text import plain_text
 
 
-def event_lines(spec: RunSpec, progress: Progress, event: Event) -> list[str]:
+def event_lines(
+    spec: RunSpec, progress: Progress, event: Event, combination: Combination | None = None
+) -> list[str]:
     """Return the lines that tell ``event``; ``progress`` already includes it.
 
     Events that a reader can do without, such as checkpoints, give none.
@@ -32,14 +40,23 @@ def event_lines(spec: RunSpec, progress: Progress, event: Event) -> list[str]:
         case DataPrepared(skipped=skipped):
             lines = [f"left out, unreadable: {plain_text(path)}" for path in skipped]
         case ModelPrepared():
-            lines = [f"{label:<9} {line}" for label, line in plan_rows(spec, progress)]
+            rows = plan_rows(spec, progress, combination)
+            lines = [f"{label:<9} {line}" for label, line in rows]
         case HeadTrained():
             found = f"{event.steps:,} steps · loss {decimal(event.loss)}"
             lines = [f"last layer trained: {found} · {duration(event.wall_s)}"]
         case StepsTaken():
             lines = [_steps_line(spec, event)]
         case Evaluated():
-            lines = [_evaluation_line(spec, progress, event)]
+            lines = [_evaluation_line(spec, progress, event, combination)]
+        case Cautioned():
+            lines = [plain_text(event.message)]
+        case ParentMeasured():
+            lines = [parent_line(event)]
+        case ParentTried():
+            lines = [tried_line(event)]
+        case BarrierMeasured():
+            lines = [barrier_line(event)]
         case CollapseDetected():
             lines = [collapse_line(event), plain_text(event.advice)]
     return lines
@@ -62,13 +79,16 @@ def _steps_line(spec: RunSpec, event: StepsTaken) -> str:
     )
 
 
-def _evaluation_line(spec: RunSpec, progress: Progress, event: Evaluated) -> str:
+def _evaluation_line(
+    spec: RunSpec, progress: Progress, event: Evaluated, combination: Combination | None
+) -> str:
     parts = [f"ID {percent(event.id_accuracy)}", f"OOD {percent(event.ood_accuracy)}"]
     for domain, is_target in progress.domains():
         accuracy = domain_accuracy(event, domain, is_target=is_target)
         parts.append(f"{plain_text(domain)} {percent(accuracy)}")
     best = " · best ID so far" if event.is_best else ""
-    return f"{_step(spec, event.step)}  {' · '.join(parts)}{best}"
+    step = step_label(event.step, combination) if combination else _step(spec, event.step)
+    return f"{step}  {' · '.join(parts)}{best}"
 
 
 def _step(spec: RunSpec, step: int) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 import msgspec
 
 from engine.protocol import (
+    ArmEvaluated,
+    BarrierMeasured,
+    Cautioned,
     CheckpointSaved,
     CollapseDetected,
     DataPrepared,
@@ -15,6 +18,8 @@ from engine.protocol import (
     HeadTrained,
     Metric,
     ModelPrepared,
+    ParentMeasured,
+    ParentTried,
     RunFailed,
     RunFinished,
     RunStarted,
@@ -48,6 +53,10 @@ class Progress(msgspec.Struct, frozen=True):
     evaluations: tuple[Evaluated, ...] = ()
     checkpoint: CheckpointSaved | None = None
     collapse: CollapseDetected | None = None
+    cautions: tuple[Cautioned, ...] = ()
+    parents: tuple[ParentMeasured, ...] = ()
+    tried: tuple[ParentTried, ...] = ()
+    barriers: tuple[BarrierMeasured, ...] = ()
     end: RunFinished | RunStopped | RunFailed | None = None
 
     @property
@@ -84,6 +93,11 @@ class Progress(msgspec.Struct, frozen=True):
                 changes = {"latest": event, "losses": _with_loss(self.losses, event)}
             case Evaluated():
                 changes = {"evaluations": _with_evaluation(self.evaluations, event)}
+            case ArmEvaluated():
+                changes = {}  # history has them
+            case Cautioned() | ParentMeasured() | ParentTried() | BarrierMeasured():
+                field = _COLLECTED_IN[type(event)]
+                changes = {field: (*getattr(self, field), event)}
             case _:
                 changes = {_FIELD_OF[type(event)]: event}
         return msgspec.structs.replace(self, heard_at=heard_at, **changes)
@@ -129,6 +143,15 @@ _FIELD_OF: dict[type[Event], str] = {
     RunFailed: "end",
 }
 """Events of which the latest is all that counts."""
+
+
+_COLLECTED_IN: dict[type[Event], str] = {
+    Cautioned: "cautions",
+    ParentMeasured: "parents",
+    ParentTried: "tried",
+    BarrierMeasured: "barriers",
+}
+"""Events of which every one counts."""
 
 
 def domain_accuracy(evaluation: Evaluated, domain: str, *, is_target: bool) -> float | None:

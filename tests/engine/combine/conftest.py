@@ -23,7 +23,10 @@ from engine.rundir import RunDir, UserData
 from engine.stop import StopRequest
 from tests.small_runs import SMALL_RUN, read_events
 
-RUNS = {
+NETWORK = "test_resnet"
+OTHER_NETWORK = "test_efficientnet"
+
+RUNS: dict[str, dict[str, Any]] = {
     "first": {"seed": 1},
     "second": {"seed": 2, "lr": 3e-3},
     "third": {"seed": 3, "dropout_rate": 0.0},
@@ -98,7 +101,7 @@ class Family:
 def trained(tmp_path_factory: pytest.TempPathFactory, small_emoji: Path) -> Family:
     """Train a few networks from one start, once."""
     home = tmp_path_factory.mktemp("family") / "home"
-    small = {"data_dir": str(small_emoji), **SMALL_RUN, "trial_seed": 0}
+    small = {"data_dir": str(small_emoji), **SMALL_RUN, "model": NETWORK, "trial_seed": 0}
     start = RunDir(home / "runs" / "start")
     start.create(resolve_spec({**small, "steps": 60, "eval_every": 20}), UserData())
     do(start)

@@ -32,7 +32,7 @@ from engine.protocol import (
     RunStopped,
 )
 from engine.rundir import RunDir
-from tests.engine.combine.conftest import Family, best_of, do, evaluations
+from tests.engine.combine.conftest import NETWORK, Family, best_of, do, evaluations
 from tests.small_runs import read_events, start_engine
 
 NAMES = ("first", "second", "third")
@@ -64,7 +64,7 @@ def test_a_soup_is_the_mean_of_the_weights_and_an_ordinary_network(family: Famil
             assert (tensor.double() - mean).abs().max() < 1e-6, name
         else:
             assert torch.equal(tensor, parents[0][name])
-    timm.create_model("resnet10t", num_classes=3).load_state_dict(found)
+    timm.create_model(NETWORK, num_classes=3).load_state_dict(found)
     events = read_events(soup)
     assert [type(event) for event in events[:3]] == [RunStarted, DataPrepared, ModelPrepared]
     assert [type(event) for event in events[-3:]] == [Evaluated, CheckpointSaved, RunFinished]

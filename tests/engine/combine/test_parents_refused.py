@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import InputError
 from engine.protocol import Combination, CombinationError, Parent, RunFailed, SpecError
-from tests.engine.combine.conftest import Family, do
+from tests.engine.combine.conftest import NETWORK, OTHER_NETWORK, Family, do
 from tests.small_runs import read_events, start_engine
 
 
@@ -20,8 +20,8 @@ def trained_with(family: Family, **fields: object) -> None:
 
 
 def test_another_network(family: Family) -> None:
-    trained_with(family, model="resnet18", weights="none")
-    with pytest.raises(InputError, match="model is resnet10t in run first but resnet18 in run oth"):
+    trained_with(family, model=OTHER_NETWORK, weights="none")
+    with pytest.raises(InputError, match=f"model is {NETWORK} in run first but {OTHER_NETWORK}"):
         do(family.make("soup", "first", "other"))
 
 
@@ -83,9 +83,9 @@ def test_a_damaged_checkpoint(family: Family, damage: Callable[[Path], None]) ->
 
 
 def test_a_checkpoint_of_other_tensors(family: Family) -> None:
-    other = family.train("other", steps=1, model="resnet18", weights="none")
+    other = family.train("other", steps=1, model=OTHER_NETWORK, weights="none")
     shutil.copy(other.best_checkpoint, family["second"].best_checkpoint)
-    with pytest.raises(InputError, match=r"run second does not hold the network resnet10t: conv1"):
+    with pytest.raises(InputError, match=f"run second does not hold the network {NETWORK}: "):
         do(family.make("ensemble", "first", "second"))
 
 
