@@ -75,10 +75,21 @@ def _run_to_its_end(run_dir: RunDir, stop: StopRequest) -> int:
         outcome = _failed(error, str(error) or type(error).__name__)
     log.record(outcome)
     log.close()
+    tidy(run_dir, outcome)
     if isinstance(outcome, RunFailed):
         print(outcome.traceback or outcome.message, file=sys.stderr)  # noqa: T201
         return EXIT_REFUSED if outcome.refused else EXIT_FAILED
     return EXIT_STOPPED if isinstance(outcome, RunStopped) else EXIT_FINISHED
+
+
+def tidy(run_dir: RunDir, outcome: RunFinished | RunStopped | RunFailed) -> None:
+    """Leave the checkpoints that were asked for, once it is told that the run is done."""
+    if not isinstance(outcome, RunFinished):
+        return
+    try:
+        run_dir.drop_checkpoints(run_dir.read_spec().keep_checkpoints)
+    except OSError as error:
+        print(f"Checkpoints could not be deleted: {error}", file=sys.stderr)  # noqa: T201
 
 
 def _failed(error: Exception, message: str, *, refused: bool = False) -> RunFailed:

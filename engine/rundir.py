@@ -22,7 +22,7 @@ import socket
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 import psutil
@@ -201,6 +201,18 @@ class RunDir:
             return None
         except (OSError, CombinationError) as error:
             raise SpecError(f"{self.combination}: {error}") from None
+
+    def drop_checkpoints(self, keep: Literal["all", "best", "none"]) -> None:
+        """Delete the checkpoints that a finished run is not to leave.
+
+        Raises:
+            OSError: when one cannot be deleted.
+        """
+        if keep != "all":
+            self.last_checkpoint.unlink(missing_ok=True)
+        if keep == "none":
+            self.best_checkpoint.unlink(missing_ok=True)
+            self.averaged_checkpoint.unlink(missing_ok=True)
 
     def read_spec(self) -> RunSpec:
         """Read the specification.

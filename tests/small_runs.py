@@ -7,8 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 
+from engine.__main__ import tidy
+from engine.eventlog import EventLog
 from engine.protocol import AnyEvent, decode_event
 from engine.rundir import RunDir
+from engine.stop import StopRequest
 
 SMALL_CLASSES = ("animal", "face", "food")
 IMAGES_PER_CLASS = 16
@@ -46,6 +49,19 @@ def start_engine(run_dir: RunDir) -> subprocess.Popen[bytes]:
             [sys.executable, "-m", "engine", str(run_dir.path)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=engine_environment(),
         )  # fmt: skip
+
+
+def run_here(run_dir: RunDir) -> None:
+    """Do the run in this process, where torch is imported already."""
+    from engine.run import run  # noqa: PLC0415 - not every test needs torch
+
+    log = EventLog(run_dir.events)
+    try:
+        outcome = run(run_dir, log, StopRequest())
+        log.record(outcome)
+    finally:
+        log.close()
+    tidy(run_dir, outcome)
 
 
 def read_events(run_dir: RunDir) -> list[AnyEvent]:

@@ -37,11 +37,13 @@ class DomainResult:
         confusion: number of images by label (rows) and predicted class, (C, C) int64.
         loss_sum: sum of the cross-entropies in nats.
         mistakes: the most confident ones, at most ``MOST_MISTAKES``, most confident first.
+        logits: of every image in order, (n, C) float32 on the processor, where they were kept.
     """
 
     confusion: Tensor
     loss_sum: float
     mistakes: tuple[Mistake, ...] = ()
+    logits: Tensor | None = None
 
     @property
     def images(self) -> int:
@@ -100,17 +102,20 @@ def predict(
         yield logits.float(), labels
 
 
-def judge(predictions: Iterable[tuple[Tensor, Tensor]], classes: int) -> DomainResult:
+def judge(
+    predictions: Iterable[tuple[Tensor, Tensor]], classes: int, *, keeps_logits: bool = False
+) -> DomainResult:
     """Judge predictions by their labels, however they were made.
 
-    What is kept of an image are three numbers, so memory does not grow with its size.
+    What is kept of an image are three numbers, and its logits if asked for.
 
     Args:
         predictions: pairs of logits (B, C) and labels (B,) int64, on one device.
         classes: C.
+        keeps_logits: keep the logits.
     """
     loss_sum: Tensor | float = 0.0
-    labels_seen, guesses_made, confidences = [], [], []
+    labels_seen, guesses_made, confidences, kept = [], [], [], []
     with torch.inference_mode():
         for logits, labels in predictions:
             log_shares = F.log_softmax(logits, dim=1)
@@ -119,11 +124,14 @@ def judge(predictions: Iterable[tuple[Tensor, Tensor]], classes: int) -> DomainR
             labels_seen.append(labels)
             guesses_made.append(logits.argmax(dim=1))
             confidences.append(log_shares.amax(dim=1))
+            if keeps_logits:
+                kept.append(logits.cpu())
     labels, guesses = torch.cat(labels_seen).cpu(), torch.cat(guesses_made).cpu()
     return DomainResult(
         confusion=_count(labels, guesses, classes),
         loss_sum=float(loss_sum),
         mistakes=_most_confident_mistakes(labels, guesses, torch.cat(confidences).cpu().exp()),
+        logits=torch.cat(kept) if keeps_logits else None,
     )
 
 

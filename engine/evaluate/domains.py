@@ -83,19 +83,23 @@ def network_predictor(
     return predictions
 
 
-def evaluate_domains(predictor: Predictor, data: RunData, arm: str) -> Evaluation:
+def evaluate_domains(
+    predictor: Predictor, data: RunData, arm: str, *, keeps_logits: bool = False
+) -> Evaluation:
     """Evaluate the sources' ``out`` splits and both splits of every left-out domain.
 
     Args:
         predictor: gives the logits.
         data: the run's domains.
         arm: how the predictions are made, as metrics name it.
+        keeps_logits: keep the logits of every image, for an ensemble.
     """
 
     def measure(domain: DomainData, split: str) -> Measured:
         indices = domain.out_indices if split == "out" else domain.in_indices
         predictions = predictor(domain, split, indices)
-        return Measured(domain, split, indices, judge(predictions, len(data.classes)))
+        result = judge(predictions, len(data.classes), keeps_logits=keeps_logits)
+        return Measured(domain, split, indices, result)
 
     sources = [measure(domain, "out") for domain in data.sources]
     target_in, target_out = measure(data.target, "in"), measure(data.target, "out")

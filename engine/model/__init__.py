@@ -1,7 +1,7 @@
 """Networks: a pre-trained backbone, the masks of very large dropout, and their weights."""
 
 from engine.model.backbone import FineTunedNetwork, build_network
-from engine.model.dropout import mask_features, masked_cross_entropy
+from engine.model.dropout import mask_features, masked_cross_entropy, masked_logits
 from engine.model.weights import PACKAGED_WEIGHTS
 
 __all__ = [
@@ -10,4 +10,5 @@ __all__ = [
     "build_network",
     "mask_features",
     "masked_cross_entropy",
+    "masked_logits",
 ]

@@ -6,7 +6,7 @@ import socket
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import timm
@@ -15,13 +15,15 @@ from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from engine.errors import InputError
+from engine.model.linear import LinearNetwork
 from engine.model.weights import PACKAGED_WEIGHTS, load_from_file, load_packaged
 from engine.protocol import nearest
 
 
 @dataclass(frozen=True)
 class FineTunedNetwork:
-    """A network being fine-tuned; ``module`` stays an ordinary timm network throughout.
+    """A network being fine-tuned; ``module`` stays an ordinary timm network throughout, unless it
+    is tuned linearly.
 
     ``mean`` and ``std`` are per channel, of images in [0, 1], as in pre-training.
     """
@@ -59,7 +61,13 @@ class FineTunedNetwork:
 
 
 def build_network(
-    model: str, *, classes: int, weights: str, image_size: int, seed: int
+    model: str,
+    *,
+    classes: int,
+    weights: str,
+    image_size: int,
+    seed: int,
+    tuning: Literal["full", "linear"] = "full",
 ) -> FineTunedNetwork:
     """Make a pre-trained network with a new last layer.
 
@@ -72,6 +80,7 @@ def build_network(
         weights: ``pretrained``, ``none`` or a path, see :class:`engine.protocol.RunSpec`.
         image_size: side of the images in pixels.
         seed: seed of the initialisation.
+        tuning: ``linear``: see :mod:`engine.model.linear`.
 
     Raises:
         InputError: for an unknown network, one without a linear classifier on pooled features,
@@ -86,7 +95,11 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = _without_noise(_create(model, weights, image_size))
-        head = _replace_head(module, model, classes)
+        if tuning == "linear":
+            module = LinearNetwork(module, image_size, classes)
+            head = module.head
+        else:
+            head = _replace_head(module, model, classes)
     config = module.pretrained_cfg
     return FineTunedNetwork(module=module, head=head, mean=config["mean"], std=config["std"])
 

@@ -33,6 +33,30 @@ def mask_features(
     return features * kept
 
 
+def masked_logits(
+    head: nn.Module,
+    features: Tensor,
+    *,
+    dropout_rate: float,
+    masks: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the logits of K masks of a batch's features, (K, B, C) float32.
+
+    The backbone ran once; only the last layer runs K times. K = 1 is the paper.
+
+    Args:
+        head: last layer, (…, D) to (…, C).
+        features: (B, D).
+        dropout_rate: λ, in [0, 1).
+        masks: K; the result has one when λ = 0.
+        generator: source of the masks, on the features' device.
+    """
+    masked = mask_features(features, dropout_rate, masks, generator)  # (K, B, D)
+    logits: Tensor = head(masked).float()
+    return logits
+
+
 def masked_cross_entropy(
     head: nn.Module,
     features: Tensor,
@@ -44,16 +68,9 @@ def masked_cross_entropy(
 ) -> Tensor:
     """Return the cross-entropy (nats) averaged over the batch and over K masks of its features.
 
-    The backbone ran once; only the last layer runs K times. K = 1 is the paper.
-
-    Args:
-        head: last layer, (…, D) to (…, C).
-        features: (B, D).
-        labels: (B,) int64.
-        dropout_rate: λ, in [0, 1).
-        masks: K.
-        generator: source of the masks, on the features' device.
+    ``labels`` are (B,) int64; the other arguments are those of :func:`masked_logits`.
     """
-    masked = mask_features(features, dropout_rate, masks, generator)  # (K, B, D)
-    logits = head(masked).float()  # (K, B, C)
-    return F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(masked)))
+    logits = masked_logits(
+        head, features, dropout_rate=dropout_rate, masks=masks, generator=generator
+    )
+    return F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import torch
@@ -22,6 +23,8 @@ from engine.errors import TrainingError
 NETWORK = "network."
 OPTIMIZER = "optimizer."
 RANDOM = "random."
+OBJECTIVE = "objective."
+ARMS = "arms."
 STATE_KEY = "vld_state"
 """Key of the JSON state in the header of a checkpoint."""
 
@@ -47,6 +50,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     loss_sum: float = 0.0
     loss_count: int = 0
     selected: Selected | None = None
+    selected_of_arms: dict[str, Selected] = {}
     collapsed: bool = False
     feature_rms: float
     data_digest: str
@@ -76,13 +80,17 @@ def save_last(
     module: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     generators: Mapping[str, torch.Generator],
+    beside: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> int:
     """Write everything a resumed run needs, and return the file's bytes.
+
+    ``beside`` are tensors of objective and arms, under the names they shall have.
 
     Raises:
         OSError: when it cannot be written; the checkpoint before it is then untouched.
     """
-    tensors = {NETWORK + name: tensor for name, tensor in module.state_dict().items()}
+    tensors = dict(beside)
+    tensors |= {NETWORK + name: tensor for name, tensor in module.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
             if isinstance(value, Tensor):
@@ -92,7 +100,7 @@ def save_last(
     return _write(path, tensors, state)
 
 
-def save_best(path: Path, state: TrainingState, module: torch.nn.Module) -> int:
+def save_network(path: Path, state: TrainingState, module: torch.nn.Module) -> int:
     """Write the network alone, and return the file's bytes.
 
     Raises:

@@ -15,11 +15,12 @@ from torch import Tensor
 from engine.data import RunData
 from engine.errors import TrainingError
 from engine.eventlog import EventLog
-from engine.model import masked_cross_entropy
+from engine.model import masked_logits
+from engine.objectives import Batch
 from engine.protocol import HeadTrained, RunFinished, RunSpec, RunStopped
 from engine.rundir import RunDir
 from engine.stop import StopRequest
-from engine.train.checkpoint import Checkpoint, TrainingState, restore
+from engine.train.checkpoint import Checkpoint, TrainingState
 from engine.train.head import cache_features, train_head
 from engine.train.milestones import DIVERGENCE_ADVICE, Milestones
 from engine.train.optim import set_learning_rates
@@ -47,7 +48,7 @@ def fine_tune(
     log.record(training.describe(spec, data))
 
     if checkpoint is not None:
-        restore(checkpoint, network.module, optimizer, training.scaler, training.generators)
+        training.restore(checkpoint)
     elif spec.head_steps > 0:
         log.record(_train_head_first(spec, data, training, stop))
         state = milestones.evaluate(state)
@@ -68,6 +69,7 @@ def fine_tune(
         losses.add(take_step(spec, training, step))
 
         updates = step + 1
+        training.arms.after_step(updates)
         is_milestone = updates % spec.eval_every == 0 or updates == spec.steps
         if updates % spec.log_every == 0 or is_milestone:
             mean_loss = losses.take_mean()
@@ -92,14 +94,15 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
     images, labels = training.batches.draw()
     with execution.autocast():
         features = network.features(execution.lay_out(images))  # Φ(x): (B, D), computed once
-        loss = masked_cross_entropy(  # of m(λ) ⊙ Φ(x) / (1 − λ), averaged over K masks
+        logits = masked_logits(  # of m(λ) ⊙ Φ(x) / (1 − λ), for each of K masks: (K, B, C)
             network.head,
             features,
-            labels,
             dropout_rate=spec.dropout_rate,
             masks=spec.masks,
             generator=training.generators["masks"],
         )
+        # Their mean cross-entropy, unless spec.objective says otherwise.
+        loss: Tensor = training.objective(Batch(logits, features, labels, training.sources))
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()
     if spec.grad_clip is not None:

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from engine.allocator import release_freed_memory
+from engine.arms import Arm
 from engine.data import RunData
 from engine.errors import TrainingError
 from engine.evaluate import (
@@ -21,8 +22,10 @@ from engine.evaluate import (
     network_predictor,
 )
 from engine.eventlog import EventLog
+from engine.model import FineTunedNetwork
 from engine.processor import peak_memory_bytes
 from engine.protocol import (
+    ArmEvaluated,
     CheckpointSaved,
     CollapseDetected,
     Evaluated,
@@ -31,7 +34,7 @@ from engine.protocol import (
     own_arm,
 )
 from engine.rundir import RunDir
-from engine.train.checkpoint import Selected, TrainingState, save_best, save_last
+from engine.train.checkpoint import Selected, TrainingState, save_last, save_network
 from engine.train.pace import Pace
 from engine.train.setup import Training
 
@@ -55,6 +58,7 @@ class Milestones:
         self._predictor = network_predictor(
             training.network, spec.eval_batch_size, training.execution
         )
+        self._keeps_logits = "ensemble" in spec.arms
         self._class_entropy = class_entropy(data)
         self.pace = Pace(spec, training.start, spec.batch_size * len(data.sources))
 
@@ -69,10 +73,11 @@ class Milestones:
         """
         started = time.perf_counter()
         release_freed_memory()
-        evaluation = evaluate_domains(self._predictor, self._data, own_arm(self._spec))
+        evaluation = evaluate_domains(
+            self._predictor, self._data, own_arm(self._spec), keeps_logits=self._keeps_logits
+        )
         release_freed_memory()
         wall_s = time.perf_counter() - started
-        self.pace.evaluated(wall_s)
         if not math.isfinite(evaluation.id_loss):
             raise TrainingError(
                 f"The network gives no numbers any more at step {state.step}: its validation loss "
@@ -99,7 +104,11 @@ class Milestones:
             state, selected=best, collapsed=state.collapsed or collapsed
         )
         if is_best:
-            self._save_best(state)
+            self._save_network(state, "best", self._training.network)
+        if state.step > 0:
+            for name, arm in self._training.arms:
+                state = self._evaluate_arm(state, name, arm, evaluation)
+        self.pace.evaluated(time.perf_counter() - started)
         state = self.save_last(state)
         if is_best:
             self._keep_predictions(state.step, evaluation)
@@ -113,8 +122,9 @@ class Milestones:
         )
         path = self._run_dir.last_checkpoint
         size = save_last(
-            path, state, training.network.module, training.optimizer, training.generators
-        )
+            path, state, training.network.module, training.optimizer, training.generators,
+            training.beside_the_network(),
+        )  # fmt: skip
         self._saved(state.step, "last", size)
         return state
 
@@ -140,11 +150,46 @@ class Milestones:
             peak_memory_bytes=peak_memory_bytes(),
         )
 
-    def _save_best(self, state: TrainingState) -> None:
-        size = save_best(self._run_dir.best_checkpoint, state, self._training.network.module)
-        self._saved(state.step, "best", size)
+    def _evaluate_arm(
+        self, state: TrainingState, name: str, arm: Arm, evaluation: Evaluation
+    ) -> TrainingState:
+        """Evaluate another way of predicting; return the state with its selected step."""
+        started = time.perf_counter()
+        found = arm.evaluate(evaluation)
+        release_freed_memory()
+        best = state.selected_of_arms.get(name)
+        is_best = best is None or found.id_accuracy > best.id_accuracy
+        self._log.record(
+            ArmEvaluated(
+                step=state.step,
+                arm=name,
+                metrics=found.metrics,
+                id_accuracy=found.id_accuracy,
+                ood_accuracy=found.ood_accuracy,
+                is_best=is_best,
+                wall_s=time.perf_counter() - started,
+            )
+        )
+        if not is_best:
+            return state
+        selected = Selected(state.step, found.id_accuracy, found.ood_accuracy)
+        state = msgspec.structs.replace(
+            state, selected_of_arms={**state.selected_of_arms, name: selected}
+        )
+        if arm.network is not None:
+            self._save_network(state, "averaged", arm.network)
+        return state
 
-    def _saved(self, step: int, kind: Literal["last", "best"], size: int) -> None:
+    def _save_network(
+        self, state: TrainingState, kind: Literal["best", "averaged"], network: FineTunedNetwork
+    ) -> None:
+        """Save a network alone, unless the run is to leave none."""
+        if self._spec.keep_checkpoints == "none":
+            return
+        path = self._run_dir.checkpoints / f"{kind}.safetensors"
+        self._saved(state.step, kind, save_network(path, state, network.module))
+
+    def _saved(self, step: int, kind: Literal["last", "best", "averaged"], size: int) -> None:
         file = f"checkpoints/{kind}.safetensors"
         self._log.record(CheckpointSaved(step=step, kind=kind, file=file, bytes=size))
 

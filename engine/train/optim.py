@@ -15,13 +15,17 @@ STEP_DECAY = 0.1
 def make_optimizer(
     spec: RunSpec, network: FineTunedNetwork, feature_rms: float
 ) -> torch.optim.Optimizer:
-    """Make the optimizer: the backbone in group 0, the last layer in group 1.
+    """Make the optimizer: the backbone in group 0, as far as it trains, the last layer in 1.
 
     Each group keeps its own peak rate in ``base_lr``.
     """
     head_parameters = list(network.head.parameters())
     in_head = {id(parameter) for parameter in head_parameters}
-    backbone_parameters = [p for p in network.module.parameters() if id(p) not in in_head]
+    backbone_parameters = [
+        parameter
+        for parameter in network.module.parameters()
+        if parameter.requires_grad and id(parameter) not in in_head
+    ]
     groups = [
         {"params": backbone_parameters, "lr": spec.lr, "base_lr": spec.lr},
         {"params": head_parameters, "lr": 0.0, "base_lr": head_learning_rate(spec, feature_rms)},

@@ -9,15 +9,17 @@ import torch
 from torch import Tensor
 
 from engine.allocator import release_freed_memory
+from engine.arms import Arms
 from engine.data import DomainData, RunData, TrainingBatches, evaluation_batches, seed_hash
 from engine.errors import InputError
 from engine.execution import Execution, choose_execution
 from engine.hardware import device_name, resolve_device
 from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
+from engine.objectives import Objective, make_objective
 from engine.processor import usable_cores
 from engine.protocol import ModelPrepared, RunSpec
 from engine.rundir import RunDir
-from engine.train.checkpoint import Checkpoint, TrainingState
+from engine.train.checkpoint import ARMS, OBJECTIVE, Checkpoint, TrainingState, restore
 from engine.train.optim import make_optimizer
 
 RMS_IMAGES = 256
@@ -36,8 +38,29 @@ class Training:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     generators: dict[str, torch.Generator]
+    objective: Objective
+    arms: Arms
     step_ms: dict[str, float]
     start: TrainingState
+
+    @property
+    def sources(self) -> int:
+        """Return the number of domains in a batch."""
+        return self.objective.domains
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Put everything back to where a checkpoint was saved."""
+        restore(checkpoint, self.network.module, self.optimizer, self.scaler, self.generators)
+        self.objective.load_state_dict(checkpoint.part(OBJECTIVE))
+        self.arms.restore(checkpoint.part(ARMS))
+
+    def beside_the_network(self) -> dict[str, Tensor]:
+        """Return the tensors of objective and arms, as a checkpoint names them."""
+        objective = self.objective.state_dict().items()
+        return {
+            **{OBJECTIVE + name: tensor for name, tensor in objective},
+            **{ARMS + name: tensor for name, tensor in self.arms.tensors().items()},
+        }
 
     def describe(self, spec: RunSpec, data: RunData) -> ModelPrepared:
         """Return the event that tells of the network and the machine."""
@@ -69,7 +92,8 @@ class Training:
         if spec.head_steps > 0 and self.start.step == 0:
             cached = sum(len(domain.in_indices) for domain in data.sources)
             evaluations += 1
-        images = cached + evaluations * evaluated
+        networks = 2 if "averaged" in spec.arms else 1
+        images = cached + evaluations * networks * evaluated
         return (spec.steps - self.start.step) * step_s + images * forward_s
 
 
@@ -90,6 +114,7 @@ def prepare(
         weights=spec.weights,
         image_size=spec.image_size,
         seed=seed_hash("network", spec.seed),
+        tuning=spec.tuning,
     )
     generators = {
         "batches": torch.Generator().manual_seed(seed_hash("batches", spec.seed)),
@@ -114,9 +139,18 @@ def prepare(
         _check_same_images(data, start)
         execution = Execution(device, start.precision, start.memory_format)
     execution.prepare(network.module)
-    scaler = torch.amp.GradScaler(device.type, enabled=execution.needs_scaler)
-    optimizer = make_optimizer(spec, network, start.feature_rms)
-    return Training(network, execution, batches, optimizer, scaler, generators, step_ms, start)
+    return Training(
+        network,
+        execution,
+        batches,
+        optimizer=make_optimizer(spec, network, start.feature_rms),
+        scaler=torch.amp.GradScaler(device.type, enabled=execution.needs_scaler),
+        generators=generators,
+        objective=make_objective(spec.objective, len(data.sources), device),
+        arms=Arms(spec, data, network, execution),
+        step_ms=step_ms,
+        start=start,
+    )
 
 
 def _check_same_images(data: RunData, start: TrainingState) -> None:

@@ -11,10 +11,10 @@ import pytest
 from safetensors.torch import load_file
 
 from engine.errors import InputError, TrainingError
-from engine.eventlog import EventLog
 from engine.protocol import (
     TERMINAL_EVENTS,
     AnyEvent,
+    ArmEvaluated,
     CheckpointSaved,
     DataPrepared,
     Evaluated,
@@ -26,11 +26,9 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
-from engine.run import run
 from engine.rundir import RunDir
-from engine.stop import StopRequest
 from engine.train.checkpoint import load_last
-from tests.small_runs import MakeRun, read_events, start_engine
+from tests.small_runs import MakeRun, read_events, run_here, start_engine
 
 DEADLINE_S = 120.0
 
@@ -39,15 +37,6 @@ Moment = Callable[[list[AnyEvent]], bool]
 
 def run_to_its_end(run_dir: RunDir) -> int:
     return start_engine(run_dir).wait(timeout=DEADLINE_S)
-
-
-def run_here(run_dir: RunDir) -> None:
-    """Do the run in this process, where torch is imported already."""
-    log = EventLog(run_dir.events)
-    try:
-        log.record(run(run_dir, log, StopRequest()))
-    finally:
-        log.close()
 
 
 def signal_when(run_dir: RunDir, number: int, reached: Moment) -> tuple[int, bool]:
@@ -72,8 +61,11 @@ def measured(run_dir: RunDir) -> dict[tuple[object, ...], object]:
             values["loss", event.step] = (event.loss, event.lr, event.head_lr)
         elif isinstance(event, HeadTrained):
             values["head",] = event.loss
-        elif isinstance(event, Evaluated):
-            values["best", event.step] = (event.is_best, event.id_accuracy, event.ood_accuracy)
+        elif isinstance(event, Evaluated | ArmEvaluated):
+            arm = event.arm if isinstance(event, ArmEvaluated) else "own"
+            values["best", arm, event.step] = (
+                event.is_best, event.id_accuracy, event.ood_accuracy
+            )  # fmt: skip
             for metric in event.metrics:
                 key = (event.step, metric.split, metric.domain, metric.arm, metric.name)
                 values[key] = metric.value
@@ -138,7 +130,7 @@ def steps_are_taken(step: int) -> Moment:
     ("fields", "moments"),
     [
         (
-            {},
+            {"arms": ["averaged", "ensemble"], "average_from": 3, "average_every": 2},
             [
                 the_data_is_prepared,
                 steps_are_taken(4),
@@ -147,11 +139,17 @@ def steps_are_taken(step: int) -> Moment:
             ],
         ),
         (
-            {"optimizer": "sgd", "transforms": "pil", "schedule": "step", "lr_drops": [12]},
+            {
+                "optimizer": "sgd",
+                "transforms": "pil",
+                "schedule": "step",
+                "lr_drops": [12],
+                "objective": "groupdro",
+            },
             [steps_are_taken(12)],
         ),
     ],
-    ids=["default", "sgd-pil"],
+    ids=["arms", "sgd-pil-groupdro"],
 )
 def test_killed_at_any_moment_and_resumed_it_is_the_run_never_interrupted(
     make_run: MakeRun, fields: dict[str, object], moments: list[Moment]
@@ -168,9 +166,11 @@ def test_killed_at_any_moment_and_resumed_it_is_the_run_never_interrupted(
     if not isinstance(read_events(broken)[-1], RunFinished):
         assert run_to_its_end(broken) == 0
     assert measured(broken) == measured(whole)
-    for file in ("best", "last"):
-        theirs = load_file(whole.checkpoints / f"{file}.safetensors")
-        ours = load_file(broken.checkpoints / f"{file}.safetensors")
+    files = sorted(path.name for path in whole.checkpoints.iterdir())
+    assert files == sorted(path.name for path in broken.checkpoints.iterdir())
+    for file in files:
+        theirs = load_file(whole.checkpoints / file)
+        ours = load_file(broken.checkpoints / file)
         assert theirs.keys() == ours.keys()
         assert all(bool((theirs[name] == ours[name]).all()) for name in theirs)
 

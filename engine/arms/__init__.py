@@ -1,0 +1,81 @@
+"""Ways of predicting that are measured along a run, each in a module that bears its name.
+
+To add one: write the module with a function ``make``, and give its name a line in
+:mod:`engine.protocol.methods`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from torch import Tensor
+
+from engine.data import RunData
+from engine.evaluate import Evaluation
+from engine.execution import Execution
+from engine.model import FineTunedNetwork
+from engine.protocol import RunSpec
+
+
+class Arm(Protocol):
+    """A way of predicting. It sees the run's network, and never changes it."""
+
+    network: FineTunedNetwork | None
+    """The network that predicts, where one alone does: it is what a checkpoint keeps."""
+
+    def after_step(self, updates: int) -> None:
+        """Look at the run's network after so many updates."""
+
+    def evaluate(self, evaluation: Evaluation) -> Evaluation:
+        """Evaluate at the end of an evaluation of the run's own network."""
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Return all that a resumed run needs to go on with."""
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`tensors` returned."""
+
+
+class Arms:
+    """The arms of one run, by name."""
+
+    def __init__(
+        self, spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution
+    ) -> None:
+        self._arms: dict[str, Arm] = {}
+        for name in spec.arms:
+            module = importlib.import_module(f"engine.arms.{name}")
+            self._arms[name] = module.make(spec, data, network, execution)
+
+    def __iter__(self) -> Iterator[tuple[str, Arm]]:
+        return iter(self._arms.items())
+
+    def __len__(self) -> int:
+        return len(self._arms)
+
+    def after_step(self, updates: int) -> None:
+        """Let each arm look at the network after so many updates."""
+        for arm in self._arms.values():
+            arm.after_step(updates)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of all arms, under their names."""
+        return {
+            f"{name}.{key}": tensor
+            for name, arm in self._arms.items()
+            for key, tensor in arm.tensors().items()
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`tensors` returned."""
+        for name, arm in self._arms.items():
+            prefix = f"{name}."
+            arm.restore(
+                {
+                    key.removeprefix(prefix): tensor
+                    for key, tensor in tensors.items()
+                    if key.startswith(prefix)
+                }
+            )

@@ -1,0 +1,96 @@
+"""Weight averaging: one network whose weights are the mean of those along the run.
+
+Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", arXiv
+1803.05407; along the whole run and from early on as in the paper's comparison.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import update_bn
+
+from engine.data import RunData, evaluation_batches
+from engine.evaluate import Evaluation, evaluate_domains, network_predictor
+from engine.execution import Execution
+from engine.model import FineTunedNetwork
+from engine.protocol import RunSpec
+
+BATCHNORM_IMAGES: Final = 1024
+"""Training images of each source on which BatchNorm statistics are estimated anew."""
+COUNT: Final = "count"
+
+
+def make(spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution) -> Averaged:
+    """Make the arm of a run."""
+    return Averaged(spec, data, network, execution)
+
+
+class Averaged:
+    """Sums the weights in float64; the mean is taken, and evaluated, when it is asked for.
+
+    Floating-point buffers are averaged as weights are, others (BatchNorm's count of batches) are
+    the latest.
+    """
+
+    def __init__(
+        self, spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution
+    ) -> None:
+        self._spec, self._data, self._execution = spec, data, execution
+        self._running = network.module
+        self.network: FineTunedNetwork = copy.deepcopy(network)
+        state = network.module.state_dict()
+        self._averages = [name for name, each in state.items() if each.is_floating_point()]
+        exact = torch.float32 if execution.device.type == "mps" else torch.float64
+        self._sums = [torch.zeros_like(state[name], dtype=exact) for name in self._averages]
+        self._count = 0
+        self._predictor = network_predictor(self.network, spec.eval_batch_size, execution)
+
+    @torch.no_grad()
+    def after_step(self, updates: int) -> None:
+        """Add the weights, at the first step asked for and every so many from there."""
+        since = updates - self._spec.average_from
+        if since < 0 or since % self._spec.average_every:
+            return
+        state = self._running.state_dict()
+        torch._foreach_add_(self._sums, [state[name] for name in self._averages])
+        self._count += 1
+
+    def evaluate(self, evaluation: Evaluation) -> Evaluation:  # noqa: ARG002
+        """Evaluate the mean of the weights; the run's own until there is any."""
+        self.network.module.load_state_dict(self._mean())
+        if self._spec.average_batchnorm == "reestimate":
+            with self._execution.autocast():
+                update_bn(self._training_images(), self.network.module)
+        return evaluate_domains(self._predictor, self._data, "averaged")
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Return the sums and how many networks are in them."""
+        sums = dict(zip(self._averages, self._sums, strict=True))
+        return {**sums, COUNT: torch.tensor(self._count)}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on summing."""
+        self._count = int(tensors[COUNT])
+        for name, total in zip(self._averages, self._sums, strict=True):
+            total.copy_(tensors[name])
+
+    def _mean(self) -> dict[str, Tensor]:
+        state = dict(self._running.state_dict())
+        if self._count:
+            for name, total in zip(self._averages, self._sums, strict=True):
+                state[name] = total / self._count
+        return state
+
+    def _training_images(self) -> Iterator[Tensor]:
+        for domain in self._data.sources:
+            batches = evaluation_batches(
+                domain, domain.in_indices[:BATCHNORM_IMAGES], self._spec.eval_batch_size,
+                self.network.mean, self.network.std, self._execution.device,
+            )  # fmt: skip
+            for images, _ in batches:
+                yield self._execution.lay_out(images)

@@ -1,0 +1,63 @@
+"""The ensemble of a run's own networks: the sum of their logits at every evaluation so far.
+
+The logits are those of the evaluations, which happen anyway: it costs no pass of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from engine.data import DomainData, RunData
+from engine.data.splits import Indices
+from engine.evaluate import Evaluation, evaluate_domains
+from engine.execution import Execution
+from engine.model import FineTunedNetwork
+from engine.protocol import RunSpec
+
+
+def make(spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution) -> Ensemble:
+    """Make the arm of a run."""
+    del spec, network, execution
+    return Ensemble(data)
+
+
+class Ensemble:
+    """Sums of logits in float64, (n, C) for each split of each domain that is evaluated."""
+
+    network: FineTunedNetwork | None = None
+
+    def __init__(self, data: RunData) -> None:
+        self._data = data
+        self._sums: dict[str, Tensor] = {}
+
+    def after_step(self, updates: int) -> None:
+        """Do nothing: evaluations are all that counts."""
+
+    def evaluate(self, evaluation: Evaluation) -> Evaluation:
+        """Add the logits of an evaluation, and evaluate their sum."""
+        for each in evaluation.measured:
+            if each.result.logits is None:
+                raise AssertionError("an ensemble needs the logits of every evaluation")
+            key, logits = _key(each.domain, each.split), each.result.logits.double()
+            self._sums[key] = self._sums[key] + logits if key in self._sums else logits
+        return evaluate_domains(self._predict, self._data, "ensemble")
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Return the sums."""
+        return self._sums
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on summing."""
+        self._sums = dict(tensors)
+
+    def _predict(
+        self, domain: DomainData, split: str, indices: Indices
+    ) -> Iterable[tuple[Tensor, Tensor]]:
+        yield self._sums[_key(domain, split)], domain.labels[torch.from_numpy(indices)]
+
+
+def _key(domain: DomainData, split: str) -> str:
+    return f"{split}.{domain.name}"

@@ -1,0 +1,155 @@
+"""Linear fine-tuning: weigh features that exist, and make none.
+
+Zhang & Bottou, arXiv 2403.00946, equation 1: Φ̃(x) = Σ_l v_l ⊙ φ_l(x) over the last three
+residual blocks, logits = V Φ̃(x) + b, and nothing but v, V and b is trained. It is what
+fine-tuning amounts to as far as a network is linear in its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from engine.errors import InputError
+
+BLOCKS: Final = 3
+"""L, the blocks whose features are weighed."""
+_STAGES: Final = (("layer1", "layer2", "layer3", "layer4"), ("stages",), ("layers",), ("blocks",))
+"""Where timm's networks keep their blocks: ResNets; ConvNeXt; Swin; EfficientNets, ViTs."""
+
+
+class LinearNetwork(nn.Module):
+    """A frozen backbone, a weight for each feature of its last blocks, and a last layer.
+
+    It answers as timm's networks do: see :class:`engine.model.FineTunedNetwork`.
+    """
+
+    def __init__(self, backbone: Any, image_size: int, classes: int) -> None:
+        """Put a linear last layer on the last blocks of equal width.
+
+        Args:
+            backbone: timm's network, in evaluation mode from here on.
+            image_size: side of the images in pixels.
+            classes: C.
+
+        Raises:
+            InputError: when the network has no three blocks of equal width in a row.
+        """
+        super().__init__()
+        backbone.reset_classifier(0)
+        self.backbone = backbone.requires_grad_(requires_grad=False).eval()
+        self.pretrained_cfg = backbone.pretrained_cfg
+        self.block_names, width = _last_blocks(backbone, image_size)
+        self.scales = nn.Parameter(torch.ones(BLOCKS, width))
+        self.head = nn.Linear(width, classes)
+
+    def train(self, mode: bool = True) -> LinearNetwork:
+        """Switch to training, all but the backbone: it computes the same features throughout."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def get_classifier(self) -> nn.Linear:
+        """Return the last layer."""
+        return self.head
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return φ_l(x), pooled and normalised to a root mean square of 1, (B, L, D)."""
+        with torch.no_grad():
+            outputs = _outputs(self.backbone, self.block_names, images)
+            width = self.scales.shape[1]
+            pooled = torch.stack([_pool(each, width) for each in outputs], dim=1).float()
+            rms = pooled.square().mean(dim=2, keepdim=True).sqrt()
+            return pooled / rms.clamp_min(torch.finfo(pooled.dtype).eps)
+
+    def forward_head(self, blocks: Tensor, pre_logits: bool = False) -> Tensor:
+        """Return the logits (B, C), or Φ̃(x) (B, D) for ``pre_logits``."""
+        features = (blocks * self.scales).sum(dim=1)
+        return features if pre_logits else self.head(features)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of images (B, 3, S, S), (B, C)."""
+        return self.forward_head(self.forward_features(images))
+
+
+def _last_blocks(backbone: Any, image_size: int) -> tuple[tuple[str, ...], int]:
+    """Return the names and the width of the last three blocks in a row of equal width."""
+    names = _block_names(backbone)
+    widths = []
+    if names:
+        parameter = next(backbone.parameters())
+        image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
+        with torch.no_grad():
+            widths = [_width(each) for each in _outputs(backbone, names, image)]
+    for end in range(len(names), BLOCKS - 1, -1):
+        widths_here = widths[end - BLOCKS : end]
+        if len(set(widths_here)) == 1:
+            return tuple(names[end - BLOCKS : end]), widths_here[0]
+    raise InputError(
+        f"{backbone.pretrained_cfg['architecture']} has no {BLOCKS} blocks of equal width in a "
+        "row, so there is nothing to fine-tune linearly. Choose a ResNet with bottleneck blocks, "
+        "an EfficientNet, a ConvNeXt or a ViT, or --tuning full."
+    )
+
+
+def _block_names(backbone: nn.Module) -> list[str]:
+    """Return the names of the residual blocks in order; none where they are not known."""
+    modules = dict(backbone.named_modules())
+    for containers in _STAGES:
+        if all(name in modules for name in containers):
+            found: list[str] = []
+            for name in containers:
+                found += _leaves(name, modules[name])
+            return found
+    return []
+
+
+def _leaves(name: str, module: nn.Module) -> list[str]:
+    """Return the blocks in a container: its children, or those of the stages it holds."""
+    found: list[str] = []
+    for child_name, child in module.named_children():
+        path = f"{name}.{child_name}"
+        inner = child.blocks if hasattr(child, "blocks") else child
+        if isinstance(inner, nn.Sequential | nn.ModuleList):
+            found += _leaves(f"{path}.blocks" if inner is not child else path, inner)
+        else:
+            found.append(path)
+    return found
+
+
+def _outputs(backbone: nn.Module, names: Sequence[str], images: Tensor) -> list[Tensor]:
+    """Run the backbone and return what the named blocks gave, in their order.
+
+    Hooks stay no longer than this, so that a copy of the network never hears of the original's.
+    """
+    given: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            given[name] = output
+
+        return hook
+
+    hooks = [backbone.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+    try:
+        backbone.forward_features(images)  # type: ignore[operator]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [given[name] for name in names]
+
+
+def _width(output: Tensor) -> int:
+    """Return the channels of an output: (B, C, H, W), (B, N, C) or, in Swin, (B, H, W, C)."""
+    is_channels_last = output.ndim == 3 or output.shape[1] == output.shape[2]
+    return output.shape[-1] if is_channels_last else output.shape[1]
+
+
+def _pool(output: Tensor, width: int) -> Tensor:
+    """Return the mean over positions, (B, C)."""
+    if output.ndim == 4 and output.shape[1] == width:
+        return output.mean(dim=(2, 3))
+    return output.flatten(1, -2).mean(dim=1)

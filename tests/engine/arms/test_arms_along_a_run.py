@@ -1,0 +1,144 @@
+"""Averaged weights and the ensemble of a run's own networks, in real small runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from engine.arms.averaged import Averaged
+from engine.arms.ensemble import Ensemble
+from engine.evaluate import Evaluation
+from engine.protocol import ArmEvaluated, CheckpointSaved, Evaluated, RunFinished
+from engine.rundir import RunDir
+from tests.small_runs import MakeRun, read_events, run_here
+
+ARMS = {"arms": ["averaged", "ensemble"]}
+
+
+def _arm_events(run_dir: RunDir, arm: str) -> list[ArmEvaluated]:
+    events = read_events(run_dir)
+    return [each for each in events if isinstance(each, ArmEvaluated) and each.arm == arm]
+
+
+@pytest.fixture
+def seen_weights(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, Tensor]]:
+    """Return the run's own weights after every step, as they are while the run goes on."""
+    seen: dict[int, dict[str, Tensor]] = {}
+    real = Averaged.after_step
+
+    def spy(arm: Averaged, updates: int) -> None:
+        state = arm._running.state_dict()
+        seen[updates] = {name: tensor.clone() for name, tensor in state.items()}
+        real(arm, updates)
+
+    monkeypatch.setattr(Averaged, "after_step", spy)
+    return seen
+
+
+@pytest.mark.parametrize(("first", "every"), [(1, 1), (5, 3)])
+def test_the_averaged_network_is_the_float64_mean_of_the_weights_of_its_steps(
+    make_run: MakeRun, seen_weights: dict[int, dict[str, Tensor]], first: int, every: int
+) -> None:
+    run_dir = make_run(**ARMS, average_from=first, average_every=every, freeze_batchnorm=False)
+    run_here(run_dir)
+    best = max(_arm_events(run_dir, "averaged"), key=lambda each: (each.id_accuracy, -each.step))
+    saved = load_file(run_dir.averaged_checkpoint)
+    steps = [step for step in seen_weights if step in range(first, best.step + 1, every)]
+    assert steps
+    for name, tensor in saved.items():
+        if tensor.is_floating_point():
+            weights = torch.stack([seen_weights[step][name].double() for step in steps])
+            assert float((weights.mean(dim=0) - tensor.double()).abs().max()) <= 1e-6
+        else:
+            assert torch.equal(tensor, seen_weights[best.step][name])
+
+
+def test_the_ensemble_is_exactly_the_sum_of_the_logits_of_the_evaluations(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[dict[str, Tensor]] = []
+    sums: list[dict[str, Tensor]] = []
+    real: Callable[[Ensemble, Evaluation], Evaluation] = Ensemble.evaluate
+
+    def spy(arm: Ensemble, evaluation: Evaluation) -> Evaluation:
+        found = real(arm, evaluation)
+        logits = {f"{each.split}.{each.domain.name}": each.result for each in evaluation.measured}
+        saved.append({key: each.logits for key, each in logits.items() if each.logits is not None})
+        sums.append(dict(arm.tensors()))
+        return found
+
+    monkeypatch.setattr(Ensemble, "evaluate", spy)
+    run_dir = make_run(**ARMS)
+    run_here(run_dir)
+    assert len(saved) == 3
+    for count in (1, 2, 3):
+        for key, total in sums[count - 1].items():
+            logits = [each[key].double() for each in saved[:count]]
+            assert torch.equal(total, reduce(torch.add, logits))
+    first = _arm_events(run_dir, "ensemble")[0]
+    own = [each for each in read_events(run_dir) if isinstance(each, Evaluated)][1]
+    assert (first.step, first.id_accuracy) == (own.step, own.id_accuracy)  # an ensemble of one
+
+
+def test_arms_are_evaluated_with_the_run_and_leave_it_alone(make_run: MakeRun) -> None:
+    plain, with_arms = make_run("plain"), make_run("arms", **ARMS)
+    run_here(plain)
+    run_here(with_arms)
+    own = [each for each in read_events(with_arms) if isinstance(each, Evaluated)]
+    for arm in ("averaged", "ensemble"):
+        events = _arm_events(with_arms, arm)
+        assert [each.step for each in events] == [each.step for each in own if each.step > 0]
+        assert {metric.arm for each in events for metric in each.metrics} == {arm}
+        best, expected = 0.0, []
+        for each in events:
+            expected.append(each.id_accuracy > best)
+            best = max(best, each.id_accuracy)
+        assert [each.is_best for each in events] == expected
+
+    def told(run_dir: RunDir) -> list[tuple[object, ...]]:
+        return [
+            (each.step, each.id_accuracy, each.ood_accuracy, each.is_best)
+            for each in read_events(run_dir)
+            if isinstance(each, Evaluated)
+        ]
+
+    assert told(plain) == told(with_arms)
+    kinds = {each.kind for each in read_events(with_arms) if isinstance(each, CheckpointSaved)}
+    assert kinds == {"best", "last", "averaged"}
+
+
+def test_batchnorm_statistics_can_be_estimated_anew(make_run: MakeRun) -> None:
+    averaged = make_run("averaged", **ARMS, freeze_batchnorm=False)
+    estimated = make_run(
+        "estimated", **ARMS, freeze_batchnorm=False, average_batchnorm="reestimate"
+    )
+    run_here(averaged)
+    run_here(estimated)
+    first, second = (
+        [each.metrics for each in _arm_events(run_dir, "averaged")]
+        for run_dir in (averaged, estimated)
+    )
+    assert first != second
+    ensembles = (
+        [each.metrics for each in _arm_events(run_dir, "ensemble")]
+        for run_dir in (averaged, estimated)
+    )
+    assert next(ensembles) == next(ensembles)
+
+
+@pytest.mark.parametrize(
+    ("keep", "left"),
+    [("all", {"averaged", "best", "last"}), ("best", {"averaged", "best"}), ("none", set())],
+)
+def test_a_finished_run_leaves_the_checkpoints_that_were_asked_for(
+    make_run: MakeRun, keep: str, left: set[str]
+) -> None:
+    run_dir = make_run(**ARMS, keep_checkpoints=keep)
+    run_here(run_dir)
+    assert isinstance(read_events(run_dir)[-1], RunFinished)
+    assert {path.stem for path in run_dir.checkpoints.iterdir()} == left
