@@ -11,8 +11,10 @@ from vld_tui.store.metrics import MetricSeries
 from vld_tui.views.raster import Values
 
 
-def as_arrays(series: Sequence[MetricSeries]) -> dict[CurveKey, tuple[Values, Values]]:
-    """Return the curves that series make up.
+def as_arrays(
+    series: Sequence[MetricSeries], arm: str | None = None
+) -> dict[CurveKey, tuple[Values, Values]]:
+    """Return the curves that series of one arm make up; None: of all, if there is only one.
 
     A domain that is called ``id`` or ``ood`` does not hide what is over all domains.
     """
@@ -22,4 +24,5 @@ def as_arrays(series: Sequence[MetricSeries]) -> dict[CurveKey, tuple[Values, Va
             np.array(each.points.values, dtype=np.float64),
         )
         for each in sorted(series, key=lambda each: each.is_judged)
+        if arm in (None, each.arm)
     }

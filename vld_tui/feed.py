@@ -270,7 +270,7 @@ class HistorySource:
             if before is not None and before[0] == state:
                 found[run_id] = before
             else:
-                found[run_id] = (state, RunCurves(run, _curves(store, run_id), log))
+                found[run_id] = (state, RunCurves(run, _curves(store, run), log))
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
 
@@ -335,7 +335,7 @@ def _read_queue(store: Store) -> QueueState:
     return QueueState(tuple(store.live_runs()), tuple(store.queue()), slots_of(store))
 
 
-def _curves(store: Store, run_id: str) -> Mapping[CurveKey, tuple[Values, Values]]:
+def _curves(store: Store, run: Run) -> Mapping[CurveKey, tuple[Values, Values]]:
     from vld_tui.curves import as_arrays  # noqa: PLC0415 - imports numpy
 
-    return as_arrays(store.series(run_id))
+    return as_arrays(store.series(run.run_id), run.arm)

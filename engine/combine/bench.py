@@ -27,7 +27,7 @@ from engine.processor import peak_memory_bytes
 from engine.protocol import CheckpointSaved, Combination, Evaluated, RunFinished, RunSpec
 from engine.rundir import RunDir
 from engine.stop import StopRequest
-from engine.train.checkpoint import Selected, TrainingState, save_best
+from engine.train.checkpoint import Selected, TrainingState, save_network
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,9 @@ class Bench:
         )
 
     def save(self, step: int, evaluation: Evaluation, weights: Mapping[str, Tensor]) -> None:
-        """Save weights as the selected network, an ordinary timm one."""
+        """Save weights as the selected network, an ordinary timm one, if any is to be left."""
+        if self.spec.keep_checkpoints == "none":
+            return
         self.network.module.load_state_dict(weights)
         state = TrainingState(
             step=step,
@@ -113,7 +115,7 @@ class Bench:
             memory_format=self.execution.memory_format,
         )
         path = self.run_dir.best_checkpoint
-        size = save_best(path, state, self.network.module)
+        size = save_network(path, state, self.network.module)
         file = str(path.relative_to(self.run_dir.path))
         self.log.record(CheckpointSaved(step=step, kind="best", file=file, bytes=size))
 

@@ -90,6 +90,7 @@ def _build(
         weights=spec.weights if is_pretrained else "none",
         image_size=spec.image_size,
         seed=seed_hash("network", spec.seed),
+        tuning=spec.tuning,
     )
     check_shapes(parents, network, spec.model)
     return network
