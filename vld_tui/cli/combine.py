@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from engine.protocol import PRETRAINED
+from engine.protocol import PRETRAINED, CombinationError
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import run_and_follow, start_and_leave
@@ -77,10 +77,13 @@ class Launching:
         from_pretrained: bool = False,
     ) -> None:
         """Make the run and start it, or let it wait."""
-        spec, combination = plan_combination(
-            store, method, runs, at=_checkpoint(at), points=points,
-            from_pretrained=from_pretrained, device=device,
-        )  # fmt: skip
+        try:
+            spec, combination = plan_combination(
+                store, method, runs, at=_checkpoint(at), points=points,
+                from_pretrained=from_pretrained, device=device,
+            )  # fmt: skip
+        except CombinationError as error:
+            raise CommandError(str(error)) from None
         made = store.create_run(
             spec, name=self._name, tags=self._tags, combination=combination, is_queued=self._queue
         )

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from engine.protocol import CombinationError, SpecError, nearest
+from engine.protocol import SpecError, nearest
 from vld_tui.cli.errors import FAILED_EXIT, USAGE_EXIT, CommandError
 from vld_tui.config import ConfigError
 from vld_tui.home import HomeError
@@ -19,7 +19,6 @@ from vld_tui.views.text import plain_text
 
 _FOR_A_PERSON = (
     AddressError,
-    CombinationError,
     SpecError,
     ConfigError,
     DatasetError,

@@ -65,7 +65,8 @@ def closing_line(
     if combination is not None and isinstance(progress.end, RunStopped):
         parts[0] = f"{status} at {progress_label(progress.step, spec.steps, combination)}"
     if selected is not None:
-        parts.append(f"selected {step_label(selected.step, combination)}")
+        if combination is None or combination.method == "interpolation":
+            parts.append(f"selected {step_label(selected.step, combination)}")
         parts += [f"ID {percent(selected.id_accuracy)}", f"OOD {percent(selected.ood_accuracy)}"]
     if any(barrier.is_barrier for barrier in progress.barriers):
         parts.append("over a barrier")

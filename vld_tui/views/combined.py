@@ -60,7 +60,7 @@ def networks(combination: Combination) -> str:
 
 def parent_line(event: ParentMeasured) -> str:
     """Say what a network reaches alone."""
-    return f"{plain_text(event.parent)} alone  ID {percent(event.id_accuracy)}"
+    return f"{plain_text(event.parent)}  ID {percent(event.id_accuracy)}"
 
 
 def tried_line(event: ParentTried) -> str:
@@ -72,14 +72,13 @@ def tried_line(event: ParentTried) -> str:
 def barrier_line(event: BarrierMeasured) -> str:
     """Say what lies half way between two networks."""
     ends = f"{plain_text(event.first)} and {plain_text(event.second)}"
-    points = -100 * event.accuracy_barrier
-    found = f"ID {points:+.1f} points, loss {_signed(event.loss_barrier)}"
+    found = _half_way(event)
     if event.is_barrier:
         return (
-            f"{COLLAPSED_SIGN} a barrier lies between {ends}: half way, {found} against the mean "
-            "of the two. Their weights do not average well."
+            f"{COLLAPSED_SIGN} a barrier lies between {ends}: half way, {found}. "
+            "Their weights do not average well."
         )
-    return f"half way between {ends}: {found} against the mean of the two"
+    return f"half way between {ends}: {found}"
 
 
 def notices(progress: Progress) -> list[str]:
@@ -90,10 +89,19 @@ def notices(progress: Progress) -> list[str]:
 
 def findings(progress: Progress) -> list[tuple[str, str]]:
     """Return how the networks stand to one another, as pairs of a label and a line."""
-    rows = [("alone", parent_line(each).replace(" alone", "", 1)) for each in progress.parents]
+    rows = [("alone", parent_line(each)) for each in progress.parents]
     rows += [("tried", tried_line(each)) for each in progress.tried]
-    rows += [("half way", barrier_line(each)) for each in progress.barriers if not each.is_barrier]
+    for each in progress.barriers:
+        ends = f"{plain_text(each.first)} and {plain_text(each.second)}"
+        rows.append(("half way", f"{ends}: {_half_way(each)}"))
     return rows
+
+
+def _half_way(event: BarrierMeasured) -> str:
+    points = -100 * event.accuracy_barrier
+    return (
+        f"ID {points:+.1f} points, loss {_signed(event.loss_barrier)} against the mean of the two"
+    )
 
 
 def _signed(value: float | None) -> str:

@@ -52,7 +52,7 @@ def event_lines(
         case Cautioned():
             lines = [plain_text(event.message)]
         case ParentMeasured():
-            lines = [parent_line(event)]
+            lines = [f"alone: {parent_line(event)}"]
         case ParentTried():
             lines = [tried_line(event)]
         case BarrierMeasured():
@@ -86,7 +86,8 @@ def _evaluation_line(
     for domain, is_target in progress.domains():
         accuracy = domain_accuracy(event, domain, is_target=is_target)
         parts.append(f"{plain_text(domain)} {percent(accuracy)}")
-    best = " · best ID so far" if event.is_best else ""
+    has_choice = combination is None or combination.method == "interpolation"
+    best = " · best ID so far" if event.is_best and has_choice else ""
     step = step_label(event.step, combination) if combination else _step(spec, event.step)
     return f"{step}  {' · '.join(parts)}{best}"
 
