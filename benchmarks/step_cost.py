@@ -1,4 +1,4 @@
-"""What the engine adds to a training step, what masks cost, and how fast evaluation is.
+"""What the engine adds to a training step, what masks and arms cost, and how fast evaluation is.
 
     python benchmarks/step_cost.py [--rounds 15]
 
@@ -23,8 +23,10 @@ import msgspec
 import torch
 
 from engine.allocator import keep_freed_memory
-from engine.data import evaluation_batches, load_data
-from engine.evaluate import evaluate
+from engine.arms import Arms
+from engine.arms.ensemble import Ensemble
+from engine.data import RunData, evaluation_batches, load_data
+from engine.evaluate import evaluate, evaluate_domains, network_predictor
 from engine.hardware import device_name, synchronize
 from engine.model import masked_cross_entropy
 from engine.protocol import RunSpec, resolve_spec
@@ -80,6 +82,36 @@ def bare_step(spec: RunSpec, training: Training) -> Callable[[], None]:
         optimizer.step()
 
     return step
+
+
+def compare_arms(spec: RunSpec, data: RunData, training: Training, rounds: int) -> None:
+    """Print what averaging adds to a step, and the ensemble to an evaluation."""
+    averaged = msgspec.structs.replace(spec, arms=("averaged",))
+    arms = Arms(averaged, data, training.network, training.execution)
+
+    def plain_step() -> None:
+        take_step(spec, training, 0)
+
+    def averaging_step() -> None:
+        take_step(spec, training, 0)
+        arms.after_step(1)
+
+    training.network.set_training(freeze_batchnorm=True)
+    paired("step with averaging / step", averaging_step, plain_step, rounds, training)
+    predictor = network_predictor(training.network, spec.eval_batch_size, training.execution)
+
+    def plain_evaluation() -> None:
+        evaluate_domains(predictor, data, "dropout")
+
+    def ensemble_evaluation() -> None:
+        ensemble = Ensemble(data)
+        ensemble.evaluate(evaluate_domains(predictor, data, "dropout", keeps_logits=True))
+
+    few = max(3, rounds // 3)  # each looks at all validation and target images
+    paired(
+        "evaluation with the ensemble / evaluation", ensemble_evaluation, plain_evaluation, few,
+        training,
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -146,6 +178,7 @@ def main() -> None:
                 network.module(execution.lay_out(images))
 
     paired("bare forward / evaluation (rate)", bare_forward, evaluation, rounds, training)
+    compare_arms(spec, data, training, rounds)
 
 
 if __name__ == "__main__":

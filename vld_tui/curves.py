@@ -12,17 +12,21 @@ from vld_tui.views.raster import Values
 
 
 def as_arrays(
-    series: Sequence[MetricSeries], arm: str | None = None
+    series: Sequence[MetricSeries], own_arm: str
 ) -> dict[CurveKey, tuple[Values, Values]]:
-    """Return the curves that series of one arm make up; None: of all, if there is only one.
+    """Return the curves that series make up; those of other arms are of ``averaged accuracy``.
 
     A domain that is called ``id`` or ``ood`` does not hide what is over all domains.
     """
     return {
-        (each.split, each.domain, each.name): (
+        (each.split, each.domain, curve_name(each.name, each.arm, own_arm)): (
             np.array(each.points.steps, dtype=np.float64),
             np.array(each.points.values, dtype=np.float64),
         )
         for each in sorted(series, key=lambda each: each.is_judged)
-        if arm in (None, each.arm)
     }
+
+
+def curve_name(name: str, arm: str, own_arm: str) -> str:
+    """Return a metric's name in a curve's key."""
+    return name if arm == own_arm else f"{arm} {name}"

@@ -35,7 +35,7 @@ def teller(home: Home) -> Teller:
 def _curves(home: Home, teller: Teller) -> Curves:
     with Store.open(home) as store:
         store.refresh()
-        return as_arrays(store.series(teller.run_dir.run_id))
+        return as_arrays(store.series(teller.run_dir.run_id), "dropout")
 
 
 def test_a_story_is_told_by_the_log_and_the_curves(home: Home, teller: Teller) -> None:

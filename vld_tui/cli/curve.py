@@ -28,7 +28,7 @@ MetricOption = Annotated[
     list[str] | None,
     typer.Option(
         "--metric", metavar="NAME",
-        help="id, ood, loss, domains or a domain's name; may be given several times "
+        help="id, ood, loss, domains, a domain's name or an arm's; may be given several times "
         "[default: id, ood and loss].",
     ),
 ]  # fmt: skip
@@ -77,8 +77,8 @@ def curve(
 def _usual_metrics(run: Run) -> list[str]:
     if run.combination is None:
         return ["id", "ood", "loss"]
-    mixed = ["representations"] if run.combination.method == "interpolation" else []
-    return ["id", "ood", *mixed]
+    is_whole = run.combination.method == "interpolation" and run.status == "finished"
+    return ["id", "ood", *(["representations"] if is_whole else [])]
 
 
 def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Panel]:
@@ -87,7 +87,9 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Panel]:
     Raises:
         CommandError: for a name that is no metric of the run.
     """
-    domains = sorted({point.domain for point in store.metrics(run.run_id, name="accuracy")})
+    accuracy_points = store.metrics(run.run_id, name="accuracy")
+    domains = sorted({point.domain for point in accuracy_points})
+    arms = sorted({point.arm for point in accuracy_points} - {run.arm})
     domains = [domain for domain in domains if domain not in ("id", "ood")]
     accuracies: list[Curve] = []
     losses: list[Curve] = []
@@ -98,18 +100,16 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Panel]:
             accuracies.append(_curve(store, run, "ID", "out", "id"))
         elif name == "ood":
             accuracies.append(_curve(store, run, "OOD", "in", "ood"))
-        elif name == "representations":
-            accuracies += [
-                _curve(store, run, "ID of representations", "out", "id", arm=name),
-                _curve(store, run, "OOD of representations", "in", "ood", arm=name),
-            ]
+        elif name in arms:
+            accuracies.append(_curve(store, run, f"{name} ID", "out", "id", arm=name))
+            accuracies.append(_curve(store, run, f"{name} OOD", "in", "ood", arm=name))
         elif name == "domains" or name in domains:
             accuracies += [
                 _curve(store, run, domain, "in" if domain == run.target else "out", domain)
                 for domain in (domains if name == "domains" else [name])
             ]
         else:
-            known = ["id", "ood", "loss", "domains", *domains]
+            known = ["id", "ood", "loss", "domains", *arms, *domains]
             raise CommandError(
                 f"Run {run.run_id} has no metric {name!r}.{nearest(name, known)}\n"
                 f"It has: {', '.join(known)}."
@@ -129,8 +129,8 @@ def _curve(
     name: str = "accuracy",
     arm: str | None = None,
 ) -> Curve:
-    points = store.metrics(run.run_id, name=name, split=split, domain=domain)
-    points = [point for point in points if point.arm == (arm or run.arm)]
+    """Return a curve of an arm; None: the run's own."""
+    points = store.metrics(run.run_id, name=name, split=split, domain=domain, arm=arm or run.arm)
     points = sorted(points, key=lambda point: point.step)
     return Curve(
         title, tuple(point.step for point in points), tuple(point.value for point in points)

@@ -65,12 +65,13 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
         "data": progress.data,
         "network": progress.model,
         "collapse": progress.collapse,
-        "combination": run.combination,
         "cautions": [caution.message for caution in progress.cautions],
         "parents_measured": progress.parents,
         "parents_tried": progress.tried,
         "barriers": progress.barriers,
         "metrics": at_selected,
+        "arms": store.arms([run.run_id]).get(run.run_id, []),
+        "combination": run.combination,
         "class_accuracies": _class_accuracies(run_dir),
         "checkpoints": [
             msgspec.structs.asdict(each) | {"path": str(run_dir.path / each.file)}

@@ -309,11 +309,13 @@ class Store:
         name: str | None = None,
         split: str | None = None,
         domain: str | None = None,
+        arm: str | None = None,
         step: int | None = None,
     ) -> list[MetricPoint]:
         """Return measured values by curve and step; None: any."""
         key = find_by_id(self._database, run_id).key
-        return read_metrics(self._database, key, name=name, split=split, domain=domain, step=step)
+        points = read_metrics(self._database, key, name=name, split=split, domain=domain, step=step)
+        return [point for point in points if arm in (None, point.arm)]
 
     def series(self, run_id: str) -> list[MetricSeries]:
         """Return all measured values, packed."""

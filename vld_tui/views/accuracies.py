@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from engine.protocol import Combination
+from engine.protocol import ArmEvaluated, Combination
 from vld_tui.views.combined import step_label
 from vld_tui.views.numbers import decimal, percent
 from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
-from vld_tui.views.progress import Progress, domain_accuracy
+from vld_tui.views.progress import Progress, best_of, domain_accuracy
 from vld_tui.views.sparkline import sparkline
 from vld_tui.views.text import plain_text, shorten
 
@@ -21,12 +21,16 @@ _MIN_SPARK_CELLS, _MAX_SPARK_CELLS = 8, 40
 
 @dataclass(frozen=True)
 class AccuracyRow:
-    """One accuracy over the evaluations, and at the selected step; shares from 0 to 1."""
+    """One accuracy over the evaluations, and at the selected step; shares from 0 to 1.
+
+    ``note`` is said beside it.
+    """
 
     name: str
     style: str
     values: tuple[float | None, ...]
     at_selected: float | None
+    note: str = ""
 
     @property
     def latest(self) -> float | None:
@@ -54,18 +58,21 @@ def accuracy_table(progress: Progress, cells: int, combination: Combination | No
         losses = [reading.loss for reading in progress.losses]
         loss = decimal(losses[-1]) if losses else ""
         table.add_row(Text("  loss"), loss, "", Text(sparkline(losses, spark_cells)))
-    for row in accuracy_rows(progress):
+    for row in accuracy_rows(progress, combination):
         table.add_row(
             Text(shorten(f"  {row.name}", _NAME_CELLS), style=row.style),
             Text(percent(row.latest) if row.values else "", style=row.style),
             Text(percent(row.at_selected) if row.values else "", style=row.style),
-            Text(sparkline(row.values, spark_cells), style=row.style),
+            Text.assemble(
+                (sparkline(row.values, spark_cells), row.style),
+                (f" {row.note}" if row.note else "", QUIET_STYLE),
+            ),
         )
     return table
 
 
-def accuracy_rows(progress: Progress) -> list[AccuracyRow]:
-    """Return ID, OOD, then every domain, sources first."""
+def accuracy_rows(progress: Progress, combination: Combination | None = None) -> list[AccuracyRow]:
+    """Return ID, OOD, every domain, sources first, then ID and OOD of other arms."""
     evaluations, selected = progress.evaluations, progress.selected
     rows = [
         AccuracyRow(
@@ -85,4 +92,22 @@ def accuracy_rows(progress: Progress) -> list[AccuracyRow]:
         accuracies = [domain_accuracy(each, domain, is_target=is_target) for each in evaluations]
         chosen = domain_accuracy(selected, domain, is_target=is_target) if selected else None
         rows.append(AccuracyRow(plain_text(domain), "", tuple(accuracies), chosen))
+    for arm, of_arm in progress.arms.items():
+        rows += _arm_rows(arm, of_arm, combination)
     return rows
+
+
+def _arm_rows(
+    arm: str, evaluations: tuple[ArmEvaluated, ...], combination: Combination | None
+) -> list[AccuracyRow]:
+    """Return ID and OOD accuracy of an arm, at the step that is selected for it."""
+    best = best_of(evaluations)
+    if best is None:
+        return []
+    name, note = plain_text(arm), step_label(best.step, combination)
+    ids = tuple(each.id_accuracy for each in evaluations)
+    oods = tuple(each.ood_accuracy for each in evaluations)
+    return [
+        AccuracyRow(f"{name} ID", ID_STYLE, ids, best.id_accuracy, note),
+        AccuracyRow(f"{name} OOD", OOD_STYLE, oods, best.ood_accuracy, note),
+    ]

@@ -7,7 +7,9 @@ from typing import Final
 from engine.protocol import (
     METHODS,
     BarrierMeasured,
+    Cautioned,
     Combination,
+    Event,
     ParentMeasured,
     ParentTried,
 )
@@ -56,6 +58,20 @@ def networks(combination: Combination) -> str:
     more = len(labels) - MOST_PARENTS
     listed = " · ".join(labels[:MOST_PARENTS]) + (f" and {more} more" if more > 0 else "")
     return f"{len(labels)} · {listed}"
+
+
+def combining_lines(event: Event) -> list[str]:
+    """Return the lines that tell an event of combining; those of others give none."""
+    match event:
+        case Cautioned(message=message):
+            return [plain_text(message)]
+        case ParentMeasured():
+            return [f"alone: {parent_line(event)}"]
+        case ParentTried():
+            return [tried_line(event)]
+        case BarrierMeasured():
+            return [barrier_line(event)]
+    return []
 
 
 def parent_line(event: ParentMeasured) -> str:

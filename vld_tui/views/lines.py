@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from engine.protocol import (
-    BarrierMeasured,
-    Cautioned,
+    ArmEvaluated,
     CollapseDetected,
     Combination,
     DataPrepared,
@@ -12,13 +11,11 @@ from engine.protocol import (
     Event,
     HeadTrained,
     ModelPrepared,
-    ParentMeasured,
-    ParentTried,
     RunSpec,
     RunStarted,
     StepsTaken,
 )
-from vld_tui.views.combined import barrier_line, parent_line, step_label, tried_line
+from vld_tui.views.combined import combining_lines, step_label
 from vld_tui.views.numbers import decimal, duration, percent, rate
 from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.plan import plan_rows
@@ -49,16 +46,12 @@ def event_lines(
             lines = [_steps_line(spec, event)]
         case Evaluated():
             lines = [_evaluation_line(spec, progress, event, combination)]
-        case Cautioned():
-            lines = [plain_text(event.message)]
-        case ParentMeasured():
-            lines = [f"alone: {parent_line(event)}"]
-        case ParentTried():
-            lines = [tried_line(event)]
-        case BarrierMeasured():
-            lines = [barrier_line(event)]
+        case ArmEvaluated():
+            lines = [_arm_line(spec, event, combination)]
         case CollapseDetected():
             lines = [collapse_line(event), plain_text(event.advice)]
+        case _:
+            lines = combining_lines(event)
     return lines
 
 
@@ -69,6 +62,13 @@ def collapse_line(collapse: CollapseDetected) -> str:
         f"validation images are called {plain_text(collapse.predicted_class)!r}, "
         f"loss {decimal(collapse.loss, 2)} (class entropy {decimal(collapse.class_entropy, 2)})"
     )
+
+
+def _arm_line(spec: RunSpec, event: ArmEvaluated, combination: Combination | None) -> str:
+    parts = [f"ID {percent(event.id_accuracy)}", f"OOD {percent(event.ood_accuracy)}"]
+    best = " · best ID so far" if event.is_best else ""
+    step = _step(spec, event.step, combination)
+    return f"{step}  {plain_text(event.arm)}: {' · '.join(parts)}{best}"
 
 
 def _steps_line(spec: RunSpec, event: StepsTaken) -> str:
@@ -88,10 +88,11 @@ def _evaluation_line(
         parts.append(f"{plain_text(domain)} {percent(accuracy)}")
     has_choice = combination is None or combination.method == "interpolation"
     best = " · best ID so far" if event.is_best and has_choice else ""
-    step = step_label(event.step, combination) if combination else _step(spec, event.step)
-    return f"{step}  {' · '.join(parts)}{best}"
+    return f"{_step(spec, event.step, combination)}  {' · '.join(parts)}{best}"
 
 
-def _step(spec: RunSpec, step: int) -> str:
+def _step(spec: RunSpec, step: int, combination: Combination | None = None) -> str:
+    if combination is not None:
+        return step_label(step, combination)
     total = f"{spec.steps:,}"
     return f"step {step:>{len(total)},}/{total}"

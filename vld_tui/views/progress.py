@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -33,6 +34,9 @@ MAX_EVALUATIONS = 1024
 """More evaluations than this are thinned out; the best one stays."""
 
 
+E = TypeVar("E", Evaluated, ArmEvaluated)
+
+
 class LossReading(msgspec.Struct, frozen=True):
     """The mean training loss (nats) up to ``step``."""
 
@@ -51,6 +55,7 @@ class Progress(msgspec.Struct, frozen=True):
     latest: StepsTaken | None = None
     losses: tuple[LossReading, ...] = ()
     evaluations: tuple[Evaluated, ...] = ()
+    arms: Mapping[str, tuple[ArmEvaluated, ...]] = {}
     checkpoint: CheckpointSaved | None = None
     collapse: CollapseDetected | None = None
     cautions: tuple[Cautioned, ...] = ()
@@ -69,7 +74,7 @@ class Progress(msgspec.Struct, frozen=True):
     @property
     def selected(self) -> Evaluated | None:
         """Return the evaluation with the best ID accuracy so far, the earliest of equals."""
-        return max(self.evaluations, key=lambda each: each.id_accuracy, default=None)
+        return best_of(self.evaluations)
 
     @classmethod
     def told_by(cls, events: Iterable[Event]) -> Progress:
@@ -94,12 +99,14 @@ class Progress(msgspec.Struct, frozen=True):
             case Evaluated():
                 changes = {"evaluations": _with_evaluation(self.evaluations, event)}
             case ArmEvaluated():
-                changes = {}  # history has them
+                of_arm = _with_evaluation(self.arms.get(event.arm, ()), event)
+                changes = {"arms": {**self.arms, event.arm: of_arm}}
             case Cautioned() | ParentMeasured() | ParentTried() | BarrierMeasured():
-                field = _COLLECTED_IN[type(event)]
-                changes = {field: (*getattr(self, field), event)}
+                collected = _COLLECTED_IN[type(event)]
+                changes = {collected: (*getattr(self, collected), event)}
             case _:
-                changes = {_FIELD_OF[type(event)]: event}
+                field = _FIELD_OF.get(type(event))
+                changes = {field: event} if field else {}
         return msgspec.structs.replace(self, heard_at=heard_at, **changes)
 
     def _taken_up(self, event: RunStarted) -> Progress:
@@ -113,6 +120,10 @@ class Progress(msgspec.Struct, frozen=True):
             head=self.head,
             losses=tuple(each for each in self.losses if each.step <= kept),
             evaluations=tuple(each for each in self.evaluations if each.step <= kept),
+            arms={
+                arm: tuple(each for each in evaluations if each.step <= kept)
+                for arm, evaluations in self.arms.items()
+            },
             checkpoint=self.checkpoint,
             collapse=self.collapse if self.collapse and self.collapse.step <= kept else None,
         )
@@ -130,6 +141,11 @@ class Progress(msgspec.Struct, frozen=True):
             return []
         named = [(domain.name, domain.is_target) for domain in self.data.domains]
         return sorted(named, key=lambda pair: pair[1])
+
+
+def best_of(evaluations: tuple[E, ...]) -> E | None:
+    """Return the evaluation with the best ID accuracy, the earliest of equals."""
+    return max(evaluations, key=lambda each: each.id_accuracy, default=None)
 
 
 _FIELD_OF: dict[type[Event], str] = {
@@ -154,7 +170,9 @@ _COLLECTED_IN: dict[type[Event], str] = {
 """Events of which every one counts."""
 
 
-def domain_accuracy(evaluation: Evaluated, domain: str, *, is_target: bool) -> float | None:
+def domain_accuracy(
+    evaluation: Evaluated | ArmEvaluated, domain: str, *, is_target: bool
+) -> float | None:
     """Return a domain's accuracy as it is reported.
 
     A source's comes from its held-out ``out`` split, the target's from its ``in`` split.
@@ -177,11 +195,12 @@ def _with_loss(losses: tuple[LossReading, ...], event: StepsTaken) -> tuple[Loss
     return (*earlier, LossReading(event.step, event.loss))
 
 
-def _with_evaluation(evaluations: tuple[Evaluated, ...], event: Evaluated) -> tuple[Evaluated, ...]:
-    earlier = evaluations
-    if evaluations and evaluations[-1].step >= event.step:
-        earlier = tuple(each for each in evaluations if each.step < event.step)
-    if len(earlier) >= MAX_EVALUATIONS:
-        best = max(earlier, key=lambda each: each.id_accuracy)
-        earlier = tuple(each for at, each in enumerate(earlier) if at % 2 == 0 or each is best)
-    return (*earlier, event)
+def _with_evaluation(evaluations: tuple[E, ...], event: E) -> tuple[E, ...]:
+    kept: list[E] = list(evaluations)
+    if kept and kept[-1].step >= event.step:
+        kept = [each for each in kept if each.step < event.step]
+    if len(kept) >= MAX_EVALUATIONS:
+        best = max(kept, key=lambda each: each.id_accuracy)
+        kept = [each for at, each in enumerate(kept) if at % 2 == 0 or each is best]
+    kept.append(event)
+    return tuple(kept)

@@ -39,6 +39,7 @@ def chart_contents(
         accuracies = (
             _series(run, ID_CURVE, "ID", ID_STYLE),
             _series(run, OOD_CURVE, "OOD", OOD_STYLE),
+            *_arms(run),
         )
         return (
             ChartContent("accuracy", _known(accuracies)),
@@ -88,6 +89,18 @@ def _of_groups(
             for bound in (mean - deviation, mean + deviation):
                 yield Series("", steps, bound, f"dim {style}", is_bound=True)
         yield Series(group.label, steps, mean, style)
+
+
+def _arms(run: RunCurves) -> Iterator[Series]:
+    """Yield ID and OOD accuracy of arms beside the run's own, in colours of their own."""
+    names = sorted({name for _, _, name in run.curves if name.endswith(" accuracy")})
+    for index, name in enumerate(names):
+        arm, style = name.removesuffix(" accuracy"), DOMAIN_STYLES[index % len(DOMAIN_STYLES)]
+        steps, values = run.curves[ID_CURVE[0], ID_CURVE[1], name]
+        selected = int(steps[values.argmax()])
+        for (split, domain, _), title in ((ID_CURVE, "ID"), (OOD_CURVE, "OOD")):
+            steps, values = run.curves[split, domain, name]
+            yield Series(f"{arm} {title}", steps, values, style, selected)
 
 
 def _domains(run: RunCurves) -> tuple[Series, ...]:

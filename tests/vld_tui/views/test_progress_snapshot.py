@@ -1,4 +1,6 @@
 from engine.protocol import (
+    ArmEvaluated,
+    BarrierMeasured,
     DataPrepared,
     DomainInfo,
     Evaluated,
@@ -10,6 +12,7 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
+from vld_tui.views.accuracies import accuracy_rows
 from vld_tui.views.progress import MAX_LOSSES, Progress, domain_accuracy
 
 
@@ -164,3 +167,30 @@ def test_the_network_is_forgotten_until_a_new_attempt_has_prepared_it() -> None:
     progress = after(started(), model)
     assert progress.model is model
     assert progress.after(started(attempt=2, resumed_step=5)).model is None
+
+
+def arm(step: int, name: str, accuracy: float) -> ArmEvaluated:
+    return ArmEvaluated(
+        step=step, arm=name, metrics=[], id_accuracy=accuracy, ood_accuracy=accuracy / 2,
+        is_best=True, wall_s=1.0,
+    )  # fmt: skip
+
+
+def test_arms_are_kept_apart_and_forgotten_with_the_steps_a_resumed_run_repeats() -> None:
+    progress = Progress.told_by(
+        [started(), arm(10, "averaged", 0.5), arm(10, "ensemble", 0.4), arm(20, "averaged", 0.6)]
+    )
+    assert [each.step for each in progress.arms["averaged"]] == [10, 20]
+    rows = {row.name: row for row in accuracy_rows(progress)}
+    assert rows["averaged ID"].at_selected == 0.6
+    assert rows["averaged OOD"].values == (0.25, 0.3)
+    assert rows["averaged OOD"].note == "step 20"
+    resumed = progress.after(started(2, resumed_step=10))
+    assert [each.step for each in resumed.arms["averaged"]] == [10]
+
+
+def test_an_event_of_no_interest_changes_nothing() -> None:
+    barrier = BarrierMeasured(
+        first="a", second="b", loss_barrier=0.1, accuracy_barrier=0.2, is_barrier=True, time=1.0
+    )
+    assert Progress().after(barrier) == Progress(heard_at=1.0)

@@ -56,3 +56,18 @@ def test_runs_that_no_other_is_alike_are_drawn_as_they_are() -> None:
     content, _, _ = chart_contents(watched, over_seeds=True)
     assert content.title == "OOD"
     assert len(content.series) == 2
+
+
+def test_other_arms_are_drawn_beside_the_run_s_own_with_a_selected_step_of_theirs() -> None:
+    run = curves(0, [0.1, 0.3, 0.2])
+    steps = np.array([0.0, 100.0, 200.0])
+    others = {
+        ("out", "id", "averaged accuracy"): (steps, np.array([0.1, 0.2, 0.3])),
+        ("in", "ood", "averaged accuracy"): (steps, np.array([0.4, 0.5, 0.6])),
+        ("out", "noto", "averaged accuracy"): (steps, np.array([0.4, 0.5, 0.6])),
+    }
+    run = RunCurves(run.run, {**run.curves, **others})
+    accuracies, domains, _ = chart_contents([run])
+    assert [each.name for each in accuracies.series] == ["ID", "OOD", "averaged ID", "averaged OOD"]
+    assert [each.marked_x for each in accuracies.series[2:]] == [200, 200]
+    assert domains.series == ()
