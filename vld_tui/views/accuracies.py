@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.protocol import ArmEvaluated, Combination
-from vld_tui.views.combined import step_label
+from vld_tui.views.combined import has_choice, step_label
 from vld_tui.views.numbers import decimal, percent
 from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.progress import Progress, best_of, domain_accuracy
@@ -53,7 +53,8 @@ def accuracy_table(progress: Progress, cells: int, combination: Combination | No
     selected = progress.selected
     at_step = step_label(selected.step, combination) if selected else ""
     why = "← selected: best ID" if selected else ""
-    table.add_row(*(Text(each, style=QUIET_STYLE) for each in ("", "latest", at_step, why)))
+    headings = ("", "latest", at_step, why) if has_choice(combination) else ("", "", "together", "")
+    table.add_row(*(Text(each, style=QUIET_STYLE) for each in headings))
     if combination is None:
         losses = [reading.loss for reading in progress.losses]
         loss = decimal(losses[-1]) if losses else ""
@@ -61,7 +62,7 @@ def accuracy_table(progress: Progress, cells: int, combination: Combination | No
     for row in accuracy_rows(progress, combination):
         table.add_row(
             Text(shorten(f"  {row.name}", _NAME_CELLS), style=row.style),
-            Text(percent(row.latest) if row.values else "", style=row.style),
+            Text(percent(row.latest) if row.values and headings[1] else "", style=row.style),
             Text(percent(row.at_selected) if row.values else "", style=row.style),
             Text.assemble(
                 (sparkline(row.values, spark_cells), row.style),

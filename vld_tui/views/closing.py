@@ -10,7 +10,7 @@ from rich.text import Text
 
 from engine.protocol import Combination, RunFailed, RunFinished, RunSpec, RunStopped
 from vld_tui.views.accuracies import accuracy_table
-from vld_tui.views.combined import progress_label, step_label
+from vld_tui.views.combined import has_choice, progress_label, step_label
 from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.numbers import duration, percent, size
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, STATUS_STYLES
@@ -65,7 +65,7 @@ def closing_line(
     if combination is not None and isinstance(progress.end, RunStopped):
         parts[0] = f"{status} at {progress_label(progress.step, spec.steps, combination)}"
     if selected is not None:
-        if combination is None or combination.method == "interpolation":
+        if has_choice(combination):
             parts.append(f"selected {step_label(selected.step, combination)}")
         parts += [f"ID {percent(selected.id_accuracy)}", f"OOD {percent(selected.ood_accuracy)}"]
     if any(barrier.is_barrier for barrier in progress.barriers):

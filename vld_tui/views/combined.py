@@ -20,6 +20,13 @@ from vld_tui.views.text import plain_text
 
 MOST_PARENTS: Final = 6
 """Named in a line; of more, the others are counted."""
+MOST_FINDINGS: Final = 10
+"""Of one kind, a line each."""
+
+
+def has_choice(combination: Combination | None) -> bool:
+    """Say whether a run evaluates several networks, of which one is selected."""
+    return combination is None or combination.method == "interpolation"
 
 
 def step_label(step: int, combination: Combination | None = None) -> str:
@@ -100,17 +107,35 @@ def barrier_line(event: BarrierMeasured) -> str:
 def notices(progress: Progress) -> list[str]:
     """Return what a person should know of a run's numbers, a line each."""
     lines = [plain_text(caution.message) for caution in progress.cautions]
-    return lines + [barrier_line(each) for each in progress.barriers if each.is_barrier]
+    high = [each for each in progress.barriers if each.is_barrier]
+    if len(high) == 1:
+        return [*lines, barrier_line(high[0])]
+    if high:
+        lines.append(
+            f"{COLLAPSED_SIGN} barriers lie between {plain_text(high[0].first)} and {len(high)} "
+            f"of the {len(progress.barriers)} others: half way, ID is up to "
+            f"{100 * max(each.accuracy_barrier for each in high):.1f} points below the mean of "
+            "the two. Their weights do not average well."
+        )
+    return lines
 
 
 def findings(progress: Progress) -> list[tuple[str, str]]:
     """Return how the networks stand to one another, as pairs of a label and a line."""
-    rows = [("alone", parent_line(each)) for each in progress.parents]
-    rows += [("tried", tried_line(each)) for each in progress.tried]
-    for each in progress.barriers:
-        ends = f"{plain_text(each.first)} and {plain_text(each.second)}"
-        rows.append(("half way", f"{ends}: {_half_way(each)}"))
-    return rows
+    rows = _rows("alone", [parent_line(each) for each in progress.parents])
+    rows += _rows("tried", [tried_line(each) for each in progress.tried])
+    half_way = [
+        f"{plain_text(each.first)} and {plain_text(each.second)}: {_half_way(each)}"
+        for each in progress.barriers
+    ]
+    return rows + _rows("half way", half_way)
+
+
+def _rows(label: str, lines: list[str]) -> list[tuple[str, str]]:
+    """Label lines; of very many, the first ones and how many there are."""
+    more = len(lines) - MOST_FINDINGS
+    shown = lines[:MOST_FINDINGS] + ([f"and {more} more"] if more > 0 else [])
+    return [(label, line) for line in shown]
 
 
 def _half_way(event: BarrierMeasured) -> str:

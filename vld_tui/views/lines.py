@@ -15,7 +15,7 @@ from engine.protocol import (
     RunStarted,
     StepsTaken,
 )
-from vld_tui.views.combined import combining_lines, step_label
+from vld_tui.views.combined import combining_lines, has_choice, step_label
 from vld_tui.views.numbers import decimal, duration, percent, rate
 from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.plan import plan_rows
@@ -86,8 +86,7 @@ def _evaluation_line(
     for domain, is_target in progress.domains():
         accuracy = domain_accuracy(event, domain, is_target=is_target)
         parts.append(f"{plain_text(domain)} {percent(accuracy)}")
-    has_choice = combination is None or combination.method == "interpolation"
-    best = " · best ID so far" if event.is_best and has_choice else ""
+    best = " · best ID so far" if event.is_best and has_choice(combination) else ""
     return f"{_step(spec, event.step, combination)}  {' · '.join(parts)}{best}"
 
 
