@@ -34,11 +34,11 @@ class Actions(Protocol):
     """Changes to runs. Every method returns what was done, in words, or raises one of
     ``REFUSALS`` whose message says why not; empty: it can be seen."""
 
-    def start(self, spec: RunSpec, *, tags: Sequence[str] = ()) -> str:
-        """Make a run and start it."""
+    def start(self, *specs: RunSpec) -> str:
+        """Make runs and start the first; the others wait for a free slot."""
 
-    def queue(self, spec: RunSpec) -> str:
-        """Make a run that waits for a free slot."""
+    def queue(self, *specs: RunSpec) -> str:
+        """Make runs that wait for a free slot."""
 
     def queue_again(self, run_id: str) -> str:
         """Let a run that is over wait for a free slot, to go on."""
@@ -95,23 +95,27 @@ class LocalActions:
     def __init__(self, home: Home) -> None:
         self._home = home
 
-    def start(self, spec: RunSpec, *, tags: Sequence[str] = ()) -> str:
-        """Make a run and start it."""
+    def start(self, *specs: RunSpec) -> str:
+        """Make runs and start the first; the others wait for a free slot."""
+        first, *others = specs
         with Store.open(self._home) as store:
-            run = store.create_run(self._located(spec), tags=tags)
+            run = store.create_run(self._located(first))
             try:
                 _launch(store.run_dir(run.run_id))
             except LaunchError:
                 store.discard(run.run_id)
                 raise
-            return f"{run.name} is starting"
+        said = f"{run.name} is starting"
+        return f"{said}; {self.queue(*others)}" if others else said
 
-    def queue(self, spec: RunSpec) -> str:
-        """Make a run that waits for a free slot."""
+    def queue(self, *specs: RunSpec) -> str:
+        """Make runs that wait for a free slot."""
         with Store.open(self._home) as store:
-            run = store.create_run(self._located(spec), is_queued=True)
+            runs = [store.create_run(self._located(spec), is_queued=True) for spec in specs]
         start_supervisor(self._home)
-        return f"{run.name} waits for a free slot"
+        if len(runs) == 1:
+            return f"{runs[0].name} waits for a free slot"
+        return f"{plural(len(runs), 'run')} wait for a free slot"
 
     def queue_again(self, run_id: str) -> str:
         """Let a run that is over wait for a free slot, to go on."""
@@ -218,8 +222,10 @@ class LocalActions:
             runs = store.list_runs(query)
         try:
             export_runs(runs, place)
-        except ValueError as error:
-            raise ExportError(str(error)) from None
+        except ValueError:
+            raise ExportError(
+                f"{place.name} must end in .csv or .json for the runs, or .svg for the screen."
+            ) from None
         except OSError as error:
             raise ExportError(f"{place} cannot be written: {error.strerror}.") from None
         return f"{plural(len(runs), 'run')} in {place}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import math
 import threading
 import time
@@ -16,10 +17,11 @@ from typing import ClassVar, Final
 import msgspec
 from textual import work
 from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
-from textual.dom import DOMNode
+from textual.binding import BindingType
+from textual.events import Key
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.widgets import Input
 from textual.worker import Worker, get_current_worker
 
 from vld_tui.actions import REFUSALS, Actions, LocalActions
@@ -105,7 +107,20 @@ class Dashboard(Guarded, App[None]):
     def _begin(self) -> None:
         """Do what could wait for the first picture."""
         gc.enable()
+        self._put_keys_in_force()
         self._act(self._actions.work_on_queue)  # that of a supervisor that was killed
+        self._load_run_screen()
+
+    @work(thread=True)
+    def _load_run_screen(self) -> None:
+        """Have at hand what the first ``enter`` needs."""
+        importlib.import_module("vld_tui.screens.run")
+
+    def on_key(self, event: Key) -> None:
+        """Hand on what was typed before the focus came to an input: it is text, and no action."""
+        if isinstance(self.focused, Input) and event.is_printable:
+            event.prevent_default()
+            self.focused.post_message(Key(event.key, event.character))
 
     def on_interest_changed(self, message: InterestChanged) -> None:
         """Have the worker read what is looked at now."""
@@ -122,7 +137,7 @@ class Dashboard(Guarded, App[None]):
         """Remember how a person likes the dashboard."""
         self.preferences = msgspec.structs.replace(self.preferences, **message.changes)
         if "keys" in message.changes:
-            self.set_keymap(self.preferences.keys)
+            self._put_keys_in_force()
         if not self._is_read_only:
             self._act(partial(self._actions.keep_preferences, self.preferences))
 
@@ -148,10 +163,23 @@ class Dashboard(Guarded, App[None]):
         if not self.survive(error):
             super()._handle_exception(error)
 
-    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:  # noqa: ARG002
-        """Say that keys a person chose are taken; the usual ones stay in force."""
-        taken = ", ".join(sorted(binding.description for binding in clashed_bindings))
-        self.notify(f"Keys chosen in the settings are taken already: {taken}.", severity="warning")
+    def _put_keys_in_force(self) -> None:
+        """Put the chosen keys in force, without those that clash: their actions keep the usual."""
+        chosen = self.preferences.keys
+        self.set_keymap(chosen)
+        if not chosen:
+            return
+        from vld_tui.keys import every_action, find_clashes  # noqa: PLC0415 - imports every screen
+
+        clashes = dict(find_clashes(chosen))
+        self.set_keymap({action: keys for action, keys in chosen.items() if action not in clashes})
+        for action, clash in clashes.items():
+            about = every_action()[action][0]
+            said = (
+                f"The key chosen for “{about}”, {clash.key}, does “{clash.about}” as well: "
+                f"“{about}” keeps its usual one until the settings (,) say otherwise."
+            )
+            self.notify(said, severity="warning", timeout=10, markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Yield all that can be done on this screen, with its key."""
@@ -180,11 +208,11 @@ class Dashboard(Guarded, App[None]):
         self._planner.close()
 
     def action_show_help_panel(self) -> None:
-        """Show or hide the list of keys."""
-        if self.screen.query("HelpPanel"):
-            self.action_hide_help_panel()
-        else:
-            super().action_show_help_panel()
+        """Show every key of this screen, in place of Textual's panel, which keys cannot scroll."""
+        from vld_tui.screens.help import HelpScreen  # noqa: PLC0415 - not for the first picture
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen.active_bindings))
 
     def on_action_asked(self, message: ActionAsked) -> None:
         """Do something to runs without keeping the screen waiting, and say what came of it."""

@@ -19,14 +19,14 @@ from vld_tui.store.query import Query
 from vld_tui.store.runs import QUEUED, Run, RunPoint
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import Grouping, RunSummary
-from vld_tui.views.groups import group_point
+from vld_tui.views.groups import group_names, group_point
 from vld_tui.views.progress import Progress
 
 if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
     from vld_tui.views.raster import Values
 
 LOG_BYTES: Final = 16_384
-"""Of the log of a run whose curves are drawn: its last lines stand below them."""
+"""Of the events and the log of a run whose curves are drawn: the last stand below them."""
 MOST_POINTS: Final = 2_000
 EVERY_RUN: Final = Query()
 
@@ -72,10 +72,11 @@ class RunRow:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A line of the run table that stands for several runs."""
+    """A line of the run table that stands for several runs; ``name`` tells it from the others."""
 
     summary: RunSummary
     grouping: Grouping
+    name: str
 
     @property
     def run_ids(self) -> tuple[str, ...]:
@@ -90,17 +91,19 @@ TableRow = RunRow | GroupRow
 class RunCurves:
     """A run and its metrics: (n,) steps and (n,) values of each; NaN: not finite.
 
+    ``told`` is what the run told last, ``log`` the end of what its process wrote besides.
     The source hands out the same object while nothing happened, so that is what equal means.
     """
 
     run: Run
     curves: Mapping[CurveKey, tuple[Values, Values]]
     log: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RunDetail:
-    """Everything known of the run that was opened."""
+    """Everything known of the run that was opened; ``told_is_cut``: it told earlier lines too."""
 
     curves: RunCurves
     progress: Progress
@@ -108,6 +111,8 @@ class RunDetail:
     checkpoints: tuple[CheckpointInfo, ...]
     folder: str
     contents: FolderContents = field(default_factory=FolderContents)
+    told: tuple[str, ...] = ()
+    told_is_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -270,7 +275,8 @@ class HistorySource:
             if before is not None and before[0] == state:
                 found[run_id] = before
             else:
-                found[run_id] = (state, RunCurves(run, _curves(store, run), log))
+                told = _last_told(store.run_dir(run_id), run)
+                found[run_id] = (state, RunCurves(run, _curves(store, run), log, told))
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
 
@@ -279,19 +285,24 @@ class OpenedRun:
     """Reads all of one run, again and again, what is new only."""
 
     def __init__(self, run_dir: RunDir) -> None:
+        from vld_tui.event_tail import EventTail  # noqa: PLC0415 - as below
         from vld_tui.story import Story  # noqa: PLC0415 - imports numpy
 
         self.run_dir = run_dir
         self._story = Story(run_dir)
         self._folder = FolderReader(run_dir)
+        self._tail = EventTail(run_dir.events)
         self._detail: RunDetail | None = None
 
     def read(self, store: Store, curves: RunCurves) -> RunDetail:
         """Return everything known of the run; the same as before while nothing happened."""
         before, contents = self._detail, self._folder.read()
-        is_same = before is not None and before.curves is curves and before.contents is contents
-        if before is not None and is_same and not self._story.is_behind:
-            return before
+        told = self._tail.read(curves.run.spec, curves.run.combination)
+        news = (curves, contents, told)
+        if before is not None and not self._story.is_behind:
+            known = (before.curves, before.contents, before.told)
+            if all(new is old for new, old in zip(news, known, strict=True)):
+                return before
         run_id = curves.run.run_id
         self._detail = RunDetail(
             curves,
@@ -300,8 +311,16 @@ class OpenedRun:
             tuple(store.checkpoints(run_id)),
             str(self.run_dir.path),
             contents,
+            told,
+            self._tail.is_cut,
         )
         return self._detail
+
+
+def _last_told(run_dir: RunDir, run: Run) -> tuple[str, ...]:
+    from vld_tui.event_tail import EventTail  # noqa: PLC0415 - not for the first picture
+
+    return EventTail(run_dir.events, most_bytes=LOG_BYTES).read(run.spec, run.combination)
 
 
 def _find_other(store: Store, reference: str) -> OtherRun:
@@ -316,7 +335,10 @@ def _read_rows(store: Store, interest: Interest) -> tuple[TableRow, ...]:
     query, offset, limit = interest.query, interest.offset, interest.limit
     if (grouping := interest.grouping) is not None:
         groups = store.list_groups(query, grouping, sort=interest.sort, offset=offset, limit=limit)
-        return tuple(GroupRow(group, grouping) for group in groups)
+        names = group_names(groups, grouping)
+        return tuple(
+            GroupRow(group, grouping, name) for group, name in zip(groups, names, strict=True)
+        )
     runs = store.list_runs(query, offset=offset, limit=limit)
     histories = store.ood_histories([run.run_id for run in runs])
     return tuple(RunRow(run, histories.get(run.run_id, ())) for run in runs)
@@ -327,7 +349,8 @@ def _read_points(store: Store, interest: Interest) -> tuple[RunPoint, ...]:
     if (grouping := interest.grouping) is None:
         return tuple(store.points(interest.query, limit=MOST_POINTS))
     groups = store.list_groups(interest.query, grouping, limit=MOST_POINTS)
-    points = (group_point(group, grouping) for group in groups)
+    named = zip(groups, group_names(groups, grouping), strict=True)
+    points = (group_point(group, grouping, name) for group, name in named)
     return tuple(point for point in points if point is not None)
 
 

@@ -70,6 +70,11 @@ class Home:
         return RunDir(self.trash / run_id)
 
 
+def find_home(option: Path | None) -> Home:
+    """Return the home that :func:`open_home` would open, whether or not it is there."""
+    return Home(_resolve(option))
+
+
 def open_home(option: Path | None, *, to_look: bool = False) -> Home:
     """Return the home, made if it is not there yet.
 
@@ -79,7 +84,7 @@ def open_home(option: Path | None, *, to_look: bool = False) -> Home:
     Raises:
         HomeError: when it cannot be made or written.
     """
-    home = Home(_resolve(option))
+    home = find_home(option)
     try:
         for folder in (home.runs, home.trash, home.datasets, home.cache):
             folder.mkdir(parents=True, exist_ok=True)

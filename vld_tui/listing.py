@@ -9,7 +9,6 @@ from vld_tui.feed import GroupRow, Interest
 from vld_tui.preferences import Preferences
 from vld_tui.store.query import Condition, Query, QueryError
 from vld_tui.store.summaries import CONFIGURATION, Grouping, find_grouping, member_condition
-from vld_tui.views.groups import group_label
 from vld_tui.views.numbers import plural
 
 SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")
@@ -51,7 +50,7 @@ class Listing:
     def inside(self, row: GroupRow) -> Self:
         """Return the listing of the runs of a group."""
         condition = member_condition(row.grouping, row.summary.key)
-        return replace(self, within=(group_label(row.summary, row.grouping), condition))
+        return replace(self, within=(row.name, condition))
 
     def in_next_order(self) -> Self:
         """Return the listing in the next of the usual orders."""

@@ -16,7 +16,7 @@ from engine.data.splits import Indices, split_indices
 from engine.datasets.cache import CachedImages, cached_images
 from engine.datasets.catalog import find_held_out_source, find_image_set, find_target
 from engine.datasets.errors import DataError
-from engine.datasets.folders import ImageSet, listed
+from engine.datasets.folders import ImageSet, counted, listed
 from engine.datasets.progress import Progress
 from engine.protocol import RunSpec
 
@@ -166,7 +166,7 @@ def _refusal(image_set: ImageSet, cached: CachedImages) -> str:
         f"  {image_set.files[index].path}: {why}"
         for index, why in sorted(cached.unreadable.items())
     ]
-    count = f"{len(lines)} images" if len(lines) > 1 else "1 image"
+    count = counted(len(lines), "image")
     return "\n".join(
         [f"{count} in {image_set.location} cannot be read. Mend or remove them, or leave them out "
          "with --skip-bad-images:", *lines]

@@ -9,7 +9,7 @@ from typing import Final
 
 from engine.datasets.card import DatasetCard, read_card
 from engine.datasets.errors import DataError
-from engine.datasets.folders import ImageSet, open_image_set
+from engine.datasets.folders import ImageSet, counted, open_image_set
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
 from engine.protocol import RunSpec, SpecError, nearest
 from engine.protocol.datasets import DatasetListing, DomainListing, check_target
@@ -109,7 +109,7 @@ def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) ->
         lost = {domain: added[domain] for domain in added if counts[domain] < added[domain]}
         notes += [f"from {card.origin}"] if card.origin else []
     notes += [
-        f"{domain} had {images:,} images when it was added, and has {counts[domain]:,} now."
+        f"{domain} had {counted(images, 'image')} when it was added; now it has {counts[domain]:,}."
         for domain, images in lost.items()
     ]
     return DatasetListing(

@@ -14,7 +14,7 @@ from typing import Final
 from PIL import Image
 
 from engine.datasets.duplicates import exact_duplicates, near_duplicates, perceptual_hash
-from engine.datasets.folders import DAMAGE, ImageSet, decode_image
+from engine.datasets.folders import DAMAGE, ImageSet, counted, decode_image
 from engine.datasets.progress import Progress
 from engine.processor import usable_cores
 from engine.protocol.datasets import CheckReport, Duplicate, Finding
@@ -131,8 +131,8 @@ def _unreadable_finding(count: int) -> Iterator[Finding]:
     if count:
         yield Finding(
             True,
-            f"{count} images cannot be read: a run refuses them. Mend or remove them, or run with "
-            "--skip-bad-images.",
+            f"{counted(count, 'image')} cannot be read: a run refuses them. Mend or remove them, "
+            "or run with --skip-bad-images.",
         )
 
 
@@ -146,12 +146,12 @@ def _duplicate_findings(image_set: ImageSet, exact: Sequence[Duplicate]) -> Iter
     for (one, other), count in sorted(shared.items()):
         share = count / min(sizes[one], sizes[other])
         if one == other:
-            text = (
-                f"{count} files of {one} are copies of others: some may be trained on and held out."
-            )
-            yield Finding(False, text)
+            copies = "is a copy of another" if count == 1 else "are copies of others"
+            text = f"{counted(count, 'file')} of {one} {copies}: "
+            yield Finding(False, f"{text}some may be trained on and held out.")
         else:
-            text = f"{count} images are in both {one} and {other} ({share:.1%}): OOD accuracy would"
+            images = f"{counted(count, 'image')} {'is' if count == 1 else 'are'}"
+            text = f"{images} in both {one} and {other} ({share:.1%}): OOD accuracy would"
             yield Finding(share > LEAK_SHARE, f"{text} be measured on images that were trained on.")
 
 
@@ -160,7 +160,8 @@ def _count_findings(counts: Counts, classes: Sequence[str]) -> Iterator[Finding]
         few = [name for name in classes if of_class.get(name, 0) < FEW_IMAGES]
         if few:
             shown = ", ".join(few[:5]) + (" …" if len(few) > 5 else "")
-            text = f"{domain} has fewer than {FEW_IMAGES} images of {len(few)} classes: {shown}"
+            classes_told = "1 class" if len(few) == 1 else f"{len(few)} classes"
+            text = f"{domain} has fewer than {FEW_IMAGES} images of {classes_told}: {shown}"
             yield Finding(False, text)
         most, least = max(of_class.values()), min(of_class.values())
         if most > IMBALANCE * least:

@@ -158,6 +158,11 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names[:MAX_NAMED]) + more
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 image``, ``2 images``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _check_layout(
     source: ImageSource, files: tuple[ImageFile, ...], known_classes: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -26,7 +26,7 @@ from engine.datasets.corruptions import (
     require_corruptions,
 )
 from engine.datasets.errors import DataError
-from engine.datasets.folders import decode_image, listed
+from engine.datasets.folders import counted, decode_image, listed
 from engine.datasets.imports import staged
 from engine.datasets.progress import Progress, Tell, progress_of
 from engine.datasets.register import IMAGES, check_name, register
@@ -80,7 +80,7 @@ def shift_dataset(request: ShiftDataset, tell: Tell) -> DatasetListing:
             source, stage / IMAGES, jobs, request, progress_of(tell, "corrupting", "images")
         )
         if skipped:
-            tell(WorkNote(f"{len(skipped)} images cannot be read: {listed(skipped)}"))
+            tell(WorkNote(f"{counted(len(skipped), 'image')} cannot be read: {listed(skipped)}"))
         names = ", ".join(shift.domain for shift in shifts)
         origin = f"{source}: {names}; {request.image_size} px, seed {request.seed}"
         card = DatasetCard(request.name, IMAGES, origin=origin)

@@ -11,7 +11,7 @@ from typing import Final
 from engine.datasets.card import DatasetCard, TableColumns
 from engine.datasets.class_folders import find_class_images
 from engine.datasets.errors import DataError
-from engine.datasets.folders import listed
+from engine.datasets.folders import counted, listed
 from engine.datasets.imports import staged
 from engine.datasets.progress import Tell
 from engine.datasets.register import check_name, register
@@ -41,7 +41,8 @@ def split_dataset(request: SplitDataset, tell: Tell) -> DatasetListing:
             f"{rows[0][0] if rows else 'nothing'} there and {files[0].path} here."
         )
     if left_out := [file.path for file in files if file.path not in domain_of]:
-        tell(WorkNote(f"{len(left_out)} images are not in the table: {listed(left_out)}"))
+        images = f"{counted(len(left_out), 'image')} {'is' if len(left_out) == 1 else 'are'}"
+        tell(WorkNote(f"{images} not in the table: {listed(left_out)}"))
     with staged(root) as stage:
         with (stage / TABLE_FILE).open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)

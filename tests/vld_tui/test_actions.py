@@ -13,14 +13,20 @@ from engine.protocol import resolve_spec
 from engine.protocol.datasets import AddDataset
 from vld_tui.actions import LocalActions
 from vld_tui.home import open_home
-from vld_tui.launch.local import launch
+from vld_tui.launch.local import LaunchError, launch
+from vld_tui.store.store import Store
+
+
+def idle_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the engine's processes end at once."""
+    idle = functools.partial(launch, command=(sys.executable, "-c", "pass"))
+    monkeypatch.setattr("vld_tui.actions.launch", idle)
 
 
 def test_a_run_finds_the_data_set_that_was_added_under_its_name(
     tmp_path: Path, small_emoji: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    idle = functools.partial(launch, command=(sys.executable, "-c", "pass"))
-    monkeypatch.setattr("vld_tui.actions.launch", idle)
+    idle_engine(monkeypatch)
     home = open_home(tmp_path / "home")
     add_dataset(AddDataset(str(home.datasets), "small", str(small_emoji)), lambda _: None)
     actions = LocalActions(home)
@@ -31,3 +37,38 @@ def test_a_run_finds_the_data_set_that_was_added_under_its_name(
         ("small", str(home.datasets / "small")),
         ("emoji", None),
     }
+
+
+def test_of_several_runs_the_first_is_started_and_the_others_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle_engine(monkeypatch)
+    supervised: list[object] = []
+    monkeypatch.setattr("vld_tui.actions.start_supervisor", supervised.append)
+    home = open_home(tmp_path / "home")
+    actions = LocalActions(home)
+    specs = [resolve_spec({"seed": seed}) for seed in range(3)]
+    said = actions.start(*specs)
+    with Store.open(home) as store:
+        assert [run.seed for run in store.queue()] == [1, 2], "in order"
+        (started,) = store.live_runs()
+        assert started.seed == 0
+    assert said == f"{started.name} is starting; 2 runs wait for a free slot"
+    assert supervised == [home]
+    assert actions.start(specs[0]) == f"{started.name} is starting"
+    assert supervised == [home], "nothing else waits"
+    assert actions.queue(specs[1]).endswith("-s1 waits for a free slot")
+
+
+def test_where_the_first_cannot_be_started_none_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise LaunchError("no process")
+
+    monkeypatch.setattr("vld_tui.actions.launch", refuse)
+    home = open_home(tmp_path / "home")
+    with pytest.raises(LaunchError):
+        LocalActions(home).start(resolve_spec({"seed": 0}), resolve_spec({"seed": 1}))
+    with Store.open(home) as store:
+        assert store.count_runs() == 0

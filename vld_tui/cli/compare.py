@@ -14,7 +14,7 @@ from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.store.query import Query
-from vld_tui.study.groups import RunGroup, differing_fields, group_by_seed
+from vld_tui.study.groups import RunGroup, differing_fields, group_by_seed, group_labels
 from vld_tui.views.compare import compare_lines
 
 MOST_RUNS: Final = 200
@@ -54,18 +54,23 @@ def compare(
         raise CommandError(f"More than {MOST_RUNS} runs match: narrow the query.")
     groups = group_by_seed(known)
     if as_json:
-        print_json({"differs": differing_fields(groups), "groups": [*map(_record, groups)]})
+        print_json(
+            {
+                "differs": differing_fields(groups),
+                "groups": [*map(_record, groups, group_labels(groups))],
+            }
+        )
         return
     cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in compare_lines(groups, cells=cells):
         say(line)
 
 
-def _record(group: RunGroup) -> dict[str, Any]:
+def _record(group: RunGroup, label: str) -> dict[str, Any]:
     measured = {"id_accuracy": group.estimate(lambda run: run.id_accuracy),
                 "ood_accuracy": group.estimate(lambda run: run.ood_accuracy)}  # fmt: skip
     return {
-        "label": group.label,
+        "label": label,
         "runs": [run.run_id for run in group.runs],
         "spec": msgspec.to_builtins(group.runs[0].spec),
         "seeds": [run.seed for run in group.runs],

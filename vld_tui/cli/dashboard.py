@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vld_tui.cli.command import Command
+from vld_tui.cli.command import Command, home_option
+from vld_tui.cli.errors import CommandError
 from vld_tui.cli.group import ErrorsInWords
 from vld_tui.cli.session import open_store, this_home
+from vld_tui.home import HOME_VARIABLE, find_home
 
 app = typer.Typer(
     add_completion=False,
@@ -46,12 +48,18 @@ def _print_once(ctx: typer.Context) -> None:
     from vld_tui.views.run_table import run_table  # noqa: PLC0415 - only here
     from vld_tui.views.status_line import status_text  # noqa: PLC0415
 
+    home = find_home(home_option(ctx))
+    if not home.database.is_file():  # likely a name mistyped: nothing is made of it
+        raise CommandError(
+            f"The home {home.path} does not exist yet; the first run makes it. "
+            f"Another one: --home DIR or {HOME_VARIABLE}."
+        )
     console = Console(highlight=False, markup=False, emoji=False)
     with open_store(ctx, to_look=True) as store:
         store.refresh()
         runs = store.list_runs(limit=max(5, shutil.get_terminal_size().lines - 3))
-        home, count = str(store.home.path), store.count_runs()
-        console.print(status_text(count, store.count_statuses(), None, home=home, problem=None))
+        count, live = store.count_runs(), store.count_statuses()
+        console.print(status_text(count, live, None, home=str(home.path), problem=None))
         if runs:
             console.print(run_table(runs, now=time.time(), cells=console.width))
 

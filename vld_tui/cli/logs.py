@@ -17,8 +17,7 @@ from vld_tui.cli.session import open_store
 from vld_tui.launch.local import EventFollower
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
-from vld_tui.views.closing import closing_line
-from vld_tui.views.lines import event_lines
+from vld_tui.views.lines import story_lines
 from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
 
@@ -72,11 +71,8 @@ class _Told:
         """Yield the lines that came since the last time."""
         for event in self._follower.poll():
             self._progress = self._progress.after(event)
-            spec, combination = self._run.spec, self._run.combination
-            yield from event_lines(spec, self._progress, event, combination)
-            if self._progress.end is event:
-                status = str(event.__struct_config__.tag).removeprefix("run_")
-                yield closing_line(spec, self._progress, status=status, combination=combination)
+            run = self._run
+            yield from story_lines(run.spec, self._progress, event, run.combination)
         if self._output is None and self._path.exists():
             file = self._path.open(encoding="utf-8", errors="backslashreplace", newline="\n")
             self._output = self._files.enter_context(file)

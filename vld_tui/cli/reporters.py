@@ -17,8 +17,8 @@ from rich.text import Text
 
 from engine.protocol import Event, StepsTaken
 from vld_tui.store.runs import Run
-from vld_tui.views.closing import closing_line, closing_view, next_commands
-from vld_tui.views.lines import event_lines
+from vld_tui.views.closing import closing_view, next_commands
+from vld_tui.views.lines import closing_line, event_lines
 from vld_tui.views.live import preparing_view, training_view
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.plan import plan_table

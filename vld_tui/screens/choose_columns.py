@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
+from textual.strip import Strip
 from textual.widgets import Footer, SelectionList
 from textual.widgets.selection_list import Selection
 
@@ -17,6 +20,23 @@ from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
 from vld_tui.views.palette import QUIET_STYLE
 from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS
+
+
+class _Ticks(SelectionList[str]):
+    """A list whose ticks can be read without colour: Textual's differ by a shade."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("space", "select", "tick", show=True)]
+
+    def render_line(self, y: int) -> Strip:
+        """Return a line with ``[✓]`` or ``[ ]`` before what it offers."""
+        strip = super().render_line(y)
+        index = self.scroll_offset.y + y
+        if index >= self.option_count:
+            return strip
+        is_ticked = self.get_option_at_index(index).value in self.selected
+        _left, button, _right, *prompt = strip  # a click on the button finds its option
+        style = self.rich_style + Style(meta=button.style.meta if button.style else None)
+        return Strip([Segment("[✓]" if is_ticked else "[ ]", style), *prompt])
 
 
 class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
@@ -41,7 +61,7 @@ class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
     def compose(self) -> ComposeResult:
         """Lay out every column with what it shows."""
         with Vertical():
-            yield SelectionList[str](
+            yield _Ticks(
                 *(
                     Selection(
                         Text.assemble(f"{name:<20}", (f" {column.about}", QUIET_STYLE)),
@@ -56,7 +76,7 @@ class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
 
     def action_take(self) -> None:
         """Answer with the chosen columns."""
-        chosen = set(self.query_one(SelectionList).selected)
+        chosen = set(self.query_one(_Ticks).selected)
         columns = tuple(name for name in RUN_COLUMNS if name in chosen)
         self.dismiss(() if columns == USUAL_COLUMNS else columns)
 

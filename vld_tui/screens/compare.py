@@ -17,6 +17,7 @@ from vld_tui.guard import Guarded
 from vld_tui.messages import SnapshotTaken
 from vld_tui.study.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
+from vld_tui.views.numbers import plural
 from vld_tui.widgets.curves import Curves
 
 
@@ -59,5 +60,6 @@ class CompareScreen(Guarded, Screen[None]):
         groups = group_by_seed(each.run for each in self._watched)
         lines = compare_lines(groups, cells=max(20, self.size.width - 2))
         self.query_one("#differences", Static).update(Text("\n".join(lines), no_wrap=True))
-        title = f" compare  {len(self._watched)} runs, {len(groups)} configurations"
+        runs, configurations = len(self._watched), plural(len(groups), "configuration")
+        title = f" compare  {plural(runs, 'run')}, {configurations}"
         self.query_one("#status", Static).update(Text(title, "bold", no_wrap=True))

@@ -45,6 +45,7 @@ from vld_tui.store.fields import QUERY_FIELDS
 from vld_tui.store.query import QueryError
 from vld_tui.store.runs import Run
 from vld_tui.store.summaries import CONFIGURATION
+from vld_tui.views.log import log_tail
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.status_line import status_text
 from vld_tui.views.text import plain_text
@@ -60,6 +61,7 @@ if TYPE_CHECKING:  # not for the first picture
 
 MOST_CURVES: Final = 32
 """Runs whose curves are drawn over one another."""
+LOG_ROWS: Final = 3
 WELCOME: Final = """\
 No runs yet.
 
@@ -117,7 +119,7 @@ class HomeScreen(RunKeys):
         self._plane: Plane | None = None
         self._snapshot = Snapshot()
         self._load: MachineLoad | None = None
-        self._trashed: tuple[str, ...] = ()
+        self._trashed: tuple[tuple[str, ...], int] | None = None
         self._drawn: tuple[RunCurves, ...] | None = None
 
     def compose(self) -> ComposeResult:
@@ -244,7 +246,7 @@ class HomeScreen(RunKeys):
 
         def answered(path: str | None) -> None:
             if path and path.endswith(".svg"):
-                self._save_picture(Path(path).expanduser())
+                self._save_picture(Path(path).expanduser().absolute())
             elif path:
                 self._do(partial(self._actions.export, self._interest.query, path))
 
@@ -269,15 +271,15 @@ class HomeScreen(RunKeys):
 
     def action_group(self) -> None:
         """Ask by what to take runs together."""
+        from vld_tui.screens.pick import Choice, Pick  # noqa: PLC0415 - as above
+
         choices = [
-            ("none", "every run by itself", None),
-            ("all but seed", "mean and spread of each configuration", CONFIGURATION),
-            *((name, f"runs of the same {name}", name) for name in QUERY_FIELDS),
+            Choice(CONFIGURATION, ("all but seed", "mean and spread of each configuration")),
+            Choice("", ("none", "every run by itself")),
+            *(Choice(name, (name, f"runs of the same {name}")) for name in QUERY_FIELDS),
         ]
-        self.app.search_commands(
-            [(title, partial(self._set_group, name), about) for title, about, name in choices],
-            placeholder="Take runs together by…",
-        )
+        pick = Pick("Take runs together by:", choices, current=self._listing.group or CONFIGURATION)
+        self.app.push_screen(pick, self._set_group)
 
     def action_columns(self) -> None:
         """Ask which columns the table has."""
@@ -319,16 +321,17 @@ class HomeScreen(RunKeys):
     def action_trash(self) -> None:
         """Move the marked runs, or the one under the cursor, to the trash."""
         table = self.query_one(RunTable)
-        chosen = table.marked or ((self.run.run_id,) if self.run else ())
-        if chosen:
-            self._trashed = chosen
+        run = None if table.marked else self.run_for_keys()
+        if chosen := table.marked or ((run.run_id,) if run else ()):
+            self._trashed = chosen, table.cursor
             table.clear_marks()
             self._do(lambda: self._actions.trash(chosen))
 
     def action_undo(self) -> None:
-        """Take back what was trashed last."""
-        if chosen := self._trashed:
-            self._trashed = ()
+        """Take back what was trashed last; the cursor goes where it was."""
+        if self._trashed is not None:
+            (chosen, row), self._trashed = self._trashed, None
+            self.query_one(RunTable).seek(chosen, row)
             self._do(lambda: self._actions.restore(chosen))
 
     def _save_picture(self, path: Path) -> None:
@@ -337,7 +340,8 @@ class HomeScreen(RunKeys):
             with path.open("x", encoding="utf-8") as file:
                 file.write(self.app.export_screenshot())
         except OSError as error:
-            self.notify(f"{path} cannot be written: {error.strerror}.", severity="error")
+            said = f"{path} cannot be written: {error.strerror}."
+            self.notify(said, severity="error", markup=False)
         else:
             self.notify(f"the screen is in {path}", markup=False)
 
@@ -351,11 +355,9 @@ class HomeScreen(RunKeys):
         from vld_tui.screens.new_run import NewRun  # noqa: PLC0415 - as above
 
         def answered(order: Order | None) -> None:
-            if order is None:
-                return
-            begin = self._actions.queue if order.is_queued else self._actions.start
-            for each in order.specs:
-                self._do(partial(begin, each))
+            if order is not None:
+                begin = self._actions.queue if order.is_queued else self._actions.start
+                self._do(partial(begin, *order.specs))
 
         self.app.push_screen(NewRun(spec, self._planner), answered)
 
@@ -364,7 +366,8 @@ class HomeScreen(RunKeys):
             self._list(replace(self._listing, filter=text))
 
     def _set_group(self, name: str | None) -> None:
-        self._list(replace(self._listing, group=name, within=None))
+        if name is not None:
+            self._list(replace(self._listing, group=name or None, within=None))
 
     def _list(self, listing: Listing) -> None:
         """List other runs, or the same ones in another way, if that can be understood."""
@@ -394,16 +397,22 @@ class HomeScreen(RunKeys):
         self._drawn = watched
         self.query_one(Curves).show(watched, over_seeds=self._interest.grouping is not None)
         self._show_trail(watched)
-        lines = Text(no_wrap=True, overflow="ellipsis")
-        if len(watched) == 1:
-            run = watched[0].run
-            if run.error:
-                reason = plain_text(run.error.splitlines()[0])
-                lines.append(f"{run.status}: {reason}  r goes on\n", ALARM_STYLE)
-            tail = watched[0].log[-4:]
+        self._show_log(watched[0] if len(watched) == 1 else None)
+
+    def _show_log(self, watched: RunCurves | None) -> None:
+        """Show why a run failed, all of it, or else the end of what it told."""
+        lines, reason = Text(), watched.run.error.strip() if watched and watched.run.error else ""
+        if watched is not None and reason:
+            lines.append(f"{watched.run.status}  ", ALARM_STYLE).append("r goes on", QUIET_STYLE)
+            lines.append(f"  {plain_text(reason.splitlines()[0])}", ALARM_STYLE)
+        elif watched is not None:
+            tail = log_tail(watched.told, watched.log, LOG_ROWS)
             lines.append("\n".join(plain_text(line) for line in tail), QUIET_STYLE)
-        self._put("#log", lines)
-        self.query_one("#log").set_class(not lines, "-empty")
+            lines.no_wrap, lines.overflow = True, "ellipsis"
+        log = self.query_one("#log", Static)
+        if log.content != lines:
+            log.update(lines)
+        log.set_class(not lines, "-empty").set_class(bool(reason), "-reason")
 
     def _show_plane(self, row: TableRow | None) -> None:
         if self._plane is not None:

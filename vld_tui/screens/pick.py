@@ -158,8 +158,8 @@ class Pick(Guarded, ModalScreen[str | None]):
         """List what matches; the cursor goes to ``pointed``, the current value or the first."""
         words = self.query_one(Input).value.casefold().replace("*", " ").split()
         found = [each for each in self._choices if _matches(each, words)]
-        if words:  # names that begin so come first
-            found.sort(key=lambda each: not each.columns[0].casefold().startswith(words[0]))
+        if words:  # names with a word that begins so come first
+            found.sort(key=lambda each: f" {words[0]}" not in f" {each.columns[0].casefold()}")
         self._shown = tuple(found[:MOST_SHOWN])
         options = self._options
         options.clear_options()

@@ -18,6 +18,7 @@ from vld_tui.messages import OtherRunNamed, SnapshotTaken
 from vld_tui.screens.ask import AskLine
 from vld_tui.screens.run_keys import RunKeys
 from vld_tui.store.runs import Run
+from vld_tui.views.log import log_lines
 from vld_tui.views.run_heading import run_heading, trouble_line
 from vld_tui.views.timeline import timeline
 from vld_tui.widgets.curves import Curves
@@ -42,8 +43,9 @@ PANES: Final[Mapping[str, Callable[[], Widget]]] = {
 class RunScreen(RunKeys):
     """All of a run, as it goes on."""
 
+    AUTO_FOCUS = ""  # not the tabs: keys act on what the pane shows
     DEFAULT_CSS = """
-    RunScreen #trouble { height: 1; }
+    RunScreen #trouble { height: auto; max-height: 40%; padding: 0 1; }
     RunScreen ContentSwitcher, RunScreen TabPane { height: 1fr; padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -89,6 +91,11 @@ class RunScreen(RunKeys):
         self.query_one("#trouble").display = False
         await self.action_pane(self._first_pane)
 
+    def on_resize(self) -> None:
+        """Fit the heading."""
+        if self._detail is not None:
+            self._show_heading(self._detail)
+
     async def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
         """Fill a pane that was chosen with the mouse."""
         if event.pane.id is not None:
@@ -96,10 +103,10 @@ class RunScreen(RunKeys):
 
     async def action_pane(self, pane: str) -> None:
         """Show a pane and let keys act on it."""
+        await self._fill(pane)  # keys pressed meanwhile wait, so nothing below may
         self.set_focus(None)  # a part that is hidden would pass its focus on later
-        await self._fill(pane)
         self.query_one(TabbedContent).active = f"{pane}-pane"
-        self.call_after_refresh(self._focus_pane, pane)
+        self._focus_pane(pane)
 
     async def action_differences(self) -> None:
         """Ask for the run to compare the configuration with, or show every field again."""
@@ -124,6 +131,8 @@ class RunScreen(RunKeys):
         self._show_heading(opened)
         for pane in self._filled:
             self._show(pane)
+        if self.focused is None:  # there was nothing to act on yet
+            self._focus_pane(self.query_one(TabbedContent).active.removesuffix("-pane"))
 
     async def _fill(self, pane: str) -> None:
         """Make what a pane holds when it is first looked at: a run is opened sooner for it."""
@@ -135,7 +144,7 @@ class RunScreen(RunKeys):
 
     def _show_heading(self, detail: RunDetail) -> None:
         run = detail.curves.run
-        self.query_one("#status", Static).update(run_heading(run))
+        self.query_one("#status", Static).update(run_heading(run, self.app.size.width))
         line = trouble_line(run, detail.checkpoints)
         trouble = self.query_one("#trouble", Static)
         trouble.display = line is not None
@@ -156,18 +165,20 @@ class RunScreen(RunKeys):
             case SamplesPane() as samples:
                 samples.show(contents.predictions, contents.predictions_problem)
             case LogPane() as log:
-                log.show(contents.log, is_cut=contents.log_is_cut)
+                is_cut = detail.told_is_cut or contents.log_is_cut
+                log.show(log_lines(detail.told, contents.log), is_cut=is_cut)
             case FilesPane() as files:
                 files.show_run(detail)
             case ScrolledText() as moments:
                 moments.show(timeline(run, detail.attempts, detail.progress))
 
     def _focus_pane(self, pane: str) -> None:
-        """Give the focus to the first part of a pane that takes it."""
-        within = self.query_one(f"#{pane}-pane").query("*")
-        first = next((each for each in within if each.focusable), None)
-        if first is not None:
-            first.focus()
+        """Give the focus to the first part of a pane that is shown and takes it."""
+        within = self.query_one(f"#{pane}-pane").query("*").results(Widget)
+        shown = (
+            each for each in within if all(above.display for above in each.ancestors_with_self)
+        )
+        self.set_focus(next((each for each in shown if each.focusable), None))
 
     def _ask_other(self) -> None:
         def answered(reference: str | None) -> None:

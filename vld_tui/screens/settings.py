@@ -10,12 +10,13 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.keys import key_to_character
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input, Label, Select, Static
 
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
-from vld_tui.keys import every_action
+from vld_tui.keys import every_action, find_clash, find_clashes
 from vld_tui.messages import PreferencesChanged
 from vld_tui.notices import NOTICES
 from vld_tui.preferences import FASTEST_REFRESH_S, SLOWEST_REFRESH_S, Preferences
@@ -28,6 +29,23 @@ NOTICE_WORDS: Final = {
     "bell": "the terminal's bell",
     "desktop": "a desktop notification (OSC 9 and 777)",
 }
+
+
+class Choice(Select[str], inherit_bindings=False):
+    """A list of choices that ``enter`` opens; arrows lead past it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("enter,space", "show_overlay", "choose")]
+
+
+class KeysTable(DataTable[Text]):
+    """The keys of every action; above its first line the settings go on."""
+
+    def action_cursor_up(self) -> None:
+        """Move up, and out of the table."""
+        if self.cursor_row == 0:
+            self.screen.focus_previous()
+        else:
+            super().action_cursor_up()
 
 
 class SettingsScreen(Guarded, ModalScreen[None]):
@@ -43,6 +61,8 @@ class SettingsScreen(Guarded, ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("escape,comma", "dismiss(None)", "back", key_display="esc", show=True),
+        bind("up", "app.focus_previous", "line up"),
+        bind("down", "app.focus_next", "line down"),
     ]
 
     def __init__(self, preferences: Preferences) -> None:
@@ -56,7 +76,7 @@ class SettingsScreen(Guarded, ModalScreen[None]):
             yield Static(Text("Settings", HEADING_STYLE))
             with Horizontal():
                 yield Label("theme")
-                yield Select[str](
+                yield Choice(
                     [(name, name) for name in sorted(self.app.available_themes)],
                     value=self.app.theme, allow_blank=False, compact=True, id="theme",
                 )  # fmt: skip
@@ -65,12 +85,12 @@ class SettingsScreen(Guarded, ModalScreen[None]):
                 yield Input(f"{self._preferences.refresh_s:g}", compact=True, id="refresh")
             with Horizontal():
                 yield Label("when a run ends")
-                yield Select[str](
+                yield Choice(
                     [(NOTICE_WORDS[kind], kind) for kind in NOTICES],
                     value=self._preferences.notice, allow_blank=False, compact=True, id="notice",
                 )  # fmt: skip
             yield Static(id="verdict")
-            table: DataTable[Text] = DataTable(id="keys", cursor_type="row")
+            table = KeysTable(id="keys", cursor_type="row")
             table.add_columns("action", "keys", "")
             yield table
             yield Static(Text("enter on an action gives it other keys", QUIET_STYLE))
@@ -108,20 +128,29 @@ class SettingsScreen(Guarded, ModalScreen[None]):
 
         def answered(keys: str | None) -> None:
             if keys is not None:
-                self._set_keys(action, ",".join(keys.replace(",", " comma ").split()), usual)
+                self._set_keys(action, ",".join(keys.replace(",", " comma ").split()))
 
         question = f"Keys for “{about}”, parted by spaces; nothing: the usual ones ({usual})."
         now = self._keys.get(action, usual).replace(",", " ")
         self.app.push_screen(AskLine(question, answer=now, example=usual), answered)
 
-    def _set_keys(self, action: str, keys: str, usual: str) -> None:
+    def _set_keys(self, action: str, keys: str) -> None:
         if keys and KEYS.fullmatch(keys.replace(",", " ")) is None:
             self.notify("Keys are named as in ctrl+r, f5, space, x.", severity="error")
             return
-        self._keys.pop(action, None)
+        about, usual = every_action()[action]
+        chosen = {each: theirs for each, theirs in self._keys.items() if each != action}
         if keys and keys != usual:
-            self._keys[action] = keys
-        self._change(keys=dict(self._keys))
+            chosen[action] = keys
+        if (clash := find_clash(action, chosen)) is not None:
+            said = (
+                f"“{clash.key}” does “{clash.about}” already where “{about}” can be done too, so "
+                f"nothing was changed. Choose another key, or give “{clash.about}” one first."
+            )
+            self.notify(said, severity="error", timeout=10, markup=False)
+            return
+        self._keys = chosen
+        self._change(keys=dict(chosen))
         self._show_keys()
 
     def _change(self, **changes: object) -> None:
@@ -129,11 +158,20 @@ class SettingsScreen(Guarded, ModalScreen[None]):
         self.post_message(PreferencesChanged(**changes))
 
     def _show_keys(self) -> None:
-        table: DataTable[Text] = self.query_one("#keys", DataTable)
+        table = self.query_one(KeysTable)
         row = table.cursor_row
         table.clear()
+        clashes = dict(find_clashes(self._keys))  # of settings that were not made here
         for action, (about, usual) in every_action().items():
-            keys = self._keys.get(action)
-            cells = (Text(about), Text((keys or usual).replace(",", " ")))
-            table.add_row(*cells, Text("changed" if keys else "", QUIET_STYLE), key=action)
+            keys, clash = self._keys.get(action), clashes.get(action)
+            remark = Text("changed" if keys else "", QUIET_STYLE)
+            if clash is not None:
+                remark = Text(f"not in force: {clash.key} does “{clash.about}”", ALARM_STYLE)
+            table.add_row(Text(about), Text(_as_typed(keys or usual)), remark, key=action)
         table.move_cursor(row=row)
+
+
+def _as_typed(keys: str) -> str:
+    """Return keys with characters for their names: ``?`` for ``question_mark``."""
+    named = ((key, key_to_character(key) or "") for key in keys.split(","))
+    return " ".join(character.strip() or key for key, character in named)

@@ -131,6 +131,7 @@ class RunPoint(msgspec.Struct, frozen=True, gc=False):
     arm: str | None = None
     target: str | None = None
     model: str | None = None
+    dataset: str | None = None
 
 
 def read_points(
@@ -143,7 +144,7 @@ def read_points(
     """
     rows = database.rows(
         "SELECT run_id, name, id_accuracy, ood_accuracy, json_extract(spec, '$.dropout_rate'), "
-        "arm, target, json_extract(spec, '$.model') "
+        "arm, target, json_extract(spec, '$.model'), json_extract(spec, '$.dataset') "
         f"FROM runs WHERE {where} AND id_accuracy IS NOT NULL AND ood_accuracy IS NOT NULL "
         f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
         parameters,

@@ -40,7 +40,7 @@ class RunSummary(msgspec.Struct, frozen=True):
     ``key`` is what they have in common; ``newest`` is the one created last, ``run_ids`` the
     latest ones, at most :data:`MOST_MEMBERS` of the ``runs`` there are. Accuracies are shares at
     the selected step of each run that is finished; those of runs that are the same, seed and all,
-    count as one.
+    count as one. ``dataset`` and ``target`` are those of all runs; None: they differ in it.
     """
 
     key: Key
@@ -50,6 +50,8 @@ class RunSummary(msgspec.Struct, frozen=True):
     statuses: dict[str, int]
     id_accuracy: Estimate | None
     ood_accuracy: Estimate | None
+    dataset: str | None = None
+    target: str | None = None
 
 
 def find_grouping(name: str) -> Grouping:
@@ -110,7 +112,8 @@ def read_groups(
     rows = database.rows(
         f"""
         SELECT common, max(newest), group_concat(members), sum(runs),
-               {_moments("id")}, {_moments("ood")}, {statuses}
+               {_moments("id")}, {_moments("ood")}, {_shared("dataset")}, {_shared("target")},
+               {statuses}
         FROM ({_specs(where, grouping)})
         GROUP BY common ORDER BY {order} LIMIT {limit} OFFSET {offset}
         """,
@@ -144,7 +147,8 @@ def _specs(where: str, grouping: Grouping) -> str:
     statuses = ", ".join(f"sum(status = '{status}') AS {status}" for status in STATUSES)
     return f"""
         SELECT {grouping.sql} AS common, max(key) AS newest, count(*) AS runs,
-               group_concat(run_id) AS members,
+               group_concat(run_id) AS members, target,
+               json_extract(spec, '$.dataset') AS dataset,
                avg(id_accuracy) FILTER (WHERE {_DONE}) AS id,
                avg(ood_accuracy) FILTER (WHERE {_DONE}) AS ood, {statuses}
         FROM runs WHERE {where} GROUP BY common, identity
@@ -155,13 +159,18 @@ def _moments(column: str) -> str:
     return f"count({column}), avg({column}), avg({column} * {column})"
 
 
+def _shared(column: str) -> str:
+    """Return the value that a column has in all rows, or NULL."""
+    return f"iif(min({column}) = max({column}), max({column}), NULL)"
+
+
 def _summary(row: tuple[object, ...], newest: dict[str, Run]) -> RunSummary | None:
     key, _, members, runs, *others = row
     run_ids = sorted(str(members).split(","), reverse=True)  # an id begins with its time
     found = next((newest[run_id] for run_id in run_ids if run_id in newest), None)
     if found is None:  # deleted between two queries
         return None
-    counts = dict(zip(STATUSES, others[6:], strict=True))
+    counts = dict(zip(STATUSES, others[8:], strict=True))
     return RunSummary(
         key=key,  # type: ignore[arg-type]
         newest=found,
@@ -170,4 +179,6 @@ def _summary(row: tuple[object, ...], newest: dict[str, Run]) -> RunSummary | No
         statuses={status: count for status, count in counts.items() if count},  # type: ignore[misc]
         id_accuracy=of_moments(*others[:3]),  # type: ignore[arg-type]
         ood_accuracy=of_moments(*others[3:6]),  # type: ignore[arg-type]
+        dataset=others[6],  # type: ignore[arg-type]
+        target=others[7],  # type: ignore[arg-type]
     )

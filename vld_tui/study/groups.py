@@ -6,7 +6,15 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from engine.protocol import FIELDS, OWN_FIELDS, SEEDS, Combination, configuration_identity
+from engine.protocol import (
+    FIELDS,
+    OWN_FIELDS,
+    SEEDS,
+    Combination,
+    RunSpec,
+    configuration_identity,
+)
+from vld_tui.fields import shown_value
 from vld_tui.statistics import Estimate, estimate
 from vld_tui.store.runs import Run
 
@@ -17,13 +25,13 @@ class RunGroup(NamedTuple):
     runs: tuple[Run, ...]
 
     @property
-    def label(self) -> str:
-        """Return the name of the only run, or what the names have in common and how many."""
+    def name(self) -> str:
+        """Return the name of the only run, or what the names have in common."""
         first = self.runs[0]
         if len(self.runs) == 1:
             return first.name
         names = {run.name_without_seed for run in self.runs}
-        return f"{names.pop() if len(names) == 1 else first.name} ×{len(self.runs)}"
+        return names.pop() if len(names) == 1 else first.name
 
     @property
     def combination(self) -> Combination | None:
@@ -69,3 +77,45 @@ def differing_fields(groups: Sequence[RunGroup]) -> list[str]:
     if len(groups) > 1 and not found:
         return [name for name in SEEDS if len({group.values(name) for group in groups}) > 1]
     return found
+
+
+def group_labels(groups: Sequence[RunGroup]) -> list[str]:
+    """Return what groups side by side are called, and how many runs each has."""
+    firsts = [group.runs[0] for group in groups]
+    told = distinctions([run.name_without_seed for run in firsts], [run.spec for run in firsts])
+    return [
+        f"{group.name}{each}" + (f" ×{len(group.runs)}" if len(group.runs) > 1 else "")
+        for group, each in zip(groups, told, strict=True)
+    ]
+
+
+def distinctions(names: Sequence[str], specs: Sequence[RunSpec]) -> list[str]:
+    """Return what to say after names so that those that are alike are told apart, such as
+    `` steps 50``; empty after others.
+
+    A field is named if those before it leave some alike; seeds come last.
+    """
+    alike: dict[str, list[RunSpec]] = {}
+    for name, spec in zip(names, specs, strict=True):
+        alike.setdefault(name, []).append(spec)
+    fields = {name: _telling_fields(members) for name, members in alike.items()}
+    return [
+        "".join(f" {_flag(field)} {shown_value(getattr(spec, field))}" for field in fields[name])
+        for name, spec in zip(names, specs, strict=True)
+    ]
+
+
+def _telling_fields(specs: Sequence[RunSpec]) -> list[str]:
+    """Return fields in which all of these differ from one another, as far as they do."""
+    found: list[str] = []
+    told: list[tuple[Any, ...]] = [() for _ in specs]
+    for field in (*(name for name in FIELDS if name not in SEEDS), *SEEDS):
+        longer = [(*each, getattr(spec, field)) for each, spec in zip(told, specs, strict=True)]
+        if len(set(longer)) > len(set(told)):
+            found.append(field)
+            told = longer
+    return found
+
+
+def _flag(field: str) -> str:
+    return FIELDS[field].flag.removeprefix("--")

@@ -8,11 +8,11 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from engine.protocol import Combination, RunFailed, RunFinished, RunSpec, RunStopped
+from engine.protocol import Combination, RunFinished, RunSpec
 from vld_tui.views.accuracies import accuracy_table
-from vld_tui.views.combined import has_choice, progress_label, step_label
+from vld_tui.views.lines import closing_line
 from vld_tui.views.live import collapse_notice, notice_views
-from vld_tui.views.numbers import duration, percent, size
+from vld_tui.views.numbers import size
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, STATUS_STYLES
 from vld_tui.views.progress import Progress
 from vld_tui.views.text import fit, plain_text, width
@@ -45,32 +45,6 @@ def closing_view(
         footer += f" · peak memory {size(progress.end.peak_memory_bytes)}"
     parts.append(Text(footer, style=QUIET_STYLE))
     return Group(*parts)
-
-
-def closing_line(
-    spec: RunSpec, progress: Progress, *, status: str, combination: Combination | None = None
-) -> str:
-    """Say in one line of plain text how the run ended."""
-    parts = [status]
-    selected = progress.selected
-    match progress.end:
-        case RunFinished() as end:
-            parts[0] += f" in {duration(end.wall_s)}"
-        case RunStopped() as end:
-            parts[0] += f" at step {end.step:,} of {spec.steps:,}"
-        case RunFailed() as end:
-            parts[0] += f" after step {progress.step:,}: {plain_text(end.message)}"
-        case None:
-            parts[0] += f" after step {progress.step:,} of {spec.steps:,}"
-    if combination is not None and isinstance(progress.end, RunStopped):
-        parts[0] = f"{status} at {progress_label(progress.step, spec.steps, combination)}"
-    if selected is not None:
-        if has_choice(combination):
-            parts.append(f"selected {step_label(selected.step, combination)}")
-        parts += [f"ID {percent(selected.id_accuracy)}", f"OOD {percent(selected.ood_accuracy)}"]
-    if any(barrier.is_barrier for barrier in progress.barriers):
-        parts.append("over a barrier")
-    return " · ".join(parts)
 
 
 def next_commands(commands: Sequence[tuple[str, str]]) -> Text:

@@ -9,7 +9,7 @@ from engine.protocol import FIELDS
 from vld_tui.fields import shown_value
 from vld_tui.statistics import Estimate
 from vld_tui.store.runs import Run
-from vld_tui.study.groups import RunGroup, differing_fields
+from vld_tui.study.groups import RunGroup, differing_fields, group_labels
 from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.combined import networks
 from vld_tui.views.numbers import UNKNOWN, decimal, duration
@@ -27,10 +27,8 @@ def compare_lines(groups: Sequence[RunGroup], *, cells: int | None) -> Iterator[
     columns = [
         Column("", rank=1000),
         *(
-            Column(
-                plain_text(group.label), right=True, rank=999 - place, shrinks=True, narrowest=14
-            )
-            for place, group in enumerate(groups)
+            Column(plain_text(label), right=True, rank=999 - place, shrinks=True, narrowest=14)
+            for place, label in enumerate(group_labels(groups))
         ),
     ]
     rows = [*_combinations(groups), *_differences(groups), *_results(groups)]

@@ -7,6 +7,7 @@ from typing import Final
 
 from engine.protocol.datasets import CheckReport
 from vld_tui.views.columns import Column, table_lines
+from vld_tui.views.numbers import plural
 from vld_tui.views.text import plain_text
 
 SHOWN: Final = 10
@@ -16,7 +17,7 @@ SHOWN: Final = 10
 def check_report_lines(report: CheckReport, *, cells: int | None) -> Iterator[str]:
     """Yield the table of counts, what the images are like, and what was found."""
     images = sum(sum(classes.values()) for classes in report.counts.values())
-    yield f"{plain_text(report.name)}  {images:,} images in {plain_text(report.where)}"
+    yield f"{plain_text(report.name)}  {plural(images, 'image')} in {plain_text(report.where)}"
     yield ""
     yield from _counts(report, cells)
     yield ""

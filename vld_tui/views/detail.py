@@ -15,7 +15,7 @@ from vld_tui.store.runs import Run
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.combined import findings, progress_label, step_label
 from vld_tui.views.live import collapse_notice, notice_views
-from vld_tui.views.numbers import duration, moment, size
+from vld_tui.views.numbers import duration, moment, plural, size
 from vld_tui.views.palette import (
     HEADING_STYLE,
     QUIET_STYLE,
@@ -92,7 +92,9 @@ def _state_rows(run: Run) -> list[Row]:
     if run.trashed_at is not None:
         rows.append(("trashed", moment(run.trashed_at)))
     if run.damaged_lines:
-        rows.append(("damaged", f"{run.damaged_lines} lines of the event log cannot be read"))
+        rows.append(
+            ("damaged", f"{plural(run.damaged_lines, 'line')} of the event log cannot be read")
+        )
     return rows
 
 

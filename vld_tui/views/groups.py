@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vld_tui.statistics import Estimate
 from vld_tui.store.runs import RunPoint
-from vld_tui.store.summaries import Grouping, RunSummary
+from vld_tui.store.summaries import Grouping, Key, RunSummary
+from vld_tui.study.groups import distinctions
 from vld_tui.views.numbers import UNKNOWN
 from vld_tui.views.palette import STATUS_SIGNS
 
 
-def group_label(summary: RunSummary, grouping: Grouping) -> str:
-    """Return what runs have in common, in words."""
+def group_names(groups: Sequence[RunSummary], grouping: Grouping) -> list[str]:
+    """Return what the runs of each group have in common, in words that tell the groups apart."""
     if grouping.is_by_configuration:
-        return summary.newest.name_without_seed
-    value = summary.key
-    shown = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{grouping.name} {shown}"
+        names = [group.newest.name_without_seed for group in groups]
+        told = distinctions(names, [group.newest.spec for group in groups])
+        return [f"{name}{each}" for name, each in zip(names, told, strict=True)]
+    return [f"{grouping.name} {_key_text(group.key)}" for group in groups]
 
 
 def estimate_text(found: Estimate | None) -> str:
@@ -31,7 +34,7 @@ def statuses_text(statuses: dict[str, int]) -> str:
     return " ".join(f"{count}{STATUS_SIGNS[status]}" for status, count in statuses.items())
 
 
-def group_point(summary: RunSummary, grouping: Grouping) -> RunPoint | None:
+def group_point(summary: RunSummary, grouping: Grouping, name: str) -> RunPoint | None:
     """Return where several runs lie on the whole; None before an evaluation."""
     if summary.id_accuracy is None or summary.ood_accuracy is None:
         return None
@@ -42,11 +45,16 @@ def group_point(summary: RunSummary, grouping: Grouping) -> RunPoint | None:
 
     return RunPoint(
         run_id=summary.run_ids[0],
-        name=f"{group_label(summary, grouping)} ×{summary.runs}",
+        name=f"{name} ×{summary.runs}",
         id_accuracy=summary.id_accuracy.mean,
         ood_accuracy=summary.ood_accuracy.mean,
         dropout_rate=run.dropout_rate if common("dropout_rate") else None,
         arm=None,
-        target=run.target if common("target") else None,
+        target=summary.target,
         model=run.model if common("model") else None,
+        dataset=summary.dataset,
     )
+
+
+def _key_text(key: Key) -> str:
+    return "none" if key is None else f"{key:g}" if isinstance(key, float) else str(key)

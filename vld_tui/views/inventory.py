@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.protocol.datasets import DatasetListing
 from vld_tui.views.columns import Column, table_lines
-from vld_tui.views.numbers import UNKNOWN, size
+from vld_tui.views.numbers import UNKNOWN, plural, size
 from vld_tui.views.text import plain_text
 
 _WEIGHTS = {
@@ -79,7 +79,7 @@ def dataset_detail(dataset: DatasetListing) -> Iterator[str]:
     images = sum(domain.images for domain in dataset.domains)
     classes = [plain_text(name) for name in dataset.classes]
     state = "" if dataset.complete else ("  (incomplete)" if dataset.where else "  (not here)")
-    count = f"{images:,} images, {len(classes)} classes" if dataset.where else ""
+    count = f"{plural(images, 'image')}, {plural(len(classes), 'class')}" if dataset.where else ""
     yield f"{plain_text(dataset.name)}  {count}{state}"
     for domain in dataset.domains:
         published = ""

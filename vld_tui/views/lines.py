@@ -11,12 +11,15 @@ from engine.protocol import (
     Event,
     HeadTrained,
     ModelPrepared,
+    RunFailed,
+    RunFinished,
     RunSpec,
     RunStarted,
+    RunStopped,
     StepsTaken,
 )
-from vld_tui.views.combined import combining_lines, has_choice, step_label
-from vld_tui.views.numbers import decimal, duration, percent, rate
+from vld_tui.views.combined import combining_lines, has_choice, progress_label, step_label
+from vld_tui.views.numbers import decimal, duration, percent, plural, rate
 from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress, domain_accuracy
@@ -40,7 +43,7 @@ def event_lines(
             rows = plan_rows(spec, progress, combination)
             lines = [f"{label:<9} {line}" for label, line in rows]
         case HeadTrained():
-            found = f"{event.steps:,} steps · loss {decimal(event.loss)}"
+            found = f"{plural(event.steps, 'step')} · loss {decimal(event.loss)}"
             lines = [f"last layer trained: {found} · {duration(event.wall_s)}"]
         case StepsTaken():
             lines = [_steps_line(spec, event)]
@@ -52,6 +55,17 @@ def event_lines(
             lines = [collapse_line(event), plain_text(event.advice)]
         case _:
             lines = combining_lines(event)
+    return lines
+
+
+def story_lines(
+    spec: RunSpec, progress: Progress, event: Event, combination: Combination | None = None
+) -> list[str]:
+    """Return the lines that tell ``event``, and how the run ended if it is the end."""
+    lines = event_lines(spec, progress, event, combination)
+    if progress.end is event:
+        status = str(event.__struct_config__.tag).removeprefix("run_")
+        lines.append(closing_line(spec, progress, status=status, combination=combination))
     return lines
 
 
@@ -69,6 +83,32 @@ def _arm_line(spec: RunSpec, event: ArmEvaluated, combination: Combination | Non
     best = " · best ID so far" if event.is_best else ""
     step = _step(spec, event.step, combination)
     return f"{step}  {plain_text(event.arm)}: {' · '.join(parts)}{best}"
+
+
+def closing_line(
+    spec: RunSpec, progress: Progress, *, status: str, combination: Combination | None = None
+) -> str:
+    """Say in one line of plain text how the run ended."""
+    parts = [status]
+    selected = progress.selected
+    match progress.end:
+        case RunFinished() as end:
+            parts[0] += f" in {duration(end.wall_s)}"
+        case RunStopped() as end:
+            parts[0] += f" at step {end.step:,} of {spec.steps:,}"
+        case RunFailed() as end:
+            parts[0] += f" after step {progress.step:,}: {plain_text(end.message)}"
+        case None:
+            parts[0] += f" after step {progress.step:,} of {spec.steps:,}"
+    if combination is not None and isinstance(progress.end, RunStopped):
+        parts[0] = f"{status} at {progress_label(progress.step, spec.steps, combination)}"
+    if selected is not None:
+        if has_choice(combination):
+            parts.append(f"selected {step_label(selected.step, combination)}")
+        parts += [f"ID {percent(selected.id_accuracy)}", f"OOD {percent(selected.ood_accuracy)}"]
+    if any(barrier.is_barrier for barrier in progress.barriers):
+        parts.append("over a barrier")
+    return " · ".join(parts)
 
 
 def _steps_line(spec: RunSpec, event: StepsTaken) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
@@ -9,6 +12,23 @@ from rich.text import Text
 from vld_tui.views.numbers import plural
 from vld_tui.views.palette import ALARM_STYLE, ID_STYLE, QUIET_STYLE
 from vld_tui.views.text import plain_text
+
+WRITTEN_HEADING: Final = "── what its process wrote besides (engine.log) ──"
+WRITTEN_MARK: Final = "┆ "
+
+
+def log_lines(told: Sequence[str], written: Sequence[str]) -> tuple[str, ...]:
+    """Return what a run told, and marked below it what its process wrote besides."""
+    if not written:
+        return tuple(told)
+    return (*told, WRITTEN_HEADING, *(WRITTEN_MARK + line for line in written))
+
+
+def log_tail(told: Sequence[str], written: Sequence[str], rows: int) -> tuple[str, ...]:
+    """Return the last lines of both that find room in some rows, a third of it for the latter."""
+    of_written = max(rows // 3, rows - len(told))
+    shown = log_lines((), written[-of_written:])[1:]
+    return (*told[len(shown) - rows :], *shown)
 
 
 def log_line(line: str, searched: str, hit_style: Style) -> list[Segment]:

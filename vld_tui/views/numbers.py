@@ -79,5 +79,6 @@ def size(byte_count: int | None) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """Show a count with its noun: ``1 run``, ``2 runs``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    """Show a count with its noun: ``1 run``, ``2 runs``, ``2 classes``."""
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{ending}"

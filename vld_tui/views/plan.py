@@ -66,7 +66,7 @@ def _network(spec: RunSpec, model: ModelPrepared | None) -> str:
 def _data(spec: RunSpec, data: DataPrepared | None) -> str:
     parts = [plain_text(spec.dataset)]
     if data is not None:
-        parts.append(f"{len(data.classes)} classes")
+        parts.append(plural(len(data.classes), "class"))
     parts.append(f"{spec.image_size} px")
     if data is not None and data.skipped:
         parts.append(f"{plural(len(data.skipped), 'unreadable image')} left out")
@@ -91,7 +91,7 @@ def _target(spec: RunSpec, data: DataPrepared | None) -> str:
     if data is None:
         return plain_text(spec.target or "not chosen yet: --target says which")
     target = next(domain for domain in data.domains if domain.is_target)
-    images = f"{target.in_images:,} of {target.images:,} images"
+    images = f"{target.in_images:,} of {plural(target.images, 'image')}"
     return f"{plain_text(data.target)} {images} (never trained on: their accuracy is OOD)"
 
 
@@ -102,18 +102,18 @@ def _method(spec: RunSpec) -> str:
         masks = plural(spec.masks, "mask")
         parts = [f"dropout {spec.dropout_rate:g} × {masks}"]
     if spec.head_steps:
-        parts.append(f"last layer first, {spec.head_steps:,} steps")
+        parts.append(f"last layer first, {plural(spec.head_steps, 'step')}")
     return _SEPARATOR.join(parts)
 
 
 def _training(spec: RunSpec, data: DataPrepared | None) -> str:
-    batch = f"{spec.batch_size} images per source"
+    batch = f"{plural(spec.batch_size, 'image')} per source"
     if data is not None:
         sources = len(data.domains) - 1
-        batch = f"{spec.batch_size} × {sources} = {spec.batch_size * sources} images"
+        batch = f"{spec.batch_size} × {sources} = {plural(spec.batch_size * sources, 'image')}"
     return _SEPARATOR.join(
         [
-            f"{spec.steps:,} steps of {batch}",
+            f"{plural(spec.steps, 'step')} of {batch}",
             f"evaluated every {spec.eval_every}",
             f"seed {spec.seed}",
         ]

@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from vld_tui.store.runs import RunPoint
+from vld_tui.views.front import Task, fronts, task_names, write_label
 from vld_tui.views.numbers import percent, plural
 from vld_tui.views.palette import SERIES_MARKS, SERIES_STYLES
 from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Cell, Line, join_cells
@@ -29,7 +30,7 @@ Trail = tuple[Values, Values]
 """ID and OOD accuracies of a run over its evaluations, (n,) each."""
 
 CURRENT_MARK: Final = "◉"
-EXPLANATION: Final = "ID across, OOD up · the line: none is better on both"
+AXES: Final = "ID across, OOD up"
 _QUIET: Final = Style(dim=True)
 _STRONG: Final = Style(bold=True)
 _FRONT: Final = Style(color="grey70")
@@ -37,7 +38,6 @@ _TRAIL: Final = Style(color="grey50")
 _ROOM: Final = 0.06
 _BESIDES_ROWS: Final = 3
 """Rows of the legend, of the ticks and of the explanation."""
-_ACCURACIES: Final = ("id_accuracy", "ood_accuracy")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class PlanePlot:
             text = f"{100 * labels[row]:.0f}%┤" if row in labels else "│"
             yield [Segment(text.rjust(LABEL_CELLS), _QUIET), *join_cells(line)]
         yield [Segment(" " * LABEL_CELLS + _percents(across, width), _QUIET)]
-        yield [Segment(shorten(EXPLANATION, cells).rjust(cells), _QUIET)]
+        yield [Segment(shorten(self.explanation, cells).rjust(cells), _QUIET)]
 
     def nearest(self, x: int, y: int, cells: int, rows: int) -> RunPoint | None:
         """Return the point nearest to a cell of the picture."""
@@ -106,34 +106,47 @@ class PlanePlot:
         first = {getattr(point, self.colouring): self.kind(point) for point in self.points}
         return [first[value] for value in ordered]
 
+    @property
+    def explanation(self) -> str:
+        """Return what the axes and the lines are."""
+        names, drawn = self._task_names, [self._task_names[task] for task in self._fronts]
+        if not drawn:
+            return f"{AXES} · choose a run for its line" if names else AXES
+        if len(names) == 1:
+            return f"{AXES} · line: none better on both"
+        if len(drawn) < len(names):
+            return f"{AXES} · line: none of {drawn[0]} better"
+        return f"{AXES} · lines: none better, by target"
+
+    @cached_property
+    def _fronts(self) -> dict[Task, list[RunPoint]]:
+        return fronts(self.points, self.current)
+
+    @cached_property
+    def _task_names(self) -> dict[Task, str]:
+        return task_names(self.points)
+
     @cached_property
     def _axes(self) -> tuple[Axis, Axis]:
-        ids = [np.array([point.id_accuracy for point in self.points])]
-        oods = [np.array([point.ood_accuracy for point in self.points])]
-        return Axis.around(ids).widened(_ROOM), Axis.around(oods).widened(_ROOM)
+        ids, oods = _accuracies(self.points)
+        return Axis.around([ids]).widened(_ROOM), Axis.around([oods]).widened(_ROOM)
 
     def _places(self, width: int, height: int) -> tuple[Values, Values]:
         """Return the column and the row of every point."""
         across, up = self._axes
-        ids = np.array([point.id_accuracy for point in self.points])
-        oods = np.array([point.ood_accuracy for point in self.points])
+        ids, oods = _accuracies(self.points)
         columns = np.round(across.positions(ids) * (width - 1))
         return columns, np.round((1 - up.positions(oods)) * (height - 1))
 
     def _canvas(self, width: int, height: int) -> list[list[Cell]]:
-        """Return the cells: the diagonal ID = OOD where it is in sight, the front, the trail of
-        the current run, the points, the current one on top."""
+        """Return the cells: the diagonal ID = OOD where it is in sight, the fronts, the trail of
+        the current run, the points, the current one on top, the fronts' names."""
         across, up = self._axes
         blank: Cell = (" ", Style.null())
         canvas = [[blank] * width for _ in range(height)]
         ends = np.array([across.low, across.high])
-        front = pareto_front(self.points)
-        fronts = [np.array([getattr(p, name) for p in front]) for name in _ACCURACIES]
-        for x, y, style in (
-            (ends, ends, _QUIET),
-            (fronts[0], fronts[1], _FRONT),
-            *_steps(self.trail),
-        ):
+        lines = [(*_accuracies(front), _FRONT) for front in self._fronts.values()]
+        for x, y, style in ((ends, ends, _QUIET), *lines, *_steps(self.trail)):
             dots = draw_curve(x, y, across, up, width, height)
             for row, column in zip(*(each.tolist() for each in np.nonzero(dots)), strict=True):
                 canvas[row][column] = (chr(BLANK + int(dots[row, column])), style)
@@ -144,6 +157,11 @@ class PlanePlot:
             mark = CURRENT_MARK if self._is_current(at) else SERIES_MARKS[kind % len(SERIES_MARKS)]
             style = Style.parse(SERIES_STYLES[kind % len(SERIES_STYLES)])
             canvas[rows[at]][columns[at]] = (mark, style + Style(bold=self._is_current(at)))
+        if len(self._task_names) > 1:
+            place_of = dict(zip(self.points, zip(rows, columns, strict=True), strict=True))
+            for task, front in self._fronts.items():
+                places = [place_of[point] for point in reversed(front)]
+                write_label(canvas, places, self._task_names[task])
         return canvas
 
     def _is_current(self, at: int) -> bool:
@@ -164,15 +182,10 @@ class PlanePlot:
         return line
 
 
-def pareto_front(points: Sequence[RunPoint]) -> list[RunPoint]:
-    """Return the points that no other one beats on both accuracies, by rising ID accuracy."""
-    front: list[RunPoint] = []
-    best = -1.0
-    for point in sorted(points, key=lambda p: (-p.id_accuracy, -p.ood_accuracy)):
-        if point.ood_accuracy > best:
-            best = point.ood_accuracy
-            front.append(point)
-    return front[::-1]
+def _accuracies(points: Sequence[RunPoint]) -> tuple[Values, Values]:
+    """Return the ID and the OOD accuracies of points."""
+    ids = np.array([point.id_accuracy for point in points])
+    return ids, np.array([point.ood_accuracy for point in points])
 
 
 def _steps(trail: Trail | None) -> Iterator[tuple[Values, Values, Style]]:

@@ -23,6 +23,10 @@ NARROWEST, LOWEST = 20, 4
 """Cells and rows below which only the title is shown."""
 GAP_MARK: Final = "×"
 """Stands below the curves where a value is not finite."""
+RULE: Final = "┊"
+"""Stands at the step that matters."""
+LAST: Final = "last"
+"""Says that the values named are those of the last step, not of the one that is marked."""
 TALL: Final = 9
 """Rows from which on the legend may take a second one."""
 _QUIET: Final = Style(dim=True)
@@ -79,9 +83,10 @@ class Plot:
 
     @functools.cached_property
     def whole(self) -> Axis:
-        """Return the axis of every step."""
+        """Return the axis of every step, with room for those that are marked."""
         is_log = self.view.x_is_log
         known = [each.x if is_log else each.x[[0, -1]] for each in self.series if len(each.x)]
+        known += [np.array([x]) for each in self.series if (x := each.marked_x) is not None]
         return Axis.around(known, is_log=is_log)  # steps ascend, but 0 has no logarithm
 
     @property
@@ -140,9 +145,10 @@ class Plot:
         return Axis.around(in_sight, is_log=self.view.y_is_log)
 
     def _legend(self, shown: Sequence[Series], cells: int, most_lines: int) -> Iterator[Line]:
-        """Yield the title, how the curves are looked at, and their names with their values."""
+        """Yield the title, how the curves are looked at, their names with their values, and where
+        there is room the step that is marked."""
         view = self.view
-        remarks = [f"step {view.cursor:,.0f}"] if view.cursor is not None else []
+        remarks = [LAST if view.cursor is None else f"step {view.cursor:,.0f}"] if shown else []
         remarks += ["log x"] if view.x_is_log else []
         remarks += ["log y"] if view.y_is_log else []
         remarks += [f"smooth {view.smoothing:g}"] if view.smoothing else []
@@ -163,7 +169,18 @@ class Plot:
                 yield line
                 line, most_lines = [Segment(" ")], most_lines - 1
             line.append(Segment(GAP + entry, Style.parse(style)))
+        if (mark := self._mark(shown)) and _width(line) + len(mark) <= cells:
+            line.append(Segment(mark, _QUIET))
         yield line
+
+    def _mark(self, shown: Sequence[Series]) -> str:
+        """Say at which step the curves are marked, if that is one and in sight."""
+        marked = {each.marked_x for each in shown if each.marked_x is not None}
+        if len(marked) != 1:
+            return ""
+        (step,) = marked
+        is_in_sight = 0 <= _position(self.across, step) <= 1
+        return f"{GAP}{RULE} {step:,.0f}" if is_in_sight else ""
 
     def _labels(self, up: Axis, rows: int) -> dict[int, str]:
         """Return what stands beside which row."""
@@ -174,7 +191,7 @@ class Plot:
 
     def _rules(self, shown: Sequence[Series], across: Axis, cells: int) -> dict[int, Cell]:
         """Return the columns where a vertical line stands: marked steps, and the cursor."""
-        places = [(each.marked_x, "┊", Style.parse(each.style) + _QUIET) for each in shown]
+        places = [(each.marked_x, RULE, Style.parse(each.style) + _QUIET) for each in shown]
         places.append((self.view.cursor, "│", _STRONG))
         rules: dict[int, Cell] = {}
         for x, character, style in places:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from engine.protocol import Confusion, DomainPredictions, Predictions
 from vld_tui.views.columns import Column
-from vld_tui.views.numbers import UNKNOWN, percent
+from vld_tui.views.numbers import UNKNOWN, percent, plural
 from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.styled_table import StyledColumn, styled_table
 from vld_tui.views.text import fit, plain_text, shorten, width
@@ -166,7 +166,7 @@ def _confusion_row(each: Confusion, names: Sequence[str], share: ClassShare) -> 
 
 def predictions_line(predictions: Predictions, selected_step: int | None) -> str:
     """Say in words which network the predictions are of."""
-    line = f"step {predictions.step:,}, {len(predictions.classes)} classes"
+    line = f"step {predictions.step:,}, {plural(len(predictions.classes), 'class')}"
     if selected_step is not None and selected_step != predictions.step:
         line += f"; the selected step is {selected_step:,}, whose predictions are not kept"
     return line

@@ -11,9 +11,12 @@ from rich.style import Style
 from vld_tui.store.runs import Run
 from vld_tui.views.columns import GAP, Layout, align, lay_out
 from vld_tui.views.palette import status_style
-from vld_tui.views.run_columns import RunColumn
+from vld_tui.views.run_columns import RUN_COLUMNS, RunColumn
 
 MARK: Final = "▐"
+GROUP_NAME_CELLS: Final = 48
+"""Room for a group's name before another column goes."""
+_NAME: Final = RUN_COLUMNS["name"].column
 _HEADING: Final = Style(bold=True)
 
 
@@ -43,9 +46,28 @@ def row_line(
     return line
 
 
-def cell_layout(columns: Sequence[RunColumn], rows: Sequence[Sequence[str]], cells: int) -> Layout:
-    """Choose columns and widths for lines of so many cells."""
-    return lay_out([column.column for column in columns], rows, cells - 1)
+def cell_layout(
+    columns: Sequence[RunColumn],
+    rows: Sequence[Sequence[str]],
+    cells: int,
+    *,
+    are_groups: bool = False,
+) -> Layout:
+    """Choose columns and widths for lines of so many cells.
+
+    Groups have nothing to show in some columns: they leave room for names that tell them apart.
+    """
+    shown = [column.column for column in columns]
+    if not are_groups:
+        return lay_out(shown, rows, cells - 1)
+    shown = [
+        column._replace(narrowest=GROUP_NAME_CELLS) if column is _NAME else column
+        for column in shown
+    ]
+    filled = [at for at in range(len(shown)) if any(row[at].strip() for row in rows)]
+    texts = [[row[at] for at in filled] for row in rows]
+    layout = lay_out([shown[at] for at in filled], texts, cells - 1)
+    return Layout(tuple(filled[at] for at in layout.shown), layout.widths)
 
 
 def column_at(layout: Layout, x: int) -> int | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from engine.protocol import FIELDS
 from vld_tui.fields import shown_value
 from vld_tui.store.runs import QUEUED, Run
-from vld_tui.store.summaries import Grouping, RunSummary
 from vld_tui.views.columns import Column
-from vld_tui.views.groups import estimate_text, group_label, statuses_text
+from vld_tui.views.groups import estimate_text, statuses_text
 from vld_tui.views.numbers import UNKNOWN, age, decimal, duration, percent, rate
 from vld_tui.views.palette import (
     COLLAPSED_SIGN,
@@ -22,13 +21,16 @@ from vld_tui.views.palette import (
 from vld_tui.views.sparkline import sparkline
 from vld_tui.views.text import plain_text
 
+if TYPE_CHECKING:
+    from vld_tui.feed import GroupRow
+
 BAR_CELLS: Final = 6
 SPARK_CELLS: Final = 8
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _CHOSEN_RANK: Final = 50
 
 OfRun = Callable[[Run, Sequence[float], float], str]
-OfGroup = Callable[[RunSummary, Grouping, float], str]
+OfGroup = Callable[["GroupRow", float], str]
 
 
 class RunColumn(NamedTuple):
@@ -48,9 +50,9 @@ class RunColumn(NamedTuple):
 def _spec_column(name: str, column: Column, of_run: Callable[[Run], str]) -> RunColumn:
     """Return the column of a field of the specification, which a group may have in common."""
 
-    def of_group(summary: RunSummary, grouping: Grouping, _now: float) -> str:
-        is_common = grouping.is_by_configuration or grouping.name == name
-        return of_run(summary.newest) if is_common else ""
+    def of_group(group: GroupRow, _now: float) -> str:
+        is_common = group.grouping.is_by_configuration or group.grouping.name == name
+        return of_run(group.summary.newest) if is_common else ""
 
     return RunColumn(FIELDS[name].help, column, lambda run, _, __: of_run(run), of_group, name)
 
@@ -83,15 +85,15 @@ def _accuracy(heading: str, field: str, style: str) -> RunColumn:
         f"{heading} accuracy at the selected step.",
         Column(heading, right=True, rank=98),
         lambda run, _, __: percent(getattr(run, field)),
-        lambda summary, _, __: estimate_text(getattr(summary, field)),
+        lambda group, _: estimate_text(getattr(group.summary, field)),
         field,
         style,
     )
 
 
-def _seeds(summary: RunSummary, grouping: Grouping, _now: float) -> str:
-    is_common = grouping.name == "seed"
-    return str(summary.newest.seed) if is_common else f"×{summary.runs}"
+def _seeds(group: GroupRow, _now: float) -> str:
+    is_common = group.grouping.name == "seed"
+    return str(group.summary.newest.seed) if is_common else f"×{group.summary.runs}"
 
 
 def progress_cell(run: Run) -> str:
@@ -129,7 +131,7 @@ _USUAL: Final = {
         "Its name.",
         Column("name", rank=99, shrinks=True, narrowest=24),
         lambda run, _, __: plain_text(run.name),
-        lambda summary, grouping, _: plain_text(group_label(summary, grouping)),
+        lambda group, _: plain_text(group.name),
         "name",
     ),
     "data": _spec_column(
@@ -157,7 +159,7 @@ _USUAL: Final = {
         "How far it is and how long it takes yet; how it ended.",
         Column("progress", rank=9),
         lambda run, _, __: progress_cell(run),
-        lambda summary, _, __: statuses_text(summary.statuses),
+        lambda group, _: statuses_text(group.summary.statuses),
         "status",
         is_status=True,
     ),
@@ -174,7 +176,7 @@ _USUAL: Final = {
         "How long ago it was made.",
         Column("age", right=True, rank=6),
         lambda run, _, now: age(now - run.created_at),
-        lambda summary, _, now: age(now - summary.newest.created_at),
+        lambda group, now: age(now - group.summary.newest.created_at),
         "created",
         QUIET_STYLE,
     ),

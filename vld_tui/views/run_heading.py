@@ -18,35 +18,53 @@ from vld_tui.views.palette import (
     status_label,
     status_style,
 )
-from vld_tui.views.text import plain_text
+from vld_tui.views.text import plain_text, shorten, width
 
+SHORTEST_NAME: Final = 8
 IN_TROUBLE: Final = ("failed", "crashed")
 
 
-def run_heading(run: Run) -> Text:
-    """Return name, id, status, steps and accuracies in one line."""
-    text = Text(f" {plain_text(run.name)}  {run.run_id}", no_wrap=True, overflow="ellipsis")
-    text.stylize("bold")
+def run_heading(run: Run, cells: int) -> Text:
+    """Return name, id, status, steps and accuracies in one line of ``cells``.
+
+    Where there is no room, tags, then the id, then the end of the name are left out.
+    """
+    standing = _standing(run)
+    tags = Text(f"  {plain_text(' '.join(run.tags))}" if run.tags else "", QUIET_STYLE)
+    name, run_id = f" {plain_text(run.name)}", f"  {run.run_id}"
+    room = cells - standing.cell_len
+    if width(name + run_id) > room:
+        run_id = ""
+    title = Text(shorten(name, max(SHORTEST_NAME, room)) + run_id, "bold")
+    if title.cell_len + tags.cell_len > room:
+        tags = Text()
+    text = Text.assemble(title, standing, tags)
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _standing(run: Run) -> Text:
+    """Return status, steps and accuracies."""
     label = status_label(run.status, collapsed=run.collapsed)
-    text.append(f"  {label}", status_style(run.status, collapsed=run.collapsed))
+    text = Text(f"  {label}", status_style(run.status, collapsed=run.collapsed))
     text.append(f"  {run.step:,}/{run.steps:,}", QUIET_STYLE)
     if run.id_accuracy is not None:
         text.append(f"  ID {percent(run.id_accuracy)}", ID_STYLE)
         text.append(f"  OOD {percent(run.ood_accuracy)}", OOD_STYLE)
-    if run.tags:
-        text.append(f"  {plain_text(' '.join(run.tags))}", QUIET_STYLE)
     return text
 
 
 def trouble_line(run: Run, checkpoints: Sequence[CheckpointInfo]) -> Text | None:
-    """Say why a run failed, was stopped or crashed, and how it goes on; None when it did not."""
+    """Say how a run that failed, was stopped or crashed goes on, and why it did; None: it did not.
+
+    The reason is as long as it is: the line wraps."""
     if run.status not in (*IN_TROUBLE, "stopped"):
         return None
     last = next((each.step for each in checkpoints if each.kind == "last"), None)
     way = "r starts it again" if last is None else f"r goes on from step {last:,}"
     style = ALARM_STYLE if run.status in IN_TROUBLE else status_style(run.status)
-    text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(f" {run.status} at step {run.step:,}", style)
+    text = Text(overflow="fold")
+    text.append(f"{run.status} at step {run.step:,}", style)
     text.append(f"  {way}", QUIET_STYLE)
     if run.error and run.error.strip():
         text.append(f"  {plain_text(run.error.strip().splitlines()[0])}", style)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, CurveKey, RunCurves
-from vld_tui.study.groups import RunGroup, group_by_seed
+from vld_tui.study.groups import RunGroup, distinctions, group_by_seed, group_labels
 from vld_tui.views.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES
 from vld_tui.views.plot import Series
 from vld_tui.views.raster import Values
@@ -62,10 +62,12 @@ def chart_contents(
 
 
 def _of_runs(watched: Sequence[RunCurves], key: CurveKey) -> tuple[Series, ...]:
+    runs = [each.run for each in watched]
+    told = distinctions([run.name for run in runs], [run.spec for run in runs])
     return _known(
         [
-            _series(run, key, run.run.name, SERIES_STYLES[index % len(SERIES_STYLES)])
-            for index, run in enumerate(watched)
+            _series(each, key, each.run.name + told[at], SERIES_STYLES[at % len(SERIES_STYLES)])
+            for at, each in enumerate(watched)
         ]
     )
 
@@ -76,7 +78,7 @@ def _of_groups(
     key: CurveKey,
 ) -> Iterator[Series]:
     """Yield the mean of each group at the steps that all of its runs have, and its spread."""
-    for index, group in enumerate(groups):
+    for index, (group, label) in enumerate(zip(groups, group_labels(groups), strict=True)):
         style = SERIES_STYLES[index % len(SERIES_STYLES)]
         known = [curves[run.run_id][key] for run in group.runs if key in curves.get(run.run_id, {})]
         if not known:
@@ -88,7 +90,7 @@ def _of_groups(
             deviation = values.std(axis=0, ddof=1)
             for bound in (mean - deviation, mean + deviation):
                 yield Series("", steps, bound, f"dim {style}", is_bound=True)
-        yield Series(group.label, steps, mean, style)
+        yield Series(label, steps, mean, style)
 
 
 def _arms(run: RunCurves) -> Iterator[Series]:

@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from engine.protocol.datasets import TILE
+from vld_tui.views.numbers import plural
 from vld_tui.views.palette import HEADING_STYLE
 from vld_tui.views.text import plain_text
 
@@ -49,4 +50,4 @@ def tile_rows(
             box = (0, row * TILE, sheet.width, (row + 1) * TILE)
             yield draw(sheet.crop(box), width=width * len(domains), height="auto")
     if len(classes) > MOST_CLASSES:
-        yield Text(f"… and {len(classes) - MOST_CLASSES:,} more classes: --sheet draws all")
+        yield Text(f"… and {plural(len(classes) - MOST_CLASSES, 'more class')}: --sheet draws all")

@@ -56,6 +56,12 @@ class Chart(Picture, can_focus=True):
         """Look at the curves in another way."""
         self._show(replace(self._plot, view=view))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave the keys that move sideways, such as l, to others while nothing can be moved."""
+        if action == "sideways":
+            return self._plot.view.cursor is not None or self._plot.view.across is not None
+        return super().check_action(action, parameters)
+
     def action_filter(self) -> None:
         """Ask which curves to show: those whose names hold a text."""
         from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - not for the first picture

@@ -63,6 +63,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         self._layout: tuple[tuple[range, int], Layout] | None = None
         self._count = 0
         self._cursor = 0
+        self._sought: tuple[str, ...] = ()
         self._asked: tuple[int, int] | None = None
         self._marked: dict[str, None] = {}
         self._highlighted: TableRow | None = None
@@ -73,6 +74,11 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
     def current(self) -> TableRow | None:
         """Return the row the cursor stands on, as far as it is known."""
         return self._rows.get(self._cursor)
+
+    @property
+    def cursor(self) -> int:
+        """Return the number of the row the cursor stands on."""
+        return self._cursor
 
     @property
     def marked(self) -> tuple[str, ...]:
@@ -99,8 +105,16 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
             same = (at for at, row in self._rows.items() if row.run_ids[0] == before.run_ids[0])
             self._cursor = next(same, self._cursor)
         self._cursor = max(0, min(self._cursor, count - 1))
+        found = self._row_of(self._sought)
         self._tell()
         self._show_changes(*seen)
+        if found is not None:
+            self._go(found)
+
+    def seek(self, run_ids: Sequence[str], row: int) -> None:
+        """Move the cursor to ``row``, and to the first of these runs once one is there."""
+        self._go(row)
+        self._sought = tuple(run_ids)
 
     def clear_marks(self) -> None:
         """Mark no run."""
@@ -209,7 +223,9 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         sight = self._sight()
         if self._layout is None or self._layout[0] != (sight, cells):
             texts = [self._texts[at] for at in sight if at in self._texts]
-            self._layout = ((sight, cells), cell_layout(self._columns, texts, cells))
+            are_groups = any(isinstance(self._rows.get(at), GroupRow) for at in sight)
+            layout = cell_layout(self._columns, texts, cells, are_groups=are_groups)
+            self._layout = ((sight, cells), layout)
         return self._layout[1]
 
     def _write_rows(self) -> None:
@@ -219,7 +235,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
     def _cells(self, row: TableRow, now: float) -> tuple[str, ...]:
         if isinstance(row, RunRow):
             return tuple(each.of_run(row.run, row.ood_history, now) for each in self._columns)
-        return tuple(each.of_group(row.summary, row.grouping, now) for each in self._columns)
+        return tuple(each.of_group(row, now) for each in self._columns)
 
     @property
     def _first_in_sight(self) -> int:
@@ -259,8 +275,13 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         line = row - self._first_in_sight + HEADING_ROWS
         self.refresh(Region(0, line, self.size.width, 1))
 
+    def _row_of(self, run_ids: Sequence[str]) -> int | None:
+        """Return the first row that has one of these runs, as far as rows are known."""
+        rows = (at for at, row in self._rows.items() if not {*run_ids}.isdisjoint(row.run_ids))
+        return next(rows, None) if run_ids else None
+
     def _go(self, row: int) -> None:
-        before = self._cursor
+        before, self._sought = self._cursor, ()
         self._cursor = max(0, min(row, self._count - 1))
         # The heading stays in place, so a line is in sight one row further down.
         self.scroll_to_region(

@@ -67,7 +67,7 @@ def test_copies_across_domains_spoil_a_run_and_copies_within_one_do_not(images: 
     assert spoiling(report) == []
     shutil.copy(images / "photo/cat/2.png", images / "sketch/cat/copy.png")
     (text,) = spoiling(check(images))
-    assert text.startswith("1 images are in both photo and sketch")
+    assert text.startswith("1 image is in both photo and sketch")
 
 
 def test_images_that_look_alike_in_two_domains_are_found(images: Path) -> None:

@@ -202,7 +202,7 @@ def test_images_that_were_lost_since_are_told(root: Path, images: Path) -> None:
     (images / "toy" / "cat" / "0.png").unlink()
     (listing,) = [each for each in list_datasets(root) if each.name == "pets"]
     assert not listing.complete
-    assert listing.notes == ("toy had 6 images when it was added, and has 5 now.",)
+    assert listing.notes == ("toy had 6 images when it was added; now it has 5.",)
 
 
 def test_a_folder_that_went_away_is_told(root: Path, images: Path) -> None:

@@ -129,7 +129,7 @@ def test_unreadable_images_are_left_out_and_told(photos: Path, tmp_path: Path) -
     told: list[WorkReport] = []
     listing = shift(tmp_path, photos, "fog", tell=told.append)
     assert sum(domain.images for domain in listing.domains) == 11
-    assert WorkNote("1 images cannot be read: cat/0.png") in told
+    assert WorkNote("1 image cannot be read: cat/0.png") in told
 
 
 def test_without_the_package_it_says_what_to_install(

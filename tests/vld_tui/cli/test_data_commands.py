@@ -68,7 +68,7 @@ def test_a_check_counts_and_fails_on_what_spoils(vld: Vld, images: Path, tmp_pat
     spoilt = vld("data", "check", str(images), "--near", "0")
     assert spoilt.exit_code == 1
     assert "photo/cat/0.png: " in spoilt.stdout
-    assert "✗ 1 images cannot be read" in spoilt.stdout
+    assert "✗ 1 image cannot be read" in spoilt.stdout
 
 
 def test_a_layout_that_no_run_can_use_fails_the_check(vld: Vld, tmp_path: Path) -> None:

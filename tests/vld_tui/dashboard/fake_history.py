@@ -34,6 +34,7 @@ from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run, RunPoint
 from vld_tui.store.summaries import Grouping, RunSummary
+from vld_tui.views.groups import group_names
 from vld_tui.views.progress import Progress
 
 NOW = 1_800_000_000.0
@@ -74,6 +75,7 @@ def curves_of(run: Run) -> RunCurves:
             ("in", "fluent-mono", "accuracy"): (steps, rising),
         },
         ("a line of the log",),
+        ("step 150/200  loss 1.480", "step 200/200  loss 1.500", "finished in 3m 20s"),
     )
 
 
@@ -93,7 +95,8 @@ def group_of(runs: Sequence[Run], grouping: Grouping) -> GroupRow:
         id_accuracy=estimate([0.6, 0.7, 0.8]),
         ood_accuracy=estimate([0.45, 0.5, 0.55]),
     )
-    return GroupRow(summary, grouping)
+    (name,) = group_names([summary], grouping)
+    return GroupRow(summary, grouping, name)
 
 
 class FakeSource:
@@ -120,7 +123,15 @@ class FakeSource:
             curves = curves_of(by_id[interest.opened])
             opened = self.detail(curves)
         points = tuple(
-            RunPoint(run.run_id, run.name, 0.7 + at / 100, 0.5 - at / 100, 0.9 * (at % 2))
+            RunPoint(
+                run.run_id,
+                run.name,
+                0.7 + at / 100,
+                0.5 - at / 100,
+                0.9 * (at % 2),
+                target=run.target,
+                dataset=run.dataset,
+            )
             for at, run in enumerate(runs)
         )
         rows: tuple[TableRow, ...] = tuple(RunRow(run, (0.3, 0.5)) for run in runs)
@@ -165,11 +176,11 @@ class FakeActions:
         self.done.append(what)
         return "done"
 
-    def start(self, spec: RunSpec, *, tags: Sequence[str] = ()) -> str:
-        return self._do("start", spec)
+    def start(self, *specs: RunSpec) -> str:
+        return self._do("start", *specs)
 
-    def queue(self, spec: RunSpec) -> str:
-        return self._do("queue", spec)
+    def queue(self, *specs: RunSpec) -> str:
+        return self._do("queue", *specs)
 
     def queue_again(self, run_id: str) -> str:
         return self._do("queue again", run_id)

@@ -39,6 +39,15 @@ def test_marked_runs_are_shown_side_by_side_with_their_curves(size: tuple[int, i
     play(two_arms(), scenario, size=size)
 
 
+def test_one_configuration_is_not_called_several() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("down", "space", "space", "d")
+        await settle(pilot)
+        assert screen_lines(app)[0].rstrip().endswith("2 runs, 1 configuration")
+
+    play(two_arms(), scenario)
+
+
 def test_one_run_is_not_compared() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("space", "d")

@@ -67,6 +67,7 @@ def test_the_runs_that_match_and_the_screen_are_written_where_asked(
             await settle(pilot)
             said = str([*app._notifications][-1].message)
             assert ("cannot be written" in said) == (place != picture)
+            assert str(tmp_path / place) in said
 
     play(FakeSource([make_run(0)]), scenario, actions=actions)
     assert actions.done == [("export", (9.0,), "runs.csv")]
@@ -85,7 +86,7 @@ def test_files_hold_what_scripts_want_to_know(home: Home, tmp_path: Path) -> Non
     assert '"odd, ""name"""' in table.read_text()
     actions.export(Query.parse("seed=2"), str(document))
     assert [run["seed"] for run in json.loads(document.read_text())] == [2]
-    for place, said in ((table, "File exists"), (tmp_path / "runs.txt", "must end in"),
+    for place, said in ((table, "File exists"), (tmp_path / "runs.txt", "or \\.svg for the screen"),
                         (tmp_path / "no" / "runs.csv", "No such file")):  # fmt: skip
         with pytest.raises(ExportError, match=said):
             actions.export(Query(), str(place))

@@ -46,10 +46,15 @@ def test_runs_alike_but_for_their_seed_are_one_row_with_mean_and_spread() -> Non
         assert "1 group by all but seed" in lines[1]
         for part in ("≡", "trial", "×3", "70.0±10.0", "50.0±5.0", "3✓"):
             assert part in lines[3], part
+        assert "trail" not in lines[2], "a column that is empty for groups"
         assert source.asked[-1].watched == tuple(run.run_id for run in source.runs)
-        await pilot.press("r")  # a group cannot be resumed
-        await settle(pilot)
-        assert actions.done == []
+        for key in ("r", "ctrl+d"):  # a group can be neither resumed nor trashed
+            await pilot.press(key)
+            await settle(pilot)
+            assert actions.done == []
+            said = [str(each.message) for each in app._notifications]
+            assert any("These are several runs" in each for each in said)
+            app.clear_notifications()
         await pilot.press("space")
         await settle(pilot)
         assert len(app.screen.query_one(RunTable).marked) == 3
@@ -66,6 +71,19 @@ def test_runs_alike_but_for_their_seed_are_one_row_with_mean_and_spread() -> Non
     play(source, scenario, actions=actions, size=(160, 40))
     assert actions.preferences is not None
     assert actions.preferences.group == "configuration"
+
+
+def test_seeds_are_what_is_found_first_and_chosen_at_once() -> None:
+    source = three()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        for words in ("seed", ""):
+            await take_together(pilot, words)
+            assert "by all but seed" in screen_lines(app)[1]
+            await take_together(pilot, "none")
+            assert "group" not in screen_lines(app)[1]
+
+    play(source, scenario)
 
 
 def test_any_field_can_be_what_runs_have_in_common() -> None:
@@ -102,6 +120,25 @@ def test_columns_are_chosen_and_remembered() -> None:
     play(three(), scenario, actions=actions)
     assert actions.preferences is not None
     assert actions.preferences.columns == ("name", "ood", "gap", "lr")
+
+
+def test_a_ticked_column_has_a_sign_that_needs_no_colour() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        def line(name: str) -> str:
+            return next(line for line in screen_lines(app) if f" {name} " in line).strip()
+
+        await pilot.press("C")
+        await settle(pilot)
+        assert line("status").startswith("[✓] status")
+        assert line("gap").startswith("[ ] gap")
+        await pilot.click(SelectionList, offset=(1, 0))
+        await settle(pilot)
+        assert line("status").startswith("[ ] status")
+        await pilot.press("space")
+        await settle(pilot)
+        assert line("status").startswith("[✓] status")
+
+    play(three(), scenario)
 
 
 def test_the_dashboard_begins_as_it_was_left() -> None:

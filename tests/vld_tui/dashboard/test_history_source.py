@@ -172,6 +172,27 @@ def test_groups_come_as_rows_and_points_with_means(home: Home) -> None:
     source.close()
 
 
+def test_groups_of_one_name_are_told_apart_on_the_page_and_in_the_plane(home: Home) -> None:
+    with Store.open(home) as store:
+        for steps in (20, 50):
+            run = store.create_run(resolve_spec({"steps": steps}), name="trial-s0")
+            Teller(home.run_dir(run.run_id)).says(
+                started(),
+                *evaluated(10, id_accuracy=0.7, ood_accuracy=0.5),
+                finished(10, selected_step=10, id_accuracy=0.7, ood_accuracy=0.5),
+            )
+    source = HistorySource(home)
+    by_configuration = Interest(grouping=find_grouping("configuration"), plane=True)
+    snapshot = source.take(by_configuration)
+    names = [row.name for row in snapshot.rows if isinstance(row, GroupRow)]
+    assert names == ["trial steps 50", "trial steps 20"]
+    assert {point.name for point in snapshot.points} == {"trial steps 50 ×1", "trial steps 20 ×1"}
+    (row,) = source.take(replace(by_configuration, limit=1)).rows
+    assert isinstance(row, GroupRow)
+    assert row.name == "trial", "nothing beside it looks alike"
+    source.close()
+
+
 def test_a_run_that_ends_is_named_once(home: Home) -> None:
     run_id, other_id = _told(home), _told(home)
     source = HistorySource(home)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from textual.pilot import Pilot
 
@@ -31,7 +33,7 @@ def test_runs_are_listed_with_the_curves_of_the_first(size: tuple[int, int]) -> 
         assert "vld-tui  3 runs · 1 running   cpu 25% · memory 2.0/16 GiB" in lines[0]
         for part in ("✓  run 0", "0.9", "70.0%", "50.0%"):
             assert part in lines[3]
-        assert any("accuracy  70.0% ID  50.0% OOD" in line for line in lines)
+        assert any("accuracy  last  70.0% ID  50.0% OOD" in line for line in lines)
         assert titles(app) == ["accuracy", "domains", "loss"]
 
     play(FakeSource([make_run(i) for i in range(3)]), scenario, size=size)
@@ -144,10 +146,10 @@ def test_the_plane_takes_the_place_of_the_curves(size: tuple[int, int]) -> None:
         lines = screen_lines(app)
         assert any("ID–OOD plane  3 points  ● λ 0  ▲ λ 0.9" in line for line in lines)
         assert any("◉" in line for line in lines)
-        assert not any("accuracy  70.0% ID" in line for line in lines)
+        assert not any("accuracy  last  70.0% ID" in line for line in lines)
         await pilot.press("1")
         await settle(pilot)
-        assert any("accuracy  70.0% ID" in line for line in screen_lines(app))
+        assert any("accuracy  last  70.0% ID" in line for line in screen_lines(app))
 
     play(FakeSource([make_run(i) for i in range(3)]), scenario, size=size)
 
@@ -166,6 +168,38 @@ def test_trash_and_undo() -> None:
     play(FakeSource([make_run(i) for i in range(3)]), scenario, actions=actions)
     both = ("250101-000000-aaaa", "250101-000001-aaaa")
     assert actions.done == [("trash", *both), ("restore", *both)]
+
+
+@pytest.mark.parametrize("marked", [0, 2])
+def test_after_undo_the_cursor_is_on_the_run_that_is_back(marked: int) -> None:
+    source = FakeSource([make_run(i) for i in range(5)])
+    every_run = list(source.runs)
+
+    class Trash(FakeActions):
+        def trash(self, run_ids: Sequence[str]) -> str:
+            source.runs = [run for run in source.runs if run.run_id not in run_ids]
+            source.count = len(source.runs)
+            return super().trash(run_ids)
+
+        def restore(self, run_ids: Sequence[str]) -> str:
+            source.runs, source.count = every_run, len(every_run)
+            return super().restore(run_ids)
+
+    actions = Trash()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("j", *["space"] * marked, "ctrl+d")
+        await settle(pilot)
+        assert len(source.runs) == 5 - max(1, marked)
+        await pilot.press("z")
+        await settle(pilot)
+        assert len(source.runs) == 5
+        assert app.home.run == every_run[1]
+        await pilot.press("ctrl+d")
+        await settle(pilot)
+
+    play(source, scenario, actions=actions)
+    assert actions.done[-1] == ("trash", every_run[1].run_id)
 
 
 def test_killing_asks_first() -> None:
@@ -228,7 +262,7 @@ def test_text_from_outside_is_shown_as_it_is() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         text = "\n".join(screen_lines(app))
         assert "[red]x[/red]␛[2" in text
-        assert "crashed: [b]why␇  r goes on" in text
+        assert "crashed  r goes on  [b]why␇" in text
         assert "\x1b" not in text
 
     play(FakeSource([hostile]), scenario, size=(200, 50))

@@ -7,7 +7,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from textual.widgets import Input
 
-from engine.protocol import FIELDS, RunSpec, resolve_spec
+from engine.protocol import FIELDS, resolve_spec
 from engine.protocol.datasets import DatasetListing, DomainListing
 from tests.vld_tui.dashboard.fake_history import make_run, screen_lines
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
@@ -47,12 +47,11 @@ def test_several_seeds_make_several_runs() -> None:
     async def use(form: Form) -> None:
         await form.fill(target="noto", seed="3, 4")
         assert form.verdict == "2 runs like  vld run --target noto --seed 3"
-        assert form.line("• seed").rstrip().endswith("2 runs")
+        assert "2 runs: one now, the others wait" in form.line("• seed")
         await form.press("ctrl+r")
 
-    done = use_form(use).done
-    assert sorted(spec.seed for _, spec in done if isinstance(spec, RunSpec)) == [3, 4]
-    assert {what for what, _ in done} == {"start"}
+    specs = [resolve_spec({"target": "noto", "seed": seed}) for seed in (3, 4)]
+    assert use_form(use).done == [("start", *specs)]
 
 
 def test_a_clone_starts_from_the_run_under_the_cursor() -> None:
@@ -109,6 +108,34 @@ def test_images_that_are_not_here_cannot_be_launched() -> None:
         await form.press("ctrl+r", "escape")
 
     assert use_form(use).done == []
+
+
+def test_weights_that_are_not_here_are_warned_of_but_can_be_launched() -> None:
+    planner = FakePlanner()
+    planner.found += (Network("vit.one", "hub"), Network("vit.two", "cached"))
+
+    async def use(form: Form) -> None:
+        await form.unfold()
+        await form.fill(model="resnet50.tv2_in1k")
+        warning, command = form.verdict.splitlines()
+        assert warning.startswith(
+            "! The weights of resnet50.tv2_in1k are not on this machine: they will be downloaded. "
+            "Offline the run fails"
+        )
+        assert command == "vld run --model resnet50.tv2_in1k"
+        await form.fill(model="resnet50")
+        assert "The weights of resnet50 are not" in form.verdict, "whichever timm chooses"
+        await form.fill(model="vit")
+        assert form.verdict == "vld run --model vit", "it may choose those that are here"
+        await form.fill(model="vit_tiny")
+        assert form.verdict.startswith("! vit_tiny has no weights: the run fails")
+        await form.fill(weights="none")
+        assert form.verdict == "vld run --model vit_tiny --weights none"
+        await form.fill(model="resnet50.tv2_in1k", weights="")
+        await form.press("ctrl+r")
+
+    done = use_form(use, planner=planner).done
+    assert done == [("start", resolve_spec({"model": "resnet50.tv2_in1k"}))]
 
 
 def test_a_folder_of_images_says_what_it_holds() -> None:

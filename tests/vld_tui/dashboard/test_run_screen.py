@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, TabbedContent
 
@@ -22,7 +23,8 @@ from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_prediction
 from vld_tui.app import Dashboard
 from vld_tui.run_folder import FolderContents
 from vld_tui.screens.run import PANES
-from vld_tui.widgets.run.log import LogLines, LogPane
+from vld_tui.views.log import WRITTEN_HEADING
+from vld_tui.widgets.run.log import LogLines, LogPane, SearchInput
 from vld_tui.widgets.run.samples import SamplesPane
 from vld_tui.widgets.run.tile import Tile
 
@@ -50,7 +52,7 @@ def on_screen(app: Dashboard) -> str:
 @SIZES
 def test_every_tab_is_reached_by_its_number(size: tuple[int, int]) -> None:
     found = {
-        "1": "accuracy  70.0% ID",
+        "1": "accuracy  last  70.0% ID",
         "2": "target: OOD as reported",
         "3": "unlike recipe default",
         "4": "of 30 target images",
@@ -271,6 +273,33 @@ def test_the_log_is_searched() -> None:
     play(one_run(replace(FULL, log=log)), scenario)
 
 
+def test_the_log_is_what_the_run_told_and_what_its_process_wrote() -> None:
+    contents = replace(FULL, log=("[b]a warning\x1b",))
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "l")
+        lines = [line.strip() for line in screen_lines(app)]
+        first = lines.index("step 150/200  loss 1.480")
+        assert lines[first + 2 : first + 5] == [
+            "finished in 3m 20s", f"{WRITTEN_HEADING}", "┆ [b]a warning␛"
+        ]  # fmt: skip
+        for wanted in ("finished", "warning"):
+            await pilot.press("slash", *wanted, "enter")
+            await settle(pilot)
+            assert "1 of 1" in on_screen(app)
+
+    play(one_run(contents), scenario, size=(80, 24))
+
+
+def test_the_log_of_a_run_that_wrote_nothing_is_what_it_told() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_tab(pilot, "l")
+        assert "3 lines" in on_screen(app)
+        assert "finished in 3m 20s" in on_screen(app)
+
+    play(one_run(replace(FULL, log=())), scenario)
+
+
 def test_configurations_are_compared() -> None:
     source = FakeSource(
         [make_run(0), make_run(1, name="[b]other", spec=resolve_spec({"dropout_rate": 0.5}))]
@@ -339,6 +368,26 @@ def test_a_crashed_run_says_why_and_is_resumed_and_the_like() -> None:
     ]  # fmt: skip
 
 
+REASON = "OutOfMemoryError: " + " ".join(f"[b]{at} GiB taken" for at in range(12)) + " the end"
+
+
+def test_at_the_smallest_size_the_whole_reason_and_the_accuracies_are_read() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        for key in ("", "enter"):
+            await pilot.press(*([key] if key else []))
+            await settle(pilot)
+            said = " ".join("".join(f"{line.rstrip()} " for line in screen_lines(app)).split())
+            assert REASON in said
+            assert "r goes on" in said
+        assert "OOD 50.0%" in screen_lines(app)[0]
+        await pilot.resize_terminal(120, 40)
+        await settle(pilot)
+        assert "250101-000000-aaaa" in screen_lines(app)[0]
+
+    source = one_run(status="failed", error=f"{REASON}\nmore", name="a-name-of-some-length-s0")
+    play(source, scenario, size=(80, 24))
+
+
 def test_names_from_outside_are_shown_as_they_are() -> None:
     contents = replace(FULL, predictions=make_predictions(HOSTILE), log=("[b]x\x1b[2J\u202e",))
 
@@ -372,3 +421,32 @@ def test_a_terminal_made_tiny_and_large_again() -> None:
         assert "food" in on_screen(app)
 
     play(one_run(), scenario)
+
+
+async def press_at_once(app: Dashboard, pilot: Pilot[None], keys: str) -> None:
+    """Press keys so fast that each is there before the one before was answered."""
+    for key in keys:
+        app.post_message(Key(key if key.isalnum() else "slash", key))
+    await settle(pilot)
+
+
+def test_keys_right_after_another_tab_act_on_it() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await settle(pilot)
+        await press_at_once(app, pilot, "s")
+        assert "smooth 0.6" in on_screen(app)
+        await press_at_once(app, pilot, "5/pIK")
+        assert app.screen.query_one(SearchInput).value == "pIK"
+        await pilot.press("enter")
+        await press_at_once(app, pilot, "2oo")
+        assert "classes by name" in on_screen(app)
+        await press_at_once(app, pilot, "5f")
+        assert "stands (f)" in on_screen(app)
+        await press_at_once(app, pilot, "1s")
+        assert "smooth 0.9" in on_screen(app)
+
+    play(one_run(), scenario, actions=actions, size=(80, 24))
+    assert actions.done == []

@@ -15,11 +15,28 @@ from tests.vld_tui.dashboard.fake_history import (
 )
 from vld_tui.app import Dashboard
 from vld_tui.keys import every_action
+from vld_tui.preferences import Preferences
 from vld_tui.widgets.run_table import RunTable
 
 
 def source() -> FakeSource:
     return FakeSource([make_run(i) for i in range(3)])
+
+
+async def give(app: Dashboard, pilot: Pilot[None], action: str, keys: str) -> None:
+    """Give an action keys in the settings, and leave them."""
+    await pilot.press("comma")
+    await settle(pilot)
+    table = app.screen.query_one("#keys", DataTable)
+    table.focus()
+    table.move_cursor(row=list(every_action()).index(action))
+    await pilot.press("enter")
+    await settle(pilot)
+    app.screen.query_one(Input).value = keys
+    await pilot.press("enter")
+    await settle(pilot)
+    await pilot.press("escape")
+    await settle(pilot)
 
 
 def test_theme_refresh_and_notice_are_taken_over() -> None:
@@ -45,22 +62,26 @@ def test_theme_refresh_and_notice_are_taken_over() -> None:
     assert (kept.theme, kept.notice, kept.refresh_s) == ("gruvbox", "bell", 2.5)
 
 
-def test_an_action_gets_other_keys_and_its_usual_ones_back() -> None:
-    actions = FakeActions()
-
-    async def give(app: Dashboard, pilot: Pilot[None], action: str, keys: str) -> None:
+def test_arrows_lead_from_setting_to_setting_and_enter_opens_a_list() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await pilot.press("comma")
         await settle(pilot)
-        table = app.screen.query_one("#keys", DataTable)
-        table.focus()
-        table.move_cursor(row=list(every_action()).index(action))
-        await pilot.press("enter")
+        for place in ("theme", "refresh", "notice", "keys"):
+            assert app.focused is not None
+            assert app.focused.id == place
+            await pilot.press("down")
+        await pilot.press("up", "up", "up")
+        assert app.focused is app.screen.query_one("#refresh")
+        await pilot.press("down", "enter", "down", "enter")
         await settle(pilot)
-        app.screen.query_one(Input).value = keys
-        await pilot.press("enter")
-        await settle(pilot)
-        await pilot.press("escape")
-        await settle(pilot)
+        assert app.preferences.notice == "bell"
+        assert app.focused is app.screen.query_one("#notice")
+
+    play(source(), scenario, size=(80, 24))
+
+
+def test_an_action_gets_other_keys_and_its_usual_ones_back() -> None:
+    actions = FakeActions()
 
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await give(app, pilot, "mark", "m f6")
@@ -77,6 +98,61 @@ def test_an_action_gets_other_keys_and_its_usual_ones_back() -> None:
     play(source(), scenario, actions=actions)
     assert actions.preferences is not None
     assert actions.preferences.keys == {}
+
+
+def test_a_key_that_another_action_has_is_refused() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await give(app, pilot, "quit", "f9")
+        await give(app, pilot, "tags", "f8")
+        for keys, about in (("f10 r", "resume"), ("?", "help"), ("ctrl+q", "quit at once")):
+            await give(app, pilot, "quit", keys)
+            assert f"does “{about}” already" in [*app._notifications][-1].message
+        await give(app, pilot, "help", "q")
+        await give(app, pilot, "quit", "")
+        assert "does “help” already" in [*app._notifications][-1].message
+        await pilot.press("r")
+        assert app.is_running
+        await pilot.press("f9")
+
+    play(source(), scenario, actions=actions)
+    assert ("resume", "250101-000000-aaaa") in actions.done
+    assert actions.preferences is not None
+    assert actions.preferences.keys == {"quit": "f9", "tags": "f8", "help": "q"}
+
+
+def test_actions_that_are_never_offered_together_may_share_a_key() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await give(app, pilot, "later", "o")  # of the queue; of the list: sort
+
+    play(source(), scenario, actions=actions)
+    assert actions.preferences is not None
+    assert actions.preferences.keys == {"later": "o"}
+
+
+def test_saved_keys_that_clash_are_told_and_kept_but_not_in_force() -> None:
+    actions = FakeActions()
+    saved = {"quit": "r", "mark": "m", "of-a-later-version": "r", "undo": ",z"}
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        told = "\n".join(each.message for each in app._notifications)
+        assert "“quit”, r, does “resume” as well: “quit” keeps" in told
+        await pilot.press("m", "r", "comma")
+        await settle(pilot)
+        assert any("not in force: r does “resume”" in line for line in screen_lines(app))
+        await pilot.press("escape")
+        await give(app, pilot, "note", "f7")
+        await pilot.press("q")
+        await settle(pilot)
+        assert not app.is_running
+
+    play(source(), scenario, actions=actions, preferences=Preferences(keys=saved))
+    assert ("resume", "250101-000001-aaaa") in actions.done
+    assert actions.preferences is not None
+    assert actions.preferences.keys == {**saved, "note": "f7"}
 
 
 def test_every_action_is_in_the_palette_with_its_key() -> None:

@@ -83,6 +83,19 @@ def test_missing_values_are_a_group_of_their_own(home: Home) -> None:
         assert unset in {run.run_id for run in store.list_runs(inside)}
 
 
+def test_a_group_knows_the_data_set_and_target_that_its_runs_share(home: Home) -> None:
+    with Store.open(home) as store:
+        for rate, target in ((0.5, "noto"), (0.5, "noto-color"), (0.9, "noto"), (0.9, "noto")):
+            told(store, home, 0.5, dropout_rate=rate, target=target)
+        shared, mixed = store.list_groups(EVERY, find_grouping("dropout"), sort="-dropout")
+        assert (shared.dataset, shared.target) == ("emoji", "noto")
+        assert (mixed.dataset, mixed.target) == ("emoji", None)
+        points = store.points(EVERY, limit=9)
+        assert {(point.dataset, point.target) for point in points} == {
+            ("emoji", "noto"), ("emoji", "noto-color"),
+        }  # fmt: skip
+
+
 def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(QueryError, match=r"No field 'targett' to group by\. Did you mean target"):
         find_grouping("targett")

@@ -7,7 +7,7 @@ import pytest
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import make_run
 from vld_tui.store.runs import Run
-from vld_tui.study.groups import differing_fields, group_by_seed
+from vld_tui.study.groups import differing_fields, group_by_seed, group_labels
 
 
 def run(index: int, *, ood: float | None = 0.5, **fields: object) -> Run:
@@ -56,8 +56,27 @@ def test_a_group_bears_the_name_its_runs_have_in_common() -> None:
             make_run(at, name=name, spec=resolve_spec({"seed": at}))
             for at, name in enumerate(names)
         ]
-        return group_by_seed(runs)[0].label
+        return group_labels(group_by_seed(runs))[0]
 
     assert named("alone") == "alone"
     assert named("trial-s0", "trial-s1") == "trial ×2"
     assert named("one", "other") == "one ×2"
+
+
+def test_groups_of_one_name_are_told_apart_by_the_fields_that_do_so() -> None:
+    fields: list[dict[str, object]] = [
+        {"steps": 50}, {"steps": 50, "seed": 1}, {"steps": 20}, {"steps": 20, "lr": 0.5},
+    ]  # fmt: skip
+    runs = [
+        make_run(at, name=f"trial-s{each.get('seed', 0)}", spec=resolve_spec(each))
+        for at, each in enumerate(fields)
+    ]
+    other = make_run(4, name="other", spec=resolve_spec({"lr": 0.1}))
+    lr = runs[0].spec.lr
+    assert group_labels(group_by_seed([*runs, other])) == [
+        f"trial steps 50 lr {lr} ×2",
+        f"trial-s0 steps 20 lr {lr}",
+        "trial-s0 steps 20 lr 0.5",
+        "other",
+    ]
+    assert group_labels(group_by_seed(runs[:1])) == ["trial-s0"]

@@ -19,9 +19,9 @@ from engine.protocol import (
     derived_spec,
     resolve_spec,
 )
-from vld_tui.views.closing import closing_line, closing_view
+from vld_tui.views.closing import closing_view
 from vld_tui.views.combined import findings, networks, notices, step_label
-from vld_tui.views.lines import event_lines
+from vld_tui.views.lines import closing_line, event_lines
 from vld_tui.views.progress import Progress
 
 PARENTS = tuple(Parent(f"run-{index}\x1b[2J", f"/{index}") for index in range(9))

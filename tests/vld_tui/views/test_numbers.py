@@ -53,3 +53,4 @@ def test_numbers() -> None:
     ]
     assert [size(512), size(17_825_792), size(3 * 2**40)] == ["512 B", "17.0 MiB", "3.0 TiB"]
     assert [plural(1, "run"), plural(1200, "run")] == ["1 run", "1,200 runs"]
+    assert [plural(1, "class"), plural(2, "class")] == ["1 class", "2 classes"]

@@ -8,11 +8,19 @@ import numpy as np
 from rich.segment import Segment
 
 from vld_tui.store.runs import RunPoint
-from vld_tui.views.plane import CURRENT_MARK, PlanePlot, pareto_front
+from vld_tui.views.front import MOST_FRONTS, fronts, pareto_front
+from vld_tui.views.plane import CURRENT_MARK, PlanePlot
 
 
-def point(name: str, id_accuracy: float, ood_accuracy: float, rate: float = 0.9) -> RunPoint:
-    return RunPoint(name, name, id_accuracy, ood_accuracy, rate)
+def point(
+    name: str,
+    id_accuracy: float,
+    ood_accuracy: float,
+    rate: float = 0.9,
+    target: str | None = "noto",
+    dataset: str = "emoji",
+) -> RunPoint:
+    return RunPoint(name, name, id_accuracy, ood_accuracy, rate, None, target, "resnet18", dataset)
 
 
 POINTS = [
@@ -114,3 +122,47 @@ def test_the_trail_of_the_current_run_is_drawn_from_step_to_step() -> None:
         return sum(0x2800 < ord(each) <= 0x28FF for text in texts for each in text)
 
     assert dots(with_trail) > dots(without) + 10
+
+
+def test_a_front_joins_runs_of_one_target_and_data_set_only() -> None:
+    others = [
+        point("mono", 0.9, 0.2, target="mono"),
+        point("elsewhere", 0.95, 0.1, dataset="pacs"),
+        point("mean", 0.99, 0.99, target=None),
+    ]
+    found = fronts([*POINTS, *others], None)
+    assert {task: [each.name for each in front] for task, front in found.items()} == {
+        ("emoji", "noto"): ["dropout", "erm"],
+        ("emoji", "mono"): ["mono"],
+        ("pacs", "noto"): ["elsewhere"],
+    }
+    assert fronts([point("mean", 0.9, 0.9, target=None)], None) == {}
+
+
+def test_fronts_are_named_and_the_plane_says_what_they_are() -> None:
+    assert text(POINTS)[-1].strip() == "ID across, OOD up · line: none better on both"
+    two = text([*POINTS, point("mono", 0.75, 0.2, target="mono")])
+    assert two[-1].strip() == "ID across, OOD up · lines: none better, by target"
+    assert sum("noto" in line for line in two) == 1
+    assert sum("mono" in line for line in two) == 1
+    sets = "\n".join(text([*POINTS, point("mono", 0.75, 0.2, dataset="pacs")]))
+    assert "emoji → noto" in sets
+    assert "pacs → noto" in sets
+
+
+def test_of_many_fronts_that_of_the_current_run_is_drawn() -> None:
+    many = [
+        point(f"run {at}", 0.7, 0.3 + at / 50, target=f"t{at}") for at in range(MOST_FRONTS + 1)
+    ]
+    assert [*fronts(many, "run 3")] == [("emoji", "t3")]
+    lines = text(many, current="run 3")
+    assert "line: none of t3 better" in lines[-1]
+    assert not any("t2" in line for line in lines)
+    assert "better" not in text(many)[-1]
+
+
+def test_a_name_stands_where_nothing_else_does_or_not_at_all() -> None:
+    crowd = [point(f"{at}", 0.5 + at / 100, 0.5, target="a" * 30) for at in range(40)]
+    lines = text([*crowd, point("b", 0.9, 0.9, target="文字")], rows=6)
+    assert all(len(line) <= 60 for line in lines)
+    assert any("文字" in line for line in lines)

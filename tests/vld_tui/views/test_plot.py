@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ def text(plot: Plot, cells: int = 60, rows: int = 12) -> list[str]:
 def test_a_plot_has_legend_labels_and_steps() -> None:
     lines = text(Plot("accuracy", (FLAT, RISING), is_percent=True))
     assert len(lines) == 12
-    assert lines[0] == "accuracy  60.0% ID  50.0% OOD"
+    assert lines[0] == "accuracy  last  60.0% ID  50.0% OOD  ┊ 150"
     assert [line[:7] for line in lines if "%┤" in line] == [
         "   60%┤",
         "   50%┤",
@@ -37,11 +39,34 @@ def test_the_marked_step_stands_as_a_line() -> None:
     assert sum(line[column] == "┊" for line in lines[1:-1]) >= 8
 
 
+def test_a_marked_step_0_stands_as_a_line_too() -> None:
+    accuracy = replace(RISING, marked_x=0)
+    loss = replace(accuracy, x=STEPS[1:], y=RISING.y[1:])  # nothing is lost before the first step
+    for series in (accuracy, loss):
+        lines = text(Plot("it", (series,)))
+        assert lines[0].endswith("OOD  ┊ 0")
+        assert sum(line[7] == "┊" for line in lines[1:-1]) >= 8
+        assert lines[-1].split()[0] == "0"
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        (RISING, replace(RISING, marked_x=50)),  # not one step
+        (replace(RISING, marked_x=300, x=STEPS), replace(FLAT, name="a name that takes all room")),
+    ],
+)
+def test_a_marked_step_is_named_where_it_is_one_and_there_is_room(
+    series: tuple[Series, ...],
+) -> None:
+    assert "┊" not in text(Plot("accuracy", series, is_percent=True), cells=46)[0]
+
+
 def test_the_cursor_reads_every_curve() -> None:
     lines = text(Plot("accuracy", (FLAT, RISING), View(cursor=52), is_percent=True))
-    assert lines[0] == "accuracy  step 52  60.0% ID  40.0% OOD"
+    assert lines[0] == "accuracy  step 52  60.0% ID  40.0% OOD  ┊ 150"
     at_gap = text(Plot("accuracy", (FLAT, RISING), View(cursor=100), is_percent=True))
-    assert at_gap[0] == "accuracy  step 100  – ID  45.0% OOD"
+    assert at_gap[0] == "accuracy  step 100  – ID  45.0% OOD  ┊ 150"
 
 
 def test_only_the_values_in_sight_make_the_axis() -> None:
@@ -54,7 +79,7 @@ def test_only_the_values_in_sight_make_the_axis() -> None:
 def test_what_is_chosen_is_told() -> None:
     view = View(x_is_log=True, y_is_log=True, smoothing=0.9)
     legend = text(Plot("loss", (RISING,), view))[0]
-    assert legend.startswith("loss  log x · log y · smooth 0.9")
+    assert legend.startswith("loss  last · log x · log y · smooth 0.9")
 
 
 @pytest.mark.parametrize(("cells", "rows"), [(1, 1), (19, 40), (60, 3), (20, 4)])

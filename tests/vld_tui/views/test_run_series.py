@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -34,13 +35,22 @@ def test_seeds_are_one_curve_between_two_fainter_ones() -> None:
     content, _, _ = chart_contents(watched, over_seeds=True)
     assert content.title == "OOD ± sd"
     low, high, mean, alone = content.series
-    assert (mean.name, alone.name) == ("trial ×2", "trial-s2")
+    assert (mean.name, alone.name) == ("trial dropout 0.9 ×2", "trial-s2 dropout 0.0")
     assert mean.y == pytest.approx([0.2, 0.3, 0.4])
     assert high.y - mean.y == pytest.approx([0.02**0.5] * 3)
     assert mean.y - low.y == pytest.approx([0.02**0.5] * 3)
     assert mean.style in low.style
     legend = "".join(segment.text for segment in next(Plot("OOD", content.series).lines(60, 12)))
-    assert legend == "OOD  0.4 trial ×2  0.6 trial-s2"
+    assert legend == "OOD  last  0.4 trial dropout 0.9 ×2  0.6 trial-s2 dropout 0.0"
+
+
+def test_runs_of_one_name_are_told_apart() -> None:
+    short, long = curves(0, [0.1]), curves(0, [0.2])
+    run = msgspec.structs.replace(long.run, spec=msgspec.structs.replace(long.run.spec, steps=999))
+    first, _, _ = chart_contents([short, RunCurves(run, long.curves)])
+    assert [each.name for each in first.series] == [
+        f"trial-s0 steps {short.run.spec.steps}", "trial-s0 steps 999",
+    ]  # fmt: skip
 
 
 def test_a_mean_takes_the_steps_that_all_have() -> None:

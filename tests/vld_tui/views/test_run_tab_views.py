@@ -11,7 +11,7 @@ from tests.vld_tui.dashboard.fake_history import NOW, make_run
 from tests.vld_tui.dashboard.run_facts import FULL, make_attempts, make_progress
 from vld_tui.store.metrics import CheckpointInfo
 from vld_tui.views.configuration import configuration, configuration_difference
-from vld_tui.views.log import log_line, log_state
+from vld_tui.views.log import log_line, log_state, log_tail
 from vld_tui.views.progress import Progress
 from vld_tui.views.run_files import run_files
 from vld_tui.views.run_heading import run_heading, trouble_line
@@ -97,7 +97,7 @@ def test_a_run_that_never_started_says_why(changes: dict[str, object], said: str
 def test_what_went_wrong_and_how_it_goes_on(status: str) -> None:
     run = make_run(0, status=status, error="\n[b]why\x07\nmore", step=160)
     said = trouble_line(run, LAST)
-    assert str(said) == f" {status} at step 160  r goes on from step 150  [b]why␇"
+    assert str(said) == f"{status} at step 160  r goes on from step 150  [b]why␇"
     assert "r starts it again" in str(trouble_line(run, ()))
 
 
@@ -109,9 +109,23 @@ def test_nothing_went_wrong() -> None:
 
 def test_the_heading_names_the_run_and_how_it_stands() -> None:
     run = make_run(0, name="[b]x\x1b", tags=("best",))
-    assert str(run_heading(run)) == (
+    assert str(run_heading(run, 90)) == (
         f" [b]x␛  {run.run_id}  ✓ finished  200/200  ID 70.0%  OOD 50.0%  best"
     )
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (81, " a long name indeed  250101-000000-aaaa  ✓ finished  200/200  ID 70.0%  OOD 50.0%"),
+        (80, " a long name indeed  ✓ finished  200/200  ID 70.0%  OOD 50.0%  best"),
+        (62, " a long name indeed  ✓ finished  200/200  ID 70.0%  OOD 50.0%"),
+        (54, " a long nam…  ✓ finished  200/200  ID 70.0%  OOD 50.0%"),
+    ],
+)
+def test_the_heading_keeps_the_accuracies_where_there_is_little_room(cells: int, said: str) -> None:
+    run = make_run(0, name="a long name indeed", tags=("best",))
+    assert str(run_heading(run, cells)) == said
 
 
 @pytest.mark.parametrize(
@@ -146,3 +160,18 @@ def test_the_state_of_the_log_in_words() -> None:
     assert "stands" in state(is_followed=False)
     assert "“x␛” not found" in state(searched="x\x1b")
     assert "2 of 5" in state(searched="x", hits=5, place=2)
+
+
+@pytest.mark.parametrize(
+    ("told", "written", "shown"),
+    [
+        ("abcd", "", "bcd"),
+        ("abcd", "xyz", "cd┆ z"),
+        ("a", "xyz", "a┆ y┆ z"),
+        ("", "wxyz", "┆ x┆ y┆ z"),
+        ("ab", "x", "ab┆ x"),
+        ("", "", ""),
+    ],
+)
+def test_the_tail_of_a_log_has_room_for_both(told: str, written: str, shown: str) -> None:
+    assert "".join(log_tail(told, written, 3)) == shown

@@ -22,7 +22,7 @@ from vld_tui.views.text import plain_text
 
 @dataclass(frozen=True)
 class Order:
-    """Runs to start, now or when there is a free slot."""
+    """Runs to start: the first now, the others when there is a free slot; or all of them then."""
 
     specs: tuple[RunSpec, ...]
     is_queued: bool

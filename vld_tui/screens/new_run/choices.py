@@ -47,7 +47,7 @@ def dataset_words(listing: DatasetListing) -> str:
     """Say what a data set holds."""
     images = sum(domain.images for domain in listing.domains)
     return (
-        f"{plural(images, 'image')} · {len(listing.classes)} classes · "
+        f"{plural(images, 'image')} · {plural(len(listing.classes), 'class')} · "
         f"{plural(len(listing.domains), 'domain')}"
     )
 
@@ -104,6 +104,6 @@ def value_choices(field: str) -> list[Choice]:
 def _recipe_words(recipe: str) -> str:
     spec = resolve_spec({"recipe": recipe})
     return (
-        f"{spec.model} · {spec.steps:,} steps · {spec.optimizer} {spec.lr:g} · "
+        f"{spec.model} · {plural(spec.steps, 'step')} · {spec.optimizer} {spec.lr:g} · "
         f"{plural(spec.masks, 'mask')}"
     )

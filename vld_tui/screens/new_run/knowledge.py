@@ -53,12 +53,26 @@ class Knowledge:
         """Return what is to say beside fields other than what they are."""
         notes = {"model": self._network_note(draft)}
         if len(draft.specs) > 1:
-            notes["seed"] = f"{len(draft.specs)} runs"
+            notes["seed"] = f"{len(draft.specs)} runs: one now, the others wait"
         listing = self.listing(draft)
         if listing is not None and listing.domains:
             notes["dataset"] = dataset_words(listing)
             notes["target"] = target_words(listing, draft.text("target"))
         return notes
+
+    def warning(self, draft: Draft) -> str:
+        """Say what may well go wrong, though the run can be launched; empty: nothing known."""
+        if not draft.specs or draft.specs[0].weights != "pretrained":
+            return ""
+        model, weights = draft.specs[0].model, self._weights(draft)
+        if weights == {"hub"}:
+            return (
+                f"! The weights of {model} are not on this machine: they will be downloaded. "
+                "Offline the run fails, unless weights is a file, or none."
+            )
+        if weights == {"none"}:
+            return f"! {model} has no weights: the run fails, unless weights is a file, or none."
+        return ""
 
     def choices(self, field: str, draft: Draft) -> list[Choice]:
         """Return what there is to pick for a field."""
@@ -96,10 +110,20 @@ class Knowledge:
         if "weights" in draft.typed:
             return f"weights: {draft.typed['weights']}"
         name = draft.text("model")
-        weights = {network.name: network.weights for network in self.networks}
-        if name in weights:
-            return weights_words(weights[name])
-        kinds = [known for known in weights if known.startswith(f"{name}.")]
-        if kinds:
+        known = {network.name: network.weights for network in self.networks}
+        if name in known:
+            return weights_words(known[name])
+        if kinds := _kinds(name, self.networks):
             return f"timm's choice of {plural(len(kinds), 'set')} of weights; enter lists them"
         return self.networks_told or "not among the networks known here"
+
+    def _weights(self, draft: Draft) -> set[str]:
+        """Return where the chosen network's weights are, or those that timm chooses from."""
+        name = draft.text("model")
+        named = {network.weights for network in self.networks if network.name == name}
+        return named or {network.weights for network in _kinds(name, self.networks)}
+
+
+def _kinds(name: str, networks: Sequence[Network]) -> list[Network]:
+    """Return the networks of that name with one set of weights each."""
+    return [network for network in networks if network.name.startswith(f"{name}.")]

@@ -72,7 +72,7 @@ class NewRun(AskingScreen):
     NewRun #plan { height: auto; }
     NewRun #foot { height: auto; border-top: solid $boost; padding: 0 2; }
     NewRun #hint, NewRun #forecast { height: 2; }
-    NewRun #verdict { height: auto; max-height: 3; }
+    NewRun #verdict { height: auto; max-height: 4; }
     NewRun Footer { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -304,9 +304,12 @@ class NewRun(AskingScreen):
         self.query_one("#verdict", Static).update(self._verdict(problems))
 
     def _verdict(self, problems: Mapping[str, str]) -> Text:
-        """Return the same message as the command line's, or the line that does the same."""
+        """Return the same message as the command line's, or the line that does the same, after
+        what may go wrong."""
         for problem in problems.values():
             return Text(plain_text(problem), ALARM_STYLE)
-        lines = self._draft.lines
+        lines, verdict = self._draft.lines, Text()
+        if warning := self._known.warning(self._draft):
+            verdict.append(f"{plain_text(warning)}\n", ALARM_STYLE)
         count = f"{len(lines)} runs like  " if len(lines) > 1 else ""
-        return Text(f"{count}{plain_text(lines[0])}", QUIET_STYLE)
+        return verdict.append(f"{count}{plain_text(lines[0])}", QUIET_STYLE)

@@ -171,7 +171,7 @@ class LogPane(Guarded, Vertical):
     def show(self, lines: Sequence[str], *, is_cut: bool) -> None:
         """Show a log; ``is_cut``: these are not its first lines."""
         self._is_cut = is_cut
-        if lines is not self.lines.lines:
+        if lines != self.lines.lines:
             self.lines.set_lines(lines)
         self.show_state()
 
@@ -205,7 +205,7 @@ class LogPane(Guarded, Vertical):
     def action_search(self) -> None:
         """Ask for a text to look for."""
         self.add_class("-searching")
-        self.query_one(SearchInput).focus()
+        self.screen.set_focus(self.query_one(SearchInput))  # at once: what is typed next is text
 
     def action_next_hit(self, step: int) -> None:
         """Go to the next hit, or the one before."""
@@ -216,6 +216,6 @@ class LogPane(Guarded, Vertical):
         """Look for the text."""
         event.stop()
         self.remove_class("-searching")
-        self.lines.focus()
+        self.screen.set_focus(self.lines)
         self.lines.search(event.value)
         self.show_state()

@@ -1,0 +1,71 @@
+"""What a run told last, in the lines of ``vld logs``, read from the end of its events."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.protocol import Combination, DataPrepared, EventDecodeError, RunSpec, decode_event
+from vld_tui.launch.follower import read_events
+from vld_tui.views.lines import story_lines
+from vld_tui.views.progress import Progress
+
+MOST_BYTES: Final = 2**19
+MOST_LINES: Final = 20_000
+HEAD_BYTES: Final = 2**16
+"""At the start of a log; there a run says which domains it has."""
+
+
+class EventTail:
+    """The last lines that a run told; what comes is added. Blocks, so a worker reads it.
+
+    However long the run, no more than ``most_bytes`` are read at once: ``is_cut`` says that there
+    are earlier lines.
+    """
+
+    def __init__(self, path: Path, *, most_bytes: int = MOST_BYTES) -> None:
+        self._path, self._most_bytes = path, most_bytes
+        self._offset: int | None = None
+        self._progress = Progress()
+        self.lines: tuple[str, ...] = ()
+        self.is_cut = False
+
+    def read(self, spec: RunSpec, combination: Combination | None = None) -> tuple[str, ...]:
+        """Return the lines; the same object while nothing was told."""
+        with suppress(OSError):  # what cannot be read has nothing new
+            size = self._path.stat().st_size
+            if self._offset is None or not self._offset <= size <= self._offset + self._most_bytes:
+                self._begin(size)
+            self._take(spec, combination)
+        return self.lines
+
+    def _begin(self, size: int) -> None:
+        """Begin near the end of a log of ``size`` bytes, with what its start says of domains."""
+        self._offset = max(0, size - self._most_bytes)
+        self._progress, self.lines, self.is_cut = Progress(), (), self._offset > 0
+        if not self.is_cut:
+            return
+        with self._path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        for line in head.splitlines():
+            with suppress(EventDecodeError):
+                if isinstance(event := decode_event(line), DataPrepared):
+                    self._progress = self._progress.after(event)
+                    return
+
+    def _take(self, spec: RunSpec, combination: Combination | None) -> None:
+        """Take in what came since; a line that was begun before the offset is no event."""
+        batch = read_events(self._path, self._offset or 0)
+        self._offset = batch.offset
+        found: list[str] = []
+        for event in batch.events:
+            self._progress = self._progress.after(event)
+            if self.is_cut:  # which evaluation was the best of all is not known
+                self._progress = msgspec.structs.replace(self._progress, evaluations=())
+            found += story_lines(spec, self._progress, event, combination)
+        if found:
+            self.is_cut |= len(self.lines) + len(found) > MOST_LINES
+            self.lines = (*self.lines, *found)[-MOST_LINES:]

@@ -1,0 +1,87 @@
+"""Fronts of the ID–OOD plane: the runs that none beats on both, for each data set and target.
+
+Accuracies on different images cannot be set against each other, so no front joins them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from rich.style import Style
+
+from vld_tui.store.runs import RunPoint
+from vld_tui.views.plot import Cell
+from vld_tui.views.text import plain_text, shorten, width
+
+Task = tuple[str, str]
+"""A data set and the domain left out of training."""
+Place = tuple[int, int]
+"""A row and a column of the picture."""
+
+MOST_FRONTS: Final = 6
+"""Fronts that are told apart at a glance; of more, only that of the current run is drawn."""
+LABEL_CELLS: Final = 20
+LABEL_STYLE: Final = Style(dim=True, italic=True)
+
+
+def fronts(points: Iterable[RunPoint], current: str | None) -> dict[Task, list[RunPoint]]:
+    """Return the front of each task, or that of the current run alone where there are many.
+
+    Means over several tasks belong to none.
+    """
+    of_task: dict[Task, list[RunPoint]] = {}
+    chosen: Task | None = None
+    for point in points:
+        if point.dataset is not None and point.target is not None:
+            task = (point.dataset, point.target)
+            of_task.setdefault(task, []).append(point)
+            chosen = task if point.run_id == current else chosen
+    if len(of_task) > MOST_FRONTS:
+        of_task = {task: each for task, each in of_task.items() if task == chosen}
+    return {task: pareto_front(each) for task, each in of_task.items()}
+
+
+def pareto_front(points: Sequence[RunPoint]) -> list[RunPoint]:
+    """Return the points that no other one beats on both accuracies, by rising ID accuracy."""
+    front: list[RunPoint] = []
+    best = -1.0
+    for point in sorted(points, key=lambda p: (-p.id_accuracy, -p.ood_accuracy)):
+        if point.ood_accuracy > best:
+            best = point.ood_accuracy
+            front.append(point)
+    return front[::-1]
+
+
+def task_names(points: Iterable[RunPoint]) -> dict[Task, str]:
+    """Return what fronts are called; the data set is named where there are several."""
+    tasks = {(p.dataset, p.target) for p in points if p.dataset is not None and p.target}
+    is_one = len({dataset for dataset, _ in tasks}) == 1
+    return {
+        (dataset, target): plain_text(target if is_one else f"{dataset} → {target}")
+        for dataset, target in tasks
+    }
+
+
+def write_label(canvas: list[list[Cell]], front: Sequence[Place], name: str) -> None:
+    """Write a front's name beside one of its points, where nothing else stands."""
+    text = shorten(name, LABEL_CELLS)
+    cells = width(text)
+    for row, start in _free_places(canvas, front, cells + 2):
+        canvas[row][start + 1] = (text, LABEL_STYLE)
+        for column in range(start + 2, start + 1 + cells):
+            canvas[row][column] = ("", LABEL_STYLE)
+        return
+
+
+def _free_places(canvas: list[list[Cell]], front: Sequence[Place], cells: int) -> Iterator[Place]:
+    """Yield blank stretches beside the points of a front: those in its own rows come first."""
+    for down in (0, -1, 1):
+        for row, column in front:
+            for start in (column + 1, column - cells):
+                if (
+                    0 <= row + down < len(canvas)
+                    and 0 <= start <= len(canvas[0]) - cells
+                    and all(text == " " for text, _ in canvas[row + down][start : start + cells])
+                ):
+                    yield row + down, start
