@@ -308,7 +308,7 @@ class OpenedRun:
             curves,
             self._story.progress(curves.curves),
             tuple(store.timeline(run_id)),
-            tuple(store.checkpoints(run_id)),
+            tuple(store.left_checkpoints(run_id)),
             str(self.run_dir.path),
             contents,
             told,

@@ -31,13 +31,15 @@ def spec_values(given: Mapping[str, object]) -> dict[str, object]:
     return values
 
 
-def with_absolute_paths(values: Mapping[str, object]) -> dict[str, object]:
-    """Return the values with paths that do not depend on the folder this was typed in."""
+def with_absolute_paths(
+    values: Mapping[str, object], folder: Path | None = None
+) -> dict[str, object]:
+    """Return the values with absolute paths; ``folder`` None: the one this was typed in."""
     absolute = dict(values)
     for name in ("data_dir", "weights"):
         value = values.get(name)
         if isinstance(value, str) and (name == "data_dir" or Path(value).suffix):
-            absolute[name] = str(Path(value).expanduser().absolute())
+            absolute[name] = str((folder or Path()).joinpath(Path(value).expanduser()).absolute())
     return absolute
 
 

@@ -42,6 +42,11 @@ class Home:
         return self.path / "data"
 
     @property
+    def studies(self) -> Path:
+        """Return the folder of the studies that were launched, a file each."""
+        return self.path / "studies"
+
+    @property
     def cache(self) -> Path:
         """Return the folder of what can be made again: decoded images, measured precisions."""
         return self.path / "cache"

@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 
 from vld_tui.cli.command import Command, JsonOption, RunArgument
-from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
-from vld_tui.queue.slots import MOST_SLOTS, SLOTS_SETTING, slots_of
+from vld_tui.queue.slots import keep_gpus, keep_slots, slots_of
 from vld_tui.queue.supervisor import start_supervisor
 from vld_tui.records import run_record
 from vld_tui.store.runs import Run
@@ -21,6 +20,11 @@ from vld_tui.views.numbers import plural
 from vld_tui.views.queue import queue_lines
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+GpusOption = Annotated[
+    str | None,
+    typer.Option("--gpus", metavar="N,N", help="GPUs that the queue may use, from now on; or all."),
+]
 
 
 @app.command(cls=Command)
@@ -86,16 +90,17 @@ def slots(
         int | None,
         typer.Argument(metavar="[N]", help="Runs at once; 0: one for each GPU, else one."),
     ] = None,
+    gpus: GpusOption = None,
 ) -> None:
-    """Show or set how many runs go on at once."""
-    if count is not None and not 0 <= count <= MOST_SLOTS:
-        raise CommandError(f"The number of slots is {count}, but must be from 0 to {MOST_SLOTS}.")
+    """Show or set how many runs go on at once, and on which GPUs."""
     with open_store(ctx) as store:
         if count is not None:
-            store.keep_setting(SLOTS_SETTING, count)
+            keep_slots(store, count)
+        if gpus is not None:
+            keep_gpus(store, gpus)
         made = slots_of(store)
-    gpus = [slot for slot in made if slot is not None]
-    say(f"{plural(len(made), 'run')} at once{', on GPU ' if gpus else ''}{', '.join(gpus)}")
+    on = [slot for slot in made if slot is not None]
+    say(f"{plural(len(made), 'run')} at once{', on GPU ' if on else ''}{', '.join(on)}")
 
 
 def tell_queued(store: Store, run: Run, *, as_json: bool) -> None:

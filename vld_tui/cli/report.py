@@ -12,9 +12,11 @@ from vld_tui.config import ConfigError
 from vld_tui.home import HomeError
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
+from vld_tui.queue.slots import SlotsError
 from vld_tui.serve.address import AddressError
 from vld_tui.store.query import QueryError
 from vld_tui.store.store import StoreError
+from vld_tui.study.errors import StudyError
 from vld_tui.views.text import plain_text
 
 _FOR_A_PERSON = (
@@ -25,7 +27,9 @@ _FOR_A_PERSON = (
     HomeError,
     LaunchError,
     QueryError,
+    SlotsError,
     StoreError,
+    StudyError,
 )
 """Errors whose message says all that a person needs."""
 

@@ -39,7 +39,7 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
             known,
             progress,
             attempts=store.timeline(known.run_id),
-            checkpoints=store.checkpoints(known.run_id),
+            checkpoints=store.left_checkpoints(known.run_id),
             folder=str(run_dir.path),
             cells=console.width,
         )
@@ -75,7 +75,7 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
         "class_accuracies": _class_accuracies(run_dir),
         "checkpoints": [
             msgspec.structs.asdict(each) | {"path": str(run_dir.path / each.file)}
-            for each in store.checkpoints(run.run_id)
+            for each in store.left_checkpoints(run.run_id)
         ],
         "timeline": attempts,
         "versions": attempts[-1].versions if attempts else {},

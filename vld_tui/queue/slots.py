@@ -10,7 +10,14 @@ from vld_tui.store.store import Store
 
 VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
 SLOTS_SETTING: Final = "queue_slots"
+GPUS_SETTING: Final = "queue_gpus"
+ALL_GPUS: Final = "all"
 MOST_SLOTS: Final = 64
+
+
+class SlotsError(ValueError):
+    """Slots or GPUs that this machine cannot give; the message says which it can."""
+
 
 Slot = str | None
 """Room for one run: the GPU it gets, as ``CUDA_VISIBLE_DEVICES`` names it; None: no GPU."""
@@ -32,12 +39,46 @@ def make_slots(count: int | None, gpus: Sequence[str]) -> tuple[Slot, ...]:
 
 
 def slots_of(store: Store) -> tuple[Slot, ...]:
-    """Return the slots of this machine, as many as a person set.
+    """Return the slots of this machine, as many as a person set, on the GPUs that a person chose.
 
     Raises:
-        StoreError: when the setting cannot be read.
+        StoreError: when the settings cannot be read.
     """
-    return make_slots(store.setting(SLOTS_SETTING, int, 0) or None, find_gpus())
+    gpus = find_gpus()
+    chosen = [gpu for gpu in store.setting(GPUS_SETTING, tuple[str, ...], ()) if gpu in gpus]
+    return make_slots(store.setting(SLOTS_SETTING, int, 0) or None, chosen or gpus)
+
+
+def keep_slots(store: Store, count: int) -> None:
+    """Let so many runs go on at once; 0: one for each GPU, else one.
+
+    Raises:
+        SlotsError: when that is too many or too few.
+        StoreError: when it cannot be kept.
+    """
+    if not 0 <= count <= MOST_SLOTS:
+        raise SlotsError(f"The number of slots is {count}, but must be from 0 to {MOST_SLOTS}.")
+    store.keep_setting(SLOTS_SETTING, count)
+
+
+def keep_gpus(store: Store, text: str) -> None:
+    """Let the queue use some GPUs, separated by commas, or all of them.
+
+    Raises:
+        SlotsError: for one that this machine has not.
+        StoreError: when it cannot be kept.
+    """
+    here = find_gpus()
+    named = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if named == (ALL_GPUS,):
+        store.keep_setting(GPUS_SETTING, ())
+        return
+    if unknown := [gpu for gpu in named if gpu not in here]:
+        has = f"has {', '.join(here)}" if here else "has none"
+        raise SlotsError(f"There is no GPU {unknown[0]!r} here: this machine {has}.")
+    if not named:
+        raise SlotsError(f"No GPU is named: give some, such as 0,1, or {ALL_GPUS}.")
+    store.keep_setting(GPUS_SETTING, named)
 
 
 def free_slots(slots: Sequence[Slot], taken: Sequence[Slot]) -> list[Slot]:

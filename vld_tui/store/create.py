@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from engine.protocol import (
     Combination,
@@ -15,13 +17,26 @@ from engine.protocol import (
     own_arm,
     run_identity,
 )
-from engine.rundir import UserData
+from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.labels import check_name, check_tags, default_name, new_run_id
 from vld_tui.store.queue import enqueue
 from vld_tui.store.specs import encode_stored_spec
+
+MADE_AT_ONCE: Final = 100
+"""Runs made in one transaction: others wait for it."""
+MOST_WRITERS: Final = 16
+
+
+class _Draft(NamedTuple):
+    """A run that is about to be made."""
+
+    run_dir: RunDir
+    spec: RunSpec
+    user: UserData
+    combination: Combination | None = None
 
 
 def create_run(
@@ -47,26 +62,80 @@ def create_run(
         tags=check_tags(tags),
         created_at=now,
     )
-    run_id = new_run_id(now)
-    while home.run_dir(run_id).path.exists() or home.trashed_run_dir(run_id).path.exists():
+    draft = _Draft(_new_run_dir(home, now, ()), spec, user, combination)
+    _make(database, [draft], is_queued=is_queued)
+    return draft.run_dir.run_id
+
+
+def queue_runs(
+    database: Database, home: Home, specs: Sequence[RunSpec], tags: Sequence[str]
+) -> None:
+    """Make many runs and put them at the end of the queue.
+
+    They are made some at a time: where it breaks off, those made so far are whole.
+
+    Raises:
+        StoreError: for an unusable tag, or when folders or rows cannot be written.
+    """
+    tags = check_tags(tags)
+    for start in range(0, len(specs), MADE_AT_ONCE):
+        drafts: list[_Draft] = []
+        taken: set[Path] = set()
+        for spec in specs[start : start + MADE_AT_ONCE]:
+            now = time.time()
+            user = UserData(name=default_name(spec), tags=tags, created_at=now)
+            drafts.append(_Draft(_new_run_dir(home, now, taken), spec, user))
+            taken.add(drafts[-1].run_dir.path)
+        _make(database, drafts, is_queued=True)
+
+
+def _new_run_dir(home: Home, now: float, taken: Collection[Path]) -> RunDir:
+    """Return the folder of a new id; ``taken`` are those that are about to be made."""
+    while True:
         run_id = new_run_id(now)
-    run_dir = home.run_dir(run_id)
+        run_dir, trashed = home.run_dir(run_id), home.trashed_run_dir(run_id)
+        if not (run_dir.path in taken or run_dir.path.exists() or trashed.path.exists()):
+            return run_dir
+
+
+def _make(database: Database, drafts: Sequence[_Draft], *, is_queued: bool) -> None:
+    """Make rows and folders, all of them or none."""
     try:
         with database.write() as connection:
-            key = insert_row(
-                connection, run_id, spec, user, combination=combination, launched_at=now
-            )
-            if is_queued:
-                enqueue(connection, key)
-            run_dir.create(spec, user, combination)
+            for run_dir, spec, user, combination in drafts:
+                key = insert_row(
+                    connection, run_dir.run_id, spec, user,
+                    combination=combination, launched_at=user.created_at,
+                )  # fmt: skip
+                if is_queued:
+                    enqueue(connection, key)
+            _make_folders(drafts)
     except BaseException as error:
-        shutil.rmtree(run_dir.path, ignore_errors=True)
+        for draft in drafts:
+            shutil.rmtree(draft.run_dir.path, ignore_errors=True)
         if isinstance(error, OSError):
-            raise StoreError(f"{run_dir.path} cannot be made: {error.strerror}.") from None
+            first = drafts[0].run_dir.path
+            place = first if len(drafts) == 1 else first.parent
+            raise StoreError(f"{place} cannot be made: {error.strerror}.") from None
         if isinstance(error, UnicodeEncodeError):
             raise StoreError(f"The run's values must be text: {error.object!r} is not.") from None
         raise
-    return run_id
+
+
+def _make_folders(drafts: Sequence[_Draft]) -> None:
+    """Make folders, many of them side by side: each waits for the disk twice."""
+    if len(drafts) == 1:
+        _make_folder(drafts[0])
+        return
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - few commands make many
+
+    with ThreadPoolExecutor(MOST_WRITERS) as writers:
+        for _ in writers.map(_make_folder, drafts):
+            pass
+
+
+def _make_folder(draft: _Draft) -> None:
+    draft.run_dir.create(draft.spec, draft.user, draft.combination)
 
 
 def insert_row(

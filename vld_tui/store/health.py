@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import Any
 
 from vld_tui.home import Home
 from vld_tui.store.database import MIGRATIONS, Database
+from vld_tui.store.prune import checkpoint_files, size_of
 from vld_tui.store.series import STEP_BYTES
 
 
@@ -25,27 +25,20 @@ def examine(database: Database, home: Home) -> dict[str, Any]:
         "total(damaged_lines) FROM runs"
     ) or (0, 0, 0, 0)
     points = database.row("SELECT total(length(steps)) FROM series") or (0,)
-    saved = database.row("SELECT count(*), total(bytes) FROM checkpoints") or (0, 0)
+    saved = list(checkpoint_files(home))
     return {
         "database": str(database.path),
         "integrity": "; ".join(problems),
         "schema": schema[0],
         "newest_schema": len(MIGRATIONS),
-        "database_bytes": _size(database.path),
-        "log_bytes": _size(database.path.with_name(f"{database.path.name}-wal")),
+        "database_bytes": size_of(database.path) or 0,
+        "log_bytes": size_of(database.path.with_name(f"{database.path.name}-wal")) or 0,
         "runs": counts[0],
         "trashed": counts[1],
         "live": counts[2],
         "damaged_lines": int(counts[3]),
         "metric_points": int(points[0]) // STEP_BYTES,
-        "checkpoints": saved[0],
-        "checkpoint_bytes": int(saved[1]),
+        "checkpoints": len(saved),
+        "checkpoint_bytes": sum(saved),
         "free_bytes": shutil.disk_usage(home.path).free,
     }
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

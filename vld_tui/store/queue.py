@@ -10,7 +10,9 @@ from vld_tui.store.lookup import Found
 
 _APPEND = """
     UPDATE runs SET status = 'queued', queue_held = 0, gpu = NULL, error = NULL, exit_code = NULL,
-        queue_position = (SELECT coalesce(max(queue_position), 0) + 1 FROM runs)
+        queue_position = (
+            SELECT coalesce(max(queue_position), 0) + 1 FROM runs WHERE status = 'queued'
+        )
     WHERE key = ?
 """
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from engine.protocol import Combination, RunSpec
 from engine.rundir import RunDir
 from vld_tui.home import Home
-from vld_tui.store import create, health, ingest, queue, trash
+from vld_tui.store import create, health, ingest, prune, queue, trash
 from vld_tui.store.arms import MOST_AT_ONCE, ArmResult, read_arms
 from vld_tui.store.database import Database
 from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
@@ -128,6 +128,15 @@ class Store:
             combination=combination, is_queued=is_queued,
         )  # fmt: skip
         return self.get(run_id)
+
+    def queue_runs(self, specs: Sequence[RunSpec], *, tags: Sequence[str] = ()) -> None:
+        """Make many new runs that wait for a slot, in this order, a thousand in a moment.
+
+        Raises:
+            StoreError: for an unusable tag, or a folder that cannot be made; those made before
+                stay.
+        """
+        create.queue_runs(self._database, self.home, specs, tags)
 
     def mark_relaunched(self, run_id: str, *, gpu: str | None = None) -> Run:
         """Make a run that was over, or waited, ``starting``.
@@ -341,6 +350,23 @@ class Store:
     def checkpoints(self, run_id: str) -> list[CheckpointInfo]:
         """Return the run's checkpoints as they were last saved."""
         return read_checkpoints(self._database, find_by_id(self._database, run_id).key)
+
+    def left_checkpoints(self, run_id: str) -> list[CheckpointInfo]:
+        """Return the run's checkpoints that are still in its folder."""
+        folder = self.run_dir(run_id).path
+        return [each for each in self.checkpoints(run_id) if (folder / each.file).is_file()]
+
+    def prunable_bytes(self, run_id: str, keep: prune.Keep) -> int:
+        """Return how many bytes pruning a run would free."""
+        return sum(prune.prunable(self.run_dir(run_id), keep).values())
+
+    def prune(self, run_id: str, keep: prune.Keep) -> int:
+        """Delete checkpoints of a finished run, and return how many bytes that freed.
+
+        Raises:
+            StoreError: when it is not finished, or a file cannot be deleted.
+        """
+        return prune.prune(self._database, self.home, run_id, keep)
 
     def run_dir(self, run_id: str) -> RunDir:
         """Return the run's folder, in the trash or not."""

@@ -17,9 +17,14 @@ MOST_RUNS: Final = 200
 """Runs of a network that are looked at, the newest first."""
 MOST_DISK_RUNS: Final = 20
 SAME_PACE: Final = (
-    "image_size", "transforms", "device", "precision", "memory_format", "threads"
+    "image_size", "transforms", "tuning", "device", "precision", "memory_format", "threads"
 )  # fmt: skip
 """Fields, beside the network, without which one run's pace says nothing of another's."""
+DECIDING: Final = (
+    "model", *SAME_PACE, "dataset", "data_dir", "batch_size", "eval_batch_size", "masks",
+    "head_steps", "steps", "eval_every", "optimizer", "arms", "keep_checkpoints",
+)  # fmt: skip
+"""Fields that a forecast looks at: runs alike in them have the same one."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Forecast:
     """What a run would take; None where no earlier run tells, ``…_from`` the one that does.
 
     ``wall_s`` leaves out what ``apart_from`` names. ``memory_bytes`` is the most main memory
-    that the process had. ``disk_bytes`` is of the checkpoints.
+    that the process had. ``disk_bytes`` is of the checkpoints that are left.
     """
 
     wall_s: float | None = None
@@ -94,6 +99,7 @@ def _likest(spec: RunSpec, runs: Iterable[Run]) -> Run | None:
             _same_images(run.spec, spec),
             run.spec.batch_size == spec.batch_size,
             run.spec.head_steps == spec.head_steps,
+            run.spec.arms == spec.arms,
         )
 
     return max(timed, key=likeness, default=None)
@@ -148,10 +154,18 @@ def _memory(spec: RunSpec, like: Run, progress: Progress) -> int | None:
 
 
 def _disk(store: Store, spec: RunSpec, runs: Iterable[Run]) -> tuple[int | None, Run | None]:
-    """Return the bytes of the checkpoints of the newest run with this optimizer."""
+    """Return the bytes of the checkpoints that the run leaves, by those that the newest run with
+    this optimizer saved."""
     alike = [run for run in runs if run.spec.optimizer == spec.optimizer and run.step > 0]
     for run in alike[:MOST_DISK_RUNS]:
-        checkpoints = store.checkpoints(run.run_id)
-        if {checkpoint.kind for checkpoint in checkpoints} == {"best", "last"}:
-            return sum(checkpoint.bytes for checkpoint in checkpoints), run
+        saved = {each.kind: each.bytes for each in store.checkpoints(run.run_id)}
+        if {"best", "last"} <= saved.keys():
+            return _left(spec, saved["best"], saved["last"]), run
     return None, None
+
+
+def _left(spec: RunSpec, best_bytes: int, last_bytes: int) -> int:
+    if spec.keep_checkpoints == "none":
+        return 0
+    networks = 1 + ("averaged" in spec.arms)  # an averaged network is as large as another
+    return networks * best_bytes + (last_bytes if spec.keep_checkpoints == "all" else 0)

@@ -51,6 +51,8 @@ def test_the_number_of_slots_is_kept(vld: Vld, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     assert vld("queue", "slots").stdout == "3 runs at once, on GPU 0, 1, 0\n"
     assert vld("queue", "slots", "0").stdout == "2 runs at once, on GPU 0, 1\n"
+    assert vld("queue", "slots", "--gpus", "1").stdout == "1 run at once, on GPU 1\n"
+    assert vld("queue", "slots", "--gpus", "all").stdout == "2 runs at once, on GPU 0, 1\n"
     refused = vld("queue", "slots", "65")
     assert (refused.exit_code, refused.stderr) == (
         2, "Error: The number of slots is 65, but must be from 0 to 64.\n",

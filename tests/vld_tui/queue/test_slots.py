@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from vld_tui.queue.slots import Slot, find_gpus, free_slots, make_slots
+from vld_tui.home import open_home
+from vld_tui.queue.slots import (
+    Slot,
+    SlotsError,
+    find_gpus,
+    free_slots,
+    keep_gpus,
+    make_slots,
+    slots_of,
+)
+from vld_tui.store.store import Store
 
 
 def test_the_gpus_that_are_visible_are_named_by_the_environment() -> None:
@@ -42,3 +54,23 @@ def test_a_slot_for_each_gpu_unless_a_number_is_set(
 )
 def test_runs_that_go_on_take_slots(slots: list[Slot], taken: list[Slot], left: list[Slot]) -> None:
     assert free_slots(slots, taken) == left
+
+
+def test_the_queue_keeps_to_the_gpus_that_a_person_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    with Store.open(open_home(tmp_path / "home")) as store:
+        keep_gpus(store, "2, 0")
+        assert slots_of(store) == ("2", "0")
+        with pytest.raises(SlotsError, match="no GPU '7' here: this machine has 0, 1, 2, 3"):
+            keep_gpus(store, "0,7")
+        with pytest.raises(SlotsError, match="No GPU is named"):
+            keep_gpus(store, " ,")
+        assert slots_of(store) == ("2", "0")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+        assert slots_of(store) == ("0",), "one that was chosen is no longer here"
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+        assert slots_of(store) == ("3",), "none that was chosen is here"
+        keep_gpus(store, "all")
+        assert slots_of(store) == ("3",)

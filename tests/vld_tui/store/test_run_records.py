@@ -4,14 +4,17 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.protocol import RunSpec, resolve_spec
+from engine.rundir import RunDir
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import Home
+from vld_tui.store.create import MADE_AT_ONCE
 from vld_tui.store.runs import Run
 from vld_tui.store.store import AmbiguousRun, RunNotFound, Store, StoreError
 
@@ -202,3 +205,32 @@ def test_an_unwritable_runs_folder_leaves_no_row(store: Store, home: Home) -> No
     with pytest.raises(StoreError, match="cannot be made"):
         store.create_run(resolve_spec({}))
     assert store.list_runs() == []
+
+
+def test_many_runs_are_made_in_order_and_whole(store: Store) -> None:
+    specs = [resolve_spec({"seed": seed}) for seed in range(MADE_AT_ONCE + 5)]
+    store.create_run(resolve_spec({"seed": 999}), is_queued=True)
+    store.queue_runs(specs, tags=("study",))
+    queued = store.queue()
+    assert [run.seed for run in queued] == [999, *range(MADE_AT_ONCE + 5)]
+    assert {run.tags for run in queued[1:]} == {("study",)}
+    assert len({run.run_id for run in queued}) == MADE_AT_ONCE + 6
+    assert all(store.run_dir(run.run_id).read_spec() == run.spec for run in queued)
+    report = store.rebuild()
+    assert (report.runs, report.damaged) == (MADE_AT_ONCE + 6, ())
+
+
+def test_many_runs_of_which_one_cannot_be_made_leave_none_by_halves(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_the_last(run_dir: RunDir, spec: RunSpec, *rest: Any) -> None:
+        if spec.seed == MADE_AT_ONCE + 1:
+            raise OSError(28, "No space left on device", str(run_dir.path))
+        create(run_dir, spec, *rest)
+
+    create = RunDir.create
+    monkeypatch.setattr(RunDir, "create", refuse_the_last)
+    specs = [resolve_spec({"seed": seed}) for seed in range(MADE_AT_ONCE + 2)]
+    with pytest.raises(StoreError, match="cannot be made: No space left on device"):
+        store.queue_runs(specs)
+    assert len(store.queue()) == len(list(store.home.runs.iterdir())) == MADE_AT_ONCE

@@ -1,0 +1,230 @@
+"""``vld sweep``: from a file to runs that are finished, by the stand-in engine."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import itertools
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.vld_tui.cli.conftest import Vld
+from tests.vld_tui.queue.stand_in import start_stand_in
+from vld_tui.home import open_home
+from vld_tui.queue.supervisor import Supervisor
+from vld_tui.store.store import Store
+
+STUDY = """\
+name = "rates"
+title = "How much dropout?"
+seeds = 2
+
+[fields]
+model = "finish"
+steps = 20
+eval_every = 10
+head_steps = 5
+
+[cross]
+target = ["fluent", "noto"]
+dropout_rate = [0.0, 0.9]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _queue_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing work on the queue but the test."""
+    monkeypatch.setattr("vld_tui.queue.supervisor.POLL_S", 0.05)
+    for name in ("launch", "status"):
+        module = importlib.import_module(f"vld_tui.cli.sweep.{name}")
+        monkeypatch.setattr(module, "start_supervisor", lambda _home: None)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "my.toml"
+    path.write_text(STUDY)
+    return str(path)
+
+
+def work(vld: Vld) -> None:
+    """Have the stand-in engine finish what waits."""
+    with Store.open(open_home(vld.home)) as store:
+        Supervisor(store, start_stand_in).work()
+        store.refresh()
+
+
+def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
+    told = vld("sweep", file, "--dry-run").stdout.splitlines()
+    assert told == [
+        "study     rates · How much dropout?",
+        "runs      8 runs of 2 target, 2 dropout_rate, 2 seed",
+        "there     0 finished · 0 running · 0 queued · 8 missing",
+        "to do     8 new",
+        "time      not known: no run of this network at this image size went here yet, on this "
+        "device; the first one tells",
+        "disk      size of checkpoints not known (keep = best)",
+        "cost      largest from target: one of its 2 values alone takes about 4 runs",
+    ]
+    assert not (vld.home / "studies").exists()
+    assert vld.json("ls") == []
+    record = vld.json("sweep", file, "--dry-run")
+    assert (record["runs"], record["missing"], record["seconds"]) == (8, 8, None)
+    assert record["largest_cost"] == {"field": "target", "values": 2}
+
+
+def test_a_study_is_launched_finished_and_grows(vld: Vld, file: str) -> None:
+    launched = vld("sweep", file, "--slots", "4")
+    assert launched.exit_code == 0, launched.stderr
+    assert launched.stdout.splitlines()[:2] == [
+        "rates · How much dropout?",
+        "8 new runs; before: 0 finished · 0 running · 0 queued · 8 missing",
+    ]
+    runs = vld.json("ls", "--where", "tag:rates status:queued")
+    assert {(run["target"], run["dropout_rate"], run["seed"]) for run in runs} == set(
+        itertools.product(("fluent", "noto"), (0.0, 0.9), (0, 1))
+    )
+    assert vld("queue", "slots").stdout == "4 runs at once\n"
+    assert vld.json("sweep", "status", "rates")["queued"] == 8
+    work(vld)
+    again = vld("sweep", "rates").stdout.splitlines()
+    assert again[1] == "nothing to launch: 8 finished · 0 running · 0 queued · 0 missing"
+    Path(file).write_text(STUDY.replace("[0.0, 0.9]", "[0.0, 0.5]"))
+    grown = vld("sweep", file).stdout.splitlines()
+    assert grown[1] == "4 new runs; before: 4 finished · 0 running · 0 queued · 4 missing"
+    assert grown[2] == "4 runs of rates as it was launched before are no longer in it"
+    assert len(vld.json("ls", "--where", "tag:rates")) == 12
+
+
+def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> None:
+    Path(file).write_text(
+        STUDY
+        + '\n[[exclude]]\nseed = 1\ndropout_rate = 0.9\n\n[[add]]\nfields = { model = "fail" }\n'
+    )
+    vld("sweep", file)
+    with Store.open(open_home(vld.home)) as store:
+        store.take_out(store.queue()[-1].run_id)
+    work(vld)
+    told = vld("sweep", "status", "rates").stdout.splitlines()
+    assert told[0] == "rates · How much dropout?"
+    assert told[1] == (
+        "runs      6 finished · 0 running · 0 queued · 5 failed · 1 stopped · 0 missing"
+    )
+    assert told[2].startswith("broken    ")
+    assert told[2].endswith(" and 4 more  failed: The loss is not finite.")
+    assert told[3].endswith("  stopped")
+    table = told[told.index("emoji: OOD accuracy by target, mean ± sd over seeds (runs)") + 1 :]
+    assert table[0].split() == ["model", "dropout_rate", "fluent", "noto"]
+    cells = {tuple(line.split()[:2]): line.split()[2:] for line in table[1:5]}
+    assert cells["finish", "0.0"] == ["53.3±0.0", "(2)", "53.3±0.0", "(2)"]
+    assert cells["finish", "0.9"] == ["53.3", "(1)", "53.3", "(1)"]
+    assert cells["fail", "0.0"] == ["·", "·"]
+    assert told[-1].startswith("  vld sweep rates  # goes on with what was broken off")
+    record = vld.json("sweep", "status", "rates")
+    assert (record["broken_off"], len(record["failures"])) == (6, 6)
+    assert record["results"][0] == {
+        "dataset": "emoji", "target": "fluent", "model": "finish", "dropout_rate": 0.0,
+        "ood_accuracy": pytest.approx(0.533, abs=0.001), "deviation": pytest.approx(0, abs=1e-9),
+        "seeds": 2, "finished": 2, "expected": 2,
+    }  # fmt: skip
+    again = vld("sweep", "rates").stdout.splitlines()
+    assert again[1].startswith("0 new runs, 6 go on; before: 6 finished")
+    assert vld.json("sweep", "status", "rates")["queued"] == 6
+
+
+def test_studies_are_listed_with_their_progress(vld: Vld, file: str) -> None:
+    assert vld("sweep", "status").stdout.startswith("No study was launched yet.")
+    vld("sweep", file)
+    (vld.home / "studies" / "damaged.toml").write_text("name = ")
+    line = "rates    0 finished · 0 running · 8 queued · 0 missing"
+    told = vld("sweep", "status").stdout.splitlines()
+    assert told[0].startswith("damaged  ")
+    assert "not valid TOML" in told[0]
+    assert told[1] == line
+    listed = vld("sweep", "ls").stdout.splitlines()
+    assert line in listed
+    assert "  paper-fig3  Which dropout rate? (figure 3)" in listed
+    record = vld.json("sweep", "ls")
+    assert record["launched"][1]["queued"] == 8
+    assert "problem" in record["launched"][0]
+    assert record["presets"]["paper-fig3"] == "Which dropout rate? (figure 3)"
+    assert [each["study"] for each in vld.json("sweep", "status")] == ["damaged", "rates"]
+
+
+def test_a_preset_is_printed_to_start_from(vld: Vld, tmp_path: Path) -> None:
+    printed = vld("sweep", "paper-fig3", "--scale", "small", "--print", "--name", "mine").stdout
+    assert tomllib.loads(printed)["name"] == "mine"
+    (tmp_path / "mine.toml").write_text(printed)
+    record = vld.json("sweep", str(tmp_path / "mine.toml"), "--dry-run")
+    assert (record["study"], record["runs"]) == ("mine", 32)
+
+
+def test_data_of_ones_own_takes_the_place_of_a_presets(vld: Vld, tmp_path: Path) -> None:
+    record = vld.json(
+        "sweep", "paper-fig3", "--data", "emoji", "--data", "PACS", "--dry-run", "--name", "both"
+    )  # fmt: skip
+    assert (record["study"], record["runs"]) == ("both", 2 * 72 * 4)
+    assert record["absent_datasets"] == ["PACS"]
+    assert vld.json("ls") == []
+
+
+def test_much_is_asked_about(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("sweep", "paper-fig3", "--data", "emoji")
+    refused = vld(*words)
+    assert refused.exit_code == 2
+    assert "Make 288 new runs of paper-fig3? Time: not known" in refused.stderr
+    assert "--yes says so" in refused.stderr
+    monkeypatch.setattr("vld_tui.cli.asking.is_somebody_there", lambda: True)
+    no = vld(*words, typed="n\n")
+    assert (no.exit_code, no.stderr) == (1, "Error: Nothing was launched.\n")
+    assert vld.json("ls") == []
+    assert not (vld.home / "studies").exists()
+    assert vld(*words, typed="y\n").exit_code == 0
+    assert vld.json("sweep", "status", "paper-fig3")["queued"] == 288
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["paper-fig33"], "No study or preset 'paper-fig33'. Did you mean paper-fig3"),
+        (["paper-fig3"], "PACS is not on this machine: vld data fetch PACS gets it, or says how."),
+        (["paper-fig3", "--data", "PACCS"], "There is no data set 'PACCS'. Did you mean PACS?"),
+        (["mine", "--scale", "small"], "--scale chooses among presets, and 'mine' is none."),
+        (["paper-fig3", "--scale", "tiny"], "--scale is 'tiny', but must be small or full."),
+        (["paper-fig7-small", "--slots", "65"], "The number of slots is 65, but must be from 0"),
+        (["paper-fig7-small", "--gpus", "0"], "There is no GPU '0' here: this machine has none."),
+        (["paper-fig7-small", "--name", "a b"], "name is 'a b', but must be one word"),
+        (["status", "nothing"], "No study or preset 'nothing'."),
+    ],
+)
+def test_what_cannot_be_launched_is_refused_and_nothing_is_made(
+    vld: Vld, monkeypatch: pytest.MonkeyPatch, words: list[str], told: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    refused = vld("sweep", *words)
+    assert refused.exit_code == 2
+    assert told in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert vld.json("ls") == []
+    assert not (vld.home / "studies").exists()
+
+
+def test_of_launches_at_once_one_makes_the_runs(vld: Vld, file: str) -> None:
+    home = open_home(vld.home)
+    with home.supervisor_lock.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # they take the queue for worked on
+        started = [vld.start("sweep", file) for _ in range(3)]
+        for process in started:
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 0, errors
+    assert len(vld.json("ls")) == 8
+
+
+def test_help_shows_the_word_that_may_be_left_out(vld: Vld) -> None:
+    for words in (["sweep"], ["sweep", "--help"]):
+        shown = vld(*words)
+        assert shown.exit_code == 0
+        assert "STUDY | COMMAND" in shown.stdout
+        assert "--scale small" in shown.stdout

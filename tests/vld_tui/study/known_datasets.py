@@ -1,0 +1,31 @@
+"""Data sets as a test says they are: nothing is looked into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vld_tui.study.definition import Study, read_study
+
+EMOJI = ("fluent", "fluent-mono", "noto", "twemoji")
+
+
+class KnownDatasets:
+    """Data sets and their domains: a, b and c of any that has no name here."""
+
+    absent: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def locate(self, values: Mapping[str, object]) -> dict[str, object]:
+        return dict(values)
+
+    def domains(self, dataset: str, data_dir: str | None) -> tuple[str, ...]:
+        self.asked.append(dataset)
+        return {"emoji": EMOJI, "pair": ("day", "night")}.get(dataset, ("a", "b", "c"))
+
+
+def read(text: str, folder: Path = Path("/studies")) -> Study:
+    """Read a study on those data sets."""
+    return read_study(text, "my.toml", KnownDatasets(), folder=folder)

@@ -1,0 +1,145 @@
+"""Studies are found by path, by the name they were launched under, and among the presets."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from vld_tui.home import Home, open_home
+from vld_tui.launch.datasets import DatasetError
+from vld_tui.study.errors import StudyError
+from vld_tui.study.kept import (
+    StudyText,
+    find_study,
+    find_text,
+    keep_study,
+    kept_names,
+    kept_path,
+    preset_names,
+    preset_text,
+    preset_titles,
+)
+
+TEXT = """\
+# mine
+name = "mine"
+data = ["emoji"] # the embedded ones
+
+[cross]
+target = "all"
+weights = ["none", "net.pth"]
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return open_home(tmp_path / "home")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "elsewhere" / "mine.toml"
+    path.parent.mkdir()
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_kept_study_has_the_same_runs_from_anywhere(
+    home: Home, file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(file.parent)
+    study = find_study(home, "mine.toml")
+    assert {spec.weights for spec in study.specs} == {"none", str(file.parent / "net.pth")}
+    keep_study(home, study, find_text(home, "mine.toml"))
+    assert kept_names(home) == ["mine"]
+    monkeypatch.chdir(tmp_path)
+    kept = find_study(home, "mine")
+    assert (kept.specs, kept.title, kept.compare) == (study.specs, "mine", ("weights",))
+    assert (
+        kept_path(home, "mine")
+        .read_text()
+        .endswith(
+            '[domains] # as they were\n"emoji" = ["fluent", "fluent-mono", "noto", "twemoji"]\n'
+        )
+    )
+    keep_study(home, kept, find_text(home, "mine"))
+    assert find_study(home, "mine").specs == study.specs, "kept again as it is"
+
+
+def test_a_value_is_replaced_and_all_else_stays() -> None:
+    text = StudyText(TEXT, "mine", None)
+    assert text.with_value("data", ["A", "/b c"]).text == TEXT.replace(
+        'data = ["emoji"] # the embedded ones', 'data = ["A", "/b c"]'
+    )
+    assert text.with_value("title", 'a "b" é\\').text == 'title = "a \\"b\\" é\\\\"\n' + TEXT
+    several = StudyText('name = "x"\ndata = [\n  "a",\n]\n', "x.toml", None)
+    with pytest.raises(StudyError, match=r"x\.toml: "):
+        several.with_value("data", ["b"])
+    below = StudyText('[fields]\ndata = "a"\n', "x.toml", None)
+    assert tomllib.loads(below.with_value("data", ["b"]).text) == {
+        "data": ["b"], "fields": {"data": "a"},
+    }  # fmt: skip
+
+
+def test_what_is_not_there_is_told_with_the_nearest(
+    home: Home, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StudyError, match="No study or preset 'paper-fig33'. Did you mean paper"):
+        find_study(home, "paper-fig33")
+    with pytest.raises(StudyError, match="See: vld sweep ls\nA study of your own is a TOML file"):
+        find_study(home, "qqq")
+    monkeypatch.chdir(file.parent)
+    with pytest.raises(StudyError, match="No study or preset 'mine'. Did you mean mine.toml?"):
+        find_study(home, "mine")
+    with pytest.raises(StudyError, match="none.toml cannot be read: No such file"):
+        find_study(home, "none.toml")
+    (file.parent / "bytes.toml").write_bytes(b"\xff")
+    with pytest.raises(StudyError, match="bytes.toml is not text"):
+        find_study(home, "bytes.toml")
+    file.write_text('name = "x"\n[fields]\ndataset = "emojo"')
+    with pytest.raises(DatasetError, match="no data set 'emojo'. Did you mean emoji?"):
+        find_study(home, "mine.toml")
+
+
+RUNS = {
+    "paper-fig2": 2 * 72 * 4, "paper-fig3": 4 * 72 * 4, "paper-fig4": 4 * 108,
+    "paper-fig5": 4 * 72, "paper-fig6": 2 * 72 * 4, "paper-fig7": 72 * 4,
+    "paper-fig8": 2 * 2 * 72 * 4, "paper-fig9": 4 * 48 * 4,
+    "paper-fig2-small": 16, "paper-fig3-small": 32, "paper-fig4-small": 32,
+    "paper-fig5-small": 32, "paper-fig6-small": 16, "paper-fig7-small": 8,
+    "paper-fig8-small": 32, "paper-fig9-small": 32,
+}  # fmt: skip
+
+
+def test_every_preset_has_the_runs_of_its_figure(home: Home) -> None:
+    assert preset_names() == sorted(RUNS)
+    assert list(preset_titles()) == sorted(name for name in RUNS if "small" not in name)
+    known = {name: find_study(home, name) for name in RUNS}
+    assert {name: len(study.specs) for name, study in known.items()} == RUNS
+    for name, study in known.items():
+        is_small = name.endswith("-small")
+        assert study.name == name
+        assert {spec.recipe for spec in study.specs} == {"default" if is_small else "paper"}
+        assert {spec.keep_checkpoints for spec in study.specs} == {"best"}
+        assert bool(study.absent) is not is_small
+        if not is_small:
+            assert study.choose == ("lr", "weight_decay")
+    for scale in ("", "-small"):
+        runs = {number: set(known[f"paper-fig{number}{scale}"].identities) for number in (2, 3, 7)}
+        assert runs[7] < runs[2] < runs[3], "what one figure ran, another has"
+
+
+def test_a_published_data_set_that_is_not_here_is_taken_to_lie_where_it_will(home: Home) -> None:
+    text = preset_text("paper-fig5")
+    study = text.read(home)
+    assert study.absent == ("VLCS",)
+    folder = home.datasets / "VLCS"
+    assert {spec.data_dir for spec in study.specs} == {str(folder)}
+    folder.mkdir()
+    known = text.with_value("title", "x").text + (
+        '\n[domains]\nVLCS = ["Caltech101", "LabelMe", "SUN09", "VOC2007"]\n'
+    )
+    here = StudyText(known, "x", None).read(home)
+    assert (here.identities, here.absent) == (study.identities, ())

@@ -1,0 +1,141 @@
+"""Where a study stands in a real history, what is launched of it, and what that would take."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.protocol import RunSpec
+from tests.vld_tui.store.told_runs import Teller, evaluated, failed, finished, started, steps_taken
+from tests.vld_tui.study.known_datasets import read
+from tests.vld_tui.study.test_forecast import tell_run
+from vld_tui.home import open_home
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.study.cost import StudyCost, cost_of, value_counts
+from vld_tui.study.results import results_of
+from vld_tui.study.standing import Standing, launch_missing, left_behind, standing_of
+
+STUDY = read(
+    'name = "rates"\nseeds = 2\n[fields]\nsteps = 20\neval_every = 10\nhead_steps = 0\n'
+    'target = "fluent-mono"\n[cross]\ndropout_rate = [0.0, 0.9]\n'
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(open_home(tmp_path / "home")) as store:
+        yield store
+
+
+def tell_finished(store: Store, spec: RunSpec, ood_accuracy: float = 0.5) -> Run:
+    run = store.create_run(spec)
+    teller = Teller(store.run_dir(run.run_id))
+    teller.says(started(), *evaluated(10, id_accuracy=0.8, ood_accuracy=ood_accuracy))
+    teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=ood_accuracy))
+    return store.get(run.run_id)
+
+
+def tell_failed(store: Store, spec: RunSpec) -> Run:
+    run = store.create_run(spec)
+    teller = Teller(store.run_dir(run.run_id))
+    teller.says(started(), steps_taken(5, 1.0), failed("The loss is not finite."))
+    return store.get(run.run_id)
+
+
+def cost(store: Store, standing: Standing) -> StudyCost:
+    return cost_of(store, standing.left, host=socket.gethostname(), counts=lambda *_: None)
+
+
+def test_what_is_missing_is_queued_and_what_broke_off_goes_on(store: Store) -> None:
+    done, broken, other, missing = STUDY.specs
+    finished_run = tell_finished(store, done)
+    failed_run = tell_failed(store, broken)
+    queued = store.create_run(other, is_queued=True)
+    before = standing_of(store, STUDY)
+    assert before.runs == (finished_run, failed_run, queued, None)
+    assert (before.finished, before.queued, before.live) == ((finished_run,), (queued,), ())
+    assert before.broken_off == (failed_run,)
+    assert before.missing == (missing,)
+    assert before.left == ((missing, 1.0), (broken, 0.75), (other, 1.0))
+    launch_missing(store, before)
+    waiting = store.queue()
+    assert [run.run_id for run in waiting[:2]] == [queued.run_id, failed_run.run_id]
+    assert (waiting[2].spec, waiting[2].tags) == (missing, ("rates",))
+    after = standing_of(store, STUDY)
+    assert len(after.queued) == 3
+    assert not after.missing
+    launch_missing(store, after)
+    assert len(store.list_runs()) == 4, "nothing is launched twice"
+
+
+def test_what_decides_no_result_makes_no_other_run(store: Store) -> None:
+    spec = msgspec.structs.replace(STUDY.specs[0], threads=1, keep_checkpoints="all")
+    run = tell_finished(store, spec)
+    assert standing_of(store, STUDY).runs[0] == run
+
+
+def test_the_run_that_is_furthest_counts(store: Store) -> None:
+    spec = STUDY.specs[0]
+    run = tell_finished(store, spec)
+    tell_failed(store, spec)
+    store.create_run(spec, is_queued=True)
+    trashed = tell_finished(store, STUDY.specs[1])
+    store.trash(trashed.run_id)
+    assert standing_of(store, STUDY).runs == (run, None, None, None)
+
+
+def test_a_run_broken_off_that_somebody_took_up_is_left_alone(store: Store) -> None:
+    run = tell_failed(store, STUDY.specs[0])
+    standing = standing_of(store, STUDY)
+    store.enqueue(run.run_id)
+    launch_missing(store, standing)
+    assert [each.run_id for each in store.queue()].count(run.run_id) == 1
+
+
+def test_a_study_that_lost_runs_tells_how_many() -> None:
+    less = read(STUDY.text.replace("[0.0, 0.9]", "[0.9]"))
+    more = read(STUDY.text.replace("[0.0, 0.9]", "[0.0, 0.5, 0.9]"))
+    assert (left_behind(STUDY, less), left_behind(STUDY, more), left_behind(None, less)) == (
+        2,
+        0,
+        0,
+    )
+
+
+def test_results_are_means_over_seeds_by_what_is_compared(store: Store) -> None:
+    first, _, second, _ = STUDY.specs  # both at rate 0
+    tell_finished(store, first, 0.4)
+    tell_finished(store, second, 0.6)
+    low, high = results_of(standing_of(store, STUDY))
+    assert (low.values, low.runs, low.expected) == ((0.0,), 2, 2)
+    assert low.ood_accuracy is not None
+    assert low.ood_accuracy.n == 2
+    assert low.ood_accuracy.mean == pytest.approx(0.5)
+    assert (high.values, high.ood_accuracy, high.runs) == ((0.9,), None, 0)
+
+
+def test_time_and_disk_are_as_of_earlier_runs(store: Store) -> None:
+    assert cost(store, standing_of(store, STUDY)) == StudyCost(
+        runs=4, unknown=4, largest=cost(store, standing_of(store, STUDY)).largest
+    )
+    run = tell_run(store)  # 4 s of preparing, 10 s of steps, 2 evaluations of 1 s
+    found = cost(store, standing_of(store, STUDY))
+    told = [spec for spec, _ in standing_of(store, STUDY).left]
+    assert (found.runs, found.unknown) == (len(told), 0)
+    assert found.wall_s == pytest.approx(16 * len(told))
+    assert found.wall_from is not None
+    assert found.wall_from.run_id == run.run_id
+    assert found.disk_bytes == 1000 * len(told), "the last checkpoint is not kept"
+    assert found.largest is not None
+    assert (found.largest.name, found.largest.values) == ("dropout_rate", 2)
+
+
+def test_targets_are_counted_within_a_data_set() -> None:
+    study = read('name = "x"\ndata = ["one", "two"]\n[cross]\ntarget = "all"\n')
+    counts = value_counts(study.specs)
+    assert (counts["dataset"], counts["target"], counts["seed"]) == (2, 3, 1)

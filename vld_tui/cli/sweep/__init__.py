@@ -1,0 +1,50 @@
+"""``vld sweep``: studies, which are grids of runs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from vld_tui.cli.command import Command
+from vld_tui.cli.sweep.launch import launch
+from vld_tui.cli.sweep.ls import ls
+from vld_tui.cli.sweep.status import status
+
+_DEFAULT: Final = "launch"
+
+
+class _SweepGroup(TyperGroup):
+    """A group whose first command may go without saying: ``vld sweep paper-fig3``."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Put in the command that goes without saying."""
+        if not args:
+            args = ["--help"]
+        elif args[0] not in (*self.commands, *ctx.help_option_names):
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Write the commands, and the options of the one that goes without saying."""
+        self.format_commands(ctx, formatter)
+        self.commands[_DEFAULT].format_options(ctx, formatter)
+
+
+app = typer.Typer(
+    cls=_SweepGroup,
+    add_completion=False,
+    rich_markup_mode=None,
+    subcommand_metavar="STUDY | COMMAND",
+)
+
+app.command(
+    _DEFAULT,
+    cls=Command,
+    help="Queue what is missing of a study; the word may be left out.",
+)(launch)
+app.command("status", cls=Command, help="Show how far a study is, and what came of it so far.")(
+    status
+)
+app.command("ls", cls=Command, help="List the studies that were launched, and the presets.")(ls)

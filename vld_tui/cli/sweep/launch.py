@@ -1,0 +1,230 @@
+"""``vld sweep STUDY``: queue the runs of a study that are missing."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from vld_tui.cli.asking import ask
+from vld_tui.cli.command import JsonOption
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.output import print_json, say
+from vld_tui.cli.queue import GpusOption
+from vld_tui.cli.session import open_store, this_home
+from vld_tui.cli.sweep.ls import standing_record
+from vld_tui.home import Home
+from vld_tui.launch.datasets import DatasetError
+from vld_tui.queue.slots import keep_gpus, keep_slots, slots_of
+from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.store.store import Store
+from vld_tui.study.cost import StudyCost, cost_of
+from vld_tui.study.datasets import HomeDatasets
+from vld_tui.study.definition import Study
+from vld_tui.study.kept import (
+    SMALL,
+    StudyText,
+    find_text,
+    keep_study,
+    kept_path,
+    only_launch,
+    preset_names,
+    preset_text,
+)
+from vld_tui.study.standing import Standing, launch_missing, left_behind, standing_of
+from vld_tui.views.numbers import plural
+from vld_tui.views.study import counts_text, plan_lines, study_heading, time_text
+
+MOST_UNASKED: Final = 100
+"""New runs that are made without asking."""
+
+StudyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="A preset, a study that was launched, or FILE.toml.",
+        show_default=False,
+    ),
+]  # fmt: skip
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data", metavar="NAME|DIR",
+        help="Data set in place of the study's; may be given several times.",
+    ),
+]  # fmt: skip
+NameOption = Annotated[
+    str | None, typer.Option("--name", metavar="WORD", help="Keep it under another name.")
+]
+ScaleOption = Annotated[
+    str | None, typer.Option("--scale", metavar="small", help="The miniature of a preset.")
+]
+PrintOption = Annotated[
+    bool, typer.Option("--print", help="Print the study as TOML, to start from, and return.")
+]
+SlotsOption = Annotated[
+    int | None, typer.Option("--slots", metavar="N", help="Runs at once, from now on.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print runs, hours and disk, and do nothing.")
+]
+
+
+def launch(
+    ctx: typer.Context,
+    study: StudyArgument,
+    data: DataOption = None,
+    name: NameOption = None,
+    scale: ScaleOption = None,
+    slots: SlotsOption = None,
+    gpus: GpusOption = None,
+    prints: PrintOption = False,
+    dry_run: DryRunOption = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Queue the runs of a study that are missing, and have the queue worked on."""
+    home = this_home(ctx, to_look=prints or dry_run)
+    text = _text(home, study, scale, data or (), name, prefers_preset=prints or bool(data))
+    datasets = HomeDatasets(home)
+    known = text.read(home, datasets)
+    if prints:
+        sys.stdout.write(text.text)
+        return
+    with open_store(ctx, to_look=dry_run) as store:
+        store.refresh()
+        standing = standing_of(store, known)
+        if dry_run:
+            _tell_plan(store, standing, datasets, as_json=as_json)
+            return
+        if datasets.refusal is not None:
+            raise DatasetError(datasets.refusal)
+        if not yes:
+            _ask(store, standing, datasets)
+        if slots is not None:
+            keep_slots(store, slots)
+        if gpus is not None:
+            keep_gpus(store, gpus)
+        standing, gone = _launch(store, known, text)
+    _tell_launch(standing, gone, as_json=as_json)
+
+
+def _launch(store: Store, study: Study, text: StudyText) -> tuple[Standing, int]:
+    """Keep a study and queue what is missing; return how it stood before, and how many runs of
+    it as it was are no longer in it."""
+    home = store.home
+    with only_launch(home):
+        gone = 0
+        if text.where != str(kept_path(home, study.name)):
+            gone = left_behind(_as_it_was(home, study.name), study)
+        keep_study(home, study, text)
+        standing = standing_of(store, study)
+        launch_missing(store, standing)
+    if store.queue():
+        start_supervisor(home)
+    return standing, gone
+
+
+def _text(
+    home: Home,
+    reference: str,
+    scale: str | None,
+    data: Sequence[str],
+    name: str | None,
+    *,
+    prefers_preset: bool,
+) -> StudyText:
+    if scale not in (None, "full", "small"):
+        raise CommandError(f"--scale is {scale!r}, but must be small or full.")
+    presets = preset_names()
+    if scale == "small" and reference + SMALL in presets:
+        reference += SMALL
+    elif scale is not None and reference not in presets:
+        raise CommandError(f"--scale chooses among presets, and {reference!r} is none.")
+    is_preset = prefers_preset and reference in presets
+    text = preset_text(reference) if is_preset else find_text(home, reference)
+    if data:
+        text = text.with_value("data", [_data_set(each) for each in data])
+    return text if name is None else text.with_value("name", name)
+
+
+def _data_set(given: str) -> str:
+    """Return a name as it is, and a folder by its absolute path."""
+    path = Path(given).expanduser()
+    return str(path.absolute()) if path.is_dir() else given
+
+
+def _as_it_was(home: Home, name: str) -> Study | None:
+    """Return the study of this name that was launched before; None where there is none that can
+    be read."""
+    if not kept_path(home, name).is_file():
+        return None
+    try:
+        return find_text(home, name).read(home)
+    except (ValueError, DatasetError):
+        return None
+
+
+def _ask(store: Store, standing: Standing, datasets: HomeDatasets) -> None:
+    new = len(standing.missing)
+    if new <= MOST_UNASKED:
+        return
+    takes = time_text(_cost(store, standing, datasets), _devices(store))
+    ask(
+        f"Make {plural(new, 'new run')} of {standing.study.name}? Time: {takes}.",
+        refusal="Nothing was launched.",
+    )
+
+
+def _cost(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
+    host = socket.gethostname()
+    return cost_of(store, standing.to_launch, host=host, counts=datasets.known_counts)
+
+
+def _devices(store: Store) -> int:
+    """Return how many devices the queue has; slots of one share it, and are no faster."""
+    return len(set(slots_of(store)))
+
+
+def _tell_plan(store: Store, standing: Standing, datasets: HomeDatasets, *, as_json: bool) -> None:
+    cost, devices = _cost(store, standing, datasets), _devices(store)
+    if not as_json:
+        for label, line in plan_lines(standing, cost, devices):
+            say(f"{label:<9} {line}")
+        return
+    largest = cost.largest
+    print_json(
+        standing_record(standing)
+        | {
+            "seconds": None if cost.unknown == cost.runs else cost.wall_s / devices,
+            "runs_of_unknown_time": cost.unknown,
+            "disk_bytes": cost.disk_bytes,
+            "largest_cost": largest and {"field": largest.name, "values": largest.values},
+            "absent_datasets": standing.study.absent,
+        }
+    )
+
+
+def _tell_launch(standing: Standing, gone: int, *, as_json: bool) -> None:
+    name = standing.study.name
+    if as_json:
+        print_json(standing_record(standing))
+        return
+    say(study_heading(standing.study))
+    if standing.missing or standing.broken_off:
+        goes_on = f", {len(standing.broken_off):,} go on" if standing.broken_off else ""
+        say(f"{plural(len(standing.missing), 'new run')}{goes_on}; before: {counts_text(standing)}")
+    else:
+        say(f"nothing to launch: {counts_text(standing)}")
+    if gone:
+        are = "is" if gone == 1 else "are"
+        say(f"{plural(gone, 'run')} of {name} as it was launched before {are} no longer in it")
+    for command, purpose in (
+        (f"vld sweep status {name}", "how far it is, and what came of it so far"),
+        ("vld queue ls", "what goes on and what waits"),
+        (f"vld report {name}", "tables and figures"),
+    ):
+        say(f"  {command}  # {purpose}")

@@ -1,0 +1,77 @@
+"""``vld sweep ls``: the studies that were launched, and the presets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from vld_tui.cli.command import JsonOption
+from vld_tui.cli.output import print_json, say
+from vld_tui.cli.session import open_store
+from vld_tui.launch.datasets import DatasetError
+from vld_tui.launch.local import LaunchError
+from vld_tui.store.store import Store
+from vld_tui.study.errors import StudyError
+from vld_tui.study.kept import find_study, kept_names, preset_titles
+from vld_tui.study.standing import Standing, standing_of
+from vld_tui.views.study import counts_text
+
+
+def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List the studies that were launched, and the presets."""
+    with open_store(ctx, to_look=True) as store:
+        store.refresh()
+        launched = launched_studies(store)
+    presets = preset_titles()
+    if as_json:
+        records = [launched_record(name, found) for name, found in launched.items()]
+        print_json({"launched": records, "presets": presets})
+        return
+    tell_launched(launched)
+    say("presets, with --scale small in miniature:")
+    width = max(map(len, presets))
+    for name, title in presets.items():
+        say(f"  {name:<{width}}  {title}")
+
+
+def launched_studies(store: Store) -> dict[str, Standing | str]:
+    """Return the studies that were launched: where each stands, or why it cannot be read."""
+    found: dict[str, Standing | str] = {}
+    for name in kept_names(store.home):
+        try:
+            found[name] = standing_of(store, find_study(store.home, name))
+        except (StudyError, DatasetError, LaunchError) as error:
+            found[name] = str(error)
+    return found
+
+
+def tell_launched(launched: dict[str, Standing | str]) -> None:
+    """Print how far each study is."""
+    if not launched:
+        say("No study was launched yet. The small one to begin with: vld sweep paper-fig2-small")
+    width = max(map(len, launched), default=0)
+    for name, found in launched.items():
+        said = found if isinstance(found, str) else counts_text(found)
+        say(f"{name:<{width}}  {said}")
+
+
+def launched_record(name: str, found: Standing | str) -> dict[str, Any]:
+    """Return how far a study is, for scripts."""
+    if isinstance(found, str):
+        return {"study": name, "problem": found}
+    return standing_record(found)
+
+
+def standing_record(standing: Standing) -> dict[str, Any]:
+    """Return how many of a study's runs are in which state."""
+    return {
+        "study": standing.study.name,
+        "title": standing.study.title,
+        "runs": len(standing.study.specs),
+        "finished": len(standing.finished),
+        "running": len(standing.live),
+        "queued": len(standing.queued),
+        "broken_off": len(standing.broken_off),
+        "missing": len(standing.missing),
+    }

@@ -1,0 +1,107 @@
+"""``vld sweep status``: how far studies are."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from vld_tui.cli.command import JsonOption
+from vld_tui.cli.output import print_json, say
+from vld_tui.cli.session import open_store
+from vld_tui.cli.sweep.ls import launched_record, launched_studies, standing_record, tell_launched
+from vld_tui.queue.slots import slots_of
+from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.study.cost import StudyCost, cost_of
+from vld_tui.study.datasets import HomeDatasets
+from vld_tui.study.kept import find_text
+from vld_tui.study.results import results_of
+from vld_tui.study.standing import Standing, standing_of
+from vld_tui.views.numbers import duration
+from vld_tui.views.study import counts_text, failure_lines, result_lines, study_heading, time_text
+
+StudyOrNone = Annotated[
+    str | None,
+    typer.Argument(metavar="[STUDY]", help="A study; all that were launched if left out."),
+]
+
+
+def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = False) -> None:
+    """Show how far a study is, and what came of it so far."""
+    with open_store(ctx, to_look=True) as store:
+        store.refresh()
+        if study is None:
+            launched = launched_studies(store)
+            if as_json:
+                print_json([launched_record(name, found) for name, found in launched.items()])
+            else:
+                tell_launched(launched)
+            return
+        datasets = HomeDatasets(store.home)
+        standing = standing_of(store, find_text(store.home, study).read(store.home, datasets))
+        host = socket.gethostname()
+        cost = cost_of(store, standing.left, host=host, counts=datasets.known_counts)
+        devices = len(set(slots_of(store)))
+        if not store.is_read_only and any(not run.is_held for run in store.queue()):
+            start_supervisor(store.home)
+    if as_json:
+        _print_record(standing, cost, devices)
+    else:
+        _tell(standing, cost, devices)
+
+
+def _tell(standing: Standing, cost: StudyCost, devices: int) -> None:
+    name = standing.study.name
+    say(study_heading(standing.study))
+    say(f"{'runs':<9} {counts_text(standing)}")
+    if standing.live or standing.queued or standing.missing:
+        say(f"{'time left':<9} {_left_text(standing, cost, devices)}")
+    for line in failure_lines(standing.broken_off):
+        say(f"{'broken':<9} {line}")
+    say("")
+    cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in result_lines(standing, cells):
+        say(line)
+    if standing.broken_off or standing.missing:
+        say("")
+        say(f"  vld sweep {name}  # goes on with what was broken off, and makes what is missing")
+
+
+def _left_text(standing: Standing, cost: StudyCost, devices: int) -> str:
+    """Return how long it takes until nothing runs or waits."""
+    running_s = max((run.seconds_left or 0.0 for run in standing.live), default=0.0)
+    if not cost.runs:
+        return f"about {duration(running_s)}"
+    return time_text(replace(cost, wall_s=cost.wall_s + running_s * devices), devices)
+
+
+def _print_record(standing: Standing, cost: StudyCost, devices: int) -> None:
+    compare = standing.study.compare
+    print_json(
+        standing_record(standing)
+        | {
+            "seconds_left": None if cost.unknown else cost.wall_s / devices,
+            "failures": [
+                {"run": run.run_id, "status": run.status, "error": run.error}
+                for run in standing.broken_off
+            ],
+            "compare": compare,
+            "results": [
+                {
+                    "dataset": result.dataset,
+                    "target": result.target,
+                    **dict(zip(compare, result.values, strict=True)),
+                    "ood_accuracy": result.ood_accuracy and result.ood_accuracy.mean,
+                    "deviation": result.ood_accuracy and result.ood_accuracy.deviation,
+                    "seeds": result.ood_accuracy.n if result.ood_accuracy else 0,
+                    "finished": result.runs,
+                    "expected": result.expected,
+                }
+                for result in results_of(standing)
+            ],
+        }
+    )

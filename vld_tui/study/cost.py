@@ -1,0 +1,109 @@
+"""What runs of a study would take together, as far as earlier runs tell."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final
+
+from engine.protocol import FIELDS, RunSpec
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.study.forecast import DECIDING, Forecast, ImageCounts, forecast
+
+Counts = Callable[[str, str | None], ImageCounts | None]
+"""How many images a data set has, by name and folder; None: not known."""
+
+_COSTLY: Final = tuple(name for name in FIELDS if name not in ("data_dir", "held_out_source"))
+_deciding: Final = attrgetter(*DECIDING)
+
+
+@dataclass(frozen=True)
+class FieldCost:
+    """A field and how many values it has: with one alone, a study would take that part of it."""
+
+    name: str
+    values: int
+
+
+@dataclass(frozen=True)
+class StudyCost:
+    """What runs take: seconds of all of them, one after another, and bytes that stay.
+
+    ``wall_s`` leaves out ``unknown`` runs, of which no earlier one tells. ``wall_from`` is the
+    run that the largest part rests on. ``disk_bytes`` None: not known. ``largest``: the field
+    with the most values; None: none has several.
+    """
+
+    runs: int
+    wall_s: float = 0.0
+    unknown: int = 0
+    wall_from: Run | None = None
+    disk_bytes: int | None = None
+    largest: FieldCost | None = None
+
+
+def cost_of(
+    store: Store, left: Sequence[tuple[RunSpec, float]], *, host: str, counts: Counts
+) -> StudyCost:
+    """Return what runs would take on this host, each by its spec and the share left to do.
+
+    Raises:
+        StoreError: when history cannot be read.
+    """
+    alike: dict[Any, list[RunSpec]] = defaultdict(list)
+    for spec, _ in left:
+        alike[_deciding(spec)].append(spec)
+    forecasts = {
+        key: forecast(
+            store, group[0], host=host, counts=counts(group[0].dataset, group[0].data_dir)
+        )
+        for key, group in alike.items()
+    }
+    walls = [(forecasts[_deciding(spec)].wall_s, share) for spec, share in left]
+    known = [wall_s * share for wall_s, share in walls if wall_s is not None]
+    return StudyCost(
+        runs=len(left),
+        wall_s=sum(known),
+        unknown=len(left) - len(known),
+        wall_from=_basis(alike, forecasts),
+        disk_bytes=_disk(alike, forecasts),
+        largest=_largest(spec for spec, _ in left),
+    )
+
+
+def _basis(alike: dict[Any, list[RunSpec]], forecasts: dict[Any, Forecast]) -> Run | None:
+    def seconds(key: Any) -> float:
+        return (forecasts[key].wall_s or 0.0) * len(alike[key])
+
+    return forecasts[max(alike, key=seconds)].wall_from if alike else None
+
+
+def _disk(alike: dict[Any, list[RunSpec]], forecasts: dict[Any, Forecast]) -> int | None:
+    total = 0
+    for key, group in alike.items():
+        disk_bytes = forecasts[key].disk_bytes
+        if disk_bytes is None:
+            return None
+        total += disk_bytes * len(group)
+    return total
+
+
+def value_counts(specs: Iterable[RunSpec]) -> dict[str, int]:
+    """Return how many values each field has; targets are counted within a data set."""
+    values: dict[str, set[Any]] = {name: set() for name in FIELDS}
+    targets: dict[tuple[str, str | None], set[str | None]] = defaultdict(set)
+    for spec in specs:
+        for name, found in values.items():
+            found.add(getattr(spec, name))
+        targets[spec.dataset, spec.data_dir].add(spec.target)
+    counts = {name: len(found) for name, found in values.items()}
+    return {**counts, "target": max(map(len, targets.values()), default=0)}
+
+
+def _largest(specs: Iterable[RunSpec]) -> FieldCost | None:
+    counts = value_counts(specs)
+    name = max(_COSTLY, key=lambda each: counts[each])
+    return FieldCost(name, counts[name]) if counts[name] > 1 else None

@@ -1,0 +1,199 @@
+"""The grids of a study as they are written: fixed fields, lists that are crossed or zipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from engine.protocol import FIELDS, SpecError, nearest
+from vld_tui.fields import base_type, with_absolute_paths
+from vld_tui.study.errors import StudyError
+
+ALL: Final = "all"
+"""In place of a list of targets: every domain of the data set."""
+DATA: Final = "data"
+"""Stands for a data set by name or folder, where fields stand for themselves."""
+
+Values = Mapping[str, Any]
+Axis = tuple[Values, ...]
+"""What is varied together: the values of some fields, one mapping a variant."""
+
+_BLOCK_KEYS: Final = ("fields", "cross", "zip")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One grid: fields that all its runs share, and axes that are crossed."""
+
+    fields: Values
+    axes: tuple[Axis, ...]
+    excluded: tuple[Values, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the fields that it names, ``data`` apart."""
+        varied = (name for axis in self.axes for name in axis[0])
+        return tuple(name for name in dict.fromkeys((*self.fields, *varied)) if name != DATA)
+
+    def overlaid(self, other: Grid) -> Grid:
+        """Return this grid with what the other names in place of its own values."""
+        named = set(other.names)
+        axes = tuple(axis for axis in self.axes if named.isdisjoint(axis[0]))
+        fields = {name: value for name, value in self.fields.items() if name not in named}
+        return replace(self, fields={**fields, **other.fields}, axes=_ordered(axes + other.axes))
+
+
+def grids_of(values: Values, folder: Path) -> list[Grid]:
+    """Return the grid of a study, and those it adds.
+
+    Raises:
+        StudyError: for an unknown field, a list that is empty or of another length than the one
+            it goes with, or what is no table.
+    """
+    base = _block(values, "", folder)
+    keep = values.get("keep", "best")
+    kept = check_value("keep_checkpoints", keep, "")
+    if "keep_checkpoints" not in base.names:
+        base = replace(base, fields={**base.fields, "keep_checkpoints": kept})
+    elif "keep" in values:
+        raise StudyError("keep and keep_checkpoints are the same: name one.")
+    base = replace(base, axes=_ordered(_data_axis(values, base, folder) + base.axes))
+    base = replace(base, excluded=tuple(_excluded(values, folder)))
+    added = []
+    for number, block in enumerate(_tables(values, "add"), start=1):
+        where = f"[[add]] {number} "
+        for key in block:
+            if key not in _BLOCK_KEYS:
+                raise StudyError(f"{where}has an unknown key {key!r}.{nearest(key, _BLOCK_KEYS)}")
+        added.append(base.overlaid(_block(block, where, folder)))
+    return [base, *added]
+
+
+def check_fields(names: Iterable[str], where: str) -> None:
+    """Refuse what is no field of a run.
+
+    Raises:
+        StudyError: with the nearest names.
+    """
+    for name in names:
+        if name not in FIELDS:
+            hint = nearest(name, FIELDS) or " 'vld run --help' lists them."
+            raise StudyError(f"{where} has an unknown field {name!r}.{hint}")
+
+
+def check_value(name: str, value: object, where: str) -> Any:
+    """Return a value in its field's type; ``"none"`` is none where a field may be missing.
+
+    Raises:
+        StudyError: when the field does not take it.
+    """
+    info = FIELDS[name]
+    if value == "none" and base_type(info)[1]:
+        return None
+    try:
+        return info.check(value)
+    except SpecError as error:
+        raise StudyError(f"{where} {error}".lstrip()) from None
+
+
+def _block(values: Values, where: str, folder: Path) -> Grid:
+    fields = _table(values, "fields", where)
+    cross = _table(values, "cross", where)
+    zips = [(f"{where}[[zip]] {number}", table)
+            for number, table in enumerate(_tables(values, "zip"), start=1)]  # fmt: skip
+    places = [(f"{where}[fields]", fields), (f"{where}[cross]", cross), *zips]
+    seen: dict[str, str] = {}
+    for place, table in places:
+        check_fields(table, place)
+        for name in table:
+            if name == "seed":
+                raise StudyError(f"{place} names seed: say seeds = [0, 1, 2] above all tables.")
+            if name in seen:
+                raise StudyError(f"{name} stands in {seen[name]} and in {place}: name it in one.")
+            seen[name] = place
+    fixed = {name: _checked(name, value, places[0][0], folder) for name, value in fields.items()}
+    axes = [_crossed(name, value, places[1][0], folder) for name, value in cross.items()]
+    axes += [_zipped(table, place, folder) for place, table in zips]
+    return Grid(fixed, _ordered(axes))
+
+
+def _crossed(name: str, given: object, where: str, folder: Path) -> Axis:
+    if name == "target" and given == ALL:
+        return ({name: ALL},)
+    return tuple({name: value} for value in _list(name, given, where, folder))
+
+
+def _zipped(table: Values, where: str, folder: Path) -> Axis:
+    lists = {name: _list(name, given, where, folder) for name, given in table.items()}
+    lengths = {name: len(values) for name, values in lists.items()}
+    if not lists:
+        raise StudyError(f"{where} is empty.")
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise StudyError(f"{where} has lists of different lengths: {told}.")
+    rows = zip(*lists.values(), strict=True)
+    return tuple(dict(zip(lists, row, strict=True)) for row in rows)
+
+
+def _list(name: str, given: object, where: str, folder: Path) -> list[Any]:
+    if not isinstance(given, list):
+        raise StudyError(f"{where} {name} is {given!r}, but must be a list of values.")
+    if not given:
+        raise StudyError(f"{where} {name} is an empty list.")
+    return [_checked(name, value, where, folder) for value in given]
+
+
+def _checked(name: str, given: object, where: str, folder: Path) -> Any:
+    value = check_value(name, given, where)
+    return with_absolute_paths({name: value}, folder)[name]
+
+
+def _data_axis(values: Values, base: Grid, folder: Path) -> tuple[Axis, ...]:
+    names = values.get(DATA)
+    if names is None:
+        return ()
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise StudyError(f"data is {names!r}, but must be a list of data sets or folders.")
+    if not names:
+        raise StudyError("data is an empty list.")
+    if both := {"dataset", "data_dir"}.intersection(base.names):
+        raise StudyError(f"data and {min(both)} both say which images: name one.")
+    return (tuple({DATA: _located(name, folder)} for name in names),)
+
+
+def _located(name: str, folder: Path) -> str:
+    """Return a data set's name, or the path of a folder: what holds a ``/`` or begins with ``.``
+    or ``~``."""
+    is_path = "/" in name or name.startswith((".", "~"))
+    return str((folder / Path(name).expanduser()).absolute()) if is_path else name
+
+
+def _excluded(values: Values, folder: Path) -> Iterable[Values]:
+    for number, table in enumerate(_tables(values, "exclude"), start=1):
+        where = f"[[exclude]] {number}"
+        check_fields(table, where)
+        if not table:
+            raise StudyError(f"{where} is empty.")
+        yield {name: _checked(name, value, where, folder) for name, value in table.items()}
+
+
+def _table(values: Values, key: str, where: str) -> Values:
+    table = values.get(key, {})
+    if not isinstance(table, dict):
+        raise StudyError(f"{where}[{key}] must be a table of fields.")
+    return table
+
+
+def _tables(values: Values, key: str) -> Sequence[Values]:
+    tables = values.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise StudyError(f"{key} must be written [[{key}]], with fields below it.")
+    return tables
+
+
+def _ordered(axes: Iterable[Axis]) -> tuple[Axis, ...]:
+    """Return axes in an order that does not depend on where they are written."""
+    places = {name: place for place, name in enumerate((DATA, *FIELDS))}
+    return tuple(sorted(axes, key=lambda axis: min(places[name] for name in axis[0])))

@@ -1,0 +1,202 @@
+"""Where studies are: files of one's own, those launched from a home, and the presets."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.resources
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from engine.protocol import nearest
+from engine.rundir import write_atomic
+from vld_tui.home import Home
+from vld_tui.study.datasets import HomeDatasets
+from vld_tui.study.definition import Study, read_study
+from vld_tui.study.errors import StudyError
+
+SUFFIX: Final = ".toml"
+SMALL: Final = "-small"
+"""Ends the name of a preset's miniature."""
+_TABLE: Final = re.compile(r"^\s*\[", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class StudyText:
+    """A study as it is written.
+
+    ``where`` is what messages call it; paths in it are relative to ``folder``, None: it has none.
+    """
+
+    text: str
+    where: str
+    folder: Path | None
+
+    def read(self, home: Home, datasets: HomeDatasets | None = None) -> Study:
+        """Return the study.
+
+        Raises:
+            StudyError: when it makes no sense.
+            DatasetError, LaunchError: when a data set is not known or cannot be looked into.
+        """
+        found = datasets or HomeDatasets(home)
+        return read_study(self.text, self.where, found, folder=self.folder or Path())
+
+    def with_value(self, key: str, value: str | Sequence[str]) -> StudyText:
+        """Return the study with another value of a key that stands above all tables.
+
+        Raises:
+            StudyError: when it is not TOML, or the value takes several lines.
+        """
+        line = f"{key} = {_toml(value)}"
+        first = _TABLE.search(self.text)
+        head = self.text[: first.start()] if first else self.text
+        rest = self.text[len(head) :]
+        changed, count = re.subn(rf"(?m)^{key}\s*=.*$", lambda _match: line, head, count=1)
+        made = (changed if count else f"{line}\n{head}") + rest
+        if _values(made, self.where) != {**_values(self.text, self.where), key: _plain(value)}:
+            raise StudyError(f"{self.where}: {key} cannot be replaced: write it on one line.")
+        return StudyText(made, self.where, self.folder)
+
+
+def find_study(home: Home, reference: str) -> Study:
+    """Return the study that a path, the name of a launched study or of a preset means.
+
+    Raises:
+        StudyError: when there is none, with the nearest names, or it makes no sense.
+        DatasetError, LaunchError: when a data set is not known or cannot be looked into.
+    """
+    return find_text(home, reference).read(home)
+
+
+def find_text(home: Home, reference: str) -> StudyText:
+    """Return the text of a study.
+
+    Raises:
+        StudyError: when there is none, with the nearest names, or it cannot be read.
+    """
+    if reference.endswith(SUFFIX) or "/" in reference:
+        path = Path(reference).expanduser()
+        return StudyText(_read(path), str(path), path.absolute().parent)
+    kept = kept_path(home, reference)
+    if kept.is_file():
+        return StudyText(_read(kept), str(kept), home.studies)
+    presets = preset_names()
+    if reference in presets:
+        return preset_text(reference)
+    known = [*presets, *kept_names(home)]
+    file = Path(reference + SUFFIX)
+    hint = f" Did you mean {file}?" if file.is_file() else nearest(reference, known)
+    raise StudyError(
+        f"No study or preset {reference!r}.{hint or ' See: vld sweep ls'}\n"
+        "A study of your own is a TOML file: vld sweep FILE.toml"
+    )
+
+
+def keep_study(home: Home, study: Study, source: StudyText) -> None:
+    """Keep a study under its name, with what it needs to be read again from anywhere.
+
+    Raises:
+        StudyError: when it cannot be written.
+    """
+    values = _values(source.text, source.where)
+    if "folder" not in values and source.folder is not None:
+        source = source.with_value("folder", str(source.folder))
+    written = source.text
+    if study.domains and "domains" not in values:
+        lists = (f"{_toml(name)} = {_toml(domains)}" for name, domains in study.domains.items())
+        written = f"{written.rstrip()}\n\n[domains] # as they were\n" + "\n".join(lists) + "\n"
+    try:
+        home.studies.mkdir(exist_ok=True)
+        write_atomic(kept_path(home, study.name), written.encode())
+    except OSError as error:
+        raise StudyError(f"{home.studies} cannot be written: {error.strerror}.") from None
+
+
+@contextlib.contextmanager
+def only_launch(home: Home) -> Iterator[None]:
+    """Wait until nobody else launches a study of this home: both would make the same runs.
+
+    Raises:
+        StudyError: when the folder of studies cannot be written.
+    """
+    try:
+        home.studies.mkdir(exist_ok=True)
+        lock = (home.studies / ".lock").open("ab")
+    except OSError as error:
+        raise StudyError(f"{home.studies} cannot be written: {error.strerror}.") from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def kept_path(home: Home, name: str) -> Path:
+    """Return where a launched study is kept."""
+    return home.studies / f"{name}{SUFFIX}"
+
+
+def kept_names(home: Home) -> list[str]:
+    """Return the names of the studies that were launched."""
+    return sorted(path.stem for path in home.studies.glob(f"*{SUFFIX}"))
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets."""
+    return sorted(_preset_files())
+
+
+def preset_titles() -> dict[str, str]:
+    """Return the titles of the presets by name; miniatures are left out."""
+    texts = {name: preset_text(name) for name in preset_names() if not name.endswith(SMALL)}
+    return {name: _values(text.text, name)["title"] for name, text in texts.items()}
+
+
+def preset_text(name: str) -> StudyText:
+    """Return the text of a preset.
+
+    Raises:
+        StudyError: when there is none, with the nearest names.
+    """
+    files = _preset_files()
+    if name not in files:
+        raise StudyError(f"No preset {name!r}.{nearest(name, files) or ' See: vld sweep ls'}")
+    return StudyText(files[name].read_text(encoding="utf-8"), name, None)
+
+
+def _preset_files() -> dict[str, Any]:
+    folder = importlib.resources.files("vld_tui.study") / "studies"
+    return {
+        file.name.removesuffix(SUFFIX).replace(".small", SMALL): file
+        for file in folder.iterdir()
+        if file.name.endswith(SUFFIX)
+    }
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise StudyError(f"{path} is not text in UTF-8.") from None
+
+
+def _values(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{where}: not valid TOML: {error}.") from None
+
+
+def _plain(value: str | Sequence[str]) -> str | list[str]:
+    return value if isinstance(value, str) else list(value)
+
+
+def _toml(value: str | Sequence[str]) -> str:
+    """Write text or a list of texts as TOML, whose strings are those of JSON."""
+    return json.dumps(_plain(value), ensure_ascii=False)

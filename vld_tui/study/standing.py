@@ -1,0 +1,108 @@
+"""Where a study stands: which of its runs there are, and what is left to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from engine.protocol import RunSpec
+from vld_tui.store.errors import StoreError
+from vld_tui.store.runs import LIVE, QUEUED, Run
+from vld_tui.store.store import Store
+from vld_tui.study.definition import Study
+
+_RANKS: Final = {"finished": 3, "running": 2, "starting": 2, QUEUED: 1}
+"""Of several runs that must give the same result, the one that is furthest counts."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A study's specs, and the run that counts for each; None: there is none yet."""
+
+    study: Study
+    runs: tuple[Run | None, ...]
+
+    @property
+    def missing(self) -> tuple[RunSpec, ...]:
+        """Return the specs that no run was made of."""
+        pairs = zip(self.study.specs, self.runs, strict=True)
+        return tuple(spec for spec, run in pairs if run is None)
+
+    @property
+    def to_launch(self) -> tuple[tuple[RunSpec, float], ...]:
+        """Return the specs that a launch would queue, each with the share of it left to do."""
+        return (*((spec, 1.0) for spec in self.missing), *map(_left, self.broken_off))
+
+    @property
+    def left(self) -> tuple[tuple[RunSpec, float], ...]:
+        """Return the specs that no process works on yet, each with the share left to do."""
+        return (*self.to_launch, *map(_left, self.queued))
+
+    @property
+    def finished(self) -> tuple[Run, ...]:
+        """Return the runs that are finished."""
+        return self._in("finished")
+
+    @property
+    def live(self) -> tuple[Run, ...]:
+        """Return the runs that a process works on."""
+        return self._in(*LIVE)
+
+    @property
+    def queued(self) -> tuple[Run, ...]:
+        """Return the runs that wait for a slot."""
+        return self._in(QUEUED)
+
+    @property
+    def broken_off(self) -> tuple[Run, ...]:
+        """Return the runs that failed, crashed or were stopped."""
+        return self._in("failed", "crashed", "stopped")
+
+    def _in(self, *statuses: str) -> tuple[Run, ...]:
+        return tuple(run for run in self.runs if run is not None and run.status in statuses)
+
+
+def standing_of(store: Store, study: Study) -> Standing:
+    """Return where a study stands, by the identities of its runs.
+
+    Raises:
+        StoreError: when history cannot be read.
+    """
+    known = store.runs_by_identity(study.identities)
+    found = (known.get(identity, ()) for identity in study.identities)
+    return Standing(study, tuple(max(runs, key=_rank, default=None) for runs in found))
+
+
+def launch_missing(store: Store, standing: Standing) -> None:
+    """Queue what is left of a study: runs that were broken off go on, the others are made.
+
+    Raises:
+        StoreError: when a run cannot be made or queued.
+    """
+    for run in standing.broken_off:
+        _queue_again(store, run.run_id)
+    store.queue_runs(standing.missing, tags=(standing.study.name,))
+
+
+def left_behind(before: Study | None, after: Study) -> int:
+    """Return how many runs of a study as it was are no longer in it."""
+    return 0 if before is None else len(set(before.identities).difference(after.identities))
+
+
+def _queue_again(store: Store, run_id: str) -> None:
+    run = store.get(run_id)
+    if run.is_live or run.status in ("finished", QUEUED):
+        return  # somebody was faster
+    try:
+        store.enqueue(run_id)
+    except StoreError:
+        if not store.get(run_id).is_live:
+            raise
+
+
+def _left(run: Run) -> tuple[RunSpec, float]:
+    return run.spec, 1 - run.step / run.steps
+
+
+def _rank(run: Run) -> tuple[int, int, float]:
+    return _RANKS.get(run.status, 0), run.step, run.created_at

@@ -1,0 +1,146 @@
+"""Studies in words: what a launch would do, how far it is, and what came of it so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from vld_tui.fields import shown_value
+from vld_tui.store.runs import Run
+from vld_tui.study.cost import StudyCost, value_counts
+from vld_tui.study.definition import Study
+from vld_tui.study.results import Result, results_of
+from vld_tui.study.standing import Standing
+from vld_tui.views.columns import Column, table_lines
+from vld_tui.views.groups import estimate_text
+from vld_tui.views.numbers import UNKNOWN, duration, plural, size
+from vld_tui.views.text import plain_text
+
+MISSING: Final = "·"
+"""In place of a result that is not there yet."""
+MOST_FAILURES: Final = 10
+
+_UNTOLD: Final = ("data_dir", "held_out_source")
+_PATHS: Final = ("weights", "data_dir")
+
+
+def study_heading(study: Study) -> str:
+    """Return a study's name and title."""
+    return study.name if study.title == study.name else f"{study.name} · {study.title}"
+
+
+def grid_text(study: Study) -> str:
+    """Return how many runs there are, and how many values each field has that varies."""
+    specs = study.main_specs
+    counts = value_counts(specs)
+    varied = [name for name, count in counts.items() if count > 1 and name not in _UNTOLD]
+    values = ", ".join(f"{counts[name]} {name}" for name in varied)
+    text = f"{plural(len(study.specs), 'run')}{' of ' if values else ''}{values}"
+    held_out = len(study.specs) - len(specs)
+    return f"{text}; {held_out:,} of them leave out a source too" if held_out else text
+
+
+def counts_text(standing: Standing) -> str:
+    """Return how many runs are in which state."""
+    parts = [
+        f"{len(runs):,} {word}"
+        for word, runs in (
+            ("finished", standing.finished),
+            ("running", standing.live),
+            ("queued", standing.queued),
+        )
+    ]
+    broken_off = Counter(run.status for run in standing.broken_off)
+    parts += [f"{count:,} {status}" for status, count in sorted(broken_off.items())]
+    return " · ".join([*parts, f"{len(standing.missing):,} missing"])
+
+
+def time_text(cost: StudyCost, devices: int) -> str:
+    """Return how long runs take, and what that rests on."""
+    if not cost.runs:
+        return "none"
+    if cost.unknown == cost.runs:
+        return (
+            "not known: no run of this network at this image size went here yet, on this device; "
+            "the first one tells"
+        )
+    text = f"about {duration(cost.wall_s / devices)}"
+    text += f" on {devices} GPUs" if devices > 1 else ""
+    if cost.unknown:
+        text += f", and {plural(cost.unknown, 'run')} of which no earlier one tells"
+    if cost.wall_from is not None:
+        text += f" (as {cost.wall_from.run_id} took on this machine)"
+    return text
+
+
+def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tuple[str, str]]:
+    """Yield what a launch would do, line by line: a label and what it is about."""
+    study = standing.study
+    yield "study", study_heading(study)
+    yield "runs", grid_text(study)
+    yield "there", counts_text(standing)
+    todo = [f"{len(standing.missing):,} new"]
+    if standing.broken_off:
+        todo.append(f"{len(standing.broken_off):,} go on from their checkpoints")
+    yield "to do", " · ".join(todo)
+    yield "time", time_text(cost, devices)
+    kept = {spec.keep_checkpoints for spec in study.specs}
+    disk = "size of checkpoints not known"
+    if cost.disk_bytes is not None:
+        disk = f"about {size(cost.disk_bytes)} of checkpoints"
+    yield "disk", f"{disk} (keep = {', '.join(sorted(kept))})"
+    if cost.largest is not None:
+        part = f"one of its {cost.largest.values} values"
+        if cost.unknown or not cost.runs:
+            alone = f"about {plural(round(cost.runs / cost.largest.values), 'run')}"
+        else:
+            alone = f"about {duration(cost.wall_s / cost.largest.values / devices)}"
+        yield "cost", f"largest from {cost.largest.name}: {part} alone takes {alone}"
+    if study.absent:
+        yield "missing", f"data sets not on this machine: {', '.join(study.absent)}"
+
+
+def failure_lines(runs: Sequence[Run]) -> Iterator[str]:
+    """Yield the reasons for which runs were broken off, each once, with how many and which."""
+    reasons: dict[str, list[Run]] = {}
+    for run in runs:
+        reason = (run.error or run.status).strip().splitlines()[0]
+        reasons.setdefault(f"{run.status}: {reason}" if run.error else run.status, []).append(run)
+    for reason, alike in list(reasons.items())[:MOST_FAILURES]:
+        others = f" and {len(alike) - 1:,} more" if len(alike) > 1 else ""
+        yield f"{alike[0].run_id}{others}  {plain_text(reason)}"
+    if len(reasons) > MOST_FAILURES:
+        yield f"… and {plural(len(reasons) - MOST_FAILURES, 'other reason')}"
+
+
+def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
+    """Yield a table for each data set: what is compared, by target."""
+    compare = standing.study.compare
+    results = list(results_of(standing))
+    for dataset in dict.fromkeys(result.dataset for result in results):
+        of_set = [result for result in results if result.dataset == dataset]
+        targets = list(dict.fromkeys(result.target for result in of_set))
+        by_place = {(result.values, result.target): result for result in of_set}
+        rows = [
+            [
+                *map(_shown, compare, values),
+                *(_cell(by_place.get((values, target))) for target in targets),
+            ]
+            for values in dict.fromkeys(result.values for result in of_set)
+        ]
+        columns = [Column(name) for name in compare]
+        columns += [Column(plain_text(target or UNKNOWN), right=True) for target in targets]
+        yield f"{plain_text(dataset)}: OOD accuracy by target, mean ± sd over seeds (runs)"
+        yield from table_lines(columns, rows, cells)
+
+
+def _cell(result: Result | None) -> str:
+    if result is None or result.ood_accuracy is None:
+        return MISSING
+    return f"{estimate_text(result.ood_accuracy)} ({result.runs})"
+
+
+def _shown(name: str, value: object) -> str:
+    text = plain_text(shown_value(value))
+    return text.rsplit("/", 1)[-1] if name in _PATHS else text
