@@ -14,6 +14,7 @@ import safetensors
 import timm
 import torch
 
+from engine.combine import combine, find_parents
 from engine.data import RunData, load_data
 from engine.eventlog import EventLog
 from engine.protocol import (
@@ -32,13 +33,15 @@ from engine.train import fine_tune, load_last
 def run(run_dir: RunDir, log: EventLog, stop: StopRequest) -> RunFinished | RunStopped:
     """Take the run up, from its checkpoint if there is one, and return how it ended.
 
+    A run that combines others begins anew.
+
     Raises:
         InputError: for input no run can be made of.
         SpecError: for a specification that is missing or damaged.
         StopRequested: when asked to stop before there was anything to save.
         TrainingError: when training cannot go on.
     """
-    spec = run_dir.read_spec()
+    spec, combination = run_dir.read_spec(), run_dir.read_combination()
     checkpoint = load_last(run_dir.last_checkpoint)
     log.record(
         RunStarted(
@@ -51,10 +54,13 @@ def run(run_dir: RunDir, log: EventLog, stop: StopRequest) -> RunFinished | RunS
             commit=_commit(),
         )
     )
+    parents = find_parents(run_dir.run_id, spec, combination) if combination else ()
     started = time.perf_counter()
     data = load_data(spec, run_dir.cache, lambda _done, _total: stop.raise_if_requested())
     log.record(_describe(data, time.perf_counter() - started))
     stop.raise_if_requested()
+    if combination is not None:
+        return combine(spec, combination, parents, data, run_dir, log, stop)
     return fine_tune(spec, data, run_dir, checkpoint, log, stop)
 
 

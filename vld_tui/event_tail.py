@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from engine.protocol import DataPrepared, EventDecodeError, RunSpec, decode_event
+from engine.protocol import Combination, DataPrepared, EventDecodeError, RunSpec, decode_event
 from vld_tui.launch.follower import read_events
 from vld_tui.views.lines import story_lines
 from vld_tui.views.progress import Progress
@@ -33,13 +33,13 @@ class EventTail:
         self.lines: tuple[str, ...] = ()
         self.is_cut = False
 
-    def read(self, spec: RunSpec) -> tuple[str, ...]:
+    def read(self, spec: RunSpec, combination: Combination | None = None) -> tuple[str, ...]:
         """Return the lines; the same object while nothing was told."""
         with suppress(OSError):  # what cannot be read has nothing new
             size = self._path.stat().st_size
             if self._offset is None or not self._offset <= size <= self._offset + self._most_bytes:
                 self._begin(size)
-            self._take(spec)
+            self._take(spec, combination)
         return self.lines
 
     def _begin(self, size: int) -> None:
@@ -56,7 +56,7 @@ class EventTail:
                     self._progress = self._progress.after(event)
                     return
 
-    def _take(self, spec: RunSpec) -> None:
+    def _take(self, spec: RunSpec, combination: Combination | None) -> None:
         """Take in what came since; a line that was begun before the offset is no event."""
         batch = read_events(self._path, self._offset or 0)
         self._offset = batch.offset
@@ -65,7 +65,7 @@ class EventTail:
             self._progress = self._progress.after(event)
             if self.is_cut:  # which evaluation was the best of all is not known
                 self._progress = msgspec.structs.replace(self._progress, evaluations=())
-            found += story_lines(spec, self._progress, event)
+            found += story_lines(spec, self._progress, event, combination)
         if found:
             self.is_cut |= len(self.lines) + len(found) > MOST_LINES
             self.lines = (*self.lines, *found)[-MOST_LINES:]

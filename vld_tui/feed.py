@@ -297,7 +297,7 @@ class OpenedRun:
     def read(self, store: Store, curves: RunCurves) -> RunDetail:
         """Return everything known of the run; the same as before while nothing happened."""
         before, contents = self._detail, self._folder.read()
-        told = self._tail.read(curves.run.spec)
+        told = self._tail.read(curves.run.spec, curves.run.combination)
         news = (curves, contents, told)
         if before is not None and not self._story.is_behind:
             known = (before.curves, before.contents, before.told)
@@ -320,7 +320,7 @@ class OpenedRun:
 def _last_told(run_dir: RunDir, run: Run) -> tuple[str, ...]:
     from vld_tui.event_tail import EventTail  # noqa: PLC0415 - not for the first picture
 
-    return EventTail(run_dir.events, most_bytes=LOG_BYTES).read(run.spec)
+    return EventTail(run_dir.events, most_bytes=LOG_BYTES).read(run.spec, run.combination)
 
 
 def _find_other(store: Store, reference: str) -> OtherRun:

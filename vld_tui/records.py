@@ -22,6 +22,7 @@ def run_record(run: Run) -> dict[str, Any]:
         "dataset": run.dataset,
         "target": run.target,
         "model": run.model,
+        "parents": [parent.label for parent in run.combination.parents] if run.combination else [],
         "dropout_rate": run.dropout_rate,
         "masks": run.masks,
         "seed": run.seed,
@@ -74,5 +75,6 @@ def export_runs(runs: Sequence[Run], path: Path) -> None:
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
     domains = record.pop("domains")
+    record["parents"] = " ".join(record["parents"])
     record["tags"] = " ".join(record["tags"])
     return record | {f"domains.{name}": accuracy for name, accuracy in domains.items()}

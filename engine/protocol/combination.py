@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from engine.protocol.spec import RunSpec
+from engine.protocol.spec import FIELDS, RunSpec
 
 METHODS: Final = {
     "soup": "the mean of the weights",
@@ -15,7 +16,22 @@ METHODS: Final = {
     "ensemble": "the mean of the logits",
     "interpolation": "weights, and representations, on the way from one to the other",
 }
-"""Ways to combine networks; each is an arm of its own in tables and in the plane."""
+"""Ways to combine networks; each is an arm of its own in tables and in the plane.
+
+The module that does the work bears the name: ``engine/combine/NAME.py``.
+"""
+
+PRETRAINED: Final = "pretrained"
+"""What the parent that no run fine-tuned is called."""
+
+INTERPOLATION_STEPS: Final = 100
+"""In an interpolation, a step is a percent of the way from the first network to the second."""
+
+OWN_FIELDS: Final = ("steps", "head_steps", "warmup_steps", "lr_drops", "arms")
+"""Fields that say nothing of the networks a run combines; the others are the first one's."""
+
+SHARED_FIELDS: Final = ("model", "tuning", "image_size", "dataset", "target", "held_out_source")
+"""Fields in which runs must agree to be combined."""
 
 
 class CombinationError(ValueError):
@@ -32,13 +48,84 @@ class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     run_id: str
     file: str | None
 
+    @property
+    def label(self) -> str:
+        """Return the run's id, or what the pre-trained network is called."""
+        return PRETRAINED if self.file is None else self.run_id
+
 
 class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to combine, and how. ``points`` are the shares tried from 0 to 1, ends included."""
+    """What to combine, and how. ``points`` are the shares tried from 0 to 1, ends included.
+
+    Raises:
+        CombinationError: when a network is named twice, or the method cannot take these.
+    """
 
     method: Literal["soup", "greedy_soup", "ensemble", "interpolation"]
     parents: Annotated[tuple[Parent, ...], Meta(min_length=2)]
-    points: Annotated[int, Meta(ge=2, le=1001)] = 11
+    points: Annotated[int, Meta(ge=2, le=101)] = 11
+
+    def __post_init__(self) -> None:
+        runs = [parent.label for parent in self.parents]
+        twice = next((label for label in runs if runs.count(label) > 1), None)
+        if twice is not None:
+            raise CombinationError(f"{twice} is named twice: combine different runs.")
+        if len(runs) < 2:
+            raise CombinationError("To combine takes two runs at least.")
+        if self.method == "interpolation" and len(runs) != 2:
+            raise CombinationError(f"To interpolate takes two runs; there are {len(runs)}.")
+        if PRETRAINED in runs and (self.method != "interpolation" or runs[0] != PRETRAINED):
+            raise CombinationError(f"Only an interpolation can start from {PRETRAINED!r}.")
+
+    @property
+    def steps(self) -> int:
+        """Return the steps of the run: networks to combine, or percents of the way."""
+        return INTERPOLATION_STEPS if self.method == "interpolation" else len(self.parents)
+
+
+def derived_spec(first: RunSpec, combination: Combination) -> RunSpec:
+    """Return the specification of a run that combines, made of that of the first run combined.
+
+    It keeps what decides the images and the network. The seed is that of the split.
+    """
+    return msgspec.structs.replace(
+        first, steps=combination.steps, head_steps=0, warmup_steps=0, lr_drops=(), arms=()
+    )
+
+
+def check_alike(specs: Mapping[str, RunSpec]) -> None:
+    """Refuse runs whose networks cannot be combined; ``specs`` are those of each run, by id.
+
+    Raises:
+        CombinationError: naming the runs, the field, and its values.
+    """
+    (first, first_spec), *others = specs.items()
+    for run_id, spec in others:
+        for name in SHARED_FIELDS:
+            value, expected = getattr(spec, name), getattr(first_spec, name)
+            if value != expected:
+                field = FIELDS[name].flag.removeprefix("--")
+                reason = _REASONS.get(name, "their networks differ")
+                raise CombinationError(
+                    f"{field} is {expected} in run {first} but {value} in run {run_id}: {reason}."
+                )
+
+
+_REASONS: Final = {
+    "target": "what one was never trained on, the other was",
+    "held_out_source": "what one was never trained on, the other was",
+    "dataset": "they learned other classes",
+}
+
+
+def splits_differ(specs: Mapping[str, RunSpec]) -> bool:
+    """Say whether some of these runs were trained on images that others held out."""
+    return len({(trial_seed(spec), spec.validation_fraction) for spec in specs.values()}) > 1
+
+
+def trial_seed(spec: RunSpec) -> int:
+    """Return the seed of the split."""
+    return spec.seed if spec.trial_seed is None else spec.trial_seed
 
 
 def own_arm(spec: RunSpec, combination: Combination | None = None) -> str:

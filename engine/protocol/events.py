@@ -149,15 +149,39 @@ class BarrierMeasured(Event, frozen=True, kw_only=True, tag="barrier_measured"):
     """Half way between two networks: how far the loss rises above the straight line.
 
     ``loss_barrier`` (nats) and ``accuracy_barrier`` (a share) are of the sources' validation
-    images, against the mean of the two ends. ``is_barrier``: the accuracy half way is so much
-    lower that the two do not lie in one basin.
+    images, against the mean of the two ends; a loss that is not finite is None. ``is_barrier``:
+    the accuracy half way is so much lower that the two do not lie in one basin.
     """
 
     first: str
     second: str
-    loss_barrier: float
+    loss_barrier: float | None
     accuracy_barrier: float
     is_barrier: bool
+
+
+class ParentMeasured(Event, frozen=True, kw_only=True, tag="parent_measured"):
+    """A network to combine was evaluated alone, on the sources' validation images."""
+
+    parent: str
+    id_accuracy: float
+
+
+class ParentTried(Event, frozen=True, kw_only=True, tag="parent_tried"):
+    """A network was tried in a greedy soup, and kept or not.
+
+    ``soup_accuracy`` is the ID accuracy of the soup with it in.
+    """
+
+    parent: str
+    soup_accuracy: float
+    is_kept: bool
+
+
+class Cautioned(Event, frozen=True, kw_only=True, tag="cautioned"):
+    """A person should know this of the run's numbers before they are believed."""
+
+    message: str
 
 
 class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint_saved"):
@@ -218,6 +242,9 @@ AnyEvent = (
     | Evaluated
     | ArmEvaluated
     | BarrierMeasured
+    | ParentMeasured
+    | ParentTried
+    | Cautioned
     | CheckpointSaved
     | CollapseDetected
     | RunFinished

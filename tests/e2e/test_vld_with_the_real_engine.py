@@ -189,3 +189,23 @@ def test_machine_and_data_are_described(vld: InstalledVld) -> None:
         "noto",
         "twemoji",
     ]
+
+
+def test_finished_runs_are_interpolated_and_averaged(tmp_path: Path, options: list[str]) -> None:
+    vld = InstalledVld(tmp_path)
+    small = ("--model", "test_resnet", "--steps", "8", "--trial-seed", "0")
+    runs = [
+        vld.json("run", *options, *small, "--seed", str(seed), "--tag", "two") for seed in (1, 2)
+    ]
+    way = vld.json("combine", "interpolate", runs[0]["run"], runs[1]["run"], "--points", "3")
+    assert (way["arm"], way["step"], way["steps"]) == ("interpolation", 100, 100)
+    told = vld.json("show", way["run"])
+    assert [each["arm"] for each in told["arms"]] == ["representations"]
+    assert [each["first"] for each in told["barriers"]] == [runs[0]["run"]]
+    drawn = vld("curve", way["run"], "--width", "200").stdout
+    assert "% of B" in drawn
+    assert "representations OOD" in drawn
+    soup = vld.json("combine", "soup", "--where", "tag:two")
+    assert soup["parents"] == [run["run"] for run in runs]
+    assert set(soup["domains"]) == set(runs[0]["domains"])
+    assert (vld.folder(soup["run"]).checkpoints / "best.safetensors").is_file()

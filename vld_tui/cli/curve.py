@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from vld_tui.cli.session import open_store
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.chart import Curve, Panel, draw
+from vld_tui.views.combined import networks, step_label
 from vld_tui.views.palette import status_label
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -48,7 +50,7 @@ def curve(
     with open_store(ctx, to_look=True) as store:
         store.refresh()
         known = store.get(run)
-        panels = _panels(store, known, metric or ["id", "ood", "loss"])
+        panels = _panels(store, known, metric or _usual_metrics(known))
     if not any(curve.steps for panel in panels for curve in panel.curves):
         raise CommandError(
             f"Run {known.run_id} has measured nothing yet: it is {known.status} at step "
@@ -57,16 +59,26 @@ def curve(
     terminal = shutil.get_terminal_size()
     state = status_label(known.status, collapsed=known.collapsed)
     say(f"{known.run_id}  {known.name}  {state}")
+    if known.combination is not None:
+        say(networks(known.combination))
     typer.echo(
         draw(
             panels,
             selected_step=known.selected_step,
+            label=partial(step_label, combination=known.combination),
             cells=width or terminal.columns,
             rows=(height or terminal.lines - 1) - 1,
             colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
         ),
         color=True,
     )
+
+
+def _usual_metrics(run: Run) -> list[str]:
+    if run.combination is None:
+        return ["id", "ood", "loss"]
+    is_whole = run.combination.method == "interpolation" and run.status == "finished"
+    return ["id", "ood", *(["representations"] if is_whole else [])]
 
 
 def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Panel]:

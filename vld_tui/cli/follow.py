@@ -65,7 +65,7 @@ def run_and_follow(
     run_dir = store.run_dir(run.run_id)
     follower = EventFollower(run_dir)
     progress = Progress.told_by(follower.poll())  # earlier attempts
-    reporter = make_reporter(run.spec, run_id=run.run_id, name=run.name, stdout_is_taken=as_json)
+    reporter = make_reporter(run, stdout_is_taken=as_json)
     with _listening() as requests:
         process = _start(store, run, run_dir, resumes=resumes)
         with reporter:

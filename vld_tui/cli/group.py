@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "resume": CommandInfo("Run", "Go on with a stopped, failed or crashed run."),
     "stop": CommandInfo("Run", "Ask runs to save and stop; with --kill, end them at once."),
     "sweep": CommandInfo("Run", "Launch a study: a grid of runs from a preset or a TOML file."),
+    "combine": CommandInfo("Run", "Average, ensemble or interpolate the networks of earlier runs."),
     "queue": CommandInfo("Run", "Runs that wait for a free slot: order, hold, number of slots."),
     "ls": CommandInfo("Look", "List runs: filter with --where, order with --sort."),
     "show": CommandInfo("Look", "Show everything known of a run."),

@@ -71,7 +71,8 @@ class _Told:
         """Yield the lines that came since the last time."""
         for event in self._follower.poll():
             self._progress = self._progress.after(event)
-            yield from story_lines(self._run.spec, self._progress, event)
+            run = self._run
+            yield from story_lines(run.spec, self._progress, event, run.combination)
         if self._output is None and self._path.exists():
             file = self._path.open(encoding="utf-8", errors="backslashreplace", newline="\n")
             self._output = self._files.enter_context(file)

@@ -15,7 +15,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from engine.protocol import Event, RunSpec, StepsTaken
+from engine.protocol import Event, StepsTaken
+from vld_tui.store.runs import Run
 from vld_tui.views.closing import closing_view, next_commands
 from vld_tui.views.lines import closing_line, event_lines
 from vld_tui.views.live import preparing_view, training_view
@@ -51,25 +52,25 @@ class Reporter(Protocol):
         """Show what the run came to and what to type next."""
 
 
-def make_reporter(spec: RunSpec, *, run_id: str, name: str, stdout_is_taken: bool) -> Reporter:
+def make_reporter(run: Run, *, stdout_is_taken: bool) -> Reporter:
     """Choose how to follow a run: live only if stdout is a terminal that can do it.
 
     ``stdout_is_taken``: stdout carries JSON, so lines go to stderr.
     """
     if stdout_is_taken:
-        return LineReporter(spec, run_id=run_id, name=name, stream=sys.stderr)
+        return LineReporter(run, stream=sys.stderr)
     console = Console(highlight=False, markup=False, emoji=False)
     if sys.stdout.isatty() and not console.is_dumb_terminal:
-        return LiveReporter(spec, run_id=run_id, name=name, console=console)
-    return LineReporter(spec, run_id=run_id, name=name, stream=sys.stdout)
+        return LiveReporter(run, console=console)
+    return LineReporter(run, stream=sys.stdout)
 
 
 class LiveReporter:
     """Prints the plan once it is complete and repaints the progress below it."""
 
-    def __init__(self, spec: RunSpec, *, run_id: str, name: str, console: Console) -> None:
-        self._spec = spec
-        self._run_id, self._name = run_id, name
+    def __init__(self, run: Run, *, console: Console) -> None:
+        self._spec, self._combination = run.spec, run.combination
+        self._run_id, self._name = run.run_id, run.name
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._keyboard = contextlib.ExitStack()
@@ -116,6 +117,7 @@ class LiveReporter:
                 name=self._name,
                 status=status,
                 cells=self._console.width,
+                combination=self._combination,
             )
         )
         if following:
@@ -126,12 +128,18 @@ class LiveReporter:
         self._is_stale = False
         if progress.model is None:
             seconds = self._painted - self._began
-            plan = preparing_view(self._spec, progress, seconds=seconds, notice=self._notice)
+            plan = preparing_view(
+                self._spec,
+                progress,
+                seconds=seconds,
+                notice=self._notice,
+                combination=self._combination,
+            )
             self._live.update(Group(self._heading(), Text(""), plan), refresh=True)
             return
         if not self._plan_is_printed:
             self._plan_is_printed = True
-            plan = plan_table(self._spec, progress)
+            plan = plan_table(self._spec, progress, self._combination)
             self._console.print(self._heading(), Text(""), plan, Text(""), sep="\n")
         view = training_view(
             self._spec,
@@ -139,6 +147,7 @@ class LiveReporter:
             now=time.time(),
             cells=self._console.width,
             notice=self._notice,
+            combination=self._combination,
         )
         self._live.update(view, refresh=True)
 
@@ -175,9 +184,9 @@ def _has_keyboard() -> bool:
 class LineReporter:
     """Prints one line for each thing that happens, loss readings not more than now and then."""
 
-    def __init__(self, spec: RunSpec, *, run_id: str, name: str, stream: TextIO) -> None:
-        self._spec = spec
-        self._run_id, self._name = run_id, name
+    def __init__(self, run: Run, *, stream: TextIO) -> None:
+        self._spec, self._combination = run.spec, run.combination
+        self._run_id, self._name = run.run_id, run.name
         self._stream = stream
         self._loss_told = float("-inf")
         self._is_named = False
@@ -203,7 +212,7 @@ class LineReporter:
                 if time.monotonic() - self._loss_told < LOSS_LINE_INTERVAL_S:
                     continue
                 self._loss_told = time.monotonic()
-            for line in event_lines(self._spec, progress, event):
+            for line in event_lines(self._spec, progress, event, self._combination):
                 self._write(line)
 
     def notice(self, text: str) -> None:
@@ -212,7 +221,8 @@ class LineReporter:
 
     def conclude(self, progress: Progress, status: str, following: NextCommands) -> None:
         """Print how the run ended and what to type next."""
-        self._write(closing_line(self._spec, progress, status=status))
+        closing = closing_line(self._spec, progress, status=status, combination=self._combination)
+        self._write(closing)
         for command, purpose in following:
             self._write(f"  {plain_text(command)}  # {purpose}")
 

@@ -218,10 +218,16 @@ class HomeScreen(RunKeys):
 
     def action_clone(self) -> None:
         """Configure a run from the one under the cursor."""
-        self._configure(self.run.spec if self.run else None)
+        if self.run:
+            self.clone(self.run)
+        else:
+            self._configure(None)
 
     def clone(self, run: Run) -> None:
         """Configure a run from another one."""
+        if run.combination is not None:
+            self.notify("It trains nothing: combine runs anew with vld combine.")
+            return
         self._configure(run.spec)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

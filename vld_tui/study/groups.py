@@ -6,7 +6,14 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from engine.protocol import FIELDS, SEEDS, RunSpec, configuration_identity
+from engine.protocol import (
+    FIELDS,
+    OWN_FIELDS,
+    SEEDS,
+    Combination,
+    RunSpec,
+    configuration_identity,
+)
 from vld_tui.fields import shown_value
 from vld_tui.statistics import Estimate, estimate
 from vld_tui.store.runs import Run
@@ -26,6 +33,11 @@ class RunGroup(NamedTuple):
         names = {run.name_without_seed for run in self.runs}
         return names.pop() if len(names) == 1 else first.name
 
+    @property
+    def combination(self) -> Combination | None:
+        """Return what the runs combine; None: they train a network."""
+        return self.runs[0].combination
+
     def estimate(self, measured: Callable[[Run], float | None]) -> Estimate | None:
         """Return the mean over seeds of what was measured; runs without it are left out.
 
@@ -38,7 +50,10 @@ class RunGroup(NamedTuple):
         return estimate([statistics.fmean(values) for values in of_seed.values()])
 
     def values(self, field: str) -> tuple[Any, ...]:
-        """Return the values that a field of the specification has in the runs, each once."""
+        """Return the values that a field of the specification has in the runs, each once; none
+        where the field says nothing of them."""
+        if self.combination is not None and field in OWN_FIELDS:
+            return ()
         return tuple(dict.fromkeys(getattr(run.spec, field) for run in self.runs))
 
 
@@ -57,7 +72,7 @@ def differing_fields(groups: Sequence[RunGroup]) -> list[str]:
     found = [
         name
         for name in FIELDS
-        if name not in SEEDS and len({group.values(name) for group in groups}) > 1
+        if name not in SEEDS and len({group.values(name) for group in groups} - {()}) > 1
     ]
     if len(groups) > 1 and not found:
         return [name for name in SEEDS if len({group.values(name) for group in groups}) > 1]

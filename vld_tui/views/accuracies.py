@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from engine.protocol import ArmEvaluated
+from engine.protocol import ArmEvaluated, Combination
+from vld_tui.views.combined import has_choice, step_label
 from vld_tui.views.numbers import decimal, percent
 from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.progress import Progress, best_of, domain_accuracy
@@ -37,7 +38,7 @@ class AccuracyRow:
         return self.values[-1] if self.values else None
 
 
-def accuracy_table(progress: Progress, cells: int) -> Table:
+def accuracy_table(progress: Progress, cells: int, combination: Combination | None = None) -> Table:
     """Return loss, ID, OOD and domains: latest value, value at the selected step, course.
 
     ``cells`` is the width to fill. A source domain shows its validation accuracy, the target
@@ -50,16 +51,18 @@ def accuracy_table(progress: Progress, cells: int) -> Table:
     table.add_column(justify="right", width=9)
     table.add_column(no_wrap=True)
     selected = progress.selected
-    at_step = f"step {selected.step}" if selected else ""
+    at_step = step_label(selected.step, combination) if selected else ""
     why = "← selected: best ID" if selected else ""
-    table.add_row(*(Text(each, style=QUIET_STYLE) for each in ("", "latest", at_step, why)))
-    losses = [reading.loss for reading in progress.losses]
-    loss = decimal(losses[-1]) if losses else ""
-    table.add_row(Text("  loss"), loss, "", Text(sparkline(losses, spark_cells)))
-    for row in accuracy_rows(progress):
+    headings = ("", "latest", at_step, why) if has_choice(combination) else ("", "", "together", "")
+    table.add_row(*(Text(each, style=QUIET_STYLE) for each in headings))
+    if combination is None:
+        losses = [reading.loss for reading in progress.losses]
+        loss = decimal(losses[-1]) if losses else ""
+        table.add_row(Text("  loss"), loss, "", Text(sparkline(losses, spark_cells)))
+    for row in accuracy_rows(progress, combination):
         table.add_row(
             Text(shorten(f"  {row.name}", _NAME_CELLS), style=row.style),
-            Text(percent(row.latest) if row.values else "", style=row.style),
+            Text(percent(row.latest) if row.values and headings[1] else "", style=row.style),
             Text(percent(row.at_selected) if row.values else "", style=row.style),
             Text.assemble(
                 (sparkline(row.values, spark_cells), row.style),
@@ -69,7 +72,7 @@ def accuracy_table(progress: Progress, cells: int) -> Table:
     return table
 
 
-def accuracy_rows(progress: Progress) -> list[AccuracyRow]:
+def accuracy_rows(progress: Progress, combination: Combination | None = None) -> list[AccuracyRow]:
     """Return ID, OOD, every domain, sources first, then ID and OOD of other arms."""
     evaluations, selected = progress.evaluations, progress.selected
     rows = [
@@ -91,16 +94,18 @@ def accuracy_rows(progress: Progress) -> list[AccuracyRow]:
         chosen = domain_accuracy(selected, domain, is_target=is_target) if selected else None
         rows.append(AccuracyRow(plain_text(domain), "", tuple(accuracies), chosen))
     for arm, of_arm in progress.arms.items():
-        rows += _arm_rows(arm, of_arm)
+        rows += _arm_rows(arm, of_arm, combination)
     return rows
 
 
-def _arm_rows(arm: str, evaluations: tuple[ArmEvaluated, ...]) -> list[AccuracyRow]:
+def _arm_rows(
+    arm: str, evaluations: tuple[ArmEvaluated, ...], combination: Combination | None
+) -> list[AccuracyRow]:
     """Return ID and OOD accuracy of an arm, at the step that is selected for it."""
     best = best_of(evaluations)
     if best is None:
         return []
-    name, note = plain_text(arm), f"step {best.step}"
+    name, note = plain_text(arm), step_label(best.step, combination)
     ids = tuple(each.id_accuracy for each in evaluations)
     oods = tuple(each.ood_accuracy for each in evaluations)
     return [

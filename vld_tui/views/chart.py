@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import plotext
 
+from vld_tui.views.combined import step_label
 from vld_tui.views.numbers import decimal, percent
 from vld_tui.views.palette import SERIES_MARKS
 from vld_tui.views.text import plain_text, shorten
@@ -52,19 +53,26 @@ class Panel:
 
 
 def draw(
-    panels: Sequence[Panel], *, selected_step: int | None, cells: int, rows: int, colour: bool
+    panels: Sequence[Panel],
+    *,
+    selected_step: int | None,
+    cells: int,
+    rows: int,
+    colour: bool,
+    label: Callable[[int], str] = step_label,
 ) -> str:
     """Draw panels one below the other in ``cells`` columns and ``rows`` rows of a terminal.
 
     A vertical line marks the selected step; the line above a panel names its curves with
-    their value there. With ``colour`` the text carries terminal colours.
+    their value there. ``label`` names a step. With ``colour`` the text carries terminal colours.
     """
     cells = max(MIN_CELLS, cells)
     steps = [step for panel in panels for curve in panel.curves for step in curve.steps]
     last_step = max([1, *steps])
     parts: list[str] = []
     for panel, panel_rows in zip(panels, _share_rows(len(panels), rows), strict=True):
-        parts.append(_legend(panel, selected_step, cells, colour=colour))
+        where = "latest" if selected_step is None else f"at {label(selected_step)} │"
+        parts.append(_legend(panel, selected_step, where, cells, colour=colour))
         plotext.clear_figure()
         plotext.theme("clear")
         plotext.limit_size(False, False)
@@ -98,9 +106,10 @@ def _share_rows(panels: int, rows: int) -> list[int]:
     return [rows - others * (panels - 1)] + [others] * (panels - 1)
 
 
-def _legend(panel: Panel, selected_step: int | None, cells: int, *, colour: bool) -> str:
+def _legend(
+    panel: Panel, selected_step: int | None, where: str, cells: int, *, colour: bool
+) -> str:
     """Name the curves with their marks, and their values at the selected step."""
-    where = "latest" if selected_step is None else f"at step {selected_step:,} │"
     entries: list[tuple[int | None, str]] = []
     for curve, mark, code in _signed(panel):
         value = curve.at(selected_step)

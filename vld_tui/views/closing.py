@@ -8,10 +8,10 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from engine.protocol import RunFinished, RunSpec
+from engine.protocol import Combination, RunFinished, RunSpec
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.lines import closing_line
-from vld_tui.views.live import collapse_notice
+from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.numbers import size
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, STATUS_STYLES
 from vld_tui.views.progress import Progress
@@ -21,16 +21,25 @@ _SHORT_COMMAND_CELLS: Final = 32
 
 
 def closing_view(
-    spec: RunSpec, progress: Progress, *, run_id: str, name: str, status: str, cells: int
+    spec: RunSpec,
+    progress: Progress,
+    *,
+    run_id: str,
+    name: str,
+    status: str,
+    cells: int,
+    combination: Combination | None = None,
 ) -> RenderableType:
     """Return the closing table: how it ended, the selected step, every accuracy, id and name."""
     headline = Text(f"{STATUS_SIGNS.get(status, '?')} ", style=STATUS_STYLES.get(status, ""))
-    headline.append(closing_line(spec, progress, status=status), style=HEADING_STYLE)
-    parts: list[RenderableType] = [headline, Text("")]
+    headline.append(
+        closing_line(spec, progress, status=status, combination=combination), style=HEADING_STYLE
+    )
+    parts: list[RenderableType] = [headline, Text(""), *notice_views(progress)]
     if progress.collapse is not None:
         parts += [collapse_notice(progress.collapse), Text("")]
     if progress.evaluations:
-        parts += [accuracy_table(progress, cells), Text("")]
+        parts += [accuracy_table(progress, cells, combination), Text("")]
     footer = f"  run {plain_text(run_id)}  {plain_text(name)}"
     if isinstance(progress.end, RunFinished):
         footer += f" · peak memory {size(progress.end.peak_memory_bytes)}"

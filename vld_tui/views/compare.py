@@ -11,6 +11,7 @@ from vld_tui.statistics import Estimate
 from vld_tui.store.runs import Run
 from vld_tui.study.groups import RunGroup, differing_fields, group_labels
 from vld_tui.views.columns import Column, table_lines
+from vld_tui.views.combined import networks
 from vld_tui.views.numbers import UNKNOWN, decimal, duration
 from vld_tui.views.text import plain_text
 
@@ -30,16 +31,24 @@ def compare_lines(groups: Sequence[RunGroup], *, cells: int | None) -> Iterator[
             for place, label in enumerate(group_labels(groups))
         ),
     ]
-    rows = [*_differences(groups), *_results(groups)]
+    rows = [*_combinations(groups), *_differences(groups), *_results(groups)]
     yield from table_lines(columns, rows, cells)
     if any(len(group.runs) > 1 for group in groups):
         yield INTERVALS
 
 
+def _combinations(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
+    """Yield how networks are combined, and which, where a group does."""
+    combined = [group.combination for group in groups]
+    if any(combined):
+        yield ["method", *(each.method.replace("_", " ") if each else UNKNOWN for each in combined)]
+        yield ["networks", *(networks(each) if each else UNKNOWN for each in combined)]
+
+
 def _differences(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
     for name in differing_fields(groups):
         values = (group.values(name) for group in groups)
-        cells = [plain_text(", ".join(map(shown_value, each))) for each in values]
+        cells = [plain_text(", ".join(map(shown_value, each)) or UNKNOWN) for each in values]
         yield [FIELDS[name].flag.removeprefix("--"), *cells]
 
 

@@ -9,10 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from engine.protocol import Combination
 from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.runs import Run
 from vld_tui.views.accuracies import accuracy_table
-from vld_tui.views.live import collapse_notice
+from vld_tui.views.combined import findings, progress_label, step_label
+from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.numbers import duration, moment, plural, size
 from vld_tui.views.palette import (
     HEADING_STYLE,
@@ -44,12 +46,15 @@ def run_detail(
         parts += [collapse_notice(progress.collapse), Text("")]
     if run.error:
         parts += [Text(f"  {plain_text(run.error, keep_newlines=True)}", style=VERMILION), Text("")]
+    parts += notice_views(progress)
     parts += [_table(_state_rows(run)), Text("")]
-    parts += [_table(plan_rows(run.spec, progress)), Text("")]
+    parts += [_table(plan_rows(run.spec, progress, run.combination)), Text("")]
+    if found := findings(progress):
+        parts += [_table(found), Text("")]
     if progress.evaluations:
-        parts += [accuracy_table(progress, cells), Text("")]
-    history = [_attempt_row(attempt) for attempt in attempts]
-    history += [_checkpoint_row(checkpoint) for checkpoint in checkpoints]
+        parts += [accuracy_table(progress, cells, run.combination), Text("")]
+    history = [_attempt_row(attempt, run.combination) for attempt in attempts]
+    history += [_checkpoint_row(checkpoint, run.combination) for checkpoint in checkpoints]
     if attempts:
         versions = (f"{name} {version}" for name, version in attempts[-1].versions.items())
         history.append(("versions", plain_text(" · ".join(versions))))
@@ -69,12 +74,15 @@ def _heading(run: Run) -> Text:
 
 
 def _state_rows(run: Run) -> list[Row]:
-    reached = f"{run.step:,} of {run.steps:,}"
+    reached = progress_label(run.step, run.steps, run.combination)
     if run.is_live and run.seconds_left is not None:
         reached += f" · {duration(run.seconds_left)} left when last heard of"
     elif run.wall_s is not None:
         reached += f" in {duration(run.wall_s)}"
-    rows = [("created", moment(run.created_at)), ("steps", reached)]
+    rows = [
+        ("created", moment(run.created_at)),
+        ("reached" if run.combination else "steps", reached),
+    ]
     if run.is_live and run.pid is not None:
         rows.append(("process", f"{run.pid} on {plain_text(run.host or 'this machine')}"))
     if run.tags:
@@ -90,14 +98,14 @@ def _state_rows(run: Run) -> list[Row]:
     return rows
 
 
-def _attempt_row(attempt: Attempt) -> Row:
+def _attempt_row(attempt: Attempt, combination: Combination | None) -> Row:
     began = moment(attempt.started_at)
     if attempt.resumed_step is not None:
         began += f" from step {attempt.resumed_step:,}"
     parts = [began, f"process {attempt.pid} on {plain_text(attempt.host)}"]
     if attempt.outcome is not None:
         sign = STATUS_SIGNS.get(attempt.outcome, "?")
-        step = "" if attempt.step is None else f" at step {attempt.step:,}"
+        step = "" if attempt.step is None else f" at {step_label(attempt.step, combination)}"
         took = ""
         if attempt.ended_at is not None:
             took = f" after {duration(attempt.ended_at - attempt.started_at)}"
@@ -107,8 +115,12 @@ def _attempt_row(attempt: Attempt) -> Row:
     return f"attempt {attempt.attempt}", " · ".join(parts)
 
 
-def _checkpoint_row(checkpoint: CheckpointInfo) -> Row:
-    facts = (f"step {checkpoint.step:,}", size(checkpoint.bytes), plain_text(checkpoint.file))
+def _checkpoint_row(checkpoint: CheckpointInfo, combination: Combination | None) -> Row:
+    facts = (
+        step_label(checkpoint.step, combination),
+        size(checkpoint.bytes),
+        plain_text(checkpoint.file),
+    )
     return checkpoint.kind, " · ".join(facts)
 
 

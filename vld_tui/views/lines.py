@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from engine.protocol import (
     ArmEvaluated,
-    BarrierMeasured,
     CollapseDetected,
+    Combination,
     DataPrepared,
     Evaluated,
     Event,
@@ -18,6 +18,7 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
+from vld_tui.views.combined import combining_lines, has_choice, progress_label, step_label
 from vld_tui.views.numbers import decimal, duration, percent, plural, rate
 from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.plan import plan_rows
@@ -25,7 +26,9 @@ from vld_tui.views.progress import Progress, domain_accuracy
 from vld_tui.views.text import plain_text
 
 
-def event_lines(spec: RunSpec, progress: Progress, event: Event) -> list[str]:
+def event_lines(
+    spec: RunSpec, progress: Progress, event: Event, combination: Combination | None = None
+) -> list[str]:
     """Return the lines that tell ``event``; ``progress`` already includes it.
 
     Events that a reader can do without, such as checkpoints, give none.
@@ -37,29 +40,32 @@ def event_lines(spec: RunSpec, progress: Progress, event: Event) -> list[str]:
         case DataPrepared(skipped=skipped):
             lines = [f"left out, unreadable: {plain_text(path)}" for path in skipped]
         case ModelPrepared():
-            lines = [f"{label:<9} {line}" for label, line in plan_rows(spec, progress)]
+            rows = plan_rows(spec, progress, combination)
+            lines = [f"{label:<9} {line}" for label, line in rows]
         case HeadTrained():
             found = f"{plural(event.steps, 'step')} · loss {decimal(event.loss)}"
             lines = [f"last layer trained: {found} · {duration(event.wall_s)}"]
         case StepsTaken():
             lines = [_steps_line(spec, event)]
         case Evaluated():
-            lines = [_evaluation_line(spec, progress, event)]
+            lines = [_evaluation_line(spec, progress, event, combination)]
         case ArmEvaluated():
-            lines = [_arm_line(spec, event)]
-        case BarrierMeasured():
-            lines = [barrier_line(event)]
+            lines = [_arm_line(spec, event, combination)]
         case CollapseDetected():
             lines = [collapse_line(event), plain_text(event.advice)]
+        case _:
+            lines = combining_lines(event)
     return lines
 
 
-def story_lines(spec: RunSpec, progress: Progress, event: Event) -> list[str]:
+def story_lines(
+    spec: RunSpec, progress: Progress, event: Event, combination: Combination | None = None
+) -> list[str]:
     """Return the lines that tell ``event``, and how the run ended if it is the end."""
-    lines = event_lines(spec, progress, event)
+    lines = event_lines(spec, progress, event, combination)
     if progress.end is event:
         status = str(event.__struct_config__.tag).removeprefix("run_")
-        lines.append(closing_line(spec, progress, status=status))
+        lines.append(closing_line(spec, progress, status=status, combination=combination))
     return lines
 
 
@@ -72,21 +78,16 @@ def collapse_line(collapse: CollapseDetected) -> str:
     )
 
 
-def barrier_line(barrier: BarrierMeasured) -> str:
-    """Say in one line what lies half way between two networks."""
-    height = f"loss {decimal(barrier.loss_barrier)} above, accuracy "
-    height += f"{percent(barrier.accuracy_barrier)} below the straight line"
-    words = "a barrier: their mean is of no one basin" if barrier.is_barrier else "no barrier"
-    return f"{plain_text(barrier.first)} – {plain_text(barrier.second)}: {height} · {words}"
-
-
-def _arm_line(spec: RunSpec, event: ArmEvaluated) -> str:
+def _arm_line(spec: RunSpec, event: ArmEvaluated, combination: Combination | None) -> str:
     parts = [f"ID {percent(event.id_accuracy)}", f"OOD {percent(event.ood_accuracy)}"]
     best = " · best ID so far" if event.is_best else ""
-    return f"{_step(spec, event.step)}  {plain_text(event.arm)}: {' · '.join(parts)}{best}"
+    step = _step(spec, event.step, combination)
+    return f"{step}  {plain_text(event.arm)}: {' · '.join(parts)}{best}"
 
 
-def closing_line(spec: RunSpec, progress: Progress, *, status: str) -> str:
+def closing_line(
+    spec: RunSpec, progress: Progress, *, status: str, combination: Combination | None = None
+) -> str:
     """Say in one line of plain text how the run ended."""
     parts = [status]
     selected = progress.selected
@@ -99,11 +100,14 @@ def closing_line(spec: RunSpec, progress: Progress, *, status: str) -> str:
             parts[0] += f" after step {progress.step:,}: {plain_text(end.message)}"
         case None:
             parts[0] += f" after step {progress.step:,} of {spec.steps:,}"
+    if combination is not None and isinstance(progress.end, RunStopped):
+        parts[0] = f"{status} at {progress_label(progress.step, spec.steps, combination)}"
     if selected is not None:
-        parts.append(
-            f"selected step {selected.step:,} · ID {percent(selected.id_accuracy)} "
-            f"· OOD {percent(selected.ood_accuracy)}"
-        )
+        if has_choice(combination):
+            parts.append(f"selected {step_label(selected.step, combination)}")
+        parts += [f"ID {percent(selected.id_accuracy)}", f"OOD {percent(selected.ood_accuracy)}"]
+    if any(barrier.is_barrier for barrier in progress.barriers):
+        parts.append("over a barrier")
     return " · ".join(parts)
 
 
@@ -115,15 +119,19 @@ def _steps_line(spec: RunSpec, event: StepsTaken) -> str:
     )
 
 
-def _evaluation_line(spec: RunSpec, progress: Progress, event: Evaluated) -> str:
+def _evaluation_line(
+    spec: RunSpec, progress: Progress, event: Evaluated, combination: Combination | None
+) -> str:
     parts = [f"ID {percent(event.id_accuracy)}", f"OOD {percent(event.ood_accuracy)}"]
     for domain, is_target in progress.domains():
         accuracy = domain_accuracy(event, domain, is_target=is_target)
         parts.append(f"{plain_text(domain)} {percent(accuracy)}")
-    best = " · best ID so far" if event.is_best else ""
-    return f"{_step(spec, event.step)}  {' · '.join(parts)}{best}"
+    best = " · best ID so far" if event.is_best and has_choice(combination) else ""
+    return f"{_step(spec, event.step, combination)}  {' · '.join(parts)}{best}"
 
 
-def _step(spec: RunSpec, step: int) -> str:
+def _step(spec: RunSpec, step: int, combination: Combination | None = None) -> str:
+    if combination is not None:
+        return step_label(step, combination)
     total = f"{spec.steps:,}"
     return f"step {step:>{len(total)},}/{total}"

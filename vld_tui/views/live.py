@@ -8,8 +8,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.protocol import CollapseDetected, RunSpec
+from engine.protocol import CollapseDetected, Combination, RunSpec
 from vld_tui.views.accuracies import accuracy_table
+from vld_tui.views.combined import notices, progress_label
 from vld_tui.views.lines import collapse_line
 from vld_tui.views.numbers import duration, rate
 from vld_tui.views.palette import ALARM_STYLE, GREEN, ID_STYLE, QUIET_STYLE
@@ -21,11 +22,16 @@ _MIN_BAR_CELLS = 10
 
 
 def preparing_view(
-    spec: RunSpec, progress: Progress, *, seconds: float, notice: str = ""
+    spec: RunSpec,
+    progress: Progress,
+    *,
+    seconds: float,
+    notice: str = "",
+    combination: Combination | None = None,
 ) -> RenderableType:
     """Return the plan as far as it is known, and what is being prepared; then the notice."""
     phase = f"  {current_phase(spec, progress)} … {duration(seconds)}"
-    parts: list[RenderableType] = [plan_table(spec, progress), Text("")]
+    parts: list[RenderableType] = [plan_table(spec, progress, combination), Text("")]
     parts.append(Text(phase, style=QUIET_STYLE))
     if notice:
         parts += [Text(""), Text(f"  {notice}", style="bold")]
@@ -33,16 +39,24 @@ def preparing_view(
 
 
 def training_view(
-    spec: RunSpec, progress: Progress, *, now: float, cells: int, notice: str = ""
+    spec: RunSpec,
+    progress: Progress,
+    *,
+    now: float,
+    cells: int,
+    notice: str = "",
+    combination: Combination | None = None,
 ) -> RenderableType:
     """Return progress, loss and accuracies at Unix time ``now`` in ``cells`` columns.
 
     ``notice`` is shown below them, such as what a second Ctrl-C does.
     """
-    parts: list[RenderableType] = [_progress_line(spec, progress, now, cells), Text("")]
+    bar = _progress_line(spec, progress, now, cells, combination)
+    parts: list[RenderableType] = [bar, Text("")]
+    parts += notice_views(progress)
     if progress.collapse is not None:
         parts += [collapse_notice(progress.collapse), Text("")]
-    parts.append(accuracy_table(progress, cells))
+    parts.append(accuracy_table(progress, cells, combination))
     if notice:
         parts += [Text(""), Text(f"  {notice}", style="bold")]
     return Group(*parts)
@@ -63,6 +77,14 @@ def current_phase(spec: RunSpec, progress: Progress) -> str:
     return "taking the first steps"
 
 
+def notice_views(progress: Progress) -> list[RenderableType]:
+    """Return what a person should know of a run's numbers."""
+    parts: list[RenderableType] = []
+    for line in notices(progress):
+        parts += [Padding(Text(line, style=ALARM_STYLE), (0, 2)), Text("")]
+    return parts
+
+
 def collapse_notice(collapse: CollapseDetected) -> RenderableType:
     """Return what a collapse is and what to change."""
     text = Text(collapse_line(collapse), style=ALARM_STYLE)
@@ -70,9 +92,15 @@ def collapse_notice(collapse: CollapseDetected) -> RenderableType:
     return Padding(text, (0, 2))
 
 
-def _progress_line(spec: RunSpec, progress: Progress, now: float, cells: int) -> RenderableType:
+def _progress_line(
+    spec: RunSpec, progress: Progress, now: float, cells: int, combination: Combination | None
+) -> RenderableType:
     latest = progress.latest
-    if latest is None:
+    if combination is not None:
+        facts = [progress_label(progress.step, spec.steps, combination)]
+        if progress.parents:
+            facts = [f"{len(progress.parents)} of {spec.steps} evaluated alone"]
+    elif latest is None:
         waited = f" … {duration(now - progress.heard_at)}" if progress.heard_at else ""
         facts = [current_phase(spec, progress) + waited]
     else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from engine.protocol import DataPrepared, ModelPrepared, RunSpec
+from engine.protocol import Combination, DataPrepared, ModelPrepared, RunSpec
+from vld_tui.views.combined import combination_rows
 from vld_tui.views.numbers import duration, magnitude, plural
 from vld_tui.views.palette import QUIET_STYLE
 from vld_tui.views.progress import Progress
@@ -15,13 +16,21 @@ LABEL_CELLS = 9
 _SEPARATOR = " · "
 
 
-def plan_rows(spec: RunSpec, progress: Progress) -> list[tuple[str, str]]:
+def plan_rows(
+    spec: RunSpec, progress: Progress, combination: Combination | None = None
+) -> list[tuple[str, str]]:
     """Return the plan as pairs of a label and a line of plain text."""
     rows = [("network", _network(spec, progress.model)), ("data", _data(spec, progress.data))]
     if progress.data is not None:
         rows.append(("sources", _sources(progress.data)))
+    rows.append(("target", _target(spec, progress.data)))
+    if combination is not None:
+        return [
+            *rows,
+            *combination_rows(combination),
+            ("device", _device(spec, progress.model)),
+        ]
     rows += [
-        ("target", _target(spec, progress.data)),
         ("method", _method(spec)),
         ("training", _training(spec, progress.data)),
         ("optimizer", _optimizer(spec)),
@@ -32,12 +41,12 @@ def plan_rows(spec: RunSpec, progress: Progress) -> list[tuple[str, str]]:
     return rows
 
 
-def plan_table(spec: RunSpec, progress: Progress) -> Table:
+def plan_table(spec: RunSpec, progress: Progress, combination: Combination | None = None) -> Table:
     """Return the plan as a renderable; long lines wrap beside their label."""
     table = Table.grid(padding=(0, 1))
     table.add_column(width=LABEL_CELLS + 2, style=QUIET_STYLE)
     table.add_column(overflow="fold")
-    for label, line in plan_rows(spec, progress):
+    for label, line in plan_rows(spec, progress, combination):
         table.add_row(Text(f"  {label}"), Text(line))
     return table
 

@@ -9,6 +9,8 @@ import msgspec
 
 from engine.protocol import (
     ArmEvaluated,
+    BarrierMeasured,
+    Cautioned,
     CheckpointSaved,
     CollapseDetected,
     DataPrepared,
@@ -17,6 +19,8 @@ from engine.protocol import (
     HeadTrained,
     Metric,
     ModelPrepared,
+    ParentMeasured,
+    ParentTried,
     RunFailed,
     RunFinished,
     RunStarted,
@@ -54,6 +58,10 @@ class Progress(msgspec.Struct, frozen=True):
     arms: Mapping[str, tuple[ArmEvaluated, ...]] = {}
     checkpoint: CheckpointSaved | None = None
     collapse: CollapseDetected | None = None
+    cautions: tuple[Cautioned, ...] = ()
+    parents: tuple[ParentMeasured, ...] = ()
+    tried: tuple[ParentTried, ...] = ()
+    barriers: tuple[BarrierMeasured, ...] = ()
     end: RunFinished | RunStopped | RunFailed | None = None
 
     @property
@@ -93,6 +101,9 @@ class Progress(msgspec.Struct, frozen=True):
             case ArmEvaluated():
                 of_arm = _with_evaluation(self.arms.get(event.arm, ()), event)
                 changes = {"arms": {**self.arms, event.arm: of_arm}}
+            case Cautioned() | ParentMeasured() | ParentTried() | BarrierMeasured():
+                collected = _COLLECTED_IN[type(event)]
+                changes = {collected: (*getattr(self, collected), event)}
             case _:
                 field = _FIELD_OF.get(type(event))
                 changes = {field: event} if field else {}
@@ -148,6 +159,15 @@ _FIELD_OF: dict[type[Event], str] = {
     RunFailed: "end",
 }
 """Events of which the latest is all that counts."""
+
+
+_COLLECTED_IN: dict[type[Event], str] = {
+    Cautioned: "cautions",
+    ParentMeasured: "parents",
+    ParentTried: "tried",
+    BarrierMeasured: "barriers",
+}
+"""Events of which every one counts."""
 
 
 def domain_accuracy(

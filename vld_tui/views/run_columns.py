@@ -208,6 +208,9 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
     "attempts": _measured(
         "Times a process took it up.", "attempts", "attempts", lambda run: str(run.attempts)
     ),
+    "arm": _measured(
+        "How it predicts.", "arm", "arm", lambda run: plain_text(run.arm.replace("_", " "))
+    ),
     "gpu": _measured("The GPU it was given.", "gpu", None, lambda run: plain_text(run.gpu or "")),
     "note": _measured("Its note.", "note", "note", lambda run: plain_text(run.note))._replace(
         column=Column("note", rank=_CHOSEN_RANK, shrinks=True, narrowest=8)

@@ -20,8 +20,8 @@ class TestLs:
     def test_runs_are_listed_newest_first_with_both_accuracies(self, history: Vld) -> None:
         lines = history("ls").stdout.splitlines()
         assert lines[0].split() == [
-            "status", "name", "data", "→", "target", "model", "λ", "masks", "seed", "step", "ID",
-            "OOD", "age", "tags", "id",
+            "status", "name", "data", "→", "target", "model", "arm", "λ", "masks", "seed", "step",
+            "ID", "OOD", "age", "tags", "id",
         ]  # fmt: skip
         assert len(lines) == 4
         failed, collapsed, finished = lines[1:]

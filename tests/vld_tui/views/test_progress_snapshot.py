@@ -189,8 +189,11 @@ def test_arms_are_kept_apart_and_forgotten_with_the_steps_a_resumed_run_repeats(
     assert [each.step for each in resumed.arms["averaged"]] == [10]
 
 
-def test_an_event_of_no_interest_changes_nothing() -> None:
-    barrier = BarrierMeasured(
-        first="a", second="b", loss_barrier=0.1, accuracy_barrier=0.2, is_barrier=True, time=1.0
-    )
-    assert Progress().after(barrier) == Progress(heard_at=1.0)
+def test_every_barrier_is_kept() -> None:
+    barriers = [
+        BarrierMeasured(
+            first="a", second=second, loss_barrier=0.1, accuracy_barrier=0.2, is_barrier=True
+        )
+        for second in "bc"
+    ]
+    assert Progress.told_by(barriers).barriers == tuple(barriers)

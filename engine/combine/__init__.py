@@ -1,0 +1,6 @@
+"""Combine the networks of earlier runs: nothing is trained."""
+
+from engine.combine.combining import combine
+from engine.combine.parents import find_parents
+
+__all__ = ["combine", "find_parents"]

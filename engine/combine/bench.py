@@ -1,0 +1,141 @@
+"""What every way of combining works with: the network's frame, the data, and how to tell of it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from engine.combine.parents import ParentRun
+from engine.data import DomainData, RunData
+from engine.data.splits import Indices
+from engine.evaluate import (
+    Evaluation,
+    Predictor,
+    describe_predictions,
+    evaluate_domains,
+    judge,
+    network_predictor,
+)
+from engine.eventlog import EventLog
+from engine.execution import Execution
+from engine.model import FineTunedNetwork
+from engine.processor import peak_memory_bytes
+from engine.protocol import CheckpointSaved, Combination, Evaluated, RunFinished, RunSpec
+from engine.rundir import RunDir
+from engine.stop import StopRequest
+from engine.train.checkpoint import Selected, TrainingState, save_network
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Accuracy (0 to 1) and loss (nats) on the sources' validation images: means over sources."""
+
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The tools of one attempt at combining; ``network`` takes whatever weights it is given."""
+
+    spec: RunSpec
+    combination: Combination
+    parents: tuple[ParentRun, ...]
+    data: RunData
+    network: FineTunedNetwork
+    execution: Execution
+    run_dir: RunDir
+    log: EventLog
+    stop: StopRequest
+    feature_rms: float
+    began: float = field(default_factory=time.perf_counter)
+
+    def predictor(self, weights: Mapping[str, Tensor]) -> Predictor:
+        """Return what these weights predict, until the next ones are asked for.
+
+        Its batches raise :class:`StopRequested` when a stop was asked for.
+        """
+        self.network.module.load_state_dict(weights)
+        predict = network_predictor(self.network, self.spec.eval_batch_size, self.execution)
+
+        def predictions(
+            domain: DomainData, split: str, indices: Indices
+        ) -> Iterator[tuple[Tensor, Tensor]]:
+            for batch in predict(domain, split, indices):
+                self.stop.raise_if_requested()
+                yield batch
+
+        return predictions
+
+    def validate(self, weights: Mapping[str, Tensor]) -> Validation:
+        """Evaluate weights on the sources' validation images alone."""
+        predictor = self.predictor(weights)
+        results = [
+            judge(predictor(domain, "out", domain.out_indices), len(self.data.classes))
+            for domain in self.data.sources
+        ]
+        return Validation(
+            sum(result.accuracy for result in results) / len(results),
+            sum(result.loss for result in results) / len(results),
+        )
+
+    def evaluate(self, predictor: Predictor) -> Evaluation:
+        """Evaluate predictions on every domain, as those of the run's own arm."""
+        return evaluate_domains(predictor, self.data, self.combination.method)
+
+    def tell(self, step: int, evaluation: Evaluation, began: float, *, is_best: bool) -> None:
+        """Record an evaluation that began at this ``time.perf_counter()``."""
+        self.log.record(
+            Evaluated(
+                step=step,
+                metrics=evaluation.metrics,
+                id_accuracy=evaluation.id_accuracy,
+                ood_accuracy=evaluation.ood_accuracy,
+                is_best=is_best,
+                wall_s=time.perf_counter() - began,
+            )
+        )
+
+    def save(self, step: int, evaluation: Evaluation, weights: Mapping[str, Tensor]) -> None:
+        """Save weights as the selected network, an ordinary timm one, if any is to be left."""
+        if self.spec.keep_checkpoints == "none":
+            return
+        self.network.module.load_state_dict(weights)
+        state = TrainingState(
+            step=step,
+            elapsed_s=self.elapsed_s,
+            selected=Selected(step, evaluation.id_accuracy, evaluation.ood_accuracy),
+            feature_rms=self.feature_rms,
+            data_digest=self.data.digest,
+            precision=self.execution.precision,
+            memory_format=self.execution.memory_format,
+        )
+        path = self.run_dir.best_checkpoint
+        size = save_network(path, state, self.network.module)
+        file = str(path.relative_to(self.run_dir.path))
+        self.log.record(CheckpointSaved(step=step, kind="best", file=file, bytes=size))
+
+    def finish(self, step: int, evaluation: Evaluation) -> RunFinished:
+        """Keep what the selected predictions were, and return the event that closes the run."""
+        predictions = describe_predictions(step, evaluation.measured, self.data.classes)
+        try:
+            self.run_dir.write_predictions(predictions)
+        except OSError as error:  # they are there to be looked at: a run does without
+            print(f"predictions.json cannot be written: {error}", file=sys.stderr)  # noqa: T201
+        return RunFinished(
+            step=self.combination.steps,
+            selected_step=step,
+            id_accuracy=evaluation.id_accuracy,
+            ood_accuracy=evaluation.ood_accuracy,
+            wall_s=self.elapsed_s,
+            peak_memory_bytes=peak_memory_bytes(),
+        )
+
+    @property
+    def elapsed_s(self) -> float:
+        """Return the seconds since the attempt began."""
+        return time.perf_counter() - self.began

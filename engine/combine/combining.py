@@ -1,0 +1,127 @@
+"""A run that combines the networks of earlier runs, from its folder to its last event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import torch
+
+from engine.combine import ensemble, greedy_soup, interpolation, soup
+from engine.combine.bench import Bench
+from engine.combine.parents import ParentRun, check_images, check_shapes
+from engine.data import RunData, seed_hash
+from engine.errors import InputError
+from engine.eventlog import EventLog
+from engine.execution import Execution
+from engine.hardware import device_name, resolve_device
+from engine.model import FineTunedNetwork, build_network
+from engine.processor import usable_cores
+from engine.protocol import (
+    Cautioned,
+    Combination,
+    ModelPrepared,
+    RunFinished,
+    RunSpec,
+    splits_differ,
+)
+from engine.rundir import RunDir
+from engine.stop import StopRequest
+from engine.train.setup import measure_feature_rms
+
+METHODS: Final[dict[str, Callable[[Bench], RunFinished]]] = {
+    "soup": soup.combine,
+    "greedy_soup": greedy_soup.combine,
+    "ensemble": ensemble.combine,
+    "interpolation": interpolation.combine,
+}
+"""What does the work, by the name of the method."""
+
+
+def combine(
+    spec: RunSpec,
+    combination: Combination,
+    parents: tuple[ParentRun, ...],
+    data: RunData,
+    run_dir: RunDir,
+    log: EventLog,
+    stop: StopRequest,
+) -> RunFinished:
+    """Combine the parents' networks and evaluate what comes of it.
+
+    It is as fast as a few evaluations, so nothing is kept of one that was stopped.
+
+    Raises:
+        InputError: for parents that cannot be combined.
+        StopRequested: when asked to stop, between batches.
+    """
+    check_images(parents, data)
+    torch.set_num_threads(spec.threads or usable_cores())
+    network = _build(spec, combination, parents, data)
+    # As the first run computed, so that its accuracies are what they were.
+    first = parents[0].state
+    execution = Execution(resolve_device(spec.device), first.precision, first.memory_format)
+    execution.prepare(network.module)
+    feature_rms = first.feature_rms
+    if _starts_pretrained(combination):
+        feature_rms = measure_feature_rms(network, data, spec, execution)
+    bench = Bench(
+        spec, combination, parents, data, network, execution, run_dir, log, stop, feature_rms
+    )
+    log.record(_describe(bench))
+    if splits_differ({parent.run_id: parent.spec for parent in parents} | {"": spec}):
+        log.record(Cautioned(message=_contamination(combination)))
+    return METHODS[combination.method](bench)
+
+
+def _build(
+    spec: RunSpec, combination: Combination, parents: Sequence[ParentRun], data: RunData
+) -> FineTunedNetwork:
+    """Return the network that takes the parents' weights; pre-trained only where that is used."""
+    is_pretrained = _starts_pretrained(combination)
+    if is_pretrained and spec.weights == "none":
+        raise InputError(
+            f"Run {parents[0].run_id} started from no pre-trained weights: there is nothing to "
+            "interpolate from. Name a run in place of 'pretrained'."
+        )
+    network = build_network(
+        spec.model,
+        classes=len(data.classes),
+        weights=spec.weights if is_pretrained else "none",
+        image_size=spec.image_size,
+        seed=seed_hash("network", spec.seed),
+        tuning=spec.tuning,
+    )
+    check_shapes(parents, network, spec.model)
+    return network
+
+
+def _starts_pretrained(combination: Combination) -> bool:
+    return any(parent.file is None for parent in combination.parents)
+
+
+def _contamination(combination: Combination) -> str:
+    chosen = "" if combination.method in ("soup", "ensemble") else ", and so is what it selects"
+    return (
+        "The runs hold out different images (their split seeds differ): ID accuracy is measured "
+        f"on images that some of them were trained on, so it is too high{chosen}. OOD accuracy "
+        "is not affected."
+    )
+
+
+def _describe(bench: Bench) -> ModelPrepared:
+    spec, network, execution = bench.spec, bench.network, bench.execution
+    return ModelPrepared(
+        model=spec.model,
+        weights=spec.weights,
+        parameters=sum(parameter.numel() for parameter in network.module.parameters()),
+        feature_dim=network.feature_dim,
+        feature_rms=bench.feature_rms,
+        device=str(execution.device),
+        device_name=device_name(execution.device),
+        precision=execution.precision,
+        memory_format=execution.memory_format,
+        threads=torch.get_num_threads(),
+        step_ms={},
+        seconds_left=None,
+    )

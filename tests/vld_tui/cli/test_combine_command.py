@@ -1,0 +1,194 @@
+"""``vld combine``: which runs, what is made of them, and what is refused beforehand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.protocol import Combination, Parent
+from tests.vld_tui.cli.conftest import Vld
+from vld_tui.home import open_home
+from vld_tui.store.store import Store
+
+SHORT = ("--model", "finish", "--steps", "100", "--head-steps", "5")
+
+
+@pytest.fixture(scope="session")
+def family_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home with two runs to combine, one of another target, and one that failed."""
+    vld = Vld(tmp_path_factory.mktemp("family") / "home")
+    for name, words in (
+        ("one", ("--seed", "1", "--trial-seed", "0", *SHORT)),
+        ("two", ("--seed", "2", "--trial-seed", "0", *SHORT)),
+        ("elsewhere", ("--target", "noto", *SHORT)),
+        ("broken", ("--model", "fail", *SHORT[2:])),
+    ):
+        with vld.start("run", "--name", name, "--tag", "fam", *words) as run:
+            run.communicate(timeout=60)
+    return vld.home
+
+
+@pytest.fixture
+def family(family_template: Path, vld: Vld) -> Vld:
+    shutil.copytree(family_template, vld.home)
+    return vld
+
+
+def names_of(vld: Vld) -> set[str]:
+    return {run["name"] for run in vld.json("ls")}
+
+
+def combination_of(vld: Vld, run_id: str) -> Combination:
+    with Store.open(open_home(vld.home)) as store:
+        combination = store.run_dir(run_id).read_combination()
+        assert combination is not None
+        assert store.get(run_id).combination == combination
+        return combination
+
+
+def ids(vld: Vld, *names: str) -> list[str]:
+    of_name = {run["name"]: run["run"] for run in vld.json("ls")}
+    return [of_name[name] for name in names]
+
+
+def test_a_soup_is_a_run_in_history_that_names_its_parents(family: Vld) -> None:
+    ran = family("combine", "soup", "one", "two", "--tag", "best")
+    assert ran.exit_code == 0, ran.output
+    one, two = ids(family, "one", "two")
+    assert "method    soup: the mean of the weights" in ran.stdout
+    assert f"networks  2 · {one} · {two}" in ran.stdout
+    assert f"vld compare {one} {two} @last" in ran.stdout
+    record = family.json("show", "@last")
+    assert (record["name"], record["status"]) == ("fluent-mono-soup-of-2", "finished")
+    assert (record["arm"], record["parents"]) == ("soup", [one, two])
+    assert (record["steps"], record["seed"], record["tags"]) == (2, 1, ["best"])
+    assert record["spec"]["arms"] == []
+    combination = combination_of(family, record["run"])
+    file = family.home / "runs" / one / "checkpoints" / "best.safetensors"
+    assert combination.parents[0] == Parent(one, str(file))
+    listed = family("ls", "--where", "arm=soup").stdout
+    assert "soup" in listed.splitlines()[1]
+    shown = family("show", "@last").stdout
+    assert "reached   2 of 2 networks" in shown
+    assert f"networks  2 · {one} · {two}" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "files"),
+    [
+        (("soup", "one", "two", "--greedy", "--at", "last"), "greedy_soup", "last"),
+        (("ensemble", "one", "two"), "ensemble", "best"),
+        (("interpolate", "one", "two", "--points", "5"), "interpolation", "best"),
+    ],
+)
+def test_each_way_of_combining_is_an_arm(
+    family: Vld, words: tuple[str, ...], method: str, files: str
+) -> None:
+    ran = family("combine", *words, "--device", "cpu", "--json")
+    assert ran.exit_code == 0, ran.stderr
+    record = json.loads(ran.stdout)
+    assert record["arm"] == method
+    combination = combination_of(family, record["run"])
+    assert combination.method == method
+    assert all(
+        (parent.file or "").endswith(f"{files}.safetensors") for parent in combination.parents
+    )
+    assert combination.points == (5 if method == "interpolation" else 11)
+    assert family.json("show", record["run"])["spec"]["device"] == "cpu"
+
+
+def test_from_the_pretrained_network_a_run_is_interpolated_alone(family: Vld) -> None:
+    record = family.json("combine", "interpolate", "pretrained", "two")
+    (two,) = ids(family, "two")
+    assert record["parents"] == ["pretrained", two]
+    assert record["steps"] == 100
+    assert record["seed"] == 2
+    assert "A pretrained → B" in family("show", "@last").stdout
+
+
+def test_runs_are_chosen_by_a_filter_without_those_that_cannot_be_meant(family: Vld) -> None:
+    family.json("combine", "soup", "one", "two", "--tag", "fam")
+    ran = family("combine", "ensemble", "--where", "tag:fam target:fluent-mono", "--json")
+    assert ran.exit_code == 0, ran.stderr
+    assert "Left out: 1 run not finished and 1 run that combines others." in ran.stderr
+    assert json.loads(ran.stdout)["parents"] == ids(family, "one", "two")
+
+
+def test_it_may_wait_or_be_left(family: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vld_tui.cli.queue.start_supervisor", lambda _home: None)
+    queued = family.json("combine", "soup", "one", "two", "--queue", "--name", "later")
+    assert (queued["status"], queued["name"]) == ("queued", "later")
+    with family.start("combine", "soup", "one", "two", "--detach") as left:
+        assert "vld logs -f" in left.communicate(timeout=60)[0]
+    resumed = family("resume", "later")
+    assert resumed.exit_code == 0, resumed.output
+    assert "networks  2 · " in resumed.stdout
+
+
+def test_what_was_made_outlives_its_parents(family: Vld) -> None:
+    made = family.json("combine", "soup", "one", "two")["run"]
+    (one,) = ids(family, "one")
+    assert family("rm", "one").exit_code == 0
+    assert family.json("show", made)["parents"][0] == one
+    assert family("rebuild").exit_code == 0
+    record = family.json("show", made)
+    assert (record["arm"], record["parents"][0]) == ("soup", one)
+    assert "networks  2 · " in family("logs", made).stdout
+    assert family("rm", made).exit_code == 0
+    assert family("restore", made).exit_code == 0
+
+
+def test_runs_and_what_is_made_of_them_are_compared(family: Vld) -> None:
+    family.json("combine", "soup", "one", "two")
+    lines = family("compare", "one", "@last").stdout.splitlines()
+    assert lines[1].split() == ["method", "–", "soup"]
+    assert lines[2].startswith("networks")
+    assert not any(line.startswith(("steps", "head-steps")) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("soup",), "Name the runs to combine, or choose them with --where."),
+        (("soup", "one", "two", "--where", "tag:fam"), "Name the runs to combine, or choose"),
+        (("soup", "one"), "To combine takes two runs at least."),
+        (("soup", "--where", "tag:nobody"), "To combine takes two runs at least."),
+        (("ensemble", "one", "one"), "is named twice: combine different runs."),
+        (("interpolate", "one", "one"), "is named twice"),
+        (("soup", "one", "elsewhere"), "target is fluent-mono in run"),
+        (("soup", "one", "broken"), "is failed, not finished: first: vld resume"),
+        (("soup", "one", "nobody"), "nobody"),
+        (("soup", "one", "two", "--at", "first"), "--at is 'first', but must be best or last."),
+        (("interpolate", "one", "two", "--points", "1"), "--points is 1, but must be from 2 to"),
+        (("interpolate", "one", "two", "--points", "102"), "--points is 102, but must be from"),
+        (("interpolate", "one", "pretrained"), "pretrained"),
+        (("interpolate", "one", "two", "--name", "a/b"), "must hold no '/'"),
+    ],
+)
+def test_what_cannot_be_combined_is_said_and_leaves_nothing(
+    family: Vld, words: tuple[str, ...], said: str
+) -> None:
+    before = names_of(family)
+    refused = family("combine", *words)
+    assert refused.exit_code == 2, refused.output
+    assert said in refused.stderr.replace("\n", " ")
+    assert names_of(family) == before
+
+
+def test_a_run_whose_checkpoint_was_pruned_is_named_with_what_to_do(family: Vld) -> None:
+    (one,) = ids(family, "one")
+    (family.home / "runs" / one / "checkpoints" / "last.safetensors").unlink()
+    refused = family("combine", "soup", "one", "two", "--at", "last")
+    assert refused.exit_code == 2
+    assert f"Run {one} has no last checkpoint any more: it was pruned." in refused.stderr
+    assert "--at best" in refused.stderr
+
+
+def test_what_combines_others_is_not_combined_again(family: Vld) -> None:
+    family.json("combine", "soup", "one", "two")
+    refused = family("combine", "soup", "one", "@last")
+    assert refused.exit_code == 2
+    assert "combines other runs: name those instead." in refused.stderr

@@ -1,0 +1,141 @@
+"""What runs that combine others say, in lines and views."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from engine.protocol import (
+    ArmEvaluated,
+    BarrierMeasured,
+    Cautioned,
+    Combination,
+    Evaluated,
+    Parent,
+    ParentMeasured,
+    ParentTried,
+    RunFinished,
+    RunStarted,
+    derived_spec,
+    resolve_spec,
+)
+from vld_tui.views.closing import closing_view
+from vld_tui.views.combined import findings, networks, notices, step_label
+from vld_tui.views.lines import closing_line, event_lines
+from vld_tui.views.progress import Progress
+
+PARENTS = tuple(Parent(f"run-{index}\x1b[2J", f"/{index}") for index in range(9))
+SOUP = Combination(method="greedy_soup", parents=PARENTS)
+PATH = Combination(method="interpolation", parents=PARENTS[:2], points=5)
+SPEC = resolve_spec({"steps": 300})
+
+HIGH = BarrierMeasured(
+    first="a", second="b\x1b", loss_barrier=0.5, accuracy_barrier=0.123, is_barrier=True
+)
+LOW = BarrierMeasured(
+    first="a", second="c", loss_barrier=None, accuracy_barrier=-0.01, is_barrier=False
+)
+CAUTION = Cautioned(message="ID accuracy is too high\x1b[2J.")
+
+
+def evaluated(step: int, accuracy: float) -> Evaluated:
+    return Evaluated(
+        step=step, metrics=[], id_accuracy=accuracy, ood_accuracy=accuracy / 2, is_best=True,
+        wall_s=1.0,
+    )  # fmt: skip
+
+
+def finished(step: int) -> RunFinished:
+    return RunFinished(
+        step=step, selected_step=step, id_accuracy=0.5, ood_accuracy=0.4, wall_s=2.0,
+        peak_memory_bytes=2**20,
+    )  # fmt: skip
+
+
+def test_a_step_is_a_network_or_a_percent_of_the_second() -> None:
+    assert step_label(1200) == "step 1,200"
+    assert step_label(9, SOUP) == "9 networks"
+    assert step_label(50, PATH) == "50% of B"
+
+
+def test_many_networks_are_counted() -> None:
+    assert networks(SOUP).startswith("9 · run-0")
+    assert networks(SOUP).endswith(" and 3 more")
+    assert networks(PATH).endswith("· 5 points")
+    assert "\x1b" not in networks(SOUP) + networks(PATH)
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (HIGH, "a barrier lies between a and b"),
+        (LOW, "half way between a and c: ID +1.0 points, loss – against the mean of the two"),
+        (CAUTION, "ID accuracy is too high"),
+        (ParentMeasured(parent="a", id_accuracy=0.5), "alone: a  ID 50.0%"),
+        (ParentTried(parent="a", soup_accuracy=0.5, is_kept=False), "with a  ID 50.0% · left out"),
+        (evaluated(25, 0.6), "25% of B  ID 60.0% · OOD 30.0% · best ID so far"),
+        (
+            ArmEvaluated(
+                step=75, arm="representations", metrics=[], id_accuracy=0.5, ood_accuracy=0.4,
+                is_best=False, wall_s=0.0,
+            ),
+            "75% of B  representations: ID 50.0% · OOD 40.0%",
+        ),
+    ],
+)  # fmt: skip
+def test_events_are_told_in_a_line(event: object, said: str) -> None:
+    spec = derived_spec(SPEC, PATH)
+    (line,) = event_lines(spec, Progress(), event, PATH)  # type: ignore[arg-type]
+    assert said in line
+    assert "\x1b" not in line
+
+
+def test_barriers_and_cautions_are_said_at_the_end() -> None:
+    spec = derived_spec(SPEC, SOUP)
+    told = Progress.told_by(
+        [CAUTION, ParentMeasured(parent="a", id_accuracy=0.5), HIGH, LOW, evaluated(9, 0.5),
+         finished(9)]
+    )  # fmt: skip
+    assert len(notices(told)) == 2
+    assert [label for label, _ in findings(told)] == ["alone", "half way", "half way"]
+    line = closing_line(spec, told, status="finished", combination=SOUP)
+    assert line == "finished in 2s · ID 50.0% · OOD 25.0% · over a barrier"
+    view = closing_view(
+        spec, told, run_id="r", name="n", status="finished", cells=80, combination=SOUP
+    )
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(view)
+    assert "a barrier lies between a and b" in capture.get()
+    assert "ID accuracy is too high" in capture.get()
+    assert "together" in capture.get()
+    assert "\n  loss" not in capture.get()
+
+
+def test_a_way_that_is_taken_up_again_forgets_what_it_found() -> None:
+    again = RunStarted(
+        protocol_version=2, attempt=2, pid=1, host="h", resumed_step=None, versions={}, commit=None
+    )
+    told = Progress.told_by([CAUTION, HIGH, again])
+    assert notices(told) == []
+    assert "selected 25% of B" in closing_line(
+        derived_spec(SPEC, PATH),
+        Progress.told_by([evaluated(25, 0.6), finished(100)]),
+        status="finished",
+        combination=PATH,
+    )
+
+
+def test_many_barriers_are_told_in_one_line() -> None:
+    barriers = [
+        BarrierMeasured(
+            first="a", second=f"b{index}", loss_barrier=0.5, accuracy_barrier=0.01 * index,
+            is_barrier=index > 2,
+        )
+        for index in range(15)
+    ]  # fmt: skip
+    told = Progress.told_by(barriers)
+    (notice,) = notices(told)
+    assert "barriers lie between a and 12 of the 15 others" in notice
+    assert "up to 14.0 points" in notice
+    assert [line for _, line in findings(told)][-1] == "and 5 more"

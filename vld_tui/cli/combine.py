@@ -1,0 +1,208 @@
+"""``vld combine``: average, ensemble or interpolate the networks of earlier runs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from engine.protocol import PRETRAINED, CombinationError
+from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.follow import run_and_follow, start_and_leave
+from vld_tui.cli.output import say
+from vld_tui.cli.queue import tell_queued
+from vld_tui.cli.reporters import NextCommands
+from vld_tui.cli.run import DetachOption, NameOption, QueueOption, TagOption
+from vld_tui.cli.session import open_store
+from vld_tui.store.query import Query
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.study.combining import (
+    CHECKPOINTS,
+    Checkpoint,
+    Method,
+    choose_matching,
+    plan_combination,
+)
+
+MOST_COMPARED: Final = 4
+"""Runs that are proposed for a comparison with what was made of them."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+RunsOrNone = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN...]", help="Ids, unique prefixes, names or @last."),
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option("--where", metavar="QUERY", help="All finished runs that match, as for vld ls."),
+]
+AtOption = Annotated[
+    str,
+    typer.Option(
+        "--at",
+        metavar="WHICH",
+        help="Checkpoint of each run: best (its selected step's) or last [default: best].",
+        show_default=False,
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option("--device", metavar="TEXT", help="As for vld run [default: the first run's]."),
+]
+
+
+class Launching:
+    """How a run that combines is named, and started or not."""
+
+    def __init__(
+        self, name: str | None, tag: list[str] | None, *, detach: bool, queue: bool, as_json: bool
+    ) -> None:
+        self._name, self._tags = name, tag or ()
+        self._detach, self._queue, self._as_json = detach, queue, as_json
+
+    def go(
+        self,
+        store: Store,
+        method: Method,
+        runs: Sequence[Run],
+        *,
+        at: str,
+        device: str | None,
+        points: int = 11,
+        from_pretrained: bool = False,
+    ) -> None:
+        """Make the run and start it, or let it wait."""
+        try:
+            spec, combination = plan_combination(
+                store, method, runs, at=_checkpoint(at), points=points,
+                from_pretrained=from_pretrained, device=device,
+            )  # fmt: skip
+        except CombinationError as error:
+            raise CommandError(str(error)) from None
+        made = store.create_run(
+            spec, name=self._name, tags=self._tags, combination=combination, is_queued=self._queue
+        )
+        if self._queue:
+            tell_queued(store, made, as_json=self._as_json)
+        elif self._detach:
+            start_and_leave(store, made, resumes=False, as_json=self._as_json)
+        else:
+            following = _following(method, runs)
+            run_and_follow(store, made, resumes=False, as_json=self._as_json, following=following)
+
+
+@app.command(cls=Command, help="Mean of weights; with --greedy of those that help.")
+def soup(
+    ctx: typer.Context,
+    runs: RunsOrNone = None,
+    where: WhereOption = None,
+    greedy: Annotated[
+        bool,
+        typer.Option("--greedy", help="Keep a run only if ID accuracy does not fall with it."),
+    ] = False,
+    at: AtOption = "best",
+    name: NameOption = None,
+    tag: TagOption = None,
+    device: DeviceOption = None,
+    detach: DetachOption = False,
+    queue: QueueOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a run whose network is the mean of others'."""
+    launching = Launching(name, tag, detach=detach, queue=queue, as_json=as_json)
+    with open_store(ctx) as store:
+        chosen = _choose(store, runs, where)
+        method: Method = "greedy_soup" if greedy else "soup"
+        launching.go(store, method, chosen, at=at, device=device)
+
+
+@app.command(cls=Command, help="Mean of logits: networks that predict together.")
+def ensemble(
+    ctx: typer.Context,
+    runs: RunsOrNone = None,
+    where: WhereOption = None,
+    at: AtOption = "best",
+    name: NameOption = None,
+    tag: TagOption = None,
+    device: DeviceOption = None,
+    detach: DetachOption = False,
+    queue: QueueOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a run that predicts by the mean of others' logits."""
+    launching = Launching(name, tag, detach=detach, queue=queue, as_json=as_json)
+    with open_store(ctx) as store:
+        launching.go(store, "ensemble", _choose(store, runs, where), at=at, device=device)
+
+
+@app.command(cls=Command, help="The way from one network to another.")
+def interpolate(
+    ctx: typer.Context,
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="A run, or 'pretrained': the network B started from, its last layer "
+            "trained alone.",
+            show_default=False,
+        ),
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="A run.", show_default=False)],
+    points: Annotated[
+        int,
+        typer.Option(
+            "--points", metavar="N", help="Shares of B to evaluate, 0 and 1 included; 2 to 101."
+        ),
+    ] = 11,
+    at: AtOption = "best",
+    name: NameOption = None,
+    tag: TagOption = None,
+    device: DeviceOption = None,
+    detach: DetachOption = False,
+    queue: QueueOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a run that evaluates the way between two networks."""
+    launching = Launching(name, tag, detach=detach, queue=queue, as_json=as_json)
+    from_pretrained = first == PRETRAINED
+    with open_store(ctx) as store:
+        names = [second] if from_pretrained else [first, second]
+        launching.go(
+            store, "interpolation", _choose(store, names, None), at=at, device=device,
+            points=points, from_pretrained=from_pretrained,
+        )  # fmt: skip
+
+
+def _choose(store: Store, names: list[str] | None, where: str | None) -> Sequence[Run]:
+    """Return the runs that are named, or that match, and say what was passed over."""
+    if bool(names) == (where is not None):
+        raise CommandError("Name the runs to combine, or choose them with --where.")
+    store.refresh()
+    if where is None:
+        return [store.get(name) for name in names or ()]
+    chosen = choose_matching(store, Query.parse(where))
+    if chosen.passed_over:
+        say(f"Left out: {chosen.passed_over}.", to_stderr=True)
+    return chosen.runs
+
+
+def _checkpoint(at: str) -> Checkpoint:
+    if at not in CHECKPOINTS:
+        raise CommandError(f"--at is {at!r}, but must be best or last.")
+    return "best" if at == "best" else "last"
+
+
+def _following(method: Method, runs: Sequence[Run]) -> NextCommands:
+    """Return what is worth typing after the run."""
+    compared = shlex.join(["vld", "compare", *(run.run_id for run in runs), "@last"])
+    show = ("vld show @last", "everything known of it")
+    if method == "interpolation":
+        return [("vld curve @last", "accuracies along the way, in percent of B"), show]
+    if len(runs) > MOST_COMPARED:
+        return [show]
+    return [show, (compared, "beside the runs it is made of")]

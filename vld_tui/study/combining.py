@@ -1,0 +1,124 @@
+"""Which runs are combined, and the specification of the run that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from engine.protocol import (
+    PRETRAINED,
+    Combination,
+    CombinationError,
+    Parent,
+    RunSpec,
+    check_alike,
+    derived_spec,
+)
+from vld_tui.store.query import Query
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.views.numbers import plural
+
+Method = Literal["soup", "greedy_soup", "ensemble", "interpolation"]
+Checkpoint = Literal["best", "last"]
+
+CHECKPOINTS: Final = ("best", "last")
+"""Checkpoints of a run whose network can be combined."""
+
+
+class Chosen(NamedTuple):
+    """Runs to combine, and what was passed over, in words."""
+
+    runs: tuple[Run, ...]
+    passed_over: str = ""
+
+
+class Plan(NamedTuple):
+    """A run that combines others, before it is made."""
+
+    spec: RunSpec
+    combination: Combination
+
+
+def choose_matching(store: Store, query: Query) -> Chosen:
+    """Return the finished runs that match, the oldest first, without those that combine others."""
+    matching = store.list_runs(query)[::-1]
+    runs = tuple(run for run in matching if run.status == "finished" and run.combination is None)
+    unfinished = sum(run.status != "finished" for run in matching)
+    combined = len(matching) - len(runs) - unfinished
+    reasons = []
+    if unfinished:
+        reasons.append(f"{plural(unfinished, 'run')} not finished")
+    if combined:
+        reasons.append(f"{plural(combined, 'run')} that " + ("combine" if combined > 1 else
+                       "combines") + " others")  # fmt: skip
+    return Chosen(runs, " and ".join(reasons))
+
+
+def plan_combination(
+    store: Store,
+    method: Method,
+    runs: Sequence[Run],
+    *,
+    at: Checkpoint,
+    points: int = 11,
+    from_pretrained: bool = False,
+    device: str | None = None,
+) -> Plan:
+    """Return the specification and the parents of a run that combines ``runs``.
+
+    Args:
+        store: history.
+        method: how.
+        runs: whose networks, in order.
+        at: which checkpoint of each.
+        points: shares of an interpolation, ends included.
+        from_pretrained: start from the pre-trained network of the only run.
+        device: where to compute; None: where the first run was told to.
+
+    Raises:
+        CombinationError: when they cannot be combined.
+    """
+    for run in runs:
+        _check_usable(run)
+    parents = [_parent(store, run, at) for run in runs]
+    if from_pretrained:
+        parents.insert(0, Parent("", None))
+    if not 2 <= points <= 101:
+        raise CombinationError(f"--points is {points}, but must be from 2 to 101.")
+    combination = Combination(method=method, parents=tuple(parents), points=points)
+    check_alike({run.run_id: run.spec for run in runs})
+    if from_pretrained and runs[0].spec.weights == "none":
+        raise CombinationError(
+            f"Run {runs[0].run_id} started from no pre-trained weights: name a run in place of "
+            f"{PRETRAINED!r}."
+        )
+    spec = derived_spec(runs[0].spec, combination)
+    return Plan(spec if device is None else msgspec.structs.replace(spec, device=device),
+                combination)  # fmt: skip
+
+
+def _check_usable(run: Run) -> None:
+    if run.trashed_at is not None:
+        raise CombinationError(
+            f"Run {run.run_id} is in the trash.\nFirst: vld restore {run.run_id}"
+        )
+    if run.combination is not None:
+        raise CombinationError(f"Run {run.run_id} combines other runs: name those instead.")
+    if run.status != "finished":
+        advice = "wait for its end" if run.is_live else f"first: vld resume {run.run_id}"
+        raise CombinationError(f"Run {run.run_id} is {run.status}, not finished: {advice}")
+
+
+def _parent(store: Store, run: Run, at: Checkpoint) -> Parent:
+    run_dir = store.run_dir(run.run_id)
+    path = run_dir.best_checkpoint if at == "best" else run_dir.last_checkpoint
+    if not path.is_file():
+        other = "last" if at == "best" else "best"
+        raise CombinationError(
+            f"Run {run.run_id} has no {at} checkpoint any more: it was pruned. Take --at {other}, "
+            "or run it again."
+        )
+    return Parent(run.run_id, str(path.absolute()))

@@ -1,0 +1,149 @@
+"""What a run that combines others is made of, and what was found on the way, in words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.protocol import (
+    METHODS,
+    BarrierMeasured,
+    Cautioned,
+    Combination,
+    Event,
+    ParentMeasured,
+    ParentTried,
+)
+from vld_tui.views.numbers import decimal, percent, plural
+from vld_tui.views.palette import COLLAPSED_SIGN
+from vld_tui.views.progress import Progress
+from vld_tui.views.text import plain_text
+
+MOST_PARENTS: Final = 6
+"""Named in a line; of more, the others are counted."""
+MOST_FINDINGS: Final = 10
+"""Of one kind, a line each."""
+
+
+def has_choice(combination: Combination | None) -> bool:
+    """Say whether a run evaluates several networks, of which one is selected."""
+    return combination is None or combination.method == "interpolation"
+
+
+def step_label(step: int, combination: Combination | None = None) -> str:
+    """Say where an evaluation stands: after so many steps, or so far along the way."""
+    if combination is not None and combination.method == "interpolation":
+        return f"{step:,}% of B"
+    if combination is not None:
+        return plural(step, "network")
+    return f"step {step:,}"
+
+
+def progress_label(step: int, steps: int, combination: Combination | None) -> str:
+    """Say how far a run is."""
+    if combination is None:
+        return f"{step:,} of {steps:,}"
+    if combination.method == "interpolation":
+        return f"{step:,}% of the way from A to B"
+    return f"{step:,} of {plural(steps, 'network')}"
+
+
+def combination_rows(combination: Combination) -> list[tuple[str, str]]:
+    """Return what is combined and how, as pairs of a label and a line of plain text."""
+    method = combination.method.replace("_", " ")
+    return [
+        ("method", f"{method}: {METHODS[combination.method]}"),
+        ("networks", networks(combination)),
+    ]
+
+
+def networks(combination: Combination) -> str:
+    """Name the networks that are combined."""
+    labels = [plain_text(parent.label) for parent in combination.parents]
+    if combination.method == "interpolation":
+        first, second = labels
+        return f"A {first} → B {second} · {combination.points} points"
+    more = len(labels) - MOST_PARENTS
+    listed = " · ".join(labels[:MOST_PARENTS]) + (f" and {more} more" if more > 0 else "")
+    return f"{len(labels)} · {listed}"
+
+
+def combining_lines(event: Event) -> list[str]:
+    """Return the lines that tell an event of combining; those of others give none."""
+    match event:
+        case Cautioned(message=message):
+            return [plain_text(message)]
+        case ParentMeasured():
+            return [f"alone: {parent_line(event)}"]
+        case ParentTried():
+            return [tried_line(event)]
+        case BarrierMeasured():
+            return [barrier_line(event)]
+    return []
+
+
+def parent_line(event: ParentMeasured) -> str:
+    """Say what a network reaches alone."""
+    return f"{plain_text(event.parent)}  ID {percent(event.id_accuracy)}"
+
+
+def tried_line(event: ParentTried) -> str:
+    """Say whether a network was kept in a greedy soup."""
+    verdict = "kept" if event.is_kept else "left out"
+    return f"with {plain_text(event.parent)}  ID {percent(event.soup_accuracy)} · {verdict}"
+
+
+def barrier_line(event: BarrierMeasured) -> str:
+    """Say what lies half way between two networks."""
+    ends = f"{plain_text(event.first)} and {plain_text(event.second)}"
+    found = _half_way(event)
+    if event.is_barrier:
+        return (
+            f"{COLLAPSED_SIGN} a barrier lies between {ends}: half way, {found}. "
+            "Their weights do not average well."
+        )
+    return f"half way between {ends}: {found}"
+
+
+def notices(progress: Progress) -> list[str]:
+    """Return what a person should know of a run's numbers, a line each."""
+    lines = [plain_text(caution.message) for caution in progress.cautions]
+    high = [each for each in progress.barriers if each.is_barrier]
+    if len(high) == 1:
+        return [*lines, barrier_line(high[0])]
+    if high:
+        lines.append(
+            f"{COLLAPSED_SIGN} barriers lie between {plain_text(high[0].first)} and {len(high)} "
+            f"of the {len(progress.barriers)} others: half way, ID is up to "
+            f"{100 * max(each.accuracy_barrier for each in high):.1f} points below the mean of "
+            "the two. Their weights do not average well."
+        )
+    return lines
+
+
+def findings(progress: Progress) -> list[tuple[str, str]]:
+    """Return how the networks stand to one another, as pairs of a label and a line."""
+    rows = _rows("alone", [parent_line(each) for each in progress.parents])
+    rows += _rows("tried", [tried_line(each) for each in progress.tried])
+    half_way = [
+        f"{plain_text(each.first)} and {plain_text(each.second)}: {_half_way(each)}"
+        for each in progress.barriers
+    ]
+    return rows + _rows("half way", half_way)
+
+
+def _rows(label: str, lines: list[str]) -> list[tuple[str, str]]:
+    """Label lines; of very many, the first ones and how many there are."""
+    more = len(lines) - MOST_FINDINGS
+    shown = lines[:MOST_FINDINGS] + ([f"and {more} more"] if more > 0 else [])
+    return [(label, line) for line in shown]
+
+
+def _half_way(event: BarrierMeasured) -> str:
+    points = -100 * event.accuracy_barrier
+    return (
+        f"ID {points:+.1f} points, loss {_signed(event.loss_barrier)} against the mean of the two"
+    )
+
+
+def _signed(value: float | None) -> str:
+    return decimal(None) if value is None else f"{value:+.3f}"
