@@ -63,7 +63,7 @@ def test_runs_alike_but_for_their_seed_are_one_row_with_mean_and_spread() -> Non
         lines = screen_lines(app)
         assert "within trial" in lines[1]
         assert source.asked[-1].grouping is None
-        assert "json_remove" in source.asked[-1].query.where
+        assert "configuration IS ?" in source.asked[-1].query.where
         await pilot.press("escape")
         await settle(pilot)
         assert "1 group by all but seed" in screen_lines(app)[1]

@@ -107,7 +107,7 @@ def test_words_and_truths_are_picked_too() -> None:
         await form.unfold()
         form.app.screen.query_one("#freeze_batchnorm", Input).focus()
         await form.press("enter", "down", "enter")
-        assert form.verdict == "vld run --recipe paper --no-freeze-batchnorm"
+        assert form.verdict.endswith("\nvld run --recipe paper --no-freeze-batchnorm")
 
     use_form(use)
 

@@ -40,7 +40,7 @@ def test_seeds_are_one_curve_between_two_fainter_ones() -> None:
     assert high.y - mean.y == pytest.approx([0.02**0.5] * 3)
     assert mean.y - low.y == pytest.approx([0.02**0.5] * 3)
     assert mean.style in low.style
-    legend = "".join(segment.text for segment in next(Plot("OOD", content.series).lines(60, 12)))
+    legend = "".join(segment.text for segment in next(Plot("OOD", content.series).lines(80, 12)))
     assert legend == "OOD  last  0.4 trial dropout 0.9 ×2  0.6 trial-s2 dropout 0.0"
 
 
