@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.protocol import RunFinished, RunSpec
+from engine.protocol import ArmEvaluated, Evaluated, RunFinished, RunSpec
 from vld_tui.launch.follower import EventFollower
 from vld_tui.store.query import Query, QueryError
 from vld_tui.store.runs import Run
@@ -130,9 +130,14 @@ def _time(
     image_s = 1 / progress.latest.steps_per_s / (like.spec.batch_size * (theirs.domains - 1))
     training_s = spec.steps * spec.batch_size * (ours.domains - 1) * image_s
 
-    evaluation_s = sum(each.wall_s for each in progress.evaluations) / len(progress.evaluations)
-    evaluations = -(-spec.steps // spec.eval_every) + (spec.head_steps > 0)
-    evaluating_s = evaluations * evaluation_s * ours.images / theirs.images
+    own_s = _mean_s(progress.evaluations)
+    in_steps = -(-spec.steps // spec.eval_every)
+    evaluating_s = own_s * (in_steps + (spec.head_steps > 0))
+    for arm in spec.arms:  # one not measured there: averaged weights are evaluated as the run's are
+        of_arm = progress.arms.get(arm)
+        arm_s = _mean_s(of_arm) if of_arm else own_s * (arm == "averaged")
+        evaluating_s += arm_s * in_steps
+    evaluating_s *= ours.images / theirs.images
 
     head_s = 0.0
     if spec.head_steps:
@@ -141,6 +146,10 @@ def _time(
         else:
             apart_from.append("the last layer's own steps")
     return max(0.0, preparing_s) + head_s + training_s + evaluating_s, tuple(apart_from)
+
+
+def _mean_s(evaluations: Sequence[Evaluated | ArmEvaluated]) -> float:
+    return sum(each.wall_s for each in evaluations) / len(evaluations)
 
 
 def _memory(spec: RunSpec, like: Run, progress: Progress) -> int | None:

@@ -12,6 +12,7 @@ import pytest
 from engine.protocol import HeadTrained, RunSpec, resolve_spec
 from tests.vld_tui.store.told_runs import (
     Teller,
+    arm_evaluated,
     data_prepared,
     evaluated,
     finished,
@@ -83,6 +84,15 @@ def test_another_data_set_scales_by_its_domains_and_images(store: Store) -> None
     assert known.wall_s == pytest.approx(2 + (4 / 2) * 20 / 2 + 2 * 1 * 600 / 300)
     assert known.apart_from == ("reading the images",)
     assert known.memory_bytes is None
+
+
+def test_arms_add_their_evaluations(store: Store) -> None:
+    run = tell_run(store)
+    assert ask(store, arms=("averaged", "ensemble")).wall_s == pytest.approx(4 + 20 / 2 + 4 * 1)
+    teller = Teller(store.run_dir(run.run_id))
+    measured = arm_evaluated(10, "averaged", id_accuracy=0.5, ood_accuracy=0.5)  # half a second
+    teller.says(measured)
+    assert ask(store, arms=("averaged",)).wall_s == pytest.approx(4 + 20 / 2 + 2 * 1.5)
 
 
 def test_the_last_layers_own_steps_count_where_they_were_measured(store: Store) -> None:
