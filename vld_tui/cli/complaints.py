@@ -12,6 +12,7 @@ from vld_tui.config import ConfigError
 from vld_tui.home import HomeError
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
+from vld_tui.queue.slots import SlotsError
 from vld_tui.serve.address import AddressError
 from vld_tui.store.query import QueryError
 from vld_tui.store.store import StoreError
@@ -26,6 +27,7 @@ _FOR_A_PERSON = (
     HomeError,
     LaunchError,
     QueryError,
+    SlotsError,
     StoreError,
     StudyError,
 )
