@@ -27,7 +27,7 @@ from vld_tui.screens.new_run import NewRun
 
 BIN = Path(sys.executable).parent
 SIZE = (160, 45)
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 POLL_S = 0.05
 TYPED = (
     "data_dir", "target", "model", "weights", "steps", "batch_size", "image_size", "head_steps",
