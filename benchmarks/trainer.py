@@ -111,8 +111,9 @@ def our_run(images: Path, home: Path, steps: int, precision: str, name: str) -> 
     """Run the engine; return seconds and what it computed with."""
     spec = resolve_spec(
         {
-            "recipe": "paper", "data_dir": str(images), "target": TARGET, "model": "resnet50",
-            "weights": "none", "image_size": SIZE, "batch_size": BATCH, "steps": steps,
+            "recipe": "paper", "arms": [], "data_dir": str(images), "target": TARGET,
+            "model": "resnet50", "weights": "none", "image_size": SIZE, "batch_size": BATCH,
+            "steps": steps,
             "eval_every": steps - 1, "dropout_rate": DROPOUT_RATE, "transforms": "batch",
             "precision": precision,
         }

@@ -21,7 +21,7 @@ from engine.model import FineTunedNetwork
 from engine.protocol import RunSpec
 
 BATCHNORM_IMAGES: Final = 1024
-"""Training images of each source on which BatchNorm statistics are estimated anew."""
+"""Training images of each source, at most, on which BatchNorm statistics are estimated anew."""
 COUNT: Final = "count"
 
 
@@ -60,10 +60,13 @@ class Averaged:
         torch._foreach_add_(self._sums, [state[name] for name in self._averages])
         self._count += 1
 
-    def evaluate(self, evaluation: Evaluation) -> Evaluation:  # noqa: ARG002
-        """Evaluate the mean of the weights; the run's own until there is any."""
+    def evaluate(self, evaluation: Evaluation) -> Evaluation | None:  # noqa: ARG002
+        """Evaluate the mean of the weights; None before any were averaged."""
+        if not self._count:
+            return None
         self.network.module.load_state_dict(self._mean())
-        if self._spec.average_batchnorm == "reestimate":
+        # Tuned linearly, the backbone and its statistics never change.
+        if self._spec.average_batchnorm == "reestimate" and self._spec.tuning == "full":
             with self._execution.autocast():
                 update_bn(self._training_images(), self.network.module)
         return evaluate_domains(self._predictor, self._data, "averaged")
@@ -81,16 +84,24 @@ class Averaged:
 
     def _mean(self) -> dict[str, Tensor]:
         state = dict(self._running.state_dict())
-        if self._count:
-            for name, total in zip(self._averages, self._sums, strict=True):
-                state[name] = total / self._count
+        for name, total in zip(self._averages, self._sums, strict=True):
+            state[name] = total / self._count
         return state
 
     def _training_images(self) -> Iterator[Tensor]:
-        for domain in self._data.sources:
-            batches = evaluation_batches(
-                domain, domain.in_indices[:BATCHNORM_IMAGES], self._spec.eval_batch_size,
+        """Yield batches of equally many images of every source, as training mixes them."""
+        sources = self._data.sources
+        of_each = max(1, self._spec.eval_batch_size // len(sources))
+        streams = [
+            evaluation_batches(
+                domain, domain.in_indices[:BATCHNORM_IMAGES], of_each,
                 self.network.mean, self.network.std, self._execution.device,
-            )  # fmt: skip
-            for images, _ in batches:
+            )
+            for domain in sources
+        ]  # fmt: skip
+        whole = 0
+        for parts in zip(*streams, strict=False):
+            images = torch.cat([images for images, _ in parts])
+            whole = whole or len(images)
+            if len(images) == whole:  # a short last batch would weigh as much as a whole one
                 yield self._execution.lay_out(images)

@@ -1,4 +1,4 @@
-"""The ensemble of a run's own networks: the sum of their logits at every evaluation so far.
+"""The ensemble of a run's own networks: the mean of their logits at every evaluation so far.
 
 The logits are those of the evaluations, which happen anyway: it costs no pass of the network.
 """
@@ -6,6 +6,7 @@ The logits are those of the evaluations, which happen anyway: it costs no pass o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from engine.evaluate import Evaluation, evaluate_domains
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
 from engine.protocol import RunSpec
+
+COUNT: Final = "count"
 
 
 def make(spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution) -> Ensemble:
@@ -32,12 +35,14 @@ class Ensemble:
     def __init__(self, data: RunData) -> None:
         self._data = data
         self._sums: dict[str, Tensor] = {}
+        self._count = 0
 
     def after_step(self, updates: int) -> None:
         """Do nothing: evaluations are all that counts."""
 
     def evaluate(self, evaluation: Evaluation) -> Evaluation:
-        """Add the logits of an evaluation, and evaluate their sum."""
+        """Add the logits of an evaluation, and evaluate their mean."""
+        self._count += 1
         for each in evaluation.measured:
             if each.result.logits is None:
                 raise AssertionError("an ensemble needs the logits of every evaluation")
@@ -46,17 +51,19 @@ class Ensemble:
         return evaluate_domains(self._predict, self._data, "ensemble")
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """Return the sums."""
-        return self._sums
+        """Return the sums and how many evaluations are in them."""
+        return {**self._sums, COUNT: torch.tensor(self._count)}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on summing."""
-        self._sums = dict(tensors)
+        self._sums = {key: tensor for key, tensor in tensors.items() if key != COUNT}
+        self._count = int(tensors[COUNT])
 
     def _predict(
         self, domain: DomainData, split: str, indices: Indices
     ) -> Iterable[tuple[Tensor, Tensor]]:
-        yield self._sums[_key(domain, split)], domain.labels[torch.from_numpy(indices)]
+        mean = self._sums[_key(domain, split)] / self._count
+        yield mean, domain.labels[torch.from_numpy(indices)]
 
 
 def _key(domain: DomainData, split: str) -> str:

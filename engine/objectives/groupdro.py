@@ -34,4 +34,4 @@ class Loss(Objective):
         if torch.is_grad_enabled():
             raised = self.weights * (STEP_SIZE * of_domain.detach()).exp()
             self.weights = raised / raised.sum()
-        return self.weights @ of_domain
+        return (self.weights * of_domain).sum()  # autocast would take @ in half precision

@@ -16,6 +16,6 @@ OBJECTIVES: Final = {
 
 ARMS: Final = {
     "averaged": "the mean of the weights along the run",
-    "ensemble": "the sum of the logits of every evaluation so far",
+    "ensemble": "the mean of the logits of every evaluation so far",
 }
 """Ways of predicting that are measured beside the run's own network, along the run."""

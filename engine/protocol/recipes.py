@@ -85,4 +85,9 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
             "schedule is 'step', but lr_drops names no step: give --lr-drops, such as "
             f"{spec.steps // 2}, or another --schedule."
         )
+    if "averaged" in spec.arms and spec.average_from > spec.steps:
+        raise SpecError(
+            f"average_from is {spec.average_from}, but the run ends at step {spec.steps}: nothing "
+            "would be averaged. Give a lower --average-from, or leave averaged out of --arms."
+        )
     return spec

@@ -157,6 +157,8 @@ class Milestones:
         started = time.perf_counter()
         found = arm.evaluate(evaluation)
         release_freed_memory()
+        if found is None:
+            return state
         best = state.selected_of_arms.get(name)
         is_best = best is None or found.id_accuracy > best.id_accuracy
         self._log.record(

@@ -217,7 +217,8 @@ def _choose(
         network.module.zero_grad(set_to_none=True)
         return float(loss.detach())
 
-    network_key = f"{spec.model} {spec.image_size}px {len(labels)} images"
+    linear = " linear" if spec.tuning == "linear" else ""
+    network_key = f"{spec.model} {spec.image_size}px {len(labels)} images{linear}"
     memory = run_dir.cache / "execution.json"
     choice = choose_execution(spec, device, trial_step, memory, network_key)
     release_freed_memory()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import reduce
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from engine.arms import averaged
 from engine.arms.averaged import Averaged
 from engine.arms.ensemble import Ensemble
 from engine.evaluate import Evaluation
-from engine.protocol import ArmEvaluated, CheckpointSaved, Evaluated, RunFinished
+from engine.protocol import ArmEvaluated, CheckpointSaved, Evaluated, RunFinished, SpecError
 from engine.rundir import RunDir
 from tests.small_runs import MakeRun, read_events, run_here
 
@@ -77,12 +78,33 @@ def test_the_ensemble_is_exactly_the_sum_of_the_logits_of_the_evaluations(
     run_here(run_dir)
     assert len(saved) == 3
     for count in (1, 2, 3):
+        assert int(sums[count - 1].pop("count")) == count
         for key, total in sums[count - 1].items():
             logits = [each[key].double() for each in saved[:count]]
             assert torch.equal(total, reduce(torch.add, logits))
+    _check_losses(run_dir)
     first = _arm_events(run_dir, "ensemble")[0]
     own = [each for each in read_events(run_dir) if isinstance(each, Evaluated)][1]
     assert (first.step, first.id_accuracy) == (own.step, own.id_accuracy)  # an ensemble of one
+
+
+def _check_losses(run_dir: RunDir) -> None:
+    """Check that the loss is of the mean of logits: never above the mean of their losses."""
+    own = [each for each in read_events(run_dir) if isinstance(each, Evaluated) and each.step > 0]
+    for count, ensemble in enumerate(_arm_events(run_dir, "ensemble"), start=1):
+        for at, metric in enumerate(ensemble.metrics):
+            if metric.name == "loss" and metric.value is not None:
+                of_each = [each.metrics[at].value or 0.0 for each in own[:count]]
+                assert metric.value <= sum(of_each) / count + 1e-6
+
+
+def test_the_average_is_not_there_before_its_first_step(make_run: MakeRun) -> None:
+    run_dir = make_run(**ARMS, average_from=9)
+    run_here(run_dir)
+    assert [each.step for each in _arm_events(run_dir, "averaged")] == [16, 24]
+    assert [each.step for each in _arm_events(run_dir, "ensemble")] == [8, 16, 24]
+    with pytest.raises(SpecError, match="nothing would be averaged"):
+        make_run("never", **ARMS, average_from=25)
 
 
 def test_arms_are_evaluated_with_the_run_and_leave_it_alone(make_run: MakeRun) -> None:
@@ -113,22 +135,46 @@ def test_arms_are_evaluated_with_the_run_and_leave_it_alone(make_run: MakeRun) -
 
 
 def test_batchnorm_statistics_can_be_estimated_anew(make_run: MakeRun) -> None:
-    averaged = make_run("averaged", **ARMS, freeze_batchnorm=False)
+    mean = make_run("averaged", **ARMS, freeze_batchnorm=False)
     estimated = make_run(
         "estimated", **ARMS, freeze_batchnorm=False, average_batchnorm="reestimate"
     )
-    run_here(averaged)
+    run_here(mean)
     run_here(estimated)
     first, second = (
-        [each.metrics for each in _arm_events(run_dir, "averaged")]
-        for run_dir in (averaged, estimated)
+        [each.metrics for each in _arm_events(run_dir, "averaged")] for run_dir in (mean, estimated)
     )
     assert first != second
     ensembles = (
-        [each.metrics for each in _arm_events(run_dir, "ensemble")]
-        for run_dir in (averaged, estimated)
+        [each.metrics for each in _arm_events(run_dir, "ensemble")] for run_dir in (mean, estimated)
     )
     assert next(ensembles) == next(ensembles)
+
+
+def test_they_are_estimated_on_whole_batches_of_all_sources_alike(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def spy(batches: Iterable[Tensor], module: nn.Module) -> None:
+        del module
+        seen.extend(len(images) for images in batches)
+
+    monkeypatch.setattr(averaged, "update_bn", spy)
+    run_here(make_run(**ARMS, average_batchnorm="reestimate", eval_batch_size=10))
+    assert set(seen) == {9}, "three of each of three sources"
+
+
+def test_a_backbone_that_is_tuned_linearly_keeps_its_statistics(make_run: MakeRun) -> None:
+    run_dir = make_run(
+        **ARMS, average_batchnorm="reestimate", tuning="linear", steps=8,
+        model="tf_efficientnet_lite0",
+    )  # fmt: skip
+    run_here(run_dir)
+    ours, theirs = load_file(run_dir.averaged_checkpoint), load_file(run_dir.best_checkpoint)
+    for name, tensor in ours.items():
+        if name.endswith(("running_mean", "running_var")):
+            assert torch.allclose(tensor, theirs[name], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,12 @@ def test_groupdro_weighs_the_worst_source_most_as_the_algorithm_says() -> None:
     assert int(weights.argmax()) == int(losses.argmax())
 
 
+def test_groupdro_weighs_in_full_precision_under_autocast() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = make_objective("groupdro", 3, CPU)(_batch())
+    assert loss.dtype == torch.float32
+
+
 def test_looking_does_not_move_the_weights() -> None:
     objective, batch = make_objective("groupdro", 3, CPU), _batch()
     with torch.no_grad():
