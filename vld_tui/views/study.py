@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from vld_tui.fields import shown_value
@@ -72,6 +73,14 @@ def time_text(cost: StudyCost, devices: int) -> str:
     if cost.wall_from is not None:
         text += f" (as {cost.wall_from.run_id} took on this machine)"
     return text
+
+
+def left_text(standing: Standing, cost: StudyCost, devices: int) -> str:
+    """Return how long it takes until nothing runs or waits; ``cost`` is of what is left."""
+    running_s = max((run.seconds_left or 0.0 for run in standing.live), default=0.0)
+    if not cost.runs:
+        return f"about {duration(running_s)}"
+    return time_text(replace(cost, wall_s=cost.wall_s + running_s * devices), devices)
 
 
 def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tuple[str, str]]:
