@@ -26,6 +26,12 @@ _UNTOLD: Final = ("data_dir", "held_out_source")
 _PATHS: Final = ("weights", "data_dir")
 
 
+def shown_setting(name: str, value: object) -> str:
+    """Write the value of a field as a study's tables have it; of a path its end."""
+    text = plain_text(shown_value(value))
+    return text.rsplit("/", 1)[-1] if name in _PATHS else text
+
+
 def study_heading(study: Study) -> str:
     """Return a study's name and title."""
     return study.name if study.title == study.name else f"{study.name} · {study.title}"
@@ -133,7 +139,7 @@ def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
         by_place = {(result.values, result.target): result for result in of_set}
         rows = [
             [
-                *map(_shown, compare, values),
+                *map(shown_setting, compare, values),
                 *(_cell(by_place.get((values, target))) for target in targets),
             ]
             for values in dict.fromkeys(result.values for result in of_set)
@@ -148,8 +154,3 @@ def _cell(result: Result | None) -> str:
     if result is None or result.ood_accuracy is None:
         return MISSING
     return f"{estimate_text(result.ood_accuracy)} ({result.runs})"
-
-
-def _shown(name: str, value: object) -> str:
-    text = plain_text(shown_value(value))
-    return text.rsplit("/", 1)[-1] if name in _PATHS else text
