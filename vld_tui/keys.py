@@ -104,7 +104,7 @@ def _chains() -> tuple[tuple[list[BindingType], ...], ...]:
     from vld_tui import app  # noqa: PLC0415 - the application imports the settings
     from vld_tui.screens import choose_columns, compare, home, new_run, pick, queue, run  # noqa: PLC0415
     from vld_tui.screens.study import screen, studies  # noqa: PLC0415
-    from vld_tui.widgets import chart, heat_map, plane, run_table, slider  # noqa: PLC0415
+    from vld_tui.widgets import chart, heat_map, plane, run_table, slider, study_plane  # noqa: PLC0415
     from vld_tui.widgets.run import domains, files, log, samples, scrolled  # noqa: PLC0415
 
     everywhere = app.Dashboard.BINDINGS
@@ -124,7 +124,7 @@ def _chains() -> tuple[tuple[list[BindingType], ...], ...]:
         (everywhere, queue.QueueScreen.BINDINGS),
         (everywhere, studies.StudiesScreen.BINDINGS),
         (*of_study, heat_map.HeatMapView.BINDINGS),
-        (*of_study, plane.Plane.BINDINGS),
+        (*of_study, plane.Plane.BINDINGS, study_plane.StudyPlane.BINDINGS),
         (*of_study, of_text),
         (new_run.NewRun.BINDINGS, slider.Slider.BINDINGS),
         (pick.Pick.BINDINGS,),

@@ -20,8 +20,8 @@ from vld_tui.views.text import fit, shorten, width
 NARROWEST_CELL: Final = 11
 WIDEST_CELL: Final = 22
 MOST_LABEL_CELLS: Final = 24
-TALL: Final = 3
-"""Rows of a cell where there is room for all of them."""
+HEIGHTS: Final = (5, 3, 1)
+"""Rows of a cell: as many as there is room for with all of them."""
 LEGEND_ROWS: Final = 2
 """Rows above the cells: what they show, and the columns."""
 _SCALE_CELLS: Final = 10
@@ -69,6 +69,8 @@ class HeatMap:
         for row in layout.rows:
             for line in range(layout.cell_rows):
                 yield self._row(layout, row, is_text=line == layout.cell_rows // 2)
+        for _ in range(LEGEND_ROWS + len(layout.rows) * layout.cell_rows, rows):
+            yield []
 
     def moved(self, down: int, across: int) -> HeatMap:
         """Return the map with the cursor elsewhere, as far as there are cells."""
@@ -107,7 +109,8 @@ class HeatMap:
         wide = room // len(self.columns) - 1
         cell_cells = min(max(wide, needed), WIDEST_CELL) if fitting >= len(self.columns) else needed
         row_room = max(1, rows - LEGEND_ROWS)
-        cell_rows = TALL if TALL * len(self.rows) <= row_room else 1
+        fits = (height for height in HEIGHTS if height * len(self.rows) <= row_room)
+        cell_rows = next(fits, HEIGHTS[-1])
         return _Layout(
             label_cells,
             min(cell_cells, max(1, room - 1)),

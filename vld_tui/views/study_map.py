@@ -20,12 +20,12 @@ from vld_tui.views.text import plain_text
 MEASURE_NAMES: Final[Mapping[Measure, str]] = {
     "ood": "OOD accuracy",
     "id": "ID accuracy",
-    "gap": "OOD less ID",
+    "gap": "gap, OOD less ID,",
     "worst": "worst domain",
     "done": "runs finished",
 }
 _SHORT_NAMES: Final[Mapping[Measure, str]] = {
-    "ood": "OOD", "id": "ID", "gap": "OOD less ID", "worst": "worst domain",
+    "ood": "OOD", "id": "ID", "gap": "gap", "worst": "worst domain",
 }  # fmt: skip
 
 
@@ -110,10 +110,10 @@ class _Shares:
 
 
 def _title(grid: StudyGrid, axes: Axes, measure: Measure, arm: str) -> str:
-    of_arm = "" if arm == OWN_ARM or measure == "done" else f" of {arm}"
+    of_arm = "" if arm == OWN_ARM or measure == "done" else f"{arm}: "
     over = ", ".join(("seeds", *grid.over))
     spread = "" if measure == "done" else f", mean ± sd over {over}"
-    return f"{MEASURE_NAMES[measure]}{of_arm}: {axes.down} × {axes.across}{spread}"
+    return f"{of_arm}{MEASURE_NAMES[measure]} by {axes.across}{spread}"
 
 
 def _value(cell: StudyCell | None, measure: Measure, grid: StudyGrid) -> float | None:

@@ -44,11 +44,12 @@ def progress_line(counts: Counts, left: TimeLeft) -> Text:
     """Return the bar, how many runs are in which state, and how long the rest takes."""
     text = Text(" ", no_wrap=True, overflow="ellipsis").append_text(progress_bar(counts))
     text.append(f"  {counts.finished:,}/{counts.runs:,} finished")
-    for (_, word, style), count in list(zip(PARTS, counts, strict=True))[1:]:
+    if said := left_text(counts, left):
+        text.append(f" · {said}")
+    named = [*zip(PARTS, counts, strict=True)]
+    for (_, word, style), count in (named[3], *named[1:3], named[4]):  # what went wrong first
         if count:
             text.append(f" · {count:,} {word}", style)
-    if said := left_text(counts, left):
-        text.append(f"   {said}", QUIET_STYLE)
     return text
 
 

@@ -22,16 +22,23 @@ Target = tuple[str, str | None]
 Row = tuple[object, ...]
 """Values of the fields that a study compares."""
 
+WORST: Final = "▾"
+"""Stands beside the lowest accuracy of a row."""
 NO_SETTING: Final = "all runs"
 """Names the only row of a study that compares nothing."""
 
 
 def setting_text(compare: Sequence[str], values: Row) -> str:
-    """Return the values of what is compared, in words."""
-    shown = [shown_setting(name, value) for name, value in zip(compare, values, strict=True)]
-    if len(shown) == 1:
-        return f"{compare[0]} {shown[0]}"
-    return " · ".join(shown) or NO_SETTING
+    """Return the values of what is compared, in few words."""
+    return (
+        " · ".join(
+            f"λ {shown_setting(name, value)}"
+            if name == "dropout_rate"
+            else shown_setting(name, value)
+            for name, value in zip(compare, values, strict=True)
+        )
+        or NO_SETTING
+    )
 
 
 def target_points(grid: StudyGrid, compare: Sequence[str]) -> Iterator[tuple[RunPoint, StudyCell]]:
@@ -66,15 +73,15 @@ def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -
     over = ", ".join(("seeds", *grid.over))
     for dataset, targets in _by_dataset(grid).items():
         text.append(f"{plain_text(dataset)}{of_arm}", HEADING_STYLE)
-        said = f": OOD accuracy by target, mean ± sd over {over} (runs); its mean, and the worst"
+        said = f": OOD accuracy by target, mean ± sd over {over}; {WORST} a row's worst"
         text.append(f"{said}\n", QUIET_STYLE)
-        columns = [StyledColumn(Column(name, shrinks=True, narrowest=6)) for name in compare]
+        columns = [StyledColumn(Column(name, shrinks=True, narrowest=12)) for name in compare]
         columns += [
             StyledColumn(Column(plain_text(target or UNKNOWN), right=True, rank=90), OOD_STYLE)
             for _, target in targets
         ]
-        columns.append(StyledColumn(Column("mean", right=True, rank=99), HEADING_STYLE))
-        columns.append(StyledColumn(Column("worst", right=True, rank=98)))
+        columns.append(StyledColumn(Column("mean", right=True, rank=60), HEADING_STYLE))
+        columns.append(StyledColumn(Column("worst", rank=50)))
         rows = [
             _table_row(values, [grid.cells.get((values, each)) for each in targets], compare)
             for values in grid.rows
@@ -94,17 +101,22 @@ def _table_row(values: Row, cells: Sequence[StudyCell | None], compare: Sequence
     worst = min(means, key=lambda target: means[target], default=None)
     return [
         *(shown_setting(name, value) for name, value in zip(compare, values, strict=True)),
-        *map(_table_cell, cells),
+        *(_table_cell(cell, is_worst=_is_of(cell, worst)) for cell in cells),
         estimate_text(StudyCell.joined(known).estimate("ood")) if is_whole else MISSING,
         MISSING if worst is None else f"{100 * means[worst]:.1f} {plain_text(worst)}",
     ]
 
 
-def _table_cell(cell: StudyCell | None) -> str:
+def _is_of(cell: StudyCell | None, target: str | None) -> bool:
+    return cell is not None and str(cell.specs[0].target) == target
+
+
+def _table_cell(cell: StudyCell | None, *, is_worst: bool) -> str:
     found = None if cell is None else cell.estimate("ood")
     if cell is None or found is None:
         return MISSING
-    return f"{estimate_text(found)} ({len(cell.reached)})"
+    done = "" if cell.is_complete else f" {len(cell.reached)}/{len(cell.specs)}"
+    return f"{estimate_text(found)}{WORST if is_worst else ''}{done}"
 
 
 def _by_dataset(grid: StudyGrid) -> dict[str, list[Target]]:

@@ -30,8 +30,8 @@ from vld_tui.views.study_progress import progress_line
 from vld_tui.views.study_results import study_table
 from vld_tui.views.text import plain_text
 from vld_tui.widgets.heat_map import HeatMapView
-from vld_tui.widgets.plane import Plane
 from vld_tui.widgets.run.scrolled import ScrolledText
+from vld_tui.widgets.study_plane import StudyPlane
 
 if TYPE_CHECKING:
     from vld_tui.actions import Actions
@@ -50,7 +50,9 @@ class StudyScreen(Guarded, Screen[None]):
     DEFAULT_CSS = """
     StudyScreen #progress { height: 1; }
     StudyScreen #failures { height: auto; padding: 0 1; }
-    StudyScreen #failures, StudyScreen #cell { text-wrap: nowrap; text-overflow: ellipsis; }
+    StudyScreen #status, StudyScreen #progress, StudyScreen #failures, StudyScreen #cell {
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
     StudyScreen #views { height: 1fr; padding: 1 1 0 1; }
     StudyScreen #grid, StudyScreen Plane, StudyScreen #results { display: none; width: 1fr; }
     StudyScreen #cell { height: 3; }
@@ -68,12 +70,11 @@ class StudyScreen(Guarded, Screen[None]):
         bind("1", "view('map')", "heat map"),
         bind("2", "view('plane')", "plane of the study"),
         bind("3", "view('table')", "table"),
-        bind("v", "measure", "shown", show=True),
-        bind("x", "axis('across')", "columns by", show=True),
-        bind("y", "axis('down')", "rows by", show=True),
+        bind("v", "measure", "show", show=True),
+        bind("x", "axis('across')", "columns by"),
+        bind("y", "axis('down')", "rows by"),
         bind("a", "arm", "arm", show=True),
-        bind("m", "means", "means/targets"),
-        bind("r", "launch", "launch the rest", show=True),
+        bind("r", "launch", "launch rest", show=True),
         bind("w", "export", "export", show=True),
     ]
 
@@ -95,7 +96,7 @@ class StudyScreen(Guarded, Screen[None]):
             with Vertical(id="grid"):
                 yield HeatMapView(id="map")
                 yield Static(id="cell")
-            yield Plane(id="points", colourings=("setting", "target"))
+            yield StudyPlane(id="points")
             yield ScrolledText(id="results")
         yield Footer(compact=True, show_command_palette=False)
 
@@ -134,7 +135,7 @@ class StudyScreen(Guarded, Screen[None]):
             self.set_class(each == view, f"-{each}")
         part = {"map": "#map", "plane": "#points", "table": "#results"}[view]
         self.set_focus(self.query_one(part))
-        self._show_table()
+        self.call_after_refresh(self._show_table)
 
     def action_next_view(self, step: int) -> None:
         """Go from the heat map to the plane, to the table, and round again."""
@@ -155,8 +156,13 @@ class StudyScreen(Guarded, Screen[None]):
 
     def action_means(self) -> None:
         """Draw means over targets in the plane, or each target."""
-        if self._look is not None:
-            self._set(self._look.with_other_points())
+        if (look := self._look) is None:
+            return
+        other = look.with_other_points()
+        if not self._compared.rows or next(other.points(self._compared), None) is not None:
+            self._set(other)
+        else:
+            self.notify("No setting has all of its runs on every target yet.")
 
     def action_axis(self, axis: str) -> None:
         """Ask for the field that stands across, or down."""
@@ -264,7 +270,7 @@ class StudyScreen(Guarded, Screen[None]):
         self._show_cell()
         points = dict(look.points(self._compared))
         self._points = {point.run_id: cell for point, cell in points.items()}
-        plane = self.query_one(Plane)
+        plane = self.query_one(StudyPlane)
         plane.set_points(tuple(points), plane.plot.current)
         self._show_table()
 
