@@ -93,7 +93,7 @@ class HomeScreen(RunKeys):
         bind("l", "log", "log"),
         bind("t", "tags", "tags"),
         bind("e", "note", "note"),
-        bind("d", "compare", "compare", show=True),
+        bind("d", "compare", "compare"),
         bind("1", "plane(False)", "curves"),
         bind("2", "plane(True)", "plane", show=True),
         bind("3", "app.open_queue", "queue", show=True),

@@ -121,18 +121,17 @@ class HeatMap:
 
     def _legend(self, layout: _Layout, cells: int) -> Line:
         """Return what the cells show, the scale of the colours, and which part is in sight."""
-        line = [Segment(shorten(self.title, cells), _STRONG)]
         parts = [_part_text("rows", layout.rows, self.rows)]
         parts.append(_part_text("columns", layout.columns, self.columns))
         beside = "".join(f"  {part}" for part in parts if part)
-        left = cells - width(self.title)
-        if self.low and left >= len(self.low) + len(self.high) + _SCALE_CELLS + 6:
+        title = shorten(self.title, max(0, cells - len(beside)))
+        line = [Segment(title, _STRONG), Segment(beside, _QUIET)]
+        left = cells - width(title) - len(beside)
+        if self.low and left >= len(self.low) + len(self.high) + _SCALE_CELLS + 5:
             line.append(Segment(f"   {self.low} ", _QUIET))
             shares = (step / (_SCALE_CELLS - 1) for step in range(_SCALE_CELLS))
             line += [Segment(" ", heat_style(share)) for share in shares]
             line.append(Segment(f" {self.high}", _QUIET))
-        if sum(segment.cell_length for segment in line) + len(beside) <= cells:
-            line.append(Segment(beside, _QUIET))
         return line
 
     def _heading(self, layout: _Layout) -> Line:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from rich.text import Text
@@ -29,6 +30,10 @@ _SHORT_NAMES: Final[Mapping[Measure, str]] = {
 }  # fmt: skip
 
 
+MOST_NAMED: Final = 4
+"""Runs of a place that are named."""
+
+
 class Axes(NamedTuple):
     """The fields that stand down and across."""
 
@@ -36,16 +41,14 @@ class Axes(NamedTuple):
     across: str
 
 
-def study_map(
-    grid: StudyGrid, axes: Axes, measure: Measure, arm: str, cursor: tuple[int, int]
-) -> HeatMap:
+def study_map(grid: StudyGrid, axes: Axes, measure: Measure, arm: str) -> HeatMap:
     """Return the heat map of a study."""
     places = [
         [grid.at(row, column) for column in range(len(grid.columns))]
         for row in range(len(grid.rows))
     ]
     shares = _Shares([_value(cell, measure, grid) for row in places for cell in row])
-    made = HeatMap(
+    return HeatMap(
         title=_title(grid, axes, measure, arm),
         corner=axes.down,
         rows=value_labels(axes.down, grid.rows),
@@ -57,7 +60,6 @@ def study_map(
         low=shares.text(shares.low),
         high=shares.text(shares.high),
     )
-    return made.at(*cursor) if grid.rows else made
 
 
 def value_labels(field: str, values: Sequence[Any]) -> tuple[str, ...]:
@@ -80,14 +82,23 @@ def cell_text(cell: StudyCell, name: str) -> Text:
     if cell.reached:
         text.append(f"{plain_text(cell.worst_domain or '')}", QUIET_STYLE)
         text.append("\n")
-    missing = len(cell.specs) - len(cell.known)
-    for run in cell.known:
-        how = f" {run.step / run.steps:.0%}" if run.is_live and run.steps else ""
-        text.append(f"{STATUS_SIGNS.get(run.status, '?')}", status_style(run.status))
-        text.append(f" {plain_text(run.name)}{how}  ", QUIET_STYLE)
-    if missing:
+    for status, shown in _told_runs(cell.known):
+        text.append(STATUS_SIGNS.get(status, "?"), status_style(status))
+        text.append(f" {shown}  ", QUIET_STYLE)
+    if missing := len(cell.specs) - len(cell.known):
         text.append(f"{MISSING} {plural(missing, 'run')} not there yet", QUIET_STYLE)
     return text
+
+
+def _told_runs(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    """Yield the status of each run and its name, or of many runs how many have which status."""
+    if len(runs) > MOST_NAMED:
+        for status, count in Counter(run.status for run in runs).items():
+            yield status, f"{count} {status}"
+        return
+    for run in runs:
+        how = f" {run.step / run.steps:.0%}" if run.is_live and run.steps else ""
+        yield run.status, f"{plain_text(run.name)}{how}"
 
 
 class _Shares:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -78,17 +78,12 @@ class StudyLook:
             values = dict.fromkeys(place_of(spec, name) for spec in self.study.main_specs)
             yield name, ", ".join(value_labels(name, [*values]))
 
-    def grid(self, state: StudyState) -> StudyGrid:
-        """Return the study over the two fields."""
-        return grid_of(state, *self.axes, arm=self.arm, varying=self.fields)
-
-    def compared(self, state: StudyState) -> StudyGrid:
-        """Return the study over all that it compares, by target."""
-        return compared_grid(state, arm=self.arm, varying=self.fields)
-
-    def heat_map(self, grid: StudyGrid, cursor: tuple[int, int]) -> HeatMap:
-        """Return the heat map of the grid."""
-        return study_map(grid, self.axes, self.measure, self.arm, cursor)
+    def lay_out(self, state: StudyState) -> LaidOut:
+        """Return the study as it is to be drawn; takes a moment where it has a thousand runs."""
+        grid = grid_of(state, *self.axes, arm=self.arm, varying=self.fields)
+        compared = compared_grid(state, arm=self.arm, varying=self.fields)
+        heat_map = study_map(grid, self.axes, self.measure, self.arm)
+        return LaidOut(state, self, grid, compared, heat_map, dict(self.points(compared)))
 
     def points(self, compared: StudyGrid) -> Iterator[tuple[RunPoint, StudyCell]]:
         """Yield the points of the plane, with the runs that each is the mean of."""
@@ -100,3 +95,18 @@ class StudyLook:
         (down,) = value_labels(self.axes.down, grid.rows[row : row + 1])
         (across,) = value_labels(self.axes.across, grid.columns[column : column + 1])
         return f"{self.axes.down} {down} · {self.axes.across} {across}"
+
+
+@dataclass(frozen=True, eq=False)
+class LaidOut:
+    """A study as it is drawn: over the two fields, and over all that it compares, by target.
+
+    ``points`` are those of the plane, with the runs that each is the mean of.
+    """
+
+    state: StudyState
+    look: StudyLook
+    grid: StudyGrid
+    compared: StudyGrid
+    heat_map: HeatMap
+    points: Mapping[RunPoint, StudyCell]

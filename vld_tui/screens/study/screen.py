@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
+from textual.worker import get_current_worker
 
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
@@ -18,8 +22,8 @@ from vld_tui.messages import ActionAsked, RunChosen, RunOpened, RunsChosen, Snap
 from vld_tui.screens.ask import AskLine, Confirm
 from vld_tui.screens.pick import Choice, Pick
 from vld_tui.screens.picture import save_picture
-from vld_tui.screens.study.look import StudyLook
-from vld_tui.study.cells import NO_GRID, StudyCell
+from vld_tui.screens.study.look import LaidOut, StudyLook
+from vld_tui.study.cells import StudyCell
 from vld_tui.study.launching import MOST_UNASKED
 from vld_tui.study.state import Counts, StudyState
 from vld_tui.views.numbers import plural
@@ -35,6 +39,7 @@ from vld_tui.widgets.study_plane import StudyPlane
 
 if TYPE_CHECKING:
     from vld_tui.actions import Actions
+    from vld_tui.study.standing import Standing
 
 VIEWS: Final = ("map", "plane", "table")
 MOST_FAILURES: Final = 2
@@ -78,14 +83,19 @@ class StudyScreen(Guarded, Screen[None]):
         bind("w", "export", "export", show=True),
     ]
 
+    @dataclass
+    class StudyLaidOut(Message):
+        """What is to be drawn of the study was worked out."""
+
+        laid_out: LaidOut
+
     def __init__(self, actions: Actions, name: str) -> None:
         super().__init__()
         self._actions, self._study_name = actions, name
         self._state = StudyState(name)
         self._look: StudyLook | None = None
-        self._grid = self._compared = NO_GRID
+        self._laid_out: LaidOut | None = None
         self._view = VIEWS[0]
-        self._points: dict[str, StudyCell] = {}
 
     def compose(self) -> ComposeResult:
         """Lay out how far it is above what came of it."""
@@ -118,11 +128,8 @@ class StudyScreen(Guarded, Screen[None]):
             problem = Text(f" {plain_text(state.problem or '')}", ALARM_STYLE)
             self.query_one("#progress", Static).update(problem)
             return
-        study = state.standing.study
-        if self._look is None or self._look.study is not study:
-            self._look = StudyLook.usual(study, before=self._look)
-        self._show_progress()
-        self._show_results()
+        self._show_progress(state, state.standing)
+        self._lay_out(state, self._look)
 
     def on_resize(self) -> None:
         """Fit the table."""
@@ -156,10 +163,10 @@ class StudyScreen(Guarded, Screen[None]):
 
     def action_means(self) -> None:
         """Draw means over targets in the plane, or each target."""
-        if (look := self._look) is None:
+        if self._look is None or self._laid_out is None:
             return
-        other = look.with_other_points()
-        if not self._compared.rows or next(other.points(self._compared), None) is not None:
+        other = self._look.with_other_points()
+        if any(other.points(self._laid_out.compared)):
             self._set(other)
         else:
             self.notify("No setting has all of its runs on every target yet.")
@@ -212,9 +219,11 @@ class StudyScreen(Guarded, Screen[None]):
 
     def on_heat_map_view_cell_opened(self, message: HeatMapView.CellOpened) -> None:
         """Show the runs of a cell."""
-        cell = self._grid.at(message.row, message.column)
-        if cell is not None and self._look is not None:
-            self._open(cell, self._look.place_name(self._grid, message.row, message.column))
+        if (laid_out := self._laid_out) is None:
+            return
+        place = message.row, message.column
+        if (cell := laid_out.grid.at(*place)) is not None:
+            self._open(cell, laid_out.look.place_name(laid_out.grid, *place))
 
     def on_run_chosen(self, message: RunChosen) -> None:
         """Take notice that a point of the plane was chosen: it is no run."""
@@ -223,8 +232,9 @@ class StudyScreen(Guarded, Screen[None]):
     def on_run_opened(self, message: RunOpened) -> None:
         """Show the runs of a point of the plane."""
         message.stop()
-        if (cell := self._points.get(message.run_id)) is not None:
-            self._open(cell, message.run_id)
+        for point, cell in self._laid_out.points.items() if self._laid_out else ():
+            if point.run_id == message.run_id:
+                self._open(cell, point.name)
 
     def _open(self, cell: StudyCell, name: str) -> None:
         runs = cell.known
@@ -240,16 +250,36 @@ class StudyScreen(Guarded, Screen[None]):
         """Look at the study in another way."""
         if look != self._look:
             self._look = look
-            self._show_results()
+            self._lay_out(self._state, look)
 
-    def _show_progress(self) -> None:
-        """Show how far the study is, and why runs failed."""
-        if (standing := self._state.standing) is None:
+    @work(thread=True, exclusive=True, group="layout")
+    def _lay_out(self, state: StudyState, look: StudyLook | None) -> None:
+        """Work out what is to be drawn of a study that can be read."""
+        worker = get_current_worker()
+        if state.standing is None:
             return
+        if look is None or look.study is not state.standing.study:
+            look = StudyLook.usual(state.standing.study, before=look)
+        laid_out = look.lay_out(state)
+        if not worker.is_cancelled:
+            self.post_message(self.StudyLaidOut(laid_out))
+
+    def on_study_screen_study_laid_out(self, message: StudyLaidOut) -> None:
+        """Draw the study."""
+        laid_out = self._laid_out = message.laid_out
+        self._look = laid_out.look
+        heat_map, plane = self.query_one(HeatMapView), self.query_one(StudyPlane)
+        heat_map.show(laid_out.heat_map.at(*heat_map.cursor))
+        plane.set_points(tuple(laid_out.points), plane.plot.current)
+        self._show_cell()
+        self._show_table()
+
+    def _show_progress(self, state: StudyState, standing: Standing) -> None:
+        """Show how far the study is, and why runs failed."""
         heading = Text(f" {plain_text(study_heading(standing.study))}", HEADING_STYLE)
         heading.no_wrap, heading.overflow = True, "ellipsis"
         self.query_one("#status", Static).update(heading)
-        line = progress_line(Counts.of(standing), self._state.left)
+        line = progress_line(Counts.of(standing), state.left)
         self.query_one("#progress", Static).update(line)
         reasons = list(failure_lines(standing.broken_off))
         shown = reasons[:MOST_FAILURES]
@@ -260,32 +290,18 @@ class StudyScreen(Guarded, Screen[None]):
         failures.update(text)
         failures.display = bool(shown)
 
-    def _show_results(self) -> None:
-        """Show what came of the study, as it is looked at."""
-        if (look := self._look) is None:
-            return
-        heat_map = self.query_one(HeatMapView)
-        self._grid, self._compared = look.grid(self._state), look.compared(self._state)
-        heat_map.show(look.heat_map(self._grid, heat_map.cursor))
-        self._show_cell()
-        points = dict(look.points(self._compared))
-        self._points = {point.run_id: cell for point, cell in points.items()}
-        plane = self.query_one(StudyPlane)
-        plane.set_points(tuple(points), plane.plot.current)
-        self._show_table()
-
     def _show_cell(self) -> None:
         """Tell of the current cell."""
-        row, column = self.query_one(HeatMapView).cursor
-        if self._look is None or not self._grid.rows:
+        if (laid_out := self._laid_out) is None or not laid_out.grid.rows:
             return
-        cell, name = self._grid.at(row, column), self._look.place_name(self._grid, row, column)
+        place = self.query_one(HeatMapView).cursor
+        cell, name = laid_out.grid.at(*place), laid_out.look.place_name(laid_out.grid, *place)
         text = Text(f"{name}: no run of this study") if cell is None else cell_text(cell, name)
         self.query_one("#cell", Static).update(text)
 
     def _show_table(self) -> None:
-        if self._look is None or self._view != "table" or not self.is_mounted:
+        if (laid_out := self._laid_out) is None or self._view != "table" or not self.is_mounted:
             return
-        results = self.query_one("#results", ScrolledText)
-        compare, arm = self._look.study.compare, self._look.arm
-        results.show(study_table(self._compared, compare, arm, results.text_cells))
+        results, look = self.query_one("#results", ScrolledText), laid_out.look
+        table = study_table(laid_out.compared, look.study.compare, look.arm, results.text_cells)
+        results.show(table)

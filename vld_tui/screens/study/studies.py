@@ -65,7 +65,7 @@ class StudiesScreen(Guarded, Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the list above what to do with it."""
-        yield Static(id="status")
+        yield Static(Text(" studies", HEADING_STYLE), id="status")
         yield Static(id="told")
         yield OptionList(markup=False)
         yield Footer(compact=True, show_command_palette=False)
