@@ -124,7 +124,8 @@ class HeatMap:
         parts = [_part_text("rows", layout.rows, self.rows)]
         parts.append(_part_text("columns", layout.columns, self.columns))
         beside = "".join(f"  {part}" for part in parts if part)
-        title = shorten(self.title, max(0, cells - len(beside)))
+        beside = beside if len(beside) <= cells // 2 else ""
+        title = shorten(self.title, cells - len(beside))
         line = [Segment(title, _STRONG), Segment(beside, _QUIET)]
         left = cells - width(title) - len(beside)
         if self.low and left >= len(self.low) + len(self.high) + _SCALE_CELLS + 5:
