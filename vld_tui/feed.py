@@ -201,6 +201,8 @@ class HistorySource:
     def close(self) -> None:
         """Close the database."""
         self._listed = self._looked_at = None
+        if self._studies is not None:
+            self._studies.forget_versions()
         if self._store is not None:
             self._store.close()
             self._store = None

@@ -66,8 +66,18 @@ class StudyReader:
         """
         state = (store.version(), name, _file_state(kept_path(self._home, name)))
         if self._opened is None or self._opened[0] != state:
-            self._opened = state, self._state(store, name)
+            new, old = self._state(store, name), self._opened[1] if self._opened else None
+            is_same = old is not None and _values(old) == _values(new)  # other runs went on
+            self._opened = state, old if old is not None and is_same else new
         return self._opened[1]
+
+    def forget_versions(self) -> None:
+        """Look at everything anew: what comes next may be another history."""
+        self._listed = None
+        if self._opened is not None:
+            self._opened = None, self._opened[1]
+        for known in self._known.values():
+            known.version = None
 
     def _progress(self, store: Store, name: str) -> StudyProgress:
         standing = self._standing(store, name)
@@ -114,6 +124,10 @@ class StudyReader:
             known.cost, known.left = cost_of(store, left, host=host, counts=counts), left
         running_s = max((run.seconds_left or 0.0 for run in standing.live), default=0.0)
         return TimeLeft(running_s + known.cost.wall_s / devices, known.cost.unknown)
+
+
+def _values(state: StudyState) -> tuple[object, ...]:
+    return state.name, state.standing, state.arms, state.left, state.problem
 
 
 def _file_state(path: Path) -> object:

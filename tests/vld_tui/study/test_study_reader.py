@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
 from vld_tui.actions import LocalActions
 from vld_tui.feed import HistorySource, Interest
@@ -73,6 +74,13 @@ def test_a_study_is_read_anew_when_something_happened_and_only_then(home: Home) 
     assert after.standing is not None
     assert [run.ood_accuracy for run in after.standing.finished] == [0.5]
     assert opened(source) is after
+    with Store.open(home) as store:
+        store.create_run(resolve_spec({}), is_queued=True)
+    assert opened(source) is after, "a run that is none of its own"
+    source.close()
+    assert opened(source) is after, "the same, read by another connection"
+    finish_first(home)
+    assert opened(source) is not after
     source.close()
 
 

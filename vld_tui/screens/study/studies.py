@@ -32,11 +32,10 @@ if TYPE_CHECKING:
     from vld_tui.study.state import StudyProgress
 
 NOTHING: Final = """\
-No study was launched yet. A study is a grid of runs: what is compared, on every target, with
-several seeds. The small one to begin with, offline, in about an hour on two cores:
+No study was launched yet. A study is a grid of runs: what is compared, on every target, with \
+several seeds. One to begin with, offline, in one or two hours on two cores:
 
   vld sweep paper-fig3 --scale small      or enter on paper-fig3-small below
-
 """
 _KEPT, _PRESET = "kept:", "preset:"
 
@@ -47,7 +46,7 @@ class StudiesScreen(Guarded, Screen[None]):
     DEFAULT_CSS = """
     StudiesScreen OptionList { border: none; height: 1fr; padding: 0; background: $background; }
     StudiesScreen OptionList:focus { border: none; }
-    StudiesScreen #told { height: auto; padding: 0 1; }
+    StudiesScreen #told { height: auto; padding: 1 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("escape,4", "app.close_studies", "back", key_display="esc", show=True),
@@ -184,7 +183,7 @@ class StudiesScreen(Guarded, Screen[None]):
         ]
 
     def _say_what_to_do(self) -> None:
-        self._say(NOTHING.rstrip() if not self._studies else "")
+        self._say(NOTHING if not self._studies else "")
 
     def _say(self, text: str) -> None:
         self.query_one("#told", Static).update(Text(text, QUIET_STYLE))
