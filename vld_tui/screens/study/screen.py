@@ -73,7 +73,7 @@ class StudyScreen(Guarded, Screen[None]):
         bind("tab", "next_view(1)", "next view", show=True),
         bind("shift+tab", "next_view(-1)", "view before"),
         bind("1", "view('map')", "heat map"),
-        bind("2", "view('plane')", "plane of the study"),
+        bind("2", "view('plane')", "plane"),
         bind("3", "view('table')", "table"),
         bind("v", "measure", "show", show=True),
         bind("x", "axis('across')", "columns by"),
