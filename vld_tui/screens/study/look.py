@@ -92,8 +92,8 @@ class StudyLook:
 
     def place_name(self, grid: StudyGrid, row: int, column: int) -> str:
         """Return what the runs of a place of the grid have in common."""
-        (down,) = value_labels(self.axes.down, grid.rows[row : row + 1])
-        (across,) = value_labels(self.axes.across, grid.columns[column : column + 1])
+        down = value_labels(self.axes.down, grid.rows)[row]
+        across = value_labels(self.axes.across, grid.columns)[column]
         return f"{self.axes.down} {down} · {self.axes.across} {across}"
 
 
