@@ -6,7 +6,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -14,6 +14,7 @@ from engine.protocol import RunSpec
 from engine.rundir import RunDir
 from vld_tui.datasets import added_folder
 from vld_tui.home import Home
+from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import EXIT_PATIENCE_S, LaunchError, launch, stop, wait_and_record
 from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.queue.slots import SLOTS_SETTING
@@ -23,7 +24,11 @@ from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
 from vld_tui.store.runs import QUEUED
 from vld_tui.store.store import Store
+from vld_tui.study.errors import StudyError
 from vld_tui.views.numbers import plural
+
+if TYPE_CHECKING:  # not for the first picture
+    from vld_tui.study.state import StudyState
 
 
 class ExportError(Exception):
@@ -67,6 +72,12 @@ class Actions(Protocol):
     def kill(self, run_id: str) -> str:
         """End a run's process at once."""
 
+    def launch_study(self, name: str) -> str:
+        """Queue what is missing of a study, a kept one or a preset, and what broke off."""
+
+    def export_study(self, state: StudyState, path: str) -> str:
+        """Write what a study's runs reached to a new file, ``.csv``."""
+
     def trash(self, run_ids: Sequence[str]) -> str:
         """Move runs to the trash."""
 
@@ -86,7 +97,7 @@ class Actions(Protocol):
         """Write the runs that match to a new file, ``.csv`` or ``.json``."""
 
 
-REFUSALS: Final = (StoreError, LaunchError, ExportError)
+REFUSALS: Final = (StoreError, LaunchError, ExportError, StudyError, DatasetError)
 
 
 class LocalActions:
@@ -182,6 +193,33 @@ class LocalActions:
     def kill(self, run_id: str) -> str:
         """End a run's process at once."""
         return self._stop(run_id, kill=True)
+
+    def launch_study(self, name: str) -> str:
+        """Queue what is missing of a study, a kept one or a preset, and what broke off."""
+        from vld_tui.study.launching import launch_named  # noqa: PLC0415 - not for the first picture
+
+        with Store.open(self._home) as store:
+            before = launch_named(store, name)
+        new, broken_off = len(before.missing), len(before.broken_off)
+        if not new and not broken_off:
+            return f"{name}: nothing to launch, every run is there"
+        goes_on = f", {broken_off:,} go on" if broken_off else ""
+        return f"{name}: {plural(new, 'new run')}{goes_on}"
+
+    def export_study(self, state: StudyState, path: str) -> str:
+        """Write what a study's runs reached to a new file, ``.csv``."""
+        from vld_tui.study.table import export_table  # noqa: PLC0415 - not for the first picture
+
+        place = Path(path).expanduser().absolute()
+        if place.suffix != ".csv":
+            raise ExportError(
+                f"{place.name} must end in .csv for the table, or .svg for the screen."
+            )
+        try:
+            count = export_table(state, place)
+        except OSError as error:
+            raise ExportError(f"{place} cannot be written: {error.strerror}.") from None
+        return f"{plural(count, 'line')} in {place}"
 
     def trash(self, run_ids: Sequence[str]) -> str:
         """Move runs to the trash."""

@@ -36,7 +36,9 @@ from vld_tui.messages import (
     OtherRunNamed,
     PreferencesChanged,
     RunOpened,
+    RunsChosen,
     SnapshotTaken,
+    StudyOpened,
 )
 from vld_tui.notices import notice_for, terminal_name
 from vld_tui.planner import LocalPlanner, Planner
@@ -126,7 +128,14 @@ class Dashboard(Guarded, App[None]):
         """Have the worker read what is looked at now."""
         mine = self._interest
         self._look(
-            replace(message.interest, opened=mine.opened, other=mine.other, queue=mine.queue)
+            replace(
+                message.interest,
+                opened=mine.opened,
+                other=mine.other,
+                queue=mine.queue,
+                studies=mine.studies,
+                study=mine.study,
+            )
         )
 
     def on_other_run_named(self, message: OtherRunNamed) -> None:
@@ -255,6 +264,39 @@ class Dashboard(Guarded, App[None]):
         """Go back to the list."""
         self._look(replace(self._interest, queue=False))
         self.pop_screen()
+
+    def action_open_studies(self) -> None:
+        """Show the studies that were launched, and those that can be."""
+        from vld_tui.screens.study.studies import StudiesScreen  # noqa: PLC0415 - as above
+
+        if not isinstance(self.screen, StudiesScreen):
+            self._look(replace(self._interest, studies=True))
+            self.push_screen(StudiesScreen(self._actions, self._planner))
+
+    def action_close_studies(self) -> None:
+        """Go back to the list."""
+        self._look(replace(self._interest, studies=False))
+        self.pop_screen()
+
+    def on_study_opened(self, message: StudyOpened) -> None:
+        """Show all of a study."""
+        from vld_tui.screens.study.screen import StudyScreen  # noqa: PLC0415 - as above
+
+        if not isinstance(self.screen, StudyScreen):  # asked for twice
+            self._look(replace(self._interest, studies=False, study=message.name))
+            self.push_screen(StudyScreen(self._actions, message.name))
+
+    def action_close_study(self) -> None:
+        """Go back to the studies."""
+        self._look(replace(self._interest, studies=True, study=None))
+        self.pop_screen()
+
+    def on_runs_chosen(self, message: RunsChosen) -> None:
+        """Show several runs on the list."""
+        self._look(replace(self._interest, studies=False, study=None))
+        while self.screen is not self.home:
+            self.pop_screen()
+        self.home.list_runs(message.name, message.run_ids)
 
     def action_close_run(self) -> None:
         """Go back to the list."""

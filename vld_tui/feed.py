@@ -23,6 +23,8 @@ from vld_tui.views.groups import group_names, group_point
 from vld_tui.views.progress import Progress
 
 if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
+    from vld_tui.study.reader import StudyReader
+    from vld_tui.study.state import StudyProgress, StudyState
     from vld_tui.views.raster import Values
 
 LOG_BYTES: Final = 16_384
@@ -43,6 +45,7 @@ class Interest:
 
     ``other`` refers to the run that the opened one is compared with.
     With ``grouping`` the page is of groups, in the order of ``sort``, and so is the plane.
+    ``study`` names the study that is looked at, ``studies``: how far each is.
     """
 
     query: Query = EVERY_RUN
@@ -55,6 +58,8 @@ class Interest:
     other: str | None = None
     plane: bool = False
     queue: bool = False
+    studies: bool = False
+    study: str | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,8 @@ class Snapshot:
     problem: str | None = None
     ended: tuple[Run, ...] = ()
     other: OtherRun | None = None
+    studies: tuple[StudyProgress, ...] | None = None
+    study: StudyState | None = None
 
 
 class Source(Protocol):
@@ -174,6 +181,7 @@ class HistorySource:
         self._store: Store | None = None
         self._curves: dict[str, tuple[object, RunCurves]] = {}
         self._opened: OpenedRun | None = None
+        self._studies: StudyReader | None = None
         self._listed: tuple[object, Snapshot] | None = None
         self._last = Snapshot()
         self._live: set[str] = set()
@@ -193,6 +201,8 @@ class HistorySource:
     def close(self) -> None:
         """Close the database."""
         self._listed = self._looked_at = None
+        if self._studies is not None:
+            self._studies.forget_versions()
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -212,13 +222,17 @@ class HistorySource:
             opened=self._open(store, interest.opened) if interest.opened else None,
             other=_find_other(store, interest.other) if interest.other else None,
             queue=_read_queue(store) if interest.queue else None,
+            studies=self._reader.list(store) if interest.studies else None,
+            study=self._reader.open(store, interest.study) if interest.study else None,
             ended=self._read_ended(store),
         )
         return self._last if now == self._last else now
 
     def _list(self, store: Store, interest: Interest) -> Snapshot:
         """Return what the list of runs shows; the same as before while history is the same."""
-        looked_at = replace(interest, watched=(), opened=None, other=None, queue=False)
+        looked_at = replace(
+            interest, watched=(), opened=None, other=None, queue=False, studies=False, study=None
+        )
         state = (store.version(), looked_at)
         if self._listed is None or self._listed[0] != state:
             runs, grouping = store.count_runs(interest.query), interest.grouping
@@ -232,6 +246,15 @@ class HistorySource:
             )
             self._listed = (state, listed)
         return self._listed[1]
+
+    @property
+    def _reader(self) -> StudyReader:
+        """Return what reads studies, made when one is first asked for."""
+        if self._studies is None:
+            from vld_tui.study.reader import StudyReader  # noqa: PLC0415 - not for the first picture
+
+            self._studies = StudyReader(self._home)
+        return self._studies
 
     def _read_ended(self, store: Store) -> tuple[Run, ...]:
         """Return the runs that were live at the last look and are over now."""

@@ -103,11 +103,13 @@ def _chains() -> tuple[tuple[list[BindingType], ...], ...]:
     part of it that has the focus. What is below a modal screen does not act."""
     from vld_tui import app  # noqa: PLC0415 - the application imports the settings
     from vld_tui.screens import choose_columns, compare, home, new_run, pick, queue, run  # noqa: PLC0415
-    from vld_tui.widgets import chart, plane, run_table, slider  # noqa: PLC0415
+    from vld_tui.screens.study import screen, studies  # noqa: PLC0415
+    from vld_tui.widgets import chart, heat_map, plane, run_table, slider, study_plane  # noqa: PLC0415
     from vld_tui.widgets.run import domains, files, log, samples, scrolled  # noqa: PLC0415
 
     everywhere = app.Dashboard.BINDINGS
     of_home, of_run = (everywhere, home.HomeScreen.BINDINGS), (everywhere, run.RunScreen.BINDINGS)
+    of_study = (everywhere, screen.StudyScreen.BINDINGS)
     of_text, of_chart = scrolled.ScrolledText.BINDINGS, chart.Chart.BINDINGS
     return (
         (*of_home, run_table.RunTable.BINDINGS),
@@ -120,6 +122,10 @@ def _chains() -> tuple[tuple[list[BindingType], ...], ...]:
         (*of_run, files.FilesPane.BINDINGS, of_text),
         (everywhere, compare.CompareScreen.BINDINGS, of_chart),
         (everywhere, queue.QueueScreen.BINDINGS),
+        (everywhere, studies.StudiesScreen.BINDINGS),
+        (*of_study, heat_map.HeatMapView.BINDINGS),
+        (*of_study, plane.Plane.BINDINGS, study_plane.StudyPlane.BINDINGS),
+        (*of_study, of_text),
         (new_run.NewRun.BINDINGS, slider.Slider.BINDINGS),
         (pick.Pick.BINDINGS,),
         (choose_columns.ChooseColumns.BINDINGS,),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from vld_tui.feed import GroupRow, Interest
 from vld_tui.preferences import Preferences
-from vld_tui.store.query import Condition, Query, QueryError
+from vld_tui.store.query import Condition, Query, QueryError, is_one_of
 from vld_tui.store.summaries import CONFIGURATION, Grouping, find_grouping, member_condition
 from vld_tui.views.numbers import plural
 
@@ -51,6 +52,10 @@ class Listing:
         """Return the listing of the runs of a group."""
         condition = member_condition(row.grouping, row.summary.key)
         return replace(self, within=(row.name, condition))
+
+    def of_runs(self, name: str, run_ids: Iterable[str]) -> Self:
+        """Return the listing of these runs alone; ``name`` says what they have in common."""
+        return replace(self, within=(name, is_one_of(run_ids)))
 
     def in_next_order(self) -> Self:
         """Return the listing in the next of the usual orders."""

@@ -66,6 +66,21 @@ class RunOpened(Message):
 
 
 @dataclass
+class RunsChosen(Message):
+    """A person wants to see several runs on the list; ``name`` says what they have in common."""
+
+    name: str
+    run_ids: tuple[str, ...]
+
+
+@dataclass
+class StudyOpened(Message):
+    """A person wants to see all of a study."""
+
+    name: str
+
+
+@dataclass
 class ActionAsked(Message):
     """Something is to be done to runs; it may block, and returns what was done, in words."""
 

@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -21,13 +21,17 @@ from vld_tui.launch.inspection import Asked, ask_engine
 from vld_tui.launch.local import LaunchError
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
+from vld_tui.study.errors import StudyError
 from vld_tui.study.forecast import Forecast, ImageCounts, forecast
 from vld_tui.study.presets import Preset, drop_preset, keep_preset, read_presets
+
+if TYPE_CHECKING:  # not for the first picture
+    from vld_tui.study.launching import LaunchPlan
 
 Answer = TypeVar("Answer")
 
 NETWORKS_FILE: Final = "networks.json"
-PLANNER_ERRORS: Final = (StoreError, LaunchError, DatasetError)
+PLANNER_ERRORS: Final = (StoreError, LaunchError, DatasetError, StudyError)
 """What a planner may raise; the message says why not."""
 
 
@@ -70,6 +74,9 @@ class Planner(Protocol):
 
     def drop_preset(self, name: str) -> None:
         """Forget a preset."""
+
+    def study_plan(self, reference: str) -> LaunchPlan:
+        """Return what launching a study, a kept one or a preset, would do."""
 
     def close(self) -> None:
         """Let go of questions that were not answered yet."""
@@ -147,6 +154,13 @@ class LocalPlanner:
         """Forget a preset."""
         with Store.open(self._home) as store:
             drop_preset(store, name)
+
+    def study_plan(self, reference: str) -> LaunchPlan:
+        """Return what launching a study, a kept one or a preset, would do."""
+        from vld_tui.study.launching import plan_launch  # noqa: PLC0415 - not for the first picture
+
+        with Store.open(self._home) as store:
+            return plan_launch(store, reference)
 
     def close(self) -> None:
         """End the engine's processes that are still asked: nobody waits for them."""

@@ -1,4 +1,4 @@
-"""Small questions: a line of text, or yes or no."""
+"""Small questions: a line of text, or yes or no; and what is only told."""
 
 from __future__ import annotations
 
@@ -50,3 +50,19 @@ class Confirm(Guarded, ModalScreen[bool]):
         """Show the question."""
         with Vertical(classes="question"):
             yield Static(f"{self._question}\n\ny  yes     n  no", markup=False)
+
+
+class Told(Guarded, ModalScreen[None]):
+    """Tells something that there is nothing to answer to."""
+
+    DEFAULT_CSS = "Told { align: center middle; background: $background 60%; }"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter", "dismiss(None)", "back")]
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        """Show the text."""
+        with Vertical(classes="question"):
+            yield Static(f"{self._text}\n\nesc  back", markup=False)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -94,10 +93,11 @@ class HomeScreen(RunKeys):
         bind("l", "log", "log"),
         bind("t", "tags", "tags"),
         bind("e", "note", "note"),
-        bind("d", "compare", "compare", show=True),
+        bind("d", "compare", "compare"),
         bind("1", "plane(False)", "curves"),
         bind("2", "plane(True)", "plane", show=True),
         bind("3", "app.open_queue", "queue", show=True),
+        bind("4", "app.open_studies", "studies", show=True),
         bind("Q", "queue_again", "wait for a slot"),
         bind("escape", "clear", "clear"),
     ]
@@ -189,6 +189,10 @@ class HomeScreen(RunKeys):
         """Show the runs of a group; escape goes back."""
         self._list(self._listing.inside(message.row))
 
+    def list_runs(self, name: str, run_ids: Sequence[str]) -> None:
+        """Show these runs alone; escape goes back to all of them."""
+        self._list(self._listing.of_runs(name, run_ids))
+
     def on_sort_asked(self, message: SortAsked) -> None:
         """Order by a field, or turn its order round."""
         self._list(self._listing.by(message.field))
@@ -243,10 +247,11 @@ class HomeScreen(RunKeys):
     def action_export(self) -> None:
         """Ask where to write the runs that match, or the screen."""
         from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - as above
+        from vld_tui.screens.picture import save_picture  # noqa: PLC0415 - as above
 
         def answered(path: str | None) -> None:
             if path and path.endswith(".svg"):
-                self._save_picture(Path(path).expanduser().absolute())
+                save_picture(self.app, path)
             elif path:
                 self._do(partial(self._actions.export, self._interest.query, path))
 
@@ -333,17 +338,6 @@ class HomeScreen(RunKeys):
             (chosen, row), self._trashed = self._trashed, None
             self.query_one(RunTable).seek(chosen, row)
             self._do(lambda: self._actions.restore(chosen))
-
-    def _save_picture(self, path: Path) -> None:
-        """Write the screen to a file as it is below the question."""
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(self.app.export_screenshot())
-        except OSError as error:
-            said = f"{path} cannot be written: {error.strerror}."
-            self.notify(said, severity="error", markup=False)
-        else:
-            self.notify(f"the screen is in {path}", markup=False)
 
     def run_for_keys(self) -> Run | None:
         """Return the run under the cursor; say so if there are several."""

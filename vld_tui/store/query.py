@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Self
+
+import msgspec
 
 from engine.protocol import nearest
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, QueryField
@@ -81,6 +84,13 @@ class Query:
     def order_by(self) -> str:
         """Return the order in SQL; what is not known comes last."""
         return ", ".join(dict.fromkeys((*self.order, "created_at DESC", "key DESC")))
+
+
+def is_one_of(run_ids: Iterable[str]) -> Condition:
+    """Return the condition that holds for these runs."""
+    return Condition(
+        "run_id IN (SELECT value FROM json_each(?))", (msgspec.json.encode([*run_ids]).decode(),)
+    )
 
 
 def _terms(text: str) -> list[re.Match[str]]:

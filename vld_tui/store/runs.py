@@ -120,7 +120,7 @@ class RunPoint(msgspec.Struct, frozen=True, gc=False):
     """An evaluated run in the ID–OOD plane, or several runs at their mean.
 
     Accuracies are shares from 0 to 1 at the selected step. ``run_id`` is the run's, or that of
-    the latest of several; None: they differ in it.
+    the latest of several; None: they differ in it. ``setting`` is what a study compares, in words.
     """
 
     run_id: str
@@ -132,6 +132,7 @@ class RunPoint(msgspec.Struct, frozen=True, gc=False):
     target: str | None = None
     model: str | None = None
     dataset: str | None = None
+    setting: str | None = None
 
 
 def read_points(

@@ -150,9 +150,10 @@ def preset_names() -> list[str]:
     return sorted(_preset_files())
 
 
-def preset_titles() -> dict[str, str]:
-    """Return the titles of the presets by name; miniatures are left out."""
-    texts = {name: preset_text(name) for name in preset_names() if not name.endswith(SMALL)}
+def preset_titles(*, with_small: bool = False) -> dict[str, str]:
+    """Return the titles of the presets by name; ``with_small``: those of the miniatures too."""
+    names = (name for name in preset_names() if with_small or not name.endswith(SMALL))
+    texts = {name: preset_text(name) for name in names}
     return {name: _values(text.text, name)["title"] for name, text in texts.items()}
 
 

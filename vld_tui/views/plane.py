@@ -23,7 +23,7 @@ from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Cell, Line, join_
 from vld_tui.views.raster import BLANK, Axis, Values, draw_curve
 from vld_tui.views.text import plain_text, shorten
 
-Colouring = Literal["dropout_rate", "arm", "target", "model"]
+Colouring = Literal["dropout_rate", "arm", "target", "model", "setting"]
 COLOURINGS: Final[tuple[Colouring, ...]] = ("dropout_rate", "arm", "target", "model")
 """What the marks can stand for, in the order in which a person goes through them."""
 Trail = tuple[Values, Values]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from vld_tui.fields import shown_value
@@ -23,6 +24,12 @@ MOST_FAILURES: Final = 10
 
 _UNTOLD: Final = ("data_dir", "held_out_source")
 _PATHS: Final = ("weights", "data_dir")
+
+
+def shown_setting(name: str, value: object) -> str:
+    """Write the value of a field as a study's tables have it; of a path its end."""
+    text = plain_text(shown_value(value))
+    return text.rsplit("/", 1)[-1] if name in _PATHS else text
 
 
 def study_heading(study: Study) -> str:
@@ -72,6 +79,14 @@ def time_text(cost: StudyCost, devices: int) -> str:
     if cost.wall_from is not None:
         text += f" (as {cost.wall_from.run_id} took on this machine)"
     return text
+
+
+def left_text(standing: Standing, cost: StudyCost, devices: int) -> str:
+    """Return how long it takes until nothing runs or waits; ``cost`` is of what is left."""
+    running_s = max((run.seconds_left or 0.0 for run in standing.live), default=0.0)
+    if not cost.runs:
+        return f"about {duration(running_s)}"
+    return time_text(replace(cost, wall_s=cost.wall_s + running_s * devices), devices)
 
 
 def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tuple[str, str]]:
@@ -124,7 +139,7 @@ def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
         by_place = {(result.values, result.target): result for result in of_set}
         rows = [
             [
-                *map(_shown, compare, values),
+                *map(shown_setting, compare, values),
                 *(_cell(by_place.get((values, target))) for target in targets),
             ]
             for values in dict.fromkeys(result.values for result in of_set)
@@ -139,8 +154,3 @@ def _cell(result: Result | None) -> str:
     if result is None or result.ood_accuracy is None:
         return MISSING
     return f"{estimate_text(result.ood_accuracy)} ({result.runs})"
-
-
-def _shown(name: str, value: object) -> str:
-    text = plain_text(shown_value(value))
-    return text.rsplit("/", 1)[-1] if name in _PATHS else text

@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from vld_tui.bindings import bind
 from vld_tui.messages import RunChosen, RunOpened
 from vld_tui.store.runs import RunPoint
-from vld_tui.views.plane import COLOURINGS, PlanePlot, Trail
+from vld_tui.views.plane import COLOURINGS, Colouring, PlanePlot, Trail
 from vld_tui.views.plot import Line
 from vld_tui.widgets.picture import Picture
 
@@ -30,9 +30,10 @@ class Plane(Picture, can_focus=True):
         bind("enter", "open", "open", show=True),
     ]
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, colourings: Sequence[Colouring] = COLOURINGS, **settings: Any) -> None:
         super().__init__(**settings)
-        self._plot = PlanePlot()
+        self._colourings = tuple(colourings)
+        self._plot = PlanePlot(colouring=self._colourings[0])
 
     @property
     def plot(self) -> PlanePlot:
@@ -54,8 +55,9 @@ class Plane(Picture, can_focus=True):
 
     def action_colour(self) -> None:
         """Let the marks stand for something else."""
-        following = COLOURINGS.index(self._plot.colouring) + 1
-        self._show(replace(self._plot, colouring=COLOURINGS[following % len(COLOURINGS)]))
+        following = self._colourings.index(self._plot.colouring) + 1
+        colouring = self._colourings[following % len(self._colourings)]
+        self._show(replace(self._plot, colouring=colouring))
 
     def action_open(self) -> None:
         """Show all of the chosen run."""

@@ -37,8 +37,8 @@ dropout_rate = [0.0, 0.9]
 def _queue_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing work on the queue but the test."""
     monkeypatch.setattr("vld_tui.queue.supervisor.POLL_S", 0.05)
-    for name in ("launch", "status"):
-        module = importlib.import_module(f"vld_tui.cli.sweep.{name}")
+    for name in ("study.launching", "cli.sweep.status"):
+        module = importlib.import_module(f"vld_tui.{name}")
         monkeypatch.setattr(module, "start_supervisor", lambda _home: None)
 
 

@@ -34,6 +34,7 @@ from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run, RunPoint
 from vld_tui.store.summaries import Grouping, RunSummary
+from vld_tui.study.state import StudyProgress, StudyState
 from vld_tui.views.groups import group_names
 from vld_tui.views.progress import Progress
 
@@ -108,6 +109,8 @@ class FakeSource:
         self.asked: list[Interest] = []
         self.problem: str | None = None
         self.queue = QueueState()
+        self.studies: tuple[StudyProgress, ...] = ()
+        self.study: StudyState | None = None
         self.detail: Callable[[RunCurves], RunDetail] = bare_detail
         self.closed = False
 
@@ -148,6 +151,8 @@ class FakeSource:
             points=points if interest.plane else (),
             queue=self.queue if interest.queue else None,
             problem=self.problem,
+            studies=self.studies if interest.studies else None,
+            study=self.study if interest.study else None,
             other=self._other(interest.other),
         )
 
@@ -208,6 +213,12 @@ class FakeActions:
 
     def kill(self, run_id: str) -> str:
         return self._do("kill", run_id)
+
+    def launch_study(self, name: str) -> str:
+        return self._do("launch study", name)
+
+    def export_study(self, state: StudyState, path: str) -> str:
+        return self._do("export study", state.name, path)
 
     def trash(self, run_ids: Sequence[str]) -> str:
         return self._do("trash", *run_ids)

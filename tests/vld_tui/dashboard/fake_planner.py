@@ -9,6 +9,7 @@ from engine.protocol.datasets import DatasetListing, DomainListing
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.planner import Network
 from vld_tui.study.forecast import Forecast
+from vld_tui.study.launching import LaunchPlan
 from vld_tui.study.presets import Preset
 
 EMOJI = DatasetListing(
@@ -41,6 +42,7 @@ class FakePlanner:
         self.answer = Forecast()
         self.kept: dict[str, Preset] = {}
         self.asked: list[RunSpec] = []
+        self.plan: LaunchPlan | Exception | None = None
 
     def datasets(self) -> tuple[DatasetListing, ...]:
         return self.listings
@@ -73,6 +75,12 @@ class FakePlanner:
 
     def drop_preset(self, name: str) -> None:
         self.kept.pop(name, None)
+
+    def study_plan(self, reference: str) -> LaunchPlan:
+        if isinstance(self.plan, Exception):
+            raise self.plan
+        assert self.plan is not None, reference
+        return self.plan
 
     def close(self) -> None:
         """Have nothing to let go of."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -19,28 +18,14 @@ from vld_tui.cli.session import open_store, this_home
 from vld_tui.cli.sweep.ls import standing_record
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.queue.slots import keep_gpus, keep_slots, slots_of
-from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.queue.slots import keep_gpus, keep_slots
 from vld_tui.store.store import Store
-from vld_tui.study.cost import StudyCost, cost_of
 from vld_tui.study.datasets import HomeDatasets
-from vld_tui.study.definition import Study
-from vld_tui.study.kept import (
-    SMALL,
-    StudyText,
-    find_text,
-    keep_study,
-    kept_path,
-    only_launch,
-    preset_names,
-    preset_text,
-)
-from vld_tui.study.standing import Standing, launch_missing, left_behind, standing_of
+from vld_tui.study.kept import SMALL, StudyText, find_text, preset_names, preset_text
+from vld_tui.study.launching import MOST_UNASKED, cost_to_launch, devices_of, launch_study
+from vld_tui.study.standing import Standing, standing_of
 from vld_tui.views.numbers import plural
 from vld_tui.views.study import counts_text, plan_lines, study_heading, time_text
-
-MOST_UNASKED: Final = 100
-"""New runs that are made without asking."""
 
 StudyArgument = Annotated[
     str,
@@ -108,24 +93,8 @@ def launch(
             keep_slots(store, slots)
         if gpus is not None:
             keep_gpus(store, gpus)
-        standing, gone = _launch(store, known, text)
+        standing, gone = launch_study(store, known, text)
     _tell_launch(standing, gone, as_json=as_json)
-
-
-def _launch(store: Store, study: Study, text: StudyText) -> tuple[Standing, int]:
-    """Keep a study and queue what is missing; return how it stood before, and how many runs of
-    it as it was are no longer in it."""
-    home = store.home
-    with only_launch(home):
-        gone = 0
-        if text.where != str(kept_path(home, study.name)):
-            gone = left_behind(_as_it_was(home, study.name), study)
-        keep_study(home, study, text)
-        standing = standing_of(store, study)
-        launch_missing(store, standing)
-    if store.queue():
-        start_supervisor(home)
-    return standing, gone
 
 
 def _text(
@@ -157,40 +126,19 @@ def _data_set(given: str) -> str:
     return str(path.absolute()) if path.is_dir() else given
 
 
-def _as_it_was(home: Home, name: str) -> Study | None:
-    """Return the study of this name that was launched before; None where there is none that can
-    be read."""
-    if not kept_path(home, name).is_file():
-        return None
-    try:
-        return find_text(home, name).read(home)
-    except (ValueError, DatasetError):
-        return None
-
-
 def _ask(store: Store, standing: Standing, datasets: HomeDatasets) -> None:
     new = len(standing.missing)
     if new <= MOST_UNASKED:
         return
-    takes = time_text(_cost(store, standing, datasets), _devices(store))
+    takes = time_text(cost_to_launch(store, standing, datasets), devices_of(store))
     ask(
         f"Make {plural(new, 'new run')} of {standing.study.name}? Time: {takes}.",
         refusal="Nothing was launched.",
     )
 
 
-def _cost(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
-    host = socket.gethostname()
-    return cost_of(store, standing.to_launch, host=host, counts=datasets.known_counts)
-
-
-def _devices(store: Store) -> int:
-    """Return how many devices the queue has; slots of one share it, and are no faster."""
-    return len(set(slots_of(store)))
-
-
 def _tell_plan(store: Store, standing: Standing, datasets: HomeDatasets, *, as_json: bool) -> None:
-    cost, devices = _cost(store, standing, datasets), _devices(store)
+    cost, devices = cost_to_launch(store, standing, datasets), devices_of(store)
     if not as_json:
         for label, line in plan_lines(standing, cost, devices):
             say(f"{label:<9} {line}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -14,15 +13,14 @@ from vld_tui.cli.command import JsonOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.cli.sweep.ls import launched_record, launched_studies, standing_record, tell_launched
-from vld_tui.queue.slots import slots_of
 from vld_tui.queue.supervisor import start_supervisor
 from vld_tui.study.cost import StudyCost, cost_of
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.kept import find_text
+from vld_tui.study.launching import devices_of
 from vld_tui.study.results import results_of
 from vld_tui.study.standing import Standing, standing_of
-from vld_tui.views.numbers import duration
-from vld_tui.views.study import counts_text, failure_lines, result_lines, study_heading, time_text
+from vld_tui.views.study import counts_text, failure_lines, left_text, result_lines, study_heading
 
 StudyOrNone = Annotated[
     str | None,
@@ -45,7 +43,7 @@ def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = 
         standing = standing_of(store, find_text(store.home, study).read(store.home, datasets))
         host = socket.gethostname()
         cost = cost_of(store, standing.left, host=host, counts=datasets.known_counts)
-        devices = len(set(slots_of(store)))
+        devices = devices_of(store)
         if not store.is_read_only and any(not run.is_held for run in store.queue()):
             start_supervisor(store.home)
     if as_json:
@@ -59,7 +57,7 @@ def _tell(standing: Standing, cost: StudyCost, devices: int) -> None:
     say(study_heading(standing.study))
     say(f"{'runs':<9} {counts_text(standing)}")
     if standing.live or standing.queued or standing.missing:
-        say(f"{'time left':<9} {_left_text(standing, cost, devices)}")
+        say(f"{'time left':<9} {left_text(standing, cost, devices)}")
     for line in failure_lines(standing.broken_off):
         say(f"{'broken':<9} {line}")
     say("")
@@ -69,14 +67,6 @@ def _tell(standing: Standing, cost: StudyCost, devices: int) -> None:
     if standing.broken_off or standing.missing:
         say("")
         say(f"  vld sweep {name}  # goes on with what was broken off, and makes what is missing")
-
-
-def _left_text(standing: Standing, cost: StudyCost, devices: int) -> str:
-    """Return how long it takes until nothing runs or waits."""
-    running_s = max((run.seconds_left or 0.0 for run in standing.live), default=0.0)
-    if not cost.runs:
-        return f"about {duration(running_s)}"
-    return time_text(replace(cost, wall_s=cost.wall_s + running_s * devices), devices)
 
 
 def _print_record(standing: Standing, cost: StudyCost, devices: int) -> None:

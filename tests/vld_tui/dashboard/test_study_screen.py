@@ -1,0 +1,360 @@
+"""Studies: the list of them, and one as it fills."""
+
+from __future__ import annotations
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from textual.pilot import Pilot
+from textual.widgets import OptionList
+
+from engine.protocol import RunSpec
+from tests.vld_tui.dashboard.fake_history import (
+    FakeActions,
+    FakeSource,
+    make_run,
+    play,
+    screen_lines,
+    settle,
+)
+from tests.vld_tui.dashboard.fake_planner import FakePlanner
+from tests.vld_tui.study.known_datasets import read
+from tests.vld_tui.study.made_studies import RATES, half_done, run_of, state_of
+from vld_tui.app import Dashboard
+from vld_tui.screens.study.screen import StudyScreen
+from vld_tui.screens.study.studies import StudiesScreen
+from vld_tui.study.cost import StudyCost
+from vld_tui.study.errors import StudyError
+from vld_tui.study.launching import LaunchPlan
+from vld_tui.study.standing import Standing
+from vld_tui.study.state import Counts, StudyProgress, StudyState, TimeLeft
+from vld_tui.widgets.heat_map import HeatMapView
+from vld_tui.widgets.study_plane import StudyPlane
+
+SIZES = ((80, 24), (120, 40))
+VIEWS = {
+    "map": (),
+    "gap": ("right", "down", "v", "v"),
+    "plane": ("tab",),
+    "table": ("tab", "tab"),
+    "averaged": ("a",),
+}
+"""The keys that lead to each view of a study."""
+HALF = state_of(status=half_done, left=TimeLeft(3700.0, 0))
+
+
+def source_of(state: StudyState = HALF, *others: StudyProgress) -> FakeSource:
+    """Return a history with a study in it."""
+    source = FakeSource([make_run(0)])
+    if state.standing is not None:
+        counts = Counts.of(state.standing)
+        progress = StudyProgress(state.name, state.standing.study.title, counts, state.left)
+        source.runs += state.standing.finished
+        source.count = len(source.runs)
+    else:
+        progress = StudyProgress(state.name, problem=state.problem)
+    source.studies = (progress, *others)
+    source.study = state
+    return source
+
+
+async def open_study(pilot: Pilot[None], *keys: str) -> None:
+    """Go from the list of runs to the study, and press keys there."""
+    for key in ("4", "enter", *keys):
+        await pilot.press(key)
+        await settle(pilot)
+
+
+@pytest.mark.parametrize(
+    ("view", "size"),
+    [*((view, size) for view in VIEWS for size in SIZES), ("map", (200, 50))],
+    ids=str,
+)
+def test_a_study_looks_as_it_did(
+    view: str, size: tuple[int, int], snapshot: SnapshotAssertion
+) -> None:
+    shown: list[str] = []
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, *VIEWS[view])
+        shown.extend(line.rstrip() for line in screen_lines(app))
+
+    play(source_of(), scenario, size=size)
+    assert "\n".join(shown) == snapshot
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("is_empty", [True, False], ids=["none", "some"])
+def test_the_list_of_studies_looks_as_it_did(
+    is_empty: bool, size: tuple[int, int], snapshot: SnapshotAssertion
+) -> None:
+    shown: list[str] = []
+    source = source_of(HALF, StudyProgress("broken", problem="broken.toml: not valid TOML: x"))
+    if is_empty:
+        source.studies = ()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("4")
+        await settle(pilot)
+        shown.extend(line.rstrip() for line in screen_lines(app))
+
+    play(source, scenario, size=size)
+    assert "\n".join(shown) == snapshot
+
+
+def test_escape_goes_back_step_by_step_and_nothing_is_read_then() -> None:
+    source = source_of()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot)
+        assert isinstance(app.screen, StudyScreen)
+        assert (source.asked[-1].study, source.asked[-1].studies) == ("rates", False)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert isinstance(app.screen, StudiesScreen)
+        assert (source.asked[-1].study, source.asked[-1].studies) == (None, True)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert app.screen_stack == [app.home]
+        assert (source.asked[-1].study, source.asked[-1].studies) == (None, False)
+
+    play(source, scenario)
+
+
+def test_the_map_fills_as_runs_end_and_the_cursor_stays() -> None:
+    source = source_of(state_of(status=lambda _: "queued"))
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "right", "down")
+        assert "0/8 finished" in screen_lines(app)[1]
+        assert not any("61." in line for line in screen_lines(app))
+        source.study = state_of()
+        await pilot.pause(1.2)
+        await settle(pilot)
+        lines = screen_lines(app)
+        assert "8/8 finished" in lines[1]
+        assert any("65.0±1.4 ×2" in line for line in lines)
+        assert app.screen.query_one(HeatMapView).cursor == (1, 1)
+
+    play(source, scenario)
+
+
+def test_a_cell_of_several_runs_shows_them_on_the_list_and_escape_all_runs() -> None:
+    source = source_of()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "enter")
+        assert app.screen is app.home
+        (line,) = (line for line in screen_lines(app) if "within" in line)
+        assert "rates: dropout_rate 0.0 · target fluent" in line
+        assert "run_id IN" in source.asked[-1].query.where
+        await pilot.press("escape")
+        await settle(pilot)
+        assert source.asked[-1].query.where == "TRUE"
+
+    play(source, scenario)
+
+
+def test_a_cell_of_one_run_opens_it_and_escape_leads_back() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "enter")
+        assert "fluent-d0.0-s0" in screen_lines(app)[0]
+        await pilot.press("escape")
+        await settle(pilot)
+        assert isinstance(app.screen, StudyScreen)
+
+    play(source_of(state_of(read(RATES.text.replace("seeds = 2", "seeds = 1")))), scenario)
+
+
+def test_a_cell_without_runs_says_how_to_make_them() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "enter")
+        assert ["r launches what is left" in each.message for each in app._notifications] == [True]
+
+    play(source_of(state_of(status=lambda _: None)), scenario)
+
+
+def test_a_click_chooses_a_cell_and_two_open_it() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot)
+        lines = screen_lines(app)
+        y = next(y for y, line in enumerate(lines) if line.startswith(" 0.9"))
+        x = lines[y].index("54.5") if "54.5" in lines[y] else lines[y].index("59.0")
+        await pilot.click(offset=(x, y))
+        await settle(pilot)
+        assert app.screen.query_one(HeatMapView).cursor == (1, 0)
+        await pilot.click(offset=(x, y), times=2)
+        await settle(pilot)
+        assert app.screen is app.home
+
+    play(source_of(), scenario)
+
+
+def test_a_point_of_the_plane_opens_its_runs() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "tab", "up", "m")
+        plane = app.screen.query_one(StudyPlane)
+        assert [point.target for point in plane.plot.points] == [None, None]
+        await pilot.press("m")
+        await settle(pilot)
+        assert {point.target for point in plane.plot.points} == {"fluent", "noto"}
+        await pilot.press("up", "enter")
+        await settle(pilot)
+        assert app.screen is app.home
+
+    play(source_of(state_of()), scenario)
+
+
+def test_means_over_other_targets_are_not_drawn() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "tab", "m")
+        assert all(point.target for point in app.screen.query_one(StudyPlane).plot.points)
+        assert ["No setting has" in each.message for each in app._notifications] == [True]
+
+    play(source_of(), scenario)
+
+
+def test_fields_are_chosen_for_rows_and_columns() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "x", "s", "e", "e", "d", "enter")
+        lines = screen_lines(app)
+        assert any("by seed, mean ± sd over seeds, target" in line for line in lines)
+        await pilot.press("y", "s", "e", "e", "d", "enter")  # they change places
+        await settle(pilot)
+        assert any("by dropout_rate, mean" in line for line in screen_lines(app))
+
+    play(source_of(state_of()), scenario)
+
+
+def test_what_is_left_is_launched_again() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "r")
+
+    play(source_of(), scenario, actions=actions)
+    assert actions.done == [("launch study", "rates")]
+
+
+@pytest.mark.parametrize(("answer", "done"), [("n", []), ("y", [("launch study", "rates")])])
+def test_many_new_runs_are_asked_about(answer: str, done: list[object]) -> None:
+    actions = FakeActions()
+    many = read(RATES.text.replace("seeds = 2", "seeds = 30"))
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "r")
+        assert any("Make 120 new runs?" in line for line in screen_lines(app))
+        await pilot.press(answer)
+        await settle(pilot)
+
+    play(source_of(state_of(many, lambda _: None)), scenario, actions=actions)
+    assert actions.done == done
+
+
+def test_the_table_is_written_to_a_file() -> None:
+    actions = FakeActions()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "w", "t", "full_stop", *"csv")
+        await pilot.press("enter")
+        await settle(pilot)
+
+    play(source_of(), scenario, actions=actions)
+    assert actions.done == [("export study", "rates", "t.csv")]
+
+
+def plan_of(status: str | None = None, refusal: str | None = None) -> LaunchPlan:
+    standing = Standing(
+        RATES, tuple(run_of(spec, status) if status else None for spec in RATES.specs)
+    )
+    return LaunchPlan(standing, StudyCost(8, 3600.0), 1, refusal)
+
+
+def test_a_preset_is_launched_after_what_it_takes_was_shown() -> None:
+    actions, planner = FakeActions(), FakePlanner()
+    planner.plan = plan_of()
+    source = source_of()
+    source.studies = ()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot)
+        lines = screen_lines(app)
+        for said in ("8 runs of 2 target, 2 dropout_rate", "about 1h 00m", "Launch it?"):
+            assert any(said in line for line in lines), said
+        await pilot.press("n")
+        await settle(pilot)
+        assert actions.done == []
+        await pilot.press("enter")
+        await settle(pilot)
+        await pilot.press("y")
+        await settle(pilot)
+
+    play(source, scenario, actions=actions, planner=planner, size=(80, 24))
+    assert actions.done == [("launch study", "paper-fig2-small")]
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        (plan_of(refusal="PACS is not on this machine."), "PACS is not on this machine."),
+        (StudyError("it makes no sense"), "it makes no sense"),
+    ],
+)
+def test_what_cannot_be_launched_says_why(plan: LaunchPlan | Exception, said: str) -> None:
+    actions, planner = FakeActions(), FakePlanner()
+    planner.plan = plan
+    source = source_of()
+    source.studies = ()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot)
+        assert any(said in line for line in screen_lines(app))
+        assert not any("Launch it?" in line for line in screen_lines(app))
+        await pilot.press("escape")
+        await settle(pilot)
+        assert isinstance(app.screen, StudiesScreen)
+
+    play(source, scenario, actions=actions, planner=planner)
+    assert actions.done == []
+
+
+def test_the_cursor_follows_a_preset_that_is_launched() -> None:
+    source = source_of()
+    source.studies = ()
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("4")
+        await settle(pilot)
+        await pilot.press("j")
+        source.studies = (StudyProgress("a"), StudyProgress("paper-fig3-small"))
+        await pilot.pause(1.2)
+        await settle(pilot)
+        option = app.screen.query_one(OptionList).highlighted_option
+        assert option is not None
+        assert option.id == "kept:paper-fig3-small"
+
+    play(source, scenario)
+
+
+def test_a_study_that_cannot_be_read_says_why() -> None:
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "v", "a", "x", "y", "r", "tab", "m", "enter", "tab")
+        assert any("it makes no sense" in line for line in screen_lines(app))
+
+    play(source_of(StudyState("rates", problem="it makes no sense")), scenario)
+
+
+def test_names_from_outside_are_no_markup() -> None:
+    study = read(RATES.text.replace("How much dropout?", "[b]odd\\u001b[2J"))
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("4")
+        await settle(pilot)
+        assert any("[b]odd␛[2J" in line for line in screen_lines(app))
+        await pilot.press("enter")
+        await settle(pilot)
+        assert "[b]odd␛[2J" in screen_lines(app)[0]
+
+    def status(spec: RunSpec) -> str:
+        return "failed" if spec.seed else "finished"
+
+    play(source_of(state_of(study, status)), scenario)

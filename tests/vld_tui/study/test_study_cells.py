@@ -1,0 +1,122 @@
+"""A study laid out over two of its fields."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from tests.vld_tui.study.known_datasets import read
+from tests.vld_tui.study.made_studies import RATES, half_done, state_of
+from vld_tui.study.cells import (
+    OWN_ARM,
+    Measure,
+    StudyCell,
+    StudyGrid,
+    arms_of,
+    compared_grid,
+    grid_of,
+    usual_axes,
+    varying_fields,
+)
+from vld_tui.study.results import results_of
+from vld_tui.study.state import StudyState
+from vld_tui.study.table import write_table
+
+NOTO, FLUENT = ("emoji", "noto"), ("emoji", "fluent")
+
+
+def grid(state: StudyState, down: str, across: str, arm: str = OWN_ARM) -> StudyGrid:
+    varying = varying_fields(RATES)
+    return grid_of(state, down, across, arm=arm, varying=varying)
+
+
+def compared(state: StudyState, arm: str = OWN_ARM) -> StudyGrid:
+    return compared_grid(state, arm=arm, varying=varying_fields(RATES))
+
+
+def mean(cell: StudyCell, measure: Measure) -> float:
+    found = cell.estimate(measure)
+    assert found is not None
+    return found.mean
+
+
+def test_what_is_compared_stands_down_and_targets_across() -> None:
+    assert varying_fields(RATES) == ("dropout_rate", "target", "seed")
+    assert usual_axes(RATES) == ("dropout_rate", "target")
+    assert arms_of(RATES) == (OWN_ARM, "averaged")
+    one = read('name = "one"\nseeds = 2\n[fields]\ntarget = "noto"\n')
+    assert usual_axes(one) == ("seed", "target")
+
+
+def test_a_place_is_the_mean_over_seeds() -> None:
+    found = grid(state_of(), "dropout_rate", "target")
+    assert (found.rows, found.columns, found.over) == ((0.0, 0.9), (FLUENT, NOTO), ())
+    cell = found.cells[0.9, NOTO]
+    accuracy = cell.estimate("ood")
+    assert accuracy is not None
+    assert accuracy.mean == pytest.approx(0.65)
+    assert accuracy.n == 2
+    assert mean(cell, "id") == pytest.approx(0.8)
+    assert mean(cell, "gap") == pytest.approx(-0.15)
+    assert mean(cell, "worst") == pytest.approx(0.65)
+    assert cell.worst_domain == "noto"
+    assert cell.is_complete
+    assert cell.estimate("done") is None
+
+
+def test_another_arm_is_measured_where_it_was() -> None:
+    cell = grid(state_of(), "dropout_rate", "target", "averaged").cells[0.9, NOTO]
+    assert mean(cell, "ood") == pytest.approx(0.66)
+    assert grid(state_of(), "dropout_rate", "target", "ensemble").cells[0.9, NOTO].reached == {}
+
+
+def test_other_fields_that_vary_are_named() -> None:
+    found = grid(state_of(), "dropout_rate", "seed")
+    assert found.over == ("target",)
+    assert len(found.cells[0.0, 1].specs) == 2
+
+
+def test_only_what_is_finished_counts_and_the_rest_is_told() -> None:
+    found = grid(state_of(status=half_done), "dropout_rate", "target")
+    whole, failed = found.cells[0.0, FLUENT], found.cells[0.9, NOTO]
+    assert (whole.is_complete, failed.is_complete) == (True, False)
+    assert failed.estimate("ood") is None
+    assert [run.status for run in failed.known] == ["failed"]
+    assert (len(failed.specs), len(failed.finished)) == (2, 0)
+
+
+def test_it_says_what_the_results_of_a_study_say() -> None:
+    state = state_of(status=half_done)
+    assert state.standing is not None
+    for result in results_of(state.standing):
+        cell = compared(state).cells[result.values, (result.dataset, result.target)]
+        assert cell.estimate("ood") == result.ood_accuracy
+        assert (len(cell.finished), len(cell.specs)) == (result.runs, result.expected)
+
+
+def test_runs_with_a_source_held_out_stand_nowhere() -> None:
+    study = read(RATES.text.replace("[fields]", "leave_one_source_out = true\n[fields]"))
+    assert len(study.specs) > len(study.main_specs)
+    found = grid(state_of(study), "dropout_rate", "target")
+    assert sum(len(cell.specs) for cell in found.cells.values()) == len(study.main_specs)
+
+
+def test_the_table_has_a_line_for_each_setting_target_and_arm() -> None:
+    file = io.StringIO()
+    assert write_table(state_of(), file) == 8
+    records = list(csv.DictReader(io.StringIO(file.getvalue())))
+    (record,) = (
+        each
+        for each in records
+        if (each["dropout_rate"], each["target"], each["arm"]) == ("0.9", "noto", "averaged")
+    )
+    assert (record["seeds"], record["finished"], record["runs"]) == ("2", "2", "2")
+    assert float(record["ood_accuracy"]) == pytest.approx(0.66)
+    assert float(record["ood_accuracy_deviation"]) == pytest.approx(0.0141, abs=1e-4)
+    assert record["worst_domain"] == "noto"
+
+
+def test_the_table_of_a_study_that_cannot_be_read_is_empty() -> None:
+    assert write_table(StudyState("gone", problem="no such file"), io.StringIO()) == 0

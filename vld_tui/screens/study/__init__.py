@@ -1,0 +1,1 @@
+"""Studies: the list of them, and one as it fills."""

@@ -1,0 +1,107 @@
+"""Launching a study, from wherever a person asks for it."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from vld_tui.home import Home
+from vld_tui.launch.datasets import DatasetError
+from vld_tui.queue.slots import slots_of
+from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.store.store import Store
+from vld_tui.study.cost import StudyCost, cost_of
+from vld_tui.study.datasets import HomeDatasets
+from vld_tui.study.definition import Study
+from vld_tui.study.kept import StudyText, find_text, keep_study, kept_path, only_launch
+from vld_tui.study.standing import Standing, launch_missing, left_behind, standing_of
+
+MOST_UNASKED: Final = 100
+"""New runs that are made without asking."""
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """What a launch would do; ``refusal``: why it cannot be done here."""
+
+    standing: Standing
+    cost: StudyCost
+    devices: int
+    refusal: str | None = None
+
+
+def plan_launch(store: Store, reference: str) -> LaunchPlan:
+    """Return what launching a study would do.
+
+    Raises:
+        StudyError: when there is none of this name, or it makes no sense.
+        DatasetError, LaunchError: when a data set is not known or cannot be looked into.
+        StoreError: when history cannot be read.
+    """
+    datasets = HomeDatasets(store.home)
+    study = find_text(store.home, reference).read(store.home, datasets)
+    store.refresh()
+    standing = standing_of(store, study)
+    return LaunchPlan(
+        standing, cost_to_launch(store, standing, datasets), devices_of(store), datasets.refusal
+    )
+
+
+def launch_named(store: Store, reference: str) -> Standing:
+    """Queue what is missing of a study, and return how it stood before.
+
+    Raises:
+        StudyError, DatasetError, LaunchError, StoreError: see :func:`plan_launch`, and when runs
+            cannot be made.
+    """
+    datasets = HomeDatasets(store.home)
+    text = find_text(store.home, reference)
+    study = text.read(store.home, datasets)
+    if datasets.refusal is not None:
+        raise DatasetError(datasets.refusal)
+    store.refresh()
+    standing, _ = launch_study(store, study, text)
+    return standing
+
+
+def launch_study(store: Store, study: Study, text: StudyText) -> tuple[Standing, int]:
+    """Keep a study and queue what is missing; return how it stood before, and how many runs of
+    it as it was are no longer in it.
+
+    Raises:
+        StudyError, StoreError, LaunchError: when it cannot be kept, or its runs not be made.
+    """
+    home = store.home
+    with only_launch(home):
+        gone = 0
+        if text.where != str(kept_path(home, study.name)):
+            gone = left_behind(_as_it_was(home, study.name), study)
+        keep_study(home, study, text)
+        standing = standing_of(store, study)
+        launch_missing(store, standing)
+    if store.queue():
+        start_supervisor(home)
+    return standing, gone
+
+
+def cost_to_launch(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
+    """Return what the runs that a launch would queue take on this machine."""
+    host = socket.gethostname()
+    return cost_of(store, standing.to_launch, host=host, counts=datasets.known_counts)
+
+
+def devices_of(store: Store) -> int:
+    """Return how many devices the queue has; slots of one share it, and are no faster."""
+    return len(set(slots_of(store)))
+
+
+def _as_it_was(home: Home, name: str) -> Study | None:
+    """Return the study of this name that was launched before; None where there is none that can
+    be read."""
+    if not kept_path(home, name).is_file():
+        return None
+    try:
+        return find_text(home, name).read(home)
+    except (ValueError, DatasetError):
+        return None

@@ -1,0 +1,139 @@
+"""Reads studies again and again, what changed only; for one worker at a time."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from vld_tui.home import Home
+from vld_tui.launch.datasets import DatasetError
+from vld_tui.launch.local import LaunchError
+from vld_tui.store.store import Store
+from vld_tui.study.cost import StudyCost, cost_of
+from vld_tui.study.datasets import HomeDatasets
+from vld_tui.study.definition import Study
+from vld_tui.study.errors import StudyError
+from vld_tui.study.kept import find_text, kept_names, kept_path
+from vld_tui.study.launching import devices_of
+from vld_tui.study.standing import Standing, standing_of
+from vld_tui.study.state import Counts, StudyProgress, StudyState, TimeLeft
+
+_UNREADABLE: Final = (StudyError, DatasetError, LaunchError)
+
+
+@dataclass
+class _Known:
+    """What was read of one study, and what it was read from."""
+
+    file: object = None
+    study: Study | str = ""
+    datasets: HomeDatasets | None = None
+    version: object = None
+    standing: Standing | None = None
+    left: object = None
+    cost: StudyCost | None = None
+
+
+class StudyReader:
+    """The kept studies of a home, and where they stand."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._known: dict[str, _Known] = {}
+        self._listed: tuple[object, tuple[StudyProgress, ...]] | None = None
+        self._opened: tuple[object, StudyState] | None = None
+
+    def list(self, store: Store) -> tuple[StudyProgress, ...]:
+        """Return how far each study is; the same as before while nothing changed.
+
+        Raises:
+            StoreError: when history cannot be read.
+        """
+        names = kept_names(self._home)
+        files = tuple(_file_state(kept_path(self._home, name)) for name in names)
+        state = (store.version(), tuple(names), files)
+        if self._listed is None or self._listed[0] != state:
+            self._listed = state, tuple(self._progress(store, name) for name in names)
+        return self._listed[1]
+
+    def open(self, store: Store, name: str) -> StudyState:
+        """Return all that is known of a study; the same as before while nothing changed.
+
+        Raises:
+            StoreError: when history cannot be read.
+        """
+        state = (store.version(), name, _file_state(kept_path(self._home, name)))
+        if self._opened is None or self._opened[0] != state:
+            new, old = self._state(store, name), self._opened[1] if self._opened else None
+            is_same = old is not None and _values(old) == _values(new)  # other runs went on
+            self._opened = state, old if old is not None and is_same else new
+        return self._opened[1]
+
+    def forget_versions(self) -> None:
+        """Look at everything anew: what comes next may be another history."""
+        self._listed = None
+        if self._opened is not None:
+            self._opened = None, self._opened[1]
+        for known in self._known.values():
+            known.version = None
+
+    def _progress(self, store: Store, name: str) -> StudyProgress:
+        standing = self._standing(store, name)
+        if isinstance(standing, str):
+            return StudyProgress(name, problem=standing)
+        left = self._time_left(store, name, standing)
+        return StudyProgress(name, standing.study.title, Counts.of(standing), left)
+
+    def _state(self, store: Store, name: str) -> StudyState:
+        standing = self._standing(store, name)
+        if isinstance(standing, str):
+            return StudyState(name, problem=standing)
+        arms = store.arms([run.run_id for run in standing.finished])
+        return StudyState(name, standing, arms, self._time_left(store, name, standing))
+
+    def _standing(self, store: Store, name: str) -> Standing | str:
+        """Return where a study stands, or why it cannot be read."""
+        known, version = self._known.setdefault(name, _Known()), store.version()
+        study = self._study(name, known)
+        if isinstance(study, str):
+            return study
+        if known.standing is None or known.version != version:
+            known.standing, known.version = standing_of(store, study), version
+        return known.standing
+
+    def _study(self, name: str, known: _Known) -> Study | str:
+        file = _file_state(kept_path(self._home, name))
+        if known.file != file or isinstance(known.study, str):  # a data set may be there now
+            known.file, known.standing = file, None
+            known.datasets = HomeDatasets(self._home)
+            try:
+                known.study = find_text(self._home, name).read(self._home, known.datasets)
+            except _UNREADABLE as error:
+                known.study = str(error)
+        return known.study
+
+    def _time_left(self, store: Store, name: str, standing: Standing) -> TimeLeft:
+        """Return how long it takes until nothing is left; forecast anew when less is left."""
+        known, devices = self._known[name], devices_of(store)
+        left: Any = standing.left
+        if known.cost is None or known.left != left:
+            counts = known.datasets.known_counts if known.datasets else lambda *_: None
+            host = socket.gethostname()
+            known.cost, known.left = cost_of(store, left, host=host, counts=counts), left
+        running_s = max((run.seconds_left or 0.0 for run in standing.live), default=0.0)
+        return TimeLeft(running_s + known.cost.wall_s / devices, known.cost.unknown)
+
+
+def _values(state: StudyState) -> tuple[object, ...]:
+    return state.name, state.standing, state.arms, state.left, state.problem
+
+
+def _file_state(path: Path) -> object:
+    """Return what is another when a file was written."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

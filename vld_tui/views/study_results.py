@@ -1,0 +1,145 @@
+"""What a study compares, as points of the ID–OOD plane and as a table by target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rich.text import Text
+
+from vld_tui.store.runs import RunPoint
+from vld_tui.study.cells import OWN_ARM, StudyCell, StudyGrid
+from vld_tui.views.columns import Column
+from vld_tui.views.groups import estimate_text
+from vld_tui.views.numbers import UNKNOWN, plural
+from vld_tui.views.palette import HEADING_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.views.study import MISSING, shown_setting
+from vld_tui.views.styled_table import StyledColumn, styled_table
+from vld_tui.views.text import plain_text
+
+Target = tuple[str, str | None]
+"""A data set and the domain left out of training."""
+Row = tuple[object, ...]
+"""Values of the fields that a study compares."""
+
+WORST: Final = "▾"
+"""Stands beside the lowest accuracy of a row."""
+NO_SETTING: Final = "all runs"
+"""Names the only row of a study that compares nothing."""
+
+
+def setting_text(compare: Sequence[str], values: Row) -> str:
+    """Return the values of what is compared, in few words."""
+    return (
+        " · ".join(
+            f"λ {shown_setting(name, value)}"
+            if name == "dropout_rate"
+            else shown_setting(name, value)
+            for name, value in zip(compare, values, strict=True)
+        )
+        or NO_SETTING
+    )
+
+
+def target_points(grid: StudyGrid, compare: Sequence[str]) -> Iterator[tuple[RunPoint, StudyCell]]:
+    """Yield a point for each target and setting, with its runs."""
+    for (values, (dataset, target)), cell in grid.cells.items():
+        setting = setting_text(compare, values)
+        point = _point(cell, setting, f"{setting} → {target}", dataset, target)
+        if point is not None:
+            yield point, cell
+
+
+def mean_points(grid: StudyGrid, compare: Sequence[str]) -> Iterator[tuple[RunPoint, StudyCell]]:
+    """Yield a point for each data set and setting, the mean over its targets, with its runs.
+
+    Those of which a run is missing are left out: means over other targets say something else.
+    """
+    for dataset, targets in _by_dataset(grid).items():
+        for values in grid.rows:
+            cells = [cell for each in targets if (cell := grid.cells.get((values, each)))]
+            if len(cells) < len(targets) or not all(cell.is_complete for cell in cells):
+                continue
+            joined, setting = StudyCell.joined(cells), setting_text(compare, values)
+            name = f"{setting}, mean of {plural(len(cells), 'target')}"
+            if (point := _point(joined, setting, name, dataset, None)) is not None:
+                yield point, joined
+
+
+def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -> Text:
+    """Return a table for each data set: OOD accuracy of what is compared, by target."""
+    text = Text(no_wrap=True, overflow="crop")
+    of_arm = "" if arm == OWN_ARM else f" of {arm}"
+    over = ", ".join(("seeds", *grid.over))
+    for dataset, targets in _by_dataset(grid).items():
+        text.append(f"{plain_text(dataset)}{of_arm}", HEADING_STYLE)
+        said = f": OOD accuracy by target, mean ± sd over {over}; {WORST} a row's worst"
+        text.append(f"{said}\n", QUIET_STYLE)
+        columns = [StyledColumn(Column(name, shrinks=True, narrowest=12)) for name in compare]
+        columns += [
+            StyledColumn(Column(plain_text(target or UNKNOWN), right=True, rank=90), OOD_STYLE)
+            for _, target in targets
+        ]
+        columns.append(StyledColumn(Column("mean", right=True, rank=60), HEADING_STYLE))
+        columns.append(StyledColumn(Column("worst", rank=50)))
+        rows = [
+            _table_row(values, [grid.cells.get((values, each)) for each in targets], compare)
+            for values in grid.rows
+            if any((values, each) in grid.cells for each in targets)
+        ]
+        text.append_text(styled_table(columns, rows, cells)).append("\n\n")
+    text.rstrip()
+    return text
+
+
+def _table_row(values: Row, cells: Sequence[StudyCell | None], compare: Sequence[str]) -> list[str]:
+    known = [cell for cell in cells if cell is not None]
+    means = {
+        str(cell.specs[0].target): found.mean for cell in known if (found := cell.estimate("ood"))
+    }
+    is_whole = len(known) == len(cells) and all(cell.is_complete for cell in known)
+    worst = min(means, key=lambda target: means[target], default=None)
+    return [
+        *(shown_setting(name, value) for name, value in zip(compare, values, strict=True)),
+        *(_table_cell(cell, is_worst=_is_of(cell, worst)) for cell in cells),
+        estimate_text(StudyCell.joined(known).estimate("ood")) if is_whole else MISSING,
+        MISSING if worst is None else f"{100 * means[worst]:.1f} {plain_text(worst)}",
+    ]
+
+
+def _is_of(cell: StudyCell | None, target: str | None) -> bool:
+    return cell is not None and str(cell.specs[0].target) == target
+
+
+def _table_cell(cell: StudyCell | None, *, is_worst: bool) -> str:
+    found = None if cell is None else cell.estimate("ood")
+    if cell is None or found is None:
+        return MISSING
+    done = "" if cell.is_complete else f" {len(cell.reached)}/{len(cell.specs)}"
+    return f"{estimate_text(found)}{WORST if is_worst else ''}{done}"
+
+
+def _by_dataset(grid: StudyGrid) -> dict[str, list[Target]]:
+    found: dict[str, list[Target]] = {}
+    for dataset, target in grid.columns:
+        found.setdefault(dataset, []).append((dataset, target))
+    return found
+
+
+def _point(
+    cell: StudyCell, setting: str, name: str, dataset: str, target: str | None
+) -> RunPoint | None:
+    """Return where runs lie on the whole; None before one is finished."""
+    ids, oods = cell.estimate("id"), cell.estimate("ood")
+    if ids is None or oods is None:
+        return None
+    return RunPoint(
+        run_id=f"{dataset}/{target or ''}: {setting}",
+        name=name,
+        id_accuracy=ids.mean,
+        ood_accuracy=oods.mean,
+        dropout_rate=None,
+        target=target,
+        dataset=dataset,
+        setting=setting,
+    )
