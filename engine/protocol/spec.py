@@ -285,17 +285,20 @@ class FieldInfo(msgspec.Struct, frozen=True):
         except msgspec.ValidationError:
             raise self._refusal(value) from None
         words = converted if isinstance(converted, tuple) else (converted,)
+        if self.choices and isinstance(converted, tuple):
+            converted = tuple(dict.fromkeys(converted))  # each once
         if self.choices and any(word not in self.choices for word in words):
             raise self._refusal(value)
         return converted
 
     def _refusal(self, value: object) -> SpecError:
-        hint = ""
         words = value if isinstance(value, list | tuple) else [value]
+        hint = ""
         unknown = next((w for w in words if isinstance(w, str) and w not in self.choices), None)
         if self.choices and unknown is not None:
             hint = nearest(unknown, self.choices)
-        return SpecError(f"{self.name} is {value!r}, but must be {self.allowed}.{hint}")
+        shown = ",".join(map(str, words)) if isinstance(value, list | tuple) else value
+        return SpecError(f"{self.name} is {shown!r}, but must be {self.allowed}.{hint}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -40,13 +40,15 @@ class Selected(msgspec.Struct, frozen=True):
 class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run stands after ``step`` updates, besides its tensors.
 
-    ``loss_sum`` and ``loss_count`` belong to the reading not yet reported; ``elapsed_s`` counts
+    ``evaluation_s`` is how long the next evaluation will take. ``loss_sum`` and ``loss_count``
+    belong to the reading not yet reported; ``elapsed_s`` counts
     all attempts. Precision and layout are kept so that a resumed run computes alike, and
     ``data_digest`` so that it does so on the same images.
     """
 
     step: int = 0
     elapsed_s: float = 0.0
+    evaluation_s: float = 0.0
     loss_sum: float = 0.0
     loss_count: int = 0
     selected: Selected | None = None

@@ -108,7 +108,11 @@ class Milestones:
         if state.step > 0:
             for name, arm in self._training.arms:
                 state = self._evaluate_arm(state, name, arm, evaluation)
-        self.pace.evaluated(time.perf_counter() - started)
+        took_s = time.perf_counter() - started
+        # Before the first step there are no arms; averaged weights are evaluated as the run's are.
+        next_s = took_s * (2 if state.step == 0 and "averaged" in self._spec.arms else 1)
+        self.pace.evaluated(took_s, next_s)
+        state = msgspec.structs.replace(state, evaluation_s=next_s)
         state = self.save_last(state)
         if is_best:
             self._keep_predictions(state.step, evaluation)

@@ -23,7 +23,7 @@ class Pace:
         self._elapsed_before_s = start.elapsed_s
         self._started = time.perf_counter()
         self._evaluation_s = 0.0
-        self._evaluations = 0
+        self._per_evaluation_s = start.evaluation_s
         self._training_started = self._started
         self._evaluation_before_training_s = 0.0
 
@@ -37,10 +37,10 @@ class Pace:
         self._training_started = time.perf_counter()
         self._evaluation_before_training_s = self._evaluation_s
 
-    def evaluated(self, wall_s: float) -> None:
-        """Count an evaluation that took ``wall_s`` seconds."""
+    def evaluated(self, wall_s: float, next_s: float) -> None:
+        """Count an evaluation that took ``wall_s`` seconds; the next will take ``next_s``."""
         self._evaluation_s += wall_s
-        self._evaluations += 1
+        self._per_evaluation_s = next_s
 
     def steps_taken(
         self, step: int, loss: float | None, optimizer: torch.optim.Optimizer
@@ -63,5 +63,4 @@ class Pace:
     def _seconds_left(self, step: int, steps_per_s: float) -> float:
         spec = self._spec
         evaluations_left = -(-spec.steps // spec.eval_every) - step // spec.eval_every
-        per_evaluation_s = self._evaluation_s / self._evaluations if self._evaluations else 0.0
-        return (spec.steps - step) / steps_per_s + evaluations_left * per_evaluation_s
+        return (spec.steps - step) / steps_per_s + evaluations_left * self._per_evaluation_s

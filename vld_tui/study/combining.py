@@ -114,11 +114,12 @@ def _check_usable(run: Run) -> None:
 
 def _parent(store: Store, run: Run, at: Checkpoint) -> Parent:
     run_dir = store.run_dir(run.run_id)
-    path = run_dir.best_checkpoint if at == "best" else run_dir.last_checkpoint
+    paths = {"best": run_dir.best_checkpoint, "last": run_dir.last_checkpoint}
+    path = paths[at]
     if not path.is_file():
-        other = "last" if at == "best" else "best"
+        left = next((name for name, each in paths.items() if each.is_file()), None)
+        advice = f"Take --at {left}, or run it again." if left else "Run it again to combine it."
         raise CombinationError(
-            f"Run {run.run_id} has no {at} checkpoint any more: it was pruned. Take --at {other}, "
-            "or run it again."
+            f"Run {run.run_id} has no {at} checkpoint any more: it was pruned. {advice}"
         )
     return Parent(run.run_id, str(path.absolute()))

@@ -89,7 +89,9 @@ def _sources(data: DataPrepared) -> str:
 
 def _target(spec: RunSpec, data: DataPrepared | None) -> str:
     if data is None:
-        return plain_text(spec.target or "not chosen yet: --target says which")
+        words = plain_text(spec.target or "not chosen yet: --target says which")
+        also = spec.held_out_source
+        return f"{words}{_SEPARATOR}{plain_text(also)} left out as well" if also else words
     target = next(domain for domain in data.domains if domain.is_target)
     images = f"{target.in_images:,} of {plural(target.images, 'image')}"
     return f"{plain_text(data.target)} {images} (never trained on: their accuracy is OOD)"
@@ -101,6 +103,12 @@ def _method(spec: RunSpec) -> str:
     else:
         masks = plural(spec.masks, "mask")
         parts = [f"dropout {spec.dropout_rate:g} × {masks}"]
+    if spec.tuning != "full":
+        parts.append(f"{spec.tuning} tuning")
+    if spec.objective != "erm":
+        parts.append(spec.objective)
+    if spec.arms:
+        parts.append(f"beside it {' and '.join(spec.arms)}")
     if spec.head_steps:
         parts.append(f"last layer first, {plural(spec.head_steps, 'step')}")
     return _SEPARATOR.join(parts)
@@ -109,7 +117,7 @@ def _method(spec: RunSpec) -> str:
 def _training(spec: RunSpec, data: DataPrepared | None) -> str:
     batch = f"{plural(spec.batch_size, 'image')} per source"
     if data is not None:
-        sources = len(data.domains) - 1
+        sources = sum(not (each.is_target or each.is_held_out) for each in data.domains)
         batch = f"{spec.batch_size} × {sources} = {plural(spec.batch_size * sources, 'image')}"
     return _SEPARATOR.join(
         [

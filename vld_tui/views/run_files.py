@@ -17,6 +17,7 @@ from vld_tui.views.text import plain_text
 
 PURPOSES: Final[Mapping[str, str]] = {
     "spec.json": "every field of the run",
+    "combination.json": "the networks that are combined, and how",
     "events.jsonl": "what happened, an event a line",
     "process.json": "pid, its start time, host",
     "heartbeat": "its time of change says that the engine is alive",
@@ -27,6 +28,7 @@ PURPOSES: Final[Mapping[str, str]] = {
     "predictions.json": "what the network at the selected step says of held-out images",
     "checkpoints/last.safetensors": "all that a resumed run needs",
     "checkpoints/best.safetensors": "the network at the selected step",
+    "checkpoints/averaged.safetensors": "the averaged network at the step selected for it",
 }
 UNKNOWN_PURPOSE: Final = "not one of this program's"
 _COLUMNS: Final = (

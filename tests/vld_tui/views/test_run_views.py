@@ -240,3 +240,15 @@ def test_a_long_command_keeps_a_line_of_its_own() -> None:
         f"  {long}",
         "     compare",
     ]
+
+
+def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:
+    spec = resolve_spec(
+        {"tuning": "linear", "objective": "groupdro", "arms": ["averaged", "ensemble"],
+         "held_out_source": "noto"}
+    )  # fmt: skip
+    rows = dict(plan_rows(spec, Progress()))
+    assert "linear tuning" in rows["method"]
+    assert "groupdro" in rows["method"]
+    assert "beside it averaged and ensemble" in rows["method"]
+    assert rows["target"] == "fluent-mono · noto left out as well"
