@@ -12,7 +12,7 @@ from vld_tui.cli.errors import CommandError
 from vld_tui.cli.ls import WhereOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
-from vld_tui.store.prune import Keep
+from vld_tui.store.prune import Keep, Prunable
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
@@ -58,28 +58,48 @@ def prune(
         raise CommandError("Name runs, or give --where, or --study: one of them.")
     with open_store(ctx, to_look=dry_run) as store:
         store.refresh()
-        chosen = _chosen(store, runs or (), where, study)
-        if kept == "none":
-            chosen = _without_parents(store, chosen)
-        sizes = {run.run_id: store.prunable_bytes(run.run_id, kept) for run in chosen}
-        freed = {run_id: byte_count for run_id, byte_count in sizes.items() if byte_count}
+        found = _prunable(store, _chosen(store, runs or (), where, study), kept)
+        freed = {run_id: files for run_id, files in found.items() if files.spare}
         if freed and not dry_run:
             if not yes:
                 what = "the checkpoints to go on from" if kept == "best" else "all checkpoints"
+                of_runs = plural(len(freed), "finished run")
                 ask(
-                    f"Delete {what} of {plural(len(freed), 'finished run')}, "
-                    f"{size(sum(freed.values()))}?",
+                    f"Delete {what} of {of_runs}, {size(_bytes(freed))}?",
                     refusal="Nothing was deleted.",
                 )
-            freed = {run_id: store.prune(run_id, kept) for run_id in freed}
+            found |= {run_id: store.prune(run_id, kept) for run_id in freed}
+    _tell(found, as_json=as_json, dry_run=dry_run)
+
+
+def _prunable(store: Store, runs: list[Run], keep: Keep) -> dict[str, Prunable]:
+    return {run.run_id: store.prunable(run.run_id, keep) for run in runs}
+
+
+def _bytes(found: dict[str, Prunable]) -> int:
+    return sum(files.bytes for files in found.values())
+
+
+def _tell(found: dict[str, Prunable], *, as_json: bool, dry_run: bool) -> None:
+    freed = {run_id: files for run_id, files in found.items() if files.spare}
+    needed = {run_id: files for run_id, files in found.items() if files.needed}
     if as_json:
-        print_json({"freed_bytes": sum(freed.values()), "runs": list(freed), "dry_run": dry_run})
+        record = {"freed_bytes": _bytes(freed), "runs": list(freed), "dry_run": dry_run}
+        print_json(
+            record | {"needed": [str(path) for each in needed.values() for path in each.needed]}
+        )
         return
-    of_runs = f"{size(sum(freed.values()))} of {plural(len(freed), 'finished run')}"
-    if not freed:
-        say("Nothing to free: no finished run here has a checkpoint to spare.")
-    else:
+    if freed:
+        of_runs = f"{size(_bytes(freed))} of {plural(len(freed), 'finished run')}"
         say(f"{of_runs} would be freed" if dry_run else f"{of_runs} freed")
+    else:
+        say("Nothing to free: no finished run here has a checkpoint to spare.")
+    if needed:
+        kept_bytes = sum(sum(files.needed.values()) for files in needed.values())
+        say(
+            f"{size(kept_bytes)} of {plural(len(needed), 'finished run')} left: runs that wait or "
+            "go on combine them (vld queue ls)"
+        )
 
 
 def _keep(word: str) -> Keep:
@@ -107,12 +127,3 @@ def _chosen(
     if study is not None:
         return list(standing_of(store, find_study(store.home, study)).finished)
     return [run for run in store.list_runs(Query.parse(where or "")) if run.status == "finished"]
-
-
-def _without_parents(store: Store, runs: list[Run]) -> list[Run]:
-    """Leave out the runs whose networks are about to be combined."""
-    waiting = [*store.live_runs(), *store.queue()]
-    needed = {
-        parent.run_id for run in waiting if run.combination for parent in run.combination.parents
-    }
-    return [run for run in runs if run.run_id not in needed]

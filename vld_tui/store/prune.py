@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from engine.rundir import RunDir
 from vld_tui.home import Home
@@ -12,24 +12,52 @@ from vld_tui.launch.life import is_alive
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.lookup import find_by_id
+from vld_tui.store.runs import read_runs
 
 Keep = Literal["best", "none"]
 """What is left of a finished run: the networks at the selected step, or no checkpoint."""
 
 CHECKPOINT_PATTERN: Final = "*.safetensors"
+_COMBINING: Final = """
+    combination IS NOT NULL AND trashed_at IS NULL AND key IN (
+        SELECT key FROM runs INDEXED BY live_runs WHERE status IN ('starting', 'running')
+        UNION ALL SELECT key FROM runs INDEXED BY queued_runs WHERE status = 'queued'
+    )
+"""
 
 
-def prunable(run_dir: RunDir, keep: Keep) -> dict[Path, int]:
-    """Return the checkpoints that pruning would delete, with their bytes."""
+class Prunable(NamedTuple):
+    """Checkpoints of a run with their bytes: those to spare, and those about to be combined."""
+
+    spare: dict[Path, int]
+    needed: dict[Path, int]
+
+    @property
+    def bytes(self) -> int:
+        """Return how many bytes there are to free."""
+        return sum(self.spare.values())
+
+
+def prunable(database: Database, run_dir: RunDir, keep: Keep) -> Prunable:
+    """Return the checkpoints that pruning would delete, and those it would but for their use.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
     paths = [run_dir.last_checkpoint]
     if keep == "none":
         paths += [run_dir.best_checkpoint, run_dir.averaged_checkpoint]
     sizes = ((path, size_of(path)) for path in paths)
-    return {path: size for path, size in sizes if size is not None}
+    there = {path: size for path, size in sizes if size is not None}
+    names = _needed_names(database, run_dir.run_id) if there else set()
+    return Prunable(
+        {path: size for path, size in there.items() if path.name not in names},
+        {path: size for path, size in there.items() if path.name in names},
+    )
 
 
-def prune(database: Database, home: Home, run_id: str, keep: Keep) -> int:
-    """Delete checkpoints of a finished run, and return how many bytes that freed.
+def prune(database: Database, home: Home, run_id: str, keep: Keep) -> Prunable:
+    """Delete checkpoints of a finished run, and return which went and which are still needed.
 
     Raises:
         StoreError: when it is not finished, or a file cannot be deleted.
@@ -45,7 +73,10 @@ def prune(database: Database, home: Home, run_id: str, keep: Keep) -> int:
         process = run_dir.read_process()
         if process is not None and is_alive(run_dir, process):
             raise StoreError(f"Run {run_id} is finished, but its process is not over yet.")
-        return sum(_delete(path, size) for path, size in prunable(run_dir, keep).items())
+        found_files = prunable(database, run_dir, keep)
+        for path in found_files.spare:
+            _delete(path)
+        return found_files
 
 
 def checkpoint_files(home: Home) -> Iterator[int]:
@@ -64,11 +95,18 @@ def size_of(path: Path) -> int | None:
         return None
 
 
-def _delete(path: Path, size: int) -> int:
+def _needed_names(database: Database, run_id: str) -> set[str]:
+    """Return the checkpoints of a run that one which waits or goes on combines, by file name."""
+    return {
+        Path(parent.file).name
+        for run in read_runs(database, _COMBINING)
+        for parent in (run.combination.parents if run.combination else ())
+        if parent.run_id == run_id and parent.file is not None
+    }
+
+
+def _delete(path: Path) -> None:
     try:
-        path.unlink()
-    except FileNotFoundError:
-        return 0
+        path.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{path} cannot be deleted: {error.strerror}.") from None
-    return size

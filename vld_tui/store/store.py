@@ -356,12 +356,13 @@ class Store:
         folder = self.run_dir(run_id).path
         return [each for each in self.checkpoints(run_id) if (folder / each.file).is_file()]
 
-    def prunable_bytes(self, run_id: str, keep: prune.Keep) -> int:
-        """Return how many bytes pruning a run would free."""
-        return sum(prune.prunable(self.run_dir(run_id), keep).values())
+    def prunable(self, run_id: str, keep: prune.Keep) -> prune.Prunable:
+        """Return what pruning a run would delete, and what it would but for its use."""
+        return prune.prunable(self._database, self.run_dir(run_id), keep)
 
-    def prune(self, run_id: str, keep: prune.Keep) -> int:
-        """Delete checkpoints of a finished run, and return how many bytes that freed.
+    def prune(self, run_id: str, keep: prune.Keep) -> prune.Prunable:
+        """Delete checkpoints of a finished run but those that a run which waits or goes on
+        combines; return which those are.
 
         Raises:
             StoreError: when it is not finished, or a file cannot be deleted.

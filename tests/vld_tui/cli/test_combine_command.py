@@ -187,6 +187,43 @@ def test_a_run_whose_checkpoint_was_pruned_is_named_with_what_to_do(family: Vld)
     assert "--at best" in refused.stderr
 
 
+@pytest.mark.parametrize("keep", ["best", "none"])
+def test_what_waits_to_be_combined_is_not_pruned(
+    family: Vld, keep: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.cli.queue.start_supervisor", lambda _home: None)
+    for at in ("last", "best"):
+        family.json("combine", "soup", "one", "two", "--at", at, "--queue")
+    files = [
+        parent.file
+        for run in family.json("queue", "ls")["waiting"]
+        for parent in combination_of(family, run["run"]).parents
+    ]
+    needed = files[:2] if keep == "best" else sorted(str(file) for file in files)
+    dry = family.json("prune", "--keep", keep, "--dry-run")
+    assert sorted(dry["needed"]) == sorted(str(file) for file in needed)
+    told = family("prune", "--keep", keep, "--yes").stdout
+    assert "of 1 finished run freed\n" in told
+    assert "of 2 finished runs left: runs that wait or go on combine them" in told
+    assert all(Path(str(file)).is_file() for file in files)
+    assert family("prune", "two", "--keep", keep, "--yes").stdout.startswith("Nothing to free")
+
+
+def test_what_is_combined_since_the_question_is_not_pruned(
+    family: Vld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.cli.queue.start_supervisor", lambda _home: None)
+
+    def answer_late(*_: object, **__: object) -> None:
+        family.json("combine", "soup", "one", "two", "--at", "last", "--queue")
+
+    monkeypatch.setattr("vld_tui.cli.prune.ask", answer_late)
+    pruned = family.json("prune")
+    assert pruned["runs"] == ids(family, "elsewhere")
+    assert len(pruned["needed"]) == 2
+    assert all(Path(file).is_file() for file in pruned["needed"])
+
+
 def test_what_combines_others_is_not_combined_again(family: Vld) -> None:
     family.json("combine", "soup", "one", "two")
     refused = family("combine", "soup", "one", "@last")

@@ -47,7 +47,7 @@ def test_the_checkpoints_to_go_on_from_are_deleted_of_finished_runs(history: Vld
 def test_none_are_left_of_the_runs_that_are_named(history: Vld) -> None:
     record = history.json("prune", "first", "--keep", "none", "--yes")
     run_id = history.json("show", "first")["run"]
-    assert record == {"freed_bytes": 6, "runs": [run_id], "dry_run": False}
+    assert record == {"freed_bytes": 6, "runs": [run_id], "dry_run": False, "needed": []}
     assert checkpoints(history) == BEFORE | {"finish": []}
     history("prune", "--where", "target=noto", "--keep", "none", "--yes")
     assert checkpoints(history) == {"finish": [], "collapse": [], "fail": ["best", "last"]}
