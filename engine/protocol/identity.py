@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -15,16 +15,31 @@ SEEDS: Final = ("seed", "trial_seed")
 """Fields in which runs of one configuration differ."""
 
 UNDECIDING: Final = frozenset(
-    {"device", "threads", "memory_format", "eval_batch_size", "log_every", "keep_checkpoints",
-     "recipe"}
-)  # fmt: skip
+    {"device", "threads", "memory_format", "log_every", "keep_checkpoints", "recipe"}
+)
 """Fields that say where and how a run is computed or told, not what comes out of it."""
+
+
+def _averages(spec: RunSpec) -> bool:
+    return "averaged" in spec.arms
+
+
+DECIDING_ONLY: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
+    "average_from": _averages,
+    "average_every": _averages,
+    "average_batchnorm": _averages,
+    # Statistics estimated anew are means over batches; all else is the same in any batch.
+    "eval_batch_size": lambda spec: _averages(spec) and spec.average_batchnorm == "reestimate",
+    "lr_drops": lambda spec: spec.schedule == "step",
+}
+"""Fields that decide something of some runs alone: of those for which this is true."""
 
 
 def run_identity(spec: RunSpec, combination: Combination | None = None) -> str:
     """Return a hash, 16 hexadecimal digits, equal for runs that must give the same result.
 
-    A field at its default counts as not there, so that one added later changes no old run's.
+    A field at its default counts as not there, so that one added later changes no old run's;
+    so does one that decides nothing of this run.
     """
     return _hash(spec, combination, UNDECIDING)
 
@@ -38,7 +53,18 @@ def _hash(spec: RunSpec, combination: Combination | None, left_out: Iterable[str
     decided = {
         name: value
         for name, info in FIELDS.items()
-        if name not in left_out and (value := getattr(spec, name)) != info.default
+        if name not in left_out and (value := _deciding(spec, name)) != info.default
     }
     text = msgspec.json.encode((decided, combination), order="sorted")
     return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _deciding(spec: RunSpec, name: str) -> object:
+    """Return a field's value as it decides the result, one for all that come to the same."""
+    if name in DECIDING_ONLY and not DECIDING_ONLY[name](spec):
+        return FIELDS[name].default
+    if name == "arms":  # each is measured by itself
+        return tuple(sorted(set(spec.arms)))
+    if name == "trial_seed" and spec.trial_seed == spec.seed:
+        return None
+    return getattr(spec, name)

@@ -21,7 +21,12 @@ from msgspec import DecodeError
 from sqlite_utils import Migrations
 from sqlite_utils.db import Database
 
-from engine.protocol import configuration_identity, run_identity
+from engine.protocol import (
+    CombinationError,
+    configuration_identity,
+    decode_combination,
+    run_identity,
+)
 from vld_tui.store.specs import decode_stored_spec, encode_stored_spec
 
 migrations = Migrations("vld")
@@ -223,7 +228,7 @@ def m006_arms(db: Database) -> None:
     db.execute(_ARMS)
     for column in ("combination", "identity", "configuration"):  # the last two: see identity.py
         db.execute(f"ALTER TABLE runs ADD COLUMN {column} TEXT")
-    rows = db.execute("SELECT key, spec FROM runs").fetchall()
+    rows = db.execute("SELECT key, spec, combination FROM runs").fetchall()
     db.conn.executemany(
         "UPDATE runs SET spec = ?, identity = ?, configuration = ? WHERE key = ?", _identified(rows)
     )
@@ -231,14 +236,26 @@ def m006_arms(db: Database) -> None:
         db.execute(f"CREATE INDEX runs_by_{column} ON runs ({column})")
 
 
-def _identified(rows: list[tuple[int, str]]) -> Iterator[tuple[str, str, str, int]]:
+@migrations()
+def m007_images(db: Database) -> None:
+    """Tell runs apart by their images, and by fields that decide something of them alone."""
+    db.execute("ALTER TABLE runs ADD COLUMN data_digest TEXT NOT NULL DEFAULT ''")
+    rows = db.execute("SELECT key, spec, combination FROM runs").fetchall()
+    db.conn.executemany(
+        "UPDATE runs SET spec = ?, identity = ?, configuration = ? WHERE key = ?", _identified(rows)
+    )
+
+
+def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
-    for key, text in rows:
+    for key, text, combined in rows:
         try:
             spec = decode_stored_spec(text)
-        except DecodeError:  # it stays as it is, to be read anew by a rebuild
+            combination = None if combined is None else decode_combination(combined)
+        except (DecodeError, CombinationError):  # it stays as it is, to be read by a rebuild
             continue
-        yield encode_stored_spec(spec), run_identity(spec), configuration_identity(spec), key
+        identities = run_identity(spec, combination), configuration_identity(spec, combination)
+        yield encode_stored_spec(spec), *identities, key
 
 
 def _packed(points: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:

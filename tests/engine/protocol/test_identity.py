@@ -19,7 +19,7 @@ from engine.protocol import (
     run_identity,
     spec_from_mapping,
 )
-from engine.protocol.identity import UNDECIDING
+from engine.protocol.identity import DECIDING_ONLY, UNDECIDING
 
 PARENTS = (Parent("a", "/a.safetensors"), Parent("b", "/b.safetensors"))
 
@@ -56,7 +56,46 @@ def test_a_recipe_s_name_is_only_a_name() -> None:
 
 
 def test_every_undeciding_field_is_a_field() -> None:
-    assert FIELDS.keys() >= UNDECIDING
+    assert FIELDS.keys() >= UNDECIDING | DECIDING_ONLY.keys()
+    assert not UNDECIDING & DECIDING_ONLY.keys()
+
+
+@pytest.mark.parametrize(
+    ("values", "other"),
+    [
+        ({"seed": 4}, {"seed": 4, "trial_seed": 4}),
+        ({"arms": ["averaged", "ensemble"]}, {"arms": ["ensemble", "averaged"]}),
+        ({}, {"average_from": 300, "average_every": 7, "average_batchnorm": "reestimate"}),
+        ({}, {"eval_batch_size": 8}),
+        ({"arms": ["averaged"]}, {"arms": ["averaged"], "eval_batch_size": 8}),
+        ({"schedule": "cosine"}, {"schedule": "cosine", "lr_drops": [5]}),
+    ],
+)
+def test_what_decides_nothing_of_a_run_does_not_tell_it_apart(
+    values: dict[str, object], other: dict[str, object]
+) -> None:
+    one, two = spec_from_mapping(values), spec_from_mapping(other)
+    assert run_identity(one) == run_identity(two)
+    assert configuration_identity(one) == configuration_identity(two)
+
+
+REESTIMATED = {"arms": ["averaged"], "average_batchnorm": "reestimate"}
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "value"),
+    [
+        ({"seed": 4}, "trial_seed", 0),
+        ({"arms": ["averaged"]}, "average_every", 7),
+        (REESTIMATED, "eval_batch_size", 8),
+        ({"schedule": "step", "lr_drops": [5]}, "lr_drops", [6]),
+    ],
+)
+def test_where_it_decides_something_it_does(
+    values: dict[str, object], field: str, value: object
+) -> None:
+    other = spec_from_mapping({**values, field: value})
+    assert run_identity(other) != run_identity(spec_from_mapping(values))
 
 
 def test_a_combination_is_another_run_and_survives_its_file() -> None:

@@ -10,7 +10,15 @@ import msgspec
 import pytest
 import sqlite_utils
 
-from engine.protocol import RunSpec, resolve_spec, run_identity
+from engine.protocol import (
+    Combination,
+    Parent,
+    RunSpec,
+    configuration_identity,
+    encode_combination,
+    resolve_spec,
+    run_identity,
+)
 from engine.rundir import UserData
 from vld_tui.home import Home, open_home
 from vld_tui.store import migrations
@@ -164,6 +172,33 @@ def test_the_oldest_database_is_brought_up_to_date_with_its_runs(
     _execute(home, "UPDATE runs SET status = 'queued'")
     with pytest.raises(sqlite3.IntegrityError):
         _execute(home, "UPDATE runs SET status = 'asleep'")
+
+
+def test_identities_of_before_are_worked_out_anew(home: Home) -> None:
+    spec = resolve_spec({"arms": ["ensemble", "averaged"]})
+    soup = Combination(method="soup", parents=(Parent("a", "/a"), Parent("b", "/b")))
+    texts = (None, encode_combination(soup).decode(), "damaged")
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        before = MIGRATIONS.index("m007_images")
+        migrations.migrations.apply(
+            sqlite_utils.Database(connection), stop_before=MIGRATIONS[before]
+        )
+        for number, text in enumerate(texts):
+            _insert_as_at_first(connection, f"run-{number}", spec, "a")
+            connection.execute(
+                "UPDATE runs SET combination = ?, identity = 'old', configuration = 'old', "
+                "spec = ? WHERE run_id = ?",
+                [text, msgspec.json.encode(spec).decode(), f"run-{number}"],
+            )
+        connection.execute(f"PRAGMA user_version = {before}")
+    Store.open(home).close()
+    with closing(sqlite3.connect(home.database)) as connection:
+        found = connection.execute("SELECT identity, configuration, data_digest FROM runs")
+        assert found.fetchall() == [
+            (run_identity(spec), configuration_identity(spec), ""),
+            (run_identity(spec, soup), configuration_identity(spec, soup), ""),
+            ("old", "old", ""),
+        ]
 
 
 def test_values_in_rows_of_their_own_are_packed(home: Home) -> None:
