@@ -109,4 +109,5 @@ def _describe(data: RunData, wall_s: float) -> DataPrepared:
         ],
         skipped=list(data.skipped),
         wall_s=wall_s,
+        digest=data.digest,
     )

@@ -59,7 +59,10 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
 
 
 class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
-    """The images are decoded and split. ``skipped`` lists unreadable files left out."""
+    """The images are decoded and split. ``skipped`` lists unreadable files left out.
+
+    ``digest`` changes with the names and sizes of the images; empty: not told.
+    """
 
     dataset: str
     target: str
@@ -67,6 +70,7 @@ class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     domains: list[DomainInfo]
     skipped: list[str]
     wall_s: float
+    digest: str = ""
 
 
 class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):

@@ -93,6 +93,7 @@ def test_a_run_tells_its_story_and_finishes(make_run: MakeRun) -> None:
     assert [event.step for event in evaluated] == [0, 8, 16, 24]
     prepared = next(event for event in events if isinstance(event, DataPrepared))
     assert prepared.target == "fluent-mono"
+    assert len(prepared.digest) == 32
     assert {(domain.in_images, domain.out_images) for domain in prepared.domains} == {(39, 9)}
 
     finished = events[-1]

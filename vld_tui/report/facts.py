@@ -11,6 +11,7 @@ from vld_tui.report.tables import CellValue, Table, TableColumn
 from vld_tui.store.metrics import Attempt
 from vld_tui.study.gather import Coverage, Gathered
 from vld_tui.study.outcomes import PLACES
+from vld_tui.views.images import image_cautions
 from vld_tui.views.numbers import duration, moment, plural
 
 _ALWAYS: Final = ("model", "weights", "steps", "batch_size", "optimizer", "lr", "weight_decay",
@@ -48,6 +49,7 @@ def facts(
     """
     study, runs = gathered.study, gathered.runs
     return [
+        *(Fact("caution", each) for each in image_cautions(study.name, runs)),
         Fact("study", f"{study.name}: {study.title}" if study.title != study.name else study.name),
         Fact("runs", _counts(gathered)),
         Fact("data", _joined(dict.fromkeys(spec.dataset for spec in study.specs))),

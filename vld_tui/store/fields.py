@@ -77,6 +77,7 @@ _OF_RUN: Final = (
     QueryField("attempts", "number", "attempts"),
     QueryField("error", "text", "coalesce(error, '')"),
     QueryField("host", "text", "coalesce(host, '')"),
+    QueryField("data_digest", "text", "data_digest"),
 )
 
 QUERY_FIELDS: Final[dict[str, QueryField]] = {

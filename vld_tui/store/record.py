@@ -127,7 +127,7 @@ class EventRecorder:
                 self._put_accuracies(event, event.arm)
                 self._arms.record(event)
             case DataPrepared():
-                state.target = event.target
+                state.target, state.data_digest = event.target, event.digest
             case ModelPrepared():
                 state.device, state.precision = event.device, event.precision
                 state.memory_format = event.memory_format

@@ -29,7 +29,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     ``damaged_lines`` of the event log could not be read. ``queue_position`` orders those that
     wait; one that ``is_held`` is passed over. ``gpu`` is what the queue gave it.
     ``arm`` is how it predicts; ``combination`` is of a run that trains nothing. ``identity`` is
-    shared by runs that must give the same result.
+    shared by runs that must give the same result. ``data_digest`` changes with the images; empty:
+    not known.
     """
 
     run_id: str
@@ -67,6 +68,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     gpu: str | None = None
     arm: str = ""
     identity: str | None = None
+    data_digest: str = ""
 
     @property
     def dataset(self) -> str:
@@ -157,7 +159,8 @@ _COLUMNS: Final = (
     "run_id, name, tags, note, created_at, status, collapsed_step IS NOT NULL, spec, step, "
     "selected_step, id_accuracy, ood_accuracy, domains, combination, loss, steps_per_s, "
     "images_per_s, seconds_left, wall_s, error, pid, host, precision, memory_format, device, "
-    "attempts, trashed_at, exit_code, damaged_lines, queue_position, queue_held, gpu, arm, identity"
+    "attempts, trashed_at, exit_code, damaged_lines, queue_position, queue_held, gpu, arm, "
+    "identity, data_digest"
 )
 _decode_domains: Final = msgspec.json.Decoder(dict[str, float]).decode
 

@@ -15,8 +15,9 @@ class RunState:
 
     ``launched_at`` is when it was last given to a process, ``past_process`` tells the
     process it had before from others. ``arm`` is how its predictions are made.
-    ``target`` is the left-out domain the engine reported. ``events_offset`` counts bytes read
-    of the event log, ``last_seq`` is the number of the last event taken in.
+    ``target`` is the left-out domain the engine reported, ``data_digest`` changes with the images
+    it was given. ``events_offset`` counts bytes read of the event log, ``last_seq`` is the number
+    of the last event taken in.
     """
 
     status: str
@@ -47,6 +48,7 @@ class RunState:
     last_seq: int = -1
     events_offset: int = 0
     damaged_lines: int = 0
+    data_digest: str = ""
 
 
 _NAMES: Final = tuple(field.name for field in fields(RunState))

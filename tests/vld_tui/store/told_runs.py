@@ -79,7 +79,7 @@ def started(attempt: int = 1, resumed_step: int | None = None) -> RunStarted:
     )
 
 
-def data_prepared(target: str = TARGET) -> DataPrepared:
+def data_prepared(target: str = TARGET, digest: str = "") -> DataPrepared:
     return DataPrepared(
         dataset="emoji",
         target=target,
@@ -87,6 +87,7 @@ def data_prepared(target: str = TARGET) -> DataPrepared:
         domains=[DomainInfo(name, name == target, 100, 80, 20) for name in (*SOURCES, TARGET)],
         skipped=[],
         wall_s=0.1,
+        digest=digest,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -20,6 +21,7 @@ from vld_tui.study.kept import find_text
 from vld_tui.study.launching import devices_of
 from vld_tui.study.results import results_of
 from vld_tui.study.standing import Standing, standing_of
+from vld_tui.views.images import image_cautions
 from vld_tui.views.study import counts_text, failure_lines, left_text, result_lines, study_heading
 
 StudyOrNone = Annotated[
@@ -60,6 +62,8 @@ def _tell(standing: Standing, cost: StudyCost, devices: int) -> None:
         say(f"{'time left':<9} {left_text(standing, cost, devices)}")
     for line in failure_lines(standing.broken_off):
         say(f"{'broken':<9} {line}")
+    for line in _cautions(standing):
+        say(f"{'caution':<9} {line}")
     say("")
     cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in result_lines(standing, cells):
@@ -67,6 +71,11 @@ def _tell(standing: Standing, cost: StudyCost, devices: int) -> None:
     if standing.broken_off or standing.missing:
         say("")
         say(f"  vld sweep {name}  # goes on with what was broken off, and makes what is missing")
+
+
+def _cautions(standing: Standing) -> Iterator[str]:
+    """Yield what to know before the results are believed."""
+    return image_cautions(standing.study.name, (*standing.finished, *standing.live))
 
 
 def _print_record(standing: Standing, cost: StudyCost, devices: int) -> None:
@@ -79,6 +88,7 @@ def _print_record(standing: Standing, cost: StudyCost, devices: int) -> None:
                 {"run": run.run_id, "status": run.status, "error": run.error}
                 for run in standing.broken_off
             ],
+            "cautions": list(_cautions(standing)),
             "compare": compare,
             "results": [
                 {

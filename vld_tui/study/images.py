@@ -1,0 +1,24 @@
+"""Whether the runs of a study were given the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vld_tui.store.runs import Run
+
+
+def image_versions(runs: Iterable[Run]) -> dict[str, list[list[Run]]]:
+    """Return the runs by the images they were given, of each data set whose images changed.
+
+    Versions are in order of their newest run, and so are the runs in each. Runs of which it is
+    not known are left out.
+    """
+    found: dict[str, dict[str, list[Run]]] = {}
+    for run in sorted(runs, key=lambda run: run.created_at):
+        if run.data_digest:
+            found.setdefault(run.dataset, {}).setdefault(run.data_digest, []).append(run)
+    return {
+        dataset: sorted(versions.values(), key=lambda alike: alike[-1].created_at)
+        for dataset, versions in found.items()
+        if len(versions) > 1
+    }
