@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -187,6 +187,17 @@ class LocalPlanner:
     @property
     def _networks_file(self) -> Path:
         return self._home.cache / NETWORKS_FILE
+
+
+def weights_places(name: str, networks: Sequence[Network]) -> set[str]:
+    """Return where a network's weights are, or those that timm chooses from; empty: not known."""
+    named = {network.weights for network in networks if network.name == name}
+    return named or {network.weights for network in networks_of_kind(name, networks)}
+
+
+def networks_of_kind(name: str, networks: Sequence[Network]) -> list[Network]:
+    """Return the networks of that name with one set of weights each."""
+    return [network for network in networks if network.name.startswith(f"{name}.")]
 
 
 def _ignore(_report: object) -> None:

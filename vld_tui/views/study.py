@@ -13,6 +13,7 @@ from vld_tui.study.cost import StudyCost, value_counts
 from vld_tui.study.definition import Study
 from vld_tui.study.results import Result, results_of
 from vld_tui.study.standing import Standing
+from vld_tui.study.weights import AbsentWeights
 from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.groups import estimate_text
 from vld_tui.views.numbers import UNKNOWN, duration, plural, size
@@ -114,6 +115,22 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
         yield "cost", f"largest from {cost.largest.name}: {part} alone takes {alone}"
     if study.absent:
         yield "missing", f"data sets not on this machine: {', '.join(study.absent)}"
+
+
+def weights_lines(absent: Sequence[AbsentWeights]) -> Iterator[str]:
+    """Yield what is to say of weights that are not on this machine."""
+    for weights in absent:
+        name, runs = plain_text(weights.name), plural(weights.runs, "run")
+        match weights.where:
+            case "hub":
+                yield (
+                    f"those of {name} are not on this machine: they will be downloaded; offline "
+                    f"{runs} will fail"
+                )
+            case "none":
+                yield f"{name} has none: {runs} will fail, unless weights is a file, or none"
+            case "file":
+                yield f"there is no file {name}: {runs} will fail"
 
 
 def failure_lines(runs: Sequence[Run]) -> Iterator[str]:

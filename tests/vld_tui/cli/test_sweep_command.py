@@ -13,6 +13,7 @@ import pytest
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.queue.stand_in import start_stand_in
 from vld_tui.home import open_home
+from vld_tui.launch.local import LaunchError
 from vld_tui.queue.supervisor import Supervisor
 from vld_tui.store.store import Store
 
@@ -31,6 +32,18 @@ head_steps = 5
 target = ["fluent", "noto"]
 dropout_rate = [0.0, 0.9]
 """
+
+
+@pytest.fixture(autouse=True)
+def networks(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return where the weights of networks are; the engine answers what the test puts in."""
+    places = {"tf_efficientnet_lite0": "packaged", "finish": "cached"}
+
+    def answer(*_: object, **__: object) -> object:
+        return [{"name": name, "weights": place} for name, place in places.items()]
+
+    monkeypatch.setattr("vld_tui.planner.ask_engine", answer)
+    return places
 
 
 @pytest.fixture(autouse=True)
@@ -185,6 +198,50 @@ def test_much_is_asked_about(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
     assert vld.json("sweep", "status", "paper-fig3")["queued"] == 288
 
 
+def test_absent_weights_are_told_before_a_launch_and_asked_about(
+    vld: Vld, file: str, networks: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks["finish"] = "hub"
+    line = (
+        "those of finish are not on this machine: they will be downloaded; offline 8 runs will fail"
+    )
+    assert vld("sweep", file, "--dry-run").stdout.splitlines()[-1] == f"weights   {line}"
+    record = vld.json("sweep", file, "--dry-run")
+    assert record["absent_weights"] == [{"name": "finish", "where": "hub", "runs": 8}]
+    refused = vld("sweep", file)
+    assert refused.exit_code == 2
+    assert f"Weights: {line}." in refused.stderr
+    assert vld.json("ls") == []
+    monkeypatch.setattr("vld_tui.cli.asking.is_somebody_there", lambda: True)
+    assert vld("sweep", file, typed="n\n").exit_code == 1
+    launched = vld("sweep", file, "--yes")
+    assert f"weights: {line}" in launched.stdout.splitlines()
+    networks.clear()
+    assert vld("sweep", file).exit_code == 0, "nothing is left to launch"
+
+
+def test_where_only_some_weights_are_absent_it_is_said_and_gone_on(vld: Vld, file: str) -> None:
+    text = STUDY.replace(
+        "[cross]", '[cross]\nweights = ["pretrained", "none", "./mine.safetensors"]'
+    )
+    Path(file).write_text(text)
+    launched = vld("sweep", file)
+    assert launched.exit_code == 0, launched.stderr
+    (line,) = (line for line in launched.stdout.splitlines() if line.startswith("weights"))
+    assert line.startswith("weights: there is no file /")
+    assert line.endswith("/mine.safetensors: 8 runs will fail")
+
+
+def test_an_engine_that_cannot_answer_keeps_nobody_from_a_launch(
+    vld: Vld, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> object:
+        raise LaunchError("The engine cannot start.")
+
+    monkeypatch.setattr("vld_tui.planner.ask_engine", fail)
+    assert vld("sweep", file).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -213,6 +270,7 @@ def test_what_cannot_be_launched_is_refused_and_nothing_is_made(
 
 def test_of_launches_at_once_one_makes_the_runs(vld: Vld, file: str) -> None:
     home = open_home(vld.home)
+    (home.cache / "networks.json").write_text('[{"name": "finish", "weights": "cached"}]')
     with home.supervisor_lock.open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # they take the queue for worked on
         started = [vld.start("sweep", file) for _ in range(3)]

@@ -18,14 +18,22 @@ from vld_tui.cli.session import open_store, this_home
 from vld_tui.cli.sweep.ls import standing_record
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
+from vld_tui.planner import LocalPlanner
 from vld_tui.queue.slots import keep_gpus, keep_slots
 from vld_tui.store.store import Store
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.kept import SMALL, StudyText, find_text, preset_names, preset_text
 from vld_tui.study.launching import MOST_UNASKED, cost_to_launch, devices_of, launch_study
 from vld_tui.study.standing import Standing, standing_of
+from vld_tui.study.weights import AbsentWeights, absent_weights
 from vld_tui.views.numbers import plural
-from vld_tui.views.study import counts_text, plan_lines, study_heading, time_text
+from vld_tui.views.study import (
+    counts_text,
+    plan_lines,
+    study_heading,
+    time_text,
+    weights_lines,
+)
 
 StudyArgument = Annotated[
     str,
@@ -85,16 +93,17 @@ def launch(
         if dry_run:
             _tell_plan(store, standing, datasets, as_json=as_json)
             return
+        absent = _absent_weights(home, standing)
         if datasets.refusal is not None:
             raise DatasetError(datasets.refusal)
         if not yes:
-            _ask(store, standing, datasets)
+            _ask(store, standing, datasets, absent)
         if slots is not None:
             keep_slots(store, slots)
         if gpus is not None:
             keep_gpus(store, gpus)
         standing, gone = launch_study(store, known, text)
-    _tell_launch(standing, gone, as_json=as_json)
+    _tell_launch(standing, gone, absent, as_json=as_json)
 
 
 def _text(
@@ -126,22 +135,32 @@ def _data_set(given: str) -> str:
     return str(path.absolute()) if path.is_dir() else given
 
 
-def _ask(store: Store, standing: Standing, datasets: HomeDatasets) -> None:
-    new = len(standing.missing)
-    if new <= MOST_UNASKED:
+def _absent_weights(home: Home, standing: Standing) -> tuple[AbsentWeights, ...]:
+    return absent_weights(LocalPlanner(home), [spec for spec, _ in standing.to_launch])
+
+
+def _ask(
+    store: Store, standing: Standing, datasets: HomeDatasets, absent: Sequence[AbsentWeights]
+) -> None:
+    """Ask before much is launched, and before what may all fail."""
+    new, total = len(standing.missing), len(standing.to_launch)
+    may_all_fail = total > 0 and sum(weights.runs for weights in absent) == total
+    if new <= MOST_UNASKED and not may_all_fail:
         return
+    what = f"Make {plural(new, 'new run')}" if new else f"Go on with {plural(total, 'run')}"
     takes = time_text(cost_to_launch(store, standing, datasets), devices_of(store))
-    ask(
-        f"Make {plural(new, 'new run')} of {standing.study.name}? Time: {takes}.",
-        refusal="Nothing was launched.",
-    )
+    told = "".join(f"\nWeights: {line}." for line in weights_lines(absent))
+    ask(f"{what} of {standing.study.name}? Time: {takes}.{told}", refusal="Nothing was launched.")
 
 
 def _tell_plan(store: Store, standing: Standing, datasets: HomeDatasets, *, as_json: bool) -> None:
     cost, devices = cost_to_launch(store, standing, datasets), devices_of(store)
+    absent = _absent_weights(store.home, standing)
     if not as_json:
         for label, line in plan_lines(standing, cost, devices):
             say(f"{label:<9} {line}")
+        for line in weights_lines(absent):
+            say(f"{'weights':<9} {line}")
         return
     largest = cost.largest
     print_json(
@@ -152,11 +171,14 @@ def _tell_plan(store: Store, standing: Standing, datasets: HomeDatasets, *, as_j
             "disk_bytes": cost.disk_bytes,
             "largest_cost": largest and {"field": largest.name, "values": largest.values},
             "absent_datasets": standing.study.absent,
+            "absent_weights": [weights._asdict() for weights in absent],
         }
     )
 
 
-def _tell_launch(standing: Standing, gone: int, *, as_json: bool) -> None:
+def _tell_launch(
+    standing: Standing, gone: int, absent: Sequence[AbsentWeights], *, as_json: bool
+) -> None:
     name = standing.study.name
     if as_json:
         print_json(standing_record(standing))
@@ -167,6 +189,8 @@ def _tell_launch(standing: Standing, gone: int, *, as_json: bool) -> None:
         say(f"{plural(len(standing.missing), 'new run')}{goes_on}; before: {counts_text(standing)}")
     else:
         say(f"nothing to launch: {counts_text(standing)}")
+    for line in weights_lines(absent):
+        say(f"weights: {line}")
     if gone:
         are = "is" if gone == 1 else "are"
         say(f"{plural(gone, 'run')} of {name} as it was launched before {are} no longer in it")

@@ -8,7 +8,7 @@ from typing import Final
 
 from engine.protocol.datasets import DatasetListing
 from vld_tui.draft import Draft
-from vld_tui.planner import Network
+from vld_tui.planner import Network, networks_of_kind, weights_places
 from vld_tui.screens.new_run.appraisal import is_same_choice
 from vld_tui.screens.new_run.choices import (
     dataset_choices,
@@ -64,7 +64,8 @@ class Knowledge:
         """Say what may well go wrong, though the run can be launched; empty: nothing known."""
         if not draft.specs or draft.specs[0].weights != "pretrained":
             return ""
-        model, weights = draft.specs[0].model, self._weights(draft)
+        model = draft.specs[0].model
+        weights = weights_places(draft.text("model"), self.networks)
         if weights == {"hub"}:
             return (
                 f"! The weights of {model} are not on this machine: they will be downloaded. "
@@ -113,17 +114,6 @@ class Knowledge:
         known = {network.name: network.weights for network in self.networks}
         if name in known:
             return weights_words(known[name])
-        if kinds := _kinds(name, self.networks):
+        if kinds := networks_of_kind(name, self.networks):
             return f"timm's choice of {plural(len(kinds), 'set')} of weights; enter lists them"
         return self.networks_told or "not among the networks known here"
-
-    def _weights(self, draft: Draft) -> set[str]:
-        """Return where the chosen network's weights are, or those that timm chooses from."""
-        name = draft.text("model")
-        named = {network.weights for network in self.networks if network.name == name}
-        return named or {network.weights for network in _kinds(name, self.networks)}
-
-
-def _kinds(name: str, networks: Sequence[Network]) -> list[Network]:
-    """Return the networks of that name with one set of weights each."""
-    return [network for network in networks if network.name.startswith(f"{name}.")]

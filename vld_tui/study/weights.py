@@ -1,0 +1,59 @@
+"""Whether the weights that runs start from are on this machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from engine.protocol import RunSpec
+from vld_tui.launch.local import LaunchError
+from vld_tui.planner import LocalPlanner, Network, weights_places
+
+_OTHERS: Final = ("pretrained", "none")
+"""Weights that are no file."""
+
+
+class AbsentWeights(NamedTuple):
+    """Weights that are not here, and how many runs need them.
+
+    ``where`` they are: on timm's ``hub``, nowhere (``none``), or a ``file`` that is not there.
+    """
+
+    name: str
+    where: Literal["hub", "none", "file"]
+    runs: int
+
+
+def absent_weights(planner: LocalPlanner, specs: Sequence[RunSpec]) -> tuple[AbsentWeights, ...]:
+    """Return the weights that are not on this machine; the engine is asked where it must be.
+
+    Networks that nobody knows are left out, and all of them where the engine cannot answer.
+    """
+    files = Counter(spec.weights for spec in specs if spec.weights not in _OTHERS)
+    found = [
+        AbsentWeights(path, "file", runs)
+        for path, runs in files.items()
+        if not Path(path).is_file()
+    ]
+    models = Counter(spec.model for spec in specs if spec.weights == "pretrained")
+    networks = _networks(planner, models)
+    for model, runs in models.items():
+        places = weights_places(model, networks)
+        if places == {"hub"}:
+            found.append(AbsentWeights(model, "hub", runs))
+        elif places == {"none"}:
+            found.append(AbsentWeights(model, "none", runs))
+    return tuple(found)
+
+
+def _networks(planner: LocalPlanner, models: Counter[str]) -> Sequence[Network]:
+    """Return what is known of networks: as of before, where that says they are all here."""
+    known = planner.known_networks()
+    if all(weights_places(model, known) & {"packaged", "cached"} for model in models):
+        return known
+    try:
+        return planner.networks()
+    except LaunchError:
+        return known
