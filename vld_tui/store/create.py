@@ -23,11 +23,11 @@ from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.labels import check_name, check_tags, default_name, new_run_id
 from vld_tui.store.queue import enqueue
+from vld_tui.store.side_by_side import side_by_side
 from vld_tui.store.specs import encode_stored_spec
 
 MADE_AT_ONCE: Final = 100
 """Runs made in one transaction: others wait for it."""
-MOST_WRITERS: Final = 16
 
 
 class _Draft(NamedTuple):
@@ -109,7 +109,7 @@ def _make(database: Database, drafts: Sequence[_Draft], *, is_queued: bool) -> N
                 )  # fmt: skip
                 if is_queued:
                     enqueue(connection, key)
-            _make_folders(drafts)
+            side_by_side(_make_folder, drafts)
     except BaseException as error:
         for draft in drafts:
             shutil.rmtree(draft.run_dir.path, ignore_errors=True)
@@ -120,18 +120,6 @@ def _make(database: Database, drafts: Sequence[_Draft], *, is_queued: bool) -> N
         if isinstance(error, UnicodeEncodeError):
             raise StoreError(f"The run's values must be text: {error.object!r} is not.") from None
         raise
-
-
-def _make_folders(drafts: Sequence[_Draft]) -> None:
-    """Make folders, many of them side by side: each waits for the disk twice."""
-    if len(drafts) == 1:
-        _make_folder(drafts[0])
-        return
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - few commands make many
-
-    with ThreadPoolExecutor(MOST_WRITERS) as writers:
-        for _ in writers.map(_make_folder, drafts):
-            pass
 
 
 def _make_folder(draft: _Draft) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from engine.rundir import RunDir, UserData
@@ -9,6 +12,7 @@ from vld_tui.home import Home
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.lookup import find_by_id
+from vld_tui.store.side_by_side import side_by_side
 
 
 def set_label(
@@ -27,6 +31,42 @@ def set_label(
             write_user_data(database, found.key, found.run_dir(home))
     except OSError as error:
         raise StoreError(f"The labels of run {run_id} cannot be written: {error}.") from None
+
+
+def add_tag(database: Database, home: Home, run_ids: Sequence[str], tag: str) -> None:
+    """Give runs one tag more, a thousand of them in a moment; those in the trash are left out.
+
+    Raises:
+        StoreError: when it cannot be written; the database is then as it was.
+    """
+    try:
+        with database.write() as connection:
+            users = dict(_with_tag(connection, home, run_ids, tag))
+            connection.executemany(
+                "UPDATE runs SET tags = ? WHERE run_id = ?",
+                [(" ".join(user.tags), run_dir.run_id) for run_dir, user in users.items()],
+            )
+            side_by_side(lambda each: _write_where_it_is(*each), list(users.items()))
+    except OSError as error:
+        raise StoreError(f"The tag {tag} cannot be written: {error}.") from None
+
+
+def _with_tag(
+    connection: sqlite3.Connection, home: Home, run_ids: Sequence[str], tag: str
+) -> Iterator[tuple[RunDir, UserData]]:
+    for run_id in run_ids:
+        row = connection.execute(
+            "SELECT name, tags, note, created_at FROM runs WHERE run_id = ? AND trashed_at IS NULL",
+            [run_id],
+        ).fetchone()
+        if row is not None and tag not in row[1].split():
+            name, tags, note, created_at = row
+            yield home.run_dir(run_id), UserData(name, (*tags.split(), tag), note, created_at)
+
+
+def _write_where_it_is(run_dir: RunDir, user: UserData) -> None:
+    with contextlib.suppress(FileNotFoundError):  # somebody deleted the folder
+        run_dir.write_user(user)
 
 
 def write_user_data(database: Database, key: int, run_dir: RunDir) -> None:

@@ -76,12 +76,18 @@ def standing_of(store: Store, study: Study) -> Standing:
 def launch_missing(store: Store, standing: Standing) -> None:
     """Queue what is left of a study: runs that were broken off go on, the others are made.
 
+    Runs that were there get the study's tag, whoever made them.
+
     Raises:
-        StoreError: when a run cannot be made or queued.
+        StoreError: when a run cannot be made, queued or tagged.
     """
+    tag = standing.study.name
+    untagged = [run.run_id for run in standing.runs if run is not None and tag not in run.tags]
+    if untagged:
+        store.add_tag(untagged, tag)
     for run in standing.broken_off:
         _queue_again(store, run.run_id)
-    store.queue_runs(standing.missing, tags=(standing.study.name,))
+    store.queue_runs(standing.missing, tags=(tag,))
 
 
 def left_behind(before: Study | None, after: Study) -> int:

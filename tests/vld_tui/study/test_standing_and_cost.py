@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.vld_tui.store.told_runs import Teller, evaluated, failed, finished, s
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.test_forecast import tell_run
 from vld_tui.home import open_home
+from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of, value_counts
@@ -71,6 +73,38 @@ def test_what_is_missing_is_queued_and_what_broke_off_goes_on(store: Store) -> N
     assert not after.missing
     launch_missing(store, after)
     assert len(store.list_runs()) == 4, "nothing is launched twice"
+
+
+def test_runs_that_were_there_get_the_tag_and_keep_what_they_had(store: Store) -> None:
+    done, broken, *_ = STUDY.specs
+    adopted, failed_run = tell_finished(store, done), tell_failed(store, broken)
+    store.set_tags(adopted.run_id, ("mine",))
+    store.set_note(adopted.run_id, "the best so far")
+    trashed = tell_finished(store, STUDY.specs[2])
+    standing = standing_of(store, STUDY)
+    store.trash(trashed.run_id)
+    launch_missing(store, standing)
+    assert store.get(adopted.run_id).tags == ("mine", "rates")
+    assert store.get(failed_run.run_id).tags == ("rates",)
+    assert store.get(trashed.run_id).tags == ()
+    assert len(store.list_runs(Query.parse("tag:rates"))) == 3
+    before = store.version()
+    launch_missing(store, standing_of(store, STUDY))
+    assert store.version() != before, "the run in the trash is made anew"
+    again = store.version()
+    launch_missing(store, standing_of(store, STUDY))
+    assert store.version() == again, "what has the tag is left alone"
+    store.rebuild()
+    kept = store.get(adopted.run_id)
+    assert (kept.tags, kept.note) == (("mine", "rates"), "the best so far")
+
+
+def test_a_run_whose_folder_is_gone_keeps_nobody_from_a_launch(store: Store) -> None:
+    run = tell_finished(store, STUDY.specs[0])
+    standing = standing_of(store, STUDY)
+    shutil.rmtree(store.run_dir(run.run_id).path)
+    launch_missing(store, standing)
+    assert len(store.queue()) == 3
 
 
 def test_what_decides_no_result_makes_no_other_run(store: Store) -> None:
