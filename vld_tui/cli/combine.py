@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from engine.protocol import PRETRAINED, CombinationError
-from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.command import Command, Group, JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.output import say
@@ -31,7 +31,7 @@ from vld_tui.study.combining import (
 MOST_COMPARED: Final = 4
 """Runs that are proposed for a comparison with what was made of them."""
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
 RunsOrNone = Annotated[
     list[str] | None,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 _HOME, _DEBUG = "vld.home", "vld.debug"
 
@@ -77,6 +77,14 @@ class Command(TyperCommand):
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """Write arguments and options by their panel."""
         write_options(self, ctx, formatter)
+
+
+class Group(TyperGroup):
+    """A group that shows its help where no command is named."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Ask for the help in place of nothing."""
+        return super().parse_args(ctx, args or ["--help"])
 
 
 def write_options(command: Any, ctx: typer.Context, formatter: Any) -> None:

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.command import Command, Group, JsonOption
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json
 from vld_tui.launch.inspection import ask_engine
 from vld_tui.launch.local import LaunchError
 from vld_tui.views.inventory import model_lines
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
 PatternArgument = Annotated[
     str | None,

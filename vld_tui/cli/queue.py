@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vld_tui.cli.command import Command, JsonOption, RunArgument
+from vld_tui.cli.command import Command, Group, JsonOption, RunArgument
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.queue.slots import keep_gpus, keep_slots, slots_of
@@ -19,7 +19,7 @@ from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
 from vld_tui.views.queue import queue_lines
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
 GpusOption = Annotated[
     str | None,

@@ -42,6 +42,14 @@ def test_reading_imports_nothing_heavy(history: Vld, arguments: list[str]) -> No
     assert ran.stderr == "heavy: []\n"
 
 
+@pytest.mark.parametrize("group", ["queue", "combine", "sweep", "data", "models"])
+def test_a_group_without_a_command_shows_its_help(vld: Vld, group: str) -> None:
+    shown = vld(group)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert shown.stdout == vld(group, "--help").stdout
+    assert shown.stdout.startswith("Usage: ")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["ls"]])
 def test_help_and_list_import_no_validation_library_and_no_rendering(
     history: Vld, arguments: list[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vld_tui.cli.command import Command
+from vld_tui.cli.command import Command, Group
 from vld_tui.cli.data.add import add
 from vld_tui.cli.data.cache import cache
 from vld_tui.cli.data.check import check
@@ -12,7 +12,7 @@ from vld_tui.cli.data.fetch import fetch
 from vld_tui.cli.data.ls import ls
 from vld_tui.cli.data.shift import shift
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
 
 app.command("ls", cls=Command, help="List data sets, or show one: domains, counts, place.")(ls)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import typer
-from typer.core import TyperGroup
 
-from vld_tui.cli.command import Command
+from vld_tui.cli.command import Command, Group
 from vld_tui.cli.sweep.launch import launch
 from vld_tui.cli.sweep.ls import ls
 from vld_tui.cli.sweep.status import status
@@ -15,14 +14,12 @@ from vld_tui.cli.sweep.status import status
 _DEFAULT: Final = "launch"
 
 
-class _SweepGroup(TyperGroup):
+class _SweepGroup(Group):
     """A group whose first command may go without saying: ``vld sweep paper-fig3``."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Put in the command that goes without saying."""
-        if not args:
-            args = ["--help"]
-        elif args[0] not in (*self.commands, *ctx.help_option_names):
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
 
