@@ -80,6 +80,26 @@ def find_home(option: Path | None) -> Home:
     return Home(_resolve(option))
 
 
+def find_named_home(option: Path | None) -> Home:
+    """Return the home, to look at: one that ``option`` or ``VLD_HOME`` names must be there.
+
+    Raises:
+        HomeError: when it is not, likely as its name is mistyped.
+    """
+    home = find_home(option)
+    if (option is not None or os.environ.get(HOME_VARIABLE)) and not home.path.exists():
+        raise HomeError(absence(home))
+    return home
+
+
+def absence(home: Home) -> str:
+    """Say that a home is not there, and what to do."""
+    return (
+        f"The home {home.path} does not exist yet; the first run makes it. "
+        f"Another one: --home DIR or {HOME_VARIABLE}."
+    )
+
+
 def open_home(option: Path | None, *, to_look: bool = False) -> Home:
     """Return the home, made if it is not there yet.
 

@@ -11,10 +11,9 @@ import typer
 from rich.console import Console
 
 from vld_tui.cli.command import Command, home_option
-from vld_tui.cli.errors import CommandError
 from vld_tui.cli.group import ErrorsInWords
 from vld_tui.cli.session import open_store, this_home
-from vld_tui.home import HOME_VARIABLE, find_home
+from vld_tui.home import HomeError, absence, find_home
 
 app = typer.Typer(
     add_completion=False,
@@ -50,10 +49,7 @@ def _print_once(ctx: typer.Context) -> None:
 
     home = find_home(home_option(ctx))
     if not home.database.is_file():  # likely a name mistyped: nothing is made of it
-        raise CommandError(
-            f"The home {home.path} does not exist yet; the first run makes it. "
-            f"Another one: --home DIR or {HOME_VARIABLE}."
-        )
+        raise HomeError(absence(home))
     console = Console(highlight=False, markup=False, emoji=False)
     with open_store(ctx, to_look=True) as store:
         store.refresh()

@@ -30,11 +30,11 @@ GpusOption = Annotated[
 @app.command(cls=Command)
 def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List what goes on and what waits, in order."""
-    with open_store(ctx) as store:
+    with open_store(ctx, to_look=True) as store:
         store.refresh()
         live, waiting = store.live_runs(), store.queue()
         slots = slots_of(store)
-        if any(not run.is_held for run in waiting):
+        if not store.is_read_only and any(not run.is_held for run in waiting):
             start_supervisor(store.home)
     if as_json:
         print_json(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from vld_tui.cli.command import home_option
-from vld_tui.home import Home, open_home
+from vld_tui.home import Home, find_named_home, open_home
 from vld_tui.store.store import Store
 
 
@@ -22,7 +22,9 @@ def open_store(ctx: typer.Context, *, to_look: bool = False) -> Store:
     """Open the history of this home; ``to_look``: to be read only.
 
     Raises:
-        HomeError: when the home cannot be written.
+        HomeError: when the home cannot be written, or one that is named is not there to look at.
         StoreError: when the database cannot be used.
     """
+    if to_look:
+        find_named_home(home_option(ctx))
     return Store.open(this_home(ctx, to_look=to_look))

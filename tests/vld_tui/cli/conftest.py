@@ -62,7 +62,9 @@ def vld(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vld:
     """Return ``vld`` in an empty home, its runs taken up by the stand-in engine."""
     stand_in = functools.partial(launch, command=STAND_IN_COMMAND)
     monkeypatch.setattr("vld_tui.cli.follow.launch", stand_in)
-    return Vld(tmp_path / "home")
+    home = tmp_path / "home"
+    home.mkdir()
+    return Vld(home)
 
 
 @pytest.fixture(scope="session")
@@ -83,5 +85,5 @@ def history_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def history(history_template: Path, vld: Vld) -> Vld:
     """Return ``vld`` in a home of its own with the three runs of the template."""
-    shutil.copytree(history_template, vld.home)
+    shutil.copytree(history_template, vld.home, dirs_exist_ok=True)
     return vld

@@ -33,7 +33,7 @@ def family_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def family(family_template: Path, vld: Vld) -> Vld:
-    shutil.copytree(family_template, vld.home)
+    shutil.copytree(family_template, vld.home, dirs_exist_ok=True)
     return vld
 
 

@@ -12,7 +12,7 @@ from tests.vld_tui.cli.conftest import Vld
 
 @pytest.fixture
 def history(vld: Vld, history_template: Path) -> Vld:
-    shutil.copytree(history_template, vld.home)
+    shutil.copytree(history_template, vld.home, dirs_exist_ok=True)
     return vld
 
 

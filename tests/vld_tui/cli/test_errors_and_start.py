@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.vld_tui.cli.conftest import WITH_STAND_IN, Vld
+from vld_tui.cli import app
 from vld_tui.cli.group import COMMANDS
 
 NEVER_FOR_READING = ("torch", "timm", "torchvision", "sqlite_utils", "pandas", "numpy", "plotext")
@@ -118,12 +120,40 @@ def test_wrong_usage_is_told_in_two_lines(vld: Vld, words: list[str], told: str)
 def test_an_unwritable_home_is_told(vld: Vld, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    for words in (["--home", str(blocked / "home"), "ls"], ["ls", "--home", str(blocked / "home")]):
+    home = str(blocked / "home")
+    for words in (["--home", home, "run", "--dry-run"], ["run", "--dry-run", "--home", home]):
         result = vld(*words)
         assert result.exit_code == 2
         assert "cannot be written" in result.stderr
         assert "--home" in result.stderr
         assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ls", "ls --json", "show @last", "curve @last", "compare a b", "logs @last",
+        "report paper-fig3", "sweep status", "sweep status x", "sweep ls", "queue ls",
+        "prune --dry-run",
+    ],
+)  # fmt: skip
+def test_looking_makes_no_home_of_a_mistyped_name(vld: Vld, tmp_path: Path, words: str) -> None:
+    mistyped = tmp_path / "mistyped"
+    for looks in (Vld(mistyped)(*words.split()), vld(*words.split(), "--home", str(mistyped))):
+        assert looks.exit_code == 2
+        assert looks.stderr == (
+            f"Error: The home {mistyped} does not exist yet; the first run makes it. "
+            "Another one: --home DIR or VLD_HOME.\n"
+        )
+        assert not mistyped.exists()
+
+
+def test_looking_makes_the_home_that_nobody_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _: tmp_path / "usual")
+    assert CliRunner(env={"VLD_HOME": ""}).invoke(app, ["ls"]).exit_code == 0
+    assert (tmp_path / "usual" / "vld.db").is_file()
 
 
 def test_a_database_of_a_newer_version_is_left_alone(history: Vld) -> None:
@@ -138,6 +168,7 @@ def test_a_database_of_a_newer_version_is_left_alone(history: Vld) -> None:
 
 def test_home_is_taken_before_and_after_the_command(history: Vld, tmp_path: Path) -> None:
     elsewhere = Vld(tmp_path / "elsewhere")
+    elsewhere.home.mkdir()
     assert elsewhere.json("ls") == []
     assert len(elsewhere.json("ls", "--home", str(history.home))) == 3
     assert len(elsewhere.json("--home", str(history.home), "ls")) == 3
