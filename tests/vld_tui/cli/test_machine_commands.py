@@ -57,7 +57,6 @@ def test_what_is_missing_is_marked_and_fails(
 
 
 def test_a_damaged_database_is_found(vld: Vld, machine: dict[str, Any]) -> None:
-    vld.home.mkdir()
     (vld.home / "vld.db").write_bytes(b"this is no database at all" * 100)
     result = vld("doctor")
     assert result.exit_code == 1
