@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from vld_tui.report.tables import CellValue, Points, Probability, Range, Table, TableColumn
-from vld_tui.study.bootstrap import FEW_SEEDS, MOST_SEEDS, Comparison, Interval, compare_settings
+from vld_tui.study.bootstrap import MOST_SEEDS, Comparison, compare_settings
+from vld_tui.study.intervals import FEW, Interval
 from vld_tui.study.outcomes import Outcome
 
 _BOUNDS: Final = ("_low", "_high")
@@ -16,11 +17,26 @@ _COLUMNS: Final = (
     TableColumn("baseline", "against", right=False, rank=60),
     TableColumn("ood_difference", "OOD change"),
     TableColumn("interval", "95%: seeds, targets", parts=_BOUNDS),
+    TableColumn("interval_by", "by", right=False, rank=85),
     TableColumn("seeds_interval", "95%: seeds alone", rank=50, parts=_BOUNDS),
     TableColumn("p", "p", rank=90),
     TableColumn("targets", "targets", rank=30),
     TableColumn("seeds", "seeds", rank=70),
     TableColumn("more_seeds", "more seeds", rank=80),
+)
+_PAIRED: Final = (
+    "Runs are paired by target, cell and seed. 95%: of other targets with other seeds, and of "
+    "other seeds with these targets; by Student's t over the means of targets, or of seeds, where "
+    f"there are fewer than {FEW}, else by a paired bootstrap, studentised. p belongs to the first, "
+    "and is no smaller than luck with the signs of so many targets."
+)
+_MORE_SEEDS: Final = (
+    "More seeds: how many would tell a difference of this size on these targets, with 80% power "
+    "(paired t test at 5%); they tell nothing of other targets."
+)
+_FEW_TARGETS: Final = (
+    f"Few targets: with fewer than {FEW} the signs alone cannot come to p < 0.05, so p does not, "
+    "and the interval holds if the targets' differences are about normal."
 )
 
 
@@ -29,18 +45,13 @@ def differences(results: Sequence[Outcome]) -> Table | None:
     found = compare_settings(results)
     if not found:
         return None
-    notes = [
-        "Runs are paired by target, cell and seed; 95% percentile intervals of a paired "
-        "bootstrap over seeds and targets, and over seeds with these targets. p belongs to the "
-        "first, and is no smaller than luck with the signs of so many pairs.",
-        "More seeds: how many would tell a difference of this size with 80% power (paired t "
-        "test at 5%).",
-    ]
-    fewest = min(each.seeds for each in found)
-    if fewest == 1:
+    notes = [_PAIRED, _MORE_SEEDS]
+    if any(each.interval and each.targets < FEW for each in found):
+        notes.append(_FEW_TARGETS)
+    if any(each.targets == 1 for each in found):
+        notes.append("One target tells nothing of others: there is no interval over targets, no p.")
+    if any(each.seeds == 1 for each in found):
         notes.append("Where a target has one seed only, nothing can be told about other seeds.")
-    elif fewest < FEW_SEEDS:
-        notes.append(f"With {fewest} seeds a bootstrap's intervals come out too narrow.")
     rows = tuple(_row(each) for each in found)
     breaks = tuple(at for at in range(1, len(found)) if found[at].dataset != found[at - 1].dataset)
     title = "Differences out of distribution"
@@ -54,12 +65,23 @@ def _row(found: Comparison) -> tuple[CellValue, ...]:
         found.baseline.label,
         Points(found.difference),
         _range(found.interval),
+        _told_by(found),
         _range(found.seeds_interval),
         None if found.p_value is None else Probability(found.p_value),
         found.targets,
         found.seeds,
         _more_seeds(found),
     )
+
+
+def _told_by(found: Comparison) -> str:
+    """Say what the interval over targets is by, or why there is none."""
+    if found.targets == 1:
+        return "one target"
+    if found.interval is None:
+        return "one seed"
+    method = "bootstrap" if found.is_bootstrap else "Student's t"
+    return method if found.targets >= FEW else f"{method}, few targets"
 
 
 def _range(interval: Interval | None) -> Range | None:

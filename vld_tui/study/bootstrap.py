@@ -1,8 +1,9 @@
-"""Whether two settings differ out of distribution, by a bootstrap of paired differences.
+"""Whether two settings differ out of distribution, by paired differences.
 
 Runs of two settings are paired by target, cell and seed; the differences are averaged over the
-cells. What is left, a difference for each target and seed, is drawn again with replacement: the
-targets first, then seeds within each. Intervals are percentiles of the means (Efron 1979).
+cells. What is left, a difference for each target and seed, tells of other targets by its means
+over seeds, which are drawn again with the seeds where there are targets enough, and of other
+seeds by its means over targets.
 """
 
 from __future__ import annotations
@@ -12,20 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from vld_tui.study.intervals import LEVEL, Interval, infer_over_seeds, infer_over_targets
 from vld_tui.study.outcomes import Outcome, Seed, Setting, grouped, in_full, settings_of
 
-RESAMPLES: Final = 10_000
-LEVEL: Final = 0.05
 POWER: Final = 0.8
-FEW_SEEDS: Final = 6
-"""Seeds below which a bootstrap's interval is known to come out too narrow."""
 MOST_SEEDS: Final = 10_000
 """Seeds beyond which a difference is as good as none."""
-_NOISE_SEED: Final = 0
 
-Interval = tuple[float, float]
 Differences = Mapping[str, Mapping[Seed, float]]
 """OOD accuracy of one setting less that of another, by target and seed."""
 
@@ -33,10 +28,12 @@ Differences = Mapping[str, Mapping[Seed, float]]
 class Comparison(NamedTuple):
     """A setting against a baseline on one data set: OOD accuracies, as shares.
 
-    ``interval`` (95%) is of other seeds and other targets, ``seeds_interval`` of other seeds on
-    these targets; None where a target has one seed only. ``p_value`` goes with ``interval``.
-    ``deviation`` is that of the mean over targets between seeds. ``seeds_needed`` is how many
-    would tell such a difference with 80% power; None: no number that anyone runs, or not known.
+    ``interval`` (95%) is of other seeds and other targets, and ``p_value`` goes with it: by the
+    bootstrap if ``is_bootstrap``, else by Student's t; None with one target, or where a target
+    has one seed only. ``seeds_interval`` is of other seeds on these targets, ``deviation`` that
+    of the mean over them between the seeds that all of them have; None for fewer than two.
+    ``seeds_needed`` is how many would tell such a difference of these targets with 80% power;
+    None: no number that anyone runs, or not known.
     """
 
     dataset: str
@@ -46,6 +43,7 @@ class Comparison(NamedTuple):
     interval: Interval | None
     seeds_interval: Interval | None
     p_value: float | None
+    is_bootstrap: bool
     targets: int
     seeds: int
     deviation: float | None
@@ -53,7 +51,7 @@ class Comparison(NamedTuple):
 
     @property
     def more_seeds(self) -> int | None:
-        """Return how many seeds more are needed to tell the difference."""
+        """Return how many seeds more are needed to tell the difference of these targets."""
         return None if self.seeds_needed is None else max(0, self.seeds_needed - self.seeds)
 
 
@@ -95,22 +93,20 @@ def compare_pair(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Comp
         return None
     values = [np.array(list(of_seed.values())) for of_seed in differences.values()]
     fewest = min(map(len, values))
-    interval = seeds_interval = p_value = deviation = None
-    if fewest > 1:
-        means = resampled_means(values)
-        interval = percentiles(means)
-        p_value = max(two_sided_p(means), least_p(sum(map(len, values))))
-        seeds_interval = percentiles(resampled_means(values, with_targets=False))
-        deviation = _deviation_between_seeds(differences)
+    over_targets = infer_over_targets(values) if fewest > 1 and len(values) > 1 else None
+    of_seeds = _means_of_seeds(differences)
+    is_spread = len(of_seeds) > 1
+    deviation = statistics.stdev(of_seeds) if is_spread else None
     difference = statistics.fmean(float(each.mean()) for each in values)
     return Comparison(
         dataset=baseline[0].dataset,
         baseline=baseline[0].setting,
         setting=others[0].setting,
         difference=difference,
-        interval=interval,
-        seeds_interval=seeds_interval,
-        p_value=p_value,
+        interval=over_targets and over_targets.interval,
+        seeds_interval=infer_over_seeds(np.array(of_seeds)).interval if is_spread else None,
+        p_value=over_targets and over_targets.p_value,
+        is_bootstrap=over_targets is not None and over_targets.is_bootstrap,
         targets=len(values),
         seeds=fewest,
         deviation=deviation,
@@ -138,58 +134,6 @@ def paired_differences(baseline: Sequence[Outcome], others: Sequence[Outcome]) -
         target: {seed: statistics.fmean(values) for seed, values in of_seed.items()}
         for target, of_seed in cells.items()
     }
-
-
-def resampled_means(
-    values: Sequence[npt.NDArray[np.float64]],
-    *,
-    with_targets: bool = True,
-    resamples: int = RESAMPLES,
-) -> npt.NDArray[np.float64]:
-    """Return the mean over targets of the mean over seeds, drawn again and again.
-
-    Args:
-        values: for each target (seeds,) differences.
-        with_targets: targets are drawn too; else they stay, and only seeds are drawn.
-
-    Returns:
-        (resamples,), the same at every call.
-    """
-    noise = np.random.default_rng(_NOISE_SEED)
-    counts = np.array([len(each) for each in values])
-    padded = np.zeros((len(values), counts.max()))
-    for row, each in zip(padded, values, strict=True):
-        row[: len(each)] = each
-    total = np.zeros(resamples)
-    for place in range(len(values)):
-        target = np.full(resamples, place)
-        if with_targets:
-            target = noise.integers(len(values), size=resamples)
-        drawn = noise.random((resamples, counts.max())) * counts[target][:, None]
-        is_drawn = np.arange(counts.max()) < counts[target][:, None]
-        differences = padded[target[:, None], drawn.astype(int)]
-        total += (differences * is_drawn).sum(axis=1) / counts[target]
-    return total / len(values)
-
-
-def percentiles(means: npt.NDArray[np.float64]) -> Interval:
-    """Return the 95% percentile interval."""
-    low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
-    return float(low), float(high)
-
-
-def two_sided_p(means: npt.NDArray[np.float64]) -> float:
-    """Return the two-sided p-value that agrees with the percentile interval."""
-    below, above = int((means <= 0).sum()), int((means >= 0).sum())
-    return min(1.0, 2 * (1 + min(below, above)) / (len(means) + 1))
-
-
-def least_p(pairs: int) -> float:
-    """Return the lowest p-value that so many pairs allow: that of all having one sign by luck.
-
-    A bootstrap of few values knows of no other sign than theirs, and would go below it.
-    """
-    return min(1.0, 2.0 ** (1 - pairs))
 
 
 def seeds_to_tell(difference: float, deviation: float) -> int | None:
@@ -230,9 +174,8 @@ def _power(effect: float, seeds: int) -> float:
     return float(upper + lower)
 
 
-def _deviation_between_seeds(differences: Differences) -> float | None:
-    """Return the deviation between the seeds that every target has; None for fewer than two."""
+def _means_of_seeds(differences: Differences) -> list[float]:
+    """Return the mean over targets of each seed that every target has."""
     of_target = list(differences.values())
     shared = [seed for seed in of_target[0] if all(seed in each for each in of_target)]
-    means = [statistics.fmean(each[seed] for each in of_target) for seed in shared]
-    return statistics.stdev(means) if len(means) > 1 else None
+    return [statistics.fmean(each[seed] for each in of_target) for seed in shared]

@@ -56,7 +56,7 @@ def test_a_finished_study_is_told_drawn_and_written(vld: Vld, home: Home, study:
     for title in (
         "Accuracy by target", "Centres of the clouds", "Choosing a cell for each target",
         "Choosing the setting for each target", "Differences out of distribution",
-        "ID–OOD plane", "gap: oracle − leave one source out", "With 2 seeds a bootstrap",
+        "ID–OOD plane", "gap: oracle − leave one source out", "Few targets: with fewer than 6",
     ):  # fmt: skip
         assert title in told.stdout
     assert "Runs that are missing" not in told.stdout

@@ -9,7 +9,7 @@ import statistics
 
 import pytest
 
-from tests.vld_tui.study.made_outcomes import result, study
+from tests.vld_tui.study.made_outcomes import CELLS, result, study
 from vld_tui.report.accuracy import UNLIKE, by_target, centres
 from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
 from vld_tui.report.differences import differences
@@ -117,8 +117,27 @@ def test_one_seed_is_told_to_tell_nothing_of_seeds() -> None:
     (row,) = records(table)
     assert row["p"] is None
     assert row["interval_low"] is None
+    assert row["interval_by"] == "one seed"
     assert "nothing can be told about other seeds" in " ".join(table.notes)
     assert differences([result()]) is None
+
+
+def test_it_is_said_what_an_interval_is_by_and_where_targets_are_few() -> None:
+    told = {}
+    for targets in (1, 4, 6):
+        names = [f"t{at}" for at in range(6)]
+        results = study(targets=names, cells=CELLS[:1])
+        table = differences([each for each in results if each.target in names[:targets]])
+        assert table is not None
+        (row,) = records(table)
+        notes = " ".join(table.notes)
+        assert "tell nothing of other targets" in notes
+        told[targets] = (row["interval_by"], row["p"] is None, "Few targets" in notes)
+    assert told == {
+        1: ("one target", True, False),
+        4: ("Student's t, few targets", False, True),
+        6: ("bootstrap", False, False),
+    }
 
 
 def test_a_p_value_stands_only_beside_its_interval() -> None:
