@@ -92,7 +92,9 @@ def _events(
             ids = [m.value for m in metrics if m.split == "out" and m.domain != target
                    and m.domain != spec.held_out_source]  # fmt: skip
             id_accuracy = float(np.mean([value for value in ids if value is not None]))
-            ood_accuracy = next(m.value or 0.0 for m in metrics if m.split == "in")
+            ood_accuracy = next(
+                m.value or 0.0 for m in metrics if (m.split, m.domain) == ("in", target)
+            )
             told.append(_evaluation(step, arm, own, metrics, id_accuracy, ood_accuracy, best[1]))
             if arm == own and id_accuracy > best[1]:
                 best = (step, id_accuracy, ood_accuracy)
@@ -142,6 +144,8 @@ def _metrics(
         base = 0.9 - 0.04 * place - (0.15 - gain if is_unseen else 0.03 * spec.dropout_rate**3)
         learned = 0.02 * (number - EVALUATIONS) + float(tempered)
         value = float(np.clip(base + learned + noise.normal(0, 0.006), 0.01, 0.999))
-        split = "in" if name == spec.target else "out"
-        metrics.append(Metric(split, name, arm, "accuracy", value))
+        metrics.append(Metric("out", name, arm, "accuracy", value))
+        if is_unseen:
+            value = float(np.clip(value + noise.normal(0, 0.006), 0.01, 0.999))
+            metrics.append(Metric("in", name, arm, "accuracy", value))
     return metrics

@@ -128,4 +128,8 @@ def _row(result: Outcome, design: Design) -> dict[str, Any]:
         "selected_step": result.selected_step,
         "id_accuracy": result.id_accuracy,
         "ood_accuracy": result.ood_accuracy,
+        "last_step": result.last and result.last.step,
+        "last_id_accuracy": result.last and result.last.id_accuracy,
+        "last_ood_accuracy": result.last and result.last.ood_accuracy,
+        "last_target_out_accuracy": result.last and result.last.target_out_accuracy,
     }

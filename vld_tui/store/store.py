@@ -14,6 +14,7 @@ from vld_tui.store.arms import MOST_AT_ONCE, ArmResult, read_arms
 from vld_tui.store.database import Database
 from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
 from vld_tui.store.labels import check_name, check_note, check_tags
+from vld_tui.store.last_evaluations import LastEvaluation, read_last_evaluations
 from vld_tui.store.lookup import find, find_by_id
 from vld_tui.store.metrics import (
     Attempt,
@@ -275,6 +276,10 @@ class Store:
     def arms(self, run_ids: Sequence[str]) -> dict[str, list[ArmResult]]:
         """Return what other arms of runs reached; runs without any are left out."""
         return read_arms(self._database, run_ids)
+
+    def last_evaluations(self, run_ids: Sequence[str]) -> dict[tuple[str, str], LastEvaluation]:
+        """Return the last evaluation by run and arm; those that lack an accuracy are left out."""
+        return read_last_evaluations(self._database, run_ids)
 
     def count_runs(self, query: Query = _ALL, *, trashed: bool = False) -> int:
         """Return how many runs match."""

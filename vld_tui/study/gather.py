@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from engine.protocol import RunSpec
 from vld_tui.store.arms import ArmResult
+from vld_tui.store.last_evaluations import LastEvaluation
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.study.definition import Study
@@ -93,22 +94,26 @@ def gather(store: Store, study: Study) -> Gathered:
 
 def _results(store: Store, design: Design, counted: Sequence[tuple[RunSpec, Run]]) -> list[Outcome]:
     """Return a result for each way of predicting of each run."""
-    others = store.arms([run.run_id for _, run in counted])
+    run_ids = [run.run_id for _, run in counted]
+    others, last = store.arms(run_ids), store.last_evaluations(run_ids)
     found = []
     for spec, run in counted:
         own = ArmResult(
             run.arm, run.selected_step or 0, run.id_accuracy or 0.0, run.ood_accuracy or 0.0,
             run.domains,
         )  # fmt: skip
-        found.append(_result(design, spec, run, own, None))
         beside = [each for each in others.get(run.run_id, ()) if each.arm != run.arm]
-        found += [_result(design, spec, run, each, each.arm) for each in beside]
+        found += [
+            _result(design, spec, run, each, last.get((run.run_id, each.arm)))
+            for each in (own, *beside)
+        ]
     return found
 
 
 def _result(
-    design: Design, spec: RunSpec, run: Run, reached: ArmResult, arm: str | None
+    design: Design, spec: RunSpec, run: Run, reached: ArmResult, last: LastEvaluation | None
 ) -> Outcome:
+    arm = None if reached.arm == run.arm else reached.arm
     return Outcome(
         dataset=spec.dataset,
         target=str(spec.target),
@@ -122,4 +127,5 @@ def _result(
         ood_accuracy=reached.ood_accuracy,
         domains=reached.domains,
         held_out_source=spec.held_out_source,
+        last=last,
     )

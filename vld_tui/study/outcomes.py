@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from engine.protocol import FIELDS, SEEDS, RunSpec
+from vld_tui.store.last_evaluations import LastEvaluation
 
 PLACES: Final = ("dataset", "data_dir", "target", "held_out_source", *SEEDS)
 """Fields by which results are ordered, whatever a study compares."""
@@ -48,8 +49,9 @@ class Setting(NamedTuple):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How one way of predicting of a finished run did, at its selected step.
 
-    Accuracies are shares from 0 to 1. ``domains`` has the sources' ``out`` split, the target's
-    ``in`` split and the held-out source's ``out`` split, each by the domain's name.
+    Accuracies are shares from 0 to 1. ``domains`` has the sources' ``out`` split and the ``in``
+    split of the target and of the held-out source, each by the domain's name. ``last`` is where
+    it stood at the run's last step; None: not known.
     """
 
     dataset: str
@@ -64,6 +66,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ood_accuracy: float
     domains: dict[str, float] = {}
     held_out_source: str | None = None
+    last: LastEvaluation | None = None
 
 
 class Design(NamedTuple):

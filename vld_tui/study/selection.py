@@ -4,7 +4,8 @@ target's labels knows, and, labelled as such, by an oracle.
 For target T: ``id`` is the accuracy on the sources' validation images. ``leave_one_source_out``
 is the mean, over the other domains S, of the accuracy on S of runs that trained on neither T nor
 S (Gulrajani & Lopez-Paz, "In Search of Lost Domain Generalization", 2021). Nothing but the
-oracle reads an accuracy on T.
+oracle reads an accuracy on T: as there, that on T's ``out`` split at the last step, so that it
+does not choose by the ``in`` split that is reported, and stops no run early by T.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ Scores = Mapping[Candidate, float]
 
 
 class Choice(NamedTuple):
-    """What a method chose for one target, and what came of it; accuracies are means over seeds.
+    """What a method chose for one target, and what came of it; accuracies are means over seeds,
+    at the selected step, or for the oracle at the last, by which it chose.
 
     ``score`` is what it was chosen by, a share. ``candidates`` is among how many.
     """
@@ -131,7 +133,8 @@ def choose(
         return None
     best = max(scores, key=lambda candidate: scores[candidate])
     alike = [each for each in of_target if (each.setting, each.cell) == best]
-    return Choice(target, *best, scores[best], len(scores), *mean_accuracies(alike))
+    reached = last_accuracies(alike) if method == ORACLE else mean_accuracies(alike)
+    return Choice(target, *best, scores[best], len(scores), *reached)
 
 
 def scores_by(
@@ -145,12 +148,31 @@ def scores_by(
             for candidate, seeds in candidates.items()
         }
     if method == ORACLE:
-        return {
-            candidate: statistics.fmean(each.ood_accuracy for each in seeds)
-            for candidate, seeds in candidates.items()
-        }
+        return oracle_scores(candidates)
     scores = leave_one_source_out_scores(target, results)
     return {candidate: scores[candidate] for candidate in candidates if candidate in scores}
+
+
+def oracle_scores(candidates: Mapping[Candidate, Sequence[Outcome]]) -> Scores:
+    """Return the accuracy on the target's ``out`` split at the last step, averaged over seeds.
+
+    A candidate with a run of which it is not known has no score.
+    """
+    scores = {}
+    for candidate, seeds in candidates.items():
+        last = [each.last for each in seeds if each.last is not None]
+        if len(last) == len(seeds):
+            scores[candidate] = statistics.fmean(each.target_out_accuracy for each in last)
+    return scores
+
+
+def last_accuracies(results: Sequence[Outcome]) -> tuple[float, float]:
+    """Return the mean ID and OOD accuracy at the last step, of results that have it."""
+    last = [each.last for each in results if each.last is not None]
+    return (
+        statistics.fmean(each.id_accuracy for each in last),
+        statistics.fmean(each.ood_accuracy for each in last),
+    )
 
 
 def leave_one_source_out_scores(target: str, results: Sequence[Outcome]) -> Scores:

@@ -13,6 +13,7 @@ from tests.vld_tui.store.told_runs import (
     started,
 )
 from vld_tui.store.arms import ArmResult
+from vld_tui.store.last_evaluations import LastEvaluation
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
@@ -51,6 +52,21 @@ def test_each_arm_has_its_own_selected_step_and_leaves_the_run_s_alone(
     assert (seen.arm, seen.selected_step, seen.ood_accuracy) == ("dropout", 10, 0.5)
     assert seen.domains == {"noto": 0.8, "twemoji": 0.8, TARGET: 0.5}
     assert store.ood_histories([run.run_id]) == {run.run_id: (0.5, 0.6)}
+
+
+def test_the_last_evaluation_is_of_the_last_step_and_of_both_splits_of_the_target(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    _tell(teller)
+    store.refresh()
+    known = {(run.run_id, "dropout"): LastEvaluation(20, 0.7, 0.6, 0.3)}
+    assert store.last_evaluations([run.run_id]) == known
+    teller.says(evaluation(3000 + 30, id_accuracy=0.1, ood_accuracy=0.2))
+    teller.says(*(evaluation(4000 + at, id_accuracy=0.5, ood_accuracy=0.8) for at in range(600)))
+    store.refresh()
+    assert store.last_evaluations([run.run_id, "other"]) == {
+        (run.run_id, "dropout"): LastEvaluation(4599, 0.5, 0.8, 0.4)
+    }
 
 
 def test_arms_are_read_alike_event_by_event_and_from_the_folder(

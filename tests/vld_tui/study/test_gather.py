@@ -58,6 +58,7 @@ def test_each_way_of_predicting_of_a_finished_run_is_an_outcome(home: Home) -> N
     assert [(each.run_id, each.ood_accuracy, each.domains) for each in own] == [
         (run.run_id, run.ood_accuracy, run.domains) for run in found.runs
     ]
+    assert all(each.last is not None and each.last.step == 20 for each in found.results)
     others = [each for each in found.results if each.setting.arm is not None]
     assert [(e.run_id, e.setting.arm, e.selected_step, e.ood_accuracy) for e in others] == [
         (run_id, each.arm, each.selected_step, each.ood_accuracy)

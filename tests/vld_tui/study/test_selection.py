@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.vld_tui.study.made_outcomes import CELLS, TARGETS, result, setting, study
+from vld_tui.store.last_evaluations import LastEvaluation
 from vld_tui.study.outcomes import Outcome
 from vld_tui.study.selection import (
     METHODS,
@@ -75,7 +76,33 @@ def test_seeds_are_averaged_before_choosing_and_after() -> None:
     assert by_id.choices[0].ood_accuracy == pytest.approx(0.275)
 
 
-def test_no_method_beats_the_oracle() -> None:
+def test_the_oracle_is_domainbed_s() -> None:
+    """It chooses by the target's unreported images at the last step, and is told there."""
+    results = [
+        result(cell=(1.0,), seed=seed, id_accuracy=0.9, ood_accuracy=0.8,
+               last=LastEvaluation(300, 0.7, 0.6 + 0.1 * seed, 0.3))
+        for seed in (0, 1)
+    ] + [
+        result(cell=(2.0,), seed=seed, id_accuracy=0.8, ood_accuracy=0.7,
+               last=LastEvaluation(300, 0.6, 0.5, 0.2 + 0.3 * seed))
+        for seed in (0, 1)
+    ]  # fmt: skip
+    (oracle,) = _of(choose_cells(results), "oracle")
+    (choice,) = oracle.choices
+    assert choice.cell == (2.0,)
+    assert choice.score == pytest.approx(0.35)
+    assert (choice.id_accuracy, choice.ood_accuracy) == (0.6, 0.5)
+
+
+def test_where_the_last_evaluation_is_not_known_there_is_no_oracle() -> None:
+    known = [result(cell=(at,), ood_accuracy=at / 4) for at in (1.0, 2.0)]
+    unknown = msgspec.structs.replace(known[1], seed=(1, None), last=None)
+    (oracle,) = _of(choose_cells([*known, unknown]), "oracle")
+    assert (oracle.choices[0].cell, oracle.choices[0].candidates) == ((1.0,), 1)
+    assert _of(choose_cells([unknown]), "oracle") == []
+
+
+def test_no_method_beats_an_oracle_that_sees_what_is_reported() -> None:
     for found in (choose_cells(study(with_held_out=True)), choose_settings(study())):
         for oracle in _of(found, "oracle"):
             same = [each for each in found if (each.among, each.arm) == (oracle.among, oracle.arm)]
@@ -106,7 +133,8 @@ def _permuted(results: list[Outcome], target: str, noise: np.random.Generator) -
         changed[at] = msgspec.structs.replace(results[at], domains=domains)
         if results[at].target == target:
             accuracy = domains[target]
-            changed[at] = msgspec.structs.replace(changed[at], ood_accuracy=accuracy)
+            last = LastEvaluation(300, 0.5, accuracy, accuracy)
+            changed[at] = msgspec.structs.replace(changed[at], ood_accuracy=accuracy, last=last)
     return changed
 
 

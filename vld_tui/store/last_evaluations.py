@@ -1,0 +1,72 @@
+"""Where ways of predicting stood at the end of their runs, whatever step was selected."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from vld_tui.store.arms import MOST_AT_ONCE
+from vld_tui.store.database import Database
+from vld_tui.store.series import JUDGED, Points
+
+_LAST_CHUNKS: Final = """
+    SELECT run_id, series.arm, split, domain, max(first_step), steps, readings
+    FROM runs JOIN series ON series.run = runs.key
+    WHERE run_id IN ({}) AND series.name = 'accuracy' AND domain IN (?, runs.target)
+    GROUP BY series.run, split, domain, series.arm
+"""
+"""SQLite takes the other columns from the row of the maximum."""
+
+Place = tuple[str, bool]
+"""A split, and whether it is of what a run is judged by, not of the target by its name."""
+
+
+class LastEvaluation(NamedTuple):
+    """Accuracies at the last evaluation, shares: ``ood_accuracy`` on the target's ``in`` split,
+    ``target_out_accuracy`` on its ``out`` split, which decides nothing but what an oracle does."""
+
+    step: int
+    id_accuracy: float
+    ood_accuracy: float
+    target_out_accuracy: float
+
+
+def read_last_evaluations(
+    database: Database, run_ids: Sequence[str]
+) -> dict[tuple[str, str], LastEvaluation]:
+    """Return the last evaluation by run and arm; those that lack an accuracy are left out.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    chunks: dict[tuple[str, str], dict[Place, Points]] = {}
+    for start in range(0, len(run_ids), MOST_AT_ONCE):
+        asked = run_ids[start : start + MOST_AT_ONCE]
+        query = _LAST_CHUNKS.format(", ".join("?" * len(asked)))
+        for run_id, arm, split, domain, _, *packed in database.rows(query, [*asked, JUDGED]):
+            of_arm = chunks.setdefault((run_id, arm), {})
+            of_arm[split, domain == JUDGED] = Points.unpack([(packed[0], packed[1])])
+    found = {key: _last(of_arm) for key, of_arm in chunks.items()}
+    return {key: last for key, last in found.items() if last is not None}
+
+
+def _last(chunks: Mapping[Place, Points]) -> LastEvaluation | None:
+    judged = chunks.get(("out", True))
+    if judged is None:
+        return None
+    step = judged.steps[-1]
+    places: tuple[Place, ...] = (("out", True), ("in", True), ("out", False))
+    values = [_at(chunks.get(place), step) for place in places]
+    known = [value for value in values if value is not None]
+    return LastEvaluation(step, *known) if len(known) == len(values) else None
+
+
+def _at(points: Points | None, step: int) -> float | None:
+    """Return the value at a step; None: none, or not finite."""
+    if points is None:
+        return None
+    at = bisect_left(points.steps, step)
+    is_there = at < len(points.steps) and points.steps[at] == step
+    return points.values[at] if is_there and not math.isnan(points.values[at]) else None
