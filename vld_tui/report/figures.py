@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from vld_tui.fields import shown_value
 from vld_tui.report.canvas import Picture, add_legend, files_of, panels, style, widen
 from vld_tui.report.captions import MOST_DRAWN, points_behind, runs_behind, seeds_behind
 from vld_tui.report.style import COLOURS, FAINT, LINES, MARKERS, RC, Look, looks, shown
@@ -69,9 +70,11 @@ def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
             add_legend(figure, drawn)
         files = files_of(figure)
     word = DROPOUT_WORD if field == "dropout_rate" else field
+    is_numbered = all(_is_number(cloud.setting.value(field)) for cloud in clouds)
+    by_itself = "" if is_numbered else ", those without a number by themselves"
     caption = (
-        f"Centres joined in the order of {word}; bars: 95% intervals over seeds (Student's t), "
-        "where there are several. " + runs_behind(of_dataset)
+        f"Centres joined in the order of {word}{by_itself}; bars: 95% intervals over seeds "
+        "(Student's t), where there are several. " + runs_behind(of_dataset)
     )
     return Picture("chain", f"Centres along {word}", caption, files)
 
@@ -136,10 +139,18 @@ def chain_field(settings: Sequence[Setting]) -> str | None:
     values: dict[str, set[object]] = {}
     for setting in settings:
         for name, value in setting.values:
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if _is_number(value):
                 values.setdefault(name, set()).add(value)
     several = [name for name, found in values.items() if len(found) > 1]
     return min(several, key=lambda name: name != "dropout_rate", default=None)
+
+
+def _value_words(value: object) -> str:
+    return f"{value:g}" if _is_number(value) else shown(shown_value(value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _without(setting: Setting, field: str) -> Setting:
@@ -166,7 +177,14 @@ def _draw_cloud(axes: Axes, cloud: Cloud, look: Look) -> None:
 def _draw_chain(
     axes: Axes, chain: Sequence[Cloud], field: str, look: Look, place: tuple[int, int]
 ) -> None:
-    ordered = sorted(chain, key=lambda cloud: cloud.setting.value(field))
+    """Join the centres that have a number; one without, such as ``none``, stands by itself."""
+
+    def place_in_chain(cloud: Cloud) -> tuple[bool, Any]:
+        value = cloud.setting.value(field)
+        return (False, value) if _is_number(value) else (True, shown_value(value))
+
+    ordered = sorted(chain, key=place_in_chain)
+    joined = sum(_is_number(cloud.setting.value(field)) for cloud in chain)
     ids = [100 * cloud.id_accuracy for cloud in ordered]
     oods = [100 * cloud.ood_accuracy for cloud in ordered]
     axes.errorbar(
@@ -174,13 +192,12 @@ def _draw_chain(
         yerr=[_bar(cloud.ood_estimate) for cloud in ordered], fmt="none", ecolor=look.colour,
         elinewidth=0.6, alpha=0.5,
     )  # fmt: skip
-    axes.plot(ids, oods, look.line, color=look.colour, linewidth=1, zorder=2.5)
+    axes.plot(ids[:joined], oods[:joined], look.line, color=look.colour, linewidth=1, zorder=2.5)
     for cloud, x, y in zip(ordered, ids, oods, strict=True):
         _mark(axes, cloud, look, size=5.5)
         axes.annotate(
-            f"{cloud.setting.value(field):g}", (x, y), textcoords="offset points", xytext=place,
-            ha="left" if place[0] > 0 else "right",
-            fontsize=7, color=look.colour,
+            _value_words(cloud.setting.value(field)), (x, y), textcoords="offset points",
+            xytext=place, ha="left" if place[0] > 0 else "right", fontsize=7, color=look.colour,
         )  # fmt: skip
 
 

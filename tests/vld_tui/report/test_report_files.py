@@ -7,6 +7,7 @@ import io
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 
@@ -120,6 +121,19 @@ def test_the_chain_follows_the_dropout_rate_else_another_number() -> None:
     models = [Setting((("model", model), ("freeze_batchnorm", model == "a"))) for model in "ab"]
     assert chain_field(models) is None
     assert chain_picture(clouds([result()])) is None
+
+
+def test_a_compared_number_may_be_none() -> None:
+    clips = [Setting((("grad_clip", clip),)) for clip in (None, 5.0, 1.0)]
+    results = [
+        msgspec.structs.replace(result(ood_accuracy=0.5 + 0.1 * at), setting=clip)
+        for at, clip in enumerate(clips)
+    ]
+    assert chain_field(clips) == "grad_clip"
+    chain = chain_picture(clouds(results))
+    assert chain is not None
+    assert "in the order of grad_clip, those without a number by themselves" in chain.caption
+    assert {picture.name for picture in draw(report_of(results))} >= {"clouds", "chain", "targets"}
 
 
 def test_settings_look_apart() -> None:
