@@ -30,6 +30,8 @@ NO_ORACLE: Final = (
     "There is no oracle where the accuracy on the target's out split at the last step is not known."
 )
 _GAP: Final = f"gap: {ORACLE} − "
+BEGINNING: Final = "among,method,"
+"""How the CSV of every table of one data set's choices begins."""
 _CHOICES: Final = (
     TableColumn("dataset", "data set", right=False),
     TableColumn("target", "target", right=False),

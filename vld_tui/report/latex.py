@@ -7,6 +7,7 @@ from typing import Final
 from vld_tui.report.tables import Table, sparse_texts
 from vld_tui.views.text import plain_text
 
+NEEDS: Final = r"% needs \usepackage[T1]{fontenc} and \usepackage{booktabs}"
 _SIGNS: Final = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -27,7 +28,7 @@ def latex_table(table: Table) -> str:
     headings = " & ".join(latex_text(column.heading) for column in table.columns)
     caption = " ".join([f"{table.title}.", *table.notes])
     lines = [
-        "% needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs}",
+        NEEDS,
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{latex_text(caption)}}}",

@@ -9,6 +9,7 @@ from typing import Final
 
 from engine.rundir import write_atomic
 from vld_tui.report.canvas import Picture
+from vld_tui.report.choices import BEGINNING as CHOICE_COLUMNS
 from vld_tui.report.content import Report, results_csv, ways_csv
 from vld_tui.report.figures import (
     chain_picture,
@@ -16,6 +17,7 @@ from vld_tui.report.figures import (
     target_picture,
     way_picture,
 )
+from vld_tui.report.latex import NEEDS as LATEX_NEEDS
 from vld_tui.report.latex import latex_table
 from vld_tui.report.page import page
 from vld_tui.report.tables import csv_text
@@ -23,6 +25,8 @@ from vld_tui.report.tables import csv_text
 PAGE: Final = "index.html"
 SOMETIMES: Final = ("missing", "chain", "interpolation", "differences", "choices")
 """What is not in every report: what an earlier one left of it no longer holds."""
+OF_DATASETS: Final = ("cells-*", "settings-*")
+"""Tables of which there is one for each data set, and those of a study may change."""
 _ENDINGS: Final = (".csv", ".tex", ".png", ".pdf")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -38,10 +42,27 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     for name, data in _files(report):
         write_atomic(folder / name, data)
         written.append(folder / name)
-    for left in (folder / f"{name}{ending}" for name in SOMETIMES for ending in _ENDINGS):
+    for left in _earlier(folder):
         if left not in written:
             left.unlink(missing_ok=True)
     return written
+
+
+def _earlier(folder: Path) -> Iterator[Path]:
+    """Yield the paths of files that an earlier report may have left and this one may not write."""
+    for name in SOMETIMES:
+        yield from (folder / f"{name}{ending}" for ending in _ENDINGS)
+    for pattern in OF_DATASETS:
+        yield from (path for path in folder.glob(f"{pattern}.*") if _is_choice_table(path))
+
+
+def _is_choice_table(path: Path) -> bool:
+    """Say whether a file begins as a table of choices does: the folder may hold files of others."""
+    beginning = {".csv": CHOICE_COLUMNS, ".tex": LATEX_NEEDS}.get(path.suffix)
+    if beginning is None or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(beginning)) == beginning.encode()
 
 
 def draw(report: Report) -> list[Picture]:

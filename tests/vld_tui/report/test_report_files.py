@@ -15,6 +15,7 @@ from tests.vld_tui.report.test_report_tables import HOSTILE
 from tests.vld_tui.study.made_outcomes import CELLS, result, setting, study
 from vld_tui.report.accuracy import by_target, centres
 from vld_tui.report.canvas import DOTS_PER_INCH
+from vld_tui.report.choices import choice_tables
 from vld_tui.report.content import Report, results_csv
 from vld_tui.report.facts import Fact
 from vld_tui.report.figures import chain_field, chain_picture, cloud_picture, way_picture
@@ -173,6 +174,25 @@ def test_files_are_written_and_written_again(tmp_path: Path) -> None:
     lines = results_csv(report).splitlines()
     assert len(lines) == 1 + len(report.results)
     assert lines[0].startswith("run,dataset,target,held_out_source,dropout_rate,lr,weight_decay,")
+
+
+def test_tables_of_data_sets_that_left_the_study_go(tmp_path: Path) -> None:
+    results = study(dataset="PACS", seeds=(0,)) + study(dataset="VLCS", seeds=(0,))
+    report = report_of(results)
+    design = Design(("dropout_rate",), ("lr", "weight_decay"))
+    both = report._replace(tables=tuple(choice_tables(results, design)))
+    of_pacs = [each for each in results if each.dataset == "PACS"]
+    one = report_of(of_pacs)._replace(tables=tuple(choice_tables(of_pacs, design)))
+    somebody_s = [tmp_path / name for name in ("settings-mine.csv", "cells-mine.tex", "cells-a.b")]
+    for path in somebody_s:
+        path.write_text("mine")
+    before = write_report(both, tmp_path)
+    left = {path.name for path in write_report(one, tmp_path)}
+    gone = {path.name for path in before if not path.exists()}
+    assert gone == {
+        f"{kind}-VLCS.{end}" for kind in ("cells", "settings") for end in ("csv", "tex")
+    }
+    assert left == {path.name for path in tmp_path.iterdir()} - {each.name for each in somebody_s}
 
 
 def test_names_from_outside_become_files_of_their_own() -> None:
