@@ -16,13 +16,15 @@ from vld_tui.store.metrics import Attempt
 from vld_tui.study.cloud import Cloud, clouds
 from vld_tui.study.gather import Gathered
 from vld_tui.study.interpolation import Way
+from vld_tui.study.kept import without_local_folder
 from vld_tui.study.outcomes import Design, Outcome
 
 
 class Report(NamedTuple):
     """A study's report before it is drawn.
 
-    ``missing`` is what is still to run; None: nothing. ``definition`` is the study's TOML.
+    ``missing`` is what is still to run; None: nothing. ``definition`` is the study's TOML,
+    as others may see it.
     """
 
     name: str
@@ -68,7 +70,7 @@ def make_report(
         results=results,
         ways=tuple(ways),
         design=gathered.design,
-        definition=gathered.study.text,
+        definition=without_local_folder(gathered.study.text),
     )
 
 

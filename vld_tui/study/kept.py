@@ -23,6 +23,7 @@ from vld_tui.study.errors import StudyError
 SUFFIX: Final = ".toml"
 SMALL: Final = "-small"
 """Ends the name of a preset's miniature."""
+_LOCAL_FOLDER: Final = re.compile(r"""^folder\s*=\s*["']+[/~].*\n?""", re.MULTILINE)
 _TABLE: Final = re.compile(r"^\s*\[", re.MULTILINE)
 
 
@@ -116,6 +117,11 @@ def keep_study(home: Home, study: Study, source: StudyText) -> None:
         write_atomic(kept_path(home, study.name), written.encode())
     except OSError as error:
         raise StudyError(f"{home.studies} cannot be written: {error.strerror}.") from None
+
+
+def without_local_folder(text: str) -> str:
+    """Return a study's text for others: without the line that says where on this machine it lay."""
+    return _LOCAL_FOLDER.sub("", text)
 
 
 @contextlib.contextmanager

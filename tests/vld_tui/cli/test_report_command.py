@@ -48,7 +48,9 @@ def study(home: Home, tmp_path: Path) -> Study:
     return study
 
 
-def test_a_finished_study_is_told_drawn_and_written(vld: Vld, home: Home, study: Study) -> None:
+def test_a_finished_study_is_told_drawn_and_written(
+    vld: Vld, home: Home, study: Study, tmp_path: Path
+) -> None:
     fill_study(home, study, arms=("averaged",))
     told = vld("report", "rates")
     assert told.exit_code == 0, told.stderr
@@ -65,6 +67,9 @@ def test_a_finished_study_is_told_drawn_and_written(vld: Vld, home: Home, study:
     page = (folder / "index.html").read_text()
     assert "Which rate?" in page
     assert "leave_one_source_out = true" in page
+    kept = (home.studies / "rates.toml").read_text()
+    assert f'folder = "{tmp_path}"' in kept
+    assert str(tmp_path) not in page
     for name in ("clouds.pdf", "chain.png", "targets.png", "results.tex", "runs.csv"):
         assert (folder / name).stat().st_size > 0
 

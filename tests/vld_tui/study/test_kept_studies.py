@@ -20,6 +20,7 @@ from vld_tui.study.kept import (
     preset_names,
     preset_text,
     preset_titles,
+    without_local_folder,
 )
 
 TEXT = """\
@@ -143,3 +144,11 @@ def test_a_published_data_set_that_is_not_here_is_taken_to_lie_where_it_will(hom
     )
     here = StudyText(known, "x", None).read(home)
     assert (here.identities, here.absent) == (study.identities, ())
+
+
+def test_others_are_not_told_where_a_study_lay() -> None:
+    rest = 'title = "x"\n[fields]\nmodel = "folder"\n'
+    for local in ("/home/somebody", "~/studies"):
+        assert without_local_folder(f'folder = "{local}"\n{rest}') == rest
+    relative = f'folder = "data"\n{rest}'
+    assert without_local_folder(relative) == relative
