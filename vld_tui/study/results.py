@@ -1,14 +1,15 @@
-"""What came of a study so far: OOD accuracies by what is compared and by target."""
+"""What came of a study so far: accuracies by what is compared and by target."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import statistics
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vld_tui.statistics import Estimate
+from vld_tui.statistics import Estimate, estimate
 from vld_tui.store.runs import Run
-from vld_tui.study.groups import RunGroup
+from vld_tui.study.groups import group_by_seed
 from vld_tui.study.standing import Standing
 
 
@@ -16,8 +17,10 @@ from vld_tui.study.standing import Standing
 class Result:
     """What the finished runs of one target reached, with the same values of what is compared.
 
-    ``ood_accuracy`` is the mean over seeds of all of them, whatever is chosen among; None before
-    the first is finished. ``runs`` are finished, of ``expected``.
+    ``id_accuracy`` and ``ood_accuracy`` are means over the cells of what is chosen among, each a
+    mean over seeds; None before the first run is finished. Their deviations and ``n`` are of the
+    seeds that have all of these cells: others differ in more than chance. ``runs`` are finished,
+    of ``expected``.
     """
 
     dataset: str
@@ -26,6 +29,7 @@ class Result:
     ood_accuracy: Estimate | None
     runs: int
     expected: int
+    id_accuracy: Estimate | None = None
 
 
 def results_of(standing: Standing) -> Iterator[Result]:
@@ -38,5 +42,34 @@ def results_of(standing: Standing) -> Iterator[Result]:
             found.setdefault((spec.dataset, spec.target, values), []).append(run)
     for (dataset, target, values), runs in found.items():
         finished = [run for run in runs if run is not None and run.status == "finished"]
-        accuracy = RunGroup(tuple(finished)).estimate(lambda run: run.ood_accuracy)
-        yield Result(dataset, target, values, accuracy, len(finished), len(runs))
+        yield Result(
+            dataset,
+            target,
+            values,
+            ood_accuracy=over_seeds(finished, lambda run: run.ood_accuracy),
+            runs=len(finished),
+            expected=len(runs),
+            id_accuracy=over_seeds(finished, lambda run: run.id_accuracy),
+        )
+
+
+def over_seeds(runs: Sequence[Run], measured: Callable[[Run], float | None]) -> Estimate | None:
+    """Return the mean over cells of the mean over seeds, and the deviation between the seeds that
+    have every cell; None when there is no run that measured it."""
+    cells = []
+    for group in group_by_seed(run for run in runs if measured(run) is not None):
+        of_seed: dict[tuple[int, int | None], list[float]] = {}
+        for run in group.runs:
+            if (value := measured(run)) is not None:
+                of_seed.setdefault((run.spec.seed, run.spec.trial_seed), []).append(value)
+        cells.append({seed: statistics.fmean(values) for seed, values in of_seed.items()})
+    if not cells:
+        return None
+    shared = [seed for seed in cells[0] if all(seed in cell for cell in cells)]
+    spread = estimate([statistics.fmean(cell[seed] for cell in cells) for seed in shared])
+    return Estimate(
+        mean=statistics.fmean(statistics.fmean(cell.values()) for cell in cells),
+        deviation=spread and spread.deviation,
+        interval=spread and spread.interval,
+        n=len(shared),
+    )

@@ -14,10 +14,10 @@ from vld_tui.study.definition import Study
 from vld_tui.study.results import Result, results_of
 from vld_tui.study.standing import Standing
 from vld_tui.study.weights import AbsentWeights
-from vld_tui.views.columns import Column, table_lines
+from vld_tui.views.columns import GAP, Column, table_lines
 from vld_tui.views.groups import estimate_text
 from vld_tui.views.numbers import UNKNOWN, duration, plural, size
-from vld_tui.views.text import plain_text
+from vld_tui.views.text import plain_text, width
 
 MISSING: Final = "·"
 """In place of a result that is not there yet."""
@@ -147,27 +147,64 @@ def failure_lines(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
-    """Yield a table for each data set: what is compared, by target."""
+    """Yield a table for each data set: what is compared, by target; with more targets than are
+    as wide as ``cells``, several below each other."""
     compare = standing.study.compare
     results = list(results_of(standing))
     for dataset in dict.fromkeys(result.dataset for result in results):
         of_set = [result for result in results if result.dataset == dataset]
         targets = list(dict.fromkeys(result.target for result in of_set))
         by_place = {(result.values, result.target): result for result in of_set}
-        rows = [
-            [
-                *map(shown_setting, compare, values),
-                *(_cell(by_place.get((values, target))) for target in targets),
-            ]
-            for values in dict.fromkeys(result.values for result in of_set)
+        settings = list(dict.fromkeys(result.values for result in of_set))
+        heads = [
+            [name, *(shown_setting(name, s[at]) for s in settings)]
+            for at, name in enumerate(compare)
         ]
-        columns = [Column(name) for name in compare]
-        columns += [Column(plain_text(target or UNKNOWN), right=True) for target in targets]
-        yield f"{plain_text(dataset)}: OOD accuracy by target, mean ± sd over seeds (runs)"
-        yield from table_lines(columns, rows, cells)
+        told = [
+            [plain_text(target or UNKNOWN), *(_cell(by_place.get((s, target))) for s in settings)]
+            for target in targets
+        ]
+        yield f"{plain_text(dataset)}: ID/OOD accuracy by target, % ± sd of OOD over seeds"
+        of_all = [_runs([each for each in of_set if each.values == s]) for s in settings]
+        for some in _side_by_side([*heads, ["runs", *of_all]], told, cells):
+            runs = [
+                _runs([found for t in some if (found := by_place.get((s, targets[t])))])
+                for s in settings
+            ]
+            shown = [*heads, *(told[t] for t in some), ["runs", *runs]]
+            columns = [Column(each[0], right=at >= len(heads)) for at, each in enumerate(shown)]
+            rows = list(zip(*(each[1:] for each in shown), strict=True))
+            yield from table_lines(columns, rows, cells)
+
+
+def _side_by_side(
+    others: Sequence[Sequence[str]], told: Sequence[Sequence[str]], cells: int | None
+) -> Iterator[list[int]]:
+    """Yield the targets that stand side by side, by index: as many as there is room for beside the
+    other columns."""
+    free = None if cells is None else cells + len(GAP) - sum(map(_widest, others))
+    some: list[int] = []
+    used = 0
+    for at, column in enumerate(told):
+        used += _widest(column)
+        if some and free is not None and used > free:
+            yield some
+            some, used = [], _widest(column)
+        some.append(at)
+    yield some
+
+
+def _widest(column: Sequence[str]) -> int:
+    return max(map(width, column)) + len(GAP)
 
 
 def _cell(result: Result | None) -> str:
-    if result is None or result.ood_accuracy is None:
+    if result is None or result.ood_accuracy is None or result.id_accuracy is None:
         return MISSING
-    return f"{estimate_text(result.ood_accuracy)} ({result.runs})"
+    return f"{100 * result.id_accuracy.mean:.1f}/{estimate_text(result.ood_accuracy)}"
+
+
+def _runs(results: Sequence[Result]) -> str:
+    """Return how many runs are finished, and of how many if that is not all."""
+    finished, asked = sum(each.runs for each in results), sum(each.expected for each in results)
+    return str(finished) if finished == asked else f"{finished}/{asked}"

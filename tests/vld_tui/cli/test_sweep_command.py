@@ -128,17 +128,18 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
     assert told[2].startswith("broken    ")
     assert told[2].endswith(" and 4 more  failed: The loss is not finite.")
     assert told[3].endswith("  stopped")
-    table = told[told.index("emoji: OOD accuracy by target, mean ± sd over seeds (runs)") + 1 :]
-    assert table[0].split() == ["model", "dropout_rate", "fluent", "noto"]
+    table = told[told.index("emoji: ID/OOD accuracy by target, % ± sd of OOD over seeds") + 1 :]
+    assert table[0].split() == ["model", "dropout_rate", "fluent", "noto", "runs"]
     cells = {tuple(line.split()[:2]): line.split()[2:] for line in table[1:5]}
-    assert cells["finish", "0.0"] == ["53.3±0.0", "(2)", "53.3±0.0", "(2)"]
-    assert cells["finish", "0.9"] == ["53.3", "(1)", "53.3", "(1)"]
-    assert cells["fail", "0.0"] == ["·", "·"]
+    assert cells["finish", "0.0"] == ["73.3/53.3±0.0", "73.3/53.3±0.0", "4"]
+    assert cells["finish", "0.9"] == ["73.3/53.3", "73.3/53.3", "2"]
+    assert cells["fail", "0.0"] == ["·", "·", "0/4"]
     assert told[-1].startswith("  vld sweep rates  # goes on with what was broken off")
     record = vld.json("sweep", "status", "rates")
     assert (record["broken_off"], len(record["failures"])) == (6, 6)
     assert record["results"][0] == {
         "dataset": "emoji", "target": "fluent", "model": "finish", "dropout_rate": 0.0,
+        "id_accuracy": pytest.approx(0.733, abs=0.001),
         "ood_accuracy": pytest.approx(0.533, abs=0.001), "deviation": pytest.approx(0, abs=1e-9),
         "seeds": 2, "finished": 2, "expected": 2,
     }  # fmt: skip

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import socket
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from engine.protocol import RunSpec
+from engine.protocol import RunSpec, run_identity
 from tests.vld_tui.store.told_runs import Teller, evaluated, failed, finished, started, steps_taken
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.test_forecast import tell_run
@@ -21,6 +23,7 @@ from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of, value_counts
 from vld_tui.study.results import results_of
 from vld_tui.study.standing import Standing, launch_missing, left_behind, standing_of
+from vld_tui.views.study import result_lines
 
 STUDY = read(
     'name = "rates"\nseeds = 2\n[fields]\nsteps = 20\neval_every = 10\nhead_steps = 0\n'
@@ -151,6 +154,46 @@ def test_results_are_means_over_seeds_by_what_is_compared(store: Store) -> None:
     assert low.ood_accuracy.n == 2
     assert low.ood_accuracy.mean == pytest.approx(0.5)
     assert (high.values, high.ood_accuracy, high.runs) == ((0.9,), None, 0)
+
+
+def test_a_seed_without_every_cell_says_nothing_of_chance(store: Store) -> None:
+    study = read(
+        STUDY.text.replace("seeds = 2", 'seeds = 3\nchoose = ["lr"]').replace(
+            "dropout_rate = [0.0, 0.9]", "lr = [1e-3, 1e-4]"
+        )
+    )
+    accuracies = {(0, 1e-3): 0.5, (0, 1e-4): 0.3, (1, 1e-3): 0.7, (1, 1e-4): 0.3, (2, 1e-3): 0.9}
+    for spec in study.specs:
+        if (accuracy := accuracies.get((spec.seed, spec.lr))) is not None:
+            tell_finished(store, spec, accuracy)
+    (found,) = results_of(standing_of(store, study))
+    assert found.ood_accuracy is not None
+    assert found.ood_accuracy.mean == pytest.approx((0.7 + 0.3) / 2)
+    assert found.ood_accuracy.deviation == pytest.approx(statistics.stdev((0.4, 0.5)))
+    assert (found.ood_accuracy.n, found.runs, found.expected) == (2, 5, 6)
+    assert found.id_accuracy is not None
+    assert found.id_accuracy.mean == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_results_tell_id_and_ood_and_fit_the_terminal(store: Store, count: int) -> None:
+    targets = ["art_painting", "cartoon", "photo", "sketch", "quickdraw", "infograph"][:count]
+    study = read(STUDY.text)
+    specs = [
+        msgspec.structs.replace(spec, target=target) for target in targets for spec in study.specs
+    ]
+    study = dataclasses.replace(
+        study, specs=tuple(specs), identities=tuple(map(run_identity, specs))
+    )
+    for spec in specs[:-1]:
+        tell_finished(store, spec, 0.568)
+    lines = list(result_lines(standing_of(store, study), 80))
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[1:-1] for line in lines if line.startswith("dropout_rate")] == (
+        [targets] if count == 4 else [targets[:4], targets[4:]]
+    )
+    assert lines[2].split() == ["0.0", *["80.0/56.8±0.0"] * 4, "8"]
+    assert lines[-1].split()[-2:] == ["80.0/56.8", "7/8" if count == 4 else "3/4"]
 
 
 def test_time_and_disk_are_as_of_earlier_runs(store: Store) -> None:

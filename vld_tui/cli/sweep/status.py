@@ -95,6 +95,7 @@ def _print_record(standing: Standing, cost: StudyCost, devices: int) -> None:
                     "dataset": result.dataset,
                     "target": result.target,
                     **dict(zip(compare, result.values, strict=True)),
+                    "id_accuracy": result.id_accuracy and result.id_accuracy.mean,
                     "ood_accuracy": result.ood_accuracy and result.ood_accuracy.mean,
                     "deviation": result.ood_accuracy and result.ood_accuracy.deviation,
                     "seeds": result.ood_accuracy.n if result.ood_accuracy else 0,
