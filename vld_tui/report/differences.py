@@ -7,7 +7,7 @@ from typing import Final
 
 from vld_tui.report.tables import CellValue, Points, Probability, Range, Table, TableColumn
 from vld_tui.study.bootstrap import MOST_SEEDS, Comparison, compare_settings
-from vld_tui.study.intervals import FEW, Interval
+from vld_tui.study.intervals import FEW, FEWEST_DRAWN, Interval
 from vld_tui.study.outcomes import Outcome
 
 _BOUNDS: Final = ("_low", "_high")
@@ -18,6 +18,7 @@ _COLUMNS: Final = (
     TableColumn("ood_difference", "OOD change"),
     TableColumn("interval", "95%: seeds, targets", parts=_BOUNDS),
     TableColumn("interval_by", "by", right=False, rank=85),
+    TableColumn("bootstrap_interval", "95%: bootstrap", rank=40, parts=_BOUNDS),
     TableColumn("seeds_interval", "95%: seeds alone", rank=50, parts=_BOUNDS),
     TableColumn("p", "p", rank=90),
     TableColumn("targets", "targets", rank=30),
@@ -25,10 +26,11 @@ _COLUMNS: Final = (
     TableColumn("more_seeds", "more seeds", rank=80),
 )
 _PAIRED: Final = (
-    "Runs are paired by target, cell and seed. 95%: of other targets with other seeds, and of "
-    "other seeds with these targets; by Student's t over the means of targets, or of seeds, where "
-    f"there are fewer than {FEW}, else by a paired bootstrap, studentised. p belongs to the first, "
-    "and is no smaller than luck with the signs of so many targets."
+    "Runs are paired by target, cell and seed. 95% over seeds and targets: of other targets with "
+    "other seeds, by Student's t over the means of targets, and beside it by a paired bootstrap, "
+    f"studentised, of targets and the seeds within them (from {FEWEST_DRAWN} targets on). 95% over "
+    "seeds alone: of these targets, by Student's t over the means of seeds. p belongs to the first "
+    "interval, and is no smaller than luck with the signs of so many targets."
 )
 _MORE_SEEDS: Final = (
     "More seeds: how many would tell a difference of this size on these targets, with 80% power "
@@ -66,6 +68,7 @@ def _row(found: Comparison) -> tuple[CellValue, ...]:
         Points(found.difference),
         _range(found.interval),
         _told_by(found),
+        _range(found.bootstrap_interval),
         _range(found.seeds_interval),
         None if found.p_value is None else Probability(found.p_value),
         found.targets,
@@ -80,8 +83,7 @@ def _told_by(found: Comparison) -> str:
         return "one target"
     if found.interval is None:
         return "one seed"
-    method = "bootstrap" if found.is_bootstrap else "Student's t"
-    return method if found.targets >= FEW else f"{method}, few targets"
+    return "t" if found.targets >= FEW else "t, few targets"
 
 
 def _range(interval: Interval | None) -> Range | None:

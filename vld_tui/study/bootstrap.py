@@ -2,8 +2,8 @@
 
 Runs of two settings are paired by target, cell and seed; the differences are averaged over the
 cells. What is left, a difference for each target and seed, tells of other targets by its means
-over seeds, which are drawn again with the seeds where there are targets enough, and of other
-seeds by its means over targets.
+over seeds, and of other seeds by its means over targets; beside that targets, and seeds within
+each, are drawn again with replacement.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from vld_tui.study.intervals import LEVEL, Interval, infer_over_seeds, infer_over_targets
+from vld_tui.study.intervals import LEVEL, Interval, bootstrap_interval, infer
 from vld_tui.study.outcomes import Outcome, Seed, Setting, grouped, in_full, settings_of
 
 POWER: Final = 0.8
@@ -28,12 +28,12 @@ Differences = Mapping[str, Mapping[Seed, float]]
 class Comparison(NamedTuple):
     """A setting against a baseline on one data set: OOD accuracies, as shares.
 
-    ``interval`` (95%) is of other seeds and other targets, and ``p_value`` goes with it: by the
-    bootstrap if ``is_bootstrap``, else by Student's t; None with one target, or where a target
-    has one seed only. ``seeds_interval`` is of other seeds on these targets, ``deviation`` that
-    of the mean over them between the seeds that all of them have; None for fewer than two.
-    ``seeds_needed`` is how many would tell such a difference of these targets with 80% power;
-    None: no number that anyone runs, or not known.
+    ``interval`` (95%, Student's t) is of other seeds and other targets, and ``p_value`` goes with
+    it; None with one target, or where a target has one seed only. ``bootstrap_interval`` is of
+    the same, None also for too few targets. ``seeds_interval`` is of other seeds on these
+    targets, ``deviation`` that of the mean over them between the seeds that all of them have;
+    None for fewer than two. ``seeds_needed`` is how many would tell such a difference of these
+    targets with 80% power; None: no number that anyone runs, or not known.
     """
 
     dataset: str
@@ -41,9 +41,9 @@ class Comparison(NamedTuple):
     setting: Setting
     difference: float
     interval: Interval | None
+    bootstrap_interval: Interval | None
     seeds_interval: Interval | None
     p_value: float | None
-    is_bootstrap: bool
     targets: int
     seeds: int
     deviation: float | None
@@ -93,7 +93,8 @@ def compare_pair(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Comp
         return None
     values = [np.array(list(of_seed.values())) for of_seed in differences.values()]
     fewest = min(map(len, values))
-    over_targets = infer_over_targets(values) if fewest > 1 and len(values) > 1 else None
+    has_several = fewest > 1 and len(values) > 1
+    over_targets = infer(np.array([each.mean() for each in values])) if has_several else None
     of_seeds = _means_of_seeds(differences)
     is_spread = len(of_seeds) > 1
     deviation = statistics.stdev(of_seeds) if is_spread else None
@@ -104,9 +105,9 @@ def compare_pair(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Comp
         setting=others[0].setting,
         difference=difference,
         interval=over_targets and over_targets.interval,
-        seeds_interval=infer_over_seeds(np.array(of_seeds)).interval if is_spread else None,
+        bootstrap_interval=bootstrap_interval(values) if has_several else None,
+        seeds_interval=infer(np.array(of_seeds)).interval if is_spread else None,
         p_value=over_targets and over_targets.p_value,
-        is_bootstrap=over_targets is not None and over_targets.is_bootstrap,
         targets=len(values),
         seeds=fewest,
         deviation=deviation,

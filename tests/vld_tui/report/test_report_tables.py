@@ -132,11 +132,13 @@ def test_it_is_said_what_an_interval_is_by_and_where_targets_are_few() -> None:
         (row,) = records(table)
         notes = " ".join(table.notes)
         assert "tell nothing of other targets" in notes
-        told[targets] = (row["interval_by"], row["p"] is None, "Few targets" in notes)
+        has_bootstrap = row["bootstrap_interval_low"] is not None
+        told[targets] = (row["interval_by"], row["p"] is not None, has_bootstrap)
+        assert ("Few targets" in notes) == (targets == 4)
     assert told == {
-        1: ("one target", True, False),
-        4: ("Student's t, few targets", False, True),
-        6: ("bootstrap", False, False),
+        1: ("one target", False, False),
+        4: ("t, few targets", True, True),
+        6: ("t", True, True),
     }
 
 

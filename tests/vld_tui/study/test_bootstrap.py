@@ -73,7 +73,7 @@ def test_effects_on_four_targets_are_told_by_student_s_t() -> None:
     assert found is not None
     scipy_s = stats.ttest_1samp(effects, 0)
     assert found.interval == pytest.approx(tuple(scipy_s.confidence_interval(0.95)))
-    assert not found.is_bootstrap
+    assert found.bootstrap_interval is not None
     assert scipy_s.pvalue < 0.125
     assert found.p_value == 0.125
 

@@ -2,53 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from scipy import stats
 
 from vld_tui.study.intervals import (
     FEW,
-    Inference,
+    Interval,
     Values,
+    bootstrap_interval,
     draw_targets,
     infer,
-    infer_over_seeds,
-    infer_over_targets,
     least_p,
 )
 
-_RESAMPLES = 500
+
+def _leaves_out(intervals: list[Interval | None]) -> float:
+    """Return how large a share of intervals leaves out 0."""
+    assert all(interval is not None for interval in intervals)
+    return sum(each[0] > 0 or each[1] < 0 for each in intervals if each) / len(intervals)
 
 
-def _leaves_out(infer_one: Callable[[int, np.random.Generator], Inference], times: int) -> float:
-    """Return in which share of cases with no effect the interval leaves out 0."""
-    noise = np.random.default_rng(0)
-    intervals = [infer_one(number, noise).interval for number in range(times)]
-    return sum(low > 0 or high < 0 for low, high in intervals) / times
+def _without_effect(times: int, between: float, noise: np.random.Generator) -> Values:
+    """Return (times, 4 targets, 3 seeds); targets differ by ``between`` deviations of seeds."""
+    of_targets = between * noise.normal(size=(times, 4, 1))
+    return np.asarray(of_targets + noise.normal(size=(times, 4, 3)))
 
 
-@pytest.mark.parametrize("between", [0.0, 1.0, 3.0])
-@pytest.mark.parametrize(("targets", "times"), [(4, 2000), (FEW, 500)])
-def test_without_an_effect_the_interval_over_targets_leaves_out_zero_as_often_as_it_says(
-    targets: int, times: int, between: float
-) -> None:
-    """Three seeds; targets differ by ``between`` times the deviation of seeds."""
-
-    def infer_one(_number: int, noise: np.random.Generator) -> Inference:
-        of_targets = between * noise.normal(size=(targets, 1))
-        return infer_over_targets([*(of_targets + noise.normal(size=(targets, 3)))], _RESAMPLES)
-
-    assert _leaves_out(infer_one, times) == pytest.approx(0.05, abs=0.025)
-
-
-@pytest.mark.parametrize(("seeds", "times"), [(3, 2000), (FEW, 500)])
-def test_without_an_effect_the_interval_over_seeds_does_too(seeds: int, times: int) -> None:
-    def infer_one(_number: int, noise: np.random.Generator) -> Inference:
-        return infer_over_seeds(noise.normal(size=seeds), _RESAMPLES)
-
-    assert _leaves_out(infer_one, times) == pytest.approx(0.05, abs=0.025)
+@pytest.mark.parametrize("between", [0.0, 0.3, 1.0, 3.0])
+def test_without_an_effect_intervals_leave_out_zero_as_often_as_they_say(between: float) -> None:
+    values = _without_effect(2000, between, np.random.default_rng(0))
+    by_t: list[Interval | None] = [infer(each.mean(axis=1)).interval for each in values]
+    assert _leaves_out(by_t) == pytest.approx(0.05, abs=0.02)
+    drawn = [bootstrap_interval([*each], resamples=500) for each in values[:600]]
+    assert _leaves_out(drawn) == pytest.approx(0.05, abs=0.03)
 
 
 def test_draws_are_those_of_plain_loops() -> None:
@@ -64,7 +51,7 @@ def test_draws_are_those_of_plain_loops() -> None:
     assert np.quantile(found.mean(axis=1), at) == pytest.approx(np.quantile(means, at), abs=4e-3)
 
 
-def test_many_targets_are_told_by_the_studentised_bootstrap_of_plain_loops() -> None:
+def test_the_studentised_bootstrap_is_that_of_plain_loops() -> None:
     noise = np.random.default_rng(5)
     values = noise.exponential(size=(8, 3))
     means = values.mean(axis=1)
@@ -74,10 +61,8 @@ def test_many_targets_are_told_by_the_studentised_bootstrap_of_plain_loops() -> 
         drawn = [noise.choice(values[target], 3).mean() for target in noise.integers(8, size=8)]
         ratios.append((np.mean(drawn) - means.mean()) / (np.std(drawn, ddof=1) / 8**0.5))
     low, high = np.quantile(ratios, [0.025, 0.975])
-    found = infer_over_targets([*values])
-    assert found.is_bootstrap
     expected = (means.mean() - high * error, means.mean() - low * error)
-    assert found.interval == pytest.approx(expected, abs=0.15 * error)
+    assert bootstrap_interval([*values]) == pytest.approx(expected, abs=0.15 * error)
 
 
 def test_few_values_are_told_by_student_s_t() -> None:
@@ -90,14 +75,14 @@ def test_few_values_are_told_by_student_s_t() -> None:
 def test_the_p_value_agrees_with_the_interval() -> None:
     noise = np.random.default_rng(0)
     for shift in np.linspace(-0.08, 0.08, 21):
-        found = infer_over_targets([*noise.normal(shift, 0.05, (8, 4))])
+        found = infer(noise.normal(shift, 0.05, 8))
         low, high = found.interval
         assert (found.p_value < 0.05) == (low > 0 or high < 0)
 
 
 @pytest.mark.parametrize("targets", [2, 4, 5, 6, 8])
 def test_no_p_value_is_below_what_luck_with_the_signs_of_targets_can_do(targets: int) -> None:
-    found = infer_over_targets([np.array([0.1, 0.11, 0.1 + 0.001 * at]) for at in range(targets)])
+    found = infer(np.array([0.1 + 1e-4 * at for at in range(targets)]))
     assert found.p_value == pytest.approx(least_p(targets), rel=1e-3)
     assert (found.p_value < 0.05) == (targets >= FEW)
 
@@ -106,7 +91,12 @@ def test_no_p_value_is_below_what_luck_with_the_signs_of_targets_can_do(targets:
     "values", [np.array([0.0] * 5 + [0.1]), np.full(7, 0.1), np.array([0.1, 0.1])]
 )
 def test_values_without_spread_still_have_finite_bounds(values: Values) -> None:
-    for found in (infer_over_seeds(values), infer_over_targets([*values[:, None]])):
-        assert np.isfinite(found.interval).all()
-        assert found.interval[0] - 1e-9 <= values.mean() <= found.interval[1] + 1e-9
-        assert least_p(len(values)) <= found.p_value <= 1
+    found = infer(values)
+    for interval in (found.interval, bootstrap_interval([*values[:, None]])):
+        assert interval is None or np.isfinite(interval).all()
+        assert interval is None or interval[0] - 1e-9 <= values.mean() <= interval[1] + 1e-9
+    assert least_p(len(values)) <= found.p_value <= 1
+
+
+def test_three_targets_are_too_few_to_draw_from() -> None:
+    assert bootstrap_interval([np.array([0.1, 0.2])] * 3) is None
