@@ -6,6 +6,7 @@ matplotlib is imported where it is used: it takes a third of a second.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vld_tui.report.style import COLUMN_INCHES, PAGE_INCHES, PANEL_INCHES, RC, Look, shown
@@ -91,3 +92,13 @@ def widen(axes: Axes) -> None:
     for low, high, show in ((*axes.get_xlim(), axes.set_xlim), (*axes.get_ylim(), axes.set_ylim)):
         if high - low < 1:
             show((low + high - 1) / 2, (low + high + 1) / 2)
+
+
+def fitting(accuracies: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of an axis that shows marks well, in percent.
+
+    Bars of a few seeds can be many times as long as what is between the marks: they go on beyond.
+    """
+    low, high = min(accuracies), max(accuracies)
+    margin = max(1.0, 0.6 * (high - low))
+    return max(0.0, low - margin), min(100.0, high + margin)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from vld_tui.fields import shown_value
-from vld_tui.report.canvas import Picture, add_legend, files_of, panels, style, widen
+from vld_tui.report.canvas import Picture, add_legend, files_of, fitting, panels, style, widen
 from vld_tui.report.captions import MOST_DRAWN, points_behind, runs_behind, seeds_behind
 from vld_tui.report.style import COLOURS, FAINT, LINES, MARKERS, RC, Look, looks, shown
 from vld_tui.statistics import Estimate
@@ -65,6 +65,8 @@ def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
             for kind, chain in grouped(found, lambda c: _without(c.setting, field)).items():
                 place = _LABEL_PLACES[kinds.index(kind) % len(_LABEL_PLACES)]
                 _draw_chain(axes, chain, field, drawn[kind], place)
+            axes.set_xlim(*fitting([100 * cloud.id_accuracy for cloud in found]))
+            axes.set_ylim(*fitting([100 * cloud.ood_accuracy for cloud in found]))
             _name_plane(axes, dataset)
         if len(drawn) > 1:
             add_legend(figure, drawn)
@@ -74,7 +76,8 @@ def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
     by_itself = "" if is_numbered else ", those without a number by themselves"
     caption = (
         f"Centres joined in the order of {word}{by_itself}; bars: 95% intervals over seeds "
-        "(Student's t), where there are several. " + runs_behind(of_dataset)
+        "(Student's t), where there are several; long ones go on beyond the axes. "
+        + runs_behind(of_dataset)
     )
     return Picture("chain", f"Centres along {word}", caption, files)
 
@@ -93,6 +96,8 @@ def target_picture(results: Sequence[Outcome]) -> Picture:
         figure, drawings = panels(len(of_dataset), legend=len(drawn), height=height)
         for axes, (dataset, found) in zip(drawings, of_dataset.items(), strict=True):
             _draw_targets(axes, found, drawn)
+            shares = [share for each in found for share in (each.id_accuracy, each.ood_accuracy)]
+            axes.set_xlim(*fitting([100 * share for share in shares]))
             axes.set_title(shown(dataset))
             axes.set_xlabel("accuracy (%): filled OOD, hollow ID")
         add_legend(figure, drawn)
@@ -100,7 +105,7 @@ def target_picture(results: Sequence[Outcome]) -> Picture:
     runs = len({each.run_id for each in full})
     caption = (
         "Mean over cells of the mean over seeds, for each target; bars: 95% intervals over "
-        f"seeds. {plural(runs, 'run')}, {seeds_behind(full)}."
+        f"seeds; long ones go on beyond the axis. {plural(runs, 'run')}, {seeds_behind(full)}."
     )
     return Picture("targets", "Each target by itself", caption, files)
 
