@@ -102,7 +102,7 @@ def _arms(run: RunCurves) -> Iterator[Series]:
         selected = int(steps[values.argmax()])
         for (split, domain, _), title in ((ID_CURVE, "ID"), (OOD_CURVE, "OOD")):
             steps, values = run.curves[split, domain, name]
-            yield Series(f"{arm} {title}", steps, values, style, selected)
+            yield Series(f"{title} {arm}", steps, values, style, selected)
 
 
 def _domains(run: RunCurves) -> tuple[Series, ...]:

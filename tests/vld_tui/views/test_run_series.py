@@ -78,6 +78,6 @@ def test_other_arms_are_drawn_beside_the_run_s_own_with_a_selected_step_of_their
     }
     run = RunCurves(run.run, {**run.curves, **others})
     accuracies, domains, _ = chart_contents([run])
-    assert [each.name for each in accuracies.series] == ["ID", "OOD", "averaged ID", "averaged OOD"]
+    assert [each.name for each in accuracies.series] == ["ID", "OOD", "ID averaged", "OOD averaged"]
     assert [each.marked_x for each in accuracies.series[2:]] == [200, 200]
     assert domains.series == ()
