@@ -87,7 +87,8 @@ def tidy(run_dir: RunDir, outcome: RunFinished | RunStopped | RunFailed) -> None
     if not isinstance(outcome, RunFinished):
         return
     try:
-        run_dir.drop_checkpoints(run_dir.read_spec().keep_checkpoints)
+        for path in run_dir.spare_checkpoints(run_dir.read_spec().keep_checkpoints):
+            path.unlink(missing_ok=True)
     except OSError as error:
         print(f"Checkpoints could not be deleted: {error}", file=sys.stderr)  # noqa: T201
 

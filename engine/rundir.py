@@ -45,6 +45,8 @@ from engine.protocol import (
 
 HEARTBEAT_INTERVAL_S = 5.0
 HEARTBEAT_STALE_S = 60.0
+CHECKPOINT_PATTERN = "*.safetensors"
+"""Of the names in a run's folder of checkpoints."""
 
 
 class ProcessInfo(msgspec.Struct, frozen=True):
@@ -147,11 +149,6 @@ class RunDir:
         return self.path / "combination.json"
 
     @property
-    def averaged_checkpoint(self) -> Path:
-        """Return the averaged network at the step selected for it."""
-        return self.checkpoints / "averaged.safetensors"
-
-    @property
     def predictions(self) -> Path:
         """Return the path of the predictions at the selected step."""
         return self.path / "predictions.json"
@@ -202,17 +199,11 @@ class RunDir:
         except (OSError, CombinationError) as error:
             raise SpecError(f"{self.combination}: {error}") from None
 
-    def drop_checkpoints(self, keep: Literal["all", "best", "none"]) -> None:
-        """Delete the checkpoints that a finished run is not to leave.
-
-        Raises:
-            OSError: when one cannot be deleted.
-        """
-        if keep != "all":
-            self.last_checkpoint.unlink(missing_ok=True)
+    def spare_checkpoints(self, keep: Literal["all", "best", "none"]) -> list[Path]:
+        """Return the checkpoints there are that a finished run is not to leave."""
         if keep == "none":
-            self.best_checkpoint.unlink(missing_ok=True)
-            self.averaged_checkpoint.unlink(missing_ok=True)
+            return sorted(self.checkpoints.glob(CHECKPOINT_PATTERN))
+        return [self.last_checkpoint] if keep == "best" and self.last_checkpoint.exists() else []
 
     def read_spec(self) -> RunSpec:
         """Read the specification.

@@ -23,7 +23,10 @@ class Arm(Protocol):
     """A way of predicting. It sees the run's network, and never changes it."""
 
     network: FineTunedNetwork | None
-    """The network that predicts, where one alone does: it is what a checkpoint keeps."""
+    """The network that predicts, where one alone does: it is kept as a checkpoint of the arm's
+    name, and evaluated beside the run's own."""
+    needs_logits: bool
+    """Whether it needs the logits of each evaluation of the run's own network."""
 
     def after_step(self, updates: int) -> None:
         """Look at the run's network after so many updates."""
@@ -52,8 +55,15 @@ class Arms:
     def __iter__(self) -> Iterator[tuple[str, Arm]]:
         return iter(self._arms.items())
 
-    def __len__(self) -> int:
-        return len(self._arms)
+    @property
+    def networks(self) -> int:
+        """Return how many networks are evaluated beside the run's own."""
+        return sum(arm.network is not None for arm in self._arms.values())
+
+    @property
+    def need_logits(self) -> bool:
+        """Say whether an arm needs the logits of each evaluation."""
+        return any(arm.needs_logits for arm in self._arms.values())
 
     def after_step(self, updates: int) -> None:
         """Let each arm look at the network after so many updates."""

@@ -37,6 +37,8 @@ class Averaged:
     the latest.
     """
 
+    needs_logits = False
+
     def __init__(
         self, spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution
     ) -> None:

@@ -31,6 +31,7 @@ class Ensemble:
     """Sums of logits in float64, (n, C) for each split of each domain that is evaluated."""
 
     network: FineTunedNetwork | None = None
+    needs_logits = True
 
     def __init__(self, data: RunData) -> None:
         self._data = data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +14,9 @@ from engine.data.splits import Indices
 from engine.evaluate import (
     Evaluation,
     Predictor,
-    describe_predictions,
     evaluate_domains,
     judge,
+    keep_predictions,
     network_predictor,
 )
 from engine.eventlog import EventLog
@@ -121,11 +120,7 @@ class Bench:
 
     def finish(self, step: int, evaluation: Evaluation) -> RunFinished:
         """Keep what the selected predictions were, and return the event that closes the run."""
-        predictions = describe_predictions(step, evaluation.measured, self.data.classes)
-        try:
-            self.run_dir.write_predictions(predictions)
-        except OSError as error:  # they are there to be looked at: a run does without
-            print(f"predictions.json cannot be written: {error}", file=sys.stderr)  # noqa: T201
+        keep_predictions(self.run_dir, step, evaluation.measured, self.data.classes)
         return RunFinished(
             step=self.combination.steps,
             selected_step=step,

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+import importlib
+from collections.abc import Sequence
 
 import torch
 
-from engine.combine import ensemble, greedy_soup, interpolation, soup
 from engine.combine.bench import Bench
 from engine.combine.parents import ParentRun, check_images, check_shapes
 from engine.data import RunData, seed_hash
 from engine.errors import InputError
 from engine.eventlog import EventLog
 from engine.execution import Execution
-from engine.hardware import device_name, resolve_device
+from engine.hardware import resolve_device
 from engine.model import FineTunedNetwork, build_network
 from engine.processor import usable_cores
 from engine.protocol import (
     Cautioned,
     Combination,
-    ModelPrepared,
     RunFinished,
     RunSpec,
     splits_differ,
 )
 from engine.rundir import RunDir
 from engine.stop import StopRequest
-from engine.train.setup import measure_feature_rms
-
-METHODS: Final[dict[str, Callable[[Bench], RunFinished]]] = {
-    "soup": soup.combine,
-    "greedy_soup": greedy_soup.combine,
-    "ensemble": ensemble.combine,
-    "interpolation": interpolation.combine,
-}
-"""What does the work, by the name of the method."""
+from engine.train.setup import describe_network, measure_feature_rms
 
 
 def combine(
@@ -68,10 +58,12 @@ def combine(
     bench = Bench(
         spec, combination, parents, data, network, execution, run_dir, log, stop, feature_rms
     )
-    log.record(_describe(bench))
+    log.record(describe_network(spec, network, execution, feature_rms))
     if splits_differ({parent.run_id: parent.spec for parent in parents} | {"": spec}):
         log.record(Cautioned(message=_contamination(combination)))
-    return METHODS[combination.method](bench)
+    method = importlib.import_module(f"engine.combine.{combination.method}")
+    finished: RunFinished = method.combine(bench)
+    return finished
 
 
 def _build(
@@ -106,22 +98,4 @@ def _contamination(combination: Combination) -> str:
         "The runs hold out different images (their split seeds differ): ID accuracy is measured "
         f"on images that some of them were trained on, so it is too high{chosen}. OOD accuracy "
         "is not affected."
-    )
-
-
-def _describe(bench: Bench) -> ModelPrepared:
-    spec, network, execution = bench.spec, bench.network, bench.execution
-    return ModelPrepared(
-        model=spec.model,
-        weights=spec.weights,
-        parameters=sum(parameter.numel() for parameter in network.module.parameters()),
-        feature_dim=network.feature_dim,
-        feature_rms=bench.feature_rms,
-        device=str(execution.device),
-        device_name=device_name(execution.device),
-        precision=execution.precision,
-        memory_format=execution.memory_format,
-        threads=torch.get_num_threads(),
-        step_ms={},
-        seconds_left=None,
     )

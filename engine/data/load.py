@@ -18,7 +18,7 @@ from engine.datasets.catalog import find_held_out_source, find_image_set, find_t
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, counted, listed
 from engine.datasets.progress import Progress
-from engine.protocol import RunSpec
+from engine.protocol import RunSpec, trial_seed
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,13 @@ def load_data(
     skipped = [image_set.files[index].path for index in sorted(cached.unreadable)]
     if skipped and not spec.skip_bad_images:
         raise DataError(_refusal(image_set, cached))
-    trial_seed = spec.seed if spec.trial_seed is None else spec.trial_seed
     rows_of, labels = _readable_rows(image_set, cached)
     domains = []
     for index, name in enumerate(image_set.domains):
         rows = rows_of[name]
         try:
             in_indices, out_indices = split_indices(
-                len(rows), spec.validation_fraction, trial_seed, index
+                len(rows), spec.validation_fraction, trial_seed(spec), index
             )
         except DataError as error:
             raise DataError(f"Domain {name} of {image_set.name}: {error}") from None

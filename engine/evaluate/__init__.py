@@ -9,7 +9,7 @@ from engine.evaluate.domains import (
     has_collapsed,
     network_predictor,
 )
-from engine.evaluate.predictions import describe_predictions
+from engine.evaluate.predictions import describe_predictions, keep_predictions
 
 __all__ = [
     "DomainResult",
@@ -21,6 +21,7 @@ __all__ = [
     "evaluate_domains",
     "has_collapsed",
     "judge",
+    "keep_predictions",
     "network_predictor",
     "predict",
 ]

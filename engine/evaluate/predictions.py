@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import io
 import math
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,10 +15,21 @@ from PIL import Image
 from engine.evaluate.accuracy import MOST_MISTAKES, Mistake
 from engine.evaluate.domains import Measured
 from engine.protocol import Confusion, DomainPredictions, Predictions, WrongImage
+from engine.rundir import RunDir
 
 PICTURE_PX: Final = 96
 """Longest side of a picture."""
 WEBP_QUALITY: Final = 80
+
+
+def keep_predictions(
+    run_dir: RunDir, step: int, measured: Sequence[Measured], classes: Sequence[str]
+) -> None:
+    """Write what is there to be looked at; a run goes on without it."""
+    try:
+        run_dir.write_predictions(describe_predictions(step, measured, classes))
+    except OSError as error:
+        print(f"predictions.json cannot be written: {error}", file=sys.stderr)  # noqa: T201
 
 
 def describe_predictions(

@@ -7,8 +7,6 @@ repeat from the checkpoint it resumed at, with the same values.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 
@@ -189,10 +187,13 @@ class Cautioned(Event, frozen=True, kw_only=True, tag="cautioned"):
 
 
 class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint_saved"):
-    """A checkpoint is safely on disk; ``file`` is relative to the run folder."""
+    """A checkpoint is safely on disk; ``file`` is relative to the run folder.
+
+    ``kind`` is ``last``, ``best`` or the name of the arm whose network it holds.
+    """
 
     step: int
-    kind: Literal["last", "best", "averaged"]
+    kind: str
     file: str
     bytes: int
 

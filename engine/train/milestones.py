@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
-from typing import Literal
 
 import msgspec
 
@@ -16,9 +14,9 @@ from engine.errors import TrainingError
 from engine.evaluate import (
     Evaluation,
     class_entropy,
-    describe_predictions,
     evaluate_domains,
     has_collapsed,
+    keep_predictions,
     network_predictor,
 )
 from engine.eventlog import EventLog
@@ -58,7 +56,6 @@ class Milestones:
         self._predictor = network_predictor(
             training.network, spec.eval_batch_size, training.execution
         )
-        self._keeps_logits = "ensemble" in spec.arms
         self._class_entropy = class_entropy(data)
         self.pace = Pace(spec, training.start, spec.batch_size * len(data.sources))
 
@@ -74,7 +71,10 @@ class Milestones:
         started = time.perf_counter()
         release_freed_memory()
         evaluation = evaluate_domains(
-            self._predictor, self._data, own_arm(self._spec), keeps_logits=self._keeps_logits
+            self._predictor,
+            self._data,
+            own_arm(self._spec),
+            keeps_logits=self._training.arms.need_logits,
         )
         release_freed_memory()
         wall_s = time.perf_counter() - started
@@ -109,13 +109,13 @@ class Milestones:
             for name, arm in self._training.arms:
                 state = self._evaluate_arm(state, name, arm, evaluation)
         took_s = time.perf_counter() - started
-        # Before the first step there are no arms; averaged weights are evaluated as the run's are.
-        next_s = took_s * (2 if state.step == 0 and "averaged" in self._spec.arms else 1)
+        # Before the first step there are no arms, whose networks are evaluated as the run's is.
+        next_s = took_s * (1 + self._training.arms.networks if state.step == 0 else 1)
         self.pace.evaluated(took_s, next_s)
         state = msgspec.structs.replace(state, evaluation_s=next_s)
         state = self.save_last(state)
         if is_best:
-            self._keep_predictions(state.step, evaluation)
+            keep_predictions(self._run_dir, state.step, evaluation.measured, self._data.classes)
         return state
 
     def save_last(self, state: TrainingState) -> TrainingState:
@@ -131,14 +131,6 @@ class Milestones:
         )  # fmt: skip
         self._saved(state.step, "last", size)
         return state
-
-    def _keep_predictions(self, step: int, evaluation: Evaluation) -> None:
-        """Write what is there to be looked at; a run goes on without it."""
-        predictions = describe_predictions(step, evaluation.measured, self._data.classes)
-        try:
-            self._run_dir.write_predictions(predictions)
-        except OSError as error:
-            print(f"predictions.json cannot be written: {error}", file=sys.stderr)  # noqa: T201
 
     def finish(self, state: TrainingState) -> RunFinished:
         """Return the event that closes a run whose steps are all done."""
@@ -183,19 +175,17 @@ class Milestones:
             state, selected_of_arms={**state.selected_of_arms, name: selected}
         )
         if arm.network is not None:
-            self._save_network(state, "averaged", arm.network)
+            self._save_network(state, name, arm.network)
         return state
 
-    def _save_network(
-        self, state: TrainingState, kind: Literal["best", "averaged"], network: FineTunedNetwork
-    ) -> None:
-        """Save a network alone, unless the run is to leave none."""
+    def _save_network(self, state: TrainingState, kind: str, network: FineTunedNetwork) -> None:
+        """Save a network alone, ``best`` or an arm's, unless the run is to leave none."""
         if self._spec.keep_checkpoints == "none":
             return
         path = self._run_dir.checkpoints / f"{kind}.safetensors"
         self._saved(state.step, kind, save_network(path, state, network.module))
 
-    def _saved(self, step: int, kind: Literal["last", "best", "averaged"], size: int) -> None:
+    def _saved(self, step: int, kind: str, size: int) -> None:
         file = f"checkpoints/{kind}.safetensors"
         self._log.record(CheckpointSaved(step=step, kind=kind, file=file, bytes=size))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -64,17 +65,11 @@ class Training:
 
     def describe(self, spec: RunSpec, data: RunData) -> ModelPrepared:
         """Return the event that tells of the network and the machine."""
-        return ModelPrepared(
-            model=spec.model,
-            weights=spec.weights,
-            parameters=sum(p.numel() for p in self.network.module.parameters()),
-            feature_dim=self.network.feature_dim,
-            feature_rms=self.start.feature_rms,
-            device=str(self.execution.device),
-            device_name=device_name(self.execution.device),
-            precision=self.execution.precision,
-            memory_format=self.execution.memory_format,
-            threads=torch.get_num_threads(),
+        return describe_network(
+            spec,
+            self.network,
+            self.execution,
+            self.start.feature_rms,
             step_ms=self.step_ms,
             seconds_left=self._seconds_left(spec, data),
         )
@@ -92,9 +87,34 @@ class Training:
         if spec.head_steps > 0 and self.start.step == 0:
             cached = sum(len(domain.in_indices) for domain in data.sources)
             evaluations += 1
-        networks = 2 if "averaged" in spec.arms else 1
-        images = cached + evaluations * networks * evaluated
+        images = cached + evaluations * (1 + self.arms.networks) * evaluated
         return (spec.steps - self.start.step) * step_s + images * forward_s
+
+
+def describe_network(
+    spec: RunSpec,
+    network: FineTunedNetwork,
+    execution: Execution,
+    feature_rms: float,
+    *,
+    step_ms: Mapping[str, float] = MappingProxyType({}),
+    seconds_left: float | None = None,
+) -> ModelPrepared:
+    """Return the event that tells of a network and the machine it is on."""
+    return ModelPrepared(
+        model=spec.model,
+        weights=spec.weights,
+        parameters=sum(p.numel() for p in network.module.parameters()),
+        feature_dim=network.feature_dim,
+        feature_rms=feature_rms,
+        device=str(execution.device),
+        device_name=device_name(execution.device),
+        precision=execution.precision,
+        memory_format=execution.memory_format,
+        threads=torch.get_num_threads(),
+        step_ms=dict(step_ms),
+        seconds_left=seconds_left,
+    )
 
 
 def prepare(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from engine.rundir import RunDir
+from engine.rundir import CHECKPOINT_PATTERN, RunDir
 from vld_tui.home import Home
 from vld_tui.launch.life import is_alive
 from vld_tui.store.database import Database
@@ -17,7 +17,6 @@ from vld_tui.store.runs import read_runs
 Keep = Literal["best", "none"]
 """What is left of a finished run: the networks at the selected step, or no checkpoint."""
 
-CHECKPOINT_PATTERN: Final = "*.safetensors"
 _COMBINING: Final = """
     combination IS NOT NULL AND trashed_at IS NULL AND key IN (
         SELECT key FROM runs INDEXED BY live_runs WHERE status IN ('starting', 'running')
@@ -44,10 +43,7 @@ def prunable(database: Database, run_dir: RunDir, keep: Keep) -> Prunable:
     Raises:
         StoreError: when the database cannot be read.
     """
-    paths = [run_dir.last_checkpoint]
-    if keep == "none":
-        paths += [run_dir.best_checkpoint, run_dir.averaged_checkpoint]
-    sizes = ((path, size_of(path)) for path in paths)
+    sizes = ((path, size_of(path)) for path in run_dir.spare_checkpoints(keep))
     there = {path: size for path, size in sizes if size is not None}
     names = _needed_names(database, run_dir.run_id) if there else set()
     return Prunable(

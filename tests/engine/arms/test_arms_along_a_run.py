@@ -48,7 +48,7 @@ def test_the_averaged_network_is_the_float64_mean_of_the_weights_of_its_steps(
     run_dir = make_run(**ARMS, average_from=first, average_every=every, freeze_batchnorm=False)
     run_here(run_dir)
     best = max(_arm_events(run_dir, "averaged"), key=lambda each: (each.id_accuracy, -each.step))
-    saved = load_file(run_dir.averaged_checkpoint)
+    saved = load_file(run_dir.checkpoints / "averaged.safetensors")
     steps = [step for step in seen_weights if step in range(first, best.step + 1, every)]
     assert steps
     for name, tensor in saved.items():
@@ -171,7 +171,10 @@ def test_a_backbone_that_is_tuned_linearly_keeps_its_statistics(make_run: MakeRu
         model="tf_efficientnet_lite0",
     )  # fmt: skip
     run_here(run_dir)
-    ours, theirs = load_file(run_dir.averaged_checkpoint), load_file(run_dir.best_checkpoint)
+    ours, theirs = (
+        load_file(run_dir.checkpoints / "averaged.safetensors"),
+        load_file(run_dir.best_checkpoint),
+    )
     for name, tensor in ours.items():
         if name.endswith(("running_mean", "running_var")):
             assert torch.allclose(tensor, theirs[name], atol=1e-6)
