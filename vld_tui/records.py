@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,7 +49,11 @@ def run_record(run: Run) -> dict[str, Any]:
 
 def write_csv(runs: Sequence[Run], file: IO[str]) -> None:
     """Write runs as CSV, a column for each domain that one of them knows."""
-    records = [_flat(run_record(run)) for run in runs]
+    write_records([_flat(run_record(run)) for run in runs], file)
+
+
+def write_records(records: Sequence[Mapping[str, Any]], file: IO[str]) -> None:
+    """Write records as CSV, a column for each key that one of them has."""
     columns = list(dict.fromkeys(column for record in records for column in record))
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()

@@ -46,7 +46,7 @@ from engine.protocol.events import (
     decode_event,
     encode_event,
 )
-from engine.protocol.identity import SEEDS, configuration_identity, run_identity
+from engine.protocol.identity import SEEDS, UNDECIDING, configuration_identity, run_identity
 from engine.protocol.methods import ARMS, OBJECTIVES
 from engine.protocol.predictions import (
     MOST_PREDICTION_BYTES,
@@ -87,6 +87,7 @@ __all__ = [
     "RECIPES",
     "SEEDS",
     "TERMINAL_EVENTS",
+    "UNDECIDING",
     "AnyEvent",
     "ArmEvaluated",
     "BarrierMeasured",

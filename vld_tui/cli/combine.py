@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from engine.protocol import PRETRAINED, CombinationError
-from vld_tui.cli.command import Command, Group, JsonOption
+from vld_tui.cli.command import Command, Group, JsonOption, RunsOrNone
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.output import say
@@ -33,10 +33,6 @@ MOST_COMPARED: Final = 4
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
-RunsOrNone = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[RUN...]", help="Ids, unique prefixes, names or @last."),
-]
 WhereOption = Annotated[
     str | None,
     typer.Option("--where", metavar="QUERY", help="All finished runs that match, as for vld ls."),

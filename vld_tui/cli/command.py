@@ -47,6 +47,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="Id, unique prefix, name or @last.", show_default=False)
 ]
+RunsOrNone = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN...]", help="Ids, unique prefixes, names or @last."),
+]
 RunsArgument = Annotated[
     list[str],
     typer.Argument(metavar="RUN...", help="Ids, unique prefixes, names or @last."),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.command import Command, JsonOption, RunsOrNone
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
@@ -21,10 +21,6 @@ MOST_RUNS: Final = 200
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-RunsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[RUN...]", help="Ids, unique prefixes, names or @last."),
-]
 WhereOption = Annotated[
     str | None,
     typer.Option("--where", metavar="QUERY", help="All runs that match, as for vld ls."),
@@ -34,7 +30,7 @@ WhereOption = Annotated[
 @app.command(cls=Command)
 def compare(
     ctx: typer.Context,
-    runs: RunsArgument = None,
+    runs: RunsOrNone = None,
     where: WhereOption = None,
     as_json: JsonOption = False,
 ) -> None:

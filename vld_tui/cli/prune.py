@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vld_tui.cli.asking import ask
-from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.command import Command, JsonOption, RunsOrNone
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.ls import WhereOption
 from vld_tui.cli.output import print_json, say
@@ -22,10 +22,6 @@ from vld_tui.views.numbers import plural, size
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-RunsOrNone = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[RUN...]", help="Ids, unique prefixes, names or @last."),
-]
 StudyOption = Annotated[
     str | None, typer.Option("--study", metavar="STUDY", help="Only the runs of a study.")
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vld_tui.cli.command import Command
+from vld_tui.cli.command import Command, RunsOrNone
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
@@ -14,11 +14,6 @@ from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-RunsOrNone = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[RUN...]", help="Ids, unique prefixes, names or @last."),
-]
 
 
 @app.command(cls=Command)

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.protocol import ArmEvaluated
 from vld_tui.store.database import Database
+from vld_tui.store.runs import Run
 from vld_tui.store.selection import best_evaluation, domain_accuracies
 
 MOST_AT_ONCE: Final = 900
@@ -24,6 +25,14 @@ class ArmResult(msgspec.Struct, frozen=True):
     id_accuracy: float
     ood_accuracy: float
     domains: dict[str, float]
+
+
+def own_result(run: Run) -> ArmResult | None:
+    """Return what a run's own network reached; None before an evaluation."""
+    if run.id_accuracy is None or run.ood_accuracy is None:
+        return None
+    step = run.selected_step or 0
+    return ArmResult(run.arm, step, run.id_accuracy, run.ood_accuracy, run.domains)
 
 
 def read_arms(database: Database, run_ids: Sequence[str]) -> dict[str, list[ArmResult]]:

@@ -9,10 +9,10 @@ from typing import Any, Final, Literal
 
 from engine.protocol import FIELDS, SEEDS, RunSpec
 from vld_tui.statistics import Estimate
-from vld_tui.store.arms import ArmResult
+from vld_tui.store.arms import ArmResult, own_result
 from vld_tui.store.runs import Run
 from vld_tui.study.definition import Study
-from vld_tui.study.groups import RunGroup
+from vld_tui.study.results import over_seeds
 from vld_tui.study.state import StudyState
 
 Measure = Literal["ood", "id", "gap", "worst", "done"]
@@ -60,9 +60,10 @@ class StudyCell:
         return len(self.reached) == len(self.specs)
 
     def estimate(self, measure: Measure) -> Estimate | None:
-        """Return the mean over seeds; None before a run is finished."""
+        """Return the mean over seeds, as :func:`over_seeds` has it; None before a run is
+        finished."""
         found = [run for run in self.finished if run.run_id in self.reached]
-        return RunGroup(tuple(found)).estimate(self._measured(measure))
+        return over_seeds(found, self._measured(measure))
 
     @property
     def worst_domain(self) -> str | None:
@@ -193,14 +194,6 @@ def place_of(spec: RunSpec, field: str) -> Any:
     if field == "target":
         return spec.dataset, spec.target
     return getattr(spec, field)
-
-
-def own_result(run: Run) -> ArmResult | None:
-    """Return what a run itself reached; None before an evaluation."""
-    if run.id_accuracy is None or run.ood_accuracy is None:
-        return None
-    step = run.selected_step or 0
-    return ArmResult(run.arm, step, run.id_accuracy, run.ood_accuracy, run.domains)
 
 
 def _cell(

@@ -74,6 +74,13 @@ def cost_of(
     )
 
 
+def seconds_left(live: Iterable[Run], cost: StudyCost, devices: int) -> float:
+    """Return how long it takes until nothing runs or waits; ``cost`` is of what is left to do
+    beside the ``live`` runs."""
+    running_s = max((run.seconds_left or 0.0 for run in live), default=0.0)
+    return running_s + cost.wall_s / devices
+
+
 def _basis(alike: dict[Any, list[RunSpec]], forecasts: dict[Any, Forecast]) -> Run | None:
     def seconds(key: Any) -> float:
         return (forecasts[key].wall_s or 0.0) * len(alike[key])

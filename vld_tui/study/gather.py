@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from engine.protocol import RunSpec
-from vld_tui.store.arms import ArmResult
+from vld_tui.store.arms import ArmResult, own_result
 from vld_tui.store.last_evaluations import LastEvaluation
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
@@ -73,7 +73,7 @@ def gather(store: Store, study: Study) -> Gathered:
     statuses: dict[tuple[str, str, Setting, bool], Counter[str]] = {}
     for spec, identity in zip(study.specs, study.identities, strict=True):
         runs = known.get(identity, [])
-        finished = [run for run in runs if run.status == FINISHED and run.ood_accuracy is not None]
+        finished = [run for run in runs if run.status == FINISHED and own_result(run) is not None]
         place = (spec.dataset, str(spec.target), design.setting(spec), bool(spec.held_out_source))
         status = FINISHED if finished else runs[-1].status if runs else NOT_STARTED
         statuses.setdefault(place, Counter())[status] += 1
@@ -98,14 +98,11 @@ def _results(store: Store, design: Design, counted: Sequence[tuple[RunSpec, Run]
     others, last = store.arms(run_ids), store.last_evaluations(run_ids)
     found = []
     for spec, run in counted:
-        own = ArmResult(
-            run.arm, run.selected_step or 0, run.id_accuracy or 0.0, run.ood_accuracy or 0.0,
-            run.domains,
-        )  # fmt: skip
+        own = own_result(run)
         beside = [each for each in others.get(run.run_id, ()) if each.arm != run.arm]
         found += [
             _result(design, spec, run, each, last.get((run.run_id, each.arm)))
-            for each in (own, *beside)
+            for each in ((own, *beside) if own else beside)
         ]
     return found
 

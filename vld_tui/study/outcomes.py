@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from engine.protocol import FIELDS, SEEDS, RunSpec
+from engine.protocol import FIELDS, SEEDS, UNDECIDING, RunSpec
 from vld_tui.store.last_evaluations import LastEvaluation
 
 PLACES: Final = ("dataset", "data_dir", "target", "held_out_source", *SEEDS)
@@ -107,8 +107,7 @@ class Design(NamedTuple):
         return ", ".join(field_words(name, value) for name, value in pairs)
 
 
-_TOLD: Final = ("device", "threads", "memory_format", "eval_batch_size", "log_every",
-                "keep_checkpoints", "recipe", "arms")  # fmt: skip
+_TOLD: Final = UNDECIDING | {"eval_batch_size", "arms"}
 """Fields that change no result of a run's own network."""
 
 

@@ -11,7 +11,7 @@ from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.store.store import Store
-from vld_tui.study.cost import StudyCost, cost_of
+from vld_tui.study.cost import StudyCost, cost_of, seconds_left
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.definition import Study
 from vld_tui.study.errors import StudyError
@@ -122,8 +122,8 @@ class StudyReader:
             counts = known.datasets.known_counts if known.datasets else lambda *_: None
             host = socket.gethostname()
             known.cost, known.left = cost_of(store, left, host=host, counts=counts), left
-        running_s = max((run.seconds_left or 0.0 for run in standing.live), default=0.0)
-        return TimeLeft(running_s + known.cost.wall_s / devices, known.cost.unknown)
+        left_s = seconds_left(standing.live, known.cost, devices)
+        return TimeLeft(left_s, known.cost.unknown)
 
 
 def _values(state: StudyState) -> tuple[object, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from vld_tui.fields import shown_value
+from vld_tui.records import write_records
 from vld_tui.statistics import Estimate
 from vld_tui.study.cells import StudyCell, arms_of, compared_grid, varying_fields
 from vld_tui.study.state import StudyState
@@ -27,10 +27,7 @@ def write_table(state: StudyState, file: IO[str]) -> int:
     """Write the table as CSV; accuracies are shares from 0 to 1, over seeds of all that the study
     chooses among."""
     records = list(table_records(state))
-    columns = list(dict.fromkeys(column for record in records for column in record))
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
+    write_records(records, file)
     return len(records)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from vld_tui.fields import shown_value
 from vld_tui.store.runs import Run
-from vld_tui.study.cost import StudyCost, value_counts
+from vld_tui.study.cost import StudyCost, seconds_left, value_counts
 from vld_tui.study.definition import Study
 from vld_tui.study.results import Result, results_of
 from vld_tui.study.standing import Standing
@@ -84,10 +84,10 @@ def time_text(cost: StudyCost, devices: int) -> str:
 
 def left_text(standing: Standing, cost: StudyCost, devices: int) -> str:
     """Return how long it takes until nothing runs or waits; ``cost`` is of what is left."""
-    running_s = max((run.seconds_left or 0.0 for run in standing.live), default=0.0)
+    left_s = seconds_left(standing.live, cost, devices)
     if not cost.runs:
-        return f"about {duration(running_s)}"
-    return time_text(replace(cost, wall_s=cost.wall_s + running_s * devices), devices)
+        return f"about {duration(left_s)}"
+    return time_text(replace(cost, wall_s=left_s * devices), devices)
 
 
 def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.cli.sweep.ls import launched_record, launched_studies, standing_record, tell_launched
 from vld_tui.queue.supervisor import start_supervisor
-from vld_tui.study.cost import StudyCost, cost_of
+from vld_tui.study.cost import StudyCost, cost_of, seconds_left
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.kept import find_text
 from vld_tui.study.launching import devices_of
@@ -83,7 +83,7 @@ def _print_record(standing: Standing, cost: StudyCost, devices: int) -> None:
     print_json(
         standing_record(standing)
         | {
-            "seconds_left": None if cost.unknown else cost.wall_s / devices,
+            "seconds_left": None if cost.unknown else seconds_left(standing.live, cost, devices),
             "failures": [
                 {"run": run.run_id, "status": run.status, "error": run.error}
                 for run in standing.broken_off
