@@ -1,15 +1,18 @@
-# make run · make test · make check · make setup
+# make run · make test · make check · make setup · make chaos (half an hour)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check setup clean
+.PHONY: run test chaos check setup clean
 
 run: $(VENV)/.installed
 	$(BIN)/vld run
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+chaos: $(VENV)/.installed-test
+	$(BIN)/python -m tests.chaos
 
 check: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .

@@ -19,8 +19,9 @@ from pathlib import Path
 from engine.allocator import keep_freed_memory
 from engine.errors import InputError, TrainingError
 from engine.eventlog import EventLog
-from engine.protocol import RunFailed, RunFinished, RunStopped, SpecError
-from engine.rundir import HEARTBEAT_INTERVAL_S, RunDir
+from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped, SpecError
+from engine.rundir import ProcessInfo, RunDir
+from engine.rundir.life import HEARTBEAT_INTERVAL_S, end_of, last_heartbeat
 from engine.stop import StopRequest, StopRequested
 
 EXIT_FINISHED, EXIT_FAILED, EXIT_REFUSED, EXIT_HELD, EXIT_STOPPED = 0, 1, 2, 3, 130
@@ -49,19 +50,34 @@ def main(arguments: list[str] | None = None) -> int:
                 file=sys.stderr,
             )
             return EXIT_HELD
+        log = EventLog(run_dir.events)
+        previous_end = _end_of_previous(run_dir, log)
         run_dir.write_process(os.getpid())
         with _heartbeat(run_dir):
-            return _run_to_its_end(run_dir, stop)
+            return _run_to_its_end(run_dir, log, previous_end, stop)
 
 
-def _run_to_its_end(run_dir: RunDir, stop: StopRequest) -> int:
-    log = EventLog(run_dir.events)
+def _end_of_previous(run_dir: RunDir, log: EventLog) -> AttemptEnd | None:
+    """Return how the attempt before ended, unless it said so itself.
+
+    What tells of it is still there: this process has not shown any sign of life.
+    """
+    if log.unended is None:
+        return None
+    before = ProcessInfo(log.unended.pid, log.unended.time, log.unended.host)
+    return end_of(run_dir, before, max(last_heartbeat(run_dir) or 0.0, log.last_time))
+
+
+def _run_to_its_end(
+    run_dir: RunDir, log: EventLog, previous_end: AttemptEnd | None, stop: StopRequest
+) -> int:
     first_attempt = log.attempts == 0
     outcome: RunFinished | RunStopped | RunFailed
     try:
+        run_dir.drop_torn_files()
         from engine.run import run  # noqa: PLC0415 - torch takes seconds; we are already alive
 
-        outcome = run(run_dir, log, stop)
+        outcome = run(run_dir, log, stop, previous_end)
     except StopRequested:
         outcome = RunStopped(step=0, reason=stop.reason, wall_s=0.0)
     except (InputError, SpecError) as error:

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from engine.protocol import Event, EventDecodeError, RunStarted, decode_event, encode_event
+from engine.protocol import (
+    TERMINAL_EVENTS,
+    Event,
+    EventDecodeError,
+    RunStarted,
+    decode_event,
+    encode_event,
+)
 
 
 class EventLog:
@@ -22,13 +29,22 @@ class EventLog:
         lines = _drop_torn_tail(path)
         self.last_seq = -1
         self.attempts = 0
+        self.unended: RunStarted | None = None
+        """The attempt before, if it said no last word."""
+        self.last_time = 0.0
+        """When something was last said, as Unix seconds."""
         for line in lines:
             try:
                 event = decode_event(line)
             except EventDecodeError:
                 continue
             self.last_seq = max(self.last_seq, event.seq)
-            self.attempts += isinstance(event, RunStarted)
+            self.last_time = event.time
+            if isinstance(event, RunStarted):
+                self.attempts += 1
+                self.unended = event
+            elif isinstance(event, TERMINAL_EVENTS):
+                self.unended = None
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 
     def record(self, event: Event) -> None:

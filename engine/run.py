@@ -19,6 +19,7 @@ from engine.data import RunData, load_data
 from engine.eventlog import EventLog
 from engine.protocol import (
     PROTOCOL_VERSION,
+    AttemptEnd,
     DataPrepared,
     DomainInfo,
     RunFinished,
@@ -30,10 +31,12 @@ from engine.stop import StopRequest
 from engine.train import fine_tune, load_last
 
 
-def run(run_dir: RunDir, log: EventLog, stop: StopRequest) -> RunFinished | RunStopped:
+def run(
+    run_dir: RunDir, log: EventLog, stop: StopRequest, previous_end: AttemptEnd | None = None
+) -> RunFinished | RunStopped:
     """Take the run up, from its checkpoint if there is one, and return how it ended.
 
-    A run that combines others begins anew.
+    A run that combines others begins anew. ``previous_end``: of an attempt that left no word.
 
     Raises:
         InputError: for input no run can be made of.
@@ -52,6 +55,7 @@ def run(run_dir: RunDir, log: EventLog, stop: StopRequest) -> RunFinished | RunS
             resumed_step=None if checkpoint is None else checkpoint.state.step,
             versions=versions(),
             commit=_commit(),
+            previous_end=previous_end,
         )
     )
     parents = find_parents(run_dir.run_id, spec, combination) if combination else ()

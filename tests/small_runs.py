@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from engine.__main__ import tidy
+from engine.datasets.catalog import EMOJI_ARCHIVE
 from engine.eventlog import EventLog
 from engine.protocol import AnyEvent, decode_event
 from engine.rundir import RunDir
@@ -35,6 +38,19 @@ SMALL_RUN: Mapping[str, object] = {
 
 
 MakeRun = Callable[..., RunDir]
+
+
+def unpack_small_emoji(root: Path) -> None:
+    """Unpack 3 classes × 16 images of each of the four emoji styles as a plain folder."""
+    with zipfile.ZipFile(EMOJI_ARCHIVE) as archive:
+        taken: dict[str, int] = {}
+        for name in sorted(archive.namelist()):
+            folder, _, _ = name.rpartition("/")
+            if folder.partition("/")[2] not in SMALL_CLASSES:
+                continue
+            taken[folder] = taken.get(folder, 0) + 1
+            if taken[folder] <= IMAGES_PER_CLASS:
+                archive.extract(name, root)
 
 
 def engine_environment() -> dict[str, str]:

@@ -44,8 +44,22 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     time: float = 0.0
 
 
+class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt ended that said no last word: when (Unix s), with which exit code, and why.
+
+    The exit code is negative for a signal, and None where nobody waited for it.
+    """
+
+    ended_at: float
+    exit_code: int | None
+    cause: str
+
+
 class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
-    """A process took the run up; ``attempt`` counts from 1."""
+    """A process took the run up; ``attempt`` counts from 1.
+
+    ``previous_end``: of the attempt before, where that said no last word.
+    """
 
     protocol_version: int
     attempt: int
@@ -54,6 +68,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
     resumed_step: int | None
     versions: dict[str, str]
     commit: str | None
+    previous_end: AttemptEnd | None = None
 
 
 class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):

@@ -93,3 +93,13 @@ def test_what_was_recorded_survives_kill_9(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", BURST, str(path)], env=environment, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert [event.seq for event in read(path)] == list(range(1000))
+
+
+def test_it_knows_an_attempt_that_said_no_last_word(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    assert log.unended is None
+    log.record(STARTED)
+    assert EventLog(path).unended == read(path)[0]
+    log.record(STOPPED)
+    assert EventLog(path).unended is None

@@ -17,8 +17,8 @@ import psutil
 
 import engine
 from engine.rundir import ExitInfo, RunDir
+from engine.rundir.life import is_alive
 from vld_tui.launch.follower import EventFollower
-from vld_tui.launch.life import is_alive
 
 __all__ = [
     "ENGINE_COMMAND",
@@ -67,7 +67,6 @@ def launch(
     try:
         with _only_launcher(run_dir):
             _refuse_if_alive(run_dir)
-            run_dir.exit.unlink(missing_ok=True)  # of an earlier attempt
             with run_dir.log.open("ab") as log:
                 process = subprocess.Popen(
                     [*command, str(run_dir.path.absolute())],
@@ -97,7 +96,7 @@ def wait_and_record(process: subprocess.Popen[bytes], run_dir: RunDir) -> int:
     """Wait for the process to end, record its exit code in the run folder, and return it."""
     exit_code = process.wait()
     with contextlib.suppress(OSError):  # it only makes the story of a crash more exact
-        run_dir.write_exit(ExitInfo(exit_code=exit_code, ended_at=time.time()))
+        run_dir.write_exit(ExitInfo(exit_code, time.time(), process.pid))
     return exit_code
 
 

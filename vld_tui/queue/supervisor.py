@@ -19,8 +19,8 @@ from collections.abc import Callable
 from typing import IO, Final
 
 from engine.rundir import RunDir
+from engine.rundir.life import is_alive
 from vld_tui.home import Home
-from vld_tui.launch.life import is_alive
 from vld_tui.launch.local import (
     EXIT_PATIENCE_S,
     LaunchError,

@@ -6,16 +6,22 @@ transaction that reads the old offset itself.
 
 from __future__ import annotations
 
-import signal
 import sqlite3
 import time
-from dataclasses import dataclass
 from typing import Final
 
-from engine.rundir import HEARTBEAT_STALE_S, ProcessInfo, RunDir
+from engine.protocol import AttemptEnd
+from engine.rundir import ProcessInfo, RunDir
+from engine.rundir.life import (
+    HEARTBEAT_STALE_S,
+    end_of,
+    exit_since,
+    is_alive,
+    last_heartbeat,
+    with_log,
+)
 from vld_tui.home import Home
 from vld_tui.launch.follower import read_events
-from vld_tui.launch.life import cause_of_death, exit_since, is_alive, last_heartbeat, with_log
 from vld_tui.store.database import Database
 from vld_tui.store.record import EventRecorder
 from vld_tui.store.runs import LIVE
@@ -23,15 +29,6 @@ from vld_tui.store.state import RunState, load_state, save_state
 
 LAUNCH_GRACE_S: Final = 30.0
 """How long a run may be without a process between being recorded and being launched."""
-
-
-@dataclass(frozen=True)
-class _Death:
-    """A process found dead: what is known of the cause, and when it last lived."""
-
-    cause: str
-    ended_at: float
-    exit_code: int | None
 
 
 def refresh_live(database: Database, home: Home) -> None:
@@ -66,18 +63,32 @@ def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
         current = load_state(database, key)
         if current is None:
             return
-        recorder = take_events(connection, key, current, run_dir)
-        state = recorder.state
-        _note_process(run_dir, state)
-        is_same_launch = state.launched_at == seen.launched_at
-        if death is not None and is_same_launch and state.status in LIVE:
-            death = _find_death(run_dir, state)  # with what the events have just told
-        else:
-            death = None
-        if death is not None:
-            error = _error(run_dir, state, death)
-            recorder.crash(error, death.ended_at, death.exit_code)
+        is_same_launch = current.launched_at == seen.launched_at
+        state = _catch_up(
+            connection, key, current, run_dir, has_died=bool(death and is_same_launch)
+        )
         save_state(connection, key, state)
+
+
+def read_anew(
+    connection: sqlite3.Connection, key: int, state: RunState, run_dir: RunDir
+) -> RunState:
+    """Return the state of a run of which nothing was read yet, inside the transaction."""
+    death = _find_death(run_dir, state)
+    return _catch_up(connection, key, state, run_dir, has_died=death is not None)
+
+
+def _catch_up(
+    connection: sqlite3.Connection, key: int, state: RunState, run_dir: RunDir, *, has_died: bool
+) -> RunState:
+    recorder = take_events(connection, key, state, run_dir)
+    state = recorder.state
+    _note_process(run_dir, state)
+    if has_died and state.status in LIVE:
+        death = _find_death(run_dir, state)  # with what the events have just told
+        if death is not None:
+            recorder.crash(death)
+    return state
 
 
 def look_again(database: Database, key: int, run_dir: RunDir) -> None:
@@ -100,10 +111,11 @@ def look_again(database: Database, key: int, run_dir: RunDir) -> None:
     death = _find_death(run_dir, state)
     if death is not None and death.exit_code is not None:
         with database.write() as connection:
-            connection.execute(
-                "UPDATE runs SET error = ?, exit_code = ? WHERE key = ? AND status = 'crashed'",
-                [_error(run_dir, state, death), death.exit_code, key],
-            )
+            current = load_state(database, key)
+            if current is not None and current.status == "crashed":
+                recorder = EventRecorder(connection, key, current)
+                recorder.correct(death)
+                save_state(connection, key, recorder.state)
 
 
 def mark_relaunched(database: Database, key: int, run_dir: RunDir, gpu: str | None = None) -> None:
@@ -179,37 +191,33 @@ def _note_process(run_dir: RunDir, state: RunState) -> None:
         state.pid, state.host = process.pid, process.host
 
 
-def _find_death(run_dir: RunDir, state: RunState) -> _Death | None:
+def _find_death(run_dir: RunDir, state: RunState) -> AttemptEnd | None:
     """Return how the run's process died; None while it lives or is still to come."""
     process = run_dir.read_process()
     if process is None or _identity(process) == state.past_process:
-        return _find_absence(run_dir, state)
+        return _find_absence(run_dir, state, process)
     if is_alive(run_dir, process):
         return None
-    ended = exit_since(run_dir, process.started_at)
-    exit_code = ended.exit_code if ended else None
-    ended_at = ended.ended_at if ended else _last_sign(run_dir, state)
-    return _Death(cause_of_death(process, exit_code), ended_at, exit_code)
+    has_begun = state.attempts > 0 and state.status != "starting"
+    return end_of(run_dir, process, _last_sign(run_dir, state), has_begun=has_begun)
 
 
-def _find_absence(run_dir: RunDir, state: RunState) -> _Death | None:
+def _find_absence(run_dir: RunDir, state: RunState, past: ProcessInfo | None) -> AttemptEnd | None:
     """Return what became of a run without a process, unless one may yet come."""
     now = time.time()
     ended = exit_since(run_dir, state.launched_at)
+    if ended is not None and past is not None and ended.pid == past.pid:
+        ended = None
     if state.status == "starting":
         is_awaited = ended is None and now - state.launched_at < LAUNCH_GRACE_S
-        cause = "no process took the run up"
+        cause = with_log("no process took the run up", run_dir)
     else:
         is_awaited = now - _last_sign(run_dir, state) < HEARTBEAT_STALE_S
         cause = "process disappeared, and so did the record of it"
-    return None if is_awaited else _Death(cause, now, ended.exit_code if ended else None)
-
-
-def _error(run_dir: RunDir, state: RunState, death: _Death) -> str:
-    """Return the cause of a death, with the end of the log where that may explain it."""
-    has_begun = state.attempts > 0 and state.status != "starting"
-    left_no_word = death.exit_code in (None, -signal.SIGKILL)
-    return death.cause if has_begun and left_no_word else with_log(death.cause, run_dir)
+    if is_awaited:
+        return None
+    exit_code = ended.exit_code if ended else None
+    return AttemptEnd(ended_at=now, exit_code=exit_code, cause=cause)
 
 
 def _identity(process: ProcessInfo) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from engine.rundir import CHECKPOINT_PATTERN, RunDir
+from engine.rundir.life import is_alive
 from vld_tui.home import Home
-from vld_tui.launch.life import is_alive
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.lookup import find_by_id

@@ -15,13 +15,19 @@ from engine.protocol import SpecError
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
 from vld_tui.store.create import insert_row
-from vld_tui.store.database import Database
-from vld_tui.store.ingest import take_events
+from vld_tui.store.database import Database, Row
+from vld_tui.store.ingest import read_anew
 from vld_tui.store.labels import default_name
+from vld_tui.store.runs import QUEUED
 from vld_tui.store.state import load_state, save_state
 
 _BATCH: Final = 100
 """Folders read in one transaction: other programs wait no longer than that."""
+_OLD: Final = (
+    "SELECT key, gpu, status, error, queue_position, queue_held FROM runs WHERE run_id = ?"
+)
+_WITHOUT_PROCESS: Final = ("stopped", "failed")
+"""What a run may be that was never taken up: out of the queue, or impossible to start."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class RebuildReport:
 
 
 def rebuild(database: Database, home: Home) -> RebuildReport:
-    """Replace every row by what the run folders say.
+    """Replace every row by what the run folders say; places in the queue are kept.
 
     Runs are replaced batch by batch, so history is never empty in between; rows without a
     readable folder go last.
@@ -96,7 +102,7 @@ def _read(
     user = _user_data(run_dir, default_name(spec, combination), is_trashed=is_trashed)
     process = run_dir.read_process()
     launched_at = process.started_at if process else user.created_at
-    old = database.row("SELECT key FROM runs WHERE run_id = ?", [run_dir.run_id])
+    old = database.row(_OLD, [run_dir.run_id])
     connection.execute("DELETE FROM runs WHERE run_id = ?", [run_dir.run_id])
     key = insert_row(
         connection,
@@ -110,7 +116,27 @@ def _read(
     state = load_state(database, key)
     if state is None:
         raise AssertionError("a row just inserted is there")
-    save_state(connection, key, take_events(connection, key, state, run_dir).state)
+    save_state(connection, key, read_anew(connection, key, state, run_dir))
+    if old:
+        _keep_what_no_folder_tells(connection, key, old)
+
+
+def _keep_what_no_folder_tells(connection: sqlite3.Connection, key: int, old: Row) -> None:
+    """Leave a run its GPU, and its place in the queue or why it never had a process."""
+    _, gpu, status, error, position, is_held = old
+    connection.execute("UPDATE runs SET gpu = ? WHERE key = ?", [gpu, key])
+    if status == QUEUED:
+        connection.execute(
+            "UPDATE runs SET status = ?, queue_position = ?, queue_held = ?, error = NULL, "
+            "exit_code = NULL WHERE key = ? AND status NOT IN ('running', 'finished')",
+            [QUEUED, position, is_held, key],
+        )
+    elif status in _WITHOUT_PROCESS:
+        connection.execute(
+            "UPDATE runs SET status = ?, error = ?, exit_code = NULL WHERE key = ? "
+            "AND attempts = 0 AND status IN ('starting', 'crashed')",
+            [status, error, key],
+        )
 
 
 def _user_data(run_dir: RunDir, name: str, *, is_trashed: bool) -> UserData:

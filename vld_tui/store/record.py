@@ -9,6 +9,7 @@ import msgspec
 
 from engine.protocol import (
     ArmEvaluated,
+    AttemptEnd,
     CheckpointSaved,
     CollapseDetected,
     DataPrepared,
@@ -74,17 +75,22 @@ class EventRecorder:
         state.last_seq = event.seq
         state.last_event_at = event.time
 
-    def crash(self, error: str, ended_at: float, exit_code: int | None) -> None:
+    def crash(self, end: AttemptEnd) -> None:
         """Record that the process died without a terminal event."""
         state = self.state
-        state.status, state.error, state.exit_code = "crashed", error, exit_code
+        state.status, state.error, state.exit_code = "crashed", end.cause, end.exit_code
         state.seconds_left = None
-        self._close_attempt(ended_at, "crashed", error)
+        self._close_attempt(end.ended_at, "crashed", end.cause)
+
+    def correct(self, end: AttemptEnd) -> None:
+        """Record what has become known of a death that was recorded before."""
+        self._forget_crash()
+        self.crash(end)
 
     def _take_up(self, event: RunStarted) -> None:
         state = self.state
         if state.last_seq >= 0:
-            self._close_attempt(state.last_event_at, "crashed", _DISAPPEARED)
+            self._end_previous(event.previous_end)
             self._rewind(event.resumed_step)
         state.status, state.error, state.exit_code = "running", None, None
         state.pid, state.host = event.pid, event.host
@@ -197,14 +203,25 @@ class EventRecorder:
             [ended_at, outcome, self.state.step, reason, self._key, self.state.attempts],
         )
 
+    def _end_previous(self, end: AttemptEnd | None) -> None:
+        """Record how the attempt before ended; what the run itself knows of it is kept with it."""
+        if end is None:
+            self._close_attempt(self.state.last_event_at, "crashed", _DISAPPEARED)
+            return
+        self._forget_crash()
+        self._close_attempt(end.ended_at, "crashed", end.cause)
+
     def _come_back(self) -> None:
         """Take a crash back: the process was only out of sight."""
         state = self.state
         state.status, state.error, state.exit_code = "running", None, None
+        self._forget_crash()
+
+    def _forget_crash(self) -> None:
         self._connection.execute(
             "UPDATE attempts SET ended_at = NULL, outcome = NULL, step = NULL, reason = NULL "
-            "WHERE run = ? AND attempt = ?",
-            [self._key, state.attempts],
+            "WHERE run = ? AND attempt = ? AND outcome = 'crashed'",
+            [self._key, self.state.attempts],
         )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.rundir import RunDir
+from engine.rundir.life import is_alive
 from vld_tui.home import Home
-from vld_tui.launch.life import is_alive
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.lookup import Found, find_by_id

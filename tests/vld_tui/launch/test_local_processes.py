@@ -14,6 +14,7 @@ import pytest
 
 from engine.protocol import RunFinished, RunSpec
 from engine.rundir import ProcessInfo, RunDir, UserData, write_atomic
+from engine.rundir.life import exit_of
 from tests.small_runs import MakeRun
 from vld_tui.launch.local import (
     EventFollower,
@@ -30,11 +31,11 @@ print("stdin:", repr(sys.stdin.read()), file=sys.stderr)
 sys.exit(7)
 """
 _WAITING = """
-import signal, sys
+import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
 print("ready", flush=True)
 while True:
-    signal.pause()
+    time.sleep(0.05)
 """
 _STUBBORN_WITH_CHILD = """
 import signal, subprocess, sys, time
@@ -132,7 +133,8 @@ def test_a_run_has_one_process_at_a_time(run_dir: RunDir) -> None:
     stop(run_dir, kill=True)
     wait_and_record(process, run_dir)
     second = launch(run_dir, _python("pass"))
-    assert run_dir.read_exit() is None  # the first one's is no longer true
+    started = ProcessInfo(second.pid, time.time(), "here")
+    assert exit_of(run_dir, started) is None  # what is recorded is the first one's
     assert wait_and_record(second, run_dir) == 0
 
 
@@ -176,7 +178,7 @@ def test_what_cannot_be_started_is_an_error(run_dir: RunDir, tmp_path: Path) -> 
 def test_a_run_without_a_process_cannot_be_stopped(run_dir: RunDir) -> None:
     assert not stop(run_dir)
     mine = ProcessInfo.of(os.getpid())
-    reused = msgspec.structs.replace(mine, started_at=mine.started_at - 100)
+    reused = msgspec.structs.replace(mine, birth="another 1")
     write_atomic(run_dir.process, msgspec.json.encode(reused))
     assert not stop(run_dir, kill=True)
 

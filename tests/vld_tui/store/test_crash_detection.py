@@ -11,7 +11,7 @@ import msgspec
 import psutil
 import pytest
 
-from engine.protocol import resolve_spec
+from engine.protocol import AttemptEnd, resolve_spec
 from engine.rundir import ExitInfo, ProcessInfo, RunDir, write_atomic
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, steps_taken, stopped
 from vld_tui.home import Home
@@ -139,9 +139,43 @@ def test_another_process_with_the_same_pid_is_not_the_run_s(
     store: Store, run: Run, teller: Teller
 ) -> None:
     mine = ProcessInfo.of(os.getpid())
-    _write_process(teller.run_dir, msgspec.structs.replace(mine, started_at=mine.started_at - 500))
-    teller.says(started())
+    reused = (
+        msgspec.structs.replace(mine, birth="another 1"),
+        msgspec.structs.replace(mine, birth=None, started_at=mine.started_at - 500),
+    )
+    for process in reused:
+        _write_process(teller.run_dir, process)
+        teller.says(started())
+        assert _now(store, run).status == "crashed"
+
+
+def test_a_clock_that_is_set_kills_nobody(store: Store, run: Run, teller: Teller) -> None:
+    mine = ProcessInfo.of(os.getpid())
+    assert mine.birth, "no /proc here"
+    for hours in (-3, 3):
+        jumped = msgspec.structs.replace(mine, started_at=mine.started_at + hours * 3600)
+        _write_process(teller.run_dir, jumped)
+        teller.says(started())
+        assert _now(store, run).status == "running"
+    teller.run_dir.write_exit(ExitInfo(exit_code=-9, ended_at=time.time() - 7200, pid=mine.pid))
+    _write_process(teller.run_dir, msgspec.structs.replace(jumped, birth="another 1"))
+    seen = _now(store, run)
+    assert (seen.status, seen.exit_code) == ("crashed", -9)
+
+
+def test_how_an_attempt_ended_is_kept_with_the_run(
+    store: Store, run: Run, teller: Teller, home: Home
+) -> None:
+    dead_process(teller.run_dir, exit_code=-9)
+    teller.says(started(), steps_taken(5, 1.0))
     assert _now(store, run).status == "crashed"
+    end = AttemptEnd(ended_at=time.time() - 5, exit_code=-9, cause="killed (signal 9)")
+    teller.run_dir.write_process(os.getpid())
+    teller.says(msgspec.structs.replace(started(attempt=2), previous_end=end))
+    store.rebuild()
+    first, second = store.timeline(run.run_id)
+    assert (first.outcome, first.reason, first.ended_at) == ("crashed", end.cause, end.ended_at)
+    assert second.outcome is None
 
 
 def test_a_process_from_before_the_machine_started_went_with_it(
@@ -149,7 +183,7 @@ def test_a_process_from_before_the_machine_started_went_with_it(
 ) -> None:
     mine = ProcessInfo.of(os.getpid())
     before = psutil.boot_time() - 100
-    _write_process(teller.run_dir, msgspec.structs.replace(mine, started_at=before))
+    _write_process(teller.run_dir, msgspec.structs.replace(mine, birth="b 1", started_at=before))
     teller.says(started())
     assert _now(store, run).error == "the machine restarted"
 

@@ -114,3 +114,21 @@ def test_a_folder_moved_back_by_hand_is_no_longer_trashed(
     home.run_dir(run.run_id).write_user(user)
     store.rebuild()
     assert [each.trashed_at for each in store.list_runs()] == [None]
+
+
+def test_what_waits_keeps_its_place(home: Home) -> None:
+    with Store.open(home) as store:
+        dead, _, held, out = (
+            store.create_run(resolve_spec({"seed": seed}), name=name, is_queued=name != "dead")
+            for seed, name in enumerate(("dead", "waits", "held", "out"))
+        )
+        store.hold(held.run_id)
+        store.take_out(out.run_id)
+        dead_process(home.run_dir(dead.run_id), exit_code=-9)
+        Teller(home.run_dir(dead.run_id)).says(started(), steps_taken(7, 1.0))
+        store.refresh()
+        store.enqueue(dead.run_id)
+        before = store.list_runs()
+        store.rebuild()
+        assert store.list_runs() == before
+        assert [run.name for run in store.queue()] == ["waits", "held", "dead"]

@@ -17,15 +17,11 @@ The folder is the whole contract between a run and the world::
 
 from __future__ import annotations
 
-import os
-import socket
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
-import psutil
 
 from engine.protocol import (
     MOST_PREDICTION_BYTES,
@@ -42,37 +38,11 @@ from engine.protocol import (
     encode_predictions,
     encode_spec,
 )
+from engine.rundir.files import write_atomic
+from engine.rundir.process import ExitInfo, ProcessInfo
 
-HEARTBEAT_INTERVAL_S = 5.0
-HEARTBEAT_STALE_S = 60.0
 CHECKPOINT_PATTERN = "*.safetensors"
 """Of the names in a run's folder of checkpoints."""
-
-
-class ProcessInfo(msgspec.Struct, frozen=True):
-    """A process, told apart from later ones with the same pid by its start time (Unix s)."""
-
-    pid: int
-    started_at: float
-    host: str
-
-    @classmethod
-    def of(cls, pid: int) -> ProcessInfo:
-        """Describe a live process of this host."""
-        return cls(pid=pid, started_at=psutil.Process(pid).create_time(), host=socket.gethostname())
-
-    def is_alive(self) -> bool | None:
-        """Say whether it still runs; None when it belongs to another host."""
-        if self.host != socket.gethostname():
-            return None
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_at) < 1.0
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
-        except psutil.AccessDenied:
-            return True
 
 
 class UserData(msgspec.Struct, frozen=True):
@@ -83,13 +53,6 @@ class UserData(msgspec.Struct, frozen=True):
     note: str = ""
     created_at: float = 0.0
     trashed_at: float | None = None
-
-
-class ExitInfo(msgspec.Struct, frozen=True):
-    """How the engine process ended: its exit code, negative for a signal."""
-
-    exit_code: int
-    ended_at: float
 
 
 @dataclass(frozen=True)
@@ -199,6 +162,16 @@ class RunDir:
         except (OSError, CombinationError) as error:
             raise SpecError(f"{self.combination}: {error}") from None
 
+    def drop_torn_files(self) -> None:
+        """Delete what a process that was killed had begun to write; for whoever holds the run.
+
+        Raises:
+            OSError: when it cannot be deleted.
+        """
+        for pattern in ("checkpoints/.*.tmp", f".{self.predictions.name}.*.tmp"):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
+
     def spare_checkpoints(self, keep: Literal["all", "best", "none"]) -> list[Path]:
         """Return the checkpoints there are that a finished run is not to leave."""
         if keep == "none":
@@ -274,23 +247,3 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that readers see the old content or the new, never a part.
-
-    The data is on disk before the name is (fsync, then ``os.replace``).
-
-    Raises:
-        OSError: when it cannot be written; the old file is then untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections import deque
 from pathlib import Path
@@ -10,7 +11,12 @@ from typing import Final
 
 import psutil
 
-from engine.rundir import HEARTBEAT_STALE_S, ExitInfo, ProcessInfo, RunDir
+from engine.protocol import AttemptEnd
+from engine.rundir.folder import RunDir
+from engine.rundir.process import ExitInfo, ProcessInfo
+
+HEARTBEAT_INTERVAL_S: Final = 5.0
+HEARTBEAT_STALE_S: Final = 60.0
 
 _CLOCK_ERROR_S: Final = 1.0
 """A process's start time may be off by as much: the kernel counts from a whole second."""
@@ -41,10 +47,37 @@ def exit_since(run_dir: RunDir, started_at: float) -> ExitInfo | None:
     return info if info is not None and info.ended_at > started_at - _CLOCK_ERROR_S else None
 
 
+def exit_of(run_dir: RunDir, process: ProcessInfo) -> ExitInfo | None:
+    """Return how this process ended, if that is what was recorded."""
+    info = run_dir.read_exit()
+    if info is None or info.pid is None:
+        return exit_since(run_dir, process.started_at)
+    return info if info.pid == process.pid else None
+
+
+def end_of(
+    run_dir: RunDir, process: ProcessInfo, last_sign: float, *, has_begun: bool = True
+) -> AttemptEnd:
+    """Return what is known of the end of a dead process that said no last word.
+
+    Args:
+        run_dir: its run.
+        process: the process.
+        last_sign: when it was last known to live, as Unix seconds.
+        has_begun: it said anything at all; else its log may tell why not.
+    """
+    info = exit_of(run_dir, process)
+    ended_at, exit_code = (info.ended_at, info.exit_code) if info else (last_sign, None)
+    cause = cause_of_death(process, exit_code)
+    if not has_begun or exit_code not in (None, -signal.SIGKILL):
+        cause = with_log(cause, run_dir)
+    return AttemptEnd(ended_at=ended_at, exit_code=exit_code, cause=cause)
+
+
 def cause_of_death(process: ProcessInfo, exit_code: int | None) -> str:
     """Return the likely cause of a death without a word; the exit code is None if unknown."""
     if exit_code is None:
-        if process.is_alive() is None:
+        if process.host != socket.gethostname():
             return f"no sign of life from {process.host} for {HEARTBEAT_STALE_S:g} s"
         if process.started_at < psutil.boot_time():
             return "the machine restarted"

@@ -1,0 +1,14 @@
+"""The run folder, the processes that work in it, and how they are known to live or to have died."""
+
+from engine.rundir.files import write_atomic
+from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData
+from engine.rundir.process import ExitInfo, ProcessInfo
+
+__all__ = [
+    "CHECKPOINT_PATTERN",
+    "ExitInfo",
+    "ProcessInfo",
+    "RunDir",
+    "UserData",
+    "write_atomic",
+]

@@ -1,0 +1,72 @@
+"""Processes, told apart from others that have the same pid at another time."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+
+_PROC: Final = Path("/proc")
+_BOOT_ID: Final = _PROC / "sys/kernel/random/boot_id"
+_START_TICKS: Final = 19
+"""Place of the start time in ``/proc/PID/stat``, after the name in brackets."""
+
+
+class ProcessInfo(msgspec.Struct, frozen=True):
+    """A process of a host.
+
+    ``started_at`` (Unix s) tells it from later ones with the same pid, but follows the clock of
+    the machine when that is set; ``birth`` does not (boot, and ticks since; None: not known here).
+    """
+
+    pid: int
+    started_at: float
+    host: str
+    birth: str | None = None
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessInfo:
+        """Describe a live process of this host."""
+        return cls(pid, psutil.Process(pid).create_time(), socket.gethostname(), _birth(pid))
+
+    def is_alive(self) -> bool | None:
+        """Say whether it still runs; None when it belongs to another host."""
+        if self.host != socket.gethostname():
+            return None
+        try:
+            process = psutil.Process(self.pid)
+            return self._is(process) and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True
+
+    def _is(self, process: psutil.Process) -> bool:
+        born = _birth(self.pid)
+        if self.birth is not None and born is not None:
+            return self.birth == born
+        return abs(process.create_time() - self.started_at) < 1.0
+
+
+class ExitInfo(msgspec.Struct, frozen=True):
+    """How an engine process ended: its exit code, negative for a signal.
+
+    ``pid`` tells whose end it is; None: not recorded.
+    """
+
+    exit_code: int
+    ended_at: float
+    pid: int | None = None
+
+
+def _birth(pid: int) -> str | None:
+    """Return what no other process has, whatever the clock is set to; None where unknown."""
+    with contextlib.suppress(OSError, IndexError):
+        stat = (_PROC / str(pid) / "stat").read_text()
+        ticks = stat.rpartition(")")[2].split()[_START_TICKS]
+        return f"{_BOOT_ID.read_text().strip()} {ticks}"
+    return None
