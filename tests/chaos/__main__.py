@@ -14,13 +14,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from engine.protocol import resolve_spec
 from tests.chaos.checks import look_at_everything
-from tests.chaos.household import Household
+from tests.chaos.crowd import Crowd
+from tests.chaos.household import RUN, Household
 from tests.chaos.night import Night
 from tests.small_runs import unpack_small_emoji
 from vld_tui.home import open_home
 
 RECOVERY_PATIENCE_S = 900.0
+DASHBOARDS, WRITERS = 3, 5
 
 
 def main() -> int:
@@ -29,6 +32,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="kills of the night")
     parser.add_argument("--seeds", type=int, default=4, help="seeds of the study at its beginning")
     parser.add_argument("--chance", type=int, default=0, help="seed of whom to kill, and when")
+    parser.add_argument("--engines", type=int, default=20, help="engines at once, afterwards")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vld-chaos-") as folder:
         place = Path(folder).resolve()
@@ -43,12 +47,31 @@ def main() -> int:
         finally:
             household.close()
         found = look_at_everything(household.home, place)
-    complaints = night.complaints + found.complaints
+        crowd = _gather(Household(open_home(place / "crowded"), place / "small-emoji"), options)
+    complaints = night.complaints + found.complaints + crowd.complaints
     _print(night, found.attempts, found.runs, killed_s)
+    print(
+        f"{crowd.most_engines} engines, {DASHBOARDS} dashboards and {WRITERS} commands at once: "
+        f"{crowd.commands} commands"
+    )
     for complaint in complaints:
         print(f"LOST  {complaint}")
     print(f"{len(complaints)} complaints")
     return int(bool(complaints))
+
+
+def _gather(household: Household, options: argparse.Namespace) -> Crowd:
+    crowd = Crowd(household, (sys.executable, "-m", "vld_tui.queue"))
+    fields = {**RUN, "data_dir": str(household.data)}
+    specs = [resolve_spec({**fields, "seed": seed}) for seed in range(options.engines)]
+    try:
+        crowd.gather(specs, dashboards=DASHBOARDS, writers=WRITERS, patience_s=RECOVERY_PATIENCE_S)
+        crowd.complaints += look_at_everything(
+            household.home, household.home.path.parent / "after-crowd"
+        ).complaints
+    finally:
+        household.close()
+    return crowd
 
 
 def _print(night: Night, attempts: int, runs: int, killed_s: float) -> None:

@@ -159,6 +159,7 @@ class Findings:
 def look_at_everything(home: Home, place: Path) -> Findings:
     """Check all that must hold; ``place`` is a folder for what is made to compare with."""
     found = Findings()
+    place.mkdir(exist_ok=True)
     undisturbed = open_home(place / "undisturbed")
     with Store.open(home) as store:
         runs = store.list_runs()

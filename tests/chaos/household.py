@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,13 @@ ENGINE, SUPERVISOR, DASHBOARD, COMMAND = "engine", "supervisor", "dashboard", "c
 KINDS: Final = (ENGINE, SUPERVISOR, DASHBOARD, COMMAND)
 BIN: Final = Path(sys.executable).parent
 STUDY: Final = "chaos"
-_MODULES: Final = {"engine": ENGINE, "vld_tui.queue": SUPERVISOR}
+_PROGRAMS: Final = {
+    "engine": ENGINE,
+    "stand_in_engine.py": ENGINE,
+    "vld_tui.queue": SUPERVISOR,
+    "tests.vld_tui.queue.queue_with_stand_in": SUPERVISOR,
+}
+"""Modules and scripts by what they are."""
 _TERMINAL: Final = {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
 
 RUN: Final[Mapping[str, object]] = {
@@ -125,13 +131,12 @@ def wait_until_gone(process: psutil.Process, patience_s: float = 10.0) -> None:
         process.wait(patience_s)
 
 
-def _kind(words: Iterable[str], home: Home) -> str | None:
+def _kind(words: Sequence[str], home: Home) -> str | None:
     """Tell an engine or a supervisor of this home by its command line; None: neither."""
-    words = list(words)
-    is_ours = any(word.startswith(str(home.path)) for word in words)
-    if not is_ours or "-m" not in words:
+    if not any(word.startswith(str(home.path)) for word in words):
         return None
-    return _MODULES.get(words[words.index("-m") + 1])
+    kinds = (_PROGRAMS.get(word.rpartition("/")[2]) for word in words)
+    return next(filter(None, kinds), None)
 
 
 def _drain(terminal: int) -> None:
