@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import time
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from engine.protocol import Event, EventDecodeError, RunStarted, decode_event, encode_event
+
+RESERVE_BYTES: Final = 2**16
+"""As much room is kept for the last word of a run whose disk has filled up."""
 
 
 class EventLog:
@@ -19,6 +25,7 @@ class EventLog:
     """
 
     def __init__(self, path: Path) -> None:
+        self._reserve = path.with_name(f".{path.name}.reserve.tmp")
         lines = _drop_torn_tail(path)
         self.last_seq = -1
         self.attempts = 0
@@ -37,19 +44,52 @@ class EventLog:
         Raises:
             OSError: when it cannot be written.
         """
-        self.last_seq += 1
-        stamped = msgspec.structs.replace(event, seq=self.last_seq, time=time.time())
+        stamped = msgspec.structs.replace(event, seq=self.last_seq + 1, time=time.time())
         line = encode_event(stamped)
         size = os.fstat(self._descriptor).st_size
         written = os.write(self._descriptor, line)
         if written != len(line):  # a disk that filled up took a part of the line
             os.ftruncate(self._descriptor, size)  # so that a later event begins a line
-            raise OSError(f"Only {written} of {len(line)} bytes of an event could be written.")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.last_seq += 1
+
+    def keep_room(self) -> None:
+        """Take room on the disk now that :meth:`record_last` can give back."""
+        with contextlib.suppress(OSError):  # it may still be there when it is needed
+            self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
+
+    def record_last(self, event: Event) -> None:
+        """Append the event that closes a life, on a full disk in the room that was kept.
+
+        Raises:
+            OSError: when it cannot be written even there.
+        """
+        try:
+            self.record(event)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+            self.record(event)
+
+    def sync(self) -> None:
+        """Force what was recorded to disk: until then, losing power may lose it.
+
+        Raises:
+            OSError: when the disk refuses.
+        """
+        os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Flush to disk and close."""
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
+        """Force to disk and close.
+
+        Raises:
+            OSError: when the disk refuses.
+        """
+        try:
+            self.sync()
+        finally:
+            os.close(self._descriptor)
+            with contextlib.suppress(OSError):
+                self._reserve.unlink(missing_ok=True)
 
 
 def _drop_torn_tail(path: Path) -> list[bytes]:

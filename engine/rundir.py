@@ -17,9 +17,7 @@ The folder is the whole contract between a run and the world::
 
 from __future__ import annotations
 
-import os
 import socket
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -27,6 +25,7 @@ from typing import Literal, TypeVar
 import msgspec
 import psutil
 
+from engine.disk import describe_disk, sync_folder, write_atomic
 from engine.protocol import (
     MOST_PREDICTION_BYTES,
     Combination,
@@ -42,6 +41,18 @@ from engine.protocol import (
     encode_predictions,
     encode_spec,
 )
+
+__all__ = [
+    "CHECKPOINT_PATTERN",
+    "HEARTBEAT_INTERVAL_S",
+    "HEARTBEAT_STALE_S",
+    "ExitInfo",
+    "ProcessInfo",
+    "RunDir",
+    "UserData",
+    "describe_disk",
+    "write_atomic",
+]
 
 HEARTBEAT_INTERVAL_S = 5.0
 HEARTBEAT_STALE_S = 60.0
@@ -181,6 +192,7 @@ class RunDir:
             OSError: when it cannot be written.
         """
         self.path.mkdir(parents=True)
+        sync_folder(self.path.parent)
         write_atomic(self.user, msgspec.json.encode(user))
         if combination is not None:
             write_atomic(self.combination, encode_combination(combination))
@@ -274,23 +286,3 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that readers see the old content or the new, never a part.
-
-    The data is on disk before the name is (fsync, then ``os.replace``).
-
-    Raises:
-        OSError: when it cannot be written; the old file is then untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
