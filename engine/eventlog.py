@@ -22,6 +22,11 @@ class EventLog:
 
     Every event is one unbuffered ``write``: once :meth:`record` returns, the operating system
     has it, and the death of this process cannot take it back.
+
+    Attributes:
+        last_seq: number of the last event; -1: there is none.
+        attempts: lives of the run that the log tells of.
+        protocol_version: the newest one that any of them spoke; 0: there was none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,13 +34,16 @@ class EventLog:
         lines = _drop_torn_tail(path)
         self.last_seq = -1
         self.attempts = 0
+        self.protocol_version = 0
         for line in lines:
             try:
                 event = decode_event(line)
             except EventDecodeError:
                 continue
             self.last_seq = max(self.last_seq, event.seq)
-            self.attempts += isinstance(event, RunStarted)
+            if isinstance(event, RunStarted):
+                self.attempts += 1
+                self.protocol_version = max(self.protocol_version, event.protocol_version)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 
     def record(self, event: Event) -> None:

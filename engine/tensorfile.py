@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -118,8 +116,7 @@ def _digest_of_header(header: Mapping[str, str]) -> int:
 
 def _digest(name: str, tensor: Tensor, before: int) -> int:
     about = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), before)
-    content: npt.NDArray[np.uint8] = tensor.reshape(-1).view(torch.uint8).numpy()
-    return zlib.crc32(memoryview(content), about)
+    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, about)
 
 
 def _as_os_error(error: SafetensorError, path: Path) -> OSError:

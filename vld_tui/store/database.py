@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from vld_tui.store.errors import StoreError
+from engine.rundir import describe_disk
+from vld_tui.store.errors import DatabaseDamaged, StoreError
 
 MIGRATIONS: Final = (
     "m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first", "m006_arms",
@@ -112,6 +113,15 @@ class Database:
         (of_others,) = self.row("PRAGMA data_version") or (0,)
         return int(of_others), self._connection.total_changes
 
+    def problems(self) -> list[str]:
+        """Return what is wrong inside the file; nothing when it is whole.
+
+        Raises:
+            StoreError: when it cannot even be looked through.
+        """
+        found = [str(message) for (message,) in self.rows("PRAGMA quick_check(10)")]
+        return [] if found == ["ok"] else found
+
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Hold the database for writing: all of the block happens, or nothing.
@@ -213,17 +223,22 @@ def _readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(_in_words(error, path)) from error
+        name = getattr(error, "sqlite_errorname", "SQLITE_").split("_")[1]
+        if name in ("CORRUPT", "NOTADB"):
+            raise DatabaseDamaged(
+                f"{path} is damaged: {error}.\nSet it aside and read history anew: vld rebuild"
+            ) from error
+        raise StoreError(_in_words(error, name, path)) from error
 
 
-def _in_words(error: sqlite3.Error, path: Path) -> str:
-    match error.sqlite_errorname.split("_")[1] if hasattr(error, "sqlite_errorname") else "":
+def _in_words(error: sqlite3.Error, name: str, path: Path) -> str:
+    match name:
         case "BUSY" | "LOCKED":
             return f"{path} is locked by another program; try again."
-        case "CORRUPT" | "NOTADB":
-            return f"{path} is damaged: {error}.\nMove it away, then read history anew: vld rebuild"
         case "FULL":
-            return f"{path} cannot be written: no space left on the disk."
+            return (
+                f"{path} cannot be written: no space left on the disk {describe_disk(path.parent)}."
+            )
         case "CANTOPEN" | "READONLY" | "PERM" | "IOERR":
             return f"{path} cannot be used: {error}."
         case _:

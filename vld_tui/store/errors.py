@@ -7,6 +7,10 @@ class StoreError(Exception):
     """Something the history cannot do; the message says what, where and what to do next."""
 
 
+class DatabaseDamaged(StoreError):  # noqa: N818 - reads as the fact it states
+    """The database is not whole any more; the run folders still are."""
+
+
 class RunNotFound(StoreError):  # noqa: N818 - reads as the fact it states
     """No run has this id, prefix or name."""
 
