@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.rundir import describe_disk
-from vld_tui.store.errors import DatabaseDamaged, StoreError
+from vld_tui.store.errors import DatabaseDamaged, DatabaseUnwritable, StoreError
 
 MIGRATIONS: Final = (
     "m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first", "m006_arms",
@@ -47,6 +47,15 @@ class Database:
         """
         if path.is_file() and not _is_writable(path):
             return cls._open_to_read(path)
+        try:
+            return cls._open_to_write(path)
+        except DatabaseUnwritable:  # such as on a disk without room for the log's index
+            if not path.is_file():
+                raise
+            return cls._open_to_read(path)
+
+    @classmethod
+    def _open_to_write(cls, path: Path) -> Database:
         with _readable_errors(path):
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
@@ -228,6 +237,11 @@ def _readable_errors(path: Path) -> Iterator[None]:
             raise DatabaseDamaged(
                 f"{path} is damaged: {error}.\nSet it aside and read history anew: vld rebuild"
             ) from error
+        if name in ("FULL", "CANTOPEN", "READONLY", "PERM", "IOERR"):
+            problem = "no space left" if name == "FULL" else error
+            raise DatabaseUnwritable(
+                f"{path} cannot be used: {problem}. Its disk: {describe_disk(path.parent)}."
+            ) from error
         raise StoreError(_in_words(error, name, path)) from error
 
 
@@ -235,12 +249,6 @@ def _in_words(error: sqlite3.Error, name: str, path: Path) -> str:
     match name:
         case "BUSY" | "LOCKED":
             return f"{path} is locked by another program; try again."
-        case "FULL":
-            return (
-                f"{path} cannot be written: no space left on the disk {describe_disk(path.parent)}."
-            )
-        case "CANTOPEN" | "READONLY" | "PERM" | "IOERR":
-            return f"{path} cannot be used: {error}."
         case _:
             return (
                 f"{path} is not as this program left it: {error}.\n"
