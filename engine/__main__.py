@@ -108,8 +108,8 @@ def _in_words(error: OSError, run_dir: RunDir) -> str:
     trouble = disk_trouble(error, Path(error.filename or run_dir.path))
     if trouble is None:
         return f"A file could not be read or written: {error}"
-    lacking = f"{error.filename} could not be written. " if error.filename else ""
-    return f"{lacking}{trouble} Mend that, then go on: vld resume {run_dir.run_id}"
+    file = f"{error.filename} could not be written: {error.strerror}. " if error.filename else ""
+    return f"{file}{trouble} Mend that, then go on: vld resume {run_dir.run_id}"
 
 
 def _complain(message: str) -> None:

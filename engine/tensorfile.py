@@ -54,7 +54,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], state: bytes) -> in
         size = temporary.stat().st_size
         temporary.replace(path)
     except SafetensorError as error:
-        raise _as_os_error(error, path) from None
+        needed_bytes = sum(tensor.nbytes for tensor in contiguous.values())
+        raise _as_os_error(error, path, needed_bytes) from None
     finally:
         with contextlib.suppress(OSError):  # of a disk that turned read-only: the cause counts
             temporary.unlink(missing_ok=True)
@@ -119,10 +120,11 @@ def _digest(name: str, tensor: Tensor, before: int) -> int:
     return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, about)
 
 
-def _as_os_error(error: SafetensorError, path: Path) -> OSError:
+def _as_os_error(error: SafetensorError, path: Path, needed_bytes: int) -> OSError:
     """Return what the operating system said; safetensors passes it on as a text."""
     said = re.search(r"os error (\d+)", str(error))
     if said is None:
         return OSError(f"{path} could not be written: {error}")
     number = int(said[1])
-    return OSError(number, os.strerror(number), str(path))
+    reason = f"{os.strerror(number)}; it takes {needed_bytes / 2**20:,.1f} MiB"
+    return OSError(number, reason, str(path))

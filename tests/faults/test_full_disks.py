@@ -139,7 +139,7 @@ def test_a_disk_that_turns_read_only_ends_the_run_and_it_goes_on_when_mended(
     tmp_path: Path, small_emoji: Path
 ) -> None:
     image = tmp_path / "image"
-    with breakable_disk(tmp_path / "disk", image, 160) as place:
+    with breakable_disk(tmp_path / "disk", image, 400) as place:
         home = open_home(place / "home")
         run_dir = make_run(home, small_emoji, "same", steps=48)
         assert run_until(run_dir, is_saved, lambda: break_disk(place)) == 1
@@ -152,5 +152,6 @@ def test_a_disk_that_turns_read_only_ends_the_run_and_it_goes_on_when_mended(
         (seen,) = vld.json("ls")
         assert seen["status"] == "crashed"
         assert "its disk failed" in seen["error"]
-        assert vld("resume", "same").exit_code == 0
+        resumed = vld("resume", "same")
+        assert resumed.exit_code == 0, resumed.stderr
         assert vld.json("ls")[0]["status"] == "finished"
