@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.allocator import keep_freed_memory
+from engine.disk import disk_trouble
 from engine.errors import InputError, TrainingError
 from engine.eventlog import EventLog
 from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped, SpecError
@@ -41,13 +42,20 @@ def main(arguments: list[str] | None = None) -> int:
     keep_freed_memory()
     stop = StopRequest()
     stop.install()
+    try:
+        return _take_up(run_dir, stop)
+    except OSError as error:  # no event can be recorded: log and exit code are left to tell
+        _complain(_in_words(error, run_dir))
+        return EXIT_FAILED
+
+
+def _take_up(run_dir: RunDir, stop: StopRequest) -> int:
     with _held(run_dir) as is_ours:
         if not is_ours:
             holder = run_dir.read_process()
-            print(  # noqa: T201
+            _complain(
                 f"Run {run_dir.run_id} is already running"
-                + (f" as process {holder.pid} on {holder.host}." if holder else "."),
-                file=sys.stderr,
+                + (f" as process {holder.pid} on {holder.host}." if holder else ".")
             )
             return EXIT_HELD
         log = EventLog(run_dir.events)
@@ -71,6 +79,7 @@ def _end_of_previous(run_dir: RunDir, log: EventLog) -> AttemptEnd | None:
 def _run_to_its_end(
     run_dir: RunDir, log: EventLog, previous_end: AttemptEnd | None, stop: StopRequest
 ) -> int:
+    log.keep_room()
     first_attempt = log.attempts == 0
     outcome: RunFinished | RunStopped | RunFailed
     try:
@@ -86,14 +95,15 @@ def _run_to_its_end(
     except TrainingError as error:
         outcome = _failed(error, str(error))
     except OSError as error:
-        outcome = _failed(error, f"A file could not be read or written: {error}")
+        outcome = _failed(error, _in_words(error, run_dir))
     except Exception as error:  # noqa: BLE001 - the edge of the process: always reported
         outcome = _failed(error, str(error) or type(error).__name__)
-    log.record(outcome)
+    if isinstance(outcome, RunFailed):
+        _complain(outcome.traceback or outcome.message)
+    log.record_last(outcome)
     log.close()
     tidy(run_dir, outcome)
     if isinstance(outcome, RunFailed):
-        print(outcome.traceback or outcome.message, file=sys.stderr)  # noqa: T201
         return EXIT_REFUSED if outcome.refused else EXIT_FAILED
     return EXIT_STOPPED if isinstance(outcome, RunStopped) else EXIT_FINISHED
 
@@ -106,7 +116,21 @@ def tidy(run_dir: RunDir, outcome: RunFinished | RunStopped | RunFailed) -> None
         for path in run_dir.spare_checkpoints(run_dir.read_spec().keep_checkpoints):
             path.unlink(missing_ok=True)
     except OSError as error:
-        print(f"Checkpoints could not be deleted: {error}", file=sys.stderr)  # noqa: T201
+        _complain(f"Checkpoints could not be deleted: {error}")
+
+
+def _in_words(error: OSError, run_dir: RunDir) -> str:
+    """Say what could not be read or written, and of a disk in trouble which it is."""
+    trouble = disk_trouble(error, Path(error.filename or run_dir.path))
+    if trouble is None:
+        return f"A file could not be read or written: {error}"
+    file = f"{error.filename} could not be written: {error.strerror}. " if error.filename else ""
+    return f"{file}{trouble} Mend that, then go on: vld resume {run_dir.run_id}"
+
+
+def _complain(message: str) -> None:
+    with contextlib.suppress(OSError):  # the log is on a full disk as well
+        print(message, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _failed(error: Exception, message: str, *, refused: bool = False) -> RunFailed:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import time
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -17,15 +20,24 @@ from engine.protocol import (
     encode_event,
 )
 
+RESERVE_BYTES: Final = 2**16
+"""As much room is kept for the last word of a run whose disk has filled up."""
+
 
 class EventLog:
     """The event log of one run, open for appending.
 
     Every event is one unbuffered ``write``: once :meth:`record` returns, the operating system
     has it, and the death of this process cannot take it back.
+
+    Attributes:
+        last_seq: number of the last event; -1: there is none.
+        attempts: lives of the run that the log tells of.
+        protocol_version: the newest one that any of them spoke; 0: there was none.
     """
 
     def __init__(self, path: Path) -> None:
+        self._reserve = path.with_name(f".{path.name}.reserve.tmp")
         lines = _drop_torn_tail(path)
         self.last_seq = -1
         self.attempts = 0
@@ -33,6 +45,7 @@ class EventLog:
         """The attempt before, if it said no last word."""
         self.last_time = 0.0
         """When something was last said, as Unix seconds."""
+        self.protocol_version = 0
         for line in lines:
             try:
                 event = decode_event(line)
@@ -42,6 +55,7 @@ class EventLog:
             self.last_time = event.time
             if isinstance(event, RunStarted):
                 self.attempts += 1
+                self.protocol_version = max(self.protocol_version, event.protocol_version)
                 self.unended = event
             elif isinstance(event, TERMINAL_EVENTS):
                 self.unended = None
@@ -53,19 +67,52 @@ class EventLog:
         Raises:
             OSError: when it cannot be written.
         """
-        self.last_seq += 1
-        stamped = msgspec.structs.replace(event, seq=self.last_seq, time=time.time())
+        stamped = msgspec.structs.replace(event, seq=self.last_seq + 1, time=time.time())
         line = encode_event(stamped)
         size = os.fstat(self._descriptor).st_size
         written = os.write(self._descriptor, line)
         if written != len(line):  # a disk that filled up took a part of the line
             os.ftruncate(self._descriptor, size)  # so that a later event begins a line
-            raise OSError(f"Only {written} of {len(line)} bytes of an event could be written.")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.last_seq += 1
+
+    def keep_room(self) -> None:
+        """Take room on the disk now that :meth:`record_last` can give back."""
+        with contextlib.suppress(OSError):  # it may still be there when it is needed
+            self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
+
+    def record_last(self, event: Event) -> None:
+        """Append the event that closes a life, on a full disk in the room that was kept.
+
+        Raises:
+            OSError: when it cannot be written even there.
+        """
+        try:
+            self.record(event)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+            self.record(event)
+
+    def sync(self) -> None:
+        """Force what was recorded to disk: until then, losing power may lose it.
+
+        Raises:
+            OSError: when the disk refuses.
+        """
+        os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Flush to disk and close."""
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
+        """Force to disk and close.
+
+        Raises:
+            OSError: when the disk refuses.
+        """
+        try:
+            self.sync()
+        finally:
+            os.close(self._descriptor)
+            with contextlib.suppress(OSError):
+                self._reserve.unlink(missing_ok=True)
 
 
 def _drop_torn_tail(path: Path) -> list[bytes]:

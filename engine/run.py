@@ -16,6 +16,7 @@ import torch
 
 from engine.combine import combine, find_parents
 from engine.data import RunData, load_data
+from engine.errors import InputError
 from engine.eventlog import EventLog
 from engine.protocol import (
     PROTOCOL_VERSION,
@@ -44,6 +45,11 @@ def run(
         StopRequested: when asked to stop before there was anything to save.
         TrainingError: when training cannot go on.
     """
+    if log.protocol_version > PROTOCOL_VERSION:
+        raise InputError(
+            f"Run {run_dir.run_id} was begun by a newer version of this program (protocol "
+            f"{log.protocol_version}; this one knows {PROTOCOL_VERSION}): upgrade vld-tui."
+        )
     spec, combination = run_dir.read_spec(), run_dir.read_combination()
     checkpoint = load_last(run_dir.last_checkpoint)
     log.record(

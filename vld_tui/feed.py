@@ -13,7 +13,7 @@ from engine.rundir import RunDir
 from vld_tui.home import Home
 from vld_tui.queue.slots import Slot, slots_of
 from vld_tui.run_folder import FolderContents, FolderReader, read_log
-from vld_tui.store.errors import StoreError
+from vld_tui.store.errors import DatabaseDamaged, StoreError
 from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.query import Query
 from vld_tui.store.runs import QUEUED, Run, RunPoint
@@ -213,11 +213,12 @@ class HistorySource:
         if self._store is None:
             self._store = Store.open(self._home)
         store = self._store
-        store.refresh()
+        problem = _refresh(store)
         watched = tuple(self._watch(store, interest))  # looks into folders: history may change
         now = replace(
             self._list(store, interest),
             interest=interest,
+            problem=problem,
             watched=watched,
             opened=self._open(store, interest.opened) if interest.opened else None,
             other=_find_other(store, interest.other) if interest.other else None,
@@ -338,6 +339,17 @@ class OpenedRun:
             self._tail.is_cut,
         )
         return self._detail
+
+
+def _refresh(store: Store) -> str | None:
+    """Bring history up to date; return why it cannot be, such as for want of room on the disk."""
+    try:
+        store.refresh()
+    except DatabaseDamaged:
+        raise
+    except StoreError as error:
+        return str(error).splitlines()[0]
+    return None
 
 
 def _last_told(run_dir: RunDir, run: Run) -> tuple[str, ...]:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from engine.data import RunData
@@ -15,9 +13,8 @@ from engine.errors import InputError
 from engine.model import FineTunedNetwork
 from engine.protocol import Combination, CombinationError, Parent, RunSpec, check_alike
 from engine.rundir import RunDir
-from engine.train.checkpoint import NETWORK, STATE_KEY, TrainingState
-
-Shapes = dict[str, tuple[int, ...]]
+from engine.tensorfile import DamagedFileError, Shapes, read_header, read_tensors
+from engine.train.checkpoint import NETWORK, TrainingState, decode_state
 
 
 @dataclass(frozen=True)
@@ -34,13 +31,12 @@ class ParentRun:
         """Read the network's tensors, by timm's names.
 
         Raises:
-            InputError: when the checkpoint can no longer be read.
+            InputError: when the checkpoint is damaged, or can no longer be read.
         """
         prefix = _prefix(self.file)
         try:
-            with safe_open(self.file, framework="pt") as file:
-                return {name: file.get_tensor(prefix + name) for name in self.shapes}
-        except (SafetensorError, OSError) as error:
+            return read_tensors(self.file, prefix)
+        except (DamagedFileError, OSError) as error:
             raise _unreadable(self.run_id, self.file, error) from None
 
 
@@ -105,15 +101,15 @@ def _find(parent: Parent) -> ParentRun:
         raise InputError(f"Run {parent.run_id} combines other runs: name those instead.")
     prefix = _prefix(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            state = msgspec.json.decode((file.metadata() or {})[STATE_KEY], type=TrainingState)
-            shapes = {
-                name.removeprefix(prefix): tuple(file.get_slice(name).get_shape())
-                for name in file.keys()  # noqa: SIM118 - not a mapping
-                if name.startswith(prefix)
-            }
-    except (SafetensorError, KeyError, OSError, msgspec.DecodeError) as error:
+        header, shapes = read_header(path)
+        state = decode_state(header)
+    except (DamagedFileError, OSError) as error:
         raise _unreadable(parent.run_id, path, error) from None
+    shapes = {
+        name.removeprefix(prefix): shape
+        for name, shape in shapes.items()
+        if name.startswith(prefix)
+    }
     return ParentRun(parent.run_id, path, run_dir.read_spec(), state, shapes)
 
 

@@ -26,9 +26,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from engine.datasets.errors import DataError, is_full
+from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet
 from engine.datasets.progress import Progress
+from engine.disk import is_full
 from engine.processor import usable_cores
 from engine.rundir import write_atomic
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from engine.datasets.errors import DataError, is_full
+from engine.datasets.errors import DataError
 from engine.datasets.progress import Progress
+from engine.disk import is_full
 
 BLOCK_BYTES: Final = 8 * 2**20
 """Read from the hub at a time: what an interrupt loses at most."""

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.errors import InputError
+from engine.tensorfile import DamagedFileError, read_tensors
 
 StateDict = Mapping[str, Tensor]
 
@@ -102,9 +101,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise InputError(f"There is no weights file at {path}.")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return read_tensors(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (*_UNREADABLE, SafetensorError, pickle.UnpicklingError) as error:
+    except (*_UNREADABLE, DamagedFileError, pickle.UnpicklingError) as error:
         raise InputError(
             f"The weights in {path} could not be read{_reason(error)}. Only .safetensors files and "
             "plain PyTorch state dicts are loaded: nothing that could execute code."

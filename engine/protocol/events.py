@@ -7,6 +7,8 @@ repeat from the checkpoint it resumed at, with the same values.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 
@@ -40,7 +42,7 @@ class DomainInfo(msgspec.Struct, frozen=True):
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """What every event carries: ``seq`` counts from 0 in a run, ``time`` is Unix seconds."""
 
-    seq: int = -1
+    seq: Annotated[int, msgspec.Meta(le=2**53)] = -1
     time: float = 0.0
 
 

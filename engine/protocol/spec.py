@@ -337,7 +337,12 @@ def decode_spec(data: bytes) -> RunSpec:
         raise SpecError(f"Not valid JSON: {error}.") from None
     if not isinstance(values, dict):
         raise SpecError("A spec must be a JSON object.")
-    return spec_from_mapping(values)
+    try:
+        return spec_from_mapping(values)
+    except SpecError as error:
+        if values.keys() <= FIELDS.keys():
+            raise
+        raise SpecError(f"{error} A newer version has more fields: upgrade vld-tui.") from None
 
 
 def _written(bound: float) -> str:

@@ -1,6 +1,6 @@
 """The run folder, the processes that work in it, and how they are known to live or to have died."""
 
-from engine.rundir.files import write_atomic
+from engine.disk import describe_disk, write_atomic
 from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData
 from engine.rundir.process import ExitInfo, ProcessInfo
 
@@ -10,5 +10,6 @@ __all__ = [
     "ProcessInfo",
     "RunDir",
     "UserData",
+    "describe_disk",
     "write_atomic",
 ]

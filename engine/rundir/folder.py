@@ -23,6 +23,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from engine.disk import sync_folder, write_atomic
 from engine.protocol import (
     MOST_PREDICTION_BYTES,
     Combination,
@@ -38,7 +39,6 @@ from engine.protocol import (
     encode_predictions,
     encode_spec,
 )
-from engine.rundir.files import write_atomic
 from engine.rundir.process import ExitInfo, ProcessInfo
 
 CHECKPOINT_PATTERN = "*.safetensors"
@@ -144,6 +144,7 @@ class RunDir:
             OSError: when it cannot be written.
         """
         self.path.mkdir(parents=True)
+        sync_folder(self.path.parent)
         write_atomic(self.user, msgspec.json.encode(user))
         if combination is not None:
             write_atomic(self.combination, encode_combination(combination))

@@ -81,7 +81,7 @@ def cause_of_death(process: ProcessInfo, exit_code: int | None) -> str:
             return f"no sign of life from {process.host} for {HEARTBEAT_STALE_S:g} s"
         if process.started_at < psutil.boot_time():
             return "the machine restarted"
-        return "process disappeared (killed or machine restarted)"
+        return "process disappeared (killed, its disk failed, or machine restarted)"
     if exit_code == -signal.SIGKILL:
         return "killed (signal 9): probably out of memory, unless somebody killed it"
     if exit_code < 0:

@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors files whose header carries the rest of the state as JSON.
+"""Checkpoints: files of tensors whose header carries the rest of the state as JSON.
 
 One file holds everything, so a checkpoint is either whole or not there. ``last`` has what a
 resumed run needs to go on bit for bit; ``best`` is an ordinary timm network at the selected
@@ -7,26 +7,22 @@ step, under timm's own tensor names.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.errors import TrainingError
+from engine.tensorfile import DamagedFileError, read_header, read_tensors, write_tensors
 
 NETWORK = "network."
 OPTIMIZER = "optimizer."
 RANDOM = "random."
 OBJECTIVE = "objective."
 ARMS = "arms."
-STATE_KEY = "vld_state"
-"""Key of the JSON state in the header of a checkpoint."""
 
 
 class Selected(msgspec.Struct, frozen=True):
@@ -99,7 +95,7 @@ def save_last(
                 tensors[f"{OPTIMIZER}{index}.{key}"] = value
     for name, generator in generators.items():
         tensors[RANDOM + name] = generator.get_state()
-    return _write(path, tensors, state)
+    return write_tensors(path, tensors, msgspec.json.encode(state))
 
 
 def save_network(path: Path, state: TrainingState, module: torch.nn.Module) -> int:
@@ -108,7 +104,7 @@ def save_network(path: Path, state: TrainingState, module: torch.nn.Module) -> i
     Raises:
         OSError: when it cannot be written; the checkpoint before it is then untouched.
     """
-    return _write(path, dict(module.state_dict()), state)
+    return write_tensors(path, module.state_dict(), msgspec.json.encode(state))
 
 
 def load_last(path: Path) -> Checkpoint | None:
@@ -120,16 +116,26 @@ def load_last(path: Path) -> Checkpoint | None:
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            state = msgspec.json.decode(header[STATE_KEY], type=TrainingState)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, OSError, msgspec.DecodeError) as error:
+        tensors = read_tensors(path)
+        state = decode_state(read_header(path)[0])
+    except (DamagedFileError, OSError) as error:
         raise TrainingError(
             f"The checkpoint {path} is damaged ({error}); the run cannot be resumed from it. "
             "Remove that file to start the run from its beginning."
         ) from None
     return Checkpoint(state, tensors)
+
+
+def decode_state(data: bytes) -> TrainingState:
+    """Read the state in a checkpoint's header.
+
+    Raises:
+        DamagedFileError: when it is not one.
+    """
+    try:
+        return msgspec.json.decode(data, type=TrainingState)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamagedFileError(str(error)) from None
 
 
 def restore(
@@ -155,21 +161,3 @@ def restore(
         generators[name].set_state(state)
     if scaler.is_enabled():
         scaler.load_state_dict(checkpoint.state.scaler)
-
-
-def _write(path: Path, tensors: Mapping[str, Tensor], state: TrainingState) -> int:
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        metadata = {"format": "pt", STATE_KEY: msgspec.json.encode(state).decode()}
-        save_file(contiguous, temporary, metadata=metadata)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        size = temporary.stat().st_size
-        temporary.replace(path)
-    except SafetensorError as error:
-        raise OSError(f"{path} could not be written: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    return size

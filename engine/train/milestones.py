@@ -113,10 +113,9 @@ class Milestones:
         next_s = took_s * (1 + self._training.arms.networks if state.step == 0 else 1)
         self.pace.evaluated(took_s, next_s)
         state = msgspec.structs.replace(state, evaluation_s=next_s)
-        state = self.save_last(state)
-        if is_best:
+        if is_best:  # before the checkpoint, or a death in between would leave those before
             keep_predictions(self._run_dir, state.step, evaluation.measured, self._data.classes)
-        return state
+        return self.save_last(state)
 
     def save_last(self, state: TrainingState) -> TrainingState:
         """Save what a resumed run needs, and return the state as saved."""
@@ -124,6 +123,8 @@ class Milestones:
         state = msgspec.structs.replace(
             state, elapsed_s=self.pace.elapsed_s, scaler=training.scaler.state_dict()
         )
+        # A run that went on from a checkpoint would not tell again what came before it.
+        self._log.sync()
         path = self._run_dir.last_checkpoint
         size = save_last(
             path, state, training.network.module, training.optimizer, training.generators,

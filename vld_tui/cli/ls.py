@@ -13,7 +13,7 @@ import typer
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.home import Home
 from vld_tui.records import run_record, write_csv
 from vld_tui.store.query import Query
@@ -64,7 +64,7 @@ def ls(
         raise CommandError(f"--limit is {limit}, but must be 0 (all) or more.")
     query = Query.parse(where or "", sort=sort)
     with open_store(ctx, to_look=True) as store:
-        store.refresh()
+        refresh_or_say(store)
         runs = store.list_runs(query, trashed=trashed)
     on_terminal = sys.stdout.isatty() and not (as_json or as_csv)
     most = limit if limit is not None else (TERMINAL_LIMIT if on_terminal else 0)

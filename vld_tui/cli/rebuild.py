@@ -6,7 +6,8 @@ import typer
 
 from vld_tui.cli.command import Command
 from vld_tui.cli.output import say
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import this_home
+from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -15,8 +16,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command(cls=Command)
 def rebuild(ctx: typer.Context) -> None:
     """Drop what the database knows and read it again; damaged folders are listed."""
-    with open_store(ctx) as store:
+    store, set_aside = Store.open_to_rebuild(this_home(ctx))
+    with store:
         report = store.rebuild()
+    if set_aside is not None:
+        say(f"the database was damaged: it is kept as {set_aside}", to_stderr=True)
     trashed = f", {report.trashed:,} of them in the trash" if report.trashed else ""
     say(f"{plural(report.runs, 'run')} read{trashed}")
     for folder in report.damaged:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from vld_tui.cli.command import home_option
+from vld_tui.cli.output import say
 from vld_tui.home import Home, find_named_home, open_home
+from vld_tui.store.errors import DatabaseDamaged, StoreError
 from vld_tui.store.store import Store
 
 
@@ -28,3 +30,17 @@ def open_store(ctx: typer.Context, *, to_look: bool = False) -> Store:
     if to_look:
         find_named_home(home_option(ctx))
     return Store.open(this_home(ctx, to_look=to_look))
+
+
+def refresh_or_say(store: Store) -> None:
+    """Bring history up to date before it is shown, or say why it is not, as of a full disk.
+
+    Raises:
+        DatabaseDamaged: when there is nothing to show either.
+    """
+    try:
+        store.refresh()
+    except DatabaseDamaged:
+        raise
+    except StoreError as error:
+        say(f"not up to date: {error}", to_stderr=True)

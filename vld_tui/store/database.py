@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from vld_tui.store.errors import StoreError
+from engine.rundir import describe_disk
+from vld_tui.store.errors import DatabaseDamaged, DatabaseUnwritable, StoreError
 
 MIGRATIONS: Final = (
     "m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first", "m006_arms",
@@ -46,6 +47,15 @@ class Database:
         """
         if path.is_file() and not _is_writable(path):
             return cls._open_to_read(path)
+        try:
+            return cls._open_to_write(path)
+        except DatabaseUnwritable:  # such as on a disk without room for the log's index
+            if not path.is_file():
+                raise
+            return cls._open_to_read(path)
+
+    @classmethod
+    def _open_to_write(cls, path: Path) -> Database:
         with _readable_errors(path):
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
@@ -111,6 +121,15 @@ class Database:
         """
         (of_others,) = self.row("PRAGMA data_version") or (0,)
         return int(of_others), self._connection.total_changes
+
+    def problems(self) -> list[str]:
+        """Return what is wrong inside the file; nothing when it is whole.
+
+        Raises:
+            StoreError: when it cannot even be looked through.
+        """
+        found = [str(message) for (message,) in self.rows("PRAGMA quick_check(10)")]
+        return [] if found == ["ok"] else found
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -213,19 +232,23 @@ def _readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(_in_words(error, path)) from error
+        name = getattr(error, "sqlite_errorname", "SQLITE_").split("_")[1]
+        if name in ("CORRUPT", "NOTADB"):
+            raise DatabaseDamaged(
+                f"{path} is damaged: {error}.\nSet it aside and read history anew: vld rebuild"
+            ) from error
+        if name in ("FULL", "CANTOPEN", "READONLY", "PERM", "IOERR"):
+            problem = "no space left" if name == "FULL" else error
+            raise DatabaseUnwritable(
+                f"{path} cannot be used: {problem}. Its disk: {describe_disk(path.parent)}."
+            ) from error
+        raise StoreError(_in_words(error, name, path)) from error
 
 
-def _in_words(error: sqlite3.Error, path: Path) -> str:
-    match error.sqlite_errorname.split("_")[1] if hasattr(error, "sqlite_errorname") else "":
+def _in_words(error: sqlite3.Error, name: str, path: Path) -> str:
+    match name:
         case "BUSY" | "LOCKED":
             return f"{path} is locked by another program; try again."
-        case "CORRUPT" | "NOTADB":
-            return f"{path} is damaged: {error}.\nMove it away, then read history anew: vld rebuild"
-        case "FULL":
-            return f"{path} cannot be written: no space left on the disk."
-        case "CANTOPEN" | "READONLY" | "PERM" | "IOERR":
-            return f"{path} cannot be used: {error}."
         case _:
             return (
                 f"{path} is not as this program left it: {error}.\n"

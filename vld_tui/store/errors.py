@@ -7,6 +7,14 @@ class StoreError(Exception):
     """Something the history cannot do; the message says what, where and what to do next."""
 
 
+class DatabaseDamaged(StoreError):  # noqa: N818 - reads as the fact it states
+    """The database is not whole any more; the run folders still are."""
+
+
+class DatabaseUnwritable(StoreError):  # noqa: N818 - reads as the fact it states
+    """The disk will not have the database written, nor perhaps read as it must be."""
+
+
 class RunNotFound(StoreError):  # noqa: N818 - reads as the fact it states
     """No run has this id, prefix or name."""
 

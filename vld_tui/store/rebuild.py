@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
 from vld_tui.store.create import insert_row
 from vld_tui.store.database import Database, Row
+from vld_tui.store.errors import DatabaseDamaged, StoreError
 from vld_tui.store.ingest import read_anew
 from vld_tui.store.labels import default_name
 from vld_tui.store.runs import QUEUED
@@ -72,6 +74,43 @@ def rebuild(database: Database, home: Home) -> RebuildReport:
                     damaged.append(DamagedFolder(path, str(error)))
     _drop_others(database, home, set(read), {folder.path for folder in damaged})
     return RebuildReport(len(read), sum(read.values()), tuple(damaged))
+
+
+def open_or_set_aside(path: Path) -> tuple[Database, Path | None]:
+    """Open a database to be read anew; one that is damaged is kept under another name first.
+
+    Returns:
+        The database, and where the damaged one lies now; None: it was whole.
+
+    Raises:
+        StoreError: when neither the old one nor a new one can be used.
+    """
+    try:
+        database = Database.open(path)
+        try:
+            if not database.problems():
+                return database, None
+        except BaseException:
+            database.close()
+            raise
+        database.close()
+    except DatabaseDamaged:
+        pass
+    kept = _set_aside(path)
+    return Database.open(path), kept
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a database with its log and index, and return its new name."""
+    kept = path.with_name(f"{path.name}.damaged-{time.strftime('%y%m%d-%H%M%S')}")
+    try:
+        for suffix in ("-wal", "-shm", ""):  # the log first: alone it would fit no other file
+            part = path.with_name(f"{path.name}{suffix}")
+            if part.exists():
+                part.rename(kept.with_name(f"{kept.name}{suffix}"))
+    except OSError as error:
+        raise StoreError(f"{path} is damaged and cannot be set aside: {error}.") from None
+    return kept
 
 
 def _folders(home: Home) -> list[Path]:

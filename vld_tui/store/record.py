@@ -57,11 +57,9 @@ class EventRecorder:
         self._arms.flush()
 
     def record(self, event: Event) -> None:
-        """Take one event in, unless it was before."""
+        """Take one event in; one whose number was told before is damage, and counted."""
         state = self.state
-        if event.seq <= state.last_seq:
-            return
-        if not _is_storable(event):
+        if event.seq <= state.last_seq or not _is_storable(event):
             state.damaged_lines += 1
             return
         if state.status == "crashed" and not isinstance(event, RunStarted):

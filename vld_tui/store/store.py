@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -28,7 +29,7 @@ from vld_tui.store.metrics import (
     read_series,
 )
 from vld_tui.store.query import Query
-from vld_tui.store.rebuild import DamagedFolder, RebuildReport, rebuild
+from vld_tui.store.rebuild import DamagedFolder, RebuildReport, open_or_set_aside, rebuild
 from vld_tui.store.runs import QUEUED, Run, RunPoint, read_points, read_runs
 from vld_tui.store.settings import Value, read_setting, write_setting
 from vld_tui.store.summaries import (
@@ -82,6 +83,19 @@ class Store:
             StoreError: when it is damaged, locked, or written by a newer version.
         """
         return cls(home, Database.open(home.database))
+
+    @classmethod
+    def open_to_rebuild(cls, home: Home) -> tuple[Self, Path | None]:
+        """Open the history to read it anew; a damaged database is put aside, never destroyed.
+
+        Returns:
+            The history, and where the damaged database lies now; None: it was whole.
+
+        Raises:
+            StoreError: when it is locked, written by a newer version, or cannot be put aside.
+        """
+        database, set_aside = open_or_set_aside(home.database)
+        return cls(home, database), set_aside
 
     def close(self) -> None:
         """Close the database."""

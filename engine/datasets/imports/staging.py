@@ -9,7 +9,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.datasets.errors import DataError, is_full
+from engine.datasets.errors import DataError
+from engine.disk import is_full
 
 
 @contextlib.contextmanager

@@ -129,7 +129,7 @@ def test_a_death_nobody_waited_for_is_noticed_and_explained_later(
     sleeper.wait()
     seen = _now(store, run)
     assert (seen.status, seen.exit_code) == ("crashed", None)
-    assert seen.error == "process disappeared (killed or machine restarted)"
+    assert seen.error == "process disappeared (killed, its disk failed, or machine restarted)"
     teller.run_dir.write_exit(ExitInfo(exit_code=-9, ended_at=time.time()))
     seen = store.get(run.run_id)
     assert (seen.exit_code, seen.error and seen.error[:17]) == (-9, "killed (signal 9)")

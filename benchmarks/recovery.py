@@ -1,0 +1,110 @@
+"""How long it takes until history is right again: after a crash of the machine, and from nothing.
+
+    python benchmarks/recovery.py [--runs 10000] [--live 4]
+
+Fills a temporary home with finished runs, and some whose processes are dead and who have not said
+so. The database is left as a machine that stops leaves it, with a write-ahead log to replay. Then
+``vld ls`` is timed, which finds the dead, and ``vld rebuild`` of a database that is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.filled_home import run_id, write_finished_run
+from engine.processor import cpu_name, usable_cores
+from engine.rundir import ProcessInfo, RunDir, write_atomic
+from vld_tui.home import Home, open_home
+from vld_tui.store.store import Store
+
+PAGES_LOGGED = 900
+"""Of the write-ahead log: SQLite takes it into the database at 1,000."""
+DEAD_PID = 2**22 - 1
+
+
+def main() -> None:
+    """Print the machine, and the seconds of each kind of recovery."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10_000, help="runs in the home")
+    parser.add_argument("--live", type=int, default=4, help="of them, those whose process died")
+    asked = parser.parse_args()
+    print(f"{cpu_name()}, {usable_cores()} cores, {asked.runs:,} runs, {asked.live} of them died")
+    with tempfile.TemporaryDirectory(prefix="vld-bench-") as folder:
+        home = open_home(Path(folder))
+        for index in range(asked.runs):
+            write_finished_run(home.run_dir(run_id(index)), index)
+        crash(home, asked.live)
+        log_mib = home.database.with_name("vld.db-wal").stat().st_size / 2**20
+        print(f"write-ahead log to replay             {log_mib:8.1f} MiB")
+        listed = functools.partial(vld, home, "ls", "--limit", "5")
+        print(f"first vld ls, which finds the dead    {seconds(listed):8.2f} s")
+        print(f"vld ls after it                       {seconds(listed):8.2f} s")
+        with Store.open(home) as store:
+            died = sum(run.status == "crashed" for run in store.list_runs())
+        if died != asked.live:
+            raise SystemExit(f"{died} dead runs were found, not {asked.live}.")
+        rebuilt = functools.partial(vld, home, "rebuild")
+        print(f"vld rebuild over a whole database     {seconds(rebuilt):8.2f} s")
+        for path in home.path.glob("vld.db*"):
+            path.unlink()
+        print(f"vld rebuild, the database lost        {seconds(rebuilt):8.2f} s")
+
+
+def crash(home: Home, live: int) -> None:
+    """Leave the database as it is when the machine stops while runs go on."""
+    for index in range(live):
+        cut_short(home.run_dir(run_id(index)))
+    with Store.open(home) as store:
+        store.rebuild()
+    with Store.open(home) as store:
+        store.list_runs()
+        log = home.database.with_name("vld.db-wal")
+        number = 0
+        while not log.exists() or log.stat().st_size < PAGES_LOGGED * 4096:
+            store.set_note(run_id(number % 1000), f"note {number}")
+            number += 1
+        kept = [(path, path.read_bytes()) for path in home.path.glob("vld.db*")]
+    for path, content in kept:
+        path.write_bytes(content)
+    home.database.with_name("vld.db-shm").unlink(missing_ok=True)
+    dead = ProcessInfo(pid=DEAD_PID, started_at=time.time(), host=socket.gethostname())
+    for index in range(live):
+        run_dir = home.run_dir(run_id(index))
+        write_atomic(run_dir.process, msgspec.json.encode(dead))
+        with run_dir.events.open("ab") as file:
+            file.write(b'{"type":"run_')  # the last line is torn
+
+
+def cut_short(run_dir: RunDir) -> None:
+    """Take the end of a run away, and give it a process that lives: this one."""
+    lines = run_dir.events.read_bytes().splitlines(keepends=True)
+    run_dir.events.write_bytes(b"".join(lines[: len(lines) // 2]))
+    run_dir.write_process(os.getpid())
+
+
+def vld(home: Home, *arguments: str) -> None:
+    """Run a command of the interface."""
+    command = [sys.executable, "-m", "vld_tui.cli", "--home", str(home.path), *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Return how long an action takes."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Write files that survive power loss, and say what is wrong with a disk that refuses them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old content or the new, never a part.
+
+    The data is on disk before the name is, and the name before this returns.
+
+    Raises:
+        OSError: when it cannot be written; the old file is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):  # of a disk that turned read-only: the cause counts
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to disk, where its file system knows how."""
+    with contextlib.suppress(OSError):  # some network file systems do not
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def is_full(error: BaseException) -> bool:
+    """Say whether a disk, or somebody's share of it, had no room left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_trouble(error: OSError, place: Path) -> str | None:
+    """Say that the disk of ``place`` is full or read-only, and how big it is; None: neither."""
+    match error.errno:
+        case errno.ENOSPC:
+            problem = "has no space left"
+        case errno.EDQUOT:
+            problem = "has no space left for you (your quota is used up)"
+        case errno.EROFS:
+            problem = "can only be read: it was mounted so, or turned so after an error"
+        case _:
+            return None
+    return f"The disk {describe_disk(place)} {problem}."
+
+
+def describe_disk(place: Path) -> str:
+    """Name the disk that holds a path, with its size and the bytes that are free."""
+    mount = place.absolute()
+    while not mount.is_mount() and mount != mount.parent:
+        mount = mount.parent
+    try:
+        usage = shutil.disk_usage(mount)
+    except OSError:
+        return str(mount)
+    return f"{mount} ({_in_words(usage.total)}, {_in_words(usage.free)} free)"
+
+
+def _in_words(size_bytes: int) -> str:
+    if size_bytes >= 2**30:
+        return f"{size_bytes / 2**30:,.1f} GiB"
+    return f"{size_bytes / 2**20:,.1f} MiB"

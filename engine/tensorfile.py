@@ -1,0 +1,130 @@
+"""Files of tensors that tell damage: safetensors, with a digest of everything in the header.
+
+The format itself has no checksum, so a garbled byte of a tensor would pass for a weight. The
+digest is a CRC-32, which costs 0.04 s for 100 MiB; files of other programs have none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.disk import sync_folder
+
+STATE_KEY: Final = "vld_state"
+"""Key of the JSON state in the header of a checkpoint."""
+DIGEST_KEY: Final = "vld_crc32"
+_KEYS_OF_BEFORE: Final = {"format", STATE_KEY}
+"""What the header of a checkpoint holds that was saved before there were digests."""
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class DamagedFileError(Exception):
+    """A file of tensors that is not as it was written."""
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], state: bytes) -> int:
+    """Write tensors and a JSON state so that they survive power loss; return the file's bytes.
+
+    Raises:
+        OSError: when it cannot be written; the file before it is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"format": "pt", STATE_KEY: state.decode()}
+    digest = _digest_of_header(header)
+    for name in sorted(contiguous):
+        digest = _digest(name, contiguous[name], digest)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        save_file(contiguous, temporary, metadata={**header, DIGEST_KEY: f"{digest:08x}"})
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        size = temporary.stat().st_size
+        temporary.replace(path)
+    except SafetensorError as error:
+        needed_bytes = sum(tensor.nbytes for tensor in contiguous.values())
+        raise _as_os_error(error, path, needed_bytes) from None
+    finally:
+        with contextlib.suppress(OSError):  # of a disk that turned read-only: the cause counts
+            temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return size
+
+
+def read_header(path: Path) -> tuple[bytes, Shapes]:
+    """Return the JSON state, and the shape of each tensor; no tensor is read.
+
+    Raises:
+        DamagedFileError: when the header is damaged, or not one that ``write_tensors`` wrote.
+        OSError: when the file cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            shapes = {
+                name: tuple(file.get_slice(name).get_shape())
+                for name in file.keys()  # noqa: SIM118 - not a mapping
+            }
+    except SafetensorError as error:
+        raise DamagedFileError(str(error)) from None
+    if STATE_KEY not in header:
+        raise DamagedFileError(f"its header has no {STATE_KEY}")
+    return header[STATE_KEY].encode(), shapes
+
+
+def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
+    """Return the tensors whose name starts with ``prefix``, without it; all are checked.
+
+    Raises:
+        DamagedFileError: when any of the file is not as it was written.
+        OSError: when the file cannot be read.
+    """
+    kept = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            written = header.pop(DIGEST_KEY, None)
+            digest = _digest_of_header(header)
+            for name in sorted(file.keys()):
+                tensor = file.get_tensor(name)
+                if written is not None:
+                    digest = _digest(name, tensor, digest)
+                if name.startswith(prefix):
+                    kept[name.removeprefix(prefix)] = tensor
+    except SafetensorError as error:
+        raise DamagedFileError(str(error)) from None
+    lacks_digest = written is None and STATE_KEY in header and set(header) != _KEYS_OF_BEFORE
+    if lacks_digest or written not in (None, f"{digest:08x}"):
+        raise DamagedFileError("its content is not what was written: the checksums differ")
+    return kept
+
+
+def _digest_of_header(header: Mapping[str, str]) -> int:
+    return zlib.crc32(repr(sorted(header.items())).encode())
+
+
+def _digest(name: str, tensor: Tensor, before: int) -> int:
+    about = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), before)
+    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, about)
+
+
+def _as_os_error(error: SafetensorError, path: Path, needed_bytes: int) -> OSError:
+    """Return what the operating system said; safetensors passes it on as a text."""
+    said = re.search(r"os error (\d+)", str(error))
+    if said is None:
+        return OSError(f"{path} could not be written: {error}")
+    number = int(said[1])
+    reason = f"{os.strerror(number)}; it takes {needed_bytes / 2**20:,.1f} MiB"
+    return OSError(number, reason, str(path))
