@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,6 +54,8 @@ class TrainingBatches:
         self._device = device
         self._threads = ThreadPoolExecutor(os.cpu_count())
         self._pil = PilAugmentation(data, self._threads) if kind == "pil" else None
+        self.drawn: Indices | None = None
+        """Images of the last batch, by their rows in the image set."""
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw a batch, with replacement, from the training images of every source domain.
@@ -62,6 +65,7 @@ class TrainingBatches:
             after domain.
         """
         chosen = [(domain, self._draw_indices(domain)) for domain in self._sources]
+        self.drawn = np.concatenate([domain.rows[indices] for domain, indices in chosen])
         labels = torch.cat([domain.labels[indices] for domain, indices in chosen])
         if self._pil is None:
             raw = torch.cat([domain.images(indices) for domain, indices in chosen])

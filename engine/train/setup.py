@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -201,7 +202,11 @@ def training_images(
 def measure_feature_rms(
     network: FineTunedNetwork, data: RunData, spec: RunSpec, execution: Execution
 ) -> float:
-    """Return the root mean square of a feature over some training images of each source."""
+    """Return the root mean square of a feature over some training images of each source.
+
+    Raises:
+        InputError: when it is no finite number.
+    """
     execution.prepare(network.module)
     network.module.eval()
     squares, count = 0.0, 0
@@ -211,6 +216,11 @@ def measure_feature_rms(
                 features = network.features(execution.lay_out(images)).float()
                 squares += float(features.square().sum())
                 count += features.numel()
+    if not math.isfinite(squares):
+        raise InputError(
+            "The network's features are not finite before any training: look at its --weights, or "
+            "choose --precision fp32."
+        )
     return float((squares / count) ** 0.5)
 
 
