@@ -91,7 +91,8 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
     set_learning_rates(optimizer, spec, step)
     images, labels = training.batches.draw()
     with execution.autocast():
-        features = network.features(execution.lay_out(images))  # Φ(x): (B, D), computed once
+        # Φ(x): (B, D), computed once
+        features = network.features(execution.lay_out(images), spec.micro_batch_size)
         logits = masked_logits(  # of m(λ) ⊙ Φ(x) / (1 − λ), for each of K masks: (K, B, C)
             network.head,
             features,

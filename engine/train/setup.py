@@ -239,8 +239,9 @@ def _choose(
         execution.prepare(network.module)
         network.set_training(freeze_batchnorm=True)
         with execution.autocast():
+            features = network.features(execution.lay_out(images), spec.micro_batch_size)
             loss = masked_cross_entropy(
-                network.head, network.features(execution.lay_out(images)), labels,
+                network.head, features, labels,
                 dropout_rate=0.0, masks=1, generator=no_masks,
             )  # fmt: skip
         loss.backward()
@@ -248,7 +249,8 @@ def _choose(
         return float(loss.detach())
 
     linear = " linear" if spec.tuning == "linear" else ""
-    network_key = f"{spec.model} {spec.image_size}px {len(labels)} images{linear}"
+    parts = f" {spec.micro_batch_size} at a time" if spec.micro_batch_size else ""
+    network_key = f"{spec.model} {spec.image_size}px {len(labels)} images{parts}{linear}"
     memory = run_dir.cache / "execution.json"
     choice = choose_execution(spec, device, trial_step, memory, network_key)
     release_freed_memory()
