@@ -27,7 +27,7 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from engine.stop import StopRequest
-from engine.train import fine_tune, load_last
+from engine.train import fine_tune, load_last, shortage_explained
 
 
 def run(run_dir: RunDir, log: EventLog, stop: StopRequest) -> RunFinished | RunStopped:
@@ -39,7 +39,7 @@ def run(run_dir: RunDir, log: EventLog, stop: StopRequest) -> RunFinished | RunS
         InputError: for input no run can be made of.
         SpecError: for a specification that is missing or damaged.
         StopRequested: when asked to stop before there was anything to save.
-        TrainingError: when training cannot go on.
+        TrainingError: when training cannot go on, for want of memory for example.
     """
     spec, combination = run_dir.read_spec(), run_dir.read_combination()
     checkpoint = load_last(run_dir.last_checkpoint)
@@ -61,7 +61,8 @@ def run(run_dir: RunDir, log: EventLog, stop: StopRequest) -> RunFinished | RunS
     stop.raise_if_requested()
     if combination is not None:
         return combine(spec, combination, parents, data, run_dir, log, stop)
-    return fine_tune(spec, data, run_dir, checkpoint, log, stop)
+    with shortage_explained(spec, data, run_dir, stop):
+        return fine_tune(spec, data, run_dir, checkpoint, log, stop)
 
 
 def versions() -> dict[str, str]:
