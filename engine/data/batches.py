@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from engine.data.augment import augment_batch
@@ -98,17 +99,23 @@ class PilAugmentation:
             TrainingError: when a file can no longer be read.
         """
         rows = [int(row) for domain, indices in chosen for row in domain.rows[indices]]
-        try:
-            images = list(self._threads.map(self._image_set.open_image, rows))
-        except OSError as error:
-            raise TrainingError(
-                f"An image of {self._image_set.location} can no longer be read: {error}."
-            ) from None
+        images = list(self._threads.map(self._open, rows))
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             drawn = [self._transform.draw(image) for image in images]
         return torch.stack(list(self._threads.map(self._transform.apply, images, drawn)))
+
+    def _open(self, row: int) -> Image.Image:
+        try:
+            return self._image_set.open_image(row)
+        except OSError as error:
+            path = self._image_set.files[row].path
+            raise TrainingError(
+                f"The image {path} of {self._image_set.location} can no longer be read "
+                f"({error.strerror or error}). Put back the very file, then resume the run: it "
+                "goes on from its last checkpoint."
+            ) from None
 
 
 def evaluation_batches(
