@@ -22,7 +22,7 @@ from engine.errors import InputError, TrainingError
 from engine.eventlog import EventLog
 from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped, SpecError
 from engine.rundir import ProcessInfo, RunDir
-from engine.rundir.life import HEARTBEAT_INTERVAL_S, end_of, last_heartbeat
+from engine.rundir.life import HEARTBEAT_INTERVAL_S, end_of, last_sign_of_life
 from engine.stop import StopRequest, StopRequested
 
 EXIT_FINISHED, EXIT_FAILED, EXIT_REFUSED, EXIT_HELD, EXIT_STOPPED = 0, 1, 2, 3, 130
@@ -58,22 +58,20 @@ def _take_up(run_dir: RunDir, stop: StopRequest) -> int:
                 + (f" as process {holder.pid} on {holder.host}." if holder else ".")
             )
             return EXIT_HELD
+        last_sign = last_sign_of_life(run_dir) or 0.0  # before this process shows any
         log = EventLog(run_dir.events)
-        previous_end = _end_of_previous(run_dir, log)
+        previous_end = _end_of_previous(run_dir, log, last_sign)
         run_dir.write_process(os.getpid())
         with _heartbeat(run_dir):
             return _run_to_its_end(run_dir, log, previous_end, stop)
 
 
-def _end_of_previous(run_dir: RunDir, log: EventLog) -> AttemptEnd | None:
-    """Return how the attempt before ended, unless it said so itself.
-
-    What tells of it is still there: this process has not shown any sign of life.
-    """
+def _end_of_previous(run_dir: RunDir, log: EventLog, last_sign: float) -> AttemptEnd | None:
+    """Return how the attempt before ended, unless it said so itself."""
     if log.unended is None:
         return None
     before = ProcessInfo(log.unended.pid, log.unended.time, log.unended.host)
-    return end_of(run_dir, before, max(last_heartbeat(run_dir) or 0.0, log.last_time))
+    return end_of(run_dir, before, max(last_sign, log.last_time))
 
 
 def _run_to_its_end(

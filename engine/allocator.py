@@ -17,6 +17,8 @@ M_MMAP_THRESHOLD: Final = -3
 LARGEST_THRESHOLD: Final = 32 * 2**20
 """Bytes; glibc accepts no larger one."""
 NEVER: Final = 2**31 - 1
+USUAL_THRESHOLD: Final = 128 * 2**10
+"""Bytes; glibc's own."""
 
 
 def keep_freed_memory() -> bool:
@@ -31,6 +33,15 @@ def keep_freed_memory() -> bool:
     keeps_blocks = libc.mallopt(M_MMAP_THRESHOLD, LARGEST_THRESHOLD)
     keeps_heap = libc.mallopt(M_TRIM_THRESHOLD, NEVER)
     return bool(keeps_blocks and keeps_heap)
+
+
+def give_back_freed_memory() -> None:
+    """Tell glibc to hand blocks back as they are freed: the opposite, for when memory is short."""
+    libc = _libc()
+    if libc is not None:
+        libc.mallopt(M_MMAP_THRESHOLD, USUAL_THRESHOLD)
+        libc.mallopt(M_TRIM_THRESHOLD, USUAL_THRESHOLD)
+        libc.malloc_trim(0)
 
 
 def release_freed_memory() -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from engine.errors import InputError
 from engine.hardware import device_name, synchronize
+from engine.memory import is_out_of_memory
 from engine.protocol import RunSpec
 from engine.rundir import write_atomic
 
@@ -129,6 +130,8 @@ def _check_works(execution: Execution, trial_step: TrialStep) -> None:
     try:
         trial_step(execution)
     except (RuntimeError, TypeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise InputError(
             f"Precision {execution.precision} does not work on {execution.device} with this "
             f"network: {str(error).splitlines()[0]}. Choose --precision auto."

@@ -29,7 +29,7 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from engine.stop import StopRequest
-from engine.train import fine_tune, load_last
+from engine.train import fine_tune, load_last, shortage_explained
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
         InputError: for input no run can be made of.
         SpecError: for a specification that is missing or damaged.
         StopRequested: when asked to stop before there was anything to save.
-        TrainingError: when training cannot go on.
+        TrainingError: when training cannot go on, for want of memory for example.
     """
     if log.protocol_version > PROTOCOL_VERSION:
         raise InputError(
@@ -71,7 +71,8 @@ def run(
     stop.raise_if_requested()
     if combination is not None:
         return combine(spec, combination, parents, data, run_dir, log, stop)
-    return fine_tune(spec, data, run_dir, checkpoint, log, stop)
+    with shortage_explained(spec, data, run_dir, stop):
+        return fine_tune(spec, data, run_dir, checkpoint, log, stop)
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Literal
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from engine.data.augment import augment_batch
@@ -53,6 +55,8 @@ class TrainingBatches:
         self._device = device
         self._threads = ThreadPoolExecutor(os.cpu_count())
         self._pil = PilAugmentation(data, self._threads) if kind == "pil" else None
+        self.drawn: Indices | None = None
+        """Images of the last batch, by their rows in the image set."""
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw a batch, with replacement, from the training images of every source domain.
@@ -62,6 +66,7 @@ class TrainingBatches:
             after domain.
         """
         chosen = [(domain, self._draw_indices(domain)) for domain in self._sources]
+        self.drawn = np.concatenate([domain.rows[indices] for domain, indices in chosen])
         labels = torch.cat([domain.labels[indices] for domain, indices in chosen])
         if self._pil is None:
             raw = torch.cat([domain.images(indices) for domain, indices in chosen])
@@ -94,17 +99,23 @@ class PilAugmentation:
             TrainingError: when a file can no longer be read.
         """
         rows = [int(row) for domain, indices in chosen for row in domain.rows[indices]]
-        try:
-            images = list(self._threads.map(self._image_set.open_image, rows))
-        except OSError as error:
-            raise TrainingError(
-                f"An image of {self._image_set.location} can no longer be read: {error}."
-            ) from None
+        images = list(self._threads.map(self._open, rows))
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             drawn = [self._transform.draw(image) for image in images]
         return torch.stack(list(self._threads.map(self._transform.apply, images, drawn)))
+
+    def _open(self, row: int) -> Image.Image:
+        try:
+            return self._image_set.open_image(row)
+        except OSError as error:
+            path = self._image_set.files[row].path
+            raise TrainingError(
+                f"The image {path} of {self._image_set.location} can no longer be read "
+                f"({error.strerror or error}). Put back the very file, then resume the run: it "
+                "goes on from its last checkpoint."
+            ) from None
 
 
 def evaluation_batches(

@@ -13,6 +13,7 @@ import timm
 import torch
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from engine.errors import InputError
 from engine.model.linear import LinearNetwork
@@ -38,15 +39,30 @@ class FineTunedNetwork:
         """Return D, the width of the penultimate representation."""
         return self.head.in_features
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor, at_once: int | None = None) -> Tensor:
         """Return Φ(x), the pooled features the last layer reads.
+
+        With ``at_once`` the memory is that of so many images: nothing is kept of the others but
+        their features, and gradients compute each part again. As masks and loss see the features
+        of all, they are what they are at once: the gradient cache of Gao et al., "Scaling Deep
+        Contrastive Learning Batch Size under Memory Limited Setup", arXiv 2101.06983.
 
         Args:
             images: (B, 3, S, S), normalised.
+            at_once: images computed at a time; None: all.
 
         Returns:
             (B, D).
         """
+        if at_once is None or at_once >= len(images):
+            return self._features(images)
+        parts = [
+            checkpoint(self._features, part, use_reentrant=False, preserve_rng_state=False)
+            for part in images.split(at_once)
+        ]
+        return torch.cat(parts)
+
+    def _features(self, images: Tensor) -> Tensor:
         module: Any = self.module
         pooled: Tensor = module.forward_head(module.forward_features(images), pre_logits=True)
         return pooled

@@ -15,7 +15,15 @@ SEEDS: Final = ("seed", "trial_seed")
 """Fields in which runs of one configuration differ."""
 
 UNDECIDING: Final = frozenset(
-    {"device", "threads", "memory_format", "log_every", "keep_checkpoints", "recipe"}
+    {
+        "device",
+        "threads",
+        "memory_format",
+        "micro_batch_size",
+        "log_every",
+        "keep_checkpoints",
+        "recipe",
+    }
 )
 """Fields that say where and how a run is computed or told, not what comes out of it."""
 

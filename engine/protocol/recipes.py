@@ -85,6 +85,12 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
             "schedule is 'step', but lr_drops names no step: give --lr-drops, such as "
             f"{spec.steps // 2}, or another --schedule."
         )
+    if spec.micro_batch_size is not None and not spec.freeze_batchnorm:
+        raise SpecError(
+            f"micro_batch_size is {spec.micro_batch_size}, but freeze_batchnorm is false: "
+            "BatchNorm's statistics would be those of the parts, not of the batch. Leave out "
+            "--micro-batch, or give --freeze-batchnorm."
+        )
     if "averaged" in spec.arms and spec.average_from > spec.steps:
         raise SpecError(
             f"average_from is {spec.average_from}, but the run ends at step {spec.steps}: nothing "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import time
@@ -20,25 +21,36 @@ HEARTBEAT_STALE_S: Final = 60.0
 
 _CLOCK_ERROR_S: Final = 1.0
 """A process's start time may be off by as much: the kernel counts from a whole second."""
+_CUT_SHORT: Final = (
+    ": a file in use was cut short or its disk failed, most likely the image cache, which is made "
+    "again when the run is resumed"
+)
 _LOG_LINES: Final = 5
 _LOG_BYTES: Final = 4096
 
 
 def is_alive(run_dir: RunDir, process: ProcessInfo) -> bool:
-    """Say whether the process lives; one on another host does while its heartbeat is fresh."""
+    """Say whether the process lives; one on another host does while its files are fresh.
+
+    One that is suspended lives: it may be let go on at any time.
+    """
     known = process.is_alive()
     if known is not None:
         return known
-    last_sign = max(last_heartbeat(run_dir) or 0.0, process.started_at)
+    last_sign = max(last_sign_of_life(run_dir) or 0.0, process.started_at)
     return time.time() - last_sign < HEARTBEAT_STALE_S
 
 
-def last_heartbeat(run_dir: RunDir) -> float | None:
-    """Return when the engine last showed it was alive, as Unix seconds."""
-    try:
-        return run_dir.heartbeat.stat().st_mtime
-    except OSError:
-        return None
+def last_sign_of_life(run_dir: RunDir) -> float | None:
+    """Return when the engine last touched its heartbeat or told an event, as Unix seconds.
+
+    A heartbeat that cannot be touched is no death while events come.
+    """
+    signs = []
+    for path in (run_dir.heartbeat, run_dir.events):
+        with contextlib.suppress(OSError):
+            signs.append(path.stat().st_mtime)
+    return max(signs, default=None)
 
 
 def exit_since(run_dir: RunDir, started_at: float) -> ExitInfo | None:
@@ -85,7 +97,8 @@ def cause_of_death(process: ProcessInfo, exit_code: int | None) -> str:
     if exit_code == -signal.SIGKILL:
         return "killed (signal 9): probably out of memory, unless somebody killed it"
     if exit_code < 0:
-        return f"killed by {_signal_name(-exit_code)}"
+        likely = _CUT_SHORT if exit_code == -signal.SIGBUS else ""
+        return f"killed by {_signal_name(-exit_code)}{likely}"
     return f"process ended with exit code {exit_code}"
 
 

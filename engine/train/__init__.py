@@ -2,5 +2,6 @@
 
 from engine.train.checkpoint import load_last
 from engine.train.loop import fine_tune
+from engine.train.shortage import shortage_explained
 
-__all__ = ["fine_tune", "load_last"]
+__all__ = ["fine_tune", "load_last", "shortage_explained"]

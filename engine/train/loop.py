@@ -5,7 +5,6 @@ Zhang & Bottou, "Fine-tuning with Very Large Dropout", arXiv 2403.00946.
 
 from __future__ import annotations
 
-import math
 import time
 
 import msgspec
@@ -13,16 +12,16 @@ import torch
 from torch import Tensor
 
 from engine.data import RunData
-from engine.errors import TrainingError
 from engine.eventlog import EventLog
 from engine.model import masked_logits
 from engine.objectives import Batch
 from engine.protocol import HeadTrained, RunFinished, RunSpec, RunStopped
 from engine.rundir import RunDir
 from engine.stop import StopRequest
-from engine.train.checkpoint import Checkpoint, TrainingState
+from engine.train.checkpoint import Checkpoint
 from engine.train.head import cache_features, train_head
-from engine.train.milestones import DIVERGENCE_ADVICE, Milestones
+from engine.train.losses import LossMeter
+from engine.train.milestones import Milestones
 from engine.train.optim import set_learning_rates
 from engine.train.setup import Training, prepare, training_images
 
@@ -39,7 +38,7 @@ def fine_tune(
 
     Raises:
         InputError: before anything was trained, for input no run can be made of.
-        TrainingError: when the loss is no longer finite.
+        TrainingError: when loss or weights are no longer finite.
     """
     training = prepare(spec, data, run_dir, checkpoint)
     network, optimizer, state = training.network, training.optimizer, training.start
@@ -58,23 +57,22 @@ def fine_tune(
     losses = LossMeter(training.execution.device, state.loss_sum, state.loss_count)
     for step in range(state.step, spec.steps):
         if stop.requested:
-            if losses.count:
-                _check_finite(losses.total / losses.count, step, state)
+            milestones.check(losses, step)
             state = msgspec.structs.replace(
                 state, step=step, loss_sum=losses.total, loss_count=losses.count
             )
             milestones.save_last(state)
             return RunStopped(step=step, reason=stop.reason, wall_s=pace.elapsed_s)
 
-        losses.add(take_step(spec, training, step))
+        loss = take_step(spec, training, step)
+        losses.add(loss, training.batches.drawn)
 
         updates = step + 1
         training.arms.after_step(updates)
         is_milestone = updates % spec.eval_every == 0 or updates == spec.steps
         if updates % spec.log_every == 0 or is_milestone:
-            mean_loss = losses.take_mean()
-            _check_finite(mean_loss, updates, state)
-            log.record(pace.steps_taken(updates, mean_loss, optimizer))
+            milestones.check(losses, updates)
+            log.record(pace.steps_taken(updates, losses.take_mean(), optimizer))
         if is_milestone:
             state = msgspec.structs.replace(state, step=updates, loss_sum=0.0, loss_count=0)
             state = milestones.evaluate(state)
@@ -93,7 +91,8 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
     set_learning_rates(optimizer, spec, step)
     images, labels = training.batches.draw()
     with execution.autocast():
-        features = network.features(execution.lay_out(images))  # Φ(x): (B, D), computed once
+        # Φ(x): (B, D), computed once
+        features = network.features(execution.lay_out(images), spec.micro_batch_size)
         logits = masked_logits(  # of m(λ) ⊙ Φ(x) / (1 − λ), for each of K masks: (K, B, C)
             network.head,
             features,
@@ -113,32 +112,6 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
     return loss.detach()
 
 
-class LossMeter:
-    """A sum of losses that stays on the device until somebody asks."""
-
-    def __init__(self, device: torch.device, total: float, count: int) -> None:
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        self._sum = torch.tensor(total, dtype=dtype, device=device)
-        self.count = count
-
-    @property
-    def total(self) -> float:
-        """Return the sum of the losses, in nats."""
-        return float(self._sum)
-
-    def add(self, loss: Tensor) -> None:
-        """Add one loss in nats, a scalar."""
-        self._sum += loss
-        self.count += 1
-
-    def take_mean(self) -> float:
-        """Return the mean loss in nats since the last call, and begin again."""
-        mean = self.total / self.count
-        self._sum.zero_()
-        self.count = 0
-        return mean
-
-
 def _train_head_first(
     spec: RunSpec, data: RunData, training: Training, stop: StopRequest
 ) -> HeadTrained:
@@ -154,11 +127,3 @@ def _train_head_first(
         stop.raise_if_requested,
     )
     return HeadTrained(steps=spec.head_steps, loss=loss, wall_s=time.perf_counter() - started)
-
-
-def _check_finite(mean_loss: float, step: int, state: TrainingState) -> None:
-    if not math.isfinite(mean_loss):
-        raise TrainingError(
-            f"The loss was not finite by step {step}. The checkpoint of step {state.step} is "
-            f"kept. {DIVERGENCE_ADVICE}"
-        )

@@ -6,6 +6,7 @@ import math
 import time
 
 import msgspec
+from torch import Tensor
 
 from engine.allocator import release_freed_memory
 from engine.arms import Arm
@@ -33,17 +34,18 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from engine.train.checkpoint import Selected, TrainingState, save_last, save_network
+from engine.train.divergence import ADVICE, are_finite, bad_loss, bad_weights
+from engine.train.losses import LossMeter
 from engine.train.pace import Pace
 from engine.train.setup import Training
 
 COLLAPSE_ADVICE = (
     "Try a lower --lr (a third), more --masks, more --head-steps, or a lower --dropout."
 )
-DIVERGENCE_ADVICE = "Start again with a lower --lr (a third), or with --grad-clip 1."
 
 
 class Milestones:
-    """The evaluations and checkpoints of one attempt at a run."""
+    """The evaluations and checkpoints of one attempt at a run; no checkpoint is unsound."""
 
     def __init__(
         self, spec: RunSpec, data: RunData, training: Training, run_dir: RunDir, log: EventLog
@@ -57,7 +59,19 @@ class Milestones:
             training.network, spec.eval_batch_size, training.execution
         )
         self._class_entropy = class_entropy(data)
+        self._kept_step = training.start.step if run_dir.last_checkpoint.exists() else None
         self.pace = Pace(spec, training.start, spec.batch_size * len(data.sources))
+
+    def check(self, losses: LossMeter, updates: int) -> None:
+        """Look at the losses not yet read, after so many updates.
+
+        Raises:
+            TrainingError: when one is no finite number; the checkpoint before it is kept.
+        """
+        bad = losses.find_bad()
+        if bad is not None:
+            step = updates - bad.steps_ago
+            raise bad_loss(bad, step, self._data.image_set, self._kept_step)
 
     def evaluate(self, state: TrainingState) -> TrainingState:
         """Evaluate after ``state.step`` updates, select on ID validation, save checkpoints.
@@ -68,6 +82,7 @@ class Milestones:
         Returns:
             The state with the selected step brought up to date.
         """
+        self._check_weights(state.step)
         started = time.perf_counter()
         release_freed_memory()
         evaluation = evaluate_domains(
@@ -81,7 +96,7 @@ class Milestones:
         if not math.isfinite(evaluation.id_loss):
             raise TrainingError(
                 f"The network gives no numbers any more at step {state.step}: its validation loss "
-                f"is not finite. {DIVERGENCE_ADVICE}"
+                f"is not finite. {ADVICE}"
             )
         best = state.selected
         is_best = best is None or evaluation.id_accuracy > best.id_accuracy
@@ -118,7 +133,12 @@ class Milestones:
         return self.save_last(state)
 
     def save_last(self, state: TrainingState) -> TrainingState:
-        """Save what a resumed run needs, and return the state as saved."""
+        """Save what a resumed run needs, and return the state as saved.
+
+        Raises:
+            TrainingError: when the weights are no longer finite; what was saved before is kept.
+        """
+        self._check_weights(state.step)
         training = self._training
         state = msgspec.structs.replace(
             state, elapsed_s=self.pace.elapsed_s, scaler=training.scaler.state_dict()
@@ -131,6 +151,7 @@ class Milestones:
             training.beside_the_network(),
         )  # fmt: skip
         self._saved(state.step, "last", size)
+        self._kept_step = state.step
         return state
 
     def finish(self, state: TrainingState) -> RunFinished:
@@ -146,6 +167,23 @@ class Milestones:
             wall_s=self.pace.elapsed_s,
             peak_memory_bytes=peak_memory_bytes(),
         )
+
+    def _check_weights(self, step: int) -> None:
+        """Refuse weights and momentum that no later step could mend.
+
+        Raises:
+            TrainingError: when some are not finite.
+        """
+        training = self._training
+        of_optimizer = [
+            value
+            for parameter, values in training.optimizer.state.items()
+            for value in values.values()
+            if isinstance(value, Tensor) and value.device == parameter.device
+        ]
+        if not are_finite([*training.network.module.parameters(), *of_optimizer]):
+            drawn = training.batches.drawn
+            raise bad_weights(step, drawn, self._data.image_set, self._kept_step)
 
     def _evaluate_arm(
         self, state: TrainingState, name: str, arm: Arm, evaluation: Evaluation

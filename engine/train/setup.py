@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -201,7 +202,11 @@ def training_images(
 def measure_feature_rms(
     network: FineTunedNetwork, data: RunData, spec: RunSpec, execution: Execution
 ) -> float:
-    """Return the root mean square of a feature over some training images of each source."""
+    """Return the root mean square of a feature over some training images of each source.
+
+    Raises:
+        InputError: when it is no finite number.
+    """
     execution.prepare(network.module)
     network.module.eval()
     squares, count = 0.0, 0
@@ -211,6 +216,11 @@ def measure_feature_rms(
                 features = network.features(execution.lay_out(images)).float()
                 squares += float(features.square().sum())
                 count += features.numel()
+    if not math.isfinite(squares):
+        raise InputError(
+            "The network's features are not finite before any training: look at its --weights, or "
+            "choose --precision fp32."
+        )
     return float((squares / count) ** 0.5)
 
 
@@ -229,8 +239,9 @@ def _choose(
         execution.prepare(network.module)
         network.set_training(freeze_batchnorm=True)
         with execution.autocast():
+            features = network.features(execution.lay_out(images), spec.micro_batch_size)
             loss = masked_cross_entropy(
-                network.head, network.features(execution.lay_out(images)), labels,
+                network.head, features, labels,
                 dropout_rate=0.0, masks=1, generator=no_masks,
             )  # fmt: skip
         loss.backward()
@@ -238,7 +249,8 @@ def _choose(
         return float(loss.detach())
 
     linear = " linear" if spec.tuning == "linear" else ""
-    network_key = f"{spec.model} {spec.image_size}px {len(labels)} images{linear}"
+    parts = f" {spec.micro_batch_size} at a time" if spec.micro_batch_size else ""
+    network_key = f"{spec.model} {spec.image_size}px {len(labels)} images{parts}{linear}"
     memory = run_dir.cache / "execution.json"
     choice = choose_execution(spec, device, trial_step, memory, network_key)
     release_freed_memory()

@@ -253,7 +253,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_checkpoint(
     make_run: MakeRun,
 ) -> None:
     run_dir = make_run(lr=1e30, optimizer="sgd")
-    with pytest.raises(TrainingError, match=r"The loss was not finite by step.*lower --lr"):
+    with pytest.raises(TrainingError, match=r"The loss of step.*lower --lr"):
         run_here(run_dir)
     assert run_dir.last_checkpoint.exists()
 

@@ -17,7 +17,7 @@ from engine.rundir.life import (
     end_of,
     exit_since,
     is_alive,
-    last_heartbeat,
+    last_sign_of_life,
     with_log,
 )
 from vld_tui.home import Home
@@ -29,14 +29,26 @@ from vld_tui.store.state import RunState, load_state, save_state
 
 LAUNCH_GRACE_S: Final = 30.0
 """How long a run may be without a process between being recorded and being launched."""
+LOST_S: Final = 2 * 86_400.0
+"""Age up to which a run that was taken for dead is listened to: its host may only have been cut off
+for a while, or its process suspended."""
 
 
 def refresh_live(database: Database, home: Home) -> None:
-    """Bring every run up to date that a process should be working on.
+    """Bring every run up to date that a process should be working on, or works on after all.
 
     Raises:
         StoreError: when the database cannot be read or written.
     """
+    lost = database.rows(
+        "SELECT key, run_id FROM runs INDEXED BY runs_by_creation WHERE created_at > ? "
+        "AND status = 'crashed' AND exit_code IS NULL AND trashed_at IS NULL",
+        [time.time() - LOST_S],
+    )
+    for key, run_id in lost:
+        state = load_state(database, key)
+        if state and _events_size(home.run_dir(run_id), state) != state.events_offset:
+            refresh_run(database, key, home.run_dir(run_id))
     live = database.rows(
         "SELECT key, run_id FROM runs INDEXED BY live_runs "
         "WHERE status IN ('starting', 'running') AND trashed_at IS NULL"
@@ -227,4 +239,4 @@ def _identity(process: ProcessInfo) -> str:
 
 def _last_sign(run_dir: RunDir, state: RunState) -> float:
     """Return when the run was last known to live."""
-    return max(last_heartbeat(run_dir) or 0.0, state.last_event_at or 0.0, state.launched_at)
+    return max(last_sign_of_life(run_dir) or 0.0, state.last_event_at or 0.0, state.launched_at)

@@ -17,7 +17,8 @@ MOST_RUNS: Final = 200
 """Runs of a network that are looked at, the newest first."""
 MOST_DISK_RUNS: Final = 20
 SAME_PACE: Final = (
-    "image_size", "transforms", "tuning", "device", "precision", "memory_format", "threads"
+    "image_size", "micro_batch_size", "transforms", "tuning", "device", "precision",
+    "memory_format", "threads",
 )  # fmt: skip
 """Fields, beside the network, without which one run's pace says nothing of another's."""
 DECIDING: Final = (

@@ -83,6 +83,12 @@ def test_a_step_schedule_needs_steps() -> None:
     assert resolve_spec({"schedule": "step", "lr_drops": [50]}).lr_drops == (50,)
 
 
+def test_statistics_of_the_whole_batch_cannot_be_had_in_parts() -> None:
+    with pytest.raises(SpecError, match="micro_batch_size is 4, but freeze_batchnorm is false"):
+        resolve_spec({"micro_batch_size": 4, "freeze_batchnorm": False})
+    assert resolve_spec({"micro_batch_size": 4}).micro_batch_size == 4
+
+
 def test_a_folder_names_the_data_set_and_has_no_default_target() -> None:
     spec = resolve_spec({"data_dir": "/somewhere/wildlife/"})
     assert spec.dataset == "wildlife"

@@ -13,6 +13,7 @@ import pytest
 
 from engine.protocol import AttemptEnd, resolve_spec
 from engine.rundir import ExitInfo, ProcessInfo, RunDir, write_atomic
+from engine.rundir.life import HEARTBEAT_STALE_S
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, steps_taken, stopped
 from vld_tui.home import Home
 from vld_tui.launch.local import wait_and_record
@@ -95,6 +96,11 @@ def test_a_log_of_megabytes_without_lines_is_no_trouble(
     ("number", "cause"),
     [
         (signal.SIGKILL, "killed (signal 9): probably out of memory, unless somebody killed it"),
+        (
+            signal.SIGBUS,
+            "killed by SIGBUS (signal 7): a file in use was cut short or its disk failed, most "
+            "likely the image cache, which is made again when the run is resumed",
+        ),
         (signal.SIGSEGV, "killed by SIGSEGV (signal 11)"),
     ],
 )
@@ -203,7 +209,7 @@ def test_on_another_host_the_heartbeat_counts(store: Store, run: Run, teller: Te
     teller.says(started())
     teller.run_dir.heartbeat.touch()
     assert _now(store, run).status == "running"
-    os.utime(teller.run_dir.heartbeat, (long_ago, long_ago))
+    _age(teller.run_dir, long_ago)
     seen = _now(store, run)
     assert (seen.status, seen.error) == ("crashed", "no sign of life from elsewhere for 60 s")
     teller.run_dir.heartbeat.touch()
@@ -212,6 +218,58 @@ def test_on_another_host_the_heartbeat_counts(store: Store, run: Run, teller: Te
     assert (back.status, back.error, back.step) == ("running", None, 5)
     (attempt,) = store.timeline(run.run_id)
     assert attempt.outcome is None
+
+
+def _age(run_dir: RunDir, at: float) -> None:
+    """Make the signs of life as old as that, in Unix seconds."""
+    for path in (run_dir.heartbeat, run_dir.events):
+        os.utime(path, (at, at))
+
+
+def test_on_another_host_events_are_signs_of_life_too(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    long_ago = time.time() - 1000
+    _write_process(teller.run_dir, ProcessInfo(pid=1, started_at=long_ago, host="elsewhere"))
+    teller.says(started())
+    teller.run_dir.heartbeat.touch()
+    os.utime(teller.run_dir.heartbeat, (long_ago, long_ago))  # such as a disk too full for it
+    teller.says(steps_taken(5, 1.0))
+    assert _now(store, run).status == "running"
+
+
+def test_a_suspended_process_is_not_dead_and_goes_on(
+    store: Store, run: Run, teller: Teller, sleeper: subprocess.Popen[bytes]
+) -> None:
+    teller.run_dir.write_process(sleeper.pid)
+    teller.says(started(), steps_taken(5, 1.0))
+    teller.run_dir.heartbeat.touch()
+    sleeper.send_signal(signal.SIGSTOP)
+    _age(teller.run_dir, time.time() - 10 * HEARTBEAT_STALE_S)
+    deadline = time.monotonic() + 10
+    while psutil.Process(sleeper.pid).status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert _now(store, run).status == "running"
+    assert store.get(run.run_id).status == "running"
+    sleeper.send_signal(signal.SIGCONT)
+    teller.says(steps_taken(6, 1.0))
+    seen = _now(store, run)
+    assert (seen.status, seen.step, seen.error) == ("running", 6, None)
+
+
+def test_a_list_finds_a_run_that_came_back_on_another_host(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    long_ago = time.time() - 1000
+    _write_process(teller.run_dir, ProcessInfo(pid=1, started_at=long_ago, host="elsewhere"))
+    teller.says(started())
+    teller.run_dir.heartbeat.touch()
+    _age(teller.run_dir, long_ago)
+    assert _now(store, run).status == "crashed"
+    teller.says(steps_taken(5, 1.0))
+    seen = _now(store, run)
+    assert (seen.status, seen.step) == ("running", 5)
 
 
 def test_the_last_word_counts_even_when_the_process_is_gone(

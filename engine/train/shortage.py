@@ -1,0 +1,107 @@
+"""When memory runs out: find out by trying which part of a batch fits, and say so."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import traceback
+from collections.abc import Iterator
+
+import msgspec
+import torch
+
+from engine.allocator import give_back_freed_memory
+from engine.data import RunData
+from engine.errors import TrainingError
+from engine.hardware import resolve_device
+from engine.memory import gib, is_out_of_memory, memory_there_is, wanted_bytes
+from engine.protocol import RunSpec
+from engine.rundir import RunDir
+from engine.stop import StopRequest
+from engine.train.loop import take_step
+from engine.train.setup import prepare
+
+STEPS_TRIED = 2
+"""The second has the optimizer's memory besides the activations."""
+
+
+@contextlib.contextmanager
+def shortage_explained(
+    spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest
+) -> Iterator[None]:
+    """Say of memory that runs out in the block how much was wanted, and what would fit.
+
+    Raises:
+        TrainingError: when it ran out.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold the network and the batch
+        raise TrainingError(_explain(error, spec, data, run_dir, stop)) from error
+
+
+def _explain(
+    error: Exception, spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest
+) -> str:
+    device = resolve_device(spec.device)
+    wanted = wanted_bytes(error)
+    block = "" if wanted is None else f" {gib(wanted)} more were wanted,"
+    give_back_freed_memory()
+    _release(device)
+    parts = [f"Memory ran out on {device}:{block} {memory_there_is(device)}."]
+    parts.append(_advice(spec, data, run_dir, stop))
+    if run_dir.last_checkpoint.exists():
+        parts.append("The last checkpoint is kept: where there is more memory, it can be resumed.")
+    return " ".join(parts)
+
+
+def _advice(spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest) -> str:
+    """Try parts of the batch, each half as large as the one before, until one fits."""
+    if not spec.freeze_batchnorm:  # its statistics are those of the whole batch
+        return "Start again with a smaller --batch or --image-size."
+    images = spec.batch_size * len(data.sources)
+    at_once = min(spec.micro_batch_size or images, images)
+    if _fits(spec, data, run_dir):
+        return (
+            "Two steps fit when tried again, so it was an evaluation, or another process had the "
+            f"memory: give --eval-batch-size {max(1, spec.eval_batch_size // 2)}, or free some."
+        )
+    while at_once > 1 and not stop.requested:
+        at_once = at_once // 2
+        if _fits(msgspec.structs.replace(spec, micro_batch_size=at_once), data, run_dir):
+            return (
+                f"With --micro-batch {at_once} two steps fit when tried: start again with it. The "
+                f"batch stays {images} images, and so does the result."
+            )
+    return "Start again with a smaller --model or --image-size, or on another --device."
+
+
+def _fits(spec: RunSpec, data: RunData, run_dir: RunDir) -> bool:
+    """Take real steps with a network of its own, in the widest numbers the run may use."""
+    spec = msgspec.structs.replace(
+        spec,
+        precision="fp32" if spec.precision == "auto" else spec.precision,
+        memory_format="contiguous" if spec.memory_format == "auto" else spec.memory_format,
+    )
+    try:
+        training = prepare(spec, data, run_dir, None)
+        training.network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
+        for step in range(STEPS_TRIED):
+            take_step(spec, training, step)
+            training.arms.after_step(step + 1)
+    except (MemoryError, RuntimeError) as error:
+        traceback.clear_frames(error.__traceback__)
+        return False
+    finally:
+        _release(resolve_device(spec.device))
+    return True
+
+
+def _release(device: torch.device) -> None:
+    """Let go of what only the garbage collector or torch still holds."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
