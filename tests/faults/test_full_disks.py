@@ -141,7 +141,7 @@ def test_a_disk_that_turns_read_only_ends_the_run_and_it_goes_on_when_mended(
     image = tmp_path / "image"
     with breakable_disk(tmp_path / "disk", image, 400) as place:
         home = open_home(place / "home")
-        run_dir = make_run(home, small_emoji, "same", steps=48)
+        run_dir = make_run(home, small_emoji, "same")
         assert run_until(run_dir, is_saved, lambda: break_disk(place)) == 1
         assert load_last(run_dir.last_checkpoint) is not None
         assert not isinstance(read_events(run_dir)[-1], RunFailed)
