@@ -1,9 +1,9 @@
-# make run · make test · make check · make setup
+# make run · make test · make check · make audit · make setup
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check setup clean
+.PHONY: run test check audit setup clean
 
 run: $(VENV)/.installed
 	$(BIN)/vld run
@@ -16,6 +16,11 @@ check: $(VENV)/.installed-check
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What is installed here, as there is no lock file; needs the network.
+audit: $(VENV)/.installed-audit
+	@$(BIN)/pip-audit --local --skip-editable --progress-spinner off --timeout 30 || \
+	  { echo "AUDIT FAILED: a package above is vulnerable, or the service was not reached and NOTHING was checked." >&2; exit 1; }
 
 setup: $(VENV)/.installed
 
@@ -32,6 +37,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 $(VENV)/.installed-check: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
 	@touch $@ $(VENV)/.installed-test
+
+$(VENV)/.installed-audit: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[audit]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV)

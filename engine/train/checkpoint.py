@@ -8,6 +8,7 @@ step, under timm's own tensor names.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -163,7 +164,10 @@ def _write(path: Path, tensors: Mapping[str, Tensor], state: TrainingState) -> i
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         metadata = {"format": "pt", STATE_KEY: msgspec.json.encode(state).decode()}
+        temporary.touch()
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         save_file(contiguous, temporary, metadata=metadata)
+        temporary.chmod(mode)  # safetensors lets nobody else read, whatever the umask says
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         size = temporary.stat().st_size
