@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.allocator import keep_freed_memory
+from engine.discretion import without_secrets
 from engine.disk import disk_trouble
 from engine.errors import InputError, TrainingError
 from engine.eventlog import EventLog
@@ -134,8 +135,8 @@ def _complain(message: str) -> None:
 def _failed(error: Exception, message: str, *, refused: bool = False) -> RunFailed:
     return RunFailed(
         error=type(error).__name__,
-        message=message,
-        traceback="" if refused else traceback.format_exc(),
+        message=without_secrets(message),
+        traceback="" if refused else without_secrets(traceback.format_exc()),
         step=None,
         refused=refused,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,7 +49,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], state: bytes) -> in
         digest = _digest(name, contiguous[name], digest)
     try:
         path.parent.mkdir(exist_ok=True)
+        temporary.touch()
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         save_file(contiguous, temporary, metadata={**header, DIGEST_KEY: f"{digest:08x}"})
+        temporary.chmod(mode)  # safetensors lets nobody else read, whatever the umask says
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         size = temporary.stat().st_size

@@ -68,11 +68,25 @@ class Home:
 
     def run_dir(self, run_id: str) -> RunDir:
         """Return the folder of a run that is not in the trash."""
-        return RunDir(self.runs / run_id)
+        return RunDir(_inside(self.runs, run_id))
 
     def trashed_run_dir(self, run_id: str) -> RunDir:
         """Return the folder of a run in the trash."""
-        return RunDir(self.trash / run_id)
+        return RunDir(_inside(self.trash, run_id))
+
+
+def _inside(folder: Path, run_id: str) -> Path:
+    """Return a folder's member.
+
+    Raises:
+        HomeError: when the id would lead elsewhere, as one in a history from elsewhere might.
+    """
+    if run_id in ("", ".", "..") or "/" in run_id or "\0" in run_id:
+        raise HomeError(
+            f"The run id {run_id!r} cannot name a folder: the history is not one that vld wrote. "
+            "Move vld.db away, then: vld rebuild"
+        )
+    return folder / run_id
 
 
 def find_home(option: Path | None) -> Home:

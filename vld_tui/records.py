@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import msgspec
 
@@ -55,9 +55,17 @@ def write_csv(runs: Sequence[Run], file: IO[str]) -> None:
 def write_records(records: Sequence[Mapping[str, Any]], file: IO[str]) -> None:
     """Write records as CSV, a column for each key that one of them has."""
     columns = list(dict.fromkeys(column for record in records for column in record))
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer = csv.DictWriter(file, columns, lineterminator="\n", quoting=quoting_of(records))
     writer.writeheader()
     writer.writerows(records)
+
+
+def quoting_of(records: Iterable[Mapping[str, Any]]) -> Literal[0, 1]:
+    """Return how CSV must quote: a carriage return, which ends a line for readers, goes unquoted
+    otherwise (before Python 3.13)."""
+    values = (value for record in records for value in (*record, *record.values()))
+    is_broken = any(isinstance(value, str) and "\r" in value for value in values)
+    return csv.QUOTE_ALL if is_broken else csv.QUOTE_MINIMAL
 
 
 def export_runs(runs: Sequence[Run], path: Path) -> None:

@@ -75,5 +75,5 @@ def read_card(folder: Path) -> DatasetCard | None:
         raise DataError(f"{folder / CARD_FILE} cannot be read: {error}.") from None
     try:
         return msgspec.json.decode(content, type=DatasetCard)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{folder / CARD_FILE} is damaged: {error}.") from None

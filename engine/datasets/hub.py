@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from engine.datasets.errors import DataError
 from engine.datasets.progress import Progress
+from engine.discretion import without_secrets
 from engine.disk import is_full
 
 BLOCK_BYTES: Final = 8 * 2**20
@@ -119,7 +120,8 @@ def _unreachable(hub_id: str, error: Exception) -> Exception:
     """Return the error to raise: a full disk is no fault of the hub's."""
     if is_full(error):
         return error
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    told = without_secrets(str(error).strip()) or type(error).__name__
+    reason = told.splitlines()[0].rstrip(".")
     return DataError(
         f"{hub_id} cannot be downloaded from the Hugging Face hub: {reason}. What has come is "
         "kept: the same command goes on from there."

@@ -82,7 +82,7 @@ def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...
             incomplete = []
             for line in reader:
                 values = tuple((line[column] or "").strip() for column in columns)
-                if all(values):
+                if all(values) and not any("\0" in value for value in values):
                     yield values
                 else:
                     incomplete.append(reader.line_num)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from vld_tui.records import quoting_of
 from vld_tui.report.accuracy import by_target, centres
 from vld_tui.report.choices import choice_tables
 from vld_tui.report.differences import differences
@@ -93,7 +94,9 @@ def results_csv(report: Report) -> str:
     domains = [f"domains.{name}" for each in report.results for name in each.domains]
     names = [*dict.fromkeys(name for row in rows for name in row), *domains]
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(dict.fromkeys(names)), lineterminator="\n")
+    quoting = quoting_of([*rows, *(dict.fromkeys(domains, "") for _ in rows[:1])])
+    columns = list(dict.fromkeys(names))
+    writer = csv.DictWriter(file, columns, lineterminator="\n", quoting=quoting)
     writer.writeheader()
     for row, each in zip(rows, report.results, strict=True):
         named = {f"domains.{name}": accuracy for name, accuracy in each.domains.items()}

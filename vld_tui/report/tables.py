@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Final, NamedTuple
 
+from vld_tui.records import quoting_of
 from vld_tui.views.numbers import UNKNOWN
 
 PLACE_KEYS: Final = ("dataset", "target", "among")
@@ -149,9 +150,10 @@ def csv_text(table: Table) -> str:
     """Write a table as CSV; shares are from 0 to 1."""
     file = io.StringIO()
     names = [column.key + part for column in table.columns for part in column.parts]
-    writer = csv.DictWriter(file, names, lineterminator="\n")
+    rows = records(table)
+    writer = csv.DictWriter(file, names, lineterminator="\n", quoting=quoting_of(rows))
     writer.writeheader()
-    writer.writerows(records(table))
+    writer.writerows(rows)
     return file.getvalue()
 
 

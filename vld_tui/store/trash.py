@@ -63,7 +63,7 @@ def empty_trash(database: Database, home: Home) -> int:
             connection.execute(
                 "DELETE FROM runs WHERE run_id = ? AND trashed_at IS NOT NULL", [name]
             )
-            _delete(home.trash / name)
+            _delete(home.trashed_run_dir(name).path)
     return len(names)
 
 

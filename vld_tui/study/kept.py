@@ -196,7 +196,7 @@ def _read(path: Path) -> str:
 def _values(text: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise StudyError(f"{where}: not valid TOML: {error}.") from None
 
 

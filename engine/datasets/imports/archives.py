@@ -18,6 +18,10 @@ TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz"
 LEFT_OUT: Final = ("__MACOSX", ".DS_Store")
 """What macOS adds to archives."""
 _COPIED_BYTES: Final = 2**20
+MOST_GROWTH: Final = 100
+"""How many times its size an archive may unpack to; images hardly grow at all."""
+SMALL_BYTES: Final = 2**30
+"""What an archive may unpack to however small it is."""
 _DAMAGE: Final = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
 )  # fmt: skip
@@ -64,12 +68,7 @@ def _unpack_zip(archive: Path, into: Path, on_progress: Progress) -> None:
     with zipfile.ZipFile(archive) as packed:
         members = packed.infolist()
         needed = sum(member.file_size for member in members)
-        free = shutil.disk_usage(into).free
-        if needed > free:
-            raise DataError(
-                f"{archive} unpacks to {needed / 2**20:,.0f} MiB, and {free / 2**20:,.0f} MiB are "
-                f"free in {into.parent}. Free some, or choose another place with --home."
-            )
+        _check_room(archive, into, needed, needed)
         done = 0
         for member in members:
             target = _target(archive, into, member.filename)
@@ -86,7 +85,7 @@ def _unpack_zip(archive: Path, into: Path, on_progress: Progress) -> None:
 
 
 def _unpack_tar(archive: Path, into: Path, on_progress: Progress) -> None:
-    size = archive.stat().st_size
+    size, written = archive.stat().st_size, 0
     with archive.open("rb") as file, tarfile.open(fileobj=file) as packed:
         for member in packed:
             target = _target(archive, into, member.name)
@@ -94,6 +93,8 @@ def _unpack_tar(archive: Path, into: Path, on_progress: Progress) -> None:
                 continue
             if not (member.isreg() or member.islnk() or member.issym()):
                 raise _refused(archive, member.name, "a device or a pipe")
+            written += member.size
+            _check_room(archive, into, written, member.size)
             try:
                 content = packed.extractfile(member)
             except KeyError:
@@ -117,6 +118,32 @@ def _ends_well(packed: tarfile.TarFile) -> bool:
     stream: Any = packed.fileobj
     stream.seek(packed.offset)
     return bool(stream.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE))
+
+
+def _check_room(archive: Path, into: Path, unpacked: int, coming: int) -> None:
+    """Refuse an archive that grows as no images do, or that the disk has no room for.
+
+    Args:
+        archive: it.
+        into: folder that it is unpacked into.
+        unpacked: bytes that come out of it, as far as that is known.
+        coming: those of them that are not written yet.
+
+    Raises:
+        DataError: saying how much it is.
+    """
+    if unpacked > max(SMALL_BYTES, MOST_GROWTH * archive.stat().st_size):
+        raise DataError(
+            f"{archive} was not unpacked: it would grow to {unpacked / 2**20:,.0f} MiB, over "
+            f"{MOST_GROWTH} times its size. If you trust it, unpack it yourself and give the "
+            "folder."
+        )
+    free = shutil.disk_usage(into).free
+    if coming > free:
+        raise DataError(
+            f"{archive} unpacks to {unpacked / 2**20:,.0f} MiB, and {free / 2**20:,.0f} MiB are "
+            f"free in {into.parent}. Free some, or choose another place with --home."
+        )
 
 
 def _target(archive: Path, into: Path, name: str) -> Path | None:

@@ -97,7 +97,7 @@ def _places(annotations: Path) -> list[tuple[str, str]]:
     """Return (folder, file name) of every image used; one with two categories has two."""
     try:
         content = msgspec.json.decode(annotations.read_bytes(), type=_Annotations)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{annotations} cannot be read: {error}.") from None
     category_names = {category.id: category.name for category in content.categories}
     categories: dict[str | int, set[str]] = defaultdict(set)

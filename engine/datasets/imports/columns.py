@@ -45,7 +45,7 @@ def class_names(
     """
     try:
         found = msgspec.json.decode((metadata or {}).get(b"huggingface", b"{}"), type=_Metadata)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     names = {}
     for column in columns:

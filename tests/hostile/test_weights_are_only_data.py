@@ -1,0 +1,103 @@
+"""Files that try to run code when they are read: weights, arrays, and the calls that would."""
+
+from __future__ import annotations
+
+import ast
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import InputError, TrainingError
+from engine.model.weights import read_weights
+from engine.train.checkpoint import load_last
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+
+
+class TouchesAFile:
+    """A value whose pickle runs code when it is read."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (os.system, (f"touch '{self.witness}'",))
+
+
+def write_hostile(path: Path, kind: str, witness: Path) -> None:
+    state = {"conv1.weight": TouchesAFile(witness)}
+    with path.open("wb") as file:
+        if kind == "pickle":
+            pickle.dump(state, file)
+        elif kind == "torch":
+            torch.save(state, file)
+        elif kind == "old torch":
+            torch.save(state, file, _use_new_zipfile_serialization=False)
+        elif kind == "npy":
+            np.save(file, np.array([state["conv1.weight"]], dtype=object), allow_pickle=True)
+        else:
+            np.savez(file, weight=np.array([state["conv1.weight"]], dtype=object))
+
+
+KINDS = ("pickle", "torch", "old torch", "npy", "npz")
+NAMES = ("w.pth", "w.pt", "w.bin", "w.npz", "w.npy", "w.safetensors", "w")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_weights_are_refused_whatever_they_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    witness = tmp_path / "ran"
+    write_hostile(tmp_path / name, kind, witness)
+    with pytest.raises(InputError, match="nothing that could execute code"):
+        read_weights(tmp_path / name)
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hostile_checkpoint_is_damaged_and_not_run(tmp_path: Path, kind: str) -> None:
+    write_hostile(tmp_path / "last.safetensors", kind, tmp_path / "ran")
+    with pytest.raises(TrainingError, match="is damaged"):
+        load_last(tmp_path / "last.safetensors")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_hostile_pickle_would_run(tmp_path: Path) -> None:
+    write_hostile(tmp_path / "w", "pickle", tmp_path / "ran")
+    pickle.loads((tmp_path / "w").read_bytes())
+    assert (tmp_path / "ran").exists()
+
+
+FORBIDDEN_NAMES = frozenset({
+    "allow_pickle", "extractall", "trust_remote_code", "unpack_archive", "unsafe_load", "shell",
+})  # fmt: skip
+FORBIDDEN_CALLS = frozenset({
+    "eval", "exec", "joblib.load", "np.load", "numpy.load", "os.popen", "os.system",
+    "pickle.load", "pickle.loads", "pickle.Unpickler", "yaml.load",
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for package in ("engine", "vld_tui") for path in sorted((ROOT / package).rglob("*.py"))],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_nothing_here_can_run_what_it_reads(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.keyword):
+            assert node.arg not in FORBIDDEN_NAMES
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in FORBIDDEN_NAMES
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in FORBIDDEN_CALLS
+            if called == "torch.load":
+                options = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                assert options["weights_only"] == "True"
