@@ -23,9 +23,7 @@ def run_record(run: Run) -> dict[str, Any]:
         "target": run.target,
         "model": run.model,
         "parents": [parent.label for parent in run.combination.parents] if run.combination else [],
-        "dropout_rate": run.dropout_rate,
-        "masks": run.masks,
-        "seed": run.seed,
+        **{name: _trained(run, name) for name in ("dropout_rate", "masks", "seed")},
         "step": run.step,
         "steps": run.steps,
         "selected_step": run.selected_step,
@@ -45,6 +43,11 @@ def run_record(run: Run) -> dict[str, Any]:
         "note": run.note,
         "error": run.error,
     }
+
+
+def _trained(run: Run, name: str) -> Any:
+    """Return the value of a field; None where networks that are combined differ in it."""
+    return None if name in run.mixed_fields else getattr(run.spec, name)
 
 
 def write_csv(runs: Sequence[Run], file: IO[str]) -> None:

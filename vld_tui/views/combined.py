@@ -18,6 +18,8 @@ from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
 
+MIXED: Final = "mixed"
+"""Said in place of a value in which networks that are combined differ."""
 MOST_PARENTS: Final = 6
 """Named in a line; of more, the others are counted."""
 MOST_FINDINGS: Final = 10

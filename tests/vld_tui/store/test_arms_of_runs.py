@@ -12,12 +12,14 @@ from tests.vld_tui.store.told_runs import (
     finished,
     started,
 )
+from vld_tui.records import run_record
 from vld_tui.store.arms import ArmResult
 from vld_tui.store.last_evaluations import LastEvaluation
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import CONFIGURATION, find_grouping
+from vld_tui.views.runs import RUN_COLUMNS, run_row
 
 
 def _tell(teller: Teller) -> None:
@@ -102,6 +104,28 @@ def test_a_run_that_combines_others_is_known_by_its_parents(store: Store, run: R
     assert [group.runs for group in groups] == [1, 1]
     store.rebuild()
     assert store.get(made.run_id) == made
+
+
+def test_a_run_that_combines_others_has_the_values_its_parents_agree_on(
+    store: Store, run: Run
+) -> None:
+    other = store.create_run(resolve_spec({"steps": 20, "masks": 2, "seed": 1, "threads": 3}))
+    parents = (Parent(run.run_id, "/a"), Parent(other.run_id, "/b"))
+    soup = store.create_run(run.spec, combination=Combination(method="soup", parents=parents))
+    assert soup.mixed_fields == ("masks", "seed")
+    record = run_record(soup)
+    assert (record["dropout_rate"], record["masks"], record["seed"]) == (0.9, None, None)
+    cells = dict(zip([column.heading for column in RUN_COLUMNS], run_row(soup, now=0), strict=True))
+    assert (cells["λ"], cells["masks"], cells["seed"], cells["arm"]) == ("0.9", "–", "–", "soup")
+    gone = (Parent(run.run_id, "/a"), Parent("gone", "/b"))
+    unknown = store.create_run(run.spec, combination=Combination(method="soup", parents=gone))
+    assert {"dropout_rate", "lr"} <= set(unknown.mixed_fields)
+
+
+def test_the_pretrained_network_is_no_run_that_could_differ(store: Store, run: Run) -> None:
+    parents = (Parent("", None), Parent(run.run_id, "/b"))
+    way = Combination(method="interpolation", parents=parents)
+    assert store.create_run(run.spec, combination=way).mixed_fields == ()
 
 
 def test_runs_that_differ_only_in_where_they_are_computed_are_the_same(store: Store) -> None:
