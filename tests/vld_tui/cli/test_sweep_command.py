@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib
 import itertools
 import tomllib
 from pathlib import Path
@@ -50,9 +49,7 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def _queue_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing work on the queue but the test."""
     monkeypatch.setattr("vld_tui.queue.supervisor.POLL_S", 0.05)
-    for name in ("study.launching", "cli.sweep.status"):
-        module = importlib.import_module(f"vld_tui.{name}")
-        monkeypatch.setattr(module, "start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.study.launching.start_supervisor", lambda _home: None)
 
 
 @pytest.fixture
@@ -101,6 +98,9 @@ def test_a_study_is_launched_finished_and_grows(vld: Vld, file: str) -> None:
     )
     assert vld("queue", "slots").stdout == "4 runs at once\n"
     assert vld.json("sweep", "status", "rates")["queued"] == 8
+    told = vld("sweep", "status", "rates").stdout.splitlines()
+    assert "8 runs wait, but nobody works on the queue:" in told
+    assert "  vld queue start  # starts them as slots come free" in told
     work(vld)
     again = vld("sweep", "rates").stdout.splitlines()
     assert again[1] == "nothing to launch: 8 finished · 0 running · 0 queued · 0 missing"
