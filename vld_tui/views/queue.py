@@ -39,7 +39,7 @@ def slots_line(live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str 
 
 
 def at_rest_lines(waiting: Sequence[Run]) -> Iterator[str]:
-    """Say of runs that wait that nobody starts them, and what to do; held ones are meant to wait."""
+    """Say that nobody starts the runs that wait, and what to do; held ones are meant to wait."""
     if count := sum(not run.is_held for run in waiting):
         verb = "waits" if count == 1 else "wait"
         yield f"{plural(count, 'run')} {verb}, but nobody works on the queue:"

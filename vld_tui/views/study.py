@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from vld_tui.fields import shown_value
+from vld_tui.statistics import Estimate
 from vld_tui.store.runs import Run
 from vld_tui.study.cost import StudyCost, seconds_left, value_counts
 from vld_tui.study.definition import Study
@@ -21,6 +22,8 @@ from vld_tui.views.text import plain_text, width
 
 MISSING: Final = "·"
 """In place of a result that is not there yet."""
+NO_SETTING: Final = "all runs"
+"""Names the only row of a study that compares nothing."""
 MOST_FAILURES: Final = 10
 
 _UNTOLD: Final = ("data_dir", "held_out_source")
@@ -159,7 +162,7 @@ def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
         heads = [
             [name, *(shown_setting(name, s[at]) for s in settings)]
             for at, name in enumerate(compare)
-        ]
+        ] or [["", NO_SETTING]]
         told = [
             [plain_text(target or UNKNOWN), *(_cell(by_place.get((s, target))) for s in settings)]
             for target in targets
@@ -199,9 +202,14 @@ def _widest(column: Sequence[str]) -> int:
 
 
 def _cell(result: Result | None) -> str:
-    if result is None or result.ood_accuracy is None or result.id_accuracy is None:
+    return MISSING if result is None else accuracies_text(result.id_accuracy, result.ood_accuracy)
+
+
+def accuracies_text(ids: Estimate | None, oods: Estimate | None) -> str:
+    """Write ID and OOD accuracy in percent, and the deviation of the latter."""
+    if ids is None or oods is None:
         return MISSING
-    return f"{100 * result.id_accuracy.mean:.1f}/{estimate_text(result.ood_accuracy)}"
+    return f"{100 * ids.mean:.1f}/{estimate_text(oods)}"
 
 
 def _runs(results: Sequence[Result]) -> str:

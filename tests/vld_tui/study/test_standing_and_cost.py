@@ -196,6 +196,12 @@ def test_results_tell_id_and_ood_and_fit_the_terminal(store: Store, count: int) 
     assert lines[-1].split()[-2:] == ["80.0/56.8", "7/8" if count == 4 else "3/4"]
 
 
+def test_a_study_that_compares_nothing_has_one_named_row(store: Store) -> None:
+    study = dataclasses.replace(read(STUDY.text), compare=())
+    lines = list(result_lines(standing_of(store, study), 80))
+    assert lines[2].split()[:2] == ["all", "runs"]
+
+
 def test_time_and_disk_are_as_of_earlier_runs(store: Store) -> None:
     assert cost(store, standing_of(store, STUDY)) == StudyCost(
         runs=4, unknown=4, largest=cost(store, standing_of(store, STUDY)).largest
