@@ -116,7 +116,7 @@ def _arm_ood(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:.1f}"
+    return f"{100 * share:z.1f}"
 
 
 def _statuses(group: RunGroup) -> str:

@@ -26,7 +26,7 @@ def estimate_text(found: Estimate | None) -> str:
     if found is None:
         return UNKNOWN
     spread = "" if found.deviation is None else f"±{100 * found.deviation:.1f}"
-    return f"{100 * found.mean:.1f}{spread}"
+    return f"{100 * found.mean:z.1f}{spread}"
 
 
 def statuses_text(statuses: dict[str, int]) -> str:

@@ -107,7 +107,7 @@ def progress_cell(run: Run) -> str:
 
 def _gap(run: Run) -> str:
     gap = run.accuracy_gap
-    return UNKNOWN if gap is None else f"{100 * gap:+.1f}"
+    return UNKNOWN if gap is None else f"{100 * gap:+z.1f}"
 
 
 def _worst(run: Run) -> str:

@@ -101,7 +101,7 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
     yield "there", counts_text(standing)
     todo = [f"{len(standing.missing):,} new"]
     if standing.broken_off:
-        todo.append(f"{len(standing.broken_off):,} go on from their checkpoints")
+        todo += going_on(standing.broken_off)
     yield "to do", " · ".join(todo)
     yield "time", time_text(cost, devices)
     kept = {spec.keep_checkpoints for spec in study.specs}
@@ -118,6 +118,15 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
         yield "cost", f"largest from {cost.largest.name}: {part} alone takes {alone}"
     if study.absent:
         yield "missing", f"data sets not on this machine: {', '.join(study.absent)}"
+
+
+def going_on(broken_off: Sequence[Run]) -> Iterator[str]:
+    """Yield how many runs that were broken off go on, and how many have nothing to go on from."""
+    anew = sum(run.step == 0 for run in broken_off)
+    if on := len(broken_off) - anew:
+        yield f"{on:,} {'goes' if on == 1 else 'go'} on from the last checkpoint"
+    if anew:
+        yield f"{anew:,} {'starts' if anew == 1 else 'start'} anew"
 
 
 def weights_lines(absent: Sequence[AbsentWeights]) -> Iterator[str]:

@@ -105,6 +105,10 @@ def test_a_study_is_launched_finished_and_grows(vld: Vld, file: str) -> None:
     again = vld("sweep", "rates").stdout.splitlines()
     assert again[1] == "nothing to launch: 8 finished · 0 running · 0 queued · 0 missing"
     Path(file).write_text(STUDY.replace("[0.0, 0.9]", "[0.0, 0.5]"))
+    assert vld("sweep", file, "--dry-run").stdout.splitlines()[-1] == (
+        "caution   4 runs of rates as it was launched before are no longer in it"
+    )
+    assert vld.json("sweep", file, "--dry-run")["left_behind"] == 4
     grown = vld("sweep", file).stdout.splitlines()
     assert grown[1] == "4 new runs; before: 4 finished · 0 running · 0 queued · 4 missing"
     assert grown[2] == "4 runs of rates as it was launched before are no longer in it"
@@ -144,7 +148,9 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
         "seeds": 2, "finished": 2, "expected": 2,
     }  # fmt: skip
     again = vld("sweep", "rates").stdout.splitlines()
-    assert again[1].startswith("0 new runs, 6 go on; before: 6 finished")
+    assert again[1].startswith(
+        "0 new runs, 5 go on from the last checkpoint, 1 starts anew; before: 6 finished"
+    )
     assert vld.json("sweep", "status", "rates")["queued"] == 6
 
 

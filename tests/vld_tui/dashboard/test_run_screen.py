@@ -464,7 +464,7 @@ def test_a_run_that_combines_others_tells_how_and_which(size: tuple[int, int]) -
         assert not any("0.9" in line for line in screen_lines(app) if "run 0" in line)
         await open_tab(pilot, "3")
         lines = screen_lines(app)
-        assert "greedy soup · 2 of 2 networks" in lines[0]
+        assert "greedy soup · 2 of 2 networks tried" in lines[0]
         assert any("2 · first␛ · [b]second" in line for line in lines)
         assert any("method" in line and "greedy soup: the mean" in line for line in lines)
         assert "mixed" in on_screen(app) or size[1] < 40
