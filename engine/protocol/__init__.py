@@ -49,7 +49,7 @@ from engine.protocol.events import (
     encode_event,
 )
 from engine.protocol.identity import SEEDS, UNDECIDING, configuration_identity, run_identity
-from engine.protocol.methods import ARMS, OBJECTIVES
+from engine.protocol.methods import ARMS, NETWORK_ARMS, OBJECTIVES
 from engine.protocol.predictions import (
     MOST_PREDICTION_BYTES,
     Confusion,
@@ -82,6 +82,7 @@ __all__ = [
     "FIELDS",
     "METHODS",
     "MOST_PREDICTION_BYTES",
+    "NETWORK_ARMS",
     "OBJECTIVES",
     "OWN_FIELDS",
     "PRETRAINED",

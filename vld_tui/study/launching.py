@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,8 +92,7 @@ def runs_left_behind(home: Home, study: Study, text: StudyText) -> int:
 
 def cost_to_launch(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
     """Return what the runs that a launch would queue take on this machine."""
-    host = socket.gethostname()
-    return cost_of(store, standing.to_launch, host=host, counts=datasets.known_counts)
+    return cost_of(store, standing.to_launch, datasets.known_counts)
 
 
 def devices_of(store: Store) -> int:

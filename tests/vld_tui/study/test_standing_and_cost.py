@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import socket
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +53,7 @@ def tell_failed(store: Store, spec: RunSpec) -> Run:
 
 
 def cost(store: Store, standing: Standing) -> StudyCost:
-    return cost_of(store, standing.left, host=socket.gethostname(), counts=lambda *_: None)
+    return cost_of(store, standing.left, lambda *_: None)
 
 
 def test_what_is_missing_is_queued_and_what_broke_off_goes_on(store: Store) -> None:

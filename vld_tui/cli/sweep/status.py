@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from typing import Annotated
@@ -44,8 +43,7 @@ def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = 
             return
         datasets = HomeDatasets(store.home)
         standing = standing_of(store, find_text(store.home, study).read(store.home, datasets))
-        host = socket.gethostname()
-        cost = cost_of(store, standing.left, host=host, counts=datasets.known_counts)
+        cost = cost_of(store, standing.left, datasets.known_counts)
         devices = devices_of(store)
         waiting = () if is_supervised(store.home) else store.queue()
     if as_json:
