@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from engine.protocol import resolve_spec
 from engine.rundir import RunDir, UserData
@@ -13,6 +14,10 @@ from tests.small_runs import SMALL_RUN, MakeRun, unpack_small_emoji
 
 # As in the engine, and before any test imports torch: threads that wait do not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

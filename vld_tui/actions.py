@@ -19,7 +19,7 @@ from vld_tui.launch.local import EXIT_PATIENCE_S, LaunchError, launch, stop, wai
 from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.queue.slots import SLOTS_SETTING
 from vld_tui.queue.supervisor import start_supervisor
-from vld_tui.records import export_runs
+from vld_tui.records import export_runs, run_records
 from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
 from vld_tui.store.runs import QUEUED
@@ -257,16 +257,16 @@ class LocalActions:
         """Write the runs that match to a new file, ``.csv`` or ``.json``."""
         place = Path(path).expanduser().absolute()
         with Store.open(self._home) as store:
-            runs = store.list_runs(query)
+            records = run_records(store, store.list_runs(query))
         try:
-            export_runs(runs, place)
+            export_runs(records, place)
         except ValueError:
             raise ExportError(
                 f"{place.name} must end in .csv or .json for the runs, or .svg for the screen."
             ) from None
         except OSError as error:
             raise ExportError(f"{place} cannot be written: {error.strerror}.") from None
-        return f"{plural(len(runs), 'run')} in {place}"
+        return f"{plural(len(records), 'run')} in {place}"
 
     def _located(self, spec: RunSpec) -> RunSpec:
         """Return a spec with the folder of its data set, if it was added by name."""

@@ -5,15 +5,35 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Final, Literal
 
 import msgspec
 
+from vld_tui.store.arms import ArmResult
 from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+
+_OF_ARM: Final = ("selected_step", "id_accuracy", "ood_accuracy")
 
 
-def run_record(run: Run) -> dict[str, Any]:
-    """Return what a script wants to know of a run; accuracies are shares from 0 to 1."""
+Record = dict[str, Any]
+
+
+def run_records(store: Store, runs: Sequence[Run]) -> list[Record]:
+    """Return what a script wants to know of runs.
+
+    Raises:
+        StoreError: when history cannot be read.
+    """
+    arms = store.arms([run.run_id for run in runs])
+    return [run_record(run, arms.get(run.run_id, ())) for run in runs]
+
+
+def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
+    """Return what a script wants to know of a run; accuracies are shares from 0 to 1.
+
+    ``arms`` are those beside its own, each at its own selected step.
+    """
     return {
         "run": run.run_id,
         "name": run.name,
@@ -23,9 +43,7 @@ def run_record(run: Run) -> dict[str, Any]:
         "target": run.target,
         "model": run.model,
         "parents": [parent.label for parent in run.combination.parents] if run.combination else [],
-        "dropout_rate": run.dropout_rate,
-        "masks": run.masks,
-        "seed": run.seed,
+        **{name: _trained(run, name) for name in ("dropout_rate", "masks", "seed")},
         "step": run.step,
         "steps": run.steps,
         "selected_step": run.selected_step,
@@ -33,6 +51,7 @@ def run_record(run: Run) -> dict[str, Any]:
         "ood_accuracy": run.ood_accuracy,
         "domains": run.domains,
         "arm": run.arm,
+        "arms": [msgspec.structs.asdict(each) for each in arms],
         "loss": run.loss,
         "wall_s": run.wall_s,
         "device": run.device,
@@ -47,9 +66,14 @@ def run_record(run: Run) -> dict[str, Any]:
     }
 
 
-def write_csv(runs: Sequence[Run], file: IO[str]) -> None:
-    """Write runs as CSV, a column for each domain that one of them knows."""
-    write_records([_flat(run_record(run)) for run in runs], file)
+def _trained(run: Run, name: str) -> Any:
+    """Return the value of a field; None where networks that are combined differ in it."""
+    return None if name in run.mixed_fields else getattr(run.spec, name)
+
+
+def write_csv(records: Sequence[Record], file: IO[str]) -> None:
+    """Write records of runs as CSV, columns for each domain and arm that one of them knows."""
+    write_records([*map(_flat, records)], file)
 
 
 def write_records(records: Sequence[Mapping[str, Any]], file: IO[str]) -> None:
@@ -68,8 +92,8 @@ def quoting_of(records: Iterable[Mapping[str, Any]]) -> Literal[0, 1]:
     return csv.QUOTE_ALL if is_broken else csv.QUOTE_MINIMAL
 
 
-def export_runs(runs: Sequence[Run], path: Path) -> None:
-    """Write runs to a new file: ``.csv`` or ``.json``.
+def export_runs(records: Sequence[Record], path: Path) -> None:
+    """Write records of runs to a new file: ``.csv`` or ``.json``.
 
     Raises:
         ValueError: for another ending.
@@ -79,14 +103,16 @@ def export_runs(runs: Sequence[Run], path: Path) -> None:
         raise ValueError(f"{path.name} must end in .csv or .json.")
     with path.open("x", encoding="utf-8") as file:
         if path.suffix == ".csv":
-            write_csv(runs, file)
+            write_csv(records, file)
         else:
-            records = msgspec.json.encode([run_record(run) for run in runs])
-            file.write(msgspec.json.format(records, indent=2).decode() + "\n")
+            text = msgspec.json.format(msgspec.json.encode(records), indent=2)
+            file.write(text.decode() + "\n")
 
 
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    domains = record.pop("domains")
-    record["parents"] = " ".join(record["parents"])
-    record["tags"] = " ".join(record["tags"])
-    return record | {f"domains.{name}": accuracy for name, accuracy in domains.items()}
+def _flat(record: Record) -> Record:
+    flat = {name: value for name, value in record.items() if name not in ("domains", "arms")}
+    flat |= {name: " ".join(record[name]) for name in ("parents", "tags")}
+    flat |= {f"domains.{name}": accuracy for name, accuracy in record["domains"].items()}
+    for arm in record["arms"]:
+        flat |= {f"arms.{arm['arm']}.{name}": arm[name] for name in _OF_ARM}
+    return flat

@@ -12,7 +12,12 @@ from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, counted, open_image_set
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
 from engine.protocol import RunSpec, SpecError, nearest
-from engine.protocol.datasets import DatasetListing, DomainListing, check_target
+from engine.protocol.datasets import (
+    DatasetListing,
+    DomainListing,
+    check_held_out_source,
+    check_target,
+)
 
 EMOJI_ARCHIVE: Final = Path(__file__).parent / "emoji" / "emoji.zip"
 
@@ -57,17 +62,10 @@ def find_held_out_source(image_set: ImageSet, name: str | None, target: str) -> 
     Raises:
         DataError: when it is the target, not one of the data set's domains, or the only source.
     """
-    if name is None:
-        return None
-    sources = [domain for domain in image_set.domains if domain != target]
-    if name not in sources:
-        raise DataError(
-            f"{name!r} is no source of {image_set.name} with target {target}; choose one with "
-            f"--held-out-source: {', '.join(sources)}.{nearest(name, sources)}"
-        )
-    if len(sources) == 1:
-        raise DataError(f"{name} is the only source of {image_set.name}: nothing is left to train.")
-    return name
+    try:
+        return check_held_out_source(image_set.name, image_set.domains, name, target)
+    except SpecError as error:
+        raise DataError(str(error)) from None
 
 
 def list_datasets(root: Path) -> list[DatasetListing]:

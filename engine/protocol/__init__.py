@@ -8,6 +8,7 @@ from engine.protocol.combination import (
     METHODS,
     OWN_FIELDS,
     PRETRAINED,
+    SHARED_FIELDS,
     Combination,
     CombinationError,
     Parent,
@@ -48,7 +49,7 @@ from engine.protocol.events import (
     encode_event,
 )
 from engine.protocol.identity import SEEDS, UNDECIDING, configuration_identity, run_identity
-from engine.protocol.methods import ARMS, OBJECTIVES
+from engine.protocol.methods import ARMS, NETWORK_ARMS, OBJECTIVES
 from engine.protocol.predictions import (
     MOST_PREDICTION_BYTES,
     Confusion,
@@ -81,12 +82,14 @@ __all__ = [
     "FIELDS",
     "METHODS",
     "MOST_PREDICTION_BYTES",
+    "NETWORK_ARMS",
     "OBJECTIVES",
     "OWN_FIELDS",
     "PRETRAINED",
     "PROTOCOL_VERSION",
     "RECIPES",
     "SEEDS",
+    "SHARED_FIELDS",
     "TERMINAL_EVENTS",
     "UNDECIDING",
     "AnyEvent",

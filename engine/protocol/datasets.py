@@ -307,3 +307,24 @@ def check_target(dataset: str, domains: Sequence[str], target: str | None) -> st
             f"{nearest(target, domains)}"
         )
     return target
+
+
+def check_held_out_source(
+    dataset: str, domains: Sequence[str], name: str | None, target: str
+) -> str | None:
+    """Return the source that is left out of training as well; None: none is.
+
+    Raises:
+        SpecError: when it is the target, not one of the data set's domains, or the only source.
+    """
+    if name is None:
+        return None
+    sources = [domain for domain in domains if domain != target]
+    if name not in sources:
+        raise SpecError(
+            f"{name!r} is no source of {dataset} with target {target}; choose one with "
+            f"--held-out-source: {', '.join(sources)}.{nearest(name, sources)}"
+        )
+    if len(sources) == 1:
+        raise SpecError(f"{name} is the only source of {dataset}: nothing is left to train.")
+    return name

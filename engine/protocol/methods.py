@@ -19,3 +19,6 @@ ARMS: Final = {
     "ensemble": "the mean of the logits of every evaluation so far",
 }
 """Ways of predicting that are measured beside the run's own network, along the run."""
+
+NETWORK_ARMS: Final = frozenset({"averaged"})
+"""Arms that are one network, evaluated and kept as the run's own is."""

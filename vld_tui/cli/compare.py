@@ -15,7 +15,7 @@ from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.store.query import Query
 from vld_tui.study.groups import RunGroup, differing_fields, group_by_seed, group_labels
-from vld_tui.views.compare import compare_lines
+from vld_tui.views.compare import Arms, compare_lines
 
 MOST_RUNS: Final = 200
 
@@ -44,6 +44,7 @@ def compare(
             known = list({run.run_id: run for run in named}.values())
         else:
             known = store.list_runs(Query.parse(where), limit=MOST_RUNS + 1)[::-1]
+        arms = store.arms([run.run_id for run in known])
     if len(known) < 2:
         raise CommandError(f"To compare takes two runs at least; there is {len(known)}.")
     if len(known) > MOST_RUNS:
@@ -53,16 +54,19 @@ def compare(
         print_json(
             {
                 "differs": differing_fields(groups),
-                "groups": [*map(_record, groups, group_labels(groups))],
+                "groups": [
+                    _record(group, label, arms)
+                    for group, label in zip(groups, group_labels(groups), strict=True)
+                ],
             }
         )
         return
     cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in compare_lines(groups, cells=cells):
+    for line in compare_lines(groups, arms, cells=cells):
         say(line)
 
 
-def _record(group: RunGroup, label: str) -> dict[str, Any]:
+def _record(group: RunGroup, label: str, arms: Arms) -> dict[str, Any]:
     measured = {"id_accuracy": group.estimate(lambda run: run.id_accuracy),
                 "ood_accuracy": group.estimate(lambda run: run.ood_accuracy)}  # fmt: skip
     return {
@@ -71,4 +75,5 @@ def _record(group: RunGroup, label: str) -> dict[str, Any]:
         "spec": msgspec.to_builtins(group.runs[0].spec),
         "seeds": [run.seed for run in group.runs],
         **{name: found and found._asdict() for name, found in measured.items()},
+        "arms": {run.run_id: arms[run.run_id] for run in group.runs if run.run_id in arms},
     }

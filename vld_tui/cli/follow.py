@@ -25,7 +25,7 @@ from vld_tui.launch.local import (
     stop,
     wait_and_record,
 )
-from vld_tui.records import run_record
+from vld_tui.records import run_records
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store, StoreError
 from vld_tui.views.progress import Progress
@@ -78,7 +78,7 @@ def run_and_follow(
         status = "killed" if is_killed else run.status
         reporter.conclude(progress, status, following if status == "finished" else ())
         if as_json:
-            print_json(run_record(run))
+            print_json(run_records(store, [run])[0])
     _leave(run, run_dir, interrupted=requests.count > 0)
 
 
@@ -96,7 +96,7 @@ def start_and_leave(store: Store, run: Run, *, resumes: bool, as_json: bool) -> 
         wait_and_record(process, run_dir)
     run = store.get(run.run_id)
     if as_json:
-        print_json(run_record(run) | {"pid": process.pid})
+        print_json(run_records(store, [run])[0] | {"pid": process.pid})
     else:
         say(f"run {run.run_id}  {run.name} · process {process.pid}")
         for command, purpose in (

@@ -15,7 +15,7 @@ from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json
 from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.home import Home
-from vld_tui.records import run_record, write_csv
+from vld_tui.records import run_records, write_csv
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.views.numbers import plural
@@ -66,13 +66,14 @@ def ls(
     with open_store(ctx, to_look=True) as store:
         refresh_or_say(store)
         runs = store.list_runs(query, trashed=trashed)
-    on_terminal = sys.stdout.isatty() and not (as_json or as_csv)
-    most = limit if limit is not None else (TERMINAL_LIMIT if on_terminal else 0)
-    shown = runs[:most] if most else runs
+        on_terminal = sys.stdout.isatty() and not (as_json or as_csv)
+        most = limit if limit is not None else (TERMINAL_LIMIT if on_terminal else 0)
+        shown = runs[:most] if most else runs
+        records = run_records(store, shown) if as_json or as_csv else []
     if as_json:
-        print_json([run_record(run) for run in shown])
+        print_json(records)
     elif as_csv:
-        write_csv(shown, sys.stdout)
+        write_csv(records, sys.stdout)
     elif not shown:
         typer.echo(_nothing(where, store.home, trashed=trashed), err=True)
     elif on_terminal:

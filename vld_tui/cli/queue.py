@@ -12,12 +12,12 @@ from vld_tui.cli.command import Command, Group, JsonOption, RunArgument
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.queue.slots import keep_gpus, keep_slots, slots_of
-from vld_tui.queue.supervisor import start_supervisor
-from vld_tui.records import run_record
+from vld_tui.queue.supervisor import is_supervised, start_supervisor
+from vld_tui.records import run_records
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
-from vld_tui.views.queue import queue_lines
+from vld_tui.views.queue import at_rest_lines, queue_lines
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
@@ -34,17 +34,35 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         store.refresh()
         live, waiting = store.live_runs(), store.queue()
         slots = slots_of(store)
-        if not store.is_read_only and any(not run.is_held for run in waiting):
-            start_supervisor(store.home)
+        is_worked_on = is_supervised(store.home)
+        live_records, waiting_records = run_records(store, live), run_records(store, waiting)
     if as_json:
         print_json(
-            {"slots": list(slots), "live": [*map(run_record, live)],
-             "waiting": [run_record(run) | {"held": run.is_held} for run in waiting]}
+            {"slots": list(slots), "worked_on": is_worked_on, "live": live_records,
+             "waiting": [record | {"held": run.is_held}
+                         for record, run in zip(waiting_records, waiting, strict=True)]}
         )  # fmt: skip
         return
     cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in queue_lines(live, waiting, slots, cells=cells):
         say(line)
+    for line in () if is_worked_on else at_rest_lines(waiting):
+        say(line)
+
+
+@app.command(cls=Command)
+def start(ctx: typer.Context) -> None:
+    """Have the runs that wait started, should nobody do so any more."""
+    with open_store(ctx) as store:
+        store.refresh()
+        waiting = [run for run in store.queue() if not run.is_held]
+        if not waiting:
+            say("Nothing waits.")
+        elif is_supervised(store.home):
+            say("The queue is worked on already.")
+        else:
+            start_supervisor(store.home)
+            say(f"{plural(len(waiting), 'run')} will be started as slots come free.")
 
 
 @app.command(cls=Command)
@@ -108,7 +126,7 @@ def tell_queued(store: Store, run: Run, *, as_json: bool) -> None:
     place = [each.run_id for each in store.queue()].index(run.run_id) + 1
     start_supervisor(store.home)
     if as_json:
-        print_json(run_record(run))
+        print_json(run_records(store, [run])[0])
         return
     say(f"run {run.run_id}  {run.name} · waits as number {place}")
     for command, purpose in (

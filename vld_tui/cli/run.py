@@ -21,6 +21,7 @@ from vld_tui.cli.session import open_store, this_home
 from vld_tui.config import read_config
 from vld_tui.datasets import find_added
 from vld_tui.fields import command_line, spec_values, with_absolute_paths
+from vld_tui.home import Home
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress
 
@@ -46,7 +47,8 @@ QueueOption = Annotated[
     bool, typer.Option("--queue", help="Let the run wait for a free slot, print its id and return.")
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
+    bool,
+    typer.Option("--dry-run", help="Print what would be done and what would fail, and do nothing."),
 ]
 
 
@@ -71,7 +73,10 @@ def run(
     values = with_absolute_paths({**(read_config(config) if config else {}), **options})
     spec = resolve_spec(find_added(this_home(ctx), values))
     if dry_run:
-        _print_plan(spec, as_json=as_json)
+        if as_json:
+            sys.stdout.write(encode_spec(spec).decode())
+        else:
+            _tell_plan(this_home(ctx), spec)
         return
     with open_store(ctx) as store:
         if queue:
@@ -86,12 +91,20 @@ def run(
         run_and_follow(store, created, resumes=False, as_json=as_json, following=following)
 
 
-def _print_plan(spec: RunSpec, *, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(encode_spec(spec).decode())
-        return
+def _tell_plan(home: Home, spec: RunSpec) -> None:
+    """Say what a run would do, and what would keep it from it."""
+    from vld_tui.planner import LocalPlanner  # noqa: PLC0415 - a run does without
+    from vld_tui.study.prospects import prospects  # noqa: PLC0415
+    from vld_tui.views.study import weights_lines  # noqa: PLC0415
+
     for label, line in plan_rows(spec, Progress()):
         say(f"{label:<9} {line}")
+    found = prospects(LocalPlanner(home), spec)
+    for line in found.problems:
+        say(f"{'problem':<9} {line}")
+    for line in weights_lines(found.absent):
+        say(f"{'weights':<9} {line}")
+    say(f"{'unchecked':<9} {' · '.join(found.unchecked)}")
 
 
 def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec) -> NextCommands:

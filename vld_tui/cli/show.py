@@ -14,7 +14,7 @@ from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.output import print_json
 from vld_tui.cli.session import open_store
 from vld_tui.launch.local import EventFollower
-from vld_tui.records import run_record
+from vld_tui.records import run_records
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.detail import run_detail
@@ -53,7 +53,8 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
     attempts = store.timeline(run.run_id)
     step = run.selected_step
     at_selected = [] if step is None else store.metrics(run.run_id, step=step)
-    return run_record(run) | {
+    (record,) = run_records(store, [run])
+    return record | {
         "pid": run.pid,
         "host": run.host,
         "exit_code": run.exit_code,
@@ -70,7 +71,6 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
         "parents_tried": progress.tried,
         "barriers": progress.barriers,
         "metrics": at_selected,
-        "arms": store.arms([run.run_id]).get(run.run_id, []),
         "combination": run.combination,
         "class_accuracies": _class_accuracies(run_dir),
         "checkpoints": [

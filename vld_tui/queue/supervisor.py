@@ -121,13 +121,13 @@ def start_supervisor(home: Home) -> None:
 
 
 def is_supervised(home: Home) -> bool:
-    """Say whether a process works on the queue."""
+    """Say whether a process works on the queue. Nothing is written."""
     try:
-        with home.supervisor_lock.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with home.supervisor_lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # a home that cannot be written
+    except OSError:  # nobody ever did
         return False
     return False
 

@@ -85,7 +85,7 @@ def _counts(gathered: Gathered) -> str:
     finished = len(gathered.runs)
     words = [f"{finished:,} of {gathered.asked:,} finished"]
     if collapsed := sum(run.collapsed for run in gathered.runs):
-        words.append(f"{collapsed:,} of them collapsed")
+        words.append(f"{collapsed:,} of them collapsed (one class is predicted for all images)")
     if held_out := sum(run.spec.held_out_source is not None for run in gathered.runs):
         words.append(f"{held_out:,} with a source left out as well")
     return ", ".join(words)

@@ -158,5 +158,5 @@ def csv_text(table: Table) -> str:
 
 
 def _signed(value: float) -> str:
-    text = f"{100 * value:+.1f}".replace("-", "−")
+    text = f"{100 * value:+z.1f}".replace("-", "−")
     return "0.0" if text in ("+0.0", "−0.0") else text

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
 from engine.protocol import ArmEvaluated
-from vld_tui.store.database import Database
+from vld_tui.store.database import MOST_AT_ONCE, Database
 from vld_tui.store.runs import Run
 from vld_tui.store.selection import best_evaluation, domain_accuracies
-
-MOST_AT_ONCE: Final = 900
-"""Runs asked for in one query; SQLite takes a thousand parameters everywhere."""
 
 
 class ArmResult(msgspec.Struct, frozen=True):

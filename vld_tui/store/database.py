@@ -19,6 +19,8 @@ MIGRATIONS: Final = (
 """Every schema change this program knows, oldest first: the names in ``migrations.py``."""
 
 BUSY_TIMEOUT_S: Final = 5.0
+MOST_AT_ONCE: Final = 900
+"""Values asked for in one query; SQLite takes a thousand parameters everywhere."""
 _NEEDED_TABLE: Final = "_sqlite_migrations"
 
 Parameters = Sequence[Any] | Mapping[str, Any]

@@ -7,8 +7,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from vld_tui.store.arms import MOST_AT_ONCE
-from vld_tui.store.database import Database
+from vld_tui.store.database import MOST_AT_ONCE, Database
 from vld_tui.store.series import JUDGED, Points
 
 _LAST_CHUNKS: Final = """

@@ -9,6 +9,7 @@ import msgspec
 from engine.protocol import Combination, CombinationError, RunSpec, decode_combination
 from vld_tui.store.database import Database, Parameters
 from vld_tui.store.errors import StoreError
+from vld_tui.store.parents import mixed_fields
 from vld_tui.store.specs import decode_stored_spec
 
 LIVE: Final = ("starting", "running")
@@ -30,7 +31,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     wait; one that ``is_held`` is passed over. ``gpu`` is what the queue gave it.
     ``arm`` is how it predicts; ``combination`` is of a run that trains nothing. ``identity`` is
     shared by runs that must give the same result. ``data_digest`` changes with the images; empty:
-    not known.
+    not known. Of ``mixed_fields`` a run that combines others has no one value: ``spec`` has that of
+    its first parent.
     """
 
     run_id: str
@@ -69,6 +71,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     arm: str = ""
     identity: str | None = None
     data_digest: str = ""
+    mixed_fields: tuple[str, ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -147,12 +150,28 @@ def read_points(
     """
     rows = database.rows(
         "SELECT run_id, name, id_accuracy, ood_accuracy, json_extract(spec, '$.dropout_rate'), "
-        "arm, target, json_extract(spec, '$.model'), json_extract(spec, '$.dataset') "
+        "arm, target, json_extract(spec, '$.model'), json_extract(spec, '$.dataset'), "
+        "iif(combination IS NULL, NULL, spec), combination "
         f"FROM runs WHERE {where} AND id_accuracy IS NOT NULL AND ood_accuracy IS NOT NULL "
         f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
         parameters,
     )
-    return [RunPoint(*row) for row in rows]
+    try:
+        combining = [
+            (decode_stored_spec(spec), decode_combination(text))
+            for *_, spec, text in rows
+            if text is not None
+        ]
+    except (msgspec.DecodeError, CombinationError) as error:
+        raise _unreadable(database, error) from None
+    found = mixed_fields(database, combining)
+    points = []
+    for *values, _, text in rows:
+        point = RunPoint(*values)
+        if text is not None and "dropout_rate" in next(found):
+            point = msgspec.structs.replace(point, dropout_rate=None)
+        points.append(point)
+    return points
 
 
 _COLUMNS: Final = (
@@ -184,12 +203,27 @@ def read_runs(
         chosen = f"WHERE key IN (SELECT key FROM runs {chosen}) ORDER BY {order}"
     rows = database.rows(f"SELECT {_COLUMNS} FROM runs {chosen}", parameters)
     try:
-        return [_run(*row) for row in rows]
+        runs = [_run(*row) for row in rows]
     except (msgspec.DecodeError, CombinationError) as error:
-        raise StoreError(
-            f"{database.path} holds a run this program cannot read: {error}.\n"
-            "Read history anew: vld rebuild"
-        ) from None
+        raise _unreadable(database, error) from None
+    return _told_mixed(database, runs)
+
+
+def _unreadable(database: Database, error: Exception) -> StoreError:
+    return StoreError(
+        f"{database.path} holds a run this program cannot read: {error}.\n"
+        "Read history anew: vld rebuild"
+    )
+
+
+def _told_mixed(database: Database, runs: list[Run]) -> list[Run]:
+    """Say of those runs that combine others of which fields they have no one value."""
+    combining = [(run.spec, run.combination) for run in runs if run.combination is not None]
+    found = mixed_fields(database, combining)
+    return [
+        msgspec.structs.replace(run, mixed_fields=next(found)) if run.combination else run
+        for run in runs
+    ]
 
 
 def _run(

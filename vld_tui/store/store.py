@@ -11,8 +11,8 @@ from engine.protocol import Combination, RunSpec
 from engine.rundir import RunDir
 from vld_tui.home import Home
 from vld_tui.store import create, health, ingest, prune, queue, trash
-from vld_tui.store.arms import MOST_AT_ONCE, ArmResult, read_arms
-from vld_tui.store.database import Database
+from vld_tui.store.arms import ArmResult, read_arms
+from vld_tui.store.database import MOST_AT_ONCE, Database
 from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
 from vld_tui.store.labels import check_name, check_note, check_tags
 from vld_tui.store.last_evaluations import LastEvaluation, read_last_evaluations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -45,10 +46,8 @@ class StudyCost:
     largest: FieldCost | None = None
 
 
-def cost_of(
-    store: Store, left: Sequence[tuple[RunSpec, float]], *, host: str, counts: Counts
-) -> StudyCost:
-    """Return what runs would take on this host, each by its spec and the share left to do.
+def cost_of(store: Store, left: Sequence[tuple[RunSpec, float]], counts: Counts) -> StudyCost:
+    """Return what runs would take on this machine, each by its spec and the share left to do.
 
     Raises:
         StoreError: when history cannot be read.
@@ -56,6 +55,7 @@ def cost_of(
     alike: dict[Any, list[RunSpec]] = defaultdict(list)
     for spec, _ in left:
         alike[_deciding(spec)].append(spec)
+    host = socket.gethostname()
     forecasts = {
         key: forecast(
             store, group[0], host=host, counts=counts(group[0].dataset, group[0].data_dir)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.protocol import ArmEvaluated, Evaluated, RunFinished, RunSpec
+from engine.protocol import NETWORK_ARMS, ArmEvaluated, Evaluated, RunFinished, RunSpec
 from vld_tui.launch.follower import EventFollower
 from vld_tui.store.query import Query, QueryError
 from vld_tui.store.runs import Run
@@ -134,9 +134,9 @@ def _time(
     own_s = _mean_s(progress.evaluations)
     in_steps = -(-spec.steps // spec.eval_every)
     evaluating_s = own_s * (in_steps + (spec.head_steps > 0))
-    for arm in spec.arms:  # one not measured there: averaged weights are evaluated as the run's are
+    for arm in spec.arms:
         of_arm = progress.arms.get(arm)
-        arm_s = _mean_s(of_arm) if of_arm else own_s * (arm == "averaged")
+        arm_s = _mean_s(of_arm) if of_arm else own_s * (arm in NETWORK_ARMS)
         evaluating_s += arm_s * in_steps
     evaluating_s *= ours.images / theirs.images
 
@@ -177,5 +177,5 @@ def _disk(store: Store, spec: RunSpec, runs: Iterable[Run]) -> tuple[int | None,
 def _left(spec: RunSpec, best_bytes: int, last_bytes: int) -> int:
     if spec.keep_checkpoints == "none":
         return 0
-    networks = 1 + ("averaged" in spec.arms)  # an averaged network is as large as another
+    networks = 1 + len(NETWORK_ARMS.intersection(spec.arms))
     return networks * best_bytes + (last_bytes if spec.keep_checkpoints == "all" else 0)

@@ -53,11 +53,6 @@ class Gathered(NamedTuple):
         """Return how many runs the study has."""
         return sum(each.asked for each in self.coverage)
 
-    @property
-    def has_held_out_sources(self) -> bool:
-        """Say whether a finished run left out a source as well."""
-        return any(each.held_out_source is not None for each in self.results)
-
 
 def gather(store: Store, study: Study) -> Gathered:
     """Return what a study's finished runs reached, and how many are missing.

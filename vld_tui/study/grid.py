@@ -54,7 +54,10 @@ def grids_of(values: Values, folder: Path) -> list[Grid]:
     """
     base = _block(values, "", folder)
     keep = values.get("keep", "best")
-    kept = check_value("keep_checkpoints", keep, "")
+    try:
+        kept = check_value("keep_checkpoints", keep, "")
+    except StudyError as error:
+        raise StudyError(str(error).replace("keep_checkpoints", "keep", 1)) from None
     if "keep_checkpoints" not in base.names:
         base = replace(base, fields={**base.fields, "keep_checkpoints": kept})
     elif "keep" in values:

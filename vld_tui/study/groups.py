@@ -52,7 +52,7 @@ class RunGroup(NamedTuple):
     def values(self, field: str) -> tuple[Any, ...]:
         """Return the values that a field of the specification has in the runs, each once; none
         where the field says nothing of them."""
-        if self.combination is not None and field in OWN_FIELDS:
+        if self.combination and field in (*OWN_FIELDS, *self.runs[0].mixed_fields):
             return ()
         return tuple(dict.fromkeys(getattr(run.spec, field) for run in self.runs))
 

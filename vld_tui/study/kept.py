@@ -19,6 +19,7 @@ from vld_tui.home import Home
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.definition import Study, read_study
 from vld_tui.study.errors import StudyError
+from vld_tui.study.expansion import DATA_FIELDS
 
 SUFFIX: Final = ".toml"
 SMALL: Final = "-small"
@@ -63,6 +64,22 @@ class StudyText:
         if _values(made, self.where) != {**_values(self.text, self.where), key: _plain(value)}:
             raise StudyError(f"{self.where}: {key} cannot be replaced: write it on one line.")
         return StudyText(made, self.where, self.folder)
+
+    def with_data(self, names: Sequence[str]) -> StudyText:
+        """Return the study over other data sets.
+
+        Raises:
+            StudyError: when it names its images field by field, or see :meth:`with_value`.
+        """
+        values = _values(self.text, self.where)
+        tables = [*map(values.get, ("fields", "cross")), *(values.get("zip") or ())]
+        named = {name for table in tables if isinstance(table, dict) for name in table}
+        if both := named.intersection(DATA_FIELDS):
+            raise StudyError(
+                f"{self.where}: --data does not replace its {min(both)}. Name the data set above "
+                f"all tables instead: data = {_toml([*names])}"
+            )
+        return self.with_value("data", names)
 
 
 def find_study(home: Home, reference: str) -> Study:

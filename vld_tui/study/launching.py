@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,9 +73,7 @@ def launch_study(store: Store, study: Study, text: StudyText) -> tuple[Standing,
     """
     home = store.home
     with only_launch(home):
-        gone = 0
-        if text.where != str(kept_path(home, study.name)):
-            gone = left_behind(_as_it_was(home, study.name), study)
+        gone = runs_left_behind(home, study, text)
         keep_study(home, study, text)
         standing = standing_of(store, study)
         launch_missing(store, standing)
@@ -85,10 +82,17 @@ def launch_study(store: Store, study: Study, text: StudyText) -> tuple[Standing,
     return standing, gone
 
 
+def runs_left_behind(home: Home, study: Study, text: StudyText) -> int:
+    """Return how many runs of the study that was launched before under this name are not in the
+    one that would take its place."""
+    if text.where == str(kept_path(home, study.name)):
+        return 0
+    return left_behind(_as_it_was(home, study.name), study)
+
+
 def cost_to_launch(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
     """Return what the runs that a launch would queue take on this machine."""
-    host = socket.gethostname()
-    return cost_of(store, standing.to_launch, host=host, counts=datasets.known_counts)
+    return cost_of(store, standing.to_launch, datasets.known_counts)
 
 
 def devices_of(store: Store) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -120,8 +119,7 @@ class StudyReader:
         left: Any = standing.left
         if known.cost is None or known.left != left:
             counts = known.datasets.known_counts if known.datasets else lambda *_: None
-            host = socket.gethostname()
-            known.cost, known.left = cost_of(store, left, host=host, counts=counts), left
+            known.cost, known.left = cost_of(store, left, counts), left
         left_s = seconds_left(standing.live, known.cost, devices)
         return TimeLeft(left_s, known.cost.unknown)
 

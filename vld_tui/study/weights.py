@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -38,7 +38,7 @@ def absent_weights(planner: LocalPlanner, specs: Sequence[RunSpec]) -> tuple[Abs
         if not Path(path).is_file()
     ]
     models = Counter(spec.model for spec in specs if spec.weights == "pretrained")
-    networks = _networks(planner, models)
+    networks = networks_for(planner, models)
     for model, runs in models.items():
         places = weights_places(model, networks)
         if places == {"hub"}:
@@ -48,7 +48,7 @@ def absent_weights(planner: LocalPlanner, specs: Sequence[RunSpec]) -> tuple[Abs
     return tuple(found)
 
 
-def _networks(planner: LocalPlanner, models: Counter[str]) -> Sequence[Network]:
+def networks_for(planner: LocalPlanner, models: Iterable[str]) -> Sequence[Network]:
     """Return what is known of networks: as of before, where that says they are all here."""
     known = planner.known_networks()
     if all(weights_places(model, known) & {"packaged", "cached"} for model in models):

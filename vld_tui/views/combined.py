@@ -18,6 +18,8 @@ from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
 
+MIXED: Final = "mixed"
+"""Said in place of a value in which networks that are combined differ."""
 MOST_PARENTS: Final = 6
 """Named in a line; of more, the others are counted."""
 MOST_FINDINGS: Final = 10
@@ -34,7 +36,7 @@ def step_label(step: int, combination: Combination | None = None) -> str:
     if combination is not None and combination.method == "interpolation":
         return f"{step:,}% of B"
     if combination is not None:
-        return plural(step, "network")
+        return f"{plural(step, 'network')}{_tried(combination)}"
     return f"step {step:,}"
 
 
@@ -44,7 +46,12 @@ def progress_label(step: int, steps: int, combination: Combination | None) -> st
         return f"{step:,} of {steps:,}"
     if combination.method == "interpolation":
         return f"{step:,}% of the way from A to B"
-    return f"{step:,} of {plural(steps, 'network')}"
+    return f"{step:,} of {plural(steps, 'network')}{_tried(combination)}"
+
+
+def _tried(combination: Combination) -> str:
+    """Say that networks may have been left out again."""
+    return " tried" if combination.method == "greedy_soup" else ""
 
 
 def combination_rows(combination: Combination) -> list[tuple[str, str]]:
@@ -141,9 +148,9 @@ def _rows(label: str, lines: list[str]) -> list[tuple[str, str]]:
 def _half_way(event: BarrierMeasured) -> str:
     points = -100 * event.accuracy_barrier
     return (
-        f"ID {points:+.1f} points, loss {_signed(event.loss_barrier)} against the mean of the two"
+        f"ID {points:+z.1f} points, loss {_signed(event.loss_barrier)} against the mean of the two"
     )
 
 
 def _signed(value: float | None) -> str:
-    return decimal(None) if value is None else f"{value:+.3f}"
+    return decimal(None) if value is None else f"{value:+z.3f}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from engine.protocol import FIELDS
 from vld_tui.fields import shown_value
 from vld_tui.statistics import Estimate
+from vld_tui.store.arms import ArmResult
 from vld_tui.store.runs import Run
 from vld_tui.study.groups import RunGroup, differing_fields, group_labels
 from vld_tui.views.columns import Column, table_lines
@@ -19,10 +20,16 @@ Show = Callable[[float], str]
 INTERVALS = "±: 95% confidence interval of the mean over seeds (Student's t)"
 
 
-def compare_lines(groups: Sequence[RunGroup], *, cells: int | None) -> Iterator[str]:
+Arms = Mapping[str, Sequence[ArmResult]]
+"""What ways of predicting beside a run's own reached, by run."""
+
+
+def compare_lines(
+    groups: Sequence[RunGroup], arms: Arms | None = None, *, cells: int | None
+) -> Iterator[str]:
     """Yield a table with a column for each group: the fields that differ, then the results.
 
-    Accuracies are those at the step with the best ID validation accuracy.
+    Accuracies are those at the step with the best ID validation accuracy, of each arm its own.
     """
     columns = [
         Column("", rank=1000),
@@ -31,7 +38,7 @@ def compare_lines(groups: Sequence[RunGroup], *, cells: int | None) -> Iterator[
             for place, label in enumerate(group_labels(groups))
         ),
     ]
-    rows = [*_combinations(groups), *_differences(groups), *_results(groups)]
+    rows = [*_combinations(groups), *_differences(groups), *_results(groups, arms or {})]
     yield from table_lines(columns, rows, cells)
     if any(len(group.runs) > 1 for group in groups):
         yield INTERVALS
@@ -52,11 +59,15 @@ def _differences(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
         yield [FIELDS[name].flag.removeprefix("--"), *cells]
 
 
-def _results(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
+def _results(groups: Sequence[RunGroup], arms: Arms) -> Iterator[list[str]]:
     yield ["status", *(_statuses(group) for group in groups)]
     yield _row("ID", groups, lambda run: run.id_accuracy, _points)
     yield _row("OOD", groups, lambda run: run.ood_accuracy, _points)
     yield _row("OOD − ID", groups, lambda run: run.accuracy_gap, _points)
+    for arm in sorted({each.arm for found in arms.values() for each in found}):
+        of_arm = _of_arm(arms, arm)
+        yield _row(f"{plain_text(arm)} ID", groups, partial(_arm_id, of_arm), _points)
+        yield _row(f"{plain_text(arm)} OOD", groups, partial(_arm_ood, of_arm), _points)
     for domain in sorted({name for group in groups for run in group.runs for name in run.domains}):
         targets = {run.target for group in groups for run in group.runs}
         label = f"  {plain_text(domain)}{' (target)' if targets == {domain} else ''}"
@@ -92,8 +103,20 @@ def _accuracy(domain: str, run: Run) -> float | None:
     return run.domains.get(domain)
 
 
+def _of_arm(arms: Arms, arm: str) -> Mapping[str, ArmResult]:
+    return {run_id: each for run_id, found in arms.items() for each in found if each.arm == arm}
+
+
+def _arm_id(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
+    return of_arm[run.run_id].id_accuracy if run.run_id in of_arm else None
+
+
+def _arm_ood(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
+    return of_arm[run.run_id].ood_accuracy if run.run_id in of_arm else None
+
+
 def _points(share: float) -> str:
-    return f"{100 * share:.1f}"
+    return f"{100 * share:z.1f}"
 
 
 def _statuses(group: RunGroup) -> str:

@@ -8,12 +8,14 @@ from typing import Final
 import msgspec
 from rich.text import Text
 
-from engine.protocol import FIELDS, FieldInfo, RunSpec, SpecError, resolve_spec
+from engine.protocol import FIELDS, Combination, FieldInfo, RunSpec, SpecError, resolve_spec
 from vld_tui.fields import shown_value
 from vld_tui.store.runs import Run
 from vld_tui.views.columns import Column
+from vld_tui.views.combined import MIXED, combination_rows, findings
 from vld_tui.views.numbers import plural
 from vld_tui.views.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, YELLOW
+from vld_tui.views.progress import Progress
 from vld_tui.views.styled_table import StyledColumn, styled_table
 from vld_tui.views.text import fit, plain_text, shorten, width
 
@@ -32,8 +34,17 @@ def recipe_defaults(spec: RunSpec) -> RunSpec:
     return msgspec.structs.replace(usual, dataset=FIELDS["dataset"].default)
 
 
-def configuration(spec: RunSpec, cells: int) -> Text:
+def combination_text(combination: Combination, progress: Progress) -> Text:
+    """Return what is combined and how, and how the networks stand to one another."""
+    text = Text(overflow="fold")
+    for label, line in (*combination_rows(combination), *findings(progress)):
+        text.append(f"  {fit(label, LABEL_CELLS)} ", QUIET_STYLE).append(f"{line}\n")
+    return text.append("\n")
+
+
+def configuration(run: Run, cells: int) -> Text:
     """Return every field, a line each, below the name of its group."""
+    spec = run.spec
     usual = recipe_defaults(spec)
     text = Text(no_wrap=True, overflow="crop")
     changed = sum(getattr(spec, name) != getattr(usual, name) for name in FIELDS)
@@ -43,17 +54,17 @@ def configuration(spec: RunSpec, cells: int) -> Text:
         text.append(f"\n\n{group}", HEADING_STYLE)
         for info in fields:
             text.append("\n")
-            _append_field(text, info, spec, usual, cells)
+            _append_field(text, info, run, usual, cells)
     return text
 
 
-def _append_field(text: Text, info: FieldInfo, spec: RunSpec, usual: RunSpec, cells: int) -> None:
-    value, default = getattr(spec, info.name), getattr(usual, info.name)
+def _append_field(text: Text, info: FieldInfo, run: Run, usual: RunSpec, cells: int) -> None:
+    value, default = getattr(run.spec, info.name), getattr(usual, info.name)
     is_changed = value != default
     label = fit(info.flag.removeprefix("--"), LABEL_CELLS)
     text.append(f"{CHANGED_SIGN if is_changed else ' '} ", CHANGED_STYLE)
     text.append(f"{label} ", "" if is_changed else QUIET_STYLE)
-    shown = plain_text(shown_value(value))
+    shown = MIXED if info.name in run.mixed_fields else plain_text(shown_value(value))
     about = f"recipe: {plain_text(shown_value(default))}" if is_changed else info.help
     text.append(shown, CHANGED_STYLE if is_changed else "")
     used = 2 + LABEL_CELLS + 1 + width(shown)
@@ -64,7 +75,12 @@ def _append_field(text: Text, info: FieldInfo, spec: RunSpec, usual: RunSpec, ce
 
 def configuration_difference(run: Run, other: Run, cells: int) -> Text:
     """Return the fields in which two runs differ, with both values."""
-    names = [name for name in FIELDS if getattr(run.spec, name) != getattr(other.spec, name)]
+    mixed = {*run.mixed_fields, *other.mixed_fields}
+    names = [
+        name
+        for name in FIELDS
+        if name in mixed or getattr(run.spec, name) != getattr(other.spec, name)
+    ]
     text = Text(no_wrap=True, overflow="crop")
     text.append(f"{plural(len(names), 'field')} of {len(FIELDS)} differ", HEADING_STYLE)
     text.append("\n\n")
@@ -78,4 +94,7 @@ def configuration_difference(run: Run, other: Run, cells: int) -> Text:
 
 
 def _values(run: Run, other: Run, name: str) -> list[str]:
-    return [plain_text(shown_value(getattr(each.spec, name))) for each in (run, other)]
+    return [
+        MIXED if name in each.mixed_fields else plain_text(shown_value(getattr(each.spec, name)))
+        for each in (run, other)
+    ]

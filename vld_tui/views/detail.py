@@ -13,7 +13,7 @@ from engine.protocol import Combination
 from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.runs import Run
 from vld_tui.views.accuracies import accuracy_table
-from vld_tui.views.combined import findings, progress_label, step_label
+from vld_tui.views.combined import MIXED, findings, progress_label, step_label
 from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.numbers import duration, moment, plural, size
 from vld_tui.views.palette import (
@@ -125,7 +125,7 @@ def _checkpoint_row(checkpoint: CheckpointInfo, combination: Combination | None)
 
 
 def _spec(run: Run) -> str:
-    values = msgspec.to_builtins(run.spec)
+    values = msgspec.to_builtins(run.spec) | dict.fromkeys(run.mixed_fields, MIXED)
     return plain_text("  ".join(f"{name}={_value(value)}" for name, value in values.items()))
 
 

@@ -26,7 +26,7 @@ def estimate_text(found: Estimate | None) -> str:
     if found is None:
         return UNKNOWN
     spread = "" if found.deviation is None else f"±{100 * found.deviation:.1f}"
-    return f"{100 * found.mean:.1f}{spread}"
+    return f"{100 * found.mean:z.1f}{spread}"
 
 
 def statuses_text(statuses: dict[str, int]) -> str:
@@ -39,6 +39,7 @@ def group_point(summary: RunSummary, grouping: Grouping, name: str) -> RunPoint 
     if summary.id_accuracy is None or summary.ood_accuracy is None:
         return None
     run = summary.newest
+    is_mixed = "dropout_rate" in run.mixed_fields
 
     def common(field: str) -> bool:
         return grouping.is_by_configuration or grouping.name == field
@@ -48,7 +49,7 @@ def group_point(summary: RunSummary, grouping: Grouping, name: str) -> RunPoint 
         name=f"{name} ×{summary.runs}",
         id_accuracy=summary.id_accuracy.mean,
         ood_accuracy=summary.ood_accuracy.mean,
-        dropout_rate=run.dropout_rate if common("dropout_rate") else None,
+        dropout_rate=run.dropout_rate if common("dropout_rate") and not is_mixed else None,
         arm=None,
         target=summary.target,
         model=run.model if common("model") else None,

@@ -4,6 +4,7 @@ sign, every series its own mark."""
 
 from __future__ import annotations
 
+import string
 from typing import Final
 
 SKY_BLUE, ORANGE, GREEN, PURPLE = "#56B4E9", "#E69F00", "#009E73", "#CC79A7"
@@ -40,6 +41,8 @@ SERIES_STYLES: Final = (SKY_BLUE, ORANGE, GREEN, PURPLE, YELLOW, VERMILION, BLUE
 """Colours of things side by side, in order; blue and orange first, which all eyes part."""
 SERIES_MARKS: Final = "●▲■◆✚★"
 """Marks of things side by side, in order."""
+MANY_MARKS: Final = f"{SERIES_MARKS}{string.ascii_lowercase}"
+"""Marks that are told apart without colours where there are many."""
 COLLAPSED_SIGN: Final = "▼"
 
 

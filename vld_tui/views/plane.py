@@ -18,7 +18,7 @@ from rich.style import Style
 from vld_tui.store.runs import RunPoint
 from vld_tui.views.front import Task, fronts, task_names, write_label
 from vld_tui.views.numbers import percent, plural
-from vld_tui.views.palette import SERIES_MARKS, SERIES_STYLES
+from vld_tui.views.palette import MANY_MARKS, SERIES_STYLES
 from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Cell, Line, join_cells
 from vld_tui.views.raster import BLANK, Axis, Values, draw_curve
 from vld_tui.views.text import plain_text, shorten
@@ -156,7 +156,7 @@ class PlanePlot:
         order = sorted(range(len(self.points)), key=self._is_current)
         for at in order:
             kind = self.kinds.index(self.kind(self.points[at]))
-            mark = CURRENT_MARK if self._is_current(at) else SERIES_MARKS[kind % len(SERIES_MARKS)]
+            mark = CURRENT_MARK if self._is_current(at) else MANY_MARKS[kind % len(MANY_MARKS)]
             style = Style.parse(SERIES_STYLES[kind % len(SERIES_STYLES)])
             canvas[rows[at]][columns[at]] = (mark, style + Style(bold=self._is_current(at)))
         if len(self._task_names) > 1:
@@ -173,7 +173,7 @@ class PlanePlot:
         count = plural(len(self.points), "point")
         line = [Segment("ID–OOD plane", _STRONG), Segment(f"  {count}", _QUIET)]
         for at, kind in enumerate(self.kinds):
-            text = f"  {SERIES_MARKS[at % len(SERIES_MARKS)]} {plain_text(kind)}"
+            text = f"  {MANY_MARKS[at % len(MANY_MARKS)]} {plain_text(kind)}"
             line.append(Segment(text, Style.parse(SERIES_STYLES[at % len(SERIES_STYLES)])))
         for point in self.points:
             if point.run_id == self.current:

@@ -38,6 +38,14 @@ def slots_line(live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str 
     return " · ".join([*parts, f"{held} of them held"] if held else parts)
 
 
+def at_rest_lines(waiting: Sequence[Run]) -> Iterator[str]:
+    """Say that nobody starts the runs that wait, and what to do; held ones are meant to wait."""
+    if count := sum(not run.is_held for run in waiting):
+        verb = "waits" if count == 1 else "wait"
+        yield f"{plural(count, 'run')} {verb}, but nobody works on the queue:"
+        yield "  vld queue start  # starts them as slots come free"
+
+
 def queue_rows(live: Sequence[Run], waiting: Sequence[Run]) -> Iterator[list[str]]:
     """Yield the cells of each run."""
     for run in live:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.protocol import FIELDS
-from vld_tui.fields import shown_value
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.views.columns import Column
 from vld_tui.views.groups import estimate_text, statuses_text
@@ -18,6 +17,7 @@ from vld_tui.views.palette import (
     QUIET_STYLE,
     STATUS_SIGNS,
 )
+from vld_tui.views.runs import trained_cell
 from vld_tui.views.sparkline import sparkline
 from vld_tui.views.text import plain_text
 
@@ -64,11 +64,7 @@ def _any_field(name: str) -> RunColumn:
     is_number = not isinstance(info.default, str) and not info.choices
     column = Column(heading, right=is_number, rank=_CHOSEN_RANK, shrinks=not is_number, narrowest=8)
 
-    def of_run(run: Run) -> str:
-        value: Any = getattr(run.spec, name)
-        return plain_text(f"{value:g}" if isinstance(value, float) else shown_value(value))
-
-    return _spec_column(name, column, of_run)
+    return _spec_column(name, column, lambda run: trained_cell(run, name))
 
 
 def _measured(
@@ -111,7 +107,7 @@ def progress_cell(run: Run) -> str:
 
 def _gap(run: Run) -> str:
     gap = run.accuracy_gap
-    return UNKNOWN if gap is None else f"{100 * gap:+.1f}"
+    return UNKNOWN if gap is None else f"{100 * gap:+z.1f}"
 
 
 def _worst(run: Run) -> str:
@@ -145,13 +141,17 @@ _USUAL: Final = {
         lambda run: plain_text(run.model),
     ),
     "dropout_rate": _spec_column(
-        "dropout_rate", Column("λ", right=True, rank=8), lambda run: f"{run.dropout_rate:g}"
+        "dropout_rate",
+        Column("λ", right=True, rank=8),
+        lambda run: trained_cell(run, "dropout_rate"),
     ),
-    "masks": _spec_column("masks", Column("masks", right=True, rank=5), lambda run: str(run.masks)),
+    "masks": _spec_column(
+        "masks", Column("masks", right=True, rank=5), lambda run: trained_cell(run, "masks")
+    ),
     "seed": RunColumn(
         FIELDS["seed"].help,
         Column("seed", right=True, rank=4),
-        lambda run, _, __: str(run.seed),
+        lambda run, _, __: trained_cell(run, "seed"),
         _seeds,
         "seed",
     ),

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from vld_tui.store.metrics import CheckpointInfo
 from vld_tui.store.runs import Run
+from vld_tui.views.combined import progress_label
 from vld_tui.views.numbers import percent
 from vld_tui.views.palette import (
     ALARM_STYLE,
@@ -47,7 +48,11 @@ def _standing(run: Run) -> Text:
     """Return status, steps and accuracies."""
     label = status_label(run.status, collapsed=run.collapsed)
     text = Text(f"  {label}", status_style(run.status, collapsed=run.collapsed))
-    text.append(f"  {run.step:,}/{run.steps:,}", QUIET_STYLE)
+    if run.combination is None:
+        text.append(f"  {run.step:,}/{run.steps:,}", QUIET_STYLE)
+    else:
+        reached = progress_label(run.step, run.steps, run.combination)
+        text.append(f"  {plain_text(run.arm.replace('_', ' '))} · {reached}", QUIET_STYLE)
     if run.id_accuracy is not None:
         text.append(f"  ID {percent(run.id_accuracy)}", ID_STYLE)
         text.append(f"  OOD {percent(run.ood_accuracy)}", OOD_STYLE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from vld_tui.fields import shown_value
 from vld_tui.store.runs import Run
 from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.numbers import UNKNOWN, age, percent
@@ -34,6 +35,14 @@ def run_lines(runs: Sequence[Run], *, now: float) -> Iterator[str]:
     yield from table_lines(RUN_COLUMNS, [run_row(run, now=now) for run in runs])
 
 
+def trained_cell(run: Run, name: str) -> str:
+    """Show a field that says how a run was trained, unless networks it combines differ in it."""
+    value: object = getattr(run.spec, name)
+    if name in run.mixed_fields:
+        return UNKNOWN
+    return plain_text(f"{value:g}" if isinstance(value, float) else shown_value(value))
+
+
 def run_row(run: Run, *, now: float) -> tuple[str, ...]:
     """Return a run's cells at Unix time ``now``, one for each of ``RUN_COLUMNS``."""
     spec = run.spec
@@ -43,9 +52,9 @@ def run_row(run: Run, *, now: float) -> tuple[str, ...]:
         plain_text(f"{run.dataset} → {run.target or UNKNOWN}"),
         plain_text(run.model),
         plain_text(run.arm.replace("_", " ")),
-        f"{spec.dropout_rate:g}",
-        str(spec.masks),
-        str(spec.seed),
+        trained_cell(run, "dropout_rate"),
+        trained_cell(run, "masks"),
+        trained_cell(run, "seed"),
         f"{run.step}/{spec.steps}",
         percent(run.id_accuracy),
         percent(run.ood_accuracy),

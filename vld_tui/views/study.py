@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from vld_tui.fields import shown_value
+from vld_tui.statistics import Estimate
 from vld_tui.store.runs import Run
 from vld_tui.study.cost import StudyCost, seconds_left, value_counts
 from vld_tui.study.definition import Study
@@ -21,6 +22,8 @@ from vld_tui.views.text import plain_text, width
 
 MISSING: Final = "·"
 """In place of a result that is not there yet."""
+NO_SETTING: Final = "all runs"
+"""Names the only row of a study that compares nothing."""
 MOST_FAILURES: Final = 10
 
 _UNTOLD: Final = ("data_dir", "held_out_source")
@@ -98,7 +101,7 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
     yield "there", counts_text(standing)
     todo = [f"{len(standing.missing):,} new"]
     if standing.broken_off:
-        todo.append(f"{len(standing.broken_off):,} go on from their checkpoints")
+        todo += going_on(standing.broken_off)
     yield "to do", " · ".join(todo)
     yield "time", time_text(cost, devices)
     kept = {spec.keep_checkpoints for spec in study.specs}
@@ -115,6 +118,15 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
         yield "cost", f"largest from {cost.largest.name}: {part} alone takes {alone}"
     if study.absent:
         yield "missing", f"data sets not on this machine: {', '.join(study.absent)}"
+
+
+def going_on(broken_off: Sequence[Run]) -> Iterator[str]:
+    """Yield how many runs that were broken off go on, and how many have nothing to go on from."""
+    anew = sum(run.step == 0 for run in broken_off)
+    if on := len(broken_off) - anew:
+        yield f"{on:,} {'goes' if on == 1 else 'go'} on from the last checkpoint"
+    if anew:
+        yield f"{anew:,} {'starts' if anew == 1 else 'start'} anew"
 
 
 def weights_lines(absent: Sequence[AbsentWeights]) -> Iterator[str]:
@@ -159,7 +171,7 @@ def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
         heads = [
             [name, *(shown_setting(name, s[at]) for s in settings)]
             for at, name in enumerate(compare)
-        ]
+        ] or [["", NO_SETTING]]
         told = [
             [plain_text(target or UNKNOWN), *(_cell(by_place.get((s, target))) for s in settings)]
             for target in targets
@@ -199,9 +211,14 @@ def _widest(column: Sequence[str]) -> int:
 
 
 def _cell(result: Result | None) -> str:
-    if result is None or result.ood_accuracy is None or result.id_accuracy is None:
+    return MISSING if result is None else accuracies_text(result.id_accuracy, result.ood_accuracy)
+
+
+def accuracies_text(ids: Estimate | None, oods: Estimate | None) -> str:
+    """Write ID and OOD accuracy in percent, and the deviation of the latter."""
+    if ids is None or oods is None:
         return MISSING
-    return f"{100 * result.id_accuracy.mean:.1f}/{estimate_text(result.ood_accuracy)}"
+    return f"{100 * ids.mean:.1f}/{estimate_text(oods)}"
 
 
 def _runs(results: Sequence[Result]) -> str:

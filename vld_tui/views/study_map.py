@@ -117,7 +117,7 @@ class _Shares:
 
     def text(self, value: float | None) -> str:
         """Write an end of the scale."""
-        return "" if value is None or self.low == self.high else f"{100 * value:.1f}"
+        return "" if value is None or self.low == self.high else f"{100 * value:z.1f}"
 
 
 def _title(grid: StudyGrid, axes: Axes, measure: Measure, arm: str) -> str:

@@ -10,10 +10,9 @@ from rich.text import Text
 from vld_tui.store.runs import RunPoint
 from vld_tui.study.cells import OWN_ARM, StudyCell, StudyGrid
 from vld_tui.views.columns import Column
-from vld_tui.views.groups import estimate_text
 from vld_tui.views.numbers import UNKNOWN, plural
 from vld_tui.views.palette import HEADING_STYLE, OOD_STYLE, QUIET_STYLE
-from vld_tui.views.study import MISSING, shown_setting
+from vld_tui.views.study import MISSING, NO_SETTING, accuracies_text, shown_setting
 from vld_tui.views.styled_table import StyledColumn, styled_table
 from vld_tui.views.text import plain_text
 
@@ -24,8 +23,6 @@ Row = tuple[object, ...]
 
 WORST: Final = "▾"
 """Stands beside the lowest accuracy of a row."""
-NO_SETTING: Final = "all runs"
-"""Names the only row of a study that compares nothing."""
 
 
 def setting_text(compare: Sequence[str], values: Row) -> str:
@@ -67,15 +64,16 @@ def mean_points(grid: StudyGrid, compare: Sequence[str]) -> Iterator[tuple[RunPo
 
 
 def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -> Text:
-    """Return a table for each data set: OOD accuracy of what is compared, by target."""
+    """Return a table for each data set: ID and OOD accuracy of what is compared, by target."""
     text = Text(no_wrap=True, overflow="crop")
     of_arm = "" if arm == OWN_ARM else f" of {arm}"
     over = ", ".join(("seeds", *grid.over))
     for dataset, targets in _by_dataset(grid).items():
         text.append(f"{plain_text(dataset)}{of_arm}", HEADING_STYLE)
-        said = f": OOD accuracy by target, mean ± sd over {over}; {WORST} a row's worst"
+        said = f": ID/OOD accuracy by target, % ± sd of OOD over {over}; {WORST} worst"
         text.append(f"{said}\n", QUIET_STYLE)
-        columns = [StyledColumn(Column(name, shrinks=True, narrowest=12)) for name in compare]
+        heads = compare or ("",)
+        columns = [StyledColumn(Column(name, shrinks=True, narrowest=12)) for name in heads]
         columns += [
             StyledColumn(Column(plain_text(target or UNKNOWN), right=True, rank=90), OOD_STYLE)
             for _, target in targets
@@ -99,10 +97,11 @@ def _table_row(values: Row, cells: Sequence[StudyCell | None], compare: Sequence
     }
     is_whole = len(known) == len(cells) and all(cell.is_complete for cell in known)
     worst = min(means, key=lambda target: means[target], default=None)
+    settings = [shown_setting(name, value) for name, value in zip(compare, values, strict=True)]
     return [
-        *(shown_setting(name, value) for name, value in zip(compare, values, strict=True)),
+        *(settings or [NO_SETTING]),
         *(_table_cell(cell, is_worst=_is_of(cell, worst)) for cell in cells),
-        estimate_text(StudyCell.joined(known).estimate("ood")) if is_whole else MISSING,
+        _accuracies(StudyCell.joined(known)) if is_whole else MISSING,
         MISSING if worst is None else f"{100 * means[worst]:.1f} {plain_text(worst)}",
     ]
 
@@ -112,11 +111,14 @@ def _is_of(cell: StudyCell | None, target: str | None) -> bool:
 
 
 def _table_cell(cell: StudyCell | None, *, is_worst: bool) -> str:
-    found = None if cell is None else cell.estimate("ood")
-    if cell is None or found is None:
+    if cell is None or cell.estimate("ood") is None:
         return MISSING
     done = "" if cell.is_complete else f" {len(cell.reached)}/{len(cell.specs)}"
-    return f"{estimate_text(found)}{WORST if is_worst else ''}{done}"
+    return f"{_accuracies(cell)}{WORST if is_worst else ''}{done}"
+
+
+def _accuracies(cell: StudyCell) -> str:
+    return accuracies_text(cell.estimate("id"), cell.estimate("ood"))
 
 
 def _by_dataset(grid: StudyGrid) -> dict[str, list[Target]]:

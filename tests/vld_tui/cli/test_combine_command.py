@@ -64,7 +64,7 @@ def test_a_soup_is_a_run_in_history_that_names_its_parents(family: Vld) -> None:
     record = family.json("show", "@last")
     assert (record["name"], record["status"]) == ("fluent-mono-soup-of-2", "finished")
     assert (record["arm"], record["parents"]) == ("soup", [one, two])
-    assert (record["steps"], record["seed"], record["tags"]) == (2, 1, ["best"])
+    assert (record["steps"], record["seed"], record["tags"]) == (2, None, ["best"])
     assert record["spec"]["arms"] == []
     combination = combination_of(family, record["run"])
     file = family.home / "runs" / one / "checkpoints" / "best.safetensors"

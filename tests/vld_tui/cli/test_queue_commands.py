@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+
 import pytest
 
 from tests.vld_tui.cli.conftest import Vld
@@ -42,6 +44,33 @@ def test_runs_wait_in_the_order_that_a_person_gives_them(vld: Vld, queued: list[
     assert waiting(vld) == [third, first]
     with Store.open(open_home(vld.home)) as store:
         assert {run.status for run in store.list_runs()} == {"queued", "stopped"}
+
+
+def test_a_look_at_the_queue_starts_nothing_and_says_what_does(
+    vld: Vld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervised: list[object] = []
+    monkeypatch.setattr("vld_tui.cli.queue.start_supervisor", supervised.append)
+    assert vld("queue", "start").stdout == "Nothing waits.\n"
+    made = [vld.json("run", "--queue", "--seed", str(seed))["run"] for seed in range(2)]
+    vld("queue", "hold", made[0])
+    supervised.clear()
+    told = vld("queue", "ls").stdout.splitlines()
+    assert told[-2:] == [
+        "1 run waits, but nobody works on the queue:",
+        "  vld queue start  # starts them as slots come free",
+    ]
+    assert vld.json("queue", "ls")["worked_on"] is False
+    home = open_home(vld.home)
+    assert not home.supervisor_lock.exists()
+    assert supervised == []
+    assert vld("queue", "start").stdout == "1 run will be started as slots come free.\n"
+    assert supervised == [home]
+    with home.supervisor_lock.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert vld("queue", "start").stdout == "The queue is worked on already.\n"
+        assert vld("queue", "ls").stdout.splitlines()[-1].split()[-1] == "waits"
+    assert len(supervised) == 1
 
 
 def test_the_number_of_slots_is_kept(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:

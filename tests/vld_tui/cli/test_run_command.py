@@ -85,10 +85,44 @@ def test_a_folder_of_images_is_meant_from_where_it_was_typed(
     assert spec.dataset == "photos"
 
 
+@pytest.fixture
+def _known_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the engine know three networks."""
+    places = {"tf_efficientnet_lite0": "packaged", "resnet50.a1_in1k": "hub", "bare": "none"}
+    answer = [{"name": name, "weights": place} for name, place in places.items()]
+    monkeypatch.setattr("vld_tui.planner.ask_engine", lambda *_, **__: answer)
+
+
+@pytest.mark.usefixtures("_known_networks")
 def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
     result = vld("run", "--dropout", "0", "--dry-run")
     assert "method    no dropout (ERM)" in result.stdout
+    assert result.stdout.splitlines()[-1] == "unchecked single images · memory"
+    assert "problem" not in result.stdout
     assert vld.json("ls") == []
+
+
+@pytest.mark.usefixtures("_known_networks")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--model", "resnet5"], "problem   timm knows no network 'resnet5'. Did you mean"),
+        (["--model", "resnet50"], "weights   those of resnet50 are not on this machine"),
+        (["--model", "bare"], "weights   bare has none: 1 run will fail"),
+        (["--weights", "gone.pth"], "gone.pth: 1 run will fail"),
+        (["--weights", "gone.pth"], "unchecked what is in the file of weights · single"),
+        (["--target", "notto"], "problem   emoji has no domain 'notto'; choose one with --target"),
+        (["--held-out-source", "notto"], "problem   'notto' is no source of emoji with target"),
+        (["--data", "nowhere"], "problem   "),
+        (["--tuning", "linear"], "unchecked linear tuning of this network · single images"),
+    ],
+)
+def test_a_trial_says_what_would_fail_and_what_it_did_not_look_at(
+    vld: Vld, words: list[str], told: str
+) -> None:
+    result = vld("run", *words, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert told in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib
 import itertools
 import tomllib
 from pathlib import Path
@@ -50,9 +49,7 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def _queue_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing work on the queue but the test."""
     monkeypatch.setattr("vld_tui.queue.supervisor.POLL_S", 0.05)
-    for name in ("study.launching", "cli.sweep.status"):
-        module = importlib.import_module(f"vld_tui.{name}")
-        monkeypatch.setattr(module, "start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.study.launching.start_supervisor", lambda _home: None)
 
 
 @pytest.fixture
@@ -101,10 +98,17 @@ def test_a_study_is_launched_finished_and_grows(vld: Vld, file: str) -> None:
     )
     assert vld("queue", "slots").stdout == "4 runs at once\n"
     assert vld.json("sweep", "status", "rates")["queued"] == 8
+    told = vld("sweep", "status", "rates").stdout.splitlines()
+    assert "8 runs wait, but nobody works on the queue:" in told
+    assert "  vld queue start  # starts them as slots come free" in told
     work(vld)
     again = vld("sweep", "rates").stdout.splitlines()
     assert again[1] == "nothing to launch: 8 finished · 0 running · 0 queued · 0 missing"
     Path(file).write_text(STUDY.replace("[0.0, 0.9]", "[0.0, 0.5]"))
+    assert vld("sweep", file, "--dry-run").stdout.splitlines()[-1] == (
+        "caution   4 runs of rates as it was launched before are no longer in it"
+    )
+    assert vld.json("sweep", file, "--dry-run")["left_behind"] == 4
     grown = vld("sweep", file).stdout.splitlines()
     assert grown[1] == "4 new runs; before: 4 finished · 0 running · 0 queued · 4 missing"
     assert grown[2] == "4 runs of rates as it was launched before are no longer in it"
@@ -144,7 +148,9 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
         "seeds": 2, "finished": 2, "expected": 2,
     }  # fmt: skip
     again = vld("sweep", "rates").stdout.splitlines()
-    assert again[1].startswith("0 new runs, 6 go on; before: 6 finished")
+    assert again[1].startswith(
+        "0 new runs, 5 go on from the last checkpoint, 1 starts anew; before: 6 finished"
+    )
     assert vld.json("sweep", "status", "rates")["queued"] == 6
 
 

@@ -10,7 +10,7 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, TabbedContent
 
-from engine.protocol import Predictions, resolve_spec
+from engine.protocol import Combination, Parent, Predictions, resolve_spec
 from tests.vld_tui.dashboard.fake_history import (
     FakeActions,
     FakeSource,
@@ -450,3 +450,23 @@ def test_keys_right_after_another_tab_act_on_it() -> None:
 
     play(one_run(), scenario, actions=actions, size=(80, 24))
     assert actions.done == []
+
+
+@SIZES
+def test_a_run_that_combines_others_tells_how_and_which(size: tuple[int, int]) -> None:
+    parents = (Parent("first\x1b", "/a"), Parent("[b]second", "/b"))
+    source = one_run(
+        combination=Combination(method="greedy_soup", parents=parents),
+        arm="greedy_soup", step=2, steps=2, mixed_fields=("dropout_rate", "masks"),
+    )  # fmt: skip
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        assert not any("0.9" in line for line in screen_lines(app) if "run 0" in line)
+        await open_tab(pilot, "3")
+        lines = screen_lines(app)
+        assert "greedy soup · 2 of 2 networks tried" in lines[0]
+        assert any("2 · first␛ · [b]second" in line for line in lines)
+        assert any("method" in line and "greedy soup: the mean" in line for line in lines)
+        assert "mixed" in on_screen(app) or size[1] < 40
+
+    play(source, scenario, size=size)

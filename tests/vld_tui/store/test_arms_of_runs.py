@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 from engine.protocol import Combination, Parent, resolve_spec, run_identity
 from tests.vld_tui.store.told_runs import (
     TARGET,
@@ -12,12 +15,16 @@ from tests.vld_tui.store.told_runs import (
     finished,
     started,
 )
+from vld_tui.records import run_records, write_csv
 from vld_tui.store.arms import ArmResult
 from vld_tui.store.last_evaluations import LastEvaluation
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import CONFIGURATION, find_grouping
+from vld_tui.study.groups import group_by_seed
+from vld_tui.views.compare import compare_lines
+from vld_tui.views.runs import RUN_COLUMNS, run_row
 
 
 def _tell(teller: Teller) -> None:
@@ -77,6 +84,28 @@ def test_arms_are_read_alike_event_by_event_and_from_the_folder(
     assert store.arms([run.run_id]) == {run.run_id: _results()}
 
 
+def test_records_and_comparisons_have_the_other_arms(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    _tell(teller)
+    store.refresh()
+    bare = store.create_run(resolve_spec({"steps": 20, "lr": 0.5}))
+    records = run_records(store, [store.get(run.run_id), bare])
+    assert [each["arm"] for each in records[0]["arms"]] == ["averaged", "ensemble"]
+    assert records[1]["arms"] == []
+    file = io.StringIO()
+    write_csv(records, file)
+    first, second = csv.DictReader(io.StringIO(file.getvalue()))
+    assert (first["arms.averaged.selected_step"], first["arms.averaged.ood_accuracy"]) == (
+        "20", "0.72",
+    )  # fmt: skip
+    assert second["arms.averaged.ood_accuracy"] == ""
+    groups = group_by_seed([store.get(run.run_id), bare])
+    rows = [line.split() for line in compare_lines(groups, store.arms([run.run_id]), cells=None)]
+    assert ["averaged", "ID", "75.0", "–"] in rows
+    assert ["averaged", "OOD", "72.0", "–"] in rows
+
+
 def test_a_resumed_run_selects_again_from_what_is_left(
     store: Store, run: Run, teller: Teller
 ) -> None:
@@ -102,6 +131,28 @@ def test_a_run_that_combines_others_is_known_by_its_parents(store: Store, run: R
     assert [group.runs for group in groups] == [1, 1]
     store.rebuild()
     assert store.get(made.run_id) == made
+
+
+def test_a_run_that_combines_others_has_the_values_its_parents_agree_on(
+    store: Store, run: Run
+) -> None:
+    other = store.create_run(resolve_spec({"steps": 20, "masks": 2, "seed": 1, "threads": 3}))
+    parents = (Parent(run.run_id, "/a"), Parent(other.run_id, "/b"))
+    soup = store.create_run(run.spec, combination=Combination(method="soup", parents=parents))
+    assert soup.mixed_fields == ("masks", "seed")
+    (record,) = run_records(store, [soup])
+    assert (record["dropout_rate"], record["masks"], record["seed"]) == (0.9, None, None)
+    cells = dict(zip([column.heading for column in RUN_COLUMNS], run_row(soup, now=0), strict=True))
+    assert (cells["λ"], cells["masks"], cells["seed"], cells["arm"]) == ("0.9", "–", "–", "soup")
+    gone = (Parent(run.run_id, "/a"), Parent("gone", "/b"))
+    unknown = store.create_run(run.spec, combination=Combination(method="soup", parents=gone))
+    assert {"dropout_rate", "lr"} <= set(unknown.mixed_fields)
+
+
+def test_the_pretrained_network_is_no_run_that_could_differ(store: Store, run: Run) -> None:
+    parents = (Parent("", None), Parent(run.run_id, "/b"))
+    way = Combination(method="interpolation", parents=parents)
+    assert store.create_run(run.spec, combination=way).mixed_fields == ()
 
 
 def test_runs_that_differ_only_in_where_they_are_computed_are_the_same(store: Store) -> None:

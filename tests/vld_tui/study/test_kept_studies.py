@@ -84,6 +84,13 @@ def test_a_value_is_replaced_and_all_else_stays() -> None:
     }  # fmt: skip
 
 
+def test_data_sets_do_not_replace_what_fields_say() -> None:
+    text = StudyText('name = "x"\n[fields]\ndataset = "PACS"\n', "x.toml", None)
+    with pytest.raises(StudyError, match="--data does not replace its dataset") as refused:
+        text.with_data(["Sketches"])
+    assert 'data = ["Sketches"]' in str(refused.value)
+
+
 def test_what_is_not_there_is_told_with_the_nearest(
     home: Home, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

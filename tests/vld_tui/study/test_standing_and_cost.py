@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import socket
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 import pytest
 
 from engine.protocol import RunSpec, run_identity
+from tests.vld_tui.dashboard.fake_history import make_run
 from tests.vld_tui.store.told_runs import Teller, evaluated, failed, finished, started, steps_taken
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.test_forecast import tell_run
@@ -23,7 +23,7 @@ from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of, value_counts
 from vld_tui.study.results import results_of
 from vld_tui.study.standing import Standing, launch_missing, left_behind, standing_of
-from vld_tui.views.study import result_lines
+from vld_tui.views.study import going_on, result_lines
 
 STUDY = read(
     'name = "rates"\nseeds = 2\n[fields]\nsteps = 20\neval_every = 10\nhead_steps = 0\n'
@@ -53,7 +53,7 @@ def tell_failed(store: Store, spec: RunSpec) -> Run:
 
 
 def cost(store: Store, standing: Standing) -> StudyCost:
-    return cost_of(store, standing.left, host=socket.gethostname(), counts=lambda *_: None)
+    return cost_of(store, standing.left, lambda *_: None)
 
 
 def test_what_is_missing_is_queued_and_what_broke_off_goes_on(store: Store) -> None:
@@ -194,6 +194,19 @@ def test_results_tell_id_and_ood_and_fit_the_terminal(store: Store, count: int) 
     )
     assert lines[2].split() == ["0.0", *["80.0/56.8±0.0"] * 4, "8"]
     assert lines[-1].split()[-2:] == ["80.0/56.8", "7/8" if count == 4 else "3/4"]
+
+
+def test_only_what_got_somewhere_goes_on_from_a_checkpoint() -> None:
+    broken_off = [make_run(at, step=step, status="failed") for at, step in enumerate([0, 7, 9])]
+    assert list(going_on(broken_off)) == ["2 go on from the last checkpoint", "1 starts anew"]
+    assert list(going_on(broken_off[:1])) == ["1 starts anew"]
+    assert list(going_on([])) == []
+
+
+def test_a_study_that_compares_nothing_has_one_named_row(store: Store) -> None:
+    study = dataclasses.replace(read(STUDY.text), compare=())
+    lines = list(result_lines(standing_of(store, study), 80))
+    assert lines[2].split()[:2] == ["all", "runs"]
 
 
 def test_time_and_disk_are_as_of_earlier_runs(store: Store) -> None:

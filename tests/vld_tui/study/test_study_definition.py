@@ -207,7 +207,7 @@ def test_what_is_named_is_compared() -> None:
         ('name = "x"\n[fields]\nschedule = "step"', "schedule is 'step', but lr_drops names no st"),
         ('name = "x"\nchoose = ["lrr"]', "choose has an unknown field 'lrr'. Did you mean lr?"),
         ('name = "x"\nchoose = ["lr"]\ncompare = ["lr"]', "'lr' stands in compare and in choose"),
-        ('name = "x"\nkeep = "some"', "keep_checkpoints is 'some', but must be one of all, best, "),
+        ('name = "x"\nkeep = "some"', "keep is 'some', but must be one of all, best, "),
         ('name = "x"\nkeep = "all"\n[fields]\nkeep_checkpoints = "all"', "keep and keep_checkpoin"),
         ('name = "x"\ndata = []', "data is an empty list"),
         ('name = "x"\ndata = "PACS"', "data is 'PACS', but must be a list of data sets or folders"),

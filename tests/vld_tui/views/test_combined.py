@@ -54,7 +54,7 @@ def finished(step: int) -> RunFinished:
 
 def test_a_step_is_a_network_or_a_percent_of_the_second() -> None:
     assert step_label(1200) == "step 1,200"
-    assert step_label(9, SOUP) == "9 networks"
+    assert step_label(9, SOUP) == "9 networks tried"
     assert step_label(50, PATH) == "50% of B"
 
 

@@ -177,3 +177,11 @@ def test_accuracies_that_lie_close_are_told_apart() -> None:
     assert len(up) == len(set(up)) > 1
     across = lines[-2].split()
     assert len(across) == len(set(across)) > 1
+
+
+def test_many_kinds_have_marks_of_their_own() -> None:
+    many = [point(str(at), 0.5 + at / 100, 0.5, rate=at / 20) for at in range(18)]
+    drawn = "".join(text(many, rows=20)[1:-2])
+    assert all(drawn.count(mark) == 1 for mark in "●▲■◆✚★abcdefghijkl")
+    legend = PlanePlot(tuple(many)).lines(200, 20)
+    assert "  b λ 0.35  " in "".join(segment.text for segment in next(legend))

@@ -29,7 +29,7 @@ def test_every_field_is_shown_and_those_unlike_the_recipe_stand_out() -> None:
     spec = resolve_spec(
         {"recipe": "paper", "steps": 1000, "lr_drops": [500], "data_dir": "/d/PACS"}
     )
-    text = lines(configuration(spec, 100))
+    text = lines(configuration(make_run(0, spec=spec), 100))
     marked = [line.split()[1] for line in text[1:] if line.startswith("●")]
     assert marked == ["dataset", "data", "steps", "lr-drops"]
     assert text[0] == "● 4 fields unlike recipe paper"
@@ -41,7 +41,7 @@ def test_every_field_is_shown_and_those_unlike_the_recipe_stand_out() -> None:
 
 def test_a_recipe_of_another_version_is_shown() -> None:
     spec = msgspec.structs.replace(resolve_spec({}), recipe="[b]novel\x1b")
-    assert "unlike recipe [b]novel␛" in lines(configuration(spec, 80))[0]
+    assert "unlike recipe [b]novel␛" in lines(configuration(make_run(0, spec=spec), 80))[0]
 
 
 def test_only_fields_that_differ_are_compared() -> None:

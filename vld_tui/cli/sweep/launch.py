@@ -23,12 +23,19 @@ from vld_tui.queue.slots import keep_gpus, keep_slots
 from vld_tui.store.store import Store
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.kept import SMALL, StudyText, find_text, preset_names, preset_text
-from vld_tui.study.launching import MOST_UNASKED, cost_to_launch, devices_of, launch_study
+from vld_tui.study.launching import (
+    MOST_UNASKED,
+    cost_to_launch,
+    devices_of,
+    launch_study,
+    runs_left_behind,
+)
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.study.weights import AbsentWeights, absent_weights
 from vld_tui.views.numbers import plural
 from vld_tui.views.study import (
     counts_text,
+    going_on,
     plan_lines,
     study_heading,
     time_text,
@@ -53,13 +60,22 @@ NameOption = Annotated[
     str | None, typer.Option("--name", metavar="WORD", help="Keep it under another name.")
 ]
 ScaleOption = Annotated[
-    str | None, typer.Option("--scale", metavar="small", help="The miniature of a preset.")
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="small|full",
+        help="A preset in miniature, or as it is [default: full].",
+        show_default=False,
+    ),
 ]
 PrintOption = Annotated[
     bool, typer.Option("--print", help="Print the study as TOML, to start from, and return.")
 ]
 SlotsOption = Annotated[
-    int | None, typer.Option("--slots", metavar="N", help="Runs at once, from now on.")
+    int | None,
+    typer.Option(
+        "--slots", metavar="N", help="Runs at once, from now on; 0: one for each GPU, else one."
+    ),
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print runs, hours and disk, and do nothing.")
@@ -91,7 +107,8 @@ def launch(
         store.refresh()
         standing = standing_of(store, known)
         if dry_run:
-            _tell_plan(store, standing, datasets, as_json=as_json)
+            gone = runs_left_behind(home, known, text)
+            _tell_plan(store, standing, datasets, gone, as_json=as_json)
             return
         absent = _absent_weights(home, standing)
         if datasets.refusal is not None:
@@ -125,7 +142,7 @@ def _text(
     is_preset = prefers_preset and reference in presets
     text = preset_text(reference) if is_preset else find_text(home, reference)
     if data:
-        text = text.with_value("data", [_data_set(each) for each in data])
+        text = text.with_data([_data_set(each) for each in data])
     return text if name is None else text.with_value("name", name)
 
 
@@ -153,7 +170,9 @@ def _ask(
     ask(f"{what} of {standing.study.name}? Time: {takes}.{told}", refusal="Nothing was launched.")
 
 
-def _tell_plan(store: Store, standing: Standing, datasets: HomeDatasets, *, as_json: bool) -> None:
+def _tell_plan(
+    store: Store, standing: Standing, datasets: HomeDatasets, gone: int, *, as_json: bool
+) -> None:
     cost, devices = cost_to_launch(store, standing, datasets), devices_of(store)
     absent = _absent_weights(store.home, standing)
     if not as_json:
@@ -161,6 +180,8 @@ def _tell_plan(store: Store, standing: Standing, datasets: HomeDatasets, *, as_j
             say(f"{label:<9} {line}")
         for line in weights_lines(absent):
             say(f"{'weights':<9} {line}")
+        if gone:
+            say(f"{'caution':<9} {_gone(gone, standing.study.name)}")
         return
     largest = cost.largest
     print_json(
@@ -170,10 +191,16 @@ def _tell_plan(store: Store, standing: Standing, datasets: HomeDatasets, *, as_j
             "runs_of_unknown_time": cost.unknown,
             "disk_bytes": cost.disk_bytes,
             "largest_cost": largest and {"field": largest.name, "values": largest.values},
+            "left_behind": gone,
             "absent_datasets": standing.study.absent,
             "absent_weights": [weights._asdict() for weights in absent],
         }
     )
+
+
+def _gone(runs: int, name: str) -> str:
+    are = "is" if runs == 1 else "are"
+    return f"{plural(runs, 'run')} of {name} as it was launched before {are} no longer in it"
 
 
 def _tell_launch(
@@ -185,15 +212,14 @@ def _tell_launch(
         return
     say(study_heading(standing.study))
     if standing.missing or standing.broken_off:
-        goes_on = f", {len(standing.broken_off):,} go on" if standing.broken_off else ""
-        say(f"{plural(len(standing.missing), 'new run')}{goes_on}; before: {counts_text(standing)}")
+        todo = [plural(len(standing.missing), "new run"), *going_on(standing.broken_off)]
+        say(f"{', '.join(todo)}; before: {counts_text(standing)}")
     else:
         say(f"nothing to launch: {counts_text(standing)}")
     for line in weights_lines(absent):
         say(f"weights: {line}")
     if gone:
-        are = "is" if gone == 1 else "are"
-        say(f"{plural(gone, 'run')} of {name} as it was launched before {are} no longer in it")
+        say(_gone(gone, name))
     for command, purpose in (
         (f"vld sweep status {name}", "how far it is, and what came of it so far"),
         ("vld queue ls", "what goes on and what waits"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from typing import Annotated
@@ -14,7 +13,7 @@ from vld_tui.cli.command import JsonOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.cli.sweep.ls import launched_record, launched_studies, standing_record, tell_launched
-from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.queue.supervisor import is_supervised
 from vld_tui.study.cost import StudyCost, cost_of, seconds_left
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.kept import find_text
@@ -22,6 +21,7 @@ from vld_tui.study.launching import devices_of
 from vld_tui.study.results import results_of
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.views.images import image_cautions
+from vld_tui.views.queue import at_rest_lines
 from vld_tui.views.study import counts_text, failure_lines, left_text, result_lines, study_heading
 
 StudyOrNone = Annotated[
@@ -43,15 +43,15 @@ def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = 
             return
         datasets = HomeDatasets(store.home)
         standing = standing_of(store, find_text(store.home, study).read(store.home, datasets))
-        host = socket.gethostname()
-        cost = cost_of(store, standing.left, host=host, counts=datasets.known_counts)
+        cost = cost_of(store, standing.left, datasets.known_counts)
         devices = devices_of(store)
-        if not store.is_read_only and any(not run.is_held for run in store.queue()):
-            start_supervisor(store.home)
+        waiting = () if is_supervised(store.home) else store.queue()
     if as_json:
         _print_record(standing, cost, devices)
     else:
         _tell(standing, cost, devices)
+    for line in at_rest_lines(waiting) if standing.queued else ():
+        say(line, to_stderr=as_json)
 
 
 def _tell(standing: Standing, cost: StudyCost, devices: int) -> None:

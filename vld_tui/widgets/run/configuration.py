@@ -8,8 +8,13 @@ from rich.text import Text
 
 from vld_tui.feed import OtherRun
 from vld_tui.store.runs import Run
-from vld_tui.views.configuration import configuration, configuration_difference
+from vld_tui.views.configuration import (
+    combination_text,
+    configuration,
+    configuration_difference,
+)
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
 from vld_tui.widgets.run.scrolled import ScrolledText
 
@@ -20,11 +25,12 @@ class ConfigurationPane(ScrolledText):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._run: Run | None = None
+        self._progress = Progress()
         self._other: OtherRun | None = None
 
-    def show_run(self, run: Run, other: OtherRun | None) -> None:
-        """Show a run's fields; with ``other`` only those that differ."""
-        self._run, self._other = run, other
+    def show_run(self, run: Run, progress: Progress, other: OtherRun | None) -> None:
+        """Show what a run combines, and its fields; with ``other`` only those that differ."""
+        self._run, self._progress, self._other = run, progress, other
         self._show()
 
     def on_resize(self) -> None:
@@ -36,7 +42,10 @@ class ConfigurationPane(ScrolledText):
         if run is None or self.size.width == 0:
             return
         if other is None:
-            self.show(configuration(run.spec, self.text_cells))
+            fields = configuration(run, self.text_cells)
+            if run.combination is not None:
+                fields = combination_text(run.combination, self._progress).append_text(fields)
+            self.show(fields)
         elif other.run is None:
             problem = plain_text(other.problem or "", keep_newlines=True)
             self.show(Text(f"{problem}\n\n", ALARM_STYLE).append("d goes back", QUIET_STYLE))

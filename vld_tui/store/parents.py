@@ -1,0 +1,58 @@
+"""Runs that combine others: what their parents, which are runs too, do not have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from engine.protocol import FIELDS, OWN_FIELDS, SHARED_FIELDS, UNDECIDING, Combination, RunSpec
+from vld_tui.store.database import MOST_AT_ONCE, Database
+from vld_tui.store.specs import decode_stored_spec
+
+TRAINED_FIELDS: Final = tuple(
+    name for name in FIELDS if name not in {*OWN_FIELDS, *SHARED_FIELDS, *UNDECIDING}
+)
+"""Fields that say how a network was trained, in which runs that are combined may differ."""
+
+
+def mixed_fields(
+    database: Database, combinations: Sequence[tuple[RunSpec, Combination]]
+) -> Iterator[tuple[str, ...]]:
+    """Yield for each run that combines others the fields of which it has no one value.
+
+    Its own specification has those of its first parent. Where a parent is not known any more,
+    nothing is known to be common.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    known = _specs(database, sorted({run for _, each in combinations for run in _runs(each)}))
+    for own, combination in combinations:
+        parents = [known.get(run) for run in _runs(combination)]
+        yield tuple(
+            name
+            for name in TRAINED_FIELDS
+            if any(each is None or getattr(each, name) != getattr(own, name) for each in parents)
+        )
+
+
+def _runs(combination: Combination) -> list[str]:
+    """Return the parents that are runs: the pre-trained network is none."""
+    return [parent.run_id for parent in combination.parents if parent.run_id]
+
+
+def _specs(database: Database, run_ids: Sequence[str]) -> dict[str, RunSpec]:
+    found: dict[str, RunSpec] = {}
+    for start in range(0, len(run_ids), MOST_AT_ONCE):
+        asked = run_ids[start : start + MOST_AT_ONCE]
+        rows = database.rows(
+            f"SELECT run_id, spec FROM runs WHERE run_id IN ({', '.join('?' * len(asked))})", asked
+        )
+        for run_id, text in rows:
+            try:
+                found[run_id] = decode_stored_spec(text)
+            except msgspec.DecodeError:  # said where that run is read itself
+                continue
+    return found
