@@ -19,6 +19,7 @@ ENGINES, DASHBOARDS, WRITERS = 20, 3, 5
 PATIENCE_S = 200.0
 
 
+@pytest.mark.slow
 def test_a_crowd_loses_nothing(
     tmp_path: Path, small_emoji: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -191,6 +191,7 @@ def test_machine_and_data_are_described(vld: InstalledVld) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_finished_runs_are_interpolated_and_averaged(tmp_path: Path, options: list[str]) -> None:
     vld = InstalledVld(tmp_path)
     small = ("--model", "test_resnet", "--steps", "8", "--trial-seed", "0")

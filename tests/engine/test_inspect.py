@@ -28,6 +28,7 @@ def test_the_doctor_describes_this_machine() -> None:
     assert machine["packaged_weights"] == ["tf_efficientnet_lite0"]
 
 
+@pytest.mark.slow
 def test_models_say_where_their_weights_are() -> None:
     short = {entry["name"]: entry["weights"] for entry in ask("models")}
     assert short["tf_efficientnet_lite0"] == "packaged"

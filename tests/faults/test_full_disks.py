@@ -77,6 +77,7 @@ def is_saved(events: list[AnyEvent]) -> bool:
     return any(isinstance(event, CheckpointSaved) and event.kind == "last" for event in events)
 
 
+@pytest.mark.slow
 def test_a_run_whose_disk_fills_up_goes_on_when_there_is_room(
     home: Home, small_emoji: Path, tmp_path: Path
 ) -> None:
@@ -135,6 +136,7 @@ def test_history_on_a_full_disk_is_shown_with_the_reason_why_it_is_old(home: Hom
     assert vld("note", "alone", "here").exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_disk_that_turns_read_only_ends_the_run_and_it_goes_on_when_mended(
     tmp_path: Path, small_emoji: Path
 ) -> None:

@@ -72,6 +72,7 @@ def looks_at(*keys: str) -> Callable[[Dashboard, Pilot[None]], Awaitable[str]]:
     return look
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys",
     [("0",), ("down", "enter", "1", "2", "3", "4", "5"), ("enter", "l"), ("f",), ("t",), ("e",),

@@ -76,6 +76,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return most
 
 
+@pytest.mark.slow
 def test_the_part_that_fits_is_found_and_works(make_run: MakeRun, small_memory: list[int]) -> None:
     with pytest.raises(TrainingError, match=r"2\.5 GiB more were wanted.*--micro-batch 3 two"):
         run_here(make_run("whole"))
