@@ -14,7 +14,7 @@ from typing import Final
 from PIL import Image
 
 from engine.datasets.duplicates import exact_duplicates, near_duplicates, perceptual_hash
-from engine.datasets.folders import DAMAGE, ImageSet, counted, decode_image
+from engine.datasets.folders import DAMAGE, IMAGE_FORMATS, ImageSet, counted, decode_image
 from engine.datasets.progress import Progress
 from engine.processor import usable_cores
 from engine.protocol.datasets import CheckReport, Duplicate, Finding
@@ -111,7 +111,7 @@ def _look(image_set: ImageSet, index: int, hasher: Callable[[Image.Image], int] 
     digest = hashlib.sha256(content).hexdigest()
     try:
         image = decode_image(content)
-        with Image.open(io.BytesIO(content)) as original:
+        with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as original:
             mode, kind = original.mode, original.format or "?"
             if getattr(original, "n_frames", 1) > 1:
                 mode += " animated"

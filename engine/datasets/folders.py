@@ -33,6 +33,12 @@ DAMAGE: Final = (
 )  # fmt: skip
 """What PIL raises, besides OSError, on damaged files."""
 
+IMAGE_FORMATS: Final = (
+    "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP",
+)  # fmt: skip
+"""PIL's formats that are read, whatever a file's name ends in. Not those that PIL has another
+program read, such as PostScript, which is a programming language."""
+
 WIDE_MODES: Final = ("I", "F")
 """PIL's modes of 32 bits."""
 
@@ -100,7 +106,7 @@ def decode_image(content: bytes) -> Image.Image:
             PIL allows (``Image.MAX_IMAGE_PIXELS``, twice).
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
             if _has_16_bits(image):
                 return _high_bytes(image).convert("RGB")
             if image.mode in WIDE_MODES:

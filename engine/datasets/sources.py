@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import stat
+import struct
 import zipfile
 import zlib
 from collections import defaultdict
@@ -18,6 +21,15 @@ IMAGE_EXTENSIONS: Final = (
     ".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 """Those of ``torchvision.datasets.folder.IMG_EXTENSIONS``."""
+MOST_IMAGE_BYTES: Final = 2**30
+"""A larger file is no image that could be decoded."""
+_NO_ZIP: Final = (OSError, zipfile.BadZipFile, ValueError, struct.error, NotImplementedError)
+"""What the standard library raises on files that are no zip archives, or damaged ones."""
+_NO_MEMBER: Final = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError,
+    ValueError,
+)  # fmt: skip
+"""What it raises, besides OSError, on damaged or encrypted members."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,7 @@ class FolderSource:
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
-        return (self.location / path).read_bytes()
+        return read_image_file(self.location / path)
 
     def _describe(self, domain: str, class_name: str, path: str) -> ImageFile:
         name = path.removeprefix(f"{self.location}{os.sep}")
@@ -144,9 +156,10 @@ class ZipSource:
         archive = self._open()
         with self._lock:
             try:
+                _check_size(archive.getinfo(path).file_size)
                 return archive.read(path)
-            except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-                raise OSError(str(error)) from None
+            except _NO_MEMBER as error:
+                raise OSError(str(error) or type(error).__name__) from None
 
     def _members(self) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
         """Yield the members and their paths, hidden domains and classes excepted."""
@@ -160,9 +173,30 @@ class ZipSource:
             if self._archive is None:
                 try:
                     self._archive = zipfile.ZipFile(self._location)
-                except (OSError, zipfile.BadZipFile) as error:
+                except _NO_ZIP as error:
                     raise DataError(f"{self._location} cannot be opened: {error}.") from None
             return self._archive
+
+
+def read_image_file(path: Path) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        OSError: when it cannot be read, or is a pipe or a device, which may never end.
+    """
+    try:
+        found = path.stat()
+    except ValueError as error:  # a NUL in its name
+        raise OSError(str(error)) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError("it is not a regular file")
+    _check_size(found.st_size)
+    return path.read_bytes()
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_IMAGE_BYTES:
+        raise OSError(f"it has {size / 2**20:,.0f} MiB, too many for an image")
 
 
 def _is_image(name: str) -> bool:

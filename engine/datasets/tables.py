@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.datasets.errors import DataError
-from engine.datasets.sources import ImageFile
+from engine.datasets.sources import ImageFile, read_image_file
 
 SHOWN_ROWS: Final = 5
 
@@ -54,12 +54,12 @@ class TableSource:
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
-        return (self._table.parent / path).read_bytes()
+        return read_image_file(self._table.parent / path)
 
     def _describe(self, domain: str, label: str, path: str) -> ImageFile:
         try:
             status = (self._table.parent / path).stat()
-        except OSError:  # unreadable, and told when it is decoded
+        except (OSError, ValueError):  # unreadable, and told when it is decoded
             return ImageFile(domain, label, path, size=0, stamp=0)
         return ImageFile(domain, label, path, status.st_size, status.st_mtime_ns)
 

@@ -5,6 +5,7 @@ Nothing here executes code from a file: safetensors, or torch's ``weights_only``
 
 from __future__ import annotations
 
+import os
 import pickle
 import struct
 from collections.abc import Callable, Mapping
@@ -18,6 +19,10 @@ from engine.errors import InputError
 from engine.tensorfile import DamagedFileError, read_tensors
 
 StateDict = Mapping[str, Tensor]
+
+# Whatever loads weights in this process, timm and the hub's client included, is held to it.
+os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
 
 _UNREADABLE: Final = (
     AttributeError, EOFError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError,

@@ -44,7 +44,7 @@ def tile_rows(
     width = max(1, min(WIDEST, cells // len(domains)))
     heading = "".join(set_cell_size(plain_text(domain), width - 1) + " " for domain in domains)
     yield Text(heading.rstrip(), HEADING_STYLE, no_wrap=True, overflow="crop")
-    with Image.open(tiles) as sheet:
+    with Image.open(tiles, formats=("PNG",)) as sheet:
         for row, class_name in enumerate(classes[:MOST_CLASSES]):
             yield Text(plain_text(class_name), no_wrap=True, overflow="ellipsis")
             box = (0, row * TILE, sheet.width, (row + 1) * TILE)

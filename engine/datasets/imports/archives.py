@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -22,8 +24,11 @@ MOST_GROWTH: Final = 100
 """How many times its size an archive may unpack to; images hardly grow at all."""
 SMALL_BYTES: Final = 2**30
 """What an archive may unpack to however small it is."""
+LEAST_BYTES: Final = 4096
+"""What the smallest file takes of a disk."""
 _DAMAGE: Final = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError,
+    IndexError, RuntimeError, ValueError,
 )  # fmt: skip
 """What the standard library raises on damaged archives, besides OSError without a number."""
 
@@ -93,8 +98,6 @@ def _unpack_tar(archive: Path, into: Path, on_progress: Progress) -> None:
                 continue
             if not (member.isreg() or member.islnk() or member.issym()):
                 raise _refused(archive, member.name, "a device or a pipe")
-            written += member.size
-            _check_room(archive, into, written, member.size)
             try:
                 content = packed.extractfile(member)
             except KeyError:
@@ -103,6 +106,10 @@ def _unpack_tar(archive: Path, into: Path, on_progress: Progress) -> None:
                 ) from None
             if content is not None:  # None: a link to a folder
                 with content:
+                    coming = content.seek(0, io.SEEK_END)  # of a link: what it is a copy of
+                    content.seek(0)
+                    written += max(coming, LEAST_BYTES)
+                    _check_room(archive, into, written, coming)
                     _write(target, content)
             on_progress(file.tell(), size)
         if not _ends_well(packed):
