@@ -1,11 +1,11 @@
-# make run · make test · make test-slow · make check · make setup · make audit · make chaos (half an hour)
+# make run · make test · make test-slow · make check · make setup · make audit · make chaos, make fuzz
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Many tests wait for processes of theirs: one more of them than cores, at most 4.
 WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, len(os.sched_getaffinity(0)) + 1))' 2>/dev/null || echo 2)
 
-.PHONY: run test test-slow chaos check audit setup clean
+.PHONY: run test test-slow chaos fuzz check audit setup clean
 
 run: $(VENV)/.installed
 	$(BIN)/vld run
@@ -27,6 +27,10 @@ check: $(VENV)/.installed-check
 
 # What is installed here, as there is no lock file; needs the network. Strict: what could not be
 # looked up fails too. The suffix of a build such as torch's +cpu names no release.
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.hostile.fuzz
+
 audit: $(VENV)/.installed-audit
 	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[^ ]*$$//' > $(VENV)/audited.txt
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --timeout 30 \
