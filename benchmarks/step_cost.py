@@ -145,6 +145,13 @@ def main() -> None:
     paired("engine step (8 masks) / bare step", eight, bare_step(spec, training), rounds, training)
     paired("8 masks / 1 mask, whole step", eight, engine_step(1), rounds, training)
 
+    in_parts = msgspec.structs.replace(spec, micro_batch_size=16)
+
+    def step_in_parts() -> None:
+        take_step(in_parts, training, 0)
+
+    paired("step in parts of 16 images / step", step_in_parts, eight, rounds, training)
+
     features = torch.randn(48, network.feature_dim, device=execution.device)
     labels = torch.zeros(48, dtype=torch.int64, device=execution.device)
 

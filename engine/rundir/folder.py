@@ -17,11 +17,14 @@ The folder is the whole contract between a run and the world::
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
+import psutil
 
 from engine.disk import sync_folder, write_atomic
 from engine.protocol import (
@@ -43,6 +46,8 @@ from engine.rundir.process import ExitInfo, ProcessInfo
 
 CHECKPOINT_PATTERN = "*.safetensors"
 """Of the names in a run's folder of checkpoints."""
+_WRITTEN_BY_THEN_S = 60.0
+"""Age at which nobody is still writing a small file."""
 
 
 class UserData(msgspec.Struct, frozen=True):
@@ -169,8 +174,8 @@ class RunDir:
         Raises:
             OSError: when it cannot be deleted.
         """
-        for pattern in ("checkpoints/.*.tmp", f".{self.predictions.name}.*.tmp"):
-            for path in self.path.glob(pattern):
+        for path in (*self.checkpoints.glob(".*.tmp"), *self.path.glob(".*.json.*.tmp")):
+            if not _may_be_written(path):
                 path.unlink(missing_ok=True)
 
     def spare_checkpoints(self, keep: Literal["all", "best", "none"]) -> list[Path]:
@@ -238,6 +243,15 @@ class RunDir:
     def write_exit(self, info: ExitInfo) -> None:
         """Record how the last process ended."""
         write_atomic(self.exit, msgspec.json.encode(info))
+
+
+def _may_be_written(temporary: Path) -> bool:
+    """Say whether somebody may be writing a file that is to be renamed: here, or a moment ago."""
+    pid = temporary.name.split(".")[-2].partition("-")[0]
+    if pid.isdecimal() and int(pid) != os.getpid() and psutil.pid_exists(int(pid)):
+        return True
+    by_anyone = temporary.name.startswith(".user.json.")  # from another host as well
+    return by_anyone and time.time() - temporary.stat().st_mtime < _WRITTEN_BY_THEN_S
 
 
 T = TypeVar("T", bound=msgspec.Struct)

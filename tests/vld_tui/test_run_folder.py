@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -75,3 +76,24 @@ def test_a_folder_that_is_gone_holds_nothing(run_dir: RunDir) -> None:
     shutil.rmtree(run_dir.path)
     contents = reader.read()
     assert (contents.log, contents.files, contents.predictions) == ((), (), None)
+
+
+def test_what_a_killed_process_began_to_write_goes_and_nothing_else(run_dir: RunDir) -> None:
+    dead, alive = 2**22 - 1, os.getppid()
+    run_dir.checkpoints.mkdir()
+    torn = [
+        run_dir.checkpoints / f".last.safetensors.{dead}.tmp",
+        run_dir.path / f".process.json.{dead}-0a.tmp",
+        run_dir.path / f".user.json.{dead}-0a.tmp",
+    ]
+    fresh = [
+        run_dir.path / f".process.json.{alive}-0b.tmp",
+        run_dir.path / f".user.json.{dead}-0b.tmp",
+        run_dir.log,
+    ]
+    for path in (*torn, *fresh):
+        path.touch()
+    os.utime(torn[-1], (1.0, 1.0))
+    run_dir.drop_torn_files()
+    assert [path for path in torn if path.exists()] == []
+    assert [path for path in fresh if not path.exists()] == []
