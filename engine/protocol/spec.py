@@ -77,7 +77,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Annotated[int, Positive] | None,
         _about(
             "Images of a batch computed at a time, for want of memory; none: all. The result is "
-            "the whole batch's, each step takes a third longer.",
+            "the whole batch's, each step takes half as long again.",
             "data",
             flag="--micro-batch",
             unit="images",
