@@ -113,6 +113,8 @@ class Household:
             kill(process for _, process in self.processes())
         for each in (*self.dashboards, *self.commands):
             each.wait()
+            if each.stdout is not None:
+                each.stdout.close()
 
 
 def kill(processes: Iterable[psutil.Process]) -> int:

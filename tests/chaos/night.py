@@ -68,7 +68,7 @@ class Night:
                 told = ", ".join(f"{run.run_id} {run.status} ({run.error})" for run in unfinished)
                 self.complaints.append(f"not finished in {patience_s:g} s: {told}")
                 return
-            if not any(run.is_live or run.status == "queued" for run in unfinished):
+            if SUPERVISOR not in {kind for kind, _ in self.household.processes()}:
                 self._launch(wait=True)
             time.sleep(0.5)
         while any(kind != DASHBOARD for kind, _ in self.household.processes()):
