@@ -23,13 +23,11 @@ IMAGE_EXTENSIONS: Final = (
 """Those of ``torchvision.datasets.folder.IMG_EXTENSIONS``."""
 MOST_IMAGE_BYTES: Final = 2**30
 """A larger file is no image that could be decoded."""
-_NO_ZIP: Final = (OSError, zipfile.BadZipFile, ValueError, struct.error, NotImplementedError)
-"""What the standard library raises on files that are no zip archives, or damaged ones."""
-_NO_MEMBER: Final = (
+ZIP_DAMAGE: Final = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError,
     ValueError,
 )  # fmt: skip
-"""What it raises, besides OSError, on damaged or encrypted members."""
+"""What the standard library raises, besides OSError, on damaged or encrypted zip archives."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ class ZipSource:
             try:
                 _check_size(archive.getinfo(path).file_size)
                 return archive.read(path)
-            except _NO_MEMBER as error:
+            except ZIP_DAMAGE as error:
                 raise OSError(str(error) or type(error).__name__) from None
 
     def _members(self) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
@@ -173,7 +171,7 @@ class ZipSource:
             if self._archive is None:
                 try:
                     self._archive = zipfile.ZipFile(self._location)
-                except _NO_ZIP as error:
+                except (OSError, *ZIP_DAMAGE) as error:
                     raise DataError(f"{self._location} cannot be opened: {error}.") from None
             return self._archive
 

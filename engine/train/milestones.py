@@ -130,7 +130,7 @@ class Milestones:
         state = msgspec.structs.replace(state, evaluation_s=next_s)
         if is_best:  # before the checkpoint, or a death in between would leave those before
             keep_predictions(self._run_dir, state.step, evaluation.measured, self._data.classes)
-        return self.save_last(state)
+        return self._save_last(state)
 
     def save_last(self, state: TrainingState) -> TrainingState:
         """Save what a resumed run needs, and return the state as saved.
@@ -139,6 +139,9 @@ class Milestones:
             TrainingError: when the weights are no longer finite; what was saved before is kept.
         """
         self._check_weights(state.step)
+        return self._save_last(state)
+
+    def _save_last(self, state: TrainingState) -> TrainingState:
         training = self._training
         state = msgspec.structs.replace(
             state, elapsed_s=self.pace.elapsed_s, scaler=training.scaler.state_dict()

@@ -41,13 +41,12 @@ def refresh_live(database: Database, home: Home) -> None:
         StoreError: when the database cannot be read or written.
     """
     lost = database.rows(
-        "SELECT key, run_id FROM runs INDEXED BY runs_by_creation WHERE created_at > ? "
+        "SELECT key, run_id, events_offset FROM runs INDEXED BY lost_runs WHERE created_at > ? "
         "AND status = 'crashed' AND exit_code IS NULL AND trashed_at IS NULL",
         [time.time() - LOST_S],
     )
-    for key, run_id in lost:
-        state = load_state(database, key)
-        if state and _events_size(home.run_dir(run_id), state) != state.events_offset:
+    for key, run_id, offset in lost:
+        if _says_more(home.run_dir(run_id), offset):
             refresh_run(database, key, home.run_dir(run_id))
     live = database.rows(
         "SELECT key, run_id FROM runs INDEXED BY live_runs "
@@ -115,7 +114,7 @@ def look_again(database: Database, key: int, run_dir: RunDir) -> None:
     state = load_state(database, key)
     if state is None:
         return
-    if state.status in LIVE or _events_size(run_dir, state) != state.events_offset:
+    if state.status in LIVE or _says_more(run_dir, state.events_offset):
         refresh_run(database, key, run_dir)
         return
     if state.status != "crashed" or state.exit_code is not None:
@@ -182,7 +181,7 @@ def take_events(
 
 
 def _has_news(run_dir: RunDir, state: RunState) -> bool:
-    if _events_size(run_dir, state) != state.events_offset:
+    if _says_more(run_dir, state.events_offset):
         return True
     if state.status != "starting":
         return False
@@ -190,11 +189,12 @@ def _has_news(run_dir: RunDir, state: RunState) -> bool:
     return process is not None and process.pid != state.pid
 
 
-def _events_size(run_dir: RunDir, state: RunState) -> int:
+def _says_more(run_dir: RunDir, offset: int) -> bool:
+    """Say whether the event log is another than when it was read up to ``offset`` bytes."""
     try:
-        return run_dir.events.stat().st_size
-    except OSError:
-        return state.events_offset
+        return run_dir.events.stat().st_size != offset
+    except OSError:  # nothing to be learnt from it now
+        return False
 
 
 def _note_process(run_dir: RunDir, state: RunState) -> None:

@@ -246,6 +246,14 @@ def m007_images(db: Database) -> None:
     )
 
 
+@migrations()
+def m008_lost_runs(db: Database) -> None:
+    """Find the runs that may come back without looking at all others, once a second."""
+    db.execute(
+        "CREATE INDEX lost_runs ON runs (created_at) WHERE status = 'crashed' AND exit_code IS NULL"
+    )
+
+
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
     for key, text, combined in rows:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import lzma
 import shutil
 import stat
-import struct
 import tarfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
 from engine.datasets.errors import DataError
 from engine.datasets.progress import Progress
+from engine.datasets.sources import ZIP_DAMAGE
 
 TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 LEFT_OUT: Final = ("__MACOSX", ".DS_Store")
@@ -26,10 +24,7 @@ SMALL_BYTES: Final = 2**30
 """What an archive may unpack to however small it is."""
 LEAST_BYTES: Final = 4096
 """What the smallest file takes of a disk."""
-_DAMAGE: Final = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError,
-    IndexError, RuntimeError, ValueError,
-)  # fmt: skip
+_DAMAGE: Final = (*ZIP_DAMAGE, tarfile.TarError, IndexError)
 """What the standard library raises on damaged archives, besides OSError without a number."""
 
 """Told how many bytes of the archive are done, and how many there are."""
