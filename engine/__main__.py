@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.allocator import keep_freed_memory
@@ -23,7 +23,7 @@ from engine.errors import InputError, TrainingError
 from engine.eventlog import EventLog
 from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped, SpecError
 from engine.rundir import ProcessInfo, RunDir
-from engine.rundir.life import HEARTBEAT_INTERVAL_S, end_of, last_sign_of_life
+from engine.rundir.life import HEARTBEAT_INTERVAL_S, STOP_INTERVAL_S, end_of, last_sign_of_life
 from engine.stop import StopRequest, StopRequested
 
 EXIT_FINISHED, EXIT_FAILED, EXIT_REFUSED, EXIT_HELD, EXIT_STOPPED = 0, 1, 2, 3, 130
@@ -63,7 +63,7 @@ def _take_up(run_dir: RunDir, stop: StopRequest) -> int:
         log = EventLog(run_dir.events)
         previous_end = _end_of_previous(run_dir, log, last_sign)
         run_dir.write_process(os.getpid())
-        with _heartbeat(run_dir):
+        with _heartbeat(run_dir), _listening(run_dir, stop):
             return _run_to_its_end(run_dir, log, previous_end, stop)
 
 
@@ -156,17 +156,42 @@ def _held(run_dir: RunDir) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def _heartbeat(run_dir: RunDir) -> Iterator[None]:
-    """Touch the heartbeat file from a thread until the block ends."""
-    ended = threading.Event()
+    """Touch the heartbeat file until the block ends."""
 
     def beat() -> None:
+        with contextlib.suppress(OSError):  # a missed beat is not worth a run
+            run_dir.heartbeat.touch()
+
+    with _every(HEARTBEAT_INTERVAL_S, beat, "heartbeat"):
+        yield
+
+
+@contextlib.contextmanager
+def _listening(run_dir: RunDir, stop: StopRequest) -> Iterator[None]:
+    """Listen to requests to stop that come through the folder, until the block ends."""
+
+    def listen() -> None:
+        asked = run_dir.read_stop()
+        if asked is not None:
+            stop.ask(asked.reason)
+
+    listen()
+    with _every(STOP_INTERVAL_S, listen, "stop"):
+        yield
+
+
+@contextlib.contextmanager
+def _every(seconds: float, act: Callable[[], None], name: str) -> Iterator[None]:
+    """Do something now and then in a thread until the block ends."""
+    ended = threading.Event()
+
+    def repeat() -> None:
         while True:
-            with contextlib.suppress(OSError):  # a missed beat is not worth a run
-                run_dir.heartbeat.touch()
-            if ended.wait(HEARTBEAT_INTERVAL_S):
+            act()
+            if ended.wait(seconds):
                 return
 
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
     thread.start()
     try:
         yield

@@ -1,4 +1,4 @@
-"""A polite request to stop, made by a signal and honoured between steps."""
+"""A polite request to stop, made by a signal or in the run folder, and honoured between steps."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ class StopRequest:
         """Listen to SIGTERM and SIGINT; a second SIGINT ends the process at once."""
         signal.signal(signal.SIGTERM, self._note)
         signal.signal(signal.SIGINT, self._note)
+
+    def ask(self, reason: str) -> None:
+        """Ask for a stop, from any thread; what asked first stays the reason."""
+        self.reason = self.reason or reason
 
     def raise_if_requested(self) -> None:
         """Stop here if it was asked for.

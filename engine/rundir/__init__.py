@@ -2,13 +2,14 @@
 
 from engine.disk import describe_disk, write_atomic
 from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData
-from engine.rundir.process import ExitInfo, ProcessInfo
+from engine.rundir.process import ExitInfo, ProcessInfo, StopAsked
 
 __all__ = [
     "CHECKPOINT_PATTERN",
     "ExitInfo",
     "ProcessInfo",
     "RunDir",
+    "StopAsked",
     "UserData",
     "describe_disk",
     "write_atomic",

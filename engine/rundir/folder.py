@@ -7,6 +7,7 @@ The folder is the whole contract between a run and the world::
     process.json   pid, its start time, host        written at each start
     heartbeat      its mtime says "alive"           touched by the engine
     exit.json      exit code, when somebody waited  written by the launcher
+    stop.json      asks to save and stop            written by whoever wants it, from any host
     combination.json  networks to combine           beside spec.json, where nothing is trained
     user.json      name, tags, note, trashed_at     written by the interface
     engine.log     the engine's stderr and stdout
@@ -42,7 +43,7 @@ from engine.protocol import (
     encode_predictions,
     encode_spec,
 )
-from engine.rundir.process import ExitInfo, ProcessInfo
+from engine.rundir.process import ExitInfo, ProcessInfo, StopAsked
 
 CHECKPOINT_PATTERN = "*.safetensors"
 """Of the names in a run's folder of checkpoints."""
@@ -95,6 +96,11 @@ class RunDir:
     def exit(self) -> Path:
         """Return the path of the exit code."""
         return self.path / "exit.json"
+
+    @property
+    def stop(self) -> Path:
+        """Return the path of the request to save and stop; a run does not go on beside it."""
+        return self.path / "stop.json"
 
     @property
     def user(self) -> Path:
@@ -235,6 +241,26 @@ class RunDir:
             OSError: when they cannot be written; those before are then untouched.
         """
         write_atomic(self.predictions, encode_predictions(predictions))
+
+    def read_stop(self) -> StopAsked | None:
+        """Return the request to save and stop, if there is one."""
+        return _read(self.stop, StopAsked)
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Ask the run, on whatever host it is, to save and stop.
+
+        Raises:
+            OSError: when it cannot be written.
+        """
+        write_atomic(self.stop, msgspec.json.encode(StopAsked(reason)))
+
+    def let_go_on(self) -> None:
+        """Take a request to stop back; for whoever has the run started again.
+
+        Raises:
+            OSError: when it cannot be deleted.
+        """
+        self.stop.unlink(missing_ok=True)
 
     def read_exit(self) -> ExitInfo | None:
         """Return how the last process ended, when somebody waited for it."""

@@ -63,6 +63,12 @@ class ExitInfo(msgspec.Struct, frozen=True):
     pid: int | None = None
 
 
+class StopAsked(msgspec.Struct, frozen=True):
+    """That the run shall save and stop, asked through its folder, and by what: a host, a signal."""
+
+    reason: str
+
+
 def _birth(pid: int) -> str | None:
     """Return what no other process has, whatever the clock is set to; None where unknown."""
     with contextlib.suppress(OSError, IndexError):

@@ -259,6 +259,30 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_checkpoint(
     assert run_dir.last_checkpoint.exists()
 
 
+def test_asked_through_its_folder_it_stops_and_does_not_go_on_before_it_is_let(
+    make_run: MakeRun,
+) -> None:
+    run_dir = make_run(steps=100_000)
+    process = start_engine(run_dir)
+    try:
+        deadline = time.monotonic() + DEADLINE_S
+        while not steps_are_taken(2)(read_events(run_dir)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        run_dir.ask_to_stop("asked from elsewhere")
+        assert process.wait(timeout=DEADLINE_S) == 130
+    finally:
+        process.kill()
+        process.wait()
+    stopped = read_events(run_dir)[-1]
+    assert isinstance(stopped, RunStopped)
+    assert stopped.reason == "asked from elsewhere"
+    assert stopped.step >= 2
+    told = len(read_events(run_dir))
+    assert run_to_its_end(run_dir) == 130
+    again = read_events(run_dir)[told:]
+    assert not any(isinstance(event, StepsTaken) for event in again)
+
+
 def test_the_process_describes_itself_and_beats(make_run: MakeRun) -> None:
     run_dir = make_run(steps=100_000)
     process = start_engine(run_dir)

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import Final
 import psutil
 
 import engine
-from engine.rundir import ExitInfo, RunDir
+from engine.rundir import ExitInfo, ProcessInfo, RunDir
 from engine.rundir.life import is_alive
 from vld_tui.launch.follower import EventFollower
 
@@ -67,6 +68,7 @@ def launch(
     try:
         with _only_launcher(run_dir):
             _refuse_if_alive(run_dir)
+            run_dir.let_go_on()
             with run_dir.log.open("ab") as log:
                 process = subprocess.Popen(
                     [*command, str(run_dir.path.absolute())],
@@ -103,21 +105,21 @@ def wait_and_record(process: subprocess.Popen[bytes], run_dir: RunDir) -> int:
 def stop(run_dir: RunDir, *, kill: bool = False) -> bool:
     """Ask the run's process to save and stop, or with ``kill`` end it and its children at once.
 
+    One on another host is asked through the run's folder.
+
     Returns:
         False when no process of the run is alive.
 
     Raises:
-        LaunchError: when it runs on another host, or belongs to somebody else.
+        LaunchError: when it is to be killed on another host, belongs to somebody else, or its
+            folder cannot be written.
     """
     process = run_dir.read_process()
     if process is None:
         return False
     lives_here = process.is_alive()
     if lives_here is None:
-        raise LaunchError(
-            f"Run {run_dir.run_id} was started on {process.host}: stop it there, "
-            f"as process {process.pid}."
-        )
+        return is_alive(run_dir, process) and _stop_elsewhere(run_dir, process, kill=kill)
     if not lives_here:
         return False
     try:
@@ -131,6 +133,19 @@ def stop(run_dir: RunDir, *, kill: bool = False) -> bool:
         raise LaunchError(
             f"Process {process.pid} of run {run_dir.run_id} belongs to another user."
         ) from None
+    return True
+
+
+def _stop_elsewhere(run_dir: RunDir, process: ProcessInfo, *, kill: bool) -> bool:
+    if kill:
+        raise LaunchError(
+            f"Run {run_dir.run_id} was started on {process.host}: kill it there, as process "
+            f"{process.pid}, or have it save and stop from here, without --kill."
+        )
+    try:
+        run_dir.ask_to_stop(f"asked from {socket.gethostname()}")
+    except OSError as error:
+        raise LaunchError(f"Run {run_dir.run_id} cannot be asked to stop: {error}.") from None
     return True
 
 

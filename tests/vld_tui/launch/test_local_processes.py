@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -183,13 +184,31 @@ def test_a_run_without_a_process_cannot_be_stopped(run_dir: RunDir) -> None:
     assert not stop(run_dir, kill=True)
 
 
-def test_a_run_of_another_host_is_stopped_there(run_dir: RunDir) -> None:
+def test_a_run_of_another_host_is_asked_through_its_folder_but_not_killed(run_dir: RunDir) -> None:
     elsewhere = ProcessInfo(pid=1, started_at=time.time(), host="elsewhere")
     write_atomic(run_dir.process, msgspec.json.encode(elsewhere))
-    with pytest.raises(LaunchError, match="started on elsewhere: stop it there"):
-        stop(run_dir)
+    with pytest.raises(LaunchError, match="started on elsewhere: kill it there"):
+        stop(run_dir, kill=True)
+    assert run_dir.read_stop() is None
+    assert stop(run_dir)
+    asked = run_dir.read_stop()
+    assert asked is not None
+    assert asked.reason == f"asked from {socket.gethostname()}"
     with pytest.raises(LaunchError, match="already running as process 1 on elsewhere"):
         launch(run_dir, _python("pass"))
+
+
+def test_a_run_that_was_asked_to_stop_is_let_go_on_when_it_is_launched(run_dir: RunDir) -> None:
+    run_dir.ask_to_stop("a test")
+    launch(run_dir, _python("pass")).wait()
+    assert run_dir.read_stop() is None
+
+
+def test_a_run_of_another_host_that_is_gone_is_not_asked(run_dir: RunDir) -> None:
+    elsewhere = ProcessInfo(pid=1, started_at=time.time() - 1000, host="elsewhere")
+    write_atomic(run_dir.process, msgspec.json.encode(elsewhere))
+    assert not stop(run_dir)
+    assert run_dir.read_stop() is None
 
 
 def test_an_exit_code_that_cannot_be_recorded_is_returned(run_dir: RunDir) -> None:
