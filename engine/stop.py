@@ -22,8 +22,10 @@ class StopRequest:
         return bool(self.reason)
 
     def install(self) -> None:
-        """Listen to SIGTERM and SIGINT; a second SIGINT ends the process at once."""
+        """Listen to SIGTERM, SIGINT and SIGUSR2, by which clusters warn of a job's end; a second
+        SIGINT ends the process at once."""
         signal.signal(signal.SIGTERM, self._note)
+        signal.signal(signal.SIGUSR2, self._note)
         signal.signal(signal.SIGINT, self._note)
 
     def ask(self, reason: str) -> None:

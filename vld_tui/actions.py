@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -20,6 +21,7 @@ from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.queue.slots import SLOTS_SETTING
 from vld_tui.queue.supervisor import start_supervisor
 from vld_tui.records import export_runs, run_records
+from vld_tui.slurm.errors import SlurmError
 from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
 from vld_tui.store.runs import QUEUED
@@ -97,7 +99,7 @@ class Actions(Protocol):
         """Write the runs that match to a new file, ``.csv`` or ``.json``."""
 
 
-REFUSALS: Final = (StoreError, LaunchError, ExportError, StudyError, DatasetError)
+REFUSALS: Final = (StoreError, LaunchError, ExportError, SlurmError, StudyError, DatasetError)
 
 
 class LocalActions:
@@ -138,12 +140,20 @@ class LocalActions:
     def take_out(self, run_id: str) -> str:
         """Take a run out of the queue."""
         with Store.open(self._home) as store:
-            store.take_out(run_id)
+            run = store.get(run_id)
+            if run.has_job:
+                _control().stop(store, run)
+            else:
+                store.take_out(run_id)
         return "it waits no longer; r starts it"
 
     def hold(self, run_id: str, *, is_held: bool) -> str:
         """Let the queue pass a run over, or no longer."""
         with Store.open(self._home) as store:
+            run = store.get(run_id)
+            if run.has_job:
+                _control().hold(store, run, is_held=is_held)
+                return "held" if is_held else "released"
             store.hold(run_id, is_held=is_held)
         if not is_held:
             start_supervisor(self._home)
@@ -173,6 +183,9 @@ class LocalActions:
         """Start a run that is over again, from its checkpoint."""
         with Store.open(self._home) as store:
             run = store.get(run_id)
+            if run.job is not None:
+                _control().submit_again(store, run)
+                return f"{run.name} was submitted again"
             if run.status == QUEUED:
                 store.take_out(run_id)
             if run.status == "finished":
@@ -276,9 +289,18 @@ class LocalActions:
     def _stop(self, run_id: str, *, kill: bool) -> str:
         with Store.open(self._home) as store:
             run = store.get(run_id)
-            if not stop(store.run_dir(run_id), kill=kill):
+            if run.has_job:
+                _control().stop(store, run, kill=kill)
+            elif not stop(store.run_dir(run_id), kill=kill):
                 raise LaunchError(f"{run.name} has no process here to stop.")
         return f"{run.name} {'was killed' if kill else 'saves and stops'}"
+
+
+def _control() -> ModuleType:
+    """Return what handles runs that were given to a cluster; many homes have none."""
+    from vld_tui.slurm import control  # noqa: PLC0415
+
+    return control
 
 
 def _launch(run_dir: RunDir, *, patience_s: float = 0.0) -> None:

@@ -23,6 +23,7 @@ from vld_tui.views.groups import group_names, group_point
 from vld_tui.views.progress import Progress
 
 if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
+    from vld_tui.slurm.watch import JobWatch
     from vld_tui.study.reader import StudyReader
     from vld_tui.study.state import StudyProgress, StudyState
     from vld_tui.views.raster import Values
@@ -182,6 +183,7 @@ class HistorySource:
         self._curves: dict[str, tuple[object, RunCurves]] = {}
         self._opened: OpenedRun | None = None
         self._studies: StudyReader | None = None
+        self._jobs: JobWatch | None = None
         self._listed: tuple[object, Snapshot] | None = None
         self._last = Snapshot()
         self._live: set[str] = set()
@@ -213,7 +215,7 @@ class HistorySource:
         if self._store is None:
             self._store = Store.open(self._home)
         store = self._store
-        problem = _refresh(store)
+        problem = _refresh(store) or self._problem_with_jobs(store)
         watched = tuple(self._watch(store, interest))  # looks into folders: history may change
         now = replace(
             self._list(store, interest),
@@ -228,6 +230,16 @@ class HistorySource:
             ended=self._read_ended(store),
         )
         return self._last if now == self._last else now
+
+    def _problem_with_jobs(self, store: Store) -> str | None:
+        """Have the cluster's jobs looked at, if there are any; return what came up."""
+        if not store.open_jobs():
+            return None
+        if self._jobs is None:
+            from vld_tui.slurm.watch import JobWatch  # noqa: PLC0415 - many do without a cluster
+
+            self._jobs = JobWatch(self._home)
+        return self._jobs.look()
 
     def _list(self, store: Store, interest: Interest) -> Snapshot:
         """Return what the list of runs shows; the same as before while history is the same."""

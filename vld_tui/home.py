@@ -47,6 +47,16 @@ class Home:
         return self.path / "studies"
 
     @property
+    def profiles(self) -> Path:
+        """Return the folder of the clusters' settings, a file each."""
+        return self.path / "profiles"
+
+    @property
+    def jobs(self) -> Path:
+        """Return the folder of what was submitted to a cluster, and of what its jobs say."""
+        return self.path / "jobs"
+
+    @property
     def cache(self) -> Path:
         """Return the folder of what can be made again: decoded images, measured precisions."""
         return self.path / "cache"

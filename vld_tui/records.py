@@ -63,6 +63,9 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
         "tags": run.tags,
         "note": run.note,
         "error": run.error,
+        "job": run.job,
+        "job_state": run.job_state,
+        "job_node": run.job_node,
     }
 
 

@@ -2,11 +2,12 @@
 
 from engine.disk import describe_disk, write_atomic
 from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData
-from engine.rundir.process import ExitInfo, ProcessInfo, StopAsked
+from engine.rundir.process import ExitInfo, JobInfo, ProcessInfo, StopAsked
 
 __all__ = [
     "CHECKPOINT_PATTERN",
     "ExitInfo",
+    "JobInfo",
     "ProcessInfo",
     "RunDir",
     "StopAsked",

@@ -7,8 +7,10 @@ The folder is the whole contract between a run and the world::
     process.json   pid, its start time, host        written at each start
     heartbeat      its mtime says "alive"           touched by the engine
     exit.json      exit code, when somebody waited  written by the launcher
+    job.json       a cluster's job                  written by whoever gave the run to it
     stop.json      asks to save and stop            written by whoever wants it, from any host
     combination.json  networks to combine           beside spec.json, where nothing is trained
+    synced         its mtime says "as of"           of a copy of a folder elsewhere
     user.json      name, tags, note, trashed_at     written by the interface
     engine.log     the engine's stderr and stdout
     engine.lock    held by the engine while it lives
@@ -43,7 +45,7 @@ from engine.protocol import (
     encode_predictions,
     encode_spec,
 )
-from engine.rundir.process import ExitInfo, ProcessInfo, StopAsked
+from engine.rundir.process import ExitInfo, JobInfo, ProcessInfo, StopAsked
 
 CHECKPOINT_PATTERN = "*.safetensors"
 """Of the names in a run's folder of checkpoints."""
@@ -98,9 +100,19 @@ class RunDir:
         return self.path / "exit.json"
 
     @property
+    def job(self) -> Path:
+        """Return the path of the cluster's job that the run was given to."""
+        return self.path / "job.json"
+
+    @property
     def stop(self) -> Path:
         """Return the path of the request to save and stop; a run does not go on beside it."""
         return self.path / "stop.json"
+
+    @property
+    def synced(self) -> Path:
+        """Return the path of the file whose mtime is when this copy of a folder was brought."""
+        return self.path / "synced"
 
     @property
     def user(self) -> Path:
@@ -242,6 +254,18 @@ class RunDir:
         """
         write_atomic(self.predictions, encode_predictions(predictions))
 
+    def read_job(self) -> JobInfo | None:
+        """Return the cluster's job that the run was given to last, if it ever was."""
+        return _read(self.job, JobInfo)
+
+    def write_job(self, job: JobInfo) -> None:
+        """Record the cluster's job that the run is given to.
+
+        Raises:
+            OSError: when it cannot be written.
+        """
+        write_atomic(self.job, msgspec.json.encode(job))
+
     def read_stop(self) -> StopAsked | None:
         """Return the request to save and stop, if there is one."""
         return _read(self.stop, StopAsked)
@@ -261,6 +285,14 @@ class RunDir:
             OSError: when it cannot be deleted.
         """
         self.stop.unlink(missing_ok=True)
+
+    def mark_synced(self) -> None:
+        """Note that this copy of a folder is as the original is now.
+
+        Raises:
+            OSError: when that cannot be noted.
+        """
+        self.synced.touch()
 
     def read_exit(self) -> ExitInfo | None:
         """Return how the last process ended, when somebody waited for it."""

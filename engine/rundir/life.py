@@ -27,6 +27,8 @@ _CUT_SHORT: Final = (
     ": a file in use was cut short or its disk failed, most likely the image cache, which is made "
     "again when the run is resumed"
 )
+_BY_LIMIT: Final = "killed for memory: the limit it ran under, as of a cluster's job, was reached"
+_PROBABLY_MEMORY: Final = "killed (signal 9): probably out of memory, unless somebody killed it"
 _LOG_LINES: Final = 5
 _LOG_BYTES: Final = 4096
 
@@ -39,8 +41,18 @@ def is_alive(run_dir: RunDir, process: ProcessInfo) -> bool:
     known = process.is_alive()
     if known is not None:
         return known
+    if exit_of(run_dir, process) is not None:  # somebody waited for it there
+        return False
     last_sign = max(last_sign_of_life(run_dir) or 0.0, process.started_at)
-    return time.time() - last_sign < HEARTBEAT_STALE_S
+    return now_of(run_dir) - last_sign < HEARTBEAT_STALE_S
+
+
+def now_of(run_dir: RunDir) -> float:
+    """Return the Unix seconds up to which the folder can tell: of a copy, when it was brought."""
+    try:
+        return run_dir.synced.stat().st_mtime
+    except OSError:
+        return time.time()
 
 
 def last_sign_of_life(run_dir: RunDir) -> float | None:
@@ -82,14 +94,19 @@ def end_of(
     """
     info = exit_of(run_dir, process)
     ended_at, exit_code = (info.ended_at, info.exit_code) if info else (last_sign, None)
-    cause = cause_of_death(process, exit_code)
+    cause = cause_of_death(process, exit_code, by_limit=info.memory_limit if info else None)
     if not has_begun or exit_code not in (None, -signal.SIGKILL):
         cause = with_log(cause, run_dir)
     return AttemptEnd(ended_at=ended_at, exit_code=exit_code, cause=cause)
 
 
-def cause_of_death(process: ProcessInfo, exit_code: int | None) -> str:
-    """Return the likely cause of a death without a word; the exit code is None if unknown."""
+def cause_of_death(
+    process: ProcessInfo, exit_code: int | None, *, by_limit: bool | None = None
+) -> str:
+    """Return the likely cause of a death without a word; the exit code is None if unknown.
+
+    ``by_limit``: a limit of memory was hit meanwhile; None: not known.
+    """
     if exit_code is None:
         if process.host != socket.gethostname():
             return f"no sign of life from {process.host} for {HEARTBEAT_STALE_S:g} s"
@@ -97,7 +114,7 @@ def cause_of_death(process: ProcessInfo, exit_code: int | None) -> str:
             return "the machine restarted"
         return "process disappeared (killed, its disk failed, or machine restarted)"
     if exit_code == -signal.SIGKILL:
-        return "killed (signal 9): probably out of memory, unless somebody killed it"
+        return _BY_LIMIT if by_limit else _PROBABLY_MEMORY
     if exit_code < 0:
         likely = _CUT_SHORT if exit_code == -signal.SIGBUS else ""
         return f"killed by {_signal_name(-exit_code)}{likely}"
@@ -106,11 +123,12 @@ def cause_of_death(process: ProcessInfo, exit_code: int | None) -> str:
 
 def with_log(cause: str, run_dir: RunDir) -> str:
     """Return the cause with the last lines of the run's log, if there are any."""
-    lines = _last_lines(run_dir.log)
+    lines = last_lines(run_dir.log)
     return f"{cause}\n{lines}" if lines else cause
 
 
-def _last_lines(path: Path) -> str:
+def last_lines(path: Path) -> str:
+    """Return the last lines of a log, none if it cannot be read."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - _LOG_BYTES))

@@ -55,12 +55,27 @@ class ProcessInfo(msgspec.Struct, frozen=True):
 class ExitInfo(msgspec.Struct, frozen=True):
     """How an engine process ended: its exit code, negative for a signal.
 
-    ``pid`` tells whose end it is; None: not recorded.
+    ``pid`` tells whose end it is; None: not recorded. ``memory_limit``: meanwhile the system killed
+    a process for the memory limit it runs under, as of a cluster's job; None: not known here.
     """
 
     exit_code: int
     ended_at: float
     pid: int | None = None
+    memory_limit: bool | None = None
+
+
+class JobInfo(msgspec.Struct, frozen=True):
+    """The job of a cluster's scheduler that a run was given to last.
+
+    ``job_id`` is what the scheduler calls it, ``log`` the file of what it says before any run of
+    it does, ``settings`` what it was asked for. ``submitted_at`` is in Unix seconds.
+    """
+
+    job_id: str
+    submitted_at: float
+    log: str
+    settings: dict[str, object] = {}
 
 
 class StopAsked(msgspec.Struct, frozen=True):

@@ -14,9 +14,11 @@ from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.queue.slots import SlotsError
 from vld_tui.serve.address import AddressError
+from vld_tui.slurm.errors import SlurmError
 from vld_tui.store.query import QueryError
 from vld_tui.store.store import StoreError
 from vld_tui.study.errors import StudyError
+from vld_tui.sync import SyncError
 from vld_tui.views.text import plain_text
 
 _FOR_A_PERSON = (
@@ -28,8 +30,10 @@ _FOR_A_PERSON = (
     LaunchError,
     QueryError,
     SlotsError,
+    SlurmError,
     StoreError,
     StudyError,
+    SyncError,
 )
 """Errors whose message says all that a person needs."""
 

@@ -13,9 +13,9 @@ import typer
 
 from vld_tui.cli.command import Command, RunArgument
 from vld_tui.cli.errors import CommandError
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_store, refresh
 from vld_tui.launch.local import EventFollower
-from vld_tui.store.runs import Run
+from vld_tui.store.runs import QUEUED, Run
 from vld_tui.store.store import Store
 from vld_tui.views.lines import story_lines
 from vld_tui.views.progress import Progress
@@ -41,18 +41,31 @@ def logs(
     if lines is not None and lines < 0:
         raise CommandError(f"--lines is {lines}, but must be 0 or more.")
     with open_store(ctx, to_look=True) as store, contextlib.ExitStack() as files:
-        store.refresh()
+        refresh(store)
         known = store.get(run)
         told = _Told(store, known, files)
         for line in deque(told.news(), maxlen=lines):
             _print(line)
         while follow:
-            is_live = store.get(known.run_id).is_live  # asked first: nothing comes after
+            known = store.get(known.run_id)  # asked first: nothing comes after
+            is_live = known.is_live or _comes_yet(store, known)
             for line in told.news():
                 _print(line)
             if not is_live:
                 return
             time.sleep(POLL_INTERVAL_S)
+
+
+def _comes_yet(store: Store, run: Run) -> bool:
+    """Say whether a cluster's job is still to begin the run, or to go on with it."""
+    if not run.has_job:
+        return False
+    from vld_tui.slurm.watch import INTERVAL_S, look_at_jobs  # noqa: PLC0415 - many do without
+
+    time.sleep(INTERVAL_S)
+    look_at_jobs(store)
+    now = store.get(run.run_id)
+    return now.is_live or (now.has_job and now.status == QUEUED)
 
 
 class _Told:

@@ -10,14 +10,14 @@ import typer
 
 from vld_tui.cli.command import Command, Group, JsonOption, RunArgument
 from vld_tui.cli.output import print_json, say
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_store, refresh
 from vld_tui.queue.slots import keep_gpus, keep_slots, slots_of
 from vld_tui.queue.supervisor import is_supervised, start_supervisor
 from vld_tui.records import run_records
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
-from vld_tui.views.queue import at_rest_lines, queue_lines
+from vld_tui.views.queue import at_rest_lines, job_lines, queue_lines
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
@@ -31,16 +31,19 @@ GpusOption = Annotated[
 def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List what goes on and what waits, in order."""
     with open_store(ctx, to_look=True) as store:
-        store.refresh()
-        live, waiting = store.live_runs(), store.queue()
+        refresh(store)
+        live = [run for run in store.live_runs() if not run.has_job]
+        waiting, given = store.queue(), store.runs_with_jobs()
         slots = slots_of(store)
         is_worked_on = is_supervised(store.home)
         live_records, waiting_records = run_records(store, live), run_records(store, waiting)
+        given_records = run_records(store, given)
     if as_json:
         print_json(
             {"slots": list(slots), "worked_on": is_worked_on, "live": live_records,
              "waiting": [record | {"held": run.is_held}
-                         for record, run in zip(waiting_records, waiting, strict=True)]}
+                         for record, run in zip(waiting_records, waiting, strict=True)],
+             "on_cluster": given_records}
         )  # fmt: skip
         return
     cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -48,13 +51,15 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         say(line)
     for line in () if is_worked_on else at_rest_lines(waiting):
         say(line)
+    for line in job_lines(given, cells=cells):
+        say(line)
 
 
 @app.command(cls=Command)
 def start(ctx: typer.Context) -> None:
     """Have the runs that wait started, should nobody do so any more."""
     with open_store(ctx) as store:
-        store.refresh()
+        refresh(store)
         waiting = [run for run in store.queue() if not run.is_held]
         if not waiting:
             say("Nothing waits.")
@@ -83,15 +88,14 @@ def down(ctx: typer.Context, run: RunArgument) -> None:
 def hold(ctx: typer.Context, run: RunArgument) -> None:
     """Pass a run over until it is released."""
     with open_store(ctx) as store:
-        store.hold(store.get(run).run_id)
+        _hold(store, store.get(run), is_held=True)
 
 
 @app.command(cls=Command)
 def release(ctx: typer.Context, run: RunArgument) -> None:
     """Let a held run have its turn again."""
     with open_store(ctx) as store:
-        store.hold(store.get(run).run_id, is_held=False)
-        start_supervisor(store.home)
+        _hold(store, store.get(run), is_held=False)
 
 
 @app.command(cls=Command)
@@ -119,6 +123,17 @@ def slots(
         made = slots_of(store)
     on = [slot for slot in made if slot is not None]
     say(f"{plural(len(made), 'run')} at once{', on GPU ' if on else ''}{', '.join(on)}")
+
+
+def _hold(store: Store, run: Run, *, is_held: bool) -> None:
+    if run.has_job:
+        from vld_tui.slurm import control  # noqa: PLC0415 - many do without a cluster
+
+        control.hold(store, run, is_held=is_held)
+        return
+    store.hold(run.run_id, is_held=is_held)
+    if not is_held:
+        start_supervisor(store.home)
 
 
 def tell_queued(store: Store, run: Run, *, as_json: bool) -> None:

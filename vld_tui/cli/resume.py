@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,8 +10,17 @@ from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.queue import tell_queued
-from vld_tui.cli.session import open_store
-from vld_tui.store.runs import QUEUED
+from vld_tui.cli.session import open_store, refresh
+from vld_tui.cli.slurm import (
+    OnOption,
+    ProfileOption,
+    place_of,
+    tell_submitted,
+    with_slurm_options,
+)
+from vld_tui.slurm.settings import SlurmSettings
+from vld_tui.store.runs import QUEUED, Run
+from vld_tui.store.store import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -25,21 +34,30 @@ QueueOption = Annotated[
 
 
 @app.command(cls=Command)
+@with_slurm_options
 def resume(
     ctx: typer.Context,
     run: RunArgument,
     detach: DetachOption = False,
     queue: QueueOption = False,
     as_json: JsonOption = False,
+    on: OnOption = None,
+    profile: ProfileOption = None,
+    **given: Any,
 ) -> None:
-    """Start the engine again on a run's folder and follow it."""
+    """Start the engine again on a run's folder and follow it, or submit the run again where it
+    was on a cluster."""
     with open_store(ctx) as store:
-        store.refresh()
+        settings = place_of(store.home, on, profile, given)
+        refresh(store)
         known = store.get(run)
         if known.trashed_at is not None:
             raise CommandError(
                 f"Run {known.run_id} is in the trash.\nFirst: vld restore {known.run_id}"
             )
+        if settings is not None or (on is None and known.job is not None and not queue):
+            _submit(store, known, settings, as_json=as_json)
+            return
         if queue:
             store.enqueue(known.run_id)
             tell_queued(store, store.get(known.run_id), as_json=as_json)
@@ -61,3 +79,11 @@ def resume(
             (f"vld show {known.run_id}", "everything known of it"),
         ]
         run_and_follow(store, known, resumes=True, as_json=as_json, following=following)
+
+
+def _submit(store: Store, run: Run, settings: SlurmSettings | None, *, as_json: bool) -> None:
+    """Submit a run again; ``settings`` None: as the last time."""
+    from vld_tui.slurm.control import submit_again  # noqa: PLC0415 - many do without a cluster
+
+    submit_again(store, run, settings)
+    tell_submitted(store, run.run_id, as_json=as_json)

@@ -9,7 +9,7 @@ import typer
 from vld_tui.cli.command import Command, RunsOrNone
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_store, refresh
 from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
 
@@ -32,7 +32,7 @@ def rm(
         if empty_trash:
             _empty(store, asks=not yes)
             return
-        store.refresh()
+        refresh(store)
         for run in [store.get(reference) for reference in runs or ()]:
             store.trash(run.run_id)
             say(f"{run.run_id}  {run.name} is in the trash")

@@ -6,22 +6,29 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from engine.protocol import RunSpec, encode_spec, resolve_spec
-from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.command import Command, JsonOption, home_option
 from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.options import with_spec_options
 from vld_tui.cli.output import say
 from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.session import open_store, this_home
+from vld_tui.cli.slurm import (
+    OnOption,
+    ProfileOption,
+    place_of,
+    submit_new,
+    with_slurm_options,
+)
 from vld_tui.config import read_config
 from vld_tui.datasets import find_added
 from vld_tui.fields import command_line, spec_values, with_absolute_paths
-from vld_tui.home import Home
+from vld_tui.home import Home, find_home
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress
 
@@ -56,6 +63,7 @@ DryRunOption = Annotated[
     cls=Command,
     epilog="Strongest first: options, --config, the recipe, the data set's own defaults.",
 )
+@with_slurm_options
 @with_spec_options
 def run(
     ctx: typer.Context,
@@ -66,9 +74,12 @@ def run(
     queue: QueueOption = False,
     as_json: JsonOption = False,
     dry_run: DryRunOption = False,
-    **given: str | bool | None,
+    on: OnOption = None,
+    profile: ProfileOption = None,
+    **given: Any,
 ) -> None:
-    """Start a run in its own process and follow it."""
+    """Start a run in its own process and follow it, or submit it to a cluster."""
+    settings = place_of(find_home(home_option(ctx)), on, profile, given)
     options = spec_values(given)
     values = with_absolute_paths({**(read_config(config) if config else {}), **options})
     spec = resolve_spec(find_added(this_home(ctx), values))
@@ -79,6 +90,10 @@ def run(
             _tell_plan(this_home(ctx), spec)
         return
     with open_store(ctx) as store:
+        if settings is not None:
+            submitted = store.create_run(spec, name=name, tags=tag or ())
+            submit_new(store, submitted.run_id, settings, as_json=as_json)
+            return
         if queue:
             queued = store.create_run(spec, name=name, tags=tag or (), is_queued=True)
             tell_queued(store, queued, as_json=as_json)

@@ -32,6 +32,23 @@ def open_store(ctx: typer.Context, *, to_look: bool = False) -> Store:
     return Store.open(this_home(ctx, to_look=to_look))
 
 
+def refresh(store: Store) -> None:
+    """Bring history up to date, with the cluster's jobs if there are any; say what kept it from
+    asking those.
+
+    Raises:
+        StoreError: when it cannot be brought up to date.
+    """
+    store.refresh()
+    if not store.open_jobs():
+        return
+    from vld_tui.slurm.watch import look_at_jobs  # noqa: PLC0415 - many do without a cluster
+
+    problem = look_at_jobs(store)
+    if problem is not None:
+        say(f"the cluster's jobs are as they were: {problem}", to_stderr=True)
+
+
 def refresh_or_say(store: Store) -> None:
     """Bring history up to date before it is shown, or say why it is not, as of a full disk.
 
@@ -39,7 +56,7 @@ def refresh_or_say(store: Store) -> None:
         DatabaseDamaged: when there is nothing to show either.
     """
     try:
-        store.refresh()
+        refresh(store)
     except DatabaseDamaged:
         raise
     except StoreError as error:

@@ -12,7 +12,7 @@ from engine.protocol import PredictionsError
 from engine.rundir import RunDir
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.output import print_json
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.launch.local import EventFollower
 from vld_tui.records import run_records
 from vld_tui.store.runs import Run
@@ -29,11 +29,15 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
     """Show a run's state, plan, accuracies, history and files."""
     with open_store(ctx, to_look=True) as store:
         known = store.get(run)
+        if known.has_job:
+            refresh_or_say(store)
+            known = store.get(known.run_id)
         run_dir = store.run_dir(known.run_id)
         progress = Progress.told_by(EventFollower(run_dir).poll())
         if as_json:
             print_json(_record(store, known, run_dir, progress))
             return
+        job = run_dir.read_job()
         console = Console(highlight=False, markup=False, emoji=False)
         detail = run_detail(
             known,
@@ -42,6 +46,7 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
             checkpoints=store.left_checkpoints(known.run_id),
             folder=str(run_dir.path),
             cells=console.width,
+            job_log=None if job is None else job.log,
         )
         with console.capture() as capture:
             console.print(detail)

@@ -10,10 +10,10 @@ import typer
 from vld_tui.cli.command import Command, RunsArgument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_store, refresh
 from vld_tui.launch.local import await_exit
 from vld_tui.launch.local import stop as stop_process
-from vld_tui.store.runs import QUEUED
+from vld_tui.store.runs import QUEUED, Run
 from vld_tui.store.store import Store
 
 PATIENCE_S: Final = 15.0
@@ -32,18 +32,35 @@ def stop(
 ) -> None:
     """Stop runs after the step they are in, and wait a moment until they have."""
     with open_store(ctx) as store:
-        store.refresh()
+        refresh(store)
         known = [store.get(run) for run in runs]
         for run in known:
             if not run.is_live and run.status != QUEUED:
                 raise CommandError(f"Run {run.run_id} is not running: it is {run.status}.")
         for run in known:
-            if run.status == QUEUED:
+            if run.has_job:
+                _stop_on_cluster(store, run, kill=kill)
+            elif run.status == QUEUED:
                 store.take_out(run.run_id)
                 say(f"{run.run_id} waits no longer")
             else:
                 stop_process(store.run_dir(run.run_id), kill=kill)
-        _wait(store, [run.run_id for run in known if run.status != QUEUED], kill=kill)
+        waited_for = [run for run in known if run.status != QUEUED and not run.has_job]
+        _wait(store, [run.run_id for run in waited_for], kill=kill)
+
+
+def _stop_on_cluster(store: Store, run: Run, *, kill: bool) -> None:
+    from vld_tui.slurm import control  # noqa: PLC0415 - many do without a cluster
+
+    mates = [mate for mate in control.job_mates(store, run) if mate != run.run_id]
+    control.stop(store, run, kill=kill)
+    if run.status == QUEUED:
+        say(f"{run.run_id} waits no longer")
+    elif kill:
+        with_it = f", and with it {', '.join(mates)}" if mates else ""
+        say(f"{run.run_id} was killed with job {run.job}{with_it}")
+    else:
+        say(f"{run.run_id} was asked to stop on {run.host}: it ends after its step")
 
 
 def _wait(store: Store, waiting: list[str], *, kill: bool) -> None:

@@ -18,6 +18,7 @@ import psutil
 
 import engine
 from engine.rundir import ExitInfo, ProcessInfo, RunDir
+from engine.rundir.cgroup import killed_for_memory
 from engine.rundir.life import is_alive
 from vld_tui.launch.follower import EventFollower
 
@@ -52,11 +53,13 @@ def launch(
     *,
     patience_s: float = 0.0,
     gpu: str | None = None,
+    lets_go_on: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Start ``command RUN_DIR`` in a session of its own, so that it outlives the terminal.
 
     ``patience_s``: how long an earlier process, which has said its last word, may take to end.
     ``gpu``: the only one it sees, as ``CUDA_VISIBLE_DEVICES`` names it; None: as this process.
+    ``lets_go_on``: a request to stop, made before, is taken back.
 
     Its output is appended to the run's log, and the process is recorded in the run folder
     before this returns. Of several launches at once, one starts the process.
@@ -68,7 +71,8 @@ def launch(
     try:
         with _only_launcher(run_dir):
             _refuse_if_alive(run_dir)
-            run_dir.let_go_on()
+            if lets_go_on:
+                run_dir.let_go_on()
             with run_dir.log.open("ab") as log:
                 process = subprocess.Popen(
                     [*command, str(run_dir.path.absolute())],
@@ -96,9 +100,12 @@ def await_exit(run_dir: RunDir, patience_s: float) -> bool:
 
 def wait_and_record(process: subprocess.Popen[bytes], run_dir: RunDir) -> int:
     """Wait for the process to end, record its exit code in the run folder, and return it."""
+    killed_before = killed_for_memory()
     exit_code = process.wait()
+    killed = killed_for_memory()
+    by_limit = None if killed is None or killed_before is None else killed > killed_before
     with contextlib.suppress(OSError):  # it only makes the story of a crash more exact
-        run_dir.write_exit(ExitInfo(exit_code, time.time(), process.pid))
+        run_dir.write_exit(ExitInfo(exit_code, time.time(), process.pid, by_limit))
     return exit_code
 
 

@@ -75,7 +75,8 @@ class Supervisor:
         return len(waiting) > len(startable) or bool(self._watchers)
 
     def _free(self) -> list[Slot]:
-        taken = [run.gpu for run in self._store.live_runs() if _is_here(run)]
+        live = self._store.live_runs()
+        taken = [run.gpu for run in live if _is_here(run) and not run.has_job]
         return free_slots(slots_of(self._store), taken)
 
     def _start(self, run: Run, slot: Slot) -> None:

@@ -67,10 +67,15 @@ def create_run(
     return draft.run_dir.run_id
 
 
-def queue_runs(
-    database: Database, home: Home, specs: Sequence[RunSpec], tags: Sequence[str]
-) -> None:
-    """Make many runs and put them at the end of the queue.
+def create_runs(
+    database: Database,
+    home: Home,
+    specs: Sequence[RunSpec],
+    tags: Sequence[str],
+    *,
+    is_queued: bool,
+) -> list[str]:
+    """Make many runs, at the end of the queue or not, and return their ids.
 
     They are made some at a time: where it breaks off, those made so far are whole.
 
@@ -78,6 +83,7 @@ def queue_runs(
         StoreError: for an unusable tag, or when folders or rows cannot be written.
     """
     tags = check_tags(tags)
+    made: list[str] = []
     for start in range(0, len(specs), MADE_AT_ONCE):
         drafts: list[_Draft] = []
         taken: set[Path] = set()
@@ -86,7 +92,9 @@ def queue_runs(
             user = UserData(name=default_name(spec), tags=tags, created_at=now)
             drafts.append(_Draft(_new_run_dir(home, now, taken), spec, user))
             taken.add(drafts[-1].run_dir.path)
-        _make(database, drafts, is_queued=True)
+        _make(database, drafts, is_queued=is_queued)
+        made += [draft.run_dir.run_id for draft in drafts]
+    return made
 
 
 def _new_run_dir(home: Home, now: float, taken: Collection[Path]) -> RunDir:

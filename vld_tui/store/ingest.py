@@ -18,6 +18,7 @@ from engine.rundir.life import (
     exit_since,
     is_alive,
     last_sign_of_life,
+    now_of,
     with_log,
 )
 from vld_tui.home import Home
@@ -45,7 +46,11 @@ def refresh_live(database: Database, home: Home) -> None:
         "AND status = 'crashed' AND exit_code IS NULL AND trashed_at IS NULL",
         [time.time() - LOST_S],
     )
-    for key, run_id, offset in lost:
+    given_to_jobs = database.rows(
+        "SELECT key, run_id, events_offset FROM runs INDEXED BY open_jobs WHERE job_open = 1 "
+        "AND job_state <> 'PENDING' AND status NOT IN ('starting', 'running')"
+    )
+    for key, run_id, offset in (*lost, *given_to_jobs):
         if _says_more(home.run_dir(run_id), offset):
             refresh_run(database, key, home.run_dir(run_id))
     live = database.rows(
@@ -67,7 +72,8 @@ def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
     seen = load_state(database, key)
     if seen is None:
         return
-    death = _find_death(run_dir, seen)  # looked for first: after it, no event comes
+    is_live = seen.status in LIVE
+    death = _find_death(run_dir, seen) if is_live else None  # first: after it, no event comes
     if death is None and not _has_news(run_dir, seen):
         return
     with database.write() as connection:
@@ -216,7 +222,7 @@ def _find_death(run_dir: RunDir, state: RunState) -> AttemptEnd | None:
 
 def _find_absence(run_dir: RunDir, state: RunState, past: ProcessInfo | None) -> AttemptEnd | None:
     """Return what became of a run without a process, unless one may yet come."""
-    now = time.time()
+    now = now_of(run_dir)
     ended = exit_since(run_dir, state.launched_at)
     if ended is not None and past is not None and ended.pid == past.pid:
         ended = None

@@ -254,6 +254,15 @@ def m008_lost_runs(db: Database) -> None:
     )
 
 
+@migrations()
+def m009_jobs(db: Database) -> None:
+    """Know the cluster's job that a run was given to."""
+    for column in ("job", "job_state", "job_reason", "job_node"):
+        db.execute(f"ALTER TABLE runs ADD COLUMN {column} TEXT")
+    db.execute("ALTER TABLE runs ADD COLUMN job_open INTEGER NOT NULL DEFAULT 0")
+    db.execute("CREATE INDEX open_jobs ON runs (job) WHERE job_open = 1")
+
+
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
     for key, text, combined in rows:

@@ -73,9 +73,11 @@ def move(database: Database, found: Found, places: int) -> None:
 
 def _refuse_others(connection: sqlite3.Connection, found: Found) -> float:
     """Return a waiting run's position; refuse one that does not wait."""
-    status, position = connection.execute(
-        "SELECT status, queue_position FROM runs WHERE key = ?", [found.key]
+    status, position, has_job = connection.execute(
+        "SELECT status, queue_position, job_open FROM runs WHERE key = ?", [found.key]
     ).fetchone()
+    if has_job:
+        raise StoreError(f"Run {found.run_id} was given to a cluster: its jobs have no such place.")
     if status != "queued":
         raise StoreError(f"Run {found.run_id} does not wait: it is {status}.")
     return float(position)

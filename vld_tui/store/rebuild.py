@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from vld_tui.store.create import insert_row
 from vld_tui.store.database import Database, Row
 from vld_tui.store.errors import DatabaseDamaged, StoreError
 from vld_tui.store.ingest import read_anew
+from vld_tui.store.jobs import read_job
 from vld_tui.store.labels import default_name
 from vld_tui.store.runs import QUEUED
 from vld_tui.store.state import load_state, save_state
@@ -26,7 +27,8 @@ from vld_tui.store.state import load_state, save_state
 _BATCH: Final = 100
 """Folders read in one transaction: other programs wait no longer than that."""
 _OLD: Final = (
-    "SELECT key, gpu, status, error, queue_position, queue_held FROM runs WHERE run_id = ?"
+    "SELECT key, gpu, status, error, queue_position, queue_held, job, job_state, job_reason, "
+    "job_node, job_open FROM runs WHERE run_id = ?"
 )
 _WITHOUT_PROCESS: Final = ("stopped", "failed")
 """What a run may be that was never taken up: out of the queue, or impossible to start."""
@@ -58,9 +60,27 @@ def rebuild(database: Database, home: Home) -> RebuildReport:
     Raises:
         StoreError: when the database cannot be written.
     """
+    report, read = _read_folders(database, home, _folders(home))
+    _drop_others(database, home, read, {folder.path for folder in report.damaged})
+    return report
+
+
+def take_in(database: Database, home: Home, run_ids: Sequence[str]) -> RebuildReport:
+    """Read anew what the folders of some runs say, which history may not know yet.
+
+    Raises:
+        StoreError: when the database cannot be written.
+    """
+    paths = [home.run_dir(run_id).path for run_id in run_ids]
+    return _read_folders(database, home, [path for path in paths if path.is_dir()])[0]
+
+
+def _read_folders(
+    database: Database, home: Home, folders: Iterable[Path]
+) -> tuple[RebuildReport, set[str]]:
     damaged: list[DamagedFolder] = []
     read: dict[str, bool] = {}
-    for batch in _batches(_folders(home)):
+    for batch in _batches(folders):
         with database.write() as connection:
             for path in batch:
                 is_trashed = path.parent == home.trash
@@ -72,8 +92,7 @@ def rebuild(database: Database, home: Home) -> RebuildReport:
                     read[path.name] = is_trashed
                 except (SpecError, OSError) as error:
                     damaged.append(DamagedFolder(path, str(error)))
-    _drop_others(database, home, set(read), {folder.path for folder in damaged})
-    return RebuildReport(len(read), sum(read.values()), tuple(damaged))
+    return RebuildReport(len(read), sum(read.values()), tuple(damaged)), set(read)
 
 
 def open_or_set_aside(path: Path) -> tuple[Database, Path | None]:
@@ -156,14 +175,20 @@ def _read(
     if state is None:
         raise AssertionError("a row just inserted is there")
     save_state(connection, key, read_anew(connection, key, state, run_dir))
+    read_job(connection, key, run_dir)
     if old:
         _keep_what_no_folder_tells(connection, key, old)
 
 
 def _keep_what_no_folder_tells(connection: sqlite3.Connection, key: int, old: Row) -> None:
     """Leave a run its GPU, and its place in the queue or why it never had a process."""
-    _, gpu, status, error, position, is_held = old
+    _, gpu, status, error, position, is_held, *job = old
     connection.execute("UPDATE runs SET gpu = ? WHERE key = ?", [gpu, key])
+    connection.execute(
+        "UPDATE runs SET job_state = ?, job_reason = ?, job_node = ?, job_open = ? "
+        "WHERE key = ? AND job = ?",
+        [*job[1:], key, job[0]],
+    )
     if status == QUEUED:
         connection.execute(
             "UPDATE runs SET status = ?, queue_position = ?, queue_held = ?, error = NULL, "

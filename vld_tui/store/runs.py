@@ -29,6 +29,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     split. Times are Unix seconds. ``seconds_left`` is as estimated at the last event.
     ``damaged_lines`` of the event log could not be read. ``queue_position`` orders those that
     wait; one that ``is_held`` is passed over. ``gpu`` is what the queue gave it.
+    ``job`` is the cluster's job that it was given to, with the scheduler's words for where it
+    stands, why, and on which node; ``has_job``: that job is not over.
     ``arm`` is how it predicts; ``combination`` is of a run that trains nothing. ``identity`` is
     shared by runs that must give the same result. ``data_digest`` changes with the images; empty:
     not known. Of ``mixed_fields`` a run that combines others has no one value: ``spec`` has that of
@@ -71,6 +73,11 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     arm: str = ""
     identity: str | None = None
     data_digest: str = ""
+    job: str | None = None
+    job_state: str | None = None
+    job_reason: str | None = None
+    job_node: str | None = None
+    has_job: bool = False
     mixed_fields: tuple[str, ...] = ()
 
     @property
@@ -179,7 +186,7 @@ _COLUMNS: Final = (
     "selected_step, id_accuracy, ood_accuracy, domains, combination, loss, steps_per_s, "
     "images_per_s, seconds_left, wall_s, error, pid, host, precision, memory_format, device, "
     "attempts, trashed_at, exit_code, damaged_lines, queue_position, queue_held, gpu, arm, "
-    "identity, data_digest"
+    "identity, data_digest, job, job_state, job_reason, job_node, job_open"
 )
 _decode_domains: Final = msgspec.json.Decoder(dict[str, float]).decode
 

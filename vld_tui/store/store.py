@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from engine.protocol import Combination, RunSpec
-from engine.rundir import RunDir
+from engine.rundir import JobInfo, RunDir
 from vld_tui.home import Home
-from vld_tui.store import create, health, ingest, prune, queue, trash
+from vld_tui.slurm.jobs import Job
+from vld_tui.store import create, health, ingest, jobs, prune, queue, trash
 from vld_tui.store.arms import ArmResult, read_arms
 from vld_tui.store.database import MOST_AT_ONCE, Database
 from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
+from vld_tui.store.jobs import OpenJob
 from vld_tui.store.labels import check_name, check_note, check_tags
 from vld_tui.store.last_evaluations import LastEvaluation, read_last_evaluations
 from vld_tui.store.lookup import find, find_by_id
@@ -29,7 +31,7 @@ from vld_tui.store.metrics import (
     read_series,
 )
 from vld_tui.store.query import Query
-from vld_tui.store.rebuild import DamagedFolder, RebuildReport, open_or_set_aside, rebuild
+from vld_tui.store.rebuild import DamagedFolder, RebuildReport, open_or_set_aside, rebuild, take_in
 from vld_tui.store.runs import QUEUED, Run, RunPoint, read_points, read_runs
 from vld_tui.store.settings import Value, read_setting, write_setting
 from vld_tui.store.summaries import (
@@ -151,7 +153,44 @@ class Store:
             StoreError: for an unusable tag, or a folder that cannot be made; those made before
                 stay.
         """
-        create.queue_runs(self._database, self.home, specs, tags)
+        create.create_runs(self._database, self.home, specs, tags, is_queued=True)
+
+    def create_runs(self, specs: Sequence[RunSpec], *, tags: Sequence[str] = ()) -> list[str]:
+        """Make many new runs that have no process yet, and return their ids.
+
+        Raises:
+            StoreError: see :meth:`queue_runs`.
+        """
+        return create.create_runs(self._database, self.home, specs, tags, is_queued=False)
+
+    def mark_submitted(self, given: Mapping[str, JobInfo]) -> None:
+        """Record that runs, by their ids, were given to a cluster's jobs.
+
+        Raises:
+            StoreError: when it cannot be recorded.
+        """
+        jobs.mark_submitted(self._database, self.home, given)
+
+    def take_out_of_job(self, run_id: str) -> None:
+        """Record that a run's job passes it over: it is ``stopped`` unless it runs."""
+        jobs.take_out(self._database, find_by_id(self._database, run_id))
+
+    def open_jobs(self) -> list[OpenJob]:
+        """Return the runs whose jobs are not known to be over."""
+        return jobs.open_jobs(self._database)
+
+    def runs_with_jobs(self) -> list[Run]:
+        """Return the runs whose jobs are not known to be over, the oldest first."""
+        open_ = "SELECT key FROM runs INDEXED BY open_jobs WHERE job_open = 1"
+        return read_runs(self._database, f"key IN ({open_}) AND trashed_at IS NULL")
+
+    def note_job(self, known: OpenJob, job: Job) -> None:
+        """Record where the job of a run stands, and what follows for the run.
+
+        Raises:
+            StoreError: when it cannot be recorded.
+        """
+        jobs.note(self._database, self.home, known, job)
 
     def mark_relaunched(self, run_id: str, *, gpu: str | None = None) -> Run:
         """Make a run that was over, or waited, ``starting``.
@@ -176,8 +215,8 @@ class Store:
             )
 
     def queue(self) -> list[Run]:
-        """Return the runs that wait for a slot, in order."""
-        where = "status = 'queued' AND trashed_at IS NULL"
+        """Return the runs that wait for a slot of this machine, in order."""
+        where = "status = 'queued' AND job_open = 0 AND trashed_at IS NULL"
         return read_runs(self._database, where, order="queue_position")
 
     def live_runs(self) -> list[Run]:
@@ -195,8 +234,9 @@ class Store:
         run = self.get(run_id)
         if run.trashed_at is not None:
             raise StoreError(f"Run {run_id} is in the trash. First: vld restore {run_id}")
-        if run.is_live or run.status in ("finished", QUEUED):
-            raise StoreError(f"Run {run_id} is {run.status}.")
+        if run.is_live or run.status in ("finished", QUEUED) or run.has_job:
+            with_job = f", with the cluster's job {run.job}" if run.has_job else ""
+            raise StoreError(f"Run {run_id} is {run.status}{with_job}.")
         with self._database.write() as connection:
             queue.enqueue(connection, find_by_id(self._database, run_id).key)
 
@@ -463,6 +503,10 @@ class Store:
         report = rebuild(self._database, self.home)
         self.refresh()
         return report
+
+    def take_in(self, run_ids: Sequence[str]) -> RebuildReport:
+        """Read what the folders of some runs say, which history may not know yet."""
+        return take_in(self._database, self.home, run_ids)
 
     def health(self) -> dict[str, Any]:
         """Return what is known of the database's state, sizes in bytes."""

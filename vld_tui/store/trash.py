@@ -86,11 +86,15 @@ def discard(database: Database, home: Home, run_id: str) -> None:
 
 
 def _refuse_live(database: Database, home: Home, found: Found) -> None:
-    row = database.row("SELECT status, pid FROM runs WHERE key = ?", [found.key])
-    status, pid = row or ("gone", None)
+    row = database.row("SELECT status, pid, job, job_open FROM runs WHERE key = ?", [found.key])
+    status, pid, job, has_job = row or ("gone", None, None, 0)
     if status in ("starting", "running"):
         process = f" as process {pid}" if pid else ""
         raise StoreError(f"Run {found.run_id} is {status}{process}. First: vld stop {found.run_id}")
+    if has_job and status not in ("finished", "failed"):
+        raise StoreError(
+            f"Run {found.run_id} was given to job {job}. First: vld stop {found.run_id}"
+        )
     run_dir = found.run_dir(home)
     process_info = run_dir.read_process()
     if process_info is not None and is_alive(run_dir, process_info):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,12 +10,19 @@ from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.queue.slots import slots_of
 from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.slurm.submit import Cluster, Submission, find_lost_batches, submit_runs
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.definition import Study
 from vld_tui.study.kept import StudyText, find_text, keep_study, kept_path, only_launch
-from vld_tui.study.standing import Standing, launch_missing, left_behind, standing_of
+from vld_tui.study.standing import (
+    Standing,
+    launch_missing,
+    left_behind,
+    make_missing,
+    standing_of,
+)
 
 MOST_UNASKED: Final = 100
 """New runs that are made without asking."""
@@ -80,6 +88,46 @@ def launch_study(store: Store, study: Study, text: StudyText) -> tuple[Standing,
     if store.queue():
         start_supervisor(home)
     return standing, gone
+
+
+def submit_study(
+    store: Store, study: Study, text: StudyText, cluster: Cluster
+) -> tuple[Standing, int, Submission | None]:
+    """Keep a study and submit what is missing to a cluster; see :func:`launch_study`.
+
+    Returns:
+        How it stood before, how many runs of it as it was are no longer in it, and what was
+        submitted, if there was anything to submit.
+
+    Raises:
+        SlurmError: when the cluster takes nothing; no run is made then.
+        StudyError, StoreError: when it cannot be kept, or its runs not be made.
+    """
+    home = store.home
+    with only_launch(home):
+        find_lost_batches(store)
+        gone = runs_left_behind(home, study, text)
+        keep_study(home, study, text)
+        standing = standing_of(store, study)
+        known = {run.run_id for run in standing.broken_off}
+        runs = make_missing(store, standing)
+        if not runs:
+            return standing, gone, None
+        try:
+            submission = submit_runs(store, cluster, runs)
+        except BaseException:
+            _unmake(store, [run for run in runs if run not in known])
+            raise
+        _unmake(store, [run for run in submission.left if run not in known])
+    return standing, gone, submission
+
+
+def _unmake(store: Store, runs: Iterable[str]) -> None:
+    """Delete runs that were made to be submitted and were not: the study knows of them."""
+    given = {each.run_id for each in store.open_jobs()}
+    for run in runs:
+        if run not in given:
+            store.discard(run)
 
 
 def runs_left_behind(home: Home, study: Study, text: StudyText) -> int:

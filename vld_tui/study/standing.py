@@ -81,18 +81,35 @@ def launch_missing(store: Store, standing: Standing) -> None:
     Raises:
         StoreError: when a run cannot be made, queued or tagged.
     """
-    tag = standing.study.name
-    untagged = [run.run_id for run in standing.runs if run is not None and tag not in run.tags]
-    if untagged:
-        store.add_tag(untagged, tag)
+    _tag(store, standing)
     for run in standing.broken_off:
         _queue_again(store, run.run_id)
-    store.queue_runs(standing.missing, tags=(tag,))
+    store.queue_runs(standing.missing, tags=(standing.study.name,))
+
+
+def make_missing(store: Store, standing: Standing) -> list[str]:
+    """Make what is missing of a study and return the runs to submit, with those broken off.
+
+    They get the study's tag, as in :func:`launch_missing`.
+
+    Raises:
+        StoreError: when a run cannot be made or tagged.
+    """
+    _tag(store, standing)
+    broken_off = [run.run_id for run in standing.broken_off if not run.has_job]
+    return [*broken_off, *store.create_runs(standing.missing, tags=(standing.study.name,))]
 
 
 def left_behind(before: Study | None, after: Study) -> int:
     """Return how many runs of a study as it was are no longer in it."""
     return 0 if before is None else len(set(before.identities).difference(after.identities))
+
+
+def _tag(store: Store, standing: Standing) -> None:
+    tag = standing.study.name
+    untagged = [run.run_id for run in standing.runs if run is not None and tag not in run.tags]
+    if untagged:
+        store.add_tag(untagged, tag)
 
 
 def _queue_again(store: Store, run_id: str) -> None:

@@ -14,6 +14,7 @@ from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.runs import Run
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.combined import MIXED, findings, progress_label, step_label
+from vld_tui.views.jobs import job_text
 from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.numbers import duration, moment, plural, size
 from vld_tui.views.palette import (
@@ -39,6 +40,7 @@ def run_detail(
     checkpoints: Sequence[CheckpointInfo],
     folder: str,
     cells: int,
+    job_log: str | None = None,
 ) -> RenderableType:
     """Return the run's state, plan, accuracies, history and files in ``cells`` columns."""
     parts: list[RenderableType] = [_heading(run), Text("")]
@@ -61,6 +63,8 @@ def run_detail(
         if attempts[-1].commit:
             history.append(("commit", plain_text(attempts[-1].commit)))
     history.append(("folder", plain_text(folder)))
+    if job_log is not None:
+        history.append(("job's log", plain_text(job_log)))
     history.append(("spec", _spec(run)))
     parts.append(_table(history))
     return Group(*parts)
@@ -85,6 +89,8 @@ def _state_rows(run: Run) -> list[Row]:
     ]
     if run.is_live and run.pid is not None:
         rows.append(("process", f"{run.pid} on {plain_text(run.host or 'this machine')}"))
+    if run.job is not None:
+        rows.append(("job", plain_text(job_text(run))))
     if run.tags:
         rows.append(("tags", plain_text(" ".join(run.tags))))
     if run.note:

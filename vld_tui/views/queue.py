@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from vld_tui.store.runs import Run
 from vld_tui.views.columns import Column, table_lines
+from vld_tui.views.jobs import job_text
 from vld_tui.views.numbers import UNKNOWN, duration, plural
 from vld_tui.views.palette import STATUS_SIGNS
 from vld_tui.views.text import plain_text
@@ -19,6 +21,12 @@ QUEUE_COLUMNS: Final = (
     Column("progress", rank=90),
     Column("gpu", rank=40),
 )
+JOB_COLUMNS: Final = (
+    Column("", rank=100),
+    Column("name", rank=99, shrinks=True, narrowest=18),
+    Column("run", rank=50),
+    Column("job", rank=90),
+)
 
 
 def queue_lines(
@@ -29,6 +37,21 @@ def queue_lines(
     if live or waiting:
         yield ""
         yield from table_lines(QUEUE_COLUMNS, [*queue_rows(live, waiting)], cells)
+
+
+def job_lines(runs: Sequence[Run], *, cells: int | None) -> Iterator[str]:
+    """Yield a table of the runs that were given to a cluster; nothing where there are none."""
+    if not runs:
+        return
+    counts = Counter(run.status for run in runs)
+    yield ""
+    yield " · ".join(["on the cluster", *(f"{n} {status}" for status, n in counts.items())])
+    yield ""
+    rows = [
+        [STATUS_SIGNS[run.status], plain_text(run.name), run.run_id, plain_text(job_text(run))]
+        for run in runs
+    ]
+    yield from table_lines(JOB_COLUMNS, rows, cells)
 
 
 def slots_line(live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str | None]) -> str:

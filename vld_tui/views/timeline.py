@@ -10,6 +10,7 @@ from rich.text import Text
 
 from vld_tui.store.metrics import Attempt
 from vld_tui.store.runs import QUEUED, Run
+from vld_tui.views.jobs import job_text
 from vld_tui.views.lines import collapse_line
 from vld_tui.views.numbers import duration, moment, percent
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
@@ -60,6 +61,8 @@ def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Itera
         yield Moment(selected.time or None, "★", "", what)
     if run.status == QUEUED:
         waits = "held in the queue" if run.is_held else "waits for a free slot"
+        if run.has_job:
+            waits = f"job {plain_text(job_text(run))}"
         yield Moment(None, STATUS_SIGNS[QUEUED], status_style(QUEUED), waits)
     elif not attempts:
         yield Moment(None, STATUS_SIGNS.get(run.status, "?"), status_style(run.status), run.status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,12 +14,20 @@ from vld_tui.cli.command import JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.queue import GpusOption
-from vld_tui.cli.session import open_store, this_home
+from vld_tui.cli.session import open_store, refresh, this_home
+from vld_tui.cli.slurm import (
+    OnOption,
+    ProfileOption,
+    place_of,
+    tell_submission,
+    with_slurm_options,
+)
 from vld_tui.cli.sweep.ls import standing_record
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.planner import LocalPlanner
 from vld_tui.queue.slots import keep_gpus, keep_slots
+from vld_tui.slurm.submit import Cluster
 from vld_tui.store.store import Store
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.kept import SMALL, StudyText, find_text, preset_names, preset_text
@@ -29,6 +37,7 @@ from vld_tui.study.launching import (
     devices_of,
     launch_study,
     runs_left_behind,
+    submit_study,
 )
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.study.weights import AbsentWeights, absent_weights
@@ -82,6 +91,7 @@ DryRunOption = Annotated[
 ]
 
 
+@with_slurm_options
 def launch(
     ctx: typer.Context,
     study: StudyArgument,
@@ -94,9 +104,13 @@ def launch(
     dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: JsonOption = False,
+    on: OnOption = None,
+    profile: ProfileOption = None,
+    **given: Any,
 ) -> None:
     """Queue the runs of a study that are missing, and have the queue worked on."""
     home = this_home(ctx, to_look=prints or dry_run)
+    settings = place_of(home, on, profile, given)
     text = _text(home, study, scale, data or (), name, prefers_preset=prints or bool(data))
     datasets = HomeDatasets(home)
     known = text.read(home, datasets)
@@ -104,12 +118,13 @@ def launch(
         sys.stdout.write(text.text)
         return
     with open_store(ctx, to_look=dry_run) as store:
-        store.refresh()
+        refresh(store)
         standing = standing_of(store, known)
         if dry_run:
             gone = runs_left_behind(home, known, text)
             _tell_plan(store, standing, datasets, gone, as_json=as_json)
             return
+        cluster = None if settings is None else Cluster(settings)
         absent = _absent_weights(home, standing)
         if datasets.refusal is not None:
             raise DatasetError(datasets.refusal)
@@ -119,8 +134,13 @@ def launch(
             keep_slots(store, slots)
         if gpus is not None:
             keep_gpus(store, gpus)
-        standing, gone = launch_study(store, known, text)
+        if cluster is None:
+            standing, gone = launch_study(store, known, text)
+        else:
+            standing, gone, submission = submit_study(store, known, text, cluster)
     _tell_launch(standing, gone, absent, as_json=as_json)
+    if cluster is not None and submission is not None and not as_json:
+        tell_submission(submission)
 
 
 def _text(

@@ -8,7 +8,7 @@ import typer
 
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.output import print_json, say
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_store, refresh
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.store.store import Store
@@ -21,7 +21,7 @@ from vld_tui.views.study import counts_text
 def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the studies that were launched, and the presets."""
     with open_store(ctx, to_look=True) as store:
-        store.refresh()
+        refresh(store)
         launched = launched_studies(store)
     presets = preset_titles()
     if as_json:

@@ -11,7 +11,7 @@ import typer
 
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.output import print_json, say
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.sweep.ls import launched_record, launched_studies, standing_record, tell_launched
 from vld_tui.queue.supervisor import is_supervised
 from vld_tui.study.cost import StudyCost, cost_of, seconds_left
@@ -33,7 +33,7 @@ StudyOrNone = Annotated[
 def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = False) -> None:
     """Show how far a study is, and what came of it so far."""
     with open_store(ctx, to_look=True) as store:
-        store.refresh()
+        refresh(store)
         if study is None:
             launched = launched_studies(store)
             if as_json:

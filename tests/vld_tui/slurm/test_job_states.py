@@ -1,0 +1,198 @@
+"""What a scheduler says of jobs becomes what history says of runs."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pytest
+
+from engine.protocol import RunStopped
+from engine.rundir import ExitInfo, ProcessInfo, write_atomic
+from tests.vld_tui.slurm.conftest import Programs
+from tests.vld_tui.store.told_runs import Teller
+from vld_tui.slurm.watch import look_at_jobs
+from vld_tui.store.errors import StoreError
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+
+PENDING = "7_0|PENDING|Priority|\n"
+RUNNING = "7_0|RUNNING|None|node3\n"
+
+
+def ended(state: str, reason: str = "None") -> str:
+    return (
+        f"JobId=9 ArrayJobId=7 ArrayTaskId=0 JobName=x JobState={state} Reason={reason} "
+        "NodeList=node3 ExitCode=0:0\n"
+    )
+
+
+def test_a_job_that_waits_is_a_queued_run_that_no_slot_here_takes(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    assert (submitted.status, submitted.job, submitted.has_job) == ("queued", "7_0", True)
+    assert store.queue() == []
+    programs.says("squeue", PENDING)
+    assert look_at_jobs(store) is None
+    run = store.get(submitted.run_id)
+    assert (run.status, run.job_state, run.job_reason) == ("queued", "PENDING", "Priority")
+    with pytest.raises(StoreError, match="given to a cluster"):
+        store.hold(run.run_id)
+    with pytest.raises(StoreError, match="queued, with the cluster's job 7_0"):
+        store.enqueue(run.run_id)
+    with pytest.raises(StoreError, match="given to job 7_0. First: vld stop"):
+        store.trash(run.run_id)
+
+
+def test_a_held_job_is_a_held_run(store: Store, programs: Programs, submitted: Run) -> None:
+    programs.says("squeue", "7_0|PENDING|JobHeldUser|\n")
+    look_at_jobs(store)
+    assert store.get(submitted.run_id).is_held
+    programs.says("squeue", PENDING)
+    look_at_jobs(store)
+    assert not store.get(submitted.run_id).is_held
+
+
+def test_a_run_that_begins_on_a_node_is_heard(
+    store: Store, programs: Programs, submitted: Run, teller: Teller
+) -> None:
+    programs.says("squeue", RUNNING)
+    look_at_jobs(store)
+    assert store.get(submitted.run_id).status == "queued"  # the job prepares
+    teller.starts()
+    store.refresh()
+    run = store.get(submitted.run_id)
+    assert (run.status, run.job_node, run.has_job) == ("running", "node3", True)
+    teller.finishes()
+    programs.says("squeue", "")
+    programs.says("scontrol-job", ended("COMPLETED"))
+    look_at_jobs(store)
+    run = store.get(submitted.run_id)
+    assert (run.status, run.has_job, run.error) == ("finished", False, None)
+
+
+def test_a_job_that_waits_again_goes_on_with_its_run(
+    store: Store, programs: Programs, submitted: Run, teller: Teller
+) -> None:
+    programs.says("squeue", RUNNING)
+    teller.starts()
+    teller.says(RunStopped(step=4, reason="SIGTERM", wall_s=1.0))
+    look_at_jobs(store)
+    assert store.get(submitted.run_id).status == "stopped"
+    programs.says("squeue", "7_0|PENDING|BeginTime|\n")
+    look_at_jobs(store)
+    run = store.get(submitted.run_id)
+    assert (run.status, run.step, run.job_reason) == ("queued", 4, "BeginTime")
+    programs.says("squeue", RUNNING)
+    teller.starts(attempt=2, resumed_step=4)
+    look_at_jobs(store)
+    assert store.get(submitted.run_id).status == "running"
+
+
+def test_a_run_that_was_asked_to_stop_stays_stopped_while_its_job_waits_for_others(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    store.run_dir(submitted.run_id).ask_to_stop("a test")
+    store.take_out_of_job(submitted.run_id)
+    programs.says("squeue", PENDING)
+    look_at_jobs(store)
+    assert store.get(submitted.run_id).status == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("NODE_FAIL", "its node failed"),
+        ("OUT_OF_MEMORY", "killed for more memory than it had asked for: give --mem more"),
+        ("TIMEOUT", "its time was up"),
+        ("FAILED", "it failed"),
+    ],
+)
+def test_a_job_that_ends_before_its_run_begins_says_why(
+    store: Store, programs: Programs, submitted: Run, state: str, words: str
+) -> None:
+    programs.says("scontrol-job", ended(state))
+    look_at_jobs(store)
+    run = store.get(submitted.run_id)
+    assert run.status == "crashed"
+    assert run.error is not None
+    assert f"job 7_0 is over on node3: {words}" in run.error
+    is_asked = f"is {store.home.path} visible from the nodes?" in run.error
+    assert is_asked == (state == "FAILED")
+    assert not run.has_job
+
+
+def test_what_the_job_wrote_tells_more(store: Store, programs: Programs, submitted: Run) -> None:
+    (store.home.path / "job.log").write_text("No module named vld_tui\n")
+    programs.says("scontrol-job", ended("FAILED"))
+    look_at_jobs(store)
+    run = store.get(submitted.run_id)
+    assert run.error is not None
+    assert run.error.endswith("No module named vld_tui")
+
+
+def test_a_job_that_slurm_forgot_is_over(store: Store, programs: Programs, submitted: Run) -> None:
+    programs.complains("scontrol", "slurm_load_jobs error: Invalid job id specified\n")
+    assert look_at_jobs(store) is None
+    run = store.get(submitted.run_id)
+    assert (run.status, run.has_job) == ("crashed", False)
+    assert run.error is not None
+    assert "Slurm does not say how" in run.error
+
+
+def test_a_cancelled_job_leaves_a_stopped_run(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    programs.says("scontrol-job", ended("CANCELLED"))
+    look_at_jobs(store)
+    run = store.get(submitted.run_id)
+    assert (run.status, run.error, run.has_job) == ("stopped", None, False)
+
+
+def test_a_crash_says_how_the_job_ended(
+    store: Store, programs: Programs, submitted: Run, teller: Teller
+) -> None:
+    teller.starts()
+    elsewhere = ProcessInfo(pid=4_000_000, started_at=time.time() - 900, host="node3")
+    write_atomic(teller.run_dir.process, msgspec.json.encode(elsewhere))
+    teller.run_dir.write_exit(ExitInfo(-9, time.time(), 4_000_000, memory_limit=True))
+    programs.says("scontrol-job", ended("OUT_OF_MEMORY"))
+    for _ in range(2):  # its death is noticed, then explained
+        look_at_jobs(store)
+        store.refresh()
+    run = store.get(submitted.run_id)
+    assert run.status == "crashed"
+    assert run.error is not None
+    assert run.error.startswith("killed for memory: the limit it ran under")
+    assert "job 7_0 is over on node3" in run.error
+    assert not run.has_job
+
+
+def test_a_scheduler_that_does_not_answer_changes_nothing(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    programs.complains("squeue", "squeue: error: Unable to contact slurm controller\n")
+    problem = look_at_jobs(store)
+    assert problem == "squeue: Unable to contact slurm controller"
+    assert store.get(submitted.run_id) == submitted
+
+
+def test_without_jobs_nobody_is_asked(store: Store, programs: Programs) -> None:
+    assert look_at_jobs(store) is None
+    assert not (programs.folder / "asked").exists()
+
+
+def test_history_read_anew_knows_the_jobs(store: Store, programs: Programs, submitted: Run) -> None:
+    store.home.database.with_name("vld.db")
+    store.rebuild()
+    assert store.get(submitted.run_id) == submitted
+    store.close()
+    for path in store.home.path.glob("vld.db*"):
+        path.unlink()
+    with Store.open(store.home) as anew:
+        anew.rebuild()
+        run = anew.get(submitted.run_id)
+        assert (run.status, run.job, run.has_job) == ("queued", "7_0", True)
+        programs.says("squeue", PENDING)
+        look_at_jobs(anew)
+        assert anew.get(run.run_id).job_state == "PENDING"

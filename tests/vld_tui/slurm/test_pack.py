@@ -1,0 +1,147 @@
+"""A job's work, with a stand-in for the engine."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from engine.protocol import RunFinished, RunStarted, RunStopped, resolve_spec
+from engine.rundir import RunDir
+from tests.small_runs import read_events
+from tests.vld_tui.cli.vld_with_stand_in import STAND_IN_COMMAND
+from vld_tui.launch.local import launch
+from vld_tui.slurm.pack import Pack
+from vld_tui.store.store import Store
+
+DEADLINE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    stand_in = functools.partial(launch, command=STAND_IN_COMMAND)
+    monkeypatch.setattr("vld_tui.slurm.pack.launch", stand_in)
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def make(store: Store, *models: str) -> list[RunDir]:
+    specs = [
+        resolve_spec({"steps": 20, "model": model, "seed": n}) for n, model in enumerate(models)
+    ]
+    return [store.run_dir(run) for run in store.create_runs(specs)]
+
+
+def pack_of(run_dirs: list[RunDir], at_once: int = 1, **values: str) -> Pack:
+    return Pack([str(run_dir.path) for run_dir in run_dirs], at_once, **values)
+
+
+def last(run_dir: RunDir) -> object:
+    events = read_events(run_dir)
+    return events[-1] if events else None
+
+
+def test_runs_are_done_one_after_another(store: Store) -> None:
+    run_dirs = make(store, "finish", "fail", "finish")
+    pack_of(run_dirs)()
+    ends = [read_events(run_dir)[-1] for run_dir in run_dirs]
+    assert isinstance(ends[0], RunFinished)
+    assert isinstance(ends[2], RunFinished)
+    starts = [next(e for e in read_events(d) if isinstance(e, RunStarted)).time for d in run_dirs]
+    assert starts[0] < ends[0].time <= starts[1] < ends[1].time <= starts[2]
+    assert all(run_dir.read_exit() is not None for run_dir in run_dirs)
+
+
+def test_runs_that_share_a_gpu_go_on_side_by_side(store: Store) -> None:
+    run_dirs = make(store, "wait", "wait")
+    pack = pack_of(run_dirs, at_once=2)
+    ender = threading.Thread(target=stop_when_all_run, args=(run_dirs,))
+    ender.start()
+    pack()
+    ender.join()
+    assert all(isinstance(last(run_dir), RunStopped) for run_dir in run_dirs)
+
+
+def stop_when_all_run(run_dirs: list[RunDir]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not all(len(read_events(each)) > 3 for each in run_dirs) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for run_dir in run_dirs:
+        process = run_dir.read_process()
+        assert process is not None
+        os.kill(process.pid, signal.SIGTERM)
+
+
+def test_a_run_that_was_asked_to_stop_or_is_finished_is_not_begun(store: Store) -> None:
+    stopped, finished, fresh = make(store, "finish", "finish", "finish")
+    stopped.ask_to_stop("a test")
+    pack_of([finished])()
+    told = len(read_events(finished))
+    pack_of([stopped, finished, fresh])()  # as when the scheduler begins a job anew
+    assert read_events(stopped) == []
+    assert len(read_events(finished)) == told
+    assert isinstance(last(fresh), RunFinished)
+
+
+def test_when_its_time_is_up_the_job_has_its_runs_save_and_goes_on_with_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, waits, next_ = make(store, "fail", "wait", "finish")
+    pack = pack_of([done, waits, next_])
+    monkeypatch.setattr("vld_tui.slurm.pack.signal.signal", lambda *_: None)  # not in a thread
+    worker = threading.Thread(target=pack, daemon=True)
+    worker.start()
+    deadline = time.monotonic() + DEADLINE_S
+    while len(read_events(waits)) < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    again = pack.checkpoint()
+    assert isinstance(last(waits), RunStopped)
+    assert read_events(next_) == []
+    kept = pickle.loads(pickle.dumps(again.function))
+    assert kept.settled == {str(done.path)}
+    assert kept.folders == pack.folders
+    waits.ask_to_stop("a test")
+    told = len(read_events(done))
+    kept()
+    assert len(read_events(done)) == told
+    assert isinstance(last(next_), RunFinished)
+
+
+def test_a_job_with_nothing_left_is_not_queued_again(store: Store) -> None:
+    run_dirs = make(store, "finish")
+    pack = pack_of(run_dirs)
+    pack()
+    assert pack.checkpoint() is None
+
+
+def test_another_version_of_the_program_does_nothing_and_says_so_in_every_run(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dirs = make(store, "finish", "finish")
+    with pytest.raises(SystemExit, match="another version of this program"):
+        pack_of(run_dirs, version="0.0.1, protocol 0")()
+    for run_dir in run_dirs:
+        assert "where the run was submitted (0.0.1, protocol 0)" in run_dir.log.read_text()
+        assert read_events(run_dir) == []
+    assert "another version" in capsys.readouterr().err
+
+
+def test_a_run_that_something_else_works_on_is_left_to_it(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_dir,) = make(store, "wait")
+    monkeypatch.setattr("vld_tui.slurm.pack.HEARTBEAT_STALE_S", -15)
+    process = launch(run_dir, STAND_IN_COMMAND)
+    try:
+        pack_of([run_dir])()
+        assert "is already running as process" in capsys.readouterr().err
+    finally:
+        process.terminate()
+        process.wait()

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import stat
+from typing import Any
+
+import pytest
+
+from vld_tui.home import Home
+from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.profiles import (
+    keep_profile,
+    profile_names,
+    read_profile,
+    remove_profile,
+    settings_as_values,
+)
+from vld_tui.slurm.settings import make_settings, minutes_of
+
+
+@pytest.mark.parametrize(
+    ("time", "minutes"),
+    [("90", 90), ("90:01", 91), ("4:00:00", 240), ("1-12", 2160), ("1-0:30", 1470), ("0:0:1", 1)],
+)
+def test_times_are_read_as_slurm_writes_them(time: str, minutes: int) -> None:
+    assert minutes_of(time) == minutes
+
+
+@pytest.mark.parametrize("time", ["", "4h", "-1", "1-", "UNLIMITED", "1:2:3:4"])
+def test_other_words_are_no_times(time: str) -> None:
+    assert minutes_of(time) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"partiton": "x"}, "There is no setting 'partiton'. Did you mean partition?"),
+        ({"time": "4h"}, "time is '4h', but must be minutes"),
+        ({"time": "0"}, "time is '0', but must be minutes"),
+        ({"cpus": "many"}, "cpus is 'many'"),
+        ({"cpus": "0"}, "cpus is '0': expected `int` >= 1"),
+        ({"pack": "-3"}, "pack is '-3'"),
+        ({"mem": "16 GB"}, "mem is '16 GB', but must be a size"),
+        ({"partition": "a b"}, "partition is 'a b', but must be one word"),
+        ({"env": ["X"]}, "env is 'X', but must be NAME=VALUE"),
+        ({"sbatch": ["--exclusive"]}, "long name without dashes"),
+        ({"setup": ["a\nb"]}, "single lines"),
+        ({"gpus_per_run": 2, "runs_per_gpu": 2}, "cannot share"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SlurmError) as refused:
+        make_settings(values)
+    assert message in str(refused.value)
+
+
+def test_runs_that_share_a_gpu_go_on_in_one_job() -> None:
+    assert make_settings({}).runs_per_job == 1
+    assert make_settings({"pack": "4"}).runs_per_job == 4
+    sharing = make_settings({"runs_per_gpu": "3"})
+    assert (sharing.runs_per_job, sharing.at_once) == (3, 3)
+    assert make_settings({"runs_per_gpu": "3", "pack": "6"}).runs_per_job == 6
+
+
+def test_a_profile_is_kept_as_it_was_typed(home: Home) -> None:
+    values = {"partition": "gpu", "time": "4:00:00", "env": ["A=b c", 'Q="quoted"'], "cpus": "4"}
+    settings = keep_profile(home, "a100", values)
+    assert profile_names(home) == ["a100"]
+    assert read_profile(home, "a100") == values
+    assert make_settings(read_profile(home, "a100")) == settings
+    assert make_settings(settings_as_values(settings)) == settings
+    assert not stat.S_IMODE((home.profiles / "a100.toml").stat().st_mode) & 0o111
+    remove_profile(home, "a100")
+    assert profile_names(home) == []
+
+
+def test_the_default_profile_goes_unsaid(home: Home) -> None:
+    assert read_profile(home, None) == {}
+    keep_profile(home, "default", {"partition": "gpu"})
+    assert read_profile(home, None) == {"partition": "gpu"}
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "a b", "x" * 61])
+def test_a_profile_cannot_lie_elsewhere(home: Home, name: str) -> None:
+    with pytest.raises(SlurmError, match="must be one word"):
+        keep_profile(home, name, {})
+
+
+def test_a_profile_that_is_not_there_or_damaged_is_named(home: Home) -> None:
+    keep_profile(home, "gpu", {})
+    with pytest.raises(SlurmError, match=r"No profile 'gpus'\. Did you mean gpu\?"):
+        read_profile(home, "gpus")
+    (home.profiles / "gpu.toml").write_text("time = [")
+    with pytest.raises(SlurmError, match=r"gpu\.toml"):
+        read_profile(home, "gpu")

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from engine.protocol import resolve_spec
+from tests.vld_tui.slurm.conftest import Programs
+from vld_tui.slurm import commands
+from vld_tui.slurm.control import hold, stop, submit_again
+from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.settings import make_settings
+from vld_tui.slurm.submit import BATCH_FILE, Batch, Cluster, find_lost_batches, submit_runs
+from vld_tui.slurm.watch import look_at_jobs
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+
+
+def make_runs(store: Store, count: int) -> list[str]:
+    return store.create_runs([resolve_spec({"seed": seed}) for seed in range(count)])
+
+
+def jobs_of(store: Store, runs: Sequence[str]) -> list[str | None]:
+    return [store.get(run).job for run in runs]
+
+
+def script_of(store: Store) -> str:
+    (path,) = store.home.jobs.glob("*/*_submission.sh")
+    return path.read_text()
+
+
+def test_a_study_becomes_arrays_no_longer_than_the_cluster_takes(
+    store: Store, programs: Programs
+) -> None:
+    runs = make_runs(store, 7)
+    told: list[int] = []
+    submission = submit_runs(store, Cluster(make_settings({})), runs, told.append)
+    assert submission.submitted == tuple(runs)
+    assert submission.left == ()
+    assert told == [3, 6, 7]
+    assert jobs_of(store, runs) == ["12_0", "12_1", "12_2", "12_0", "12_1", "12_2", "12"]
+    assert {store.get(run).status for run in runs} == {"queued"}
+    info = store.run_dir(runs[1]).read_job()
+    assert info is not None
+    assert info.job_id == "12_1"
+
+
+def test_runs_are_packed_into_jobs(store: Store, programs: Programs) -> None:
+    runs = make_runs(store, 5)
+    submit_runs(store, Cluster(make_settings({"pack": "2"})), runs)
+    assert jobs_of(store, runs) == ["12_0", "12_0", "12_1", "12_1", "12_2"]
+
+
+def test_what_is_asked_of_the_cluster_stands_in_the_script(
+    store: Store, programs: Programs
+) -> None:
+    settings = make_settings(
+        {
+            "partition": "gpu", "account": "me", "qos": "long", "time": "1-12", "cpus": "4",
+            "gpus_per_run": "2", "mem": "32G", "array_parallelism": "2",
+            "setup": ["module load cuda"], "env": ["A=b c"],
+            "sbatch": ["constraint=a100", "exclusive"],
+        }
+    )  # fmt: skip
+    submit_runs(store, Cluster(settings), make_runs(store, 3))
+    script = script_of(store)
+    for line in (
+        "--partition=gpu", "--account=me", "--qos=long", "--time=2160", "--cpus-per-task=4",
+        "--gres=gpu:2", "--mem=32G", "--array=0-2%2", "--constraint=a100", "--exclusive",
+        "--requeue", "--signal=USR2@120",
+    ):  # fmt: skip
+        assert f"#SBATCH {line}\n" in script
+    assert "module load cuda\nexport A='b c'\n" in script
+
+
+def test_a_job_without_a_time_takes_its_partitions(store: Store, programs: Programs) -> None:
+    submit_runs(store, Cluster(make_settings({})), make_runs(store, 1))
+    assert "#SBATCH --time=90\n" in script_of(store)
+
+
+def test_a_cluster_that_refuses_gets_nothing_and_says_why(store: Store, programs: Programs) -> None:
+    programs.complains(
+        "sbatch",
+        "sbatch: error: invalid partition specified: gpux\n"
+        "sbatch: error: Batch job submission failed: Invalid partition name specified\n",
+    )
+    runs = make_runs(store, 2)
+    with pytest.raises(SlurmError) as refused:
+        submit_runs(store, Cluster(make_settings({})), runs)
+    assert str(refused.value).startswith(
+        "Nothing was submitted. sbatch: invalid partition specified: gpux; Batch job submission "
+        "failed: Invalid partition name specified"
+    )
+    assert store.open_jobs() == []
+
+
+def test_a_limit_hit_half_way_leaves_the_rest_known(store: Store, programs: Programs) -> None:
+    programs.complains("sbatch", "sbatch: error: QOSMaxSubmitJobPerUserLimit\n", after=1)
+    runs = make_runs(store, 7)
+    submission = submit_runs(store, Cluster(make_settings({})), runs)
+    assert submission.submitted == tuple(runs[:3])
+    assert submission.left == tuple(runs[3:])
+    assert submission.refusal is not None
+    assert "QOSMaxSubmitJobPerUserLimit" in submission.refusal
+    assert [each.run_id for each in store.open_jobs()] == runs[:3]
+
+
+def test_no_more_jobs_than_the_accounting_allows(
+    store: Store, programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "most_submitted", lambda: 5)
+    programs.says("squeue", "1|RUNNING|None|n\n2|PENDING|Priority|\n")
+    runs = make_runs(store, 5)
+    submission = submit_runs(store, Cluster(make_settings({})), runs)
+    assert submission.submitted == tuple(runs[:3])
+    assert submission.refusal is not None
+    assert "MaxSubmitJobs" in submission.refusal
+
+
+def test_a_submission_that_nobody_recorded_is_found_again(store: Store, programs: Programs) -> None:
+    runs = make_runs(store, 2)
+    batch, folder = Cluster(make_settings({})).submit(store.home, runs)
+    lost = msgspec.structs.replace(batch, job_id=None)
+    (folder / BATCH_FILE).write_bytes(msgspec.json.encode(lost))  # as before sbatch answered
+    assert jobs_of(store, runs) == [None, None]
+    programs.says("squeue", f"other|5|5\n{batch.name}|33|12\n")
+    find_lost_batches(store)
+    assert jobs_of(store, runs) == ["12_0", "12_1"]
+    found = msgspec.json.decode((folder / BATCH_FILE).read_bytes(), type=Batch)
+    assert found.job_id == "12"
+
+
+def test_a_job_that_waits_is_cancelled_when_its_only_run_is_stopped(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    stop(store, submitted)
+    assert "scancel 7_0" in programs.asked
+    assert store.get(submitted.run_id).status == "stopped"
+    assert store.run_dir(submitted.run_id).read_stop() is not None
+
+
+def test_a_job_of_several_runs_goes_on_without_the_one_that_is_stopped(
+    store: Store, programs: Programs
+) -> None:
+    runs = make_runs(store, 2)
+    submit_runs(store, Cluster(make_settings({"pack": "2"})), runs)
+    stop(store, store.get(runs[0]))
+    assert not any(command.startswith("scancel") for command in programs.asked)
+    assert [store.get(run).status for run in runs] == ["stopped", "queued"]
+
+
+def test_a_job_is_held_and_released(store: Store, programs: Programs, submitted: Run) -> None:
+    programs.says("squeue", "7_0|PENDING|JobHeldUser|\n")
+    hold(store, submitted)
+    assert "scontrol hold 7_0" in programs.asked
+    assert store.get(submitted.run_id).is_held
+    hold(store, submitted, is_held=False)
+    assert "scontrol release 7_0" in programs.asked
+
+
+def test_a_run_that_is_over_is_submitted_again_as_before_and_no_other(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    with pytest.raises(SlurmError, match="is queued, with job 7_0"):
+        submit_again(store, submitted)
+    stop(store, submitted)
+    programs.says("scontrol-job", "JobId=9 ArrayJobId=7 ArrayTaskId=0 JobState=CANCELLED\n")
+    look_at_jobs(store)
+    submit_again(store, store.get(submitted.run_id))
+    run = store.get(submitted.run_id)
+    assert (run.job, run.status) == ("12", "queued")
+    assert store.run_dir(run.run_id).read_stop() is None
+    assert "#SBATCH --time=60\n" in script_of(store)
+
+
+def test_without_slurm_it_says_where_to_go(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SlurmError, match="There is no Slurm on this machine"):
+        Cluster(make_settings({}))

@@ -1,0 +1,152 @@
+"""The options that send runs to a cluster, made from the settings of its jobs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, get_args
+
+import msgspec
+import typer
+
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.output import print_json, say
+from vld_tui.home import Home
+from vld_tui.records import run_records
+from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.profiles import read_profile
+from vld_tui.slurm.settings import SETTINGS, SlurmSettings, make_settings
+from vld_tui.slurm.submit import Cluster, Submission, submit_runs
+from vld_tui.store.store import Store
+from vld_tui.views.numbers import plural
+
+PANEL: Final = "On a cluster"
+PLACES: Final = ("local", "slurm")
+OnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on", metavar="local|slurm", help="Where runs go: this machine, or a Slurm cluster.",
+        rich_help_panel=PANEL, show_default=False,
+    ),
+]  # fmt: skip
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile", metavar="NAME", show_default=False, rich_help_panel=PANEL,
+        help="Settings kept with vld profile [default: the one called default].",
+    ),
+]  # fmt: skip
+
+
+def with_slurm_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give ``function`` one keyword option for every setting of a job, beside its own.
+
+    They arrive in ``given`` beside others; :func:`place_of` reads them.
+    """
+    signature = inspect.signature(function, eval_str=True)
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    names = {each.name for each in own}
+    more = [_parameter(name) for name in SETTINGS if _keyword(name) not in names]
+    function.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+    return function
+
+
+def place_of(
+    home: Home, place: str | None, profile: str | None, given: dict[str, Any]
+) -> SlurmSettings | None:
+    """Return what the jobs ask of the cluster; None: the runs stay here.
+
+    The settings are taken out of ``given``; those that are named win over the profile.
+
+    Raises:
+        SlurmError: for settings that make no sense, or make none without a cluster.
+    """
+    named = {name: given.pop(_keyword(name), None) for name in SETTINGS}
+    named = {name: value for name, value in named.items() if value not in (None, (), [])}
+    if place not in (None, *PLACES):
+        raise CommandError(f"--on is {place!r}, but must be {' or '.join(PLACES)}.")
+    if place != "slurm":
+        if named or profile:
+            flag = f"--{next(iter(named)).replace('_', '-')}" if named else "--profile"
+            raise CommandError(f"{flag} is for runs on a cluster: give --on slurm too.")
+        return None
+    return make_settings({**read_profile(home, profile), **named})
+
+
+def tell_submission(submission: Submission) -> None:
+    """Say what was submitted, and what was not and why."""
+    if submission.submitted:
+        say(f"{plural(len(submission.submitted), 'run')} submitted as {submission.jobs}")
+    if submission.left:
+        say(f"{plural(len(submission.left), 'run')} left: {submission.refusal}")
+        say("  Launch the study again later: what is left is submitted then.")
+
+
+def submit_new(store: Store, run_id: str, settings: SlurmSettings, *, as_json: bool) -> None:
+    """Submit a run that was just made for it, and say so; it is unmade when it is refused.
+
+    Raises:
+        SlurmError: when the cluster does not take it.
+        StoreError: when that cannot be recorded.
+    """
+    try:
+        submit_runs(store, Cluster(settings), [run_id])
+    except SlurmError:
+        store.discard(run_id)
+        raise
+    tell_submitted(store, run_id, as_json=as_json)
+
+
+def tell_submitted(store: Store, run_id: str, *, as_json: bool) -> None:
+    """Say which job a run was given to, and what is worth typing next."""
+    run = store.get(run_id)
+    if as_json:
+        print_json(run_records(store, [run])[0])
+        return
+    say(f"run {run.run_id}  {run.name} · job {run.job}")
+    for command, purpose in (
+        (f"vld show {run.run_id}", "where it stands, and why it waits"),
+        (f"vld logs -f {run.run_id}", "what it says, as it comes"),
+        (f"vld stop {run.run_id}", "take it out, or have it save and stop once it runs"),
+    ):
+        say(f"  {command}  # {purpose}")
+
+
+def _keyword(name: str) -> str:
+    """Return what a setting's option is called among a command's: not what a run's field is."""
+    return f"slurm_{name}"
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    kind = SETTINGS[name].type
+    meta = _meta(kind)
+    is_many = SETTINGS[name].default == ()
+    facts = "may be given several times" if is_many else f"default: {_usual(name)}"
+    option = typer.Option(
+        f"--{name.replace('_', '-')}",
+        metavar=meta["metavar"],
+        help=f"{meta['help']} [{facts}]",
+        rich_help_panel=PANEL,
+        show_default=False,
+    )
+    annotation = list[str] | None if is_many else str | None
+    return inspect.Parameter(
+        _keyword(name),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[annotation, option],
+    )
+
+
+def _meta(kind: Any) -> Mapping[str, str]:
+    """Return help and metavar of a setting, from its annotations."""
+    for part in get_args(kind):
+        if isinstance(part, msgspec.Meta) and part.description is not None:
+            extra = part.extra or {}
+            return {"help": part.description, "metavar": str(extra.get("metavar", "TEXT"))}
+    raise AssertionError("every setting says what it is")
+
+
+def _usual(name: str) -> str:
+    usual = SETTINGS[name].default
+    return "the cluster's" if usual is None else str(usual)

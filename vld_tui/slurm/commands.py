@@ -1,0 +1,221 @@
+"""Slurm's own commands, run here: what they answer, and what they refuse."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.jobs import Job
+
+PATIENCE_S: Final = 60.0
+"""How long a busy controller may take to answer."""
+_SEPARATOR: Final = "|"
+
+
+def is_slurm_here() -> bool:
+    """Say whether jobs can be submitted from this machine."""
+    return shutil.which("sbatch") is not None
+
+
+def require_slurm() -> None:
+    """Refuse where no job can be submitted.
+
+    Raises:
+        SlurmError: when there is no Slurm on this machine.
+    """
+    if not is_slurm_here():
+        raise SlurmError(
+            "There is no Slurm on this machine: sbatch is not found. Log in to the cluster, where "
+            "this home is visible too, or leave --on slurm out to run here."
+        )
+
+
+def require_controller() -> None:
+    """Refuse while Slurm's controller is away: other commands take long to find out.
+
+    Raises:
+        SlurmError: when it does not answer.
+    """
+    try:
+        ask("scontrol", "ping")
+    except SlurmError as error:
+        raise SlurmError(
+            f"Slurm's controller does not answer ({error}). Try again, or ask who runs the cluster."
+        ) from None
+
+
+def list_jobs() -> dict[str, Job]:
+    """Return this user's jobs by id, array tasks one by one: those that wait or run, and for some
+    minutes those that are over.
+
+    Raises:
+        SlurmError: when Slurm does not answer.
+    """
+    user = pwd.getpwuid(os.getuid()).pw_name
+    format_ = _SEPARATOR.join(("%i", "%T", "%r", "%N"))  # neither has a separator in it
+    answer = ask("squeue", "--user", user, "--array", "--noheader", "--states=all", "-o", format_)
+    jobs = (Job(*line.split(_SEPARATOR, 3)) for line in answer.splitlines() if line.strip())
+    return {job.job_id: job._replace(reason=_plain(job.reason)) for job in jobs}
+
+
+def arrays_by_name() -> dict[str, str]:
+    """Return the ids of this user's jobs and arrays by their names.
+
+    Raises:
+        SlurmError: when Slurm does not answer.
+    """
+    user = pwd.getpwuid(os.getuid()).pw_name
+    answer = ask("squeue", "--user", user, "--noheader", "--states=all", "-o", "%j|%A|%F")
+    lines = (line.split(_SEPARATOR) for line in answer.splitlines() if line.count("|") == 2)
+    return {name: array if array != "N/A" else job for name, job, array in lines}
+
+
+def ended_jobs(job_ids: Collection[str]) -> dict[str, Job]:
+    """Return how jobs ended of which Slurm still knows: from its accounting, or within minutes.
+
+    Raises:
+        SlurmError: when Slurm does not answer.
+    """
+    found: dict[str, Job] = {}
+    for array in sorted({job_id.partition("_")[0] for job_id in job_ids}):
+        try:
+            answer = ask("scontrol", "show", "job", "--oneliner", array)
+        except SlurmError as error:
+            if not any(words in str(error) for words in ("Invalid job id", "not found")):
+                raise
+            continue
+        found |= {job.job_id: job for job in map(_read_job, answer.splitlines()) if job}
+    missing = [job_id for job_id in job_ids if job_id not in found]
+    if missing:
+        found |= _from_accounting(missing)
+    return {job_id: found[job_id] for job_id in job_ids if job_id in found}
+
+
+def configuration() -> dict[str, str]:
+    """Return the cluster's configuration, ``scontrol show config``.
+
+    Raises:
+        SlurmError: when Slurm does not answer.
+    """
+    pairs = (line.partition("=") for line in ask("scontrol", "show", "config").splitlines())
+    return {name.strip(): value.strip() for name, sign, value in pairs if sign}
+
+
+def longest_time(partition: str | None) -> int | None:
+    """Return the minutes that a job of a partition gets unless it says: None: without an end.
+
+    Raises:
+        SlurmError: when Slurm does not answer, or there is no such partition.
+    """
+    from vld_tui.slurm.settings import minutes_of  # noqa: PLC0415 - the words of a time
+
+    answer = ask("scontrol", "show", "partition", "--oneliner", *([partition] if partition else []))
+    for line in answer.splitlines():
+        fields = dict(_fields(line))
+        if partition is None and fields.get("Default") != "YES":
+            continue
+        for name in ("DefaultTime", "MaxTime"):
+            if minutes := minutes_of(fields.get(name, "")):
+                return minutes
+    return None
+
+
+def most_submitted() -> int | None:
+    """Return how many jobs this user may have at once by the accounting; None: not known."""
+    if shutil.which("sacctmgr") is None:
+        return None
+    user = pwd.getpwuid(os.getuid()).pw_name
+    try:
+        answer = ask(
+            "sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}",
+            "format=MaxSubmitJobs",
+        )  # fmt: skip
+    except SlurmError:  # no accounting here
+        return None
+    limits = [int(line) for line in answer.split() if line.isdecimal()]
+    return min(limits, default=None)
+
+
+def ask(*command: str) -> str:
+    """Run a command of Slurm's and return what it prints.
+
+    Raises:
+        SlurmError: with what it complains of.
+    """
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=PATIENCE_S, check=False, env=_plain_environment(),
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise SlurmError(f"{command[0]} is not found: is Slurm on this machine?") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SlurmError(f"{command[0]} gives no answer: {error}.") from None
+    if done.returncode != 0:
+        raise SlurmError(complaint(command[0], done.stderr or done.stdout))
+    return done.stdout
+
+
+def complaint(program: str, text: str) -> str:
+    """Return what a program of Slurm's complains of, in one line."""
+    lines = [re.sub(rf"^{program}: (error: )?", "", line) for line in text.splitlines()]
+    said = "; ".join(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    return f"{program}: {said or 'it gave no reason'}"
+
+
+def _plain_environment() -> dict[str, str]:
+    """Return this environment without what changes the form of the answers."""
+    changing = ("SQUEUE_", "SACCT_", "SLURM_TIME_FORMAT", "SLURM_CLUSTERS", "SLURM_JSON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(changing)}
+    return {**kept, "LC_ALL": "C.UTF-8"}
+
+
+def _read_job(line: str) -> Job | None:
+    fields = dict(_fields(line))
+    if "JobId" not in fields:
+        return None
+    job_id = fields["JobId"]
+    if fields.get("ArrayTaskId", "").isdecimal():
+        job_id = f"{fields['ArrayJobId']}_{fields['ArrayTaskId']}"
+    node = fields.get("NodeList", "")
+    return Job(
+        job_id,
+        fields.get("JobState", "UNKNOWN").partition(" ")[0],
+        _plain(fields.get("Reason", "")),
+        "" if node == "(null)" else node,
+    )
+
+
+def _plain(reason: str) -> str:
+    """Return why a job waits or how it ended; nothing where Slurm says None."""
+    return "" if reason == "None" else reason
+
+
+def _fields(line: str) -> Iterator[tuple[str, str]]:
+    for word in line.split():
+        name, sign, value = word.partition("=")
+        if sign:
+            yield name, value
+
+
+def _from_accounting(job_ids: Sequence[str]) -> dict[str, Job]:
+    if shutil.which("sacct") is None:
+        return {}
+    try:
+        answer = ask(
+            "sacct", "--allocations", "--noheader", "--parsable2", "--duplicates",
+            "--format=JobID,State,Reason,NodeList", "--jobs", ",".join(job_ids),
+        )  # fmt: skip
+    except SlurmError:  # no accounting here
+        return {}
+    jobs = (Job(*line.split(_SEPARATOR, 3)) for line in answer.splitlines() if line.count("|") > 2)
+    return {  # of several lives, the last; CANCELLED by 1000 is CANCELLED
+        job.job_id: job._replace(state=job.state.partition(" ")[0], reason=_plain(job.reason))
+        for job in jobs
+    }

@@ -1,0 +1,7 @@
+"""What goes wrong between here and a cluster."""
+
+from __future__ import annotations
+
+
+class SlurmError(Exception):
+    """What Slurm cannot do, or is not there to do; the message says why and what to do."""

@@ -1,0 +1,97 @@
+"""Settings of a cluster that a home keeps under a name."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from engine.protocol import nearest
+from engine.rundir import write_atomic
+from vld_tui.home import Home
+from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.settings import SlurmSettings, make_settings
+
+DEFAULT_PROFILE: Final = "default"
+SUFFIX: Final = ".toml"
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}")
+
+
+def profile_names(home: Home) -> list[str]:
+    """Return the names of the profiles that are kept."""
+    return sorted(path.stem for path in home.profiles.glob(f"*{SUFFIX}"))
+
+
+def read_profile(home: Home, name: str | None) -> dict[str, Any]:
+    """Return the settings of a profile; None: those of ``default``, if there is one.
+
+    Raises:
+        SlurmError: when there is none of this name, or it makes no sense.
+    """
+    names = profile_names(home)
+    if name is None:
+        if DEFAULT_PROFILE not in names:
+            return {}
+        name = DEFAULT_PROFILE
+    if name not in names:
+        known = f"There are: {', '.join(names)}." if names else "None is kept yet."
+        raise SlurmError(
+            f"No profile {name!r}.{nearest(name, names)} {known}\n"
+            f"Make it: vld profile set {name} partition=gpu time=4:00:00"
+        )
+    path = home.profiles / f"{name}{SUFFIX}"
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        make_settings(values)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, SlurmError) as error:
+        raise SlurmError(f"{path}: {error}") from None
+    return values
+
+
+def keep_profile(home: Home, name: str, values: Mapping[str, Any]) -> SlurmSettings:
+    """Keep a profile, in place of the one of this name if there is one.
+
+    Raises:
+        SlurmError: for an unusable name or setting, or when it cannot be written.
+    """
+    if not _NAME.fullmatch(name):
+        raise SlurmError(
+            f"The profile's name is {name!r}, but must be one word of letters, digits, '.', '_' "
+            "and '-'."
+        )
+    settings = make_settings(dict(values))
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    try:
+        home.profiles.mkdir(parents=True, exist_ok=True)
+        write_atomic(home.profiles / f"{name}{SUFFIX}", "".join(f"{x}\n" for x in lines).encode())
+    except OSError as error:
+        raise SlurmError(f"{home.profiles} cannot be written: {error.strerror}.") from None
+    return settings
+
+
+def remove_profile(home: Home, name: str) -> None:
+    """Forget a profile.
+
+    Raises:
+        SlurmError: when there is none, or it cannot be deleted.
+    """
+    read_profile(home, name)
+    try:
+        (home.profiles / f"{name}{SUFFIX}").unlink()
+    except OSError as error:
+        raise SlurmError(f"The profile {name} cannot be deleted: {error.strerror}.") from None
+
+
+def settings_as_values(settings: SlurmSettings) -> dict[str, Any]:
+    """Return the settings that are not as they are anyway, by name, plain enough for JSON."""
+    usual = msgspec.structs.asdict(SlurmSettings())
+    given = msgspec.structs.asdict(settings)
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if value != usual[name]
+    }

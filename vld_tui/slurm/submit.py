@@ -1,0 +1,264 @@
+"""Give runs to Slurm as job arrays, none twice.
+
+What is submitted is written down before Slurm is asked (``jobs/BATCH/batch.json``) under a name
+that the jobs bear too. So a submission that broke off half-way is found again: see
+:func:`find_lost_batches`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import secrets
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from engine.rundir import JobInfo, write_atomic
+from vld_tui.home import Home
+from vld_tui.slurm import commands
+from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.pack import Pack
+from vld_tui.slurm.profiles import settings_as_values
+from vld_tui.slurm.settings import SlurmSettings, minutes_of
+from vld_tui.store.store import Store
+
+BATCH_FILE: Final = "batch.json"
+WARNING_S: Final = 120
+"""How long before its end a job is warned, so that runs save."""
+_USUAL_ARRAY: Final = 1001
+"""Slurm's own MaxArraySize."""
+_LOST_AFTER_S: Final = 600.0
+"""Age at which a submission that nobody finished is not asked about any more."""
+_EVER: Final = 10**6
+"""Jobs are queued again as often as their time runs out."""
+_YEAR_MIN: Final = 365 * 24 * 60
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """One array of jobs: the runs of each, and the array's id once Slurm has given one.
+
+    ``time`` is when it was written down, in Unix seconds.
+    """
+
+    name: str
+    time: float
+    runs: tuple[tuple[str, ...], ...]
+    settings: dict[str, Any]
+    job_id: str | None = None
+
+    def job_of(self, index: int, folder: Path) -> JobInfo:
+        """Return the job of the array's task with this index."""
+        job_id = self.job_id or ""
+        if len(self.runs) > 1:
+            job_id = f"{job_id}_{index}"
+        return JobInfo(job_id, self.time, str(folder / f"{job_id}_0_log.err"), self.settings)
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """What became of runs that were to be submitted: their ids, the arrays they were submitted as,
+    and why the others were not."""
+
+    submitted: tuple[str, ...]
+    arrays: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    refusal: str | None = None
+
+    @property
+    def jobs(self) -> str:
+        """Name the jobs."""
+        return f"job{'s' if len(self.arrays) > 1 else ''} {', '.join(self.arrays)}"
+
+
+class Cluster:
+    """The cluster that this machine submits to, and what it allows."""
+
+    def __init__(self, settings: SlurmSettings) -> None:
+        """Look at the cluster.
+
+        Raises:
+            SlurmError: when there is none, it does not answer, or submitit is not installed.
+        """
+        commands.require_slurm()
+        commands.require_controller()
+        _import_submitit()
+        self.settings = settings
+        configured = commands.configuration().get("MaxArraySize", "")
+        self.array_size = int(configured) if configured.isdecimal() else _USUAL_ARRAY
+        self.minutes = self._minutes()
+
+    def room(self) -> int | None:
+        """Return how many more jobs this user may submit; None: no limit is known.
+
+        Raises:
+            SlurmError: when Slurm does not answer.
+        """
+        most = commands.most_submitted()
+        return (
+            None
+            if most is None
+            else max(0, most - sum(not job.is_over for job in commands.list_jobs().values()))
+        )
+
+    def submit(self, home: Home, runs: Sequence[str]) -> tuple[Batch, Path]:
+        """Submit runs as one array, and return what was submitted and where it is written down.
+
+        Raises:
+            SlurmError: when Slurm refuses; nothing is submitted then.
+        """
+        of_each = self.settings.runs_per_job
+        packs = [tuple(runs[at : at + of_each]) for at in range(0, len(runs), of_each)]
+        name = f"vld-{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        batch = Batch(name, time.time(), tuple(packs), settings_as_values(self.settings))
+        folder = home.jobs / name
+        try:
+            folder.mkdir(parents=True)
+            write_atomic(folder / BATCH_FILE, msgspec.json.encode(batch))
+            batch = msgspec.structs.replace(batch, job_id=self._give(home, batch, folder))
+            write_atomic(folder / BATCH_FILE, msgspec.json.encode(batch))
+        except OSError as error:
+            raise SlurmError(f"{folder} cannot be written: {error.strerror}.") from None
+        return batch, folder
+
+    def _give(self, home: Home, batch: Batch, folder: Path) -> str:
+        """Have submitit submit the packs; return the id that Slurm gave them."""
+        from submitit.core.utils import FailedJobError, FailedSubmissionError  # noqa: PLC0415
+        from submitit.slurm.slurm import SlurmExecutor  # noqa: PLC0415
+
+        executor = SlurmExecutor(folder, max_num_timeout=_EVER)
+        executor.update_parameters(**self._parameters(batch))
+        packs = [
+            Pack([str(home.run_dir(run).path) for run in runs], self.settings.at_once)
+            for runs in batch.runs
+        ]
+        said = io.StringIO()  # submitit prints what sbatch complains of, and raises it too
+        try:
+            with contextlib.redirect_stderr(said), executor.batch():
+                jobs = [executor.submit(pack) for pack in packs]
+        except (FailedJobError, FailedSubmissionError) as error:
+            text = said.getvalue() or str(error)
+            raise SlurmError(commands.complaint("sbatch", text)) from None
+        return str(jobs[0].job_id).partition("_")[0]
+
+    def _parameters(self, batch: Batch) -> dict[str, Any]:
+        """Return the settings as submitit calls them."""
+        settings = self.settings
+        further: dict[str, Any] = {"requeue": True}
+        if settings.gpus_per_run:
+            further["gres"] = f"gpu:{settings.gpus_per_run}"
+        for name in ("account", "qos", "mem"):
+            if value := getattr(settings, name):
+                further[name] = value
+        for each in settings.sbatch:
+            name, sign, value = each.partition("=")
+            further[name] = value if sign else True
+        variables = (each.partition("=") for each in settings.env)
+        setup = [*settings.setup, *(f"export {n}={shlex.quote(v)}" for n, _, v in variables)]
+        cpus = settings.cpus
+        return {
+            "job_name": batch.name,
+            "time": self.minutes,
+            "signal_delay_s": min(WARNING_S, self.minutes * 15),
+            "array_parallelism": settings.array_parallelism or len(batch.runs),
+            "additional_parameters": further,
+            **({"partition": settings.partition} if settings.partition else {}),
+            **({"cpus_per_task": cpus, "srun_args": [f"--cpus-per-task={cpus}"]} if cpus else {}),
+            **({"setup": setup} if setup else {}),
+        }
+
+    def _minutes(self) -> int:
+        """Return how long a job may take: as asked, or as the partition has it."""
+        if self.settings.time is not None:
+            return minutes_of(self.settings.time) or 1
+        return commands.longest_time(self.settings.partition) or _YEAR_MIN
+
+
+def submit_runs(
+    store: Store,
+    cluster: Cluster,
+    runs: Sequence[str],
+    on_submitted: Callable[[int], None] = lambda _count: None,
+) -> Submission:
+    """Give runs to the cluster, array by array, as many as it takes.
+
+    Raises:
+        SlurmError: when it takes none.
+        StoreError: when what was submitted cannot be recorded.
+    """
+    of_each = cluster.settings.runs_per_job
+    room = cluster.room()
+    most = len(runs) if room is None else min(len(runs), room * of_each)
+    refusal = None
+    if most < len(runs):
+        refusal = "the cluster takes no more jobs of yours at once (MaxSubmitJobs)"
+    submitted, arrays = 0, []
+    while submitted < most:
+        chunk = runs[submitted : min(most, submitted + cluster.array_size * of_each)]
+        try:
+            batch, folder = cluster.submit(store.home, chunk)
+        except SlurmError as error:
+            refusal = str(error)
+            break
+        record(store, batch, folder)
+        arrays.append(batch.job_id or "")
+        submitted += len(chunk)
+        on_submitted(submitted)
+    if not submitted and refusal:
+        raise SlurmError(f"Nothing was submitted. {refusal}")
+    return Submission(tuple(runs[:submitted]), tuple(arrays), tuple(runs[submitted:]), refusal)
+
+
+def record(store: Store, batch: Batch, folder: Path) -> None:
+    """Record in history and run folders which job each run was given to.
+
+    Raises:
+        StoreError: when it cannot be recorded.
+    """
+    store.mark_submitted(
+        {run: batch.job_of(index, folder) for index, runs in enumerate(batch.runs) for run in runs}
+    )
+
+
+def find_lost_batches(store: Store) -> None:
+    """Record what was submitted by somebody who died before it was recorded.
+
+    Raises:
+        SlurmError: when Slurm does not answer.
+        StoreError: when it cannot be recorded.
+    """
+    lost = list(_unfinished(store.home))
+    if not lost:
+        return
+    arrays = commands.arrays_by_name()
+    for path, batch in lost:
+        if batch.name in arrays:
+            found = msgspec.structs.replace(batch, job_id=arrays[batch.name])
+            record(store, found, path.parent)
+            with contextlib.suppress(OSError):  # it is found again next time
+                write_atomic(path, msgspec.json.encode(found))
+
+
+def _unfinished(home: Home) -> Sequence[tuple[Path, Batch]]:
+    found = []
+    for path in home.jobs.glob(f"*/{BATCH_FILE}"):
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            if time.time() - path.stat().st_mtime > _LOST_AFTER_S:
+                continue
+            batch = msgspec.json.decode(path.read_bytes(), type=Batch)
+            if batch.job_id is None:
+                found.append((path, batch))
+    return found
+
+
+def _import_submitit() -> None:
+    try:
+        import submitit  # noqa: F401, PLC0415 - many do without a cluster
+    except ImportError:
+        raise SlurmError(
+            "Submitting needs the package submitit, which is not installed. "
+            "Install it: pip install 'vld-tui[slurm]'"
+        ) from None

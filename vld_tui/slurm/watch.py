@@ -1,0 +1,86 @@
+"""Bring history up to date with what the scheduler says of the runs' jobs.
+
+It is asked in one question for all jobs, and not often: a controller serves everybody.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+from vld_tui.home import Home
+from vld_tui.slurm import commands
+from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.jobs import FORGOTTEN, Job
+from vld_tui.store.errors import StoreError
+from vld_tui.store.jobs import OpenJob
+from vld_tui.store.runs import LIVE
+from vld_tui.store.store import Store
+
+INTERVAL_S: Final = 15.0
+"""How often the scheduler is asked while a dashboard is open."""
+
+
+def look_at_jobs(store: Store) -> str | None:
+    """Ask where the jobs stand that are not over, and record it; return why that failed, if it did.
+
+    Raises:
+        StoreError: when it cannot be recorded.
+    """
+    if store.is_read_only:
+        return None
+    known = store.open_jobs()
+    if not known or not commands.is_slurm_here():
+        return None
+    try:
+        jobs = commands.list_jobs()
+        gone = [each for each in known if each.job.job_id not in jobs]
+        jobs |= _ends_of(gone)
+    except SlurmError as error:
+        return str(error)
+    for each in known:
+        job = jobs[each.job.job_id]
+        if job.is_over or job != each.job or each.status not in ("queued", *LIVE):
+            store.note_job(each, job)
+    return None
+
+
+def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:
+    """Return how jobs ended that neither wait nor run."""
+    told = commands.ended_jobs([each.job.job_id for each in gone]) if gone else {}
+    ends = {}
+    for each in gone:
+        job = told.get(each.job.job_id)
+        if job is None or not job.is_over:
+            job = each.job._replace(state=FORGOTTEN, reason="")
+        ends[each.job.job_id] = job
+    return ends
+
+
+class JobWatch:
+    """Looks at the jobs now and then in a thread, for somebody who asks all the time: a busy
+    controller may take its time."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._looked_at = -INTERVAL_S
+        self._thread: threading.Thread | None = None
+        self._problem: str | None = None
+
+    def look(self) -> str | None:
+        """Have the jobs looked at unless that was done a moment ago; return what came up last."""
+        now = time.monotonic()
+        is_looking = self._thread is not None and self._thread.is_alive()
+        if not is_looking and now - self._looked_at >= INTERVAL_S:
+            self._looked_at = now
+            self._thread = threading.Thread(target=self._look, name="jobs", daemon=True)
+            self._thread.start()
+        return self._problem
+
+    def _look(self) -> None:
+        try:
+            with Store.open(self._home) as store:
+                self._problem = look_at_jobs(store)
+        except StoreError as error:
+            self._problem = str(error)

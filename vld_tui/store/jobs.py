@@ -1,0 +1,155 @@
+"""Runs that were given to a cluster, and what its scheduler says of their jobs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from engine.rundir import JobInfo, RunDir
+from engine.rundir.life import last_lines, with_log
+from vld_tui.home import Home
+from vld_tui.slurm.jobs import FORGOTTEN, Job
+from vld_tui.store.database import Database
+from vld_tui.store.errors import StoreError
+from vld_tui.store.ingest import refresh_run
+from vld_tui.store.lookup import Found
+from vld_tui.store.runs import LIVE, QUEUED
+from vld_tui.store.side_by_side import side_by_side
+
+UNKNOWN: Final = "UNKNOWN"
+"""State of a job that nobody was asked about yet."""
+_RESUMABLE: Final = ("stopped", "crashed")
+
+
+class OpenJob(NamedTuple):
+    """A run whose job is not known to be over."""
+
+    key: int
+    run_id: str
+    status: str
+    job: Job
+
+
+def mark_submitted(database: Database, home: Home, given: Mapping[str, JobInfo]) -> None:
+    """Record that runs, by their ids, were given to jobs: they are queued until those run.
+
+    Raises:
+        StoreError: when it cannot be recorded.
+    """
+
+    def write(run_id: str) -> None:
+        home.run_dir(run_id).write_job(given[run_id])
+
+    try:
+        side_by_side(write, list(given))
+    except OSError as error:
+        raise StoreError(f"{error.filename or home.runs} cannot be written: {error}.") from None
+    with database.write() as connection:
+        connection.executemany(
+            "UPDATE runs SET status = 'queued', queue_position = NULL, queue_held = 0, gpu = NULL, "
+            "error = NULL, exit_code = NULL, job = ?, job_state = 'PENDING', job_reason = NULL, "
+            "job_node = NULL, job_open = 1 WHERE run_id = ?",
+            [(job.job_id, run_id) for run_id, job in given.items()],
+        )
+
+
+def take_out(database: Database, found: Found) -> None:
+    """Record that a run that waits for its job will not be begun by it.
+
+    Raises:
+        StoreError: when it cannot be recorded.
+    """
+    with database.write() as connection:
+        connection.execute(
+            "UPDATE runs SET status = 'stopped', queue_held = 0 "
+            "WHERE key = ? AND status = 'queued' AND job_open = 1",
+            [found.key],
+        )
+
+
+def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:
+    """Take in what a run's folder knows of its job, inside the transaction; see :func:`note`."""
+    job = run_dir.read_job()
+    if job is None:
+        return
+    connection.execute(
+        "UPDATE runs SET job = ?, job_state = ?, job_open = 1, "
+        "status = iif(attempts = 0 AND status IN ('starting', 'crashed'), 'queued', status), "
+        "error = iif(attempts = 0, NULL, error) WHERE key = ?",
+        [job.job_id, UNKNOWN, key],
+    )
+
+
+def open_jobs(database: Database) -> list[OpenJob]:
+    """Return the runs whose jobs are not known to be over.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    rows = database.rows(
+        "SELECT key, run_id, status, job, job_state, coalesce(job_reason, ''), "
+        "coalesce(job_node, '') FROM runs INDEXED BY open_jobs WHERE job_open = 1"
+    )
+    return [OpenJob(key, run_id, status, Job(*job)) for key, run_id, status, *job in rows]
+
+
+def note(database: Database, home: Home, known: OpenJob, job: Job) -> None:
+    """Record where the job of a run stands, and what follows for the run.
+
+    A job that waits again goes on with a run that was broken off. One that is over while its run
+    was never begun explains that; one that broke the run off explains why.
+
+    Raises:
+        StoreError: when it cannot be recorded.
+    """
+    run_dir = home.run_dir(known.run_id)
+    if not job.waits:
+        refresh_run(database, known.key, run_dir)
+    with database.write() as connection:
+        row = connection.execute(
+            "SELECT status, error, job, attempts FROM runs WHERE key = ?", [known.key]
+        ).fetchone()
+        if row is None or row[2] != job.job_id:  # deleted, or given to another job meanwhile
+            return
+        status, error, _, _ = row
+        if job.is_over:
+            status, error = _after(job, status, error, run_dir)
+        elif job.waits and status in _RESUMABLE and run_dir.read_stop() is None:
+            status, error = QUEUED, None
+        connection.execute(
+            "UPDATE runs SET status = ?, error = ?, job_state = ?, job_reason = ?, job_node = ?, "
+            "queue_held = ?, job_open = ? WHERE key = ?",
+            [
+                status, error, job.state, job.reason or None, job.node or None,
+                int(job.is_held), int(not job.is_over or status in LIVE), known.key,
+            ],
+        )  # fmt: skip
+
+
+def _after(job: Job, status: str, error: str | None, run_dir: RunDir) -> tuple[str, str | None]:
+    """Return status and error of a run whose job is over."""
+    if status == QUEUED:
+        if job.state == "CANCELLED" or run_dir.read_stop() is not None:
+            return "stopped", None
+        return "crashed", _never_begun(job, run_dir)
+    if status == "crashed" and error is not None and job.job_id not in error:
+        first, _, rest = error.partition("\n")
+        return status, "\n".join(filter(None, (f"{first}; {job.end_in_words()}", rest)))
+    return status, error
+
+
+def _never_begun(job: Job, run_dir: RunDir) -> str:
+    """Say why no process took the run up, as far as the logs tell."""
+    cause = f"no process took the run up: {job.end_in_words()}"
+    told = with_log(cause, run_dir)
+    info = run_dir.read_job()
+    if told != cause or info is None:
+        return told
+    lines = last_lines(Path(info.log))
+    if lines:
+        return f"{cause}\n{lines}"
+    if job.state not in ("FAILED", FORGOTTEN):
+        return cause
+    return f"{cause}. The job wrote no log: is {run_dir.path.parent.parent} visible from the nodes?"

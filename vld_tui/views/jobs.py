@@ -1,0 +1,21 @@
+"""A run's job on a cluster, in words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vld_tui.store.runs import Run
+
+_OVER: Final = "over"
+
+
+def job_text(run: Run) -> str:
+    """Return the id of the job that a run was given to, and where it stands by the scheduler."""
+    state = (run.job_state or "").lower().replace("_", " ")
+    if not run.has_job:
+        state = _OVER if state in ("", "forgotten", "pending", "running") else state
+    why = run.job_reason if state != "cancelled" else None
+    parts = [str(run.job), f"{state} ({why})" if why and why != "None" else state]
+    if run.job_node:
+        parts.append(f"on {run.job_node}")
+    return " · ".join(filter(None, parts))
