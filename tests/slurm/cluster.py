@@ -49,6 +49,7 @@ SlurmdTimeout={options.slurmd_timeout_s}
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs={options.cpus} RealMemory={options.memory_mib} Gres=gpu:2
 {partitions}
+{options.extra}
 """
 GPUS = "Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n"
 
@@ -89,6 +90,7 @@ class Options:
     kill_wait_s: int = 5  # from SIGTERM to SIGKILL
     slurmd_timeout_s: int = 10  # until a silent node is DOWN
     requeue_delay_s: int = 5  # until a requeued job may start again
+    extra: str = ""  # further lines of slurm.conf
 
 
 def why_missing() -> str | None:
