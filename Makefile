@@ -1,11 +1,11 @@
-# make run · make test · make test-slow · make check · make setup · make audit · make chaos, make fuzz
+# make run · make test · make test-slow · make test-slurm · make check · make setup · make audit · make chaos, fuzz
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Many tests wait for processes of theirs: one more of them than cores, at most 4.
 WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, len(os.sched_getaffinity(0)) + 1))' 2>/dev/null || echo 2)
 
-.PHONY: run test test-slow chaos fuzz check audit setup clean
+.PHONY: run test test-slow test-slurm chaos fuzz check audit setup clean
 
 run: $(VENV)/.installed
 	$(BIN)/vld run
@@ -15,6 +15,10 @@ test: $(VENV)/.installed-test
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+
+# One after the other: they share a cluster.
+test-slurm: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m slurm
 
 chaos: $(VENV)/.installed-test
 	$(BIN)/python -m tests.chaos
