@@ -115,6 +115,11 @@ class RunDir:
         return self.path / "synced"
 
     @property
+    def is_copy(self) -> bool:
+        """Say whether the run is elsewhere and this folder a copy of its, to look at."""
+        return self.synced.exists()
+
+    @property
     def user(self) -> Path:
         """Return the path of name, tags and note."""
         return self.path / "user.json"

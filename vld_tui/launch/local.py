@@ -67,6 +67,7 @@ def launch(
     Raises:
         LaunchError: when it cannot be started, or another process has the run.
     """
+    refuse_copy(run_dir)
     await_exit(run_dir, patience_s)
     try:
         with _only_launcher(run_dir):
@@ -86,6 +87,19 @@ def launch(
     except OSError as error:
         raise LaunchError(f"Run {run_dir.run_id} cannot be started: {error}.") from None
     return process
+
+
+def refuse_copy(run_dir: RunDir) -> None:
+    """Refuse a run whose folder is a copy to look at.
+
+    Raises:
+        LaunchError: when it is.
+    """
+    if run_dir.is_copy:
+        raise LaunchError(
+            f"Run {run_dir.run_id} is a copy of one elsewhere, brought here to look at: start and "
+            "stop it there."
+        )
 
 
 def await_exit(run_dir: RunDir, patience_s: float) -> bool:
@@ -119,8 +133,9 @@ def stop(run_dir: RunDir, *, kill: bool = False) -> bool:
 
     Raises:
         LaunchError: when it is to be killed on another host, belongs to somebody else, or its
-            folder cannot be written.
+            folder cannot be written or is a copy.
     """
+    refuse_copy(run_dir)
     process = run_dir.read_process()
     if process is None:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from vld_tui.launch.local import refuse_copy
 from vld_tui.slurm import commands
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import SlurmSettings, make_settings
@@ -21,8 +22,10 @@ def stop(store: Store, run: Run, *, kill: bool = False) -> None:
     Raises:
         SlurmError: when Slurm does not cancel the job.
         StoreError: when it cannot be recorded.
+        LaunchError: when the run's folder is a copy of one elsewhere.
         OSError: when the run's folder cannot be written.
     """
+    refuse_copy(store.run_dir(run.run_id))
     store.run_dir(run.run_id).ask_to_stop(f"asked from {socket.gethostname()}")
     is_alone = len(job_mates(store, run)) == 1
     if kill or (is_alone and run.status == QUEUED):
@@ -47,6 +50,7 @@ def hold(store: Store, run: Run, *, is_held: bool = True) -> None:
         SlurmError: when it does not wait, or Slurm refuses.
         StoreError: when it cannot be recorded.
     """
+    refuse_copy(store.run_dir(run.run_id))
     if run.status != QUEUED:
         raise SlurmError(f"Run {run.run_id} does not wait: it is {run.status}.")
     commands.ask("scontrol", "hold" if is_held else "release", _job(run))
@@ -59,6 +63,7 @@ def submit_again(store: Store, run: Run, settings: SlurmSettings | None = None) 
     Raises:
         SlurmError: when it is finished, not over, or the cluster does not take it.
         StoreError: when it cannot be recorded.
+        LaunchError: when the run's folder is a copy of one elsewhere.
         OSError: when the run's folder cannot be written.
     """
     if run.status == "finished":
@@ -67,6 +72,7 @@ def submit_again(store: Store, run: Run, settings: SlurmSettings | None = None) 
         job = f", with job {run.job}" if run.has_job else ""
         raise SlurmError(f"Run {run.run_id} is {run.status}{job}.")
     run_dir = store.run_dir(run.run_id)
+    refuse_copy(run_dir)
     if settings is None:
         job_info = run_dir.read_job()
         settings = make_settings(dict(job_info.settings) if job_info else {})

@@ -30,7 +30,7 @@ def look_at_jobs(store: Store) -> str | None:
     """
     if store.is_read_only:
         return None
-    known = store.open_jobs()
+    known = [each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy]
     if not known or not commands.is_slurm_here():
         return None
     try:

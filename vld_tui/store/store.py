@@ -180,8 +180,11 @@ class Store:
         return jobs.open_jobs(self._database)
 
     def runs_with_jobs(self) -> list[Run]:
-        """Return the runs whose jobs are not known to be over, the oldest first."""
-        open_ = "SELECT key FROM runs INDEXED BY open_jobs WHERE job_open = 1"
+        """Return the runs that jobs of a cluster work on or will, the oldest first."""
+        open_ = (
+            "SELECT key FROM runs INDEXED BY open_jobs WHERE job_open = 1 "
+            "AND status NOT IN ('finished', 'failed')"
+        )
         return read_runs(self._database, f"key IN ({open_}) AND trashed_at IS NULL")
 
     def note_job(self, known: OpenJob, job: Job) -> None:

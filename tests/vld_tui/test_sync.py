@@ -1,0 +1,168 @@
+"""Runs of another home, brought by rsync through a stand-in for ssh that stays on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.protocol import resolve_spec
+from engine.rundir import JobInfo, ProcessInfo, write_atomic
+from tests.vld_tui.cli.conftest import Vld
+from tests.vld_tui.store.told_runs import Teller
+from vld_tui.home import Home, open_home
+from vld_tui.store.store import Store
+from vld_tui.sync import SyncError, fetch_runs
+
+pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
+
+SSH = """\
+#!/bin/sh
+while [ "$1" != cluster ]; do
+  [ $# = 0 ] && { echo "ssh: Could not resolve hostname" >&2; exit 255; }
+  shift
+done
+shift
+exec sh -c "$*"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "ssh"
+    program.write_text(SSH)
+    program.chmod(0o755)
+    monkeypatch.setenv("RSYNC_RSH", str(program))
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Home:
+    """Return a home elsewhere with one finished run."""
+    home = open_home(tmp_path / "there")
+    with Store.open(home) as store:
+        run = store.create_run(resolve_spec({"steps": 20}), name="done")
+    teller = Teller(home.run_dir(run.run_id))
+    teller.starts()
+    teller.finishes()
+    checkpoints = teller.run_dir.checkpoints
+    checkpoints.mkdir(exist_ok=True)
+    (checkpoints / "best.safetensors").write_bytes(b"large")
+    (home.path / "studies").mkdir()
+    (home.path / "studies" / "mine.toml").write_text('name = "mine"\n')
+    return home
+
+
+@pytest.fixture
+def vld(tmp_path: Path) -> Vld:
+    return Vld(tmp_path / "here")
+
+
+def source_of(home: Home, host: str = "me@cluster") -> str:
+    return f"{host}:{home.path}"
+
+
+def test_runs_come_without_their_networks_and_once(there: Home, vld: Vld) -> None:
+    first = vld("sync", source_of(there))
+    assert first.exit_code == 0, first.stderr
+    assert first.stdout.startswith("1 run brought up to date · studies: 1\n")
+    (record,) = vld.json("ls")
+    assert (record["name"], record["status"]) == ("done", "finished")
+    here = Home(vld.home)
+    assert not here.run_dir(record["run"]).checkpoints.exists()
+    assert (here.studies / "mine.toml").is_file()
+    assert vld("sync", source_of(there)).stdout == "Nothing has changed there.\n"
+    assert vld("sync", source_of(there), "--checkpoints").exit_code == 0
+    assert here.run_dir(record["run"]).best_checkpoint.read_bytes() == b"large"
+
+
+def test_what_was_noted_here_is_kept_when_more_comes(there: Home, vld: Vld) -> None:
+    vld("sync", source_of(there))
+    (record,) = vld.json("ls")
+    time.sleep(1.1)  # rsync tells times apart by whole seconds
+    assert vld("note", record["run"], "seen").exit_code == 0
+    with Store.open(there) as store:
+        store.create_run(resolve_spec({"steps": 20, "seed": 1}), name="new")
+    assert "1 run brought up to date" in vld("sync", source_of(there)).stdout
+    by_name = {each["name"]: each for each in vld.json("ls")}
+    assert by_name["done"]["note"] == "seen"
+    assert set(by_name) == {"done", "new"}
+
+
+def test_a_run_that_goes_on_there_is_told_as_of_then(there: Home, vld: Vld) -> None:
+    with Store.open(there) as store:
+        run = store.create_run(resolve_spec({"steps": 20, "seed": 2}), name="live")
+    teller = Teller(there.run_dir(run.run_id))
+    teller.starts()
+    elsewhere = ProcessInfo(pid=7, started_at=time.time(), host="node3")
+    write_atomic(teller.run_dir.process, msgspec.json.encode(elsewhere))
+    vld("sync", source_of(there))
+    here = Home(vld.home).run_dir(run.run_id)
+    long_ago = time.time() - 3600
+    for path in (here.events, here.synced):
+        os.utime(path, (long_ago, long_ago))
+    write_atomic(
+        here.process, msgspec.json.encode(msgspec.structs.replace(elsewhere, started_at=long_ago))
+    )
+    assert vld.json("ls", "--where", "name=live")[0]["status"] == "running"
+    assert f"Run {run.run_id} is a copy of one elsewhere" in vld("stop", "live").stderr
+    teller.finishes()
+    vld("sync", source_of(there))
+    assert vld.json("ls", "--where", "name=live")[0]["status"] == "finished"
+
+
+def test_a_run_that_waits_there_for_its_job_waits_here_and_is_not_started(
+    there: Home, vld: Vld
+) -> None:
+    with Store.open(there) as store:
+        run = store.create_run(resolve_spec({"steps": 20, "seed": 3}), name="waits")
+        store.mark_submitted({run.run_id: JobInfo("7", time.time(), "/log")})
+    vld("sync", source_of(there))
+    with Store.open(Home(vld.home)) as here:
+        assert here.get("waits").status == "queued"
+        assert here.queue() == []
+    assert "is a copy of one elsewhere" in vld("stop", "waits").stderr
+
+
+def test_a_damaged_folder_is_named_and_the_others_come(there: Home, vld: Vld) -> None:
+    damaged = there.runs / "damaged"
+    damaged.mkdir()
+    (damaged / "spec.json").write_text("{")
+    result = vld("sync", source_of(there))
+    assert result.exit_code == 0
+    assert "damaged cannot be read" in result.stderr
+    assert len(vld.json("ls")) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("me@cluster:/nowhere", "There is no home at me@cluster:/nowhere: it has no runs/"),
+        ("me@other:/home", "rsync could not bring me@other:/home/runs/: ssh: Could not resolve"),
+        ("me@cluster:", "names no home"),
+        ("", "names no home"),
+    ],
+)
+def test_what_cannot_be_brought_is_said(vld: Vld, source: str, message: str) -> None:
+    result = vld("sync", source)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_home_is_not_brought_to_itself(there: Home) -> None:
+    with pytest.raises(SyncError, match="is this home itself"):
+        fetch_runs(there, str(there.path))
+
+
+def test_an_option_is_no_place(there: Home) -> None:
+    with pytest.raises(SyncError, match="There is no home at"):
+        fetch_runs(there, "--rsh=touch /tmp/x")
+
+
+def test_without_rsync_it_says_so(there: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SyncError, match="rsync is not found"):
+        fetch_runs(there, "cluster:/home")
