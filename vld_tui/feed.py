@@ -132,11 +132,13 @@ class OtherRun:
 
 @dataclass(frozen=True)
 class QueueState:
-    """What goes on, what waits in which order, and what there is room for."""
+    """What goes on here, what waits in which order, what there is room for, and what a cluster
+    was given."""
 
     live: tuple[Run, ...] = ()
     waiting: tuple[Run, ...] = ()
     slots: tuple[Slot, ...] = ()
+    on_cluster: tuple[Run, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -402,7 +404,12 @@ def _read_points(store: Store, interest: Interest) -> tuple[RunPoint, ...]:
 
 
 def _read_queue(store: Store) -> QueueState:
-    return QueueState(tuple(store.live_runs()), tuple(store.queue()), slots_of(store))
+    return QueueState(
+        live=tuple(run for run in store.live_runs() if not run.has_job),
+        waiting=tuple(store.queue()),
+        slots=slots_of(store),
+        on_cluster=tuple(store.runs_with_jobs()),
+    )
 
 
 def _curves(store: Store, run: Run) -> Mapping[CurveKey, tuple[Values, Values]]:

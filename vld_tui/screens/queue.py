@@ -20,7 +20,7 @@ from vld_tui.messages import ActionAsked, RunOpened, SnapshotTaken
 from vld_tui.queue.slots import MOST_SLOTS
 from vld_tui.store.runs import Run
 from vld_tui.views.palette import QUIET_STYLE, status_style
-from vld_tui.views.queue import QUEUE_COLUMNS, queue_rows, slots_line
+from vld_tui.views.queue import QUEUE_COLUMNS, job_rows, queue_rows, slots_line
 
 MOST_ROWS: Final = 500
 NOTHING: Final = (
@@ -65,9 +65,12 @@ class QueueScreen(Guarded, Screen[None]):
             return
         current = self.run
         self._state = state
-        runs = (*state.live, *state.waiting)[:MOST_ROWS]
-        rows = tuple(map(tuple, queue_rows(state.live, state.waiting)))[:MOST_ROWS]
+        runs = self._runs[:MOST_ROWS]
+        all_rows = (*queue_rows(state.live, state.waiting), *job_rows(state.on_cluster))
+        rows = tuple(map(tuple, all_rows))[:MOST_ROWS]
         line = f" queue  {slots_line(state.live, state.waiting, state.slots)}"
+        if state.on_cluster:
+            line += f" · {len(state.on_cluster)} on the cluster"
         self.query_one("#status", Static).update(Text(line, no_wrap=True, overflow="ellipsis"))
         self.query_one("#nothing").display = not runs
         if rows == self._shown:
@@ -81,9 +84,14 @@ class QueueScreen(Guarded, Screen[None]):
             table.move_cursor(row=table.get_row_index(current.run_id))
 
     @property
+    def _runs(self) -> tuple[Run, ...]:
+        """Return the runs in the order of the table."""
+        return (*self._state.live, *self._state.waiting, *self._state.on_cluster)
+
+    @property
     def run(self) -> Run | None:
         """Return the run the cursor stands on."""
-        runs = (*self._state.live, *self._state.waiting)
+        runs = self._runs
         row = self._table.cursor_row
         return runs[row] if row < min(len(runs), self._table.row_count) else None
 
@@ -120,7 +128,7 @@ class QueueScreen(Guarded, Screen[None]):
     def _waiting_run(self) -> Run | None:
         """Return the run under the cursor, if it waits; say so if it does not."""
         run = self.run
-        if run is not None and run in self._state.live:
+        if run is not None and run.is_live:
             self.notify(f"{run.name} goes on already.", severity="warning", markup=False)
             return None
         return run

@@ -90,7 +90,8 @@ def _state_rows(run: Run) -> list[Row]:
     if run.is_live and run.pid is not None:
         rows.append(("process", f"{run.pid} on {plain_text(run.host or 'this machine')}"))
     if run.job is not None:
-        rows.append(("job", plain_text(job_text(run))))
+        where = f" · on {run.job_node}" if run.job_node else ""
+        rows.append(("job", plain_text(job_text(run) + where)))
     if run.tags:
         rows.append(("tags", plain_text(" ".join(run.tags))))
     if run.note:

@@ -15,7 +15,4 @@ def job_text(run: Run) -> str:
     if not run.has_job:
         state = _OVER if state in ("", "forgotten", "pending", "running") else state
     why = run.job_reason if state != "cancelled" else None
-    parts = [str(run.job), f"{state} ({why})" if why and why != "None" else state]
-    if run.job_node:
-        parts.append(f"on {run.job_node}")
-    return " · ".join(filter(None, parts))
+    return " · ".join(filter(None, (str(run.job), f"{state} ({why})" if why else state)))

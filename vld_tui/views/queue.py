@@ -26,6 +26,7 @@ JOB_COLUMNS: Final = (
     Column("name", rank=99, shrinks=True, narrowest=18),
     Column("run", rank=50),
     Column("job", rank=90),
+    Column("node", rank=40),
 )
 
 
@@ -47,10 +48,7 @@ def job_lines(runs: Sequence[Run], *, cells: int | None) -> Iterator[str]:
     yield ""
     yield " · ".join(["on the cluster", *(f"{n} {status}" for status, n in counts.items())])
     yield ""
-    rows = [
-        [STATUS_SIGNS[run.status], plain_text(run.name), run.run_id, plain_text(job_text(run))]
-        for run in runs
-    ]
+    rows = [[sign, name, run_id, job, node] for sign, _, name, run_id, job, node in job_rows(runs)]
     yield from table_lines(JOB_COLUMNS, rows, cells)
 
 
@@ -79,3 +77,20 @@ def queue_rows(live: Sequence[Run], waiting: Sequence[Run]) -> Iterator[list[str
     for place, run in enumerate(waiting, start=1):
         state, name = "held" if run.is_held else "waits", plain_text(run.name)
         yield [STATUS_SIGNS[run.status], str(place), name, run.run_id, state, ""]
+
+
+def job_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
+    """Yield the cells of runs that were given to a cluster, under the same headings."""
+    for run in runs:
+        how = job_text(run)
+        if run.status == "running":
+            how = f"{run.step:,}/{run.steps:,} · job {run.job}"
+        node = plain_text(run.job_node or UNKNOWN)
+        yield [
+            STATUS_SIGNS[run.status],
+            "",
+            plain_text(run.name),
+            run.run_id,
+            plain_text(how),
+            node,
+        ]

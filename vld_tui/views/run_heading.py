@@ -8,8 +8,9 @@ from typing import Final
 from rich.text import Text
 
 from vld_tui.store.metrics import CheckpointInfo
-from vld_tui.store.runs import Run
+from vld_tui.store.runs import QUEUED, Run
 from vld_tui.views.combined import progress_label
+from vld_tui.views.jobs import job_text
 from vld_tui.views.numbers import percent
 from vld_tui.views.palette import (
     ALARM_STYLE,
@@ -53,6 +54,8 @@ def _standing(run: Run) -> Text:
     else:
         reached = progress_label(run.step, run.steps, run.combination)
         text.append(f"  {plain_text(run.arm.replace('_', ' '))} · {reached}", QUIET_STYLE)
+    if run.has_job and run.status == QUEUED:
+        text.append(f"  job {plain_text(job_text(run))}", QUIET_STYLE)
     if run.id_accuracy is not None:
         text.append(f"  ID {percent(run.id_accuracy)}", ID_STYLE)
         text.append(f"  OOD {percent(run.ood_accuracy)}", OOD_STYLE)

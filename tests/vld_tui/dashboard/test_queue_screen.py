@@ -127,3 +127,29 @@ def test_the_form_queues_and_a_run_that_is_over_waits_again() -> None:
     run = make_run(0, status="stopped")
     play(FakeSource([run]), scenario, actions=actions)
     assert actions.done == [("queue", run.spec), ("queue again", run.run_id)]
+
+
+def test_what_a_cluster_was_given_is_shown_with_its_jobs_and_held_there() -> None:
+    job = {"job": "7_0", "has_job": True, "job_node": "node3"}
+    runs = make_run(4, status="running", step=50, job_state="RUNNING", **job)
+    waits = make_run(
+        5, status="queued", job="7_1", has_job=True, job_state="PENDING", job_reason="Priority"
+    )
+    source, actions = FakeSource([runs, waits]), FakeActions()
+    source.queue = QueueState(slots=("0",), on_cluster=(runs, waits))
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await pilot.press("3")
+        await settle(pilot)
+        lines = screen_lines(app)
+        assert "0 going on · 0 waiting · 2 on the cluster" in lines[0]
+        rows = [line for line in lines if "250101" in line]
+        assert "50/200 · job 7_0" in rows[0]
+        assert "node3" in rows[0]
+        assert "7_1 · pending (Priority)" in rows[1]
+        await pilot.press("p")  # it goes on already: nothing to hold
+        await pilot.press("down", "p")
+        await settle(pilot)
+
+    play(source, scenario, actions=actions)
+    assert actions.done == [("hold", waits.run_id)]

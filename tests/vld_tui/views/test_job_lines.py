@@ -1,0 +1,44 @@
+"""A cluster's jobs in words."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.vld_tui.dashboard.fake_history import make_run
+from vld_tui.views.jobs import job_text
+from vld_tui.views.queue import job_lines
+from vld_tui.views.run_heading import run_heading
+
+WAITS = make_run(
+    1, status="queued", job="7_1", has_job=True, job_state="PENDING", job_reason="Priority"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "7_1 · pending (Priority)"),
+        ({"job_state": "RUNNING", "job_reason": None}, "7_1 · running"),
+        (
+            {"has_job": False, "job_state": "OUT_OF_MEMORY", "job_reason": None},
+            "7_1 · out of memory",
+        ),
+        ({"has_job": False, "job_state": "CANCELLED"}, "7_1 · cancelled"),
+        ({"has_job": False, "job_state": "FORGOTTEN", "job_reason": None}, "7_1 · over"),
+    ],
+)
+def test_a_job_is_told_by_id_and_state(changes: dict[str, object], text: str) -> None:
+    assert job_text(msgspec.structs.replace(WAITS, **changes)) == text
+
+
+def test_the_queue_tells_of_the_cluster_where_there_are_jobs() -> None:
+    assert list(job_lines([], cells=None)) == []
+    lines = list(job_lines([WAITS], cells=100))
+    assert lines[1] == "on the cluster · 1 queued"
+    assert "7_1 · pending (Priority)" in lines[-1]
+
+
+def test_a_run_that_waits_on_a_cluster_says_why_in_its_heading() -> None:
+    assert "job 7_1 · pending (Priority)" in run_heading(WAITS, 120).plain
+    assert "job" not in run_heading(msgspec.structs.replace(WAITS, has_job=False), 120).plain
