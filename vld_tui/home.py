@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.rundir import RunDir
+from vld_tui.place import database_of
 
 HOME_VARIABLE = "VLD_HOME"
 
@@ -23,8 +24,8 @@ class Home:
 
     @property
     def database(self) -> Path:
-        """Return the path of the history."""
-        return self.path / "vld.db"
+        """Return the path of the history, in the home or on a disk of this machine."""
+        return database_of(self.path)
 
     @property
     def runs(self) -> Path:

@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from engine.protocol import Combination, RunSpec
 from engine.rundir import JobInfo, RunDir
 from vld_tui.home import Home
+from vld_tui.place import make_folder
 from vld_tui.slurm.jobs import Job
 from vld_tui.store import create, health, ingest, jobs, prune, queue, trash
 from vld_tui.store.arms import ArmResult, read_arms
@@ -84,7 +85,18 @@ class Store:
         Raises:
             StoreError: when it is damaged, locked, or written by a newer version.
         """
-        return cls(home, Database.open(home.database))
+        path = home.database
+        if path.parent == home.path:
+            return cls(home, Database.open(path))
+        try:
+            make_folder(path)
+        except OSError as error:
+            raise StoreError(f"The history {path} cannot be made: {error.strerror}.") from None
+        is_new = not path.exists()
+        store = cls(home, Database.open(path))
+        if is_new:  # on this machine, while the runs may be there already
+            store.rebuild()
+        return store
 
     @classmethod
     def open_to_rebuild(cls, home: Home) -> tuple[Self, Path | None]:

@@ -1,0 +1,75 @@
+"""A home on a disk that machines share keeps its database on one of this machine."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine.protocol import resolve_spec
+from vld_tui import place
+from vld_tui.home import Home, open_home
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
+
+Partition = namedtuple("Partition", ("mountpoint", "fstype"))
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Return a home on what this machine takes for a network's disk."""
+    (tmp_path / "disk").mkdir()
+    mounts = [Partition("/", "ext4"), Partition(str(tmp_path / "disk"), "nfs4")]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)  # noqa: A006
+    local = tmp_path / "local"
+    local.mkdir()
+    monkeypatch.setattr(place, "_LOCAL", local)
+    place.is_on_network.cache_clear()
+    return open_home(tmp_path / "disk" / "home")
+
+
+def test_a_database_lies_in_its_home_on_a_disk_of_this_machine(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    assert home.database == home.path / "vld.db"
+
+
+def test_of_a_home_on_a_shared_disk_it_lies_elsewhere_and_is_made_of_the_folders(
+    shared: Home,
+) -> None:
+    with Store.open(shared) as store:
+        run = store.create_run(resolve_spec({}), name="one")
+    folder = shared.database.parent
+    assert not shared.database.is_relative_to(shared.path)
+    assert folder.stat().st_mode & 0o077 == 0
+    assert list(shared.path.glob("vld.db*")) == []
+    for path in folder.iterdir():  # as on another login node
+        path.unlink()
+    with Store.open(shared) as store:
+        assert [each.run_id for each in store.list_runs()] == [run.run_id]
+
+
+def test_one_that_a_person_put_there_is_taken(shared: Home) -> None:
+    (shared.path / "vld.db").touch()
+    assert shared.database == shared.path / "vld.db"
+
+
+def test_the_environment_names_where_they_lie_one_for_each_home(
+    shared: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLD_DATABASES", str(tmp_path / "mine"))
+    other = open_home(tmp_path / "other")
+    for home in (shared, other):
+        with Store.open(home):
+            pass
+    assert shared.database != other.database
+    assert len(list((tmp_path / "mine").glob("*/vld.db"))) == 2
+
+
+def test_a_folder_that_is_somebody_elses_is_refused(shared: Home, tmp_path: Path) -> None:
+    own = shared.database.parent.parent
+    (tmp_path / "theirs").mkdir()
+    own.symlink_to(tmp_path / "theirs")
+    with pytest.raises(StoreError, match="it is somebody else's"):
+        Store.open(shared)
