@@ -6,6 +6,8 @@ transaction that reads the old offset itself.
 
 from __future__ import annotations
 
+import math
+import socket
 import sqlite3
 import time
 from typing import Final
@@ -13,6 +15,7 @@ from typing import Final
 from engine.protocol import AttemptEnd
 from engine.rundir import ProcessInfo, RunDir
 from engine.rundir.life import (
+    HEARTBEAT_INTERVAL_S,
     HEARTBEAT_STALE_S,
     end_of,
     exit_since,
@@ -35,8 +38,28 @@ LOST_S: Final = 2 * 86_400.0
 for a while, or its process suspended."""
 
 
-def refresh_live(database: Database, home: Home) -> None:
+class Pace:
+    """When each run was looked at that is on another host: its folder is on a disk that many share,
+    and its heart beats every few seconds only."""
+
+    def __init__(self) -> None:
+        self._looked_at: dict[int, float] = {}
+
+    def is_due(self, key: int, host: str | None) -> bool:
+        """Say whether a run on this host is to be looked at now, and take it that it is."""
+        if host in (None, socket.gethostname()):
+            return True
+        now = time.monotonic()
+        if now - self._looked_at.get(key, -math.inf) < HEARTBEAT_INTERVAL_S:
+            return False
+        self._looked_at[key] = now
+        return True
+
+
+def refresh_live(database: Database, home: Home, pace: Pace) -> None:
     """Bring every run up to date that a process should be working on, or works on after all.
+
+    ``pace``: of those on other hosts, only those that are due are looked at.
 
     Raises:
         StoreError: when the database cannot be read or written.
@@ -47,18 +70,20 @@ def refresh_live(database: Database, home: Home) -> None:
         [time.time() - LOST_S],
     )
     given_to_jobs = database.rows(
-        "SELECT key, run_id, events_offset FROM runs INDEXED BY open_jobs WHERE job_open = 1 "
-        "AND job_state <> 'PENDING' AND status NOT IN ('starting', 'running')"
+        "SELECT key, run_id, events_offset, job_node FROM runs INDEXED BY open_jobs "
+        "WHERE job_open = 1 AND job_state <> 'PENDING' AND status NOT IN ('starting', 'running')"
     )
-    for key, run_id, offset in (*lost, *given_to_jobs):
+    due = [row[:3] for row in given_to_jobs if pace.is_due(row[0], row[3])]
+    for key, run_id, offset in (*lost, *due):
         if _says_more(home.run_dir(run_id), offset):
             refresh_run(database, key, home.run_dir(run_id))
     live = database.rows(
-        "SELECT key, run_id FROM runs INDEXED BY live_runs "
+        "SELECT key, run_id, host FROM runs INDEXED BY live_runs "
         "WHERE status IN ('starting', 'running') AND trashed_at IS NULL"
     )
-    for key, run_id in live:
-        refresh_run(database, key, home.run_dir(run_id))
+    for key, run_id, host in live:
+        if pace.is_due(key, host):
+            refresh_run(database, key, home.run_dir(run_id))
 
 
 def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:

@@ -77,6 +77,7 @@ class Store:
     def __init__(self, home: Home, database: Database) -> None:
         self.home = home
         self._database = database
+        self._pace = ingest.Pace()
 
     @classmethod
     def open(cls, home: Home) -> Self:
@@ -294,7 +295,7 @@ class Store:
     def refresh(self) -> None:
         """Take in what live runs said since, and notice those that died without a word."""
         if not self._database.is_read_only:
-            ingest.refresh_live(self._database, self.home)
+            ingest.refresh_live(self._database, self.home, self._pace)
 
     def get(self, reference: str, *, in_trash: bool = False) -> Run:
         """Return the run with this id, name, or start of an id; ``@last`` is the newest.

@@ -1,5 +1,12 @@
 from __future__ import annotations
 
+import time
+
+import msgspec
+import pytest
+
+from engine.rundir import ProcessInfo, write_atomic
+from engine.rundir.life import HEARTBEAT_INTERVAL_S
 from tests.vld_tui.store.told_runs import (
     SOURCES,
     TARGET,
@@ -244,3 +251,27 @@ def test_only_live_runs_are_read_again_but_asking_for_one_looks(
     teller.says(steps_taken(6, 1.0))
     store.refresh()
     assert [each.step for each in store.list_runs()] == [6]
+
+
+def test_a_run_on_another_host_is_looked_at_as_often_as_its_heart_beats(
+    store: Store, run: Run, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("vld_tui.store.ingest.time.monotonic", lambda: now[0])
+    elsewhere = ProcessInfo(pid=1, started_at=time.time(), host="elsewhere")
+    write_atomic(teller.run_dir.process, msgspec.json.encode(elsewhere))
+    teller.says(msgspec.structs.replace(started(), host="elsewhere"))
+    store.refresh()
+    assert status_of(store) == "running"
+    store.refresh()
+    teller.finishes()
+    store.refresh()
+    assert status_of(store) == "running"
+    now[0] += HEARTBEAT_INTERVAL_S
+    store.refresh()
+    assert status_of(store) == "finished"
+
+
+def status_of(store: Store) -> str:
+    """Return what the list says of the only run, without looking into its folder."""
+    return store.list_runs()[0].status
