@@ -254,8 +254,12 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_checkpoint(
     make_run: MakeRun,
 ) -> None:
     run_dir = make_run(lr=1e30, optimizer="sgd")
-    with pytest.raises(TrainingError, match=r"The loss of step.*lower --lr"):
-        run_here(run_dir)
+    assert run_to_its_end(run_dir) == 1
+    failed = read_events(run_dir)[-1]
+    assert isinstance(failed, RunFailed)
+    assert not failed.refused
+    assert f"The loss of step {failed.step} is" in failed.message
+    assert "lower --lr" in failed.message
     assert run_dir.last_checkpoint.exists()
 
 
