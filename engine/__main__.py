@@ -92,7 +92,7 @@ def _run_to_its_end(
         has_begun = not first_attempt or run_dir.last_checkpoint.exists()
         outcome = _failed(error, str(error), refused=not has_begun)
     except TrainingError as error:
-        outcome = _failed(error, str(error))
+        outcome = _failed(error, str(error), step=error.step)
     except OSError as error:
         outcome = _failed(error, _in_words(error, run_dir))
     except Exception as error:  # noqa: BLE001 - the edge of the process: always reported
@@ -132,12 +132,14 @@ def _complain(message: str) -> None:
         print(message, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _failed(error: Exception, message: str, *, refused: bool = False) -> RunFailed:
+def _failed(
+    error: Exception, message: str, *, step: int | None = None, refused: bool = False
+) -> RunFailed:
     return RunFailed(
         error=type(error).__name__,
         message=without_secrets(message),
         traceback="" if refused else without_secrets(traceback.format_exc()),
-        step=None,
+        step=step,
         refused=refused,
     )
 

@@ -9,6 +9,8 @@ import shutil
 import uuid
 from pathlib import Path
 
+from engine.sizes import size_in_words
+
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old content or the new, never a part.
@@ -70,10 +72,4 @@ def describe_disk(place: Path) -> str:
         usage = shutil.disk_usage(mount)
     except OSError:
         return str(mount)
-    return f"{mount} ({_in_words(usage.total)}, {_in_words(usage.free)} free)"
-
-
-def _in_words(size_bytes: int) -> str:
-    if size_bytes >= 2**30:
-        return f"{size_bytes / 2**30:,.1f} GiB"
-    return f"{size_bytes / 2**20:,.1f} MiB"
+    return f"{mount} ({size_in_words(usage.total)}, {size_in_words(usage.free)} free)"

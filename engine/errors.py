@@ -9,4 +9,11 @@ class InputError(ValueError):
 
 
 class TrainingError(RuntimeError):
-    """Training that cannot go on, such as a loss that is not finite."""
+    """Training that cannot go on, such as a loss that is not finite.
+
+    ``step`` is the update it happened at, counting from 1; None: it belongs to none.
+    """
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step

@@ -9,6 +9,8 @@ from typing import Final
 import psutil
 import torch
 
+from engine.sizes import size_in_words
+
 _UNITS: Final = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _WANTED: Final = re.compile(r"allocate ([\d.]+) ?(bytes|KiB|MiB|GiB)", re.IGNORECASE)
 _SIGNS: Final = (
@@ -37,14 +39,13 @@ def memory_there_is(device: torch.device) -> str:
     """Say how much memory a device has and how much of it is free."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
-        return f"without this run {gib(free)} of {gib(total)} are free"
+        return _free_of(free, total)
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY:
-        return f"the process may have {gib(limit)} (ulimit -v)"
+        return f"the process may have {size_in_words(limit)} (ulimit -v)"
     memory = psutil.virtual_memory()
-    return f"without this run {gib(memory.available)} of {gib(memory.total)} are free"
+    return _free_of(memory.available, memory.total)
 
 
-def gib(size: float) -> str:
-    """Return bytes in GiB, or in MiB where they are few."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**29 else f"{size / 2**20:.0f} MiB"
+def _free_of(free: int, total: int) -> str:
+    return f"without this run {size_in_words(free)} of {size_in_words(total)} are free"

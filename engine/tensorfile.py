@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.disk import sync_folder
+from engine.sizes import size_in_words
 
 STATE_KEY: Final = "vld_state"
 """Key of the JSON state in the header of a checkpoint."""
@@ -130,5 +131,5 @@ def _as_os_error(error: SafetensorError, path: Path, needed_bytes: int) -> OSErr
     if said is None:
         return OSError(f"{path} could not be written: {error}")
     number = int(said[1])
-    reason = f"{os.strerror(number)}; it takes {needed_bytes / 2**20:,.1f} MiB"
+    reason = f"{os.strerror(number)}; it takes {size_in_words(needed_bytes)}"
     return OSError(number, reason, str(path))

@@ -1,9 +1,8 @@
-"""Small real runs: what they are made of, how they are started, what they said."""
+"""Small real runs: what they are made of, how they are done, what they said."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ IMAGES_PER_CLASS = 16
 
 SMALL_RUN: Mapping[str, object] = {
     "target": "fluent-mono",
-    "model": "resnet10t",
+    "model": "test_resnet",
     "weights": "none",
     "image_size": 32,
     "batch_size": 4,
@@ -36,6 +35,8 @@ SMALL_RUN: Mapping[str, object] = {
 }
 """A run that takes a second or two: a small network from scratch on a few real images."""
 
+LONGER_RUN: Mapping[str, object] = {**SMALL_RUN, "model": "resnet10t"}
+"""A run that takes several seconds, for others to find it at work."""
 
 MakeRun = Callable[..., RunDir]
 
@@ -56,15 +57,6 @@ def unpack_small_emoji(root: Path) -> None:
 def engine_environment() -> dict[str, str]:
     """Return an environment in which ``python -m engine`` is this checkout's."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-
-
-def start_engine(run_dir: RunDir) -> subprocess.Popen[bytes]:
-    """Start the real engine on a run folder."""
-    with run_dir.log.open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "engine", str(run_dir.path)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=engine_environment(),
-        )  # fmt: skip
 
 
 def run_here(run_dir: RunDir) -> None:

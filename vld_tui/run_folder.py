@@ -30,7 +30,8 @@ class RunFile:
 class FolderContents:
     """The end of the log, the files, and the predictions or why they cannot be read.
 
-    ``log_is_cut``: earlier lines are in the file only.
+    ``log_is_cut``: earlier lines are in the file only. ``suspended_pid``: as of
+    :func:`suspended_pid`.
     """
 
     log: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class FolderContents:
     files: tuple[RunFile, ...] = ()
     predictions: Predictions | None = None
     predictions_problem: str | None = None
+    suspended_pid: int | None = None
 
 
 class FolderReader:
@@ -64,7 +66,15 @@ class FolderReader:
         files = tuple(_list_files(self.run_dir.path))
         if files != self._contents.files:
             self._contents = replace(self._contents, files=files)
+        if (pid := suspended_pid(self.run_dir)) != self._contents.suspended_pid:
+            self._contents = replace(self._contents, suspended_pid=pid)
         return self._contents
+
+
+def suspended_pid(run_dir: RunDir) -> int | None:
+    """Return the run's process on this host if that is suspended."""
+    process = run_dir.read_process()
+    return process.pid if process is not None and process.is_suspended() else None
 
 
 def _signature(path: Path) -> Signature:

@@ -32,6 +32,7 @@ from engine.datasets.progress import Progress
 from engine.disk import is_full
 from engine.processor import usable_cores
 from engine.rundir import write_atomic
+from engine.sizes import size_in_words
 
 FORMAT_VERSION: Final = 2
 CHANNELS: Final = 3
@@ -257,7 +258,7 @@ def _cannot_write(root: Path, error: OSError, needed: int) -> DataError:
         free = shutil.disk_usage(root).free
         return DataError(
             f"There is no space for the decoded images in {root}: they need "
-            f"{needed / 2**20:,.0f} MiB and {free / 2**20:,.0f} MiB are free. Free some, choose a "
+            f"{size_in_words(needed)} and {size_in_words(free)} are free. Free some, choose a "
             "smaller --image-size, or another place with --home or VLD_HOME."
         )
     return DataError(

@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Final, Protocol
 
 from engine.datasets.errors import DataError
+from engine.sizes import size_in_words
 
 IMAGE_EXTENSIONS: Final = (
     ".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp",
@@ -194,7 +195,7 @@ def read_image_file(path: Path) -> bytes:
 
 def _check_size(size: int) -> None:
     if size > MOST_IMAGE_BYTES:
-        raise OSError(f"it has {size / 2**20:,.0f} MiB, too many for an image")
+        raise OSError(f"it has {size_in_words(size)}, too many for an image")
 
 
 def _is_image(name: str) -> bool:

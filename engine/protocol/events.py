@@ -246,7 +246,10 @@ class RunStopped(Event, frozen=True, kw_only=True, tag="run_stopped"):
 
 
 class RunFailed(Event, frozen=True, kw_only=True, tag="run_failed"):
-    """The run ended by an error. ``refused``: its input was unusable and nothing ran."""
+    """The run ended by an error, at ``step`` where it belongs to one.
+
+    ``refused``: its input was unusable and nothing ran.
+    """
 
     error: str
     message: str

@@ -38,12 +38,30 @@ class ProcessInfo(msgspec.Struct, frozen=True):
         if self.host != socket.gethostname():
             return None
         try:
-            process = psutil.Process(self.pid)
-            return self._is(process) and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+            return self._status() not in (None, psutil.STATUS_ZOMBIE)
         except psutil.AccessDenied:
             return True
+
+    def is_suspended(self) -> bool:
+        """Say whether it waits, on this host, until it is let go on (SIGSTOP, ctrl+z)."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            return self._status() == psutil.STATUS_STOPPED
+        except psutil.AccessDenied:
+            return False
+
+    def _status(self) -> str | None:
+        """Return psutil's word for what it does; None: it is gone.
+
+        Raises:
+            AccessDenied: when that cannot be known.
+        """
+        try:
+            process = psutil.Process(self.pid)
+            return process.status() if self._is(process) else None
+        except psutil.NoSuchProcess:
+            return None
 
     def _is(self, process: psutil.Process) -> bool:
         born = _birth(self.pid)

@@ -33,20 +33,20 @@ def bad_loss(bad: BadLoss, step: int, images: ImageSet, kept_step: int | None) -
         kept_step: of the checkpoint that is left, if one is.
     """
     before = "" if bad.before is None else f", {bad.before:.3g} at the step before"
-    return _error(f"The loss of step {step} is {bad.value}{before}", bad.rows, images, kept_step)
+    what = f"The loss of step {step} is {bad.value}{before}"
+    return _error(what, step, bad.rows, images, kept_step)
 
 
 def bad_weights(
     step: int, rows: Indices | None, images: ImageSet, kept_step: int | None
 ) -> TrainingError:
     """Return the error of weights, or their momentum, that an update left without finite values."""
-    return _error(
-        f"The update of step {step} left weights that are not finite", rows, images, kept_step
-    )
+    what = f"The update of step {step} left weights that are not finite"
+    return _error(what, step, rows, images, kept_step)
 
 
 def _error(
-    what: str, rows: Indices | None, images: ImageSet, kept_step: int | None
+    what: str, step: int, rows: Indices | None, images: ImageSet, kept_step: int | None
 ) -> TrainingError:
     parts = [f"{what}."]
     if rows is not None:
@@ -57,4 +57,4 @@ def _error(
     if kept_step is not None:
         parts.append(f"The checkpoint of step {kept_step} is sound and kept.")
     parts.append(ADVICE)
-    return TrainingError(" ".join(parts))
+    return TrainingError(" ".join(parts), step)

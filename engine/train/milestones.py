@@ -96,7 +96,8 @@ class Milestones:
         if not math.isfinite(evaluation.id_loss):
             raise TrainingError(
                 f"The network gives no numbers any more at step {state.step}: its validation loss "
-                f"is not finite. {ADVICE}"
+                f"is not finite. {ADVICE}",
+                state.step,
             )
         best = state.selected
         is_best = best is None or evaluation.id_accuracy > best.id_accuracy

@@ -14,9 +14,10 @@ from engine.allocator import give_back_freed_memory
 from engine.data import RunData
 from engine.errors import TrainingError
 from engine.hardware import resolve_device
-from engine.memory import gib, is_out_of_memory, memory_there_is, wanted_bytes
+from engine.memory import is_out_of_memory, memory_there_is, wanted_bytes
 from engine.protocol import RunSpec
 from engine.rundir import RunDir
+from engine.sizes import size_in_words
 from engine.stop import StopRequest
 from engine.train.loop import take_step
 from engine.train.setup import prepare
@@ -48,7 +49,7 @@ def _explain(
 ) -> str:
     device = resolve_device(spec.device)
     wanted = wanted_bytes(error)
-    block = "" if wanted is None else f" {gib(wanted)} more were wanted,"
+    block = "" if wanted is None else f" {size_in_words(wanted)} more were wanted,"
     give_back_freed_memory()
     _release(device)
     parts = [f"Memory ran out on {device}:{block} {memory_there_is(device)}."]

@@ -22,7 +22,7 @@ from typing import Final
 
 import psutil
 
-from tests.small_runs import SMALL_RUN, engine_environment
+from tests.small_runs import LONGER_RUN, engine_environment
 from vld_tui.home import Home
 
 ENGINE, SUPERVISOR, DASHBOARD, COMMAND = "engine", "supervisor", "dashboard", "command"
@@ -39,7 +39,7 @@ _PROGRAMS: Final = {
 _TERMINAL: Final = {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
 
 RUN: Final[Mapping[str, object]] = {
-    **SMALL_RUN,
+    **LONGER_RUN,
     "steps": 24,
     "eval_every": 4,
     "log_every": 2,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.checks import look_at_everything
 from tests.chaos.household import Household
 from tests.chaos.night import Night
@@ -14,6 +16,7 @@ KILLS = 6
 PATIENCE_S = 120.0
 
 
+@pytest.mark.slow
 def test_whatever_is_killed_nothing_is_lost(tmp_path: Path, small_emoji: Path) -> None:
     household = Household(open_home(tmp_path / "home"), small_emoji)
     night = Night(household, random.Random(1), seeds=1)

@@ -21,7 +21,7 @@ from textual.app import App
 
 from engine.protocol import FIELDS, RunFinished
 from engine.rundir import RunDir
-from tests.small_runs import SMALL_RUN, engine_environment, read_events
+from tests.small_runs import LONGER_RUN, engine_environment, read_events
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from vld_tui.screens.new_run import NewRun
 
@@ -194,7 +194,7 @@ def test_a_run_is_made_watched_left_and_found_again(
     terminal.wait_for("No runs yet")
     terminal.press("n")
     terminal.wait_for("New run")
-    values = {**SMALL_RUN, "data_dir": small_emoji, "target": "noto", "eval_every": 4}
+    values = {**LONGER_RUN, "data_dir": small_emoji, "target": "noto", "eval_every": 4}
     fill_in_and_launch(terminal, {name: values[name] for name in TYPED})
 
     first = terminal.find(ACCURACIES)

@@ -18,7 +18,7 @@ import pytest
 
 from engine.protocol import FIELDS
 from engine.rundir import RunDir
-from tests.small_runs import SMALL_RUN, engine_environment
+from tests.small_runs import LONGER_RUN, engine_environment
 
 SCRIPT = Path(sys.executable).with_name("vld")
 COMMAND = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "vld_tui.cli"]
@@ -63,7 +63,7 @@ class InstalledVld:
 @pytest.fixture(scope="session")
 def options(small_emoji: Path) -> list[str]:
     """Return the options of a small run on real images."""
-    values = {"data_dir": str(small_emoji), **SMALL_RUN, "steps": 48}
+    values = {"data_dir": str(small_emoji), **LONGER_RUN, "steps": 48}
     return [word for name, value in values.items() for word in (FIELDS[name].flag, str(value))]
 
 

@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +30,8 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from engine.train.checkpoint import load_last
-from tests.small_runs import MakeRun, read_events, run_here, start_engine
+from tests.small_runs import MakeRun, engine_environment, read_events, run_here
+from tests.warm_engine import start_engine
 
 DEADLINE_S = 120.0
 
@@ -82,7 +85,8 @@ def step_of(events: list[AnyEvent]) -> int:
 
 def test_a_run_tells_its_story_and_finishes(make_run: MakeRun) -> None:
     run_dir = make_run()
-    assert run_to_its_end(run_dir) == 0
+    command = [sys.executable, "-m", "engine", str(run_dir.path)]
+    assert subprocess.run(command, env=engine_environment(), check=False).returncode == 0
     events = read_events(run_dir)
     assert [event.seq for event in events] == list(range(len(events)))
     kinds = [type(event) for event in events]
@@ -254,8 +258,12 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_checkpoint(
     make_run: MakeRun,
 ) -> None:
     run_dir = make_run(lr=1e30, optimizer="sgd")
-    with pytest.raises(TrainingError, match=r"The loss of step.*lower --lr"):
-        run_here(run_dir)
+    assert run_to_its_end(run_dir) == 1
+    failed = read_events(run_dir)[-1]
+    assert isinstance(failed, RunFailed)
+    assert not failed.refused
+    assert f"The loss of step {failed.step} is" in failed.message
+    assert "lower --lr" in failed.message
     assert run_dir.last_checkpoint.exists()
 
 

@@ -20,9 +20,10 @@ from engine.protocol import (
 from engine.rundir import RunDir
 from engine.train.checkpoint import load_last
 from tests.faults.disks import break_disk, breakable_disk, fill_up, mend_disk, small_disk
-from tests.small_runs import SMALL_RUN, read_events, start_engine
+from tests.small_runs import LONGER_RUN, read_events
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, started
+from tests.warm_engine import start_engine
 from vld_tui.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.launch.local import launch, wait_and_record
@@ -44,7 +45,7 @@ def home(disk: Path) -> Home:
 
 
 def make_run(home: Home, images: Path, name: str, **fields: object) -> RunDir:
-    spec = resolve_spec({"data_dir": str(images), **SMALL_RUN, **fields})
+    spec = resolve_spec({"data_dir": str(images), **LONGER_RUN, **fields})
     with Store.open(home) as store:
         return store.run_dir(store.create_run(spec, name=name).run_id)
 

@@ -6,6 +6,7 @@ matplotlib is imported where it is used: it takes a third of a second.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -77,13 +78,18 @@ def add_legend(figure: Figure, drawn: dict[Setting, Look]) -> None:
 
 
 def files_of(figure: Figure) -> dict[str, bytes]:
-    """Return the figure by format; its parts are laid out once."""
+    """Return the figure by format; its parts are laid out once.
+
+    A box stands for a sign that the font has not.
+    """
     files = {}
-    for kind, metadata in _FORMATS.items():
-        file = io.BytesIO()
-        figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
-        figure.set_layout_engine(None)
-        files[kind] = file.getvalue()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        for kind, metadata in _FORMATS.items():
+            file = io.BytesIO()
+            figure.savefig(file, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+            figure.set_layout_engine(None)
+            files[kind] = file.getvalue()
     return files
 
 

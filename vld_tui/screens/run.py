@@ -145,7 +145,7 @@ class RunScreen(RunKeys):
     def _show_heading(self, detail: RunDetail) -> None:
         run = detail.curves.run
         self.query_one("#status", Static).update(run_heading(run, self.app.size.width))
-        line = trouble_line(run, detail.checkpoints)
+        line = trouble_line(run, detail.checkpoints, detail.contents.suspended_pid)
         trouble = self.query_one("#trouble", Static)
         trouble.display = line is not None
         trouble.update(line or "")

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp_jinja2
+import msgspec
 import psutil
-from aiohttp import web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from textual_serve.app_service import AppService
 from textual_serve.server import Server
 
 from vld_tui.home import Home
@@ -27,6 +29,8 @@ CLOSE_PATIENCE_S: Final = 3.0
 """How long dashboards may take to end before they are made to."""
 REQUEST_PATIENCE_S: Final = 0.5
 """How long other requests may take after that."""
+MOST_CELLS: Final = 2_000
+"""Width and height of a window, in cells: more than any screen has, little enough to draw."""
 WINDOW_COMMAND: Final = (sys.executable, "-P", "-m", "vld_tui.serve")
 HEADERS: Final = {
     "Cache-Control": "no-cache",
@@ -83,6 +87,8 @@ class DashboardServer(Server):
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
         """Run a dashboard for as long as its window is open."""
+        if not all(_fits(request.query.get(side, "1")) for side in ("width", "height")):
+            raise web.HTTPBadRequest(text=f"A window is 1 to {MOST_CELLS:,} cells wide and high.\n")
         window = asyncio.current_task()
         assert window is not None
         self._windows.add(window)
@@ -90,6 +96,25 @@ class DashboardServer(Server):
             return await super().handle_websocket(request)
         finally:
             self._windows.discard(window)
+
+    async def _process_messages(
+        self, websocket: web.WebSocketResponse, app_service: AppService
+    ) -> None:
+        """Pass on what is done in a window; one that says what no page says is closed."""
+        async for message in websocket:
+            match _decode(message):
+                case ["stdin", str(keys)]:
+                    await app_service.send_bytes(keys.encode(errors="replace"))
+                case ["resize", {"width": int(width), "height": int(height)}]:
+                    await app_service.set_terminal_size(_bounded(width), _bounded(height))
+                case ["ping", data]:
+                    await websocket.send_json(["pong", data])
+                case ["blur", *_]:
+                    await app_service.blur()
+                case ["focus", *_]:
+                    await app_service.focus()
+                case _:
+                    await websocket.close(code=WSCloseCode.POLICY_VIOLATION)
 
 
 def serve_dashboard(
@@ -118,6 +143,24 @@ async def _serve(
         await is_over.wait()
     finally:
         await runner.cleanup()
+
+
+def _decode(message: WSMessage) -> object:
+    """Return what a message says; None: nothing that can be read."""
+    if message.type != WSMsgType.TEXT:
+        return None
+    try:
+        return msgspec.json.decode(message.data)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _bounded(cells: int) -> int:
+    return min(max(cells, 1), MOST_CELLS)
+
+
+def _fits(cells: str) -> bool:
+    return cells.isdecimal() and len(cells) < 10 and int(cells) == _bounded(int(cells))
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -58,6 +58,9 @@ class Database:
 
     @classmethod
     def _open_to_write(cls, path: Path) -> Database:
+        if not path.exists():
+            with contextlib.suppress(OSError):  # SQLite says what is wrong with the place
+                path.touch()  # it would keep a group from writing, whatever the umask says
         with _readable_errors(path):
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:

@@ -27,6 +27,7 @@ from vld_tui.views.palette import (
 )
 from vld_tui.views.plan import LABEL_CELLS, plan_rows
 from vld_tui.views.progress import Progress
+from vld_tui.views.run_heading import suspended_label
 from vld_tui.views.text import plain_text
 
 Row = tuple[str, str]
@@ -41,6 +42,7 @@ def run_detail(
     folder: str,
     cells: int,
     job_log: str | None = None,
+    suspended_pid: int | None = None,
 ) -> RenderableType:
     """Return the run's state, plan, accuracies, history and files in ``cells`` columns."""
     parts: list[RenderableType] = [_heading(run), Text("")]
@@ -49,7 +51,7 @@ def run_detail(
     if run.error:
         parts += [Text(f"  {plain_text(run.error, keep_newlines=True)}", style=VERMILION), Text("")]
     parts += notice_views(progress)
-    parts += [_table(_state_rows(run)), Text("")]
+    parts += [_table(_state_rows(run, suspended_pid)), Text("")]
     parts += [_table(plan_rows(run.spec, progress, run.combination)), Text("")]
     if found := findings(progress):
         parts += [_table(found), Text("")]
@@ -77,7 +79,7 @@ def _heading(run: Run) -> Text:
     return heading.append(label, style=status_style(run.status, collapsed=run.collapsed))
 
 
-def _state_rows(run: Run) -> list[Row]:
+def _state_rows(run: Run, suspended_pid: int | None) -> list[Row]:
     reached = progress_label(run.step, run.steps, run.combination)
     if run.is_live and run.seconds_left is not None:
         reached += f" · {duration(run.seconds_left)} left when last heard of"
@@ -88,7 +90,9 @@ def _state_rows(run: Run) -> list[Row]:
         ("reached" if run.combination else "steps", reached),
     ]
     if run.is_live and run.pid is not None:
-        rows.append(("process", f"{run.pid} on {plain_text(run.host or 'this machine')}"))
+        process = f"{run.pid} on {plain_text(run.host or 'this machine')}"
+        suspended = "" if suspended_pid is None else f" · {suspended_label(suspended_pid)}"
+        rows.append(("process", process + suspended))
     if run.job is not None:
         where = f" · on {run.job_node}" if run.job_node else ""
         rows.append(("job", plain_text(job_text(run) + where)))

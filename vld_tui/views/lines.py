@@ -97,7 +97,8 @@ def closing_line(
         case RunStopped() as end:
             parts[0] += f" at step {end.step:,} of {spec.steps:,}"
         case RunFailed() as end:
-            parts[0] += f" after step {progress.step:,}: {plain_text(end.message)}"
+            when = f"after step {progress.step:,}" if end.step is None else f"at step {end.step:,}"
+            parts[0] += f" {when}: {plain_text(end.message)}"
         case None:
             parts[0] += f" after step {progress.step:,} of {spec.steps:,}"
     if combination is not None and isinstance(progress.end, RunStopped):

@@ -62,10 +62,19 @@ def _standing(run: Run) -> Text:
     return text
 
 
-def trouble_line(run: Run, checkpoints: Sequence[CheckpointInfo]) -> Text | None:
-    """Say how a run that failed, was stopped or crashed goes on, and why it did; None: it did not.
+def suspended_label(pid: int) -> str:
+    """Say that a run's process is suspended, and how it is let go on."""
+    return f"suspended: kill -CONT {pid} lets it go on"
 
-    The reason is as long as it is: the line wraps."""
+
+def trouble_line(
+    run: Run, checkpoints: Sequence[CheckpointInfo], suspended_pid: int | None = None
+) -> Text | None:
+    """Say how a run that failed, was stopped, crashed or is suspended goes on, and why it did not.
+
+    The reason is as long as it is: the line wraps. None: there is no trouble."""
+    if run.is_live and suspended_pid is not None:
+        return Text(suspended_label(suspended_pid), ALARM_STYLE, overflow="fold")
     if run.status not in (*IN_TROUBLE, "stopped"):
         return None
     last = next((each.step for each in checkpoints if each.kind == "last"), None)

@@ -13,6 +13,7 @@ from typing import IO, Any, Final
 from engine.datasets.errors import DataError
 from engine.datasets.progress import Progress
 from engine.datasets.sources import ZIP_DAMAGE
+from engine.sizes import size_in_words
 
 TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 LEFT_OUT: Final = ("__MACOSX", ".DS_Store")
@@ -136,14 +137,14 @@ def _check_room(archive: Path, into: Path, unpacked: int, coming: int) -> None:
     """
     if unpacked > max(SMALL_BYTES, MOST_GROWTH * archive.stat().st_size):
         raise DataError(
-            f"{archive} was not unpacked: it would grow to {unpacked / 2**20:,.0f} MiB, over "
+            f"{archive} was not unpacked: it would grow to {size_in_words(unpacked)}, over "
             f"{MOST_GROWTH} times its size. If you trust it, unpack it yourself and give the "
             "folder."
         )
     free = shutil.disk_usage(into).free
     if coming > free:
         raise DataError(
-            f"{archive} unpacks to {unpacked / 2**20:,.0f} MiB, and {free / 2**20:,.0f} MiB are "
+            f"{archive} unpacks to {size_in_words(unpacked)}, and {size_in_words(free)} are "
             f"free in {into.parent}. Free some, or choose another place with --home."
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.datasets.errors import DataError
 from engine.disk import is_full
+from engine.sizes import size_in_words
 
 
 @contextlib.contextmanager
@@ -65,7 +66,7 @@ def _cannot_write(folder: Path, error: OSError) -> DataError:
     if is_full(error):
         free = shutil.disk_usage(folder.parent).free
         return DataError(
-            f"The disk of {folder.parent} is full ({free / 2**20:,.0f} MiB free): nothing of "
+            f"The disk of {folder.parent} is full ({size_in_words(free)} free): nothing of "
             f"{folder.name} was kept. Free some space, or choose another place with --home or "
             "VLD_HOME."
         )

@@ -33,7 +33,8 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from tests.engine.combine.conftest import NETWORK, Family, best_of, do, evaluations
-from tests.small_runs import read_events, start_engine
+from tests.small_runs import read_events
+from tests.warm_engine import start_engine
 
 NAMES = ("first", "second", "third")
 

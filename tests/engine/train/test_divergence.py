@@ -115,6 +115,7 @@ def test_weights_that_the_last_update_broke_are_not_saved(
         return result
 
     monkeypatch.setattr(torch.optim.SGD, "step", breaking)
-    with pytest.raises(TrainingError, match=f"The update of step {broken_at} left weights"):
+    with pytest.raises(TrainingError, match=f"The update of step {broken_at} left weights") as told:
         run(run_dir, EventLog(run_dir.events), stop)
+    assert told.value.step == broken_at
     assert saved_step(run_dir) == 8

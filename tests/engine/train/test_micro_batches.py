@@ -29,7 +29,7 @@ def weights(run_dir: RunDir) -> torch.Tensor:
     [
         {"masks": 3, "arms": ["averaged"]},
         {"objective": "groupdro", "optimizer": "sgd", "lr": 1e-2, "grad_clip": 1.0},
-        {"tuning": "linear", "model": "tf_efficientnet_lite0", "optimizer": "sgd"},
+        {"tuning": "linear", "model": "test_vit", "optimizer": "sgd"},
     ],
     ids=["adamw", "groupdro", "linear"],
 )

@@ -128,12 +128,12 @@ def test_a_stopped_and_a_failed_run_say_why(store: Store, run: Run, teller: Tell
     seen = _now(store, run)
     assert (seen.status, seen.step, seen.error, seen.wall_s) == ("stopped", 8, None, 7.5)
     teller.starts(attempt=2, resumed_step=8)
-    teller.says(failed("The loss is not finite."))
+    teller.says(failed("The loss is not finite.", step=11))
     seen = store.get(run.run_id)
-    assert (seen.status, seen.error) == ("failed", "The loss is not finite.")
+    assert (seen.status, seen.step, seen.error) == ("failed", 11, "The loss is not finite.")
     first, second = store.timeline(run.run_id)
     assert (first.outcome, first.reason, first.step) == ("stopped", "SIGTERM", 8)
-    assert (second.outcome, second.reason) == ("failed", "The loss is not finite.")
+    assert (second.outcome, second.reason, second.step) == ("failed", "The loss is not finite.", 11)
     assert (second.resumed_step, second.commit) == (8, "abc123")
     assert second.versions == {"torch": "2.8.0"}
     assert first.ended_at is not None

@@ -12,21 +12,14 @@ import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.cli.conftest import Vld
+from tests.vld_tui.store.release import RELEASED, load, newest_dump
 from vld_tui.feed import HistorySource, Interest
 from vld_tui.home import Home
 from vld_tui.store import database, migrations
 from vld_tui.store.database import MIGRATIONS, Database
 from vld_tui.store.store import Store, StoreError
 
-RELEASED = Path(__file__).with_name("released")
 TOLD = "250101-000000-aaaa"
-
-
-def load(home: Home, name: str) -> None:
-    """Put the database of an earlier version into the home."""
-    with closing(sqlite3.connect(home.database, isolation_level=None)) as connection:
-        connection.executescript((RELEASED / f"{name}.sql").read_text())
-        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def dump(home: Home) -> list[str]:
@@ -35,7 +28,17 @@ def dump(home: Home) -> list[str]:
 
 
 def test_every_version_is_kept() -> None:
-    assert tuple(sorted(path.stem for path in RELEASED.iterdir())) == MIGRATIONS
+    assert tuple(sorted(path.stem for path in RELEASED.iterdir())) == MIGRATIONS, (
+        "keep the newest schema: python -m tests.vld_tui.store.release"
+    )
+
+
+def test_the_newest_version_is_kept_as_the_newest_migration_makes_it(tmp_path: Path) -> None:
+    def tables(dump: str) -> list[str]:
+        return [line for line in dump.splitlines() if not line.startswith("INSERT")]
+
+    kept = (RELEASED / f"{MIGRATIONS[-1]}.sql").read_text()
+    assert tables(newest_dump(tmp_path / "home")) == tables(kept)
 
 
 @pytest.mark.parametrize("name", MIGRATIONS)

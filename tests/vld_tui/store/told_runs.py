@@ -196,9 +196,9 @@ def stopped(step: int) -> RunStopped:
     return RunStopped(step=step, reason="SIGTERM", wall_s=7.5)
 
 
-def failed(message: str, *, refused: bool = False) -> RunFailed:
+def failed(message: str, *, step: int | None = None, refused: bool = False) -> RunFailed:
     return RunFailed(
-        error="TrainingError", message=message, traceback="", step=None, refused=refused
+        error="TrainingError", message=message, traceback="", step=step, refused=refused
     )
 
 

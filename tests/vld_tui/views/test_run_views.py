@@ -216,6 +216,11 @@ def test_the_live_view_shows_speed_time_left_and_the_selected_step() -> None:
             "failed",
             "✗ failed after step 100: It broke.",
         ),
+        (
+            RunFailed(error="E", message="It broke.", traceback="", step=104, refused=False),
+            "failed",
+            "✗ failed at step 104: It broke.",
+        ),
         (None, "crashed", "✗ crashed after step 100 of 300"),
     ],
 )

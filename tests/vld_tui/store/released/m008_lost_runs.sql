@@ -12,7 +12,7 @@ INSERT INTO "_sqlite_migrations" VALUES(4,'vld','m004_series','2026-01-01 00:00:
 INSERT INTO "_sqlite_migrations" VALUES(5,'vld','m005_best_first','2026-01-01 00:00:00+00:00');
 INSERT INTO "_sqlite_migrations" VALUES(6,'vld','m006_arms','2026-01-01 00:00:00+00:00');
 INSERT INTO "_sqlite_migrations" VALUES(7,'vld','m007_images','2026-01-01 00:00:00+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(8,'vld','m008_lost_runs','2026-11-25 10:29:32.533746+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(8,'vld','m008_lost_runs','2026-01-01 00:00:00+00:00');
 CREATE TABLE arms (
         run INTEGER NOT NULL REFERENCES runs (key) ON DELETE CASCADE,
         arm TEXT NOT NULL,             -- other than the run's own
