@@ -17,6 +17,7 @@ SEEDS: Final = ("seed", "trial_seed")
 UNDECIDING: Final = frozenset(
     {
         "device",
+        "gpus",
         "threads",
         "memory_format",
         "micro_batch_size",

@@ -96,6 +96,11 @@ def cause_of_death(process: ProcessInfo, exit_code: int | None) -> str:
         if process.started_at < psutil.boot_time():
             return "the machine restarted"
         return "process disappeared (killed, its disk failed, or machine restarted)"
+    return exit_cause(exit_code)
+
+
+def exit_cause(exit_code: int) -> str:
+    """Return the likely cause of a death without a word, by its exit code."""
     if exit_code == -signal.SIGKILL:
         return "killed (signal 9): probably out of memory, unless somebody killed it"
     if exit_code < 0:

@@ -1,0 +1,98 @@
+"""The head of a run on several ranks: it starts them, has them stop, and hears how they ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+
+from engine.data import RunData
+from engine.distributed.exchange import Exchange
+from engine.errors import InputError
+from engine.eventlog import EventLog
+from engine.protocol import RunFailed, RunFinished, RunSpec, RunStopped
+from engine.rundir import RunDir
+from engine.rundir.life import exit_cause
+from engine.stop import StopRequest
+
+POLL_S: Final = 0.1
+AGENT_COMMAND: Final = (sys.executable, "-P", "-m", "engine.distributed.agent")
+
+
+def check_ranks(spec: RunSpec, data: RunData) -> None:
+    """Refuse more ranks than there are GPUs or images for.
+
+    Raises:
+        InputError: saying how many there are.
+    """
+    gpus = torch.cuda.device_count()
+    if spec.device != "cpu" and gpus == 0:
+        raise InputError(
+            f"gpus is {spec.gpus}, but this machine has no GPU. Leave out --gpus, or give --device "
+            "cpu to share the work among processes."
+        )
+    if spec.device != "cpu" and spec.gpus > gpus:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        which = f" (CUDA_VISIBLE_DEVICES={visible})" if visible else ""
+        raise InputError(
+            f"gpus is {spec.gpus}, but this machine has {gpus}{which}: give --gpus {gpus} or less."
+        )
+    images = spec.batch_size * len(data.sources)
+    if spec.gpus > images:
+        raise InputError(
+            f"gpus is {spec.gpus}, but a step has {images} images: give --gpus {images} or less, "
+            "or a larger --batch."
+        )
+
+
+def train_on_ranks(
+    spec: RunSpec, run_dir: RunDir, log: EventLog, stop: StopRequest, prefix: Sequence[str] = ()
+) -> RunFinished | RunStopped | RunFailed:
+    """Have ``spec.gpus`` ranks train, and return how that ended.
+
+    The first of them appends to the run's events meanwhile. ``prefix``: command that starts the
+    agent elsewhere, such as Slurm's ``srun``.
+
+    Raises:
+        OSError: when they cannot be started.
+    """
+    exchange = Exchange(run_dir.ranks)
+    exchange.clear()
+    with _agent(spec, run_dir, prefix) as agent:
+        try:
+            while agent.poll() is None:
+                if stop.requested and exchange.read_stop() is None:
+                    exchange.ask_to_stop(stop.reason)
+                _wait(agent)
+        finally:
+            if agent.poll() is None:
+                agent.kill()
+    log.catch_up()
+    end = exchange.read_end() or _unexplained(agent.returncode)
+    exchange.remove()
+    return end
+
+
+def _agent(spec: RunSpec, run_dir: RunDir, prefix: Sequence[str]) -> subprocess.Popen[bytes]:
+    words = [*prefix, *AGENT_COMMAND, str(run_dir.path), "--ranks", str(spec.gpus)]
+    if not prefix:
+        words += ["--parent", str(os.getpid())]
+    # In a session of its own: a signal to the head's whole group would end ranks in mid-step.
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def _wait(agent: subprocess.Popen[bytes]) -> None:
+    try:
+        agent.wait(POLL_S)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _unexplained(exit_code: int) -> RunFailed:
+    was = "was " if exit_code < 0 else ""
+    message = f"The process that starts the ranks {was}{exit_cause(exit_code)}, without a word."
+    return RunFailed(error="AgentDied", message=message, traceback="", step=None, refused=False)
