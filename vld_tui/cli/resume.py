@@ -24,12 +24,21 @@ QueueOption = Annotated[
 ]
 
 
+GpusOption = Annotated[
+    int | None,
+    typer.Option(
+        "--gpus", metavar="N", min=1, help="GPUs to go on on [default: as many as it was made for]."
+    ),
+]
+
+
 @app.command(cls=Command)
 def resume(
     ctx: typer.Context,
     run: RunArgument,
     detach: DetachOption = False,
     queue: QueueOption = False,
+    gpus: GpusOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start the engine again on a run's folder and follow it."""
@@ -39,6 +48,11 @@ def resume(
         if known.trashed_at is not None:
             raise CommandError(
                 f"Run {known.run_id} is in the trash.\nFirst: vld restore {known.run_id}"
+            )
+        if queue and gpus is not None:
+            raise CommandError(
+                "A run that waits gets as many GPUs as it was made for: leave out --gpus or "
+                "--queue."
             )
         if queue:
             store.enqueue(known.run_id)
@@ -54,10 +68,10 @@ def resume(
                 f"Watch it with: vld logs -f {known.run_id}"
             )
         if detach:
-            start_and_leave(store, known, resumes=True, as_json=as_json)
+            start_and_leave(store, known, resumes=True, as_json=as_json, gpus=gpus)
             return
         following = [
             (f"vld curve {known.run_id}", "its accuracies and loss over the steps"),
             (f"vld show {known.run_id}", "everything known of it"),
         ]
-        run_and_follow(store, known, resumes=True, as_json=as_json, following=following)
+        run_and_follow(store, known, resumes=True, as_json=as_json, following=following, gpus=gpus)

@@ -254,6 +254,15 @@ def m008_lost_runs(db: Database) -> None:
     )
 
 
+@migrations()
+def m009_gpus(db: Database) -> None:
+    """Write the number of GPUs into specs that were stored before there was one."""
+    rows = db.execute("SELECT key, spec, combination FROM runs").fetchall()
+    db.conn.executemany(
+        "UPDATE runs SET spec = ?, identity = ?, configuration = ? WHERE key = ?", _identified(rows)
+    )
+
+
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
     for key, text, combined in rows:
