@@ -119,9 +119,10 @@ def test_a_rank_that_is_killed_ends_the_run_which_says_which(
 def test_asked_to_stop_all_ranks_save_and_one_process_goes_on(
     make_run: MakeRun, start: Start
 ) -> None:
-    whole = make_run("whole")
+    fields = {"steps": 150, "eval_every": 50}
+    whole = make_run("whole", **fields)
     run_here(whole)
-    run_dir = make_run("stopped", gpus=2)
+    run_dir = make_run("stopped", gpus=2, **fields)
     process = start(run_dir)
     wait_for_step(run_dir, 4)
     process.terminate()
