@@ -46,8 +46,8 @@ def run(
     """Take the run up, from its checkpoint if there is one, and return how it ended.
 
     A run that combines others begins anew. ``previous_end``: of an attempt that left no word.
-    ``gpus``: on how many to go on; None: as many as the run was made for. Failures are returned
-    of ranks, and raised otherwise.
+    ``gpus``: on how many of this machine to go on; None: as the run was made for. Failures are
+    returned of ranks, and raised otherwise.
 
     Raises:
         InputError: for input no run can be made of.
@@ -62,7 +62,7 @@ def run(
         )
     spec, combination = run_dir.read_spec(), run_dir.read_combination()
     if gpus is not None:
-        spec = msgspec.structs.replace(spec, gpus=gpus)
+        spec = msgspec.structs.replace(spec, gpus=gpus, nodes=1)
     check_gpus(spec)
     checkpoint = load_last(run_dir.last_checkpoint)
     log.record(
@@ -84,7 +84,7 @@ def run(
     stop.raise_if_requested()
     if combination is not None:
         return combine(spec, combination, parents, data, run_dir, log, stop)
-    if spec.gpus > 1:
+    if spec.ranks > 1:
         check_ranks(spec, data)
         del checkpoint, data  # the ranks read their own
         return train_on_ranks(spec, run_dir, log, stop)

@@ -20,7 +20,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from engine.distributed.exchange import Exchange
-from engine.distributed.parent import end_with
+from engine.distributed.parent import end_with, end_with_heartbeat
 from engine.failures import describe_failure
 from engine.protocol import RunFailed
 from engine.rundir import RunDir
@@ -41,11 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--meet-at", default="", metavar="HOST:PORT", help="of the first machine")
     parser.add_argument("--meeting", default="", help="name of this attempt, on every machine")
     given = parser.parse_args(arguments)
+    run_dir = RunDir(given.run_dir)
     if given.parent is not None:
         end_with(given.parent)
+    else:
+        end_with_heartbeat(run_dir)
     os.environ[AGENT_PID] = str(os.getpid())
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # we tell ourselves
-    run_dir = RunDir(given.run_dir)
     exchange = Exchange(run_dir.ranks)
     is_alone = given.nodes == 1
     config = LaunchConfig(

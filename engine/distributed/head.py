@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from typing import Final
 
 import torch
 
 from engine.data import RunData
 from engine.distributed.exchange import Exchange
+from engine.distributed.machines import machines_of_job, meeting, on_each_machine
 from engine.errors import InputError
 from engine.eventlog import EventLog
 from engine.protocol import RunFailed, RunFinished, RunSpec, RunStopped
@@ -29,6 +29,11 @@ def check_ranks(spec: RunSpec, data: RunData) -> None:
     Raises:
         InputError: saying how many there are.
     """
+    if spec.nodes > 1 and spec.nodes != machines_of_job():
+        raise InputError(
+            f"nodes is {spec.nodes}, but this process is in no Slurm job of {spec.nodes} machines: "
+            f"start it there with sbatch --nodes={spec.nodes}, or leave out --nodes."
+        )
     gpus = torch.cuda.device_count()
     if spec.device != "cpu" and gpus == 0:
         raise InputError(
@@ -42,27 +47,26 @@ def check_ranks(spec: RunSpec, data: RunData) -> None:
             f"gpus is {spec.gpus}, but this machine has {gpus}{which}: give --gpus {gpus} or less."
         )
     images = spec.batch_size * len(data.sources)
-    if spec.gpus > images:
+    if spec.ranks > images:
         raise InputError(
-            f"gpus is {spec.gpus}, but a step has {images} images: give --gpus {images} or less, "
-            "or a larger --batch."
+            f"{spec.ranks} GPUs or processes are to share a step of {images} images: give fewer "
+            "--gpus, or a larger --batch."
         )
 
 
 def train_on_ranks(
-    spec: RunSpec, run_dir: RunDir, log: EventLog, stop: StopRequest, prefix: Sequence[str] = ()
+    spec: RunSpec, run_dir: RunDir, log: EventLog, stop: StopRequest
 ) -> RunFinished | RunStopped | RunFailed:
-    """Have ``spec.gpus`` ranks train, and return how that ended.
+    """Have ``spec.ranks`` ranks train, and return how that ended.
 
-    The first of them appends to the run's events meanwhile. ``prefix``: command that starts the
-    agent elsewhere, such as Slurm's ``srun``.
+    The first of them appends to the run's events meanwhile.
 
     Raises:
         OSError: when they cannot be started.
     """
     exchange = Exchange(run_dir.ranks)
     exchange.clear()
-    with _agent(spec, run_dir, prefix) as agent:
+    with _agent(spec, run_dir) as agent:
         try:
             while agent.poll() is None:
                 if stop.requested and exchange.read_stop() is None:
@@ -77,10 +81,13 @@ def train_on_ranks(
     return end
 
 
-def _agent(spec: RunSpec, run_dir: RunDir, prefix: Sequence[str]) -> subprocess.Popen[bytes]:
-    words = [*prefix, *AGENT_COMMAND, str(run_dir.path), "--ranks", str(spec.gpus)]
-    if not prefix:
+def _agent(spec: RunSpec, run_dir: RunDir) -> subprocess.Popen[bytes]:
+    """Start an agent here, or one on each machine of the job."""
+    words = [*AGENT_COMMAND, str(run_dir.path), "--ranks", str(spec.gpus)]
+    if spec.nodes == 1:
         words += ["--parent", str(os.getpid())]
+    else:
+        words = [*on_each_machine(spec.nodes), *words, *meeting(spec.nodes)]
     # In a session of its own: a signal to the head's whole group would end ranks in mid-step.
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
 

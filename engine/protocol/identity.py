@@ -18,6 +18,7 @@ UNDECIDING: Final = frozenset(
     {
         "device",
         "gpus",
+        "nodes",
         "threads",
         "memory_format",
         "micro_batch_size",

@@ -106,16 +106,17 @@ def check_gpus(spec: RunSpec) -> None:
     Raises:
         SpecError: saying what to give instead.
     """
-    if spec.gpus == 1:
+    if spec.ranks == 1:
         return
+    shared = f"gpus is {spec.gpus}" if spec.gpus > 1 else f"nodes is {spec.nodes}"
     if spec.device not in ("auto", "cuda", "cpu"):
         raise SpecError(
-            f"gpus is {spec.gpus}, but device is {spec.device!r}: give --device cuda, and choose "
+            f"{shared}, but device is {spec.device!r}: give --device cuda, and choose "
             "among GPUs with CUDA_VISIBLE_DEVICES."
         )
     if not spec.freeze_batchnorm:
         raise SpecError(
-            f"gpus is {spec.gpus}, but freeze_batchnorm is false: BatchNorm's statistics would be "
-            "those of each GPU's images, not of the batch. Leave out --gpus, or give "
+            f"{shared}, but freeze_batchnorm is false: BatchNorm's statistics would be those of "
+            "each GPU's images, not of the batch. Leave out --gpus and --nodes, or give "
             "--freeze-batchnorm."
         )

@@ -245,10 +245,15 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         int,
         Meta(ge=1, le=64),
         _about(
-            "GPUs of one machine that share each batch, or processes with --device cpu. The result "
+            "GPUs of a machine that share each batch, or processes with --device cpu. The result "
             "is one's.",
             "machine",
         ),
+    ] = 1
+    nodes: Annotated[
+        int,
+        Meta(ge=1, le=64),
+        _about("Machines of a Slurm job that share each batch, with --gpus each.", "machine"),
     ] = 1
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
@@ -273,6 +278,11 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     recipe: Annotated[str, _about("Set of defaults the other fields start from.", "machine")] = (
         "default"
     )
+
+    @property
+    def ranks(self) -> int:
+        """Return the number of processes that train together."""
+        return self.gpus * self.nodes
 
     def __post_init__(self) -> None:
         for name, info in FIELDS.items():

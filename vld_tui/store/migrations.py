@@ -256,7 +256,7 @@ def m008_lost_runs(db: Database) -> None:
 
 @migrations()
 def m009_gpus(db: Database) -> None:
-    """Write the number of GPUs into specs that were stored before there was one."""
+    """Write GPUs and machines into specs that were stored before a run could have several."""
     rows = db.execute("SELECT key, spec, combination FROM runs").fetchall()
     db.conn.executemany(
         "UPDATE runs SET spec = ?, identity = ?, configuration = ? WHERE key = ?", _identified(rows)

@@ -150,7 +150,7 @@ def _time(spec: RunSpec, model: ModelPrepared) -> str:
 
 def _device(spec: RunSpec, model: ModelPrepared | None) -> str:
     if model is None:
-        several = f"{spec.gpus} × " if spec.gpus > 1 else ""
+        several = f"{spec.ranks} × " if spec.ranks > 1 else ""
         return _SEPARATOR.join([several + plain_text(spec.device), f"precision {spec.precision}"])
     device = plain_text(model.device)
     if model.ranks > 1:  # each on one of its own

@@ -14,7 +14,8 @@ from tests.small_runs import MakeRun, run_here
     [
         ({"device": "cuda"}, "gpus is 2, but this machine has no GPU"),
         ({"device": "auto"}, "has no GPU.*--device cpu"),
-        ({"device": "cpu", "gpus": 16}, "a step has 12 images: give --gpus 12 or less"),
+        ({"device": "cpu", "nodes": 2}, "in no Slurm job of 2 machines"),
+        ({"device": "cpu", "gpus": 16}, "16 GPUs or processes are to share a step of 12 images"),
     ],
 )
 def test_more_than_there_are_is_refused(
@@ -39,6 +40,7 @@ def test_the_gpus_that_are_hidden_are_named(
     [
         ({"freeze_batchnorm": False}, "gpus is 2, but freeze_batchnorm is false"),
         ({"device": "cuda:1"}, "gpus is 2, but device is 'cuda:1'"),
+        ({"gpus": 1, "nodes": 2, "freeze_batchnorm": False}, "nodes is 2, but freeze_batchnorm"),
         ({"gpus": 0}, "gpus is 0, but must be a whole number from 1 to 64"),
     ],
 )
