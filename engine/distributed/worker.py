@@ -25,7 +25,7 @@ from engine.distributed.ranks import Ranks
 from engine.errors import InputError, TrainingError
 from engine.eventlog import EventLog, SilentLog
 from engine.failures import describe_failure
-from engine.hardware import resolve_device
+from engine.hardware import device_name, resolve_device
 from engine.protocol import RunFailed, RunFinished, RunStopped, SpecError
 from engine.rundir import RunDir
 from engine.stop import StopRequest, StopRequested
@@ -77,6 +77,8 @@ def _train(
     device = resolve_device(spec.device, ranks.local_rank)
     stop = StopRequest()
     with _joined(device), _listening(exchange, stop):
+        if device.type == "cuda":
+            _check_alike(device, ranks)
         data = load_data(spec, run_dir.cache)
         checkpoint = load_last(run_dir.last_checkpoint)
         try:
@@ -84,6 +86,21 @@ def _train(
                 return fine_tune(spec, data, run_dir, checkpoint, log, stop, ranks)
         except StopRequested:
             return RunStopped(step=0, reason=stop.reason, wall_s=0.0)
+
+
+def _check_alike(device: torch.device, ranks: Ranks) -> None:
+    """Refuse GPUs that may draw different masks from one generator.
+
+    Raises:
+        InputError: on all ranks.
+    """
+    name = device_name(device)
+    of_first = ranks.of_first(lambda: name)
+    if ranks.agree(name != of_first):
+        raise InputError(
+            f"The GPUs of the run are of different models: {of_first} and others. Choose some of "
+            "one model with CUDA_VISIBLE_DEVICES."
+        )
 
 
 @contextlib.contextmanager
