@@ -17,7 +17,7 @@ import torch
 
 from engine.combine import combine, find_parents
 from engine.data import RunData, load_data
-from engine.distributed.head import check_ranks, train_on_ranks
+from engine.distributed.head import check_images, check_machine, train_on_ranks
 from engine.errors import InputError
 from engine.eventlog import EventLog
 from engine.protocol import (
@@ -77,6 +77,8 @@ def run(
             previous_end=previous_end,
         )
     )
+    if combination is None:
+        check_machine(spec)
     parents = find_parents(run_dir.run_id, spec, combination) if combination else ()
     started = time.perf_counter()
     data = load_data(spec, run_dir.cache, lambda _done, _total: stop.raise_if_requested())
@@ -85,7 +87,7 @@ def run(
     if combination is not None:
         return combine(spec, combination, parents, data, run_dir, log, stop)
     if spec.ranks > 1:
-        check_ranks(spec, data)
+        check_images(spec, data)
         del checkpoint, data  # the ranks read their own
         return train_on_ranks(spec, run_dir, log, stop)
     with shortage_explained(spec, data, run_dir, stop):

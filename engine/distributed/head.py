@@ -23,12 +23,14 @@ POLL_S: Final = 0.1
 AGENT_COMMAND: Final = (sys.executable, "-P", "-m", "engine.distributed.agent")
 
 
-def check_ranks(spec: RunSpec, data: RunData) -> None:
-    """Refuse more ranks than there are GPUs or images for.
+def check_machine(spec: RunSpec) -> None:
+    """Refuse more ranks than this machine, or job, has room for.
 
     Raises:
-        InputError: saying how many there are.
+        InputError: saying how much there is.
     """
+    if spec.ranks == 1:
+        return
     if spec.nodes > 1 and spec.nodes != machines_of_job():
         raise InputError(
             f"nodes is {spec.nodes}, but this process is in no Slurm job of {spec.nodes} machines: "
@@ -46,6 +48,14 @@ def check_ranks(spec: RunSpec, data: RunData) -> None:
         raise InputError(
             f"gpus is {spec.gpus}, but this machine has {gpus}{which}: give --gpus {gpus} or less."
         )
+
+
+def check_images(spec: RunSpec, data: RunData) -> None:
+    """Refuse more ranks than a step has images.
+
+    Raises:
+        InputError: saying how many it has.
+    """
     images = spec.batch_size * len(data.sources)
     if spec.ranks > images:
         raise InputError(

@@ -76,7 +76,9 @@ def _train(
     spec = run_dir.read_spec()
     device = resolve_device(spec.device, ranks.local_rank)
     stop = StopRequest()
-    with _joined(device), _listening(exchange, stop):
+    # The first alone listens: it tells of the end, and for what reason.
+    listening = _listening(exchange, stop) if ranks.is_first else contextlib.nullcontext()
+    with _joined(device), listening:
         if device.type == "cuda":
             _check_alike(device, ranks)
         data = load_data(spec, run_dir.cache)
