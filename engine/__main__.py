@@ -12,16 +12,16 @@ import fcntl
 import os
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from engine.allocator import keep_freed_memory
-from engine.discretion import without_secrets
-from engine.disk import disk_trouble
-from engine.errors import InputError, TrainingError
+from engine.distributed.exchange import await_writer
 from engine.eventlog import EventLog
-from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped, SpecError
+from engine.failures import describe_failure, in_words
+from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped
 from engine.rundir import ProcessInfo, RunDir
 from engine.rundir.life import HEARTBEAT_INTERVAL_S, STOP_INTERVAL_S, end_of, last_sign_of_life
 from engine.stop import StopRequest, StopRequested
@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Take a run up and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m engine", description=__doc__)
     parser.add_argument("run_dir", type=Path, help="run folder holding a spec.json")
-    run_dir = RunDir(parser.parse_args(arguments).run_dir.resolve())
+    parser.add_argument("--gpus", type=int, help="to go on on; as the run was made for by default")
+    given = parser.parse_args(arguments)
+    run_dir = RunDir(given.run_dir.resolve())
     if not run_dir.spec.is_file():
         print(f"{run_dir.path} is not a run folder: it has no spec.json.", file=sys.stderr)  # noqa: T201
         return EXIT_REFUSED
@@ -44,13 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
     stop = StopRequest()
     stop.install()
     try:
-        return _take_up(run_dir, stop)
+        return _take_up(run_dir, stop, given.gpus)
     except OSError as error:  # no event can be recorded: log and exit code are left to tell
-        _complain(_in_words(error, run_dir))
+        _complain(in_words(error, run_dir))
         return EXIT_FAILED
 
 
-def _take_up(run_dir: RunDir, stop: StopRequest) -> int:
+def _take_up(run_dir: RunDir, stop: StopRequest, gpus: int | None) -> int:
     with _held(run_dir) as is_ours:
         if not is_ours:
             holder = run_dir.read_process()
@@ -64,7 +66,7 @@ def _take_up(run_dir: RunDir, stop: StopRequest) -> int:
         previous_end = _end_of_previous(run_dir, log, last_sign)
         run_dir.write_process(os.getpid())
         with _heartbeat(run_dir), _listening(run_dir, stop):
-            return _run_to_its_end(run_dir, log, previous_end, stop)
+            return _run_to_its_end(run_dir, log, previous_end, stop, gpus)
 
 
 def _end_of_previous(run_dir: RunDir, log: EventLog, last_sign: float) -> AttemptEnd | None:
@@ -76,28 +78,27 @@ def _end_of_previous(run_dir: RunDir, log: EventLog, last_sign: float) -> Attemp
 
 
 def _run_to_its_end(
-    run_dir: RunDir, log: EventLog, previous_end: AttemptEnd | None, stop: StopRequest
+    run_dir: RunDir,
+    log: EventLog,
+    previous_end: AttemptEnd | None,
+    stop: StopRequest,
+    gpus: int | None,
 ) -> int:
     log.keep_room()
-    first_attempt = log.attempts == 0
+    has_begun = log.attempts > 0 or run_dir.last_checkpoint.exists()
     outcome: RunFinished | RunStopped | RunFailed
     try:
         run_dir.drop_torn_files()
         from engine.run import run  # noqa: PLC0415 - torch takes seconds; we are already alive
 
-        outcome = run(run_dir, log, stop, previous_end)
+        outcome = run(run_dir, log, stop, previous_end, gpus)
     except StopRequested:
         outcome = RunStopped(step=0, reason=stop.reason, wall_s=0.0)
-    except (InputError, SpecError) as error:
-        has_begun = not first_attempt or run_dir.last_checkpoint.exists()
-        outcome = _failed(error, str(error), refused=not has_begun)
-    except TrainingError as error:
-        outcome = _failed(error, str(error), step=error.step)
-    except OSError as error:
-        outcome = _failed(error, _in_words(error, run_dir))
     except Exception as error:  # noqa: BLE001 - the edge of the process: always reported
-        outcome = _failed(error, str(error) or type(error).__name__)
+        outcome = describe_failure(error, run_dir)
+    has_begun = has_begun or run_dir.last_checkpoint.exists()
     if isinstance(outcome, RunFailed):
+        outcome = msgspec.structs.replace(outcome, refused=outcome.refused and not has_begun)
         _complain(outcome.traceback or outcome.message)
     log.record_last(outcome)
     log.close()
@@ -118,30 +119,9 @@ def tidy(run_dir: RunDir, outcome: RunFinished | RunStopped | RunFailed) -> None
         _complain(f"Checkpoints could not be deleted: {error}")
 
 
-def _in_words(error: OSError, run_dir: RunDir) -> str:
-    """Say what could not be read or written, and of a disk in trouble which it is."""
-    trouble = disk_trouble(error, Path(error.filename or run_dir.path))
-    if trouble is None:
-        return f"A file could not be read or written: {error}"
-    file = f"{error.filename} could not be written: {error.strerror}. " if error.filename else ""
-    return f"{file}{trouble} Mend that, then go on: vld resume {run_dir.run_id}"
-
-
 def _complain(message: str) -> None:
     with contextlib.suppress(OSError):  # the log is on a full disk as well
         print(message, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _failed(
-    error: Exception, message: str, *, step: int | None = None, refused: bool = False
-) -> RunFailed:
-    return RunFailed(
-        error=type(error).__name__,
-        message=without_secrets(message),
-        traceback="" if refused else without_secrets(traceback.format_exc()),
-        step=step,
-        refused=refused,
-    )
 
 
 @contextlib.contextmanager
@@ -153,6 +133,7 @@ def _held(run_dir: RunDir) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
+        await_writer(run_dir.writer_lock)
         yield True
 
 

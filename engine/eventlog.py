@@ -37,8 +37,8 @@ class EventLog:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._reserve = path.with_name(f".{path.name}.reserve.tmp")
-        lines = _drop_torn_tail(path)
         self.last_seq = -1
         self.attempts = 0
         self.unended: RunStarted | None = None
@@ -46,7 +46,16 @@ class EventLog:
         self.last_time = 0.0
         """When something was last said, as Unix seconds."""
         self.protocol_version = 0
-        for line in lines:
+        self._read()
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+
+    def catch_up(self) -> None:
+        """Number on from what another process, which is over, has recorded since."""
+        self.attempts = 0
+        self._read()
+
+    def _read(self) -> None:
+        for line in _drop_torn_tail(self._path):
             try:
                 event = decode_event(line)
             except EventDecodeError:
@@ -59,7 +68,6 @@ class EventLog:
                 self.unended = event
             elif isinstance(event, TERMINAL_EVENTS):
                 self.unended = None
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 
     def record(self, event: Event) -> None:
         """Append the event, numbered and stamped with the time.
@@ -81,6 +89,10 @@ class EventLog:
         with contextlib.suppress(OSError):  # it may still be there when it is needed
             self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
 
+    def give_room(self) -> None:
+        """Give back the room that was kept."""
+        self._reserve.unlink(missing_ok=True)
+
     def record_last(self, event: Event) -> None:
         """Append the event that closes a life, on a full disk in the room that was kept.
 
@@ -90,7 +102,7 @@ class EventLog:
         try:
             self.record(event)
         except OSError:
-            self._reserve.unlink(missing_ok=True)
+            self.give_room()
             self.record(event)
 
     def sync(self) -> None:
@@ -113,6 +125,22 @@ class EventLog:
             os.close(self._descriptor)
             with contextlib.suppress(OSError):
                 self._reserve.unlink(missing_ok=True)
+
+
+class SilentLog(EventLog):
+    """Takes events and keeps none: for a process of whose work another one tells."""
+
+    def __init__(self) -> None:
+        """Open nothing."""
+
+    def record(self, event: Event) -> None:
+        """Do nothing."""
+
+    def sync(self) -> None:
+        """Do nothing."""
+
+    def give_room(self) -> None:
+        """Do nothing."""
 
 
 def _drop_torn_tail(path: Path) -> list[bytes]:

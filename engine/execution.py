@@ -20,6 +20,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from engine.distributed.ranks import ALONE, Ranks
 from engine.errors import InputError
 from engine.hardware import device_name, synchronize
 from engine.memory import is_out_of_memory
@@ -38,11 +39,15 @@ CLEARLY_SLOWER: Final = 1.5
 
 @dataclass(frozen=True)
 class Execution:
-    """How tensors are computed with: device, precision (fp32, bf16, fp16), memory layout."""
+    """How tensors are computed with: device, precision (fp32, bf16, fp16), memory layout.
+
+    ``ranks`` are the processes that share the work.
+    """
 
     device: torch.device
     precision: str
     memory_format: str
+    ranks: Ranks = ALONE
 
     @property
     def needs_scaler(self) -> bool:

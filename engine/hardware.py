@@ -19,17 +19,20 @@ def available_devices() -> list[str]:
     return [*names, "cpu"]
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     """Return the device called ``name``; ``auto`` is the best one here.
+
+    ``local_rank``: which of the GPUs, where none is named, because others are for other ranks.
 
     Raises:
         InputError: naming what this machine has.
     """
     available = available_devices()
-    if name == "auto":
+    if name == "auto" and not available[0].startswith("cuda"):
         return torch.device(available[0])
-    if name == "cuda" and "cuda:0" in available:
-        return torch.device("cuda:0")
+    gpu = f"cuda:{local_rank}"
+    if name in ("auto", "cuda") and gpu in available:
+        return torch.device(gpu)
     if name in available:
         return torch.device(name)
     raise InputError(

@@ -10,12 +10,14 @@ import time
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
 import safetensors
 import timm
 import torch
 
 from engine.combine import combine, find_parents
 from engine.data import RunData, load_data
+from engine.distributed.head import check_images, check_machine, train_on_ranks
 from engine.errors import InputError
 from engine.eventlog import EventLog
 from engine.protocol import (
@@ -23,9 +25,11 @@ from engine.protocol import (
     AttemptEnd,
     DataPrepared,
     DomainInfo,
+    RunFailed,
     RunFinished,
     RunStarted,
     RunStopped,
+    check_gpus,
 )
 from engine.rundir import RunDir
 from engine.stop import StopRequest
@@ -33,11 +37,17 @@ from engine.train import fine_tune, load_last, shortage_explained
 
 
 def run(
-    run_dir: RunDir, log: EventLog, stop: StopRequest, previous_end: AttemptEnd | None = None
-) -> RunFinished | RunStopped:
+    run_dir: RunDir,
+    log: EventLog,
+    stop: StopRequest,
+    previous_end: AttemptEnd | None = None,
+    gpus: int | None = None,
+) -> RunFinished | RunStopped | RunFailed:
     """Take the run up, from its checkpoint if there is one, and return how it ended.
 
     A run that combines others begins anew. ``previous_end``: of an attempt that left no word.
+    ``gpus``: on how many of this machine to go on; None: as the run was made for. Failures are
+    returned of ranks, and raised otherwise.
 
     Raises:
         InputError: for input no run can be made of.
@@ -51,6 +61,9 @@ def run(
             f"{log.protocol_version}; this one knows {PROTOCOL_VERSION}): upgrade vld-tui."
         )
     spec, combination = run_dir.read_spec(), run_dir.read_combination()
+    if gpus is not None:
+        spec = msgspec.structs.replace(spec, gpus=gpus, nodes=1)
+    check_gpus(spec)
     checkpoint = load_last(run_dir.last_checkpoint)
     log.record(
         RunStarted(
@@ -64,6 +77,8 @@ def run(
             previous_end=previous_end,
         )
     )
+    if combination is None:
+        check_machine(spec)
     parents = find_parents(run_dir.run_id, spec, combination) if combination else ()
     started = time.perf_counter()
     data = load_data(spec, run_dir.cache, lambda _done, _total: stop.raise_if_requested())
@@ -71,6 +86,10 @@ def run(
     stop.raise_if_requested()
     if combination is not None:
         return combine(spec, combination, parents, data, run_dir, log, stop)
+    if spec.ranks > 1:
+        check_images(spec, data)
+        del checkpoint, data  # the ranks read their own
+        return train_on_ranks(spec, run_dir, log, stop)
     with shortage_explained(spec, data, run_dir, stop):
         return fine_tune(spec, data, run_dir, checkpoint, log, stop)
 

@@ -16,6 +16,7 @@ from engine.data.augment import augment_batch
 from engine.data.load import DomainData, RunData
 from engine.data.splits import Indices
 from engine.data.transforms import PilTransform, network_input
+from engine.distributed.ranks import ALONE, Ranks
 from engine.errors import TrainingError
 
 
@@ -23,7 +24,8 @@ class TrainingBatches:
     """Endless training batches: the same number of images of every source domain.
 
     All that is random (which images, which augmentation) comes from one generator on the
-    processor: its state is the position in the sequence of batches.
+    processor: its state is the position in the sequence of batches. Ranks that share a batch all
+    draw the whole of it, and load their own images.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class TrainingBatches:
         std: Sequence[float],
         generator: torch.Generator,
         device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Prepare the draws.
 
@@ -47,12 +50,14 @@ class TrainingBatches:
             std: of each channel, divided by.
             generator: on the processor.
             device: where batches go.
+            ranks: share each batch.
         """
         self._sources = data.sources
         self._batch_size = batch_size
         self._mean, self._std = mean, std
         self._generator = generator
         self._device = device
+        self._ranks = ranks
         self._threads = ThreadPoolExecutor(os.cpu_count())
         self._pil = PilAugmentation(data, self._threads) if kind == "pil" else None
         self.drawn: Indices | None = None
@@ -62,17 +67,22 @@ class TrainingBatches:
         """Draw a batch, with replacement, from the training images of every source domain.
 
         Returns:
-            Images (B, 3, S, S) float32, normalised, and labels (B,) int64, on the device, domain
-            after domain.
+            This rank's images, (b, 3, S, S) float32, normalised, and the labels of all, (B,) int64,
+            on the device, domain after domain.
         """
         chosen = [(domain, self._draw_indices(domain)) for domain in self._sources]
         self.drawn = np.concatenate([domain.rows[indices] for domain, indices in chosen])
         labels = torch.cat([domain.labels[indices] for domain, indices in chosen])
+        count = len(labels)
+        share = self._ranks.share(count)
         if self._pil is None:
-            raw = torch.cat([domain.images(indices) for domain, indices in chosen])
-            pixels = augment_batch(_send(raw, self._device), self._generator, self._threads)
+            raw = torch.from_numpy(self._sources[0].cached.take(self.drawn[share]))
+            pixels = augment_batch(
+                _send(raw, self._device), self._generator, self._threads, share=share, count=count
+            )
         else:
-            pixels = _send(self._pil.augment(chosen, self._generator), self._device)
+            augmented = self._pil.augment(self.drawn, self._generator, share)
+            pixels = _send(augmented, self._device)
         return network_input(pixels, self._mean, self._std), _send(labels, self._device)
 
     def _draw_indices(self, domain: DomainData) -> Indices:
@@ -91,24 +101,32 @@ class PilAugmentation:
         self._threads = threads
 
     def augment(
-        self, chosen: Sequence[tuple[DomainData, Indices]], generator: torch.Generator
+        self, rows: Indices, generator: torch.Generator, share: slice = slice(None)
     ) -> Tensor:
-        """Return the chosen images, augmented, (B, S, S, 3) uint8.
+        """Return images of the image set, augmented, (b, S, S, 3) uint8.
+
+        Args:
+            rows: of a batch, (B,): what is drawn for one image depends on the sizes of others.
+            generator: on the processor.
+            share: those of them that are wanted.
 
         Raises:
             TrainingError: when a file can no longer be read.
         """
-        rows = [int(row) for domain, indices in chosen for row in domain.rows[indices]]
-        images = list(self._threads.map(self._open, rows))
+        wanted = range(len(rows))[share]
+        are_wanted = [at in wanted for at in range(len(rows))]
+        images = list(self._threads.map(self._open, rows.tolist(), are_wanted))
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             drawn = [self._transform.draw(image) for image in images]
-        return torch.stack(list(self._threads.map(self._transform.apply, images, drawn)))
+        done = self._threads.map(self._transform.apply, images[share], drawn[share])
+        return torch.stack(list(done))
 
-    def _open(self, row: int) -> Image.Image:
+    def _open(self, row: int, is_wanted: bool) -> Image.Image:
+        images = self._image_set
         try:
-            return self._image_set.open_image(row)
+            return images.open_image(row) if is_wanted else images.look_at_image(row)
         except OSError as error:
             path = self._image_set.files[row].path
             raise TrainingError(
@@ -125,23 +143,26 @@ def evaluation_batches(
     mean: Sequence[float],
     std: Sequence[float],
     device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield images as evaluation sees them, in the order of ``indices``.
 
     Args:
         domain: whose images.
         indices: in 0 … n−1.
-        batch_size: images in a batch; the last one may hold fewer.
+        batch_size: images in a batch, on each rank; the last one may hold fewer, or none.
         mean: of each channel.
         std: of each channel.
         device: where batches go.
+        ranks: share each batch.
 
     Yields:
-        Images (B, 3, S, S) float32, normalised, and labels (B,) int64.
+        This rank's images, (b, 3, S, S) float32, normalised, and the labels of all, (B,) int64.
     """
-    for start in range(0, len(indices), batch_size):
-        batch = indices[start : start + batch_size]
-        images = _send(domain.images(batch), device)
+    of_all = batch_size * ranks.size
+    for start in range(0, len(indices), of_all):
+        batch = indices[start : start + of_all]
+        images = _send(domain.images(batch[ranks.share(len(batch))]), device)
         yield network_input(images, mean, std), _send(domain.labels[batch], device)
 
 

@@ -92,6 +92,14 @@ class ImageSet:
         """
         return decode_image(self.read(index))
 
+    def look_at_image(self, index: int) -> Image.Image:
+        """Open an image without decoding it: its size is told, and its pixels are not.
+
+        Raises:
+            OSError: when it cannot be read.
+        """
+        return Image.open(io.BytesIO(self.read(index)), formats=IMAGE_FORMATS)
+
 
 def decode_image(content: bytes) -> Image.Image:
     """Decode an image as torchvision's ``pil_loader`` does: RGB, the palette resolved.

@@ -93,13 +93,17 @@ def predict(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the logits (B, C) float32 and the labels (B,) of each batch, on the device.
 
-    The arguments are those of :func:`evaluate`.
+    The arguments are those of :func:`evaluate`; of ranks, each has its share of the images.
     """
     network.module.eval()
     for images, labels in batches:
         with torch.inference_mode(), execution.autocast():
-            logits = network.module(execution.lay_out(images))
-        yield logits.float(), labels
+            if len(images):
+                logits = network.module(execution.lay_out(images)).float()
+            else:  # fewer are left than there are ranks
+                logits = images.new_empty(0, network.head.out_features)
+            logits = execution.ranks.gather(logits, len(labels))
+        yield logits, labels
 
 
 def judge(

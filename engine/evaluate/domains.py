@@ -70,14 +70,15 @@ class Evaluation:
 def network_predictor(
     network: FineTunedNetwork, batch_size: int, execution: Execution
 ) -> Predictor:
-    """Return what a network predicts, unmasked, ``batch_size`` images at a time."""
+    """Return what a network predicts, unmasked, ``batch_size`` images at a time on each rank."""
 
     def predictions(
         domain: DomainData, _split: str, indices: Indices
     ) -> Iterable[tuple[Tensor, Tensor]]:
         batches = evaluation_batches(
-            domain, indices, batch_size, network.mean, network.std, execution.device
-        )
+            domain, indices, batch_size, network.mean, network.std, execution.device,
+            execution.ranks,
+        )  # fmt: skip
         return predict(network, batches, execution)
 
     return predictions

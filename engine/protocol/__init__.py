@@ -60,7 +60,7 @@ from engine.protocol.predictions import (
     decode_predictions,
     encode_predictions,
 )
-from engine.protocol.recipes import DATASET_DEFAULTS, RECIPES, resolve_spec
+from engine.protocol.recipes import DATASET_DEFAULTS, RECIPES, check_gpus, resolve_spec
 from engine.protocol.spec import (
     FIELDS,
     FieldInfo,
@@ -126,6 +126,7 @@ __all__ = [
     "StepsTaken",
     "WrongImage",
     "check_alike",
+    "check_gpus",
     "configuration_identity",
     "decode_combination",
     "decode_event",

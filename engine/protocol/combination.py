@@ -89,7 +89,14 @@ def derived_spec(first: RunSpec, combination: Combination) -> RunSpec:
     It keeps what decides the images and the network. The seed is that of the split.
     """
     return msgspec.structs.replace(
-        first, steps=combination.steps, head_steps=0, warmup_steps=0, lr_drops=(), arms=()
+        first,
+        steps=combination.steps,
+        head_steps=0,
+        warmup_steps=0,
+        lr_drops=(),
+        arms=(),
+        gpus=1,
+        nodes=1,
     )
 
 

@@ -92,7 +92,8 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     """The network is on its device. ``feature_rms`` is the root mean square of a feature.
 
     ``step_ms`` are the measured milliseconds per step of each precision and layout tried,
-    empty when nothing was left to choose. ``seconds_left`` estimates the whole run.
+    empty when nothing was left to choose. ``seconds_left`` estimates the whole run. ``ranks`` are
+    the processes that train together, each on such a device with so many ``threads``.
     """
 
     model: str
@@ -107,6 +108,7 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     threads: int
     step_ms: dict[str, float]
     seconds_left: float | None
+    ranks: int = 1
 
 
 class HeadTrained(Event, frozen=True, kw_only=True, tag="head_trained"):

@@ -17,6 +17,8 @@ SEEDS: Final = ("seed", "trial_seed")
 UNDECIDING: Final = frozenset(
     {
         "device",
+        "gpus",
+        "nodes",
         "threads",
         "memory_format",
         "micro_batch_size",

@@ -85,6 +85,7 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
             "schedule is 'step', but lr_drops names no step: give --lr-drops, such as "
             f"{spec.steps // 2}, or another --schedule."
         )
+    check_gpus(spec)
     if spec.micro_batch_size is not None and not spec.freeze_batchnorm:
         raise SpecError(
             f"micro_batch_size is {spec.micro_batch_size}, but freeze_batchnorm is false: "
@@ -97,3 +98,25 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
             "would be averaged. Give a lower --average-from, or leave averaged out of --arms."
         )
     return spec
+
+
+def check_gpus(spec: RunSpec) -> None:
+    """Refuse what several GPUs cannot do together.
+
+    Raises:
+        SpecError: saying what to give instead.
+    """
+    if spec.ranks == 1:
+        return
+    shared = f"gpus is {spec.gpus}" if spec.gpus > 1 else f"nodes is {spec.nodes}"
+    if spec.device not in ("auto", "cuda", "cpu"):
+        raise SpecError(
+            f"{shared}, but device is {spec.device!r}: give --device cuda, and choose "
+            "among GPUs with CUDA_VISIBLE_DEVICES."
+        )
+    if not spec.freeze_batchnorm:
+        raise SpecError(
+            f"{shared}, but freeze_batchnorm is false: BatchNorm's statistics would be those of "
+            "each GPU's images, not of the batch. Leave out --gpus and --nodes, or give "
+            "--freeze-batchnorm."
+        )

@@ -241,6 +241,20 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         _about("Seed of initialisation, sampling, augmentation and masks.", "machine"),
     ] = 0
     device: Annotated[str, _about("auto, cpu, cuda, cuda:N or mps.", "machine")] = "auto"
+    gpus: Annotated[
+        int,
+        Meta(ge=1, le=64),
+        _about(
+            "GPUs of a machine that share each batch, or processes with --device cpu. The result "
+            "is one's.",
+            "machine",
+        ),
+    ] = 1
+    nodes: Annotated[
+        int,
+        Meta(ge=1, le=64),
+        _about("Machines of a Slurm job that share each batch, with --gpus each.", "machine"),
+    ] = 1
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
         _about("auto takes the fastest measured here whose loss agrees with fp32.", "machine"),
@@ -251,7 +265,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = "auto"
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | None,
-        _about("Processor threads; all cores unless given.", "machine"),
+        _about("Processor threads of each process; all cores unless given.", "machine"),
     ] = None
     keep_checkpoints: Annotated[
         Literal["all", "best", "none"],
@@ -264,6 +278,11 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     recipe: Annotated[str, _about("Set of defaults the other fields start from.", "machine")] = (
         "default"
     )
+
+    @property
+    def ranks(self) -> int:
+        """Return the number of processes that train together."""
+        return self.gpus * self.nodes
 
     def __post_init__(self) -> None:
         for name, info in FIELDS.items():

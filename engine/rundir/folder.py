@@ -14,6 +14,8 @@ The folder is the whole contract between a run and the world::
     user.json      name, tags, note, trashed_at     written by the interface
     engine.log     the engine's stderr and stdout
     engine.lock    held by the engine while it lives
+    writer.lock    held by the one of several ranks that writes, while it lives
+    ranks/         where the ranks of a run meet    there while they train
     predictions.json  what the selected network makes of held-out images
     checkpoints/   last.safetensors, best.safetensors
 """
@@ -133,6 +135,16 @@ class RunDir:
     def lock(self) -> Path:
         """Return the path of the lock that the engine holds while it lives."""
         return self.path / "engine.lock"
+
+    @property
+    def ranks(self) -> Path:
+        """Return the folder in which the processes of one attempt on several GPUs meet."""
+        return self.path / "ranks"
+
+    @property
+    def writer_lock(self) -> Path:
+        """Return the path of the lock of the rank that writes, where several train."""
+        return self.path / "writer.lock"
 
     @property
     def combination(self) -> Path:

@@ -113,6 +113,11 @@ def cause_of_death(
         if process.started_at < psutil.boot_time():
             return "the machine restarted"
         return "process disappeared (killed, its disk failed, or machine restarted)"
+    return exit_cause(exit_code, by_limit=by_limit)
+
+
+def exit_cause(exit_code: int, *, by_limit: bool | None = None) -> str:
+    """Return the likely cause of a death without a word, by its exit code; see above."""
     if exit_code == -signal.SIGKILL:
         return _BY_LIMIT if by_limit else _PROBABLY_MEMORY
     if exit_code < 0:

@@ -40,7 +40,8 @@ def cache_features(
 
     Args:
         network: the network, on its device.
-        domains: batches of each domain: images (B, 3, S, S), normalised, and labels (B,).
+        domains: batches of each domain: images (b, 3, S, S), normalised, this rank's share, and
+            the labels of all, (B,).
         execution: precision and memory layout.
         between_batches: called now and then; may raise to stop.
     """
@@ -50,7 +51,10 @@ def cache_features(
         for batches in domains:
             pairs = []
             for images, labels in batches:
-                pairs.append((network.features(execution.lay_out(images)).float(), labels))
+                features = images.new_empty(0, network.feature_dim)
+                if len(images):
+                    features = network.features(execution.lay_out(images)).float()
+                pairs.append((execution.ranks.gather(features, len(labels)), labels))
                 between_batches()
             features, labels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
             cached.append((features, labels))

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from engine.data import RunData
+from engine.distributed.ranks import ALONE, Ranks
 from engine.eventlog import EventLog
 from engine.model import masked_logits
 from engine.objectives import Batch
 from engine.protocol import HeadTrained, RunFinished, RunSpec, RunStopped
 from engine.rundir import RunDir
-from engine.stop import StopRequest
+from engine.stop import StopRequest, StopRequested
 from engine.train.checkpoint import Checkpoint
 from engine.train.head import cache_features, train_head
 from engine.train.losses import LossMeter
@@ -33,14 +34,18 @@ def fine_tune(
     checkpoint: Checkpoint | None,
     log: EventLog,
     stop: StopRequest,
+    ranks: Ranks = ALONE,
 ) -> RunFinished | RunStopped:
     """Fine-tune, evaluate and select, from the beginning or from a checkpoint.
 
+    Several ranks do the same, each on its share of the images; the first tells and saves.
+
     Raises:
         InputError: before anything was trained, for input no run can be made of.
+        StopRequested: when asked to stop before there was anything to save.
         TrainingError: when loss or weights are no longer finite.
     """
-    training = prepare(spec, data, run_dir, checkpoint)
+    training = prepare(spec, data, run_dir, checkpoint, ranks)
     network, optimizer, state = training.network, training.optimizer, training.start
     milestones = Milestones(spec, data, training, run_dir, log)
     pace = milestones.pace
@@ -56,7 +61,7 @@ def fine_tune(
     pace.training_begins()
     losses = LossMeter(training.execution.device, state.loss_sum, state.loss_count)
     for step in range(state.step, spec.steps):
-        if stop.requested:
+        if ranks.agree(stop.requested):
             milestones.check(losses, step)
             state = msgspec.structs.replace(
                 state, step=step, loss_sum=losses.total, loss_count=losses.count
@@ -87,12 +92,13 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
         The loss in nats, a scalar on the device, averaged over the batch and K masks.
     """
     network, execution = training.network, training.execution
-    optimizer, scaler = training.optimizer, training.scaler
+    optimizer, scaler, ranks = training.optimizer, training.scaler, execution.ranks
     set_learning_rates(optimizer, spec, step)
     images, labels = training.batches.draw()
     with execution.autocast():
-        # Φ(x): (B, D), computed once
-        features = network.features(execution.lay_out(images), spec.micro_batch_size)
+        # Φ(x): (B, D), computed once; each rank computes its share, and has all from here on.
+        features = training.backbone(execution.lay_out(images), spec.micro_batch_size)
+        features = ranks.gather(features, len(labels))
         logits = masked_logits(  # of m(λ) ⊙ Φ(x) / (1 − λ), for each of K masks: (K, B, C)
             network.head,
             features,
@@ -104,6 +110,7 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
         loss: Tensor = training.objective(Batch(logits, features, labels, training.sources))
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()
+    ranks.copy_first(training.found_by_each_rank())
     if spec.grad_clip is not None:
         scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(network.module.parameters(), spec.grad_clip)
@@ -117,13 +124,23 @@ def _train_head_first(
 ) -> HeadTrained:
     started = time.perf_counter()
     network, execution = training.network, training.execution
-    domains = [training_images(domain, network, spec, execution.device) for domain in data.sources]
+    ranks = execution.ranks
+
+    def stop_if_asked() -> None:
+        if ranks.agree(stop.requested):
+            raise StopRequested
+
+    domains = [
+        training_images(domain, network, spec, execution.device, ranks=ranks)
+        for domain in data.sources
+    ]
     loss = train_head(
         network,
-        cache_features(network, domains, execution, stop.raise_if_requested),
+        cache_features(network, domains, execution, stop_if_asked),
         training.start.feature_rms,
         spec,
         training.generators,
-        stop.raise_if_requested,
+        stop_if_asked,
     )
+    ranks.copy_first(network.head.parameters())
     return HeadTrained(steps=spec.head_steps, loss=loss, wall_s=time.perf_counter() - started)

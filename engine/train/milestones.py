@@ -45,7 +45,10 @@ COLLAPSE_ADVICE = (
 
 
 class Milestones:
-    """The evaluations and checkpoints of one attempt at a run; no checkpoint is unsound."""
+    """The evaluations and checkpoints of one attempt at a run; no checkpoint is unsound.
+
+    All ranks evaluate, and so choose alike; the first writes.
+    """
 
     def __init__(
         self, spec: RunSpec, data: RunData, training: Training, run_dir: RunDir, log: EventLog
@@ -55,6 +58,7 @@ class Milestones:
         self._training = training
         self._run_dir = run_dir
         self._log = log
+        self._writes = training.execution.ranks.is_first
         self._predictor = network_predictor(
             training.network, spec.eval_batch_size, training.execution
         )
@@ -129,7 +133,9 @@ class Milestones:
         next_s = took_s * (1 + self._training.arms.networks if state.step == 0 else 1)
         self.pace.evaluated(took_s, next_s)
         state = msgspec.structs.replace(state, evaluation_s=next_s)
-        if is_best:  # before the checkpoint, or a death in between would leave those before
+        if (
+            is_best and self._writes
+        ):  # before the checkpoint, or a death in between would leave those before
             keep_predictions(self._run_dir, state.step, evaluation.measured, self._data.classes)
         return self._save_last(state)
 
@@ -147,6 +153,8 @@ class Milestones:
         state = msgspec.structs.replace(
             state, elapsed_s=self.pace.elapsed_s, scaler=training.scaler.state_dict()
         )
+        if not self._writes:
+            return state
         # A run that went on from a checkpoint would not tell again what came before it.
         self._log.sync()
         path = self._run_dir.last_checkpoint
@@ -223,7 +231,7 @@ class Milestones:
 
     def _save_network(self, state: TrainingState, kind: str, network: FineTunedNetwork) -> None:
         """Save a network alone, ``best`` or an arm's, unless the run is to leave none."""
-        if self._spec.keep_checkpoints == "none":
+        if not self._writes or self._spec.keep_checkpoints == "none":
             return
         path = self._run_dir.checkpoints / f"{kind}.safetensors"
         self._saved(state.step, kind, save_network(path, state, network.module))

@@ -13,8 +13,9 @@ from torch import Tensor
 from engine.allocator import release_freed_memory
 from engine.arms import Arms
 from engine.data import DomainData, RunData, TrainingBatches, evaluation_batches, seed_hash
+from engine.distributed.ranks import ALONE, Backbone, Ranks
 from engine.errors import InputError
-from engine.execution import Execution, choose_execution
+from engine.execution import Choice, Execution, choose_execution
 from engine.hardware import device_name, resolve_device
 from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
 from engine.objectives import Objective, make_objective
@@ -32,9 +33,13 @@ FORWARD_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Training:
-    """What the loop works with, all on the device."""
+    """What the loop works with, all on the device.
+
+    ``backbone`` is the network's Φ, as gradients are to flow into it.
+    """
 
     network: FineTunedNetwork
+    backbone: Backbone
     execution: Execution
     batches: TrainingBatches
     optimizer: torch.optim.Optimizer
@@ -49,6 +54,11 @@ class Training:
     def sources(self) -> int:
         """Return the number of domains in a batch."""
         return self.objective.domains
+
+    def found_by_each_rank(self) -> list[Tensor]:
+        """Return what ranks compute on the whole batch, each for itself, in a step."""
+        gradients = [each.grad for each in self.network.head.parameters() if each.grad is not None]
+        return [*gradients, *self.objective.buffers()]
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Put everything back to where a checkpoint was saved."""
@@ -113,22 +123,24 @@ def describe_network(
         precision=execution.precision,
         memory_format=execution.memory_format,
         threads=torch.get_num_threads(),
+        ranks=execution.ranks.size,
         step_ms=dict(step_ms),
         seconds_left=seconds_left,
     )
 
 
 def prepare(
-    spec: RunSpec, data: RunData, run_dir: RunDir, checkpoint: Checkpoint | None
-) -> Training:
+    spec: RunSpec, data: RunData, run_dir: RunDir, checkpoint: Checkpoint | None,
+    ranks: Ranks = ALONE,
+) -> Training:  # fmt: skip
     """Build the network, choose how to compute, and make batches and optimizer.
 
     Raises:
         InputError: for a device, network, weights or precision that cannot be had, or images
             other than those of the checkpoint.
     """
-    torch.set_num_threads(spec.threads or usable_cores())
-    device = resolve_device(spec.device)
+    torch.set_num_threads(spec.threads or max(1, usable_cores() // ranks.local_size))
+    device = resolve_device(spec.device, ranks.local_rank)
     network = build_network(
         spec.model,
         classes=len(data.classes),
@@ -143,12 +155,12 @@ def prepare(
     }
     batches = TrainingBatches(
         data, spec.batch_size, spec.transforms, network.mean, network.std,
-        generators["batches"], device,
+        generators["batches"], device, ranks,
     )  # fmt: skip
     step_ms: dict[str, float] = {}
     if checkpoint is None:
-        execution, step_ms = _choose(spec, data, network, device, run_dir)
-        feature_rms = measure_feature_rms(network, data, spec, execution)
+        execution, step_ms = _choose(spec, data, network, device, run_dir, ranks)
+        feature_rms = ranks.of_first(lambda: measure_feature_rms(network, data, spec, execution))
         start = TrainingState(
             feature_rms=feature_rms,
             data_digest=data.digest,
@@ -158,10 +170,11 @@ def prepare(
     else:
         start = checkpoint.state
         _check_same_images(data, start)
-        execution = Execution(device, start.precision, start.memory_format)
+        execution = Execution(device, start.precision, start.memory_format, ranks)
     execution.prepare(network.module)
     return Training(
         network,
+        ranks.parallel(network),
         execution,
         batches,
         optimizer=make_optimizer(spec, network, start.feature_rms),
@@ -190,12 +203,12 @@ def _check_same_images(data: RunData, start: TrainingState) -> None:
 
 def training_images(
     domain: DomainData, network: FineTunedNetwork, spec: RunSpec, device: torch.device,
-    limit: int | None = None,
+    limit: int | None = None, ranks: Ranks = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
-    """Yield a domain's training images as evaluation sees them, with their labels."""
+    """Yield a domain's training images as evaluation sees them, with the labels of all ranks'."""
     indices = domain.in_indices[:limit]
     return evaluation_batches(
-        domain, indices, spec.eval_batch_size, network.mean, network.std, device
+        domain, indices, spec.eval_batch_size, network.mean, network.std, device, ranks
     )
 
 
@@ -225,11 +238,30 @@ def measure_feature_rms(
 
 
 def _choose(
-    spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir
-) -> tuple[Execution, dict[str, float]]:
-    """Choose precision and layout on one batch of real images; weights are left as they were."""
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
+    ranks: Ranks,
+) -> tuple[Execution, dict[str, float]]:  # fmt: skip
+    """Choose precision and layout for all ranks."""
+
+    def choose() -> tuple[str, str, dict[str, float]]:
+        of_each = -(-spec.batch_size // ranks.size)
+        choice = _try_executions(spec, data, network, device, run_dir, of_each)
+        return choice.execution.precision, choice.execution.memory_format, choice.step_ms
+
+    precision, memory_format, step_ms = ranks.of_first(choose)
+    return Execution(device, precision, memory_format, ranks), step_ms
+
+
+def _try_executions(
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
+    of_each: int,
+) -> Choice:  # fmt: skip
+    """Try precisions and layouts on ``of_each`` images of each source, a rank's in a step.
+
+    Weights are left as they were.
+    """
     per_domain = [
-        next(training_images(domain, network, spec, device, min(spec.batch_size, 256)))
+        next(training_images(domain, network, spec, device, min(of_each, 256)))
         for domain in data.sources
     ]
     images, labels = (torch.cat(parts) for parts in zip(*per_domain, strict=True))
@@ -254,4 +286,4 @@ def _choose(
     memory = run_dir.cache / "execution.json"
     choice = choose_execution(spec, device, trial_step, memory, network_key)
     release_freed_memory()
-    return choice.execution, choice.step_ms
+    return choice

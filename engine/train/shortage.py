@@ -12,6 +12,7 @@ import torch
 
 from engine.allocator import give_back_freed_memory
 from engine.data import RunData
+from engine.distributed.ranks import ALONE, Ranks
 from engine.errors import TrainingError
 from engine.hardware import resolve_device
 from engine.memory import is_out_of_memory, memory_there_is, wanted_bytes
@@ -28,7 +29,7 @@ STEPS_TRIED = 2
 
 @contextlib.contextmanager
 def shortage_explained(
-    spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest
+    spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest, ranks: Ranks = ALONE
 ) -> Iterator[None]:
     """Say of memory that runs out in the block how much was wanted, and what would fit.
 
@@ -41,19 +42,23 @@ def shortage_explained(
         if not is_out_of_memory(error):
             raise
         traceback.clear_frames(error.__traceback__)  # they hold the network and the batch
-        raise TrainingError(_explain(error, spec, data, run_dir, stop)) from error
+        raise TrainingError(_explain(error, spec, data, run_dir, stop, ranks)) from error
 
 
 def _explain(
-    error: Exception, spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest
-) -> str:
-    device = resolve_device(spec.device)
+    error: Exception, spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest,
+    ranks: Ranks,
+) -> str:  # fmt: skip
+    device = resolve_device(spec.device, ranks.local_rank)
     wanted = wanted_bytes(error)
     block = "" if wanted is None else f" {size_in_words(wanted)} more were wanted,"
     give_back_freed_memory()
     _release(device)
     parts = [f"Memory ran out on {device}:{block} {memory_there_is(device)}."]
-    parts.append(_advice(spec, data, run_dir, stop))
+    if ranks.size == 1:
+        parts.append(_advice(spec, data, run_dir, stop))
+    else:
+        parts.append(_advice_to_ranks(spec, data, ranks))
     if run_dir.last_checkpoint.exists():
         parts.append("The last checkpoint is kept: where there is more memory, it can be resumed.")
     return " ".join(parts)
@@ -78,6 +83,18 @@ def _advice(spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest) ->
                 f"batch stays {images} images, and so does the result."
             )
     return "Start again with a smaller --model or --image-size, or on another --device."
+
+
+def _advice_to_ranks(spec: RunSpec, data: RunData, ranks: Ranks) -> str:
+    """Advise without trying: a step takes all ranks, and the others wait in the middle of one."""
+    images = -(-spec.batch_size * len(data.sources) // ranks.size)
+    at_once = min(spec.micro_batch_size or images, images)
+    return (
+        f"Each of {ranks.size} ranks had {images} images of a step, {at_once} at a time, and "
+        f"{spec.eval_batch_size} of an evaluation: start again with --micro-batch "
+        f"{max(1, at_once // 2)} or --eval-batch-size {max(1, spec.eval_batch_size // 2)}. The "
+        "result stays the same."
+    )
 
 
 def _fits(spec: RunSpec, data: RunData, run_dir: RunDir) -> bool:

@@ -38,6 +38,20 @@ def test_events_are_numbered_in_order_across_lives(tmp_path: Path) -> None:
     assert times == sorted(times)
 
 
+def test_numbers_go_on_from_what_another_process_recorded_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    head = EventLog(path)
+    head.record(STARTED)
+    EventLog(path).record(STOPPED)
+    with path.open("ab") as file:
+        file.write(b'{"type":"run_stop')  # it was killed in mid-write
+    head.catch_up()
+    assert head.attempts == 1
+    head.record(STOPPED)
+    head.close()
+    assert [event.seq for event in read(path)] == [0, 1, 2]
+
+
 def test_a_torn_last_line_is_cut_before_going_on(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     log = EventLog(path)

@@ -16,12 +16,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.__main__ import _failed
 from engine.datasets import DataError
 from engine.datasets.card import CARD_FILE, read_card
 from engine.datasets.imports.archives import unpack
 from engine.datasets.tables import TableSource
 from engine.discretion import without_secrets
+from engine.failures import describe_failure
 from engine.protocol import (
     CombinationError,
     EventDecodeError,
@@ -185,10 +185,10 @@ def test_files_are_as_open_as_the_umask_says(tmp_path: Path, umask: int, mode: i
         "token hf_hunter2hunter2",
     ],
 )
-def test_no_secret_is_recorded(text: str) -> None:
+def test_no_secret_is_recorded(tmp_path: Path, text: str) -> None:
     assert "hunter2" not in without_secrets(text)
     try:
         raise RuntimeError(text)
     except RuntimeError as error:
-        told = _failed(error, str(error))
+        told = describe_failure(error, RunDir(tmp_path))
     assert "hunter2" not in told.message + told.traceback

@@ -50,8 +50,9 @@ class _StopRequests:
 
 
 def run_and_follow(
-    store: Store, run: Run, *, resumes: bool, as_json: bool, following: NextCommands
-) -> None:
+    store: Store, run: Run, *, resumes: bool, as_json: bool, following: NextCommands,
+    gpus: int | None = None,
+) -> None:  # fmt: skip
     """Start the engine on a run and stay with it until it ends.
 
     Ctrl-C or SIGTERM asks the engine to save and stop; a second one kills it. The engine
@@ -67,7 +68,7 @@ def run_and_follow(
     progress = Progress.told_by(follower.poll())  # earlier attempts
     reporter = make_reporter(run, stdout_is_taken=as_json)
     with _listening() as requests:
-        process = _start(store, run, run_dir, resumes=resumes)
+        process = _start(store, run, run_dir, resumes=resumes, gpus=gpus)
         with reporter:
             progress = _follow(store, run_dir, process, follower, reporter, requests, progress)
         exit_code = wait_and_record(process, run_dir)
@@ -82,7 +83,9 @@ def run_and_follow(
     _leave(run, run_dir, interrupted=requests.count > 0)
 
 
-def start_and_leave(store: Store, run: Run, *, resumes: bool, as_json: bool) -> None:
+def start_and_leave(
+    store: Store, run: Run, *, resumes: bool, as_json: bool, gpus: int | None = None
+) -> None:
     """Start the engine on a run, say how to watch it, and return.
 
     Raises:
@@ -90,7 +93,7 @@ def start_and_leave(store: Store, run: Run, *, resumes: bool, as_json: bool) -> 
         LaunchError: when its process cannot be started.
     """
     run_dir = store.run_dir(run.run_id)
-    process = _start(store, run, run_dir, resumes=resumes)
+    process = _start(store, run, run_dir, resumes=resumes, gpus=gpus)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(DETACH_GRACE_S)
         wait_and_record(process, run_dir)
@@ -109,10 +112,12 @@ def start_and_leave(store: Store, run: Run, *, resumes: bool, as_json: bool) -> 
         _leave(run, run_dir, interrupted=False)
 
 
-def _start(store: Store, run: Run, run_dir: RunDir, *, resumes: bool) -> subprocess.Popen[bytes]:
+def _start(
+    store: Store, run: Run, run_dir: RunDir, *, resumes: bool, gpus: int | None
+) -> subprocess.Popen[bytes]:
     """Launch the engine; a new run that cannot be launched leaves nothing behind."""
     try:
-        process = launch(run_dir, patience_s=EXIT_PATIENCE_S if resumes else 0.0)
+        process = launch(run_dir, patience_s=EXIT_PATIENCE_S if resumes else 0.0, gpus=gpus)
     except LaunchError:
         if not resumes:
             store.discard(run.run_id)

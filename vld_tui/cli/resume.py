@@ -33,6 +33,14 @@ QueueOption = Annotated[
 ]
 
 
+GpusOption = Annotated[
+    int | None,
+    typer.Option(
+        "--gpus", metavar="N", min=1, help="GPUs to go on on [default: as many as it was made for]."
+    ),
+]
+
+
 @app.command(cls=Command)
 @with_slurm_options
 def resume(
@@ -40,6 +48,7 @@ def resume(
     run: RunArgument,
     detach: DetachOption = False,
     queue: QueueOption = False,
+    gpus: GpusOption = None,
     as_json: JsonOption = False,
     on: OnOption = None,
     profile: ProfileOption = None,
@@ -55,7 +64,13 @@ def resume(
             raise CommandError(
                 f"Run {known.run_id} is in the trash.\nFirst: vld restore {known.run_id}"
             )
-        if settings is not None or (on is None and known.job is not None and not queue):
+        on_cluster = settings is not None or (on is None and known.job is not None and not queue)
+        if gpus is not None and (queue or on_cluster):
+            raise CommandError(
+                "A run that waits gets as many GPUs as it was made for: leave out --gpus or "
+                f"{'--queue' if queue else 'go on here with --on local'}."
+            )
+        if on_cluster:
             _submit(store, known, settings, as_json=as_json)
             return
         if queue:
@@ -72,13 +87,13 @@ def resume(
                 f"Watch it with: vld logs -f {known.run_id}"
             )
         if detach:
-            start_and_leave(store, known, resumes=True, as_json=as_json)
+            start_and_leave(store, known, resumes=True, as_json=as_json, gpus=gpus)
             return
         following = [
             (f"vld curve {known.run_id}", "its accuracies and loss over the steps"),
             (f"vld show {known.run_id}", "everything known of it"),
         ]
-        run_and_follow(store, known, resumes=True, as_json=as_json, following=following)
+        run_and_follow(store, known, resumes=True, as_json=as_json, following=following, gpus=gpus)
 
 
 def _submit(store: Store, run: Run, settings: SlurmSettings | None, *, as_json: bool) -> None:

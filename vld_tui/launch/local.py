@@ -54,11 +54,13 @@ def launch(
     patience_s: float = 0.0,
     gpu: str | None = None,
     lets_go_on: bool = True,
+    gpus: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start ``command RUN_DIR`` in a session of its own, so that it outlives the terminal.
 
     ``patience_s``: how long an earlier process, which has said its last word, may take to end.
-    ``gpu``: the only one it sees, as ``CUDA_VISIBLE_DEVICES`` names it; None: as this process.
+    ``gpu``: those it sees, as ``CUDA_VISIBLE_DEVICES`` names them; None: as this process.
+    ``gpus``: on how many it is to go on; None: as many as the run was made for.
     ``lets_go_on``: a request to stop, made before, is taken back.
 
     Its output is appended to the run's log, and the process is recorded in the run folder
@@ -76,7 +78,11 @@ def launch(
                 run_dir.let_go_on()
             with run_dir.log.open("ab") as log:
                 process = subprocess.Popen(
-                    [*command, str(run_dir.path.absolute())],
+                    [
+                        *command,
+                        str(run_dir.path.absolute()),
+                        *(["--gpus", str(gpus)] if gpus else []),
+                    ],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from engine.protocol import RunSpec
 from vld_tui.store.store import Store
 
 VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
@@ -86,7 +87,7 @@ def free_slots(slots: Sequence[Slot], taken: Sequence[Slot]) -> list[Slot]:
 
     Args:
         slots: all of them.
-        taken: the GPU of every run that goes on here; None for one that was not started by the
+        taken: the GPUs of every run that goes on here; None for one that was not started by the
             queue, which takes a slot that no other one has.
     """
     left = list(slots)
@@ -96,6 +97,17 @@ def free_slots(slots: Sequence[Slot], taken: Sequence[Slot]) -> list[Slot]:
         elif left and gpu is None:
             left.pop(0)
     return left
+
+
+def wanted_slots(spec: RunSpec, slots: Sequence[Slot]) -> int:
+    """Return how many slots a run takes: one for each GPU it wants, where slots are GPUs."""
+    return 1 if spec.device == "cpu" or None in slots else spec.gpus
+
+
+def choose_slots(free: Sequence[Slot], wanted: int) -> list[Slot] | None:
+    """Return that many of the free slots, each on another GPU; None: there are not as many."""
+    different = list(dict.fromkeys(free))[:wanted]
+    return different if len(different) == wanted else None
 
 
 def _count_gpus() -> int:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, Final
 
 from engine.rundir import RunDir
@@ -28,7 +28,7 @@ from vld_tui.launch.local import (
     launch,
     wait_and_record,
 )
-from vld_tui.queue.slots import Slot, free_slots, slots_of
+from vld_tui.queue.slots import Slot, choose_slots, free_slots, slots_of, wanted_slots
 from vld_tui.store.errors import StoreError
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
@@ -65,19 +65,42 @@ class Supervisor:
         try:
             self._store.refresh()
             waiting = [run for run in self._store.queue() if not run.is_held]
-            startable = list(zip(waiting, self._free(), strict=False))
-            for run, slot in startable:
-                self._start(run, slot)
+            left = self._start_some(waiting)
         except StoreError as error:  # such as a database locked for long: next time
             _say(str(error))
             return True
         self._watchers = [thread for thread in self._watchers if thread.is_alive()]
-        return len(waiting) > len(startable) or bool(self._watchers)
+        return left or bool(self._watchers)
 
-    def _free(self) -> list[Slot]:
-        live = self._store.live_runs()
-        taken = [run.gpu for run in live if _is_here(run) and not run.has_job]
-        return free_slots(slots_of(self._store), taken)
+    def _start_some(self, waiting: Sequence[Run]) -> bool:
+        """Start what there is room for, in order; say whether some are left.
+
+        No run overtakes one that waits for more GPUs than are free, so that it has its turn.
+        """
+        slots = slots_of(self._store)
+        live = [run for run in self._store.live_runs() if _is_here(run) and not run.has_job]
+        taken = [slot for run in live for slot in _taken(run)]
+        free = free_slots(slots, taken)
+        for run in waiting:
+            wanted = wanted_slots(run.spec, slots)
+            if choose_slots(slots, wanted) is None:
+                gpus = len(set(slots))
+                why = (
+                    f"It wants {wanted} GPUs, but the queue has {gpus}. Give the queue more (vld "
+                    "queue slots 0 --gpus all), or start it on fewer: vld resume "
+                    f"{run.run_id} --gpus {gpus}"
+                )
+                self._store.mark_unlaunched(run.run_id, why)
+                _say(f"{run.run_id} is not started: {why}")
+                continue
+            chosen = choose_slots(free, wanted)
+            if chosen is None:
+                return True
+            for slot in chosen:
+                free.remove(slot)
+            gpus_named = [slot for slot in chosen if slot is not None]
+            self._start(run, ",".join(gpus_named) or None)
+        return False
 
     def _start(self, run: Run, slot: Slot) -> None:
         run_dir = self._store.run_dir(run.run_id)
@@ -160,6 +183,13 @@ def _lock(file: IO[bytes]) -> bool:
 def _is_here(run: Run) -> bool:
     """Say whether a run goes on on this machine; one that has not said where is taken to."""
     return run.host in (None, socket.gethostname())
+
+
+def _taken(run: Run) -> list[Slot]:
+    """Return the slots that a run that goes on takes."""
+    if run.gpu is not None:
+        return list(run.gpu.split(","))
+    return [None] * (1 if run.spec.device == "cpu" else run.spec.gpus)
 
 
 def _say(text: str) -> None:

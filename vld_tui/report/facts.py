@@ -18,7 +18,8 @@ _ALWAYS: Final = ("model", "weights", "steps", "batch_size", "optimizer", "lr", 
                   "dropout_rate", "masks")  # fmt: skip
 """Fields that are told even at their default: no result means anything without them."""
 _UNTOLD: Final = ("device", "threads", "memory_format", "eval_batch_size", "log_every",
-                  "keep_checkpoints", "micro_batch_size")  # fmt: skip
+                  "keep_checkpoints", "micro_batch_size", "gpus",
+                  "nodes")  # fmt: skip
 _MISSING: Final = (
     TableColumn("dataset", "data set", right=False),
     TableColumn("target", "target", right=False),

@@ -263,6 +263,15 @@ def m009_jobs(db: Database) -> None:
     db.execute("CREATE INDEX open_jobs ON runs (job) WHERE job_open = 1")
 
 
+@migrations()
+def m010_gpus(db: Database) -> None:
+    """Write GPUs and machines into specs that were stored before a run could have several."""
+    rows = db.execute("SELECT key, spec, combination FROM runs").fetchall()
+    db.conn.executemany(
+        "UPDATE runs SET spec = ?, identity = ?, configuration = ? WHERE key = ?", _identified(rows)
+    )
+
+
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
     for key, text, combined in rows:

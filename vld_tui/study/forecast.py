@@ -18,7 +18,7 @@ MOST_RUNS: Final = 200
 MOST_DISK_RUNS: Final = 20
 SAME_PACE: Final = (
     "image_size", "micro_batch_size", "transforms", "tuning", "device", "precision",
-    "memory_format", "threads",
+    "memory_format", "threads", "gpus", "nodes",
 )  # fmt: skip
 """Fields, beside the network, without which one run's pace says nothing of another's."""
 DECIDING: Final = (

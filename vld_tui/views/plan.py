@@ -150,8 +150,11 @@ def _time(spec: RunSpec, model: ModelPrepared) -> str:
 
 def _device(spec: RunSpec, model: ModelPrepared | None) -> str:
     if model is None:
-        return _SEPARATOR.join([plain_text(spec.device), f"precision {spec.precision}"])
+        several = f"{spec.ranks} × " if spec.ranks > 1 else ""
+        return _SEPARATOR.join([several + plain_text(spec.device), f"precision {spec.precision}"])
     device = plain_text(model.device)
+    if model.ranks > 1:  # each on one of its own
+        device = f"{model.ranks} × {device.partition(':')[0]}"
     if model.device_name and model.device_name != model.device:
         device += f" ({plain_text(model.device_name)})"
     measured = " (measured)" if model.step_ms else ""

@@ -20,19 +20,28 @@ from engine.data.augment.parameters import AugmentParameters, draw_parameters
 __all__ = ["AugmentParameters", "augment_batch", "augment_with", "draw_parameters"]
 
 
-def augment_batch(images: Tensor, generator: torch.Generator, threads: Executor) -> Tensor:
+def augment_batch(
+    images: Tensor,
+    generator: torch.Generator,
+    threads: Executor,
+    *,
+    share: slice = slice(None),
+    count: int | None = None,
+) -> Tensor:
     """Augment images with parameters of their own, drawn from the generator.
 
     Args:
-        images: (B, S, S, 3) uint8, on any device.
+        images: (b, S, S, 3) uint8, on any device.
         generator: on the processor.
         threads: share the work where the images are on the processor.
+        share: which images of a batch these are.
+        count: B, images of the batch, for all of which parameters are drawn; None: no others.
 
     Returns:
-        (B, S, S, 3) uint8, on the images' device.
+        (b, S, S, 3) uint8, on the images' device.
     """
-    parameters = draw_parameters(len(images), images.shape[1], generator)
-    return augment_with(images, parameters, threads)
+    parameters = draw_parameters(count or len(images), images.shape[1], generator)
+    return augment_with(images, parameters.of(share), threads)
 
 
 def augment_with(images: Tensor, parameters: AugmentParameters, threads: Executor) -> Tensor:

@@ -36,6 +36,16 @@ class AugmentParameters:
     order: Tensor
     grayscale: Tensor
 
+    def of(self, share: slice) -> AugmentParameters:
+        """Return those of some of the images."""
+        return AugmentParameters(
+            self.box[share],
+            self.flip[share],
+            self.factors[share],
+            self.order[share],
+            self.grayscale[share],
+        )
+
 
 def draw_parameters(count: int, image_size: int, generator: torch.Generator) -> AugmentParameters:
     """Draw the parameters of ``count`` images of S × S pixels."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision import transforms
 
 from engine.data import RunData, TrainingBatches, evaluation_batches, load_data
+from engine.distributed.ranks import Ranks
 from engine.errors import TrainingError
 from engine.protocol import resolve_spec
 from tests.engine.datasets.image_folders import MakeFolder
@@ -169,3 +170,34 @@ def test_evaluation_is_domainbeds_transform_in_order(data: RunData) -> None:
 def test_no_images_make_no_batches(data: RunData) -> None:
     none = np.array([], dtype=np.int64)
     assert list(evaluation_batches(data.target, none, 4, MEAN, STD, CPU)) == []
+
+
+@pytest.mark.parametrize("kind", ["batch", "pil"])
+def test_the_shares_of_ranks_make_up_the_batch_of_one(data: RunData, kind: Kind) -> None:
+    generator = torch.Generator().manual_seed(7)
+    whole, labels = batches(data, generator, kind).draw()
+    shares = []
+    for rank in range(3):  # 8 images: 2, 3 and 3
+        of_rank = torch.Generator().manual_seed(7)
+        ranks = Ranks(rank, 3)
+        drawn = TrainingBatches(data, 4, kind, MEAN, STD, of_rank, CPU, ranks)
+        images, labels_of_all = drawn.draw()
+        assert torch.equal(labels_of_all, labels)
+        assert torch.equal(of_rank.get_state(), generator.get_state())
+        shares.append(images)
+    assert [len(images) for images in shares] == [2, 3, 3]
+    assert torch.equal(torch.cat(shares), whole)
+
+
+def test_each_image_is_evaluated_by_one_rank_and_some_ranks_may_have_none(data: RunData) -> None:
+    domain = data.sources[0]
+    ((whole, _),) = evaluation_batches(domain, domain.in_indices[:10], 10, MEAN, STD, CPU)
+    parts: list[list[Tensor]] = [[], []]
+    for rank in range(3):
+        ranks = Ranks(rank, 3)
+        pairs = evaluation_batches(domain, domain.in_indices[:10], 3, MEAN, STD, CPU, ranks)
+        for at, (images, labels) in enumerate(pairs):
+            assert len(labels) == (9, 1)[at]
+            parts[at].append(images)
+    assert [[len(images) for images in block] for block in parts] == [[3, 3, 3], [0, 0, 1]]
+    assert torch.equal(torch.cat([*parts[0], *parts[1]]), whole)

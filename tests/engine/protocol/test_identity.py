@@ -68,6 +68,7 @@ def test_every_undeciding_field_is_a_field() -> None:
         ({}, {"average_from": 300, "average_every": 7, "average_batchnorm": "reestimate"}),
         ({}, {"eval_batch_size": 8}),
         ({}, {"micro_batch_size": 4}),
+        ({}, {"gpus": 2, "nodes": 2}),
         ({"arms": ["averaged"]}, {"arms": ["averaged"], "eval_batch_size": 8}),
         ({"schedule": "cosine"}, {"schedule": "cosine", "lr_drops": [5]}),
     ],

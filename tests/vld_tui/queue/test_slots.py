@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from engine.protocol import resolve_spec
 from vld_tui.home import open_home
 from vld_tui.queue.slots import (
     Slot,
     SlotsError,
+    choose_slots,
     find_gpus,
     free_slots,
     keep_gpus,
     make_slots,
     slots_of,
+    wanted_slots,
 )
 from vld_tui.store.store import Store
 
@@ -54,6 +57,36 @@ def test_a_slot_for_each_gpu_unless_a_number_is_set(
 )
 def test_runs_that_go_on_take_slots(slots: list[Slot], taken: list[Slot], left: list[Slot]) -> None:
     assert free_slots(slots, taken) == left
+
+
+@pytest.mark.parametrize(
+    ("fields", "slots", "wanted"),
+    [
+        ({"gpus": 2}, ["0", "1", "2"], 2),
+        ({"gpus": 2, "device": "cpu"}, ["0", "1"], 1),
+        ({"gpus": 2}, [None], 1),  # there are none: the run itself will say so
+    ],
+)
+def test_a_run_takes_a_slot_for_each_gpu_it_wants(
+    fields: dict[str, object], slots: list[Slot], wanted: int
+) -> None:
+    assert wanted_slots(resolve_spec(fields), slots) == wanted
+
+
+@pytest.mark.parametrize(
+    ("free", "wanted", "chosen"),
+    [
+        (["0", "1", "0"], 1, ["0"]),
+        (["0", "0", "1"], 2, ["0", "1"]),
+        (["0", "0"], 2, None),  # two runs may share a GPU, two ranks of one may not
+        ([], 1, None),
+        ([None, None], 1, [None]),
+    ],
+)
+def test_the_gpus_of_one_run_differ(
+    free: list[Slot], wanted: int, chosen: list[Slot] | None
+) -> None:
+    assert choose_slots(free, wanted) == chosen
 
 
 def test_the_queue_keeps_to_the_gpus_that_a_person_chose(

@@ -35,8 +35,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
             stop(store.run_dir(run.run_id), kill=True)
 
 
-def add(store: Store, name: str, model: str = "finish", steps: int = 20) -> str:
-    spec = resolve_spec({"model": model, "steps": steps, "eval_every": 10, "head_steps": 5})
+def add(store: Store, name: str, model: str = "finish", steps: int = 20, gpus: int = 1) -> str:
+    spec = resolve_spec(
+        {"model": model, "steps": steps, "eval_every": 10, "head_steps": 5, "gpus": gpus}
+    )
     return store.create_run(spec, name=name, is_queued=True).run_id
 
 
@@ -120,6 +122,47 @@ def test_each_gets_a_gpu_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatc
         assert process is not None
         environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
         assert f"CUDA_VISIBLE_DEVICES={gpu}".encode() in environment
+
+
+def test_a_run_on_several_gpus_waits_for_as_many_and_none_overtakes_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
+    first = add(store, "one", model="wait")
+    second = add(store, "three", model="wait", gpus=3)
+    third = add(store, "another", model="wait")
+    supervisor = Supervisor(store, start_stand_in)
+    assert supervisor.take_turn()
+    assert store.get(first).gpu == "4"
+    assert waiting(store) == ["three", "another"]
+    wait_until(store.run_dir(first).last_checkpoint.exists)
+    stop(store.run_dir(first))
+
+    def has_room() -> bool:
+        supervisor.take_turn()
+        return waiting(store) == ["another"]
+
+    wait_until(has_room)
+    assert store.get(second).gpu == "4,5,7"
+    process = store.run_dir(second).read_process()
+    assert process is not None
+    environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+    assert b"CUDA_VISIBLE_DEVICES=4,5,7" in environment
+    assert store.get(third).gpu is None
+
+
+def test_a_run_on_more_gpus_than_the_queue_has_says_so_and_the_next_one_is_started(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    large, next_one = add(store, "large", gpus=4), add(store, "next")
+    Supervisor(store, start_stand_in).take_turn()
+    run = store.get(large)
+    assert run.status == "failed"
+    assert run.error is not None
+    assert run.error.startswith("It wants 4 GPUs, but the queue has 2.")
+    assert f"vld resume {large} --gpus 2" in run.error
+    assert store.get(next_one).gpu == "4"
 
 
 def test_a_run_that_cannot_be_started_says_why_and_the_next_one_is(store: Store) -> None:

@@ -1,5 +1,6 @@
 """The plan, the live view and the closing table, rendered to text."""
 
+import msgspec
 import pytest
 from rich.console import Console, RenderableType
 
@@ -126,6 +127,8 @@ def test_the_plan_fills_up_as_the_run_prepares() -> None:
     assert "984+246" in plan_of(STARTED, DATA)["sources"]
     assert plan_of(STARTED, DATA)["training"].startswith("300 steps of 16 × 4 = 64 images")
     assert "(measured)" in plan_of(*PREPARED)["device"]
+    on_gpus = msgspec.structs.replace(model({}, None), device="cuda:0", device_name="H", ranks=4)
+    assert plan_of(STARTED, DATA, on_gpus)["device"].startswith("4 × cuda (H) · ")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""The folder in which the head of a run, its agent and its ranks meet, for one attempt."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+
+from engine.disk import write_atomic
+from engine.protocol import RunFailed, RunFinished, RunStopped
+from engine.rundir import StopAsked
+
+_FAILURES: Final = "failed-*.json"
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """How a rank ended by an error, and when (Unix s).
+
+    ``is_echo``: all that went wrong there is that another rank no longer answered.
+    """
+
+    time: float
+    is_echo: bool
+    event: RunFailed
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The files of one attempt in a folder.
+
+    ``stop.json`` asks the first rank to save and stop, ``ended.json`` is the last word of a run
+    that did not fail, and ``failed-WHO.json`` of a rank that did.
+    """
+
+    folder: Path
+
+    def clear(self) -> None:
+        """Make the folder, without what an earlier attempt left in it.
+
+        Raises:
+            OSError: when it cannot be written.
+        """
+        self.remove()
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Ask the ranks to save and stop."""
+        write_atomic(self.folder / "stop.json", msgspec.json.encode(StopAsked(reason)))
+
+    def read_stop(self) -> str | None:
+        """Return why to stop, if asked."""
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            data = (self.folder / "stop.json").read_bytes()
+            return msgspec.json.decode(data, type=StopAsked).reason
+        return None
+
+    def tell_end(self, event: RunFinished | RunStopped) -> None:
+        """Tell how the run ended."""
+        write_atomic(self.folder / "ended.json", msgspec.json.encode(event))
+
+    def tell_failure(self, who: str, event: RunFailed, *, is_echo: bool = False) -> None:
+        """Tell how a rank, or an agent, failed."""
+        failure = Failure(time.time(), is_echo, event)
+        write_atomic(self.folder / f"failed-{who}.json", msgspec.json.encode(failure))
+
+    def has_told(self, who: str) -> bool:
+        """Say whether a rank has told how it failed."""
+        return (self.folder / f"failed-{who}.json").exists()
+
+    def read_end(self) -> RunFinished | RunStopped | RunFailed | None:
+        """Return the last word: of several failures the first that is no echo of another."""
+        with contextlib.suppress(OSError):
+            data = (self.folder / "ended.json").read_bytes()
+            return msgspec.json.decode(data, type=RunFinished | RunStopped)
+        failures = [
+            msgspec.json.decode(path.read_bytes(), type=Failure)
+            for path in self.folder.glob(_FAILURES)
+        ]
+        if not failures:
+            return None
+        return min(failures, key=lambda each: (each.is_echo, each.time)).event
+
+
+@contextlib.contextmanager
+def writing(lock: Path) -> Iterator[IO[bytes]]:
+    """Hold the lock of whoever writes a run's events and checkpoints on its head's behalf.
+
+    It is let go of when this process is gone, which may be after its head is: see
+    :func:`await_writer`.
+
+    Raises:
+        BlockingIOError: when another process holds it.
+    """
+    with lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield file
+
+
+def await_writer(lock: Path) -> None:
+    """Wait until a rank of an earlier attempt, whose head is gone, is gone too.
+
+    The kernel ends it when its head ends; a moment may pass.
+    """
+    with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)

@@ -1,0 +1,115 @@
+"""The head of a run on several ranks: it starts them, has them stop, and hears how they ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Final
+
+import torch
+
+from engine.data import RunData
+from engine.distributed.exchange import Exchange
+from engine.distributed.machines import machines_of_job, meeting, on_each_machine
+from engine.errors import InputError
+from engine.eventlog import EventLog
+from engine.protocol import RunFailed, RunFinished, RunSpec, RunStopped
+from engine.rundir import RunDir
+from engine.rundir.life import exit_cause
+from engine.stop import StopRequest
+
+POLL_S: Final = 0.1
+AGENT_COMMAND: Final = (sys.executable, "-P", "-m", "engine.distributed.agent")
+
+
+def check_machine(spec: RunSpec) -> None:
+    """Refuse more ranks than this machine, or job, has room for.
+
+    Raises:
+        InputError: saying how much there is.
+    """
+    if spec.ranks == 1:
+        return
+    if spec.nodes > 1 and spec.nodes != machines_of_job():
+        raise InputError(
+            f"nodes is {spec.nodes}, but this process is in no Slurm job of {spec.nodes} machines: "
+            f"start it there with sbatch --nodes={spec.nodes}, or leave out --nodes."
+        )
+    gpus = torch.cuda.device_count()
+    if spec.device != "cpu" and gpus == 0:
+        raise InputError(
+            f"gpus is {spec.gpus}, but this machine has no GPU. Leave out --gpus, or give --device "
+            "cpu to share the work among processes."
+        )
+    if spec.device != "cpu" and spec.gpus > gpus:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        which = f" (CUDA_VISIBLE_DEVICES={visible})" if visible else ""
+        raise InputError(
+            f"gpus is {spec.gpus}, but this machine has {gpus}{which}: give --gpus {gpus} or less."
+        )
+
+
+def check_images(spec: RunSpec, data: RunData) -> None:
+    """Refuse more ranks than a step has images.
+
+    Raises:
+        InputError: saying how many it has.
+    """
+    images = spec.batch_size * len(data.sources)
+    if spec.ranks > images:
+        raise InputError(
+            f"{spec.ranks} GPUs or processes are to share a step of {images} images: give fewer "
+            "--gpus, or a larger --batch."
+        )
+
+
+def train_on_ranks(
+    spec: RunSpec, run_dir: RunDir, log: EventLog, stop: StopRequest
+) -> RunFinished | RunStopped | RunFailed:
+    """Have ``spec.ranks`` ranks train, and return how that ended.
+
+    The first of them appends to the run's events meanwhile.
+
+    Raises:
+        OSError: when they cannot be started.
+    """
+    exchange = Exchange(run_dir.ranks)
+    exchange.clear()
+    with _agent(spec, run_dir) as agent:
+        try:
+            while agent.poll() is None:
+                if stop.requested and exchange.read_stop() is None:
+                    exchange.ask_to_stop(stop.reason)
+                _wait(agent)
+        finally:
+            if agent.poll() is None:
+                agent.kill()
+    log.catch_up()
+    end = exchange.read_end() or _unexplained(agent.returncode)
+    exchange.remove()
+    return end
+
+
+def _agent(spec: RunSpec, run_dir: RunDir) -> subprocess.Popen[bytes]:
+    """Start an agent here, or one on each machine of the job."""
+    words = [*AGENT_COMMAND, str(run_dir.path), "--ranks", str(spec.gpus)]
+    if spec.nodes == 1:
+        words += ["--parent", str(os.getpid())]
+    else:
+        words = [*on_each_machine(spec.nodes), *words, *meeting(spec.nodes)]
+    # In a session of its own: a signal to the head's whole group would end ranks in mid-step.
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def _wait(agent: subprocess.Popen[bytes]) -> None:
+    try:
+        agent.wait(POLL_S)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _unexplained(exit_code: int) -> RunFailed:
+    was = "was " if exit_code < 0 else ""
+    message = f"The process that starts the ranks {was}{exit_cause(exit_code)}, without a word."
+    return RunFailed(error="AgentDied", message=message, traceback="", step=None, refused=False)

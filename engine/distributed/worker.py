@@ -1,0 +1,165 @@
+"""``python -m engine.distributed.worker RUN_DIR``: one rank of a run, started by an agent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import torch
+import torch.distributed as dist
+
+from engine.allocator import keep_freed_memory
+from engine.data import load_data
+from engine.distributed.agent import AGENT_PID
+from engine.distributed.exchange import Exchange, writing
+from engine.distributed.parent import end_with
+from engine.distributed.ranks import Ranks
+from engine.errors import InputError, TrainingError
+from engine.eventlog import EventLog, SilentLog
+from engine.failures import describe_failure
+from engine.hardware import device_name, resolve_device
+from engine.protocol import RunFailed, RunFinished, RunStopped, SpecError
+from engine.rundir import RunDir
+from engine.stop import StopRequest, StopRequested
+from engine.train import fine_tune, load_last, shortage_explained
+
+PATIENCE: Final = timedelta(minutes=30)
+"""How long ranks wait for one that writes a checkpoint, or tries how to compute."""
+STOP_POLL_S: Final = 1.0
+JOB: Final = "SLURM_JOB_ID"
+
+
+def main() -> int:
+    """Train as one of several ranks; return the exit code."""
+    end_with(int(os.environ[AGENT_PID]))
+    if JOB not in os.environ:  # the agent alone sends it, when another rank has failed
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    keep_freed_memory()
+    run_dir = RunDir(Path(sys.argv[1]))
+    exchange = Exchange(run_dir.ranks)
+    ranks = _ranks()
+    with contextlib.ExitStack() as stack:
+        log: EventLog = SilentLog()
+        try:
+            if ranks.is_first:
+                stack.enter_context(writing(run_dir.writer_lock))
+                log = EventLog(run_dir.events)
+            outcome = _train(run_dir, exchange, ranks, log)
+            log.sync()
+            if ranks.is_first:
+                exchange.tell_end(outcome)
+        except Exception as error:  # noqa: BLE001 - the edge of the process: always reported
+            failed = _describe(error, run_dir, ranks)
+            try:
+                exchange.tell_failure(str(ranks.rank), failed, is_echo=_is_echo(error))
+            except OSError:  # the disk is full: in the room that was kept
+                log.give_room()
+                exchange.tell_failure(str(ranks.rank), failed, is_echo=_is_echo(error))
+            return 1
+    return 0
+
+
+def _ranks() -> Ranks:
+    """Return what torchrun's agent tells this process of its place."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    return Ranks(*(int(os.environ[name]) for name in names))
+
+
+def _train(
+    run_dir: RunDir, exchange: Exchange, ranks: Ranks, log: EventLog
+) -> RunFinished | RunStopped:
+    spec = run_dir.read_spec()
+    device = resolve_device(spec.device, ranks.local_rank)
+    stop = StopRequest()
+    # The first alone listens: it tells of the end, and for what reason.
+    listening = _listening(exchange, stop) if ranks.is_first else contextlib.nullcontext()
+    with _joined(device), listening:
+        if device.type == "cuda":
+            _check_alike(device, ranks)
+        data = load_data(spec, run_dir.cache)
+        checkpoint = load_last(run_dir.last_checkpoint)
+        try:
+            with shortage_explained(spec, data, run_dir, stop, ranks):
+                return fine_tune(spec, data, run_dir, checkpoint, log, stop, ranks)
+        except StopRequested:
+            return RunStopped(step=0, reason=stop.reason, wall_s=0.0)
+
+
+def _check_alike(device: torch.device, ranks: Ranks) -> None:
+    """Refuse GPUs that may draw different masks from one generator.
+
+    Raises:
+        InputError: on all ranks.
+    """
+    name = device_name(device)
+    of_first = ranks.of_first(lambda: name)
+    if ranks.agree(name != of_first):
+        raise InputError(
+            f"The GPUs of the run are of different models: {of_first} and others. Choose some of "
+            "one model with CUDA_VISIBLE_DEVICES."
+        )
+
+
+@contextlib.contextmanager
+def _joined(device: torch.device) -> Iterator[None]:
+    """Belong to the group of all ranks until the block ends well."""
+    backend = "gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        backend = "cpu:gloo,cuda:nccl"
+    dist.init_process_group(backend, timeout=PATIENCE)
+    yield
+    dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _listening(exchange: Exchange, stop: StopRequest) -> Iterator[None]:
+    """Listen to the head's request to stop until the block ends."""
+    ended = threading.Event()
+
+    def listen() -> None:
+        while not ended.wait(STOP_POLL_S):
+            reason = exchange.read_stop()
+            if reason is not None:
+                stop.ask(reason)
+
+    thread = threading.Thread(target=listen, name="stop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _describe(error: Exception, run_dir: RunDir, ranks: Ranks) -> RunFailed:
+    """Return the event of an error here; what a person can mend is the same on every rank."""
+    failed = describe_failure(error, run_dir)
+    if isinstance(error, InputError | SpecError | TrainingError | OSError):
+        return failed
+    where = f"Rank {ranks.rank} of {ranks.size} on {socket.gethostname()}"
+    return msgspec.structs.replace(failed, message=f"{where}: {failed.message}")
+
+
+def _is_echo(error: Exception) -> bool:
+    """Say whether an error is but the silence of another rank."""
+    if isinstance(error, dist.DistError):
+        return True
+    signs = ("gloo", "Connection closed by peer", "Connection reset by peer", "NCCL")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # without waiting for collectives that other ranks will never join

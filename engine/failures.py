@@ -1,0 +1,42 @@
+"""Errors as a run's last word: what is told of them, and what a person can do."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from engine.discretion import without_secrets
+from engine.disk import disk_trouble
+from engine.errors import InputError, TrainingError
+from engine.protocol import RunFailed, SpecError
+from engine.rundir import RunDir
+
+
+def describe_failure(error: Exception, run_dir: RunDir) -> RunFailed:
+    """Return the event of a run that ended by an error, while that is being handled.
+
+    Unusable input is refused, without a traceback.
+    """
+    refused = isinstance(error, InputError | SpecError)
+    if isinstance(error, InputError | SpecError | TrainingError):
+        message = str(error)
+    elif isinstance(error, OSError):
+        message = in_words(error, run_dir)
+    else:
+        message = str(error) or type(error).__name__
+    return RunFailed(
+        error=type(error).__name__,
+        message=without_secrets(message),
+        traceback="" if refused else without_secrets(traceback.format_exc()),
+        step=error.step if isinstance(error, TrainingError) else None,
+        refused=refused,
+    )
+
+
+def in_words(error: OSError, run_dir: RunDir) -> str:
+    """Say what could not be read or written, and of a disk in trouble which it is."""
+    trouble = disk_trouble(error, Path(error.filename or run_dir.path))
+    if trouble is None:
+        return f"A file could not be read or written: {error}"
+    file = f"{error.filename} could not be written: {error.strerror}. " if error.filename else ""
+    return f"{file}{trouble} Mend that, then go on: vld resume {run_dir.run_id}"

@@ -1,0 +1,53 @@
+"""Real ranks on this machine's processor, without the head and the agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
+
+from engine.data import load_data
+from engine.distributed.ranks import Ranks
+from engine.eventlog import EventLog, SilentLog
+from engine.rundir import RunDir
+from engine.stop import StopRequest
+from engine.train import fine_tune, load_last
+
+
+class StopAfter(StopRequest):
+    """Asks for a stop when it has been looked at so many times."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks_left = looks
+
+    @property
+    def requested(self) -> bool:
+        """Count the look, and say whether it is time."""
+        self._looks_left -= 1
+        if self._looks_left < 0:
+            self.ask("SIGTERM")
+        return bool(self.reason)
+
+
+def train_on_two(meeting: Path, runs: list[RunDir], stop_after: Mapping[str, int]) -> None:
+    """Do runs on two ranks; some are stopped, by the second rank, before so many steps."""
+    stops = dict(stop_after)
+    spawn(_be_a_rank, (str(meeting), runs, stops), nprocs=2)
+
+
+def _be_a_rank(rank: int, meeting: str, runs: list[RunDir], stop_after: dict[str, int]) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    ranks = Ranks(rank, 2, rank, 2)
+    for run_dir in runs:
+        spec = run_dir.read_spec()
+        data = load_data(spec, run_dir.cache)
+        checkpoint = load_last(run_dir.last_checkpoint)
+        stops = rank == 1 and run_dir.run_id in stop_after
+        stop = StopAfter(stop_after[run_dir.run_id]) if stops else StopRequest()
+        log = EventLog(run_dir.events) if ranks.is_first else SilentLog()
+        log.record(fine_tune(spec, data, run_dir, checkpoint, log, stop, ranks))
+        log.sync()
+    dist.destroy_process_group()

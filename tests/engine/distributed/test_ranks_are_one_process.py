@@ -1,0 +1,161 @@
+"""Two ranks give what one process gives, whatever is trained, and take up each other's runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from engine.data import load_data
+from engine.eventlog import EventLog
+from engine.protocol import (
+    ArmEvaluated,
+    CheckpointSaved,
+    Evaluated,
+    HeadTrained,
+    RunFinished,
+    RunStopped,
+    StepsTaken,
+    resolve_spec,
+)
+from engine.rundir import RunDir, UserData
+from engine.train import fine_tune
+from tests.engine.distributed.rank_processes import StopAfter, train_on_two
+from tests.small_runs import SMALL_RUN, read_events, run_here
+
+STEPS = {"steps": 8, "eval_every": 4, "log_every": 1}
+STOPPED_AT = 6
+RUNS: Mapping[str, Mapping[str, object]] = {
+    "dropout": {
+        "masks": 3, "arms": ["averaged", "ensemble"], "average_batchnorm": "reestimate",
+    },
+    # 9 images a step: 4 and 5, of which 2 at a time; 9 to evaluate, 4 on a rank: 8, then 0 and 1.
+    "groupdro": {
+        "objective": "groupdro", "optimizer": "sgd", "lr": 1e-2, "grad_clip": 1.0, "batch_size": 3,
+        "micro_batch_size": 2, "eval_batch_size": 4, "masks": 2,
+    },
+    "pil": {"transforms": "pil", "batch_size": 5, "head_steps": 0, "eval_batch_size": 7},
+    "linear": {"tuning": "linear", "model": "tf_efficientnet_lite0", "optimizer": "sgd"},
+    "begun-by-two": {"head_steps": 0, "arms": ["averaged"]},
+    "begun-by-one": {"head_steps": 0, "arms": ["averaged"]},
+}  # fmt: skip
+
+
+FEW = ("groupdro", "begun-by-two")
+Pairs = dict[str, tuple[RunDir, RunDir]]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(FEW, id="few"),
+        pytest.param([*RUNS.keys() - {*FEW}], id="more", marks=pytest.mark.slow),
+    ],
+)
+def pairs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, small_emoji: Path
+) -> Pairs:
+    """Do each run in one process, and with two ranks in all or a part of it."""
+    runs = tmp_path_factory.mktemp("home") / "runs"
+
+    def make(name: str, fields: Mapping[str, object]) -> RunDir:
+        run_dir = RunDir(runs / name)
+        values = {"data_dir": str(small_emoji), **SMALL_RUN, **STEPS, **fields}
+        run_dir.create(resolve_spec(values), UserData())
+        return run_dir
+
+    done: Pairs = {}
+    for name in request.param:
+        done[name] = make(f"{name}-alone", RUNS[name]), make(name, RUNS[name])
+        run_here(done[name][0])
+    of_two = {name: pair[1] for name, pair in done.items()}
+    if "begun-by-one" in of_two:
+        stop_before(of_two["begun-by-one"], STOPPED_AT)
+    train_on_two(runs.parent / "meeting", [*of_two.values()], {"begun-by-two": STOPPED_AT})
+    if "begun-by-two" in of_two:
+        run_here(of_two["begun-by-two"])
+    return done
+
+
+def stop_before(run_dir: RunDir, step: int) -> None:
+    spec = run_dir.read_spec()
+    log = EventLog(run_dir.events)
+    data = load_data(spec, run_dir.cache)
+    log.record(fine_tune(spec, data, run_dir, None, log, StopAfter(step)))
+    log.close()
+
+
+def numbers(run_dir: RunDir) -> dict[tuple[object, ...], float]:
+    """Return every measured value, the last one told winning."""
+    values: dict[tuple[object, ...], float | None] = {}
+    for event in read_events(run_dir):
+        if isinstance(event, StepsTaken):
+            values["loss", event.step] = event.loss
+        elif isinstance(event, HeadTrained):
+            values["head",] = event.loss
+        elif isinstance(event, Evaluated | ArmEvaluated):
+            for each in event.metrics:
+                values[event.step, each.split, each.domain, each.arm, each.name] = each.value
+    return {key: math.nan if value is None else value for key, value in values.items()}
+
+
+def selections(run_dir: RunDir) -> list[tuple[object, ...]]:
+    return [
+        (type(event), event.step, event.is_best)
+        for event in read_events(run_dir)
+        if isinstance(event, Evaluated | ArmEvaluated)
+    ]
+
+
+def test_two_ranks_measure_what_one_process_does(pairs: Pairs) -> None:
+    for alone, of_two in pairs.values():
+        expected = numbers(alone)
+        assert numbers(of_two) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+        assert selections(of_two) == selections(alone)
+        assert isinstance(read_events(of_two)[-1], RunFinished)
+        losses = [value for key, value in expected.items() if key[0] == "loss"]
+        assert len(set(losses)) == len(losses) == STEPS["steps"]
+
+
+def test_two_ranks_leave_the_checkpoints_of_one_process(pairs: Pairs) -> None:
+    for alone, of_two in pairs.values():
+        files = sorted(path.name for path in alone.checkpoints.iterdir())
+        assert files == sorted(path.name for path in of_two.checkpoints.iterdir())
+        for file in files:
+            theirs, ours = load_file(alone.checkpoints / file), load_file(of_two.checkpoints / file)
+            assert theirs.keys() == ours.keys()
+            for key, tensor in theirs.items():
+                if key.startswith("random."):
+                    assert torch.equal(ours[key], tensor)
+                else:
+                    torch.testing.assert_close(ours[key], tensor, rtol=1e-5, atol=1e-5, msg=key)
+
+
+def test_every_image_is_counted_once(pairs: Pairs) -> None:
+    for alone, of_two in pairs.values():
+        assert images_counted(of_two) == images_counted(alone)
+
+
+def images_counted(run_dir: RunDir) -> list[tuple[str, str, int]]:
+    predictions = run_dir.read_predictions()
+    assert predictions is not None
+    return [
+        (each.domain, each.split, sum(pair.images for pair in each.confusions))
+        for each in predictions.domains
+    ]
+
+
+def test_one_rank_asked_to_stop_all_stop_before_the_same_step(pairs: Pairs) -> None:
+    if "begun-by-two" not in pairs:
+        pytest.skip("the others are not stopped")
+    run_dir = pairs["begun-by-two"][1]
+    events = read_events(run_dir)
+    (stopped,) = [event for event in events if isinstance(event, RunStopped)]
+    assert stopped.step == STOPPED_AT
+    saved = events[events.index(stopped) - 1]
+    assert isinstance(saved, CheckpointSaved)
+    assert (saved.kind, saved.step) == ("last", STOPPED_AT)
