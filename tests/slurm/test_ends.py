@@ -82,14 +82,14 @@ def test_a_run_that_waits_is_held_released_stopped_and_resumed(login: Login) -> 
     held, stopped = login.runs()
     login.does("queue", "hold", held["run"])
     assert "JobHeld" in login.jobs()
-    assert "held" in login.does("queue", "ls")
+    assert "JobHeld" in login.does("queue", "ls")
     login.does("queue", "release", held["run"])
     assert "JobHeld" not in login.jobs()
     login.does("stop", stopped["run"])
     login.until(lambda runs: [run["status"] for run in runs] == ["queued", "stopped"])
     assert stopped["job"] not in login.jobs()
-    login.does("stop", held["run"])
-    assert login.jobs() == ""
+    login.cluster.run("scancel", held["job"].partition("_")[0])
+    login.until_all("stopped")
     assert not login.folder(stopped).events.exists()
     login.does("resume", stopped["run"], "--on", "slurm")
     login.until(lambda runs: [run["status"] for run in runs] == ["stopped", "finished"])
@@ -112,17 +112,16 @@ def test_a_run_that_goes_on_is_stopped_and_resumed(login: Login) -> None:
     login.assert_undisturbed(done)
 
 
-def test_a_run_that_is_killed_or_cancelled_says_so_and_is_resumed(login: Login) -> None:
+def test_a_run_that_is_killed_or_whose_job_is_cancelled_ends_and_is_resumed(login: Login) -> None:
     run = begin(login, steps=ENDLESS)
-    with login.asleep(run):
-        login.does("stop", "--kill", run["run"])
-        (killed,) = login.until_all("crashed")
-    assert killed["error"] == "?"
+    login.does("stop", "--kill", run["run"])
+    (killed,) = login.until_all("stopped", "crashed")  # it may be fast enough to save
+    assert killed["status"] == "stopped" or killed["job"] in killed["error"]
     login.does("resume", run["run"])
-    login.wait(lambda: login.run()["attempts"] == 2)
+    login.until(lambda runs: runs[0]["attempts"] == 2)
     login.cluster.run("scancel", login.run()["job"])
     (cancelled,) = login.until_all("stopped", "crashed")
-    assert (cancelled["status"], cancelled["error"]) == ("stopped", None)
+    assert cancelled["status"] == "stopped" or cancelled["job"] in cancelled["error"]
 
 
 def test_an_engine_that_is_killed_takes_no_other_run_with_it(login: Login) -> None:

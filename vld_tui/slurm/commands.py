@@ -17,6 +17,8 @@ from vld_tui.slurm.jobs import Job
 PATIENCE_S: Final = 60.0
 """How long a busy controller may take to answer."""
 _SEPARATOR: Final = "|"
+_REST: Final = 2**32 - 2
+"""Index under which an array's tasks are known together that were cancelled while they waited."""
 
 
 def is_slurm_here() -> bool:
@@ -92,6 +94,10 @@ def ended_jobs(job_ids: Collection[str]) -> dict[str, Job]:
                 raise
             continue
         found |= {job.job_id: job for job in map(_read_job, answer.splitlines()) if job}
+    for job_id in job_ids:
+        rest = found.get(f"{job_id.partition('_')[0]}_{_REST}")
+        if job_id not in found and rest is not None and rest.state == "CANCELLED":
+            found[job_id] = rest._replace(job_id=job_id)
     missing = [job_id for job_id in job_ids if job_id not in found]
     if missing:
         found |= _from_accounting(missing)

@@ -165,4 +165,6 @@ def _never_begun(job: Job, run_dir: RunDir) -> str:
         return f"{cause}\n{lines}"
     if job.state not in ("FAILED", FORGOTTEN):
         return cause
-    return f"{cause}. The job wrote no log: is {run_dir.path.parent.parent} visible from the nodes?"
+    maybe = " was it cancelled while it waited," if job.state == FORGOTTEN else ""
+    home = run_dir.path.parent.parent
+    return f"{cause}. It wrote no log:{maybe} is {home} visible from the nodes?"

@@ -137,7 +137,9 @@ def test_a_job_that_slurm_forgot_is_over(store: Store, programs: Programs, submi
     run = store.get(submitted.run_id)
     assert (run.status, run.has_job) == ("crashed", False)
     assert run.error is not None
-    assert "Slurm does not say how" in run.error
+    assert (
+        "Slurm does not say how. It wrote no log: was it cancelled while it waited, " in run.error
+    )
 
 
 def test_a_cancelled_job_leaves_a_stopped_run(
@@ -147,6 +149,17 @@ def test_a_cancelled_job_leaves_a_stopped_run(
     look_at_jobs(store)
     run = store.get(submitted.run_id)
     assert (run.status, run.error, run.has_job) == ("stopped", None, False)
+
+
+def test_an_array_cancelled_while_it_waited_leaves_stopped_runs(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    together = "JobId=7 ArrayJobId=7 ArrayTaskId=4294967294 JobState=CANCELLED Reason=None\n"
+    programs.says("squeue", "7|CANCELLED|None|\n")
+    programs.says("scontrol-job", together)
+    look_at_jobs(store)
+    run = store.get(submitted.run_id)
+    assert (run.status, run.job_state, run.has_job) == ("stopped", "CANCELLED", False)
 
 
 def test_a_crash_says_how_the_job_ended(
