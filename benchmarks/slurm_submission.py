@@ -1,4 +1,4 @@
-"""What submitting a study of 1,152 runs (paper-fig3) to Slurm takes, and looking at it afterwards.
+"""What submitting a study of 1,152 runs (paper-fig3) to Slurm takes, and looking at it then.
 
     python benchmarks/slurm_submission.py
 
@@ -28,9 +28,12 @@ from engine.protocol import RunStarted, StepsTaken
 from engine.rundir import ProcessInfo, RunDir, write_atomic
 from tests.slurm.cluster import Options, Partition, SlurmCluster, why_missing
 from vld_tui.home import Home, open_home
+from vld_tui.slurm.settings import SlurmSettings
+from vld_tui.slurm.submit import Cluster
 from vld_tui.slurm.watch import look_at_jobs
 from vld_tui.store.store import Store
 from vld_tui.study.kept import find_study, find_text, keep_study
+from vld_tui.study.launching import submit_study
 
 STUDY = "paper-fig3"
 ARRAY_SIZES = (1001, 8)
@@ -61,11 +64,16 @@ def main() -> None:
 
 def _submit(folder: Path) -> None:
     home, traced = _home(folder / "home"), _home(folder / "traced")
-    submission = ["sweep", STUDY, "--on", "slurm", "--yes"]
-    _say(f"vld {' '.join(submission)}", _seconds(partial(_vld, home, submission)))
+    with Store.open(home) as store:
+        study, text = find_study(home, STUDY), find_text(home, STUDY)
+        cluster = Cluster(SlurmSettings())
+        seconds = _seconds(partial(submit_study, store, study, text, cluster))
+        _say(f"make and submit {len(study.specs):,} runs", seconds)
     files = [path for path in home.path.rglob("*") if path.is_file()]
     of_jobs = sum(home.jobs in path.parents for path in files)
-    print(f"  files written{len(files):>41,}  ({of_jobs:,} of them in jobs/)")
+    print(f"  files written{len(files):>43,}  ({of_jobs:,} of them in jobs/)")
+    submission = ["sweep", STUDY, "--on", "slurm", "--yes"]
+    _say(f"vld {' '.join(submission)}, again", _seconds(partial(_vld, home, submission)))
     _look(home)
     _refresh(home)
     subprocess.run(["scancel", "--user=root"], check=True)  # the next are as many again
@@ -155,7 +163,7 @@ def _seconds(do: Callable[[], object]) -> float:
 
 
 def _say(what: str, seconds: float) -> None:
-    print(f"  {what:<44} {seconds:8.2f} s")
+    print(f"  {what:<46} {seconds:8.2f} s")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.protocol import RunStopped, StepsTaken
+from engine.protocol import RunStarted, RunStopped, StepsTaken
 from tests.slurm.login import Login, Record
 from tests.small_runs import read_events
 
@@ -22,7 +22,7 @@ def begin(login: Login, *options: str, steps: int) -> Record:
     login.sweep(login.study(steps=steps), *options)
     run = login.run()
     login.until_event(run, StepsTaken)
-    return login.run()
+    return run
 
 
 def is_told(run: Record, login: Login) -> bool:
@@ -36,18 +36,20 @@ def stopped_steps(login: Login, run: Record) -> list[int]:
     return [event.step for event in events if isinstance(event, RunStopped)]
 
 
+def resumed_steps(login: Login, run: Record) -> list[int | None]:
+    events = read_events(login.folder(run))
+    return [event.resumed_step for event in events if isinstance(event, RunStarted)]
+
+
 def test_a_job_that_is_warned_saves_waits_again_and_goes_on(login: Login) -> None:
     run = begin(login, steps=40)
     with login.asleep(run):
         login.cluster.run("scancel", "--signal=USR2", run["job"])
         login.wait(lambda: is_told(run, login))
-    (waiting,) = login.until(lambda runs: runs[0]["status"] == "queued")
-    assert waiting["job"] == run["job"]
-    assert "BeginTime" in login.does("queue", "ls")
-    (step,) = stopped_steps(login, run)
-    assert waiting["step"] == step < 40
+    login.wait(lambda: "BeginTime" in (said := login.does("queue", "ls")) and "1 queued" in said)
     (done,) = login.until_all("finished")
     assert (done["attempts"], done["job"]) == (2, run["job"])
+    assert resumed_steps(login, run) == [None, *stopped_steps(login, run)]
     login.assert_undisturbed(done)
 
 
@@ -55,10 +57,9 @@ def test_a_job_that_is_warned_saves_waits_again_and_goes_on(login: Login) -> Non
 def test_a_job_whose_time_is_up_saves_waits_again_and_goes_on(login: Login) -> None:
     run = begin(login, "--time", "1", steps=ENDLESS)
     login.wait(lambda: stopped_steps(login, run))
-    login.until_event(run, StepsTaken, 3)
-    (again,) = login.until(lambda runs: runs[0]["attempts"] == 2)
-    assert again["status"] == "running"
-    assert again["step"] >= stopped_steps(login, run)[0]
+    login.until_event(run, RunStarted, 2)
+    login.until(lambda runs: runs[0]["attempts"] == 2 and runs[0]["status"] == "running")
+    assert resumed_steps(login, run) == [None, *stopped_steps(login, run)]
     login.does("stop", run["run"])
     login.until_all("stopped")
 
@@ -73,7 +74,7 @@ def test_a_job_that_others_take_the_place_of_goes_on_after_them(login: Login) ->
         login.wait(lambda: stopped_steps(login, run))  # Slurm wakes what it asks to end
     (done,) = login.until_all("finished")
     assert done["attempts"] == 2
-    assert len(stopped_steps(login, run)) == 1
+    assert resumed_steps(login, run) == [None, *stopped_steps(login, run)]
     login.assert_undisturbed(done)
 
 

@@ -59,8 +59,9 @@ def test_a_node_that_was_given_up_for_lost_does_no_run_twice(own: Login) -> None
     own.sweep(study, "--pack", "2")
     first = own.runs()[0]
     own.until_event(first, StepsTaken)
-    own.cluster.kill_slurmd()
-    own.wait(lambda: "down" in own.cluster.run("sinfo", "--noheader", "-o", "%T").stdout)
+    with own.asleep(first):
+        own.cluster.kill_slurmd()
+        own.wait(lambda: "down" in own.cluster.run("sinfo", "--noheader", "-o", "%T").stdout)
     own.cluster.restart_slurmd()
     runs = own.until_all("finished", "crashed")
     assert all("job" in run["error"] for run in runs if run["status"] == "crashed")
