@@ -10,12 +10,15 @@ import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
+from engine.protocol import nearest
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.jobs import Job
 
 PATIENCE_S: Final = 60.0
 """How long a busy controller may take to answer."""
 _SEPARATOR: Final = "|"
+_REST: Final = 2**32 - 2
+"""Index under which an array's tasks are known together that were cancelled while they waited."""
 
 
 def is_slurm_here() -> bool:
@@ -37,7 +40,7 @@ def require_slurm() -> None:
 
 
 def require_controller() -> None:
-    """Refuse while Slurm's controller is away: other commands take long to find out.
+    """Refuse while Slurm's controller is away: other commands take 10 s to find out.
 
     Raises:
         SlurmError: when it does not answer.
@@ -91,6 +94,10 @@ def ended_jobs(job_ids: Collection[str]) -> dict[str, Job]:
                 raise
             continue
         found |= {job.job_id: job for job in map(_read_job, answer.splitlines()) if job}
+    for job_id in job_ids:
+        rest = found.get(f"{job_id.partition('_')[0]}_{_REST}")
+        if job_id not in found and rest is not None and rest.state == "CANCELLED":
+            found[job_id] = rest._replace(job_id=job_id)
     missing = [job_id for job_id in job_ids if job_id not in found]
     if missing:
         found |= _from_accounting(missing)
@@ -115,13 +122,19 @@ def longest_time(partition: str | None) -> int | None:
     """
     from vld_tui.slurm.settings import minutes_of  # noqa: PLC0415 - the words of a time
 
-    answer = ask("scontrol", "show", "partition", "--oneliner", *([partition] if partition else []))
-    for line in answer.splitlines():
-        fields = dict(_fields(line))
-        if partition is None and fields.get("Default") != "YES":
-            continue
-        for name in ("DefaultTime", "MaxTime"):
-            if minutes := minutes_of(fields.get(name, "")):
+    answer = ask("scontrol", "show", "partition", "--oneliner")
+    found = [dict(_fields(line)) for line in answer.splitlines()]
+    known = {fields["PartitionName"]: fields for fields in found if "PartitionName" in fields}
+    usual = next((name for name in known if known[name].get("Default") == "YES"), "")
+    names = partition.split(",") if partition else [usual] if usual else []
+    for name in names:
+        if name not in known:
+            raise SlurmError(
+                f"There is no partition {name!r} on this cluster.{nearest(name, known)} There are: "
+                f"{', '.join(known)}."
+            )
+        for limit in ("DefaultTime", "MaxTime"):
+            if minutes := minutes_of(known[name].get(limit, "")):
                 return minutes
     return None
 
@@ -164,8 +177,11 @@ def ask(*command: str) -> str:
 
 def complaint(program: str, text: str) -> str:
     """Return what a program of Slurm's complains of, in one line."""
+    if "Munge encode failed" in text:
+        return f"{program}: munge does not run on this machine, so Slurm cannot tell who asks"
     lines = [re.sub(rf"^{program}: (error: )?", "", line) for line in text.splitlines()]
-    said = "; ".join(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    kept = (line.strip() for line in lines if not line.startswith("**"))  # a banner
+    said = "; ".join(dict.fromkeys(line for line in kept if line))
     return f"{program}: {said or 'it gave no reason'}"
 
 

@@ -8,7 +8,7 @@ from vld_tui.launch.local import refuse_copy
 from vld_tui.slurm import commands
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import SlurmSettings, make_settings
-from vld_tui.slurm.submit import Cluster, submit_runs
+from vld_tui.slurm.submit import Cluster, find_lost_batches, submit_runs
 from vld_tui.slurm.watch import look_at_jobs
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.store.store import Store
@@ -26,9 +26,11 @@ def stop(store: Store, run: Run, *, kill: bool = False) -> None:
         OSError: when the run's folder cannot be written.
     """
     refuse_copy(store.run_dir(run.run_id))
+    cancels = kill or (run.status == QUEUED and len(job_mates(store, run)) == 1)
+    if cancels:
+        commands.require_controller()
     store.run_dir(run.run_id).ask_to_stop(f"asked from {socket.gethostname()}")
-    is_alone = len(job_mates(store, run)) == 1
-    if kill or (is_alone and run.status == QUEUED):
+    if cancels:
         commands.ask("scancel", *(["--signal=KILL"] if kill and run.is_live else []), _job(run))
     if run.status == QUEUED:
         store.take_out_of_job(run.run_id)
@@ -53,6 +55,7 @@ def hold(store: Store, run: Run, *, is_held: bool = True) -> None:
     refuse_copy(store.run_dir(run.run_id))
     if run.status != QUEUED:
         raise SlurmError(f"Run {run.run_id} does not wait: it is {run.status}.")
+    commands.require_controller()
     commands.ask("scontrol", "hold" if is_held else "release", _job(run))
     look_at_jobs(store)
 
@@ -66,6 +69,8 @@ def submit_again(store: Store, run: Run, settings: SlurmSettings | None = None) 
         LaunchError: when the run's folder is a copy of one elsewhere.
         OSError: when the run's folder cannot be written.
     """
+    find_lost_batches(store)
+    run = store.get(run.run_id)
     if run.status == "finished":
         raise SlurmError(f"Run {run.run_id} is finished: there is nothing to go on with.")
     if run.has_job or run.is_live or run.status == QUEUED:

@@ -23,7 +23,7 @@ from typing import Any, Final
 from engine.protocol import PROTOCOL_VERSION, EventDecodeError, RunFinished, decode_event
 from engine.rundir import RunDir
 from engine.rundir.life import HEARTBEAT_STALE_S
-from vld_tui.launch.local import LaunchError, launch, wait_and_record
+from vld_tui.launch.local import LaunchError, await_exit, launch, wait_and_record
 
 POLL_S: Final = 0.2
 VERSION: Final = f"{metadata.version('vld-tui')}, protocol {PROTOCOL_VERSION}"
@@ -99,13 +99,15 @@ class Pack:
                 run_dir = waiting.get_nowait()
             except queue.Empty:
                 return
+            # It may still go on, from before the node was cut off and the job given to another.
+            await_exit(run_dir, HEARTBEAT_STALE_S + 15)
             if run_dir.read_stop() is None and not _is_finished(run_dir):
                 self._do(run_dir)
 
     def _do(self, run_dir: RunDir) -> None:
         """Have the engine take a run up, and wait until it ends."""
         try:
-            process = launch(run_dir, patience_s=HEARTBEAT_STALE_S + 15, lets_go_on=False)
+            process = launch(run_dir, lets_go_on=False)
         except LaunchError as error:
             _tell(run_dir, str(error))
             return

@@ -11,6 +11,7 @@ import contextlib
 import io
 import secrets
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,15 +33,17 @@ WARNING_S: Final = 120
 """How long before its end a job is warned, so that runs save."""
 _USUAL_ARRAY: Final = 1001
 """Slurm's own MaxArraySize."""
-_LOST_AFTER_S: Final = 600.0
+_LOST_AFTER_S: Final = 7 * 86_400.0
 """Age at which a submission that nobody finished is not asked about any more."""
+_LOOK: Final = "sinfo --format='%P %l %c %m %G'"
+"""Lists partitions with their longest time and their nodes' cores, memory (MiB) and GPUs."""
 _EVER: Final = 10**6
 """Jobs are queued again as often as their time runs out."""
 _YEAR_MIN: Final = 365 * 24 * 60
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """One array of jobs: the runs of each, and the array's id once Slurm has given one.
+    """One array of jobs: the runs of each, and the array's id once history has it.
 
     ``time`` is when it was written down, in Unix seconds.
     """
@@ -118,11 +121,13 @@ class Cluster:
         try:
             folder.mkdir(parents=True)
             write_atomic(folder / BATCH_FILE, msgspec.json.encode(batch))
-            batch = msgspec.structs.replace(batch, job_id=self._give(home, batch, folder))
-            write_atomic(folder / BATCH_FILE, msgspec.json.encode(batch))
+            job_id = self._give(home, batch, folder)
         except OSError as error:
             raise SlurmError(f"{folder} cannot be written: {error.strerror}.") from None
-        return batch, folder
+        except SlurmError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return msgspec.structs.replace(batch, job_id=job_id), folder
 
     def _give(self, home: Home, batch: Batch, folder: Path) -> str:
         """Have submitit submit the packs; return the id that Slurm gave them."""
@@ -141,7 +146,8 @@ class Cluster:
                 jobs = [executor.submit(pack) for pack in packs]
         except (FailedJobError, FailedSubmissionError) as error:
             text = said.getvalue() or str(error)
-            raise SlurmError(commands.complaint("sbatch", text)) from None
+            said_why = commands.complaint("sbatch", text)
+            raise SlurmError(f"{said_why}\nWhat the cluster has: {_LOOK}") from None
         return str(jobs[0].job_id).partition("_")[0]
 
     def _parameters(self, batch: Batch) -> dict[str, Any]:
@@ -212,15 +218,20 @@ def submit_runs(
     return Submission(tuple(runs[:submitted]), tuple(arrays), tuple(runs[submitted:]), refusal)
 
 
-def record(store: Store, batch: Batch, folder: Path) -> None:
-    """Record in history and run folders which job each run was given to.
+def record(store: Store, batch: Batch, folder: Path, *, is_found: bool = False) -> None:
+    """Record in history and run folders which job each run was given to, and that this is done.
+
+    ``is_found``: that was a while ago, and some of it may be recorded.
 
     Raises:
         StoreError: when it cannot be recorded.
     """
     store.mark_submitted(
-        {run: batch.job_of(index, folder) for index, runs in enumerate(batch.runs) for run in runs}
+        {run: batch.job_of(index, folder) for index, runs in enumerate(batch.runs) for run in runs},
+        is_found=is_found,
     )
+    with contextlib.suppress(OSError):  # it is found again next time
+        write_atomic(folder / BATCH_FILE, msgspec.json.encode(batch))
 
 
 def find_lost_batches(store: Store) -> None:
@@ -237,9 +248,7 @@ def find_lost_batches(store: Store) -> None:
     for path, batch in lost:
         if batch.name in arrays:
             found = msgspec.structs.replace(batch, job_id=arrays[batch.name])
-            record(store, found, path.parent)
-            with contextlib.suppress(OSError):  # it is found again next time
-                write_atomic(path, msgspec.json.encode(found))
+            record(store, found, path.parent, is_found=True)
 
 
 def _unfinished(home: Home) -> Sequence[tuple[Path, Batch]]:

@@ -34,6 +34,7 @@ def look_at_jobs(store: Store) -> str | None:
     if not known or not commands.is_slurm_here():
         return None
     try:
+        commands.require_controller()
         jobs = commands.list_jobs()
         gone = [each for each in known if each.job.job_id not in jobs]
         jobs |= _ends_of(gone)

@@ -21,6 +21,12 @@ from vld_tui.store.side_by_side import side_by_side
 UNKNOWN: Final = "UNKNOWN"
 """State of a job that nobody was asked about yet."""
 _RESUMABLE: Final = ("stopped", "crashed")
+_TAKE_IN: Final = (
+    "UPDATE runs SET job = ?2, job_state = ?3, job_open = 1, "
+    "status = iif(attempts = 0 AND status IN ('starting', 'crashed'), 'queued', status), "
+    "error = iif(attempts = 0, NULL, error)"
+)
+"""Has a run have a job of which nobody was asked yet where it stands."""
 
 
 class OpenJob(NamedTuple):
@@ -32,8 +38,12 @@ class OpenJob(NamedTuple):
     job: Job
 
 
-def mark_submitted(database: Database, home: Home, given: Mapping[str, JobInfo]) -> None:
+def mark_submitted(
+    database: Database, home: Home, given: Mapping[str, JobInfo], *, is_found: bool = False
+) -> None:
     """Record that runs, by their ids, were given to jobs: they are queued until those run.
+
+    ``is_found``: that was a while ago, so the jobs may have begun, and runs be deleted since.
 
     Raises:
         StoreError: when it cannot be recorded.
@@ -42,16 +52,23 @@ def mark_submitted(database: Database, home: Home, given: Mapping[str, JobInfo])
     def write(run_id: str) -> None:
         home.run_dir(run_id).write_job(given[run_id])
 
+    runs = [run for run in given if not is_found or home.run_dir(run).spec.exists()]
     try:
-        side_by_side(write, list(given))
+        side_by_side(write, runs)
     except OSError as error:
         raise StoreError(f"{error.filename or home.runs} cannot be written: {error}.") from None
     with database.write() as connection:
+        if is_found:
+            connection.executemany(
+                f"{_TAKE_IN} WHERE run_id = ?1 AND trashed_at IS NULL AND job IS NOT ?2",
+                [(run, given[run].job_id, UNKNOWN) for run in runs],
+            )
+            return
         connection.executemany(
             "UPDATE runs SET status = 'queued', queue_position = NULL, queue_held = 0, gpu = NULL, "
             "error = NULL, exit_code = NULL, job = ?, job_state = 'PENDING', job_reason = NULL, "
             "job_node = NULL, job_open = 1 WHERE run_id = ?",
-            [(job.job_id, run_id) for run_id, job in given.items()],
+            [(given[run].job_id, run) for run in runs],
         )
 
 
@@ -74,12 +91,7 @@ def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:
     job = run_dir.read_job()
     if job is None:
         return
-    connection.execute(
-        "UPDATE runs SET job = ?, job_state = ?, job_open = 1, "
-        "status = iif(attempts = 0 AND status IN ('starting', 'crashed'), 'queued', status), "
-        "error = iif(attempts = 0, NULL, error) WHERE key = ?",
-        [job.job_id, UNKNOWN, key],
-    )
+    connection.execute(f"{_TAKE_IN} WHERE key = ?1", [key, job.job_id, UNKNOWN])
 
 
 def open_jobs(database: Database) -> list[OpenJob]:
@@ -134,7 +146,8 @@ def _after(job: Job, status: str, error: str | None, run_dir: RunDir) -> tuple[s
         if job.state == "CANCELLED" or run_dir.read_stop() is not None:
             return "stopped", None
         return "crashed", _never_begun(job, run_dir)
-    if status == "crashed" and error is not None and job.job_id not in error:
+    is_explained = job.state == "COMPLETED" or error is None or job.job_id in error
+    if status == "crashed" and error is not None and not is_explained:
         first, _, rest = error.partition("\n")
         return status, "\n".join(filter(None, (f"{first}; {job.end_in_words()}", rest)))
     return status, error
@@ -152,4 +165,6 @@ def _never_begun(job: Job, run_dir: RunDir) -> str:
         return f"{cause}\n{lines}"
     if job.state not in ("FAILED", FORGOTTEN):
         return cause
-    return f"{cause}. The job wrote no log: is {run_dir.path.parent.parent} visible from the nodes?"
+    maybe = " was it cancelled while it waited," if job.state == FORGOTTEN else ""
+    home = run_dir.path.parent.parent
+    return f"{cause}. It wrote no log:{maybe} is {home} visible from the nodes?"

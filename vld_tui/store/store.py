@@ -176,13 +176,14 @@ class Store:
         """
         return create.create_runs(self._database, self.home, specs, tags, is_queued=False)
 
-    def mark_submitted(self, given: Mapping[str, JobInfo]) -> None:
-        """Record that runs, by their ids, were given to a cluster's jobs.
+    def mark_submitted(self, given: Mapping[str, JobInfo], *, is_found: bool = False) -> None:
+        """Record that runs, by their ids, were given to a cluster's jobs; ``is_found``: a while
+        ago.
 
         Raises:
             StoreError: when it cannot be recorded.
         """
-        jobs.mark_submitted(self._database, self.home, given)
+        jobs.mark_submitted(self._database, self.home, given, is_found=is_found)
 
     def take_out_of_job(self, run_id: str) -> None:
         """Record that a run's job passes it over: it is ``stopped`` unless it runs."""

@@ -10,6 +10,7 @@ from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.queue.slots import slots_of
 from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.submit import Cluster, Submission, find_lost_batches, submit_runs
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of
@@ -115,7 +116,7 @@ def submit_study(
             return standing, gone, None
         try:
             submission = submit_runs(store, cluster, runs)
-        except BaseException:
+        except SlurmError:  # whatever else it was, runs may have been submitted
             _unmake(store, [run for run in runs if run not in known])
             raise
         _unmake(store, [run for run in submission.left if run not in known])

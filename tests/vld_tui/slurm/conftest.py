@@ -29,9 +29,10 @@ with (folder / "asked").open("a") as asked:
 left = folder / f"{{name}}.left"
 if left.exists():
     left.write_text(str(int(left.read_text()) - 1))
-fails = int(left.read_text()) < 0 if left.exists() else (folder / f"{{name}}.err").exists()
-kind, stream = ("err", sys.stderr) if fails else ("out", sys.stdout)
 subject = sys.argv[2] if len(sys.argv) > 2 else ""
+fails = int(left.read_text()) < 0 if left.exists() else (folder / f"{{name}}.err").exists()
+fails |= (folder / f"{{name}}-{{subject}}.err").exists()
+kind, stream = ("err", sys.stderr) if fails else ("out", sys.stdout)
 for answer in (f"{{name}}-{{subject}}.{{kind}}", f"{{name}}.{{kind}}"):
     if (folder / answer).exists():
         stream.write((folder / answer).read_text())

@@ -132,12 +132,14 @@ def test_what_the_job_wrote_tells_more(store: Store, programs: Programs, submitt
 
 
 def test_a_job_that_slurm_forgot_is_over(store: Store, programs: Programs, submitted: Run) -> None:
-    programs.complains("scontrol", "slurm_load_jobs error: Invalid job id specified\n")
+    programs.complains("scontrol-job", "slurm_load_jobs error: Invalid job id specified\n")
     assert look_at_jobs(store) is None
     run = store.get(submitted.run_id)
     assert (run.status, run.has_job) == ("crashed", False)
     assert run.error is not None
-    assert "Slurm does not say how" in run.error
+    assert (
+        "Slurm does not say how. It wrote no log: was it cancelled while it waited, " in run.error
+    )
 
 
 def test_a_cancelled_job_leaves_a_stopped_run(
@@ -147,6 +149,17 @@ def test_a_cancelled_job_leaves_a_stopped_run(
     look_at_jobs(store)
     run = store.get(submitted.run_id)
     assert (run.status, run.error, run.has_job) == ("stopped", None, False)
+
+
+def test_an_array_cancelled_while_it_waited_leaves_stopped_runs(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    together = "JobId=7 ArrayJobId=7 ArrayTaskId=4294967294 JobState=CANCELLED Reason=None\n"
+    programs.says("squeue", "7|CANCELLED|None|\n")
+    programs.says("scontrol-job", together)
+    look_at_jobs(store)
+    run = store.get(submitted.run_id)
+    assert (run.status, run.job_state, run.has_job) == ("stopped", "CANCELLED", False)
 
 
 def test_a_crash_says_how_the_job_ended(
@@ -166,6 +179,23 @@ def test_a_crash_says_how_the_job_ended(
     assert run.error.startswith("killed for memory: the limit it ran under")
     assert "job 7_0 is over on node3" in run.error
     assert not run.has_job
+
+
+def test_a_job_that_ended_by_itself_explains_no_crash(
+    store: Store, programs: Programs, submitted: Run, teller: Teller
+) -> None:
+    teller.starts()
+    elsewhere = ProcessInfo(pid=4_000_000, started_at=time.time() - 900, host="node3")
+    write_atomic(teller.run_dir.process, msgspec.json.encode(elsewhere))
+    teller.run_dir.write_exit(ExitInfo(-11, time.time(), 4_000_000))
+    programs.says("scontrol-job", ended("COMPLETED"))
+    for _ in range(2):  # its death is noticed, then its job's end
+        look_at_jobs(store)
+    run = store.get(submitted.run_id)
+    assert (run.status, run.has_job) == ("crashed", False)
+    assert run.error is not None
+    assert "killed by SIGSEGV" in run.error
+    assert "is over" not in run.error
 
 
 def test_a_scheduler_that_does_not_answer_changes_nothing(

@@ -145,3 +145,11 @@ def test_a_run_that_something_else_works_on_is_left_to_it(
     finally:
         process.terminate()
         process.wait()
+
+
+def test_a_run_that_is_finished_while_it_is_waited_for_is_not_begun_again(store: Store) -> None:
+    (run_dir,) = make(store, "finish")
+    process = launch(run_dir, STAND_IN_COMMAND)  # as on a node that was given up for lost
+    pack_of([run_dir])()
+    assert process.wait(DEADLINE_S) == 0
+    assert sum(isinstance(event, RunFinished) for event in read_events(run_dir)) == 1

@@ -7,6 +7,7 @@ import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.slurm.conftest import Programs
+from tests.vld_tui.store.told_runs import Teller
 from vld_tui.slurm import commands
 from vld_tui.slurm.control import hold, stop, submit_again
 from vld_tui.slurm.errors import SlurmError
@@ -90,9 +91,10 @@ def test_a_cluster_that_refuses_gets_nothing_and_says_why(store: Store, programs
         submit_runs(store, Cluster(make_settings({})), runs)
     assert str(refused.value).startswith(
         "Nothing was submitted. sbatch: invalid partition specified: gpux; Batch job submission "
-        "failed: Invalid partition name specified"
+        "failed: Invalid partition name specified\nWhat the cluster has: sinfo --format="
     )
     assert store.open_jobs() == []
+    assert list(store.home.jobs.iterdir()) == []
 
 
 def test_a_limit_hit_half_way_leaves_the_rest_known(store: Store, programs: Programs) -> None:
@@ -119,16 +121,67 @@ def test_no_more_jobs_than_the_accounting_allows(
 
 
 def test_a_submission_that_nobody_recorded_is_found_again(store: Store, programs: Programs) -> None:
-    runs = make_runs(store, 2)
-    batch, folder = Cluster(make_settings({})).submit(store.home, runs)
-    lost = msgspec.structs.replace(batch, job_id=None)
-    (folder / BATCH_FILE).write_bytes(msgspec.json.encode(lost))  # as before sbatch answered
-    assert jobs_of(store, runs) == [None, None]
+    runs = make_runs(store, 3)
+    batch, folder = Cluster(make_settings({})).submit(store.home, runs)  # and nothing more
+    assert jobs_of(store, runs) == [None, None, None]
+    store.discard(runs[2])
     programs.says("squeue", f"other|5|5\n{batch.name}|33|12\n")
     find_lost_batches(store)
-    assert jobs_of(store, runs) == ["12_0", "12_1"]
+    assert jobs_of(store, runs[:2]) == ["12_0", "12_1"]
+    assert {store.get(run).status for run in runs[:2]} == {"queued"}
     found = msgspec.json.decode((folder / BATCH_FILE).read_bytes(), type=Batch)
     assert found.job_id == "12"
+
+
+def test_a_run_that_is_finished_when_its_submission_is_found_stays_so(
+    store: Store, programs: Programs
+) -> None:
+    (run,) = make_runs(store, 1)
+    batch, _ = Cluster(make_settings({})).submit(store.home, [run])
+    teller = Teller(store.run_dir(run))
+    teller.starts()
+    teller.finishes()
+    store.refresh()
+    programs.says("squeue", f"{batch.name}|12|N/A\n")
+    find_lost_batches(store)
+    programs.says("squeue", "12|COMPLETED|None|node3\n")
+    look_at_jobs(store)
+    found = store.get(run)
+    assert (found.status, found.job, found.has_job) == ("finished", "12", False)
+
+
+def test_a_partition_that_is_not_there_is_told_from_those_that_are(programs: Programs) -> None:
+    with pytest.raises(
+        SlurmError, match=r"no partition 'mian' .* Did you mean main\? There are: m"
+    ):
+        Cluster(make_settings({"partition": "mian"}))
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (
+            "Slurmctld(primary) at n1 is DOWN\n*****\n** RESTORE SLURMCTLD DAEMON TO SERVICE **\n",
+            "(scontrol: Slurmctld(primary) at n1 is DOWN). Try again",
+        ),
+        (
+            "scontrol: error: If munged is up, restart with --num-threads=10\n"
+            "scontrol: error: Munge encode failed: Failed to access /run/munge/munge.socket.2\n",
+            "(scontrol: munge does not run on this machine, so Slurm cannot tell who asks)",
+        ),
+    ],
+)
+def test_a_controller_that_is_away_is_asked_nothing_more(
+    store: Store, programs: Programs, submitted: Run, told: str, words: str
+) -> None:
+    programs.complains("scontrol", told)
+    for act in (stop, hold):
+        with pytest.raises(SlurmError) as refused:
+            act(store, submitted)
+        assert words in str(refused.value)
+    assert words in (look_at_jobs(store) or "")
+    assert set(programs.asked) == {"scontrol ping"}
+    assert store.run_dir(submitted.run_id).read_stop() is None
 
 
 def test_a_job_that_waits_is_cancelled_when_its_only_run_is_stopped(

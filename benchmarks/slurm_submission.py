@@ -1,0 +1,170 @@
+"""What submitting a study of 1,152 runs (paper-fig3) to Slurm takes, and looking at it then.
+
+    python benchmarks/slurm_submission.py
+
+Starts a Slurm of one node (as root; see tests/slurm), whose partition is down, so that all jobs
+wait. Nothing is trained, and no images are looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from engine.eventlog import EventLog
+from engine.protocol import RunStarted, StepsTaken
+from engine.rundir import ProcessInfo, RunDir, write_atomic
+from tests.slurm.cluster import Options, Partition, SlurmCluster, why_missing
+from vld_tui.home import Home, open_home
+from vld_tui.slurm.settings import SlurmSettings
+from vld_tui.slurm.submit import Cluster
+from vld_tui.slurm.watch import look_at_jobs
+from vld_tui.store.store import Store
+from vld_tui.study.kept import find_study, find_text, keep_study
+from vld_tui.study.launching import submit_study
+
+STUDY = "paper-fig3"
+ARRAY_SIZES = (1001, 8)
+"""Slurm's own MaxArraySize, and a cluster that has no use for long arrays."""
+RUNNING = 100
+CALLS = {
+    "open": r"openat?\(", "rename": r"rename(at2?)?\(", "fsync": r"f(data)?sync\(",
+    "stat": r"(new)?[fl]?stat(at|x|fs)?\(|f?access(at2?)?\(", "mkdir": r"mkdir(at)?\(",
+    "unlink": r"unlink(at)?\(", "flock": r"flock\(",
+}  # fmt: skip
+
+
+def main() -> None:
+    """Print how long each takes."""
+    if reason := why_missing():
+        sys.exit(reason)
+    for array_size in ARRAY_SIZES:
+        options = Options(partitions=(Partition("main", 600),), max_array_size=array_size)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            SlurmCluster(Path(folder) / "slurm", options) as cluster,
+        ):
+            cluster.run("scontrol", "update", "PartitionName=main", "State=DOWN")
+            os.environ.update(cluster.environment)
+            print(f"MaxArraySize {array_size:,}")
+            _submit(Path(folder))
+
+
+def _submit(folder: Path) -> None:
+    home, traced = _home(folder / "home"), _home(folder / "traced")
+    with Store.open(home) as store:
+        study, text = find_study(home, STUDY), find_text(home, STUDY)
+        cluster = Cluster(SlurmSettings())
+        seconds = _seconds(partial(submit_study, store, study, text, cluster))
+        _say(f"make and submit {len(study.specs):,} runs", seconds)
+    files = [path for path in home.path.rglob("*") if path.is_file()]
+    of_jobs = sum(home.jobs in path.parents for path in files)
+    print(f"  files written{len(files):>43,}  ({of_jobs:,} of them in jobs/)")
+    submission = ["sweep", STUDY, "--on", "slurm", "--yes"]
+    _say(f"vld {' '.join(submission)}, again", _seconds(partial(_vld, home, submission)))
+    _look(home)
+    _refresh(home)
+    subprocess.run(["scancel", "--user=root"], check=True)  # the next are as many again
+    log = folder / "trace"
+    _vld(traced, submission, ["strace", "-f", "-y", "-e", "%file,%desc", "-o", str(log)])
+    counts = _count(log, traced)
+    told = ", ".join(f"{counts[name]:,} {name}" for name in CALLS)
+    print(f"  operations in the home: {told}")
+
+
+def _look(home: Home) -> None:
+    for words in (["ls", "--json"], ["queue", "ls"], ["sweep", "status", STUDY]):
+        _say(f"vld {' '.join(words)}", _seconds(partial(_vld, home, words)))
+    with Store.open(home) as store:
+        _say(f"look at {len(store.open_jobs()):,} jobs", _seconds(partial(look_at_jobs, store)))
+        _say("the same once more", _seconds(partial(look_at_jobs, store)))
+        _say("refresh, all waiting", _seconds(store.refresh))
+
+
+def _refresh(home: Home) -> None:
+    """Time how news of runs that go on elsewhere are taken in."""
+    with Store.open(home) as store:
+        run_dirs = [store.run_dir(each.run_id) for each in store.open_jobs()[:RUNNING]]
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.executemany(
+            "UPDATE runs SET job_state = 'RUNNING', job_node = 'node1' WHERE run_id = ?",
+            [(run_dir.run_id,) for run_dir in run_dirs],
+        )
+    logs = [_begin(run_dir) for run_dir in run_dirs]
+    with Store.open(home) as store:
+        _say(f"refresh, {RUNNING} begun", _seconds(store.refresh))
+        for log in logs:
+            log.record(_steps(20))
+        _say(f"refresh, {RUNNING} with news", _seconds(store.refresh))
+        _say(f"refresh, {RUNNING} without", _seconds(store.refresh))
+
+
+def _begin(run_dir: RunDir) -> EventLog:
+    process = ProcessInfo(4321, time.time(), "node1")
+    write_atomic(run_dir.process, msgspec.json.encode(process))
+    log = EventLog(run_dir.events)
+    log.record(
+        RunStarted(
+            protocol_version=1, attempt=1, pid=process.pid, host=process.host, resumed_step=None,
+            versions={}, commit=None,
+        )
+    )  # fmt: skip
+    log.record(_steps(10))
+    return log
+
+
+def _steps(step: int) -> StepsTaken:
+    return StepsTaken(
+        step=step, loss=1.5, lr=1e-3, head_lr=1e-3, steps_per_s=9.0, images_per_s=900.0,
+        elapsed_s=float(step), seconds_left=100.0,
+    )  # fmt: skip
+
+
+def _home(path: Path) -> Home:
+    home = open_home(path)
+    study = find_study(home, STUDY)
+    keep_study(home, study, find_text(home, STUDY))
+    for name in study.absent:
+        (home.datasets / name).mkdir()  # its domains are known; its images are not asked for
+    return home
+
+
+def _vld(home: Home, words: Sequence[str], under: Sequence[str] = ()) -> None:
+    command = [*under, sys.executable, "-m", "vld_tui.cli", *words, "--home", str(home.path)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+
+
+def _count(log: Path, home: Home) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    with log.open(errors="replace") as lines:
+        for line in lines:
+            if str(home.path) in line:
+                call = line.partition(" ")[2].lstrip()
+                counts.update(name for name, form in CALLS.items() if re.match(form, call))
+    return counts
+
+
+def _seconds(do: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    do()
+    return time.perf_counter() - begun
+
+
+def _say(what: str, seconds: float) -> None:
+    print(f"  {what:<46} {seconds:8.2f} s")
+
+
+if __name__ == "__main__":
+    main()

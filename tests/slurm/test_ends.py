@@ -1,0 +1,140 @@
+"""Jobs that are ended before their runs are finished, by Slurm or by a person."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from engine.protocol import RunStarted, RunStopped, StepsTaken
+from tests.slurm.login import Login, Record
+from tests.small_runs import read_events
+
+pytestmark = pytest.mark.slurm
+
+ENDLESS = 100_000
+
+
+def begin(login: Login, *options: str, steps: int) -> Record:
+    """Submit one run and return it once it takes steps."""
+    login.sweep(login.study(steps=steps), *options)
+    run = login.run()
+    login.until_event(run, StepsTaken)
+    return run
+
+
+def is_told(run: Record, login: Login) -> bool:
+    """Say whether a signal waits for a run that is asleep."""
+    status = Path(f"/proc/{login.engine(run).pid}/status").read_text().split()
+    return any(int(status[status.index(f"{name}Pnd:") + 1], 16) for name in ("Sig", "Shd"))
+
+
+def stopped_steps(login: Login, run: Record) -> list[int]:
+    events = read_events(login.folder(run))
+    return [event.step for event in events if isinstance(event, RunStopped)]
+
+
+def resumed_steps(login: Login, run: Record) -> list[int | None]:
+    events = read_events(login.folder(run))
+    return [event.resumed_step for event in events if isinstance(event, RunStarted)]
+
+
+def test_a_job_that_is_warned_saves_waits_again_and_goes_on(login: Login) -> None:
+    run = begin(login, steps=40)
+    with login.asleep(run):
+        login.cluster.run("scancel", "--signal=USR2", run["job"])
+        login.wait(lambda: is_told(run, login))
+    login.wait(lambda: "BeginTime" in (said := login.does("queue", "ls")) and "1 queued" in said)
+    (done,) = login.until_all("finished")
+    assert (done["attempts"], done["job"]) == (2, run["job"])
+    assert resumed_steps(login, run) == [None, *stopped_steps(login, run)]
+    login.assert_undisturbed(done)
+
+
+@pytest.mark.slow
+def test_a_job_whose_time_is_up_saves_waits_again_and_goes_on(login: Login) -> None:
+    run = begin(login, "--time", "1", steps=ENDLESS)
+    login.wait(lambda: stopped_steps(login, run))
+    login.until_event(run, RunStarted, 2)
+    login.until(lambda runs: runs[0]["attempts"] == 2 and runs[0]["status"] == "running")
+    assert resumed_steps(login, run) == [None, *stopped_steps(login, run)]
+    login.does("stop", run["run"])
+    login.until_all("stopped")
+
+
+def test_a_job_that_others_take_the_place_of_goes_on_after_them(login: Login) -> None:
+    run = begin(login, "--partition", "low", steps=40)
+    with login.asleep(run):
+        first = login.cluster.run(
+            "sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"
+        )
+        assert first.returncode == 0, first.stderr
+        login.wait(lambda: stopped_steps(login, run))  # Slurm wakes what it asks to end
+    (done,) = login.until_all("finished")
+    assert done["attempts"] == 2
+    assert resumed_steps(login, run) == [None, *stopped_steps(login, run)]
+    login.assert_undisturbed(done)
+
+
+def test_a_run_that_waits_is_held_released_stopped_and_resumed(login: Login) -> None:
+    login.sweep(login.study(seeds=2), "--sbatch", "begin=now+1hour")
+    held, stopped = login.runs()
+    login.does("queue", "hold", held["run"])
+    assert "JobHeld" in login.jobs()
+    assert "JobHeld" in login.does("queue", "ls")
+    login.does("queue", "release", held["run"])
+    assert "JobHeld" not in login.jobs()
+    login.does("stop", stopped["run"])
+    login.until(lambda runs: [run["status"] for run in runs] == ["queued", "stopped"])
+    assert stopped["job"] not in login.jobs()
+    login.cluster.run("scancel", held["job"].partition("_")[0])
+    login.until_all("stopped")
+    assert not login.folder(stopped).events.exists()
+    login.does("resume", stopped["run"], "--on", "slurm")
+    login.until(lambda runs: [run["status"] for run in runs] == ["stopped", "finished"])
+
+
+def test_a_run_that_goes_on_is_stopped_and_resumed(login: Login) -> None:
+    run = begin(login, steps=40)
+    with login.asleep(run):
+        said = login.does("stop", run["run"])
+        assert f"{run['run']} was asked to stop on {login.cluster.host}" in said
+    (stopped,) = login.until_all("stopped")
+    assert stopped["error"] is None
+    assert stopped["step"] == stopped_steps(login, run)[0]
+    assert f"step {stopped['step']}" in login.does("show", run["run"]).replace(",", "")
+    resumed = login.json("resume", run["run"])
+    assert resumed["status"] == "queued"
+    assert resumed["job"] != run["job"]
+    (done,) = login.until_all("finished")
+    assert done["attempts"] == 2
+    login.assert_undisturbed(done)
+
+
+def test_a_run_that_is_killed_or_whose_job_is_cancelled_ends_and_is_resumed(login: Login) -> None:
+    run = begin(login, steps=ENDLESS)
+    login.does("stop", "--kill", run["run"])
+    (killed,) = login.until_all("stopped", "crashed")  # it may be fast enough to save
+    assert killed["status"] == "stopped" or killed["job"] in killed["error"]
+    login.does("resume", run["run"])
+    login.until(lambda runs: runs[0]["attempts"] == 2)
+    login.cluster.run("scancel", login.run()["job"])
+    (cancelled,) = login.until_all("stopped", "crashed")
+    assert cancelled["status"] == "stopped" or cancelled["job"] in cancelled["error"]
+
+
+def test_an_engine_that_is_killed_takes_no_other_run_with_it(login: Login) -> None:
+    study = login.study(seeds=3, steps=40)
+    login.sweep(study, "--pack", "3")
+    first = login.runs()[0]
+    login.until_event(first, StepsTaken)
+    os.kill(login.engine(first).pid, signal.SIGKILL)
+    runs = login.until_all("finished", "crashed")
+    assert [run["status"] for run in runs] == ["crashed", "finished", "finished"]
+    assert runs[0]["error"].startswith("killed (signal 9)")
+    assert "1 run submitted" in login.sweep(study)
+    runs = login.until_all("finished")
+    assert [run["attempts"] for run in runs] == [2, 1, 1]
+    login.assert_undisturbed(runs[0])

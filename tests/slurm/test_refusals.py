@@ -1,0 +1,105 @@
+"""What a real Slurm refuses or cannot answer is said in a line or two, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.login import ROOT, Login
+
+pytestmark = pytest.mark.slurm
+
+
+def assert_refused(login: Login, command: str, options: list[str], words: str) -> None:
+    what = [login.study(seeds=2)] if command == "sweep" else []
+    done = login(command, *what, "--on", "slurm", *options)
+    assert done.returncode == 2, done
+    assert words in done.stderr
+    assert 1 <= len(done.stderr.splitlines()) <= 2, done.stderr
+    assert login.runs() == []
+    assert list(login.home.runs.iterdir()) == []
+    assert list(login.home.jobs.glob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "words"),
+    [
+        (
+            "sweep",
+            ["--partition", "shrt"],
+            "no partition 'shrt' on this cluster. Did you mean short?",
+        ),
+        ("sweep", ["--partition", "guarded"], "Invalid account or account/partition combination"),
+        ("run", ["--gpus-per-run", "3"], "Requested node configuration is not available"),
+        ("sweep", ["--partition", "short", "--time", "5"], "Requested time limit is invalid"),
+        ("run", ["--cpus", "9"], "More processors requested than permitted"),
+        ("sweep", ["--mem", "1T"], "Memory specification can not be satisfied"),
+        ("run", ["--sbatch", "colour=red"], "unrecognized option '--colour=red'"),
+    ],
+)
+def test_what_the_cluster_has_not_is_refused(
+    login: Login, command: str, options: list[str], words: str
+) -> None:
+    assert_refused(login, command, options, words)
+    assert login.jobs() == ""
+
+
+def test_a_controller_that_is_away_is_said_to_be(login: Login) -> None:
+    login.cluster.stop_controller()
+    try:
+        assert_refused(login, "sweep", [], "is DOWN). Try again")
+    finally:
+        login.cluster.start_controller()
+    assert login.jobs() == ""
+
+
+def test_munge_that_does_not_run_is_said_not_to(login: Login) -> None:
+    login.cluster.stop_munged()
+    try:
+        assert_refused(login, "run", [], "munge does not run")
+    finally:
+        login.cluster.start_munged()
+    assert login.jobs() == ""
+
+
+def test_history_is_shown_while_the_controller_is_away(login: Login) -> None:
+    login.sweep(login.study(), "--sbatch", "hold")
+    run = login.run()
+    login.cluster.stop_controller()
+    try:
+        shown = login("ls")
+        stop = login("stop", run["run"])
+    finally:
+        login.cluster.start_controller()
+    assert (shown.returncode, run["run"] in shown.stdout) == (0, True)
+    assert "the cluster's jobs are as they were: Slurm's controller does not" in shown.stderr
+    assert stop.returncode == 2
+    assert "Error: Slurm's controller does not answer" in stop.stderr
+    assert login.run()["status"] == "queued"
+
+
+def test_a_job_that_does_not_see_the_home_says_so(login: Login) -> None:
+    login.sweep(login.study(), "--sbatch", "hold")
+    run = login.run()
+    away = login.home.path.with_name("away")
+    login.home.path.rename(away)
+    login.cluster.run("scontrol", "release", run["job"])
+    login.until_idle()
+    shutil.rmtree(login.home.path, ignore_errors=True)
+    away.rename(login.home.path)
+    (found,) = login.until_all("crashed")
+    assert found["error"].startswith(f"no process took the run up: job {run['job']} is over")
+    assert f"is {login.home.path} visible from the nodes?" in found["error"]
+
+
+def test_a_node_with_another_version_of_the_program_says_so(login: Login, tmp_path: Path) -> None:
+    metadata = tmp_path / "older" / "vld_tui-0.0.9.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: vld-tui\nVersion: 0.0.9\n")
+    path = os.pathsep.join([str(metadata.parents[1]), str(ROOT)])
+    login.sweep(login.study(), "--env", f"PYTHONPATH={path}")
+    (found,) = login.until_all("crashed")
+    assert "there is another version of this program (0.0.9" in found["error"]
