@@ -12,13 +12,15 @@ import io
 import secrets
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from engine.protocol import RunSpec
 from engine.rundir import JobInfo, write_atomic
 from vld_tui.home import Home
 from vld_tui.slurm import commands
@@ -62,6 +64,23 @@ class Batch(msgspec.Struct, frozen=True):
         return JobInfo(job_id, self.time, str(folder / f"{job_id}_0_log.err"), self.settings)
 
 
+class Need(NamedTuple):
+    """What runs need of a job besides its settings: GPUs of each machine, and machines."""
+
+    gpus: int
+    nodes: int
+
+    @classmethod
+    def of(cls, spec: RunSpec) -> Need:
+        """Return what a run needs."""
+        is_shared = spec.gpus > 1 and spec.device != "cpu"
+        return cls(spec.gpus if is_shared else 1, spec.nodes)
+
+
+USUAL_NEED: Final = Need(1, 1)
+"""Of a run on one GPU, or on as many as the settings say."""
+
+
 class Submission(msgspec.Struct, frozen=True):
     """What became of runs that were to be submitted: their ids, the arrays they were submitted as,
     and why the others were not."""
@@ -101,18 +120,18 @@ class Cluster:
             SlurmError: when Slurm does not answer.
         """
         most = commands.most_submitted()
-        return (
-            None
-            if most is None
-            else max(0, most - sum(not job.is_over for job in commands.list_jobs().values()))
-        )
+        if most is None:
+            return None
+        return max(0, most - sum(not job.is_over for job in commands.list_jobs().values()))
 
-    def submit(self, home: Home, runs: Sequence[str]) -> tuple[Batch, Path]:
+    def submit(self, home: Home, runs: Sequence[str], need: Need) -> tuple[Batch, Path]:
         """Submit runs as one array, and return what was submitted and where it is written down.
 
         Raises:
             SlurmError: when Slurm refuses; nothing is submitted then.
         """
+        if self.settings.runs_per_gpu > 1 and need != USUAL_NEED:
+            raise SlurmError("Runs of several GPUs cannot share them: leave --runs-per-gpu at 1.")
         of_each = self.settings.runs_per_job
         packs = [tuple(runs[at : at + of_each]) for at in range(0, len(runs), of_each)]
         name = f"vld-{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
@@ -121,7 +140,7 @@ class Cluster:
         try:
             folder.mkdir(parents=True)
             write_atomic(folder / BATCH_FILE, msgspec.json.encode(batch))
-            job_id = self._give(home, batch, folder)
+            job_id = self._give(home, batch, folder, need)
         except OSError as error:
             raise SlurmError(f"{folder} cannot be written: {error.strerror}.") from None
         except SlurmError:
@@ -129,13 +148,16 @@ class Cluster:
             raise
         return msgspec.structs.replace(batch, job_id=job_id), folder
 
-    def _give(self, home: Home, batch: Batch, folder: Path) -> str:
+    def _give(self, home: Home, batch: Batch, folder: Path, need: Need) -> str:
         """Have submitit submit the packs; return the id that Slurm gave them."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError  # noqa: PLC0415
         from submitit.slurm.slurm import SlurmExecutor  # noqa: PLC0415
 
-        executor = SlurmExecutor(folder, max_num_timeout=_EVER)
-        executor.update_parameters(**self._parameters(batch))
+        python = shlex.quote(sys.executable)
+        if need.nodes > 1:  # in place of the shell, which is all that Slurm warns then
+            python = f"exec {python}"
+        executor = SlurmExecutor(folder, max_num_timeout=_EVER, python=python)
+        executor.update_parameters(**self._parameters(batch, need))
         packs = [
             Pack([str(home.run_dir(run).path) for run in runs], self.settings.at_once)
             for runs in batch.runs
@@ -150,12 +172,15 @@ class Cluster:
             raise SlurmError(f"{said_why}\nWhat the cluster has: {_LOOK}") from None
         return str(jobs[0].job_id).partition("_")[0]
 
-    def _parameters(self, batch: Batch) -> dict[str, Any]:
+    def _parameters(self, batch: Batch, need: Need) -> dict[str, Any]:
         """Return the settings as submitit calls them."""
         settings = self.settings
+        warning_s = min(WARNING_S, self.minutes * 15)
         further: dict[str, Any] = {"requeue": True}
-        if settings.gpus_per_run:
-            further["gres"] = f"gpu:{settings.gpus_per_run}"
+        if gpus := settings.gpus_per_run if need.gpus == 1 else need.gpus:
+            further["gres"] = f"gpu:{gpus}"
+        if need.nodes > 1:  # the engine starts its ranks on them, by srun
+            further |= {"nodes": need.nodes, "ntasks-per-node": 1, "signal": f"B:USR2@{warning_s}"}
         for name in ("account", "qos", "mem"):
             if value := getattr(settings, name):
                 further[name] = value
@@ -168,7 +193,8 @@ class Cluster:
         return {
             "job_name": batch.name,
             "time": self.minutes,
-            "signal_delay_s": min(WARNING_S, self.minutes * 15),
+            "signal_delay_s": warning_s,
+            "use_srun": need.nodes == 1,
             "array_parallelism": settings.array_parallelism or len(batch.runs),
             "additional_parameters": further,
             **({"partition": settings.partition} if settings.partition else {}),
@@ -201,11 +227,15 @@ def submit_runs(
     refusal = None
     if most < len(runs):
         refusal = "the cluster takes no more jobs of yours at once (MaxSubmitJobs)"
+    needs = {run: Need.of(store.run_dir(run).read_spec()) for run in runs}
+    runs = sorted(runs, key=needs.__getitem__)
     submitted, arrays = 0, []
     while submitted < most:
         chunk = runs[submitted : min(most, submitted + cluster.array_size * of_each)]
+        need = needs[chunk[0]]
+        chunk = [run for run in chunk if needs[run] == need]
         try:
-            batch, folder = cluster.submit(store.home, chunk)
+            batch, folder = cluster.submit(store.home, chunk, need)
         except SlurmError as error:
             refusal = str(error)
             break

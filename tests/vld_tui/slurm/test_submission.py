@@ -12,7 +12,14 @@ from vld_tui.slurm import commands
 from vld_tui.slurm.control import hold, stop, submit_again
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import make_settings
-from vld_tui.slurm.submit import BATCH_FILE, Batch, Cluster, find_lost_batches, submit_runs
+from vld_tui.slurm.submit import (
+    BATCH_FILE,
+    USUAL_NEED,
+    Batch,
+    Cluster,
+    find_lost_batches,
+    submit_runs,
+)
 from vld_tui.slurm.watch import look_at_jobs
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
@@ -122,7 +129,9 @@ def test_no_more_jobs_than_the_accounting_allows(
 
 def test_a_submission_that_nobody_recorded_is_found_again(store: Store, programs: Programs) -> None:
     runs = make_runs(store, 3)
-    batch, folder = Cluster(make_settings({})).submit(store.home, runs)  # and nothing more
+    batch, folder = Cluster(make_settings({})).submit(
+        store.home, runs, USUAL_NEED
+    )  # and nothing more
     assert jobs_of(store, runs) == [None, None, None]
     store.discard(runs[2])
     programs.says("squeue", f"other|5|5\n{batch.name}|33|12\n")
@@ -137,7 +146,7 @@ def test_a_run_that_is_finished_when_its_submission_is_found_stays_so(
     store: Store, programs: Programs
 ) -> None:
     (run,) = make_runs(store, 1)
-    batch, _ = Cluster(make_settings({})).submit(store.home, [run])
+    batch, _ = Cluster(make_settings({})).submit(store.home, [run], USUAL_NEED)
     teller = Teller(store.run_dir(run))
     teller.starts()
     teller.finishes()
@@ -231,3 +240,31 @@ def test_without_slurm_it_says_where_to_go(store: Store, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SlurmError, match="There is no Slurm on this machine"):
         Cluster(make_settings({}))
+
+
+def test_runs_of_several_gpus_or_machines_get_jobs_of_their_own(
+    store: Store, programs: Programs
+) -> None:
+    specs = [
+        resolve_spec({"gpus": 4, "nodes": 2}),
+        resolve_spec({"seed": 1}),
+        resolve_spec({"gpus": 2, "device": "cpu"}),
+    ]
+    runs = store.create_runs(specs)
+    submission = submit_runs(store, Cluster(make_settings({"cpus": "8"})), runs)
+    assert submission.submitted == (runs[1], runs[2], runs[0])
+    scripts = [path.read_text() for path in store.home.jobs.glob("*/*_submission.sh")]
+    (of_many,) = (script for script in scripts if "--nodes=2" in script)
+    (usual,) = (script for script in scripts if "--nodes=2" not in script)
+    for line in ("--gres=gpu:4", "--ntasks-per-node=1", "--signal=B:USR2@120", "--cpus-per-task=8"):
+        assert f"#SBATCH {line}\n" in of_many
+    assert "\nexec " in of_many
+    assert "srun" not in of_many
+    assert "#SBATCH --gres=gpu:1\n" in usual
+    assert "\nsrun " in usual
+
+
+def test_runs_of_several_gpus_do_not_share_them(store: Store, programs: Programs) -> None:
+    runs = store.create_runs([resolve_spec({"gpus": 2})])
+    with pytest.raises(SlurmError, match="cannot share them"):
+        submit_runs(store, Cluster(make_settings({"runs_per_gpu": "2"})), runs)
