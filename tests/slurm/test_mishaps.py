@@ -15,7 +15,7 @@ from tests.slurm.login import DEADLINE_S, Login
 from tests.small_runs import read_events
 from vld_tui.home import open_home
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]  # on a busy machine
 
 DIES = """\
 import os
