@@ -16,9 +16,9 @@ test: $(VENV)/.installed-test
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'slow and not slurm'
 
-# One after the other: they share a cluster.
+# One after the other: they share a cluster. Those that take longest: -m 'slurm and slow'.
 test-slurm: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m slurm
+	$(BIN)/python -m pytest -m 'slurm and not slow'
 
 chaos: $(VENV)/.installed-test
 	$(BIN)/python -m tests.chaos

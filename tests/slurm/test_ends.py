@@ -12,7 +12,7 @@ from engine.protocol import RunStarted, RunStopped, StepsTaken
 from tests.slurm.login import Login, Record
 from tests.small_runs import read_events
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]  # on a busy machine
 
 ENDLESS = 100_000
 
@@ -126,7 +126,7 @@ def test_a_run_that_is_killed_or_whose_job_is_cancelled_ends_and_is_resumed(logi
 
 
 def test_an_engine_that_is_killed_takes_no_other_run_with_it(login: Login) -> None:
-    study = login.study(seeds=3, steps=40)
+    study = login.study(seeds=3, steps=24)
     login.sweep(study, "--pack", "3")
     first = login.runs()[0]
     login.until_event(first, StepsTaken)

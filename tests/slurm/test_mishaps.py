@@ -15,7 +15,7 @@ from tests.slurm.login import DEADLINE_S, Login
 from tests.small_runs import read_events
 from vld_tui.home import open_home
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]  # on a busy machine
 
 DIES = """\
 import os
@@ -54,6 +54,7 @@ def test_a_run_outlives_the_daemon_of_its_node(own: Login) -> None:
     own.assert_undisturbed(done)
 
 
+@pytest.mark.slow
 def test_a_node_that_was_given_up_for_lost_does_no_run_twice(own: Login) -> None:
     study = own.study(seeds=2, steps=40)
     own.sweep(study, "--pack", "2")

@@ -10,7 +10,7 @@ from engine.protocol import RunFinished, RunStarted
 from tests.slurm.login import Login, Record
 from tests.small_runs import read_events
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]  # on a busy machine
 
 
 def spans(login: Login, runs: Sequence[Record]) -> list[tuple[float, float]]:
