@@ -137,7 +137,11 @@ def stand_in_for_squeue(folder: Path, jobs: int) -> str:
     programs.mkdir()
     lines = "".join(f"7_{index}|PENDING|Priority|\n" for index in range(jobs))
     (folder / "jobs").write_text(lines)
-    for name, text in (("squeue", f"exec cat {folder / 'jobs'}"), ("sbatch", "exit 1")):
+    for name, text in (
+        ("squeue", f"exec cat {folder / 'jobs'}"),
+        ("sbatch", "exit 1"),
+        ("scontrol", "exit 0"),
+    ):
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
     os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"

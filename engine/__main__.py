@@ -12,7 +12,7 @@ import fcntl
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,7 @@ from engine.eventlog import EventLog
 from engine.failures import describe_failure, in_words
 from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped
 from engine.rundir import ProcessInfo, RunDir
-from engine.rundir.life import HEARTBEAT_INTERVAL_S, STOP_INTERVAL_S, end_of, last_sign_of_life
+from engine.rundir.life import HEARTBEAT_INTERVAL_S, end_of, last_sign_of_life
 from engine.stop import StopRequest, StopRequested
 
 EXIT_FINISHED, EXIT_FAILED, EXIT_REFUSED, EXIT_HELD, EXIT_STOPPED = 0, 1, 2, 3, 130
@@ -65,7 +65,7 @@ def _take_up(run_dir: RunDir, stop: StopRequest, gpus: int | None) -> int:
         log = EventLog(run_dir.events)
         previous_end = _end_of_previous(run_dir, log, last_sign)
         run_dir.write_process(os.getpid())
-        with _heartbeat(run_dir), _listening(run_dir, stop):
+        with _heartbeat(run_dir, stop):
             return _run_to_its_end(run_dir, log, previous_end, stop, gpus)
 
 
@@ -138,43 +138,23 @@ def _held(run_dir: RunDir) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def _heartbeat(run_dir: RunDir) -> Iterator[None]:
-    """Touch the heartbeat file until the block ends."""
+def _heartbeat(run_dir: RunDir, stop: StopRequest) -> Iterator[None]:
+    """Touch the heartbeat file and look for a request to stop, until the block ends."""
+    ended = threading.Event()
 
     def beat() -> None:
         with contextlib.suppress(OSError):  # a missed beat is not worth a run
             run_dir.heartbeat.touch()
-
-    with _every(HEARTBEAT_INTERVAL_S, beat, "heartbeat"):
-        yield
-
-
-@contextlib.contextmanager
-def _listening(run_dir: RunDir, stop: StopRequest) -> Iterator[None]:
-    """Listen to requests to stop that come through the folder, until the block ends."""
-
-    def listen() -> None:
         asked = run_dir.read_stop()
         if asked is not None:
             stop.ask(asked.reason)
 
-    listen()
-    with _every(STOP_INTERVAL_S, listen, "stop"):
-        yield
+    def go_on() -> None:
+        while not ended.wait(HEARTBEAT_INTERVAL_S):
+            beat()
 
-
-@contextlib.contextmanager
-def _every(seconds: float, act: Callable[[], None], name: str) -> Iterator[None]:
-    """Do something now and then in a thread until the block ends."""
-    ended = threading.Event()
-
-    def repeat() -> None:
-        while True:
-            act()
-            if ended.wait(seconds):
-                return
-
-    thread = threading.Thread(target=repeat, name=name, daemon=True)
+    beat()
+    thread = threading.Thread(target=go_on, name="heartbeat", daemon=True)
     thread.start()
     try:
         yield

@@ -18,8 +18,6 @@ from engine.rundir.process import ExitInfo, ProcessInfo
 
 HEARTBEAT_INTERVAL_S: Final = 5.0
 HEARTBEAT_STALE_S: Final = 60.0
-STOP_INTERVAL_S: Final = 1.0
-"""How often a request to stop is looked for in the run folder."""
 
 _CLOCK_ERROR_S: Final = 1.0
 """A process's start time may be off by as much: the kernel counts from a whole second."""
