@@ -42,6 +42,6 @@ class StopRequest:
             raise StopRequested
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.reason = signal.Signals(number).name
+        self.ask(signal.Signals(number).name)
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -15,6 +15,7 @@ from engine.rundir.life import HEARTBEAT_STALE_S
 
 _PR_SET_PDEATHSIG: Final = 1
 _POLL_S: Final = 0.5
+_HEART_POLL_S: Final = 5.0
 HEARTBEAT_PATIENCE_S: Final = 3 * HEARTBEAT_STALE_S
 """A shared disk may tell of a heartbeat a minute late."""
 
@@ -39,14 +40,17 @@ def end_with_heartbeat(run_dir: RunDir) -> None:
 
 
 def _watch_heart(run_dir: RunDir) -> None:
-    began = time.time()
-    while time.time() - max(began, _last_beat(run_dir)) < HEARTBEAT_PATIENCE_S:
-        time.sleep(_POLL_S)
+    """Wait until the heartbeat no longer changes, by this machine's clock: those of two differ."""
+    last, changed_at = _last_beat(run_dir), time.monotonic()
+    while time.monotonic() - changed_at < HEARTBEAT_PATIENCE_S:
+        time.sleep(_HEART_POLL_S)
+        if (beat := _last_beat(run_dir)) != last:
+            last, changed_at = beat, time.monotonic()
     os._exit(1)
 
 
 def _last_beat(run_dir: RunDir) -> float:
-    """Return when the head last touched its heartbeat, as Unix seconds; 0: never."""
+    """Return when the head last touched its heartbeat, as its disk has it; 0: never."""
     try:
         return run_dir.heartbeat.stat().st_mtime
     except OSError:

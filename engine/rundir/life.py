@@ -76,7 +76,8 @@ def exit_of(run_dir: RunDir, process: ProcessInfo) -> ExitInfo | None:
     info = run_dir.read_exit()
     if info is None or info.pid is None:
         return exit_since(run_dir, process.started_at)
-    return info if info.pid == process.pid else None
+    is_earlier = info.ended_at < process.started_at - HEARTBEAT_STALE_S  # hosts' clocks differ
+    return info if info.pid == process.pid and not is_earlier else None
 
 
 def end_of(

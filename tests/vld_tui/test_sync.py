@@ -15,6 +15,7 @@ from engine.rundir import JobInfo, ProcessInfo, write_atomic
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import Home, open_home
+from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.sync import SyncError, fetch_runs
 
@@ -141,7 +142,7 @@ def test_a_damaged_folder_is_named_and_the_others_come(there: Home, vld: Vld) ->
     ("source", "message"),
     [
         ("me@cluster:/nowhere", "There is no home at me@cluster:/nowhere: it has no runs/"),
-        ("me@other:/home", "rsync could not bring me@other:/home/runs/: ssh: Could not resolve"),
+        ("me@other:/home", "rsync could not bring all of me@other:/home/runs/: ssh: Could not"),
         ("me@cluster:", "names no home"),
         ("", "names no home"),
     ],
@@ -166,3 +167,55 @@ def test_without_rsync_it_says_so(there: Home, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(SyncError, match="rsync is not found"):
         fetch_runs(there, "cluster:/home")
+
+
+def test_what_is_this_homes_own_stays_so(there: Home, vld: Vld) -> None:
+    vld("sync", source_of(there))
+    back = Vld(there.path)
+    assert back("sync", f"cluster:{vld.home}").stdout == "Nothing has changed there.\n"
+    (record,) = back.json("ls")
+    assert not there.run_dir(record["run"]).is_copy
+
+
+def test_what_came_before_it_broke_off_is_there_and_a_copy(there: Home, vld: Vld) -> None:
+    with Store.open(there) as store:
+        run = store.create_run(resolve_spec({"steps": 20, "seed": 4}), name="broken")
+    log = there.run_dir(run.run_id).path / "engine.log"
+    log.symlink_to("/nowhere/at/all")  # no regular file, and no name of a run
+    (there.runs / "unreadable").mkdir()
+    (there.runs / "unreadable" / "spec.json").symlink_to("loop")
+    first = vld("sync", source_of(there))
+    assert first.exit_code == 0, first.stderr
+    assert {each["name"] for each in vld.json("ls")} == {"done", "broken"}
+    assert Home(vld.home).run_dir(run.run_id).is_copy
+
+
+def test_a_sync_that_fails_keeps_what_came_and_says_why(
+    there: Home, vld: Vld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "rsync").write_text(
+        f'#!/bin/sh\n{shutil.which("rsync")} "$@"; echo "connection closed" >&2; exit 12\n'
+    )
+    (programs / "rsync").chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        broken = vld("sync", source_of(there))
+    assert broken.exit_code == 2
+    assert "rsync could not bring all" in broken.stderr
+    assert "connection closed" in broken.stderr
+    (record,) = vld.json("ls")
+    assert Home(vld.home).run_dir(record["run"]).is_copy
+
+
+def test_a_copy_can_be_thrown_away_and_is_never_queued(there: Home, vld: Vld) -> None:
+    with Store.open(there) as store:
+        run = store.create_run(resolve_spec({"steps": 20, "seed": 5}), name="waits")
+        store.mark_submitted({run.run_id: JobInfo("7", time.time(), "/log")})
+    vld("sync", source_of(there))
+    with Store.open(Home(vld.home)) as here:
+        here.close_job(run.run_id)
+        with pytest.raises(StoreError, match="is a copy"):
+            here.enqueue(run.run_id)
+    assert vld("rm", "waits").exit_code == 0

@@ -63,7 +63,12 @@ def show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) ->
 def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List the profiles."""
     home = this_home(ctx, to_look=True)
-    found = {name: read_profile(home, name) for name in profile_names(home)}
+    found: dict[str, dict[str, Any]] = {}
+    for name in profile_names(home):
+        try:
+            found[name] = read_profile(home, name)
+        except SlurmError as error:
+            say(f"{name} cannot be used: {error}", to_stderr=True)
     if as_json:
         print_json(found)
         return

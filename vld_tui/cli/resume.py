@@ -70,6 +70,11 @@ def resume(
                 "A run that waits gets as many GPUs as it was made for: leave out --gpus or "
                 f"{'--queue' if queue else 'go on here with --on local'}."
             )
+        if known.has_job and not on_cluster:
+            raise CommandError(
+                f"Run {known.run_id} was given to job {known.job}, which is not over.\n"
+                f"First: vld stop {known.run_id}"
+            )
         if on_cluster:
             _submit(store, known, settings, as_json=as_json)
             return

@@ -12,6 +12,7 @@ import typer
 
 from engine.protocol import RunSpec, encode_spec, resolve_spec
 from vld_tui.cli.command import Command, JsonOption, home_option
+from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.options import with_spec_options
 from vld_tui.cli.output import say
@@ -80,6 +81,11 @@ def run(
 ) -> None:
     """Start a run in its own process and follow it, or submit it to a cluster."""
     settings = place_of(find_home(home_option(ctx)), on, profile, given)
+    if settings is not None and (queue or detach):
+        flag = "--queue" if queue else "--detach"
+        raise CommandError(
+            f"A run on a cluster waits there and leaves by itself: leave out {flag}."
+        )
     options = spec_values(given)
     values = with_absolute_paths({**(read_config(config) if config else {}), **options})
     spec = resolve_spec(find_added(this_home(ctx), values))

@@ -40,7 +40,7 @@ def refresh(store: Store) -> None:
         StoreError: when it cannot be brought up to date.
     """
     store.refresh()
-    if not store.open_jobs():
+    if not store.open_jobs() and not store.home.jobs.is_dir():
         return
     from vld_tui.slurm.watch import look_at_jobs  # noqa: PLC0415 - many do without a cluster
 

@@ -11,7 +11,7 @@ from vld_tui.cli.command import Command, RunsArgument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store, refresh
-from vld_tui.launch.local import await_exit
+from vld_tui.launch.local import await_exit, refuse_copy
 from vld_tui.launch.local import stop as stop_process
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.store.store import Store
@@ -35,7 +35,7 @@ def stop(
         refresh(store)
         known = [store.get(run) for run in runs]
         for run in known:
-            if not run.is_live and run.status != QUEUED:
+            if not run.is_live and run.status != QUEUED and not run.has_job:
                 raise CommandError(f"Run {run.run_id} is not running: it is {run.status}.")
         for run in known:
             if run.has_job:
@@ -50,8 +50,14 @@ def stop(
 
 
 def _stop_on_cluster(store: Store, run: Run, *, kill: bool) -> None:
-    from vld_tui.slurm import control  # noqa: PLC0415 - many do without a cluster
+    from vld_tui.slurm import commands, control  # noqa: PLC0415 - many do without a cluster
 
+    if not (run.is_live or run.status == QUEUED) or not commands.is_slurm_here():
+        refuse_copy(store.run_dir(run.run_id))
+        store.run_dir(run.run_id).ask_to_stop("asked where its job is not known")
+        store.close_job(run.run_id)
+        say(f"{run.run_id} waits for job {run.job} no longer; the job itself was not cancelled")
+        return
     mates = [mate for mate in control.job_mates(store, run) if mate != run.run_id]
     control.stop(store, run, kill=kill)
     if run.status == QUEUED:

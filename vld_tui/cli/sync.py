@@ -9,7 +9,7 @@ import typer
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
-from vld_tui.sync import fetch_runs
+from vld_tui.sync import SyncError, fetch_runs
 from vld_tui.views.numbers import plural
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -38,8 +38,12 @@ def sync(
     with open_store(ctx) as store:
         fetched = fetch_runs(store.home, source, checkpoints=checkpoints)
         report = store.take_in(fetched.run_ids)
+        store.take_in_others()  # which one that broke off has brought
     for each in report.damaged:
         say(f"{each.path.name} cannot be read: {each.reason}", to_stderr=True)
+    if fetched.problem is not None:
+        kept = "\nWhat has come is kept; again, it goes on." if fetched.run_ids else ""
+        raise SyncError(fetched.problem + kept)
     if as_json:
         print_json({"source": source, "runs": list(fetched.run_ids), "studies": fetched.studies})
         return

@@ -78,7 +78,11 @@ class Supervisor:
         No run overtakes one that waits for more GPUs than are free, so that it has its turn.
         """
         slots = slots_of(self._store)
-        live = [run for run in self._store.live_runs() if _is_here(run) and not run.has_job]
+        live = [
+            run
+            for run in self._store.live_runs()
+            if _is_here(run) and not (run.has_job or self._store.run_dir(run.run_id).is_copy)
+        ]
         taken = [slot for run in live for slot in _taken(run)]
         free = free_slots(slots, taken)
         for run in waiting:

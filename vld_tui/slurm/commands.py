@@ -35,8 +35,22 @@ def require_slurm() -> None:
     if not is_slurm_here():
         raise SlurmError(
             "There is no Slurm on this machine: sbatch is not found. Log in to the cluster, where "
-            "this home is visible too, or leave --on slurm out to run here."
+            "this home is visible too, or run here: --on local"
         )
+
+
+def refuse_other_clusters() -> None:
+    """Refuse to submit where jobs would go to another cluster than is asked of them.
+
+    Raises:
+        SlurmError: when the environment names clusters.
+    """
+    for name in ("SLURM_CLUSTERS", "SBATCH_CLUSTERS"):
+        if os.environ.get(name):
+            raise SlurmError(
+                f"{name} is set, which sends jobs to another cluster than the one that is asked "
+                f"where they stand: unset {name}, on a login node of that cluster."
+            )
 
 
 def require_controller() -> None:
@@ -60,10 +74,13 @@ def list_jobs() -> dict[str, Job]:
     Raises:
         SlurmError: when Slurm does not answer.
     """
-    user = pwd.getpwuid(os.getuid()).pw_name
+    user = str(os.getuid())
     format_ = _SEPARATOR.join(("%i", "%T", "%r", "%N"))  # neither has a separator in it
-    answer = ask("squeue", "--user", user, "--array", "--noheader", "--states=all", "-o", format_)
-    jobs = (Job(*line.split(_SEPARATOR, 3)) for line in answer.splitlines() if line.strip())
+    answer = ask(
+        "squeue", "--all", "--user", user, "--array", "--noheader", "--states=all", "-o", format_
+    )
+    lines = (line.split(_SEPARATOR, 3) for line in answer.splitlines())
+    jobs = (Job(*fields) for fields in lines if len(fields) == len(Job._fields))
     return {job.job_id: job._replace(reason=_plain(job.reason)) for job in jobs}
 
 
@@ -73,8 +90,8 @@ def arrays_by_name() -> dict[str, str]:
     Raises:
         SlurmError: when Slurm does not answer.
     """
-    user = pwd.getpwuid(os.getuid()).pw_name
-    answer = ask("squeue", "--user", user, "--noheader", "--states=all", "-o", "%j|%A|%F")
+    user = str(os.getuid())
+    answer = ask("squeue", "--all", "--user", user, "--noheader", "--states=all", "-o", "%j|%A|%F")
     lines = (line.split(_SEPARATOR) for line in answer.splitlines() if line.count("|") == 2)
     return {name: array if array != "N/A" else job for name, job, array in lines}
 
@@ -88,7 +105,7 @@ def ended_jobs(job_ids: Collection[str]) -> dict[str, Job]:
     found: dict[str, Job] = {}
     for array in sorted({job_id.partition("_")[0] for job_id in job_ids}):
         try:
-            answer = ask("scontrol", "show", "job", "--oneliner", array)
+            answer = ask("scontrol", "show", "job", "--all", "--oneliner", array)
         except SlurmError as error:
             if not any(words in str(error) for words in ("Invalid job id", "not found")):
                 raise
@@ -122,7 +139,7 @@ def longest_time(partition: str | None) -> int | None:
     """
     from vld_tui.slurm.settings import minutes_of  # noqa: PLC0415 - the words of a time
 
-    answer = ask("scontrol", "show", "partition", "--oneliner")
+    answer = ask("scontrol", "show", "partition", "--all", "--oneliner")
     found = [dict(_fields(line)) for line in answer.splitlines()]
     known = {fields["PartitionName"]: fields for fields in found if "PartitionName" in fields}
     usual = next((name for name in known if known[name].get("Default") == "YES"), "")
@@ -143,13 +160,13 @@ def most_submitted() -> int | None:
     """Return how many jobs this user may have at once by the accounting; None: not known."""
     if shutil.which("sacctmgr") is None:
         return None
-    user = pwd.getpwuid(os.getuid()).pw_name
     try:
+        user = pwd.getpwuid(os.getuid()).pw_name
         answer = ask(
             "sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}",
             "format=MaxSubmitJobs",
         )  # fmt: skip
-    except SlurmError:  # no accounting here
+    except (KeyError, SlurmError):  # a user without a name, no accounting here
         return None
     limits = [int(line) for line in answer.split() if line.isdecimal()]
     return min(limits, default=None)

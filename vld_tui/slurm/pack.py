@@ -6,6 +6,7 @@ nothing but the disk that the run folders are on.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -101,7 +102,8 @@ class Pack:
                 return
             # It may still go on, from before the node was cut off and the job given to another.
             await_exit(run_dir, HEARTBEAT_STALE_S + 15)
-            if run_dir.read_stop() is None and not _is_finished(run_dir):
+            is_left_out = run_dir.read_stop() is not None or _is_finished(run_dir)
+            if run_dir.spec.is_file() and not (is_left_out or self._is_ending.is_set()):
                 self._do(run_dir)
 
     def _do(self, run_dir: RunDir) -> None:
@@ -155,5 +157,5 @@ def _is_finished(run_dir: RunDir) -> bool:
 def _tell(run_dir: RunDir, message: str) -> None:
     """Say in a run's log, and in the job's, why nothing takes it up."""
     print(f"{run_dir.run_id}: {message}", file=sys.stderr, flush=True)  # noqa: T201 - the job's log
-    with run_dir.log.open("a") as log:
+    with contextlib.suppress(OSError), run_dir.log.open("a") as log:
         log.write(message + "\n")

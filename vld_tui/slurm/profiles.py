@@ -79,7 +79,8 @@ def remove_profile(home: Home, name: str) -> None:
     Raises:
         SlurmError: when there is none, or it cannot be deleted.
     """
-    read_profile(home, name)
+    if name not in profile_names(home):
+        read_profile(home, name)  # which says what there is
     try:
         (home.profiles / f"{name}{SUFFIX}").unlink()
     except OSError as error:

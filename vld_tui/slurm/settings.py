@@ -52,12 +52,13 @@ class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     @property
     def at_once(self) -> int:
         """Return how many runs of a job go on side by side."""
-        return self.runs_per_gpu * max(1, self.gpus_per_run) if self.runs_per_gpu > 1 else 1
+        return self.runs_per_gpu
 
 
 SETTINGS: Final = {field.name: field for field in msgspec.structs.fields(SlurmSettings)}
 
-_NUMBER: Final = r"\d+"
+_WRITTEN: Final = ("time", "mem")
+"""Settings that are text, and may be written as a number in a file."""
 _TIMES: Final = (  # as sbatch(1) has them
     r"(?P<minutes>\d+)(?::(?P<seconds>\d+))?",
     r"(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+)",
@@ -65,6 +66,11 @@ _TIMES: Final = (  # as sbatch(1) has them
 )
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*")
 _OPTION: Final = re.compile(r"[a-z][a-z-]*(=.+)?")
+_OURS: Final = frozenset(
+    ("array", "clusters", "error", "job-name", "no-requeue", "nodes", "ntasks", "open-mode",
+     "output", "parsable", "quiet", "requeue", "signal", "test-only", "wait", "wrap")
+)  # fmt: skip
+"""Options of sbatch that submitting, watching and queueing again rely on."""
 _MEMORY: Final = re.compile(r"\d+[KMGT]?")
 
 
@@ -80,6 +86,10 @@ def make_settings(values: dict[str, Any]) -> SlurmSettings:
                 f"There is no setting {name!r}.{nearest(name, SETTINGS)} They are: "
                 f"{', '.join(SETTINGS)}."
             )
+    values = {
+        name: str(value) if name in _WRITTEN and type(value) is int else value
+        for name, value in values.items()
+    }
     try:
         settings = msgspec.convert(values, SlurmSettings, strict=False)
     except msgspec.ValidationError as error:
@@ -113,6 +123,8 @@ def _check(settings: SlurmSettings) -> None:
         if not _VARIABLE.fullmatch(each):
             raise SlurmError(f"env is {each!r}, but must be NAME=VALUE.")
     for each in settings.sbatch:
+        if (name := each.partition("=")[0]) in _OURS:
+            raise SlurmError(f"sbatch is {each!r}, but {name} is for vld to choose: leave it out.")
         if not _OPTION.fullmatch(each):
             raise SlurmError(
                 f"sbatch is {each!r}, but must be an option's long name without dashes, with its "

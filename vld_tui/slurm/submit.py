@@ -28,6 +28,7 @@ from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.pack import Pack
 from vld_tui.slurm.profiles import settings_as_values
 from vld_tui.slurm.settings import SlurmSettings, minutes_of
+from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 
 BATCH_FILE: Final = "batch.json"
@@ -106,6 +107,7 @@ class Cluster:
             SlurmError: when there is none, it does not answer, or submitit is not installed.
         """
         commands.require_slurm()
+        commands.refuse_other_clusters()
         commands.require_controller()
         _import_submitit()
         self.settings = settings
@@ -166,7 +168,12 @@ class Cluster:
         try:
             with contextlib.redirect_stderr(said), executor.batch():
                 jobs = [executor.submit(pack) for pack in packs]
-        except (FailedJobError, FailedSubmissionError) as error:
+        except FailedSubmissionError as error:  # it may have been taken: it is looked for later
+            raise StoreError(
+                f"sbatch answered what nobody can read: {str(error).splitlines()[0]}. The jobs may "
+                f"have been taken, under the name {batch.name}: they are looked for by vld ls."
+            ) from None
+        except FailedJobError as error:
             text = said.getvalue() or str(error)
             said_why = commands.complaint("sbatch", text)
             raise SlurmError(f"{said_why}\nWhat the cluster has: {_LOOK}") from None
@@ -234,6 +241,8 @@ def submit_runs(
         chunk = runs[submitted : min(most, submitted + cluster.array_size * of_each)]
         need = needs[chunk[0]]
         chunk = [run for run in chunk if needs[run] == need]
+        for run in chunk:
+            store.run_dir(run).let_go_on()
         try:
             batch, folder = cluster.submit(store.home, chunk, need)
         except SlurmError as error:
@@ -279,6 +288,11 @@ def find_lost_batches(store: Store) -> None:
         if batch.name in arrays:
             found = msgspec.structs.replace(batch, job_id=arrays[batch.name])
             record(store, found, path.parent, is_found=True)
+
+
+def has_lost_batches(home: Home) -> bool:
+    """Say whether there is a submission of which nobody knows whether Slurm took it."""
+    return bool(_unfinished(home))
 
 
 def _unfinished(home: Home) -> Sequence[tuple[Path, Batch]]:

@@ -13,7 +13,7 @@ from vld_tui.home import Home
 from vld_tui.slurm import commands
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.jobs import FORGOTTEN, Job
-from vld_tui.store.errors import StoreError
+from vld_tui.slurm.submit import find_lost_batches, has_lost_batches
 from vld_tui.store.jobs import OpenJob
 from vld_tui.store.runs import LIVE
 from vld_tui.store.store import Store
@@ -30,11 +30,13 @@ def look_at_jobs(store: Store) -> str | None:
     """
     if store.is_read_only:
         return None
-    known = [each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy]
-    if not known or not commands.is_slurm_here():
+    known = _known(store)
+    if not (known or has_lost_batches(store.home)) or not commands.is_slurm_here():
         return None
     try:
         commands.require_controller()
+        find_lost_batches(store)
+        known = _known(store)
         jobs = commands.list_jobs()
         gone = [each for each in known if each.job.job_id not in jobs]
         jobs |= _ends_of(gone)
@@ -47,15 +49,17 @@ def look_at_jobs(store: Store) -> str | None:
     return None
 
 
+def _known(store: Store) -> list[OpenJob]:
+    return [each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy]
+
+
 def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:
     """Return how jobs ended that neither wait nor run."""
     told = commands.ended_jobs([each.job.job_id for each in gone]) if gone else {}
     ends = {}
     for each in gone:
         job = told.get(each.job.job_id)
-        if job is None or not job.is_over:
-            job = each.job._replace(state=FORGOTTEN, reason="")
-        ends[each.job.job_id] = job
+        ends[each.job.job_id] = job or each.job._replace(state=FORGOTTEN, reason="")
     return ends
 
 
@@ -83,5 +87,5 @@ class JobWatch:
         try:
             with Store.open(self._home) as store:
                 self._problem = look_at_jobs(store)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - the edge of the thread: always told
             self._problem = str(error)

@@ -86,6 +86,20 @@ def take_out(database: Database, found: Found) -> None:
         )
 
 
+def close(database: Database, found: Found) -> None:
+    """Take it that a run's job is over; a run that waited for it is ``stopped``.
+
+    Raises:
+        StoreError: when it cannot be recorded.
+    """
+    with database.write() as connection:
+        connection.execute(
+            "UPDATE runs SET job_open = 0, job_state = ?, queue_held = 0, "
+            "status = iif(status = 'queued', 'stopped', status) WHERE key = ? AND job_open = 1",
+            [UNKNOWN, found.key],
+        )
+
+
 def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:
     """Take in what a run's folder knows of its job, inside the transaction; see :func:`note`."""
     job = run_dir.read_job()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,8 @@ _OLD: Final = (
     "SELECT key, gpu, status, error, queue_position, queue_held, job, job_state, job_reason, "
     "job_node, job_open FROM runs WHERE run_id = ?"
 )
+_OVER: Final = ("stopped", "failed", "crashed")
+"""What a run may be that somebody elsewhere has given to another job since."""
 _WITHOUT_PROCESS: Final = ("stopped", "failed")
 """What a run may be that was never taken up: out of the queue, or impossible to start."""
 
@@ -63,6 +66,28 @@ def rebuild(database: Database, home: Home) -> RebuildReport:
     report, read = _read_folders(database, home, _folders(home))
     _drop_others(database, home, read, {folder.path for folder in report.damaged})
     return report
+
+
+def unknown_runs(database: Database, home: Home) -> list[str]:
+    """Return the runs that have a folder and no row, and those given to another job than their row
+    says.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    rows = database.rows("SELECT run_id, status, job FROM runs")
+    known = {run_id: (status, job) for run_id, status, job in rows}
+    found = []
+    for entry in os.scandir(home.runs):
+        if entry.name.startswith(".") or not entry.is_dir():
+            continue
+        if entry.name not in known:
+            found.append(entry.name)
+            continue
+        status, job = known[entry.name]
+        if status in _OVER and (given := home.run_dir(entry.name).read_job()) is not None:
+            found += [entry.name] if given.job_id != job else []
+    return sorted(found)
 
 
 def take_in(database: Database, home: Home, run_ids: Sequence[str]) -> RebuildReport:

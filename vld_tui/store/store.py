@@ -32,7 +32,14 @@ from vld_tui.store.metrics import (
     read_series,
 )
 from vld_tui.store.query import Query
-from vld_tui.store.rebuild import DamagedFolder, RebuildReport, open_or_set_aside, rebuild, take_in
+from vld_tui.store.rebuild import (
+    DamagedFolder,
+    RebuildReport,
+    open_or_set_aside,
+    rebuild,
+    take_in,
+    unknown_runs,
+)
 from vld_tui.store.runs import QUEUED, Run, RunPoint, read_points, read_runs
 from vld_tui.store.settings import Value, read_setting, write_setting
 from vld_tui.store.summaries import (
@@ -93,10 +100,8 @@ class Store:
             make_folder(path)
         except OSError as error:
             raise StoreError(f"The history {path} cannot be made: {error.strerror}.") from None
-        is_new = not path.exists()
         store = cls(home, Database.open(path))
-        if is_new:  # on this machine, while the runs may be there already
-            store.rebuild()
+        store.take_in_others()
         return store
 
     @classmethod
@@ -189,6 +194,10 @@ class Store:
         """Record that a run's job passes it over: it is ``stopped`` unless it runs."""
         jobs.take_out(self._database, find_by_id(self._database, run_id))
 
+    def close_job(self, run_id: str) -> None:
+        """Take it that a run's job is over: nobody can be asked."""
+        jobs.close(self._database, find_by_id(self._database, run_id))
+
     def open_jobs(self) -> list[OpenJob]:
         """Return the runs whose jobs are not known to be over."""
         return jobs.open_jobs(self._database)
@@ -254,6 +263,8 @@ class Store:
         if run.is_live or run.status in ("finished", QUEUED) or run.has_job:
             with_job = f", with the cluster's job {run.job}" if run.has_job else ""
             raise StoreError(f"Run {run_id} is {run.status}{with_job}.")
+        if self.run_dir(run_id).is_copy:
+            raise StoreError(f"Run {run_id} is a copy of one elsewhere: it goes on there.")
         with self._database.write() as connection:
             queue.enqueue(connection, find_by_id(self._database, run_id).key)
 
@@ -524,6 +535,15 @@ class Store:
     def take_in(self, run_ids: Sequence[str]) -> RebuildReport:
         """Read what the folders of some runs say, which history may not know yet."""
         return take_in(self._database, self.home, run_ids)
+
+    def take_in_others(self) -> RebuildReport:
+        """Read the folders of runs that were made where another database is: on another machine
+        that has this home, or by a copy that broke off.
+
+        Raises:
+            StoreError: when history cannot be read or written.
+        """
+        return self.take_in(unknown_runs(self._database, self.home))
 
     def health(self) -> dict[str, Any]:
         """Return what is known of the database's state, sizes in bytes."""

@@ -88,6 +88,8 @@ def discard(database: Database, home: Home, run_id: str) -> None:
 def _refuse_live(database: Database, home: Home, found: Found) -> None:
     row = database.row("SELECT status, pid, job, job_open FROM runs WHERE key = ?", [found.key])
     status, pid, job, has_job = row or ("gone", None, None, 0)
+    if found.run_dir(home).is_copy:
+        return
     if status in ("starting", "running"):
         process = f" as process {pid}" if pid else ""
         raise StoreError(f"Run {found.run_id} is {status}{process}. First: vld stop {found.run_id}")

@@ -107,6 +107,7 @@ def submit_study(
     home = store.home
     with only_launch(home):
         find_lost_batches(store)
+        store.take_in_others()  # made on another login node since
         gone = runs_left_behind(home, study, text)
         keep_study(home, study, text)
         standing = standing_of(store, study)

@@ -96,7 +96,11 @@ def make_missing(store: Store, standing: Standing) -> list[str]:
         StoreError: when a run cannot be made or tagged.
     """
     _tag(store, standing)
-    broken_off = [run.run_id for run in standing.broken_off if not run.has_job]
+    broken_off = [
+        run.run_id
+        for run in standing.broken_off
+        if not (run.has_job or store.run_dir(run.run_id).is_copy)
+    ]
     return [*broken_off, *store.create_runs(standing.missing, tags=(standing.study.name,))]
 
 
@@ -114,8 +118,10 @@ def _tag(store: Store, standing: Standing) -> None:
 
 def _queue_again(store: Store, run_id: str) -> None:
     run = store.get(run_id)
-    if run.is_live or run.status in ("finished", QUEUED):
-        return  # somebody was faster
+    if run.is_live or run.status in ("finished", QUEUED) or run.has_job:
+        return  # somebody was faster, or a cluster has it
+    if store.run_dir(run_id).is_copy:
+        return
     try:
         store.enqueue(run_id)
     except StoreError:

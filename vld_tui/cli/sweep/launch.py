@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from vld_tui.cli.asking import ask
@@ -111,6 +112,9 @@ def launch(
     """Queue the runs of a study that are missing, and have the queue worked on."""
     home = this_home(ctx, to_look=prints or dry_run)
     settings = place_of(home, on, profile, given)
+    if settings is not None and (slots is not None or gpus is not None):
+        flag = "--slots" if slots is not None else "--gpus"
+        raise CommandError(f"{flag} is for the queue of this machine: leave it out on a cluster.")
     text = _text(home, study, scale, data or (), name, prefers_preset=prints or bool(data))
     datasets = HomeDatasets(home)
     known = text.read(home, datasets)
@@ -134,12 +138,16 @@ def launch(
             keep_slots(store, slots)
         if gpus is not None:
             keep_gpus(store, gpus)
+        submission = None
         if cluster is None:
             standing, gone = launch_study(store, known, text)
         else:
             standing, gone, submission = submit_study(store, known, text, cluster)
+    if as_json and submission is not None:
+        print_json(standing_record(standing) | msgspec.to_builtins(submission))
+        return
     _tell_launch(standing, gone, absent, as_json=as_json)
-    if cluster is not None and submission is not None and not as_json:
+    if submission is not None:
         tell_submission(submission)
 
 
