@@ -226,3 +226,21 @@ def test_history_read_anew_knows_the_jobs(store: Store, programs: Programs, subm
         programs.says("squeue", PENDING)
         look_at_jobs(anew)
         assert anew.get(run.run_id).job_state == "PENDING"
+
+
+def test_a_job_that_squeue_hides_and_scontrol_knows_is_not_over(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    programs.says("scontrol-job", ended("RUNNING"))
+    look_at_jobs(store)
+    run = store.get(submitted.run_id)
+    assert (run.status, run.has_job, run.job_state) == ("queued", True, "RUNNING")
+    assert any(command.startswith("squeue --all ") for command in programs.asked)
+
+
+def test_a_banner_on_squeues_answer_is_no_job(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    programs.says("squeue", f"Maintenance on Friday!\n{RUNNING}")
+    assert look_at_jobs(store) is None
+    assert store.get(submitted.run_id).job_state == "RUNNING"

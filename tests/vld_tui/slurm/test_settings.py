@@ -43,6 +43,8 @@ def test_other_words_are_no_times(time: str) -> None:
         ({"partition": "a b"}, "partition is 'a b', but must be one word"),
         ({"env": ["X"]}, "env is 'X', but must be NAME=VALUE"),
         ({"sbatch": ["--exclusive"]}, "long name without dashes"),
+        ({"sbatch": ["parsable"]}, "parsable is for vld to choose"),
+        ({"sbatch": ["array=0-3"]}, "array is for vld to choose"),
         ({"setup": ["a\nb"]}, "single lines"),
         ({"gpus_per_run": 2, "runs_per_gpu": 2}, "cannot share"),
     ],
@@ -92,3 +94,12 @@ def test_a_profile_that_is_not_there_or_damaged_is_named(home: Home) -> None:
     (home.profiles / "gpu.toml").write_text("time = [")
     with pytest.raises(SlurmError, match=r"gpu\.toml"):
         read_profile(home, "gpu")
+
+
+def test_a_damaged_profile_can_be_removed_and_a_number_is_a_time(home: Home) -> None:
+    home.profiles.mkdir()
+    (home.profiles / "bad.toml").write_text("time = [")
+    remove_profile(home, "bad")
+    assert profile_names(home) == []
+    (home.profiles / "gpu.toml").write_text("time = 90\n")
+    assert make_settings(read_profile(home, "gpu")).time == "90"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from vld_tui.slurm.submit import (
     submit_runs,
 )
 from vld_tui.slurm.watch import look_at_jobs
+from vld_tui.store.errors import StoreError
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 
@@ -268,3 +270,54 @@ def test_runs_of_several_gpus_do_not_share_them(store: Store, programs: Programs
     runs = store.create_runs([resolve_spec({"gpus": 2})])
     with pytest.raises(SlurmError, match="cannot share them"):
         submit_runs(store, Cluster(make_settings({"runs_per_gpu": "2"})), runs)
+
+
+def test_what_another_login_node_made_is_known_before_more_is_submitted(
+    store: Store, programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VLD_DATABASES", str(tmp_path / "another"))
+    with Store.open(store.home) as other:
+        assert other.list_runs() == []
+        runs = make_runs(store, 2)
+        submit_runs(store, Cluster(make_settings({})), runs)
+        other.take_in_others()
+        assert {run.run_id for run in other.list_runs()} == set(runs)
+        assert jobs_of(other, runs) == ["12_0", "12_1"]
+        for run in runs:
+            other.close_job(run)
+        programs.says("sbatch", "Submitted batch job 99\n")
+        store.close_job(runs[0])
+        submit_runs(store, Cluster(make_settings({})), runs[:1])  # again, from there
+        other.take_in_others()
+        assert jobs_of(other, runs) == ["99", "12_1"]
+
+
+def test_a_run_that_was_asked_to_stop_is_let_go_on_when_it_is_submitted(
+    store: Store, programs: Programs
+) -> None:
+    runs = make_runs(store, 1)
+    store.run_dir(runs[0]).ask_to_stop("a test")
+    submit_runs(store, Cluster(make_settings({})), runs)
+    assert store.run_dir(runs[0]).read_stop() is None
+
+
+@pytest.mark.parametrize("name", ["SLURM_CLUSTERS", "SBATCH_CLUSTERS"])
+def test_jobs_are_not_sent_to_another_cluster_than_is_asked(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "far")
+    with pytest.raises(SlurmError, match=f"{name} is set"):
+        Cluster(make_settings({}))
+
+
+def test_an_answer_that_nobody_can_read_keeps_what_may_have_been_submitted(
+    store: Store, programs: Programs
+) -> None:
+    runs = make_runs(store, 1)
+    programs.says("sbatch", "12\n")
+    with pytest.raises(StoreError, match="may have been taken, under the name vld-"):
+        submit_runs(store, Cluster(make_settings({})), runs)
+    (folder,) = store.home.jobs.iterdir()
+    programs.says("squeue", f"{folder.name}|12|12\n")
+    find_lost_batches(store)
+    assert jobs_of(store, runs) == ["12"]
