@@ -65,10 +65,10 @@ def ls(
     query = Query.parse(where or "", sort=sort)
     with open_store(ctx, to_look=True) as store:
         refresh_or_say(store)
-        runs = store.list_runs(query, trashed=trashed)
         on_terminal = sys.stdout.isatty() and not (as_json or as_csv)
         most = limit if limit is not None else (TERMINAL_LIMIT if on_terminal else 0)
-        shown = runs[:most] if most else runs
+        shown = store.list_runs(query, trashed=trashed, limit=most or None)
+        count = store.count_runs(query, trashed=trashed) if len(shown) == most else len(shown)
         records = run_records(store, shown) if as_json or as_csv else []
     if as_json:
         print_json(records)
@@ -77,7 +77,7 @@ def ls(
     elif not shown:
         typer.echo(_nothing(where, store.home, trashed=trashed), err=True)
     elif on_terminal:
-        _print_table(shown, hidden=len(runs) - len(shown))
+        _print_table(shown, hidden=count - len(shown))
     else:
         sys.stdout.writelines(f"{line}\n" for line in run_lines(shown, now=time.time()))
 
