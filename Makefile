@@ -1,11 +1,11 @@
-# make run · make test · make test-slow · make test-slurm · make check · make setup · make audit · make chaos, fuzz
+# make run · make test · make test-slow · make test-slurm · make check · make setup · make lock, audit · make chaos, fuzz
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Many tests wait for processes of theirs: one more of them than cores, at most 4.
 WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, len(os.sched_getaffinity(0)) + 1))' 2>/dev/null || echo 2)
 
-.PHONY: run test test-slow test-slurm chaos fuzz check audit setup clean
+.PHONY: run test test-slow test-slurm chaos fuzz check lock audit setup clean
 
 run: $(VENV)/.installed
 	$(BIN)/vld run
@@ -29,16 +29,20 @@ check: $(VENV)/.installed-check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# What is installed here, as there is no lock file; needs the network. Strict: what could not be
-# looked up fails too. The suffix of a build such as torch's +cpu names no release.
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.hostile.fuzz
 
+# What the checks and tests ran with: nothing is installed from it. The suffix of a build such as
+# torch's +cpu names no release.
+lock: $(VENV)/.installed-test $(VENV)/.installed-check
+	@{ echo "# What the tests of this revision ran with on Linux, x86-64, Python 3.11: make lock"; \
+	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+[^ ]*$$//'; } > requirements.lock
+
+# Needs the network. Strict: what could not be looked up fails too.
 audit: $(VENV)/.installed-audit
-	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[^ ]*$$//' > $(VENV)/audited.txt
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --timeout 30 \
-	  --requirement $(VENV)/audited.txt || \
+	  --requirement requirements.lock || \
 	  { echo "AUDIT FAILED: see above. If the service was not reached, NOTHING was checked." >&2; exit 1; }
 
 setup: $(VENV)/.installed
