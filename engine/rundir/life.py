@@ -76,8 +76,7 @@ def exit_of(run_dir: RunDir, process: ProcessInfo) -> ExitInfo | None:
     info = run_dir.read_exit()
     if info is None or info.pid is None:
         return exit_since(run_dir, process.started_at)
-    is_earlier = info.ended_at < process.started_at - HEARTBEAT_STALE_S  # hosts' clocks differ
-    return info if info.pid == process.pid and not is_earlier else None
+    return info if info.pid == process.pid else None
 
 
 def end_of(
