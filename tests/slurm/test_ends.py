@@ -97,7 +97,7 @@ def test_a_run_that_waits_is_held_released_stopped_and_resumed(login: Login) -> 
 
 
 def test_a_run_that_goes_on_is_stopped_and_resumed(login: Login) -> None:
-    run = begin(login, steps=40)
+    run = begin(login, steps=400)  # a stop is looked for every 5 s
     with login.asleep(run):
         said = login.does("stop", run["run"])
         assert f"{run['run']} was asked to stop on {login.cluster.host}" in said
