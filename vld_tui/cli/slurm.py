@@ -45,9 +45,7 @@ def with_slurm_options(function: Callable[..., None]) -> Callable[..., None]:
     """
     signature = inspect.signature(function, eval_str=True)
     own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
-    names = {each.name for each in own}
-    more = [_parameter(name) for name in SETTINGS if _keyword(name) not in names]
-    function.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+    function.__signature__ = inspect.Signature([*own, *map(_parameter, SETTINGS)])  # type: ignore[attr-defined]
     return function
 
 

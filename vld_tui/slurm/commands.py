@@ -13,6 +13,7 @@ from typing import Final
 from engine.protocol import nearest
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.jobs import Job
+from vld_tui.slurm.settings import minutes_of
 
 PATIENCE_S: Final = 60.0
 """How long a busy controller may take to answer."""
@@ -74,14 +75,7 @@ def list_jobs() -> dict[str, Job]:
     Raises:
         SlurmError: when Slurm does not answer.
     """
-    user = str(os.getuid())
-    format_ = _SEPARATOR.join(("%i", "%T", "%r", "%N"))  # neither has a separator in it
-    answer = ask(
-        "squeue", "--all", "--user", user, "--array", "--noheader", "--states=all", "-o", format_
-    )
-    lines = (line.split(_SEPARATOR, 3) for line in answer.splitlines())
-    jobs = (Job(*fields) for fields in lines if len(fields) == len(Job._fields))
-    return {job.job_id: job._replace(reason=_plain(job.reason)) for job in jobs}
+    return _read_table(_squeue("--array", "-o", "%i|%T|%r|%N"))
 
 
 def arrays_by_name() -> dict[str, str]:
@@ -90,8 +84,7 @@ def arrays_by_name() -> dict[str, str]:
     Raises:
         SlurmError: when Slurm does not answer.
     """
-    user = str(os.getuid())
-    answer = ask("squeue", "--all", "--user", user, "--noheader", "--states=all", "-o", "%j|%A|%F")
+    answer = _squeue("-o", "%j|%A|%F")
     lines = (line.split(_SEPARATOR) for line in answer.splitlines() if line.count("|") == 2)
     return {name: array if array != "N/A" else job for name, job, array in lines}
 
@@ -137,8 +130,6 @@ def longest_time(partition: str | None) -> int | None:
     Raises:
         SlurmError: when Slurm does not answer, or there is no such partition.
     """
-    from vld_tui.slurm.settings import minutes_of  # noqa: PLC0415 - the words of a time
-
     answer = ask("scontrol", "show", "partition", "--all", "--oneliner")
     found = [dict(_fields(line)) for line in answer.splitlines()]
     known = {fields["PartitionName"]: fields for fields in found if "PartitionName" in fields}
@@ -209,6 +200,25 @@ def _plain_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C.UTF-8"}
 
 
+def _squeue(*options: str) -> str:
+    """Return what squeue prints of all this user's jobs."""
+    of_user = ("--all", "--user", str(os.getuid()), "--noheader", "--states=all")
+    return ask("squeue", *of_user, *options)
+
+
+def _read_table(answer: str) -> dict[str, Job]:
+    """Return the jobs of lines of id, state, reason and node; other lines are passed over.
+
+    Of several lives of a job the last counts; CANCELLED by 1000 is CANCELLED.
+    """
+    lines = (line.split(_SEPARATOR, 3) for line in answer.splitlines())
+    jobs = (Job(*fields) for fields in lines if len(fields) == len(Job._fields))
+    return {
+        job.job_id: job._replace(state=job.state.partition(" ")[0], reason=_plain(job.reason))
+        for job in jobs
+    }
+
+
 def _read_job(line: str) -> Job | None:
     fields = dict(_fields(line))
     if "JobId" not in fields:
@@ -247,8 +257,4 @@ def _from_accounting(job_ids: Sequence[str]) -> dict[str, Job]:
         )  # fmt: skip
     except SlurmError:  # no accounting here
         return {}
-    jobs = (Job(*line.split(_SEPARATOR, 3)) for line in answer.splitlines() if line.count("|") > 2)
-    return {  # of several lives, the last; CANCELLED by 1000 is CANCELLED
-        job.job_id: job._replace(state=job.state.partition(" ")[0], reason=_plain(job.reason))
-        for job in jobs
-    }
+    return _read_table(answer)

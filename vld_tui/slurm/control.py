@@ -81,9 +81,7 @@ def submit_again(store: Store, run: Run, settings: SlurmSettings | None = None) 
     if settings is None:
         job_info = run_dir.read_job()
         settings = make_settings(dict(job_info.settings) if job_info else {})
-    cluster = Cluster(settings)
-    run_dir.let_go_on()
-    submit_runs(store, cluster, [run.run_id])
+    submit_runs(store, Cluster(settings), [run.run_id])
 
 
 def _job(run: Run) -> str:

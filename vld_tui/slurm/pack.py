@@ -30,8 +30,6 @@ POLL_S: Final = 0.2
 VERSION: Final = f"{metadata.version('vld-tui')}, protocol {PROTOCOL_VERSION}"
 _SETTLED: Final = (0, 1, 2)
 """Exit codes of an engine whose run is not gone on with: finished, failed, refused."""
-
-
 _LAST_WORD_BYTES: Final = 2**16
 
 

@@ -30,13 +30,12 @@ def look_at_jobs(store: Store) -> str | None:
     """
     if store.is_read_only:
         return None
-    known = _known(store)
-    if not (known or has_lost_batches(store.home)) or not commands.is_slurm_here():
+    if not (store.open_jobs() or has_lost_batches(store.home)) or not commands.is_slurm_here():
         return None
     try:
         commands.require_controller()
         find_lost_batches(store)
-        known = _known(store)
+        known = [each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy]
         jobs = commands.list_jobs()
         gone = [each for each in known if each.job.job_id not in jobs]
         jobs |= _ends_of(gone)
@@ -47,10 +46,6 @@ def look_at_jobs(store: Store) -> str | None:
         if job.is_over or job != each.job or each.status not in ("queued", *LIVE):
             store.note_job(each, job)
     return None
-
-
-def _known(store: Store) -> list[OpenJob]:
-    return [each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy]
 
 
 def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:
