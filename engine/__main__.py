@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import msgspec
 from engine.allocator import keep_freed_memory
 from engine.distributed.exchange import await_writer
 from engine.eventlog import EventLog
+from engine.every import every
 from engine.failures import describe_failure, in_words
 from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped
 from engine.rundir import ProcessInfo, RunDir
@@ -140,7 +140,6 @@ def _held(run_dir: RunDir) -> Iterator[bool]:
 @contextlib.contextmanager
 def _heartbeat(run_dir: RunDir, stop: StopRequest) -> Iterator[None]:
     """Touch the heartbeat file and look for a request to stop, until the block ends."""
-    ended = threading.Event()
 
     def beat() -> None:
         with contextlib.suppress(OSError):  # a missed beat is not worth a run
@@ -149,18 +148,9 @@ def _heartbeat(run_dir: RunDir, stop: StopRequest) -> Iterator[None]:
         if asked is not None:
             stop.ask(asked.reason)
 
-    def go_on() -> None:
-        while not ended.wait(HEARTBEAT_INTERVAL_S):
-            beat()
-
     beat()
-    thread = threading.Thread(target=go_on, name="heartbeat", daemon=True)
-    thread.start()
-    try:
+    with every(HEARTBEAT_INTERVAL_S, beat, "heartbeat"):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +24,7 @@ from engine.distributed.parent import end_with
 from engine.distributed.ranks import Ranks
 from engine.errors import InputError, TrainingError
 from engine.eventlog import EventLog, SilentLog
+from engine.every import every
 from engine.failures import describe_failure
 from engine.hardware import device_name, resolve_device
 from engine.protocol import RunFailed, RunFinished, RunStopped, SpecError
@@ -124,21 +124,14 @@ def _joined(device: torch.device) -> Iterator[None]:
 @contextlib.contextmanager
 def _listening(exchange: Exchange, stop: StopRequest) -> Iterator[None]:
     """Listen to the head's request to stop until the block ends."""
-    ended = threading.Event()
 
     def listen() -> None:
-        while not ended.wait(STOP_POLL_S):
-            reason = exchange.read_stop()
-            if reason is not None:
-                stop.ask(reason)
+        reason = exchange.read_stop()
+        if reason is not None:
+            stop.ask(reason)
 
-    thread = threading.Thread(target=listen, name="stop", daemon=True)
-    thread.start()
-    try:
+    with every(STOP_POLL_S, listen, "stop"):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _describe(error: Exception, run_dir: RunDir, ranks: Ranks) -> RunFailed:
