@@ -34,7 +34,8 @@ def check_machine(spec: RunSpec) -> None:
     if spec.nodes > 1 and spec.nodes != machines_of_job():
         raise InputError(
             f"nodes is {spec.nodes}, but this process is in no Slurm job of {spec.nodes} machines: "
-            f"start it there with sbatch --nodes={spec.nodes}, or leave out --nodes."
+            f"submit it with --on slurm, start it there with sbatch --nodes={spec.nodes}, or leave "
+            "out --nodes."
         )
     gpus = torch.cuda.device_count()
     if spec.device != "cpu" and gpus == 0:
