@@ -1,4 +1,7 @@
-"""A real Slurm of one node for tests: own daemons, ports and files; no systemd, no accounting."""
+"""A real Slurm for tests: own daemons, ports and files; no systemd, no accounting.
+
+Its node is this machine, or its nodes are machines pretended on it.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,19 @@ from typing import Self
 
 import psutil
 
+from tests.slurm.machines import Machines
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 CONFIG = """\
 ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
+SlurmctldHost={host}({here})
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
 SlurmUser=root
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket,cred_expire={options.requeue_delay_s}
 ProctrackType=proctrack/linuxproc
@@ -47,10 +52,11 @@ MinJobAge={options.min_job_age_s}
 KillWait={options.kill_wait_s}
 SlurmdTimeout={options.slurmd_timeout_s}
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={options.cpus} RealMemory={options.memory_mib} Gres=gpu:2
+{nodes}
 {partitions}
 {options.extra}
 """
+LOOPBACK = "127.0.0.1"
 GPUS = "Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n"
 
 
@@ -63,18 +69,21 @@ class Partition:
     priority: int = 1  # jobs of a lower one are requeued for jobs of a higher one
     grace_s: int = 0  # from the first SIGTERM of a preempted job to its end
 
-    def line(self, host: str) -> str:
+    def line(self) -> str:
         """Return its line of slurm.conf."""
         limit = "UNLIMITED" if self.max_minutes is None else str(self.max_minutes)
         return (
-            f"PartitionName={self.name} Nodes={host} MaxTime={limit} State=UP "
+            f"PartitionName={self.name} Nodes=ALL MaxTime={limit} State=UP "
             f"PriorityTier={self.priority} GraceTime={self.grace_s}"
         )
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a test may choose. CPUs may outnumber the machine's, so that more jobs run at once."""
+    """What a test may choose. CPUs may outnumber the machine's, so that more jobs run at once.
+
+    ``machines`` are the names of pretended ones; none: this machine.
+    """
 
     partitions: tuple[Partition, ...] = (
         Partition("main"),
@@ -90,6 +99,7 @@ class Options:
     kill_wait_s: int = 5  # from SIGTERM to SIGKILL
     slurmd_timeout_s: int = 10  # until a silent node is DOWN
     requeue_delay_s: int = 5  # until a requeued job may start again
+    machines: tuple[str, ...] = ()
     extra: str = ""  # further lines of slurm.conf
 
 
@@ -107,6 +117,7 @@ class SlurmCluster:
         self.folder = folder
         self.options = options or Options()
         self.host = socket.gethostname().split(".")[0]
+        self._machines = Machines(self.options.machines, folder)
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -126,20 +137,25 @@ class SlurmCluster:
             RuntimeError: One of them ended, or the node took too long; with the end of the log.
         """
         self._configure()
+        if self.options.machines:
+            self._machines.start()
         self.start_munged()
         self.start_controller()
         self.restart_slurmd()
 
     def stop(self) -> None:
         """End the daemons, and every job that still runs."""
-        for name in ("slurmd", "slurmctld", "munged"):
+        for name in reversed(list(self._daemons)):
             self._end(name)
         for process in self._processes():
             process.kill()
+        if self.options.machines:
+            self._machines.stop()
 
     def start_munged(self) -> None:
         """Start the authentication service."""
         self._start(
+            "munged",
             "munged",
             "--foreground",
             "--force",
@@ -153,7 +169,7 @@ class SlurmCluster:
 
     def start_controller(self) -> None:
         """Start slurmctld and wait until it answers."""
-        self._start("slurmctld", "-D")
+        self._start("slurmctld", "slurmctld", "-D")
         self._wait("slurmctld", lambda: self.run("scontrol", "ping").returncode == 0)
 
     def stop_controller(self) -> None:
@@ -165,15 +181,21 @@ class SlurmCluster:
         self._end("munged")
 
     def kill_slurmd(self) -> None:
-        """Kill the node's daemon with SIGKILL; its jobs run on."""
-        self._daemons["slurmd"].kill()
-        self._daemons.pop("slurmd").wait()
+        """Kill the nodes' daemons with SIGKILL; their jobs run on."""
+        for node in self._nodes:
+            daemon = self._daemons.pop(f"slurmd.{node}")
+            daemon.kill()
+            daemon.wait()
 
     def restart_slurmd(self) -> None:
-        """Start the node's daemon, anew if it runs, and wait until the node takes jobs."""
-        self._end("slurmd")
-        self._start("slurmd", "-D")
-        self._wait("slurmd", self._takes_jobs)
+        """Start the nodes' daemons, anew if they run, and wait until the nodes take jobs."""
+        for node in self._nodes:
+            name = f"slurmd.{node}"
+            self._end(name)
+            on = self._machines.on(node) if self.options.machines else []
+            self._start(name, *on, "slurmd", "-D", "-N", node)
+        for node in self._nodes:
+            self._wait(f"slurmd.{node}", self._takes_jobs)
 
     def run(self, *command: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command in the cluster's environment and return it with its output."""
@@ -204,7 +226,7 @@ class SlurmCluster:
         self.stop()
 
     def _configure(self) -> None:
-        for name in ("state", "spool"):
+        for name in ("state", *(f"spool/{node}" for node in self._nodes)):
             (self.folder / name).mkdir(parents=True)
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(128))
@@ -212,22 +234,36 @@ class SlurmCluster:
         controller_port, node_port = _free_ports(2)
         config = CONFIG.format(
             host=self.host,
+            here=self._machines.here if self.options.machines else LOOPBACK,
             folder=self.folder,
             options=self.options,
             memory_per_cpu=self.options.memory_mib // self.options.cpus,
             controller_port=controller_port,
             node_port=node_port,
-            partitions="\n".join(each.line(self.host) for each in self.options.partitions),
+            nodes="\n".join(map(self._node_line, self._nodes)),
+            partitions="\n".join(each.line() for each in self.options.partitions),
         )
         first = self.options.partitions[0].name
         config = config.replace(f"PartitionName={first} ", f"PartitionName={first} Default=YES ")
         (self.folder / "slurm.conf").write_text(config)
         (self.folder / "gres.conf").write_text(GPUS)
 
-    def _start(self, name: str, *arguments: str) -> None:
+    @property
+    def _nodes(self) -> tuple[str, ...]:
+        return self.options.machines or (self.host,)
+
+    def _node_line(self, node: str) -> str:
+        """Return a node's line of slurm.conf."""
+        address = self._machines.address(node) if self.options.machines else LOOPBACK
+        return (
+            f"NodeName={node} NodeAddr={address} CPUs={self.options.cpus} "
+            f"RealMemory={self.options.memory_mib} Gres=gpu:2"
+        )
+
+    def _start(self, name: str, *command: str) -> None:
         with self._log(name).open("ab") as log:
             self._daemons[name] = subprocess.Popen(
-                [name, *arguments],
+                command,
                 env=self.environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

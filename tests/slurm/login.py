@@ -92,14 +92,13 @@ class Login:
         end = time.monotonic() + DEADLINE_S
         while not is_so(runs := self.runs()):
             assert time.monotonic() < end, f"{runs}\n{self.jobs()}"
-            time.sleep(0.3)
+            time.sleep(0.5)
         return runs
 
     def until_all(self, *statuses: str) -> list[Record]:
-        """Wait until every run has one of these statuses and no job that waits or runs."""
-        return self.until(
-            lambda runs: all(run["status"] in statuses for run in runs) and not self.jobs()
-        )
+        """Wait until no job waits or runs and every run has one of these statuses."""
+        self.until_idle()
+        return self.until(lambda runs: all(run["status"] in statuses for run in runs))
 
     def until_event(self, run: Record, kind: type[AnyEvent], count: int = 1) -> None:
         """Wait until a run told of something so often."""

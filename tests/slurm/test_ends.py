@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from engine.protocol import RunStarted, RunStopped, StepsTaken
+from engine.rundir.life import HEARTBEAT_INTERVAL_S
 from tests.slurm.login import Login, Record
 from tests.small_runs import read_events
 
@@ -97,10 +99,11 @@ def test_a_run_that_waits_is_held_released_stopped_and_resumed(login: Login) -> 
 
 
 def test_a_run_that_goes_on_is_stopped_and_resumed(login: Login) -> None:
-    run = begin(login, steps=400)  # a stop is looked for every 5 s
+    run = begin(login, steps=60)
     with login.asleep(run):
         said = login.does("stop", run["run"])
         assert f"{run['run']} was asked to stop on {login.cluster.host}" in said
+        time.sleep(HEARTBEAT_INTERVAL_S)  # it looks for a stop as soon as it wakes
     (stopped,) = login.until_all("stopped")
     assert stopped["error"] is None
     assert stopped["step"] == stopped_steps(login, run)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,15 +15,14 @@ from engine.protocol import (
     ArmEvaluated,
     CheckpointSaved,
     Evaluated,
-    HeadTrained,
     RunFinished,
     RunStopped,
-    StepsTaken,
     resolve_spec,
 )
 from engine.rundir import RunDir, UserData
 from engine.train import fine_tune
 from tests.engine.distributed.rank_processes import StopAfter, train_on_two
+from tests.measured import numbers
 from tests.small_runs import SMALL_RUN, read_events, run_here
 
 STEPS = {"steps": 8, "eval_every": 4, "log_every": 1}
@@ -87,20 +85,6 @@ def stop_before(run_dir: RunDir, step: int) -> None:
     data = load_data(spec, run_dir.cache)
     log.record(fine_tune(spec, data, run_dir, None, log, StopAfter(step)))
     log.close()
-
-
-def numbers(run_dir: RunDir) -> dict[tuple[object, ...], float]:
-    """Return every measured value, the last one told winning."""
-    values: dict[tuple[object, ...], float | None] = {}
-    for event in read_events(run_dir):
-        if isinstance(event, StepsTaken):
-            values["loss", event.step] = event.loss
-        elif isinstance(event, HeadTrained):
-            values["head",] = event.loss
-        elif isinstance(event, Evaluated | ArmEvaluated):
-            for each in event.metrics:
-                values[event.step, each.split, each.domain, each.arm, each.name] = each.value
-    return {key: math.nan if value is None else value for key, value in values.items()}
 
 
 def selections(run_dir: RunDir) -> list[tuple[object, ...]]:
