@@ -71,12 +71,20 @@ def place_of(
     return make_settings({**read_profile(home, profile), **named})
 
 
+def tell_slow() -> None:
+    """Say that the cluster takes long, while it does."""
+    say("sbatch has no answer yet: where a queue is full, it tries for two minutes", to_stderr=True)
+
+
 def tell_submission(submission: Submission) -> None:
     """Say what was submitted, and what was not and why."""
     if submission.submitted:
         say(f"{plural(len(submission.submitted), 'run')} submitted as {submission.jobs}")
     if submission.left:
-        say(f"{plural(len(submission.left), 'run')} left: {submission.refusal}")
+        why, *further = (submission.refusal or "").splitlines()
+        say(f"{plural(len(submission.left), 'run')} left: {why}")
+        for line in further:
+            say(f"  {line}")
         say("  Launch the study again later: what is left is submitted then.")
 
 
@@ -88,7 +96,7 @@ def submit_new(store: Store, run_id: str, settings: SlurmSettings, *, as_json: b
         StoreError: when that cannot be recorded.
     """
     try:
-        submit_runs(store, Cluster(settings), [run_id])
+        submit_runs(store, Cluster(settings, tell_slow), [run_id])
     except SlurmError:
         store.discard(run_id)
         raise

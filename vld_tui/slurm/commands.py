@@ -193,6 +193,11 @@ def complaint(program: str, text: str) -> str:
     return f"{program}: {said or 'it gave no reason'}"
 
 
+def is_full(text: str) -> bool:
+    """Say whether sbatch complains of a queue that takes no more jobs of anybody for now."""
+    return "unable to accept job" in text or "job queue full" in text
+
+
 def _plain_environment() -> dict[str, str]:
     """Return this environment without what changes the form of the answers."""
     changing = ("SQUEUE_", "SACCT_", "SLURM_TIME_FORMAT", "SLURM_CLUSTERS", "SLURM_JSON")

@@ -13,6 +13,7 @@ import secrets
 import shlex
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ _LOST_AFTER_S: Final = 7 * 86_400.0
 """Age at which a submission that nobody finished is not asked about any more."""
 _LOOK: Final = "sinfo --format='%P %l %c %m %G'"
 """Lists partitions with their longest time and their nodes' cores, memory (MiB) and GPUs."""
+_FULL: Final = "The cluster's queue is full (MaxJobCount): sbatch tried for two minutes."
+_SLOW_S: Final = 10.0
 _EVER: Final = 10**6
 """Jobs are queued again as often as their time runs out."""
 _YEAR_MIN: Final = 365 * 24 * 60
@@ -100,8 +103,8 @@ class Submission(msgspec.Struct, frozen=True):
 class Cluster:
     """The cluster that this machine submits to, and what it allows."""
 
-    def __init__(self, settings: SlurmSettings) -> None:
-        """Look at the cluster.
+    def __init__(self, settings: SlurmSettings, on_slow: Callable[[], None] = lambda: None) -> None:
+        """Look at the cluster. ``on_slow`` is called when it takes long to take jobs.
 
         Raises:
             SlurmError: when there is none, it does not answer, or submitit is not installed.
@@ -111,6 +114,7 @@ class Cluster:
         commands.require_controller()
         _import_submitit()
         self.settings = settings
+        self._on_slow = on_slow
         configured = commands.configuration().get("MaxArraySize", "")
         self.array_size = int(configured) if configured.isdecimal() else _USUAL_ARRAY
         self.minutes = self._minutes()
@@ -165,9 +169,11 @@ class Cluster:
             for runs in batch.runs
         ]
         said = io.StringIO()  # submitit prints what sbatch complains of, and raises it too
+        slow = threading.Timer(_SLOW_S, self._on_slow)
         try:
             with contextlib.redirect_stderr(said), executor.batch():
                 jobs = [executor.submit(pack) for pack in packs]
+                slow.start()  # sbatch is run as the block ends
         except FailedSubmissionError as error:  # it may have been taken: it is looked for later
             raise StoreError(
                 f"sbatch answered what nobody can read: {str(error).splitlines()[0]}. The jobs may "
@@ -175,8 +181,12 @@ class Cluster:
             ) from None
         except FailedJobError as error:
             text = said.getvalue() or str(error)
+            if commands.is_full(text):
+                raise SlurmError(_FULL) from None
             said_why = commands.complaint("sbatch", text)
             raise SlurmError(f"{said_why}\nWhat the cluster has: {_LOOK}") from None
+        finally:
+            slow.cancel()
         return str(jobs[0].job_id).partition("_")[0]
 
     def _parameters(self, batch: Batch, need: Need) -> dict[str, Any]:
@@ -220,7 +230,6 @@ def submit_runs(
     store: Store,
     cluster: Cluster,
     runs: Sequence[str],
-    on_submitted: Callable[[int], None] = lambda _count: None,
 ) -> Submission:
     """Give runs to the cluster, array by array, as many as it takes.
 
@@ -251,7 +260,6 @@ def submit_runs(
         record(store, batch, folder)
         arrays.append(batch.job_id or "")
         submitted += len(chunk)
-        on_submitted(submitted)
     if not submitted and refusal:
         raise SlurmError(f"Nothing was submitted. {refusal}")
     return Submission(tuple(runs[:submitted]), tuple(arrays), tuple(runs[submitted:]), refusal)

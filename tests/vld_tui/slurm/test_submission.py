@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from engine.protocol import resolve_spec
 from tests.vld_tui.slurm.conftest import Programs
 from tests.vld_tui.store.told_runs import Teller
-from vld_tui.slurm import commands
+from vld_tui.slurm import commands, submit
 from vld_tui.slurm.control import hold, stop, submit_again
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import make_settings
@@ -44,11 +45,9 @@ def test_a_study_becomes_arrays_no_longer_than_the_cluster_takes(
     store: Store, programs: Programs
 ) -> None:
     runs = make_runs(store, 7)
-    told: list[int] = []
-    submission = submit_runs(store, Cluster(make_settings({})), runs, told.append)
+    submission = submit_runs(store, Cluster(make_settings({})), runs)
     assert submission.submitted == tuple(runs)
     assert submission.left == ()
-    assert told == [3, 6, 7]
     assert jobs_of(store, runs) == ["12_0", "12_1", "12_2", "12_0", "12_1", "12_2", "12"]
     assert {store.get(run).status for run in runs} == {"queued"}
     info = store.run_dir(runs[1]).read_job()
@@ -115,6 +114,25 @@ def test_a_limit_hit_half_way_leaves_the_rest_known(store: Store, programs: Prog
     assert submission.refusal is not None
     assert "QOSMaxSubmitJobPerUserLimit" in submission.refusal
     assert [each.run_id for each in store.open_jobs()] == runs[:3]
+
+
+def test_a_full_queue_is_said_to_be_while_it_lasts_and_after(
+    store: Store, programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "_SLOW_S", 0.0)
+    is_slow = threading.Event()
+    programs.complains(
+        "sbatch",
+        "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n"
+        "sbatch: error: Batch job submission failed: Resource temporarily unavailable\n",
+    )
+    with pytest.raises(SlurmError) as refused:
+        submit_runs(store, Cluster(make_settings({}), is_slow.set), make_runs(store, 2))
+    assert str(refused.value) == (
+        "Nothing was submitted. The cluster's queue is full (MaxJobCount): sbatch tried for two "
+        "minutes."
+    )
+    assert is_slow.wait(60)
 
 
 def test_no_more_jobs_than_the_accounting_allows(

@@ -20,6 +20,7 @@ from vld_tui.cli.slurm import (
     OnOption,
     ProfileOption,
     place_of,
+    tell_slow,
     tell_submission,
     with_slurm_options,
 )
@@ -128,7 +129,7 @@ def launch(
             gone = runs_left_behind(home, known, text)
             _tell_plan(store, standing, datasets, gone, as_json=as_json)
             return
-        cluster = None if settings is None else Cluster(settings)
+        cluster = None if settings is None else Cluster(settings, tell_slow)
         absent = _absent_weights(home, standing)
         if datasets.refusal is not None:
             raise DatasetError(datasets.refusal)
