@@ -161,7 +161,7 @@ class Cluster:
         executor = SlurmExecutor(folder, max_num_timeout=_EVER, python=python)
         executor.update_parameters(**self._parameters(batch, need))
         packs = [
-            Pack([str(home.run_dir(run).path) for run in runs], self.settings.at_once)
+            Pack([str(home.run_dir(run).path) for run in runs], self.settings.runs_per_gpu)
             for runs in batch.runs
         ]
         said = io.StringIO()  # submitit prints what sbatch complains of, and raises it too
