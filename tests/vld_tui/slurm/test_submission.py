@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from engine.protocol import resolve_spec
-from tests.vld_tui.slurm.conftest import Programs
+from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.slurm import commands
 from vld_tui.slurm.control import hold, stop, submit_again
