@@ -5,43 +5,82 @@ from __future__ import annotations
 import socket
 
 from vld_tui.launch.local import refuse_copy
+from vld_tui.launch.local import stop as stop_process
 from vld_tui.slurm import commands
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import SlurmSettings, make_settings
 from vld_tui.slurm.submit import Cluster, find_lost_batches, submit_runs
 from vld_tui.slurm.watch import look_at_jobs
-from vld_tui.store.runs import QUEUED, Run
+from vld_tui.store.runs import LIVE, QUEUED, Run
 from vld_tui.store.store import Store
 
 
-def stop(store: Store, run: Run, *, kill: bool = False) -> None:
+def stop(store: Store, run: Run, *, kill: bool = False) -> str:
     """Have a run save and stop, on whatever node it is, or begin no more if it waits.
 
-    Its job is cancelled when it has no other run to do, or with ``kill``, at once and whole.
+    Its job is cancelled when it has no other run to do, or with ``kill``, at once and whole. Of a
+    run that is over, or where no Slurm is, the job is left alone and waited for no longer.
+
+    Returns:
+        What became of the run, as the rest of a sentence about it.
 
     Raises:
         SlurmError: when Slurm does not cancel the job.
         StoreError: when it cannot be recorded.
-        LaunchError: when the run's folder is a copy of one elsewhere.
+        LaunchError: when the run's folder is a copy of one elsewhere, or it is to be killed
+            elsewhere and no Slurm is here.
         OSError: when the run's folder cannot be written.
     """
-    refuse_copy(store.run_dir(run.run_id))
-    cancels = kill or (run.status == QUEUED and len(job_mates(store, run)) == 1)
+    run_dir = store.run_dir(run.run_id)
+    refuse_copy(run_dir)
+    if not (run.is_live or run.status == QUEUED) or not commands.is_slurm_here():
+        return _leave_job(store, run, kill=kill)
+    mates = _job_mates(store, run)
+    cancels = kill or (run.status == QUEUED and not mates)
     if cancels:
         commands.require_controller()
-    store.run_dir(run.run_id).ask_to_stop(f"asked from {socket.gethostname()}")
+    run_dir.ask_to_stop(_asked_from_here())
     if cancels:
         commands.ask("scancel", *(["--signal=KILL"] if kill and run.is_live else []), _job(run))
     if run.status == QUEUED:
         store.take_out_of_job(run.run_id)
+    if kill:
+        with_it = f", and with it {', '.join(mates)}" if mates else ""
+        how = "was killed with" if run.is_live else "was cancelled with"
+        return f"{how} job {run.job}{with_it}"
+    return "waits no longer" if run.status == QUEUED else _asked(run)
 
 
-def job_mates(store: Store, run: Run) -> list[str]:
-    """Return the ids of the runs of a run's job that are not over, its own among them."""
+def _leave_job(store: Store, run: Run, *, kill: bool) -> str:
+    """Have a run's job pass it over, through its folder alone, and wait for the job no longer."""
+    run_dir = store.run_dir(run.run_id)
+    killed = kill and run.is_live and stop_process(run_dir, kill=True)
+    run_dir.ask_to_stop(_asked_from_here())
+    store.close_job(run.run_id)
+    job = f"job {run.job} itself was not cancelled"
+    if killed:
+        return f"was killed; {job}"
+    if run.is_live and not kill:
+        return f"{_asked(run)}; {job}"
+    return f"waits for job {run.job} no longer; the job itself was not cancelled"
+
+
+def _asked(run: Run) -> str:
+    return f"was asked to stop on {run.host}: it ends after its step"
+
+
+def _asked_from_here() -> str:
+    return f"asked from {socket.gethostname()}"
+
+
+def _job_mates(store: Store, run: Run) -> list[str]:
+    """Return the ids of the other runs of a run's job that are not over."""
     return [
         each.run_id
         for each in store.open_jobs()
-        if each.job.job_id == run.job and each.status in (QUEUED, "starting", "running")
+        if each.job.job_id == run.job
+        and each.run_id != run.run_id
+        and each.status in (QUEUED, *LIVE)
     ]
 
 
