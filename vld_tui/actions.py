@@ -184,7 +184,7 @@ class LocalActions:
         with Store.open(self._home) as store:
             run = store.get(run_id)
             if run.job is not None:
-                _control().submit_again(store, run)
+                _control().submit_again(store, [run])
                 return f"{run.name} was submitted again"
             if run.status == QUEUED:
                 store.take_out(run_id)

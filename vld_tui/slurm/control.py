@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 from vld_tui.launch.local import refuse_copy
 from vld_tui.launch.local import stop as stop_process
 from vld_tui.slurm import commands
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import SlurmSettings, make_settings
-from vld_tui.slurm.submit import Cluster, find_lost_batches, submit_runs
+from vld_tui.slurm.submit import Cluster, Submission, find_lost_batches, submit_what_fits
 from vld_tui.slurm.watch import look_at_jobs
 from vld_tui.store.runs import LIVE, QUEUED, Run
 from vld_tui.store.store import Store
@@ -99,28 +100,56 @@ def hold(store: Store, run: Run, *, is_held: bool = True) -> None:
     look_at_jobs(store)
 
 
-def submit_again(store: Store, run: Run, settings: SlurmSettings | None = None) -> None:
-    """Submit a run that is over; ``settings`` None: as it was submitted the last time.
+def submit_again(
+    store: Store, runs: Sequence[Run], settings: SlurmSettings | None = None
+) -> Submission:
+    """Submit runs that are over, those with the same settings together; ``settings`` None: as each
+    was submitted the last time.
 
     Raises:
-        SlurmError: when it is finished, not over, or the cluster does not take it.
+        SlurmError: when one is finished or not over, or the cluster takes none.
         StoreError: when it cannot be recorded.
-        LaunchError: when the run's folder is a copy of one elsewhere.
-        OSError: when the run's folder cannot be written.
+        LaunchError: when a run's folder is a copy of one elsewhere.
+        OSError: when a run's folder cannot be written.
     """
     find_lost_batches(store)
-    run = store.get(run.run_id)
+    together: dict[SlurmSettings, list[str]] = {}
+    for run in (store.get(run.run_id) for run in runs):
+        _refuse_unless_over(run)
+        refuse_copy(store.run_dir(run.run_id))
+        together.setdefault(settings or _last_settings(store, run), []).append(run.run_id)
+    clusters = [Cluster(each) for each in together]  # which refuses what makes no sense there
+    submission = Submission()
+    for cluster, run_ids in zip(clusters, together.values(), strict=True):
+        submission += submit_what_fits(store, cluster, run_ids)
+    return submission.unless_refused()
+
+
+def refuse_open_job(run: Run) -> None:
+    """Refuse to go on with a run that a job may begin again.
+
+    Raises:
+        SlurmError: when its job is not over.
+    """
+    if run.has_job:
+        raise SlurmError(
+            f"Run {run.run_id} is {run.status}, and its job {run.job} is not over.\n"
+            f"First: vld stop {run.run_id}"
+        )
+
+
+def _refuse_unless_over(run: Run) -> None:
     if run.status == "finished":
         raise SlurmError(f"Run {run.run_id} is finished: there is nothing to go on with.")
-    if run.has_job or run.is_live or run.status == QUEUED:
-        job = f", with job {run.job}" if run.has_job else ""
-        raise SlurmError(f"Run {run.run_id} is {run.status}{job}.")
-    run_dir = store.run_dir(run.run_id)
-    refuse_copy(run_dir)
-    if settings is None:
-        job_info = run_dir.read_job()
-        settings = make_settings(dict(job_info.settings) if job_info else {})
-    submit_runs(store, Cluster(settings), [run.run_id])
+    refuse_open_job(run)
+    if run.is_live or run.status == QUEUED:
+        raise SlurmError(f"Run {run.run_id} is {run.status}.")
+
+
+def _last_settings(store: Store, run: Run) -> SlurmSettings:
+    """Return what the run's job asked of the cluster the last time."""
+    job_info = store.run_dir(run.run_id).read_job()
+    return make_settings(dict(job_info.settings) if job_info else {})
 
 
 def _job(run: Run) -> str:

@@ -86,7 +86,7 @@ class Submission(msgspec.Struct, frozen=True):
     """What became of runs that were to be submitted: their ids, the arrays they were submitted as,
     and why the others were not."""
 
-    submitted: tuple[str, ...]
+    submitted: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     refusal: str | None = None
@@ -95,6 +95,25 @@ class Submission(msgspec.Struct, frozen=True):
     def jobs(self) -> str:
         """Name the jobs."""
         return f"job{'s' if len(self.arrays) > 1 else ''} {', '.join(self.arrays)}"
+
+    def unless_refused(self) -> Submission:
+        """Return it, unless the cluster took none of the runs.
+
+        Raises:
+            SlurmError: saying why it did not.
+        """
+        if self.refusal and not self.submitted:
+            raise SlurmError(f"Nothing was submitted. {self.refusal}")
+        return self
+
+    def __add__(self, other: Submission) -> Submission:
+        """Return what became of the runs of both."""
+        return Submission(
+            self.submitted + other.submitted,
+            self.arrays + other.arrays,
+            self.left + other.left,
+            self.refusal or other.refusal,
+        )
 
 
 class Cluster:
@@ -228,6 +247,21 @@ def submit_runs(
         SlurmError: when it takes none.
         StoreError: when what was submitted cannot be recorded.
     """
+    return submit_what_fits(store, cluster, runs, on_submitted).unless_refused()
+
+
+def submit_what_fits(
+    store: Store,
+    cluster: Cluster,
+    runs: Sequence[str],
+    on_submitted: Callable[[int], None] = lambda _count: None,
+) -> Submission:
+    """Give runs to the cluster, array by array, as many as it takes, or none.
+
+    Raises:
+        SlurmError: when it does not answer.
+        StoreError: when what was submitted cannot be recorded.
+    """
     of_each = cluster.settings.runs_per_job
     room = cluster.room()
     most = len(runs) if room is None else min(len(runs), room * of_each)
@@ -252,8 +286,6 @@ def submit_runs(
         arrays.append(batch.job_id or "")
         submitted += len(chunk)
         on_submitted(submitted)
-    if not submitted and refusal:
-        raise SlurmError(f"Nothing was submitted. {refusal}")
     return Submission(tuple(runs[:submitted]), tuple(arrays), tuple(runs[submitted:]), refusal)
 
 

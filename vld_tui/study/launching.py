@@ -93,12 +93,12 @@ def launch_study(store: Store, study: Study, text: StudyText) -> tuple[Standing,
 
 def submit_study(
     store: Store, study: Study, text: StudyText, cluster: Cluster
-) -> tuple[Standing, int, Submission | None]:
+) -> tuple[Standing, int, Submission]:
     """Keep a study and submit what is missing to a cluster; see :func:`launch_study`.
 
     Returns:
         How it stood before, how many runs of it as it was are no longer in it, and what was
-        submitted, if there was anything to submit.
+        submitted; new runs that were left are not there any more.
 
     Raises:
         SlurmError: when the cluster takes nothing; no run is made then.
@@ -114,7 +114,7 @@ def submit_study(
         known = {run.run_id for run in standing.broken_off}
         runs = make_missing(store, standing)
         if not runs:
-            return standing, gone, None
+            return standing, gone, Submission()
         try:
             submission = submit_runs(store, cluster, runs)
         except SlurmError:  # whatever else it was, runs may have been submitted
