@@ -22,6 +22,8 @@ subject = sys.argv[2] if len(sys.argv) > 2 else ""
 fails = int(left.read_text()) < 0 if left.exists() else (folder / f"{{name}}.err").exists()
 fails |= (folder / f"{{name}}-{{subject}}.err").exists()
 kind, stream = ("err", sys.stderr) if fails else ("out", sys.stdout)
+if fails and (folder / f"{{name}}.told").exists():
+    sys.stdout.write((folder / f"{{name}}.told").read_text())
 for answer in (f"{{name}}-{{subject}}.{{kind}}", f"{{name}}.{{kind}}"):
     if (folder / answer).exists():
         stream.write((folder / answer).read_text())
@@ -60,9 +62,10 @@ class Programs:
             (self.folder / f"{program}.{ending}").unlink(missing_ok=True)
         (self.folder / f"{program}.out").write_text(text)
 
-    def complains(self, program: str, text: str, *, after: int = 0) -> None:
-        """Have a program complain and fail, after it was run so often."""
+    def complains(self, program: str, text: str, *, after: int = 0, told: str = "") -> None:
+        """Have a program print ``told``, complain and fail, after it was run so often."""
         (self.folder / f"{program}.err").write_text(text)
+        (self.folder / f"{program}.told").write_text(told)
         (self.folder / f"{program}.left").write_text(str(after))
 
     @property
