@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +67,9 @@ __all__ = [
 ]
 
 LONGEST_HISTORY: Final = 512
+OTHERS_S: Final = 60.0
+"""How often the run folders are listed for runs that history does not know: a disk that machines
+share is slow to list a hundred thousand."""
 _ALL = Query()
 _STATUSES: Final = """
     SELECT status, count(*) FROM runs INDEXED BY live_runs
@@ -85,10 +90,14 @@ class Store:
         self.home = home
         self._database = database
         self._pace = ingest.Pace()
+        self._looked_for_others = -math.inf
 
     @classmethod
     def open(cls, home: Home) -> Self:
         """Open the history, made or brought up to date where needed.
+
+        One that lies apart from its home is made of the run folders. What others make later is
+        taken in by :meth:`look_for_others`, for whoever must know it.
 
         Raises:
             StoreError: when it is damaged, locked, or written by a newer version.
@@ -96,12 +105,14 @@ class Store:
         path = home.database
         if path.parent == home.path:
             return cls(home, Database.open(path))
+        is_new = not path.exists()
         try:
             make_folder(path)
         except OSError as error:
             raise StoreError(f"The history {path} cannot be made: {error.strerror}.") from None
         store = cls(home, Database.open(path))
-        store.take_in_others()
+        if is_new:
+            store.look_for_others()
         return store
 
     @classmethod
@@ -544,6 +555,20 @@ class Store:
             StoreError: when history cannot be read or written.
         """
         return self.take_in(unknown_runs(self._database, self.home))
+
+    def look_for_others(self) -> None:
+        """Take in, a while after the last time, what was made where another database of this home
+        is; nothing where the only one is in the home.
+
+        Raises:
+            StoreError: when history cannot be read or written.
+        """
+        now = time.monotonic()
+        if now - self._looked_for_others < OTHERS_S or self.is_read_only:
+            return
+        self._looked_for_others = now
+        if self.home.database.parent != self.home.path:
+            self.take_in_others()
 
     def health(self) -> dict[str, Any]:
         """Return what is known of the database's state, sizes in bytes."""

@@ -68,6 +68,7 @@ def launch_named(store: Store, reference: str) -> Standing:
     study = text.read(store.home, datasets)
     if datasets.refusal is not None:
         raise DatasetError(datasets.refusal)
+    store.look_for_others()
     store.refresh()
     standing, _ = launch_study(store, study, text)
     return standing
