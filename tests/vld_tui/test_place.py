@@ -80,7 +80,7 @@ def test_what_is_made_on_another_login_node_is_looked_for_now_and_then(
         make_elsewhere(shared, monkeypatch, "third")
         store.look_for_others()
         assert names(store) == {"first", "second"}, "a moment ago it was looked"
-        monkeypatch.setattr("vld_tui.store.store.OTHERS_S", 0.0)
+        monkeypatch.setattr("vld_tui.store.opening.OTHERS_S", 0.0)
         store.look_for_others()
         assert names(store) == {"first", "second", "third"}
         shared.runs.rename(shared.path / "away")
@@ -96,7 +96,7 @@ def test_commands_and_the_dashboard_know_what_is_made_on_another_login_node(
     make_elsewhere(shared, monkeypatch, "first")
     listed = CliRunner(env={"VLD_HOME": str(shared.path)}).invoke(app, ["ls", "--json"])
     assert [run["name"] for run in json.loads(listed.stdout)] == ["first"]
-    monkeypatch.setattr("vld_tui.store.store.OTHERS_S", 0.0)
+    monkeypatch.setattr("vld_tui.store.opening.OTHERS_S", 0.0)
     source = HistorySource(shared)
     assert source.take(Interest()).count == 1
     make_elsewhere(shared, monkeypatch, "second")
