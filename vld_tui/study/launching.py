@@ -10,8 +10,9 @@ from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.queue.slots import slots_of
 from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.slurm.batches import find_lost_batches
 from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.submit import Cluster, Submission, find_lost_batches, submit_runs
+from vld_tui.slurm.submit import Cluster, Submission, submit_runs
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of
 from vld_tui.study.datasets import HomeDatasets

@@ -10,17 +10,11 @@ from engine.protocol import resolve_spec
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.slurm import commands
+from vld_tui.slurm.batches import BATCH_FILE, Batch, find_lost_batches
 from vld_tui.slurm.control import hold, stop, submit_again
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import make_settings
-from vld_tui.slurm.submit import (
-    BATCH_FILE,
-    USUAL_NEED,
-    Batch,
-    Cluster,
-    find_lost_batches,
-    submit_runs,
-)
+from vld_tui.slurm.submit import USUAL_NEED, Cluster, submit_runs
 from vld_tui.slurm.watch import look_at_jobs
 from vld_tui.store.errors import StoreError
 from vld_tui.store.runs import Run
