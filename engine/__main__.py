@@ -73,7 +73,8 @@ def _end_of_previous(run_dir: RunDir, log: EventLog, last_sign: float) -> Attemp
     """Return how the attempt before ended, unless it said so itself."""
     if log.unended is None:
         return None
-    before = ProcessInfo(log.unended.pid, log.unended.time, log.unended.host)
+    told = log.unended
+    before = ProcessInfo(told.pid, told.time, told.host, told.birth)
     return end_of(run_dir, before, max(last_sign, log.last_time))
 
 

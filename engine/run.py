@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 import subprocess
 import time
 from importlib import metadata
@@ -31,7 +30,7 @@ from engine.protocol import (
     RunStopped,
     check_gpus,
 )
-from engine.rundir import RunDir
+from engine.rundir import ProcessInfo, RunDir
 from engine.stop import StopRequest
 from engine.train import fine_tune, load_last, shortage_explained
 
@@ -65,16 +64,18 @@ def run(
         spec = msgspec.structs.replace(spec, gpus=gpus, nodes=1)
     check_gpus(spec)
     checkpoint = load_last(run_dir.last_checkpoint)
+    process = ProcessInfo.of(os.getpid())
     log.record(
         RunStarted(
             protocol_version=PROTOCOL_VERSION,
             attempt=log.attempts + 1,
-            pid=os.getpid(),
-            host=socket.gethostname(),
+            pid=process.pid,
+            host=process.host,
             resumed_step=None if checkpoint is None else checkpoint.state.step,
             versions=versions(),
             commit=_commit(),
             previous_end=previous_end,
+            birth=process.birth,
         )
     )
     if combination is None:

@@ -184,7 +184,7 @@ class LocalActions:
         with Store.open(self._home) as store:
             run = store.get(run_id)
             if run.job is not None:
-                _control().submit_again(store, run)
+                _control().submit_again(store, [run])
                 return f"{run.name} was submitted again"
             if run.status == QUEUED:
                 store.take_out(run_id)
@@ -290,8 +290,8 @@ class LocalActions:
         with Store.open(self._home) as store:
             run = store.get(run_id)
             if run.has_job:
-                _control().stop(store, run, kill=kill)
-            elif not stop(store.run_dir(run_id), kill=kill):
+                return f"{run.name} {_control().stop(store, run, kill=kill)}"
+            if not stop(store.run_dir(run_id), kill=kill):
                 raise LaunchError(f"{run.name} has no process here to stop.")
         return f"{run.name} {'was killed' if kill else 'saves and stops'}"
 

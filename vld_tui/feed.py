@@ -358,6 +358,7 @@ class OpenedRun:
 def _refresh(store: Store) -> str | None:
     """Bring history up to date; return why it cannot be, such as for want of room on the disk."""
     try:
+        store.look_for_others()
         store.refresh()
     except DatabaseDamaged:
         raise

@@ -60,7 +60,8 @@ class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
 class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
     """A process took the run up; ``attempt`` counts from 1.
 
-    ``previous_end``: of the attempt before, where that said no last word.
+    ``previous_end``: of the attempt before, where that said no last word. ``birth`` tells the
+    process from others with its pid, whatever the clock is set to; None: not known.
     """
 
     protocol_version: int
@@ -71,6 +72,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
     versions: dict[str, str]
     commit: str | None
     previous_end: AttemptEnd | None = None
+    birth: str | None = None
 
 
 class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):

@@ -76,7 +76,7 @@ def exit_of(run_dir: RunDir, process: ProcessInfo) -> ExitInfo | None:
     info = run_dir.read_exit()
     if info is None or info.pid is None:
         return exit_since(run_dir, process.started_at)
-    return info if info.pid == process.pid else None
+    return info if info.is_of(process) else None
 
 
 def end_of(

@@ -73,14 +73,22 @@ class ProcessInfo(msgspec.Struct, frozen=True):
 class ExitInfo(msgspec.Struct, frozen=True):
     """How an engine process ended: its exit code, negative for a signal.
 
-    ``pid`` tells whose end it is; None: not recorded. ``memory_limit``: meanwhile the system killed
-    a process for the memory limit it runs under, as of a cluster's job; None: not known here.
+    ``pid`` and ``birth`` tell whose end it is, as of :class:`ProcessInfo`; None: not recorded.
+    ``memory_limit``: meanwhile the system killed a process for the memory limit it runs under, as
+    of a cluster's job; None: not known here.
     """
 
     exit_code: int
     ended_at: float
     pid: int | None = None
     memory_limit: bool | None = None
+    birth: str | None = None
+
+    def is_of(self, process: ProcessInfo) -> bool:
+        """Say whether it is this process's end: pids come again, and soon in a container."""
+        if self.pid != process.pid:
+            return False
+        return None in (self.birth, process.birth) or self.birth == process.birth
 
 
 class JobInfo(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from engine.errors import InputError, TrainingError
+from engine.eventlog import EventLog
 from engine.protocol import (
     TERMINAL_EVENTS,
     AnyEvent,
@@ -28,7 +29,7 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
-from engine.rundir import RunDir
+from engine.rundir import ExitInfo, RunDir
 from engine.train.checkpoint import load_last
 from tests.small_runs import MakeRun, engine_environment, read_events, run_here
 from tests.warm_engine import start_engine
@@ -309,6 +310,30 @@ def test_the_process_describes_itself_and_beats(make_run: MakeRun) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize(("birth", "exit_code"), [("boot 1", None), ("boot 2", -11), (None, -11)])
+def test_the_end_of_the_attempt_before_is_that_of_its_process(
+    make_run: MakeRun, birth: str | None, exit_code: int | None
+) -> None:
+    run_dir = make_run(steps=100_000)
+    log = EventLog(run_dir.events)
+    log.record(
+        RunStarted(
+            protocol_version=1, attempt=1, pid=7, host="node", resumed_step=None, versions={},
+            commit=None, birth="boot 2",
+        )
+    )  # fmt: skip
+    log.close()
+    run_dir.write_exit(ExitInfo(-11, 1e9, pid=7, birth=birth))
+    signal_when(run_dir, signal.SIGKILL, lambda events: len(events) > 1)
+    again = read_events(run_dir)[1]
+    assert isinstance(again, RunStarted)
+    assert again.previous_end is not None
+    assert again.previous_end.exit_code == exit_code
+    described = run_dir.read_process()
+    assert described is not None
+    assert again.birth == described.birth
 
 
 def test_a_folder_that_is_no_run_is_wrong_usage(make_run: MakeRun) -> None:

@@ -100,6 +100,18 @@ def test_a_run_that_waits_is_held_released_stopped_and_resumed(login: Login) -> 
     login.until(lambda runs: [run["status"] for run in runs] == ["stopped", "finished"])
 
 
+def test_runs_that_were_stopped_are_resumed_together(login: Login) -> None:
+    login.sweep(login.study(seeds=2), "--sbatch", "hold")
+    ids = [run["run"] for run in login.runs()]
+    login.does("stop", *ids)
+    login.until_all("stopped")
+    said = login.does("resume", *ids, "--on", "slurm")
+    assert said.startswith("2 runs submitted as job ")
+    runs = login.until_all("finished")
+    assert len({run["job"].partition("_")[0] for run in runs}) == 1, "one array"
+    assert {run["attempts"] for run in runs} == {1}
+
+
 def test_a_run_that_goes_on_is_stopped_and_resumed(login: Login) -> None:
     run = begin(login, steps=60)
     with login.asleep(run):

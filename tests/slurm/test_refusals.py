@@ -50,7 +50,7 @@ def test_what_the_cluster_has_not_is_refused(
 def test_a_controller_that_is_away_is_said_to_be(login: Login) -> None:
     login.cluster.stop_controller()
     try:
-        assert_refused(login, "sweep", [], "is DOWN). Try again")
+        assert_refused(login, "sweep", [], "does not answer: it is down on ")
     finally:
         login.cluster.start_controller()
     assert login.jobs() == ""

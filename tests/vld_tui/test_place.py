@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import namedtuple
 from pathlib import Path
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from engine.protocol import resolve_spec
 from vld_tui import place
+from vld_tui.cli import app
+from vld_tui.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
@@ -48,6 +52,56 @@ def test_of_a_home_on_a_shared_disk_it_lies_elsewhere_and_is_made_of_the_folders
         path.unlink()
     with Store.open(shared) as store:
         assert [each.run_id for each in store.list_runs()] == [run.run_id]
+
+
+def make_elsewhere(home: Home, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Make a run of a home on another login node."""
+    with monkeypatch.context() as there:
+        there.setenv("VLD_DATABASES", str(home.path.parent.parent / "another"))
+        with Store.open(home) as store:
+            store.create_run(resolve_spec({}), name=name)
+
+
+def names(store: Store) -> set[str]:
+    return {run.name for run in store.list_runs()}
+
+
+def test_what_is_made_on_another_login_node_is_looked_for_now_and_then(
+    shared: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_elsewhere(shared, monkeypatch, "first")
+    with Store.open(shared) as store:
+        assert names(store) == {"first"}, "the database is made of the folders"
+    make_elsewhere(shared, monkeypatch, "second")
+    with Store.open(shared) as store:
+        assert names(store) == {"first"}, "nobody asked"
+        store.look_for_others()
+        assert names(store) == {"first", "second"}
+        make_elsewhere(shared, monkeypatch, "third")
+        store.look_for_others()
+        assert names(store) == {"first", "second"}, "a moment ago it was looked"
+        monkeypatch.setattr("vld_tui.store.opening.OTHERS_S", 0.0)
+        store.look_for_others()
+        assert names(store) == {"first", "second", "third"}
+        shared.runs.rename(shared.path / "away")
+        with pytest.raises(StoreError, match="runs cannot be listed: No such file"):
+            store.look_for_others()
+
+
+def test_commands_and_the_dashboard_know_what_is_made_on_another_login_node(
+    shared: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(shared):
+        pass
+    make_elsewhere(shared, monkeypatch, "first")
+    listed = CliRunner(env={"VLD_HOME": str(shared.path)}).invoke(app, ["ls", "--json"])
+    assert [run["name"] for run in json.loads(listed.stdout)] == ["first"]
+    monkeypatch.setattr("vld_tui.store.opening.OTHERS_S", 0.0)
+    source = HistorySource(shared)
+    assert source.take(Interest()).count == 1
+    make_elsewhere(shared, monkeypatch, "second")
+    assert source.take(Interest()).count == 2
+    source.close()
 
 
 def test_one_that_a_person_put_there_is_taken(shared: Home) -> None:

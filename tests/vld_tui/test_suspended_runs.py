@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,17 +16,12 @@ from engine.rundir import RunDir
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, finished, started, steps_taken
 from vld_tui.feed import HistorySource, Interest
-from vld_tui.home import Home, open_home
+from vld_tui.home import Home
 from vld_tui.run_folder import suspended_pid
 from vld_tui.store.store import Store
 from vld_tui.views.run_heading import trouble_line
 
 DEADLINE_S = 10.0
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return open_home(tmp_path / "home")
 
 
 @pytest.fixture

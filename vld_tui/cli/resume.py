@@ -1,12 +1,13 @@
-"""``vld resume``: go on with a run from its last checkpoint."""
+"""``vld resume``: go on with runs from their last checkpoints."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-from vld_tui.cli.command import Command, JsonOption, RunArgument
+from vld_tui.cli.command import Command, JsonOption, RunsArgument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.queue import tell_queued
@@ -15,9 +16,12 @@ from vld_tui.cli.slurm import (
     OnOption,
     ProfileOption,
     place_of,
+    print_submission,
+    tell_submission,
     tell_submitted,
     with_slurm_options,
 )
+from vld_tui.slurm.control import refuse_open_job, submit_again
 from vld_tui.slurm.settings import SlurmSettings
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.store.store import Store
@@ -29,7 +33,7 @@ DetachOption = Annotated[
 ]
 
 QueueOption = Annotated[
-    bool, typer.Option("--queue", help="Let the run wait for a free slot and return.")
+    bool, typer.Option("--queue", help="Let the runs wait for a free slot and return.")
 ]
 
 
@@ -45,7 +49,7 @@ GpusOption = Annotated[
 @with_slurm_options
 def resume(
     ctx: typer.Context,
-    run: RunArgument,
+    runs: RunsArgument,
     detach: DetachOption = False,
     queue: QueueOption = False,
     gpus: GpusOption = None,
@@ -54,56 +58,82 @@ def resume(
     profile: ProfileOption = None,
     **given: Any,
 ) -> None:
-    """Start the engine again on a run's folder and follow it, or submit the run again where it
-    was on a cluster."""
+    """Start the engine again on a run's folder and follow it, or submit runs again where they
+    were on a cluster."""
     with open_store(ctx) as store:
         settings = place_of(store.home, on, profile, given)
         refresh(store)
-        known = store.get(run)
-        if known.trashed_at is not None:
-            raise CommandError(
-                f"Run {known.run_id} is in the trash.\nFirst: vld restore {known.run_id}"
-            )
-        on_cluster = settings is not None or (on is None and known.job is not None and not queue)
-        if gpus is not None and (queue or on_cluster):
+        known = list({run.run_id: run for run in map(store.get, runs)}.values())
+        to_submit = [run for run in known if settings or (run.job and on is None and not queue)]
+        here = [run for run in known if run not in to_submit]
+        if gpus is not None and (queue or to_submit):
             raise CommandError(
                 "A run that waits gets as many GPUs as it was made for: leave out --gpus or "
                 f"{'--queue' if queue else 'go on here with --on local'}."
             )
-        if known.has_job and not on_cluster:
+        if here and len(known) > 1 and not queue:
             raise CommandError(
-                f"Run {known.run_id} was given to job {known.job}, which is not over.\n"
-                f"First: vld stop {known.run_id}"
+                "Several runs go on here when there is a slot for each: give --queue, or one run."
             )
-        if on_cluster:
-            _submit(store, known, settings, as_json=as_json)
-            return
-        if queue:
-            store.enqueue(known.run_id)
-            tell_queued(store, store.get(known.run_id), as_json=as_json)
-            return
-        if known.status == "finished":
-            raise CommandError(f"Run {known.run_id} is finished: there is nothing to go on with.")
-        if known.status == QUEUED:
-            store.take_out(known.run_id)  # a person would rather not wait
-        if known.is_live:
-            raise CommandError(
-                f"Run {known.run_id} is {known.status} (process {known.pid} on {known.host}).\n"
-                f"Watch it with: vld logs -f {known.run_id}"
-            )
-        if detach:
-            start_and_leave(store, known, resumes=True, as_json=as_json, gpus=gpus)
-            return
-        following = [
-            (f"vld curve {known.run_id}", "its accuracies and loss over the steps"),
-            (f"vld show {known.run_id}", "everything known of it"),
-        ]
-        run_and_follow(store, known, resumes=True, as_json=as_json, following=following, gpus=gpus)
+        for run in known:
+            if run.trashed_at is not None:
+                raise CommandError(
+                    f"Run {run.run_id} is in the trash.\nFirst: vld restore {run.run_id}"
+                )
+        for run in here:
+            _refuse_unless_over(run, may_wait=not queue)
+        if to_submit:
+            _submit(store, to_submit, settings, as_json=as_json)
+        for run in here:
+            if queue:
+                store.enqueue(run.run_id)
+                tell_queued(store, store.get(run.run_id), as_json=as_json)
+            else:
+                _go_on(store, run, detach=detach, as_json=as_json, gpus=gpus)
 
 
-def _submit(store: Store, run: Run, settings: SlurmSettings | None, *, as_json: bool) -> None:
-    """Submit a run again; ``settings`` None: as the last time."""
-    from vld_tui.slurm.control import submit_again  # noqa: PLC0415 - many do without a cluster
+def _refuse_unless_over(run: Run, *, may_wait: bool) -> None:
+    """Refuse to go on with a run that is finished, or that something works on or will.
 
-    submit_again(store, run, settings)
-    tell_submitted(store, run.run_id, as_json=as_json)
+    ``may_wait``: it may wait for a slot here.
+
+    Raises:
+        CommandError, SlurmError: when it is.
+    """
+    if run.status == "finished":
+        raise CommandError(f"Run {run.run_id} is finished: there is nothing to go on with.")
+    refuse_open_job(run)
+    if run.is_live:
+        raise CommandError(
+            f"Run {run.run_id} is {run.status} (process {run.pid} on {run.host}).\n"
+            f"Watch it with: vld logs -f {run.run_id}"
+        )
+    if run.status == QUEUED and not may_wait:
+        raise CommandError(f"Run {run.run_id} waits for a slot.\nFirst: vld stop {run.run_id}")
+
+
+def _go_on(store: Store, run: Run, *, detach: bool, as_json: bool, gpus: int | None) -> None:
+    """Start a run here, in its turn or not, and follow it unless that is to be left."""
+    if run.status == QUEUED:
+        store.take_out(run.run_id)  # a person would rather not wait
+    if detach:
+        start_and_leave(store, run, resumes=True, as_json=as_json, gpus=gpus)
+        return
+    following = [
+        (f"vld curve {run.run_id}", "its accuracies and loss over the steps"),
+        (f"vld show {run.run_id}", "everything known of it"),
+    ]
+    run_and_follow(store, run, resumes=True, as_json=as_json, following=following, gpus=gpus)
+
+
+def _submit(
+    store: Store, runs: Sequence[Run], settings: SlurmSettings | None, *, as_json: bool
+) -> None:
+    """Submit runs again; ``settings`` None: as the last time."""
+    submission = submit_again(store, runs, settings)
+    if len(runs) == 1:
+        tell_submitted(store, runs[0].run_id, as_json=as_json)
+    elif as_json:
+        print_submission(submission, {})
+    else:
+        tell_submission(submission, "Resume them again later.")

@@ -93,7 +93,7 @@ def run(
         if as_json:
             sys.stdout.write(encode_spec(spec).decode())
         else:
-            _tell_plan(this_home(ctx), spec)
+            _tell_plan(this_home(ctx), spec, goes_elsewhere=settings is not None)
         return
     with open_store(ctx) as store:
         if settings is not None:
@@ -112,7 +112,7 @@ def run(
         run_and_follow(store, created, resumes=False, as_json=as_json, following=following)
 
 
-def _tell_plan(home: Home, spec: RunSpec) -> None:
+def _tell_plan(home: Home, spec: RunSpec, *, goes_elsewhere: bool) -> None:
     """Say what a run would do, and what would keep it from it."""
     from vld_tui.planner import LocalPlanner  # noqa: PLC0415 - a run does without
     from vld_tui.study.prospects import prospects  # noqa: PLC0415
@@ -120,7 +120,7 @@ def _tell_plan(home: Home, spec: RunSpec) -> None:
 
     for label, line in plan_rows(spec, Progress()):
         say(f"{label:<9} {line}")
-    found = prospects(LocalPlanner(home), spec)
+    found = prospects(LocalPlanner(home), spec, goes_elsewhere=goes_elsewhere)
     for line in found.problems:
         say(f"{'problem':<9} {line}")
     for line in weights_lines(found.absent):

@@ -21,7 +21,7 @@ def this_home(ctx: typer.Context, *, to_look: bool = False) -> Home:
 
 
 def open_store(ctx: typer.Context, *, to_look: bool = False) -> Store:
-    """Open the history of this home; ``to_look``: to be read only.
+    """Open the history of this home, as all who have it know it; ``to_look``: to be read only.
 
     Raises:
         HomeError: when the home cannot be written, or one that is named is not there to look at.
@@ -29,7 +29,13 @@ def open_store(ctx: typer.Context, *, to_look: bool = False) -> Store:
     """
     if to_look:
         find_named_home(home_option(ctx))
-    return Store.open(this_home(ctx, to_look=to_look))
+    store = Store.open(this_home(ctx, to_look=to_look))
+    try:
+        store.look_for_others()
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 def refresh(store: Store) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, get_args
 import msgspec
 import typer
 
-from vld_tui.cli.errors import CommandError
+from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
 from vld_tui.records import run_records
@@ -76,8 +76,12 @@ def tell_slow() -> None:
     say("sbatch has no answer yet: where a queue is full, it tries for two minutes", to_stderr=True)
 
 
-def tell_submission(submission: Submission) -> None:
-    """Say what was submitted, and what was not and why."""
+def tell_submission(submission: Submission, later: str) -> None:
+    """Say what was submitted, and what was not, why, and what to do about it ``later``.
+
+    Raises:
+        typer.Exit: with 1 when anything was not.
+    """
     if submission.submitted:
         say(f"{plural(len(submission.submitted), 'run')} submitted as {submission.jobs}")
     if submission.left:
@@ -85,7 +89,19 @@ def tell_submission(submission: Submission) -> None:
         say(f"{plural(len(submission.left), 'run')} left: {why}")
         for line in further:
             say(f"  {line}")
-        say("  Launch the study again later: what is left is submitted then.")
+        say(f"  {later}")
+        raise typer.Exit(FAILED_EXIT)
+
+
+def print_submission(submission: Submission, record: Mapping[str, object]) -> None:
+    """Print what was submitted and how many runs were not and why, beside what ``record`` says.
+
+    Raises:
+        typer.Exit: with 1 when anything was not.
+    """
+    print_json({**record, **msgspec.to_builtins(submission), "left": len(submission.left)})
+    if submission.left:
+        raise typer.Exit(FAILED_EXIT)
 
 
 def submit_new(store: Store, run_id: str, settings: SlurmSettings, *, as_json: bool) -> None:

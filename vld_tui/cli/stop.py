@@ -11,7 +11,7 @@ from vld_tui.cli.command import Command, RunsArgument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store, refresh
-from vld_tui.launch.local import await_exit, refuse_copy
+from vld_tui.launch.local import await_exit
 from vld_tui.launch.local import stop as stop_process
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.store.store import Store
@@ -50,23 +50,9 @@ def stop(
 
 
 def _stop_on_cluster(store: Store, run: Run, *, kill: bool) -> None:
-    from vld_tui.slurm import commands, control  # noqa: PLC0415 - many do without a cluster
+    from vld_tui.slurm import control  # noqa: PLC0415 - many do without a cluster
 
-    if not (run.is_live or run.status == QUEUED) or not commands.is_slurm_here():
-        refuse_copy(store.run_dir(run.run_id))
-        store.run_dir(run.run_id).ask_to_stop("asked where its job is not known")
-        store.close_job(run.run_id)
-        say(f"{run.run_id} waits for job {run.job} no longer; the job itself was not cancelled")
-        return
-    mates = [mate for mate in control.job_mates(store, run) if mate != run.run_id]
-    control.stop(store, run, kill=kill)
-    if run.status == QUEUED:
-        say(f"{run.run_id} waits no longer")
-    elif kill:
-        with_it = f", and with it {', '.join(mates)}" if mates else ""
-        say(f"{run.run_id} was killed with job {run.job}{with_it}")
-    else:
-        say(f"{run.run_id} was asked to stop on {run.host}: it ends after its step")
+    say(f"{run.run_id} {control.stop(store, run, kill=kill)}")
 
 
 def _wait(store: Store, waiting: list[str], *, kill: bool) -> None:

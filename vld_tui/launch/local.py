@@ -120,12 +120,14 @@ def await_exit(run_dir: RunDir, patience_s: float) -> bool:
 
 def wait_and_record(process: subprocess.Popen[bytes], run_dir: RunDir) -> int:
     """Wait for the process to end, record its exit code in the run folder, and return it."""
+    recorded = run_dir.read_process()  # now: later it may be another one's
+    birth = recorded.birth if recorded is not None and recorded.pid == process.pid else None
     killed_before = killed_for_memory()
     exit_code = process.wait()
     killed = killed_for_memory()
     by_limit = None if killed is None or killed_before is None else killed > killed_before
     with contextlib.suppress(OSError):  # it only makes the story of a crash more exact
-        run_dir.write_exit(ExitInfo(exit_code, time.time(), process.pid, by_limit))
+        run_dir.write_exit(ExitInfo(exit_code, time.time(), process.pid, by_limit, birth))
     return exit_code
 
 

@@ -18,6 +18,8 @@ from vld_tui.slurm.settings import minutes_of
 PATIENCE_S: Final = 60.0
 """How long a busy controller may take to answer."""
 _SEPARATOR: Final = "|"
+_NO_MUNGE: Final = "Munge encode failed"
+_FATAL: Final = "fatal: "
 _REST: Final = 2**32 - 2
 """Index under which an array's tasks are known together that were cancelled while they waited."""
 
@@ -60,12 +62,12 @@ def require_controller() -> None:
     Raises:
         SlurmError: when it does not answer.
     """
-    try:
-        ask("scontrol", "ping")
-    except SlurmError as error:
+    done = _run("scontrol", "ping")
+    if done.returncode != 0:
         raise SlurmError(
-            f"Slurm's controller does not answer ({error}). Try again, or ask who runs the cluster."
-        ) from None
+            f"Slurm's controller does not answer: {_why_away(done)}. Try again, or ask who runs "
+            "the cluster."
+        )
 
 
 def list_jobs() -> dict[str, Job]:
@@ -169,15 +171,7 @@ def ask(*command: str) -> str:
     Raises:
         SlurmError: with what it complains of.
     """
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=PATIENCE_S, check=False, env=_plain_environment(),
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise SlurmError(f"{command[0]} is not found: is Slurm on this machine?") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SlurmError(f"{command[0]} gives no answer: {error}.") from None
+    done = _run(*command)
     if done.returncode != 0:
         raise SlurmError(complaint(command[0], done.stderr or done.stdout))
     return done.stdout
@@ -185,12 +179,44 @@ def ask(*command: str) -> str:
 
 def complaint(program: str, text: str) -> str:
     """Return what a program of Slurm's complains of, in one line."""
-    if "Munge encode failed" in text:
-        return f"{program}: munge does not run on this machine, so Slurm cannot tell who asks"
-    lines = [re.sub(rf"^{program}: (error: )?", "", line) for line in text.splitlines()]
-    kept = (line.strip() for line in lines if not line.startswith("**"))  # a banner
-    said = "; ".join(dict.fromkeys(line for line in kept if line))
-    return f"{program}: {said or 'it gave no reason'}"
+    return f"{program}: {_reason(program, text)}"
+
+
+def _reason(program: str, text: str) -> str:
+    """Return what a program complains of: what it died of if it did, else all that it says."""
+    if _NO_MUNGE in text:
+        return "munge does not run on this machine, so Slurm cannot tell who asks"
+    lines = [re.sub(rf"^{program}: (error: )?", "", line).strip() for line in text.splitlines()]
+    died_of = [line.removeprefix(_FATAL) for line in lines if line.startswith(_FATAL)]
+    kept = died_of or [line for line in lines if line and not line.startswith("**")]  # a banner
+    return "; ".join(dict.fromkeys(kept)) or "it gave no reason"
+
+
+def _why_away(done: subprocess.CompletedProcess[str]) -> str:
+    """Return why ``scontrol ping`` did not reach the controller, on whatever machines it is."""
+    down = re.findall(r"\bat (\S+) is DOWN", done.stdout)
+    if down and _NO_MUNGE not in done.stderr:
+        return f"it is down on {', '.join(down)}"
+    return _reason("scontrol", done.stderr or done.stdout)
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of Slurm's to its end.
+
+    Raises:
+        SlurmError: when it cannot be run, or takes too long.
+    """
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=PATIENCE_S, check=False, env=_plain_environment(),
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise SlurmError(f"{command[0]} is not found: is Slurm on this machine?") from None
+    except subprocess.TimeoutExpired:
+        raise SlurmError(f"{command[0]} gives no answer within {PATIENCE_S:g} s.") from None
+    except OSError as error:
+        raise SlurmError(f"{command[0]} cannot be run: {error.strerror}.") from None
 
 
 def is_full(text: str) -> bool:

@@ -3,45 +3,86 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 from vld_tui.launch.local import refuse_copy
+from vld_tui.launch.local import stop as stop_process
 from vld_tui.slurm import commands
+from vld_tui.slurm.batches import find_lost_batches
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import SlurmSettings, make_settings
-from vld_tui.slurm.submit import Cluster, find_lost_batches, submit_runs
+from vld_tui.slurm.submit import Cluster, Submission, submit_what_fits
 from vld_tui.slurm.watch import look_at_jobs
-from vld_tui.store.runs import QUEUED, Run
+from vld_tui.store.runs import LIVE, QUEUED, Run
 from vld_tui.store.store import Store
 
 
-def stop(store: Store, run: Run, *, kill: bool = False) -> None:
+def stop(store: Store, run: Run, *, kill: bool = False) -> str:
     """Have a run save and stop, on whatever node it is, or begin no more if it waits.
 
-    Its job is cancelled when it has no other run to do, or with ``kill``, at once and whole.
+    Its job is cancelled when it has no other run to do, or with ``kill``, at once and whole. Of a
+    run that is over, or where no Slurm is, the job is left alone and waited for no longer.
+
+    Returns:
+        What became of the run, as the rest of a sentence about it.
 
     Raises:
         SlurmError: when Slurm does not cancel the job.
         StoreError: when it cannot be recorded.
-        LaunchError: when the run's folder is a copy of one elsewhere.
+        LaunchError: when the run's folder is a copy of one elsewhere, or it is to be killed
+            elsewhere and no Slurm is here.
         OSError: when the run's folder cannot be written.
     """
-    refuse_copy(store.run_dir(run.run_id))
-    cancels = kill or (run.status == QUEUED and len(job_mates(store, run)) == 1)
+    run_dir = store.run_dir(run.run_id)
+    refuse_copy(run_dir)
+    if not (run.is_live or run.status == QUEUED) or not commands.is_slurm_here():
+        return _leave_job(store, run, kill=kill)
+    mates = _job_mates(store, run)
+    cancels = kill or (run.status == QUEUED and not mates)
     if cancels:
         commands.require_controller()
-    store.run_dir(run.run_id).ask_to_stop(f"asked from {socket.gethostname()}")
+    run_dir.ask_to_stop(_asked_from_here())
     if cancels:
         commands.ask("scancel", *(["--signal=KILL"] if kill and run.is_live else []), _job(run))
     if run.status == QUEUED:
         store.take_out_of_job(run.run_id)
+    if kill:
+        with_it = f", and with it {', '.join(mates)}" if mates else ""
+        how = "was killed with" if run.is_live else "was cancelled with"
+        return f"{how} job {run.job}{with_it}"
+    return "waits no longer" if run.status == QUEUED else _asked(run)
 
 
-def job_mates(store: Store, run: Run) -> list[str]:
-    """Return the ids of the runs of a run's job that are not over, its own among them."""
+def _leave_job(store: Store, run: Run, *, kill: bool) -> str:
+    """Have a run's job pass it over, through its folder alone, and wait for the job no longer."""
+    run_dir = store.run_dir(run.run_id)
+    killed = kill and run.is_live and stop_process(run_dir, kill=True)
+    run_dir.ask_to_stop(_asked_from_here())
+    store.close_job(run.run_id)
+    job = f"job {run.job} itself was not cancelled"
+    if killed:
+        return f"was killed; {job}"
+    if run.is_live and not kill:
+        return f"{_asked(run)}; {job}"
+    return f"waits for job {run.job} no longer; the job itself was not cancelled"
+
+
+def _asked(run: Run) -> str:
+    return f"was asked to stop on {run.host}: it ends after its step"
+
+
+def _asked_from_here() -> str:
+    return f"asked from {socket.gethostname()}"
+
+
+def _job_mates(store: Store, run: Run) -> list[str]:
+    """Return the ids of the other runs of a run's job that are not over."""
     return [
         each.run_id
         for each in store.open_jobs()
-        if each.job.job_id == run.job and each.status in (QUEUED, "starting", "running")
+        if each.job.job_id == run.job
+        and each.run_id != run.run_id
+        and each.status in (QUEUED, *LIVE)
     ]
 
 
@@ -60,28 +101,56 @@ def hold(store: Store, run: Run, *, is_held: bool = True) -> None:
     look_at_jobs(store)
 
 
-def submit_again(store: Store, run: Run, settings: SlurmSettings | None = None) -> None:
-    """Submit a run that is over; ``settings`` None: as it was submitted the last time.
+def submit_again(
+    store: Store, runs: Sequence[Run], settings: SlurmSettings | None = None
+) -> Submission:
+    """Submit runs that are over, those with the same settings together; ``settings`` None: as each
+    was submitted the last time.
 
     Raises:
-        SlurmError: when it is finished, not over, or the cluster does not take it.
+        SlurmError: when one is finished or not over, or the cluster takes none.
         StoreError: when it cannot be recorded.
-        LaunchError: when the run's folder is a copy of one elsewhere.
-        OSError: when the run's folder cannot be written.
+        LaunchError: when a run's folder is a copy of one elsewhere.
+        OSError: when a run's folder cannot be written.
     """
     find_lost_batches(store)
-    run = store.get(run.run_id)
+    together: dict[SlurmSettings, list[str]] = {}
+    for run in (store.get(run.run_id) for run in runs):
+        _refuse_unless_over(run)
+        refuse_copy(store.run_dir(run.run_id))
+        together.setdefault(settings or _last_settings(store, run), []).append(run.run_id)
+    clusters = [Cluster(each) for each in together]  # which refuses what makes no sense there
+    submission = Submission()
+    for cluster, run_ids in zip(clusters, together.values(), strict=True):
+        submission += submit_what_fits(store, cluster, run_ids)
+    return submission.unless_refused()
+
+
+def refuse_open_job(run: Run) -> None:
+    """Refuse to go on with a run that a job may begin again.
+
+    Raises:
+        SlurmError: when its job is not over.
+    """
+    if run.has_job:
+        raise SlurmError(
+            f"Run {run.run_id} is {run.status}, and its job {run.job} is not over.\n"
+            f"First: vld stop {run.run_id}"
+        )
+
+
+def _refuse_unless_over(run: Run) -> None:
     if run.status == "finished":
         raise SlurmError(f"Run {run.run_id} is finished: there is nothing to go on with.")
-    if run.has_job or run.is_live or run.status == QUEUED:
-        job = f", with job {run.job}" if run.has_job else ""
-        raise SlurmError(f"Run {run.run_id} is {run.status}{job}.")
-    run_dir = store.run_dir(run.run_id)
-    refuse_copy(run_dir)
-    if settings is None:
-        job_info = run_dir.read_job()
-        settings = make_settings(dict(job_info.settings) if job_info else {})
-    submit_runs(store, Cluster(settings), [run.run_id])
+    refuse_open_job(run)
+    if run.is_live or run.status == QUEUED:
+        raise SlurmError(f"Run {run.run_id} is {run.status}.")
+
+
+def _last_settings(store: Store, run: Run) -> SlurmSettings:
+    """Return what the run's job asked of the cluster the last time."""
+    job_info = store.run_dir(run.run_id).read_job()
+    return make_settings(dict(job_info.settings) if job_info else {})
 
 
 def _job(run: Run) -> str:

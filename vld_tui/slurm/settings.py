@@ -47,12 +47,7 @@ class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     @property
     def runs_per_job(self) -> int:
         """Return how many runs one job does."""
-        return max(self.pack, self.at_once)
-
-    @property
-    def at_once(self) -> int:
-        """Return how many runs of a job go on side by side."""
-        return self.runs_per_gpu
+        return max(self.pack, self.runs_per_gpu)
 
 
 SETTINGS: Final = {field.name: field for field in msgspec.structs.fields(SlurmSettings)}

@@ -1,9 +1,4 @@
-"""Give runs to Slurm as job arrays, none twice.
-
-What is submitted is written down before Slurm is asked (``jobs/BATCH/batch.json``) under a name
-that the jobs bear too. So a submission that broke off half-way is found again: see
-:func:`find_lost_batches`.
-"""
+"""Give runs to Slurm as job arrays, none twice: see also :mod:`vld_tui.slurm.batches`."""
 
 from __future__ import annotations
 
@@ -22,9 +17,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from engine.protocol import RunSpec
-from engine.rundir import JobInfo, write_atomic
+from engine.rundir import write_atomic
 from vld_tui.home import Home
 from vld_tui.slurm import commands
+from vld_tui.slurm.batches import BATCH_FILE, Batch, record
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.pack import Pack
 from vld_tui.slurm.profiles import settings_as_values
@@ -32,13 +28,10 @@ from vld_tui.slurm.settings import SlurmSettings, minutes_of
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 
-BATCH_FILE: Final = "batch.json"
 WARNING_S: Final = 120
 """How long before its end a job is warned, so that runs save."""
 _USUAL_ARRAY: Final = 1001
 """Slurm's own MaxArraySize."""
-_LOST_AFTER_S: Final = 7 * 86_400.0
-"""Age at which a submission that nobody finished is not asked about any more."""
 _LOOK: Final = "sinfo --format='%P %l %c %m %G'"
 """Lists partitions with their longest time and their nodes' cores, memory (MiB) and GPUs."""
 _FULL: Final = "The cluster's queue is full (MaxJobCount): sbatch tried for two minutes."
@@ -46,26 +39,6 @@ _SLOW_S: Final = 10.0
 _EVER: Final = 10**6
 """Jobs are queued again as often as their time runs out."""
 _YEAR_MIN: Final = 365 * 24 * 60
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """One array of jobs: the runs of each, and the array's id once history has it.
-
-    ``time`` is when it was written down, in Unix seconds.
-    """
-
-    name: str
-    time: float
-    runs: tuple[tuple[str, ...], ...]
-    settings: dict[str, Any]
-    job_id: str | None = None
-
-    def job_of(self, index: int, folder: Path) -> JobInfo:
-        """Return the job of the array's task with this index."""
-        job_id = self.job_id or ""
-        if len(self.runs) > 1:
-            job_id = f"{job_id}_{index}"
-        return JobInfo(job_id, self.time, str(folder / f"{job_id}_0_log.err"), self.settings)
 
 
 class Need(NamedTuple):
@@ -89,7 +62,7 @@ class Submission(msgspec.Struct, frozen=True):
     """What became of runs that were to be submitted: their ids, the arrays they were submitted as,
     and why the others were not."""
 
-    submitted: tuple[str, ...]
+    submitted: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     refusal: str | None = None
@@ -98,6 +71,25 @@ class Submission(msgspec.Struct, frozen=True):
     def jobs(self) -> str:
         """Name the jobs."""
         return f"job{'s' if len(self.arrays) > 1 else ''} {', '.join(self.arrays)}"
+
+    def unless_refused(self) -> Submission:
+        """Return it, unless the cluster took none of the runs.
+
+        Raises:
+            SlurmError: saying why it did not.
+        """
+        if self.refusal and not self.submitted:
+            raise SlurmError(f"Nothing was submitted. {self.refusal}")
+        return self
+
+    def __add__(self, other: Submission) -> Submission:
+        """Return what became of the runs of both."""
+        return Submission(
+            self.submitted + other.submitted,
+            self.arrays + other.arrays,
+            self.left + other.left,
+            self.refusal or other.refusal,
+        )
 
 
 class Cluster:
@@ -165,7 +157,7 @@ class Cluster:
         executor = SlurmExecutor(folder, max_num_timeout=_EVER, python=python)
         executor.update_parameters(**self._parameters(batch, need))
         packs = [
-            Pack([str(home.run_dir(run).path) for run in runs], self.settings.at_once)
+            Pack([str(home.run_dir(run).path) for run in runs], self.settings.runs_per_gpu)
             for runs in batch.runs
         ]
         said = io.StringIO()  # submitit prints what sbatch complains of, and raises it too
@@ -226,15 +218,21 @@ class Cluster:
         return commands.longest_time(self.settings.partition) or _YEAR_MIN
 
 
-def submit_runs(
-    store: Store,
-    cluster: Cluster,
-    runs: Sequence[str],
-) -> Submission:
+def submit_runs(store: Store, cluster: Cluster, runs: Sequence[str]) -> Submission:
     """Give runs to the cluster, array by array, as many as it takes.
 
     Raises:
         SlurmError: when it takes none.
+        StoreError: when what was submitted cannot be recorded.
+    """
+    return submit_what_fits(store, cluster, runs).unless_refused()
+
+
+def submit_what_fits(store: Store, cluster: Cluster, runs: Sequence[str]) -> Submission:
+    """Give runs to the cluster, array by array, as many as it takes, or none.
+
+    Raises:
+        SlurmError: when it does not answer.
         StoreError: when what was submitted cannot be recorded.
     """
     of_each = cluster.settings.runs_per_job
@@ -260,59 +258,7 @@ def submit_runs(
         record(store, batch, folder)
         arrays.append(batch.job_id or "")
         submitted += len(chunk)
-    if not submitted and refusal:
-        raise SlurmError(f"Nothing was submitted. {refusal}")
     return Submission(tuple(runs[:submitted]), tuple(arrays), tuple(runs[submitted:]), refusal)
-
-
-def record(store: Store, batch: Batch, folder: Path, *, is_found: bool = False) -> None:
-    """Record in history and run folders which job each run was given to, and that this is done.
-
-    ``is_found``: that was a while ago, and some of it may be recorded.
-
-    Raises:
-        StoreError: when it cannot be recorded.
-    """
-    store.mark_submitted(
-        {run: batch.job_of(index, folder) for index, runs in enumerate(batch.runs) for run in runs},
-        is_found=is_found,
-    )
-    with contextlib.suppress(OSError):  # it is found again next time
-        write_atomic(folder / BATCH_FILE, msgspec.json.encode(batch))
-
-
-def find_lost_batches(store: Store) -> None:
-    """Record what was submitted by somebody who died before it was recorded.
-
-    Raises:
-        SlurmError: when Slurm does not answer.
-        StoreError: when it cannot be recorded.
-    """
-    lost = list(_unfinished(store.home))
-    if not lost:
-        return
-    arrays = commands.arrays_by_name()
-    for path, batch in lost:
-        if batch.name in arrays:
-            found = msgspec.structs.replace(batch, job_id=arrays[batch.name])
-            record(store, found, path.parent, is_found=True)
-
-
-def has_lost_batches(home: Home) -> bool:
-    """Say whether there is a submission of which nobody knows whether Slurm took it."""
-    return bool(_unfinished(home))
-
-
-def _unfinished(home: Home) -> Sequence[tuple[Path, Batch]]:
-    found = []
-    for path in home.jobs.glob(f"*/{BATCH_FILE}"):
-        with contextlib.suppress(OSError, msgspec.DecodeError):
-            if time.time() - path.stat().st_mtime > _LOST_AFTER_S:
-                continue
-            batch = msgspec.json.decode(path.read_bytes(), type=Batch)
-            if batch.job_id is None:
-                found.append((path, batch))
-    return found
 
 
 def _import_submitit() -> None:

@@ -11,9 +11,9 @@ from typing import Final
 
 from vld_tui.home import Home
 from vld_tui.slurm import commands
+from vld_tui.slurm.batches import find_lost_batches, has_lost_batches
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.jobs import FORGOTTEN, Job
-from vld_tui.slurm.submit import find_lost_batches, has_lost_batches
 from vld_tui.store.jobs import OpenJob
 from vld_tui.store.runs import LIVE
 from vld_tui.store.store import Store

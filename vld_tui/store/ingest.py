@@ -249,7 +249,7 @@ def _find_absence(run_dir: RunDir, state: RunState, past: ProcessInfo | None) ->
     """Return what became of a run without a process, unless one may yet come."""
     now = now_of(run_dir)
     ended = exit_since(run_dir, state.launched_at)
-    if ended is not None and past is not None and ended.pid == past.pid:
+    if ended is not None and past is not None and ended.is_of(past):
         ended = None
     if state.status == "starting":
         is_awaited = ended is None and now - state.launched_at < LAUNCH_GRACE_S

@@ -73,20 +73,18 @@ def unknown_runs(database: Database, home: Home) -> list[str]:
     says.
 
     Raises:
-        StoreError: when the database cannot be read.
+        StoreError: when the database cannot be read, or the folders cannot be listed.
     """
     rows = database.rows("SELECT run_id, status, job FROM runs")
     known = {run_id: (status, job) for run_id, status, job in rows}
     found = []
-    for entry in os.scandir(home.runs):
-        if entry.name.startswith(".") or not entry.is_dir():
+    for run_id in _run_ids(home):
+        if run_id not in known:
+            found.append(run_id)
             continue
-        if entry.name not in known:
-            found.append(entry.name)
-            continue
-        status, job = known[entry.name]
-        if status in _OVER and (given := home.run_dir(entry.name).read_job()) is not None:
-            found += [entry.name] if given.job_id != job else []
+        status, job = known[run_id]
+        if status in _OVER and (given := home.run_dir(run_id).read_job()) is not None:
+            found += [run_id] if given.job_id != job else []
     return sorted(found)
 
 
@@ -155,6 +153,17 @@ def _set_aside(path: Path) -> Path:
     except OSError as error:
         raise StoreError(f"{path} is damaged and cannot be set aside: {error}.") from None
     return kept
+
+
+def _run_ids(home: Home) -> list[str]:
+    """Return the names of the run folders that are not in the trash."""
+    try:
+        with os.scandir(home.runs) as entries:
+            return [
+                entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()
+            ]
+    except OSError as error:
+        raise StoreError(f"{home.runs} cannot be listed: {error.strerror}.") from None
 
 
 def _folders(home: Home) -> list[Path]:

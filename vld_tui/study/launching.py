@@ -10,8 +10,9 @@ from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.queue.slots import slots_of
 from vld_tui.queue.supervisor import start_supervisor
+from vld_tui.slurm.batches import find_lost_batches
 from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.submit import Cluster, Submission, find_lost_batches, submit_runs
+from vld_tui.slurm.submit import Cluster, Submission, submit_runs
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of
 from vld_tui.study.datasets import HomeDatasets
@@ -68,6 +69,7 @@ def launch_named(store: Store, reference: str) -> Standing:
     study = text.read(store.home, datasets)
     if datasets.refusal is not None:
         raise DatasetError(datasets.refusal)
+    store.look_for_others()
     store.refresh()
     standing, _ = launch_study(store, study, text)
     return standing
@@ -93,12 +95,12 @@ def launch_study(store: Store, study: Study, text: StudyText) -> tuple[Standing,
 
 def submit_study(
     store: Store, study: Study, text: StudyText, cluster: Cluster
-) -> tuple[Standing, int, Submission | None]:
+) -> tuple[Standing, int, Submission]:
     """Keep a study and submit what is missing to a cluster; see :func:`launch_study`.
 
     Returns:
         How it stood before, how many runs of it as it was are no longer in it, and what was
-        submitted, if there was anything to submit.
+        submitted; new runs that were left are not there any more.
 
     Raises:
         SlurmError: when the cluster takes nothing; no run is made then.
@@ -114,7 +116,7 @@ def submit_study(
         known = {run.run_id for run in standing.broken_off}
         runs = make_missing(store, standing)
         if not runs:
-            return standing, gone, None
+            return standing, gone, Submission()
         try:
             submission = submit_runs(store, cluster, runs)
         except SlurmError:  # whatever else it was, runs may have been submitted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from engine.protocol.datasets import check_held_out_source, check_target
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.planner import LocalPlanner
+from vld_tui.queue.slots import VISIBLE_GPUS, find_gpus
 from vld_tui.study.weights import AbsentWeights, absent_weights, networks_for
 
 
@@ -21,8 +23,9 @@ class Prospects(NamedTuple):
     unchecked: tuple[str, ...]
 
 
-def prospects(planner: LocalPlanner, spec: RunSpec) -> Prospects:
-    """Look whether there are the network, its weights, the images and their domains.
+def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = False) -> Prospects:
+    """Look whether there are the network, its weights, the images and their domains, and the GPUs
+    unless the run ``goes_elsewhere``.
 
     The engine is asked what it knows: no network is built and no image decoded.
     """
@@ -40,6 +43,10 @@ def prospects(planner: LocalPlanner, spec: RunSpec) -> Prospects:
         problems += _of_images(planner, spec)
     except LaunchError as error:
         unchecked = [f"the images ({error})", *unchecked]
+    if goes_elsewhere:
+        unchecked.append("GPUs of the cluster")
+    else:
+        problems += _of_machine(spec)
     return Prospects(tuple(problems), absent, tuple(unchecked))
 
 
@@ -50,6 +57,29 @@ def _of_network(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
     architecture = spec.model.split(".", maxsplit=1)[0]
     if known and architecture not in known:
         yield f"timm knows no network {spec.model!r}.{nearest(architecture, known)}"
+
+
+def _of_machine(spec: RunSpec) -> Iterator[str]:
+    """Yield why this machine has no room for the run's ranks; the engine looks closer."""
+    if spec.nodes > 1 and os.environ.get("SLURM_JOB_NUM_NODES", "1") != str(spec.nodes):
+        yield (
+            f"nodes is {spec.nodes}, but this is no Slurm job of {spec.nodes} machines: submit it "
+            "with --on slurm, or leave out --nodes."
+        )
+    if spec.ranks == 1 or spec.device == "cpu":
+        return
+    gpus = len(find_gpus())
+    if gpus == 0:
+        yield (
+            f"gpus is {spec.gpus}, but no GPU is found on this machine. Leave out --gpus, or give "
+            "--device cpu to share the work among processes."
+        )
+    elif spec.gpus > gpus:
+        visible = os.environ.get(VISIBLE_GPUS)
+        which = f" ({VISIBLE_GPUS}={visible})" if visible else ""
+        yield (
+            f"gpus is {spec.gpus}, but this machine has {gpus}{which}: give --gpus {gpus} or less."
+        )
 
 
 def _of_images(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:

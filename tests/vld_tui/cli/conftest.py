@@ -63,7 +63,7 @@ def vld(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vld:
     stand_in = functools.partial(launch, command=STAND_IN_COMMAND)
     monkeypatch.setattr("vld_tui.cli.follow.launch", stand_in)
     home = tmp_path / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     return Vld(home)
 
 

@@ -125,6 +125,36 @@ def test_a_trial_says_what_would_fail_and_what_it_did_not_look_at(
     assert told in result.stdout
 
 
+@pytest.mark.usefixtures("_known_networks")
+@pytest.mark.parametrize(
+    ("visible", "words", "told"),
+    [
+        ("0,1", ["--gpus", "2"], None),
+        ("0", ["--gpus", "4", "--device", "cpu"], None),
+        ("", [], None),
+        (
+            "0,1",
+            ["--gpus", "4"],
+            "gpus is 4, but this machine has 2 (CUDA_VISIBLE_DEVICES=0,1): give --gpus 2 or less.",
+        ),
+        ("", ["--gpus", "4"], "gpus is 4, but no GPU is found on this machine. Leave out --gpus"),
+        ("0,1", ["--nodes", "2"], "nodes is 2, but this is no Slurm job of 2 machines: submit it"),
+    ],
+)
+def test_a_trial_says_how_many_gpus_are_missing_here(
+    vld: Vld, monkeypatch: pytest.MonkeyPatch, visible: str, words: list[str], told: str | None
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.delenv("SLURM_JOB_NUM_NODES", raising=False)
+    result = vld("run", *words, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert ("problem" in result.stdout) == (told is not None)
+    assert told is None or f"problem   {told}" in result.stdout
+    elsewhere = vld("run", *words, "--dry-run", "--on", "slurm")
+    assert "problem" not in elsewhere.stdout
+    assert elsewhere.stdout.splitlines()[-1].endswith(" · GPUs of the cluster")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

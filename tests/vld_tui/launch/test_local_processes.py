@@ -139,6 +139,32 @@ def test_a_run_has_one_process_at_a_time(run_dir: RunDir) -> None:
     assert wait_and_record(second, run_dir) == 0
 
 
+def test_an_end_is_not_taken_for_that_of_another_process_with_the_same_pid(
+    run_dir: RunDir,
+) -> None:
+    process = launch(run_dir, _python("import sys; sys.exit(7)"))
+    recorded = run_dir.read_process()
+    assert recorded is not None
+    assert recorded.birth, "no /proc here"
+    assert wait_and_record(process, run_dir) == 7
+    assert exit_of(run_dir, recorded) == run_dir.read_exit()
+    later = msgspec.structs.replace(recorded, birth="another 1")
+    assert exit_of(run_dir, later) is None
+    for process_info in (recorded, later):  # as recorded before births were
+        unknown = msgspec.structs.replace(process_info, birth=None)
+        assert exit_of(run_dir, unknown) == run_dir.read_exit()
+
+
+def test_an_end_whose_process_is_not_the_recorded_one_is_known_by_its_pid(run_dir: RunDir) -> None:
+    process = launch(run_dir, _python("pass"))
+    other = msgspec.structs.replace(ProcessInfo.of(process.pid), pid=1, birth="another 1")
+    write_atomic(run_dir.process, msgspec.json.encode(other))
+    assert wait_and_record(process, run_dir) == 0
+    ended = run_dir.read_exit()
+    assert ended is not None
+    assert (ended.pid, ended.birth) == (process.pid, None)
+
+
 def test_of_launches_at_once_one_succeeds(run_dir: RunDir) -> None:
     code = (
         "import sys; from pathlib import Path; from engine.rundir import RunDir; "

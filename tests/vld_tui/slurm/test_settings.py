@@ -58,8 +58,7 @@ def test_settings_that_make_no_sense_are_named(values: dict[str, Any], message: 
 def test_runs_that_share_a_gpu_go_on_in_one_job() -> None:
     assert make_settings({}).runs_per_job == 1
     assert make_settings({"pack": "4"}).runs_per_job == 4
-    sharing = make_settings({"runs_per_gpu": "3"})
-    assert (sharing.runs_per_job, sharing.at_once) == (3, 3)
+    assert make_settings({"runs_per_gpu": "3"}).runs_per_job == 3
     assert make_settings({"runs_per_gpu": "3", "pack": "6"}).runs_per_job == 6
 
 

@@ -8,20 +8,14 @@ import msgspec
 import pytest
 
 from engine.protocol import resolve_spec
-from tests.vld_tui.slurm.conftest import Programs
+from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.slurm import commands, submit
+from vld_tui.slurm.batches import BATCH_FILE, Batch, find_lost_batches
 from vld_tui.slurm.control import hold, stop, submit_again
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import make_settings
-from vld_tui.slurm.submit import (
-    BATCH_FILE,
-    USUAL_NEED,
-    Batch,
-    Cluster,
-    find_lost_batches,
-    submit_runs,
-)
+from vld_tui.slurm.submit import USUAL_NEED, Cluster, submit_runs
 from vld_tui.slurm.watch import look_at_jobs
 from vld_tui.store.errors import StoreError
 from vld_tui.store.runs import Run
@@ -186,29 +180,51 @@ def test_a_partition_that_is_not_there_is_told_from_those_that_are(programs: Pro
         Cluster(make_settings({"partition": "mian"}))
 
 
+UNRESOLVED = "getaddrinfo() failed: Name or service not known: Invalid argument, attempt number"
+DOWN = """\
+Slurmctld(primary) at n1 is DOWN
+Slurmctld(backup1) at n2 is DOWN
+*****************************************
+** RESTORE SLURMCTLD DAEMON TO SERVICE **
+*****************************************
+"""
+
+
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("told", "complained", "why"),
     [
+        (DOWN, "", "it is down on n1, n2"),
         (
-            "Slurmctld(primary) at n1 is DOWN\n*****\n** RESTORE SLURMCTLD DAEMON TO SERVICE **\n",
-            "(scontrol: Slurmctld(primary) at n1 is DOWN). Try again",
+            DOWN,
+            "".join(f"scontrol: error: get_addr_info: {UNRESOLVED} {n}\n" for n in range(-4, 6)),
+            "it is down on n1, n2",
         ),
         (
+            DOWN,
             "scontrol: error: If munged is up, restart with --num-threads=10\n"
             "scontrol: error: Munge encode failed: Failed to access /run/munge/munge.socket.2\n",
-            "(scontrol: munge does not run on this machine, so Slurm cannot tell who asks)",
+            "munge does not run on this machine, so Slurm cannot tell who asks",
         ),
+        (
+            "",
+            "scontrol: error: resolve_ctls_from_dns_srv: res_nsearch error: Unknown host\n"
+            "scontrol: error: fetch_config: DNS SRV lookup failed\n"
+            "scontrol: fatal: Could not establish a configuration source\n",
+            "Could not establish a configuration source",
+        ),
+        ("", "", "it gave no reason"),
     ],
 )
 def test_a_controller_that_is_away_is_asked_nothing_more(
-    store: Store, programs: Programs, submitted: Run, told: str, words: str
+    store: Store, programs: Programs, submitted: Run, told: str, complained: str, why: str
 ) -> None:
-    programs.complains("scontrol", told)
+    words = f"Slurm's controller does not answer: {why}. Try again, or ask who runs the cluster."
+    programs.complains("scontrol", complained, told=told)
     for act in (stop, hold):
         with pytest.raises(SlurmError) as refused:
             act(store, submitted)
-        assert words in str(refused.value)
-    assert words in (look_at_jobs(store) or "")
+        assert str(refused.value) == words
+    assert look_at_jobs(store) == words
     assert set(programs.asked) == {"scontrol ping"}
     assert store.run_dir(submitted.run_id).read_stop() is None
 
@@ -244,12 +260,12 @@ def test_a_job_is_held_and_released(store: Store, programs: Programs, submitted:
 def test_a_run_that_is_over_is_submitted_again_as_before_and_no_other(
     store: Store, programs: Programs, submitted: Run
 ) -> None:
-    with pytest.raises(SlurmError, match="is queued, with job 7_0"):
-        submit_again(store, submitted)
+    with pytest.raises(SlurmError, match="is queued, and its job 7_0 is not over"):
+        submit_again(store, [submitted])
     stop(store, submitted)
     programs.says("scontrol-job", "JobId=9 ArrayJobId=7 ArrayTaskId=0 JobState=CANCELLED\n")
     look_at_jobs(store)
-    submit_again(store, store.get(submitted.run_id))
+    submit_again(store, [store.get(submitted.run_id)])
     run = store.get(submitted.run_id)
     assert (run.job, run.status) == ("12", "queued")
     assert store.run_dir(run.run_id).read_stop() is None

@@ -1,28 +1,14 @@
-"""A home in a temporary folder, its open history, and a run in it."""
+"""A run in history."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller
-from vld_tui.home import Home, open_home
+from vld_tui.home import Home
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return open_home(tmp_path / "home")
-
-
-@pytest.fixture
-def store(home: Home) -> Iterator[Store]:
-    with Store.open(home) as store:
-        yield store
 
 
 @pytest.fixture

@@ -226,6 +226,21 @@ def _age(run_dir: RunDir, at: float) -> None:
         os.utime(path, (at, at))
 
 
+def test_on_another_host_the_end_of_an_earlier_process_with_the_same_pid_is_no_death(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    long_ago = time.time() - 1000
+    node = ProcessInfo(pid=7, started_at=long_ago, host="elsewhere", birth="boot 2")
+    teller.says(started())
+    teller.run_dir.write_exit(ExitInfo(-9, time.time(), pid=7, birth="boot 1"))
+    _write_process(teller.run_dir, node)
+    teller.run_dir.heartbeat.touch()
+    assert _now(store, run).status == "running"
+    teller.run_dir.write_exit(ExitInfo(-11, time.time(), pid=7, birth="boot 2"))
+    seen = _now(store, run)
+    assert (seen.status, seen.exit_code) == ("crashed", -11)
+
+
 def test_on_another_host_events_are_signs_of_life_too(
     store: Store, run: Run, teller: Teller
 ) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import msgspec
-import pytest
 
 from benchmarks.filled_study import fill_study
 from engine.protocol import Combination, Parent, RunSpec, resolve_spec, run_identity
 from tests.vld_tui.store.told_runs import Teller, arm_evaluated, data_prepared, evaluation, finished
-from vld_tui.home import Home, open_home
+from vld_tui.home import Home
 from vld_tui.store.store import Store
 from vld_tui.study.definition import Study
 from vld_tui.study.gather import gather
@@ -34,17 +30,6 @@ def make_specs(**fields: object) -> list[RunSpec]:
         for target in DOMAINS[:2]
         for rate in (0.0, 0.9)
     ]
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return open_home(tmp_path / "home")
-
-
-@pytest.fixture
-def store(home: Home) -> Iterator[Store]:
-    with Store.open(home) as store:
-        yield store
 
 
 def test_each_way_of_predicting_of_a_finished_run_is_an_outcome(home: Home) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vld_tui.home import Home, open_home
+from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.errors import StudyError
 from vld_tui.study.kept import (
@@ -32,11 +32,6 @@ data = ["emoji"] # the embedded ones
 target = "all"
 weights = ["none", "net.pth"]
 """
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return open_home(tmp_path / "home")
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import statistics
-from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,7 +14,6 @@ from tests.vld_tui.dashboard.fake_history import make_run
 from tests.vld_tui.store.told_runs import Teller, evaluated, failed, finished, started, steps_taken
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.test_forecast import tell_run
-from vld_tui.home import open_home
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
@@ -29,12 +26,6 @@ STUDY = read(
     'name = "rates"\nseeds = 2\n[fields]\nsteps = 20\neval_every = 10\nhead_steps = 0\n'
     'target = "fluent-mono"\n[cross]\ndropout_rate = [0.0, 0.9]\n'
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(open_home(tmp_path / "home")) as store:
-        yield store
 
 
 def tell_finished(store: Store, spec: RunSpec, ood_accuracy: float = 0.5) -> Run:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from vld_tui.cli.asking import ask
@@ -20,6 +19,7 @@ from vld_tui.cli.slurm import (
     OnOption,
     ProfileOption,
     place_of,
+    print_submission,
     tell_slow,
     tell_submission,
     with_slurm_options,
@@ -145,11 +145,11 @@ def launch(
         else:
             standing, gone, submission = submit_study(store, known, text, cluster)
     if as_json and submission is not None:
-        print_json(standing_record(standing) | msgspec.to_builtins(submission))
+        print_submission(submission, standing_record(standing))
         return
     _tell_launch(standing, gone, absent, as_json=as_json)
     if submission is not None:
-        tell_submission(submission)
+        tell_submission(submission, "Launch the study again later: what is left is submitted then.")
 
 
 def _text(

@@ -1,0 +1,266 @@
+"""``vld stop`` and ``vld resume`` of runs that were given to a cluster, and what a quota leaves."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.protocol import resolve_spec
+from engine.rundir import ProcessInfo, RunDir, write_atomic
+from tests.vld_tui.cli.conftest import Vld
+from tests.vld_tui.slurm_programs import Programs
+from tests.vld_tui.store.told_runs import Teller, dead_process, started, stopped
+from vld_tui.actions import LocalActions
+from vld_tui.launch.local import launch
+from vld_tui.slurm.settings import make_settings
+from vld_tui.slurm.submit import Cluster, submit_runs
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+
+RUNNING = "7_0|RUNNING|None|node3\n"
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no Slurm on this machine."""
+    monkeypatch.setenv("PATH", "/nowhere")
+
+
+def goes_on(run_dir: RunDir, host: str = "node3") -> None:
+    """Have a process on another machine work on a run."""
+    process = ProcessInfo(pid=4321, started_at=time.time(), host=host)
+    write_atomic(run_dir.process, msgspec.json.encode(process))
+    Teller(run_dir).says(msgspec.structs.replace(started(), pid=4321, host=host))
+    run_dir.heartbeat.touch()
+
+
+def packed(store: Store, *settings: tuple[str, str]) -> tuple[str, str]:
+    """Submit two runs as one job."""
+    specs = [resolve_spec({"model": "finish", "steps": 20, "seed": seed}) for seed in range(2)]
+    first, second = store.create_runs(specs)
+    submit_runs(store, Cluster(make_settings({"pack": "2", **dict(settings)})), [first, second])
+    return first, second
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("options", [(), ("--kill",)])
+def test_without_slurm_a_run_that_waits_is_passed_over_by_its_job(
+    vld: Vld, store: Store, submitted: Run, options: Sequence[str]
+) -> None:
+    result = vld("stop", submitted.run_id, *options)
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"{submitted.run_id} waits for job 7_0 no longer; the job itself was not cancelled\n",
+    )
+    run = store.get(submitted.run_id)
+    assert (run.status, run.has_job) == ("stopped", False)
+    assert store.run_dir(run.run_id).read_stop() is not None
+    again = vld("stop", submitted.run_id)
+    assert again.exit_code == 2
+    assert "is not running: it is stopped" in again.stderr
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_without_slurm_a_run_on_a_node_is_asked_through_its_folder(
+    vld: Vld, store: Store, submitted: Run
+) -> None:
+    run_dir = store.run_dir(submitted.run_id)
+    goes_on(run_dir)
+    refused = vld("stop", "--kill", submitted.run_id)
+    assert refused.exit_code == 2
+    assert "was started on node3: kill it there, as process 4321" in refused.stderr
+    assert "without --kill" in refused.stderr
+    assert run_dir.read_stop() is None
+    assert store.get(submitted.run_id).has_job
+    assert vld("stop", submitted.run_id).stdout == (
+        f"{submitted.run_id} was asked to stop on node3: it ends after its step; "
+        "job 7_0 itself was not cancelled\n"
+    )
+    assert run_dir.read_stop() is not None
+    Teller(run_dir).says(stopped(4))
+    run = store.get(submitted.run_id)
+    assert (run.status, run.has_job) == ("stopped", False)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_without_slurm_a_run_whose_node_is_this_machine_is_killed(
+    vld: Vld, store: Store, submitted: Run
+) -> None:
+    run_dir = store.run_dir(submitted.run_id)
+    process = launch(run_dir, [sys.executable, "-c", "import time; time.sleep(60)"])
+    Teller(run_dir).says(started())
+    try:
+        told = vld("stop", "--kill", submitted.run_id).stdout
+        assert process.wait(timeout=60) == -9
+    finally:
+        process.kill()
+        process.wait()
+    assert told == f"{submitted.run_id} was killed; job 7_0 itself was not cancelled\n"
+    assert run_dir.read_stop() is not None, "its job would go on with it"
+
+
+def test_a_killed_job_takes_along_what_else_was_in_it(
+    vld: Vld, store: Store, programs: Programs
+) -> None:
+    first, second = packed(store)
+    programs.says("squeue", "12|PENDING|Priority|\n")
+    told = vld("stop", "--kill", first).stdout
+    assert told == f"{first} was cancelled with job 12, and with it {second}\n"
+    assert "scancel 12" in programs.asked
+
+
+def test_the_dashboard_says_what_became_of_a_run_with_a_job(
+    store: Store, programs: Programs, submitted: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on(store.run_dir(submitted.run_id))
+    store.refresh()
+    actions = LocalActions(store.home)
+    asked = actions.interrupt(submitted.run_id)
+    assert asked == "first was asked to stop on node3: it ends after its step"
+    assert actions.kill(submitted.run_id) == "first was killed with job 7_0"
+    assert "scancel --signal=KILL 7_0" in programs.asked
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert actions.interrupt(submitted.run_id).endswith("job 7_0 itself was not cancelled")
+
+
+def test_a_run_whose_job_is_open_goes_on_nowhere_else(
+    vld: Vld, store: Store, programs: Programs, submitted: Run
+) -> None:
+    programs.says("squeue", RUNNING)
+    run_id = submitted.run_id
+    Teller(store.run_dir(run_id)).starts()
+    Teller(store.run_dir(run_id)).says(stopped(4))
+    for options in ((), ("--on", "local"), ("--on", "slurm"), ("--queue",)):
+        refused = vld("resume", run_id, *options)
+        assert (refused.exit_code, refused.stderr) == (
+            2,
+            f"Error: Run {run_id} is stopped, and its job 7_0 is not over.\n"
+            f"First: vld stop {run_id}\n",
+        )
+    assert not any(command.startswith("sbatch") for command in programs.asked)
+
+
+def test_a_run_goes_on_here_while_its_job_goes_on_with_another_once_it_is_taken_out(
+    vld: Vld, store: Store, programs: Programs
+) -> None:
+    programs.says("squeue", "12|RUNNING|None|node3\n")
+    first, second = packed(store)
+    goes_on(store.run_dir(second))
+    Teller(store.run_dir(first)).starts()
+    Teller(store.run_dir(first)).says(stopped(4))
+    dead_process(store.run_dir(first), exit_code=130)
+    refused = vld("resume", first, "--on", "local")
+    assert "its job 12 is not over" in refused.stderr
+    told = vld("stop", first).stdout
+    assert told == f"{first} waits for job 12 no longer; the job itself was not cancelled\n"
+    assert not any(command.startswith("scancel") for command in programs.asked)
+    done = vld.json("resume", first, "--on", "local")
+    assert (done["status"], done["attempts"]) == ("finished", 2)
+    assert store.get(second).status == "running"
+
+
+def leave(store: Store, *runs: str) -> None:
+    """Have the jobs of runs be over, each after some steps."""
+    for run in runs:
+        Teller(store.run_dir(run)).starts()
+        Teller(store.run_dir(run)).says(stopped(4))
+        store.get(run)
+        store.close_job(run)
+
+
+def test_several_runs_are_submitted_again_together_where_they_asked_for_the_same(
+    vld: Vld, store: Store, programs: Programs
+) -> None:
+    runs = [*packed(store), *packed(store, ("time", "30"))]
+    leave(store, *runs)
+    programs.says("sbatch", "Submitted batch job 13\n")
+    told = vld("resume", *runs, runs[0])
+    assert (told.exit_code, told.stdout) == (0, "4 runs submitted as jobs 13, 13\n")
+    assert {store.get(run).status for run in runs} == {"queued"}
+    assert sum(command.startswith("sbatch") for command in programs.asked) == 4
+    leave(store, *runs)
+    done = vld.json("resume", *runs, "--on", "slurm", "--time", "60")
+    assert done == {"submitted": runs, "arrays": ["13", "13"], "left": 0, "refusal": None}
+
+
+def test_what_a_quota_leaves_of_several_runs_is_told(
+    vld: Vld, store: Store, programs: Programs
+) -> None:
+    runs = [*packed(store), *packed(store, ("time", "30"))]
+    leave(store, *runs)
+    programs.complains("sbatch", "sbatch: error: QOSMaxSubmitJobPerUserLimit\n", after=1)
+    told = vld("resume", *runs)
+    assert told.exit_code == 1
+    assert told.stdout.startswith("2 runs submitted as job 12\n2 runs left: sbatch: QOSMax")
+    assert told.stdout.endswith("  Resume them again later.\n")
+    assert [store.get(run).status for run in runs] == ["queued", "queued", "stopped", "stopped"]
+
+
+def test_of_several_runs_none_is_submitted_when_one_cannot_be(
+    vld: Vld, store: Store, programs: Programs, submitted: Run
+) -> None:
+    programs.says("squeue", RUNNING)
+    first, second = packed(store)
+    leave(store, first, second)
+    before = programs.asked
+    refused = vld("resume", first, submitted.run_id, second)
+    assert refused.exit_code == 2
+    assert "its job 7_0 is not over" in refused.stderr
+    assert {store.get(run).status for run in (first, second)} == {"stopped"}
+    assert not any(command.startswith("sbatch") for command in programs.asked[len(before) :])
+
+
+def test_several_runs_go_on_here_one_after_another(
+    vld: Vld, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.cli.queue.start_supervisor", lambda _home: None)
+    runs = store.create_runs([resolve_spec({"seed": seed}) for seed in range(2)])
+    leave(store, *runs)
+    refused = vld("resume", *runs)
+    assert refused.exit_code == 2
+    assert "give --queue, or one run" in refused.stderr
+    assert vld("resume", *runs, "--queue").exit_code == 0
+    assert [run.run_id for run in store.queue()] == runs
+    again = vld("resume", runs[0], "--queue")
+    assert again.exit_code == 2
+    assert f"Run {runs[0]} waits for a slot.\nFirst: vld stop {runs[0]}" in again.stderr
+
+
+def test_what_a_quota_leaves_of_a_study_is_told(
+    vld: Vld, programs: Programs, tmp_path: Path
+) -> None:
+    file = tmp_path / "rates.toml"
+    file.write_text('name = "rates"\nseeds = 5\n[cross]\ntarget = ["noto"]\n')
+    quota = "sbatch: error: QOSMaxSubmitJobPerUserLimit\n"
+    programs.complains("sbatch", quota, after=1)
+    programs.says("squeue", "".join(f"12_{index}|PENDING|Priority|\n" for index in range(3)))
+    launched = vld("sweep", str(file), "--on", "slurm", "--json")
+    assert launched.exit_code == 1
+    record = json.loads(launched.stdout)
+    there = [run["run"] for run in reversed(vld.json("ls"))]
+    assert record["submitted"] == there, "three fill an array"
+    assert (len(there), record["left"], record["arrays"]) == (3, 2, ["12"])
+    assert record["refusal"].startswith("sbatch: QOSMaxSubmitJobPerUserLimit")
+    assert record["missing"] == 5, "as it stood before"
+    refused = vld("sweep", str(file), "--on", "slurm", "--json")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "Nothing was submitted. sbatch: QOSMax" in refused.stderr
+    programs.says("sbatch", "Submitted batch job 13\n")
+    told = vld("sweep", str(file), "--on", "slurm")
+    assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "2 runs submitted as job 13")
+    programs.says(
+        "squeue",
+        "".join(
+            f"{job}_{index}|PENDING|Priority|\n"
+            for job, many in ((12, 3), (13, 2))
+            for index in range(many)
+        ),
+    )
+    nothing = vld.json("sweep", str(file), "--on", "slurm")
+    assert (nothing["submitted"], nothing["left"], nothing["refusal"]) == ([], 0, None)

@@ -1,0 +1,92 @@
+"""What was submitted to Slurm, written down before it is asked (``jobs/BATCH/batch.json``) under a
+name that the jobs bear too. So a submission that broke off half-way is found again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from engine.rundir import JobInfo, write_atomic
+from vld_tui.home import Home
+from vld_tui.slurm import commands
+from vld_tui.store.store import Store
+
+BATCH_FILE: Final = "batch.json"
+_LOST_AFTER_S: Final = 7 * 86_400.0
+"""Age at which a submission that nobody finished is not asked about any more."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """One array of jobs: the runs of each, and the array's id once history has it.
+
+    ``time`` is when it was written down, in Unix seconds.
+    """
+
+    name: str
+    time: float
+    runs: tuple[tuple[str, ...], ...]
+    settings: dict[str, Any]
+    job_id: str | None = None
+
+    def job_of(self, index: int, folder: Path) -> JobInfo:
+        """Return the job of the array's task with this index."""
+        job_id = self.job_id or ""
+        if len(self.runs) > 1:
+            job_id = f"{job_id}_{index}"
+        return JobInfo(job_id, self.time, str(folder / f"{job_id}_0_log.err"), self.settings)
+
+
+def record(store: Store, batch: Batch, folder: Path, *, is_found: bool = False) -> None:
+    """Record in history and run folders which job each run was given to, and that this is done.
+
+    ``is_found``: that was a while ago, and some of it may be recorded.
+
+    Raises:
+        StoreError: when it cannot be recorded.
+    """
+    store.mark_submitted(
+        {run: batch.job_of(index, folder) for index, runs in enumerate(batch.runs) for run in runs},
+        is_found=is_found,
+    )
+    with contextlib.suppress(OSError):  # it is found again next time
+        write_atomic(folder / BATCH_FILE, msgspec.json.encode(batch))
+
+
+def find_lost_batches(store: Store) -> None:
+    """Record what was submitted by somebody who died before it was recorded.
+
+    Raises:
+        SlurmError: when Slurm does not answer.
+        StoreError: when it cannot be recorded.
+    """
+    lost = list(_unfinished(store.home))
+    if not lost:
+        return
+    arrays = commands.arrays_by_name()
+    for path, batch in lost:
+        if batch.name in arrays:
+            found = msgspec.structs.replace(batch, job_id=arrays[batch.name])
+            record(store, found, path.parent, is_found=True)
+
+
+def has_lost_batches(home: Home) -> bool:
+    """Say whether there is a submission of which nobody knows whether Slurm took it."""
+    return bool(_unfinished(home))
+
+
+def _unfinished(home: Home) -> Sequence[tuple[Path, Batch]]:
+    found = []
+    for path in home.jobs.glob(f"*/{BATCH_FILE}"):
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            if time.time() - path.stat().st_mtime > _LOST_AFTER_S:
+                continue
+            batch = msgspec.json.decode(path.read_bytes(), type=Batch)
+            if batch.job_id is None:
+                found.append((path, batch))
+    return found

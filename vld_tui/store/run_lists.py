@@ -1,0 +1,141 @@
+"""Runs of an open history: one by its name, those that match, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from engine.rundir import RunDir
+from vld_tui.store import ingest
+from vld_tui.store.database import MOST_AT_ONCE
+from vld_tui.store.errors import RunNotFound
+from vld_tui.store.lookup import find, find_by_id
+from vld_tui.store.opening import OpenHistory
+from vld_tui.store.query import Query
+from vld_tui.store.runs import Run, RunPoint, read_points, read_runs
+from vld_tui.store.summaries import (
+    Grouping,
+    RunSummary,
+    count_groups,
+    group_order,
+    read_groups,
+)
+
+_ALL = Query()
+_STATUSES: Final = """
+    SELECT status, count(*) FROM runs INDEXED BY live_runs
+    WHERE status IN ('starting', 'running') AND trashed_at IS NULL GROUP BY status
+    UNION ALL SELECT status, count(*) FROM runs INDEXED BY queued_runs
+    WHERE status = 'queued' AND trashed_at IS NULL GROUP BY status
+"""
+
+
+class RunLists(OpenHistory):
+    """A history that is asked for runs."""
+
+    def get(self, reference: str, *, in_trash: bool = False) -> Run:
+        """Return the run with this id, name, or start of an id; ``@last`` is the newest.
+
+        With ``in_trash`` a run there is preferred, and ``@last`` is the one put there last. Its
+        folder is looked into, whatever its status.
+
+        Raises:
+            RunNotFound: when there is none.
+            AmbiguousRun: when there are several.
+        """
+        found = find(self._database, reference, in_trash=in_trash)
+        if not found.is_trashed and not self._database.is_read_only:
+            ingest.look_again(self._database, found.key, found.run_dir(self.home))
+        return self._run(found.key)
+
+    def run_dir(self, run_id: str) -> RunDir:
+        """Return the run's folder, in the trash or not."""
+        return find_by_id(self._database, run_id).run_dir(self.home)
+
+    def list_runs(
+        self,
+        query: Query = _ALL,
+        *,
+        trashed: bool = False,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[Run]:
+        """Return the runs that match, as of the last refresh; the newest first by default.
+
+        ``offset`` and ``limit`` choose a page of them.
+        """
+        return read_runs(
+            self._database,
+            _condition(query, trashed=trashed),
+            query.parameters,
+            order=query.order_by,
+            offset=offset,
+            limit=-1 if limit is None else limit,
+        )
+
+    def runs_by_identity(self, identities: Sequence[str]) -> dict[str, list[Run]]:
+        """Return the runs that are not in the trash by identity, the oldest first."""
+        found: dict[str, list[Run]] = {}
+        for start in range(0, len(identities), MOST_AT_ONCE):
+            asked = identities[start : start + MOST_AT_ONCE]
+            where = f"trashed_at IS NULL AND identity IN ({', '.join('?' * len(asked))})"
+            for run in read_runs(self._database, where, asked):
+                found.setdefault(str(run.identity), []).append(run)
+        return found
+
+    def count_runs(self, query: Query = _ALL, *, trashed: bool = False) -> int:
+        """Return how many runs match."""
+        condition = _condition(query, trashed=trashed)
+        row = self._database.row(f"SELECT count(*) FROM runs WHERE {condition}", query.parameters)
+        return int(row[0]) if row else 0
+
+    def list_groups(
+        self,
+        query: Query,
+        grouping: Grouping,
+        *,
+        sort: str = "-created",
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[RunSummary]:
+        """Return the groups that the runs that match make up; the latest first by default."""
+        return read_groups(
+            self._database,
+            _condition(query, trashed=False),
+            query.parameters,
+            grouping,
+            order=group_order(sort),
+            offset=offset,
+            limit=-1 if limit is None else limit,
+        )
+
+    def count_groups(self, query: Query, grouping: Grouping) -> int:
+        """Return how many groups the runs that match make up."""
+        condition = _condition(query, trashed=False)
+        return count_groups(self._database, condition, query.parameters, grouping)
+
+    def count_statuses(self) -> dict[str, int]:
+        """Return the number of live and waiting runs by status."""
+        return dict(self._database.rows(_STATUSES))
+
+    def points(self, query: Query = _ALL, *, limit: int) -> list[RunPoint]:
+        """Return the newest evaluated runs that match, as points of the ID–OOD plane."""
+        condition = _condition(query, trashed=False)
+        return read_points(self._database, condition, query.parameters, limit=limit)
+
+    def live_runs(self) -> list[Run]:
+        """Return the runs that a process should be working on, the oldest first."""
+        live = "SELECT key FROM runs INDEXED BY live_runs WHERE status IN ('starting', 'running')"
+        where = f"key IN ({live}) AND trashed_at IS NULL"
+        return read_runs(self._database, where, order="launched_at")
+
+    def _run(self, key: int) -> Run:
+        runs = read_runs(self._database, "key = ?", [key])
+        if not runs:
+            raise RunNotFound("The run was deleted meanwhile.")
+        return runs[0]
+
+
+def _condition(query: Query, *, trashed: bool) -> str:
+    place = "trashed_at IS NOT NULL" if trashed else "trashed_at IS NULL"
+    return f"{place} AND {query.where}"
