@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class SlurmError(Exception):
     """What Slurm cannot do, or is not there to do; the message says why and what to do."""
+
+
+class InterruptedSubmissionError(SlurmError):
+    """A person stopped a submission; the message says how far it was."""
