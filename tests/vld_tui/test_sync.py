@@ -233,3 +233,6 @@ def test_a_copy_can_be_thrown_away_and_is_never_queued(there: Home, vld: Vld) ->
         with pytest.raises(StoreError, match="is a copy"):
             here.enqueue(run.run_id)
     assert vld("rm", "waits").exit_code == 0
+    assert "Nothing has changed there" in vld("sync", source_of(there)).stdout
+    assert [each["name"] for each in vld.json("ls")] == ["done"]
+    assert vld("restore", "waits").exit_code == 0
