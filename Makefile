@@ -32,7 +32,7 @@ chaos: $(VENV)/.installed-test
 check: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	MYPY_NUM_WORKERS=2 $(BIN)/mypy
 	$(BIN)/lint-imports
 
 fuzz: $(VENV)/.installed-test
