@@ -5,6 +5,11 @@ BIN := $(VENV)/bin
 # Many tests wait for processes of theirs: one more of them than cores, at most 4.
 WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, len(os.sched_getaffinity(0)) + 1))' 2>/dev/null || echo 2)
 
+# Files that hold slow tests: to collect all the others takes longer than some of these.
+SLOW = $(shell grep -rl 'mark\.slow' tests --include='test_*.py' --exclude-dir=slurm)
+# Sources are compiled once, not by each of hundreds of processes, whatever the shell has set.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test test-slow test-slurm chaos fuzz check lock audit setup clean
 
 run: $(VENV)/.installed
@@ -14,11 +19,12 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-slow: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'slow and not slurm'
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'slow and not slurm' $(SLOW)
 
-# One after the other: they share a cluster. Those that take longest: -m 'slurm and slow'.
+# Two at a time, each on a cluster of its own: they wait for it most of the time. Those that take
+# longest: -m 'slurm and slow'.
 test-slurm: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m 'slurm and not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slurm and not slow' tests/slurm
 
 chaos: $(VENV)/.installed-test
 	$(BIN)/python -m tests.chaos
@@ -26,7 +32,7 @@ chaos: $(VENV)/.installed-test
 check: $(VENV)/.installed-check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	MYPY_NUM_WORKERS=2 $(BIN)/mypy
 	$(BIN)/lint-imports
 
 fuzz: $(VENV)/.installed-test

@@ -1,7 +1,5 @@
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,18 +7,23 @@ import torch
 
 from engine.errors import InputError
 from engine.hardware import available_devices, resolve_device
+from engine.inspect import main
+
+Ask = Callable[..., Any]
 
 
-def ask(*arguments: str) -> Any:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    answer = subprocess.run(
-        [sys.executable, "-m", "engine.inspect", *arguments],
-        capture_output=True, env=environment, check=True,
-    )  # fmt: skip
-    return json.loads(answer.stdout)
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Return a function that asks in this process, where torch is imported already."""
+
+    def answer(*arguments: str) -> Any:
+        assert main([*arguments]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return answer
 
 
-def test_the_doctor_describes_this_machine() -> None:
+def test_the_doctor_describes_this_machine(ask: Ask) -> None:
     machine = ask("doctor")
     assert machine["versions"]["torch"] == torch.__version__
     assert [device["device"] for device in machine["devices"]] == available_devices()
@@ -28,8 +31,7 @@ def test_the_doctor_describes_this_machine() -> None:
     assert machine["packaged_weights"] == ["tf_efficientnet_lite0"]
 
 
-@pytest.mark.slow
-def test_models_say_where_their_weights_are() -> None:
+def test_models_say_where_their_weights_are(ask: Ask) -> None:
     short = {entry["name"]: entry["weights"] for entry in ask("models")}
     assert short["tf_efficientnet_lite0"] == "packaged"
     assert short["resnet50.tv2_in1k"] in ("hub", "cached")

@@ -55,7 +55,6 @@ def test_a_job_that_is_warned_saves_waits_again_and_goes_on(login: Login) -> Non
     login.assert_undisturbed(done)
 
 
-@pytest.mark.slow
 def test_a_job_whose_time_is_up_saves_waits_again_and_goes_on(login: Login) -> None:
     run = begin(login, "--time", "1", steps=ENDLESS)
     login.wait(lambda: stopped_steps(login, run))

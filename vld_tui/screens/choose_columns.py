@@ -13,13 +13,14 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.strip import Strip
-from textual.widgets import Footer, SelectionList
+from textual.widgets import SelectionList
 from textual.widgets.selection_list import Selection
 
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
 from vld_tui.views.palette import QUIET_STYLE
 from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS
+from vld_tui.widgets.key_bar import KeyBar
 
 
 class _Ticks(SelectionList[str]):
@@ -72,7 +73,7 @@ class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
                 ),
                 compact=True,
             )
-            yield Footer(compact=True, show_command_palette=False)
+            yield KeyBar()
 
     def action_take(self) -> None:
         """Answer with the chosen columns."""

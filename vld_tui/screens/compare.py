@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from vld_tui.bindings import bind
 from vld_tui.feed import RunCurves
@@ -19,6 +19,7 @@ from vld_tui.study.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
 from vld_tui.views.numbers import plural
 from vld_tui.widgets.curves import Curves
+from vld_tui.widgets.key_bar import KeyBar
 
 
 class CompareScreen(Guarded, Screen[None]):
@@ -38,7 +39,7 @@ class CompareScreen(Guarded, Screen[None]):
         with VerticalScroll(id="table"):
             yield Static(id="differences")
         yield Curves()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Show the runs as far as they are known."""

@@ -11,7 +11,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from engine.protocol import RunSpec, resolve_spec
 from vld_tui.bindings import bind
@@ -49,6 +49,7 @@ from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.status_line import status_text
 from vld_tui.views.text import plain_text
 from vld_tui.widgets.curves import Curves
+from vld_tui.widgets.key_bar import KeyBar
 from vld_tui.widgets.run_table import RunTable
 
 if TYPE_CHECKING:  # not for the first picture
@@ -133,7 +134,7 @@ class HomeScreen(RunKeys):
             with Vertical(id="charts"):
                 yield Curves()
         yield Static(id="log")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Begin with the table, and what it is to show."""

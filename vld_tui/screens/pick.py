@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from vld_tui.bindings import bind
@@ -20,6 +20,7 @@ from vld_tui.screens.ask import Confirm
 from vld_tui.views.columns import GAP
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.text import fit, plain_text, width
+from vld_tui.widgets.key_bar import KeyBar
 from vld_tui.widgets.plain_input import PlainInput
 
 MOST_SHOWN: Final = 200
@@ -91,7 +92,7 @@ class Pick(Guarded, ModalScreen[str | None]):
             yield PlainInput(placeholder="type to search", compact=True)
             yield _Options(markup=False)
             yield Static(id="told")
-            yield Footer(compact=True, show_command_palette=False)
+            yield KeyBar()
 
     def on_mount(self) -> None:
         """Begin at the current value."""

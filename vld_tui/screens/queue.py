@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Static
 
 from vld_tui.actions import Actions
 from vld_tui.bindings import bind
@@ -21,6 +21,7 @@ from vld_tui.queue.slots import MOST_SLOTS
 from vld_tui.store.runs import Run
 from vld_tui.views.palette import QUIET_STYLE, status_style
 from vld_tui.views.queue import QUEUE_COLUMNS, job_rows, queue_rows, slots_line
+from vld_tui.widgets.key_bar import KeyBar
 
 MOST_ROWS: Final = 500
 NOTHING: Final = (
@@ -56,7 +57,7 @@ class QueueScreen(Guarded, Screen[None]):
             table.add_column(column.heading, key=column.heading or "sign")
         yield table
         yield Static(Text(NOTHING, QUIET_STYLE), id="nothing")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show how the queue stands now; the cursor stays on its run."""

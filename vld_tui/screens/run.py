@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
-from textual.widgets import Footer, Static, TabbedContent, TabPane
+from textual.widgets import Static, TabbedContent, TabPane
 
 from vld_tui.actions import Actions
 from vld_tui.bindings import bind
@@ -22,6 +22,7 @@ from vld_tui.views.log import log_lines
 from vld_tui.views.run_heading import run_heading, trouble_line
 from vld_tui.views.timeline import timeline
 from vld_tui.widgets.curves import Curves
+from vld_tui.widgets.key_bar import KeyBar
 from vld_tui.widgets.run.configuration import ConfigurationPane
 from vld_tui.widgets.run.domains import DomainsPane
 from vld_tui.widgets.run.files import FilesPane
@@ -84,7 +85,7 @@ class RunScreen(RunKeys):
         with TabbedContent():
             for place, pane in enumerate(PANES, start=1):
                 yield TabPane(f"{place} {pane.capitalize()}", id=f"{pane}-pane")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     async def on_mount(self) -> None:
         """Begin with the pane that was asked for, and no line of trouble."""

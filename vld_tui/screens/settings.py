@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.keys import key_to_character
 from textual.screen import ModalScreen
-from textual.widgets import DataTable, Footer, Input, Label, Select, Static
+from textual.widgets import DataTable, Input, Label, Select, Static
 
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
@@ -22,6 +22,7 @@ from vld_tui.notices import NOTICES
 from vld_tui.preferences import FASTEST_REFRESH_S, SLOWEST_REFRESH_S, Preferences
 from vld_tui.screens.ask import AskLine
 from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
+from vld_tui.widgets.key_bar import KeyBar
 
 KEYS: Final = re.compile(r"[a-zA-Z0-9_+?!.,;:/*<>=-]+( [a-zA-Z0-9_+?!.,;:/*<>=-]+)*")
 NOTICE_WORDS: Final = {
@@ -94,7 +95,7 @@ class SettingsScreen(Guarded, ModalScreen[None]):
             table.add_columns("action", "keys", "")
             yield table
             yield Static(Text("enter on an action gives it other keys", QUIET_STYLE))
-            yield Footer(compact=True, show_command_palette=False)
+            yield KeyBar()
 
     def on_mount(self) -> None:
         """Fill the table of keys."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import start_processes
 
 from engine.data import load_data
 from engine.distributed.ranks import Ranks
@@ -14,6 +14,7 @@ from engine.eventlog import EventLog, SilentLog
 from engine.rundir import RunDir
 from engine.stop import StopRequest
 from engine.train import fine_tune, load_last
+from tests.warm_engine import START_METHOD
 
 
 class StopAfter(StopRequest):
@@ -35,7 +36,7 @@ class StopAfter(StopRequest):
 def train_on_two(meeting: Path, runs: list[RunDir], stop_after: Mapping[str, int]) -> None:
     """Do runs on two ranks; some are stopped, by the second rank, before so many steps."""
     stops = dict(stop_after)
-    spawn(_be_a_rank, (str(meeting), runs, stops), nprocs=2)
+    start_processes(_be_a_rank, (str(meeting), runs, stops), nprocs=2, start_method=START_METHOD)
 
 
 def _be_a_rank(rank: int, meeting: str, runs: list[RunDir], stop_after: dict[str, int]) -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import MappingProxyType
 
 import psutil
 import pytest
@@ -27,10 +24,10 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from tests.small_runs import MakeRun, engine_environment, read_events, run_here
+from tests.warm_engine import WarmEngine, start_engine
 
 DEADLINE_S = 240.0
 WORKER = "engine.distributed.worker"
-NOTHING: Mapping[str, str] = MappingProxyType({})
 SRUN = """#!/bin/sh
 # As Slurm's srun with --ntasks=2, both on this machine.
 while [ "${1#--}" != "$1" ]; do shift; done
@@ -43,29 +40,23 @@ exit ${failed:-0}
 
 
 @pytest.fixture
-def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start() -> Iterator[Callable[..., WarmEngine]]:
     """Return a function that starts the real engine; what is left of it is ended."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[WarmEngine] = []
 
-    def start_engine(
-        run_dir: RunDir, *arguments: str, environment: Mapping[str, str] = NOTHING
-    ) -> subprocess.Popen[bytes]:
-        with run_dir.log.open("ab") as log:
-            command = [sys.executable, "-m", "engine", str(run_dir.path), *arguments]
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**engine_environment(), **environment},
-            )  # fmt: skip
+    def start_head(run_dir: RunDir, *arguments: str, **variables: str) -> WarmEngine:
+        environment = {"PYTHONPATH": engine_environment()["PYTHONPATH"], **variables}
+        process = start_engine(run_dir, *arguments, environment=environment)
         started.append(process)
         return process
 
-    yield start_engine
+    yield start_head
     for process in started:
         process.kill()
         process.wait()
 
 
-Start = Callable[..., subprocess.Popen[bytes]]
+Start = Callable[..., WarmEngine]
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -188,7 +179,7 @@ def test_machines_of_a_slurm_job_do_the_run_of_one_process(
     srun.chmod(0o755)
     job = {"SLURM_JOB_NUM_NODES": "2", "PATH": f"{srun.parent}:{os.environ['PATH']}"}
     run_dir = make_run("on-two", nodes=2)
-    assert start(run_dir, environment=job).wait(DEADLINE_S) == 0
+    assert start(run_dir, **job).wait(DEADLINE_S) == 0
     prepared = [event for event in read_events(run_dir) if isinstance(event, ModelPrepared)]
     assert [event.ranks for event in prepared] == [2]
     assert losses(run_dir) == pytest.approx(losses(whole), rel=1e-5)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.queue.stand_in import start_stand_in
+from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import open_home
 from vld_tui.launch.local import LaunchError
 from vld_tui.queue.supervisor import Supervisor
@@ -43,6 +44,12 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
     monkeypatch.setattr("vld_tui.planner.ask_engine", answer)
     return places
+
+
+@pytest.fixture(autouse=True)
+def _asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the engine describe the embedded images but once."""
+    monkeypatch.setattr("vld_tui.study.datasets.work_on_datasets", ask_once)
 
 
 @pytest.fixture(autouse=True)

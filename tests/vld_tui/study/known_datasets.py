@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
+from vld_tui.launch.datasets import work_on_datasets
 from vld_tui.study.definition import Study, read_study
 
 EMOJI = ("fluent", "fluent-mono", "noto", "twemoji")
+
+
+ask_once: Final = functools.cache(work_on_datasets)
+"""Ask the engine's own process, but not for what it has answered already."""
 
 
 class KnownDatasets:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.errors import StudyError
@@ -116,7 +117,10 @@ RUNS = {
 }  # fmt: skip
 
 
-def test_every_preset_has_the_runs_of_its_figure(home: Home) -> None:
+def test_every_preset_has_the_runs_of_its_figure(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.study.datasets.work_on_datasets", ask_once)
     assert preset_names() == sorted(RUNS)
     assert list(preset_titles()) == sorted(name for name in RUNS if "small" not in name)
     known = {name: find_study(home, name) for name in RUNS}

@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.timer import Timer
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from engine.protocol import FIELDS, RunSpec
 from vld_tui.bindings import bind
@@ -41,6 +41,7 @@ from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.plan import plan_table
 from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
+from vld_tui.widgets.key_bar import KeyBar
 from vld_tui.widgets.slider import Slider
 
 FIRST: Final = (
@@ -114,7 +115,7 @@ class NewRun(AskingScreen):
                 yield Static(id="hint")
                 yield Static(id="forecast")
                 yield Static(id="verdict")
-            yield Footer(compact=True, show_command_palette=False)
+            yield KeyBar()
 
     def on_mount(self) -> None:
         """Begin with λ, which is what one comes for."""

@@ -13,7 +13,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from vld_tui.bindings import bind
@@ -34,6 +34,7 @@ from vld_tui.views.study_progress import progress_line
 from vld_tui.views.study_results import study_table
 from vld_tui.views.text import plain_text
 from vld_tui.widgets.heat_map import HeatMapView
+from vld_tui.widgets.key_bar import KeyBar
 from vld_tui.widgets.run.scrolled import ScrolledText
 from vld_tui.widgets.study_plane import StudyPlane
 
@@ -108,7 +109,7 @@ class StudyScreen(Guarded, Screen[None]):
                 yield Static(id="cell")
             yield StudyPlane(id="points")
             yield ScrolledText(id="results")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Begin with the heat map."""

@@ -10,7 +10,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from vld_tui.bindings import bind
@@ -24,6 +24,7 @@ from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.study import plan_lines
 from vld_tui.views.study_progress import study_lines, study_list_heading
 from vld_tui.views.text import fit, shorten
+from vld_tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from vld_tui.actions import Actions
@@ -67,7 +68,7 @@ class StudiesScreen(Guarded, Screen[None]):
         yield Static(Text(" studies", HEADING_STYLE), id="status")
         yield Static(id="told")
         yield OptionList(markup=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Begin with the list."""
