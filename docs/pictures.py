@@ -1,6 +1,6 @@
 """Draw the pictures of the README from real runs.
 
-    python docs/pictures.py HOME RUN
+    python docs/pictures.py HOME RUN [--only PICTURE ...]
 
 Writes docs/run.svg: what `vld run` shows at the end of RUN, a run of the history in HOME; and the
 screens of the dashboard on a copy of HOME.
@@ -73,10 +73,10 @@ async def draw_screen(home: Home, picture: str, keys: Sequence[str]) -> None:
         (HERE / f"{picture}.svg").write_text(app.export_screenshot(title="vld-tui"))
 
 
-def draw_screens(home: Home) -> None:
-    """Draw every screen of the dashboard."""
-    for picture, keys in SCREENS.items():
-        asyncio.run(draw_screen(home, picture, keys))
+def draw_screens(home: Home, pictures: Sequence[str]) -> None:
+    """Draw screens of the dashboard."""
+    for picture in pictures:
+        asyncio.run(draw_screen(home, picture, SCREENS[picture]))
 
 
 def main() -> None:
@@ -84,12 +84,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("home", type=Path)
     parser.add_argument("run")
+    parser.add_argument("--only", nargs="+", choices=("run", *SCREENS), default=("run", *SCREENS))
     asked = parser.parse_args()
     home = open_home(asked.home)
-    draw_run(home, asked.run)
+    if "run" in asked.only:
+        draw_run(home, asked.run)
     with tempfile.TemporaryDirectory() as folder:  # looking at it changes what it remembers
         shutil.copytree(home.path, Path(folder) / "home")
-        draw_screens(Home(Path(folder) / "home"))
+        draw_screens(Home(Path(folder) / "home"), [each for each in SCREENS if each in asked.only])
 
 
 if __name__ == "__main__":
