@@ -16,7 +16,14 @@ from engine.rundir import RunDir
 from vld_tui.datasets import added_folder
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.launch.local import EXIT_PATIENCE_S, LaunchError, launch, stop, wait_and_record
+from vld_tui.launch.local import (
+    EXIT_PATIENCE_S,
+    LaunchError,
+    launch,
+    refuse_copy,
+    stop,
+    wait_and_record,
+)
 from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.queue.slots import SLOTS_SETTING
 from vld_tui.queue.supervisor import start_supervisor
@@ -133,6 +140,10 @@ class LocalActions:
     def queue_again(self, run_id: str) -> str:
         """Let a run that is over wait for a free slot, to go on."""
         with Store.open(self._home) as store:
+            run = store.get(run_id)
+            if run.has_job:
+                (run,) = _control().look_again(store, [run])
+                _control().refuse_open_job(run)
             store.enqueue(run_id)
         start_supervisor(self._home)
         return "it waits for a free slot"
@@ -183,6 +194,7 @@ class LocalActions:
         """Start a run that is over again, from its checkpoint."""
         with Store.open(self._home) as store:
             run = store.get(run_id)
+            refuse_copy(store.run_dir(run_id))
             if run.job is not None:
                 _control().submit_again(store, [run])
                 return f"{run.name} was submitted again"

@@ -21,6 +21,7 @@ from vld_tui.cli.slurm import (
     tell_submitted,
     with_slurm_options,
 )
+from vld_tui.launch.local import refuse_copy
 from vld_tui.slurm.control import refuse_open_job, submit_again
 from vld_tui.slurm.settings import SlurmSettings
 from vld_tui.store.runs import QUEUED, Run
@@ -76,6 +77,7 @@ def resume(
                 "Several runs go on here when there is a slot for each: give --queue, or one run."
             )
         for run in known:
+            refuse_copy(store.run_dir(run.run_id))
             if run.trashed_at is not None:
                 raise CommandError(
                     f"Run {run.run_id} is in the trash.\nFirst: vld restore {run.run_id}"

@@ -115,15 +115,29 @@ def submit_again(
     """
     find_lost_batches(store)
     together: dict[SlurmSettings, list[str]] = {}
-    for run in (store.get(run.run_id) for run in runs):
+    for run in look_again(store, runs):
         _refuse_unless_over(run)
-        refuse_copy(store.run_dir(run.run_id))
         together.setdefault(settings or _last_settings(store, run), []).append(run.run_id)
     clusters = [Cluster(each) for each in together]  # which refuses what makes no sense there
     submission = Submission()
     for cluster, run_ids in zip(clusters, together.values(), strict=True):
         submission += submit_what_fits(store, cluster, run_ids)
     return submission.unless_refused()
+
+
+def look_again(store: Store, runs: Sequence[Run]) -> list[Run]:
+    """Return runs that are to go on as they are now; the cluster is asked of those whose jobs were
+    not over.
+
+    Raises:
+        LaunchError: when a run's folder is a copy of one elsewhere.
+        StoreError: when it cannot be recorded how they are.
+    """
+    for run in runs:
+        refuse_copy(store.run_dir(run.run_id))
+    if any(store.get(run.run_id).has_job for run in runs):
+        look_at_jobs(store)
+    return [store.get(run.run_id) for run in runs]
 
 
 def refuse_open_job(run: Run) -> None:
@@ -133,9 +147,11 @@ def refuse_open_job(run: Run) -> None:
         SlurmError: when its job is not over.
     """
     if run.has_job:
+        first = f"First: vld stop {run.run_id}"
+        if not (run.is_live or run.status == QUEUED):  # it ends, or does its other runs
+            first = f"Try again in a moment, or have the job leave it: vld stop {run.run_id}"
         raise SlurmError(
-            f"Run {run.run_id} is {run.status}, and its job {run.job} is not over.\n"
-            f"First: vld stop {run.run_id}"
+            f"Run {run.run_id} is {run.status}, and its job {run.job} is not over.\n{first}"
         )
 
 
