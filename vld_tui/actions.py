@@ -82,7 +82,8 @@ class Actions(Protocol):
         """End a run's process at once."""
 
     def launch_study(self, name: str) -> str:
-        """Queue what is missing of a study, a kept one or a preset, and what broke off."""
+        """Queue what is missing of a study, a kept one or a preset, and what broke off, or submit
+        it where it went to a cluster last."""
 
     def export_study(self, state: StudyState, path: str) -> str:
         """Write what a study's runs reached to a new file, ``.csv``."""
@@ -220,16 +221,21 @@ class LocalActions:
         return self._stop(run_id, kill=True)
 
     def launch_study(self, name: str) -> str:
-        """Queue what is missing of a study, a kept one or a preset, and what broke off."""
+        """Queue what is missing of a study, a kept one or a preset, and what broke off, or submit
+        it where it went to a cluster last."""
         from vld_tui.study.launching import launch_named  # noqa: PLC0415 - not for the first picture
 
         with Store.open(self._home) as store:
-            before = launch_named(store, name)
+            before, submission = launch_named(store, name)
         new, broken_off = len(before.missing), len(before.broken_off)
         if not new and not broken_off:
             return f"{name}: nothing to launch, every run is there"
         goes_on = f", {broken_off:,} go on" if broken_off else ""
-        return f"{name}: {plural(new, 'new run')}{goes_on}"
+        said = f"{name}: {plural(new, 'new run')}{goes_on}"
+        if submission is None:
+            return said
+        left = f"; {submission.why_left}" if submission.left else ""
+        return f"{said}, on slurm as last time{left}"
 
     def export_study(self, state: StudyState, path: str) -> str:
         """Write what a study's runs reached to a new file, ``.csv``."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, get_args
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Self, get_args
 
 import msgspec
 import typer
@@ -14,7 +15,7 @@ from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
 from vld_tui.records import run_records
 from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.profiles import read_profile
+from vld_tui.slurm.profiles import read_profile, settings_as_values
 from vld_tui.slurm.settings import SETTINGS, SlurmSettings, make_settings
 from vld_tui.slurm.submit import Cluster, Submission, submit_runs
 from vld_tui.store.store import Store
@@ -41,7 +42,7 @@ ProfileOption = Annotated[
 def with_slurm_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give ``function`` one keyword option for every setting of a job, beside its own.
 
-    They arrive in ``given`` beside others; :func:`place_of` reads them.
+    They arrive in ``given`` beside others; :class:`Asked` takes them.
     """
     signature = inspect.signature(function, eval_str=True)
     own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
@@ -49,26 +50,74 @@ def with_slurm_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def place_of(
-    home: Home, place: str | None, profile: str | None, given: dict[str, Any]
-) -> SlurmSettings | None:
-    """Return what the jobs ask of the cluster; None: the runs stay here.
+@dataclass(frozen=True)
+class Asked:
+    """What was typed of where runs go: ``--on``, ``--profile``, and settings by name."""
 
-    The settings are taken out of ``given``; those that are named win over the profile.
+    place: str | None
+    profile: str | None
+    named: dict[str, Any]
 
-    Raises:
-        SlurmError: for settings that make no sense, or make none without a cluster.
-    """
-    named = {name: given.pop(_keyword(name), None) for name in SETTINGS}
-    named = {name: value for name, value in named.items() if value not in (None, (), [])}
-    if place not in (None, *PLACES):
-        raise CommandError(f"--on is {place!r}, but must be {' or '.join(PLACES)}.")
-    if place != "slurm":
-        if named or profile:
-            flag = f"--{next(iter(named)).replace('_', '-')}" if named else "--profile"
+    @classmethod
+    def take(cls, place: str | None, profile: str | None, given: dict[str, Any]) -> Self:
+        """Return what was typed; the settings are taken out of ``given``.
+
+        Raises:
+            CommandError: for a place that there is not.
+        """
+        named = {name: given.pop(_keyword(name), None) for name in SETTINGS}
+        named = {name: value for name, value in named.items() if value not in (None, (), [])}
+        if place not in (None, *PLACES):
+            raise CommandError(f"--on is {place!r}, but must be {' or '.join(PLACES)}.")
+        return cls(place, profile, named)
+
+    def settings(self, home: Home, last: SlurmSettings | None = None) -> SlurmSettings | None:
+        """Return what the jobs ask of the cluster; None: the runs stay here.
+
+        ``last``: what they asked the last time; they go there again unless ``--on`` says.
+
+        Raises:
+            CommandError, SlurmError: for settings that make no sense, or none without a cluster.
+        """
+        if self.place == "slurm" or (self.place is None and last is not None):
+            return self.on_cluster(home, last)
+        if self.named or self.profile:
+            flag = f"--{next(iter(self.named)).replace('_', '-')}" if self.named else "--profile"
             raise CommandError(f"{flag} is for runs on a cluster: give --on slurm too.")
         return None
-    return make_settings({**read_profile(home, profile), **named})
+
+    def on_cluster(self, home: Home, last: SlurmSettings | None = None) -> SlurmSettings:
+        """Return what the jobs ask: as the last time, or as the profile that is named or goes
+        unsaid; settings that are named win.
+
+        Raises:
+            SlurmError: for settings that make no sense.
+        """
+        if last is None or self.profile is not None:
+            values = read_profile(home, self.profile)
+        else:
+            values = settings_as_values(last)
+        return make_settings({**values, **self.named})
+
+    def where(self, settings: SlurmSettings | None, last: SlurmSettings | None) -> str:
+        """Say where runs go by these settings, and how not to go there unasked."""
+        if settings is None:
+            return "this machine"
+        again = ", as last time" if settings == last else ""
+        asks = [
+            f"{name}={each}"
+            for name, value in settings_as_values(settings).items()
+            for each in (value if isinstance(value, list) else [value])
+        ]
+        with_ = f" ({', '.join(asks)})" if asks else ""
+        return f"slurm{again}{with_}{'' if self.place else '; --on local for here'}"
+
+
+def place_record(settings: SlurmSettings | None) -> dict[str, object]:
+    """Return where runs go, for scripts."""
+    if settings is None:
+        return {"on": "local", "settings": {}}
+    return {"on": "slurm", "settings": settings_as_values(settings)}
 
 
 def tell_slow() -> None:
@@ -85,9 +134,8 @@ def tell_submission(submission: Submission, later: str) -> None:
     if submission.submitted:
         say(f"{plural(len(submission.submitted), 'run')} submitted as {submission.jobs}")
     if submission.left:
-        why, *further = (submission.refusal or "").splitlines()
-        say(f"{plural(len(submission.left), 'run')} left: {why}")
-        for line in further:
+        say(submission.why_left)
+        for line in (submission.refusal or "").splitlines()[1:]:
             say(f"  {line}")
         say(f"  {later}")
         raise typer.Exit(FAILED_EXIT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vld_tui.launch.local import refuse_copy
 from vld_tui.launch.local import stop as stop_process
@@ -101,11 +101,20 @@ def hold(store: Store, run: Run, *, is_held: bool = True) -> None:
     look_at_jobs(store)
 
 
+def as_last_time(last: SlurmSettings | None) -> SlurmSettings:
+    """Return what a job asked the last time, or what goes unsaid."""
+    return last or SlurmSettings()
+
+
 def submit_again(
-    store: Store, runs: Sequence[Run], settings: SlurmSettings | None = None
+    store: Store,
+    runs: Sequence[Run],
+    asks: Callable[[SlurmSettings | None], SlurmSettings] = as_last_time,
 ) -> Submission:
-    """Submit runs that are over, those with the same settings together; ``settings`` None: as each
-    was submitted the last time.
+    """Submit runs that are over, those with the same settings together.
+
+    ``asks``: returns what a run's job is to ask of the cluster, from what it asked the last time,
+    None where the run never had one.
 
     Raises:
         SlurmError: when one is finished or not over, or the cluster takes none.
@@ -117,7 +126,7 @@ def submit_again(
     together: dict[SlurmSettings, list[str]] = {}
     for run in look_again(store, runs):
         _refuse_unless_over(run)
-        together.setdefault(settings or _last_settings(store, run), []).append(run.run_id)
+        together.setdefault(asks(_last_settings(store, run)), []).append(run.run_id)
     clusters = [Cluster(each) for each in together]  # which refuses what makes no sense there
     submission = Submission()
     for cluster, run_ids in zip(clusters, together.values(), strict=True):
@@ -163,10 +172,10 @@ def _refuse_unless_over(run: Run) -> None:
         raise SlurmError(f"Run {run.run_id} is {run.status}.")
 
 
-def _last_settings(store: Store, run: Run) -> SlurmSettings:
-    """Return what the run's job asked of the cluster the last time."""
+def _last_settings(store: Store, run: Run) -> SlurmSettings | None:
+    """Return what the run's job asked of the cluster the last time; None: it never had one."""
     job_info = store.run_dir(run.run_id).read_job()
-    return make_settings(dict(job_info.settings) if job_info else {})
+    return make_settings(dict(job_info.settings)) if job_info else None
 
 
 def _job(run: Run) -> str:

@@ -186,7 +186,7 @@ class StudyScreen(Guarded, Screen[None]):
         self.app.push_screen(Pick(f"Field of the {where}:", choices, current=current), answered)
 
     def action_launch(self) -> None:
-        """Queue what is missing, failed or was stopped; ask if that is much."""
+        """Launch what is missing, failed or was stopped; ask if that is much."""
         if (standing := self._state.standing) is None:
             return
         new, launch = len(standing.missing), partial(self._actions.launch_study, self._study_name)
