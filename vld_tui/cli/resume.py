@@ -22,6 +22,7 @@ from vld_tui.cli.slurm import (
     tell_submitted,
     with_slurm_options,
 )
+from vld_tui.fields import spec_values
 from vld_tui.launch.local import refuse_copy
 from vld_tui.slurm.control import refuse_open_job, submit_again
 from vld_tui.store.runs import QUEUED, Run
@@ -41,7 +42,7 @@ QueueOption = Annotated[
 GpusOption = Annotated[
     int | None,
     typer.Option(
-        "--gpus", metavar="N", min=1, help="GPUs to go on on [default: as many as it was made for]."
+        "--gpus", metavar="N", help="GPUs to go on on [default: as many as it was made for]."
     ),
 ]
 
@@ -62,6 +63,7 @@ def resume(
     """Start the engine again on a run's folder and follow it, or submit runs again where they
     were on a cluster."""
     asked = Asked.take(on, profile, given)
+    spec_values({"gpus": None if gpus is None else str(gpus)})  # refused as those of a new run are
     with open_store(ctx) as store:
         refresh(store)
         known = list({run.run_id: run for run in map(store.get, runs)}.values())
@@ -136,6 +138,7 @@ def _go_on(store: Store, run: Run, *, detach: bool, as_json: bool, gpus: int | N
 
 def _submit(store: Store, runs: Sequence[Run], asked: Asked, *, as_json: bool) -> None:
     """Submit runs again, each as the last time but for what is asked."""
+    asked.refuse_contradiction(run.spec for run in runs)
     submission = submit_again(store, runs, partial(asked.on_cluster, store.home))
     if len(runs) == 1:
         tell_submitted(store, runs[0].run_id, as_json=as_json)

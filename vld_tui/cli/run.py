@@ -90,6 +90,7 @@ def run(
     options = spec_values(given)
     values = with_absolute_paths({**(read_config(config) if config else {}), **options})
     spec = resolve_spec(find_added(this_home(ctx), values))
+    asked.refuse_contradiction([spec])
     if dry_run:
         if as_json:
             sys.stdout.write(encode_spec(spec).decode())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self, get_args
 
 import msgspec
 import typer
 
+from engine.protocol import RunSpec
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
@@ -17,7 +18,7 @@ from vld_tui.records import run_records
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.profiles import read_profile, settings_as_values
 from vld_tui.slurm.settings import SETTINGS, SlurmSettings, make_settings
-from vld_tui.slurm.submit import Cluster, Submission, submit_runs
+from vld_tui.slurm.submit import Cluster, Need, Submission, submit_runs
 from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
 
@@ -98,6 +99,21 @@ class Asked:
         else:
             values = settings_as_values(last)
         return make_settings({**values, **self.named})
+
+    def refuse_contradiction(self, specs: Iterable[RunSpec]) -> None:
+        """Refuse to name other GPUs for each run than those that share its batches.
+
+        Raises:
+            SlurmError: when that was typed; what a profile says gives way.
+        """
+        given = self.named.get("gpus_per_run")
+        for spec in specs:
+            need = Need.of(spec).gpus
+            if given is not None and need > 1 and given != str(need):
+                raise SlurmError(
+                    f"--gpus-per-run is {given}, but {need} GPUs share each batch (gpus is "
+                    f"{need}), which gets them: leave out --gpus-per-run."
+                )
 
     def where(self, settings: SlurmSettings | None, last: SlurmSettings | None) -> str:
         """Say where runs go by these settings, and how not to go there unasked."""

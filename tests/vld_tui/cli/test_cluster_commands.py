@@ -219,47 +219,6 @@ def test_several_runs_are_submitted_again_together_where_they_asked_for_the_same
     assert done == {"submitted": runs, "arrays": ["13"], "left": 0, "refusal": None}
 
 
-@pytest.mark.parametrize(
-    ("options", "asked"),
-    [
-        ((), {"time": "60"}),
-        (("--mem", "8G"), {"time": "60", "mem": "8G"}),
-        (("--on", "slurm", "--mem", "8G"), {"time": "60", "mem": "8G"}),
-        (("--profile", "default", "--mem", "8G"), {"account": "me", "mem": "8G"}),
-    ],
-)
-def test_a_run_is_submitted_again_as_it_was_but_for_what_is_named(
-    vld: Vld,
-    store: Store,
-    programs: Programs,
-    submitted: Run,
-    options: Sequence[str],
-    asked: dict[str, str],
-) -> None:
-    vld("profile", "set", "default", "account=me")
-    leave(store, submitted.run_id)
-    again = vld("resume", submitted.run_id, *options)
-    assert again.exit_code == 0, again.stderr
-    job = store.run_dir(submitted.run_id).read_job()
-    assert job is not None
-    assert job.settings == asked
-
-
-def test_a_run_that_was_on_no_cluster_goes_to_one_as_the_profile_says(
-    vld: Vld, store: Store, programs: Programs
-) -> None:
-    vld("profile", "set", "default", "account=me")
-    run = store.create_run(resolve_spec({"steps": 20}))
-    leave(store, run.run_id)
-    refused = vld("resume", run.run_id, "--mem", "8G")
-    assert refused.exit_code == 2
-    assert "--mem is for runs on a cluster: give --on slurm too." in refused.stderr
-    assert vld("resume", run.run_id, "--on", "slurm", "--mem", "8G").exit_code == 0
-    job = store.run_dir(run.run_id).read_job()
-    assert job is not None
-    assert job.settings == {"account": "me", "mem": "8G"}
-
-
 def test_what_a_quota_leaves_of_several_runs_is_told(
     vld: Vld, store: Store, programs: Programs
 ) -> None:

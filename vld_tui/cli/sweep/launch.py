@@ -172,6 +172,7 @@ class _Place(NamedTuple):
 def _place(home: Home, study: Study, asked: Asked) -> _Place:
     last = last_place(home, study.name)
     settings = asked.settings(home, last)
+    asked.refuse_contradiction(study.specs)
     return _Place(settings, asked.where(settings, last), asked.place is None and last is not None)
 
 
