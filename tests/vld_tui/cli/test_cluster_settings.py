@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from engine.protocol import resolve_spec
+from engine.protocol import Event, resolve_spec
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.slurm_programs import Programs
-from tests.vld_tui.store.told_runs import Teller, stopped
+from tests.vld_tui.store.told_runs import Teller, dead_process, model_prepared, started, stopped
+from vld_tui.cli.reporters import LineReporter
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
+from vld_tui.views.progress import Progress
 
 
 def leave(store: Store, run: str) -> None:
@@ -99,3 +102,25 @@ def test_gpus_to_go_on_on_are_checked_as_those_of_a_new_run(
     assert told.exit_code == 2
     assert told.stderr == vld("run", "--gpus", gpus).stderr
     assert f"gpus is {gpus}, but must be" in told.stderr
+
+
+def test_a_run_that_goes_on_on_fewer_gpus_is_shown_on_those(
+    vld: Vld, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = store.create_run(resolve_spec({"model": "finish", "steps": 20, "gpus": 2}))
+    Teller(store.run_dir(run.run_id)).says(started(), model_prepared(), stopped(0))
+    dead_process(store.run_dir(run.run_id), exit_code=130)
+    shown: list[tuple[int, bool]] = []
+
+    class Watched(LineReporter):
+        def show(self, progress: Progress, events: Sequence[Event]) -> None:
+            shown.append((self._spec.ranks, progress.model is None))
+            super().show(progress, events)
+
+    def make_reporter(run: Run, **_: object) -> Watched:
+        return Watched(run, stream=sys.stdout)
+
+    monkeypatch.setattr("vld_tui.cli.follow.make_reporter", make_reporter)
+    assert vld("resume", run.run_id, "--gpus", "1").exit_code == 0
+    assert shown[0] == (1, True), "nothing of the attempt before"
+    assert shown[-1] == (1, False)
