@@ -59,7 +59,6 @@ def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = 
 
 
 def _tell(standing: Standing, cost: StudyCost, devices: int, place: SlurmSettings | None) -> None:
-    name = standing.study.name
     say(study_heading(standing.study))
     say(f"{'runs':<9} {counts_text(standing)}")
     if standing.live or standing.queued or standing.missing:
@@ -72,11 +71,21 @@ def _tell(standing: Standing, cost: StudyCost, devices: int, place: SlurmSetting
     cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in result_lines(standing, cells):
         say(line)
+    for at, (command, purpose) in enumerate(_following(standing, place)):
+        if at == 0:
+            say("")
+        say(f"  {command}  # {purpose}")
+
+
+def _following(standing: Standing, place: SlurmSettings | None) -> Iterator[tuple[str, str]]:
+    """Yield what is worth typing next."""
+    name = standing.study.name
     if standing.broken_off or standing.missing:
-        say("")
         where = "" if place is None else ", on slurm as last time"
         purpose = f"goes on with what was broken off, and makes what is missing{where}"
-        say(f"  vld sweep {name}  # {purpose}")
+        yield f"vld sweep {name}", purpose
+    if standing.live or standing.queued:
+        yield f"vld sweep stop {name}", "has what runs save and stop, and takes out what waits"
 
 
 def _cautions(standing: Standing) -> Iterator[str]:
