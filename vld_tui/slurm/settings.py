@@ -94,8 +94,8 @@ def make_settings(values: dict[str, Any]) -> SlurmSettings:
 
 def _as_meant(name: str, value: Any) -> Any:
     """Return a value whose type says what it means."""
-    if value == NONE and SETTINGS[name].default is None:
-        return None
+    if value in (NONE, [NONE]) and not isinstance(SETTINGS[name].default, int):
+        return SETTINGS[name].default
     return str(value) if name in _WRITTEN and type(value) is int else value
 
 

@@ -126,12 +126,14 @@ def submit_study(
         standing = standing_of(store, study)
         known = {run.run_id for run in standing.broken_off}
         runs = make_missing(store, standing)
+        before = last_place(home, study.name)
+        remember_place(home, study.name, cluster.settings)  # should this program die meanwhile
         try:
             submission = submit_runs(store, cluster, runs) if runs else Submission()
         except SlurmError:  # whatever else it was, runs may have been submitted
+            remember_place(home, study.name, before)
             _unmake(store, [run for run in runs if run not in known])
             raise
-        remember_place(home, study.name, cluster.settings)
         _unmake(store, [run for run in submission.left if run not in known])
     return standing, gone, submission
 

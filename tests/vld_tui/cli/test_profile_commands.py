@@ -27,11 +27,13 @@ def test_a_setting_without_a_value_is_as_the_cluster_has_it(vld: Vld, nothing: s
 def test_an_option_can_take_back_what_a_profile_says(
     vld: Vld, programs: Programs, submitted: Run
 ) -> None:
-    vld("profile", "set", "default", "account=me", "mem=8G")
-    assert vld("run", "--on", "slurm", "--account", "none").exit_code == 0
+    vld("profile", "set", "default", "account=me", "mem=8G", "sbatch=hold")
+    took_back = ("--account", "none", "--sbatch", "none")
+    assert vld("run", "--on", "slurm", *took_back).exit_code == 0
     (script,) = vld.home.glob("jobs/*/*_submission.sh")
     assert "--mem=8G" in script.read_text()
     assert "--account" not in script.read_text()
+    assert "--hold" not in script.read_text()
 
 
 def test_the_profile_that_goes_unsaid_is_shown_without_a_name(vld: Vld) -> None:

@@ -93,3 +93,11 @@ def test_a_place_that_cannot_be_read_is_named(home: Home, rates: Path) -> None:
     path.write_text('{"mem": "much"}')
     with pytest.raises(StudyError, match=r"rates.slurm.json cannot be read: mem is 'much'"):
         last_place(home, "rates")
+
+
+def test_a_launch_that_a_cluster_refuses_is_not_remembered(
+    vld: Vld, programs: Programs, rates: Path
+) -> None:
+    programs.complains("sbatch", "sbatch: error: Invalid qos specification\n")
+    assert vld("sweep", "rates", "--qos", "long").exit_code == 2
+    assert "qos" not in vld.json("sweep", "rates", "--dry-run")["settings"]
