@@ -27,7 +27,8 @@ PLACES: Final = ("local", "slurm")
 OnOption = Annotated[
     str | None,
     typer.Option(
-        "--on", metavar="local|slurm", help="Where runs go: this machine, or a Slurm cluster.",
+        "--on", metavar="local|slurm",
+        help="Where runs go: this machine, or a Slurm cluster [default: where they went last].",
         rich_help_panel=PANEL, show_default=False,
     ),
 ]  # fmt: skip
@@ -35,7 +36,7 @@ ProfileOption = Annotated[
     str | None,
     typer.Option(
         "--profile", metavar="NAME", show_default=False, rich_help_panel=PANEL,
-        help="Settings kept with vld profile [default: the one called default].",
+        help="Settings kept with vld profile [default: those of last time, or of default].",
     ),
 ]  # fmt: skip
 
@@ -94,11 +95,16 @@ class Asked:
         Raises:
             SlurmError: for settings that make no sense.
         """
-        if last is None or self.profile is not None:
-            values = read_profile(home, self.profile)
-        else:
+        if last is not None and self.is_as_before:
             values = settings_as_values(last)
+        else:
+            values = read_profile(home, self.profile)
         return make_settings({**values, **self.named})
+
+    @property
+    def is_as_before(self) -> bool:
+        """Say whether what runs asked of a cluster the last time still counts."""
+        return self.place != "local" and self.profile is None
 
     def refuse_contradiction(self, specs: Iterable[RunSpec]) -> None:
         """Refuse to name other GPUs for each run than those that share its batches.
@@ -119,7 +125,9 @@ class Asked:
         """Say where runs go by these settings, and how not to go there unasked."""
         if settings is None:
             return "this machine"
-        again = ", as last time" if settings == last else ""
+        again = ", as last time" if last is not None and self.is_as_before else ""
+        if again and self.named:
+            again += f" but for {', '.join(self.named)}"
         asks = [
             f"{name}={each}"
             for name, value in settings_as_values(settings).items()

@@ -54,6 +54,8 @@ def test_a_study_goes_where_it_went_last_and_says_so(vld: Vld, store: Store, rat
 def test_settings_that_are_named_win_over_those_of_last_time(vld: Vld, rates: Path) -> None:
     changed = vld.json("sweep", "rates", "--dry-run", "--mem", "9G")
     assert changed["settings"] == {"mem": "9G", "setup": ["module load cuda"]}
+    told = vld("sweep", "rates", "--dry-run", "--on", "slurm", "--mem", "9G").stdout.splitlines()
+    assert "where     slurm, as last time but for mem (mem=9G, setup=module load cuda)" in told
     vld("profile", "set", "small", "time=30")
     replaced = vld.json("sweep", "rates", "--dry-run", "--profile", "small")
     assert replaced["settings"] == {"time": "30"}

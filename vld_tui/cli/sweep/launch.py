@@ -173,7 +173,7 @@ def _place(home: Home, study: Study, asked: Asked) -> _Place:
     last = last_place(home, study.name)
     settings = asked.settings(home, last)
     asked.refuse_contradiction(study.specs)
-    return _Place(settings, asked.where(settings, last), asked.place is None and last is not None)
+    return _Place(settings, asked.where(settings, last), last is not None and asked.is_as_before)
 
 
 def _text(
