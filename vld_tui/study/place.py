@@ -34,6 +34,11 @@ def last_place(home: Home, name: str) -> SlurmSettings | None:
         ) from None
 
 
+def goes_to_cluster(home: Home, name: str) -> bool:
+    """Say whether a launch submits the study, as the last one did."""
+    return _path(home, name).exists()
+
+
 def remember_place(home: Home, name: str, settings: SlurmSettings | None) -> None:
     """Remember where a study was launched; None: on this machine.
 

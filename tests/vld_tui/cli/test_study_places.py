@@ -13,6 +13,7 @@ from vld_tui.home import Home
 from vld_tui.store.store import Store
 from vld_tui.study.errors import StudyError
 from vld_tui.study.place import last_place
+from vld_tui.study.reader import StudyReader
 
 SETTINGS = ("--mem", "8G", "--setup", "module load cuda")
 AGAIN = "slurm, as last time (mem=8G, setup=module load cuda); --on local for here"
@@ -76,6 +77,12 @@ def test_the_dashboard_submits_a_study_where_it_went_last(store: Store, rates: P
     said = LocalActions(store.home).launch_study("rates")
     assert said == "rates: 0 new runs, 2 go on, on slurm as last time"
     assert jobs_of(store) == [("queued", "13_0"), ("queued", "13_1")]
+
+
+def test_the_dashboard_knows_where_a_study_goes(vld: Vld, store: Store, rates: Path) -> None:
+    assert StudyReader(store.home).open(store, "rates").is_on_cluster
+    vld("sweep", "rates", "--on", "local")
+    assert not StudyReader(store.home).open(store, "rates").is_on_cluster
 
 
 def test_the_dashboard_says_what_a_quota_leaves_of_a_study(

@@ -196,7 +196,8 @@ class StudyScreen(Guarded, Screen[None]):
                 self.post_message(ActionAsked(launch))
 
         if new > MOST_UNASKED:
-            self.app.push_screen(Confirm(f"Make {plural(new, 'new run')}?"), answered)
+            where = " on slurm, as last time" if self._state.is_on_cluster else ""
+            self.app.push_screen(Confirm(f"Make {plural(new, 'new run')}{where}?"), answered)
         else:
             answered(is_meant=True)
 
