@@ -16,7 +16,14 @@ from engine.rundir import RunDir
 from vld_tui.datasets import added_folder
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.launch.local import EXIT_PATIENCE_S, LaunchError, launch, stop, wait_and_record
+from vld_tui.launch.local import (
+    EXIT_PATIENCE_S,
+    LaunchError,
+    launch,
+    refuse_copy,
+    stop,
+    wait_and_record,
+)
 from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.queue.slots import SLOTS_SETTING
 from vld_tui.queue.supervisor import start_supervisor
@@ -75,7 +82,8 @@ class Actions(Protocol):
         """End a run's process at once."""
 
     def launch_study(self, name: str) -> str:
-        """Queue what is missing of a study, a kept one or a preset, and what broke off."""
+        """Queue what is missing of a study, a kept one or a preset, and what broke off, or submit
+        it where it went to a cluster last."""
 
     def export_study(self, state: StudyState, path: str) -> str:
         """Write what a study's runs reached to a new file, ``.csv``."""
@@ -133,6 +141,10 @@ class LocalActions:
     def queue_again(self, run_id: str) -> str:
         """Let a run that is over wait for a free slot, to go on."""
         with Store.open(self._home) as store:
+            run = store.get(run_id)
+            if run.has_job:
+                (run,) = _control().look_again(store, [run])
+                _control().refuse_open_job(run)
             store.enqueue(run_id)
         start_supervisor(self._home)
         return "it waits for a free slot"
@@ -183,6 +195,7 @@ class LocalActions:
         """Start a run that is over again, from its checkpoint."""
         with Store.open(self._home) as store:
             run = store.get(run_id)
+            refuse_copy(store.run_dir(run_id))
             if run.job is not None:
                 _control().submit_again(store, [run])
                 return f"{run.name} was submitted again"
@@ -208,16 +221,21 @@ class LocalActions:
         return self._stop(run_id, kill=True)
 
     def launch_study(self, name: str) -> str:
-        """Queue what is missing of a study, a kept one or a preset, and what broke off."""
+        """Queue what is missing of a study, a kept one or a preset, and what broke off, or submit
+        it where it went to a cluster last."""
         from vld_tui.study.launching import launch_named  # noqa: PLC0415 - not for the first picture
 
         with Store.open(self._home) as store:
-            before = launch_named(store, name)
+            before, submission = launch_named(store, name)
         new, broken_off = len(before.missing), len(before.broken_off)
         if not new and not broken_off:
             return f"{name}: nothing to launch, every run is there"
         goes_on = f", {broken_off:,} go on" if broken_off else ""
-        return f"{name}: {plural(new, 'new run')}{goes_on}"
+        said = f"{name}: {plural(new, 'new run')}{goes_on}"
+        if submission is None:
+            return said
+        left = f"; {submission.why_left}" if submission.left else ""
+        return f"{said}, on slurm as last time{left}"
 
     def export_study(self, state: StudyState, path: str) -> str:
         """Write what a study's runs reached to a new file, ``.csv``."""

@@ -13,7 +13,9 @@ from typing import Final
 
 from vld_tui.home import Home
 
-_NEVER: Final = ("*.tmp", "engine.lock", "writer.lock", "synced", "ranks/", ".lock")
+_NEVER: Final = (
+    "*.tmp", "engine.lock", "writer.lock", "synced", "ranks/", ".lock", "*.slurm.json",
+)  # fmt: skip
 """Files that mean something only where they are."""
 
 _BROUGHT: Final = ">"

@@ -95,7 +95,7 @@ def test_a_run_that_waits_is_held_released_stopped_and_resumed(login: Login) -> 
     login.cluster.run("scancel", held["job"].partition("_")[0])
     login.until_all("stopped")
     assert not login.folder(stopped).events.exists()
-    login.does("resume", stopped["run"], "--on", "slurm")
+    login.does("resume", stopped["run"], "--sbatch", "none")
     login.until(lambda runs: [run["status"] for run in runs] == ["stopped", "finished"])
 
 
@@ -104,7 +104,7 @@ def test_runs_that_were_stopped_are_resumed_together(login: Login) -> None:
     ids = [run["run"] for run in login.runs()]
     login.does("stop", *ids)
     login.until_all("stopped")
-    said = login.does("resume", *ids, "--on", "slurm")
+    said = login.does("resume", *ids, "--on", "slurm", "--sbatch", "none")
     assert said.startswith("2 runs submitted as job ")
     runs = login.until_all("finished")
     assert len({run["job"].partition("_")[0] for run in runs}) == 1, "one array"

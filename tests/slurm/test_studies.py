@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import pytest
 
-from engine.protocol import RunFinished, RunStarted
+from engine.protocol import RunFinished, RunStarted, StepsTaken
+from engine.rundir.life import HEARTBEAT_INTERVAL_S
 from tests.slurm.login import Login, Record
 from tests.small_runs import read_events
 
@@ -55,3 +57,18 @@ def test_runs_share_jobs_and_gpus(login: Login) -> None:
         assert len(mates) == 3
         assert most_at_once(spans(login, mates)) == 2
     login.assert_undisturbed(runs[-1])
+
+
+def test_a_study_is_stopped_and_goes_on_where_it_was(login: Login) -> None:
+    login.sweep(login.study(seeds=4, steps=60), "--array-parallelism", "1")
+    first = login.runs()[0]
+    login.until_event(first, StepsTaken)
+    with login.asleep(first):
+        said = login.does("sweep", "stop", "small")
+        assert said.startswith("3 runs wait no longer; 1 run saves and stops\n")
+        time.sleep(HEARTBEAT_INTERVAL_S)  # it looks for a stop as soon as it wakes
+    login.until_all("stopped")
+    said = login.does("sweep", "small")
+    assert "on slurm, as last time (array_parallelism=1); --on local for here" in said
+    assert login.does("sweep", "stop", "small", "--kill").startswith("4 runs ")
+    login.until_all("stopped", "crashed")

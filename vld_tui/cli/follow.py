@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
+import msgspec
 import typer
 
 from engine.protocol import RunFailed
@@ -65,8 +66,9 @@ def run_and_follow(
     """
     run_dir = store.run_dir(run.run_id)
     follower = EventFollower(run_dir)
-    progress = Progress.told_by(follower.poll())  # earlier attempts
-    reporter = make_reporter(run, stdout_is_taken=as_json)
+    earlier = Progress.told_by(follower.poll())
+    progress = msgspec.structs.replace(earlier, model=None)  # this attempt may prepare another
+    reporter = make_reporter(_on_gpus(run, gpus), stdout_is_taken=as_json)
     with _listening() as requests:
         process = _start(store, run, run_dir, resumes=resumes, gpus=gpus)
         with reporter:
@@ -81,6 +83,13 @@ def run_and_follow(
         if as_json:
             print_json(run_records(store, [run])[0])
     _leave(run, run_dir, interrupted=requests.count > 0)
+
+
+def _on_gpus(run: Run, gpus: int | None) -> Run:
+    """Return the run as it goes on on this many GPUs here; None: as it was made."""
+    if gpus is None:
+        return run
+    return msgspec.structs.replace(run, spec=msgspec.structs.replace(run.spec, gpus=gpus, nodes=1))
 
 
 def start_and_leave(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -17,11 +18,12 @@ from vld_tui.slurm.profiles import (
     read_profile,
     remove_profile,
 )
-from vld_tui.slurm.settings import SETTINGS
+from vld_tui.slurm.settings import NONE, SETTINGS
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+NameOrDefault = Annotated[str, typer.Argument(metavar="[NAME]", show_default=False)]
 
 
 @app.command("set", cls=Command)
@@ -32,26 +34,27 @@ def set_(
         list[str],
         typer.Argument(
             metavar="SETTING=VALUE...",
-            help="As the options of vld sweep; no value: as before.",
+            help="As the options of vld sweep; no value or none: without it.",
             show_default=False,
         ),
     ],
 ) -> None:
-    """Make a profile, or change some settings of one; the one called default goes unsaid."""
+    """Make a profile, or replace some settings of one; the one called default goes unsaid.
+
+    Several setup=, env= or sbatch= are a list."""
     home = this_home(ctx)
     values = dict(read_profile(home, name)) if name in profile_names(home) else {}
-    for each in settings:
-        key, sign, value = each.partition("=")
-        if not sign:
-            raise SlurmError(f"{each!r} must be SETTING=VALUE, such as partition=gpu.")
-        _put(values, key.strip().replace("-", "_"), value)
+    values |= _given(settings)
+    values = {key: value for key, value in values.items() if value not in (None, [])}
     keep_profile(home, name, values)
     _tell(name, values)
 
 
 @app.command(cls=Command)
-def show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:
-    """Show a profile's settings."""
+def show(
+    ctx: typer.Context, name: NameOrDefault = DEFAULT_PROFILE, as_json: JsonOption = False
+) -> None:
+    """Show a profile's settings; without a name those of default."""
     values = read_profile(this_home(ctx, to_look=True), name)
     if as_json:
         print_json(values)
@@ -82,16 +85,23 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
 def rm(ctx: typer.Context, name: NameArgument) -> None:
     """Forget a profile."""
     remove_profile(this_home(ctx), name)
+    say(f"profile {name} is forgotten")
 
 
-def _put(values: dict[str, Any], name: str, value: str) -> None:
-    """Set a value; of a setting that may have several, one more."""
-    if value == "":
-        values.pop(name, None)
-    elif name in SETTINGS and SETTINGS[name].default == ():
-        values[name] = [*values.get(name, []), value]
-    else:
-        values[name] = value
+def _given(settings: Sequence[str]) -> dict[str, Any]:
+    """Return what is typed as SETTING=VALUE; None, or an empty list: as the cluster has it."""
+    values: dict[str, Any] = {}
+    for each in settings:
+        name, sign, value = each.partition("=")
+        if not sign:
+            raise SlurmError(f"{each!r} must be SETTING=VALUE, such as partition=gpu.")
+        name = name.strip().replace("-", "_")
+        is_nothing = value in ("", NONE)
+        if name in SETTINGS and SETTINGS[name].default == ():
+            values[name] = [*values.get(name, []), *([] if is_nothing else [value])]
+        else:
+            values[name] = None if is_nothing else value
+    return values
 
 
 def _tell(name: str, values: dict[str, Any]) -> None:

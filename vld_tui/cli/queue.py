@@ -130,10 +130,12 @@ def _hold(store: Store, run: Run, *, is_held: bool) -> None:
         from vld_tui.slurm import control  # noqa: PLC0415 - many do without a cluster
 
         control.hold(store, run, is_held=is_held)
-        return
-    store.hold(run.run_id, is_held=is_held)
-    if not is_held:
-        start_supervisor(store.home)
+    else:
+        store.hold(run.run_id, is_held=is_held)
+        if not is_held:
+            start_supervisor(store.home)
+    what = f"is held until: vld queue release {run.run_id}" if is_held else "has its turn again"
+    say(f"{run.run_id} {what}")
 
 
 def tell_queued(store: Store, run: Run, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -13,16 +14,17 @@ from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.slurm import (
+    Asked,
     OnOption,
     ProfileOption,
-    place_of,
     print_submission,
     tell_submission,
     tell_submitted,
     with_slurm_options,
 )
+from vld_tui.fields import spec_values
+from vld_tui.launch.local import refuse_copy
 from vld_tui.slurm.control import refuse_open_job, submit_again
-from vld_tui.slurm.settings import SlurmSettings
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.store.store import Store
 
@@ -40,7 +42,7 @@ QueueOption = Annotated[
 GpusOption = Annotated[
     int | None,
     typer.Option(
-        "--gpus", metavar="N", min=1, help="GPUs to go on on [default: as many as it was made for]."
+        "--gpus", metavar="N", help="GPUs to go on on [default: as many as it was made for]."
     ),
 ]
 
@@ -60,11 +62,12 @@ def resume(
 ) -> None:
     """Start the engine again on a run's folder and follow it, or submit runs again where they
     were on a cluster."""
+    asked = Asked.take(on, profile, given)
+    spec_values({"gpus": None if gpus is None else str(gpus)})  # refused as those of a new run are
     with open_store(ctx) as store:
-        settings = place_of(store.home, on, profile, given)
         refresh(store)
         known = list({run.run_id: run for run in map(store.get, runs)}.values())
-        to_submit = [run for run in known if settings or (run.job and on is None and not queue)]
+        to_submit = [run for run in known if _goes_to_cluster(run, on, queue=queue)]
         here = [run for run in known if run not in to_submit]
         if gpus is not None and (queue or to_submit):
             raise CommandError(
@@ -76,20 +79,27 @@ def resume(
                 "Several runs go on here when there is a slot for each: give --queue, or one run."
             )
         for run in known:
+            refuse_copy(store.run_dir(run.run_id))
             if run.trashed_at is not None:
                 raise CommandError(
                     f"Run {run.run_id} is in the trash.\nFirst: vld restore {run.run_id}"
                 )
         for run in here:
+            asked.settings(store.home)  # which refuses those of a cluster
             _refuse_unless_over(run, may_wait=not queue)
         if to_submit:
-            _submit(store, to_submit, settings, as_json=as_json)
+            _submit(store, to_submit, asked, as_json=as_json)
         for run in here:
             if queue:
                 store.enqueue(run.run_id)
                 tell_queued(store, store.get(run.run_id), as_json=as_json)
             else:
                 _go_on(store, run, detach=detach, as_json=as_json, gpus=gpus)
+
+
+def _goes_to_cluster(run: Run, on: str | None, *, queue: bool) -> bool:
+    """Say whether a run is submitted: as it was the last time, unless a person says."""
+    return on == "slurm" or (on is None and run.job is not None and not queue)
 
 
 def _refuse_unless_over(run: Run, *, may_wait: bool) -> None:
@@ -126,11 +136,10 @@ def _go_on(store: Store, run: Run, *, detach: bool, as_json: bool, gpus: int | N
     run_and_follow(store, run, resumes=True, as_json=as_json, following=following, gpus=gpus)
 
 
-def _submit(
-    store: Store, runs: Sequence[Run], settings: SlurmSettings | None, *, as_json: bool
-) -> None:
-    """Submit runs again; ``settings`` None: as the last time."""
-    submission = submit_again(store, runs, settings)
+def _submit(store: Store, runs: Sequence[Run], asked: Asked, *, as_json: bool) -> None:
+    """Submit runs again, each as the last time but for what is asked."""
+    asked.refuse_contradiction(run.spec for run in runs)
+    submission = submit_again(store, runs, partial(asked.on_cluster, store.home))
     if len(runs) == 1:
         tell_submitted(store, runs[0].run_id, as_json=as_json)
     elif as_json:

@@ -20,9 +20,9 @@ from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.session import open_store, this_home
 from vld_tui.cli.slurm import (
+    Asked,
     OnOption,
     ProfileOption,
-    place_of,
     submit_new,
     with_slurm_options,
 )
@@ -80,7 +80,8 @@ def run(
     **given: Any,
 ) -> None:
     """Start a run in its own process and follow it, or submit it to a cluster."""
-    settings = place_of(find_home(home_option(ctx)), on, profile, given)
+    asked = Asked.take(on, profile, given)
+    settings = asked.settings(find_home(home_option(ctx)))
     if settings is not None and (queue or detach):
         flag = "--queue" if queue else "--detach"
         raise CommandError(
@@ -89,6 +90,7 @@ def run(
     options = spec_values(given)
     values = with_absolute_paths({**(read_config(config) if config else {}), **options})
     spec = resolve_spec(find_added(this_home(ctx), values))
+    asked.refuse_contradiction([spec])
     if dry_run:
         if as_json:
             sys.stdout.write(encode_spec(spec).decode())

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, get_args
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Self, get_args
 
 import msgspec
 import typer
 
+from engine.protocol import RunSpec
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
 from vld_tui.records import run_records
 from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.profiles import read_profile
+from vld_tui.slurm.profiles import read_profile, settings_as_values
 from vld_tui.slurm.settings import SETTINGS, SlurmSettings, make_settings
-from vld_tui.slurm.submit import Cluster, Submission, submit_runs
+from vld_tui.slurm.submit import Cluster, Need, Submission, submit_runs
 from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
 
@@ -25,7 +27,8 @@ PLACES: Final = ("local", "slurm")
 OnOption = Annotated[
     str | None,
     typer.Option(
-        "--on", metavar="local|slurm", help="Where runs go: this machine, or a Slurm cluster.",
+        "--on", metavar="local|slurm",
+        help="Where runs go: this machine, or a Slurm cluster [default: where they went last].",
         rich_help_panel=PANEL, show_default=False,
     ),
 ]  # fmt: skip
@@ -33,7 +36,7 @@ ProfileOption = Annotated[
     str | None,
     typer.Option(
         "--profile", metavar="NAME", show_default=False, rich_help_panel=PANEL,
-        help="Settings kept with vld profile [default: the one called default].",
+        help="Settings kept with vld profile [default: those of last time, or of default].",
     ),
 ]  # fmt: skip
 
@@ -41,7 +44,7 @@ ProfileOption = Annotated[
 def with_slurm_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give ``function`` one keyword option for every setting of a job, beside its own.
 
-    They arrive in ``given`` beside others; :func:`place_of` reads them.
+    They arrive in ``given`` beside others; :class:`Asked` takes them.
     """
     signature = inspect.signature(function, eval_str=True)
     own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
@@ -49,26 +52,96 @@ def with_slurm_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def place_of(
-    home: Home, place: str | None, profile: str | None, given: dict[str, Any]
-) -> SlurmSettings | None:
-    """Return what the jobs ask of the cluster; None: the runs stay here.
+@dataclass(frozen=True)
+class Asked:
+    """What was typed of where runs go: ``--on``, ``--profile``, and settings by name."""
 
-    The settings are taken out of ``given``; those that are named win over the profile.
+    place: str | None
+    profile: str | None
+    named: dict[str, Any]
 
-    Raises:
-        SlurmError: for settings that make no sense, or make none without a cluster.
-    """
-    named = {name: given.pop(_keyword(name), None) for name in SETTINGS}
-    named = {name: value for name, value in named.items() if value not in (None, (), [])}
-    if place not in (None, *PLACES):
-        raise CommandError(f"--on is {place!r}, but must be {' or '.join(PLACES)}.")
-    if place != "slurm":
-        if named or profile:
-            flag = f"--{next(iter(named)).replace('_', '-')}" if named else "--profile"
+    @classmethod
+    def take(cls, place: str | None, profile: str | None, given: dict[str, Any]) -> Self:
+        """Return what was typed; the settings are taken out of ``given``.
+
+        Raises:
+            CommandError: for a place that there is not.
+        """
+        named = {name: given.pop(_keyword(name), None) for name in SETTINGS}
+        named = {name: value for name, value in named.items() if value not in (None, (), [])}
+        if place not in (None, *PLACES):
+            raise CommandError(f"--on is {place!r}, but must be {' or '.join(PLACES)}.")
+        return cls(place, profile, named)
+
+    def settings(self, home: Home, last: SlurmSettings | None = None) -> SlurmSettings | None:
+        """Return what the jobs ask of the cluster; None: the runs stay here.
+
+        ``last``: what they asked the last time; they go there again unless ``--on`` says.
+
+        Raises:
+            CommandError, SlurmError: for settings that make no sense, or none without a cluster.
+        """
+        if self.place == "slurm" or (self.place is None and last is not None):
+            return self.on_cluster(home, last)
+        if self.named or self.profile:
+            flag = f"--{next(iter(self.named)).replace('_', '-')}" if self.named else "--profile"
             raise CommandError(f"{flag} is for runs on a cluster: give --on slurm too.")
         return None
-    return make_settings({**read_profile(home, profile), **named})
+
+    def on_cluster(self, home: Home, last: SlurmSettings | None = None) -> SlurmSettings:
+        """Return what the jobs ask: as the last time, or as the profile that is named or goes
+        unsaid; settings that are named win.
+
+        Raises:
+            SlurmError: for settings that make no sense.
+        """
+        if last is not None and self.is_as_before:
+            values = settings_as_values(last)
+        else:
+            values = read_profile(home, self.profile)
+        return make_settings({**values, **self.named})
+
+    @property
+    def is_as_before(self) -> bool:
+        """Say whether what runs asked of a cluster the last time still counts."""
+        return self.place != "local" and self.profile is None
+
+    def refuse_contradiction(self, specs: Iterable[RunSpec]) -> None:
+        """Refuse to name other GPUs for each run than those that share its batches.
+
+        Raises:
+            SlurmError: when that was typed; what a profile says gives way.
+        """
+        given = self.named.get("gpus_per_run")
+        for spec in specs:
+            need = Need.of(spec).gpus
+            if given is not None and need > 1 and given != str(need):
+                raise SlurmError(
+                    f"--gpus-per-run is {given}, but {need} GPUs share each batch (gpus is "
+                    f"{need}), which gets them: leave out --gpus-per-run."
+                )
+
+    def where(self, settings: SlurmSettings | None, last: SlurmSettings | None) -> str:
+        """Say where runs go by these settings, and how not to go there unasked."""
+        if settings is None:
+            return "this machine"
+        again = ", as last time" if last is not None and self.is_as_before else ""
+        if again and self.named:
+            again += f" but for {', '.join(self.named)}"
+        asks = [
+            f"{name}={each}"
+            for name, value in settings_as_values(settings).items()
+            for each in (value if isinstance(value, list) else [value])
+        ]
+        with_ = f" ({', '.join(asks)})" if asks else ""
+        return f"slurm{again}{with_}{'' if self.place else '; --on local for here'}"
+
+
+def place_record(settings: SlurmSettings | None) -> dict[str, object]:
+    """Return where runs go, for scripts."""
+    if settings is None:
+        return {"on": "local", "settings": {}}
+    return {"on": "slurm", "settings": settings_as_values(settings)}
 
 
 def tell_slow() -> None:
@@ -85,9 +158,8 @@ def tell_submission(submission: Submission, later: str) -> None:
     if submission.submitted:
         say(f"{plural(len(submission.submitted), 'run')} submitted as {submission.jobs}")
     if submission.left:
-        why, *further = (submission.refusal or "").splitlines()
-        say(f"{plural(len(submission.left), 'run')} left: {why}")
-        for line in further:
+        say(submission.why_left)
+        for line in (submission.refusal or "").splitlines()[1:]:
             say(f"  {line}")
         say(f"  {later}")
         raise typer.Exit(FAILED_EXIT)

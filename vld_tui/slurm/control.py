@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vld_tui.launch.local import refuse_copy
 from vld_tui.launch.local import stop as stop_process
@@ -101,11 +101,20 @@ def hold(store: Store, run: Run, *, is_held: bool = True) -> None:
     look_at_jobs(store)
 
 
+def as_last_time(last: SlurmSettings | None) -> SlurmSettings:
+    """Return what a job asked the last time, or what goes unsaid."""
+    return last or SlurmSettings()
+
+
 def submit_again(
-    store: Store, runs: Sequence[Run], settings: SlurmSettings | None = None
+    store: Store,
+    runs: Sequence[Run],
+    asks: Callable[[SlurmSettings | None], SlurmSettings] = as_last_time,
 ) -> Submission:
-    """Submit runs that are over, those with the same settings together; ``settings`` None: as each
-    was submitted the last time.
+    """Submit runs that are over, those with the same settings together.
+
+    ``asks``: returns what a run's job is to ask of the cluster, from what it asked the last time,
+    None where the run never had one.
 
     Raises:
         SlurmError: when one is finished or not over, or the cluster takes none.
@@ -115,15 +124,29 @@ def submit_again(
     """
     find_lost_batches(store)
     together: dict[SlurmSettings, list[str]] = {}
-    for run in (store.get(run.run_id) for run in runs):
+    for run in look_again(store, runs):
         _refuse_unless_over(run)
-        refuse_copy(store.run_dir(run.run_id))
-        together.setdefault(settings or _last_settings(store, run), []).append(run.run_id)
+        together.setdefault(asks(_last_settings(store, run)), []).append(run.run_id)
     clusters = [Cluster(each) for each in together]  # which refuses what makes no sense there
     submission = Submission()
     for cluster, run_ids in zip(clusters, together.values(), strict=True):
         submission += submit_what_fits(store, cluster, run_ids)
     return submission.unless_refused()
+
+
+def look_again(store: Store, runs: Sequence[Run]) -> list[Run]:
+    """Return runs that are to go on as they are now; the cluster is asked of those whose jobs were
+    not over.
+
+    Raises:
+        LaunchError: when a run's folder is a copy of one elsewhere.
+        StoreError: when it cannot be recorded how they are.
+    """
+    for run in runs:
+        refuse_copy(store.run_dir(run.run_id))
+    if any(store.get(run.run_id).has_job for run in runs):
+        look_at_jobs(store)
+    return [store.get(run.run_id) for run in runs]
 
 
 def refuse_open_job(run: Run) -> None:
@@ -133,9 +156,11 @@ def refuse_open_job(run: Run) -> None:
         SlurmError: when its job is not over.
     """
     if run.has_job:
+        first = f"First: vld stop {run.run_id}"
+        if not (run.is_live or run.status == QUEUED):  # it ends, or does its other runs
+            first = f"Try again in a moment, or have the job leave it: vld stop {run.run_id}"
         raise SlurmError(
-            f"Run {run.run_id} is {run.status}, and its job {run.job} is not over.\n"
-            f"First: vld stop {run.run_id}"
+            f"Run {run.run_id} is {run.status}, and its job {run.job} is not over.\n{first}"
         )
 
 
@@ -147,10 +172,10 @@ def _refuse_unless_over(run: Run) -> None:
         raise SlurmError(f"Run {run.run_id} is {run.status}.")
 
 
-def _last_settings(store: Store, run: Run) -> SlurmSettings:
-    """Return what the run's job asked of the cluster the last time."""
+def _last_settings(store: Store, run: Run) -> SlurmSettings | None:
+    """Return what the run's job asked of the cluster the last time; None: it never had one."""
     job_info = store.run_dir(run.run_id).read_job()
-    return make_settings(dict(job_info.settings) if job_info else {})
+    return make_settings(dict(job_info.settings)) if job_info else None
 
 
 def _job(run: Run) -> str:

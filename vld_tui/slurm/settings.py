@@ -52,6 +52,8 @@ class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 SETTINGS: Final = {field.name: field for field in msgspec.structs.fields(SlurmSettings)}
 
+NONE: Final = "none"
+"""In place of a value: as the cluster has it."""
 _WRITTEN: Final = ("time", "mem")
 """Settings that are text, and may be written as a number in a file."""
 _TIMES: Final = (  # as sbatch(1) has them
@@ -81,16 +83,20 @@ def make_settings(values: dict[str, Any]) -> SlurmSettings:
                 f"There is no setting {name!r}.{nearest(name, SETTINGS)} They are: "
                 f"{', '.join(SETTINGS)}."
             )
-    values = {
-        name: str(value) if name in _WRITTEN and type(value) is int else value
-        for name, value in values.items()
-    }
+    values = {name: _as_meant(name, value) for name, value in values.items()}
     try:
         settings = msgspec.convert(values, SlurmSettings, strict=False)
     except msgspec.ValidationError as error:
         raise SlurmError(_in_words(str(error), values)) from None
     _check(settings)
     return settings
+
+
+def _as_meant(name: str, value: Any) -> Any:
+    """Return a value whose type says what it means."""
+    if value in (NONE, [NONE]) and not isinstance(SETTINGS[name].default, int):
+        return SETTINGS[name].default
+    return str(value) if name in _WRITTEN and type(value) is int else value
 
 
 def minutes_of(time: str) -> int | None:

@@ -27,6 +27,7 @@ from vld_tui.slurm.profiles import settings_as_values
 from vld_tui.slurm.settings import SlurmSettings, minutes_of
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
+from vld_tui.views.numbers import plural
 
 WARNING_S: Final = 120
 """How long before its end a job is warned, so that runs save."""
@@ -71,6 +72,12 @@ class Submission(msgspec.Struct, frozen=True):
     def jobs(self) -> str:
         """Name the jobs."""
         return f"job{'s' if len(self.arrays) > 1 else ''} {', '.join(self.arrays)}"
+
+    @property
+    def why_left(self) -> str:
+        """Say in one line how many runs were left, and why."""
+        why = (self.refusal or "").partition("\n")[0]
+        return f"{plural(len(self.left), 'run')} left: {why}"
 
     def unless_refused(self) -> Submission:
         """Return it, unless the cluster took none of the runs.

@@ -31,11 +31,11 @@ class WaitingRuns(RunLists):
         run = self.get(run_id)
         if run.trashed_at is not None:
             raise StoreError(f"Run {run_id} is in the trash. First: vld restore {run_id}")
-        if run.is_live or run.status in ("finished", QUEUED) or run.has_job:
-            with_job = f", with the cluster's job {run.job}" if run.has_job else ""
-            raise StoreError(f"Run {run_id} is {run.status}{with_job}.")
         if self.run_dir(run_id).is_copy:
             raise StoreError(f"Run {run_id} is a copy of one elsewhere: it goes on there.")
+        if run.is_live or run.status in ("finished", QUEUED) or run.has_job:
+            with_job = f", and the cluster's job {run.job} is not over" if run.has_job else ""
+            raise StoreError(f"Run {run_id} is {run.status}{with_job}.")
         with self._database.write() as connection:
             queue.enqueue(connection, find_by_id(self._database, run_id).key)
 

@@ -13,11 +13,13 @@ from vld_tui.queue.supervisor import start_supervisor
 from vld_tui.slurm.batches import find_lost_batches
 from vld_tui.slurm.errors import InterruptedSubmissionError, SlurmError
 from vld_tui.slurm.submit import Cluster, Submission, submit_runs
+from vld_tui.slurm.watch import look_at_jobs
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.definition import Study
 from vld_tui.study.kept import StudyText, find_text, keep_study, kept_path, only_launch
+from vld_tui.study.place import last_place, remember_place
 from vld_tui.study.standing import (
     Standing,
     launch_missing,
@@ -57,12 +59,16 @@ def plan_launch(store: Store, reference: str) -> LaunchPlan:
     )
 
 
-def launch_named(store: Store, reference: str) -> Standing:
-    """Queue what is missing of a study, and return how it stood before.
+def launch_named(store: Store, reference: str) -> tuple[Standing, Submission | None]:
+    """Launch what is missing of a study where it went last.
+
+    Returns:
+        How it stood before, and what was submitted if that is on a cluster.
 
     Raises:
         StudyError, DatasetError, LaunchError, StoreError: see :func:`plan_launch`, and when runs
             cannot be made.
+        SlurmError: when the cluster takes nothing.
     """
     datasets = HomeDatasets(store.home)
     text = find_text(store.home, reference)
@@ -71,8 +77,12 @@ def launch_named(store: Store, reference: str) -> Standing:
         raise DatasetError(datasets.refusal)
     store.look_for_others()
     store.refresh()
-    standing, _ = launch_study(store, study, text)
-    return standing
+    settings = last_place(store.home, study.name)
+    if settings is None:
+        return launch_study(store, study, text)[0], None
+    look_at_jobs(store)
+    standing, _, submission = submit_study(store, study, text, Cluster(settings))
+    return standing, submission
 
 
 def launch_study(store: Store, study: Study, text: StudyText) -> tuple[Standing, int]:
@@ -88,6 +98,7 @@ def launch_study(store: Store, study: Study, text: StudyText) -> tuple[Standing,
         keep_study(home, study, text)
         standing = standing_of(store, study)
         launch_missing(store, standing)
+        remember_place(home, study.name, None)
     if store.queue():
         start_supervisor(home)
     return standing, gone
@@ -115,14 +126,15 @@ def submit_study(
         keep_study(home, study, text)
         standing = standing_of(store, study)
         known = {run.run_id for run in standing.broken_off}
+        before = last_place(home, study.name)
+        remember_place(home, study.name, cluster.settings)  # should this program die meanwhile
         try:
             runs = make_missing(store, standing)
-            if not runs:
-                return standing, gone, Submission()
-            submission = submit_runs(store, cluster, runs)
+            submission = submit_runs(store, cluster, runs) if runs else Submission()
         except KeyboardInterrupt:
             raise _interrupted(store, standing) from None
         except SlurmError:  # whatever else it was, runs may have been submitted
+            remember_place(home, study.name, before)
             _unmake(store, [run for run in runs if run not in known])
             raise
         _unmake(store, [run for run in submission.left if run not in known])

@@ -16,6 +16,7 @@ from vld_tui.study.definition import Study
 from vld_tui.study.errors import StudyError
 from vld_tui.study.kept import find_text, kept_names, kept_path
 from vld_tui.study.launching import devices_of
+from vld_tui.study.place import goes_to_cluster
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.study.state import Counts, StudyProgress, StudyState, TimeLeft
 
@@ -90,7 +91,13 @@ class StudyReader:
         if isinstance(standing, str):
             return StudyState(name, problem=standing)
         arms = store.arms([run.run_id for run in standing.finished])
-        return StudyState(name, standing, arms, self._time_left(store, name, standing))
+        return StudyState(
+            name,
+            standing,
+            arms,
+            self._time_left(store, name, standing),
+            is_on_cluster=goes_to_cluster(self._home, standing.study.name),
+        )
 
     def _standing(self, store: Store, name: str) -> Standing | str:
         """Return where a study stands, or why it cannot be read."""
@@ -125,7 +132,9 @@ class StudyReader:
 
 
 def _values(state: StudyState) -> tuple[object, ...]:
-    return state.name, state.standing, state.arms, state.left, state.problem
+    return (
+        state.name, state.standing, state.arms, state.left, state.problem, state.is_on_cluster,
+    )  # fmt: skip
 
 
 def _file_state(path: Path) -> object:

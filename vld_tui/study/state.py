@@ -63,8 +63,9 @@ class StudyProgress:
 class StudyState:
     """All that is known of one study; ``arms`` are what other arms of its finished runs reached.
 
-    ``standing`` None: it cannot be read, and ``problem`` says why. The source hands out the same
-    object while nothing happened, so that is what equal means.
+    ``standing`` None: it cannot be read, and ``problem`` says why. ``is_on_cluster``: a launch
+    submits it, as the last one did. The source hands out the same object while nothing happened,
+    so that is what equal means.
     """
 
     name: str
@@ -72,3 +73,4 @@ class StudyState:
     arms: Mapping[str, Sequence[ArmResult]] = field(default_factory=dict)
     left: TimeLeft = NO_TIME
     problem: str | None = None
+    is_on_cluster: bool = False

@@ -16,9 +16,10 @@ from engine.rundir import ProcessInfo, RunDir, write_atomic
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, stopped
-from vld_tui.actions import LocalActions
+from vld_tui.actions import REFUSALS, LocalActions
 from vld_tui.home import Home
 from vld_tui.launch.local import launch
+from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import make_settings
 from vld_tui.slurm.submit import Cluster, Need, submit_runs
 from vld_tui.store.runs import Run
@@ -142,9 +143,38 @@ def test_a_run_whose_job_is_open_goes_on_nowhere_else(
         assert (refused.exit_code, refused.stderr) == (
             2,
             f"Error: Run {run_id} is stopped, and its job 7_0 is not over.\n"
-            f"First: vld stop {run_id}\n",
+            f"Try again in a moment, or have the job leave it: vld stop {run_id}\n",
         )
+    for action in (LocalActions(store.home).resume, LocalActions(store.home).queue_again):
+        with pytest.raises(SlurmError, match="is stopped, and its job 7_0 is not over"):
+            action(run_id)
     assert not any(command.startswith("sbatch") for command in programs.asked)
+
+
+def test_the_dashboard_submits_a_run_again_that_it_took_out_a_moment_ago(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    programs.says("squeue", "7_0|PENDING|Priority|\n")
+    actions = LocalActions(store.home)
+    assert actions.take_out(submitted.run_id) == "it waits no longer; r starts it"
+    programs.says("squeue", "7_0|CANCELLED|None|\n")
+    assert actions.resume(submitted.run_id) == "first was submitted again"
+    run = store.get(submitted.run_id)
+    assert (run.status, run.job, run.has_job) == ("queued", "12", True)
+
+
+def test_a_copy_of_a_run_with_a_job_is_said_to_be_one(
+    vld: Vld, store: Store, programs: Programs, submitted: Run
+) -> None:
+    store.run_dir(submitted.run_id).mark_synced()
+    for options in ((), ("--on", "local"), ("--on", "slurm"), ("--queue",)):
+        refused = vld("resume", submitted.run_id, *options)
+        assert refused.exit_code == 2
+        assert "is a copy of one elsewhere" in refused.stderr
+    actions = LocalActions(store.home)
+    for action in (actions.resume, actions.queue_again):
+        with pytest.raises(REFUSALS, match="is a copy of one elsewhere"):
+            action(submitted.run_id)
 
 
 def test_a_run_goes_on_here_while_its_job_goes_on_with_another_once_it_is_taken_out(
@@ -187,7 +217,7 @@ def test_several_runs_are_submitted_again_together_where_they_asked_for_the_same
     assert sum(command.startswith("sbatch") for command in programs.asked) == 4
     leave(store, *runs)
     done = vld.json("resume", *runs, "--on", "slurm", "--time", "60")
-    assert done == {"submitted": runs, "arrays": ["13", "13"], "left": 0, "refusal": None}
+    assert done == {"submitted": runs, "arrays": ["13"], "left": 0, "refusal": None}
 
 
 def test_what_a_quota_leaves_of_several_runs_is_told(

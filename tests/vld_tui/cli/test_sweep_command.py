@@ -84,6 +84,7 @@ def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
         "device; the first one tells",
         "disk      size of checkpoints not known (keep = best)",
         "cost      largest from target: one of its 2 values alone takes about 4 runs",
+        "where     this machine",
     ]
     assert not (vld.home / "studies").exists()
     assert vld.json("ls") == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
@@ -248,6 +250,17 @@ def test_many_new_runs_are_asked_about(answer: str, done: list[object]) -> None:
 
     play(source_of(state_of(many, lambda _: None)), scenario, actions=actions)
     assert actions.done == done
+
+
+def test_it_is_asked_before_many_runs_go_to_a_cluster() -> None:
+    state = state_of(read(RATES.text.replace("seeds = 2", "seeds = 30")), lambda _: None)
+
+    async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
+        await open_study(pilot, "r")
+        asked = "Make 120 new runs on slurm, as last time?"
+        assert any(asked in line for line in screen_lines(app))
+
+    play(source_of(replace(state, is_on_cluster=True)), scenario)
 
 
 def test_the_table_is_written_to_a_file() -> None:

@@ -40,7 +40,7 @@ def test_a_job_that_waits_is_a_queued_run_that_no_slot_here_takes(
     assert (run.status, run.job_state, run.job_reason) == ("queued", "PENDING", "Priority")
     with pytest.raises(StoreError, match="given to a cluster"):
         store.hold(run.run_id)
-    with pytest.raises(StoreError, match="queued, with the cluster's job 7_0"):
+    with pytest.raises(StoreError, match="queued, and the cluster's job 7_0 is not over"):
         store.enqueue(run.run_id)
     with pytest.raises(StoreError, match="given to job 7_0. First: vld stop"):
         store.trash(run.run_id)

@@ -260,11 +260,12 @@ def test_a_job_is_held_and_released(store: Store, programs: Programs, submitted:
 def test_a_run_that_is_over_is_submitted_again_as_before_and_no_other(
     store: Store, programs: Programs, submitted: Run
 ) -> None:
+    programs.says("squeue", "7_0|PENDING|Priority|\n")
     with pytest.raises(SlurmError, match="is queued, and its job 7_0 is not over"):
         submit_again(store, [submitted])
     stop(store, submitted)
+    programs.says("squeue", "")
     programs.says("scontrol-job", "JobId=9 ArrayJobId=7 ArrayTaskId=0 JobState=CANCELLED\n")
-    look_at_jobs(store)
     submit_again(store, [store.get(submitted.run_id)])
     run = store.get(submitted.run_id)
     assert (run.job, run.status) == ("12", "queued")

@@ -10,6 +10,7 @@ from vld_tui.cli.command import Command, Group
 from vld_tui.cli.sweep.launch import launch
 from vld_tui.cli.sweep.ls import ls
 from vld_tui.cli.sweep.status import status
+from vld_tui.cli.sweep.stop import stop
 
 _DEFAULT: Final = "launch"
 
@@ -44,4 +45,5 @@ app.command(
 app.command("status", cls=Command, help="Show how far a study is, and what came of it so far.")(
     status
 )
+app.command("stop", cls=Command, help="Stop all that runs or waits of a study.")(stop)
 app.command("ls", cls=Command, help="List the studies that were launched, and the presets.")(ls)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,9 +16,10 @@ from vld_tui.cli.output import print_json, say
 from vld_tui.cli.queue import GpusOption
 from vld_tui.cli.session import open_store, refresh, this_home
 from vld_tui.cli.slurm import (
+    Asked,
     OnOption,
     ProfileOption,
-    place_of,
+    place_record,
     print_submission,
     tell_slow,
     tell_submission,
@@ -29,9 +30,11 @@ from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.planner import LocalPlanner
 from vld_tui.queue.slots import keep_gpus, keep_slots
+from vld_tui.slurm.settings import SlurmSettings
 from vld_tui.slurm.submit import Cluster
 from vld_tui.store.store import Store
 from vld_tui.study.datasets import HomeDatasets
+from vld_tui.study.definition import Study
 from vld_tui.study.kept import SMALL, StudyText, find_text, preset_names, preset_text
 from vld_tui.study.launching import (
     MOST_UNASKED,
@@ -41,6 +44,7 @@ from vld_tui.study.launching import (
     runs_left_behind,
     submit_study,
 )
+from vld_tui.study.place import last_place
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.study.weights import AbsentWeights, absent_weights
 from vld_tui.views.numbers import plural
@@ -110,31 +114,36 @@ def launch(
     profile: ProfileOption = None,
     **given: Any,
 ) -> None:
-    """Queue the runs of a study that are missing, and have the queue worked on."""
+    """Queue the runs of a study that are missing, and have the queue worked on, or submit them
+    where it went to a cluster the last time."""
     home = this_home(ctx, to_look=prints or dry_run)
-    settings = place_of(home, on, profile, given)
-    if settings is not None and (slots is not None or gpus is not None):
-        flag = "--slots" if slots is not None else "--gpus"
-        raise CommandError(f"{flag} is for the queue of this machine: leave it out on a cluster.")
+    asked = Asked.take(on, profile, given)
     text = _text(home, study, scale, data or (), name, prefers_preset=prints or bool(data))
     datasets = HomeDatasets(home)
     known = text.read(home, datasets)
     if prints:
         sys.stdout.write(text.text)
         return
+    place = _place(home, known, asked)
+    if place.settings is not None and (slots is not None or gpus is not None):
+        flag = "--slots" if slots is not None else "--gpus"
+        raise CommandError(
+            f"{flag} is for the queue of this machine: leave it out on a cluster, or give --on "
+            "local too."
+        )
     with open_store(ctx, to_look=dry_run) as store:
         refresh(store)
         standing = standing_of(store, known)
         if dry_run:
             gone = runs_left_behind(home, known, text)
-            _tell_plan(store, standing, datasets, gone, as_json=as_json)
+            _tell_plan(store, standing, datasets, gone, place, as_json=as_json)
             return
-        cluster = None if settings is None else Cluster(settings, tell_slow)
+        cluster = None if place.settings is None else Cluster(place.settings, tell_slow)
         absent = _absent_weights(home, standing)
         if datasets.refusal is not None:
             raise DatasetError(datasets.refusal)
         if not yes:
-            _ask(store, standing, datasets, absent)
+            _ask(store, standing, datasets, absent, place)
         if slots is not None:
             keep_slots(store, slots)
         if gpus is not None:
@@ -145,11 +154,26 @@ def launch(
         else:
             standing, gone, submission = submit_study(store, known, text, cluster)
     if as_json and submission is not None:
-        print_submission(submission, standing_record(standing))
+        print_submission(submission, standing_record(standing) | place_record(place.settings))
         return
-    _tell_launch(standing, gone, absent, as_json=as_json)
+    _tell_launch(standing, gone, absent, place, as_json=as_json)
     if submission is not None:
-        tell_submission(submission, "Launch the study again later: what is left is submitted then.")
+        tell_submission(submission, f"vld sweep {known.name}  # later: submits what is left")
+
+
+class _Place(NamedTuple):
+    """Where a study goes, what its jobs ask of a cluster there, and that in words."""
+
+    settings: SlurmSettings | None
+    told: str
+    is_as_before: bool
+
+
+def _place(home: Home, study: Study, asked: Asked) -> _Place:
+    last = last_place(home, study.name)
+    settings = asked.settings(home, last)
+    asked.refuse_contradiction(study.specs)
+    return _Place(settings, asked.where(settings, last), last is not None and asked.is_as_before)
 
 
 def _text(
@@ -186,7 +210,11 @@ def _absent_weights(home: Home, standing: Standing) -> tuple[AbsentWeights, ...]
 
 
 def _ask(
-    store: Store, standing: Standing, datasets: HomeDatasets, absent: Sequence[AbsentWeights]
+    store: Store,
+    standing: Standing,
+    datasets: HomeDatasets,
+    absent: Sequence[AbsentWeights],
+    place: _Place,
 ) -> None:
     """Ask before much is launched, and before what may all fail."""
     new, total = len(standing.missing), len(standing.to_launch)
@@ -196,17 +224,26 @@ def _ask(
     what = f"Make {plural(new, 'new run')}" if new else f"Go on with {plural(total, 'run')}"
     takes = time_text(cost_to_launch(store, standing, datasets), devices_of(store))
     told = "".join(f"\nWeights: {line}." for line in weights_lines(absent))
+    if place.is_as_before:
+        told += f"\nOn {place.told}."
     ask(f"{what} of {standing.study.name}? Time: {takes}.{told}", refusal="Nothing was launched.")
 
 
 def _tell_plan(
-    store: Store, standing: Standing, datasets: HomeDatasets, gone: int, *, as_json: bool
+    store: Store,
+    standing: Standing,
+    datasets: HomeDatasets,
+    gone: int,
+    place: _Place,
+    *,
+    as_json: bool,
 ) -> None:
     cost, devices = cost_to_launch(store, standing, datasets), devices_of(store)
     absent = _absent_weights(store.home, standing)
     if not as_json:
         for label, line in plan_lines(standing, cost, devices):
             say(f"{label:<9} {line}")
+        say(f"{'where':<9} {place.told}")
         for line in weights_lines(absent):
             say(f"{'weights':<9} {line}")
         if gone:
@@ -215,6 +252,7 @@ def _tell_plan(
     largest = cost.largest
     print_json(
         standing_record(standing)
+        | place_record(place.settings)
         | {
             "seconds": None if cost.unknown == cost.runs else cost.wall_s / devices,
             "runs_of_unknown_time": cost.unknown,
@@ -233,11 +271,11 @@ def _gone(runs: int, name: str) -> str:
 
 
 def _tell_launch(
-    standing: Standing, gone: int, absent: Sequence[AbsentWeights], *, as_json: bool
+    standing: Standing, gone: int, absent: Sequence[AbsentWeights], place: _Place, *, as_json: bool
 ) -> None:
     name = standing.study.name
     if as_json:
-        print_json(standing_record(standing))
+        print_json(standing_record(standing) | place_record(place.settings))
         return
     say(study_heading(standing.study))
     if standing.missing or standing.broken_off:
@@ -245,6 +283,8 @@ def _tell_launch(
         say(f"{', '.join(todo)}; before: {counts_text(standing)}")
     else:
         say(f"nothing to launch: {counts_text(standing)}")
+    if place.is_as_before:
+        say(f"on {place.told}")
     for line in weights_lines(absent):
         say(f"weights: {line}")
     if gone:

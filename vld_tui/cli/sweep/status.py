@@ -12,12 +12,15 @@ import typer
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
+from vld_tui.cli.slurm import place_record
 from vld_tui.cli.sweep.ls import launched_record, launched_studies, standing_record, tell_launched
 from vld_tui.queue.supervisor import is_supervised
+from vld_tui.slurm.settings import SlurmSettings
 from vld_tui.study.cost import StudyCost, cost_of, seconds_left
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.kept import find_text
 from vld_tui.study.launching import devices_of
+from vld_tui.study.place import last_place
 from vld_tui.study.results import results_of
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.views.images import image_cautions
@@ -45,17 +48,17 @@ def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = 
         standing = standing_of(store, find_text(store.home, study).read(store.home, datasets))
         cost = cost_of(store, standing.left, datasets.known_counts)
         devices = devices_of(store)
+        place = last_place(store.home, standing.study.name)
         waiting = () if is_supervised(store.home) else store.queue()
     if as_json:
-        _print_record(standing, cost, devices)
+        _print_record(standing, cost, devices, place)
     else:
-        _tell(standing, cost, devices)
+        _tell(standing, cost, devices, place)
     for line in at_rest_lines(waiting) if standing.queued else ():
         say(line, to_stderr=as_json)
 
 
-def _tell(standing: Standing, cost: StudyCost, devices: int) -> None:
-    name = standing.study.name
+def _tell(standing: Standing, cost: StudyCost, devices: int, place: SlurmSettings | None) -> None:
     say(study_heading(standing.study))
     say(f"{'runs':<9} {counts_text(standing)}")
     if standing.live or standing.queued or standing.missing:
@@ -68,9 +71,21 @@ def _tell(standing: Standing, cost: StudyCost, devices: int) -> None:
     cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in result_lines(standing, cells):
         say(line)
+    for at, (command, purpose) in enumerate(_following(standing, place)):
+        if at == 0:
+            say("")
+        say(f"  {command}  # {purpose}")
+
+
+def _following(standing: Standing, place: SlurmSettings | None) -> Iterator[tuple[str, str]]:
+    """Yield what is worth typing next."""
+    name = standing.study.name
     if standing.broken_off or standing.missing:
-        say("")
-        say(f"  vld sweep {name}  # goes on with what was broken off, and makes what is missing")
+        where = "" if place is None else ", on slurm as last time"
+        purpose = f"goes on with what was broken off, and makes what is missing{where}"
+        yield f"vld sweep {name}", purpose
+    if standing.live or standing.queued:
+        yield f"vld sweep stop {name}", "has what runs save and stop, and takes out what waits"
 
 
 def _cautions(standing: Standing) -> Iterator[str]:
@@ -78,10 +93,13 @@ def _cautions(standing: Standing) -> Iterator[str]:
     return image_cautions(standing.study.name, (*standing.finished, *standing.live))
 
 
-def _print_record(standing: Standing, cost: StudyCost, devices: int) -> None:
+def _print_record(
+    standing: Standing, cost: StudyCost, devices: int, place: SlurmSettings | None
+) -> None:
     compare = standing.study.compare
     print_json(
         standing_record(standing)
+        | place_record(place)
         | {
             "seconds_left": None if cost.unknown else seconds_left(standing.live, cost, devices),
             "failures": [

@@ -187,7 +187,7 @@ class StudyScreen(Guarded, Screen[None]):
         self.app.push_screen(Pick(f"Field of the {where}:", choices, current=current), answered)
 
     def action_launch(self) -> None:
-        """Queue what is missing, failed or was stopped; ask if that is much."""
+        """Launch what is missing, failed or was stopped; ask if that is much."""
         if (standing := self._state.standing) is None:
             return
         new, launch = len(standing.missing), partial(self._actions.launch_study, self._study_name)
@@ -197,7 +197,8 @@ class StudyScreen(Guarded, Screen[None]):
                 self.post_message(ActionAsked(launch))
 
         if new > MOST_UNASKED:
-            self.app.push_screen(Confirm(f"Make {plural(new, 'new run')}?"), answered)
+            where = " on slurm, as last time" if self._state.is_on_cluster else ""
+            self.app.push_screen(Confirm(f"Make {plural(new, 'new run')}{where}?"), answered)
         else:
             answered(is_meant=True)
 

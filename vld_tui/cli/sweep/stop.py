@@ -1,0 +1,63 @@
+"""``vld sweep stop``: stop all that runs or waits of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from vld_tui.cli.command import JsonOption
+from vld_tui.cli.errors import FAILED_EXIT
+from vld_tui.cli.output import print_json, say
+from vld_tui.cli.session import open_store, refresh
+from vld_tui.study.kept import find_study
+from vld_tui.study.standing import standing_of
+from vld_tui.study.stopping import StoppedStudy, stop_study
+from vld_tui.views.numbers import plural
+
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study that was launched.", show_default=False)
+]
+
+
+def stop(
+    ctx: typer.Context,
+    study: StudyArgument,
+    kill: Annotated[
+        bool, typer.Option("--kill", help="End what runs at once, without a checkpoint.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Have what runs of a study save and stop, and what waits begin no more, wherever it is."""
+    with open_store(ctx) as store:
+        refresh(store)
+        known = find_study(store.home, study)
+        done = stop_study(store, standing_of(store, known), kill=kill)
+    if as_json:
+        print_json({"study": known.name, **vars(done)})
+    else:
+        _tell(known.name, done)
+    for refusal in done.refusals:
+        say(refusal, to_stderr=True)
+    if done.refusals:
+        raise typer.Exit(FAILED_EXIT)
+
+
+def _tell(name: str, done: StoppedStudy) -> None:
+    said = "; ".join(_parts(done))
+    say(said or f"nothing of {name} runs or waits")
+    if said:
+        say(f"  vld sweep {name}  # goes on with what was stopped")
+
+
+def _parts(done: StoppedStudy) -> Iterator[str]:
+    for runs, noun, one, many in (
+        (done.taken_out, "run", "waits no longer", "wait no longer"),
+        (done.asked, "run", "saves and stops", "save and stop"),
+        (done.killed, "run", "was killed", "were killed"),
+        (done.with_them, "other run", "was in its job", "were in their jobs"),
+        (done.copies, "run", "is a copy: stop it there", "are copies: stop them there"),
+    ):
+        if runs:
+            yield f"{plural(len(runs), noun)} {one if len(runs) == 1 else many}"

@@ -1,0 +1,59 @@
+"""Where a study went the last time: what its jobs asked of a cluster, kept beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from engine.rundir import write_atomic
+from vld_tui.home import Home
+from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.profiles import settings_as_values
+from vld_tui.slurm.settings import SlurmSettings, make_settings
+from vld_tui.study.errors import StudyError
+
+SUFFIX: Final = ".slurm.json"
+
+
+def last_place(home: Home, name: str) -> SlurmSettings | None:
+    """Return what the study's jobs asked of the cluster; None: it did not go to one last.
+
+    Raises:
+        StudyError: when that cannot be read.
+    """
+    path = _path(home, name)
+    try:
+        return make_settings(msgspec.json.decode(path.read_bytes(), type=dict[str, Any]))
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, SlurmError) as error:
+        raise StudyError(
+            f"{path} cannot be read: {error}. Delete it; then --on says where the study goes."
+        ) from None
+
+
+def goes_to_cluster(home: Home, name: str) -> bool:
+    """Say whether a launch submits the study, as the last one did."""
+    return _path(home, name).exists()
+
+
+def remember_place(home: Home, name: str, settings: SlurmSettings | None) -> None:
+    """Remember where a study was launched; None: on this machine.
+
+    Raises:
+        StudyError: when it cannot be written.
+    """
+    path = _path(home, name)
+    try:
+        if settings is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomic(path, msgspec.json.encode(settings_as_values(settings)))
+    except OSError as error:
+        raise StudyError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _path(home: Home, name: str) -> Path:
+    return home.studies / f"{name}{SUFFIX}"
