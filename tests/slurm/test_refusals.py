@@ -47,6 +47,26 @@ def test_what_the_cluster_has_not_is_refused(
     assert login.jobs() == ""
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--gpus-per-run", "2", "--time", "5"], "cluster   2 jobs in 1 array · partition main"),
+        (["--gpus-per-run", "3"], "problem   sbatch: allocation failure: Requested node config"),
+        (["--partition", "short", "--time", "5"], "problem   time is 5, but a job of short may"),
+        (["--partition", "shrt"], "problem   There is no partition 'shrt'"),
+        (["--sbatch", "colour=red"], "problem   sbatch: unrecognized option '--colour=red'"),
+    ],
+)
+def test_a_dry_run_asks_the_cluster_and_submits_nothing(
+    login: Login, options: list[str], words: str
+) -> None:
+    said = login.does("sweep", login.study(seeds=2), "--on", "slurm", "--dry-run", *options)
+    assert words in said
+    assert ("problem" in said) == words.startswith("problem")
+    assert login.jobs() == ""
+    assert list(login.home.jobs.glob("*")) == []
+
+
 def test_a_controller_that_is_away_is_said_to_be(login: Login) -> None:
     login.cluster.stop_controller()
     try:

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class SlurmError(Exception):
     """What Slurm cannot do, or is not there to do; the message says why and what to do."""
+
+
+class SlurmAwayError(SlurmError):
+    """That no cluster can be asked from here: there is no Slurm, or its controller is away."""

@@ -58,6 +58,7 @@ def test_runs_are_packed_into_jobs(store: Store, programs: Programs) -> None:
 def test_what_is_asked_of_the_cluster_stands_in_the_script(
     store: Store, programs: Programs
 ) -> None:
+    programs.says("scontrol-partition", "PartitionName=gpu MaxTime=UNLIMITED\n")
     settings = make_settings(
         {
             "partition": "gpu", "account": "me", "qos": "long", "time": "1-12", "cpus": "4",

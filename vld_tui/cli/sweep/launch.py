@@ -29,6 +29,7 @@ from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.planner import LocalPlanner
 from vld_tui.queue.slots import keep_gpus, keep_slots
+from vld_tui.slurm.plan import ClusterPlan, plan_jobs
 from vld_tui.slurm.submit import Cluster
 from vld_tui.store.store import Store
 from vld_tui.study.datasets import HomeDatasets
@@ -44,6 +45,7 @@ from vld_tui.study.launching import (
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.study.weights import AbsentWeights, absent_weights
 from vld_tui.views.numbers import plural
+from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.study import (
     counts_text,
     going_on,
@@ -127,7 +129,9 @@ def launch(
         standing = standing_of(store, known)
         if dry_run:
             gone = runs_left_behind(home, known, text)
-            _tell_plan(store, standing, datasets, gone, as_json=as_json)
+            specs = [spec for spec, _ in standing.to_launch]
+            plan = plan_jobs(settings, specs) if settings is not None and specs else None
+            _tell_plan(store, standing, datasets, gone, plan, as_json=as_json)
             return
         cluster = None if settings is None else Cluster(settings, tell_slow)
         absent = _absent_weights(home, standing)
@@ -200,12 +204,20 @@ def _ask(
 
 
 def _tell_plan(
-    store: Store, standing: Standing, datasets: HomeDatasets, gone: int, *, as_json: bool
+    store: Store,
+    standing: Standing,
+    datasets: HomeDatasets,
+    gone: int,
+    plan: ClusterPlan | None,
+    *,
+    as_json: bool,
 ) -> None:
     cost, devices = cost_to_launch(store, standing, datasets), devices_of(store)
     absent = _absent_weights(store.home, standing)
     if not as_json:
         for label, line in plan_lines(standing, cost, devices):
+            say(f"{label:<9} {line}")
+        for label, line in () if plan is None else planned_lines(plan):
             say(f"{label:<9} {line}")
         for line in weights_lines(absent):
             say(f"{'weights':<9} {line}")
@@ -224,6 +236,7 @@ def _tell_plan(
             "absent_datasets": standing.study.absent,
             "absent_weights": [weights._asdict() for weights in absent],
         }
+        | ({} if plan is None else {"cluster": plan})
     )
 
 
