@@ -20,7 +20,7 @@ from engine.protocol import RunSpec
 from engine.rundir import write_atomic
 from vld_tui.home import Home
 from vld_tui.slurm import commands
-from vld_tui.slurm.batches import BATCH_FILE, Batch, record
+from vld_tui.slurm.batches import BATCH_FILE, Batch, record, require_submitit
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.pack import Pack
 from vld_tui.slurm.partitions import partitions_for
@@ -106,7 +106,7 @@ class Cluster:
         commands.require_slurm()
         commands.refuse_other_clusters()
         commands.require_controller()
-        _import_submitit()
+        require_submitit()
         self.settings = settings
         self._on_slow = on_slow
         configured = commands.configuration().get("MaxArraySize", "")
@@ -283,13 +283,3 @@ def submit_what_fits(store: Store, cluster: Cluster, runs: Sequence[str]) -> Sub
         arrays.append(batch.job_id or "")
         submitted += len(chunk)
     return Submission(tuple(runs[:submitted]), tuple(arrays), tuple(runs[submitted:]), refusal)
-
-
-def _import_submitit() -> None:
-    try:
-        import submitit  # noqa: F401, PLC0415 - many do without a cluster
-    except ImportError:
-        raise SlurmError(
-            "Submitting needs the package submitit, which is not installed. "
-            "Install it: pip install 'vld-tui[slurm]'"
-        ) from None

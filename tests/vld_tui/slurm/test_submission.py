@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from submitit.core.utils import DelayedSubmission
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.slurm_programs import Programs
@@ -14,6 +15,7 @@ from vld_tui.slurm import commands, submit
 from vld_tui.slurm.batches import BATCH_FILE, Batch, find_lost_batches
 from vld_tui.slurm.control import hold, stop, submit_again
 from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.pack import Pack
 from vld_tui.slurm.settings import make_settings
 from vld_tui.slurm.submit import USUAL_NEED, Cluster, submit_runs
 from vld_tui.slurm.watch import look_at_jobs
@@ -356,3 +358,21 @@ def test_an_answer_that_nobody_can_read_keeps_what_may_have_been_submitted(
     programs.says("squeue", f"{folder.name}|12|12\n")
     find_lost_batches(store)
     assert jobs_of(store, runs) == ["12"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_jobs_that_were_taken_unheard_find_what_they_are_to_do(
+    store: Store, programs: Programs, count: int
+) -> None:
+    runs = make_runs(store, 2 * count)
+    programs.says("sbatch", "12\n")
+    with pytest.raises(StoreError):
+        submit_runs(store, Cluster(make_settings({"pack": "2"})), runs)
+    (folder,) = store.home.jobs.iterdir()
+    assert not list(folder.glob("*_submitted.pkl"))
+    programs.says("squeue", f"{folder.name}|12|12\n")
+    find_lost_batches(store)
+    for first, second in zip(runs[::2], runs[1::2], strict=True):
+        task = DelayedSubmission.load(folder / f"{jobs_of(store, [first])[0]}_submitted.pkl")
+        assert isinstance(task.function, Pack)
+        assert [Path(run).name for run in task.function.folders] == [first, second]
