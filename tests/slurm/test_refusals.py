@@ -123,3 +123,20 @@ def test_a_node_with_another_version_of_the_program_says_so(login: Login, tmp_pa
     login.sweep(login.study(), "--env", f"PYTHONPATH={path}")
     (found,) = login.until_all("crashed")
     assert "there is another version of this program (0.0.9" in found["error"]
+
+
+def test_a_setup_that_ends_the_job_is_told_with_its_last_words(login: Login) -> None:
+    login.sweep(login.study(), "--setup", "no-such-module load cuda", "--setup", "exit 3")
+    (found,) = login.until_all("crashed")
+    first, *said = found["error"].splitlines()
+    assert "it failed (exit code 3). It ended before the run began: see " in first
+    assert "no-such-module: command not found" in said[-1]
+    shown = "".join(login.does("show", found["run"]).split())
+    assert f"job'slog{first.rpartition('see ')[2]}" in shown
+
+
+def test_what_a_setup_says_stays_in_the_jobs_log_beside_what_the_job_does(login: Login) -> None:
+    login.sweep(login.study(), "--setup", "no-such-module load cuda")
+    login.until_all("finished")
+    assert "no-such-module: command not found" in login.job_logs()
+    assert "Job completed successfully" in login.job_logs()

@@ -44,7 +44,7 @@ class Batch(msgspec.Struct, frozen=True):
         job_id = self.job_id or ""
         if len(self.runs) > 1:
             job_id = f"{job_id}_{index}"
-        return JobInfo(job_id, self.time, str(folder / f"{job_id}_0_log.err"), self.settings)
+        return JobInfo(job_id, self.time, str(folder / f"{job_id}_0_log.out"), self.settings)
 
 
 def record(store: Store, batch: Batch, folder: Path, *, is_found: bool = False) -> None:

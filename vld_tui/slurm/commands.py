@@ -7,11 +7,11 @@ import pwd
 import re
 import shutil
 import subprocess
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from vld_tui.slurm.errors import SlurmAwayError, SlurmError
-from vld_tui.slurm.jobs import Job
+from vld_tui.slurm.jobs import EXIT_CODE, Job
 
 PATIENCE_S: Final = 60.0
 """How long a busy controller may take to answer."""
@@ -244,9 +244,15 @@ def _read_job(line: str) -> Job | None:
     return Job(
         job_id,
         fields.get("JobState", "UNKNOWN").partition(" ")[0],
-        _plain(fields.get("Reason", "")),
+        _exit_code(fields) or _plain(fields.get("Reason", "")),
         "" if node == "(null)" else node,
     )
+
+
+def _exit_code(fields: Mapping[str, str]) -> str:
+    """Return with what a job's script ended that ended badly."""
+    code = fields.get("ExitCode", "").partition(":")[0]
+    return f"{EXIT_CODE}{code}" if fields.get("Reason") == "NonZeroExitCode" else ""
 
 
 def _plain(reason: str) -> str:

@@ -222,6 +222,7 @@ class Cluster:
             "job_name": batch.name,
             "time": self.minutes,
             "signal_delay_s": self._warning_s,
+            "stderr_to_stdout": True,
             "use_srun": need.nodes == 1,
             "array_parallelism": settings.array_parallelism or len(batch.runs),
             "additional_parameters": self.options(need),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vld_tui.home import Home
@@ -39,6 +40,7 @@ def look_at_jobs(store: Store) -> str | None:
         jobs = commands.list_jobs()
         gone = [each for each in known if each.job.job_id not in jobs]
         jobs |= _ends_of(gone)
+        jobs |= commands.ended_jobs(_failed_early(known, jobs))
     except SlurmError as error:
         return str(error)
     for each in known:
@@ -56,6 +58,12 @@ def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:
         job = told.get(each.job.job_id)
         ends[each.job.job_id] = job or each.job._replace(state=FORGOTTEN, reason="")
     return ends
+
+
+def _failed_early(known: Sequence[OpenJob], jobs: Mapping[str, Job]) -> list[str]:
+    """Return the ids of jobs that failed with runs not begun, of which more is to be asked."""
+    waiting = {each.job.job_id for each in known if each.status == "queued"}
+    return sorted(job_id for job_id in waiting if jobs[job_id].state == "FAILED")
 
 
 class JobWatch:

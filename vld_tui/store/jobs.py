@@ -174,9 +174,16 @@ def _never_begun(job: Job, run_dir: RunDir) -> str:
     info = run_dir.read_job()
     if told != cause or info is None:
         return told
-    lines = last_lines(Path(info.log))
-    if lines:
-        return f"{cause}\n{lines}"
+    if Path(info.log).is_file():  # so the home was there to be written
+        return "\n".join(
+            filter(
+                None,
+                (
+                    f"{cause}. It ended before the run began: see {info.log}",
+                    last_lines(Path(info.log)),
+                ),
+            )
+        )
     if job.state not in ("FAILED", FORGOTTEN):
         return cause
     maybe = " was it cancelled while it waited," if job.state == FORGOTTEN else ""
