@@ -31,12 +31,14 @@ def look_at_jobs(store: Store) -> str | None:
     """
     if store.is_read_only:
         return None
-    if not (store.open_jobs() or has_lost_batches(store.home)) or not commands.is_slurm_here():
+    if not (_own_jobs(store) or has_lost_batches(store.home)):
         return None
+    if not commands.is_slurm_here():
+        return "there is no Slurm on this machine"
     try:
         commands.require_controller()
         find_lost_batches(store)
-        known = [each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy]
+        known = _own_jobs(store)
         jobs = commands.list_jobs()
         gone = [each for each in known if each.job.job_id not in jobs]
         jobs |= _ends_of(gone)
@@ -48,6 +50,11 @@ def look_at_jobs(store: Store) -> str | None:
         if job.is_over or job != each.job or each.status not in ("queued", *LIVE):
             store.note_job(each, job)
     return None
+
+
+def _own_jobs(store: Store) -> list[OpenJob]:
+    """Return the runs with jobs that are not known to be over, but for copies from elsewhere."""
+    return [each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy]
 
 
 def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:

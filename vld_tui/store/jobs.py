@@ -94,7 +94,7 @@ def close(database: Database, found: Found) -> None:
     """
     with database.write() as connection:
         connection.execute(
-            "UPDATE runs SET job_open = 0, job_state = ?, queue_held = 0, "
+            "UPDATE runs SET job_open = 0, job_state = ?, job_reason = NULL, queue_held = 0, "
             "status = iif(status = 'queued', 'stopped', status) WHERE key = ? AND job_open = 1",
             [UNKNOWN, found.key],
         )

@@ -26,6 +26,16 @@ WAITS = make_run(
         ),
         ({"has_job": False, "job_state": "CANCELLED"}, "7_1 · cancelled"),
         ({"has_job": False, "job_state": "FORGOTTEN", "job_reason": None}, "7_1 · over"),
+        ({"status": "stopped"}, "7_1 · pending"),
+        ({"status": "stopped", "has_job": False, "job_state": "PENDING"}, "7_1 · over"),
+        (
+            {"status": "stopped", "has_job": False, "job_state": "UNKNOWN"},
+            "7_1 · waited for no longer",
+        ),
+        (
+            {"has_job": False, "job_state": "FAILED", "job_reason": "exit code 3"},
+            "7_1 · failed (exit code 3)",
+        ),
     ],
 )
 def test_a_job_is_told_by_id_and_state(changes: dict[str, object], text: str) -> None:
