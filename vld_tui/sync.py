@@ -40,7 +40,7 @@ class Fetched:
 def fetch_runs(home: Home, source: str, *, checkpoints: bool = False) -> Fetched:
     """Bring what is new or has changed; a file that was changed here since is kept.
 
-    Runs that are this home's own are left as they are.
+    Runs that are this home's own are left as they are, and those in its trash stay there.
 
     Args:
         home: where to.
@@ -55,7 +55,7 @@ def fetch_runs(home: Home, source: str, *, checkpoints: bool = False) -> Fetched
         raise SyncError(f"{source!r} names no home: give it as USER@HOST:HOME.")
     if ":" not in source and Path(source).expanduser().resolve() == home.path.resolve():
         raise SyncError(f"{source} is this home itself.")
-    left_out = [*_NEVER, *(() if checkpoints else ("checkpoints",)), *_own_runs(home)]
+    left_out = [*_NEVER, *(() if checkpoints else ("checkpoints",)), *_not_brought(home)]
     run_ids: set[str] = set()
 
     def bring(name: str) -> None:
@@ -76,10 +76,12 @@ def fetch_runs(home: Home, source: str, *, checkpoints: bool = False) -> Fetched
     return Fetched(tuple(sorted(run_ids)), sum(name.endswith(".toml") for name in studies))
 
 
-def _own_runs(home: Home) -> list[str]:
-    """Return patterns of the runs that were made here, which nothing is brought over."""
-    folders = (entry for entry in os.scandir(home.runs) if entry.is_dir())
-    return [f"/{entry.name}/" for entry in folders if not home.run_dir(entry.name).is_copy]
+def _not_brought(home: Home) -> list[str]:
+    """Return patterns of the runs that were made here or lie in the trash here."""
+    names = [entry.name for entry in os.scandir(home.runs) if entry.is_dir()]
+    own = [name for name in names if not home.run_dir(name).is_copy]
+    thrown_away = os.listdir(home.trash) if home.trash.is_dir() else []
+    return [f"/{name}/" for name in (*own, *thrown_away)]
 
 
 def _rsync(

@@ -26,6 +26,9 @@ _CUT_SHORT: Final = (
     "again when the run is resumed"
 )
 _BY_LIMIT: Final = "killed for memory: the limit it ran under, as of a cluster's job, was reached"
+_NOT_BY_KERNEL: Final = (
+    "killed (signal 9) by a person or a program: the kernel killed nothing for memory meanwhile"
+)
 _PROBABLY_MEMORY: Final = "killed (signal 9): probably out of memory, unless somebody killed it"
 _LOG_LINES: Final = 5
 _LOG_BYTES: Final = 4096
@@ -103,7 +106,7 @@ def cause_of_death(
 ) -> str:
     """Return the likely cause of a death without a word; the exit code is None if unknown.
 
-    ``by_limit``: a limit of memory was hit meanwhile; None: not known.
+    ``by_limit``: the kernel killed a process for memory meanwhile; None: not known.
     """
     if exit_code is None:
         if process.host != socket.gethostname():
@@ -117,7 +120,7 @@ def cause_of_death(
 def exit_cause(exit_code: int, *, by_limit: bool | None = None) -> str:
     """Return the likely cause of a death without a word, by its exit code; see above."""
     if exit_code == -signal.SIGKILL:
-        return _BY_LIMIT if by_limit else _PROBABLY_MEMORY
+        return {True: _BY_LIMIT, False: _NOT_BY_KERNEL, None: _PROBABLY_MEMORY}[by_limit]
     if exit_code < 0:
         likely = _CUT_SHORT if exit_code == -signal.SIGBUS else ""
         return f"killed by {_signal_name(-exit_code)}{likely}"

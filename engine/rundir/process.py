@@ -95,13 +95,15 @@ class JobInfo(msgspec.Struct, frozen=True):
     """The job of a cluster's scheduler that a run was given to last.
 
     ``job_id`` is what the scheduler calls it, ``log`` the file of what it says before any run of
-    it does, ``settings`` what it was asked for. ``submitted_at`` is in Unix seconds.
+    it does, ``settings`` what it was asked for. ``submitted_at`` is in Unix seconds. ``end``: how
+    the job ended, as the scheduler says, when that was before any process took the run up.
     """
 
     job_id: str
     submitted_at: float
     log: str
     settings: dict[str, object] = {}
+    end: str | None = None
 
 
 class StopAsked(msgspec.Struct, frozen=True):

@@ -45,7 +45,7 @@ def fine_tune(
         StopRequested: when asked to stop before there was anything to save.
         TrainingError: when loss or weights are no longer finite.
     """
-    training = prepare(spec, data, run_dir, checkpoint, ranks)
+    training = prepare(spec, data, run_dir, checkpoint, ranks, stop)
     network, optimizer, state = training.network, training.optimizer, training.start
     milestones = Milestones(spec, data, training, run_dir, log)
     pace = milestones.pace

@@ -22,6 +22,7 @@ from engine.objectives import Objective, make_objective
 from engine.processor import usable_cores
 from engine.protocol import ModelPrepared, RunSpec
 from engine.rundir import RunDir
+from engine.stop import StopRequest
 from engine.train.checkpoint import ARMS, OBJECTIVE, Checkpoint, TrainingState, restore
 from engine.train.optim import make_optimizer
 
@@ -131,11 +132,12 @@ def describe_network(
 
 def prepare(
     spec: RunSpec, data: RunData, run_dir: RunDir, checkpoint: Checkpoint | None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = ALONE, stop: StopRequest | None = None,
 ) -> Training:  # fmt: skip
     """Build the network, choose how to compute, and make batches and optimizer.
 
     Raises:
+        StopRequested: when asked to stop meanwhile, and no other rank waits.
         InputError: for a device, network, weights or precision that cannot be had, or images
             other than those of the checkpoint.
     """
@@ -159,7 +161,7 @@ def prepare(
     )  # fmt: skip
     step_ms: dict[str, float] = {}
     if checkpoint is None:
-        execution, step_ms = _choose(spec, data, network, device, run_dir, ranks)
+        execution, step_ms = _choose(spec, data, network, device, run_dir, ranks, stop)
         feature_rms = ranks.of_first(lambda: measure_feature_rms(network, data, spec, execution))
         start = TrainingState(
             feature_rms=feature_rms,
@@ -239,13 +241,14 @@ def measure_feature_rms(
 
 def _choose(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
-    ranks: Ranks,
+    ranks: Ranks, stop: StopRequest | None,
 ) -> tuple[Execution, dict[str, float]]:  # fmt: skip
     """Choose precision and layout for all ranks."""
+    heeded = stop if stop is not None and ranks.size == 1 else StopRequest()
 
     def choose() -> tuple[str, str, dict[str, float]]:
         of_each = -(-spec.batch_size // ranks.size)
-        choice = _try_executions(spec, data, network, device, run_dir, of_each)
+        choice = _try_executions(spec, data, network, device, run_dir, of_each, heeded)
         return choice.execution.precision, choice.execution.memory_format, choice.step_ms
 
     precision, memory_format, step_ms = ranks.of_first(choose)
@@ -254,7 +257,7 @@ def _choose(
 
 def _try_executions(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
-    of_each: int,
+    of_each: int, stop: StopRequest,
 ) -> Choice:  # fmt: skip
     """Try precisions and layouts on ``of_each`` images of each source, a rank's in a step.
 
@@ -268,6 +271,7 @@ def _try_executions(
     no_masks = torch.Generator(device)
 
     def trial_step(execution: Execution) -> float:
+        stop.raise_if_requested()
         execution.prepare(network.module)
         network.set_training(freeze_batchnorm=True)
         with execution.autocast():

@@ -128,6 +128,20 @@ def test_a_run_that_waits_there_for_its_job_waits_here_and_is_not_started(
     assert "is a copy of one elsewhere" in vld("stop", "waits").stderr
 
 
+def test_a_run_that_was_stopped_before_its_job_ran_is_stopped_here_and_waits_for_none(
+    there: Home, vld: Vld
+) -> None:
+    with Store.open(there) as store:
+        run = store.create_run(resolve_spec({"steps": 20, "seed": 3}), name="waits")
+        store.mark_submitted({run.run_id: JobInfo("7", time.time(), "/log")})
+        there.run_dir(run.run_id).ask_to_stop("asked from here")
+        store.take_out_of_job(run.run_id)
+    vld("sync", source_of(there))
+    with Store.open(Home(vld.home)) as here:
+        assert here.get("waits").status == "stopped"
+        assert here.queue() == here.runs_with_jobs() == []
+
+
 def test_a_damaged_folder_is_named_and_the_others_come(there: Home, vld: Vld) -> None:
     damaged = there.runs / "damaged"
     damaged.mkdir()
@@ -219,3 +233,6 @@ def test_a_copy_can_be_thrown_away_and_is_never_queued(there: Home, vld: Vld) ->
         with pytest.raises(StoreError, match="is a copy"):
             here.enqueue(run.run_id)
     assert vld("rm", "waits").exit_code == 0
+    assert "Nothing has changed there" in vld("sync", source_of(there)).stdout
+    assert [each["name"] for each in vld.json("ls")] == ["done"]
+    assert vld("restore", "waits").exit_code == 0

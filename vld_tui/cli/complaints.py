@@ -7,14 +7,14 @@ import sys
 import typer
 
 from engine.protocol import SpecError, nearest
-from vld_tui.cli.errors import FAILED_EXIT, USAGE_EXIT, CommandError
+from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, USAGE_EXIT, CommandError
 from vld_tui.config import ConfigError
 from vld_tui.home import HomeError
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.queue.slots import SlotsError
 from vld_tui.serve.address import AddressError
-from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.errors import InterruptedSubmissionError, SlurmError
 from vld_tui.store.query import QueryError
 from vld_tui.store.store import StoreError
 from vld_tui.study.errors import StudyError
@@ -55,7 +55,7 @@ def report(error: Exception) -> int:
         return error.exit_code
     if isinstance(error, _FOR_A_PERSON):
         complain(str(error))
-        return USAGE_EXIT
+        return INTERRUPTED_EXIT if isinstance(error, InterruptedSubmissionError) else USAGE_EXIT
     if isinstance(error, OSError):
         complain(f"{error}.\n'vld --debug …' shows where it happened.")
         return FAILED_EXIT

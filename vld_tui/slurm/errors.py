@@ -9,3 +9,7 @@ class SlurmError(Exception):
 
 class SlurmAwayError(SlurmError):
     """That no cluster can be asked from here: there is no Slurm, or its controller is away."""
+
+
+class InterruptedSubmissionError(SlurmError):
+    """A person stopped a submission; the message says how far it was."""

@@ -19,25 +19,40 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from engine.protocol import PROTOCOL_VERSION, EventDecodeError, RunFinished, decode_event
+from engine.protocol import (
+    PROTOCOL_VERSION,
+    EventDecodeError,
+    RunFinished,
+    RunStopped,
+    decode_event,
+)
 from engine.rundir import RunDir
 from engine.rundir.life import HEARTBEAT_STALE_S
 from vld_tui.launch.local import LaunchError, await_exit, launch, wait_and_record
 
 POLL_S: Final = 0.2
 VERSION: Final = f"{metadata.version('vld-tui')}, protocol {PROTOCOL_VERSION}"
+_FINISHED: Final = "finished"
 _SETTLED: Final = (0, 1, 2)
 """Exit codes of an engine whose run is not gone on with: finished, failed, refused."""
 _LAST_WORD_BYTES: Final = 2**16
+_PATIENCE: Final = 5
+"""So often a job may be ended at the same point, all in all."""
+_IN_VAIN: Final = (
+    f"{_PATIENCE} times in a row this job was ended before it got any further: its time was up, or "
+    "others took its place. Submit it again with a longer --time."
+)
+
+Standing = tuple[object, ...]
 
 
 class Pack:
     """Runs of one job, done one after another or some side by side.
 
     A run that is finished, failed, or was asked to stop is not gone on with; one that was broken
-    off is, from its checkpoint, when the job begins again.
+    off is, from its checkpoint, when the job begins again, unless it never gets anywhere.
     """
 
     def __init__(
@@ -46,23 +61,32 @@ class Pack:
         at_once: int = 1,
         version: str = VERSION,
         settled: Sequence[str] = (),
+        standing: Standing = (),
+        times_here: int = 0,
     ) -> None:
         self.folders = tuple(folders)
         self.at_once = at_once
         self.version = version
         self.settled = set(settled)
+        self.standing = standing
+        self.times_here = times_here
         self._engines: dict[str, subprocess.Popen[bytes]] = {}
         self._is_ending = threading.Event()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be pickled without what only lives in a job."""
-        return Pack, (self.folders, self.at_once, self.version, tuple(sorted(self.settled)))
+        settled = tuple(sorted(self.settled))
+        return Pack, (
+            self.folders, self.at_once, self.version, settled, self.standing, self.times_here,
+        )  # fmt: skip
 
     def __call__(self) -> None:
         """Do the runs; what comes after a signal to end is :meth:`checkpoint`'s, or the end."""
         todo = [RunDir(Path(folder)) for folder in self.folders if folder not in self.settled]
         if self.version != VERSION:
-            self._refuse(todo)
+            _refuse(todo, _other_version(self.version))
+        if self.times_here >= _PATIENCE:
+            _refuse(todo, _IN_VAIN)
         signal.signal(signal.SIGTERM, self._end_all)
         waiting: queue.SimpleQueue[RunDir] = queue.SimpleQueue()
         for run_dir in todo:
@@ -88,6 +112,9 @@ class Pack:
         self._end_all(signal.SIGUSR2, None)
         while self._engines:
             time.sleep(POLL_S)
+        standing = tuple(_last_word(RunDir(Path(folder))) for folder in self.folders)
+        self.times_here = self.times_here + 1 if standing == self.standing else 1
+        self.standing = standing
         left = [folder for folder in self.folders if folder not in self.settled]
         left = [folder for folder in left if RunDir(Path(folder)).read_stop() is None]
         return DelayedSubmission(self) if left else None
@@ -100,7 +127,7 @@ class Pack:
                 return
             # It may still go on, from before the node was cut off and the job given to another.
             await_exit(run_dir, HEARTBEAT_STALE_S + 15)
-            is_left_out = run_dir.read_stop() is not None or _is_finished(run_dir)
+            is_left_out = run_dir.read_stop() is not None or _last_word(run_dir) == _FINISHED
             if run_dir.spec.is_file() and not (is_left_out or self._is_ending.is_set()):
                 self._do(run_dir)
 
@@ -126,30 +153,40 @@ class Pack:
         for process in list(self._engines.values()):
             process.terminate()
 
-    def _refuse(self, todo: Sequence[RunDir]) -> None:
-        """Say in every run's log why it is not taken up, and end the job.
 
-        Raises:
-            SystemExit: always.
-        """
-        message = (
-            f"On {socket.gethostname()} there is another version of this program ({VERSION}) than "
-            f"where the run was submitted ({self.version}): make them the same, then submit again."
-        )
-        for run_dir in todo:
-            _tell(run_dir, message)
-        raise SystemExit(message)
+def _last_word(run_dir: RunDir) -> str | int | None:
+    """Return ``finished`` or at which step a run stopped, if it said so last.
 
-
-def _is_finished(run_dir: RunDir) -> bool:
-    """Say whether the run is, as it may be when the scheduler begins a job anew."""
+    A run may be finished when the scheduler begins a job anew.
+    """
     try:
         with run_dir.events.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORD_BYTES))
             lines = file.read().splitlines()
-        return bool(lines) and isinstance(decode_event(lines[-1]), RunFinished)
+        word = decode_event(lines[-1]) if lines else None
     except (OSError, EventDecodeError):
-        return False
+        return None
+    if isinstance(word, RunStopped):
+        return word.step
+    return _FINISHED if isinstance(word, RunFinished) else None
+
+
+def _other_version(submitted: str) -> str:
+    return (
+        f"On {socket.gethostname()} there is another version of this program ({VERSION}) than "
+        f"where the run was submitted ({submitted}): make them the same, then submit again."
+    )
+
+
+def _refuse(todo: Sequence[RunDir], message: str) -> NoReturn:
+    """Say in every run's log why it is not taken up, and end the job.
+
+    Raises:
+        SystemExit: always.
+    """
+    for run_dir in todo:
+        _tell(run_dir, message)
+    raise SystemExit(message)
 
 
 def _tell(run_dir: RunDir, message: str) -> None:

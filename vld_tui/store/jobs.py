@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import msgspec
 
 from engine.rundir import JobInfo, RunDir
 from engine.rundir.life import last_lines, with_log
@@ -21,12 +24,8 @@ from vld_tui.store.side_by_side import side_by_side
 UNKNOWN: Final = "UNKNOWN"
 """State of a job that nobody was asked about yet."""
 _RESUMABLE: Final = ("stopped", "crashed")
-_TAKE_IN: Final = (
-    "UPDATE runs SET job = ?2, job_state = ?3, job_open = 1, "
-    "status = iif(attempts = 0 AND status IN ('starting', 'crashed'), 'queued', status), "
-    "error = iif(attempts = 0, NULL, error)"
-)
-"""Has a run have a job of which nobody was asked yet where it stands."""
+_NOT_TAKEN_UP: Final = ("starting", "crashed")
+"""What a run without a process looks like by its folder alone."""
 
 
 class OpenJob(NamedTuple):
@@ -59,10 +58,13 @@ def mark_submitted(
         raise StoreError(f"{error.filename or home.runs} cannot be written: {error}.") from None
     with database.write() as connection:
         if is_found:
-            connection.executemany(
-                f"{_TAKE_IN} WHERE run_id = ?1 AND trashed_at IS NULL AND job IS NOT ?2",
-                [(run, given[run].job_id, UNKNOWN) for run in runs],
-            )
+            for run in runs:
+                row = connection.execute(
+                    "SELECT key FROM runs WHERE run_id = ? AND trashed_at IS NULL AND job IS NOT ?",
+                    [run, given[run].job_id],
+                ).fetchone()
+                if row is not None:
+                    read_job(connection, row[0], home.run_dir(run))
             return
         connection.executemany(
             "UPDATE runs SET status = 'queued', queue_position = NULL, queue_held = 0, gpu = NULL, "
@@ -101,11 +103,27 @@ def close(database: Database, found: Found) -> None:
 
 
 def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:
-    """Take in what a run's folder knows of its job, inside the transaction; see :func:`note`."""
-    job = run_dir.read_job()
-    if job is None:
+    """Take in what a run's folder knows of its job, inside the transaction; see :func:`note`.
+
+    One that nobody was asked about yet is open, but of a copy only while it may go on: nobody asks.
+    """
+    info = run_dir.read_job()
+    if info is None:
         return
-    connection.execute(f"{_TAKE_IN} WHERE key = ?1", [key, job.job_id, UNKNOWN])
+    status, error, attempts = connection.execute(
+        "SELECT status, error, attempts FROM runs WHERE key = ?", [key]
+    ).fetchone()
+    if attempts == 0 and status in _NOT_TAKEN_UP:
+        status, error = QUEUED, None
+        if info.end is not None:
+            status, error = _after(Job(info.job_id, info.end), status, error, run_dir)
+        elif run_dir.read_stop() is not None:
+            status = "stopped"
+    is_open = info.end is None and (status in (QUEUED, *LIVE) or not run_dir.is_copy)
+    connection.execute(
+        "UPDATE runs SET status = ?, error = ?, job = ?, job_state = ?, job_open = ? WHERE key = ?",
+        [status, error, info.job_id, info.end or UNKNOWN, int(is_open), key],
+    )
 
 
 def open_jobs(database: Database) -> list[OpenJob]:
@@ -141,6 +159,8 @@ def note(database: Database, home: Home, known: OpenJob, job: Job) -> None:
             return
         status, error, _, _ = row
         if job.is_over:
+            if status == QUEUED:
+                _tell_end(job, run_dir)
             status, error = _after(job, status, error, run_dir)
         elif job.waits and status in _RESUMABLE and run_dir.read_stop() is None:
             status, error = QUEUED, None
@@ -152,6 +172,14 @@ def note(database: Database, home: Home, known: OpenJob, job: Job) -> None:
                 int(job.is_held), int(not job.is_over or status in LIVE), known.key,
             ],
         )  # fmt: skip
+
+
+def _tell_end(job: Job, run_dir: RunDir) -> None:
+    """Have the run's folder know that its job is over, which no process of the run will tell."""
+    info = run_dir.read_job()
+    if info is not None and info.job_id == job.job_id:
+        with contextlib.suppress(OSError):  # this history knows it
+            run_dir.write_job(msgspec.structs.replace(info, end=job.state))
 
 
 def _after(job: Job, status: str, error: str | None, run_dir: RunDir) -> tuple[str, str | None]:

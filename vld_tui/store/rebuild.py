@@ -229,6 +229,11 @@ def _keep_what_no_folder_tells(connection: sqlite3.Connection, key: int, old: Ro
             "exit_code = NULL WHERE key = ? AND status NOT IN ('running', 'finished')",
             [QUEUED, position, is_held, key],
         )
+    elif job[0] is not None and status in _OVER:
+        connection.execute(
+            "UPDATE runs SET status = ?, error = ? WHERE key = ? AND job = ? AND status = ?",
+            [status, error, key, job[0], QUEUED],
+        )
     elif status in _WITHOUT_PROCESS:
         connection.execute(
             "UPDATE runs SET status = ?, error = ?, exit_code = NULL WHERE key = ? "

@@ -11,7 +11,7 @@ from vld_tui.launch.datasets import DatasetError
 from vld_tui.queue.slots import slots_of
 from vld_tui.queue.supervisor import start_supervisor
 from vld_tui.slurm.batches import find_lost_batches
-from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.errors import InterruptedSubmissionError, SlurmError
 from vld_tui.slurm.submit import Cluster, Submission, submit_runs
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of
@@ -104,6 +104,7 @@ def submit_study(
 
     Raises:
         SlurmError: when the cluster takes nothing; no run is made then.
+        InterruptedSubmissionError: at a Ctrl-C; what was not submitted by then is not made.
         StudyError, StoreError: when it cannot be kept, or its runs not be made.
     """
     home = store.home
@@ -114,16 +115,34 @@ def submit_study(
         keep_study(home, study, text)
         standing = standing_of(store, study)
         known = {run.run_id for run in standing.broken_off}
-        runs = make_missing(store, standing)
-        if not runs:
-            return standing, gone, Submission()
         try:
+            runs = make_missing(store, standing)
+            if not runs:
+                return standing, gone, Submission()
             submission = submit_runs(store, cluster, runs)
+        except KeyboardInterrupt:
+            raise _interrupted(store, standing) from None
         except SlurmError:  # whatever else it was, runs may have been submitted
             _unmake(store, [run for run in runs if run not in known])
             raise
         _unmake(store, [run for run in submission.left if run not in known])
     return standing, gone, submission
+
+
+def _interrupted(store: Store, before: Standing) -> InterruptedSubmissionError:
+    """Unmake what was made and not submitted, and return what to say of the rest."""
+    find_lost_batches(store)  # sbatch may have taken an array
+    stood = {run.run_id for run in (*before.live, *before.queued)}
+    now = [run for run in standing_of(store, before.study).runs if run is not None]
+    given = [run for run in now if run.has_job and run.run_id not in stood]
+    known = {run.run_id for run in before.runs if run is not None}
+    _unmake(store, [run.run_id for run in now if run.run_id not in known])
+    arrays = sorted({str(run.job).partition("_")[0] for run in given})
+    jobs = f", as {Submission((), tuple(arrays)).jobs}" if arrays else ""
+    return InterruptedSubmissionError(
+        f"Interrupted: {len(given)} of {len(before.to_launch)} runs submitted{jobs}. Launch the "
+        "study again for the others."
+    )
 
 
 def _unmake(store: Store, runs: Iterable[str]) -> None:

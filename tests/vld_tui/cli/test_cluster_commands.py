@@ -17,9 +17,10 @@ from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, stopped
 from vld_tui.actions import LocalActions
+from vld_tui.home import Home
 from vld_tui.launch.local import launch
 from vld_tui.slurm.settings import make_settings
-from vld_tui.slurm.submit import Cluster, submit_runs
+from vld_tui.slurm.submit import Cluster, Need, submit_runs
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 
@@ -277,3 +278,26 @@ def test_what_a_quota_leaves_of_a_study_is_told(
     )
     nothing = vld.json("sweep", str(file), "--on", "slurm")
     assert (nothing["submitted"], nothing["left"], nothing["refusal"]) == ([], 0, None)
+
+
+def test_an_interrupt_leaves_what_was_submitted_and_nothing_else(
+    vld: Vld, programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rates.toml"
+    file.write_text('name = "rates"\nseeds = 5\n[cross]\ntarget = ["noto"]\n')
+    submit = Cluster.submit
+
+    def interrupted(cluster: Cluster, home: Home, runs: Sequence[str], need: Need) -> object:
+        if len(runs) < 3:
+            raise KeyboardInterrupt
+        return submit(cluster, home, runs, need)
+
+    monkeypatch.setattr(Cluster, "submit", interrupted)
+    programs.says("squeue", "".join(f"12_{index}|PENDING|Priority|\n" for index in range(3)))
+    broken = vld("sweep", str(file), "--on", "slurm")
+    assert broken.exit_code == 130
+    assert broken.stderr == (
+        "Error: Interrupted: 3 of 5 runs submitted, as job 12. Launch the study again for the "
+        "others.\n"
+    )
+    assert [run["status"] for run in vld.json("ls")] == ["queued"] * 3

@@ -216,7 +216,7 @@ def test_a_run_that_dies_without_a_word_is_crashed_and_can_be_resumed(vld: Vld) 
     assert result.exit_code == 1
     record = json.loads(result.stdout)
     assert record["status"] == "crashed"
-    assert "killed (signal 9): probably out of memory" in result.stderr
+    assert "killed (signal 9)" in result.stderr
     assert f"vld resume {record['run']}" in result.stderr
 
 

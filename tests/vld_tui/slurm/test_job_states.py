@@ -11,6 +11,8 @@ from engine.protocol import RunStopped
 from engine.rundir import ExitInfo, ProcessInfo, write_atomic
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
+from vld_tui.home import Home
+from vld_tui.slurm import control
 from vld_tui.slurm.watch import look_at_jobs
 from vld_tui.store.errors import StoreError
 from vld_tui.store.runs import Run
@@ -182,6 +184,30 @@ def test_an_array_cancelled_while_it_waited_leaves_stopped_runs(
     look_at_jobs(store)
     run = store.get(submitted.run_id)
     assert (run.status, run.job_state, run.has_job) == ("stopped", "CANCELLED", False)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+@pytest.mark.parametrize("state", ["CANCELLED", "NODE_FAIL", "stopped by a person"])
+def test_what_ended_before_it_began_stays_so_when_history_is_read_anew(
+    home: Home, store: Store, programs: Programs, submitted: Run, state: str, is_lost: bool
+) -> None:
+    if state.isupper():
+        programs.says("scontrol-job", ended(state))
+        look_at_jobs(store)
+    else:
+        control.stop(store, submitted)
+    before = store.get(submitted.run_id)
+    assert before.status == ("crashed" if state == "NODE_FAIL" else "stopped")
+    if is_lost:
+        store.close()
+        for path in home.path.glob("vld.db*"):
+            path.unlink()
+    with Store.open(home) as anew:
+        anew.rebuild()
+        after = anew.get(submitted.run_id)
+        assert (after.status, after.job) == (before.status, "7_0")
+        assert ("its node failed" in (after.error or "")) is (state == "NODE_FAIL")
+        assert anew.queue() == []
 
 
 def test_a_crash_says_how_the_job_ended(

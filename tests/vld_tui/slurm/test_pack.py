@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from engine.protocol import RunFinished, RunStarted, RunStopped, resolve_spec
 from engine.rundir import RunDir
 from tests.small_runs import read_events
 from tests.vld_tui.cli.vld_with_stand_in import STAND_IN_COMMAND
+from tests.vld_tui.store.told_runs import Teller, stopped
 from vld_tui.launch.local import launch
 from vld_tui.slurm.pack import Pack
 from vld_tui.store.store import Store
@@ -39,7 +41,7 @@ def make(store: Store, *models: str) -> list[RunDir]:
     return [store.run_dir(run) for run in store.create_runs(specs)]
 
 
-def pack_of(run_dirs: list[RunDir], at_once: int = 1, **values: str) -> Pack:
+def pack_of(run_dirs: list[RunDir], at_once: int = 1, **values: Any) -> Pack:
     return Pack([str(run_dir.path) for run_dir in run_dirs], at_once, **values)
 
 
@@ -112,6 +114,26 @@ def test_when_its_time_is_up_the_job_has_its_runs_save_and_goes_on_with_them(
     kept()
     assert len(read_events(done)) == told
     assert isinstance(last(next_), RunFinished)
+
+
+def test_a_job_that_gets_no_further_is_queued_again_a_few_times_only(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_dir,) = make(store, "wait")
+    monkeypatch.setattr("vld_tui.slurm.pack.signal.signal", lambda *_: None)  # not in a thread
+    teller = Teller(run_dir)
+    pack = pack_of([run_dir])
+    for _ in range(3):
+        teller.says(stopped(4))
+        pack = pickle.loads(pickle.dumps(pack.checkpoint().function))
+    for _ in range(5):
+        teller.says(stopped(8))
+        pack = pickle.loads(pickle.dumps(pack.checkpoint().function))
+    events = read_events(run_dir)
+    with pytest.raises(SystemExit, match="5 times in a row this job was ended"):
+        pack()
+    assert "a longer --time" in run_dir.log.read_text()
+    assert read_events(run_dir) == events
 
 
 def test_a_job_with_nothing_left_is_not_queued_again(store: Store) -> None:

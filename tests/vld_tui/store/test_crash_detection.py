@@ -93,15 +93,31 @@ def test_a_log_of_megabytes_without_lines_is_no_trouble(
 
 
 @pytest.mark.parametrize(
-    ("number", "cause"),
+    ("number", "oom_kills", "cause"),
     [
-        (signal.SIGKILL, "killed (signal 9): probably out of memory, unless somebody killed it"),
+        (
+            signal.SIGKILL,
+            [None, None],
+            "killed (signal 9): probably out of memory, unless somebody killed it",
+        ),
+        (
+            signal.SIGKILL,
+            [3, 3],
+            "killed (signal 9) by a person or a program: the kernel killed nothing for memory "
+            "meanwhile",
+        ),
+        (
+            signal.SIGKILL,
+            [3, 4],
+            "killed for memory: the limit it ran under, as of a cluster's job, was reached",
+        ),
         (
             signal.SIGBUS,
+            [3, 3],
             "killed by SIGBUS (signal 7): a file in use was cut short or its disk failed, most "
             "likely the image cache, which is made again when the run is resumed",
         ),
-        (signal.SIGSEGV, "killed by SIGSEGV (signal 11)"),
+        (signal.SIGSEGV, [None, None], "killed by SIGSEGV (signal 11)"),
     ],
 )
 def test_a_killed_run_is_crashed_with_its_signal(
@@ -109,9 +125,12 @@ def test_a_killed_run_is_crashed_with_its_signal(
     run: Run,
     teller: Teller,
     sleeper: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
     number: signal.Signals,
+    oom_kills: list[int | None],
     cause: str,
 ) -> None:
+    monkeypatch.setattr("vld_tui.launch.local.killed_for_memory", iter(oom_kills).__next__)
     teller.run_dir.write_process(sleeper.pid)
     teller.says(started(), steps_taken(7, 1.0))
     assert _now(store, run).status == "running"
