@@ -85,20 +85,24 @@ def test_munge_that_does_not_run_is_said_not_to(login: Login) -> None:
     assert login.jobs() == ""
 
 
-def test_history_is_shown_while_the_controller_is_away(login: Login) -> None:
+def test_history_is_shown_and_a_run_taken_out_while_the_controller_is_away(login: Login) -> None:
     login.sweep(login.study(), "--sbatch", "hold")
     run = login.run()
     login.cluster.stop_controller()
     try:
         shown = login("ls")
-        stop = login("stop", run["run"])
+        kill = login("stop", "--kill", run["run"])
+        login.does("stop", run["run"])
     finally:
         login.cluster.start_controller()
     assert (shown.returncode, run["run"] in shown.stdout) == (0, True)
     assert "the cluster's jobs are as they were: Slurm's controller does not" in shown.stderr
-    assert stop.returncode == 2
-    assert "Error: Slurm's controller does not answer" in stop.stderr
-    assert login.run()["status"] == "queued"
+    assert kill.returncode == 2
+    assert "Error: Slurm's controller does not answer" in kill.stderr
+    assert login.run()["status"] == "stopped"
+    login.cluster.run("scontrol", "release", run["job"])
+    login.until_all("stopped")
+    assert not login.folder(run).events.exists()
 
 
 def test_a_job_that_does_not_see_the_home_says_so(login: Login) -> None:

@@ -57,7 +57,8 @@ def test_without_slurm_a_run_that_waits_is_passed_over_by_its_job(
     result = vld("stop", submitted.run_id, *options)
     assert (result.exit_code, result.stdout) == (
         0,
-        f"{submitted.run_id} waits for job 7_0 no longer; the job itself was not cancelled\n",
+        f"{submitted.run_id} waits no longer; job 7_0 itself was not cancelled, and will pass it "
+        "over\n",
     )
     run = store.get(submitted.run_id)
     assert (run.status, run.has_job) == ("stopped", False)

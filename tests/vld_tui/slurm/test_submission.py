@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -223,13 +224,30 @@ def test_a_controller_that_is_away_is_asked_nothing_more(
 ) -> None:
     words = f"Slurm's controller does not answer: {why}. Try again, or ask who runs the cluster."
     programs.complains("scontrol", complained, told=told)
-    for act in (stop, hold):
+    for act in (functools.partial(stop, kill=True), hold):
         with pytest.raises(SlurmError) as refused:
             act(store, submitted)
         assert str(refused.value) == words
     assert look_at_jobs(store) == words
     assert set(programs.asked) == {"scontrol ping"}
     assert store.run_dir(submitted.run_id).read_stop() is None
+
+
+def test_a_run_that_waits_is_passed_over_when_it_is_stopped_while_the_controller_is_away(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    programs.complains("scontrol", "", told=DOWN)
+    assert stop(store, submitted) == (
+        "waits no longer; Slurm's controller is away: job 7_0 itself was not cancelled, and will "
+        "pass it over"
+    )
+    run = store.get(submitted.run_id)
+    assert (run.status, run.has_job) == ("stopped", True)
+    assert store.run_dir(run.run_id).read_stop() is not None
+    programs.says("scontrol", "")
+    programs.says("squeue", "7_0|PENDING|Priority|\n")
+    look_at_jobs(store)
+    assert store.get(run.run_id).status == "stopped"
 
 
 def test_a_job_that_waits_is_cancelled_when_its_only_run_is_stopped(
