@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, Final
 
 import msgspec
+import msgspec.inspect
 
 from engine.protocol import nearest
 from vld_tui.slurm.errors import SlurmError
@@ -138,5 +139,16 @@ def _in_words(error: str, values: dict[str, Any]) -> str:
     found = re.search(r"`\$\.(\w+)", error)
     if found is None:
         return error
-    name, what = found[1], error.partition(" - ")[0]
-    return f"{name} is {values[name]!r}: {what[0].lower()}{what[1:]}."
+    name = found[1]
+    kind = "a list of texts" if SETTINGS[name].default == () else "a text"
+    if (least := _least(name)) is not None:
+        kind = f"a whole number from {least}"
+    return f"{name} is {values[name]!r}, but must be {kind}."
+
+
+def _least(name: str) -> int | None:
+    """Return the least value of a setting; None: it is no number."""
+    kind = msgspec.inspect.type_info(SETTINGS[name].type)
+    kind = getattr(kind, "type", kind)  # without its help
+    kinds = getattr(kind, "types", (kind,))  # a number, or None
+    return next((each.ge for each in kinds if isinstance(each, msgspec.inspect.IntType)), None)

@@ -177,11 +177,14 @@ def test_a_run_that_is_finished_when_its_submission_is_found_stays_so(
     assert (found.status, found.job, found.has_job) == ("finished", "12", False)
 
 
-def test_a_partition_that_is_not_there_is_told_from_those_that_are(programs: Programs) -> None:
+@pytest.mark.parametrize("time", [{}, {"time": "60"}])
+def test_a_partition_that_is_not_there_is_told_from_those_that_are(
+    programs: Programs, time: dict[str, str]
+) -> None:
     with pytest.raises(
         SlurmError, match=r"no partition 'mian' .* Did you mean main\? There are: m"
     ):
-        Cluster(make_settings({"partition": "mian"}))
+        Cluster(make_settings({"partition": "mian", **time}))
 
 
 UNRESOLVED = "getaddrinfo() failed: Name or service not known: Invalid argument, attempt number"
