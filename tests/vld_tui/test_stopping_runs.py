@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from engine.protocol import RunStopped
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, stopped
 from vld_tui.feed import HistorySource, Interest
@@ -38,3 +39,11 @@ def test_a_run_is_stopping_from_the_request_until_it_has(home: Home, submitted: 
     assert said not in " ".join(vld("show", run_id).stdout.split())
     assert vld.json("show", run_id)["stop_asked"] is None
     source.close()
+
+
+def test_the_warning_of_a_cluster_is_told_by_what_it_means(home: Home, submitted: Run) -> None:
+    teller = Teller(home.run_dir(submitted.run_id))
+    teller.starts()
+    teller.says(RunStopped(step=4, reason="SIGUSR2", wall_s=1.0))
+    shown = " ".join(Vld(home.path)("show", submitted.run_id).stdout.split())
+    assert "SIGUSR2: its job's time was up, or others took its place" in shown

@@ -29,6 +29,7 @@ from vld_tui.views.plan import LABEL_CELLS, plan_rows
 from vld_tui.views.progress import Progress
 from vld_tui.views.run_heading import stopping_label, suspended_label
 from vld_tui.views.text import plain_text
+from vld_tui.views.timeline import reason_line
 
 Row = tuple[str, str]
 
@@ -124,7 +125,7 @@ def _attempt_row(attempt: Attempt, combination: Combination | None) -> Row:
             took = f" after {duration(attempt.ended_at - attempt.started_at)}"
         parts.append(f"{sign} {attempt.outcome}{step}{took}")
     if attempt.reason:
-        parts.append(plain_text(attempt.reason.splitlines()[0]))
+        parts.append(reason_line(attempt.reason))
     return f"attempt {attempt.attempt}", " · ".join(parts)
 
 
