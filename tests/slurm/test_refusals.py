@@ -144,3 +144,18 @@ def test_what_a_setup_says_stays_in_the_jobs_log_beside_what_the_job_does(login:
     login.until_all("finished")
     assert "no-such-module: command not found" in login.job_logs()
     assert "Job completed successfully" in login.job_logs()
+
+
+def test_a_job_that_never_starts_is_told_to(login: Login) -> None:
+    login.cluster.run("scontrol", "update", "PartitionName=short", "MaxTime=10")
+    try:
+        login.sweep(login.study(), "--partition", "short", "--time", "5", "--sbatch", "hold")
+    finally:
+        login.cluster.run("scontrol", "update", "PartitionName=short", "MaxTime=1")
+    run = login.run()
+    login.cluster.run("scontrol", "release", run["job"])
+    words = "never starts: it asks for more time than its partition gives"
+    login.wait(lambda: f"PartitionTimeLimit: {words}" in login.does("queue", "ls"))
+    assert words in " ".join(login.does("show", run["run"]).split())
+    login.does("stop", run["run"])
+    login.until_all("stopped")

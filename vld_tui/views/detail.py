@@ -14,7 +14,7 @@ from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.runs import Run
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.combined import MIXED, findings, progress_label, step_label
-from vld_tui.views.jobs import job_text
+from vld_tui.views.jobs import job_text, reason_in_words
 from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.numbers import duration, moment, plural, size
 from vld_tui.views.palette import (
@@ -98,7 +98,8 @@ def _state_rows(run: Run, suspended_pid: int | None, stop_asked: str | None) -> 
         rows.append(("process", " · ".join([process, *suspended, *stopping])))
     if run.job is not None:
         where = f" · on {run.job_node}" if run.job_node else ""
-        rows.append(("job", plain_text(job_text(run) + where)))
+        why = reason_in_words(run)
+        rows.append(("job", plain_text(job_text(run) + where) + (f" · {why}" if why else "")))
     if run.tags:
         rows.append(("tags", plain_text(" ".join(run.tags))))
     if run.note:

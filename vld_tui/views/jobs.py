@@ -10,6 +10,33 @@ _OVER: Final = "over"
 _AS_WAS: Final = ("", "forgotten", "pending", "running")
 """What a job that is over may have been when it was last asked about."""
 
+_NEVER: Final = "never starts: it asks for "
+_REASONS: Final = {
+    "PartitionTimeLimit": f"{_NEVER}more time than its partition gives",
+    "PartitionNodeLimit": f"{_NEVER}more machines than its partition gives, or fewer",
+    "PartitionConfig": f"{_NEVER}what its partition does not give",
+    "BadConstraints": f"{_NEVER}what no machine has",
+    "QOSMaxWallDurationPerJobLimit": f"{_NEVER}more time than its quality of service gives",
+    "AssocMaxWallDurationPerJobLimit": f"{_NEVER}more time than its account gives",
+    "InvalidAccount": "never starts: its account may not be charged here",
+    "InvalidQOS": "never starts: there is no such quality of service for its account",
+    "DependencyNeverSatisfied": "never starts: what it waits for did not come about",
+    "PartitionDown": "its partition starts no jobs at present",
+    "PartitionInactive": "its partition starts no jobs at present",
+    "ReqNodeNotAvail": "the machines it asks for are down or reserved",
+    "Nodes required for job are DOWN": "the machines it needs are down, drained or reserved",
+}
+"""How reasons to wait begin that do not pass by themselves, or not soon, and what they mean."""
+
+
+def reason_in_words(run: Run) -> str | None:
+    """Say why a run's job does not start by itself, or not soon; None: it does, or has."""
+    if run.has_job and run.status == QUEUED and run.job_reason:
+        for beginning, words in _REASONS.items():
+            if run.job_reason.startswith(beginning):
+                return words
+    return None
+
 
 def job_text(run: Run) -> str:
     """Return the id of the job that a run was given to, and where it stands by the scheduler.

@@ -8,7 +8,7 @@ from typing import Final
 
 from vld_tui.store.runs import Run
 from vld_tui.views.columns import Column, table_lines
-from vld_tui.views.jobs import job_text
+from vld_tui.views.jobs import job_text, reason_in_words
 from vld_tui.views.numbers import UNKNOWN, duration, plural
 from vld_tui.views.palette import STATUS_SIGNS
 from vld_tui.views.text import plain_text
@@ -41,7 +41,8 @@ def queue_lines(
 
 
 def job_lines(runs: Sequence[Run], *, cells: int | None) -> Iterator[str]:
-    """Yield a table of the runs that were given to a cluster; nothing where there are none."""
+    """Yield a table of the runs that were given to a cluster, and below it what keeps jobs from
+    starting; nothing where there are none."""
     if not runs:
         return
     counts = Counter(run.status for run in runs)
@@ -50,6 +51,8 @@ def job_lines(runs: Sequence[Run], *, cells: int | None) -> Iterator[str]:
     yield ""
     rows = [[sign, name, run_id, job, node] for sign, _, name, run_id, job, node in job_rows(runs)]
     yield from table_lines(JOB_COLUMNS, rows, cells)
+    why = {run.job_reason: words for run in runs if (words := reason_in_words(run))}
+    yield from (f"  {plain_text(reason or '')}: {words}" for reason, words in why.items())
 
 
 def slots_line(live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str | None]) -> str:
