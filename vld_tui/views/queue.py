@@ -25,7 +25,7 @@ JOB_COLUMNS: Final = (
     Column("", rank=100),
     Column("name", rank=99, shrinks=True, narrowest=18),
     Column("run", rank=50),
-    Column("job", rank=90),
+    Column("job", rank=90, shrinks=True, narrowest=20),
     Column("node", rank=40),
 )
 
@@ -52,7 +52,8 @@ def job_lines(runs: Sequence[Run], *, cells: int | None) -> Iterator[str]:
     rows = [[sign, name, run_id, job, node] for sign, _, name, run_id, job, node in job_rows(runs)]
     yield from table_lines(JOB_COLUMNS, rows, cells)
     why = {run.job_reason: words for run in runs if (words := reason_in_words(run))}
-    yield from (f"  {plain_text(reason or '')}: {words}" for reason, words in why.items())
+    for reason, words in why.items():
+        yield f"  {plain_text(reason or '').partition(',')[0]}: {words}"
 
 
 def slots_line(live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str | None]) -> str:

@@ -72,6 +72,11 @@ def test_what_keeps_jobs_from_starting_is_told_once_below_them(reason: str, word
     stuck = msgspec.structs.replace(WAITS, job_reason=reason)
     assert reason_in_words(stuck) == words
     lines = list(job_lines([stuck, stuck, WAITS], cells=None))
-    assert [line for line in lines if words in line] == [f"  {reason}: {words}"]
+    assert [line for line in lines if words in line] == [f"  {reason.partition(',')[0]}: {words}"]
+    narrow = list(job_lines([stuck], cells=80))
+    assert stuck.run_id in narrow[4], "however long the reason is"
+    assert stuck.job is not None
+    assert stuck.job in narrow[4]
+    assert len(narrow[4]) <= 80
     assert reason_in_words(msgspec.structs.replace(stuck, status="stopped")) is None
     assert reason_in_words(WAITS) is None
