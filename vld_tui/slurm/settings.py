@@ -108,8 +108,8 @@ def minutes_of(time: str) -> int | None:
 def _check(settings: SlurmSettings) -> None:
     if settings.time is not None and not minutes_of(settings.time):
         raise SlurmError(
-            f"time is {settings.time!r}, but must be minutes, H:MM:SS, or D-HH with or without "
-            "minutes and seconds: 90, 4:00:00, 1-12."
+            f"time is {settings.time!r}, but must be minutes, MM:SS, H:MM:SS, or D-HH with or "
+            "without minutes and seconds: 90, 90:00, 4:00:00, 1-12."
         )
     if settings.mem is not None and not _MEMORY.fullmatch(settings.mem):
         raise SlurmError(f"mem is {settings.mem!r}, but must be a size such as 32G or 900M.")
