@@ -34,7 +34,7 @@ def look_at_jobs(store: Store) -> str | None:
     if not (_own_jobs(store) or has_lost_batches(store.home)):
         return None
     if not commands.is_slurm_here():
-        return "there is no Slurm on this machine"
+        return "there is no Slurm on this machine to ask about jobs"
     try:
         commands.require_controller()
         find_lost_batches(store)

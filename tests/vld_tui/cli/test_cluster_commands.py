@@ -74,7 +74,9 @@ def test_without_slurm_a_run_that_waits_is_passed_over_by_its_job(
 def test_without_slurm_nobody_takes_old_states_for_new(
     vld: Vld, store: Store, submitted: Run, command: str
 ) -> None:
-    note = "the cluster's jobs are as they were: there is no Slurm on this machine\n"
+    note = (
+        "the cluster's jobs are as they were: there is no Slurm on this machine to ask about jobs\n"
+    )
     result = vld(*command.split())
     assert (result.exit_code, result.stderr) == (0, note)
     store.run_dir(submitted.run_id).mark_synced()
