@@ -34,10 +34,13 @@ def test_a_run_is_stopping_from_the_request_until_it_has(home: Home, submitted: 
     assert heading() == said
     assert f"on {socket.gethostname()} · {said}" in " ".join(vld("show", run_id).stdout.split())
     assert vld.json("show", run_id)["stop_asked"] == "asked from login1"
+    assert "job 7_0 · stopping" in vld("queue", "ls").stdout
+    assert vld.json("queue", "ls")["on_cluster"][0]["stopping"] is True
     Teller(run_dir).says(stopped(4))
     assert said not in heading()
     assert said not in " ".join(vld("show", run_id).stdout.split())
     assert vld.json("show", run_id)["stop_asked"] is None
+    assert "stopping" not in vld("queue", "ls").stdout
     source.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from vld_tui.store.runs import Run
@@ -40,16 +40,21 @@ def queue_lines(
         yield from table_lines(QUEUE_COLUMNS, [*queue_rows(live, waiting)], cells)
 
 
-def job_lines(runs: Sequence[Run], *, cells: int | None) -> Iterator[str]:
+def job_lines(
+    runs: Sequence[Run], *, cells: int | None, stopping: Collection[str] = ()
+) -> Iterator[str]:
     """Yield a table of the runs that were given to a cluster, and below it what keeps jobs from
-    starting; nothing where there are none."""
+    starting; nothing where there are none. ``stopping``: ids of those that were asked to."""
     if not runs:
         return
     counts = Counter(run.status for run in runs)
     yield ""
     yield " · ".join(["on the cluster", *(f"{n} {status}" for status, n in counts.items())])
     yield ""
-    rows = [[sign, name, run_id, job, node] for sign, _, name, run_id, job, node in job_rows(runs)]
+    rows = [
+        [sign, name, run_id, job, node]
+        for sign, _, name, run_id, job, node in job_rows(runs, stopping)
+    ]
     yield from table_lines(JOB_COLUMNS, rows, cells)
     why = {run.job_reason: words for run in runs if (words := reason_in_words(run))}
     for reason, words in why.items():
@@ -83,12 +88,14 @@ def queue_rows(live: Sequence[Run], waiting: Sequence[Run]) -> Iterator[list[str
         yield [STATUS_SIGNS[run.status], str(place), name, run.run_id, state, ""]
 
 
-def job_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
+def job_rows(runs: Sequence[Run], stopping: Collection[str] = ()) -> Iterator[list[str]]:
     """Yield the cells of runs that were given to a cluster, under the same headings."""
     for run in runs:
         how = job_text(run)
         if run.status == "running":
             how = f"{run.step:,}/{run.steps:,} · job {run.job}"
+        if run.run_id in stopping:
+            how += " · stopping"
         node = plain_text(run.job_node or UNKNOWN)
         yield [
             STATUS_SIGNS[run.status],
