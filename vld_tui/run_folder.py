@@ -31,7 +31,7 @@ class FolderContents:
     """The end of the log, the files, and the predictions or why they cannot be read.
 
     ``log_is_cut``: earlier lines are in the file only. ``suspended_pid``: as of
-    :func:`suspended_pid`.
+    :func:`suspended_pid`. ``stop_asked``: from where it was asked to save and stop, if it was.
     """
 
     log: tuple[str, ...] = ()
@@ -40,6 +40,7 @@ class FolderContents:
     predictions: Predictions | None = None
     predictions_problem: str | None = None
     suspended_pid: int | None = None
+    stop_asked: str | None = None
 
 
 class FolderReader:
@@ -68,6 +69,8 @@ class FolderReader:
             self._contents = replace(self._contents, files=files)
         if (pid := suspended_pid(self.run_dir)) != self._contents.suspended_pid:
             self._contents = replace(self._contents, suspended_pid=pid)
+        if (asked := stop_asked(self.run_dir)) != self._contents.stop_asked:
+            self._contents = replace(self._contents, stop_asked=asked)
         return self._contents
 
 
@@ -75,6 +78,12 @@ def suspended_pid(run_dir: RunDir) -> int | None:
     """Return the run's process on this host if that is suspended."""
     process = run_dir.read_process()
     return process.pid if process is not None and process.is_suspended() else None
+
+
+def stop_asked(run_dir: RunDir) -> str | None:
+    """Return from where the run was asked, through its folder, to save and stop, if it was."""
+    stop = run_dir.read_stop()
+    return None if stop is None else stop.reason
 
 
 def _signature(path: Path) -> Signature:

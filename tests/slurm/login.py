@@ -126,7 +126,7 @@ class Login:
 
     def job_logs(self) -> str:
         """Return what the jobs wrote."""
-        return "\n".join(path.read_text() for path in sorted(self.home.jobs.glob("*/*.err")))
+        return "\n".join(path.read_text() for path in sorted(self.home.jobs.glob("*/*_log.out")))
 
     def engine(self, run: Record) -> psutil.Process:
         """Return the process of a run."""

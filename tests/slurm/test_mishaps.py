@@ -20,12 +20,13 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]  # on a busy machine
 DIES = """\
 import os
 from vld_tui.cli import main
+from submitit.core import utils
 from vld_tui.slurm import submit
-given = submit.{what}
+given = {what}
 def dies(*arguments, **named):
     given(*arguments, **named)
     os._exit(9)
-submit.{what} = dies
+{what} = dies
 main()
 """
 
@@ -74,7 +75,15 @@ def test_a_node_that_was_given_up_for_lost_does_no_run_twice(own: Login) -> None
     own.assert_undisturbed(*runs)
 
 
-@pytest.mark.parametrize("what", ["Cluster._give", "Cluster.submit", "record"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "utils.JobPaths.move_temporary_file",  # sbatch has answered, no job finds its runs
+        "submit.Cluster._give",
+        "submit.Cluster.submit",
+        "submit.record",
+    ],
+)
 def test_who_dies_while_submitting_leaves_nothing_that_is_submitted_twice(
     login: Login, what: str
 ) -> None:

@@ -47,6 +47,26 @@ def test_what_the_cluster_has_not_is_refused(
     assert login.jobs() == ""
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--gpus-per-run", "2", "--time", "5"], "cluster   2 jobs in 1 array · partition main"),
+        (["--gpus-per-run", "3"], "problem   sbatch: allocation failure: Requested node config"),
+        (["--partition", "short", "--time", "5"], "problem   time is 5, but a job of short may"),
+        (["--partition", "shrt"], "problem   There is no partition 'shrt'"),
+        (["--sbatch", "colour=red"], "problem   sbatch: unrecognized option '--colour=red'"),
+    ],
+)
+def test_a_dry_run_asks_the_cluster_and_submits_nothing(
+    login: Login, options: list[str], words: str
+) -> None:
+    said = login.does("sweep", login.study(seeds=2), "--on", "slurm", "--dry-run", *options)
+    assert words in said
+    assert ("problem" in said) == words.startswith("problem")
+    assert login.jobs() == ""
+    assert list(login.home.jobs.glob("*")) == []
+
+
 def test_a_controller_that_is_away_is_said_to_be(login: Login) -> None:
     login.cluster.stop_controller()
     try:
@@ -65,20 +85,24 @@ def test_munge_that_does_not_run_is_said_not_to(login: Login) -> None:
     assert login.jobs() == ""
 
 
-def test_history_is_shown_while_the_controller_is_away(login: Login) -> None:
+def test_history_is_shown_and_a_run_taken_out_while_the_controller_is_away(login: Login) -> None:
     login.sweep(login.study(), "--sbatch", "hold")
     run = login.run()
     login.cluster.stop_controller()
     try:
         shown = login("ls")
-        stop = login("stop", run["run"])
+        kill = login("stop", "--kill", run["run"])
+        login.does("stop", run["run"])
     finally:
         login.cluster.start_controller()
     assert (shown.returncode, run["run"] in shown.stdout) == (0, True)
     assert "the cluster's jobs are as they were: Slurm's controller does not" in shown.stderr
-    assert stop.returncode == 2
-    assert "Error: Slurm's controller does not answer" in stop.stderr
-    assert login.run()["status"] == "queued"
+    assert kill.returncode == 2
+    assert "Error: Slurm's controller does not answer" in kill.stderr
+    assert login.run()["status"] == "stopped"
+    login.cluster.run("scontrol", "release", run["job"])
+    login.until_all("stopped")
+    assert not login.folder(run).events.exists()
 
 
 def test_a_job_that_does_not_see_the_home_says_so(login: Login) -> None:
@@ -103,3 +127,35 @@ def test_a_node_with_another_version_of_the_program_says_so(login: Login, tmp_pa
     login.sweep(login.study(), "--env", f"PYTHONPATH={path}")
     (found,) = login.until_all("crashed")
     assert "there is another version of this program (0.0.9" in found["error"]
+
+
+def test_a_setup_that_ends_the_job_is_told_with_its_last_words(login: Login) -> None:
+    login.sweep(login.study(), "--setup", "no-such-module load cuda", "--setup", "exit 3")
+    (found,) = login.until_all("crashed")
+    first, *said = found["error"].splitlines()
+    assert "it failed (exit code 3). It ended before the run began: see " in first
+    assert "no-such-module: command not found" in said[-1]
+    shown = "".join(login.does("show", found["run"]).split())
+    assert f"job'slog{first.rpartition('see ')[2]}" in shown
+
+
+def test_what_a_setup_says_stays_in_the_jobs_log_beside_what_the_job_does(login: Login) -> None:
+    login.sweep(login.study(), "--setup", "no-such-module load cuda")
+    login.until_all("finished")
+    assert "no-such-module: command not found" in login.job_logs()
+    assert "Job completed successfully" in login.job_logs()
+
+
+def test_a_job_that_never_starts_is_told_to(login: Login) -> None:
+    login.cluster.run("scontrol", "update", "PartitionName=short", "MaxTime=10")
+    try:
+        login.sweep(login.study(), "--partition", "short", "--time", "5", "--sbatch", "hold")
+    finally:
+        login.cluster.run("scontrol", "update", "PartitionName=short", "MaxTime=1")
+    run = login.run()
+    login.cluster.run("scontrol", "release", run["job"])
+    words = "never starts: it asks for more time than its partition gives"
+    login.wait(lambda: f"PartitionTimeLimit: {words}" in login.does("queue", "ls"))
+    assert words in " ".join(login.does("show", run["run"]).split())
+    login.does("stop", run["run"])
+    login.until_all("stopped")

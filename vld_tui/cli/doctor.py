@@ -15,6 +15,9 @@ from vld_tui.cli.session import this_home
 from vld_tui.home import Home, HomeError
 from vld_tui.launch.inspection import ask_engine
 from vld_tui.launch.local import LaunchError
+from vld_tui.slurm import commands
+from vld_tui.slurm.batches import require_submitit
+from vld_tui.slurm.errors import SlurmError
 from vld_tui.store.store import Store, StoreError
 from vld_tui.views.inventory import Check, check_lines
 from vld_tui.views.numbers import plural, size
@@ -28,7 +31,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(cls=Command)
 def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """Look at Python, torch, devices, disk and database; exit with 1 if something is broken."""
+    """Look at Python, torch, devices, disk and database; exit with 1 if something is broken.
+
+    Slurm is asked whether it answers, where it is there.
+    """
     checks, machine = _machine_checks()
     health: dict[str, Any] | None = None
     try:
@@ -39,6 +45,7 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
         found, health = _home_checks(home)
         checks += found
     is_healthy = all(check.is_ok for check in checks)
+    checks.append(_cluster_check())  # nothing is broken here while a cluster is away
     if as_json:
         print_json(
             {"healthy": is_healthy, "checks": checks, "machine": machine, "database": health}
@@ -74,6 +81,18 @@ def _machine_checks() -> tuple[list[Check], dict[str, Any] | None]:
     finding = ", ".join(packaged) or "none: 'vld run' needs a network or --weights"
     checks.append(Check("weights", bool(packaged), finding))
     return checks, machine
+
+
+def _cluster_check() -> Check:
+    """Ask Slurm where it is there; nobody needs one."""
+    if not commands.is_slurm_here():
+        return Check("slurm", True, "none on this machine: runs go on here")
+    try:
+        commands.require_controller()
+        require_submitit()
+    except SlurmError as error:
+        return Check("slurm", False, str(error))
+    return Check("slurm", True, f"answers; submitit {metadata.version('submitit')}")
 
 
 def _home_checks(home: Home) -> tuple[list[Check], dict[str, Any] | None]:

@@ -14,10 +14,10 @@ from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json
 from vld_tui.cli.session import open_store, refresh_or_say
-from vld_tui.home import Home
 from vld_tui.records import run_records, write_csv
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
 from vld_tui.views.runs import run_lines
 
@@ -70,12 +70,13 @@ def ls(
         shown = store.list_runs(query, trashed=trashed, limit=most or None)
         count = store.count_runs(query, trashed=trashed) if len(shown) == most else len(shown)
         records = run_records(store, shown) if as_json or as_csv else []
+        nothing = None if shown else _nothing(store, where, trashed=trashed)
     if as_json:
         print_json(records)
     elif as_csv:
         write_csv(records, sys.stdout)
-    elif not shown:
-        typer.echo(_nothing(where, store.home, trashed=trashed), err=True)
+    elif nothing is not None:
+        typer.echo(nothing, err=True)
     elif on_terminal:
         _print_table(shown, hidden=count - len(shown))
     else:
@@ -98,7 +99,14 @@ def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
         console.print(f"… and {plural(hidden, 'run')} more: --limit 0 lists all.", style="dim")
 
 
-def _nothing(where: str | None, home: Home, *, trashed: bool) -> str:
+def _nothing(store: Store, where: str | None, *, trashed: bool) -> str:
+    """Say why no run is listed, and what to do about it."""
     if where:
         return "No run matches."
-    return "The trash is empty." if trashed else f"No runs yet in {home.path}. Start one: vld run"
+    if trashed:
+        return "The trash is empty."
+    runs = store.home.runs
+    folders = sum(1 for _ in runs.glob("*/spec.json"))
+    if folders > store.count_runs(Query(), trashed=True):
+        return f"{plural(folders, 'run')} in {runs}, of which history knows nothing: vld rebuild"
+    return f"No runs yet in {store.home.path}. Start one: vld run"

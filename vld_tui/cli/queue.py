@@ -14,6 +14,7 @@ from vld_tui.cli.session import open_store, refresh
 from vld_tui.queue.slots import keep_gpus, keep_slots, slots_of
 from vld_tui.queue.supervisor import is_supervised, start_supervisor
 from vld_tui.records import run_records
+from vld_tui.run_folder import stop_asked
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
@@ -38,12 +39,16 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         is_worked_on = is_supervised(store.home)
         live_records, waiting_records = run_records(store, live), run_records(store, waiting)
         given_records = run_records(store, given)
+        asked = {
+            run.run_id for run in given if run.is_live and stop_asked(store.run_dir(run.run_id))
+        }
     if as_json:
         print_json(
             {"slots": list(slots), "worked_on": is_worked_on, "live": live_records,
              "waiting": [record | {"held": run.is_held}
                          for record, run in zip(waiting_records, waiting, strict=True)],
-             "on_cluster": given_records}
+             "on_cluster": [record | {"stopping": run.run_id in asked}
+                            for record, run in zip(given_records, given, strict=True)]}
         )  # fmt: skip
         return
     cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -51,7 +56,7 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         say(line)
     for line in () if is_worked_on else at_rest_lines(waiting):
         say(line)
-    for line in job_lines(given, cells=cells):
+    for line in job_lines(given, cells=cells, stopping=asked):
         say(line)
 
 

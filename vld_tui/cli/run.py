@@ -15,7 +15,7 @@ from vld_tui.cli.command import Command, JsonOption, home_option
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.options import with_spec_options
-from vld_tui.cli.output import say
+from vld_tui.cli.output import print_json, say
 from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.session import open_store, this_home
@@ -30,7 +30,10 @@ from vld_tui.config import read_config
 from vld_tui.datasets import find_added
 from vld_tui.fields import command_line, spec_values, with_absolute_paths
 from vld_tui.home import Home, find_home
+from vld_tui.slurm.plan import plan_jobs
+from vld_tui.slurm.settings import SlurmSettings
 from vld_tui.views.plan import plan_rows
+from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.progress import Progress
 
 _COMPARED_DROPOUT: Final = 0.9
@@ -92,10 +95,7 @@ def run(
     spec = resolve_spec(find_added(this_home(ctx), values))
     asked.refuse_contradiction([spec])
     if dry_run:
-        if as_json:
-            sys.stdout.write(encode_spec(spec).decode())
-        else:
-            _tell_plan(this_home(ctx), spec, goes_elsewhere=settings is not None)
+        _tell_plan(this_home(ctx), spec, settings, as_json=as_json)
         return
     with open_store(ctx) as store:
         if settings is not None:
@@ -114,20 +114,30 @@ def run(
         run_and_follow(store, created, resumes=False, as_json=as_json, following=following)
 
 
-def _tell_plan(home: Home, spec: RunSpec, *, goes_elsewhere: bool) -> None:
-    """Say what a run would do, and what would keep it from it."""
+def _tell_plan(home: Home, spec: RunSpec, settings: SlurmSettings | None, *, as_json: bool) -> None:
+    """Say what a run would do, and what would keep it from it; ``settings`` None: here."""
+    plan = None if settings is None else plan_jobs(settings, [spec])
+    if as_json and plan is None:
+        sys.stdout.write(encode_spec(spec).decode())
+        return
+    if as_json:
+        print_json({"spec": spec, "cluster": plan})
+        return
     from vld_tui.planner import LocalPlanner  # noqa: PLC0415 - a run does without
     from vld_tui.study.prospects import prospects  # noqa: PLC0415
     from vld_tui.views.study import weights_lines  # noqa: PLC0415
 
     for label, line in plan_rows(spec, Progress()):
         say(f"{label:<9} {line}")
-    found = prospects(LocalPlanner(home), spec, goes_elsewhere=goes_elsewhere)
+    for label, line in () if plan is None else planned_lines(plan):
+        say(f"{label:<9} {line}")
+    found = prospects(LocalPlanner(home), spec, goes_elsewhere=plan is not None)
     for line in found.problems:
         say(f"{'problem':<9} {line}")
     for line in weights_lines(found.absent):
         say(f"{'weights':<9} {line}")
-    say(f"{'unchecked':<9} {' · '.join(found.unchecked)}")
+    unasked = ["GPUs of the cluster"] if plan is not None and not plan.jobs else []
+    say(f"{'unchecked':<9} {' · '.join([*found.unchecked, *unasked])}")
 
 
 def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec) -> NextCommands:

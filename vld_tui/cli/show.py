@@ -15,7 +15,7 @@ from vld_tui.cli.output import print_json
 from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.launch.local import EventFollower
 from vld_tui.records import run_records
-from vld_tui.run_folder import suspended_pid
+from vld_tui.run_folder import stop_asked, suspended_pid
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.detail import run_detail
@@ -49,6 +49,7 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
             cells=console.width,
             job_log=None if job is None else job.log,
             suspended_pid=suspended_pid(run_dir),
+            stop_asked=stop_asked(run_dir),
         )
         with console.capture() as capture:
             console.print(detail)
@@ -65,6 +66,7 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
         "pid": run.pid,
         "host": run.host,
         "suspended": run.is_live and suspended_pid(run_dir) is not None,
+        "stop_asked": stop_asked(run_dir) if run.is_live else None,
         "exit_code": run.exit_code,
         "steps_per_s": run.steps_per_s,
         "images_per_s": run.images_per_s,

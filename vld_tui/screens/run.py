@@ -146,7 +146,8 @@ class RunScreen(RunKeys):
     def _show_heading(self, detail: RunDetail) -> None:
         run = detail.curves.run
         self.query_one("#status", Static).update(run_heading(run, self.app.size.width))
-        line = trouble_line(run, detail.checkpoints, detail.contents.suspended_pid)
+        contents = detail.contents
+        line = trouble_line(run, detail.checkpoints, contents.suspended_pid, contents.stop_asked)
         trouble = self.query_one("#trouble", Static)
         trouble.display = line is not None
         trouble.update(line or "")

@@ -5,6 +5,7 @@ name that the jobs bear too. So a submission that broke off half-way is found ag
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,13 @@ import msgspec
 from engine.rundir import JobInfo, write_atomic
 from vld_tui.home import Home
 from vld_tui.slurm import commands
+from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.pack import Pack
 from vld_tui.store.store import Store
 
 BATCH_FILE: Final = "batch.json"
+_UNNAMED: Final = re.compile(r"[0-9a-f]{32}")
+"""What submitit calls the task of a job whose id it does not know yet."""
 _LOST_AFTER_S: Final = 7 * 86_400.0
 """Age at which a submission that nobody finished is not asked about any more."""
 
@@ -39,7 +44,7 @@ class Batch(msgspec.Struct, frozen=True):
         job_id = self.job_id or ""
         if len(self.runs) > 1:
             job_id = f"{job_id}_{index}"
-        return JobInfo(job_id, self.time, str(folder / f"{job_id}_0_log.err"), self.settings)
+        return JobInfo(job_id, self.time, str(folder / f"{job_id}_0_log.out"), self.settings)
 
 
 def record(store: Store, batch: Batch, folder: Path, *, is_found: bool = False) -> None:
@@ -62,7 +67,7 @@ def find_lost_batches(store: Store) -> None:
     """Record what was submitted by somebody who died before it was recorded.
 
     Raises:
-        SlurmError: when Slurm does not answer.
+        SlurmError: when Slurm does not answer, or what jobs are to do cannot be handed to them.
         StoreError: when it cannot be recorded.
     """
     lost = list(_unfinished(store.home))
@@ -72,7 +77,51 @@ def find_lost_batches(store: Store) -> None:
     for path, batch in lost:
         if batch.name in arrays:
             found = msgspec.structs.replace(batch, job_id=arrays[batch.name])
+            _hand_over(found, path.parent)
             record(store, found, path.parent, is_found=True)
+
+
+def require_submitit() -> None:
+    """Refuse where the package that submits is not installed.
+
+    Raises:
+        SlurmError: when it is not.
+    """
+    try:
+        import submitit  # noqa: F401, PLC0415 - many do without a cluster
+    except ImportError:
+        raise SlurmError(
+            "Submitting needs the package submitit, which is not installed. "
+            "Install it: pip install 'vld-tui[slurm]'"
+        ) from None
+
+
+def _hand_over(batch: Batch, folder: Path) -> None:
+    """Put what each job is to do where it looks for it, as submitit would have.
+
+    submitit writes it under a name of chance, and renames it once Slurm told the job's id. Whoever
+    submitted may yet live, so the file is copied: renaming is left to them.
+
+    Raises:
+        SlurmError: when submitit is not installed, or the folder cannot be read or written.
+    """
+    unnamed = [path for path in folder.glob("*.pkl") if _UNNAMED.fullmatch(path.stem)]
+    if not unnamed:
+        return
+    require_submitit()
+    from submitit.core.utils import DelayedSubmission  # noqa: PLC0415
+
+    index_of = {runs: index for index, runs in enumerate(batch.runs)}
+    try:
+        for path in unnamed:
+            pack = DelayedSubmission.load(path).function
+            assert isinstance(pack, Pack)
+            index = index_of[tuple(Path(run).name for run in pack.folders)]
+            looked_for = folder / f"{batch.job_of(index, folder).job_id}_submitted.pkl"
+            if not looked_for.exists():
+                write_atomic(looked_for, path.read_bytes())
+    except OSError as error:
+        raise SlurmError(f"{folder} cannot be written: {error.strerror}.") from None
 
 
 def has_lost_batches(home: Home) -> bool:

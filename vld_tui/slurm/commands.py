@@ -7,13 +7,11 @@ import pwd
 import re
 import shutil
 import subprocess
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from engine.protocol import nearest
-from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.jobs import Job
-from vld_tui.slurm.settings import minutes_of
+from vld_tui.slurm.errors import SlurmAwayError, SlurmError
+from vld_tui.slurm.jobs import EXIT_CODE, Job
 
 PATIENCE_S: Final = 60.0
 """How long a busy controller may take to answer."""
@@ -33,10 +31,10 @@ def require_slurm() -> None:
     """Refuse where no job can be submitted.
 
     Raises:
-        SlurmError: when there is no Slurm on this machine.
+        SlurmAwayError: when there is no Slurm on this machine.
     """
     if not is_slurm_here():
-        raise SlurmError(
+        raise SlurmAwayError(
             "There is no Slurm on this machine: sbatch is not found. Log in to the cluster, where "
             "this home is visible too, or run here: --on local"
         )
@@ -60,11 +58,11 @@ def require_controller() -> None:
     """Refuse while Slurm's controller is away: other commands take 10 s to find out.
 
     Raises:
-        SlurmError: when it does not answer.
+        SlurmAwayError: when it does not answer.
     """
     done = _run("scontrol", "ping")
     if done.returncode != 0:
-        raise SlurmError(
+        raise SlurmAwayError(
             f"Slurm's controller does not answer: {_why_away(done)}. Try again, or ask who runs "
             "the cluster."
         )
@@ -126,29 +124,6 @@ def configuration() -> dict[str, str]:
     return {name.strip(): value.strip() for name, sign, value in pairs if sign}
 
 
-def longest_time(partition: str | None) -> int | None:
-    """Return the minutes that a job of a partition gets unless it says: None: without an end.
-
-    Raises:
-        SlurmError: when Slurm does not answer, or there is no such partition.
-    """
-    answer = ask("scontrol", "show", "partition", "--all", "--oneliner")
-    found = [dict(_fields(line)) for line in answer.splitlines()]
-    known = {fields["PartitionName"]: fields for fields in found if "PartitionName" in fields}
-    usual = next((name for name in known if known[name].get("Default") == "YES"), "")
-    names = partition.split(",") if partition else [usual] if usual else []
-    for name in names:
-        if name not in known:
-            raise SlurmError(
-                f"There is no partition {name!r} on this cluster.{nearest(name, known)} There are: "
-                f"{', '.join(known)}."
-            )
-        for limit in ("DefaultTime", "MaxTime"):
-            if minutes := minutes_of(known[name].get(limit, "")):
-                return minutes
-    return None
-
-
 def most_submitted() -> int | None:
     """Return how many jobs this user may have at once by the accounting; None: not known."""
     if shutil.which("sacctmgr") is None:
@@ -175,6 +150,14 @@ def ask(*command: str) -> str:
     if done.returncode != 0:
         raise SlurmError(complaint(command[0], done.stderr or done.stdout))
     return done.stdout
+
+
+def fields_of(line: str) -> Iterator[tuple[str, str]]:
+    """Yield names and values of a line of ``scontrol show --oneliner``."""
+    for word in line.split():
+        name, sign, value = word.partition("=")
+        if sign:
+            yield name, value
 
 
 def complaint(program: str, text: str) -> str:
@@ -251,7 +234,7 @@ def _read_table(answer: str) -> dict[str, Job]:
 
 
 def _read_job(line: str) -> Job | None:
-    fields = dict(_fields(line))
+    fields = dict(fields_of(line))
     if "JobId" not in fields:
         return None
     job_id = fields["JobId"]
@@ -261,21 +244,20 @@ def _read_job(line: str) -> Job | None:
     return Job(
         job_id,
         fields.get("JobState", "UNKNOWN").partition(" ")[0],
-        _plain(fields.get("Reason", "")),
+        _exit_code(fields) or _plain(fields.get("Reason", "")),
         "" if node == "(null)" else node,
     )
+
+
+def _exit_code(fields: Mapping[str, str]) -> str:
+    """Return with what a job's script ended that ended badly."""
+    code = fields.get("ExitCode", "").partition(":")[0]
+    return f"{EXIT_CODE}{code}" if fields.get("Reason") == "NonZeroExitCode" else ""
 
 
 def _plain(reason: str) -> str:
     """Return why a job waits or how it ended; nothing where Slurm says None."""
     return "" if reason == "None" else reason
-
-
-def _fields(line: str) -> Iterator[tuple[str, str]]:
-    for word in line.split():
-        name, sign, value = word.partition("=")
-        if sign:
-            yield name, value
 
 
 def _from_accounting(job_ids: Sequence[str]) -> dict[str, Job]:

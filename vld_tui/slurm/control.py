@@ -9,7 +9,7 @@ from vld_tui.launch.local import refuse_copy
 from vld_tui.launch.local import stop as stop_process
 from vld_tui.slurm import commands
 from vld_tui.slurm.batches import find_lost_batches
-from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.errors import SlurmAwayError, SlurmError
 from vld_tui.slurm.settings import SlurmSettings, make_settings
 from vld_tui.slurm.submit import Cluster, Submission, submit_what_fits
 from vld_tui.slurm.watch import look_at_jobs
@@ -21,13 +21,14 @@ def stop(store: Store, run: Run, *, kill: bool = False) -> str:
     """Have a run save and stop, on whatever node it is, or begin no more if it waits.
 
     Its job is cancelled when it has no other run to do, or with ``kill``, at once and whole. Of a
-    run that is over, or where no Slurm is, the job is left alone and waited for no longer.
+    run that is over, or where no Slurm is, the job is left alone and waited for no longer. While
+    the controller is away, the job passes the run over when it begins.
 
     Returns:
         What became of the run, as the rest of a sentence about it.
 
     Raises:
-        SlurmError: when Slurm does not cancel the job.
+        SlurmError: when Slurm does not cancel the job, or is away and ``kill`` is asked.
         StoreError: when it cannot be recorded.
         LaunchError: when the run's folder is a copy of one elsewhere, or it is to be killed
             elsewhere and no Slurm is here.
@@ -39,8 +40,15 @@ def stop(store: Store, run: Run, *, kill: bool = False) -> str:
         return _leave_job(store, run, kill=kill)
     mates = _job_mates(store, run)
     cancels = kill or (run.status == QUEUED and not mates)
-    if cancels:
-        commands.require_controller()
+    try:
+        if cancels:
+            commands.require_controller()
+    except SlurmAwayError:
+        if kill:
+            raise
+        run_dir.ask_to_stop(_asked_from_here())
+        store.take_out_of_job(run.run_id)
+        return f"waits no longer; Slurm's controller is away: {_passed_over(run)}"
     run_dir.ask_to_stop(_asked_from_here())
     if cancels:
         commands.ask("scancel", *(["--signal=KILL"] if kill and run.is_live else []), _job(run))
@@ -59,12 +67,18 @@ def _leave_job(store: Store, run: Run, *, kill: bool) -> str:
     killed = kill and run.is_live and stop_process(run_dir, kill=True)
     run_dir.ask_to_stop(_asked_from_here())
     store.close_job(run.run_id)
+    if run.status == QUEUED:
+        return f"waits no longer; {_passed_over(run)}"
     job = f"job {run.job} itself was not cancelled"
     if killed:
         return f"was killed; {job}"
     if run.is_live and not kill:
         return f"{_asked(run)}; {job}"
     return f"waits for job {run.job} no longer; the job itself was not cancelled"
+
+
+def _passed_over(run: Run) -> str:
+    return f"job {run.job} itself was not cancelled, and will pass it over"
 
 
 def _asked(run: Run) -> str:

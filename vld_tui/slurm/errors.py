@@ -7,5 +7,9 @@ class SlurmError(Exception):
     """What Slurm cannot do, or is not there to do; the message says why and what to do."""
 
 
+class SlurmAwayError(SlurmError):
+    """That no cluster can be asked from here: there is no Slurm, or its controller is away."""
+
+
 class InterruptedSubmissionError(SlurmError):
     """A person stopped a submission; the message says how far it was."""

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 FORGOTTEN: Final = "FORGOTTEN"
 """Our word for a job that is over and of which Slurm knows no more."""
+EXIT_CODE: Final = "exit code "
+"""Begins our words for why a job failed whose script did, before the code."""
 _WAITING: Final = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
 _OVER: Final = (
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
@@ -55,4 +57,6 @@ class Job(NamedTuple):
         """Say how it ended."""
         where = f" on {self.node}" if self.node else ""
         how = _IN_WORDS.get(self.state, "Slurm does not say how")
+        if self.reason.startswith(EXIT_CODE):
+            how += f" ({self.reason})"
         return f"job {self.job_id} is over{where}: {how}"

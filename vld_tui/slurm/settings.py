@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, Final
 
 import msgspec
+import msgspec.inspect
 
 from engine.protocol import nearest
 from vld_tui.slurm.errors import SlurmError
@@ -113,8 +114,8 @@ def minutes_of(time: str) -> int | None:
 def _check(settings: SlurmSettings) -> None:
     if settings.time is not None and not minutes_of(settings.time):
         raise SlurmError(
-            f"time is {settings.time!r}, but must be minutes, H:MM:SS, or D-HH with or without "
-            "minutes and seconds: 90, 4:00:00, 1-12."
+            f"time is {settings.time!r}, but must be minutes, MM:SS, H:MM:SS, or D-HH with or "
+            "without minutes and seconds: 90, 90:00, 4:00:00, 1-12."
         )
     if settings.mem is not None and not _MEMORY.fullmatch(settings.mem):
         raise SlurmError(f"mem is {settings.mem!r}, but must be a size such as 32G or 900M.")
@@ -144,5 +145,16 @@ def _in_words(error: str, values: dict[str, Any]) -> str:
     found = re.search(r"`\$\.(\w+)", error)
     if found is None:
         return error
-    name, what = found[1], error.partition(" - ")[0]
-    return f"{name} is {values[name]!r}: {what[0].lower()}{what[1:]}."
+    name = found[1]
+    kind = "a list of texts" if SETTINGS[name].default == () else "a text"
+    if (least := _least(name)) is not None:
+        kind = f"a whole number from {least}"
+    return f"{name} is {values[name]!r}, but must be {kind}."
+
+
+def _least(name: str) -> int | None:
+    """Return the least value of a setting; None: it is no number."""
+    kind = msgspec.inspect.type_info(SETTINGS[name].type)
+    kind = getattr(kind, "type", kind)  # without its help
+    kinds = getattr(kind, "types", (kind,))  # a number, or None
+    return next((each.ge for each in kinds if isinstance(each, msgspec.inspect.IntType)), None)

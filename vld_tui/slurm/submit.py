@@ -20,9 +20,10 @@ from engine.protocol import RunSpec
 from engine.rundir import write_atomic
 from vld_tui.home import Home
 from vld_tui.slurm import commands
-from vld_tui.slurm.batches import BATCH_FILE, Batch, record
+from vld_tui.slurm.batches import BATCH_FILE, Batch, record, require_submitit
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.pack import Pack
+from vld_tui.slurm.partitions import partitions_for
 from vld_tui.slurm.profiles import settings_as_values
 from vld_tui.slurm.settings import SlurmSettings, minutes_of
 from vld_tui.store.errors import StoreError
@@ -106,16 +107,18 @@ class Cluster:
         """Look at the cluster. ``on_slow`` is called when it takes long to take jobs.
 
         Raises:
-            SlurmError: when there is none, it does not answer, or submitit is not installed.
+            SlurmError: when there is none, it does not answer, it has no such partition, or
+                submitit is not installed; :class:`SlurmAwayError` for the first two.
         """
         commands.require_slurm()
         commands.refuse_other_clusters()
         commands.require_controller()
-        _import_submitit()
+        require_submitit()
         self.settings = settings
         self._on_slow = on_slow
         configured = commands.configuration().get("MaxArraySize", "")
         self.array_size = int(configured) if configured.isdecimal() else _USUAL_ARRAY
+        self.partitions = partitions_for(settings.partition)
         self.minutes = self._minutes()
 
     def room(self) -> int | None:
@@ -135,8 +138,7 @@ class Cluster:
         Raises:
             SlurmError: when Slurm refuses; nothing is submitted then.
         """
-        if self.settings.runs_per_gpu > 1 and need != USUAL_NEED:
-            raise SlurmError("Runs of several GPUs cannot share them: leave --runs-per-gpu at 1.")
+        self.refuse_sharing(need)
         of_each = self.settings.runs_per_job
         packs = [tuple(runs[at : at + of_each]) for at in range(0, len(runs), of_each)]
         name = f"vld-{time.strftime('%y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
@@ -152,6 +154,35 @@ class Cluster:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return msgspec.structs.replace(batch, job_id=job_id), folder
+
+    def gpus(self, need: Need) -> int:
+        """Return how many GPUs of a machine a job gets."""
+        return self.settings.gpus_per_run if need.gpus == 1 else need.gpus
+
+    def options(self, need: Need) -> dict[str, Any]:
+        """Return the settings that sbatch is given as they are, by its names."""
+        further: dict[str, Any] = {"requeue": True}
+        if gpus := self.gpus(need):
+            further["gres"] = f"gpu:{gpus}"
+        if need.nodes > 1:  # the engine starts its ranks on them, by srun
+            signal = f"B:USR2@{self._warning_s}"
+            further |= {"nodes": need.nodes, "ntasks-per-node": 1, "signal": signal}
+        for name in ("account", "qos", "mem"):
+            if value := getattr(self.settings, name):
+                further[name] = value
+        for each in self.settings.sbatch:
+            name, sign, value = each.partition("=")
+            further[name] = value if sign else True
+        return further
+
+    def refuse_sharing(self, need: Need) -> None:
+        """Refuse to have runs of several GPUs or machines share them.
+
+        Raises:
+            SlurmError: when the settings ask for it.
+        """
+        if self.settings.runs_per_gpu > 1 and need != USUAL_NEED:
+            raise SlurmError("Runs of several GPUs cannot share them: leave --runs-per-gpu at 1.")
 
     def _give(self, home: Home, batch: Batch, folder: Path, need: Need) -> str:
         """Have submitit submit the packs; return the id that Slurm gave them."""
@@ -191,38 +222,32 @@ class Cluster:
     def _parameters(self, batch: Batch, need: Need) -> dict[str, Any]:
         """Return the settings as submitit calls them."""
         settings = self.settings
-        warning_s = min(WARNING_S, self.minutes * 15)
-        further: dict[str, Any] = {"requeue": True}
-        if gpus := settings.gpus_per_run if need.gpus == 1 else need.gpus:
-            further["gres"] = f"gpu:{gpus}"
-        if need.nodes > 1:  # the engine starts its ranks on them, by srun
-            further |= {"nodes": need.nodes, "ntasks-per-node": 1, "signal": f"B:USR2@{warning_s}"}
-        for name in ("account", "qos", "mem"):
-            if value := getattr(settings, name):
-                further[name] = value
-        for each in settings.sbatch:
-            name, sign, value = each.partition("=")
-            further[name] = value if sign else True
         variables = (each.partition("=") for each in settings.env)
         setup = [*settings.setup, *(f"export {n}={shlex.quote(v)}" for n, _, v in variables)]
         cpus = settings.cpus
         return {
             "job_name": batch.name,
             "time": self.minutes,
-            "signal_delay_s": warning_s,
+            "signal_delay_s": self._warning_s,
+            "stderr_to_stdout": True,
             "use_srun": need.nodes == 1,
             "array_parallelism": settings.array_parallelism or len(batch.runs),
-            "additional_parameters": further,
+            "additional_parameters": self.options(need),
             **({"partition": settings.partition} if settings.partition else {}),
             **({"cpus_per_task": cpus, "srun_args": [f"--cpus-per-task={cpus}"]} if cpus else {}),
             **({"setup": setup} if setup else {}),
         }
 
+    @property
+    def _warning_s(self) -> int:
+        return min(WARNING_S, self.minutes * 15)
+
     def _minutes(self) -> int:
         """Return how long a job may take: as asked, or as the partition has it."""
         if self.settings.time is not None:
             return minutes_of(self.settings.time) or 1
-        return commands.longest_time(self.settings.partition) or _YEAR_MIN
+        usual = (each.usual_minutes for each in self.partitions)
+        return next(filter(None, usual), None) or _YEAR_MIN
 
 
 def submit_runs(store: Store, cluster: Cluster, runs: Sequence[str]) -> Submission:
@@ -266,13 +291,3 @@ def submit_what_fits(store: Store, cluster: Cluster, runs: Sequence[str]) -> Sub
         arrays.append(batch.job_id or "")
         submitted += len(chunk)
     return Submission(tuple(runs[:submitted]), tuple(arrays), tuple(runs[submitted:]), refusal)
-
-
-def _import_submitit() -> None:
-    try:
-        import submitit  # noqa: F401, PLC0415 - many do without a cluster
-    except ImportError:
-        raise SlurmError(
-            "Submitting needs the package submitit, which is not installed. "
-            "Install it: pip install 'vld-tui[slurm]'"
-        ) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vld_tui.home import Home
@@ -30,15 +31,18 @@ def look_at_jobs(store: Store) -> str | None:
     """
     if store.is_read_only:
         return None
-    if not (store.open_jobs() or has_lost_batches(store.home)) or not commands.is_slurm_here():
+    if not (_own_jobs(store) or has_lost_batches(store.home)):
         return None
+    if not commands.is_slurm_here():
+        return "there is no Slurm on this machine to ask about jobs"
     try:
         commands.require_controller()
         find_lost_batches(store)
-        known = [each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy]
+        known = _own_jobs(store)
         jobs = commands.list_jobs()
         gone = [each for each in known if each.job.job_id not in jobs]
         jobs |= _ends_of(gone)
+        jobs |= commands.ended_jobs(_failed_early(known, jobs))
     except SlurmError as error:
         return str(error)
     for each in known:
@@ -46,6 +50,11 @@ def look_at_jobs(store: Store) -> str | None:
         if job.is_over or job != each.job or each.status not in ("queued", *LIVE):
             store.note_job(each, job)
     return None
+
+
+def _own_jobs(store: Store) -> list[OpenJob]:
+    """Return the runs with jobs that are not known to be over, but for copies from elsewhere."""
+    return [each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy]
 
 
 def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:
@@ -56,6 +65,12 @@ def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:
         job = told.get(each.job.job_id)
         ends[each.job.job_id] = job or each.job._replace(state=FORGOTTEN, reason="")
     return ends
+
+
+def _failed_early(known: Sequence[OpenJob], jobs: Mapping[str, Job]) -> list[str]:
+    """Return the ids of jobs that failed with runs not begun, of which more is to be asked."""
+    waiting = {each.job.job_id for each in known if each.status == "queued"}
+    return sorted(job_id for job_id in waiting if jobs[job_id].state == "FAILED")
 
 
 class JobWatch:

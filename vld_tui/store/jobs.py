@@ -96,7 +96,7 @@ def close(database: Database, found: Found) -> None:
     """
     with database.write() as connection:
         connection.execute(
-            "UPDATE runs SET job_open = 0, job_state = ?, queue_held = 0, "
+            "UPDATE runs SET job_open = 0, job_state = ?, job_reason = NULL, queue_held = 0, "
             "status = iif(status = 'queued', 'stopped', status) WHERE key = ? AND job_open = 1",
             [UNKNOWN, found.key],
         )
@@ -202,9 +202,16 @@ def _never_begun(job: Job, run_dir: RunDir) -> str:
     info = run_dir.read_job()
     if told != cause or info is None:
         return told
-    lines = last_lines(Path(info.log))
-    if lines:
-        return f"{cause}\n{lines}"
+    if Path(info.log).is_file():  # so the home was there to be written
+        return "\n".join(
+            filter(
+                None,
+                (
+                    f"{cause}. It ended before the run began: see {info.log}",
+                    last_lines(Path(info.log)),
+                ),
+            )
+        )
     if job.state not in ("FAILED", FORGOTTEN):
         return cause
     maybe = " was it cancelled while it waited," if job.state == FORGOTTEN else ""

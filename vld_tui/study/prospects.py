@@ -43,9 +43,7 @@ def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
         problems += _of_images(planner, spec)
     except LaunchError as error:
         unchecked = [f"the images ({error})", *unchecked]
-    if goes_elsewhere:
-        unchecked.append("GPUs of the cluster")
-    else:
+    if not goes_elsewhere:
         problems += _of_machine(spec)
     return Prospects(tuple(problems), absent, tuple(unchecked))
 
@@ -88,6 +86,13 @@ def _of_images(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
         listing = planner.dataset_of(spec)
         domains = [domain.name for domain in listing.domains]
         target = check_target(listing.name, domains, spec.target)
-        check_held_out_source(listing.name, domains, spec.held_out_source, target)
+        held_out = check_held_out_source(listing.name, domains, spec.held_out_source, target)
     except (DatasetError, SpecError) as error:
         yield str(error)
+        return
+    images = spec.batch_size * len(set(domains) - {target, held_out})
+    if spec.ranks > images:
+        yield (
+            f"{spec.ranks} GPUs or processes are to share a step of {images} images: give fewer "
+            "--gpus, or a larger --batch."
+        )

@@ -14,7 +14,7 @@ from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.runs import Run
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.combined import MIXED, findings, progress_label, step_label
-from vld_tui.views.jobs import job_text
+from vld_tui.views.jobs import job_text, reason_in_words
 from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.numbers import duration, moment, plural, size
 from vld_tui.views.palette import (
@@ -27,8 +27,9 @@ from vld_tui.views.palette import (
 )
 from vld_tui.views.plan import LABEL_CELLS, plan_rows
 from vld_tui.views.progress import Progress
-from vld_tui.views.run_heading import suspended_label
+from vld_tui.views.run_heading import stopping_label, suspended_label
 from vld_tui.views.text import plain_text
+from vld_tui.views.timeline import reason_line
 
 Row = tuple[str, str]
 
@@ -43,6 +44,7 @@ def run_detail(
     cells: int,
     job_log: str | None = None,
     suspended_pid: int | None = None,
+    stop_asked: str | None = None,
 ) -> RenderableType:
     """Return the run's state, plan, accuracies, history and files in ``cells`` columns."""
     parts: list[RenderableType] = [_heading(run), Text("")]
@@ -51,7 +53,7 @@ def run_detail(
     if run.error:
         parts += [Text(f"  {plain_text(run.error, keep_newlines=True)}", style=VERMILION), Text("")]
     parts += notice_views(progress)
-    parts += [_table(_state_rows(run, suspended_pid)), Text("")]
+    parts += [_table(_state_rows(run, suspended_pid, stop_asked)), Text("")]
     parts += [_table(plan_rows(run.spec, progress, run.combination)), Text("")]
     if found := findings(progress):
         parts += [_table(found), Text("")]
@@ -79,7 +81,7 @@ def _heading(run: Run) -> Text:
     return heading.append(label, style=status_style(run.status, collapsed=run.collapsed))
 
 
-def _state_rows(run: Run, suspended_pid: int | None) -> list[Row]:
+def _state_rows(run: Run, suspended_pid: int | None, stop_asked: str | None) -> list[Row]:
     reached = progress_label(run.step, run.steps, run.combination)
     if run.is_live and run.seconds_left is not None:
         reached += f" · {duration(run.seconds_left)} left when last heard of"
@@ -91,11 +93,13 @@ def _state_rows(run: Run, suspended_pid: int | None) -> list[Row]:
     ]
     if run.is_live and run.pid is not None:
         process = f"{run.pid} on {plain_text(run.host or 'this machine')}"
-        suspended = "" if suspended_pid is None else f" · {suspended_label(suspended_pid)}"
-        rows.append(("process", process + suspended))
+        suspended = [] if suspended_pid is None else [suspended_label(suspended_pid)]
+        stopping = [] if stop_asked is None else [stopping_label(stop_asked)]
+        rows.append(("process", " · ".join([process, *suspended, *stopping])))
     if run.job is not None:
         where = f" · on {run.job_node}" if run.job_node else ""
-        rows.append(("job", plain_text(job_text(run) + where)))
+        why = reason_in_words(run)
+        rows.append(("job", plain_text(job_text(run) + where) + (f" · {why}" if why else "")))
     if run.tags:
         rows.append(("tags", plain_text(" ".join(run.tags))))
     if run.note:
@@ -122,7 +126,7 @@ def _attempt_row(attempt: Attempt, combination: Combination | None) -> Row:
             took = f" after {duration(attempt.ended_at - attempt.started_at)}"
         parts.append(f"{sign} {attempt.outcome}{step}{took}")
     if attempt.reason:
-        parts.append(plain_text(attempt.reason.splitlines()[0]))
+        parts.append(reason_line(attempt.reason))
     return f"attempt {attempt.attempt}", " · ".join(parts)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from vld_tui.store.runs import Run
 from vld_tui.views.columns import Column, table_lines
-from vld_tui.views.jobs import job_text
+from vld_tui.views.jobs import job_text, reason_in_words
 from vld_tui.views.numbers import UNKNOWN, duration, plural
 from vld_tui.views.palette import STATUS_SIGNS
 from vld_tui.views.text import plain_text
@@ -25,7 +25,7 @@ JOB_COLUMNS: Final = (
     Column("", rank=100),
     Column("name", rank=99, shrinks=True, narrowest=18),
     Column("run", rank=50),
-    Column("job", rank=90),
+    Column("job", rank=90, shrinks=True, narrowest=20),
     Column("node", rank=40),
 )
 
@@ -40,16 +40,25 @@ def queue_lines(
         yield from table_lines(QUEUE_COLUMNS, [*queue_rows(live, waiting)], cells)
 
 
-def job_lines(runs: Sequence[Run], *, cells: int | None) -> Iterator[str]:
-    """Yield a table of the runs that were given to a cluster; nothing where there are none."""
+def job_lines(
+    runs: Sequence[Run], *, cells: int | None, stopping: Collection[str] = ()
+) -> Iterator[str]:
+    """Yield a table of the runs that were given to a cluster, and below it what keeps jobs from
+    starting; nothing where there are none. ``stopping``: ids of those that were asked to."""
     if not runs:
         return
     counts = Counter(run.status for run in runs)
     yield ""
     yield " · ".join(["on the cluster", *(f"{n} {status}" for status, n in counts.items())])
     yield ""
-    rows = [[sign, name, run_id, job, node] for sign, _, name, run_id, job, node in job_rows(runs)]
+    rows = [
+        [sign, name, run_id, job, node]
+        for sign, _, name, run_id, job, node in job_rows(runs, stopping)
+    ]
     yield from table_lines(JOB_COLUMNS, rows, cells)
+    why = {run.job_reason: words for run in runs if (words := reason_in_words(run))}
+    for reason, words in why.items():
+        yield f"  {plain_text(reason or '').partition(',')[0]}: {words}"
 
 
 def slots_line(live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str | None]) -> str:
@@ -79,12 +88,14 @@ def queue_rows(live: Sequence[Run], waiting: Sequence[Run]) -> Iterator[list[str
         yield [STATUS_SIGNS[run.status], str(place), name, run.run_id, state, ""]
 
 
-def job_rows(runs: Sequence[Run]) -> Iterator[list[str]]:
+def job_rows(runs: Sequence[Run], stopping: Collection[str] = ()) -> Iterator[list[str]]:
     """Yield the cells of runs that were given to a cluster, under the same headings."""
     for run in runs:
         how = job_text(run)
         if run.status == "running":
             how = f"{run.step:,}/{run.steps:,} · job {run.job}"
+        if run.run_id in stopping:
+            how += " · stopping"
         node = plain_text(run.job_node or UNKNOWN)
         yield [
             STATUS_SIGNS[run.status],

@@ -67,14 +67,25 @@ def suspended_label(pid: int) -> str:
     return f"suspended: kill -CONT {pid} lets it go on"
 
 
+def stopping_label(reason: str) -> str:
+    """Say that a run was asked to stop and has not done so yet."""
+    return f"stopping: {plain_text(reason)}; it ends after its step"
+
+
 def trouble_line(
-    run: Run, checkpoints: Sequence[CheckpointInfo], suspended_pid: int | None = None
+    run: Run,
+    checkpoints: Sequence[CheckpointInfo],
+    suspended_pid: int | None = None,
+    stop_asked: str | None = None,
 ) -> Text | None:
-    """Say how a run that failed, was stopped, crashed or is suspended goes on, and why it did not.
+    """Say how a run that failed, was stopped, crashed or is suspended goes on, and why it did not;
+    or that it is about to stop.
 
     The reason is as long as it is: the line wraps. None: there is no trouble."""
     if run.is_live and suspended_pid is not None:
         return Text(suspended_label(suspended_pid), ALARM_STYLE, overflow="fold")
+    if run.is_live and stop_asked is not None:
+        return Text(stopping_label(stop_asked), status_style("stopped"), overflow="fold")
     if run.status not in (*IN_TROUBLE, "stopped"):
         return None
     last = next((each.step for each in checkpoints if each.kind == "last"), None)

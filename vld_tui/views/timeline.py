@@ -19,6 +19,8 @@ from vld_tui.views.text import plain_text
 
 UNDATED: Final = " " * 19
 SINCE_CELLS: Final = 8
+_WARNED: Final = "SIGUSR2"
+"""What clusters send before a job's end."""
 
 
 class Moment(NamedTuple):
@@ -70,6 +72,14 @@ def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Itera
         yield Moment(None, "✗", status_style("failed"), plain_text(run.error.splitlines()[0]))
 
 
+def reason_line(reason: str) -> str:
+    """Return in one line why an attempt ended, with what a signal means that clusters send."""
+    first = plain_text(reason.splitlines()[0])
+    return (
+        f"{first}: its job's time was up, or others took its place" if first == _WARNED else first
+    )
+
+
 def _attempt_moments(attempt: Attempt) -> Iterator[Moment]:
     began = "started" if attempt.attempt == 1 else f"started, attempt {attempt.attempt}"
     if attempt.resumed_step is not None:
@@ -84,6 +94,6 @@ def _attempt_moments(attempt: Attempt) -> Iterator[Moment]:
     if attempt.step is not None:
         ended += f" at step {attempt.step:,}"
     if attempt.reason:
-        ended += f": {plain_text(attempt.reason.splitlines()[0])}"
+        ended += f": {reason_line(attempt.reason)}"
     sign, style = STATUS_SIGNS.get(attempt.outcome, "?"), status_style(attempt.outcome)
     yield Moment(attempt.ended_at, sign, style, ended)

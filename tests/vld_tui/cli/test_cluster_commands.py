@@ -58,14 +58,30 @@ def test_without_slurm_a_run_that_waits_is_passed_over_by_its_job(
     result = vld("stop", submitted.run_id, *options)
     assert (result.exit_code, result.stdout) == (
         0,
-        f"{submitted.run_id} waits for job 7_0 no longer; the job itself was not cancelled\n",
+        f"{submitted.run_id} waits no longer; job 7_0 itself was not cancelled, and will pass it "
+        "over\n",
     )
     run = store.get(submitted.run_id)
     assert (run.status, run.has_job) == ("stopped", False)
     assert store.run_dir(run.run_id).read_stop() is not None
+    assert "7_0 · waited for no longer" in vld("show", run.run_id).stdout
     again = vld("stop", submitted.run_id)
     assert again.exit_code == 2
     assert "is not running: it is stopped" in again.stderr
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize("command", ["ls", "queue ls", "show @last"])
+def test_without_slurm_nobody_takes_old_states_for_new(
+    vld: Vld, store: Store, submitted: Run, command: str
+) -> None:
+    note = (
+        "the cluster's jobs are as they were: there is no Slurm on this machine to ask about jobs\n"
+    )
+    result = vld(*command.split())
+    assert (result.exit_code, result.stderr) == (0, note)
+    store.run_dir(submitted.run_id).mark_synced()
+    assert vld(*command.split()).stderr == "", "a copy's job is not asked about anywhere"
 
 
 @pytest.mark.usefixtures("nowhere")

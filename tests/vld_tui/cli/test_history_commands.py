@@ -52,6 +52,19 @@ class TestLs:
         assert history("ls", "--limit", "-1").exit_code == 2
         assert "'two' is not a whole number" in history("ls", "--limit", "two").stderr
 
+    def test_without_a_database_folders_are_told_of_and_in_the_trash_they_are_not(
+        self, history: Vld
+    ) -> None:
+        for path in history.home.glob("vld.db*"):
+            path.unlink()
+        told = history("ls")
+        assert told.stderr == (
+            f"3 runs in {history.home / 'runs'}, of which history knows nothing: vld rebuild\n"
+        )
+        assert history("rebuild").exit_code == 0
+        history("rm", *(run["run"] for run in history.json("ls")))
+        assert history("ls").stderr == f"No runs yet in {history.home}. Start one: vld run\n"
+
     def test_json_has_the_same_records_as_a_run_ends_with(self, history: Vld) -> None:
         (record,) = history.json("ls", "--where", "tag:best")
         assert record["status"] == "finished"

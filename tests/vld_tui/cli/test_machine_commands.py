@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.vld_tui.cli.conftest import Vld
+from tests.vld_tui.slurm_programs import Programs
 from vld_tui.launch.inspection import ask_engine
 from vld_tui.launch.local import LaunchError
 
@@ -26,6 +27,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Return what the engine says of this machine, to be changed by a test."""
     answer = dict(MACHINE)
     monkeypatch.setattr("vld_tui.cli.doctor.ask_engine", lambda _subject: answer)
+    monkeypatch.setenv("PATH", "/nowhere")  # and no Slurm
     return answer
 
 
@@ -38,6 +40,7 @@ def test_a_sound_installation(vld: Vld, machine: dict[str, Any]) -> None:
         "✓ weights    tf_efficientnet_lite0",
         "✓ database   integrity ok",
         f"✓ home       {vld.home}",
+        "✓ slurm      none on this machine",
     ):
         assert part in result.stdout
     assert "✗" not in result.stdout
@@ -54,6 +57,18 @@ def test_what_is_missing_is_marked_and_fails(
     result = vld("doctor")
     assert result.exit_code == 1
     assert told in result.stdout
+
+
+def test_slurm_is_asked_where_it_is(
+    vld: Vld, machine: dict[str, Any], programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "✓ slurm      answers; submitit 1." in vld("doctor").stdout
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    assert "✗ slurm      Submitting needs the package submitit" in vld("doctor").stdout
+    programs.complains("scontrol", "", told="Slurmctld(primary) at n1 is DOWN\n")
+    result = vld("doctor")
+    assert result.exit_code == 0, "nothing is broken here"
+    assert "✗ slurm      Slurm's controller does not answer: it is down on n1" in result.stdout
 
 
 def test_a_damaged_database_is_found(vld: Vld, machine: dict[str, Any]) -> None:

@@ -114,6 +114,10 @@ def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
         (["--target", "notto"], "problem   emoji has no domain 'notto'; choose one with --target"),
         (["--held-out-source", "notto"], "problem   'notto' is no source of emoji with target"),
         (["--data", "nowhere"], "problem   "),
+        (
+            ["--gpus", "9", "--batch", "1", "--device", "cpu"],
+            "problem   9 GPUs or processes are to share a step of 3 images: give fewer --gpus",
+        ),
         (["--tuning", "linear"], "unchecked linear tuning of this network · single images"),
     ],
 )

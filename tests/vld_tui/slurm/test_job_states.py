@@ -133,6 +133,28 @@ def test_what_the_job_wrote_tells_more(store: Store, programs: Programs, submitt
     assert run.error.endswith("No module named vld_tui")
 
 
+@pytest.mark.parametrize("said", ["", "sh: module: command not found\n"])
+def test_a_job_that_ends_before_its_run_begins_names_its_exit_code_and_its_log(
+    store: Store, programs: Programs, submitted: Run, said: str
+) -> None:
+    log = store.home.path / "job.log"
+    log.write_text(said)
+    programs.says("squeue", "7_0|FAILED|NonZeroExitCode|node3\n")
+    programs.says(
+        "scontrol-job",
+        "JobId=9 ArrayJobId=7 ArrayTaskId=0 JobState=FAILED Reason=NonZeroExitCode NodeList=node3 "
+        "ExitCode=3:0\n",
+    )
+    look_at_jobs(store)
+    assert store.get(submitted.run_id).error == "\n".join(
+        [
+            "no process took the run up: job 7_0 is over on node3: it failed (exit code 3). It "
+            f"ended before the run began: see {log}",
+            *said.splitlines(),
+        ]
+    )
+
+
 def test_a_job_that_slurm_forgot_is_over(store: Store, programs: Programs, submitted: Run) -> None:
     programs.complains("scontrol-job", "slurm_load_jobs error: Invalid job id specified\n")
     assert look_at_jobs(store) is None

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
+from submitit.core.utils import DelayedSubmission
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.slurm_programs import Programs
@@ -14,6 +16,7 @@ from vld_tui.slurm import commands, submit
 from vld_tui.slurm.batches import BATCH_FILE, Batch, find_lost_batches
 from vld_tui.slurm.control import hold, stop, submit_again
 from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.pack import Pack
 from vld_tui.slurm.settings import make_settings
 from vld_tui.slurm.submit import USUAL_NEED, Cluster, submit_runs
 from vld_tui.slurm.watch import look_at_jobs
@@ -58,6 +61,7 @@ def test_runs_are_packed_into_jobs(store: Store, programs: Programs) -> None:
 def test_what_is_asked_of_the_cluster_stands_in_the_script(
     store: Store, programs: Programs
 ) -> None:
+    programs.says("scontrol-partition", "PartitionName=gpu MaxTime=UNLIMITED\n")
     settings = make_settings(
         {
             "partition": "gpu", "account": "me", "qos": "long", "time": "1-12", "cpus": "4",
@@ -173,11 +177,14 @@ def test_a_run_that_is_finished_when_its_submission_is_found_stays_so(
     assert (found.status, found.job, found.has_job) == ("finished", "12", False)
 
 
-def test_a_partition_that_is_not_there_is_told_from_those_that_are(programs: Programs) -> None:
+@pytest.mark.parametrize("time", [{}, {"time": "60"}])
+def test_a_partition_that_is_not_there_is_told_from_those_that_are(
+    programs: Programs, time: dict[str, str]
+) -> None:
     with pytest.raises(
         SlurmError, match=r"no partition 'mian' .* Did you mean main\? There are: m"
     ):
-        Cluster(make_settings({"partition": "mian"}))
+        Cluster(make_settings({"partition": "mian", **time}))
 
 
 UNRESOLVED = "getaddrinfo() failed: Name or service not known: Invalid argument, attempt number"
@@ -220,13 +227,30 @@ def test_a_controller_that_is_away_is_asked_nothing_more(
 ) -> None:
     words = f"Slurm's controller does not answer: {why}. Try again, or ask who runs the cluster."
     programs.complains("scontrol", complained, told=told)
-    for act in (stop, hold):
+    for act in (functools.partial(stop, kill=True), hold):
         with pytest.raises(SlurmError) as refused:
             act(store, submitted)
         assert str(refused.value) == words
     assert look_at_jobs(store) == words
     assert set(programs.asked) == {"scontrol ping"}
     assert store.run_dir(submitted.run_id).read_stop() is None
+
+
+def test_a_run_that_waits_is_passed_over_when_it_is_stopped_while_the_controller_is_away(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    programs.complains("scontrol", "", told=DOWN)
+    assert stop(store, submitted) == (
+        "waits no longer; Slurm's controller is away: job 7_0 itself was not cancelled, and will "
+        "pass it over"
+    )
+    run = store.get(submitted.run_id)
+    assert (run.status, run.has_job) == ("stopped", True)
+    assert store.run_dir(run.run_id).read_stop() is not None
+    programs.says("scontrol", "")
+    programs.says("squeue", "7_0|PENDING|Priority|\n")
+    look_at_jobs(store)
+    assert store.get(run.run_id).status == "stopped"
 
 
 def test_a_job_that_waits_is_cancelled_when_its_only_run_is_stopped(
@@ -356,3 +380,21 @@ def test_an_answer_that_nobody_can_read_keeps_what_may_have_been_submitted(
     programs.says("squeue", f"{folder.name}|12|12\n")
     find_lost_batches(store)
     assert jobs_of(store, runs) == ["12"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_jobs_that_were_taken_unheard_find_what_they_are_to_do(
+    store: Store, programs: Programs, count: int
+) -> None:
+    runs = make_runs(store, 2 * count)
+    programs.says("sbatch", "12\n")
+    with pytest.raises(StoreError):
+        submit_runs(store, Cluster(make_settings({"pack": "2"})), runs)
+    (folder,) = store.home.jobs.iterdir()
+    assert not list(folder.glob("*_submitted.pkl"))
+    programs.says("squeue", f"{folder.name}|12|12\n")
+    find_lost_batches(store)
+    for first, second in zip(runs[::2], runs[1::2], strict=True):
+        task = DelayedSubmission.load(folder / f"{jobs_of(store, [first])[0]}_submitted.pkl")
+        assert isinstance(task.function, Pack)
+        assert [Path(run).name for run in task.function.folders] == [first, second]

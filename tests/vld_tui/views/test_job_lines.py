@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.vld_tui.dashboard.fake_history import make_run
-from vld_tui.views.jobs import job_text
+from vld_tui.views.jobs import job_text, reason_in_words
 from vld_tui.views.queue import job_lines
 from vld_tui.views.run_heading import run_heading
 
@@ -26,6 +26,16 @@ WAITS = make_run(
         ),
         ({"has_job": False, "job_state": "CANCELLED"}, "7_1 · cancelled"),
         ({"has_job": False, "job_state": "FORGOTTEN", "job_reason": None}, "7_1 · over"),
+        ({"status": "stopped"}, "7_1 · pending"),
+        ({"status": "stopped", "has_job": False, "job_state": "PENDING"}, "7_1 · over"),
+        (
+            {"status": "stopped", "has_job": False, "job_state": "UNKNOWN"},
+            "7_1 · waited for no longer",
+        ),
+        (
+            {"has_job": False, "job_state": "FAILED", "job_reason": "exit code 3"},
+            "7_1 · failed (exit code 3)",
+        ),
     ],
 )
 def test_a_job_is_told_by_id_and_state(changes: dict[str, object], text: str) -> None:
@@ -42,3 +52,31 @@ def test_the_queue_tells_of_the_cluster_where_there_are_jobs() -> None:
 def test_a_run_that_waits_on_a_cluster_says_why_in_its_heading() -> None:
     assert "job 7_1 · pending (Priority)" in run_heading(WAITS, 120).plain
     assert "job" not in run_heading(msgspec.structs.replace(WAITS, has_job=False), 120).plain
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("PartitionTimeLimit", "never starts: it asks for more time than its partition gives"),
+        (
+            "ReqNodeNotAvail, UnavailableNodes:n[1-3]",
+            "the machines it asks for are down or reserved",
+        ),
+        (
+            "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority",
+            "the machines it needs are down, drained or reserved",
+        ),
+    ],
+)
+def test_what_keeps_jobs_from_starting_is_told_once_below_them(reason: str, words: str) -> None:
+    stuck = msgspec.structs.replace(WAITS, job_reason=reason)
+    assert reason_in_words(stuck) == words
+    lines = list(job_lines([stuck, stuck, WAITS], cells=None))
+    assert [line for line in lines if words in line] == [f"  {reason.partition(',')[0]}: {words}"]
+    narrow = list(job_lines([stuck], cells=80))
+    assert stuck.run_id in narrow[4], "however long the reason is"
+    assert stuck.job is not None
+    assert stuck.job in narrow[4]
+    assert len(narrow[4]) <= 80
+    assert reason_in_words(msgspec.structs.replace(stuck, status="stopped")) is None
+    assert reason_in_words(WAITS) is None

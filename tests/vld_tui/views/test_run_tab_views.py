@@ -81,6 +81,14 @@ def test_history_is_told_in_order_with_reasons() -> None:
     assert text[1][21:29].strip() == "+16m 40s"
 
 
+def test_the_warning_that_clusters_send_is_told_by_what_it_means() -> None:
+    stopped, *_ = make_attempts()
+    stopped = msgspec.structs.replace(stopped, reason="SIGUSR2")
+    run = make_run(0, created_at=NOW - 2000, status="stopped")
+    said = "SIGUSR2: its job's time was up, or others took its place"
+    assert f"stopped at step 80: {said}" in "\n".join(lines(timeline(run, [stopped], Progress())))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -30,6 +30,7 @@ from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.planner import LocalPlanner
 from vld_tui.queue.slots import keep_gpus, keep_slots
+from vld_tui.slurm.plan import ClusterPlan, plan_jobs
 from vld_tui.slurm.settings import SlurmSettings
 from vld_tui.slurm.submit import Cluster
 from vld_tui.store.store import Store
@@ -48,6 +49,7 @@ from vld_tui.study.place import last_place
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.study.weights import AbsentWeights, absent_weights
 from vld_tui.views.numbers import plural
+from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.study import (
     counts_text,
     going_on,
@@ -136,7 +138,11 @@ def launch(
         standing = standing_of(store, known)
         if dry_run:
             gone = runs_left_behind(home, known, text)
-            _tell_plan(store, standing, datasets, gone, place, as_json=as_json)
+            specs = [spec for spec, _ in standing.to_launch]
+            plan = (
+                plan_jobs(place.settings, specs) if place.settings is not None and specs else None
+            )
+            _tell_plan(store, standing, datasets, gone, place, plan, as_json=as_json)
             return
         cluster = None if place.settings is None else Cluster(place.settings, tell_slow)
         absent = _absent_weights(home, standing)
@@ -235,6 +241,7 @@ def _tell_plan(
     datasets: HomeDatasets,
     gone: int,
     place: _Place,
+    plan: ClusterPlan | None,
     *,
     as_json: bool,
 ) -> None:
@@ -244,6 +251,8 @@ def _tell_plan(
         for label, line in plan_lines(standing, cost, devices):
             say(f"{label:<9} {line}")
         say(f"{'where':<9} {place.told}")
+        for label, line in () if plan is None else planned_lines(plan):
+            say(f"{label:<9} {line}")
         for line in weights_lines(absent):
             say(f"{'weights':<9} {line}")
         if gone:
@@ -262,6 +271,7 @@ def _tell_plan(
             "absent_datasets": standing.study.absent,
             "absent_weights": [weights._asdict() for weights in absent],
         }
+        | ({} if plan is None else {"cluster": plan})
     )
 
 
