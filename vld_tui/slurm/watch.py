@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from vld_tui.home import Home
@@ -31,14 +31,14 @@ def look_at_jobs(store: Store) -> str | None:
     """
     if store.is_read_only:
         return None
-    if not (_own_jobs(store) or has_lost_batches(store.home)):
+    if not (any(_own_jobs(store)) or has_lost_batches(store.home)):
         return None
     if not commands.is_slurm_here():
         return "there is no Slurm on this machine to ask about jobs"
     try:
         commands.require_controller()
         find_lost_batches(store)
-        known = _own_jobs(store)
+        known = list(_own_jobs(store))
         jobs = commands.list_jobs()
         gone = [each for each in known if each.job.job_id not in jobs]
         jobs |= _ends_of(gone)
@@ -52,9 +52,9 @@ def look_at_jobs(store: Store) -> str | None:
     return None
 
 
-def _own_jobs(store: Store) -> list[OpenJob]:
-    """Return the runs with jobs that are not known to be over, but for copies from elsewhere."""
-    return [each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy]
+def _own_jobs(store: Store) -> Iterator[OpenJob]:
+    """Yield the runs with jobs that are not known to be over, but for copies from elsewhere."""
+    return (each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy)
 
 
 def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:
