@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Many tests wait for processes of theirs: one more of them than cores, at most 4.
-WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, len(os.sched_getaffinity(0)) + 1))' 2>/dev/null || echo 2)
+# Many tests wait for processes of theirs: two more of them than cores, at most 6.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(6, len(os.sched_getaffinity(0)) + 2))' 2>/dev/null || echo 2)
 
 # Files that hold slow tests: to collect all the others takes longer than some of these.
 SLOW = $(shell grep -rl 'mark\.slow' tests --include='test_*.py' --exclude-dir=slurm)
