@@ -14,7 +14,14 @@ from engine.distributed.exchange import Exchange
 from engine.distributed.machines import machines_of_job, meeting, on_each_machine
 from engine.errors import InputError
 from engine.eventlog import EventLog
-from engine.protocol import RunFailed, RunFinished, RunSpec, RunStopped
+from engine.protocol import (
+    RunFailed,
+    RunFinished,
+    RunSpec,
+    RunStopped,
+    too_few_gpus,
+    too_few_images,
+)
 from engine.rundir import RunDir
 from engine.rundir.life import exit_cause
 from engine.stop import StopRequest
@@ -43,12 +50,8 @@ def check_machine(spec: RunSpec) -> None:
             f"gpus is {spec.gpus}, but this machine has no GPU. Leave out --gpus, or give --device "
             "cpu to share the work among processes."
         )
-    if spec.device != "cpu" and spec.gpus > gpus:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        which = f" (CUDA_VISIBLE_DEVICES={visible})" if visible else ""
-        raise InputError(
-            f"gpus is {spec.gpus}, but this machine has {gpus}{which}: give --gpus {gpus} or less."
-        )
+    if problem := too_few_gpus(spec, gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
+        raise InputError(problem)
 
 
 def check_images(spec: RunSpec, data: RunData) -> None:
@@ -57,12 +60,8 @@ def check_images(spec: RunSpec, data: RunData) -> None:
     Raises:
         InputError: saying how many it has.
     """
-    images = spec.batch_size * len(data.sources)
-    if spec.ranks > images:
-        raise InputError(
-            f"{spec.ranks} GPUs or processes are to share a step of {images} images: give fewer "
-            "--gpus, or a larger --batch."
-        )
+    if problem := too_few_images(spec, len(data.sources)):
+        raise InputError(problem)
 
 
 def train_on_ranks(

@@ -60,7 +60,14 @@ from engine.protocol.predictions import (
     decode_predictions,
     encode_predictions,
 )
-from engine.protocol.recipes import DATASET_DEFAULTS, RECIPES, check_gpus, resolve_spec
+from engine.protocol.recipes import (
+    DATASET_DEFAULTS,
+    RECIPES,
+    check_gpus,
+    resolve_spec,
+    too_few_gpus,
+    too_few_images,
+)
 from engine.protocol.spec import (
     FIELDS,
     FieldInfo,
@@ -143,5 +150,7 @@ __all__ = [
     "run_identity",
     "spec_from_mapping",
     "splits_differ",
+    "too_few_gpus",
+    "too_few_images",
     "trial_seed",
 ]

@@ -100,6 +100,28 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
     return spec
 
 
+def too_few_gpus(spec: RunSpec, gpus: int, visible: str | None) -> str | None:
+    """Return why a machine with so many GPUs has too few for the run, if it has.
+
+    ``visible``: what ``CUDA_VISIBLE_DEVICES`` says there.
+    """
+    if spec.ranks == 1 or spec.device == "cpu" or spec.gpus <= gpus:
+        return None
+    which = f" (CUDA_VISIBLE_DEVICES={visible})" if visible else ""
+    return f"gpus is {spec.gpus}, but this machine has {gpus}{which}: give --gpus {gpus} or less."
+
+
+def too_few_images(spec: RunSpec, sources: int) -> str | None:
+    """Return why a step with images of so many sources has too few for the run, if it has."""
+    images = spec.batch_size * sources
+    if spec.ranks <= images:
+        return None
+    return (
+        f"{spec.ranks} GPUs or processes are to share a step of {images} images: give fewer "
+        "--gpus, or a larger --batch."
+    )
+
+
 def check_gpus(spec: RunSpec) -> None:
     """Refuse what several GPUs cannot do together.
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from engine.protocol import RunSpec, SpecError, nearest
+from engine.protocol import RunSpec, SpecError, nearest, too_few_gpus, too_few_images
 from engine.protocol.datasets import check_held_out_source, check_target
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
@@ -72,12 +72,8 @@ def _of_machine(spec: RunSpec) -> Iterator[str]:
             f"gpus is {spec.gpus}, but no GPU is found on this machine. Leave out --gpus, or give "
             "--device cpu to share the work among processes."
         )
-    elif spec.gpus > gpus:
-        visible = os.environ.get(VISIBLE_GPUS)
-        which = f" ({VISIBLE_GPUS}={visible})" if visible else ""
-        yield (
-            f"gpus is {spec.gpus}, but this machine has {gpus}{which}: give --gpus {gpus} or less."
-        )
+    elif problem := too_few_gpus(spec, gpus, os.environ.get(VISIBLE_GPUS)):
+        yield problem
 
 
 def _of_images(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
@@ -90,9 +86,5 @@ def _of_images(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
     except (DatasetError, SpecError) as error:
         yield str(error)
         return
-    images = spec.batch_size * len(set(domains) - {target, held_out})
-    if spec.ranks > images:
-        yield (
-            f"{spec.ranks} GPUs or processes are to share a step of {images} images: give fewer "
-            "--gpus, or a larger --batch."
-        )
+    if problem := too_few_images(spec, len(set(domains) - {target, held_out})):
+        yield problem
