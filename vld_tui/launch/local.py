@@ -166,6 +166,15 @@ def stop(run_dir: RunDir, *, kill: bool = False) -> bool:
     return True
 
 
+def ask_to_stop(run_dir: RunDir) -> None:
+    """Ask a run through its folder to save and stop, and leave word from where.
+
+    Raises:
+        OSError: when the folder cannot be written.
+    """
+    run_dir.ask_to_stop(f"asked from {socket.gethostname()}")
+
+
 def _stop_elsewhere(run_dir: RunDir, process: ProcessInfo, *, kill: bool) -> bool:
     if kill:
         raise LaunchError(
@@ -173,7 +182,7 @@ def _stop_elsewhere(run_dir: RunDir, process: ProcessInfo, *, kill: bool) -> boo
             f"{process.pid}, or have it save and stop from here, without --kill."
         )
     try:
-        run_dir.ask_to_stop(f"asked from {socket.gethostname()}")
+        ask_to_stop(run_dir)
     except OSError as error:
         raise LaunchError(f"Run {run_dir.run_id} cannot be asked to stop: {error}.") from None
     return True

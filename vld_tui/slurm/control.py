@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 
-from vld_tui.launch.local import refuse_copy
+from vld_tui.launch.local import ask_to_stop, refuse_copy
 from vld_tui.launch.local import stop as stop_process
 from vld_tui.slurm import commands
 from vld_tui.slurm.batches import find_lost_batches
@@ -46,10 +45,10 @@ def stop(store: Store, run: Run, *, kill: bool = False) -> str:
     except SlurmAwayError:
         if kill:
             raise
-        run_dir.ask_to_stop(_asked_from_here())
+        ask_to_stop(run_dir)
         store.take_out_of_job(run.run_id)
         return f"waits no longer; Slurm's controller is away: {_passed_over(run)}"
-    run_dir.ask_to_stop(_asked_from_here())
+    ask_to_stop(run_dir)
     if cancels:
         commands.ask("scancel", *(["--signal=KILL"] if kill and run.is_live else []), _job(run))
     if run.status == QUEUED:
@@ -65,7 +64,7 @@ def _leave_job(store: Store, run: Run, *, kill: bool) -> str:
     """Have a run's job pass it over, through its folder alone, and wait for the job no longer."""
     run_dir = store.run_dir(run.run_id)
     killed = kill and run.is_live and stop_process(run_dir, kill=True)
-    run_dir.ask_to_stop(_asked_from_here())
+    ask_to_stop(run_dir)
     store.close_job(run.run_id)
     if run.status == QUEUED:
         return f"waits no longer; {_passed_over(run)}"
@@ -83,10 +82,6 @@ def _passed_over(run: Run) -> str:
 
 def _asked(run: Run) -> str:
     return f"was asked to stop on {run.host}: it ends after its step"
-
-
-def _asked_from_here() -> str:
-    return f"asked from {socket.gethostname()}"
 
 
 def _job_mates(store: Store, run: Run) -> list[str]:

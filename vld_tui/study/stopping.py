@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from vld_tui.launch.local import LaunchError
+from vld_tui.launch.local import LaunchError, ask_to_stop
 from vld_tui.launch.local import stop as stop_process
 from vld_tui.slurm import commands, control
 from vld_tui.store.errors import StoreError
@@ -80,7 +79,7 @@ def _stop_jobs(store: Store, runs: Sequence[Run], done: StoppedStudy, *, kill: b
     ]
     spared = set() if kill else live | {each.job.job_id for each in others}
     side_by_side(
-        lambda run: store.home.run_dir(run).ask_to_stop(f"asked from {socket.gethostname()}"),
+        lambda run: ask_to_stop(store.home.run_dir(run)),
         [run.run_id for run in runs],
     )
     _cancel(job for job in jobs if job not in spared | live)
