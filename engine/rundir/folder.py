@@ -11,6 +11,7 @@ The folder is the whole contract between a run and the world::
     stop.json      asks to save and stop            written by whoever wants it, from any host
     combination.json  networks to combine           beside spec.json, where nothing is trained
     synced         its mtime says "as of"           of a copy of a folder elsewhere
+    labelled       user.json was changed here       of a copy of a folder elsewhere
     user.json      name, tags, note, trashed_at     written by the interface
     engine.log     the engine's stderr and stdout
     engine.lock    held by the engine while it lives
@@ -120,6 +121,11 @@ class RunDir:
     def is_copy(self) -> bool:
         """Say whether the run is elsewhere and this folder a copy of its, to look at."""
         return self.synced.exists()
+
+    @property
+    def labelled(self) -> Path:
+        """Return the path of the file that marks a copy whose name, tags or note were set here."""
+        return self.path / "labelled"
 
     @property
     def user(self) -> Path:
@@ -243,7 +249,9 @@ class RunDir:
         return _read(self.user, UserData) or UserData()
 
     def write_user(self, user: UserData) -> None:
-        """Replace name, tags and note."""
+        """Replace name, tags and note; a copy keeps them when more of the run is brought."""
+        if self.is_copy:
+            self.labelled.touch()
         write_atomic(self.user, msgspec.json.encode(user))
 
     def read_predictions(self) -> Predictions | None:
@@ -310,6 +318,15 @@ class RunDir:
             OSError: when that cannot be noted.
         """
         self.synced.touch()
+
+    def give_labels_up(self) -> None:
+        """Let name, tags and note of this copy be replaced by those of the original.
+
+        Raises:
+            OSError: when that cannot be noted.
+        """
+        os.utime(self.user, (0, 0))  # older than any there
+        self.labelled.unlink()
 
     def read_exit(self) -> ExitInfo | None:
         """Return how the last process ended, when somebody waited for it."""

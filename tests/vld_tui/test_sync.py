@@ -159,10 +159,14 @@ def test_a_damaged_folder_is_named_and_the_others_come(there: Home, vld: Vld) ->
         ("me@other:/home", "rsync could not bring all of me@other:/home/runs/: ssh: Could not"),
         ("me@cluster:", "names no home"),
         ("", "names no home"),
+        ("-oProxyCommand=touch x:/home", "is no host"),
+        ("me@-oProxyCommand=x:/home", "is no host"),
+        ("-x@cluster:/home", "is no host"),
+        (":/home", "is no host"),
     ],
 )
 def test_what_cannot_be_brought_is_said(vld: Vld, source: str, message: str) -> None:
-    result = vld("sync", source)
+    result = vld("sync", "--", source)
     assert result.exit_code == 2
     assert message in result.stderr
 
@@ -236,3 +240,112 @@ def test_a_copy_can_be_thrown_away_and_is_never_queued(there: Home, vld: Vld) ->
     assert "Nothing has changed there" in vld("sync", source_of(there)).stdout
     assert [each["name"] for each in vld.json("ls")] == ["done"]
     assert vld("restore", "waits").exit_code == 0
+
+
+@pytest.fixture
+def large(there: Home) -> list[str]:
+    """Give the home elsewhere three more runs with long logs, and return the ids of all."""
+    with Store.open(there) as store:
+        for seed in (11, 12, 13):
+            run = store.create_run(resolve_spec({"steps": 20, "seed": seed}), name=f"large{seed}")
+            (there.run_dir(run.run_id).log).write_bytes(os.urandom(400_000))
+        return sorted(each.name for each in there.runs.iterdir())
+
+
+RSYNC_THAT_IS_KILLED = """\
+#!/bin/sh
+case "$*" in *runs/*) ;; *) exec {rsync} "$@" ;; esac
+{rsync} --bwlimit=600 "$@" &
+pid=$!
+sleep {after}
+kill -{signal} $pid
+wait $pid
+"""
+
+
+@pytest.mark.parametrize("signal_name", ["TERM", "KILL"])
+@pytest.mark.parametrize("after_s", ["0.2", "1.2"])
+def test_a_sync_that_was_killed_brings_the_rest_the_next_time(
+    there: Home, large: list[str], vld: Vld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    signal_name: str, after_s: str,
+) -> None:  # fmt: skip
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    rsync = shutil.which("rsync")
+    text = RSYNC_THAT_IS_KILLED.format(rsync=rsync, after=after_s, signal=signal_name)
+    (programs / "rsync").write_text(text)
+    (programs / "rsync").chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        broken = vld("sync", source_of(there))
+    assert broken.exit_code == 2
+    assert "Run the command again to bring the rest" in broken.stderr
+    here = Home(vld.home)
+    names = [each.name for each in here.runs.iterdir() if not each.name.startswith(".")]
+    assert len(names) < len(large)
+    assert all(here.run_dir(name).is_copy and here.run_dir(name).spec.is_file() for name in names)
+    assert "cannot be read" not in vld("rebuild").stderr
+
+    assert vld("sync", source_of(there)).exit_code == 0
+    assert sorted(each.name for each in here.runs.iterdir()) == large
+    for name in large:
+        assert here.run_dir(name).is_copy
+        brought = {each.name for each in here.run_dir(name).path.iterdir()}
+        assert brought - {"synced"} == {
+            each.name for each in there.run_dir(name).path.iterdir()
+        } - {"checkpoints"}
+    assert len(vld.json("ls")) == len(large)
+    assert vld("sync", source_of(there)).stdout == "Nothing has changed there.\n"
+
+
+def test_empty_folders_of_an_earlier_broken_sync_are_filled(there: Home, vld: Vld) -> None:
+    (name,) = [each.name for each in there.runs.iterdir()]
+    (vld.home / "runs" / name / "checkpoints").mkdir(parents=True)
+    assert vld("sync", source_of(there)).exit_code == 0
+    assert [each["name"] for each in vld.json("ls")] == ["done"]
+    assert Home(vld.home).run_dir(name).is_copy
+
+
+def test_a_study_of_ones_own_is_kept_and_theirs_written_next_to_it(there: Home, vld: Vld) -> None:
+    mine = vld.home / "studies" / "mine.toml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text('name = "mine"\nseeds = 1\n')
+    os.utime(mine, (1, 1))  # older than theirs
+    first = vld("sync", source_of(there))
+    assert "study kept: your mine.toml differs from theirs" in first.stdout
+    assert "--overwrite" in first.stdout
+    assert mine.read_text() == 'name = "mine"\nseeds = 1\n'
+    theirs = mine.with_name("mine.toml.theirs")
+    assert theirs.read_text() == 'name = "mine"\n'
+    assert vld("sync", source_of(there)).stdout == "Nothing has changed there.\n"
+    assert "study overwritten: mine.toml" in vld("sync", source_of(there), "--overwrite").stdout
+    assert mine.read_text() == 'name = "mine"\n'
+    assert not theirs.exists()
+
+
+def test_a_study_that_was_brought_follows_theirs_until_it_is_changed_here(
+    there: Home, vld: Vld
+) -> None:
+    mine, theirs = (home / "studies" / "mine.toml" for home in (vld.home, there.path))
+    vld("sync", source_of(there))
+    theirs.write_text('name = "mine"\nseeds = 3\n')
+    assert "studies: 1" in vld("sync", source_of(there)).stdout
+    assert mine.read_text() == theirs.read_text()
+    mine.write_text('name = "mine"\nseeds = 4\n')
+    theirs.write_text('name = "mine"\nseeds = 5\n')
+    assert vld.json("sync", source_of(there))["studies_kept"] == ["mine.toml"]
+    assert mine.read_text() == 'name = "mine"\nseeds = 4\n'
+
+
+def test_a_note_of_ones_own_outlives_a_later_one_there(there: Home, vld: Vld) -> None:
+    vld("sync", source_of(there))
+    (record,) = vld.json("ls")
+    assert vld("note", record["run"], "mine").exit_code == 0
+    back = Vld(there.path)
+    assert back("note", record["run"], "theirs").exit_code == 0
+    later = time.time() + 60
+    os.utime(there.run_dir(record["run"]).user, (later, later))
+    vld("sync", source_of(there))
+    assert vld.json("ls")[0]["note"] == "mine"
+    vld("sync", source_of(there), "--overwrite")
+    assert vld.json("ls")[0]["note"] == "theirs"
