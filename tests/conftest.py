@@ -17,6 +17,10 @@ from tests.small_runs import SMALL_RUN, MakeRun, unpack_small_emoji
 # As in the engine, and before any test imports torch: threads that wait do not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# What a screen looks like is tested as it is where nobody asked for anything else.
+for _name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"):
+    os.environ.pop(_name, None)
+
 # How long an example takes says how busy the machine is.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

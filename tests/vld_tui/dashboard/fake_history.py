@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -276,6 +277,14 @@ def play(
 async def settle(pilot: Pilot[None]) -> None:
     """Wait until a question to the source has been answered and shown."""
     for _ in range(4):
+        await pilot.pause(0.03)
+
+
+async def settle_until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
+    """Wait until the dashboard has asked its source again and shows what a condition wants."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "the screen never showed it"
         await pilot.pause(0.03)
 
 

@@ -17,6 +17,7 @@ from tests.vld_tui.dashboard.fake_history import (
     play,
     screen_lines,
     settle,
+    settle_until,
 )
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from tests.vld_tui.study.known_datasets import read
@@ -130,10 +131,8 @@ def test_the_map_fills_as_runs_end_and_the_cursor_stays() -> None:
         assert "0/8 finished" in screen_lines(app)[1]
         assert not any("61." in line for line in screen_lines(app))
         source.study = state_of()
-        await pilot.pause(1.2)
-        await settle(pilot)
+        await settle_until(pilot, lambda: "8/8 finished" in screen_lines(app)[1])
         lines = screen_lines(app)
-        assert "8/8 finished" in lines[1]
         assert any("65.0±1.4 ×2" in line for line in lines)
         assert app.screen.query_one(HeatMapView).cursor == (1, 1)
 
@@ -339,11 +338,12 @@ def test_the_cursor_follows_a_preset_that_is_launched() -> None:
         await settle(pilot)
         await pilot.press("j")
         source.studies = (StudyProgress("a"), StudyProgress("paper-fig3-small"))
-        await pilot.pause(1.2)
-        await settle(pilot)
-        option = app.screen.query_one(OptionList).highlighted_option
-        assert option is not None
-        assert option.id == "kept:paper-fig3-small"
+
+        def highlighted() -> str | None:
+            option = app.screen.query_one(OptionList).highlighted_option
+            return None if option is None else option.id
+
+        await settle_until(pilot, lambda: highlighted() == "kept:paper-fig3-small")
 
     play(source, scenario)
 

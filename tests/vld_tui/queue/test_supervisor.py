@@ -6,15 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.protocol import resolve_spec
 from engine.rundir import RunDir
+from tests.small_runs import read_events
 from tests.vld_tui.queue.stand_in import start_stand_in
+from tests.waiting import wait_until
 from vld_tui.home import Home, open_home
 from vld_tui.launch.local import LaunchError, stop
 from vld_tui.queue.slots import SLOTS_SETTING
@@ -44,13 +45,6 @@ def add(store: Store, name: str, model: str = "finish", steps: int = 20, gpus: i
 
 def waiting(store: Store) -> list[str]:
     return [run.name for run in store.queue()]
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.02)
 
 
 def supervise(home: Home) -> subprocess.Popen[bytes]:
@@ -222,11 +216,14 @@ def test_killed_at_any_moment_another_takes_over(store: Store) -> None:
         wait_until(lambda: statuses(store)["a"] == "running")
         process.send_signal(signal.SIGKILL)
     with supervise(store.home) as process:
-        time.sleep(0.5)
+        wait_until(lambda: is_supervised(store.home))
         assert statuses(store) == {"a": "running", "b": "queued"}  # the run outlived it
         stop(store.run_dir(store.get("a").run_id))
         assert process.wait(30) == 0
     assert statuses(store) == {"a": "stopped", "b": "finished"}
+    assert store.get("a").attempts == 1
+    ran, waited = (read_events(store.run_dir(store.get(name).run_id)) for name in "ab")
+    assert waited[0].time >= ran[-1].time  # b was started when a had ended
 
 
 def test_killed_between_starting_a_run_and_recording_it(store: Store) -> None:

@@ -32,9 +32,12 @@ def test_a_new_run_is_starting_and_lies_in_its_folder(store: Store, home: Home) 
     assert (user.name, user.tags, user.created_at) == ("mine", ("a", "b"), run.created_at)
 
 
-def test_ids_sort_by_creation_and_make_good_folder_names(store: Store) -> None:
+def test_ids_sort_by_creation_and_make_good_folder_names(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = store.create_run(resolve_spec({}))
-    time.sleep(1.1)
+    a_second_later = time.time() + 1
+    monkeypatch.setattr(time, "time", lambda: a_second_later)
     second = store.create_run(resolve_spec({}))
     assert first.run_id < second.run_id
     assert all(c.isalnum() or c == "-" for c in first.run_id)

@@ -88,13 +88,23 @@ def test_no_p_value_is_below_what_luck_with_the_signs_of_targets_can_do(targets:
 
 
 @pytest.mark.parametrize(
-    "values", [np.array([0.0] * 5 + [0.1]), np.full(7, 0.1), np.array([0.1, 0.1])]
+    ("values", "can_be_drawn_from"),
+    [
+        (np.array([0.0] * 5 + [0.1]), False),  # most draws have no spread to divide by
+        (np.full(7, 0.1), True),
+        (np.array([0.1, 0.1]), False),
+    ],
 )
-def test_values_without_spread_still_have_finite_bounds(values: Values) -> None:
+def test_values_without_spread_still_have_finite_bounds(
+    values: Values, can_be_drawn_from: bool
+) -> None:
     found = infer(values)
-    for interval in (found.interval, bootstrap_interval([*values[:, None]])):
-        assert interval is None or np.isfinite(interval).all()
-        assert interval is None or interval[0] - 1e-9 <= values.mean() <= interval[1] + 1e-9
+    drawn = bootstrap_interval([*values[:, None]])
+    assert (drawn is not None) == can_be_drawn_from
+    for interval in (found.interval, drawn or found.interval):
+        assert interval is not None
+        assert np.isfinite(interval).all()
+        assert interval[0] - 1e-9 <= values.mean() <= interval[1] + 1e-9
     assert least_p(len(values)) <= found.p_value <= 1
 
 
