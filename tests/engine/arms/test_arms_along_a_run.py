@@ -88,6 +88,24 @@ def test_the_ensemble_is_exactly_the_sum_of_the_logits_of_the_evaluations(
     assert (first.step, first.id_accuracy) == (own.step, own.id_accuracy)  # an ensemble of one
 
 
+def test_a_restored_ensemble_is_the_one_that_was_saved(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[bool] = []
+    real: Callable[[Ensemble, Evaluation], Evaluation] = Ensemble.evaluate
+
+    def spy(arm: Ensemble, evaluation: Evaluation) -> Evaluation:
+        restored = Ensemble(arm._data)
+        restored.restore({name: tensor.clone() for name, tensor in arm.tensors().items()})
+        found = real(arm, evaluation)
+        compared.append(real(restored, evaluation).metrics == found.metrics)
+        return found
+
+    monkeypatch.setattr(Ensemble, "evaluate", spy)
+    run_here(make_run(arms=["ensemble"]))
+    assert compared == [True] * 3
+
+
 def _check_losses(run_dir: RunDir) -> None:
     """Check that the loss is of the mean of logits: never above the mean of their losses."""
     own = [each for each in read_events(run_dir) if isinstance(each, Evaluated) and each.step > 0]

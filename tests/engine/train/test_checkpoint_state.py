@@ -33,6 +33,29 @@ def test_a_scaler_goes_on_from_its_saved_state() -> None:
     assert scaler.get_scale() == 8.0
 
 
+def test_a_checkpoint_brings_the_scale_of_the_loss_back(tmp_path: Path) -> None:
+    module = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1)
+    scaler.scale(module(torch.ones(2)).sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    state = TrainingState(
+        feature_rms=1.0,
+        data_digest="",
+        precision="fp16",
+        memory_format="contiguous",
+        scaler=scaler.state_dict(),
+    )
+    save_last(tmp_path / "c" / "last.safetensors", state, module, optimizer, {})
+    checkpoint = load_last(tmp_path / "c" / "last.safetensors")
+    assert checkpoint is not None
+    fresh = torch.amp.GradScaler("cpu")
+    restore(checkpoint, module, optimizer, fresh, {})
+    assert fresh.state_dict() == scaler.state_dict()
+    assert fresh.get_scale() == 8.0
+
+
 def test_restored_optimizer_state_lies_in_memory_as_its_parameters_do(tmp_path: Path) -> None:
     """Fused updates on a GPU refuse momentum that is laid out otherwise."""
 

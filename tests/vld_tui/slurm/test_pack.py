@@ -136,6 +136,27 @@ def test_a_job_that_gets_no_further_is_queued_again_a_few_times_only(
     assert read_events(run_dir) == events
 
 
+def test_a_job_that_gets_further_in_between_is_queued_again(store: Store) -> None:
+    (run_dir,) = make(store, "finish")
+    teller = Teller(run_dir)
+    pack = pack_of([run_dir])
+    for step in (4, 8):
+        for _ in range(4):  # one fewer than it gives up after
+            teller.says(stopped(step))
+            pack = pickle.loads(pickle.dumps(pack.checkpoint().function))
+    pack()
+    assert isinstance(last(run_dir), RunFinished)
+
+
+def test_a_run_that_was_asked_to_stop_is_not_queued_again_with_its_job(store: Store) -> None:
+    (run_dir,) = make(store, "wait")
+    Teller(run_dir).says(stopped(4))
+    pack = pack_of([run_dir])
+    assert pack.checkpoint() is not None
+    run_dir.ask_to_stop("a test")
+    assert pack.checkpoint() is None
+
+
 def test_a_job_with_nothing_left_is_not_queued_again(store: Store) -> None:
     run_dirs = make(store, "finish")
     pack = pack_of(run_dirs)

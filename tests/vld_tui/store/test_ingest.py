@@ -275,3 +275,15 @@ def test_a_run_on_another_host_is_looked_at_as_often_as_its_heart_beats(
 def status_of(store: Store) -> str:
     """Return what the list says of the only run, without looking into its folder."""
     return store.list_runs()[0].status
+
+
+def test_of_equal_steps_a_resumed_run_has_selected_the_first(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    teller.starts()
+    teller.says(data_prepared())
+    for step in (5, 10, 15):
+        teller.says(evaluation(step, id_accuracy=0.6, ood_accuracy=step / 100, is_best=step == 5))
+    teller.starts(attempt=2, resumed_step=15)
+    seen = _now(store, run)
+    assert (seen.selected_step, seen.id_accuracy, seen.ood_accuracy) == (5, 0.6, 0.05)

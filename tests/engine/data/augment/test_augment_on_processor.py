@@ -50,7 +50,10 @@ def test_each_operation_is_that_of_pil(
             for image, factor in zip(images, factors, strict=True)
         ]
     )
-    assert_close(levels(images, parameters, threads), expected, typical=2.0, largest=24)
+    found = levels(images, parameters, threads)
+    assert_close(found, expected, typical=2.0, largest=24)
+    bias = 0.25 if operation == HUE else 0.1  # 8-bit hues are rounded down
+    assert abs(float((found - expected).float().mean())) < bias
     assert int((expected - images.int()).abs().max()) > 30
 
 

@@ -1,0 +1,56 @@
+"""What a greedy soup compares a candidate with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine.combine import greedy_soup
+from engine.combine.bench import Bench, Validation
+from engine.protocol import ParentTried
+
+WEIGHT = {"best": 0.0, "better with it": 1.0, "worse than both": 4.0}
+ACCURACY = {0.0: 0.6, 1.0: 0.5, 4.0: 0.4, 0.5: 0.8, (0.0 + 1.0 + 4.0) / 3: 0.7}
+"""Of parents and of means of them."""
+
+
+@dataclass
+class TableOfAccuracies:
+    """A bench on which every network has one weight, whose accuracy is known."""
+
+    log: Any = field(init=False)
+    events: list[object] = field(default_factory=list)
+    parents: tuple[Any, ...] = tuple(
+        SimpleNamespace(run_id=name, weights=lambda weight=weight: {"w": torch.tensor([weight])})
+        for name, weight in WEIGHT.items()
+    )
+
+    def __post_init__(self) -> None:
+        self.log = SimpleNamespace(record=self.events.append)
+
+    def validate(self, weights: Mapping[str, Tensor]) -> Validation:
+        value = float(weights["w"])
+        known = min(ACCURACY, key=lambda each: abs(each - value))
+        return Validation(ACCURACY[known], 1.0)
+
+
+def test_a_candidate_is_held_against_the_soup_so_far_and_not_its_best_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served: list[float] = []
+    monkeypatch.setattr(
+        greedy_soup, "serve", lambda _bench, weights: served.append(float(weights["w"]))
+    )
+    bench = TableOfAccuracies()
+    greedy_soup.combine(cast("Bench", bench))
+    tried = {
+        e.parent: (e.soup_accuracy, e.is_kept) for e in bench.events if isinstance(e, ParentTried)
+    }
+    assert tried == {"better with it": (0.8, True), "worse than both": (0.7, False)}
+    assert served == [0.5]

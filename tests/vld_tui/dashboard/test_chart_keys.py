@@ -1,0 +1,82 @@
+"""The keys that look around in a chart."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from textual.app import App, ComposeResult
+
+from vld_tui.views.plot import Series
+from vld_tui.widgets.chart import Chart
+
+
+class OneChart(App[None]):
+    """A chart that has the keyboard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chart = Chart()
+
+    def compose(self) -> ComposeResult:
+        yield self.chart
+
+    def on_mount(self) -> None:
+        steps = np.arange(101.0)
+        self.chart.set_series("loss", [Series("a", steps, 1 / (1 + steps), "blue")])
+        self.chart.focus()
+
+
+def press(*keys: str) -> Chart:
+    """Return a chart of steps 0 to 100 after keys were pressed."""
+    app = OneChart()
+
+    async def play() -> None:
+        async with app.run_test(size=(110, 20)) as pilot:
+            await pilot.pause()
+            for key in keys:
+                await pilot.press(key)
+            await pilot.pause()
+
+    asyncio.run(play())
+    return app.chart
+
+
+def ends(chart: Chart) -> tuple[float, float]:
+    return chart.plot.across.low, chart.plot.across.high
+
+
+def test_plus_shows_the_middle_steps_and_minus_and_0_all_again() -> None:
+    assert ends(press("plus")) == pytest.approx((25, 75))
+    assert ends(press("plus", "plus")) == pytest.approx((37.5, 62.5))
+    assert ends(press("plus", "plus", "minus")) == pytest.approx((25, 75))
+    assert ends(press("plus", "minus")) == pytest.approx((0, 100))
+    assert ends(press("plus", "plus", "plus", "0")) == pytest.approx((0, 100))
+
+
+def test_zooming_in_goes_towards_the_cursor() -> None:
+    at_the_end = press("i")
+    assert at_the_end.plot.view.cursor == pytest.approx(100)
+    chart = press("i", *["left"] * 5, "plus")
+    cursor = chart.plot.view.cursor
+    assert cursor is not None
+    low, high = ends(chart)
+    assert low < cursor < high
+    assert high - low == pytest.approx(50)
+    assert low > 25  # the middle would be 25 to 75
+
+
+def test_left_and_right_move_the_cursor_or_what_is_in_sight() -> None:
+    left = press("i", "left", "left", "right").plot.view.cursor
+    assert left is not None
+    assert 98 < left < 100
+    assert ends(press("plus", "right")) == pytest.approx((30, 80))
+    assert ends(press("plus", "h")) == pytest.approx((20, 70))
+    assert press("i", "i").plot.view.cursor is None
+
+
+def test_axes_become_logarithmic_and_back() -> None:
+    view = press("x", "y").plot.view
+    assert (view.x_is_log, view.y_is_log) == (True, True)
+    assert press("x", "x").plot.view.x_is_log is False
