@@ -7,9 +7,10 @@ are generated from :data:`FIELDS`.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -28,13 +29,24 @@ def _about(
     flag: str | None = None,
     unit: str | None = None,
     choices: Iterable[str] = (),
+    most: float | None = None,
 ) -> Meta:
-    extra = {"group": group, "flag": flag, "unit": unit, "choices": tuple(choices)}
+    """Describe a field.
+
+    ``most`` refuses what can only be a mistake. It is no part of the type: runs in the history
+    that were started with more stay readable.
+    """
+    extra = {"group": group, "flag": flag, "unit": unit, "choices": tuple(choices), "most": most}
     return Meta(description=help_text, extra=extra)
 
 
 Positive = Meta(gt=0)
 NonNegative = Meta(ge=0)
+
+MOST_STEPS: Final = 1_000_000_000
+"""Far more than any run has, and far less than overflows."""
+MOST_SHOWN: Final = 200
+"""Characters of a refused value that are shown whole."""
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +93,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "data",
             flag="--micro-batch",
             unit="images",
+            most=4096,
         ),
     ] = None
     transforms: Annotated[
@@ -153,12 +166,13 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "Steps on cached features that train the last layer before everything trains.",
             "method",
             unit="steps",
+            most=MOST_STEPS,
         ),
     ] = 0
     head_lr_factor: Annotated[
         float,
         Positive,
-        _about("Learning rate of the last layer, as a multiple of --lr.", "method"),
+        _about("Learning rate of the last layer, as a multiple of --lr.", "method", most=1e6),
     ] = 1.0
     scale_head_lr: Annotated[
         bool,
@@ -170,13 +184,17 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = False
 
     # Optimization
-    steps: Annotated[int, Meta(ge=1), _about("Updates of the weights.", "optimization")] = 300
+    steps: Annotated[
+        int, Meta(ge=1), _about("Updates of the weights.", "optimization", most=MOST_STEPS)
+    ] = 300
     optimizer: Annotated[Literal["sgd", "adamw"], _about("Optimizer.", "optimization")] = "sgd"
-    lr: Annotated[float, Positive, _about("Learning rate.", "optimization")] = 1e-3
+    lr: Annotated[float, Positive, _about("Learning rate.", "optimization", most=1e3)] = 1e-3
     momentum: Annotated[
         float, Meta(ge=0, lt=1), _about("Momentum (SGD) or β₁ (AdamW).", "optimization")
     ] = 0.9
-    weight_decay: Annotated[float, NonNegative, _about("Weight decay.", "optimization")] = 1e-4
+    weight_decay: Annotated[
+        float, NonNegative, _about("Weight decay.", "optimization", most=1e3)
+    ] = 1e-4
     schedule: Annotated[
         Literal["constant", "step", "cosine"],
         _about("Learning rate over the steps.", "optimization"),
@@ -187,16 +205,17 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "Steps at which the step schedule multiplies the rate by 0.1.",
             "optimization",
             unit="steps",
+            most=MOST_STEPS,
         ),
     ] = ()
     warmup_steps: Annotated[
         int,
         NonNegative,
-        _about("Steps of linear warm-up from zero.", "optimization", unit="steps"),
+        _about("Steps of linear warm-up from zero.", "optimization", unit="steps", most=MOST_STEPS),
     ] = 0
     grad_clip: Annotated[
         Annotated[float, Positive] | None,
-        _about("Largest gradient norm; none: no clipping.", "optimization"),
+        _about("Largest gradient norm; none: no clipping.", "optimization", most=1e9),
     ] = None
 
     # Arms
@@ -207,12 +226,17 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     average_from: Annotated[
         int,
         Positive,
-        _about("First step whose weights are averaged.", "arms", unit="steps"),
+        _about("First step whose weights are averaged.", "arms", unit="steps", most=MOST_STEPS),
     ] = 1
     average_every: Annotated[
         int,
         Positive,
-        _about("Steps from one averaging of the weights to the next.", "arms", unit="steps"),
+        _about(
+            "Steps from one averaging of the weights to the next.",
+            "arms",
+            unit="steps",
+            most=MOST_STEPS,
+        ),
     ] = 1
     average_batchnorm: Annotated[
         Literal["average", "reestimate"],
@@ -225,10 +249,14 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     # Measuring
     eval_every: Annotated[
-        int, Positive, _about("Steps between evaluations.", "measuring", unit="steps")
+        int,
+        Positive,
+        _about("Steps between evaluations.", "measuring", unit="steps", most=MOST_STEPS),
     ] = 50
     log_every: Annotated[
-        int, Positive, _about("Steps between loss readings.", "measuring", unit="steps")
+        int,
+        Positive,
+        _about("Steps between loss readings.", "measuring", unit="steps", most=MOST_STEPS),
     ] = 10
     eval_batch_size: Annotated[
         int, Meta(ge=1, le=8192), _about("Images per evaluation batch.", "measuring", unit="images")
@@ -302,6 +330,7 @@ class FieldInfo(msgspec.Struct, frozen=True):
     unit: str | None
     choices: tuple[str, ...]
     allowed: str
+    most: float | None = None
 
     def check(self, value: object) -> Any:
         """Return ``value`` in the field's type.
@@ -309,25 +338,41 @@ class FieldInfo(msgspec.Struct, frozen=True):
         Raises:
             SpecError: naming field, value and what is allowed.
         """
+        parts = value if isinstance(value, list | tuple) else (value,)
+        numbers = [
+            part for part in parts if isinstance(part, int | float) and not isinstance(part, bool)
+        ]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise self._refusal(value, self.allowed.replace("a number", "a finite number", 1))
+        if self.most is not None and any(number > self.most for number in numbers):
+            raise self._refusal(value, f"at most {self.most:,.0f}")
         try:
             converted = msgspec.convert(value, self.type)
         except msgspec.ValidationError:
-            raise self._refusal(value) from None
+            raise self._refusal(value, self.allowed) from None
         words = converted if isinstance(converted, tuple) else (converted,)
         if self.choices and isinstance(converted, tuple):
             converted = tuple(dict.fromkeys(converted))  # each once
         if self.choices and any(word not in self.choices for word in words):
-            raise self._refusal(value)
+            raise self._refusal(value, self.allowed)
         return converted
 
-    def _refusal(self, value: object) -> SpecError:
+    def _refusal(self, value: object, allowed: str) -> SpecError:
         words = value if isinstance(value, list | tuple) else [value]
         hint = ""
         unknown = next((w for w in words if isinstance(w, str) and w not in self.choices), None)
         if self.choices and unknown is not None:
             hint = nearest(unknown, self.choices)
-        shown = ",".join(map(str, words)) if isinstance(value, list | tuple) else value
-        return SpecError(f"{self.name} is {shown!r}, but must be {self.allowed}.{hint}")
+        return SpecError(f"{self.name} is {_shown(value)}, but must be {allowed}.{hint}")
+
+
+def _shown(value: object) -> str:
+    """Write a refused value, however long it is."""
+    try:
+        text = repr(",".join(map(str, value)) if isinstance(value, list | tuple) else value)
+    except ValueError:  # Python writes whole numbers of up to 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN // 2]}… ({len(text):,} long)"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -375,7 +420,7 @@ def decode_spec(data: bytes) -> RunSpec:
 
 
 def _written(bound: float) -> str:
-    """Write a bound as a person would: all digits of a whole number, no ``.0``."""
+    """Write a bound with all digits of a whole number and without ``.0``."""
     return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
@@ -426,6 +471,7 @@ def _field_infos() -> dict[str, FieldInfo]:
             unit=extra["unit"],
             choices=choices,
             allowed=_allowed_words(kind, choices) if choices else _allowed(kind, metas),
+            most=extra["most"],
         )
     return infos
 

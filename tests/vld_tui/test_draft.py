@@ -58,6 +58,14 @@ def test_every_problem_is_told_at_its_field() -> None:
     }
 
 
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan", "1e400", "1e300", "9" * 400])
+def test_the_form_refuses_infinite_and_absurd_numbers(text: str) -> None:
+    problems = read_draft({"lr": text, "steps": text}).problems
+    assert problems.keys() == {"lr", "steps"}
+    assert problems["lr"].startswith("--lr is ")
+    assert "finite number above 0" in problems["lr"] or "at most 1,000" in problems["lr"]
+
+
 def test_fields_that_do_not_go_together_are_told_at_the_first() -> None:
     [(name, problem)] = read_draft({"schedule": "step"}).problems.items()
     assert name == "schedule"

@@ -23,6 +23,7 @@ from vld_tui.store.ingest import read_anew
 from vld_tui.store.jobs import read_job
 from vld_tui.store.labels import default_name
 from vld_tui.store.runs import QUEUED
+from vld_tui.store.specs import read_kept_spec
 from vld_tui.store.state import load_state, save_state
 
 _BATCH: Final = 100
@@ -190,7 +191,7 @@ def _read(
         SpecError: when its specification is missing or damaged.
         OSError: when the folder cannot be read.
     """
-    spec, combination = run_dir.read_spec(), run_dir.read_combination()
+    spec, combination = read_kept_spec(run_dir), run_dir.read_combination()
     user = _user_data(run_dir, default_name(spec, combination), is_trashed=is_trashed)
     process = run_dir.read_process()
     launched_at = process.started_at if process else user.created_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from operator import attrgetter
 from typing import Final
@@ -9,7 +10,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import force_setattr
 
-from engine.protocol import FIELDS, RunSpec
+from engine.protocol import FIELDS, RunSpec, SpecError
+from engine.rundir import RunDir
 
 
 class _StoredSpec(RunSpec, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -46,3 +48,22 @@ def decode_stored_spec(data: str) -> RunSpec:
 def encode_stored_spec(spec: RunSpec) -> str:
     """Return the spec as compact JSON, every field written out."""
     return msgspec.json.encode(spec).decode()
+
+
+def read_kept_spec(run_dir: RunDir) -> RunSpec:
+    """Read a spec from a run's folder, also one with numbers that a new run may no longer have.
+
+    Raises:
+        SpecError: when it is missing or damaged.
+    """
+    try:
+        return run_dir.read_spec()
+    except SpecError:
+        with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.DecodeError, SpecError):
+            data = run_dir.spec.read_text(encoding="utf-8")
+            if msgspec.json.decode(data, type=dict[str, object]).keys() <= FIELDS.keys():
+                spec = decode_stored_spec(data)
+                for name, info in FIELDS.items():
+                    msgspec.structs.replace(info, most=None).check(getattr(spec, name))
+                return spec
+        raise

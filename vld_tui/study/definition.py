@@ -76,7 +76,7 @@ def read_study(text: str, where: str, datasets: Datasets, *, folder: Path) -> St
 def _parse(text: str) -> dict[str, Any]:
     try:
         values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits too
         raise StudyError(f"not valid TOML: {error}.") from None
     for key in values:
         if key not in _KEYS:

@@ -124,6 +124,48 @@ def test_a_value_out_of_range_names_field_value_and_range(
     assert allowed in message
 
 
+NUMBERS = [name for name, info in FIELDS.items() if "number" in info.allowed]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_no_field_takes_what_is_not_finite(name: str, value: float) -> None:
+    for said in (value, [value]):
+        with pytest.raises(SpecError, match=f"{name} is .*(inf|nan).* must be a"):
+            FIELDS[name].check(said)
+        with pytest.raises(SpecError, match=name):
+            spec_from_mapping({name: said})
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [10**18, 10**30, 10**400, 16**5_000, 1e300, True, "5"], ids=type)
+def test_no_field_takes_an_absurd_number_or_one_of_another_type(name: str, value: object) -> None:
+    for said in (value, [value]):
+        with pytest.raises(SpecError, match=f"{name} is ") as caught:
+            FIELDS[name].check(said)
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("lr", float("inf"), "lr is inf, but must be a finite number above 0."),
+        ("lr", 1e30, "lr is 1e+30, but must be at most 1,000."),
+        ("steps", 10**20, "steps is 100000000000000000000, but must be at most 1,000,000,000."),
+        ("grad_clip", float("inf"), "but must be a finite number above 0, or nothing."),
+        ("lr_drops", [5, 10**12], "lr_drops is '5,1000000000000', but must be at most"),
+    ],
+)
+def test_the_refusal_of_a_number_says_what_is_allowed(name: str, value: object, words: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(words)):
+        FIELDS[name].check(value)
+
+
+def test_a_spec_file_with_a_number_beyond_all_floats_is_damaged() -> None:
+    with pytest.raises(SpecError, match="out of range"):
+        decode_spec(b'{"lr": 1e400}')
+
+
 def test_an_unknown_key_or_choice_names_the_nearest() -> None:
     with pytest.raises(SpecError, match=r"'droput_rate'. Did you mean dropout_rate\?"):
         resolve_spec({"droput_rate": 0.5})

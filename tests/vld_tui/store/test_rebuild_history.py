@@ -132,3 +132,14 @@ def test_what_waits_keeps_its_place(home: Home) -> None:
         store.rebuild()
         assert store.list_runs() == before
         assert [run.name for run in store.queue()] == ["waits", "held", "dead"]
+
+
+def test_a_run_with_a_number_that_is_no_longer_allowed_is_still_read(
+    store: Store, run: Run, home: Home
+) -> None:
+    spec = home.run_dir(run.run_id).spec
+    spec.write_text(spec.read_text().replace('"lr": 0.0003', '"lr": 1e30'))
+    store.rebuild()
+    assert store.get(run.run_id).spec.lr == 1e30
+    spec.write_text(spec.read_text().replace('"lr": 1e30', '"lr": null'))
+    assert [damaged.path.name for damaged in store.rebuild().damaged] == [run.run_id]
