@@ -145,13 +145,14 @@ class QueueState:
 class Snapshot:
     """History at one moment, as far as it is of interest; ``problem``: why it is not newer.
 
-    ``count`` is the number of rows in all, ``runs`` that of the runs that match; ``ended`` are
-    the runs that were live in the snapshot before.
+    ``count`` is the number of rows in all, ``runs`` that of the runs that match, ``unmatched`` why
+    there is none; ``ended`` are the runs that were live in the snapshot before.
     """
 
     interest: Interest = field(default_factory=Interest)
     count: int = 0
     runs: int = 0
+    unmatched: str = ""
     rows: tuple[TableRow, ...] = ()
     live: Mapping[str, int] = field(default_factory=dict)
     watched: tuple[RunCurves, ...] = ()
@@ -254,6 +255,7 @@ class HistorySource:
             listed = Snapshot(
                 count=runs if grouping is None else store.count_groups(interest.query, grouping),
                 runs=runs,
+                unmatched="" if runs else store.why_nothing_matches(interest.query),
                 rows=_read_rows(store, interest),
                 live=store.count_statuses(),
                 points=_read_points(store, interest) if interest.plane else (),

@@ -11,13 +11,13 @@ import typer
 from engine.protocol import PRETRAINED, CombinationError
 from vld_tui.cli.command import Command, Group, JsonOption, RunsOrNone
 from vld_tui.cli.errors import CommandError
+from vld_tui.cli.filters import FinishedOption
 from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.output import say
 from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.run import DetachOption, NameOption, QueueOption, TagOption
 from vld_tui.cli.session import open_store
-from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.study.combining import (
@@ -33,10 +33,6 @@ MOST_COMPARED: Final = 4
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
-WhereOption = Annotated[
-    str | None,
-    typer.Option("--where", metavar="QUERY", help="All finished runs that match, as for vld ls."),
-]
 AtOption = Annotated[
     str,
     typer.Option(
@@ -96,7 +92,7 @@ class Launching:
 def soup(
     ctx: typer.Context,
     runs: RunsOrNone = None,
-    where: WhereOption = None,
+    where: FinishedOption = None,
     greedy: Annotated[
         bool,
         typer.Option("--greedy", help="Keep a run only if ID accuracy does not fall with it."),
@@ -121,7 +117,7 @@ def soup(
 def ensemble(
     ctx: typer.Context,
     runs: RunsOrNone = None,
-    where: WhereOption = None,
+    where: FinishedOption = None,
     at: AtOption = "best",
     name: NameOption = None,
     tag: TagOption = None,
@@ -181,7 +177,7 @@ def _choose(store: Store, names: list[str] | None, where: str | None) -> Sequenc
     store.refresh()
     if where is None:
         return [store.get(name) for name in names or ()]
-    chosen = choose_matching(store, Query.parse(where))
+    chosen = choose_matching(store, store.query(where))
     if chosen.passed_over:
         say(f"Left out: {chosen.passed_over}.", to_stderr=True)
     return chosen.runs

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 import typer
 
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone
 from vld_tui.cli.errors import CommandError
+from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
-from vld_tui.store.query import Query
 from vld_tui.study.groups import RunGroup, differing_fields, group_by_seed, group_labels
 from vld_tui.views.compare import Arms, compare_lines
 
@@ -21,17 +21,12 @@ MOST_RUNS: Final = 200
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-WhereOption = Annotated[
-    str | None,
-    typer.Option("--where", metavar="QUERY", help="All runs that match, as for vld ls."),
-]
-
 
 @app.command(cls=Command)
 def compare(
     ctx: typer.Context,
     runs: RunsOrNone = None,
-    where: WhereOption = None,
+    where: MatchingOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show where runs differ and what came of it; seeds of one configuration are averaged."""
@@ -43,10 +38,10 @@ def compare(
             named = [store.get(run) for run in runs or ()]
             known = list({run.run_id: run for run in named}.values())
         else:
-            known = store.list_runs(Query.parse(where), limit=MOST_RUNS + 1)[::-1]
+            known = store.list_runs(store.query(where), limit=MOST_RUNS + 1)[::-1]
         arms = store.arms([run.run_id for run in known])
     if len(known) < 2:
-        raise CommandError(f"To compare takes two runs at least; there is {len(known)}.")
+        raise CommandError(_too_few(len(known), where))
     if len(known) > MOST_RUNS:
         raise CommandError(f"More than {MOST_RUNS} runs match: narrow the query.")
     groups = group_by_seed(known)
@@ -64,6 +59,12 @@ def compare(
     cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in compare_lines(groups, arms, cells=cells):
         say(line)
+
+
+def _too_few(count: int, where: str | None) -> str:
+    number = ("none", "one")[count]
+    which = f"you named {number}" if where is None else f"{number} matches {where!r}"
+    return f"Comparing needs at least two runs; {which}."
 
 
 def _record(group: RunGroup, label: str, arms: Arms) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
+from vld_tui.cli.filters import LANGUAGE, SortOption, WhereOption, field_lines, field_records
 from vld_tui.cli.output import print_json
 from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.records import run_records, write_csv
@@ -26,18 +27,6 @@ TERMINAL_LIMIT: Final = 50
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-WhereOption = Annotated[
-    str | None,
-    typer.Option(
-        "--where",
-        metavar="QUERY",
-        help="Only runs that match, e.g. 'dropout>=0.9 dataset=emoji status:running tag:best'.",
-    ),
-]
-SortOption = Annotated[
-    str | None,
-    typer.Option("--sort", metavar="FIELD", help="Order by a field; -FIELD: highest first."),
-]
 LimitOption = Annotated[
     int | None,
     typer.Option(
@@ -47,7 +36,7 @@ LimitOption = Annotated[
 ]  # fmt: skip
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, epilog=LANGUAGE)
 def ls(
     ctx: typer.Context,
     where: WhereOption = None,
@@ -56,21 +45,28 @@ def ls(
     trashed: Annotated[bool, typer.Option("--trashed", help="List the trash.")] = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    fields: Annotated[
+        bool, typer.Option("--fields", help="List the fields of --where and --sort.")
+    ] = False,
 ) -> None:
     """List runs, the newest first unless sorted."""
     if as_json and as_csv:
         raise CommandError("--json and --csv cannot both be printed: choose one.")
     if limit is not None and limit < 0:
         raise CommandError(f"--limit is {limit}, but must be 0 (all) or more.")
-    query = Query.parse(where or "", sort=sort)
+    if fields:
+        _print_fields(as_json=as_json)
+        return
+    Query.parse(where or "", sort=sort)  # refused before a home is looked for
     with open_store(ctx, to_look=True) as store:
         refresh_or_say(store)
+        query = store.query(where or "", sort=sort)
         on_terminal = sys.stdout.isatty() and not (as_json or as_csv)
         most = limit if limit is not None else (TERMINAL_LIMIT if on_terminal else 0)
         shown = store.list_runs(query, trashed=trashed, limit=most or None)
         count = store.count_runs(query, trashed=trashed) if len(shown) == most else len(shown)
         records = run_records(store, shown) if as_json or as_csv else []
-        nothing = None if shown else _nothing(store, where, trashed=trashed)
+        nothing = None if shown else _nothing(store, query, where, trashed=trashed)
     if as_json:
         print_json(records)
     elif as_csv:
@@ -81,6 +77,14 @@ def ls(
         _print_table(shown, hidden=count - len(shown))
     else:
         sys.stdout.writelines(f"{line}\n" for line in run_lines(shown, now=time.time()))
+
+
+def _print_fields(*, as_json: bool) -> None:
+    if as_json:
+        print_json(list(field_records()))
+        return
+    for line in field_lines():
+        typer.echo(line)
 
 
 def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
@@ -99,10 +103,13 @@ def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
         console.print(f"… and {plural(hidden, 'run')} more: --limit 0 lists all.", style="dim")
 
 
-def _nothing(store: Store, where: str | None, *, trashed: bool) -> str:
-    """Say why no run is listed, and what to do about it."""
+def _nothing(store: Store, query: Query, where: str | None, *, trashed: bool) -> str:
+    """Return why no run is listed, and what to do about it."""
     if where:
-        return "No run matches."
+        searched = plural(store.count_runs(trashed=trashed), "run")
+        place = " in the trash" if trashed else ""
+        reason = store.why_nothing_matches(query)
+        return f"No run matches {where!r}: {searched}{place} searched. {reason}".rstrip()
     if trashed:
         return "The trash is empty."
     runs = store.home.runs

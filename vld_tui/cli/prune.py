@@ -9,11 +9,10 @@ import typer
 from vld_tui.cli.asking import ask
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone
 from vld_tui.cli.errors import CommandError
-from vld_tui.cli.ls import WhereOption
+from vld_tui.cli.filters import WhereOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.store.prune import Keep, Prunable
-from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.study.kept import find_study
@@ -122,4 +121,4 @@ def _chosen(
         return named
     if study is not None:
         return list(standing_of(store, find_study(store.home, study)).finished)
-    return [run for run in store.list_runs(Query.parse(where or "")) if run.status == "finished"]
+    return [run for run in store.list_runs(store.query(where or "")) if run.status == "finished"]

@@ -41,7 +41,7 @@ from vld_tui.messages import (
 from vld_tui.preferences import Preferences
 from vld_tui.screens.run_keys import RunKeys
 from vld_tui.store.fields import QUERY_FIELDS
-from vld_tui.store.query import QueryError
+from vld_tui.store.query import EXAMPLE, QueryError
 from vld_tui.store.runs import Run
 from vld_tui.store.summaries import CONFIGURATION
 from vld_tui.views.log import log_tail
@@ -263,8 +263,7 @@ class HomeScreen(RunKeys):
         """Ask which runs to show."""
         from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - as above
 
-        example = "dropout>=0.9 target=noto status:running tag:best text"
-        question = AskLine("Show runs that match:", answer=self._listing.filter, example=example)
+        question = AskLine("Show runs that match:", answer=self._listing.filter, example=EXAMPLE)
         self.app.push_screen(question, self._set_filter)
 
     def action_sort(self) -> None:
@@ -442,6 +441,7 @@ class HomeScreen(RunKeys):
         line = Text(f" {plain_text(' · '.join(parts))}", QUIET_STYLE, no_wrap=True)
         if not self._listing.is_whole and count == 0:
             line.append("   nothing matches; esc shows every run", ALARM_STYLE)
+            line.append(f"   {plain_text(self._snapshot.unmatched)}", QUIET_STYLE)
         self._put("#query", line)
 
     def _put(self, place: str, text: Text) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,8 @@ class Database:
         self.is_read_only = is_read_only
         self._connection = connection
         self._file = _file_number(path)
+        connection.create_function("matches", 2, _matches, deterministic=True)
+        connection.create_function("matches_word", 2, _matches_word, deterministic=True)
 
     @classmethod
     def open(cls, path: Path) -> Database:
@@ -145,6 +148,16 @@ class Database:
         """
         with _readable_errors(self.path), _transaction(self._connection):
             yield self._connection
+
+
+def _matches(pattern: str, text: str | None) -> bool:
+    """Say whether a regular expression is found in text, for queries."""
+    return text is not None and re.search(pattern, text) is not None
+
+
+def _matches_word(pattern: str, words: str | None) -> bool:
+    """Say whether a regular expression is found in one of the words, for queries."""
+    return any(re.search(pattern, word) for word in (words or "").split())
 
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:

@@ -21,3 +21,7 @@ class RunNotFound(StoreError):  # noqa: N818 - reads as the fact it states
 
 class AmbiguousRun(StoreError):  # noqa: N818 - reads as the fact it states
     """Several runs go by this prefix or name."""
+
+
+class QueryError(ValueError):
+    """A query that means nothing; the message names the part and the reason."""

@@ -1,4 +1,4 @@
-"""What a query may speak of: every field's name, type and expression."""
+"""The fields runs are filtered, sorted and grouped by: name, kind and SQL expression of each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from engine.protocol import FIELDS
 from vld_tui.store.runs import STATUSES
 
-Kind = Literal["number", "flag", "text", "choice", "tags", "time"]
+Kind = Literal["number", "duration", "flag", "text", "choice", "words", "time"]
 
 
 @dataclass(frozen=True)
 class QueryField:
     """A field of a run; ``sql`` is an expression over its row.
 
-    ``is_share``: from 0 to 1.
+    ``is_share``: from 0 to 1. ``words`` are several, separated by spaces; a ``duration`` is in
+    seconds.
     """
 
     name: str
@@ -25,20 +26,23 @@ class QueryField:
     sql: str
     choices: tuple[str, ...] = ()
     is_share: bool = False
+    about: str = ""
 
 
 _KINDS: Final[dict[Any, Kind]] = {bool: "flag", int: "number", float: "number", str: "text"}
 
 
 def _spec_fields() -> Iterator[QueryField]:
-    """Yield the fields of a spec, but for lists, which are not compared."""
+    """Yield the fields of a spec; one that is a list has its items as words."""
     for info in FIELDS.values():
-        sql = f"json_extract(spec, '$.{info.name}')"
         base = _plain_type(info.type)
-        is_list = get_origin(base) is tuple
-        kind = "choice" if info.choices and not is_list else _KINDS.get(base)
-        if kind is not None:
-            yield QueryField(info.name, kind, sql, info.choices)
+        if get_origin(base) is tuple:
+            items = f"SELECT group_concat(value, ' ') FROM json_each(spec, '$.{info.name}')"
+            yield QueryField(info.name, "words", f"coalesce(({items}), '')", about=info.help)
+            continue
+        kind = "choice" if info.choices else _KINDS[base]
+        sql = f"json_extract(spec, '$.{info.name}')"
+        yield QueryField(info.name, kind, sql, info.choices, about=info.help)
 
 
 def _plain_type(hint: Any) -> Any:
@@ -54,31 +58,37 @@ def _measured(name: str) -> QueryField:
     """Return a field that the engine chose, or else the specification asked for."""
     info = FIELDS[name]
     sql = f"coalesce({name}, json_extract(spec, '$.{name}'))"
-    return QueryField(name, "choice" if info.choices else "text", sql, info.choices)
+    kind: Kind = "choice" if info.choices else "text"
+    return QueryField(name, kind, sql, info.choices, about=info.help)
 
+
+_AGE: Final = "((julianday('now') - 2440587.5) * 86400.0 - created_at)"
 
 _OF_RUN: Final = (
-    QueryField("run", "text", "run_id"),
-    QueryField("name", "text", "name"),
-    QueryField("tag", "tags", "tags"),
-    QueryField("note", "text", "note"),
-    QueryField("arm", "text", "arm"),
-    QueryField("status", "choice", "status", STATUSES),
-    QueryField("collapsed", "flag", "collapsed_step IS NOT NULL"),
-    QueryField("created", "time", "created_at"),
-    QueryField("step", "number", "step"),
-    QueryField("selected_step", "number", "selected_step"),
-    QueryField("id_accuracy", "number", "id_accuracy", is_share=True),
-    QueryField("ood_accuracy", "number", "ood_accuracy", is_share=True),
-    QueryField("loss", "number", "loss"),
-    QueryField("wall_s", "number", "wall_s"),
-    QueryField("steps_per_s", "number", "steps_per_s"),
-    QueryField("images_per_s", "number", "images_per_s"),
-    QueryField("attempts", "number", "attempts"),
-    QueryField("error", "text", "coalesce(error, '')"),
-    QueryField("host", "text", "coalesce(host, '')"),
-    QueryField("data_digest", "text", "data_digest"),
-)
+    QueryField("run", "text", "run_id", about="The run's id."),
+    QueryField("name", "text", "name", about="The run's name."),
+    QueryField("tag", "words", "tags", about="One of the run's tags."),
+    QueryField("note", "text", "note", about="The run's note."),
+    QueryField("arm", "text", "arm", about="How the run predicts."),
+    QueryField("status", "choice", "status", STATUSES, about="The run's status."),
+    QueryField("collapsed", "flag", "collapsed_step IS NOT NULL", about="One class for all."),
+    QueryField("created", "time", "created_at", about="When the run was created."),
+    QueryField("age", "duration", _AGE, about="Time since the run was created."),
+    QueryField("step", "number", "step", about="Latest step."),
+    QueryField("selected_step", "number", "selected_step", about="Step with the best ID accuracy."),
+    QueryField("id_accuracy", "number", "id_accuracy", is_share=True,
+               about="ID accuracy at the selected step: a share or a percent."),
+    QueryField("ood_accuracy", "number", "ood_accuracy", is_share=True,
+               about="OOD accuracy at the selected step: a share or a percent."),
+    QueryField("loss", "number", "loss", about="Latest training loss."),
+    QueryField("wall_s", "duration", "wall_s", about="Time the run took."),
+    QueryField("steps_per_s", "number", "steps_per_s", about="Steps per second."),
+    QueryField("images_per_s", "number", "images_per_s", about="Images per second."),
+    QueryField("attempts", "number", "attempts", about="Processes that worked on the run."),
+    QueryField("error", "text", "coalesce(error, '')", about="Why the run failed or crashed."),
+    QueryField("host", "text", "coalesce(host, '')", about="Machine the run ran on."),
+    QueryField("data_digest", "text", "data_digest", about="Digest of the images."),
+)  # fmt: skip
 
 QUERY_FIELDS: Final[dict[str, QueryField]] = {
     field.name: field
@@ -91,14 +101,33 @@ QUERY_FIELDS: Final[dict[str, QueryField]] = {
 """Every field a query may use, by name."""
 
 ALIASES: Final[dict[str, str]] = {
-    "batch": "batch_size",
-    "dropout": "dropout_rate",
+    **{
+        flag: info.name
+        for info in FIELDS.values()
+        if (flag := info.flag.removeprefix("--").replace("-", "_")) != info.name
+    },
+    "data": "dataset",
     "id": "id_accuracy",
+    "id_acc": "id_accuracy",
     "ood": "ood_accuracy",
+    "ood_acc": "ood_accuracy",
     "run_id": "run",
     "selected": "selected_step",
     "tags": "tag",
+    "time": "wall_s",
     "wall": "wall_s",
     "wd": "weight_decay",
 }
-"""Short or natural names of fields. ``id`` is the ID accuracy; a run's id is ``run``."""
+"""Other names of fields: the option that sets a field, the heading of its column, an abbreviation.
+``id`` is the ID accuracy; a run's id is ``run``."""
+
+
+def known_name(name: str) -> str:
+    """Return the name of a field that is written in another way, such as ``DROPOUT-RATE``."""
+    plain = name.lower().replace("-", "_")
+    return ALIASES.get(plain, plain)
+
+
+def is_field(name: str) -> bool:
+    """Say whether this is the name of a field, or another name of one."""
+    return known_name(name) in QUERY_FIELDS

@@ -8,7 +8,7 @@ from typing import Final
 from engine.rundir import RunDir
 from vld_tui.store import ingest
 from vld_tui.store.database import MOST_AT_ONCE
-from vld_tui.store.errors import RunNotFound
+from vld_tui.store.errors import QueryError, RunNotFound
 from vld_tui.store.lookup import find, find_by_id
 from vld_tui.store.opening import OpenHistory
 from vld_tui.store.query import Query
@@ -20,6 +20,7 @@ from vld_tui.store.summaries import (
     group_order,
     read_groups,
 )
+from vld_tui.store.unmatched import refuse_unknown_words, unmatched_values
 
 _ALL = Query()
 _STATUSES: Final = """
@@ -47,6 +48,24 @@ class RunLists(OpenHistory):
         if not found.is_trashed and not self._database.is_read_only:
             ingest.look_again(self._database, found.key, found.run_dir(self.home))
         return self._run(found.key)
+
+    def query(self, text: str, *, sort: str | None = None) -> Query:
+        """Read a query as a user types it.
+
+        Raises:
+            QueryError: naming what is not understood, or a word that no run has.
+        """
+        query = Query.parse(text, sort=sort)
+        refuse_unknown_words(self._database, query)
+        return query
+
+    def why_nothing_matches(self, query: Query) -> str:
+        """Return what a query asks for that no run has; empty: each part of it matches some."""
+        try:
+            refuse_unknown_words(self._database, query)
+        except QueryError as error:
+            return str(error).splitlines()[0]
+        return " ".join(unmatched_values(self._database, query))
 
     def run_dir(self, run_id: str) -> RunDir:
         """Return the run's folder, in the trash or not."""

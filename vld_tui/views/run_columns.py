@@ -215,7 +215,7 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
     "note": _measured("Its note.", "note", "note", lambda run: plain_text(run.note))._replace(
         column=Column("note", rank=_CHOSEN_RANK, shrinks=True, narrowest=8)
     ),
-    "run": _measured("Its id.", "id", "run", lambda run: plain_text(run.run_id)),
+    "run": _measured("Its id.", "run", "run", lambda run: plain_text(run.run_id)),
     **{name: _any_field(name) for name in FIELDS if name not in {*_USUAL, "target"}},
     "target": _any_field("target"),
 }  # fmt: skip

@@ -12,7 +12,9 @@ from vld_tui.views.columns import GAP, align, lay_out
 from vld_tui.views.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, status_style
 from vld_tui.views.runs import RUN_COLUMNS, run_row
 
-_STYLES: Final = {"ID": ID_STYLE, "OOD": OOD_STYLE, "age": QUIET_STYLE, "id": QUIET_STYLE}
+_STYLES: Final = {
+    "ID acc": ID_STYLE, "OOD acc": OOD_STYLE, "age": QUIET_STYLE, "run": QUIET_STYLE
+}  # fmt: skip
 
 
 def run_table(runs: Sequence[Run], *, now: float, cells: int) -> Text:

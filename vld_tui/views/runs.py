@@ -22,11 +22,11 @@ RUN_COLUMNS: Final = (
     Column("masks", right=True, rank=4),
     Column("seed", right=True, rank=3),
     Column("step", right=True, rank=7),
-    Column("ID", right=True, rank=98),
-    Column("OOD", right=True, rank=98),
+    Column("ID acc", right=True, rank=98),
+    Column("OOD acc", right=True, rank=98),
     Column("age", right=True, rank=8),
     Column("tags", rank=0, shrinks=True, narrowest=6),
-    Column("id", rank=97),
+    Column("run", rank=97),
 )
 
 

@@ -40,8 +40,8 @@ def test_runs_that_match_are_compared_and_told_as_one_document(history: Vld) -> 
     [
         ((), "Name the runs to compare, or choose them with --where."),
         (("first", "--where", "steps=100"), "Name the runs to compare, or choose"),
-        (("first", "first"), "To compare takes two runs at least; there is 1."),
-        (("--where", "seed=99"), "To compare takes two runs at least; there is 0."),
+        (("first", "first"), "Comparing needs at least two runs; you named one."),
+        (("--where", "seed=99"), "Comparing needs at least two runs; none matches 'seed=99'."),
         (("first", "nobody"), "nobody"),
         (("--where", "sed=1"), "No field 'sed'"),
     ],

@@ -21,7 +21,7 @@ class TestLs:
         lines = history("ls").stdout.splitlines()
         assert lines[0].split() == [
             "status", "name", "data", "→", "target", "model", "arm", "λ", "masks", "seed", "step",
-            "ID", "OOD", "age", "tags", "id",
+            "ID", "acc", "OOD", "acc", "age", "tags", "run",
         ]  # fmt: skip
         assert len(lines) == 4
         failed, collapsed, finished = lines[1:]
@@ -85,12 +85,31 @@ class TestLs:
 
     def test_a_query_that_matches_nothing_says_so(self, history: Vld) -> None:
         result = history("ls", "--where", "dropout>0.95")
-        assert (result.exit_code, result.stderr) == (0, "No run matches.\n")
+        expected = "No run matches 'dropout>0.95': 3 runs searched.\n"
+        assert (result.exit_code, result.stderr) == (0, expected)
+        assert "Did you mean emoji" in history("ls", "--where", "dataset=emojj").stderr
+
+    @pytest.mark.parametrize("command", ["ls", "compare", "prune", "combine soup"])
+    def test_a_word_that_no_run_has_is_an_error_of_every_command(
+        self, history: Vld, command: str
+    ) -> None:
+        result = history(*command.split(), "--where", "colapsed")
+        assert result.exit_code == 2
+        assert "No run has 'colapsed'" in result.stderr
+        assert "Did you mean collapsed" in result.stderr
+
+    def test_the_fields_are_listed(self, history: Vld) -> None:
+        lines = history("ls", "--fields").stdout.splitlines()
+        assert any(line.startswith("dropout_rate") and " dropout " in line for line in lines)
+        known = {field["name"]: field for field in history.json("ls", "--fields")}
+        assert "stopped" in known["status"]["choices"]
+        assert known["id_accuracy"]["aliases"] == ["id", "id_acc"]
 
     @pytest.mark.parametrize(
         ("words", "told"),
         [
             (["--where", "dropuot=1"], "Did you mean dropout"),
+            (["--where", "(seed=1"], "never closed"),
             (["--sort", "odo"], "Did you mean ood"),
             (["--json", "--csv"], "choose one"),
         ],

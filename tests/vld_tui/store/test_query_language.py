@@ -85,6 +85,66 @@ def _names(store: Store, text: str, sort: str | None = "name") -> list[str]:
         ("note:100%", ["finished"]),
         ("created>=2020-01-01 created<9000-01-01T10:00 seed=1", ["alpha"]),
         ("created<2020-01-01", []),
+        # spaces around an operator, other spellings of it, both kinds of quotes
+        ("dropout >= 0.9", ["alpha", "gamma ray"]),
+        ("dropout >=0.9 seed= 1", ["alpha"]),
+        ("seed == 1", ["alpha"]),
+        ("'gamma ray'", ["gamma ray"]),
+        ("name = 'gamma ray'", ["gamma ray"]),
+        ("tags= seed=3", ["gamma ray"]),
+        # and, or, not, parentheses
+        ("seed=1 or seed=2", ["alpha", "beta"]),
+        ("seed=1 OR seed=2 AND masks=1", ["alpha", "beta"]),
+        ("(seed=1 or seed=2) masks=1", ["beta"]),
+        ("(seed=1)", ["alpha"]),
+        ("((seed=1)or(seed=4))", ["alpha", "finished"]),
+        ("not status:finished", ["alpha", "beta", "gamma ray"]),
+        ("-status:finished -seed=1", ["beta", "gamma ray"]),
+        ("not (seed=1 or seed=2)", ["finished", "gamma ray"]),
+        ("-(seed=1 or seed=2)", ["finished", "gamma ray"]),
+        ("not not seed=1", ["alpha"]),
+        ("not ood>=0.5", ["alpha", "beta", "gamma ray"]),
+        ("not best", ["gamma ray"]),
+        ("-name:'a r' dropout>=0.9", ["alpha"]),
+        # regular expressions
+        ("name~^a", ["alpha"]),
+        ("name~ALPHA|beta", ["alpha", "beta"]),
+        ("name~^(alpha|beta)$", ["alpha", "beta"]),
+        ("(name~^(alpha|beta)$)", ["alpha", "beta"]),
+        ("name!~^a", ["beta", "finished", "gamma ray"]),
+        ("name =~ ^a", ["alpha"]),
+        ("tag~^best$", ["alpha", "finished"]),
+        ("status~^fin", ["finished"]),
+        # wildcards, ranges, lists
+        ("target=no*", ["gamma ray"]),
+        ("name=*a", ["alpha", "beta"]),
+        ("name='*a'", []),
+        ("name!=*a", ["finished", "gamma ray"]),
+        ("tag=best*", ["alpha", "beta", "finished"]),
+        ("tag=*b", ["alpha"]),
+        ("status:fin*", ["finished"]),
+        ("g*ray", ["gamma ray"]),
+        ("seed=2..3", ["beta", "gamma ray"]),
+        ("seed=..2", ["alpha", "beta"]),
+        ("seed!=2..", ["alpha"]),
+        ("seed=1,3", ["alpha", "gamma ray"]),
+        ("status=finished,stopped", ["finished"]),
+        ("ood=50%..90%", ["finished"]),
+        ("created=2020-01-01..9000-01-01 seed=1", ["alpha"]),
+        ("created=2020-01-01", []),
+        # other names, flags alone, times
+        ("data:pacs", ["finished"]),
+        ("keep=all", ["alpha", "beta", "finished", "gamma ray"]),
+        ("arms=averaged", []),
+        ("arms=", ["alpha", "beta", "finished", "gamma ray"]),
+        ("collapsed", []),
+        ("not collapsed seed=1", ["alpha"]),
+        ("age<1h", ["alpha", "beta", "finished", "gamma ray"]),
+        ("age>1h30m", []),
+        ("age<=2d seed=1", ["alpha"]),
+        ("error=none seed=1", ["alpha"]),
+        ("emoji", ["alpha", "beta", "gamma ray"]),
+        ("photo", ["finished"]),
     ],
 )  # fmt: skip
 def test_a_query_keeps_what_matches(store: Store, text: str, names: list[str]) -> None:
@@ -119,8 +179,8 @@ def test_runs_are_sorted_and_the_unknown_comes_last(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("droput=0.9", "No field 'droput' to ask for. Did you mean dropout"),
-        ("zzzzzz=1", "No field 'zzzzzz' to ask for. Known: dataset, "),
+        ("droput=0.9", "No field 'droput' to filter by. Did you mean dropout"),
+        ("zzzzzz=1", "No field 'zzzzzz' to filter by. List them with: vld ls --fields"),
         ("ood>30", "from 0 to 1 or a percent: write 30%, not 30"),
         ("masks=many", "masks is 'many', but must be a number"),
         ("masks>none", "masks is 'none', but must be a number"),
@@ -132,9 +192,31 @@ def test_runs_are_sorted_and_the_unknown_comes_last(
         ("collapsed=maybe", "must be true or false"),
         ("dataset>a", "dataset has no order"),
         ("tag<a", "tag has no order"),
-        ("created=2025-01-01", "created is compared with"),
+        ("created>2d", "must be a date .* For a time before now: age<2d"),
+        ("age<2", "age is '2', but must be a time such as 90s, 30m, 2h, 7d or 2w"),
+        ("id=260101-120000-abcd", "A run's id is called run: run=260101-120000-abcd"),
+        ("optimizer=adam*x", "must be one of sgd, adamw"),
+        ("name=" + "a*" * 6, "more than 5 wildcards"),
+        ("masks=..", "a range has a number"),
+        ("seed=1,x", "seed is 'x', but must be a number"),
+        ("name~(", "is no regular expression"),
+        ("name~(a|b)*c", "could take forever"),
+        ("name~a*b*c*d*", "could take forever"),
+        ("seed~1", "seed is no text"),
+        ("seed=1 or", "Nothing follows 'or'"),
+        ("or seed=1", "Nothing stands before 'or'"),
+        ("seed=1 and and seed=2", "Nothing follows 'and'"),
+        ("not", "Nothing follows 'not'"),
+        ("()", "Nothing follows '\\('"),
+        ("(seed=1", "A '\\(' is never closed"),
+        ("seed=1)", "A '\\)' has no '\\('"),
+        ("(" * 21 + "seed=1" + ")" * 21, "parentheses more than 20 deep"),
+        ("note:a(b", "has a parenthesis inside a word: put the word in quotes"),
+        ("seed=1 && seed=2", "write 'and'"),
+        ("seed=1 || seed=2", "write 'or'"),
+        ("name='open", "quote that does not end"),
         ("created>yesterday", "must be a date such as"),
-        ("dropout > 0.9", "'>' lacks a field"),
+        ("> 0.9", "'>' lacks a field"),
         (">=0.9", "lacks a field: write field>value"),
         ('name="open', "quote that does not end"),
         ('"a"b', "quote that does not end, or text after one"),
@@ -148,14 +230,42 @@ def test_a_query_that_means_nothing_says_which_part(text: str, message: str) -> 
         Query.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("frist", "No run has 'frist' in its id, name, tags, note, data set and target"),
+        ("runing", "No run has 'runing'"),
+        ("stopped", "Did you mean status:stopped?"),
+        ("colapsed", "Did you mean collapsed"),
+        ("lr", "lr is a field: write lr=VALUE"),
+        ("seed=1 or zzz", "No run has 'zzz'"),
+        ("not zzz", "No run has 'zzz'"),
+    ],
+)
+def test_a_word_that_no_run_has_is_an_error(store: Store, word: str, message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        store.query(word)
+
+
+def test_quoted_text_may_match_nothing(store: Store) -> None:
+    assert store.list_runs(store.query("'zzz'")) == []
+    assert [run.name for run in store.list_runs(store.query("alpha"))] == ["alpha"]
+
+
+def test_a_value_that_no_run_has_is_named_with_the_nearest(store: Store) -> None:
+    why = store.why_nothing_matches(store.query("dataset=emojj seed=1"))
+    assert why == "No run has dataset 'emojj'. Did you mean emoji?"
+    assert store.why_nothing_matches(store.query("dataset=emoji seed=77")) == ""
+
+
 @pytest.mark.parametrize("sort", ["-odd", "ood,,name", "name; DROP TABLE runs", "-", "--ood"])
 def test_an_unknown_sort_key_is_an_error(sort: str) -> None:
     with pytest.raises(QueryError, match="No field"):
         Query.parse("", sort=sort)
 
 
-def test_every_field_of_a_spec_but_lists_can_be_asked_for() -> None:
-    assert set(FIELDS) - set(QUERY_FIELDS) == {"lr_drops", "arms"}
+def test_every_field_of_a_spec_can_be_filtered_by() -> None:
+    assert set(FIELDS) <= set(QUERY_FIELDS)
     assert set(ALIASES.values()) <= set(QUERY_FIELDS)
     assert not set(ALIASES) & set(QUERY_FIELDS)
 
@@ -168,7 +278,8 @@ def test_every_field_sorts(store: Store, name: str) -> None:
 _PIECES = st.one_of(
     st.text(alphabet=st.characters(exclude_categories=()), max_size=20),
     st.sampled_from(
-        [*QUERY_FIELDS, *ALIASES, "=", "!=", ":", "<", "<=", ">", ">=", " ", '"', "'", "--", ";",
+        [*QUERY_FIELDS, *ALIASES, "=", "!=", "~", "!~", "(", " or ", " and ", "not ", "-", "*",
+         "..", ",", "2d", ":", "<", "<=", ">", ">=", " ", '"', "'", "--", ";",
          "%", "_", "\\", "none", "0.9", "true", "running", "2025-01-01", "\x00", ")", "OR 1=1",
          "'; DROP TABLE runs; --", '")', "json_extract"]
     ),
@@ -209,7 +320,8 @@ def test_a_value_never_becomes_sql(store: Store, name: str, operator: str, value
 
 def _harmless(name: str) -> str:
     field = QUERY_FIELDS[name]
-    samples = {"number": "1", "flag": "true", "time": "2025-01-01", "text": "x", "tags": "x"}
+    samples = {"number": "1", "flag": "true", "time": "2025-01-01", "text": "x", "words": "x",
+               "duration": "1h"}  # fmt: skip
     return field.choices[0] if field.choices else samples[field.kind]
 
 

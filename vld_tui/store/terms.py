@@ -1,0 +1,243 @@
+"""The syntax of a filter: ``dropout>=0.9 and not (status:failed or name~^try)`` as a tree.
+
+:mod:`vld_tui.store.comparison` gives the leaves their meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from vld_tui.store.errors import QueryError
+from vld_tui.store.fields import is_field
+
+_COMPARISON: Final = re.compile(
+    r"(?P<field>[A-Za-z_][\w-]*)\s*(?P<operator>!=|==|<=|>=|=~|!~|[=:<>~])(?P<space>\s*)"
+)
+_QUOTED: Final = re.compile(r"\"([^\"]*)\"|'([^']*)'")
+_BARE: Final = re.compile(r"[^\s\"()]*")
+_KEYWORD: Final = re.compile(r"(?P<word>and|or|not)(?=[\s()]|$)", re.IGNORECASE)
+_SAME: Final = {"==": "=", "=~": "~"}
+_MISTAKEN: Final = {"&&": "and", "&": "and", "||": "or", "|": "or", "!": "not"}
+_MOST_TERMS: Final = 50
+_DEEPEST: Final = 20
+_LONGEST: Final = 1000
+
+
+@dataclass(frozen=True)
+class Term:
+    """A comparison of a field with a value, or text to look for: without field and operator.
+
+    ``text`` is what was typed. A quoted value has no wildcards, ranges or lists.
+    """
+
+    text: str
+    value: str
+    field: str | None = None
+    operator: str = ""
+    is_quoted: bool = False
+
+
+@dataclass(frozen=True)
+class Not:
+    """What does not hold."""
+
+    part: Tree
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Parts of which all must hold, or any."""
+
+    parts: tuple[Tree, ...]
+    is_any: bool = False
+
+
+Tree = Term | Not | Joined
+Token = Term | str
+"""A term, a parenthesis, ``and``, ``or`` or ``not``."""
+
+
+def parse_terms(text: str) -> Joined:
+    """Return the parts of a filter that must all hold; none for an empty one.
+
+    Raises:
+        QueryError: naming the part that has no meaning.
+    """
+    check_text(text)
+    tokens = tuple(_tokens(text))
+    terms = sum(isinstance(token, Term) for token in tokens)
+    if terms > _MOST_TERMS:
+        raise QueryError(f"The query has {terms} terms, but may have {_MOST_TERMS}.")
+    return _Parser(tokens).parse()
+
+
+def check_text(text: str) -> None:
+    """Refuse what is too long, or not text.
+
+    Raises:
+        QueryError: saying which.
+    """
+    if len(text) > _LONGEST:
+        raise QueryError(f"The query has {len(text)} characters, but may have {_LONGEST}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QueryError(f"The query holds bytes that are not text: {text!r}.") from None
+
+
+def _tokens(text: str) -> Iterator[Token]:
+    position = 0
+    while position < len(text):
+        character = text[position]
+        if character.isspace():
+            position += 1
+        elif character in "()":
+            yield character
+            position += 1
+        elif character == "-" and text[position + 1 : position + 2].strip():
+            yield "not"
+            position += 1
+        elif keyword := _KEYWORD.match(text, position):
+            yield keyword["word"].lower()
+            position = keyword.end()
+        else:
+            term, position = _read_term(text, position)
+            yield term
+
+
+def _read_term(text: str, start: int) -> tuple[Term, int]:
+    """Return the comparison or the text at ``start``, and where it ends."""
+    head = _COMPARISON.match(text, start)
+    if head is None:
+        value, end, is_quoted = _read_value(text, start)
+        if not is_quoted:
+            _refuse_operator(value)
+        return Term(text[start:end], value, is_quoted=is_quoted), end
+    operator = _SAME.get(head["operator"], head["operator"])
+    if head["space"] and _begins_another(text, head.end()):
+        value, end, is_quoted = "", head.end() - len(head["space"]), False
+    else:
+        value, end, is_quoted = _read_value(text, head.end(), is_pattern=operator.endswith("~"))
+    return Term(text[start:end], value, head["field"], operator, is_quoted), end
+
+
+def _begins_another(text: str, position: int) -> bool:
+    """Say whether a term begins here, so that the one before it compares with nothing: ``tag=``."""
+    following = _COMPARISON.match(text, position)
+    return bool(_KEYWORD.match(text, position)) or (
+        following is not None and is_field(following["field"])
+    )
+
+
+def _read_value(text: str, start: int, *, is_pattern: bool = False) -> tuple[str, int, bool]:
+    """Return a value, where it ends, and whether it stood in quotes."""
+    quoted = _QUOTED.match(text, start)
+    if quoted is not None:
+        value, end = quoted[1] if quoted[1] is not None else quoted[2], quoted.end()
+    elif is_pattern:
+        end = _pattern_end(text, start)
+        value = text[start:end]
+    else:
+        bare = _BARE.match(text, start)
+        value, end = (bare[0], bare.end()) if bare else ("", start)
+    follows = text[end : end + 1]
+    if (quoted is None and value[:1] in ("'", '"')) or follows in ("'", '"'):
+        raise QueryError(f"{text[start:]!r} has a quote that does not end, or text after one.")
+    if follows == "(" and end > start:
+        raise QueryError(
+            f"{text[start : end + 1]!r} has a parenthesis inside a word: put the word in quotes, "
+            "or a space before the parenthesis."
+        )
+    if quoted is not None and follows and not (follows.isspace() or follows == ")"):
+        raise QueryError(f"{text[start:]!r} has a quote that does not end, or text after one.")
+    return value, end, quoted is not None
+
+
+def _pattern_end(text: str, start: int) -> int:
+    """Return where an expression without quotes ends: at a space, or at a ``)`` not its own."""
+    depth = 0
+    for position in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[position], 0)
+        if text[position].isspace() or depth < 0:
+            return position
+    return len(text)
+
+
+def _refuse_operator(word: str) -> None:
+    """Refuse a comparison without a field, and the operators of other languages."""
+    if word in _MISTAKEN:
+        raise QueryError(f"{word!r} has no meaning here: write {_MISTAKEN[word]!r}.")
+    if word[:1] and word[0] in "=<>:!~":
+        raise QueryError(
+            f"{word!r} lacks a field: write field{word[0]}value, or put text in quotes."
+        )
+
+
+class _Parser:
+    """Reads tokens: ``or`` binds least, then ``and``, which may be left out, then ``not``."""
+
+    def __init__(self, tokens: tuple[Token, ...]) -> None:
+        self._tokens = tokens
+        self._at = 0
+
+    def parse(self) -> Joined:
+        """Return the whole filter."""
+        if not self._tokens:
+            return Joined(())
+        tree = self._any(depth=0)
+        if self._next == ")":
+            raise QueryError("A ')' has no '(' before it.")
+        return tree if isinstance(tree, Joined) and not tree.is_any else Joined((tree,))
+
+    @property
+    def _next(self) -> Token | None:
+        return self._tokens[self._at] if self._at < len(self._tokens) else None
+
+    def _any(self, depth: int) -> Tree:
+        parts = [self._every(depth)]
+        while self._next == "or":
+            self._at += 1
+            parts.append(self._every(depth))
+        return parts[0] if len(parts) == 1 else Joined(tuple(parts), is_any=True)
+
+    def _every(self, depth: int) -> Tree:
+        parts = [self._one(depth)]
+        while self._next not in (None, "or", ")"):
+            if self._next == "and":
+                self._at += 1
+            parts.append(self._one(depth))
+        return parts[0] if len(parts) == 1 else Joined(tuple(parts))
+
+    def _one(self, depth: int) -> Tree:
+        token, is_negated = self._next, False
+        while token == "not":
+            is_negated = not is_negated
+            self._at += 1
+            token = self._next
+        if isinstance(token, Term):
+            self._at += 1
+            found: Tree = token
+        elif token == "(":
+            found = self._group(depth)
+        else:
+            self._refuse(token)
+        return Not(found) if is_negated else found
+
+    def _group(self, depth: int) -> Tree:
+        if depth == _DEEPEST:
+            raise QueryError(f"The query has parentheses more than {_DEEPEST} deep.")
+        self._at += 1
+        found = self._any(depth + 1)
+        if self._next != ")":
+            raise QueryError("A '(' is never closed.")
+        self._at += 1
+        return found
+
+    def _refuse(self, token: str | None) -> NoReturn:
+        before = self._tokens[self._at - 1] if self._at else None
+        if isinstance(before, str) and before != ")":
+            raise QueryError(f"Nothing follows {before!r}: a term is missing.")
+        raise QueryError(f"Nothing stands before {token!r}: a term is missing.")
