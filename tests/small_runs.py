@@ -25,6 +25,7 @@ SMALL_RUN: Mapping[str, object] = {
     "image_size": 32,
     "batch_size": 4,
     "steps": 24,
+    "warmup_steps": 20,
     "eval_every": 8,
     "log_every": 4,
     "head_steps": 10,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from engine.protocol import FIELDS, SpecError, nearest
+from engine.protocol import FIELDS, SpecError, by_field
 
 
 class ConfigError(ValueError):
@@ -14,6 +14,8 @@ class ConfigError(ValueError):
 
 def read_config(path: Path) -> dict[str, object]:
     """Return the field names and values of a TOML file; those it leaves out are not set.
+
+    A field may be spelled as its flag.
 
     Raises:
         ConfigError: when the file cannot be read, is not TOML, or holds an unknown key or a
@@ -25,12 +27,10 @@ def read_config(path: Path) -> dict[str, object]:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits too
         raise ConfigError(f"{path} is not valid TOML: {error}.") from None
-    for key, value in values.items():
-        if key not in FIELDS:
-            hint = nearest(key, FIELDS) or " 'vld run --help' lists them."
-            raise ConfigError(f"{path}: unknown field {key!r}.{hint}")
-        try:
-            FIELDS[key].check(value)
-        except SpecError as error:
-            raise ConfigError(f"{path}: {error}") from None
-    return values
+    try:
+        found = by_field(values)
+        for name, value in found.items():
+            FIELDS[name].check(value)
+    except SpecError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return found

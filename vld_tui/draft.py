@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.protocol import FIELDS, RunSpec, SpecError, resolve_spec
+from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec, resolve_spec
 from vld_tui.fields import command_line, shown_value, spec_values, with_absolute_paths
 
-DECIDING: Final = ("recipe", "dataset", "data_dir")
+DECIDING: Final = ("recipe", "dataset", "data_dir", "steps")
 """Fields that other fields' usual values depend on."""
 
 
@@ -53,7 +53,7 @@ def read_draft(typed: Mapping[str, str]) -> Draft:
     runs = [{**values, **seed} for seed in seeds] or [values]
     specs: list[RunSpec] = []
     try:
-        specs = [resolve_spec(with_absolute_paths(each)) for each in runs]
+        specs = [resolve_new_spec(with_absolute_paths(each)) for each in runs]
     except SpecError as error:
         name = str(error).partition(" ")[0]
         problems.setdefault(name if name in FIELDS else "recipe", str(error))
@@ -77,14 +77,19 @@ def usual_texts(typed: Mapping[str, str]) -> dict[str, str]:
     except SpecError:
         spec = resolve_spec({name: deciding[name] for name in deciding if name != "recipe"})
     texts = {name: shown_value(getattr(spec, name)) for name in FIELDS}
-    untold = resolve_spec({"data_dir": spec.data_dir})
-    return {**texts, "dataset": untold.dataset, "recipe": untold.recipe, "data_dir": "none"}
+    untold = resolve_spec({"data_dir": spec.data_dir, "recipe": spec.recipe})
+    return {
+        **texts, "dataset": untold.dataset, "recipe": FIELDS["recipe"].default,
+        "data_dir": "none", "steps": shown_value(untold.steps),
+    }  # fmt: skip
 
 
 def typed_texts(spec: RunSpec) -> dict[str, str]:
-    """Return the fewest texts that make this run."""
+    """Return the fewest texts that make this run, without drops of the rate that it never had."""
     texts = {name: shown_value(getattr(spec, name)) for name in FIELDS}
     usual = usual_texts({name: texts[name] for name in DECIDING})
+    if spec.schedule != "step":
+        texts["lr_drops"] = usual["lr_drops"]
     return {name: text for name, text in texts.items() if text != usual[name]}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
@@ -27,8 +27,15 @@ def spec_values(given: Mapping[str, object]) -> dict[str, object]:
         try:
             values[name] = info.check(value)
         except SpecError as error:
-            raise SpecError(info.flag + str(error).removeprefix(name)) from None
+            raise as_typed(error, given) from None
     return values
+
+
+def as_typed(error: SpecError, options: Collection[str]) -> SpecError:
+    """Return an error whose message begins with an option in place of its field, if that was
+    given as an option."""
+    name, space, rest = str(error).partition(" ")
+    return SpecError(f"{FIELDS[name].flag}{space}{rest}") if name in options else error
 
 
 def with_absolute_paths(

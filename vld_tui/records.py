@@ -9,6 +9,7 @@ from typing import IO, Any, Final, Literal
 
 import msgspec
 
+from engine.protocol import learning_rates
 from vld_tui.store.arms import ArmResult
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
@@ -66,7 +67,16 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
         "job": run.job,
         "job_state": run.job_state,
         "job_node": run.job_node,
+        **_rates(run),
     }
+
+
+def _rates(run: Run) -> Record:
+    """Return the highest and the last learning rate that a run really has."""
+    if run.combination is not None:
+        return {"peak_lr": None, "end_lr": None}
+    peak, end = learning_rates(run.spec)
+    return {"peak_lr": peak, "end_lr": end}
 
 
 def _trained(run: Run, name: str) -> Any:

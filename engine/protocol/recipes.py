@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
-from engine.protocol.spec import RunSpec, SpecError, nearest, spec_from_mapping
+from engine.protocol.schedule import fit_schedule, misfits
+from engine.protocol.spec import RunSpec, SpecError, by_field, nearest, spec_from_mapping
 
 RECIPES: Final[dict[str, dict[str, object]]] = {
     # Chosen by measurement on the embedded data: docs/recipe.md.
@@ -64,11 +65,14 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
     """Fill ``values`` (what the user said) from the recipe and the data set.
 
     Precedence, strongest first: ``values``, the recipe, the data set's defaults, the fields'
-    defaults. A folder given by ``data_dir`` names the data set unless ``dataset`` does.
+    defaults. A folder given by ``data_dir`` names the data set unless ``dataset`` does. The
+    recipe's schedule is fitted to a shorter run (:func:`fit_schedule`). A field may be spelled
+    as its flag.
 
     Raises:
         SpecError: for an unknown recipe, key or a value out of range.
     """
+    values = by_field(values)
     recipe_name = values.get("recipe", "default")
     if not isinstance(recipe_name, str) or recipe_name not in RECIPES:
         known = ", ".join(RECIPES)
@@ -85,6 +89,7 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
             "schedule is 'step', but lr_drops names no step: give --lr-drops, such as "
             f"{spec.steps // 2}, or another --schedule."
         )
+    spec = fit_schedule(spec, values.keys(), cast("int", RECIPES[recipe_name]["steps"]))
     check_gpus(spec)
     if spec.micro_batch_size is not None and not spec.freeze_batchnorm:
         raise SpecError(
@@ -97,6 +102,18 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
             f"average_from is {spec.average_from}, but the run ends at step {spec.steps}: nothing "
             "would be averaged. Give a lower --average-from, or leave averaged out of --arms."
         )
+    return spec
+
+
+def resolve_new_spec(values: Mapping[str, object]) -> RunSpec:
+    """Fill ``values`` as :func:`resolve_spec` does, for a run that is to be started.
+
+    Raises:
+        SpecError: see :func:`resolve_spec`, and for a setting that the run cannot honour.
+    """
+    spec = resolve_spec(values)
+    for problem in misfits(spec, by_field(values).keys()):
+        raise SpecError(problem)
     return spec
 
 

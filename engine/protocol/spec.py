@@ -10,12 +10,24 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 from msgspec import Meta
 
 from engine.protocol.methods import ARMS, OBJECTIVES
+
+Value = TypeVar("Value")
 
 
 class SpecError(ValueError):
@@ -332,6 +344,11 @@ class FieldInfo(msgspec.Struct, frozen=True):
     allowed: str
     most: float | None = None
 
+    @property
+    def spelled_as_flag(self) -> str:
+        """Return the flag as a key: ``dropout`` for ``dropout_rate``."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
     def check(self, value: object) -> Any:
         """Return ``value`` in the field's type.
 
@@ -380,6 +397,29 @@ def nearest(word: str, known: Iterable[str]) -> str:
     spelled = {name.casefold(): name for name in known}
     matches = difflib.get_close_matches(word.casefold(), list(spelled), n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(spelled[name] for name in matches)}?" if matches else ""
+
+
+def nearest_field(key: str) -> str:
+    """Return a hint at the nearest fields, or at the list of all."""
+    return nearest(key, FIELDS) or nearest(key, SPELLINGS) or " 'vld run --help' lists them."
+
+
+def by_field(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return values by the names of their fields; a key may be spelled as the field's flag.
+
+    Raises:
+        SpecError: for an unknown key (with the nearest known ones) or two spellings of one.
+    """
+    found: dict[str, Value] = {}
+    spelled: dict[str, str] = {}
+    for key, value in values.items():
+        name = SPELLINGS.get(key.replace("-", "_"))
+        if name is None:
+            raise SpecError(f"unknown field {key!r}.{nearest_field(key)}")
+        if name in spelled:
+            raise SpecError(f"{spelled[name]} and {key} are the same field: give one of them.")
+        found[name], spelled[name] = value, key
+    return found
 
 
 def spec_from_mapping(values: Mapping[str, object]) -> RunSpec:
@@ -478,3 +518,9 @@ def _field_infos() -> dict[str, FieldInfo]:
 
 FIELDS: dict[str, FieldInfo] = _field_infos()
 """Every field of :class:`RunSpec` by name, in order of declaration."""
+
+SPELLINGS: Final[dict[str, str]] = {
+    **{info.spelled_as_flag: name for name, info in FIELDS.items()},
+    **{name: name for name in FIELDS},
+}
+"""What a field may be called where a user writes it: its own name, or its flag's."""

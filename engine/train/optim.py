@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from engine.model import FineTunedNetwork
-from engine.protocol import RunSpec
-
-STEP_DECAY = 0.1
+from engine.protocol import RunSpec, learning_rate_factor
 
 
 def make_optimizer(
@@ -51,18 +47,6 @@ def head_learning_rate(spec: RunSpec, feature_rms: float) -> float:
     if not spec.scale_head_lr:
         return lr
     return lr / feature_rms if spec.optimizer == "adamw" else lr / feature_rms**2
-
-
-def learning_rate_factor(spec: RunSpec, step: int) -> float:
-    """Return what multiplies every peak rate at update ``step``, counted from 0."""
-    if step < spec.warmup_steps:
-        return (step + 1) / spec.warmup_steps
-    if spec.schedule == "step":
-        return STEP_DECAY ** sum(step >= drop for drop in spec.lr_drops)
-    if spec.schedule == "cosine":
-        progress = (step - spec.warmup_steps) / max(1, spec.steps - spec.warmup_steps)
-        return 0.5 * (1 + math.cos(math.pi * progress))
-    return 1.0
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, spec: RunSpec, step: int) -> None:

@@ -26,6 +26,16 @@ def test_fields_keep_their_types(tmp_path: Path) -> None:
     }
 
 
+def test_a_field_may_be_spelled_as_its_flag(tmp_path: Path) -> None:
+    path = write(tmp_path, "dropout = 0.5\nbatch-size = 4\nmicro-batch = 2\nkeep = 'best'\n")
+    assert read_config(path) == {
+        "dropout_rate": 0.5,
+        "batch_size": 4,
+        "micro_batch_size": 2,
+        "keep_checkpoints": "best",
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -42,6 +52,7 @@ def test_fields_keep_their_types(tmp_path: Path) -> None:
         (f"steps = {'9' * 30}", ["steps is 999", "at most 1,000,000,000"]),
         (f"steps = {'9' * 5000}", ["not valid TOML"]),
         (f"steps = 0x{'f' * 5000}", ["thousands of digits"]),
+        ("batch = 4\nbatch_size = 4", ["batch and batch_size are the same field"]),
         ("steps = ", ["not valid TOML", "Invalid value"]),
     ],
 )

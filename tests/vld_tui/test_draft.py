@@ -72,14 +72,30 @@ def test_fields_that_do_not_go_together_are_told_at_the_first() -> None:
     assert problem.startswith("schedule is 'step', but lr_drops names no step")
 
 
+def test_the_usual_schedule_is_that_of_the_run_s_length() -> None:
+    draft = read_draft({"steps": "10"})
+    assert (draft.usual["warmup_steps"], draft.usual["steps"]) == ("1", "200")
+    assert draft.lines == ("vld run --steps 10",)
+    refused = read_draft({"steps": "10", "warmup_steps": "500"})
+    assert refused.problems["warmup_steps"].startswith("warmup_steps is 500, but the run has 10")
+
+
 @pytest.mark.parametrize(
     "values",
     [
         {},
+        {"steps": 10},
+        {"recipe": "paper", "steps": 100},
         {"recipe": "paper", "seed": 4, "dataset": "PACS", "target": "photo"},
         {"data_dir": "/some/images", "target": "b"},
         {"data_dir": "/some/images", "dataset": "another name", "target": "b"},
-        {"lr_drops": (5, 7), "grad_clip": 1.0, "freeze_batchnorm": False, "trial_seed": 0},
+        {
+            "schedule": "step",
+            "lr_drops": (5, 7),
+            "grad_clip": 1.0,
+            "freeze_batchnorm": False,
+            "trial_seed": 0,
+        },
         {"target": None},
     ],
 )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
-from engine.protocol import FIELDS, RECIPES, FieldInfo, resolve_spec
+from engine.protocol import FIELDS, RECIPES, FieldInfo, SpecError, resolve_spec
 from vld_tui.fields import base_type, off_flag, shown_value
 
+_OTHER: Final = "_in_full"
+"""Ends the name of a parameter that is another spelling of an option."""
 _METAVARS = {int: "N", float: "X", str: "TEXT", tuple: "N,N"}
 
 
@@ -28,8 +30,46 @@ def with_spec_options(function: Callable[..., None]) -> Callable[..., None]:
     ]
     defaults = {name: msgspec.structs.asdict(resolve_spec({"recipe": name})) for name in RECIPES}
     fields = [_parameter(info, defaults) for info in FIELDS.values()]
+    fields += [_other_spelling(info) for info in FIELDS.values() if _has_two_spellings(info)]
     function.__signature__ = inspect.Signature([*own, *fields])  # type: ignore[attr-defined]
     return function
+
+
+def one_spelling(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options by field, however their flag was spelled.
+
+    Raises:
+        SpecError: when both spellings of one were given.
+    """
+    found = {name: value for name, value in given.items() if not name.endswith(_OTHER)}
+    for key, value in given.items():
+        if not key.endswith(_OTHER) or value is None:
+            continue
+        info = FIELDS[key.removesuffix(_OTHER)]
+        if found.get(info.name) is not None:
+            raise SpecError(
+                f"{info.flag} and {_long_flag(info)} are the same option: give one of them."
+            )
+        found[info.name] = value
+    return found
+
+
+def _long_flag(info: FieldInfo) -> str:
+    return "--" + info.name.replace("_", "-")
+
+
+def _has_two_spellings(info: FieldInfo) -> bool:
+    return info.flag != _long_flag(info)
+
+
+def _other_spelling(info: FieldInfo) -> inspect.Parameter:
+    """Return the option that is named as the field; the help lists the short one."""
+    return inspect.Parameter(
+        info.name + _OTHER,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[str | None, typer.Option(_long_flag(info), hidden=True)],
+    )
 
 
 def _parameter(info: FieldInfo, defaults: Mapping[str, Mapping[str, object]]) -> inspect.Parameter:

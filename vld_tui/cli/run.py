@@ -10,11 +10,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from engine.protocol import RunSpec, encode_spec, resolve_spec
+from engine.protocol import RunSpec, SpecError, encode_spec, resolve_new_spec
 from vld_tui.cli.command import Command, JsonOption, home_option
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import run_and_follow, start_and_leave
-from vld_tui.cli.options import with_spec_options
+from vld_tui.cli.options import one_spelling, with_spec_options
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands
@@ -28,7 +28,7 @@ from vld_tui.cli.slurm import (
 )
 from vld_tui.config import read_config
 from vld_tui.datasets import find_added
-from vld_tui.fields import command_line, spec_values, with_absolute_paths
+from vld_tui.fields import as_typed, command_line, spec_values, with_absolute_paths
 from vld_tui.home import Home, find_home
 from vld_tui.slurm.plan import plan_jobs
 from vld_tui.slurm.settings import SlurmSettings
@@ -90,9 +90,12 @@ def run(
         raise CommandError(
             f"A run on a cluster waits there and leaves by itself: leave out {flag}."
         )
-    options = spec_values(given)
+    options = spec_values(one_spelling(given))
     values = with_absolute_paths({**(read_config(config) if config else {}), **options})
-    spec = resolve_spec(find_added(this_home(ctx), values))
+    try:
+        spec = resolve_new_spec(find_added(this_home(ctx), values))
+    except SpecError as error:
+        raise as_typed(error, options) from None
     asked.refuse_contradiction([spec])
     if dry_run:
         _tell_plan(this_home(ctx), spec, settings, as_json=as_json)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from engine.protocol import FIELDS, SEEDS, RunSpec, SpecError, nearest, run_identity
+from engine.protocol import (
+    FIELDS,
+    SEEDS,
+    SPELLINGS,
+    RunSpec,
+    SpecError,
+    misfits,
+    nearest,
+    run_identity,
+)
 from vld_tui.study.errors import StudyError
 from vld_tui.study.expansion import DATA_FIELDS, Datasets, expand, with_held_out_sources
 from vld_tui.study.grid import check_fields, check_value, grids_of
@@ -36,6 +45,7 @@ class Study:
     a source held out last. ``identities`` are theirs, each once. ``compare`` and ``choose`` name
     fields of a specification. ``text`` is the TOML it was read from. ``domains`` are those of
     each data set whose domains mattered. ``absent`` are data sets that are not on this machine.
+    ``misfits`` say why runs, by identity, cannot honour a setting: they are not started.
     """
 
     name: str
@@ -47,6 +57,7 @@ class Study:
     text: str = ""
     domains: Mapping[str, tuple[str, ...]] | None = None
     absent: tuple[str, ...] = ()
+    misfits: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def main_specs(self) -> tuple[RunSpec, ...]:
@@ -81,7 +92,7 @@ def _parse(text: str) -> dict[str, Any]:
     for key in values:
         if key not in _KEYS:
             hint = nearest(key, _KEYS)
-            if not hint and key in FIELDS:
+            if not hint and key.replace("-", "_") in SPELLINGS:
                 hint = " Fields of runs stand below [fields] or [cross]."
             raise StudyError(f"unknown key {key!r}.{hint}")
     return values
@@ -106,7 +117,7 @@ class _Reader:
         specs = expand(grids, self._datasets, self._seeds())
         if not specs:
             raise StudyError("[[exclude]] leaves no run.")
-        declared = {field: None for grid in grids for field in grid.names}
+        declared = {name: None for grid in grids for name in grid.names}
         _refuse_twins(specs, declared)
         compare = self._names("compare") or _varying(specs, declared, choose)
         if both := set(compare).intersection(choose):
@@ -123,6 +134,7 @@ class _Reader:
             text=text,
             domains=self._datasets.asked,
             absent=self._datasets.absent,
+            misfits=_misfits(specs, declared),
         )
 
     def _name(self) -> str:
@@ -152,8 +164,7 @@ class _Reader:
         names = self._values.get(key, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise StudyError(f"{key} is {names!r}, but must be a list of fields.")
-        check_fields(names, key)
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys(check_fields(names, key)))
 
     def _seeds(self) -> tuple[int, ...]:
         given = self._values.get("seeds", 1)
@@ -210,6 +221,16 @@ def _varying(
         for name in names
         if name not in choose and len({getattr(spec, name) for spec in specs}) > 1
     )
+
+
+def _misfits(specs: Iterable[RunSpec], declared: Mapping[str, None]) -> dict[str, str]:
+    """Return why runs cannot honour what the study sets, by their identity."""
+    specs = list(specs)
+    given = set(declared)
+    if len({spec.schedule for spec in specs}) > 1:  # drops are for one of the schedules
+        given.discard("lr_drops")
+    found = ((spec, next(misfits(spec, given), None)) for spec in specs)
+    return {run_identity(spec): problem for spec, problem in found if problem is not None}
 
 
 def _refuse_twins(specs: Sequence[RunSpec], declared: Mapping[str, None]) -> None:

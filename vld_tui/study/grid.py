@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from engine.protocol import FIELDS, SpecError, nearest
+from engine.protocol import FIELDS, SPELLINGS, SpecError, by_field, nearest, nearest_field
 from vld_tui.fields import base_type, with_absolute_paths
 from vld_tui.study.errors import StudyError
 
@@ -74,16 +74,19 @@ def grids_of(values: Values, folder: Path) -> list[Grid]:
     return [base, *added]
 
 
-def check_fields(names: Iterable[str], where: str) -> None:
-    """Refuse what is no field of a run.
+def check_fields(names: Iterable[str], where: str) -> tuple[str, ...]:
+    """Return the names of fields, which may be spelled as their flags.
 
     Raises:
-        StudyError: with the nearest names.
+        StudyError: for what is no field of a run, with the nearest names.
     """
+    fields = []
     for name in names:
-        if name not in FIELDS:
-            hint = nearest(name, FIELDS) or " 'vld run --help' lists them."
-            raise StudyError(f"{where} has an unknown field {name!r}.{hint}")
+        field = SPELLINGS.get(name.replace("-", "_"))
+        if field is None:
+            raise StudyError(f"{where} has an unknown field {name!r}.{nearest_field(name)}")
+        fields.append(field)
+    return tuple(fields)
 
 
 def check_value(name: str, value: object, where: str) -> Any:
@@ -102,14 +105,14 @@ def check_value(name: str, value: object, where: str) -> Any:
 
 
 def _block(values: Values, where: str, folder: Path) -> Grid:
-    fields = _table(values, "fields", where)
-    cross = _table(values, "cross", where)
-    zips = [(f"{where}[[zip]] {number}", table)
-            for number, table in enumerate(_tables(values, "zip"), start=1)]  # fmt: skip
+    fields = _by_field(_table(values, "fields", where), f"{where}[fields]")
+    cross = _by_field(_table(values, "cross", where), f"{where}[cross]")
+    zips = [(place, _by_field(table, place)) for number, table in
+            enumerate(_tables(values, "zip"), start=1)
+            for place in [f"{where}[[zip]] {number}"]]  # fmt: skip
     places = [(f"{where}[fields]", fields), (f"{where}[cross]", cross), *zips]
     seen: dict[str, str] = {}
     for place, table in places:
-        check_fields(table, place)
         for name in table:
             if name == "seed":
                 raise StudyError(f"{place} names seed: say seeds = [0, 1, 2] above all tables.")
@@ -120,6 +123,15 @@ def _block(values: Values, where: str, folder: Path) -> Grid:
     axes = [_crossed(name, value, places[1][0], folder) for name, value in cross.items()]
     axes += [_zipped(table, place, folder) for place, table in zips]
     return Grid(fixed, _ordered(axes))
+
+
+def _by_field(table: Values, where: str) -> Values:
+    """Return a table by the names of its fields, which may be spelled as their flags."""
+    check_fields(table, where)
+    try:
+        return by_field(table)
+    except SpecError as error:
+        raise StudyError(f"{where}: {error}") from None
 
 
 def _crossed(name: str, given: object, where: str, folder: Path) -> Axis:
@@ -176,10 +188,10 @@ def _located(name: str, folder: Path) -> str:
 def _excluded(values: Values, folder: Path) -> Iterable[Values]:
     for number, table in enumerate(_tables(values, "exclude"), start=1):
         where = f"[[exclude]] {number}"
-        check_fields(table, where)
         if not table:
             raise StudyError(f"{where} is empty.")
-        yield {name: _checked(name, value, where, folder) for name, value in table.items()}
+        excluded = _by_field(table, where)
+        yield {name: _checked(name, value, where, folder) for name, value in excluded.items()}
 
 
 def _table(values: Values, key: str, where: str) -> Values:

@@ -25,6 +25,7 @@ from vld_tui.study.standing import (
     launch_missing,
     left_behind,
     make_missing,
+    refuse_misfits,
     standing_of,
 )
 
@@ -94,6 +95,7 @@ def launch_study(store: Store, study: Study, text: StudyText) -> tuple[Standing,
     """
     home = store.home
     with only_launch(home):
+        refuse_misfits(standing_of(store, study))
         gone = runs_left_behind(home, study, text)
         keep_study(home, study, text)
         standing = standing_of(store, study)
@@ -122,6 +124,7 @@ def submit_study(
     with only_launch(home):
         find_lost_batches(store)
         store.take_in_others()  # made on another login node since
+        refuse_misfits(standing_of(store, study))
         gone = runs_left_behind(home, study, text)
         keep_study(home, study, text)
         standing = standing_of(store, study)

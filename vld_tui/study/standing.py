@@ -10,6 +10,7 @@ from vld_tui.store.errors import StoreError
 from vld_tui.store.runs import LIVE, QUEUED, Run
 from vld_tui.store.store import Store
 from vld_tui.study.definition import Study
+from vld_tui.study.errors import StudyError
 
 _RANKS: Final = {"finished": 3, "running": 2, "starting": 2, QUEUED: 1}
 """Of several runs that must give the same result, the one that is furthest counts."""
@@ -71,6 +72,18 @@ def standing_of(store: Store, study: Study) -> Standing:
     known = store.runs_by_identity(study.identities)
     found = (known.get(identity, ()) for identity in study.identities)
     return Standing(study, tuple(max(runs, key=_rank, default=None) for runs in found))
+
+
+def refuse_misfits(standing: Standing) -> None:
+    """Refuse to start runs that cannot honour what the study sets; old ones are shown as ever.
+
+    Raises:
+        StudyError: saying which setting, and what to change.
+    """
+    for identity, run in zip(standing.study.identities, standing.runs, strict=True):
+        problem = standing.study.misfits.get(identity)
+        if run is None and problem is not None:
+            raise StudyError(f"{standing.study.name}: {problem}")
 
 
 def launch_missing(store: Store, standing: Standing) -> None:

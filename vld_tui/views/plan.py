@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from engine.protocol import Combination, DataPrepared, ModelPrepared, RunSpec
+from engine.protocol import Combination, DataPrepared, ModelPrepared, RunSpec, learning_rates
 from vld_tui.views.combined import combination_rows
 from vld_tui.views.numbers import duration, magnitude, plural
 from vld_tui.views.palette import QUIET_STYLE
@@ -119,23 +119,30 @@ def _training(spec: RunSpec, data: DataPrepared | None) -> str:
     if data is not None:
         sources = sum(not (each.is_target or each.is_held_out) for each in data.domains)
         batch = f"{spec.batch_size} × {sources} = {plural(spec.batch_size * sources, 'image')}"
+    when = f"every {spec.eval_every}" if spec.eval_every < spec.steps else "at the end"
     return _SEPARATOR.join(
-        [
-            f"{plural(spec.steps, 'step')} of {batch}",
-            f"evaluated every {spec.eval_every}",
-            f"seed {spec.seed}",
-        ]
+        [f"{plural(spec.steps, 'step')} of {batch}", f"evaluated {when}", f"seed {spec.seed}"]
     )
 
 
 def _optimizer(spec: RunSpec) -> str:
+    schedule = f"{spec.schedule} schedule"
+    if spec.warmup_steps:
+        schedule += f", {plural(spec.warmup_steps, 'step')} of warm-up"
     parts = [
-        spec.optimizer,
-        f"learning rate {spec.lr:g}",
-        f"weight decay {spec.weight_decay:g}",
-        f"{spec.schedule} schedule",
-    ]
+        spec.optimizer, _learning_rate(spec), f"weight decay {spec.weight_decay:g}", schedule
+    ]  # fmt: skip
     return _SEPARATOR.join(parts)
+
+
+def _learning_rate(spec: RunSpec) -> str:
+    """Return the rates that the run really has."""
+    peak, end = learning_rates(spec)
+    if peak < spec.lr:
+        return f"learning rate at most {peak:.2g} at step {spec.steps:,}, never {spec.lr:g}"
+    if end < peak:
+        return f"learning rate peak {spec.lr:g}, end {end:.2g}"
+    return f"learning rate {spec.lr:g}"
 
 
 def _time(spec: RunSpec, model: ModelPrepared) -> str:

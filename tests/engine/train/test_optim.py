@@ -3,13 +3,8 @@ import torch
 from torch import nn
 
 from engine.model import FineTunedNetwork, build_network
-from engine.protocol import RunSpec, spec_from_mapping
-from engine.train.optim import (
-    head_learning_rate,
-    learning_rate_factor,
-    make_optimizer,
-    set_learning_rates,
-)
+from engine.protocol import RunSpec, learning_rate_factor, spec_from_mapping
+from engine.train.optim import head_learning_rate, make_optimizer, set_learning_rates
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,17 @@ def test_every_kind_of_option_reaches_the_spec(vld: Vld) -> None:
     assert (spec.dropout_rate, spec.seed, spec.lr, spec.weights) == (0.25, 7, 0.01, "none")
 
 
+def test_an_option_may_be_named_as_its_field(vld: Vld) -> None:
+    result = vld(
+        "run", "--dry-run", "--json", "--dropout-rate", "0.25", "--batch-size", "4",
+        "--micro-batch-size", "2", "--data-dir", "/photos", "--keep-checkpoints", "none",
+    )  # fmt: skip
+    spec = decode_spec(result.stdout.encode())
+    assert (spec.dropout_rate, spec.batch_size, spec.micro_batch_size) == (0.25, 4, 2)
+    assert (spec.data_dir, spec.keep_checkpoints) == ("/photos", "none")
+    assert "--dropout-rate" not in vld("run", "--help").stdout
+
+
 def test_a_folder_of_images_is_meant_from_where_it_was_typed(
     vld: Vld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +185,10 @@ def test_a_trial_says_how_many_gpus_are_missing_here(
         (["--weight-decay", "1e400"], "--weight-decay is inf, but must be a finite number"),
         (["--grad-clip", "inf"], "--grad-clip is inf, but must be a finite number above 0, or"),
         (["--steps", "9" * 5000], "9… (5,002 long), but must be a whole number of at least 1"),
+        (["--warmup-steps", "500"], "--warmup-steps is 500, but the run has 200 steps"),
+        (["--lr-drops", "5"], "--lr-drops is 5, but schedule is 'cosine', which has no drops"),
+        (["--dropout", "0", "--dropout-rate", "0"], "--dropout and --dropout-rate are the same"),
+        (["--batch-size", "many"], "--batch is 'many', but must be a whole number"),
         (["--name", "a/b"], "'a/b'"),
         (["--tag", "two words"], "'two words'"),
     ],

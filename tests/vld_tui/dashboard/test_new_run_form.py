@@ -55,10 +55,13 @@ def test_several_seeds_make_several_runs() -> None:
 
 
 def test_a_clone_starts_from_the_run_under_the_cursor() -> None:
-    spec = resolve_spec({"target": "noto", "lr": 1e-4, "lr_drops": (5, 7), "seed": 9})
+    step = {"schedule": "step", "lr_drops": (5, 7)}
+    spec = resolve_spec({"target": "noto", "lr": 1e-4, **step, "seed": 9})
 
     async def use(form: Form) -> None:
-        assert "lr 0.0001 · lr-drops 5,7" in form.line("optimization"), "changed, though folded"
+        assert "lr 0.0001 · schedule step · lr-drops 5,7" in form.line("optimization"), (
+            "changed, though folded"
+        )
         await form.unfold()
         assert form.text("lr") == "0.0001"
         await form.press("ctrl+l")

@@ -18,8 +18,15 @@ from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of, value_counts
+from vld_tui.study.errors import StudyError
 from vld_tui.study.results import results_of
-from vld_tui.study.standing import Standing, launch_missing, left_behind, standing_of
+from vld_tui.study.standing import (
+    Standing,
+    launch_missing,
+    left_behind,
+    refuse_misfits,
+    standing_of,
+)
 from vld_tui.views.study import going_on, result_lines
 
 STUDY = read(
@@ -220,3 +227,20 @@ def test_targets_are_counted_within_a_data_set() -> None:
     study = read('name = "x"\ndata = ["one", "two"]\n[cross]\ntarget = "all"\n')
     counts = value_counts(study.specs)
     assert (counts["dataset"], counts["target"], counts["seed"]) == (2, 3, 1)
+
+
+def test_runs_that_cannot_honour_a_setting_are_refused_and_old_ones_still_shown(
+    store: Store,
+) -> None:
+    long = read('name = "long"\n[fields]\nwarmup_steps = 500\ntarget = "noto"\n')
+    with pytest.raises(StudyError, match="long: warmup_steps is 500, but the run has 200 steps"):
+        refuse_misfits(standing_of(store, long))
+    store.create_run(long.specs[0])
+    refuse_misfits(standing_of(store, long))
+
+
+def test_drops_are_for_the_cells_that_have_the_step_schedule(store: Store) -> None:
+    drops = 'name = "d"\n[fields]\nlr_drops = [100]\ntarget = "noto"\n'
+    refuse_misfits(standing_of(store, read(drops + '[cross]\nschedule = ["step", "cosine"]\n')))
+    with pytest.raises(StudyError, match="schedule is 'cosine', which has no drops"):
+        refuse_misfits(standing_of(store, read(drops)))

@@ -132,6 +132,30 @@ def test_the_plan_fills_up_as_the_run_prepares() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({}, "learning rate peak 0.0003, end 2.3e-08 · weight decay 0.0001 · cosine schedule, 20 "
+         "steps of warm-up"),
+        ({"steps": 10}, "learning rate peak 0.0003, end 9e-06 · weight decay 0.0001 · cosine "
+         "schedule, 1 step of warm-up"),
+        ({"steps": 10, "warmup_steps": 20}, "rate at most 0.00015 at step 10, never 0.0003 · "),
+        ({"schedule": "constant", "warmup_steps": 0}, "learning rate 0.0003 · "),
+        ({"recipe": "paper"}, "rate peak 0.001, end 0.0001 · weight decay 0.0001 · "
+         "step schedule"),
+    ],
+)  # fmt: skip
+def test_the_plan_has_the_rates_that_the_run_really_has(
+    values: dict[str, object], shown: str
+) -> None:
+    assert shown in dict(plan_rows(resolve_spec(values), Progress()))["optimizer"]
+
+
+def test_a_run_shorter_than_its_interval_is_evaluated_at_the_end() -> None:
+    plan = dict(plan_rows(resolve_spec({"steps": 10}), Progress()))
+    assert "evaluated at the end" in plan["training"]
+
+
+@pytest.mark.parametrize(
     ("step_ms", "seconds_left", "shown"),
     [
         ({}, 163.0, "about 2m 43s"),

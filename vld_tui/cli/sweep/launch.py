@@ -46,7 +46,7 @@ from vld_tui.study.launching import (
     submit_study,
 )
 from vld_tui.study.place import last_place
-from vld_tui.study.standing import Standing, standing_of
+from vld_tui.study.standing import Standing, refuse_misfits, standing_of
 from vld_tui.study.weights import AbsentWeights, absent_weights
 from vld_tui.views.numbers import plural
 from vld_tui.views.planned_jobs import planned_lines
@@ -136,6 +136,7 @@ def launch(
     with open_store(ctx, to_look=dry_run) as store:
         refresh(store)
         standing = standing_of(store, known)
+        refuse_misfits(standing)
         if dry_run:
             gone = runs_left_behind(home, known, text)
             specs = [spec for spec, _ in standing.to_launch]

@@ -1,0 +1,99 @@
+"""A schedule fits the length of its run, or is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.protocol import (
+    RunSpec,
+    SpecError,
+    decode_spec,
+    encode_spec,
+    learning_rate_factor,
+    learning_rates,
+    resolve_new_spec,
+    resolve_spec,
+)
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (5, 0), (10, 1), (30, 3), (39, 3)])
+def test_the_usual_warm_up_is_shortened_with_the_run(steps: int, warmup: int) -> None:
+    spec = resolve_new_spec({"steps": steps})
+    assert spec.warmup_steps == warmup
+    assert decode_spec(encode_spec(spec)) == spec
+    assert learning_rates(spec).peak == pytest.approx(spec.lr)
+
+
+@pytest.mark.parametrize("steps", [40, 100, 200, 1_000])
+def test_a_warm_up_that_fits_stays_as_it_is(steps: int) -> None:
+    assert resolve_new_spec({"steps": steps}).warmup_steps == 20
+
+
+def test_what_the_user_set_is_not_fitted() -> None:
+    assert resolve_new_spec({"steps": 10, "warmup_steps": 9}).warmup_steps == 9
+    spec = resolve_new_spec({"recipe": "paper", "steps": 10_001, "lr_drops": [10_000]})
+    assert spec.lr_drops == (10_000,)
+
+
+def test_the_paper_s_drop_and_averages_are_moved_into_a_shorter_run() -> None:
+    spec = resolve_new_spec({"recipe": "paper", "steps": 100})
+    assert (spec.lr_drops, spec.average_from) == ((50,), 2)
+    long = resolve_new_spec({"recipe": "paper", "steps": 20_000})
+    assert (long.lr_drops, long.average_from) == ((5_000,), 300)
+    fewer = resolve_new_spec({"recipe": "paper", "steps": 100, "schedule": "cosine"})
+    assert learning_rates(fewer).end < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"warmup_steps": 500, "steps": 10}, "warmup_steps is 500, but the run has 10 steps: the "
+         "learning rate would end at 6e-06 instead of 0.0003. Give fewer --warmup-steps"),
+        ({"warmup_steps": 10, "steps": 10}, "the cosine schedule would never begin"),
+        ({"schedule": "step", "lr_drops": [5_000], "steps": 10}, "lr_drops is 5000, but the run "
+         "has 10 steps: a drop must be at a step from 1 to 9"),
+        ({"schedule": "step", "lr_drops": [5, 10], "steps": 10}, "from 1 to 9"),
+        ({"schedule": "step", "lr_drops": [0], "steps": 10}, "from 1 to 9"),
+        ({"schedule": "step", "lr_drops": [-3]}, "from 1 to 199"),
+        ({"lr_drops": [5], "steps": 10}, "lr_drops is 5, but schedule is 'cosine', which has no"),
+        ({"lr_drops": [5], "schedule": "constant"}, "but schedule is 'constant', which has no"),
+        ({"arms": ["averaged"], "average_from": 1_000, "steps": 10}, "average_from is 1000"),
+        ({"arms": ["averaged"], "average_every": 11, "steps": 10}, "average_every is 11"),
+        ({"eval_every": 11, "steps": 10}, "eval_every is 11, but the run has 10 steps"),
+        ({"log_every": 11, "steps": 10}, "log_every is 11, but the run has 10 steps"),
+        ({"eval_every": 201}, "eval_every is 201, but the run has 200 steps"),
+        ({"eval_every": 2, "steps": 1}, "but the run has 1 step:"),
+    ],
+)  # fmt: skip
+def test_what_the_user_set_and_the_run_cannot_honour_is_refused(
+    values: dict[str, object], words: str
+) -> None:
+    with pytest.raises(SpecError) as refusal:
+        resolve_new_spec(values)
+    assert words in str(refusal.value)
+
+
+def test_a_warm_up_as_long_as_the_run_reaches_a_constant_rate() -> None:
+    spec = resolve_new_spec({"warmup_steps": 10, "steps": 10, "schedule": "constant"})
+    assert learning_rates(spec) == (spec.lr, spec.lr)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine"])
+@pytest.mark.parametrize("warmup", [0, 1, 3, 9, 10, 25])
+@pytest.mark.parametrize("drops", [(), (2,), (1, 5), (12,)])
+def test_the_real_peak_and_end_are_those_of_the_steps(
+    schedule: str, warmup: int, drops: tuple[int, ...]
+) -> None:
+    spec = RunSpec(schedule=schedule, warmup_steps=warmup, lr_drops=drops, steps=10)  # type: ignore[arg-type]
+    rates = [spec.lr * learning_rate_factor(spec, step) for step in range(spec.steps)]
+    assert tuple(learning_rates(spec)) == pytest.approx((max(rates), rates[-1]))
+
+
+def test_a_field_may_be_spelled_as_its_flag() -> None:
+    spec = resolve_spec(
+        {"dropout": 0.5, "batch": 4, "micro-batch": 2, "data": "/d", "keep": "best"}
+    )
+    assert (spec.dropout_rate, spec.batch_size, spec.micro_batch_size) == (0.5, 4, 2)
+    assert (spec.data_dir, spec.keep_checkpoints) == ("/d", "best")
+    with pytest.raises(SpecError, match="dropout and dropout_rate are the same field: give one"):
+        resolve_spec({"dropout": 0.5, "dropout_rate": 0.5})
