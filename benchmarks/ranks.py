@@ -56,7 +56,7 @@ def be_a_rank(rank: int, home: str, rounds: int) -> None:
     ranks = Ranks(rank, RANKS, rank, RANKS)
     spec = resolve_spec({"lr": 1e-6, "precision": "fp32", "device": "cpu", "threads": 1})
     run_dir = RunDir(Path(home) / "runs" / "benchmark")
-    ranks.of_first(lambda: load_data(spec, run_dir.cache) is not None)
+    ranks.of_first(lambda: load_data(spec, run_dir.cache) is not None, bool)
     together = timed_actions(spec, run_dir, ranks)
     few = max(3, rounds // 5)  # each looks at all validation and target images
     if not ranks.is_first:

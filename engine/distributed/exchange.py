@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import os
+import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +22,7 @@ from engine.protocol import RunFailed, RunFinished, RunStopped
 from engine.rundir import StopAsked
 
 _FAILURES: Final = "failed-*.json"
+_SECRET_BYTES: Final = 32
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -33,26 +38,64 @@ class Failure(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Exchange:
-    """The files of one attempt in a folder.
+    """The files of one attempt in a folder that nobody but its owner can enter.
 
-    ``stop.json`` asks the first rank to save and stop, ``ended.json`` is the last word of a run
-    that did not fail, and ``failed-WHO.json`` of a rank that did.
+    ``secret`` is what the ranks know one another by, and in ``store`` they tell one another where
+    they listen. ``stop.json`` asks the first rank to save and stop, ``ended.json`` is the last word
+    of a run that did not fail, and ``failed-WHO.json`` of a rank that did.
     """
 
     folder: Path
 
+    @property
+    def store(self) -> Path:
+        """Return the path of the file in which the ranks find one another."""
+        return self.folder / "store"
+
     def clear(self) -> None:
-        """Make the folder, without what an earlier attempt left in it.
+        """Make the folder, without what an earlier attempt left in it, and a new secret.
 
         Raises:
-            OSError: when it cannot be written.
+            OSError: when it cannot be written, or is somebody else's.
         """
         self.remove()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True)
+        self._check_private()
+        descriptor = os.open(self._secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_SECRET_BYTES))
 
     def remove(self) -> None:
         """Remove the folder."""
+        if self.folder.is_symlink():
+            self.folder.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def read_secret(self) -> bytes:
+        """Return what only processes of the run's owner can read.
+
+        Raises:
+            OSError: when it cannot be read, or others could have read or placed it.
+        """
+        self._check_private()
+        with open(os.open(self._secret, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            return file.read()
+
+    @property
+    def _secret(self) -> Path:
+        return self.folder / "secret"
+
+    def _check_private(self) -> None:
+        """Refuse a folder that others can enter, or made.
+
+        Raises:
+            PermissionError: naming it.
+        """
+        status = self.folder.lstat()
+        is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+        if not is_own or stat.S_IMODE(status.st_mode) & 0o077:
+            problem = "the folder in which the ranks of a run meet must be its owner's alone (0700)"
+            raise PermissionError(errno.EPERM, problem, str(self.folder))
 
     def ask_to_stop(self, reason: str) -> None:
         """Ask the ranks to save and stop."""

@@ -11,7 +11,7 @@ import torch
 
 from engine.data import RunData
 from engine.distributed.exchange import Exchange
-from engine.distributed.machines import machines_of_job, meeting, on_each_machine
+from engine.distributed.machines import machines_of_job, on_each_machine
 from engine.errors import InputError
 from engine.eventlog import EventLog
 from engine.protocol import (
@@ -97,7 +97,7 @@ def _agent(spec: RunSpec, run_dir: RunDir) -> subprocess.Popen[bytes]:
     if spec.nodes == 1:
         words += ["--parent", str(os.getpid())]
     else:
-        words = [*on_each_machine(spec.nodes), *words, *meeting(spec.nodes)]
+        words = [*on_each_machine(spec.nodes), *words, "--nodes", str(spec.nodes)]
     # In a session of its own: a signal to the head's whole group would end ranks in mid-step.
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -71,14 +72,23 @@ class Ranks:
         whole: Tensor = _Gather.apply(part, self, count)
         return whole
 
-    def of_first(self, compute: Callable[[], T]) -> T:
-        """Let the first rank compute something, and return it on all of them."""
+    def of_first(self, compute: Callable[[], T], kind: type[T]) -> T:
+        """Let the first rank compute something, and return it on all of them.
+
+        It is sent as MessagePack: a pickle would run whatever another process put into it.
+
+        Args:
+            compute: what the first does.
+            kind: type of the result, as msgspec decodes it.
+        """
         if self.size == 1:
             return compute()
-        box: list[Any] = [compute() if self.is_first else None]
-        dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
-        result: T = box[0]
-        return result
+        data = bytearray(msgspec.msgpack.encode(compute()) if self.is_first else b"")
+        length = torch.tensor([len(data)])
+        dist.broadcast(length, src=0)
+        sent = torch.frombuffer(data or bytearray(int(length)), dtype=torch.uint8)
+        dist.broadcast(sent, src=0)
+        return msgspec.msgpack.decode(sent.numpy().tobytes(), type=kind)
 
     def agree(self, flag: bool) -> bool:
         """Return, on every rank alike, whether any rank said so."""

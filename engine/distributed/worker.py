@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from engine.allocator import keep_freed_memory
 from engine.data import load_data
 from engine.distributed.agent import AGENT_PID
 from engine.distributed.exchange import Exchange, writing
+from engine.distributed.group import joined
 from engine.distributed.parent import end_with
 from engine.distributed.ranks import Ranks
 from engine.errors import InputError, TrainingError
@@ -32,8 +32,6 @@ from engine.rundir import RunDir
 from engine.stop import StopRequest, StopRequested
 from engine.train import fine_tune, load_last, shortage_explained
 
-PATIENCE: Final = timedelta(minutes=30)
-"""How long ranks wait for one that writes a checkpoint, or tries how to compute."""
 STOP_POLL_S: Final = 1.0
 JOB: Final = "SLURM_JOB_ID"
 
@@ -69,7 +67,7 @@ def main() -> int:
 
 
 def _ranks() -> Ranks:
-    """Return what torchrun's agent tells this process of its place."""
+    """Return this process's place, as the agent gave it."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     return Ranks(*(int(os.environ[name]) for name in names))
 
@@ -82,7 +80,7 @@ def _train(
     stop = StopRequest()
     # The first alone listens: it tells of the end, and for what reason.
     listening = _listening(exchange, stop) if ranks.is_first else contextlib.nullcontext()
-    with _joined(device), listening:
+    with joined(ranks, exchange, device), listening:
         if device.type == "cuda":
             _check_alike(device, ranks)
         data = load_data(spec, run_dir.cache)
@@ -101,24 +99,12 @@ def _check_alike(device: torch.device, ranks: Ranks) -> None:
         InputError: on all ranks.
     """
     name = device_name(device)
-    of_first = ranks.of_first(lambda: name)
+    of_first = ranks.of_first(lambda: name, str)
     if ranks.agree(name != of_first):
         raise InputError(
             f"The GPUs of the run are of different models: {of_first} and others. Choose some of "
             "one model with CUDA_VISIBLE_DEVICES."
         )
-
-
-@contextlib.contextmanager
-def _joined(device: torch.device) -> Iterator[None]:
-    """Belong to the group of all ranks until the block ends well."""
-    backend = "gloo"
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-        backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, timeout=PATIENCE)
-    yield
-    dist.destroy_process_group()
 
 
 @contextlib.contextmanager

@@ -162,7 +162,9 @@ def prepare(
     step_ms: dict[str, float] = {}
     if checkpoint is None:
         execution, step_ms = _choose(spec, data, network, device, run_dir, ranks, stop)
-        feature_rms = ranks.of_first(lambda: measure_feature_rms(network, data, spec, execution))
+        feature_rms = ranks.of_first(
+            lambda: measure_feature_rms(network, data, spec, execution), float
+        )
         start = TrainingState(
             feature_rms=feature_rms,
             data_digest=data.digest,
@@ -251,7 +253,7 @@ def _choose(
         choice = _try_executions(spec, data, network, device, run_dir, of_each, heeded)
         return choice.execution.precision, choice.execution.memory_format, choice.step_ms
 
-    precision, memory_format, step_ms = ranks.of_first(choose)
+    precision, memory_format, step_ms = ranks.of_first(choose, tuple[str, str, dict[str, float]])
     return Execution(device, precision, memory_format, ranks), step_ms
 
 

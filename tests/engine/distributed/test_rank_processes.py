@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
+import multiprocessing
 import os
 import signal
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from engine.protocol import (
     AnyEvent,
@@ -24,9 +28,10 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from tests.small_runs import MakeRun, engine_environment, read_events, run_here
-from tests.warm_engine import WarmEngine, start_engine
+from tests.warm_engine import START_METHOD, WarmEngine, start_engine
 
 DEADLINE_S = 240.0
+STRANGER_S = 1.0
 WORKER = "engine.distributed.worker"
 SRUN = """#!/bin/sh
 # As Slurm's srun with --ntasks=2, both on this machine.
@@ -121,6 +126,47 @@ def test_a_rank_that_is_killed_ends_the_run_which_says_which(
     assert not run_dir.ranks.exists()
     seqs = [event.seq for event in read_events(run_dir)]
     assert seqs == list(range(len(seqs)))
+
+
+def test_no_other_user_reaches_what_the_ranks_tell_one_another(
+    make_run: MakeRun, start: Start
+) -> None:
+    run_dir = make_run(gpus=2, steps=100_000, head_steps=0)
+    process = start(run_dir)
+    wait_for_step(run_dir, 2)
+    listening = ports_of(run_dir)
+    assert len(listening) >= 2
+    for host, port in listening:
+        assert ipaddress.ip_address(host).is_loopback
+        assert not is_store(host, port)
+    assert stat.S_IMODE(run_dir.ranks.stat().st_mode) == 0o700
+    assert stat.S_IMODE((run_dir.ranks / "secret").stat().st_mode) == 0o600
+    taken = max(each.step for each in read_events(run_dir) if isinstance(each, StepsTaken))
+    wait_for_step(run_dir, taken + 3)  # strangers at its ports did not disturb it
+    process.terminate()
+    assert process.wait(DEADLINE_S) == 130
+
+
+def is_store(host: str, port: int) -> bool:
+    """Say whether whoever connects to an address can read and write a store of torch's there."""
+    stranger = multiprocessing.get_context(START_METHOD).Process(
+        target=TCPStore, args=(host, port), kwargs={"is_master": False}
+    )
+    stranger.start()
+    stranger.join(STRANGER_S)  # the client itself waits without end for an answer
+    stranger.kill()
+    stranger.join()
+    return stranger.exitcode == 0
+
+
+def ports_of(run_dir: RunDir) -> list[tuple[str, int]]:
+    """Return the addresses at which processes of the run listen."""
+    return [
+        (each.laddr.ip, each.laddr.port)
+        for process in processes_of(run_dir)
+        for each in process.net_connections("inet")
+        if each.status == psutil.CONN_LISTEN
+    ]
 
 
 @pytest.mark.slow
