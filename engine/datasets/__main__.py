@@ -89,7 +89,9 @@ def _check(request: CheckDataset, tell: Tell) -> object:
 
 
 def _image_set(request: CacheDataset | CheckDataset | DescribeDataset) -> ImageSet:
-    given = {"dataset": request.name, "data_dir": request.location or None}
+    given = {
+        "dataset": request.name, "data_dir": request.location or None, "layout": request.layout,
+    }  # fmt: skip
     return find_image_set(spec_from_mapping(given))
 
 

@@ -8,8 +8,10 @@ from typing import Final
 import msgspec
 
 from engine.datasets.errors import DataError
+from engine.datasets.reading import Reading
 from engine.datasets.sources import FolderSource, ImageSource
 from engine.datasets.tables import TableSource
+from engine.protocol.spec import Layout
 
 CARD_FILE: Final = "dataset.json"
 
@@ -30,8 +32,10 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         root: path of the folder of domains, or of a CSV file; absolute where the images were
             registered in place, relative to the card's folder where they were imported.
         domains: those that are used; None: all.
-        below_domain: folders between a domain and its classes, such as ``train`` and ``test``;
-            empty: none.
+        layout: how the folders are read; ``plain`` with ``below_domain``, as older cards have
+            it, is ``domain/split/class``.
+        wrapper: folders around the domains, each the only one.
+        below_domain: folders of splits, such as ``train`` and ``test``; empty: none.
         classes: the label space where a domain lacks a class; None: what every domain has.
         excluded: paths below ``root`` that do not belong to it, such as known duplicates.
         table: columns, when ``root`` is a CSV file.
@@ -42,6 +46,8 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     root: str
     domains: tuple[str, ...] | None = None
+    layout: Layout = "plain"
+    wrapper: tuple[str, ...] = ()
     below_domain: tuple[str, ...] = ()
     classes: tuple[str, ...] | None = None
     excluded: frozenset[str] = frozenset()
@@ -58,7 +64,13 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.table is not None:
             columns = (self.table.path, self.table.label, self.table.domain)
             return TableSource(folder / self.root, columns, self.domains)
-        return FolderSource(folder / self.root, self.domains, self.below_domain, self.excluded)
+        layout = "domain/split/class" if self._has_inner_splits else self.layout
+        reading = Reading(layout, self.wrapper, self.below_domain)
+        return FolderSource(folder / self.root, reading, self.domains, self.excluded)
+
+    @property
+    def _has_inner_splits(self) -> bool:
+        return self.layout == "plain" and bool(self.below_domain)
 
 
 def read_card(folder: Path) -> DatasetCard | None:

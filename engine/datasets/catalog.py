@@ -32,7 +32,7 @@ def find_image_set(spec: RunSpec) -> ImageSet:
         DataError: when the name is unknown, or the folder cannot be trained on.
     """
     if spec.data_dir is not None:
-        return open_image_set(spec.dataset, Path(spec.data_dir).expanduser())
+        return open_image_set(spec.dataset, Path(spec.data_dir).expanduser(), spec.layout)
     if spec.dataset in STUDY_SETS:
         raise DataError(f"{spec.dataset} is not on this machine. {how_to_get(spec.dataset)}")
     if spec.dataset not in CATALOG:
@@ -121,6 +121,9 @@ def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) ->
         complete=not lost and (study_set is None or _is_whole(study_set, counts)),
         size_bytes=sum(file.size for file in image_set.files),
         notes=tuple(notes),
+        layout=image_set.layout,
+        reading=image_set.reading,
+        left_out=image_set.left_out,
     )
 
 

@@ -14,10 +14,11 @@ from typing import Final
 from PIL import Image
 
 from engine.datasets.duplicates import exact_duplicates, near_duplicates, perceptual_hash
-from engine.datasets.folders import DAMAGE, IMAGE_FORMATS, ImageSet, counted, decode_image
+from engine.datasets.folders import DAMAGE, ImageSet, counted, decode_image
+from engine.datasets.formats import formats_of
 from engine.datasets.progress import Progress
 from engine.processor import usable_cores
-from engine.protocol.datasets import CheckReport, Duplicate, Finding
+from engine.protocol.datasets import CheckReport, Duplicate, Finding, left_out_text
 
 MOST_DUPLICATES: Final = 1000
 """Pairs reported; more are counted."""
@@ -70,6 +71,7 @@ def check_images(image_set: ImageSet, near_distance: int, on_progress: Progress)
         *_duplicate_findings(image_set, exact),
         *_count_findings(counts, image_set.classes),
         *_look_alike_finding(len(near)),
+        *_left_out_finding(image_set),
     )
     sides = [each.short_side for each in looked if each.why is None]
     return CheckReport(
@@ -84,6 +86,9 @@ def check_images(image_set: ImageSet, near_distance: int, on_progress: Progress)
         exact_duplicates=tuple(exact[:MOST_DUPLICATES]),
         near_duplicates=tuple(near[:MOST_DUPLICATES]),
         findings=tuple(sorted(findings, key=lambda finding: not finding.spoils)),
+        layout=image_set.layout,
+        reading=image_set.reading,
+        left_out=image_set.left_out,
     )
 
 
@@ -111,7 +116,7 @@ def _look(image_set: ImageSet, index: int, hasher: Callable[[Image.Image], int] 
     digest = hashlib.sha256(content).hexdigest()
     try:
         image = decode_image(content)
-        with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as original:
+        with Image.open(io.BytesIO(content), formats=formats_of(content)) as original:
             mode, kind = original.mode, original.format or "?"
             if getattr(original, "n_frames", 1) > 1:
                 mode += " animated"
@@ -168,6 +173,11 @@ def _count_findings(counts: Counts, classes: Sequence[str]) -> Iterator[Finding]
             yield Finding(
                 False, f"{domain} has {most / least:.0f} times as many of one class as of another."
             )
+
+
+def _left_out_finding(image_set: ImageSet) -> Iterator[Finding]:
+    if text := left_out_text(image_set.left_out):
+        yield Finding(False, text)
 
 
 def _look_alike_finding(count: int) -> Iterator[Finding]:

@@ -9,23 +9,31 @@ from __future__ import annotations
 import io
 import struct
 import unicodedata
+import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from engine.datasets.card import read_card
+from engine.datasets.card import TableColumns, read_card
 from engine.datasets.errors import DataError
+from engine.datasets.formats import HEAD_BYTES, IMAGE_EXTENSIONS, formats_of, sniff
+from engine.datasets.reading import has_shared_classes, sentence, spoken
 from engine.datasets.sources import (
-    IMAGE_EXTENSIONS,
+    ABOVE_CLASSES,
+    TAR_SUFFIXES,
     FolderSource,
     ImageFile,
     ImageSource,
     ZipSource,
 )
+from engine.datasets.tables import TABLE_SUFFIXES, TableSource
+from engine.protocol.datasets import LeftOut, left_out_text
+from engine.protocol.spec import Layout
 
 DAMAGE: Final = (
     SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error,
@@ -33,15 +41,18 @@ DAMAGE: Final = (
 )  # fmt: skip
 """What PIL raises, besides OSError, on damaged files."""
 
-IMAGE_FORMATS: Final = (
-    "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP",
-)  # fmt: skip
-"""PIL's formats that are read, whatever a file's name ends in. Not those that PIL has another
-program read, such as PostScript, which is a programming language."""
+DATA_WORDS: Final = (
+    "--data a folder of domain/class/image, a CSV table of path, label and domain, or a zip archive"
+)
+PACKED_SUFFIXES: Final = (*TAR_SUFFIXES, ".parquet", ".arrow")
+"""Files that are imported before they are read."""
 
 WIDE_MODES: Final = ("I", "F")
 """PIL's modes of 32 bits."""
 
+SHOWN_BYTES: Final = 24
+SHOWN_BINARY: Final = 8
+"""Bytes shown of a file that is no image."""
 MAX_NAMED: Final = 10
 """Names listed in a message before the rest is counted."""
 
@@ -73,6 +84,22 @@ class ImageSet:
         """Return the folder or the archive."""
         return self.source.location
 
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Return what is not among the images: other files, thumbnails, hidden folders."""
+        return self.source.left_out
+
+    @property
+    def layout(self) -> str:
+        """Return how the folders are read, ``table`` for a table."""
+        return self.source.reading.layout if self.source.reading else "table"
+
+    @property
+    def reading(self) -> str:
+        """Say how the folders are read; empty where that goes without saying."""
+        reading = self.source.reading
+        return sentence(reading, self.domains, self.classes) if reading else ""
+
     def __len__(self) -> int:
         return len(self.files)
 
@@ -93,12 +120,12 @@ class ImageSet:
         return decode_image(self.read(index))
 
     def look_at_image(self, index: int) -> Image.Image:
-        """Open an image without decoding it: its size is told, and its pixels are not.
+        """Open an image without decoding it: its size is known, and its pixels are not.
 
         Raises:
             OSError: when it cannot be read.
         """
-        return Image.open(io.BytesIO(self.read(index)), formats=IMAGE_FORMATS)
+        return _open_content(self.read(index))
 
 
 def decode_image(content: bytes) -> Image.Image:
@@ -114,7 +141,7 @@ def decode_image(content: bytes) -> Image.Image:
             PIL allows (``Image.MAX_IMAGE_PIXELS``, twice).
     """
     try:
-        with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
+        with _open_content(content) as image:
             if _has_16_bits(image):
                 return _high_bytes(image).convert("RGB")
             if image.mode in WIDE_MODES:
@@ -127,6 +154,29 @@ def decode_image(content: bytes) -> Image.Image:
         raise OSError(f"{type(error).__name__}: {error}") from None
 
 
+def _open_content(content: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content), formats=formats_of(content))
+    except UnidentifiedImageError:
+        raise OSError(_no_image(content)) from None
+
+
+def _no_image(content: bytes) -> str:
+    """Say what a file is that is no image."""
+    if not content:
+        return "is empty"
+    if suffix := sniff(content[:HEAD_BYTES]):
+        return f"is damaged (begins as {suffix}, but cannot be opened)"
+    begin = content[:SHOWN_BYTES]
+    if not content.strip(b"\0"):
+        return f"is no image (all of its {len(content):,} bytes are zero)"
+    if begin.isascii() and begin.decode("ascii").replace("\n", " ").isprintable():
+        shown = repr(begin.decode("ascii").splitlines()[0].strip())
+    else:
+        shown = begin[:SHOWN_BINARY].hex(" ")
+    return f"is no image (begins with {shown})"
+
+
 def _has_16_bits(image: Image.Image) -> bool:
     """Say whether an image is of 16 bits of grey; PIL widens those of PGM and old PNG readers."""
     return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PPM", "PNG"))
@@ -137,25 +187,28 @@ def _high_bytes(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
-def open_image_set(name: str, location: Path) -> ImageSet:
-    """Open a folder or a zip archive laid out as ``domain/class/image``.
+def open_image_set(name: str, location: Path, layout: Layout = "auto") -> ImageSet:
+    """Open a folder, a zip archive or a table of images.
+
+    Args:
+        name: of the data set, where its card does not say.
+        location: folder, archive, table or folder of a card.
+        layout: how folders are read; ``auto`` recognizes it.
 
     Raises:
-        DataError: when there is no such folder, or it cannot be trained on.
+        DataError: when there is nothing there, or it cannot be trained on.
     """
-    if not location.exists():
-        raise DataError(
-            f"There is no folder {location}. Give --data a folder of domain/class/image."
-        )
-    if location.suffix == ".zip" and location.is_file():
-        return ImageSet(name, ZipSource(location))
-    if not location.is_dir():
-        raise DataError(f"{location} is not a folder. Give --data a folder of domain/class/image.")
     card = read_card(location)
+    if card is not None and layout != "auto":
+        raise DataError(
+            f"--layout is for folders and archives: {card.name} keeps the layout that it was "
+            f"added with. Add it again: vld data add NAME {card.origin or card.root} "
+            f"--layout {layout}"
+        )
     try:
         if card is not None:
             return ImageSet(card.name, card.source(location), card.classes)
-        return ImageSet(name, FolderSource(location))
+        return ImageSet(name, _source(location, layout))
     except FileNotFoundError as error:
         raise DataError(
             f"The images of {name} are gone: {error.filename}. Put them back, or remove {location} "
@@ -165,11 +218,40 @@ def open_image_set(name: str, location: Path) -> ImageSet:
         raise DataError(f"{location} cannot be read: {error}.") from None
 
 
+def _source(location: Path, layout: Layout) -> ImageSource:
+    """Return what reads a folder or a file.
+
+    Raises:
+        DataError: when there is no such folder, or the file is of another kind.
+    """
+    if location.is_dir():
+        return FolderSource(location, layout)
+    if not location.exists():
+        raise DataError(f"There is no folder or file {location}. Give {DATA_WORDS}.")
+    if location.suffix.lower() in TABLE_SUFFIXES:
+        if layout != "auto":
+            raise DataError(f"--layout is for folders and archives, but {location} is a table.")
+        return TableSource(location, msgspec.structs.astuple(TableColumns()))
+    if location.suffix.lower() == ".zip" or zipfile.is_zipfile(location):
+        return ZipSource(location, layout)
+    if location.name.lower().endswith(PACKED_SUFFIXES):
+        raise DataError(
+            f"{location} must be unpacked first: vld data add NAME {location} does so, then give "
+            "--dataset NAME."
+        )
+    raise DataError(f"{location} is not a folder of images. Give {DATA_WORDS}.")
+
+
 def listed(names: Iterable[str]) -> str:
     """Return names separated by commas, the first ten of them, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     return ", ".join(names[:MAX_NAMED]) + more
+
+
+def quoted(name: str) -> str:
+    """Return a name, in quotes where it could be misread: with spaces around it, or a comma."""
+    return repr(name) if name != name.strip() or not name or set(name) & set(",;'\"") else name
 
 
 def counted(count: int, noun: str) -> str:
@@ -184,41 +266,99 @@ def _check_layout(
     folders = source.class_folders()
     _check_names(source, files)
     where, layout = source.location, "The layout is domain/class/image."
-    if not folders:
-        raise DataError(f"{where} is empty: it has no domain folders. {layout}")
     if not files:
-        raise DataError(
-            f"{where} has no images ({', '.join(IMAGE_EXTENSIONS)}) two folders deep. {layout}"
-        )
+        raise DataError(_no_images(source, folders))
     if len(folders) == 1:
-        raise DataError(
-            f"{where} has one domain, {next(iter(folders))}. One is left out and the others are "
-            f"trained on, so at least two are needed. {layout}"
-        )
+        raise DataError(_one_domain(source, next(iter(folders))))
     _check_case(where, folders)
     if known_classes is None:
-        classes = _check_classes(where, folders, files)
+        classes = _check_classes(source, folders, files)
     else:
         classes = _check_known_classes(where, folders, known_classes)
     if len(classes) == 1:
-        raise DataError(f"{where} has one class, {classes[0]}. At least two are needed. {layout}")
+        raise DataError(
+            f"{where} has one class, {quoted(classes[0])}. At least two are needed. {layout}"
+            f"{_read_as(source, folders, classes)}"
+        )
     return tuple(sorted(folders)), classes
 
 
+def _no_images(source: ImageSource, folders: Mapping[str, Collection[str]]) -> str:
+    """Say why a source has no images, by what it has instead."""
+    where, reading = source.location, source.reading
+    counts = {each.kind: each.count for each in source.left_out}
+    if reading is None:
+        return f"{where} has a heading and no rows. Give each image a row: path, label, domain."
+    if (above := counts.get(ABOVE_CLASSES)) and reading.is_given:
+        return (
+            f"{where} has {counted(above, 'image')} above their class folder and none below: "
+            f"--layout {reading.layout} does not fit. Leave it out to have the layout recognized."
+        )
+    if above:
+        return (
+            f"{where} holds {counted(above, 'image')} and no class folders: nothing says what they "
+            "show. Put them into folders of domain/class/image, or list them in a table of path, "
+            "label and domain."
+        )
+    if not folders and not counts:
+        return f"{where} is empty: it has no images. The layout is domain/class/image."
+    also = f" It holds other things ({left_out_text(source.left_out)})." if counts else ""
+    known = ", ".join(IMAGE_EXTENSIONS)
+    return f"{where} has no images ({known}, …).{also} The layout is domain/class/image."
+
+
+def _one_domain(source: ImageSource, domain: str) -> str:
+    """Say why nothing can be left out of one domain, and how to get several."""
+    where, reading = source.location, source.reading
+    several = f"To make domains of it: vld data shift {where} --corruptions all"
+    if reading is not None and reading.layout == "class":
+        return (
+            f"{where} is laid out as class/image, so it has one domain; a run needs two, one of "
+            f"them left out. {several}"
+        )
+    if reading is not None and reading.layout == "split/class":
+        return (
+            f"{spoken(reading.splits)} in {where} look like splits, not domains, so it has one "
+            f"domain; a run needs two. Use --layout plain to read them as domains. {several}"
+        )
+    return (
+        f"{where} has one domain, {quoted(domain)}. One is left out and the others are "
+        "trained on, so at least two are needed. The layout is domain/class/image."
+    )
+
+
+def _read_as(
+    source: ImageSource, folders: Mapping[str, Collection[str]], classes: Collection[str]
+) -> str:
+    """Return the sentence on how folders were read, to follow another."""
+    said = sentence(source.reading, folders, classes) if source.reading else ""
+    return f" It was read so: {said}" if said else ""
+
+
 def _check_classes(
-    where: Path, folders: dict[str, set[str]], files: tuple[ImageFile, ...]
+    source: ImageSource, folders: dict[str, set[str]], files: tuple[ImageFile, ...]
 ) -> tuple[str, ...]:
     """Return the classes, sorted; refuse one that some domain has no folder or image of."""
+    where = source.location
     classes = sorted(set().union(*folders.values()))
     lacking = [
-        f"{domain} lacks {listed(missing)}"
+        f"{quoted(domain)} lacks {listed(map(quoted, missing))}"
         for domain in sorted(folders)
         if (missing := [name for name in classes if name not in folders[domain]])
     ]
     if lacking:
+        if _looks_like_sub_classes(source, files):
+            tops = spoken(sorted(folders), 4)
+            raise DataError(
+                f"{where} looks like class/sub-class/image: {tops} share hardly any folders, so "
+                "they are no domains of the same classes. Use --layout class to read them as the "
+                "classes of one domain, or rearrange it as domain/class/image."
+            )
+        said = _read_as(source, folders, classes)
         raise DataError(
             f"The domains of {where} have differing classes: {'; '.join(lacking)}. Give every "
             "domain the same class folders, or: vld data add NAME DIR --keep-missing-classes"
+            f"{said and '.' + said}"
         )
     filled = {(file.domain, file.class_name) for file in files}
     empty = [f"{d}/{c}" for d in sorted(folders) for c in classes if (d, c) not in filled]
@@ -228,6 +368,15 @@ def _check_classes(
             "remove the class from every domain."
         )
     return tuple(classes)
+
+
+def _looks_like_sub_classes(source: ImageSource, files: tuple[ImageFile, ...]) -> bool:
+    """Say whether folders that were taken for domains are classes with folders of their own."""
+    reading = source.reading
+    if reading is None or reading.is_given or reading.layout != "plain":
+        return False
+    cells = {(file.domain, file.class_name) for file in files}
+    return len({domain for domain, _ in cells}) > 1 and not has_shared_classes(cells)
 
 
 def _check_known_classes(

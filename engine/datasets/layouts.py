@@ -3,56 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from engine.datasets.card import DatasetCard
 from engine.datasets.errors import DataError
+from engine.datasets.junk import junk_file
+from engine.datasets.sources import ImageSource
 from engine.datasets.study_sets import STUDY_SETS
+from engine.datasets.tree import is_left_behind
 from engine.protocol.datasets import AddDataset
-
-SPLIT_FOLDERS: Final = ("train", "val", "test", "crossval")
-"""Folders that some publications put between a domain and its classes; all of them are used."""
-WHOLE_FOLDER: Final = "full"
-"""Beside them, the folder that holds every image."""
 
 
 def content_root(folder: Path) -> Path:
     """Return the folder of domains in an unpacked archive: the first that is not the only one."""
     while True:
-        inner = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+        inner = [
+            path
+            for path in sorted(folder.iterdir())
+            if not (is_left_behind(path.name) or junk_file(path.name))
+        ]
         if len(inner) != 1 or not inner[0].is_dir():
             return folder
         folder = inner[0]
 
 
-def complete_card(card: DatasetCard, home: Path, request: AddDataset) -> DatasetCard:
+def complete_card(card: DatasetCard, source: ImageSource, request: AddDataset) -> DatasetCard:
     """Return a card with what its folder or table shows and the request says.
 
     Args:
         card: with its root, and the columns of a table.
-        home: the folder of the card.
+        source: everything that lies there.
         request: domains, exclusions, classes.
 
     Raises:
-        DataError: when domains are asked for that are not there, or the list of excluded images
+        DataError: when domains are asked for that do not exist, or the list of excluded images
             cannot be read.
     """
-    if card.table is None:
+    if (reading := source.reading) is not None:
         card = msgspec.structs.replace(
-            card, excluded=_excluded(request.exclude), below_domain=_below_domains(card, home)
-        )
+            card, layout=reading.layout, wrapper=reading.wrapper, below_domain=reading.splits,
+            excluded=read_exclusions(request.exclude, source.location),
+        )  # fmt: skip
     elif request.exclude is not None:
         raise DataError("--exclude is for folders: remove the rows from the table instead.")
-    folders = card.source(home).class_folders()
+    folders = source.class_folders()
     if request.domains is not None:
         _check_domains(card, folders, request.domains)
         card = msgspec.structs.replace(card, domains=request.domains)
     study_set = STUDY_SETS.get(request.name)
     if request.keep_missing_classes or (study_set is not None and study_set.lacks_classes):
-        folders = card.source(home).class_folders()
-        card = msgspec.structs.replace(card, classes=tuple(sorted(set().union(*folders.values()))))
+        used = [folders[name] for name in folders if name in (card.domains or folders)]
+        card = msgspec.structs.replace(card, classes=tuple(sorted(set().union(*used))))
     return card
 
 
@@ -67,21 +69,19 @@ def _check_domains(
         )
 
 
-def _below_domains(card: DatasetCard, home: Path) -> tuple[str, ...]:
-    """Return the folders between domains and classes, if that is how it is laid out."""
-    folders = card.source(home).class_folders()
-    if folders and all(WHOLE_FOLDER in names for names in folders.values()):
-        return (WHOLE_FOLDER,)
-    names = set().union(*folders.values()) if folders else set()
-    return tuple(sorted(names)) if names and names <= set(SPLIT_FOLDERS) else ()
+def read_exclusions(file: str | None, root: Path) -> frozenset[str]:
+    """Read paths, one a line, below the folder of domains or absolute.
 
+    A byte-order mark, Windows line ends and separators, and a ``./`` in front mean nothing.
 
-def _excluded(file: str | None) -> frozenset[str]:
-    """Read paths, one a line, relative to the folder of domains."""
+    Raises:
+        DataError: when the list cannot be read.
+    """
     if file is None:
         return frozenset()
     try:
-        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+        lines = Path(file).expanduser().read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The list {file} of excluded images cannot be read: {error}.") from None
-    return frozenset(line.strip() for line in lines if line.strip())
+    paths = (line.strip().replace("\\", "/") for line in lines)
+    return frozenset(path.removeprefix(f"{root}/").removeprefix("./") for path in paths if path)

@@ -13,7 +13,7 @@ import msgspec
 from engine.datasets.card import CARD_FILE, DatasetCard, TableColumns
 from engine.datasets.catalog import CATALOG, describe
 from engine.datasets.errors import DataError
-from engine.datasets.folders import ImageSet
+from engine.datasets.folders import ImageSet, listed
 from engine.datasets.hub import download_tables
 from engine.datasets.imports import (
     ImageColumns,
@@ -28,7 +28,9 @@ from engine.datasets.imports import (
 )
 from engine.datasets.layouts import complete_card, content_root
 from engine.datasets.progress import Tell, progress_of
+from engine.datasets.sources import EXCLUDED, FolderSource, ImageSource
 from engine.datasets.study_sets import STUDY_SETS, how_to_get
+from engine.datasets.tables import TABLE_SUFFIXES
 from engine.protocol import nearest
 from engine.protocol.datasets import (
     AddDataset,
@@ -117,20 +119,22 @@ def check_name(name: str, folder: Path) -> None:
 def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
     """Return a card that says where the images lie, once they are imported where need be."""
     path = Path(request.path).expanduser().absolute()
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        _refuse_layout(request, "a table names the domain and the class of every image")
         columns = TableColumns(request.path_column, request.label_column, request.domain_column)
         return DatasetCard(request.name, str(path), table=columns)
     if not path.exists():
         raise DataError(f"There is no {path}: neither a folder nor a file.")
-    imported = DatasetCard(request.name, IMAGES, origin=str(path))
+    imported = DatasetCard(request.name, IMAGES, origin=str(path))  # as domain/class
     images = stage / IMAGES
     if path.is_file() and is_archive(path):
         images.mkdir()
         unpack(path, images, progress_of(tell, "unpacking", "MiB", 2**20))
         root = content_root(images).relative_to(stage).as_posix()
-        return msgspec.structs.replace(imported, root=root)
+        return msgspec.structs.replace(imported, root=root, layout=request.layout)
     if tables := find_tables(path):
         _refuse_exclusions(request, "the rows of parquet files have no names")
+        _refuse_layout(request, "parquet files have columns of domains and labels")
         named = ImageColumns(request.image_column, request.label_column, request.domain_column)
         write_images(tables, images, named, progress_of(tell, "importing", "images"))
         return imported
@@ -141,11 +145,17 @@ def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
         )
     if annotations := find_annotations(path):
         _refuse_exclusions(request, "annotations choose the images")
+        _refuse_layout(request, "annotations name domains and classes")
         missing = arrange_camera_traps(annotations, images, progress_of(tell, "placing", "images"))
         if missing:
             tell(WorkNote(f"{len(missing)} annotated images are not there: {missing[0]}, …"))
         return imported
-    return DatasetCard(request.name, str(path))
+    return DatasetCard(request.name, str(path), layout=request.layout)
+
+
+def _refuse_layout(request: AddDataset, why: str) -> None:
+    if request.layout != "auto":
+        raise DataError(f"--layout is for folders and archives: {why}.")
 
 
 def _refuse_exclusions(request: AddDataset, why: str) -> None:
@@ -166,8 +176,12 @@ def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) 
         DataError: when no run can be made of the images.
     """
     try:
-        card = complete_card(card, stage, request)
-        image_set = ImageSet(request.name, card.source(stage), card.classes)
+        source = _whole_source(card, stage)
+        card = complete_card(card, source, request)
+        if card.domains is not None or card.excluded:
+            source = card.source(stage)
+        image_set = ImageSet(request.name, source, card.classes)
+        notes = _exclusion_notes(source, request)
     except DataError as error:  # named as they were given: the stage will be gone
         raise DataError(str(error).replace(str(stage / IMAGES), request.path)) from None
     except OSError as error:
@@ -177,4 +191,34 @@ def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) 
     content = msgspec.json.format(msgspec.json.encode(card), indent=2)
     write_atomic(stage / CARD_FILE, content)
     listing = describe(request.name, image_set, card)
-    return msgspec.structs.replace(listing, where=str(folder / card.root))
+    where, notes = str(folder / card.root), (*listing.notes, *notes)
+    return msgspec.structs.replace(listing, where=where, notes=notes)
+
+
+def _whole_source(card: DatasetCard, stage: Path) -> ImageSource:
+    """Return all that lies at the root of a card, its folders read as its layout asks."""
+    if card.table is not None:
+        return card.source(stage)
+    return FolderSource(stage / card.root, card.layout)
+
+
+def _exclusion_notes(source: ImageSource, request: AddDataset) -> tuple[str, ...]:
+    """Say which lines of ``--exclude`` match no image.
+
+    Raises:
+        DataError: when none of them does.
+    """
+    if request.exclude is None or not isinstance(source, FolderSource):
+        return ()
+    unmatched = source.unmatched_exclusions
+    matched = [each.count for each in source.left_out if each.kind == EXCLUDED]
+    if unmatched and not matched:
+        example = source.files()[0].path if source.files() else "none"
+        raise DataError(
+            f"No line of {request.exclude} is an image of {request.path}: such as "
+            f"{unmatched[0]} there and {example} here. Paths are relative to the folder of domains."
+        )
+    if not unmatched:
+        return ()
+    lines = "1 line" if len(unmatched) == 1 else f"{len(unmatched):,} lines"
+    return (f"{lines} of {request.exclude} match no image: {listed(unmatched)}",)

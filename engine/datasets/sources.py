@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import lzma
-import os
 import stat
 import struct
 import zipfile
 import zlib
-from collections import defaultdict
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
 
 from engine.datasets.errors import DataError
+from engine.datasets.reading import Placer, Reading, recognize
+from engine.datasets.tree import Tree, TreeFile, archive_tree, folder_tree
+from engine.protocol.datasets import LeftOut
+from engine.protocol.spec import Layout
 from engine.sizes import size_in_words
 
-IMAGE_EXTENSIONS: Final = (
-    ".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
-"""Those of ``torchvision.datasets.folder.IMG_EXTENSIONS``."""
+TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+"""How tar archives are named; they are unpacked before they are read."""
+ABOVE_CLASSES: Final = "images above their class folder"
+EXCLUDED: Final = "images that --exclude lists"
+
 MOST_IMAGE_BYTES: Final = 2**30
 """A larger file is no image that could be decoded."""
 ZIP_DAMAGE: Final = (
@@ -55,6 +61,14 @@ class ImageSource(Protocol):
     def class_folders(self) -> dict[str, set[str]]:
         """Return each domain's class folders, the empty ones included."""
 
+    @property
+    def reading(self) -> Reading | None:
+        """Return how folders are read; None for a table."""
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Return what is not among the images."""
+
     def files(self) -> list[ImageFile]:
         """Return the image files in order."""
 
@@ -66,89 +80,138 @@ class ImageSource(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class FolderSource:
-    """Images in folders below ``location``.
+class TreeSource(ABC):
+    """Images in a tree of folders, read once, when they are first asked for.
 
-    Attributes:
-        location: the folder of domains.
+    Args:
+        location: folder or archive.
+        layout: how its folders are read; ``auto`` recognizes it.
         domains: those that are used; None: all.
-        below_domain: folders between a domain and its classes; empty: none.
         excluded: paths below ``location`` that are left out.
     """
 
-    location: Path
-    domains: tuple[str, ...] | None = None
-    below_domain: tuple[str, ...] = ()
-    excluded: frozenset[str] = frozenset()
-
-    def class_folders(self) -> dict[str, set[str]]:
-        """Return each domain's class folders, the empty ones included."""
-        return {
-            domain: {name for parent in self._parents(domain) for name in _subfolders(parent)}
-            for domain in _subfolders(self.location)
-            if self.domains is None or domain in self.domains
-        }
-
-    def files(self) -> list[ImageFile]:
-        """Return the image files by domain and class, then as ``ImageFolder`` walks them."""
-        found = (
-            self._describe(domain, class_name, path)
-            for domain, class_names in sorted(self.class_folders().items())
-            for class_name in sorted(class_names)
-            for parent in self._parents(domain)
-            for path in _walk(parent / class_name)
-        )
-        return [file for file in found if file.path not in self.excluded]
-
-    def _parents(self, domain: str) -> list[Path]:
-        """Return the folders that hold a domain's class folders."""
-        folder = self.location / domain
-        inner = [folder / name for name in sorted(self.below_domain)]
-        return [each for each in inner if each.is_dir()] or [folder]
-
-    def read(self, path: str) -> bytes:
-        """Return the content of a file."""
-        return read_image_file(self.location / path)
-
-    def _describe(self, domain: str, class_name: str, path: str) -> ImageFile:
-        name = path.removeprefix(f"{self.location}{os.sep}")
-        try:
-            status = os.stat(path)
-        except OSError:  # such as a dangling link: unreadable, and told when it is decoded
-            return ImageFile(domain, class_name, name, size=0, stamp=0)
-        return ImageFile(domain, class_name, name, status.st_size, status.st_mtime_ns)
-
-
-class ZipSource:
-    """Images in a zip archive, opened when first read."""
-
-    def __init__(self, location: Path) -> None:
+    def __init__(
+        self,
+        location: Path,
+        layout: Layout | Reading = "auto",
+        domains: Collection[str] | None = None,
+        excluded: Collection[str] = (),
+    ) -> None:
         self._location = location
-        self._archive: zipfile.ZipFile | None = None
-        self._lock = Lock()
+        self._layout = layout
+        self._domains = domains
+        self._excluded = excluded
 
     @property
     def location(self) -> Path:
-        """Return the archive."""
+        """Return the folder or the archive."""
         return self._location
 
+    @property
+    def reading(self) -> Reading:
+        """Return how the folders are read."""
+        return self._placed.reading
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Return what is not among the images."""
+        return self._placed.left_out
+
+    @property
+    def unmatched_exclusions(self) -> tuple[str, ...]:
+        """Return the paths to be left out that are no image."""
+        return self._placed.unmatched
+
     def class_folders(self) -> dict[str, set[str]]:
-        """Return each domain's class folders."""
-        folders: dict[str, set[str]] = defaultdict(set)
-        for info, path in self._members():
-            if len(path.parts) > 2 or (len(path.parts) == 2 and info.is_dir()):
-                folders[path.parts[0]].add(path.parts[1])
-        return dict(folders)
+        """Return each domain's class folders, the empty ones included."""
+        return {domain: set(names) for domain, names in self._placed.class_folders.items()}
 
     def files(self) -> list[ImageFile]:
-        """Return the image members by domain and class, then as ``ImageFolder`` walks them."""
-        found = [
-            ImageFile(path.parts[0], path.parts[1], info.filename, info.file_size, info.CRC)
-            for info, path in self._members()
-            if not info.is_dir() and len(path.parts) > 2 and _is_image(path.name)
-        ]
-        return sorted(found, key=_walk_order)
+        """Return the image files by domain and class, then as ``ImageFolder`` walks them."""
+        return list(self._placed.files)
+
+    @abstractmethod
+    def read(self, path: str) -> bytes:
+        """Return the content of a file."""
+
+    @abstractmethod
+    def _tree(self) -> Tree:
+        """Return what lies there."""
+
+    @cached_property
+    def _placed(self) -> _Placed:
+        tree = self._tree()
+        reading = self._layout
+        if not isinstance(reading, Reading):
+            reading = recognize(Counter(file.folder for file in tree.files), reading)
+        place = reading.placer(tree.folders)
+        files: list[ImageFile] = []
+        for file in sorted(tree.files, key=_walk_order):
+            if (cell := place(file.folder)) is None:
+                tree.omissions.add(_misplaced(file, reading), file.path)
+            elif file.path in self._excluded:
+                tree.omissions.add(EXCLUDED, file.path)
+            elif self._domains is None or cell[0] in self._domains:
+                files.append(ImageFile(*cell, file.path, file.size, file.stamp))
+        folders = _class_folders(tree, reading, place)
+        if self._domains is not None:
+            folders = {name: folders[name] for name in folders if name in self._domains}
+        files.sort(key=lambda file: (file.domain, file.class_name))
+        unmatched = sorted(set(self._excluded).difference(file.path for file in tree.files))
+        return _Placed(reading, tuple(files), folders, tree.omissions.all(), tuple(unmatched))
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """The files of a tree in their domains and classes."""
+
+    reading: Reading
+    files: tuple[ImageFile, ...]
+    class_folders: dict[str, set[str]]
+    left_out: tuple[LeftOut, ...]
+    unmatched: tuple[str, ...]
+
+
+def _misplaced(file: TreeFile, reading: Reading) -> str:
+    """Return the kind of an image that has no class."""
+    levels = len(reading.wrapper) + reading.levels
+    if len(file.folder) >= levels:
+        return f"images next to {' and '.join(reading.splits)}"
+    return ABOVE_CLASSES
+
+
+def _class_folders(tree: Tree, reading: Reading, place: Placer) -> dict[str, set[str]]:
+    """Return each domain's classes: every folder at their level, one without images too."""
+    folders: dict[str, set[str]] = defaultdict(set)
+    for folder in tree.folders:
+        if (cell := place(folder)) is not None:
+            folders[cell[0]].add(cell[1])
+    if reading.layout == "plain":  # a domain without classes is none that could be overlooked
+        depth = len(reading.wrapper) + 1
+        for folder in tree.folders:
+            if len(folder) == depth and folder[:-1] == reading.wrapper:
+                folders.setdefault(folder[-1], set())
+    return dict(folders)
+
+
+class FolderSource(TreeSource):
+    """Images in folders below ``location``."""
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file."""
+        return read_image_file(self._location / path)
+
+    def _tree(self) -> Tree:
+        return folder_tree(self._location)
+
+
+class ZipSource(TreeSource):
+    """Images in a zip archive, opened when first read."""
+
+    def __init__(self, location: Path, layout: Layout | Reading = "auto") -> None:
+        super().__init__(location, layout)
+        self._archive: zipfile.ZipFile | None = None
+        self._lock = Lock()
 
     def read(self, path: str) -> bytes:
         """Return the content of a member."""
@@ -160,12 +223,8 @@ class ZipSource:
             except ZIP_DAMAGE as error:
                 raise OSError(str(error) or type(error).__name__) from None
 
-    def _members(self) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
-        """Yield the members and their paths, hidden domains and classes excepted."""
-        for info in self._open().infolist():
-            path = PurePosixPath(info.filename)
-            if not any(part.startswith(".") for part in path.parts[:2]):
-                yield info, path
+    def _tree(self) -> Tree:
+        return archive_tree(self._open())
 
     def _open(self) -> zipfile.ZipFile:
         with self._lock:
@@ -198,37 +257,6 @@ def _check_size(size: int) -> None:
         raise OSError(f"it has {size_in_words(size)}, too many for an image")
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_EXTENSIONS)
-
-
-def _subfolders(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, hidden ones excepted."""
-    with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    """Yield images in ``make_dataset``'s order: each folder's own files, folders sorted by path."""
-    for parent, names in sorted(_folders(folder)):
-        yield from (os.path.join(parent, name) for name in sorted(names) if _is_image(name))
-
-
-def _folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield folders and the names of their files; a link back to a folder above is not followed."""
-    above: dict[str, frozenset[tuple[int, int]]] = {str(folder): frozenset()}
-    for parent, inner, names in os.walk(folder, followlinks=True):
-        status = os.stat(parent)
-        identity = (status.st_dev, status.st_ino)
-        ancestors = above.pop(parent)
-        if identity in ancestors:
-            inner.clear()
-            continue
-        above |= {os.path.join(parent, name): ancestors | {identity} for name in inner}
-        yield parent, names
-
-
-def _walk_order(file: ImageFile) -> tuple[str, str, str, str]:
-    """Sort archive members as :func:`_walk` orders files: by folder path, then by name."""
-    path = PurePosixPath(file.path)
-    return file.domain, file.class_name, str(path.parent), path.name
+def _walk_order(file: TreeFile) -> tuple[str, str]:
+    """Sort as ``make_dataset`` does: each folder's own files, folders by their path."""
+    return "/".join(file.folder), file.name

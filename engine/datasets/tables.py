@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from engine.datasets.errors import DataError
 from engine.datasets.sources import ImageFile, read_image_file
+from engine.protocol.datasets import LeftOut
 
 SHOWN_ROWS: Final = 5
+TABLE_SUFFIXES: Final = (".csv", ".tsv")
+"""How tables are named."""
 
 
 class TableSource:
@@ -32,7 +35,12 @@ class TableSource:
             domains: those that are used; None: all.
         """
         self._table = table
-        rows = {(domain, label, path) for path, label, domain in read_columns(table, columns)}
+        listed = [(domain, label, path) for path, label, domain in read_columns(table, columns)]
+        rows = set(listed)
+        self._left_out: tuple[LeftOut, ...] = ()
+        if doubled := len(listed) - len(rows):
+            first = next(row for row, count in Counter(listed).items() if count > 1)
+            self._left_out = (LeftOut("rows that stand twice", doubled, first[2]),)
         wanted = None if domains is None else set(domains)
         self._rows = sorted(row for row in rows if wanted is None or row[0] in wanted)
 
@@ -40,6 +48,16 @@ class TableSource:
     def location(self) -> Path:
         """Return the table."""
         return self._table
+
+    @property
+    def reading(self) -> None:
+        """Return None: a table has no folders to be read."""
+        return None
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Return what is not among the images: rows that stand twice."""
+        return self._left_out
 
     def class_folders(self) -> dict[str, set[str]]:
         """Return each domain's classes."""

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from engine.protocol.spec import SpecError, nearest
+from engine.protocol.spec import Layout, SpecError, nearest
 
 EMBEDDED_DATASETS: Final = ("emoji",)
 """Data sets that come with the program."""
@@ -20,6 +20,45 @@ STUDY_DATASETS: Final = ("PACS", "VLCS", "OfficeHome", "TerraIncognita", "Domain
 """Published data sets that the program knows of."""
 TILE: Final = 96
 """Side in pixels of the images in ``CheckDataset.tiles``."""
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """Files or folders of one kind that are not among the images of a data set.
+
+    Attributes:
+        kind: what they are, such as ``.heic``, ``thumbnails in @eaDir`` or ``hidden folders``.
+        count: how many.
+        example: path of one of them, below the folder or in the archive.
+    """
+
+    kind: str
+    count: int
+    example: str
+
+
+HEIC_KINDS: Final = (".heic", ".heif", ".hif")
+"""Kinds of files that are read once the extra ``heic`` is installed."""
+
+
+def left_out_text(left_out: Sequence[LeftOut]) -> str:
+    """Return ``left out: 60 .heic, 1 hidden folder (.red)``; empty when nothing was left out."""
+    if not left_out:
+        return ""
+    text = f"left out: {', '.join(_left_out_words(each) for each in left_out)}"
+    if any(each.kind in HEIC_KINDS for each in left_out):
+        text += " (HEIC is read after: pip install '.[heic]')"
+    return text
+
+
+def _left_out_words(left_out: LeftOut) -> str:
+    """Return one kind with its count, and the name of the only one of it."""
+    if left_out.count > 1 or left_out.kind.startswith("."):
+        folder = left_out.example if left_out.kind == "hidden folders" else ""
+        return f"{left_out.count:,} {left_out.kind}" + (f" (such as {folder})" if folder else "")
+    words = left_out.kind.replace("their", "its")
+    for plural in ("folders", "files", "thumbnails", "images", "links", "downloads", "bins"):
+        words = words.replace(plural, plural[:-1], 1)
+    return f"1 {words} ({left_out.example})"
 
 
 class DomainListing(msgspec.Struct, frozen=True):
@@ -41,6 +80,9 @@ class DatasetListing(msgspec.Struct, frozen=True):
         complete: every expected image is here, as far as counts tell.
         size_bytes: of the image files.
         notes: known differences, and how to get it when it is not here.
+        layout: how its folders are read, ``table`` for a table; None when nothing is here.
+        reading: a sentence on that; empty where it goes without saying.
+        left_out: what lies there and is not among the images.
     """
 
     name: str
@@ -50,6 +92,9 @@ class DatasetListing(msgspec.Struct, frozen=True):
     complete: bool
     size_bytes: int = 0
     notes: tuple[str, ...] = ()
+    layout: str | None = None
+    reading: str = ""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class ListDatasets(msgspec.Struct, frozen=True, tag="ls"):
@@ -64,10 +109,12 @@ class DescribeDataset(msgspec.Struct, frozen=True, tag="describe"):
     Attributes:
         location: folder, archive or folder of a card.
         name: of the data set.
+        layout: how the folders are read; ``auto`` recognizes it.
     """
 
     location: str
     name: str
+    layout: Layout = "auto"
 
 
 class AddDataset(msgspec.Struct, frozen=True, tag="add"):
@@ -80,6 +127,7 @@ class AddDataset(msgspec.Struct, frozen=True, tag="add"):
         domains: those that are used; None: all.
         exclude: file of paths that are left out, one a line.
         keep_missing_classes: a class that a domain lacks stays in the label space.
+        layout: how the folders are read; ``auto`` recognizes it.
         path_column: of a CSV table.
         image_column: of parquet files.
         label_column: of either.
@@ -92,6 +140,7 @@ class AddDataset(msgspec.Struct, frozen=True, tag="add"):
     domains: tuple[str, ...] | None = None
     exclude: str | None = None
     keep_missing_classes: bool = False
+    layout: Layout = "auto"
     path_column: str = "path"
     label_column: str = "label"
     domain_column: str = "domain"
@@ -164,12 +213,14 @@ class CacheDataset(msgspec.Struct, frozen=True, tag="cache"):
         image_size: side in pixels.
         cache_dir: folder of caches.
         name: of the data set.
+        layout: how the folders are read; ``auto`` recognizes it.
     """
 
     location: str
     image_size: int
     cache_dir: str
     name: str
+    layout: Layout = "auto"
 
 
 class CacheListing(msgspec.Struct, frozen=True):
@@ -190,6 +241,7 @@ class CheckDataset(msgspec.Struct, frozen=True, tag="check"):
         sheet: PNG file to draw a sample of every class and domain into; None: none.
         tiles: PNG file for one image of every class (down) and domain (across), unlabelled
             squares of ``TILE`` pixels; None: none.
+        layout: how the folders are read; ``auto`` recognizes it.
     """
 
     location: str
@@ -197,6 +249,7 @@ class CheckDataset(msgspec.Struct, frozen=True, tag="check"):
     near_distance: int
     sheet: str | None = None
     tiles: str | None = None
+    layout: Layout = "auto"
 
 
 class Duplicate(msgspec.Struct, frozen=True):
@@ -232,6 +285,9 @@ class CheckReport(msgspec.Struct, frozen=True):
         exact_duplicates: files of the same content.
         near_duplicates: images of different domains that look alike.
         findings: what would spoil a run, then what is worth knowing.
+        layout: how its folders are read, ``table`` for a table.
+        reading: a sentence on that; empty where it goes without saying.
+        left_out: what lies there and is not among the images.
     """
 
     name: str
@@ -245,6 +301,9 @@ class CheckReport(msgspec.Struct, frozen=True):
     exact_duplicates: tuple[Duplicate, ...]
     near_duplicates: tuple[Duplicate, ...]
     findings: tuple[Finding, ...]
+    layout: str = "plain"
+    reading: str = ""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 DatasetRequest = (

@@ -28,6 +28,10 @@ from msgspec import Meta
 from engine.protocol.methods import ARMS, OBJECTIVES
 
 Value = TypeVar("Value")
+Layout = Literal[
+    "auto", "plain", "class", "split/class", "domain/split/class", "split/domain/class"
+]
+"""How folders of images are read; ``plain`` is ``domain/class``, whatever their names."""
 
 
 class SpecError(ValueError):
@@ -74,7 +78,11 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     )
     data_dir: Annotated[
         str | None,
-        _about("Folder of images laid out as domain/class/image.", "data", flag="--data"),
+        _about(
+            "Images of your own: a folder of domain/class/image, a table (.csv, .tsv) or a .zip.",
+            "data",
+            flag="--data",
+        ),
     ] = None
     target: Annotated[
         str | None,
@@ -128,6 +136,14 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     skip_bad_images: Annotated[
         bool, _about("Leave out images that cannot be read, and record which.", "data")
     ] = False
+    layout: Annotated[
+        Layout,
+        _about(
+            "How the folders of --data are read: plain is domain/class/image without splits; auto "
+            "recognizes the layout and reports it.",
+            "data",
+        ),
+    ] = "auto"
 
     # Network
     model: Annotated[str, _about("timm network.", "network")] = "tf_efficientnet_lite0"

@@ -12,10 +12,9 @@ from typing import IO, Any, Final
 
 from engine.datasets.errors import DataError
 from engine.datasets.progress import Progress
-from engine.datasets.sources import ZIP_DAMAGE
+from engine.datasets.sources import TAR_SUFFIXES, ZIP_DAMAGE
 from engine.sizes import size_in_words
 
-TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 LEFT_OUT: Final = ("__MACOSX", ".DS_Store")
 """What macOS adds to archives."""
 _COPIED_BYTES: Final = 2**20

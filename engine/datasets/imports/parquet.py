@@ -7,25 +7,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from engine.datasets.errors import DataError
+from engine.datasets.formats import HEAD_BYTES, sniff
 from engine.datasets.imports.columns import FolderNames, ImageColumns, class_names
 from engine.datasets.progress import Progress
-from engine.datasets.sources import IMAGE_EXTENSIONS
 
 BATCH_ROWS: Final = 64
 """Rows read at a time: images of a few MB each must fit in memory."""
-SIGNATURES: Final[Mapping[bytes, str]] = {
-    b"\xff\xd8\xff": ".jpg",
-    b"\x89PNG\r\n\x1a\n": ".png",
-    b"RIFF": ".webp",
-    b"BM": ".bmp",
-    b"II*\0": ".tif",
-    b"MM\0*": ".tif",
-    b"P5": ".pgm",
-    b"P6": ".ppm",
-}
-"""How the content of an image file begins → its suffix."""
 OTHER_SUFFIX: Final = ".jpg"
-"""Of content that begins otherwise: decoders go by content, and tell when it is no image."""
+"""Suffix of content that begins otherwise: decoders go by content, and report what is no image."""
 
 """Told how many rows are done, and how many there are."""
 
@@ -160,11 +149,7 @@ def _content(image: object, row: str) -> bytes:
 
 
 def _suffix(content: bytes) -> str:
-    for beginning, suffix in SIGNATURES.items():
-        if content.startswith(beginning):
-            assert suffix in IMAGE_EXTENSIONS
-            return suffix
-    return OTHER_SUFFIX
+    return sniff(content[:HEAD_BYTES]) or OTHER_SUFFIX
 
 
 def _damaged(file: Path, error: Exception) -> DataError:

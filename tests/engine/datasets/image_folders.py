@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -28,3 +29,22 @@ def fill_folder(
                 pixels = random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     return root
+
+
+def fill_paths(root: Path, *paths: str) -> Path:
+    """Make an image at each path below a root, all of them different."""
+    for number, path in enumerate(paths):
+        place = root / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (number % 256, number // 256, 7)).save(place, format="PNG")
+    return root
+
+
+def spread(*folders: str, count: int = 2) -> list[str]:
+    """Return ``count`` paths of images in each folder; ``{a,b}`` stands for several names."""
+    paths = []
+    for folder in folders:
+        options = [part.strip("{}").split(",") for part in folder.split("/")]
+        for parts in itertools.product(*options):
+            paths += ["/".join((*parts, f"{number}.png")) for number in range(count)]
+    return paths

@@ -102,14 +102,6 @@ def test_folders_without_images_are_refused(make_folder: MakeFolder) -> None:
         open_image_set("mine", make_folder(TWO_DOMAINS, count=0))
 
 
-def test_images_one_folder_too_high_are_not_found(tmp_path: Path) -> None:
-    for name in ("cat", "dog"):
-        (tmp_path / name).mkdir()
-        Image.new("RGB", (4, 4)).save(tmp_path / name / "0.png")
-    with pytest.raises(DataError, match=r"no images .*two folders deep.*domain/class/image"):
-        open_image_set("mine", tmp_path)
-
-
 def test_one_domain_is_refused(make_folder: MakeFolder) -> None:
     with pytest.raises(DataError, match="has one domain, photo"):
         open_image_set("mine", make_folder({"photo": ("cat", "dog")}))

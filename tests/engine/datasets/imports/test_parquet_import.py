@@ -58,7 +58,7 @@ def test_several_files_are_numbered_on_and_suffixes_go_by_content(
     image_set = open_image_set("pets", root / "pets")
     names = {Path(file.path).name for file in image_set.files}
     assert names == {
-        f"{number:06}.{('png', 'webp', 'bmp', 'tif', 'jpg')[number // 4]}" for number in range(20)
+        f"{number:06}.{('png', 'webp', 'bmp', 'tif', 'gif')[number // 4]}" for number in range(20)
     }
     assert all(image_set.open_image(index).size == (8, 8) for index in range(20))
 

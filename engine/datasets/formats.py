@@ -1,0 +1,122 @@
+"""Which files are images: by their suffix where it is known, else by how their content begins."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Final
+
+from PIL import Image, features
+
+IMAGE_EXTENSIONS: Final = (
+    ".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+"""Those of ``torchvision.datasets.folder.IMG_EXTENSIONS``."""
+MORE_EXTENSIONS: Final = (
+    ".jfif", ".jpe", ".gif", ".jp2", ".j2k", ".pbm", ".pnm", ".dib", ".apng",
+)  # fmt: skip
+"""Other suffixes of formats that are read."""
+AVIF: Final = (".avif", ".avifs")
+HEIC: Final = (".heic", ".heif", ".hif")
+FOREIGN_EXTENSIONS: Final = frozenset(
+    [
+        ".tga", ".ico", ".icns", ".cur", ".svg", ".svgz", ".psd", ".xcf", ".ai", ".eps", ".ps",
+        ".pdf", ".exr", ".hdr", ".dds", ".pcx", ".jxl", ".jxr", ".emf", ".wmf", ".xpm", ".fits",
+        ".raw", ".cr2", ".cr3", ".crw", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef",
+        ".srw", ".sr2", ".dcm", ".nii", ".npy", ".npz", ".mat", ".svs", ".ndpi", ".mrxs", ".czi",
+        ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".insv",
+    ]
+)  # fmt: skip
+"""Suffixes of images and films that are not read; some of them begin as a TIFF does."""
+TEXT_EXTENSIONS: Final = frozenset(
+    [
+        ".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml",
+        ".toml", ".ini", ".html", ".htm", ".py", ".ipynb", ".sh", ".log", ".lst", ".xmp", ".aae",
+        ".db", ".zip", ".tar", ".gz", ".tgz", ".parquet", ".pkl", ".pt", ".pth", ".h5", ".docx",
+    ]
+)  # fmt: skip
+"""Suffixes of files that nobody takes for images: they are not opened."""
+OTHER_FILES: Final = "other files"
+"""Kind of a file that is no image."""
+HEAD_BYTES: Final = 32
+"""Bytes of a file that tell its format."""
+
+SIGNATURES: Final[Mapping[str, re.Pattern[bytes]]] = {
+    ".jpg": re.compile(rb"\xff\xd8\xff"),
+    ".png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    ".webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
+    ".bmp": re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL),
+    ".tif": re.compile(rb"II\*\0|MM\0\*"),
+    ".gif": re.compile(rb"GIF8[79]a"),
+    ".pgm": re.compile(rb"P5\s"),
+    ".ppm": re.compile(rb"P6\s"),
+    ".jp2": re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
+    ".avif": re.compile(rb"....ftypavi[fs]", re.DOTALL),
+    ".heic": re.compile(rb"....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1)", re.DOTALL),
+}
+"""Suffix → how the content of such an image begins."""
+
+IMAGE_FORMATS: Final = (
+    "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP",
+    *(["AVIF"] if features.check("avif") else []),
+)  # fmt: skip
+"""PIL's formats that are read, whatever a file's name ends in. Not those that PIL has another
+program read, such as PostScript, which is a programming language. HEIC comes with an extra."""
+
+
+def sniff(head: bytes) -> str | None:
+    """Return the suffix of the image whose content begins so; None: it is none that is known."""
+    return next((suffix for suffix, begin in SIGNATURES.items() if begin.match(head)), None)
+
+
+def not_an_image(name: str, head: Callable[[], bytes]) -> str | None:
+    """Return the kind of a file that is no image that can be read; None for an image.
+
+    Args:
+        name: of the file.
+        head: returns how its content begins; asked only where the suffix does not tell.
+    """
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in readable_extensions():
+        return None
+    if suffix in (*AVIF, *HEIC) or suffix in FOREIGN_EXTENSIONS:
+        return suffix
+    if suffix in TEXT_EXTENSIONS:
+        return OTHER_FILES
+    found = sniff(head())
+    if found is None:
+        return OTHER_FILES
+    return None if found in readable_extensions() else found
+
+
+@cache
+def readable_extensions() -> frozenset[str]:
+    """Return the suffixes of the formats that are read on this machine."""
+    avif = AVIF if "AVIF" in IMAGE_FORMATS else ()
+    heic = HEIC if reads_heic() else ()
+    return frozenset((*IMAGE_EXTENSIONS, *MORE_EXTENSIONS, *avif, *heic))
+
+
+@cache
+def reads_heic() -> bool:
+    """Say whether HEIC images can be read: with the extra ``heic``."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
+def formats_of(content: bytes) -> tuple[str, ...]:
+    """Return PIL's formats to try on an image, HEIC among them when it is one and can be read."""
+    if sniff(content[:HEAD_BYTES]) == ".heic" and reads_heic():
+        _register_heic()
+        return (*IMAGE_FORMATS, "HEIF")
+    return IMAGE_FORMATS
+
+
+@cache
+def _register_heic() -> None:
+    import pillow_heif  # noqa: PLC0415 - an extra
+
+    pillow_heif.register_heif_opener()
+    Image.init()

@@ -1,0 +1,284 @@
+"""How the folders of a tree are read: which are domains, which classes, which splits.
+
+Recognized by structure, that is how deep images lie and which folders share names; the names of
+splits matter only where the structure has room for splits. Each reading is a sentence too, and
+``--layout`` takes another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from engine.datasets.tree import FolderParts
+from engine.protocol.spec import Layout
+
+ONE_DOMAIN: Final = "all"
+"""Name of the only domain of a layout without domains."""
+WHOLE_SPLIT: Final = "full"
+"""Split that holds every image, next to the others."""
+SPLIT_NAMES: Final = frozenset(
+    [
+        "train", "training", "trn", "val", "valid", "validation", "dev", "devel", "development",
+        "eval", "evaluation", "test", "testing", "tst", "crossval", WHOLE_SPLIT,
+    ]
+)  # fmt: skip
+"""Names of splits; case does not matter."""
+_SPLIT_ENDING: Final = re.compile(r"[ _-]?(set|split|data|images|imgs|\d{4})$")
+SHARED_SHARE: Final = 0.2
+"""Share of a domain's classes, in the mean, that other domains have too where they are domains."""
+
+FolderCounts = Counter[FolderParts]
+"""Folders that hold images themselves, and how many."""
+Placer = Callable[[FolderParts], tuple[str, str] | None]
+"""Returns the domain and the class of a folder's images; None: they have none."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a tree is read.
+
+    Attributes:
+        layout: other than ``auto``.
+        wrapper: folders around the domains, each the only one.
+        splits: names of the folders of splits, all of which are merged.
+        is_given: the layout was asked for, not recognized.
+    """
+
+    layout: Layout
+    wrapper: FolderParts = ()
+    splits: tuple[str, ...] = ()
+    is_given: bool = False
+
+    @property
+    def levels(self) -> int:
+        """Return how many folders lie around an image, the wrapper excepted."""
+        return 2 if self.layout == "plain" else self.layout.count("/") + 1
+
+    def placer(self, folders: Iterable[FolderParts]) -> Placer:
+        """Return what places folders of a tree, which has such ``folders``."""
+        cut, splits = len(self.wrapper), set(self.splits)
+        split_domains = {
+            folder[cut] for folder in folders if len(folder) > cut + 1 and folder[cut + 1] in splits
+        }
+
+        def place(folder: FolderParts) -> tuple[str, str] | None:
+            if folder[:cut] != self.wrapper:
+                return None
+            return _place(self.layout, folder[cut:], splits, split_domains)
+
+        return place
+
+
+def _place(
+    layout: Layout, folder: FolderParts, splits: Collection[str], split_domains: Collection[str]
+) -> tuple[str, str] | None:
+    """Return the domain and class of a folder below the wrapper."""
+    match layout, folder:
+        case "class", (name, *_):
+            return ONE_DOMAIN, name
+        case "split/class", (split, name, *_) if split in splits:
+            return ONE_DOMAIN, name
+        case "split/domain/class", (split, domain, name, *_) if split in splits:
+            return domain, name
+        case "domain/split/class", (domain, split, *rest) if domain in split_domains:
+            return (domain, rest[0]) if split in splits and rest else None
+        case (("plain" | "domain/split/class"), (domain, name, *_)):
+            return domain, name
+    return None
+
+
+def is_split(name: str) -> bool:
+    """Say whether a folder is named like a split: ``Train``, ``valid``, ``test_set``."""
+    lower = name.strip().casefold()
+    return lower in SPLIT_NAMES or _SPLIT_ENDING.sub("", lower) in SPLIT_NAMES
+
+
+def recognize(counts: FolderCounts, layout: Layout = "auto") -> Reading:
+    """Return how a tree is read.
+
+    Args:
+        counts: the folders that hold images.
+        layout: ``auto``, or the one that is asked for.
+    """
+    if layout == "auto":
+        return _recognized(counts)
+    reading = Reading(layout, is_given=True)
+    if layout in ("split/class", "split/domain/class"):
+        return replace(reading, splits=tuple(sorted(_names(counts, 0))))
+    if layout == "domain/split/class":
+        return replace(reading, splits=_used_splits(_names(counts, 1)))
+    return reading
+
+
+def _recognized(counts: FolderCounts) -> Reading:
+    deep: FolderCounts = Counter()
+    direct: FolderCounts = Counter()
+    for folder, count in counts.items():
+        if folder:
+            (direct if len(folder) == 1 else deep)[folder] = count
+    if reading := _with_top_splits(deep, direct):
+        return reading
+    if direct.total() > deep.total() or not deep:
+        return Reading("class")
+    return _wrapped(deep) or _with_inner_splits(deep) or Reading("plain")
+
+
+def _with_top_splits(deep: FolderCounts, direct: FolderCounts) -> Reading | None:
+    """Return the reading of ``split/class`` or ``split/domain/class``; None: it is neither.
+
+    A split may hold images without classes, as ``test`` often does: they are left out. A folder
+    with more images of its own than in folders is a class.
+
+    Args:
+        deep: the folders of images that lie in another folder.
+        direct: the others.
+    """
+    tops = {top for top in _names(deep, 0) if direct[top,] <= _below(deep, top).total()}
+    if not tops or not all(map(is_split, tops | _names(direct, 0))) or not _agree(deep):
+        return None
+    layout: Layout = "split/domain/class" if has_domains(_below(deep)) else "split/class"
+    return Reading(layout, splits=tuple(sorted(tops)))
+
+
+def _with_inner_splits(counts: FolderCounts) -> Reading | None:
+    """Return the reading of ``domain/split/class``; None: it is another layout.
+
+    A domain without splits among others that have them holds its classes itself.
+    """
+    inner = {top: _below(counts, top) for top in _names(counts, 0)}
+    split_domains = [top for top, below in inner.items() if _is_of_splits(below)]
+    if not split_domains:
+        return None
+    classes = {top: _names(below, 1 if top in split_domains else 0) for top, below in inner.items()}
+    if len(set().union(*classes.values())) < 2 or any(
+        not names & set().union(*(classes[top] for top in split_domains))
+        for names in classes.values()
+    ):
+        return None
+    found = set().union(*(_names(inner[top], 0) for top in split_domains))
+    return Reading("domain/split/class", splits=_used_splits(found))
+
+
+def _is_of_splits(counts: FolderCounts) -> bool:
+    """Say whether a domain's folders are splits that hold class folders, hardly any image."""
+    direct = sum(count for folder, count in counts.items() if len(folder) == 1)
+    names = _names(counts, 0)
+    return bool(names) and all(map(is_split, names)) and 2 * direct < counts.total() and (
+        _agree(Counter({folder: count for folder, count in counts.items() if len(folder) > 1}))
+    )  # fmt: skip
+
+
+def _used_splits(names: Collection[str]) -> tuple[str, ...]:
+    """Return the splits that are merged: the one that holds all images, if there is one."""
+    whole = [name for name in names if name.strip().casefold() == WHOLE_SPLIT]
+    return tuple(sorted(whole or names))
+
+
+def _wrapped(counts: FolderCounts) -> Reading | None:
+    """Return the reading of a folder within the only one; None where that has no domains."""
+    tops, below = _names(counts, 0), _below(counts)
+    if len(tops) > 1:
+        return None
+    inner = _recognized(below)
+    if inner.layout == "class" or not (inner.layout != "plain" or inner.wrapper
+                                       or has_domains(below)):  # fmt: skip
+        return None
+    return replace(inner, wrapper=(*tops, *inner.wrapper))
+
+
+def has_domains(counts: FolderCounts) -> bool:
+    """Say whether folders look like several domains of the same classes, two at least."""
+    direct = sum(count for folder, count in counts.items() if len(folder) < 2)
+    return (
+        2 * direct < counts.total()
+        and len(_names(counts, 0)) > 1
+        and len(_names(counts, 1)) > 1
+        and _agree(counts)
+    )
+
+
+def _agree(counts: FolderCounts) -> bool:
+    """Say whether folders of the first level share those of the second."""
+    return has_shared_classes((folder[0], folder[1]) for folder in counts if len(folder) > 1)
+
+
+def has_shared_classes(cells: Iterable[tuple[str, str]]) -> bool:
+    """Say whether domains have classes in common: a share of each one's, or there is one domain.
+
+    Args:
+        cells: domain and class of folders that hold images.
+    """
+    classes_of: dict[str, set[str]] = {}
+    for domain, class_name in cells:
+        classes_of.setdefault(domain, set()).add(class_name)
+    domains_with = Counter(name for names in classes_of.values() for name in names)
+    shares = [
+        sum(domains_with[name] > 1 for name in names) / len(names) for names in classes_of.values()
+    ]
+    return len(shares) == 1 or sum(shares) >= SHARED_SHARE * len(shares)
+
+
+def _names(counts: FolderCounts, level: int) -> set[str]:
+    return {folder[level] for folder in counts if len(folder) > level}
+
+
+def _below(counts: FolderCounts, top: str | None = None) -> FolderCounts:
+    """Return what lies in the folders of the first level, or in one of them, merged."""
+    below: FolderCounts = Counter()
+    for folder, count in counts.items():
+        if folder and top in (None, folder[0]):
+            below[folder[1:]] += count
+    return below
+
+
+def sentence(reading: Reading, domains: Collection[str], classes: Collection[str]) -> str:
+    """Say how a tree is read; empty where that goes without saying."""
+    around = "".join(f"{name}/" for name in reading.wrapper)
+    if reading.is_given:
+        return f"reading {reading.layout.replace('plain', 'domain/class')}/image, as --layout asks"
+    if reading.layout == "class":
+        return f"reading {around}class/image as one domain"
+    if reading.layout == "plain":
+        return _plain_sentence(around, domains, classes)
+    splits, named = f"{{{','.join(reading.splits)}}}", spoken(reading.splits)
+    merged = f"; {named} merged" if len(reading.splits) > 1 else ""
+    if reading.layout == "split/class":
+        text = (
+            f"{named} look like splits, not domains: reading {around}{splits}/class as one domain"
+        )
+        return text + merged + _otherwise(reading, "them as domains")
+    levels = reading.layout.replace("split", splits if len(reading.splits) > 1 else named)
+    text = f"reading {around}{levels} as domains {spoken(sorted(domains))}{merged}"
+    if named.casefold() == WHOLE_SPLIT:
+        return text + "; the splits next to it are left out"
+    kind = "classes" if reading.layout == "domain/split/class" else "domains"
+    return text + _otherwise(reading, f"{named} as {kind}")
+
+
+def _plain_sentence(around: str, domains: Collection[str], classes: Collection[str]) -> str:
+    """Say what a reader of ``domain/class/image`` may not expect."""
+    for kind, names, layout in (
+        ("classes", classes, "domain/split/class"), ("domains", domains, "split/class"),
+    ):  # fmt: skip
+        if names and all(map(is_split, names)):
+            return (
+                f"reading {spoken(sorted(names))} as {kind}. If they are splits: --layout {layout}"
+            )
+    return f"reading {around}domain/class/image" if around else ""
+
+
+def _otherwise(reading: Reading, what: str) -> str:
+    """Say how to have it read otherwise; empty within a wrapper, where ``plain`` is another."""
+    return "" if reading.wrapper else f". Use --layout plain to read {what}"
+
+
+def spoken(names: Collection[str], most: int = 6) -> str:
+    """Return names as ``a, b and c``, the first of them if there are many."""
+    shown = list(names)[:most]
+    if len(names) > most:
+        return f"{', '.join(shown)} and {len(names) - most} more"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))

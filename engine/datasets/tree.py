@@ -1,0 +1,211 @@
+"""All that lies in a folder or an archive: image files, folders, and what is left out of them."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from engine.datasets.formats import HEAD_BYTES, not_an_image, readable_extensions
+from engine.datasets.junk import holds_thumbnails, junk_file, junk_folder
+from engine.protocol.datasets import LeftOut
+
+FolderParts = tuple[str, ...]
+"""Names of the folders on the way from the root to a folder."""
+UPWARD_LINKS: Final = "links to a folder above"
+
+
+@dataclass(frozen=True)
+class TreeFile:
+    """An image file: its folder, name, path as it is read, size in bytes, and stamp.
+
+    ``stamp`` is the modification time in ns of a file, the CRC-32 of an archive's member.
+    """
+
+    folder: FolderParts
+    name: str
+    path: str
+    size: int
+    stamp: int
+
+
+class Omissions:
+    """Counts what is left out, by kind."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._examples: dict[str, str] = {}
+
+    def add(self, kind: str, example: str, count: int = 1) -> None:
+        """Count files or folders of a kind."""
+        self._counts[kind] = self._counts.get(kind, 0) + count
+        self._examples.setdefault(kind, example)
+
+    def all(self) -> tuple[LeftOut, ...]:
+        """Return the kinds, those of most files first."""
+        kinds = sorted(self._counts, key=lambda kind: (-self._counts[kind], kind))
+        return tuple(LeftOut(kind, self._counts[kind], self._examples[kind]) for kind in kinds)
+
+
+@dataclass
+class Tree:
+    """What lies below a root.
+
+    Attributes:
+        files: images, in no order.
+        folders: all folders but those that programs left behind, the empty ones included.
+        omissions: what is no image, or was left behind by a program.
+    """
+
+    files: list[TreeFile] = field(default_factory=list)
+    folders: set[FolderParts] = field(default_factory=set)
+    omissions: Omissions = field(default_factory=Omissions)
+
+    def omit_folder(self, parts: FolderParts, thumbnails: int) -> None:
+        """Count a folder that a program left behind, by its thumbnails where it holds some."""
+        kind = junk_folder(parts[-1]) or ""
+        if holds_thumbnails(parts[-1]):
+            if thumbnails:
+                self.omissions.add(f"thumbnails in {parts[-1]}", "/".join(parts), thumbnails)
+        else:
+            self.omissions.add(kind, "/".join(parts))
+
+
+def is_left_behind(name: str) -> bool:
+    """Say whether a folder was left behind by a program."""
+    return holds_thumbnails(name) or junk_folder(name) is not None
+
+
+def folder_tree(root: Path) -> Tree:
+    """Return what lies below a folder; links are followed, unless they lead to a folder above.
+
+    Raises:
+        OSError: when a folder cannot be read.
+    """
+    tree = Tree()
+    waiting = [(str(root), FolderParts(), _identities_above(root))]
+    while waiting:
+        waiting.extend(_take_folder(tree, *waiting.pop()))
+    return tree
+
+
+_Identity = tuple[int, int]
+
+
+def _identity(path: str | Path) -> _Identity:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _identities_above(folder: str | Path) -> frozenset[_Identity]:
+    """Return what tells a folder and all those above it from others, wherever a link leads."""
+    real = Path(os.path.realpath(folder))
+    return frozenset(_identity(path) for path in (real, *real.parents))
+
+
+def _take_folder(
+    tree: Tree, folder: str, parts: FolderParts, above: frozenset[_Identity]
+) -> Iterator[tuple[str, FolderParts, frozenset[_Identity]]]:
+    """Add a folder's files to a tree; yield the folders in it that are to be added next."""
+    with os.scandir(folder) as found:
+        entries = list(found)
+    for entry in entries:
+        inner = (*parts, entry.name)
+        if not entry.is_dir():
+            _add_file(tree, entry, parts)
+        elif is_left_behind(entry.name):
+            is_counted = holds_thumbnails(entry.name)
+            tree.omit_folder(inner, _images_within(entry.path) if is_counted else 0)
+        elif (identity := _identity(entry.path)) in above:
+            tree.omissions.add(UPWARD_LINKS, "/".join(inner))
+        else:
+            tree.folders.add(inner)
+            further = _identities_above(entry.path) if entry.is_symlink() else {identity}
+            yield entry.path, inner, above | further
+
+
+def _images_within(folder: str) -> int:
+    return sum(_is_named_image(name) for _, _, names in os.walk(folder) for name in names)
+
+
+def _is_named_image(name: str) -> bool:
+    return name.lower().endswith(tuple(readable_extensions()))
+
+
+def _add_file(tree: Tree, entry: os.DirEntry[str], parts: FolderParts) -> None:
+    path = "/".join((*parts, entry.name))
+    kind = junk_file(entry.name) or not_an_image(entry.name, lambda: _head(entry.path))
+    if kind is not None:
+        tree.omissions.add(kind, path)
+        return
+    try:
+        status = entry.stat()
+        size, stamp = status.st_size, status.st_mtime_ns
+    except OSError:  # such as a dangling link: unreadable, and reported when it is decoded
+        size, stamp = 0, 0
+    tree.files.append(TreeFile(parts, entry.name, path, size, stamp))
+
+
+def _head(path: str) -> bytes:
+    """Return how a file begins; empty for one that cannot be read, or is a pipe or a device."""
+    try:
+        if not Path(path).is_file():
+            return b""
+        with open(path, "rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError:
+        return b""
+
+
+def archive_tree(archive: zipfile.ZipFile) -> Tree:
+    """Return what lies in a zip archive.
+
+    Raises:
+        OSError: when it is damaged.
+    """
+    tree = Tree()
+    thumbnails: dict[FolderParts, int] = {}
+    for info in archive.infolist():
+        parts = _member_parts(info.filename)
+        folder = parts if info.is_dir() else parts[:-1]
+        left_behind = _left_behind(folder)
+        if left_behind is not None:
+            is_image = not info.is_dir() and _is_named_image(parts[-1])
+            thumbnails[left_behind] = thumbnails.get(left_behind, 0) + is_image
+            continue
+        tree.folders.update(folder[:depth] for depth in range(1, len(folder) + 1))
+        if info.is_dir() or not parts:
+            continue
+        name = parts[-1]
+        kind = junk_file(name) or not_an_image(name, lambda: _member_head(archive, info))  # noqa: B023
+        if kind is not None:
+            tree.omissions.add(kind, info.filename)
+        else:
+            tree.files.append(TreeFile(folder, name, info.filename, info.file_size, info.CRC))
+    for parts, count in thumbnails.items():
+        tree.omit_folder(parts, count)
+    return tree
+
+
+def _member_parts(name: str) -> FolderParts:
+    """Return the names in a member's path; some Windows programs write backslashes."""
+    return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+
+
+def _left_behind(folder: FolderParts) -> FolderParts | None:
+    """Return the outermost folder on the way to a folder that a program left behind."""
+    return next(
+        (folder[: depth + 1] for depth, name in enumerate(folder) if is_left_behind(name)), None
+    )
+
+
+def _member_head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Return how a member begins; empty for one that cannot be read."""
+    try:
+        with archive.open(info) as file:
+            return file.read(HEAD_BYTES)
+    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile):
+        return b""

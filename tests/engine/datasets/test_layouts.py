@@ -1,0 +1,166 @@
+"""How folders and archives are read: by how deep images lie and what folders share, and said."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from engine.datasets import DataError, open_image_set
+from engine.datasets.register import add_dataset
+from engine.datasets.sources import FolderSource, ImageSource, ZipSource
+from engine.protocol.datasets import AddDataset
+from engine.protocol.spec import Layout
+from tests.engine.datasets.image_folders import fill_paths, spread
+
+
+def zipped(root: Path) -> Path:
+    archive = root.with_name(f"{root.name}.zip")
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(root.rglob("*"), reverse=True):
+            file.write(path, path.relative_to(root))
+    return archive
+
+
+def cells(source: ImageSource) -> dict[str, int]:
+    return dict(Counter(f"{file.domain}/{file.class_name}" for file in source.files()))
+
+
+TWO = {"dom1/cat": 2, "dom1/dog": 2, "dom2/cat": 2, "dom2/dog": 2}
+MERGED = dict.fromkeys(TWO, 4)
+ONE = {"all/cat": 4, "all/dog": 4}
+
+
+@pytest.mark.parametrize(
+    ("folders", "layout", "found"),
+    [
+        ("{dom1,dom2}/{cat,dog}", "plain", TWO),
+        ("{dom1,dom2}/{cat,dog}/{x,y}", "plain", MERGED),
+        ("{dom1,dom2}/{train,val}/{cat,dog}", "domain/split/class", MERGED),
+        ("{dom1,dom2}/{Training,Validation}/{cat,dog}", "domain/split/class", MERGED),
+        ("{dom1,dom2}/{train,dev}/{cat,dog}", "domain/split/class", MERGED),
+        ("{dom1,dom2}/{TRAIN,valid}/{cat,dog}", "domain/split/class", MERGED),
+        ("{dom1,dom2}/{train2017,val2017}/{cat,dog}", "domain/split/class", MERGED),
+        ("{dom1,dom2}/{full,train}/{cat,dog}", "domain/split/class", TWO),
+        ("{train,val}/{dom1,dom2}/{cat,dog}", "split/domain/class", MERGED),
+        ("{Train,Testing}/{dom1,dom2}/{cat,dog}", "split/domain/class", MERGED),
+        ("{train,test}/{cat,dog}", "split/class", ONE),
+        ("{train_set,test_set}/{cat,dog}", "split/class", ONE),
+        ("{cat,dog}", "class", {"all/cat": 2, "all/dog": 2}),
+        ("{train,test}", "class", {"all/test": 2, "all/train": 2}),
+        ("kfold/{dom1,dom2}/{cat,dog}", "plain", TWO),
+        ("a/b/{dom1,dom2}/{train,val}/{cat,dog}", "domain/split/class", MERGED),
+        ("a/{train,val}/{dom1,dom2}/{cat,dog}", "split/domain/class", MERGED),
+        ("a/{train,val}/{cat,dog}", "split/class", ONE),
+    ],
+)  # fmt: skip
+def test_a_layout_is_recognized_in_folders_and_archives(
+    tmp_path: Path, folders: str, layout: str, found: dict[str, int]
+) -> None:
+    root = fill_paths(tmp_path / "images", *spread(folders))
+    for source in (FolderSource(root), ZipSource(zipped(root))):
+        assert (source.reading.layout, cells(source)) == (layout, found)
+
+
+@pytest.mark.parametrize("names", ["full,empty", "train,test", "train,bus", "val,dev,other"])
+def test_classes_that_are_called_like_splits_are_classes(tmp_path: Path, names: str) -> None:
+    image_set = open_image_set("x", fill_paths(tmp_path, *spread(f"{{a,b}}/{{{names}}}")))
+    assert (image_set.domains, set(image_set.classes)) == (("a", "b"), set(names.split(",")))
+
+
+def test_folders_in_classes_that_are_called_like_splits_are_not_the_classes(
+    tmp_path: Path,
+) -> None:
+    paths = spread("{a,b}/{full,empty}", "{a,b}/full/batch1")
+    image_set = open_image_set("x", fill_paths(tmp_path, *paths))
+    assert image_set.classes == ("empty", "full")
+    assert len(image_set) == 12
+
+
+def test_a_domain_without_splits_among_others_holds_its_classes_itself(tmp_path: Path) -> None:
+    paths = spread("a/{train,val}/{cat,dog}", "b/{cat,dog}")
+    source = FolderSource(fill_paths(tmp_path, *paths))
+    assert cells(source) == {"a/cat": 4, "a/dog": 4, "b/cat": 2, "b/dog": 2}
+
+
+def test_a_split_whose_images_have_no_classes_is_left_out(tmp_path: Path) -> None:
+    source = FolderSource(fill_paths(tmp_path, *spread("train/{cat,dog}"), *spread("test")))
+    assert source.reading.layout == "split/class"
+    assert [(each.kind, each.count) for each in source.left_out] == [
+        ("images above their class folder", 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folders", "layout", "found"),
+    [
+        ("{dom1,dom2}/{train,val}/{cat,dog}", "plain",
+         {f"{domain}/{name}": 4 for domain in ("dom1", "dom2") for name in ("train", "val")}),
+        ("{train,val}/{cat,dog}", "plain",
+         {f"{domain}/{name}": 2 for domain in ("train", "val") for name in ("cat", "dog")}),
+        ("{cat,dog}/{x,y}", "class", {"all/cat": 4, "all/dog": 4}),
+        ("{one,two}/{dom1,dom2}/{cat,dog}", "split/domain/class", MERGED),
+        ("{dom1,dom2}/{one,two}/{cat,dog}", "domain/split/class", MERGED),
+        ("{one,two}/{cat,dog}", "split/class", ONE),
+    ],
+)  # fmt: skip
+def test_another_layout_can_be_asked_for_and_is_kept(
+    tmp_path: Path, folders: str, layout: Layout, found: dict[str, int]
+) -> None:
+    root = fill_paths(tmp_path / "images", *spread(folders))
+    for source in (FolderSource(root, layout), ZipSource(zipped(root), layout)):
+        assert cells(source) == found
+    if len({cell.split("/")[0] for cell in found}) > 1:
+        request = AddDataset(str(tmp_path / "home"), "x", str(root), layout=layout)
+        assert add_dataset(request, lambda _: None).layout == layout
+        added = open_image_set("x", tmp_path / "home" / "x")
+        assert (added.layout, cells(added.source)) == (layout, found)
+        with pytest.raises(DataError, match="x keeps the layout that it was added with"):
+            open_image_set("x", tmp_path / "home" / "x", "plain")
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        ("{b,a}/{train,val}/{cat,dog}",
+         "reading domain/{train,val}/class as domains a and b; train and val merged. Use --layout "
+         "plain to read train and val as classes"),
+        ("{a,b}/{full,train}/{cat,dog}",
+         "reading domain/full/class as domains a and b; the splits next to it are left out"),
+        ("{train,val}/{a,b}/{cat,dog}",
+         "reading {train,val}/domain/class as domains a and b; train and val merged. Use --layout "
+         "plain to read train and val as domains"),
+        ("{a,b}/{train,val}", "reading train and val as classes. If they are splits: --layout "
+         "domain/split/class"),
+        ("kfold/{a,b}/{cat,dog}", "reading kfold/domain/class/image"),
+        ("{a,b}/{cat,dog}", ""),
+    ],
+)  # fmt: skip
+def test_a_reading_is_said_in_a_sentence(tmp_path: Path, folders: str, said: str) -> None:
+    assert open_image_set("x", fill_paths(tmp_path, *spread(folders))).reading == said
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        ("{cat,dog}", "laid out as class/image.* vld data shift .* --corruptions all"),
+        ("{train,val}/{cat,dog}", "train and val in .* look like splits.*Use --layout plain"),
+        ("{animal,plant}/{}", "looks like class/sub-class/image.*Use --layout class"),
+        (".", "holds 2 images and no class folders"),
+    ],
+)
+def test_what_no_run_takes_is_told_with_what_helps(tmp_path: Path, folders: str, said: str) -> None:
+    paths = spread(folders)
+    if folders.endswith("{}"):
+        paths = spread("animal/{cat,dog,cow}", "plant/{oak,rose,fern}")
+    with pytest.raises(DataError, match=said) as refusal:
+        open_image_set("x", fill_paths(tmp_path / "images", *paths))
+    assert "--keep-missing-classes" not in str(refusal.value)
+
+
+def test_names_with_spaces_around_them_are_quoted(tmp_path: Path) -> None:
+    fill_paths(tmp_path, *spread("a/{circle ,square}", "b/{circle,square}"))
+    with pytest.raises(DataError, match="a lacks circle; b lacks 'circle '"):
+        open_image_set("x", tmp_path)
