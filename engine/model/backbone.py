@@ -1,79 +1,24 @@
-"""A timm network seen as the paper sees it: a representation Φ and a linear last layer."""
+"""Make a timm network with a new last layer, ready to be fine-tuned."""
 
 from __future__ import annotations
 
 import socket
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import timm
 import torch
-from timm.layers.drop import DropPath
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from engine.errors import InputError
+from engine.model.consistency import check_consistency
 from engine.model.linear import LinearNetwork
+from engine.model.network import FineTunedNetwork
 from engine.model.weights import PACKAGED_WEIGHTS, load_from_file, load_packaged
 from engine.protocol import nearest
-
-
-@dataclass(frozen=True)
-class FineTunedNetwork:
-    """A network being fine-tuned; ``module`` stays an ordinary timm network throughout, unless it
-    is tuned linearly.
-
-    ``mean`` and ``std`` are per channel, of images in [0, 1], as in pre-training.
-    """
-
-    module: nn.Module
-    head: nn.Linear
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    @property
-    def feature_dim(self) -> int:
-        """Return D, the width of the penultimate representation."""
-        return self.head.in_features
-
-    def features(self, images: Tensor, at_once: int | None = None) -> Tensor:
-        """Return Φ(x), the pooled features the last layer reads.
-
-        With ``at_once`` the memory is that of so many images: nothing is kept of the others but
-        their features, and gradients compute each part again. As masks and loss see the features
-        of all, they are what they are at once: the gradient cache of Gao et al., "Scaling Deep
-        Contrastive Learning Batch Size under Memory Limited Setup", arXiv 2101.06983.
-
-        Args:
-            images: (B, 3, S, S), normalised.
-            at_once: images computed at a time; None: all.
-
-        Returns:
-            (B, D).
-        """
-        if at_once is None or at_once >= len(images):
-            return self._features(images)
-        parts = [
-            checkpoint(self._features, part, use_reentrant=False, preserve_rng_state=False)
-            for part in images.split(at_once)
-        ]
-        return torch.cat(parts)
-
-    def _features(self, images: Tensor) -> Tensor:
-        module: Any = self.module
-        pooled: Tensor = module.forward_head(module.forward_features(images), pre_logits=True)
-        return pooled
-
-    def set_training(self, *, freeze_batchnorm: bool) -> None:
-        """Switch to training; frozen BatchNorm keeps its statistics, its weights still train."""
-        self.module.train()
-        if freeze_batchnorm:
-            for layer in self.module.modules():
-                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                    layer.eval()
 
 
 def build_network(
@@ -99,8 +44,8 @@ def build_network(
         tuning: ``linear``: see :mod:`engine.model.linear`.
 
     Raises:
-        InputError: for an unknown network, one without a linear classifier on pooled features,
-            or weights that cannot be had.
+        InputError: for an unknown network, one without a linear classifier on pooled features or
+            with noise that cannot be switched off, or weights that cannot be had.
     """
     architecture = model.split(".", maxsplit=1)[0]
     if not timm.is_model(architecture):
@@ -117,20 +62,24 @@ def build_network(
         else:
             head = _replace_head(module, model, classes)
     config = module.pretrained_cfg
-    return FineTunedNetwork(module=module, head=head, mean=config["mean"], std=config["std"])
+    network = FineTunedNetwork(module=module, head=head, mean=config["mean"], std=config["std"])
+    check_consistency(network, model, image_size)
+    return network
 
 
 def _without_noise(module: Any) -> Any:
     """Switch off what timm adds to training by default, such as stochastic depth.
 
     The method changes nothing but the last representation, and noise drawn from the global
-    generator would neither follow the run's seed nor be part of a checkpoint.
+    generator would neither follow the run's seed nor be part of a checkpoint. Some networks hold
+    the rate of a dropout that they apply as a function (``drop_rate``), not as a layer.
     """
     for part in module.modules():
-        if isinstance(part, DropPath):
-            part.drop_prob = 0.0
-        elif isinstance(part, nn.Dropout):
+        if isinstance(part, _DropoutNd):
             part.p = 0.0
+        for name in ("drop_prob", "drop_rate"):
+            if isinstance(getattr(part, name, None), float):
+                setattr(part, name, 0.0)
     return module
 
 
