@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import os
 import sys
 from collections.abc import Iterator
@@ -17,13 +16,13 @@ from pathlib import Path
 import msgspec
 
 from engine.allocator import keep_freed_memory
-from engine.distributed.exchange import await_writer
 from engine.eventlog import EventLog
 from engine.every import every
 from engine.failures import describe_failure, in_words
 from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped
 from engine.rundir import ProcessInfo, RunDir
 from engine.rundir.life import HEARTBEAT_INTERVAL_S, end_of, last_sign_of_life
+from engine.rundir.lock import held, wait_until_free
 from engine.stop import StopRequest, StopRequested
 
 EXIT_FINISHED, EXIT_FAILED, EXIT_REFUSED, EXIT_HELD, EXIT_STOPPED = 0, 1, 2, 3, 130
@@ -128,13 +127,13 @@ def _complain(message: str) -> None:
 @contextlib.contextmanager
 def _held(run_dir: RunDir) -> Iterator[bool]:
     """Hold the run's lock for as long as this process lives; yield False if another does."""
-    with run_dir.lock.open("a") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(held(run_dir.lock, patience_s=0))
         except BlockingIOError:
             yield False
             return
-        await_writer(run_dir.writer_lock)
+        wait_until_free(run_dir.writer_lock)
         yield True
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import mmap
 import os
@@ -32,6 +31,7 @@ from engine.datasets.progress import Progress
 from engine.disk import is_full
 from engine.processor import usable_cores
 from engine.rundir import write_atomic
+from engine.rundir.lock import held
 from engine.sizes import size_in_words
 
 FORMAT_VERSION: Final = 2
@@ -248,8 +248,7 @@ def _checksum(pixels_file: Path, images: int, image_bytes: int) -> int:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that the operating system lets go of when the process dies."""
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with held(path):
         yield
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -13,13 +12,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import msgspec
 
 from engine.disk import write_atomic
 from engine.protocol import RunFailed, RunFinished, RunStopped
 from engine.rundir import StopAsked
+from engine.rundir.lock import held
 
 _FAILURES: Final = "failed-*.json"
 _SECRET_BYTES: Final = 32
@@ -136,24 +136,14 @@ class Exchange:
 
 
 @contextlib.contextmanager
-def writing(lock: Path) -> Iterator[IO[bytes]]:
+def writing(lock: Path) -> Iterator[None]:
     """Hold the lock of whoever writes a run's events and checkpoints on its head's behalf.
 
     It is let go of when this process is gone, which may be after its head is: see
-    :func:`await_writer`.
+    :func:`~engine.rundir.lock.wait_until_free`.
 
     Raises:
         BlockingIOError: when another process holds it.
     """
-    with lock.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield file
-
-
-def await_writer(lock: Path) -> None:
-    """Wait until a rank of an earlier attempt, whose head is gone, is gone too.
-
-    The kernel ends it when its head ends; a moment may pass.
-    """
-    with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
+    with held(lock, patience_s=0):
+        yield

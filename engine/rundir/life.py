@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import time
 from collections import deque
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 import psutil
 
 from engine.protocol import AttemptEnd
+from engine.rundir.clock import disk_time
 from engine.rundir.folder import RunDir
 from engine.rundir.process import ExitInfo, ProcessInfo
 
@@ -49,11 +49,14 @@ def is_alive(run_dir: RunDir, process: ProcessInfo) -> bool:
 
 
 def now_of(run_dir: RunDir) -> float:
-    """Return the Unix seconds up to which the folder can tell: of a copy, when it was brought."""
+    """Return the Unix seconds up to which the folder can tell, by the clock of its disk.
+
+    Of a copy that is when it was brought.
+    """
     try:
         return run_dir.synced.stat().st_mtime
     except OSError:
-        return time.time()
+        return disk_time(run_dir.path)
 
 
 def last_sign_of_life(run_dir: RunDir) -> float | None:

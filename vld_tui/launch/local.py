@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -20,6 +19,7 @@ import engine
 from engine.rundir import ExitInfo, ProcessInfo, RunDir
 from engine.rundir.cgroup import killed_for_memory
 from engine.rundir.life import is_alive
+from engine.rundir.lock import held
 from vld_tui.launch.follower import EventFollower
 
 __all__ = [
@@ -208,8 +208,7 @@ def _environment(gpu: str | None) -> dict[str, str] | None:
 @contextlib.contextmanager
 def _only_launcher(run_dir: RunDir) -> Iterator[None]:
     """Hold the run's log against other launches for the duration of the block."""
-    with run_dir.log.open("ab") as log:
-        fcntl.flock(log, fcntl.LOCK_EX)
+    with held(run_dir.log):
         yield
 
 

@@ -9,17 +9,17 @@ nothing waits and every run it started is over.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import IO, Final
+from typing import Final
 
 from engine.rundir import RunDir
-from engine.rundir.life import is_alive
+from engine.rundir.life import is_alive, last_lines
+from engine.rundir.lock import held, is_held
 from vld_tui.home import Home
 from vld_tui.launch.local import (
     EXIT_PATIENCE_S,
@@ -34,6 +34,9 @@ from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 
 POLL_S: Final = 1.0
+START_PATIENCE_S: Final = 3.0
+START_POLL_S: Final = 0.02
+"""How long, and how often, a new supervisor is looked at before it is left alone."""
 LOCK_PATIENCE_S: Final = 5.0
 """How long a second supervisor waits for the first one to end."""
 SUPERVISOR_COMMAND: Final = (sys.executable, "-P", "-m", "vld_tui.queue")
@@ -127,16 +130,16 @@ class Supervisor:
 
 
 def start_supervisor(home: Home) -> None:
-    """Have a process start the runs that wait, unless one does so already.
+    """Have a process start the queued runs, unless one does so already.
 
     Raises:
-        LaunchError: when it cannot be started.
+        LaunchError: when it cannot be started, or fails at once.
     """
     if is_supervised(home):
         return
     try:
         with home.supervisor_log.open("ab") as log:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [*SUPERVISOR_COMMAND, str(home.path.absolute())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -145,43 +148,47 @@ def start_supervisor(home: Home) -> None:
                 env=engine_environment(),
             )
     except OSError as error:
-        raise LaunchError(f"The queue cannot be worked on: {error}.") from None
+        raise LaunchError(f"The queue's worker cannot be started: {error}.") from None
+    _refuse_failure(home, process)
+
+
+def _refuse_failure(home: Home, process: subprocess.Popen[bytes]) -> None:
+    """Look for a moment whether the queue's worker begins its work.
+
+    Raises:
+        LaunchError: when it failed, with the end of its log.
+    """
+    deadline = time.monotonic() + START_PATIENCE_S
+    while time.monotonic() < deadline and not is_supervised(home):
+        if process.poll() is None:
+            time.sleep(START_POLL_S)
+            continue
+        if process.returncode:
+            raise LaunchError(
+                f"The queue's worker failed:\n{last_lines(home.supervisor_log)}\n"
+                f"Queued runs stay queued until: vld queue start"
+            )
+        return  # another was faster, or nothing is queued any more
 
 
 def is_supervised(home: Home) -> bool:
     """Say whether a process works on the queue. Nothing is written."""
-    try:
-        with home.supervisor_lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # nobody ever did
-        return False
-    return False
+    return is_held(home.supervisor_lock)
 
 
 def main(home: Home, start: Starter = _start_engine) -> None:
     """Work on the queue of a home, unless another process does."""
-    with home.supervisor_lock.open("ab") as file:
-        while _lock(file):
+    while True:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(held(home.supervisor_lock, patience_s=LOCK_PATIENCE_S))
+            except BlockingIOError:
+                return
             with Store.open(home) as store:
                 Supervisor(store, start).work()
-                fcntl.flock(file, fcntl.LOCK_UN)
-                # Whoever queued a run just now may have seen the lock held.
-                if all(run.is_held for run in store.queue()):
-                    return
-
-
-def _lock(file: IO[bytes]) -> bool:
-    """Hold the lock, waiting a moment for one who is about to end; False: another works."""
-    deadline = time.monotonic() + LOCK_PATIENCE_S
-    while True:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(POLL_S / 10)
+        with Store.open(home) as store:  # whoever queued a run just now may have seen it held
+            if all(run.is_held for run in store.queue()):
+                return
 
 
 def _is_here(run: Run) -> bool:

@@ -252,7 +252,8 @@ def _find_absence(run_dir: RunDir, state: RunState, past: ProcessInfo | None) ->
     if ended is not None and past is not None and ended.is_of(past):
         ended = None
     if state.status == "starting":
-        is_awaited = ended is None and now - state.launched_at < LAUNCH_GRACE_S
+        launched_s_ago = (now if run_dir.is_copy else time.time()) - state.launched_at
+        is_awaited = ended is None and launched_s_ago < LAUNCH_GRACE_S
         cause = with_log("no process took the run up", run_dir)
     else:
         is_awaited = now - _last_sign(run_dir, state) < HEARTBEAT_STALE_S

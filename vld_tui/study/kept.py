@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.resources
 import json
 import re
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from engine.protocol import nearest
 from engine.rundir import write_atomic
+from engine.rundir.lock import held
 from vld_tui.home import Home
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.definition import Study, read_study
@@ -148,13 +148,13 @@ def only_launch(home: Home) -> Iterator[None]:
     Raises:
         StudyError: when the folder of studies cannot be written.
     """
+    stack = contextlib.ExitStack()
     try:
         home.studies.mkdir(exist_ok=True)
-        lock = (home.studies / ".lock").open("ab")
+        stack.enter_context(held(home.studies / ".lock"))
     except OSError as error:
         raise StudyError(f"{home.studies} cannot be written: {error.strerror}.") from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with stack:
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from engine.datasets.errors import DataError
 from engine.disk import is_full
+from engine.rundir.lock import held
 from engine.sizes import size_in_words
 
 
@@ -45,16 +45,14 @@ def staged(folder: Path) -> Iterator[Path]:
 def _locked(stage: Path) -> Iterator[bool]:
     """Make and lock a folder; yield whether the lock is ours. The kernel frees a dead one's."""
     stage.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(stage, os.O_RDONLY)
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = stack.enter_context(held(stage, patience_s=0))
             # Its last owner may have renamed or removed it meanwhile.
-            yield os.path.samestat(os.fstat(descriptor), stage.stat())
+            is_ours = os.path.samestat(os.fstat(descriptor), stage.stat())
         except (BlockingIOError, FileNotFoundError):
-            yield False
-    finally:
-        os.close(descriptor)
+            is_ours = False
+        yield is_ours
 
 
 def _empty(folder: Path) -> None:

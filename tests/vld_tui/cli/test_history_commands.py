@@ -26,7 +26,7 @@ class TestLs:
         assert len(lines) == 4
         failed, collapsed, finished = lines[1:]
         assert failed.startswith("✗ failed")
-        assert "50/100  67.2%  47.2%" in failed
+        assert "50/100   67.2%    47.2%" in failed
         assert "▼ collapsed" in collapsed
         assert "emoji → noto" in collapsed
         assert finished.startswith("✓ finished")

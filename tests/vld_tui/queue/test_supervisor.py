@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -19,7 +21,8 @@ from tests.waiting import wait_until
 from vld_tui.home import Home, open_home
 from vld_tui.launch.local import LaunchError, stop
 from vld_tui.queue.slots import SLOTS_SETTING
-from vld_tui.queue.supervisor import Supervisor, is_supervised
+from vld_tui.queue.supervisor import Supervisor, is_supervised, start_supervisor
+from vld_tui.queue.supervisor import main as work
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 
@@ -234,3 +237,25 @@ def test_killed_between_starting_a_run_and_recording_it(store: Store) -> None:
         wait_until(lambda: statuses(store) == {"a": "running"})
         assert store.get(run).attempts == 1
         stop(store.run_dir(run), kill=True)
+
+
+def test_a_worker_that_fails_at_once_is_reported_with_its_log(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = (sys.executable, "-c", "raise SystemExit('no disk')")
+    monkeypatch.setattr("vld_tui.queue.supervisor.SUPERVISOR_COMMAND", failing)
+    with pytest.raises(LaunchError, match=r"worker failed:\nno disk\nQueued runs stay queued"):
+        start_supervisor(store.home)
+
+
+def test_the_queue_is_worked_on_where_no_locks_exist(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    add(store, "first")
+    work(store.home, start_stand_in)
+    assert waiting(store) == []
+    assert not is_supervised(store.home)

@@ -13,7 +13,7 @@ import pytest
 
 from engine.protocol import AttemptEnd, resolve_spec
 from engine.rundir import ExitInfo, ProcessInfo, RunDir, write_atomic
-from engine.rundir.life import HEARTBEAT_STALE_S
+from engine.rundir.life import HEARTBEAT_STALE_S, is_alive
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, steps_taken, stopped
 from vld_tui.home import Home
 from vld_tui.launch.local import wait_and_record
@@ -421,3 +421,17 @@ def test_a_refresh_without_live_runs_writes_nothing(
     store.refresh()
     after = home.database.with_name("vld.db-wal").stat()
     assert before.st_mtime_ns < grown.st_mtime_ns == after.st_mtime_ns
+
+
+@pytest.mark.parametrize("ahead_s", [-3600.0, 61.0, 3600.0])
+def test_a_viewer_whose_clock_is_wrong_judges_a_run_elsewhere_by_the_clock_of_its_disk(
+    teller: Teller, monkeypatch: pytest.MonkeyPatch, ahead_s: float
+) -> None:
+    real = time.time
+    process = ProcessInfo(1, real() - 120, "elsewhere")
+    _write_process(teller.run_dir, process)
+    teller.run_dir.heartbeat.touch()
+    monkeypatch.setattr(time, "time", lambda: real() + ahead_s)
+    assert is_alive(teller.run_dir, process)
+    os.utime(teller.run_dir.heartbeat, (real() - 61, real() - 61))
+    assert not is_alive(teller.run_dir, process)
