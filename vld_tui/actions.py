@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, Protocol
@@ -94,14 +95,14 @@ class Actions(Protocol):
     def restore(self, run_ids: Sequence[str]) -> str:
         """Take runs out of the trash."""
 
-    def set_tags(self, run_id: str, tags: Sequence[str]) -> str:
-        """Replace a run's tags."""
+    def change_tags(self, run_id: str, before: Sequence[str], after: Sequence[str]) -> str:
+        """Add and remove the tags in which ``after`` differs from ``before``."""
 
     def set_note(self, run_id: str, note: str) -> str:
         """Replace a run's note."""
 
-    def keep_preferences(self, preferences: Preferences) -> str:
-        """Remember how a person likes the dashboard."""
+    def change_preferences(self, changes: Mapping[str, object]) -> str:
+        """Remember some of how the user likes the dashboard."""
 
     def export(self, query: Query, path: str) -> str:
         """Write the runs that match to a new file, ``.csv`` or ``.json``."""
@@ -266,10 +267,15 @@ class LocalActions:
                 store.restore(run_id)
         return f"{_runs(run_ids)} back"
 
-    def set_tags(self, run_id: str, tags: Sequence[str]) -> str:
-        """Replace a run's tags."""
+    def change_tags(self, run_id: str, before: Sequence[str], after: Sequence[str]) -> str:
+        """Add and remove the tags in which ``after`` differs from ``before``."""
+
+        def change(now: tuple[str, ...]) -> list[str]:
+            mine = [tag for tag in after if tag in now or tag not in before]
+            return [*mine, *(tag for tag in now if tag not in before)]
+
         with Store.open(self._home) as store:
-            store.set_tags(run_id, tags)
+            store.change_tags(run_id, change)
         return "tags kept"
 
     def set_note(self, run_id: str, note: str) -> str:
@@ -278,10 +284,11 @@ class LocalActions:
             store.set_note(run_id, note)
         return "note kept"
 
-    def keep_preferences(self, preferences: Preferences) -> str:
-        """Remember how a person likes the dashboard."""
+    def change_preferences(self, changes: Mapping[str, object]) -> str:
+        """Remember some of how the user likes the dashboard."""
+        change = partial(msgspec.structs.replace, **changes)
         with Store.open(self._home) as store:
-            store.keep_setting(PREFERENCES_SETTING, preferences)
+            store.change_setting(PREFERENCES_SETTING, Preferences, Preferences(), change)
         return ""
 
     def export(self, query: Query, path: str) -> str:

@@ -148,7 +148,7 @@ class Dashboard(Guarded, App[None]):
         if "keys" in message.changes:
             self._put_keys_in_force()
         if not self._is_read_only:
-            self._act(partial(self._actions.keep_preferences, self.preferences))
+            self._act(partial(self._actions.change_preferences, message.changes))
 
     def _keep_theme(self, theme: Theme) -> None:
         if theme.name != self.preferences.theme:

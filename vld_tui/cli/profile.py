@@ -13,7 +13,7 @@ from vld_tui.cli.session import this_home
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.profiles import (
     DEFAULT_PROFILE,
-    keep_profile,
+    change_profile,
     profile_names,
     read_profile,
     remove_profile,
@@ -43,11 +43,7 @@ def set_(
 
     Several setup=, env= or sbatch= are a list."""
     home = this_home(ctx)
-    values = dict(read_profile(home, name)) if name in profile_names(home) else {}
-    values |= _given(settings)
-    values = {key: value for key, value in values.items() if value not in (None, [])}
-    keep_profile(home, name, values)
-    _tell(name, values)
+    _tell(name, change_profile(home, name, _given(settings)))
 
 
 @app.command(cls=Command)

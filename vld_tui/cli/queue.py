@@ -145,12 +145,13 @@ def _hold(store: Store, run: Run, *, is_held: bool) -> None:
 
 def tell_queued(store: Store, run: Run, *, as_json: bool) -> None:
     """Have the queue worked on, and say that a run waits in it."""
-    place = [each.run_id for each in store.queue()].index(run.run_id) + 1
+    queued = [each.run_id for each in store.queue()]
     start_supervisor(store.home)
     if as_json:
         print_json(run_records(store, [run])[0])
         return
-    say(f"run {run.run_id}  {run.name} · waits as number {place}")
+    place = f"number {queued.index(run.run_id) + 1}" if run.run_id in queued else "starting"
+    say(f"run {run.run_id}  {run.name} · queued: {place}")
     for command, purpose in (
         ("vld queue ls", "what goes on and what waits"),
         (f"vld stop {run.run_id}", "take it out, or stop it once it runs"),

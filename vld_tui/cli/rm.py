@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
+from vld_tui.cli.asking import ask
 from vld_tui.cli.command import Command, RunsOrNone
 from vld_tui.cli.errors import CommandError
+from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store, refresh
+from vld_tui.store.runs import QUEUED, Run
 from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
 
@@ -23,20 +26,45 @@ def rm(
     empty_trash: Annotated[
         bool, typer.Option("--empty-trash", help="Delete what is in the trash, for good.")
     ] = False,
+    where: MatchingOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Name the runs that match, and remove none.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Move runs to the trash."""
-    if bool(runs) == empty_trash:
-        raise CommandError("Name the runs to remove, or give --empty-trash.")
+    if sum((bool(runs), where is not None, empty_trash)) != 1:
+        raise CommandError("Name the runs to remove, or give --where or --empty-trash: one.")
     with open_store(ctx) as store:
         if empty_trash:
             _empty(store, asks=not yes)
             return
         refresh(store)
-        for run in [store.get(reference) for reference in runs or ()]:
+        chosen = [store.get(reference) for reference in runs or ()]
+        if where is not None:
+            chosen = _matching(store, where)
+        if dry_run:
+            for run in chosen:
+                say(f"{run.run_id}  {run.name} would be removed")
+            return
+        if where is not None and chosen and not yes:
+            ask(f"Move {plural(len(chosen), 'run')} to the trash?", refusal="Nothing was removed.")
+        for run in chosen:
             store.trash(run.run_id)
             say(f"{run.run_id}  {run.name} is in the trash")
             say(f"  vld restore {run.run_id}  # takes it back")
+
+
+def _matching(store: Store, where: str) -> list[Run]:
+    """Return the runs that match and are over, and say how many are not."""
+    matching = store.list_runs(store.query(where))
+    over = [run for run in matching if not (run.is_live or run.status == QUEUED)]
+    if not matching:
+        say(f"No run matches {where!r}.", to_stderr=True)
+    elif len(over) < len(matching):
+        left = plural(len(matching) - len(over), "run")
+        say(f"Left out: {left} not over yet (vld stop ends runs).", to_stderr=True)
+    return over
 
 
 def _empty(store: Store, *, asks: bool) -> None:

@@ -1,39 +1,90 @@
-"""``vld tag``: set, add or remove a run's tags."""
+"""``vld tag``: set, add or remove tags of runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from vld_tui.cli.command import Command, RunArgument
+from engine.protocol import nearest
+from vld_tui.cli.command import Command
 from vld_tui.cli.errors import CommandError
+from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.views.numbers import plural
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _SETTINGS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
-"""``-b`` is a tag to remove, not an option: ``-h`` would be help."""
-
-TagsArgument = Annotated[
-    list[str], typer.Argument(metavar="TAG...", help="a b replaces; +a adds, -b removes.")
-]
+"""``-b`` is a tag to remove, not an option."""
 
 
-@app.command(cls=Command, context_settings=_SETTINGS)
-def tag(ctx: typer.Context, run: RunArgument, tags: TagsArgument) -> None:
-    """Change a run's tags and print them."""
+class TagCommand(Command):
+    """A command whose words may begin with a dash: ``-b`` removes the tag ``b``."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Take ``-h`` for help, and refuse words with two dashes that are no option."""
+        options = [name for param in self.get_params(ctx) for name in param.opts]
+        end = args.index("--") if "--" in args else len(args)
+        for word in args[:end]:
+            name = word.partition("=")[0]
+            if name.startswith("--") and name not in options:
+                hint = nearest(name, [name for name in options if name.startswith("--")])
+                ctx.fail(f"No such option: {name}.{hint}")
+        words = ["--help" if word == "-h" else word for word in args[:end]]
+        return super().parse_args(ctx, [*words, *args[end:]])
+
+
+WordsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN [TAG...]",
+        help="A run's id, unique prefix, name or @last (not with --where), then tags: a b replaces "
+        "all; +a adds, -b removes; none: print them. After '--', -h is a tag to remove too.",
+        show_default=False,
+    ),
+]  # fmt: skip
+
+
+@app.command(cls=TagCommand, context_settings=_SETTINGS)
+def tag(ctx: typer.Context, words: WordsArgument = None, where: MatchingOption = None) -> None:
+    """Change tags, of a run or of all that match, and print them."""
+    words = words or []
+    if not words:
+        raise CommandError("Name a run and its tags, or give --where and tags: vld tag --help")
+    tags = words if where is not None else words[1:]
+    change = tag_change(tags)
     with open_store(ctx) as store:
-        known = store.get(run)
-        changed = change_tags(known.tags, tags)
-        store.set_tags(known.run_id, changed)
-    say(f"{known.run_id}  tags: {' '.join(changed) or 'none'}")
+        runs = _chosen(store, words[0], where)
+        for run in runs:
+            changed = store.change_tags(run.run_id, change) if tags else run.tags
+            for missing in _absent(run.tags, tags):
+                say(f"{run.run_id}  has no tag {missing!r} to remove", to_stderr=True)
+            say(f"{run.run_id}  tags: {' '.join(changed) or 'none'}")
+    if where is not None:
+        say(f"{plural(len(runs), 'run')} matched", to_stderr=True)
 
 
-def change_tags(tags: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
-    """Return the tags after ``words``: all plain words replace them, ``+a``/``-b`` change them.
+def _chosen(store: Store, reference: str, where: str | None) -> list[Run]:
+    if where is None:
+        return [store.get(reference)]
+    store.refresh()
+    return store.list_runs(store.query(where))
+
+
+def _absent(tags: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Return the tags that are to be removed, but are not there."""
+    return [word[1:] for word in words if word[:1] == "-" and word[1:] not in tags]
+
+
+def tag_change(words: Sequence[str]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """Return the change that ``words`` make to tags: all plain words replace them, ``+a`` adds one
+    and ``-b`` removes one.
 
     Raises:
         CommandError: when plain and signed words are mixed.
@@ -41,7 +92,13 @@ def change_tags(tags: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
     signed = [word.startswith(("+", "-")) for word in words]
     if any(signed) and not all(signed):
         raise CommandError("Give either tags to set (a b) or changes (+a -b), not both.")
-    if not any(signed):
+    if lone := [word for word in words if word in ("+", "-", "")]:
+        raise CommandError(f"{lone[0]!r} names no tag.")
+    return partial(_changed, words, is_signed=any(signed))
+
+
+def _changed(words: Sequence[str], tags: tuple[str, ...], *, is_signed: bool) -> tuple[str, ...]:
+    if not is_signed:
         return tuple(dict.fromkeys(words))
     changed = dict.fromkeys(tags)
     for word in words:

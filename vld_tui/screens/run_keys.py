@@ -67,7 +67,8 @@ class RunKeys(Guarded, Screen[None]):
 
             def answered(text: str | None) -> None:
                 if text is not None:
-                    self._do(lambda: self._actions.set_tags(run.run_id, text.split()))
+                    after = text.split()
+                    self._do(lambda: self._actions.change_tags(run.run_id, run.tags, after))
 
             self.app.push_screen(AskLine("Tags:", answer=" ".join(run.tags)), answered)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tomllib
@@ -12,6 +13,7 @@ import msgspec
 
 from engine.protocol import nearest
 from engine.rundir import write_atomic
+from engine.rundir.lock import held
 from vld_tui.home import Home
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import SlurmSettings, make_settings
@@ -71,6 +73,27 @@ def keep_profile(home: Home, name: str, values: Mapping[str, Any]) -> SlurmSetti
     except OSError as error:
         raise SlurmError(f"{home.profiles} cannot be written: {error.strerror}.") from None
     return settings
+
+
+def change_profile(home: Home, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a profile, or change some settings of one, None or an empty list: without it.
+
+    Returns all of its settings; those that others change meanwhile are kept.
+
+    Raises:
+        SlurmError: see :func:`keep_profile`.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            home.profiles.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(home.profiles / ".lock"))
+        except OSError as error:
+            raise SlurmError(f"{home.profiles} cannot be written: {error.strerror}.") from None
+        values = dict(read_profile(home, name)) if name in profile_names(home) else {}
+        values |= changes
+        values = {key: value for key, value in values.items() if value not in (None, [])}
+        keep_profile(home, name, values)
+    return values
 
 
 def remove_profile(home: Home, name: str) -> None:

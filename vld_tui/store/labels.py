@@ -36,7 +36,8 @@ def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
     """Return the tags, each once.
 
     Raises:
-        StoreError: for a tag that is empty, too long, holds space, or starts with ``+`` or ``-``.
+        StoreError: for a tag that is empty, too long, holds space or a comma, or starts with ``+``
+            or ``-``.
     """
     for tag in tags:
         _check_text("A tag", tag)
@@ -46,6 +47,8 @@ def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
             )
         if tag[0] in "+-":
             raise StoreError(f"The tag {tag!r} must not start with '+' or '-'.")
+        if "," in tag:
+            raise StoreError(f"The tag {tag!r} must not hold a comma: give each tag by itself.")
     return tuple(dict.fromkeys(tags))
 
 

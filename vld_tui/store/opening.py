@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,7 +21,7 @@ from vld_tui.store.rebuild import (
     take_in,
     unknown_runs,
 )
-from vld_tui.store.settings import Value, read_setting, write_setting
+from vld_tui.store.settings import Value, change_setting, read_setting, write_setting
 
 OTHERS_S: Final = 60.0
 """How often the run folders are listed for runs that history does not know: a disk that machines
@@ -147,6 +147,12 @@ class OpenHistory:
     def setting(self, name: str, kind: type[Value], default: Value) -> Value:
         """Return what a person set for this home; the default when nothing was."""
         return read_setting(self._database, name, kind, default)
+
+    def change_setting(
+        self, name: str, kind: type[Value], default: Value, change: Callable[[Value], Value]
+    ) -> None:
+        """Change what was set from what it is; what others change meanwhile is kept."""
+        change_setting(self._database, name, kind, default, change)
 
     def keep_setting(self, name: str, value: object) -> None:
         """Keep what a person set."""

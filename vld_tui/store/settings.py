@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -26,6 +28,22 @@ def read_setting(database: Database, name: str, kind: type[Value], default: Valu
         return default
 
 
+def change_setting(
+    database: Database,
+    name: str,
+    kind: type[Value],
+    default: Value,
+    change: Callable[[Value], Value],
+) -> None:
+    """Change a setting from what it is at this moment.
+
+    Raises:
+        StoreError: when the database cannot be written.
+    """
+    with database.write() as connection:
+        _put(connection, name, change(read_setting(database, name, kind, default)))
+
+
 def write_setting(database: Database, name: str, value: object) -> None:
     """Keep a setting.
 
@@ -33,7 +51,10 @@ def write_setting(database: Database, name: str, value: object) -> None:
         StoreError: when the database cannot be written.
     """
     with database.write() as connection:
-        connection.execute(
-            "INSERT OR REPLACE INTO settings VALUES (?, ?)",
-            [name, msgspec.json.encode(value).decode()],
-        )
+        _put(connection, name, value)
+
+
+def _put(connection: sqlite3.Connection, name: str, value: object) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO settings VALUES (?, ?)", [name, msgspec.json.encode(value).decode()]
+    )

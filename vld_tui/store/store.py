@@ -12,7 +12,7 @@ from vld_tui.store.measured import MeasuredRuns
 from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricPoint, MetricSeries
 from vld_tui.store.rebuild import DamagedFolder, RebuildReport
 from vld_tui.store.runs import Run
-from vld_tui.store.user_data import add_tag, set_label
+from vld_tui.store.user_data import TagChange, add_tag, change_tags, set_label
 from vld_tui.store.waiting import WaitingRuns
 
 __all__ = [
@@ -106,6 +106,14 @@ class Store(MeasuredRuns, WaitingRuns):
             StoreError: for an unusable tag.
         """
         set_label(self._database, self.home, run_id, "tags", " ".join(check_tags(tags)))
+
+    def change_tags(self, run_id: str, change: TagChange) -> tuple[str, ...]:
+        """Change a run's tags and return them; what others change meanwhile is kept.
+
+        Raises:
+            StoreError: for an unusable tag.
+        """
+        return change_tags(self._database, self.home, run_id, change)
 
     def add_tag(self, run_ids: Sequence[str], tag: str) -> None:
         """Give runs one tag more, a thousand of them in a moment; those in the trash are left out.

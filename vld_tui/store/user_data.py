@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
+from vld_tui.store.labels import check_tags
 from vld_tui.store.lookup import find_by_id
 from vld_tui.store.side_by_side import side_by_side
+
+TagChange = Callable[[tuple[str, ...]], Sequence[str]]
+"""Returns a run's tags after a change, from those before."""
 
 
 def set_label(
@@ -31,6 +35,29 @@ def set_label(
             write_user_data(database, found.key, found.run_dir(home))
     except OSError as error:
         raise StoreError(f"The labels of run {run_id} cannot be written: {error}.") from None
+
+
+def change_tags(database: Database, home: Home, run_id: str, change: TagChange) -> tuple[str, ...]:
+    """Change a run's tags from what they are at this moment, and return what they are then.
+
+    Raises:
+        RunNotFound: when there is no such run.
+        StoreError: for an unusable tag, or when it cannot be written.
+    """
+    try:
+        with database.write() as connection:
+            found = find_by_id(database, run_id)
+            query = "SELECT tags FROM runs WHERE key = ?"
+            (before,) = connection.execute(query, [found.key]).fetchone()
+            tags = tuple(dict.fromkeys(change(tuple(before.split()))))
+            check_tags([tag for tag in tags if tag not in before.split()])
+            connection.execute(
+                "UPDATE runs SET tags = ? WHERE key = ?", [" ".join(tags), found.key]
+            )
+            write_user_data(database, found.key, found.run_dir(home))
+    except OSError as error:
+        raise StoreError(f"The tags of run {run_id} cannot be written: {error}.") from None
+    return tags
 
 
 def add_tag(database: Database, home: Home, run_ids: Sequence[str], tag: str) -> None:

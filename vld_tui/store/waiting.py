@@ -37,7 +37,10 @@ class WaitingRuns(RunLists):
             with_job = f", and the cluster's job {run.job} is not over" if run.has_job else ""
             raise StoreError(f"Run {run_id} is {run.status}{with_job}.")
         with self._database.write() as connection:
-            queue.enqueue(connection, find_by_id(self._database, run_id).key)
+            found = find_by_id(self._database, run_id)
+            if self._run(found.key).status != run.status:
+                raise StoreError(f"Run {run_id} is no longer {run.status}: try again.")
+            queue.enqueue(connection, found.key)
 
     def take_out(self, run_id: str) -> None:
         """Take a run out of the queue.

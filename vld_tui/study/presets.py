@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from vld_tui.store.errors import StoreError
@@ -13,6 +13,7 @@ LONGEST_NAME: Final = 60
 
 Preset = Mapping[str, str]
 """The texts of the fields that were typed, by field; several seeds among them."""
+_Presets = dict[str, dict[str, str]]
 
 
 def read_presets(store: Store) -> dict[str, dict[str, str]]:
@@ -21,7 +22,7 @@ def read_presets(store: Store) -> dict[str, dict[str, str]]:
     Raises:
         StoreError: when they cannot be read.
     """
-    kept = store.setting(PRESETS_SETTING, dict[str, dict[str, str]], {})
+    kept = store.setting(PRESETS_SETTING, _Presets, {})
     return dict(sorted(kept.items(), key=lambda item: (item[0].casefold(), item[0])))
 
 
@@ -38,7 +39,7 @@ def keep_preset(store: Store, name: str, preset: Preset) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise StoreError("A preset's name must be text.") from None
-    store.keep_setting(PRESETS_SETTING, {**read_presets(store), name: dict(preset)})
+    _change(store, lambda kept: {**kept, name: dict(preset)})
 
 
 def drop_preset(store: Store, name: str) -> None:
@@ -47,6 +48,8 @@ def drop_preset(store: Store, name: str) -> None:
     Raises:
         StoreError: when it cannot be written.
     """
-    kept = read_presets(store)
-    kept.pop(name, None)
-    store.keep_setting(PRESETS_SETTING, kept)
+    _change(store, lambda kept: {each: kept[each] for each in kept if each != name})
+
+
+def _change(store: Store, change: Callable[[_Presets], _Presets]) -> None:
+    store.change_setting(PRESETS_SETTING, _Presets, {}, change)

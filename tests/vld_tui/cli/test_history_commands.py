@@ -32,7 +32,7 @@ class TestLs:
         assert finished.startswith("✓ finished")
         assert "first" in finished
         assert "best" in finished
-        assert "73.3%  53.3%" in finished
+        assert "73.3%    53.3%" in finished
 
     def test_columns_are_aligned(self, history: Vld) -> None:
         lines = history("ls").stdout.splitlines()
@@ -225,14 +225,58 @@ class TestLabels:
     def test_tags_are_set_added_and_removed(self, history: Vld) -> None:
         assert history("tag", "first", "a", "b").exit_code == 0
         assert history.json("show", "first")["tags"] == ["a", "b"]
-        assert history("tag", "first", "+c", "-a", "-h").exit_code == 0
-        assert history.json("show", "first")["tags"] == ["b", "c"]
+        changed = history("tag", "first", "+c", "-a", "-z")
+        assert (changed.exit_code, changed.stdout.split()[1:]) == (0, ["tags:", "b", "c"])
+        assert "has no tag 'z' to remove" in changed.stderr
+        assert history("tag", "first").stdout.split()[1:] == ["tags:", "b", "c"]
         assert "tags: none" in history("tag", "first", "-b", "-c").stdout
 
-    @pytest.mark.parametrize("words", [["a", "+b"], ["two words"], [""], ["++a"]])
-    def test_what_is_no_tag_is_refused(self, history: Vld, words: list[str]) -> None:
-        assert history("tag", "first", *words).exit_code == 2
+    def test_all_runs_that_match_are_tagged(self, history: Vld) -> None:
+        tagged = history("tag", "--where", "not status:failed", "+kept")
+        assert tagged.stderr == "2 runs matched\n"
+        names = {run["name"] for run in history.json("ls", "--where", "tag:kept")}
+        assert names == {"first", "noto-d0.5-m8-s0"}
+        assert history.json("show", "first")["tags"] == ["best", "kept"]
+
+    @pytest.mark.parametrize("words", [["first", "-h"], ["first", "--help"], ["-h"], ["--help"]])
+    def test_help_is_no_tag(self, history: Vld, words: list[str]) -> None:
+        result = history("tag", *words)
+        assert (result.exit_code, result.stdout.split()[0]) == (0, "Usage:")
         assert history.json("show", "first")["tags"] == ["best"]
+
+    def test_a_tag_that_looks_like_help_is_removed_after_two_dashes(self, history: Vld) -> None:
+        history("tag", "first", "+h")
+        assert history("tag", "first", "--", "-h").exit_code == 0
+        assert history.json("show", "first")["tags"] == ["best"]
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (["a", "+b"], "not both"),
+            (["two words"], "must be one word"),
+            ([""], "names no tag"),
+            (["-"], "names no tag"),
+            (["++a"], "must not start with"),
+            (["a,b"], "must not hold a comma"),
+            (["+a,b"], "must not hold a comma"),
+            (["--hepl"], "No such option: --hepl. Did you mean --help"),
+            (["--all"], "No such option: --all"),
+        ],
+    )
+    def test_what_is_no_tag_is_refused(self, history: Vld, words: list[str], told: str) -> None:
+        refused = history("tag", "first", *words)
+        assert refused.exit_code == 2
+        assert told in refused.stderr
+        assert history.json("show", "first")["tags"] == ["best"]
+
+    def test_runs_that_match_are_removed(self, history: Vld) -> None:
+        told = history("rm", "--where", "status:failed", "--dry-run").stdout
+        assert "would be removed" in told
+        assert len(history.json("ls")) == 3
+        assert history("rm", "--where", "status:failed").exit_code == 2  # nobody can be asked
+        assert history("rm", "--where", "status:failed", "--yes").exit_code == 0
+        assert len(history.json("ls")) == 2
+        assert history("rm", "first", "--where", "status:failed").exit_code == 2
 
     def test_a_note_is_text_and_nothing_else(self, history: Vld) -> None:
         history("note", "first", "[red]try \x1b[2J again[/red]\nlater")

@@ -40,7 +40,7 @@ def test_runs_wait_in_the_order_that_a_person_gives_them(vld: Vld, queued: list[
     assert gone.exit_code == 2
     assert f"Run {first} does not wait: it is stopped" in gone.stderr
     again = vld("resume", first, "--queue")
-    assert "waits as number 2" in again.stdout
+    assert "queued: number 2" in again.stdout
     assert waiting(vld) == [third, first]
     with Store.open(open_home(vld.home)) as store:
         assert {run.status for run in store.list_runs()} == {"queued", "stopped"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from textual.pilot import Pilot
 
@@ -227,8 +228,8 @@ class FakeActions:
     def restore(self, run_ids: Sequence[str]) -> str:
         return self._do("restore", *run_ids)
 
-    def set_tags(self, run_id: str, tags: Sequence[str]) -> str:
-        return self._do("tags", run_id, *tags)
+    def change_tags(self, run_id: str, before: Sequence[str], after: Sequence[str]) -> str:
+        return self._do("tags", run_id, *after)
 
     def set_note(self, run_id: str, note: str) -> str:
         return self._do("note", run_id, note)
@@ -236,8 +237,8 @@ class FakeActions:
     def export(self, query: Query, path: str) -> str:
         return self._do("export", query.parameters, path)
 
-    def keep_preferences(self, preferences: Preferences) -> str:
-        self.preferences = preferences
+    def change_preferences(self, changes: Mapping[str, object]) -> str:
+        self.preferences = msgspec.structs.replace(self.preferences or Preferences(), **changes)
         return ""
 
 

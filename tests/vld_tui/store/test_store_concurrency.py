@@ -12,9 +12,12 @@ import pytest
 from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluation, started, steps_taken
 from vld_tui.home import Home
+from vld_tui.preferences import Preferences
+from vld_tui.slurm.profiles import read_profile
 from vld_tui.store import database
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store, StoreError
+from vld_tui.study.presets import read_presets
 
 _REFRESHING = """
 import sys
@@ -40,9 +43,29 @@ with Store.open(Home(Path(sys.argv[1]))) as store:
 """
 
 
-def _start(code: str, home: Home) -> subprocess.Popen[str]:
+_CHANGING = """
+import sys
+from pathlib import Path
+from vld_tui.actions import LocalActions
+from vld_tui.home import Home
+from vld_tui.slurm.profiles import change_profile
+from vld_tui.store.store import Store
+from vld_tui.study.presets import keep_preset
+home, (run_id, number, key, queued) = Home(Path(sys.argv[1])), sys.argv[2:]
+with Store.open(home) as store:
+    store.change_tags(run_id, lambda tags: [*tags, f"p{number}"])
+    store.set_note(run_id, f"note {number}")
+    keep_preset(store, f"preset {number}", {"seed": number})
+    store.move_in_queue(queued, 1 if int(number) % 2 else -1)
+    store.set_name(run_id, f"name-{number}")
+change_profile(home, "gpu", {key: number})
+LocalActions(home).change_preferences({"theme": "nord"} if int(number) % 2 else {"refresh_s": 7.0})
+"""
+
+
+def _start(code: str, home: Home, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(home.path)],
+        [sys.executable, "-c", code, str(home.path), *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -87,6 +110,31 @@ def test_programs_that_write_at_once_lose_nothing(store: Store, home: Home) -> N
     assert len(runs) == 30
     assert all(run.tags == (f"seed-{run.seed}",) for run in runs)
     assert all(store.run_dir(run.run_id).read_user().tags == run.tags for run in runs)
+
+
+def test_twenty_programs_that_change_the_same_things_lose_nothing(
+    store: Store, run: Run, home: Home
+) -> None:
+    queued = [store.create_run(resolve_spec({}), is_queued=True).run_id for _ in range(4)]
+    keys = ("partition", "account", "qos", "mem")
+    writers = [
+        _start(_CHANGING, home, run.run_id, str(n), keys[n % 4], queued[n % 4]) for n in range(20)
+    ]
+    for writer in writers:
+        _succeeds(writer)
+    seen = store.get(run.run_id)
+    assert set(seen.tags) == {*run.tags, *(f"p{n}" for n in range(20))}
+    assert seen.note.startswith("note ")
+    assert seen.name.startswith("name-")
+    user = store.run_dir(run.run_id).read_user()
+    assert (user.tags, user.note, user.name) == (seen.tags, seen.note, seen.name)
+    assert set(read_presets(store)) == {f"preset {n}" for n in range(20)}
+    assert store.setting("dashboard", Preferences, Preferences()).theme == "nord"
+    assert store.setting("dashboard", Preferences, Preferences()).refresh_s == 7
+    assert set(read_profile(home, "gpu")) == set(keys)
+    places = [each.queue_position for each in store.queue()]
+    assert sorted(each.run_id for each in store.queue()) == sorted(queued)
+    assert len(set(places)) == 4
 
 
 def test_a_database_held_by_another_program_is_said_to_be_locked(
