@@ -131,6 +131,15 @@ class LocalPlanner:
                     write_atomic(self._networks_file, msgspec.json.encode(self._networks))
         return self._networks
 
+    def devices(self) -> tuple[str, ...]:
+        """Return the devices of this machine as ``--device`` names them; takes seconds.
+
+        Raises:
+            LaunchError: when the engine cannot answer.
+        """
+        answer = ask_engine("doctor", on_start=self._keep)
+        return tuple(entry["device"] for entry in answer["devices"])
+
     def forecast(self, spec: RunSpec, listing: DatasetListing | None) -> Forecast:
         """Return what a run would take."""
         counts = None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.datasets.errors import DataError
+from engine.protocol import too_few_to_split
 
 Indices = npt.NDArray[np.int64]
 
@@ -44,12 +45,8 @@ def split_indices(
     """
     indices = list(range(count))
     np.random.RandomState(seed_hash(trial_seed, domain_index)).shuffle(indices)
+    if problem := too_few_to_split(count, validation_fraction):
+        raise DataError(problem)
     out_count = int(count * validation_fraction)
-    if out_count in {0, count}:
-        empty = "validation" if out_count == 0 else "training"
-        raise DataError(
-            f"{count} images at --validation-fraction {validation_fraction:g} leave none for "
-            f"{empty}. Add images or change the fraction."
-        )
     shuffled = np.array(indices, dtype=np.int64)
     return shuffled[out_count:], shuffled[:out_count]

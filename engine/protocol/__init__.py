@@ -68,6 +68,7 @@ from engine.protocol.recipes import (
     resolve_spec,
     too_few_gpus,
     too_few_images,
+    too_few_to_split,
 )
 from engine.protocol.schedule import LearningRates, learning_rate_factor, learning_rates, misfits
 from engine.protocol.spec import (
@@ -165,5 +166,6 @@ __all__ = [
     "splits_differ",
     "too_few_gpus",
     "too_few_images",
+    "too_few_to_split",
     "trial_seed",
 ]

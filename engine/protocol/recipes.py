@@ -139,6 +139,21 @@ def too_few_images(spec: RunSpec, sources: int) -> str | None:
     )
 
 
+def too_few_to_split(count: int, validation_fraction: float) -> str | None:
+    """Return why so many images of a domain cannot be split, if they cannot.
+
+    ``int(count · validation_fraction)`` of them are for validation, as in DomainBed.
+    """
+    held_out = int(count * validation_fraction)
+    if 0 < held_out < count:
+        return None
+    empty = "validation" if held_out == 0 else "training"
+    return (
+        f"{count} images at --validation-fraction {validation_fraction:g} leave none for {empty}. "
+        "Add images or change the fraction."
+    )
+
+
 def check_gpus(spec: RunSpec) -> None:
     """Refuse what several GPUs cannot do together.
 

@@ -60,7 +60,9 @@ def test_what_the_cluster_has_not_is_refused(
 def test_a_dry_run_asks_the_cluster_and_submits_nothing(
     login: Login, options: list[str], words: str
 ) -> None:
-    said = login.does("sweep", login.study(seeds=2), "--on", "slurm", "--dry-run", *options)
+    done = login("sweep", login.study(seeds=2), "--on", "slurm", "--dry-run", *options)
+    said = done.stdout
+    assert done.returncode == (2 if words.startswith("problem") else 0)
     assert words in said
     assert ("problem" in said) == words.startswith("problem")
     assert login.jobs() == ""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from engine.protocol import RunSpec, SpecError, encode_spec, resolve_new_spec
+from engine.protocol import RunSpec, SpecError, resolve_new_spec
 from vld_tui.cli.command import Command, JsonOption, home_option
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.options import one_spelling, with_spec_options
-from vld_tui.cli.output import print_json, say
 from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.session import open_store, this_home
@@ -29,12 +27,9 @@ from vld_tui.cli.slurm import (
 from vld_tui.config import read_config
 from vld_tui.datasets import find_added
 from vld_tui.fields import as_typed, command_line, spec_values, with_absolute_paths
-from vld_tui.home import Home, find_home
+from vld_tui.home import find_home
 from vld_tui.slurm.plan import plan_jobs
-from vld_tui.slurm.settings import SlurmSettings
-from vld_tui.views.plan import plan_rows
-from vld_tui.views.planned_jobs import planned_lines
-from vld_tui.views.progress import Progress
+from vld_tui.store.labels import check_name, check_tags
 
 _COMPARED_DROPOUT: Final = 0.9
 
@@ -98,7 +93,13 @@ def run(
         raise as_typed(error, options) from None
     asked.refuse_contradiction([spec])
     if dry_run:
-        _tell_plan(this_home(ctx), spec, settings, as_json=as_json)
+        from vld_tui.cli.dry_run import tell_plan  # noqa: PLC0415 - a run does without
+
+        check_tags(tag or ())
+        if name is not None:
+            check_name(name)
+        cluster = None if settings is None else plan_jobs(settings, [spec])
+        tell_plan(this_home(ctx), spec, cluster, as_json=as_json)
         return
     with open_store(ctx) as store:
         if settings is not None:
@@ -115,32 +116,6 @@ def run(
             return
         following = _following(config, options, spec)
         run_and_follow(store, created, resumes=False, as_json=as_json, following=following)
-
-
-def _tell_plan(home: Home, spec: RunSpec, settings: SlurmSettings | None, *, as_json: bool) -> None:
-    """Say what a run would do, and what would keep it from it; ``settings`` None: here."""
-    plan = None if settings is None else plan_jobs(settings, [spec])
-    if as_json and plan is None:
-        sys.stdout.write(encode_spec(spec).decode())
-        return
-    if as_json:
-        print_json({"spec": spec, "cluster": plan})
-        return
-    from vld_tui.planner import LocalPlanner  # noqa: PLC0415 - a run does without
-    from vld_tui.study.prospects import prospects  # noqa: PLC0415
-    from vld_tui.views.study import weights_lines  # noqa: PLC0415
-
-    for label, line in plan_rows(spec, Progress()):
-        say(f"{label:<9} {line}")
-    for label, line in () if plan is None else planned_lines(plan):
-        say(f"{label:<9} {line}")
-    found = prospects(LocalPlanner(home), spec, goes_elsewhere=plan is not None)
-    for line in found.problems:
-        say(f"{'problem':<9} {line}")
-    for line in weights_lines(found.absent):
-        say(f"{'weights':<9} {line}")
-    unasked = ["GPUs of the cluster"] if plan is not None and not plan.jobs else []
-    say(f"{'unchecked':<9} {' · '.join([*found.unchecked, *unasked])}")
 
 
 def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec) -> NextCommands:

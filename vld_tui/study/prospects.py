@@ -1,4 +1,4 @@
-"""What would keep a run from its end, as far as that is known before it starts."""
+"""What a run would be made of and take, and what would keep it from its end, before it starts."""
 
 from __future__ import annotations
 
@@ -6,26 +6,39 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from engine.protocol import RunSpec, SpecError, nearest, too_few_gpus, too_few_images
-from engine.protocol.datasets import check_held_out_source, check_target
+from engine.protocol import (
+    RunSpec,
+    SpecError,
+    nearest,
+    too_few_gpus,
+    too_few_images,
+    too_few_to_split,
+)
+from engine.protocol.datasets import DatasetListing, check_held_out_source, check_target
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.planner import LocalPlanner
 from vld_tui.queue.slots import VISIBLE_GPUS, find_gpus
+from vld_tui.study.forecast import Forecast
 from vld_tui.study.weights import AbsentWeights, absent_weights, networks_for
 
 
 class Prospects(NamedTuple):
-    """Why a run would fail, weights that are not here, and what nobody looked at; in words."""
+    """Why a run would fail, weights that are missing here, and what was not checked; in words.
+
+    ``images`` are those it would be made of; None: they cannot be read.
+    """
 
     problems: tuple[str, ...]
     absent: tuple[AbsentWeights, ...]
     unchecked: tuple[str, ...]
+    images: DatasetListing | None
+    forecast: Forecast
 
 
 def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = False) -> Prospects:
-    """Look whether there are the network, its weights, the images and their domains, and the GPUs
-    unless the run ``goes_elsewhere``.
+    """Look whether there are the network, its weights, the images and their domains, and the
+    device unless the run ``goes_elsewhere``.
 
     The engine is asked what it knows: no network is built and no image decoded.
     """
@@ -39,22 +52,50 @@ def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
     except LaunchError as error:
         problems, unchecked = [], [f"the network ({error})", *unchecked]
     absent = () if problems else absent_weights(planner, [spec])
+    listing: DatasetListing | None = None
     try:
-        problems += _of_images(planner, spec)
+        listing = planner.dataset_of(spec)
+        problems += _of_images(spec, listing)
+    except DatasetError as error:
+        problems.append(str(error))
     except LaunchError as error:
         unchecked = [f"the images ({error})", *unchecked]
     if not goes_elsewhere:
         problems += _of_machine(spec)
-    return Prospects(tuple(problems), absent, tuple(unchecked))
+        try:
+            problems += _of_device(planner, spec)
+        except LaunchError as error:
+            unchecked = [f"the device ({error})", *unchecked]
+    expected = Forecast() if goes_elsewhere else planner.forecast(spec, listing)
+    return Prospects(tuple(problems), absent, tuple(unchecked), listing, expected)
 
 
 def _of_network(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
-    """Yield why there is no such network."""
-    networks = networks_for(planner, [spec.model])
-    known = sorted({network.name.split(".", maxsplit=1)[0] for network in networks})
-    architecture = spec.model.split(".", maxsplit=1)[0]
-    if known and architecture not in known:
+    """Yield why there is no such network, or no such weights of it."""
+    names = {network.name for network in networks_for(planner, [spec.model])}
+    known = sorted({name.split(".", maxsplit=1)[0] for name in names})
+    architecture, _, tag = spec.model.partition(".")
+    if not known:
+        return
+    if architecture not in known:
         yield f"timm knows no network {spec.model!r}.{nearest(architecture, known)}"
+    elif tag and spec.model not in names:
+        tagged = sorted(name for name in names if name.startswith(f"{architecture}."))
+        hint = nearest(spec.model, tagged) or (f" It has {', '.join(tagged)}." if tagged else "")
+        yield f"timm knows no weights {tag!r} of {architecture}.{hint}"
+
+
+def _of_device(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
+    """Yield why this machine has no such device."""
+    if spec.ranks > 1 or spec.device in ("auto", "cpu"):
+        return
+    available = planner.devices()
+    is_here = spec.device in available or (spec.device == "cuda" and "cuda:0" in available)
+    if not is_here:
+        yield (
+            f"there is no device {spec.device!r} on this machine; it has {', '.join(available)}."
+            f"{nearest(spec.device, ['auto', *available])}"
+        )
 
 
 def _of_machine(spec: RunSpec) -> Iterator[str]:
@@ -76,15 +117,18 @@ def _of_machine(spec: RunSpec) -> Iterator[str]:
         yield problem
 
 
-def _of_images(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
-    """Yield why the images or the domains are not there."""
+def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
+    """Yield why the images or the domains make no run."""
+    domains = [domain.name for domain in listing.domains]
     try:
-        listing = planner.dataset_of(spec)
-        domains = [domain.name for domain in listing.domains]
         target = check_target(listing.name, domains, spec.target)
         held_out = check_held_out_source(listing.name, domains, spec.held_out_source, target)
-    except (DatasetError, SpecError) as error:
+    except SpecError as error:
         yield str(error)
         return
     if problem := too_few_images(spec, len(set(domains) - {target, held_out})):
         yield problem
+    for domain in listing.domains:
+        if problem := too_few_to_split(domain.images, spec.validation_fraction):
+            yield f"domain {domain.name} of {listing.name}: {problem}"
+            return

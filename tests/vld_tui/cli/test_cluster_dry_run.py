@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from tests.vld_tui.slurm_programs import Programs
 def dry(vld: Vld, *words: str) -> list[str]:
     """Return what is said of the cluster by a dry run, and see to it that nothing is made."""
     told = vld(*words, "--on", "slurm", "--dry-run")
-    assert told.exit_code == 0, told.stderr
     assert list((vld.home / "runs").glob("*")) == []
     labels = ("cluster", "problem", "caution")
-    return [line for line in told.stdout.splitlines() if line.startswith(labels)]
+    lines = [line for line in told.stdout.splitlines() if line.startswith(labels)]
+    has_problem = any(line.startswith("problem") for line in lines)
+    assert told.exit_code == (2 if has_problem else 0), told.stderr
+    return lines
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,10 @@ def test_a_dry_run_says_what_the_cluster_would_refuse(
         "problem   the cluster takes 0 more of your jobs now, not 1 (MaxSubmitJobs).",
         "problem   sbatch: allocation failure: Requested node configuration is not ...",
     ]
-    record = vld.json("run", "--on", "slurm", "--dry-run", "--dropout", "0.9")
+    told = vld("run", "--on", "slurm", "--dry-run", "--dropout", "0.9", "--json")
+    assert told.exit_code == 2
+    record = json.loads(told.stdout)
+    assert record["problems"] == record["cluster"]["problems"]
     assert record["spec"]["dropout_rate"] == 0.9
     assert record["cluster"]["jobs"][0]["minutes"] == 90
     assert len(record["cluster"]["problems"]) == 2

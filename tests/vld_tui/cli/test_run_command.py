@@ -2,9 +2,25 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
-from engine.protocol import FIELDS, decode_spec
+from engine.protocol import FIELDS, RunSpec, spec_from_mapping
+from tests.engine.datasets.image_folders import fill_folder
 from tests.vld_tui.cli.conftest import Vld
+from tests.vld_tui.study.known_datasets import ask_once
+
+
+@pytest.fixture(autouse=True)
+def _asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the engine describe the same images but once."""
+    monkeypatch.setattr("vld_tui.planner.work_on_datasets", lambda *asked, **_: ask_once(*asked))
+
+
+def planned_spec(result: Result) -> RunSpec:
+    """Return the spec among the keys of a dry run's JSON."""
+    record = json.loads(result.stdout)
+    return spec_from_mapping({name: record[name] for name in FIELDS})
+
 
 SHORT = ("--steps", "100", "--head-steps", "5")
 
@@ -53,7 +69,7 @@ def test_what_was_said_wins_over_the_file_which_wins_over_the_recipe(
     config.write_text("lr = 0.5\nmasks = 3\nrecipe = 'paper'\nlr_drops = [1, 2]\n")
     result = vld("run", "--config", str(config), "--masks", "5", "--dry-run", "--json")
     assert result.exit_code == 0, result.stderr
-    spec = decode_spec(result.stdout.encode())
+    spec = planned_spec(result)
     assert (spec.lr, spec.masks, spec.lr_drops) == (0.5, 5, (1, 2))
     assert spec.schedule == "step"  # the recipe's
     assert spec.target == "fluent-mono"  # the data set's
@@ -67,7 +83,7 @@ def test_every_kind_of_option_reaches_the_spec(vld: Vld) -> None:
         "--schedule", "step", "--weights", "none", "--lr", "1e-2",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    spec = decode_spec(result.stdout.encode())
+    spec = planned_spec(result)
     assert not spec.freeze_batchnorm
     assert spec.skip_bad_images
     assert (spec.lr_drops, spec.grad_clip, spec.batch_size) == ((10, 20), None, 4)
@@ -79,7 +95,7 @@ def test_an_option_may_be_named_as_its_field(vld: Vld) -> None:
         "run", "--dry-run", "--json", "--dropout-rate", "0.25", "--batch-size", "4",
         "--micro-batch-size", "2", "--data-dir", "/photos", "--keep-checkpoints", "none",
     )  # fmt: skip
-    spec = decode_spec(result.stdout.encode())
+    spec = planned_spec(result)
     assert (spec.dropout_rate, spec.batch_size, spec.micro_batch_size) == (0.25, 4, 2)
     assert (spec.data_dir, spec.keep_checkpoints) == ("/photos", "none")
     assert "--dropout-rate" not in vld("run", "--help").stdout
@@ -90,7 +106,7 @@ def test_a_folder_of_images_is_meant_from_where_it_was_typed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = vld("run", "--data", "photos", "--weights", "net.pth", "--dry-run", "--json")
-    spec = decode_spec(result.stdout.encode())
+    spec = planned_spec(result)
     assert spec.data_dir == str(tmp_path / "photos")
     assert spec.weights == str(tmp_path / "net.pth")
     assert spec.dataset == "photos"
@@ -121,7 +137,7 @@ def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
         (["--model", "resnet50"], "weights   those of resnet50 are not on this machine"),
         (["--model", "bare"], "weights   bare has none: 1 run will fail"),
         (["--weights", "gone.pth"], "gone.pth: 1 run will fail"),
-        (["--weights", "gone.pth"], "unchecked what is in the file of weights · single"),
+        (["--model", "resnet50.a2_in1k"], "problem   timm knows no weights 'a2_in1k' of resnet50."),
         (["--target", "notto"], "problem   emoji has no domain 'notto'; choose one with --target"),
         (["--held-out-source", "notto"], "problem   'notto' is no source of emoji with target"),
         (["--data", "nowhere"], "problem   "),
@@ -136,8 +152,67 @@ def test_a_trial_says_what_would_fail_and_what_it_did_not_look_at(
     vld: Vld, words: list[str], told: str
 ) -> None:
     result = vld("run", *words, "--dry-run")
-    assert result.exit_code == 0, result.output
+    fails = "problem" in told or "will fail" in told
+    assert result.exit_code == (2 if fails else 0), result.output
     assert told in result.stdout
+    record = json.loads(vld("run", *words, "--dry-run", "--json").stdout)
+    assert bool(record["problems"]) == fails
+
+
+@pytest.mark.usefixtures("_known_networks")
+def test_a_trial_s_json_is_the_spec_with_what_was_found(vld: Vld) -> None:
+    result = vld("run", "--dry-run", "--json", "--target", "nope")
+    assert result.exit_code == 2
+    record = json.loads(result.stdout)
+    (problem,) = record["problems"]
+    assert problem.startswith("emoji has no domain 'nope'")
+    assert (record["lr"], record["target"]) == (3e-4, "nope")
+    assert list(record["images"]) == ["fluent", "fluent-mono", "noto", "twemoji"]
+    assert record["images"]["noto"] == 1230
+    assert len(record["classes"]) == 18
+    assert (record["time_s"], record["peak_lr"]) == (None, 3e-4)
+    assert record["unchecked"] == ["single images", "memory"]
+    assert vld.json("run", "--dry-run")["problems"] == []
+
+
+@pytest.mark.usefixtures("_known_networks")
+def test_a_trial_has_images_classes_and_time(vld: Vld) -> None:
+    vld("run", "--model", "finish", *SHORT)
+    lines = vld("run", "--dry-run", "--model", "finish", *SHORT).stdout.splitlines()
+    (images,) = (line for line in lines if line.startswith("images    fluent 1,219 · "))
+    assert images.endswith(" · 18 classes")
+    assert any(line.startswith("time      about ") for line in lines)
+
+
+def test_a_trial_checks_the_device(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {
+        "models": [{"name": "tf_efficientnet_lite0", "weights": "packaged"}],
+        "doctor": {"devices": [{"device": "cuda:0"}, {"device": "cpu"}]},
+    }
+    monkeypatch.setattr("vld_tui.planner.ask_engine", lambda what, *_, **__: answers[what])
+    for device in ("gpu", "cuda:7", "mps"):
+        result = vld("run", "--dry-run", "--device", device)
+        assert result.exit_code == 2
+        assert f"problem   there is no device {device!r} on this machine; it has" in result.stdout
+        elsewhere = vld("run", "--dry-run", "--device", device, "--on", "slurm").stdout
+        assert "there is no device" not in elsewhere
+    for device in ("auto", "cpu", "cuda", "cuda:0"):
+        assert vld("run", "--dry-run", "--device", device).exit_code == 0
+
+
+@pytest.mark.usefixtures("_known_networks")
+def test_a_trial_counts_the_images_of_the_validation_part(vld: Vld, tmp_path: Path) -> None:
+    fill_folder(tmp_path / "few", {"a": "xy", "b": "xy"}, count=1)
+    words = ("--data", str(tmp_path / "few"), "--target", "a", "--dry-run")
+    result = vld("run", *words)
+    assert result.exit_code == 2
+    assert "domain a of few: 2 images at --validation-fraction 0.2 leave none for" in result.stdout
+    assert vld("run", *words, "--validation-fraction", "0.5").exit_code == 0
+
+
+@pytest.mark.parametrize("words", [["--name", "@last"], ["--tag", "two words"]])
+def test_a_trial_refuses_names_and_tags_as_a_run_does(vld: Vld, words: list[str]) -> None:
+    assert vld("run", *words, "--dry-run").exit_code == 2
 
 
 @pytest.mark.usefixtures("_known_networks")
@@ -162,7 +237,7 @@ def test_a_trial_says_how_many_gpus_are_missing_here(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.delenv("SLURM_JOB_NUM_NODES", raising=False)
     result = vld("run", *words, "--dry-run")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == (0 if told is None else 2), result.output
     assert ("problem" in result.stdout) == (told is not None)
     assert told is None or f"problem   {told}" in result.stdout
     elsewhere = vld("run", *words, "--dry-run", "--on", "slurm")

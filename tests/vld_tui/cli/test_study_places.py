@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -109,4 +110,6 @@ def test_a_launch_that_a_cluster_refuses_is_not_remembered(
 ) -> None:
     programs.complains("sbatch", "sbatch: error: Invalid qos specification\n")
     assert vld("sweep", "rates", "--qos", "long").exit_code == 2
-    assert "qos" not in vld.json("sweep", "rates", "--dry-run")["settings"]
+    planned = vld("sweep", "rates", "--dry-run", "--json")
+    assert planned.exit_code == 2, "a plan with a problem"
+    assert "qos" not in json.loads(planned.stdout)["settings"]

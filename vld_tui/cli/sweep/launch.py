@@ -11,7 +11,7 @@ import typer
 
 from vld_tui.cli.asking import ask
 from vld_tui.cli.command import JsonOption
-from vld_tui.cli.errors import CommandError
+from vld_tui.cli.errors import USAGE_EXIT, CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.queue import GpusOption
 from vld_tui.cli.session import open_store, refresh, this_home
@@ -144,6 +144,8 @@ def launch(
                 plan_jobs(place.settings, specs) if place.settings is not None and specs else None
             )
             _tell_plan(store, standing, datasets, gone, place, plan, as_json=as_json)
+            if plan is not None and plan.problems:
+                raise typer.Exit(USAGE_EXIT)
             return
         cluster = None if place.settings is None else Cluster(place.settings, tell_slow)
         absent = _absent_weights(home, standing)

@@ -1,0 +1,84 @@
+"""``vld run --dry-run``: what a run would do, and what would keep it from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import typer
+
+from engine.protocol import RunSpec, learning_rates
+from vld_tui.cli.errors import USAGE_EXIT
+from vld_tui.cli.output import print_json, say
+from vld_tui.home import Home
+from vld_tui.planner import LocalPlanner
+from vld_tui.slurm.plan import ClusterPlan
+from vld_tui.study.prospects import Prospects, prospects
+from vld_tui.views.forecast import forecast_text
+from vld_tui.views.numbers import plural
+from vld_tui.views.plan import plan_rows
+from vld_tui.views.planned_jobs import planned_lines
+from vld_tui.views.progress import Progress
+from vld_tui.views.study import weights_lines
+
+
+def tell_plan(home: Home, spec: RunSpec, cluster: ClusterPlan | None, *, as_json: bool) -> None:
+    """Print what a run would do; ``cluster`` None: on this machine.
+
+    Raises:
+        typer.Exit: with 2 when there is a problem that would keep it from its end.
+    """
+    found = prospects(LocalPlanner(home), spec, goes_elsewhere=cluster is not None)
+    failing = [each for each in found.absent if each.where != "hub"]
+    problems = [*found.problems, *weights_lines(failing)]
+    if cluster is not None:
+        problems += cluster.problems
+    if as_json:
+        print_json(_record(spec, cluster, found, problems))
+    else:
+        _say_plan(spec, cluster, found)
+    if problems:
+        raise typer.Exit(USAGE_EXIT)
+
+
+def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Prospects) -> None:
+    rows = plan_rows(spec, Progress())
+    if found.images is not None:
+        rows.insert(2, ("images", _images(found)))
+    if cluster is None:
+        rows.append(("time", forecast_text(found.forecast).plain))
+    else:
+        rows += planned_lines(cluster)
+    rows += [("problem", line) for line in found.problems]
+    rows += [("weights", line) for line in weights_lines(found.absent)]
+    unasked = ["GPUs of the cluster"] if cluster is not None and not cluster.jobs else []
+    rows.append(("unchecked", " · ".join([*found.unchecked, *unasked])))
+    for label, line in rows:
+        say(f"{label:<9} {line}")
+
+
+def _images(found: Prospects) -> str:
+    if found.images is None:
+        raise AssertionError("asked only of images that were found")
+    counts = [f"{domain.name} {domain.images:,}" for domain in found.images.domains]
+    return " · ".join([*counts, plural(len(found.images.classes), "class")])
+
+
+def _record(
+    spec: RunSpec, cluster: ClusterPlan | None, found: Prospects, problems: list[str]
+) -> dict[str, Any]:
+    """Return the spec's fields, below ``spec`` beside a cluster's plan, and what was found."""
+    rates, images, expected = learning_rates(spec), found.images, found.forecast
+    base = msgspec.to_builtins(spec) if cluster is None else {"spec": spec, "cluster": cluster}
+    return base | {
+        "problems": problems,
+        "unchecked": found.unchecked,
+        "absent_weights": [each._asdict() for each in found.absent],
+        "images": None if images is None else {each.name: each.images for each in images.domains},
+        "classes": None if images is None else images.classes,
+        "time_s": expected.wall_s,
+        "memory_bytes": expected.memory_bytes,
+        "disk_bytes": expected.disk_bytes,
+        "peak_lr": rates.peak,
+        "end_lr": rates.end,
+    }
