@@ -5,7 +5,7 @@ name that the jobs bear too. So a submission that broke off half-way is found ag
 from __future__ import annotations
 
 import contextlib
-import re
+import pickle
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +14,19 @@ from typing import Any, Final
 import msgspec
 
 from engine.rundir import JobInfo, write_atomic
-from vld_tui.home import Home
+from vld_tui.home import Home, HomeError
 from vld_tui.slurm import commands
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.pack import Pack
+from vld_tui.slurm.settings import make_settings, minutes_of
 from vld_tui.store.store import Store
 
 BATCH_FILE: Final = "batch.json"
-_UNNAMED: Final = re.compile(r"[0-9a-f]{32}")
-"""What submitit calls the task of a job whose id it does not know yet."""
+EVER: Final = 10**6
+"""Jobs are queued again as often as their time runs out."""
+YEAR_MIN: Final = 365 * 24 * 60
+_FOLDER_MODE: Final = 0o755
+"""Of a batch's folder, less the umask: a job does what is in it, so nobody else may write there."""
 _LOST_AFTER_S: Final = 7 * 86_400.0
 """Age at which a submission that nobody finished is not asked about any more."""
 
@@ -38,6 +42,24 @@ class Batch(msgspec.Struct, frozen=True):
     runs: tuple[tuple[str, ...], ...]
     settings: dict[str, Any]
     job_id: str | None = None
+
+    def packs(self, home: Home) -> list[Pack]:
+        """Return what each job is to do.
+
+        Raises:
+            HomeError: when a run's id cannot name a folder.
+            SlurmError: when the settings make no sense.
+        """
+        at_once = make_settings(self.settings).runs_per_gpu
+        return [Pack([str(home.run_dir(run).path) for run in runs], at_once) for runs in self.runs]
+
+    def write(self, folder: Path) -> None:
+        """Write it down.
+
+        Raises:
+            OSError: when it cannot be written.
+        """
+        write_atomic(folder / BATCH_FILE, msgspec.json.encode(self))
 
     def job_of(self, index: int, folder: Path) -> JobInfo:
         """Return the job of the array's task with this index."""
@@ -60,7 +82,20 @@ def record(store: Store, batch: Batch, folder: Path, *, is_found: bool = False) 
         is_found=is_found,
     )
     with contextlib.suppress(OSError):  # it is found again next time
-        write_atomic(folder / BATCH_FILE, msgspec.json.encode(batch))
+        batch.write(folder)
+
+
+def make_folder(home: Home, batch: Batch) -> Path:
+    """Make the folder of a batch, with the batch written down in it, and return it.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    home.jobs.mkdir(parents=True, exist_ok=True)
+    folder = home.jobs / batch.name
+    folder.mkdir(mode=_FOLDER_MODE)
+    batch.write(folder)
+    return folder
 
 
 def find_lost_batches(store: Store) -> None:
@@ -77,7 +112,7 @@ def find_lost_batches(store: Store) -> None:
     for path, batch in lost:
         if batch.name in arrays:
             found = msgspec.structs.replace(batch, job_id=arrays[batch.name])
-            _hand_over(found, path.parent)
+            _hand_over(found, store.home, path.parent)
             record(store, found, path.parent, is_found=True)
 
 
@@ -96,30 +131,31 @@ def require_submitit() -> None:
         ) from None
 
 
-def _hand_over(batch: Batch, folder: Path) -> None:
+def _hand_over(batch: Batch, home: Home, folder: Path) -> None:
     """Put what each job is to do where it looks for it, as submitit would have.
 
-    submitit writes it under a name of chance, and renames it once Slurm told the job's id. Whoever
-    submitted may yet live, so the file is copied: renaming is left to them.
+    submitit writes it under a random name, and renames it once Slurm reported the job's id. Such a
+    file is a pickle that anybody may have put there: it is not read but written again.
 
     Raises:
-        SlurmError: when submitit is not installed, or the folder cannot be read or written.
+        SlurmError: when submitit is not installed, or the folder cannot be written.
     """
-    unnamed = [path for path in folder.glob("*.pkl") if _UNNAMED.fullmatch(path.stem)]
-    if not unnamed:
+    missing = {
+        path: pack
+        for index, pack in enumerate(batch.packs(home))
+        if not (path := folder / f"{batch.job_of(index, folder).job_id}_submitted.pkl").exists()
+    }
+    if not missing:
         return
     require_submitit()
     from submitit.core.utils import DelayedSubmission  # noqa: PLC0415
 
-    index_of = {runs: index for index, runs in enumerate(batch.runs)}
+    time_limit = make_settings(batch.settings).time
     try:
-        for path in unnamed:
-            pack = DelayedSubmission.load(path).function
-            assert isinstance(pack, Pack)
-            index = index_of[tuple(Path(run).name for run in pack.folders)]
-            looked_for = folder / f"{batch.job_of(index, folder).job_id}_submitted.pkl"
-            if not looked_for.exists():
-                write_atomic(looked_for, path.read_bytes())
+        for path, pack in missing.items():
+            task = DelayedSubmission(pack)
+            task.set_timeout(minutes_of(time_limit or "") or YEAR_MIN, EVER)
+            write_atomic(path, pickle.dumps(task))
     except OSError as error:
         raise SlurmError(f"{folder} cannot be written: {error.strerror}.") from None
 
@@ -130,12 +166,13 @@ def has_lost_batches(home: Home) -> bool:
 
 
 def _unfinished(home: Home) -> Sequence[tuple[Path, Batch]]:
+    """Return the batches without a job, but for those that no submission of this home wrote."""
     found = []
     for path in home.jobs.glob(f"*/{BATCH_FILE}"):
-        with contextlib.suppress(OSError, msgspec.DecodeError):
+        with contextlib.suppress(OSError, msgspec.DecodeError, HomeError, SlurmError):
             if time.time() - path.stat().st_mtime > _LOST_AFTER_S:
                 continue
             batch = msgspec.json.decode(path.read_bytes(), type=Batch)
-            if batch.job_id is None:
+            if batch.job_id is None and batch.packs(home):
                 found.append((path, batch))
     return found

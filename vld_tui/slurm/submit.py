@@ -17,12 +17,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from engine.protocol import RunSpec
-from engine.rundir import write_atomic
 from vld_tui.home import Home
 from vld_tui.slurm import commands
-from vld_tui.slurm.batches import BATCH_FILE, Batch, record, require_submitit
+from vld_tui.slurm.batches import EVER, YEAR_MIN, Batch, make_folder, record, require_submitit
 from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.pack import Pack
 from vld_tui.slurm.partitions import partitions_for
 from vld_tui.slurm.profiles import settings_as_values
 from vld_tui.slurm.settings import SlurmSettings, minutes_of
@@ -38,9 +36,6 @@ _LOOK: Final = "sinfo --format='%P %l %c %m %G'"
 """Lists partitions with their longest time and their nodes' cores, memory (MiB) and GPUs."""
 _FULL: Final = "The cluster's queue is full (MaxJobCount): sbatch tried for two minutes."
 _SLOW_S: Final = 10.0
-_EVER: Final = 10**6
-"""Jobs are queued again as often as their time runs out."""
-_YEAR_MIN: Final = 365 * 24 * 60
 
 
 class Need(NamedTuple):
@@ -145,8 +140,7 @@ class Cluster:
         batch = Batch(name, time.time(), tuple(packs), settings_as_values(self.settings))
         folder = home.jobs / name
         try:
-            folder.mkdir(parents=True)
-            write_atomic(folder / BATCH_FILE, msgspec.json.encode(batch))
+            make_folder(home, batch)
             job_id = self._give(home, batch, folder, need)
         except OSError as error:
             raise SlurmError(f"{folder} cannot be written: {error.strerror}.") from None
@@ -192,17 +186,13 @@ class Cluster:
         python = shlex.quote(sys.executable)
         if need.nodes > 1:  # in place of the shell, which is all that Slurm warns then
             python = f"exec {python}"
-        executor = SlurmExecutor(folder, max_num_timeout=_EVER, python=python)
+        executor = SlurmExecutor(folder, max_num_timeout=EVER, python=python)
         executor.update_parameters(**self._parameters(batch, need))
-        packs = [
-            Pack([str(home.run_dir(run).path) for run in runs], self.settings.runs_per_gpu)
-            for runs in batch.runs
-        ]
         said = io.StringIO()  # submitit prints what sbatch complains of, and raises it too
         slow = threading.Timer(_SLOW_S, self._on_slow)
         try:
             with contextlib.redirect_stderr(said), executor.batch():
-                jobs = [executor.submit(pack) for pack in packs]
+                jobs = [executor.submit(pack) for pack in batch.packs(home)]
                 slow.start()  # sbatch is run as the block ends
         except FailedSubmissionError as error:  # it may have been taken: it is looked for later
             raise StoreError(
@@ -247,7 +237,7 @@ class Cluster:
         if self.settings.time is not None:
             return minutes_of(self.settings.time) or 1
         usual = (each.usual_minutes for each in self.partitions)
-        return next(filter(None, usual), None) or _YEAR_MIN
+        return next(filter(None, usual), None) or YEAR_MIN
 
 
 def submit_runs(store: Store, cluster: Cluster, runs: Sequence[str]) -> Submission:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -392,9 +394,48 @@ def test_jobs_that_were_taken_unheard_find_what_they_are_to_do(
         submit_runs(store, Cluster(make_settings({"pack": "2"})), runs)
     (folder,) = store.home.jobs.iterdir()
     assert not list(folder.glob("*_submitted.pkl"))
+    assert not folder.stat().st_mode & 0o022  # its jobs do what is in it
     programs.says("squeue", f"{folder.name}|12|12\n")
+    ran = plant_code(folder)
     find_lost_batches(store)
+    assert not ran.exists()
     for first, second in zip(runs[::2], runs[1::2], strict=True):
         task = DelayedSubmission.load(folder / f"{jobs_of(store, [first])[0]}_submitted.pkl")
         assert isinstance(task.function, Pack)
         assert [Path(run).name for run in task.function.folders] == [first, second]
+
+
+class Touches:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._path,)
+
+
+def plant_code(folder: Path) -> Path:
+    """Leave code where submitit keeps what a job is to do; return the file it would make."""
+    made = folder / "made"
+    for path in [*folder.glob("*.pkl"), folder / f"{0:032x}.pkl"]:
+        path.write_bytes(pickle.dumps(Touches(made)))
+    return made
+
+
+def test_looking_at_jobs_runs_nothing_that_somebody_planted(
+    store: Store, programs: Programs, submitted: Run
+) -> None:
+    folder = store.home.jobs / "planted"
+    folder.mkdir(parents=True)
+    batches = {
+        "own": Batch("own", 0.0, ((submitted.run_id,),), {}),
+        "elsewhere": Batch("elsewhere", 0.0, (("../../etc",),), {}),
+        "unknown": Batch("unknown", 0.0, ((submitted.run_id,),), {"no_such": 1}),
+    }
+    programs.says("squeue", "".join(f"{name}|9{n}|N/A\n" for n, name in enumerate(batches)))
+    ran = plant_code(folder)
+    for batch in batches.values():
+        (folder / BATCH_FILE).write_bytes(msgspec.json.encode(batch))
+        look_at_jobs(store)
+    assert not ran.exists()
