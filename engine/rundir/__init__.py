@@ -1,7 +1,7 @@
 """The run folder, the processes that work in it, and how they are known to live or to have died."""
 
 from engine.disk import describe_disk, write_atomic
-from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData
+from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData, read_regular
 from engine.rundir.process import ExitInfo, JobInfo, ProcessInfo, StopAsked
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "StopAsked",
     "UserData",
     "describe_disk",
+    "read_regular",
     "write_atomic",
 ]

@@ -23,7 +23,9 @@ The folder is the whole contract between a run and the world::
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +122,7 @@ class RunDir:
     @property
     def is_copy(self) -> bool:
         """Say whether the run is elsewhere and this folder a copy of its, to look at."""
-        return self.synced.exists()
+        return os.path.exists(self.synced)  # False where the folder cannot be looked into
 
     @property
     def labelled(self) -> Path:
@@ -203,7 +205,7 @@ class RunDir:
             SpecError: when it is damaged, naming the file.
         """
         try:
-            return decode_combination(self.combination.read_bytes())
+            return decode_combination(read_regular(self.combination))
         except FileNotFoundError:
             return None
         except (OSError, CombinationError) as error:
@@ -232,7 +234,7 @@ class RunDir:
             SpecError: when it is missing or damaged, naming the file.
         """
         try:
-            return decode_spec(self.spec.read_bytes())
+            return decode_spec(read_regular(self.spec))
         except (OSError, SpecError) as error:
             raise SpecError(f"{self.spec}: {error}") from None
 
@@ -335,6 +337,17 @@ class RunDir:
     def write_exit(self, info: ExitInfo) -> None:
         """Record how the last process ended."""
         write_atomic(self.exit, msgspec.json.encode(info))
+
+
+def read_regular(path: Path) -> bytes:
+    """Return what a file of a run folder holds.
+
+    Raises:
+        OSError: when it cannot be read, or is no file but a link, a folder or a pipe.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file")
+    return path.read_bytes()
 
 
 def _may_be_written(temporary: Path) -> bool:

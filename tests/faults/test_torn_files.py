@@ -186,6 +186,10 @@ def test_torn_files_beside_the_log_are_no_surprise(home: Home, content: bytes) -
         assert "combination.json" in damaged.reason
         run_dir.combination.unlink()
         run_dir.spec.write_bytes(content)
+        assert store.rebuild().damaged == ()  # written again from the database
+        run_dir.spec.write_bytes(content)
+    home.database.unlink()
+    with Store.open(home) as store:
         (damaged,) = store.rebuild().damaged
         assert "spec.json" in damaged.reason
 

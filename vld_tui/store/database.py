@@ -6,26 +6,30 @@ import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from engine.rundir import describe_disk
 from vld_tui.store.errors import DatabaseDamaged, DatabaseUnwritable, StoreError
 
 MIGRATIONS: Final = (
     "m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first", "m006_arms",
-    "m007_images", "m008_lost_runs", "m009_jobs", "m010_gpus",
+    "m007_images", "m008_lost_runs", "m009_jobs", "m010_gpus", "m011_damage",
 )  # fmt: skip
 """Every schema change this program knows, oldest first: the names in ``migrations.py``."""
 
 BUSY_TIMEOUT_S: Final = 5.0
 MOST_AT_ONCE: Final = 900
 """Values asked for in one query; SQLite takes a thousand parameters everywhere."""
+UNREADABLE: Final = "temp.unreadable"
+"""Keys of the runs whose rows could not be understood, as far as they were read: a table of this
+connection only, for another version of this program may understand them."""
 _NEEDED_TABLE: Final = "_sqlite_migrations"
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 Row = tuple[Any, ...]
+Answer = TypeVar("Answer")
 
 
 class Database:
@@ -40,6 +44,11 @@ class Database:
         self._file = _file_number(path)
         connection.create_function("matches", 2, _matches, deterministic=True)
         connection.create_function("matches_word", 2, _matches_word, deterministic=True)
+        self._unreadable: set[int] = set()
+        self._noted_at = (0, 0)
+        with _readable_errors(path):
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(f"CREATE TABLE {UNREADABLE} (key INTEGER PRIMARY KEY)")
 
     @classmethod
     def open(cls, path: Path) -> Database:
@@ -93,6 +102,19 @@ class Database:
             raise
         return cls(path, connection, is_read_only=True)
 
+    def scratch(self) -> Database:
+        """Return an empty database of the same schema in memory, to be filled and copied from."""
+        schema = self.rows(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' "
+            "ORDER BY rowid"
+        )
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        with _readable_errors(self.path):
+            connection.execute("PRAGMA foreign_keys = ON")
+            for (statement,) in schema:
+                connection.execute(statement)
+        return Database(self.path, connection)
+
     @property
     def is_replaced(self) -> bool:
         """Say whether another file, or none, has taken the place of the one that is open."""
@@ -108,8 +130,16 @@ class Database:
         Raises:
             StoreError: when the database cannot be read.
         """
+        return self._ask(lambda: self._connection.execute(sql, parameters).fetchall())
+
+    def each(self, sql: str, parameters: Parameters = ()) -> Iterator[Row]:
+        """Yield the rows of a query one by one, however many.
+
+        Raises:
+            StoreError: when the database cannot be read.
+        """
         with _readable_errors(self.path):
-            return self._connection.execute(sql, parameters).fetchall()
+            yield from self._connection.execute(sql, parameters)
 
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """Return the first row of a query, if there is one.
@@ -117,9 +147,38 @@ class Database:
         Raises:
             StoreError: when the database cannot be read.
         """
+        found: Row | None = self._ask(lambda: self._connection.execute(sql, parameters).fetchone())
+        return found
+
+    def _ask(self, query: Callable[[], Answer]) -> Answer:
+        """Return what a query finds; bytes that are not text come as signs that stand for them."""
         with _readable_errors(self.path):
-            found: Row | None = self._connection.execute(sql, parameters).fetchone()
-            return found
+            try:
+                return query()
+            except sqlite3.OperationalError as error:
+                if "decode to UTF-8" not in str(error):
+                    raise
+            self._connection.text_factory = lambda data: data.decode(errors="replace")
+            try:
+                return query()
+            finally:
+                self._connection.text_factory = str
+
+    def note_unreadable(self, keys: Collection[int]) -> bool:
+        """Note whose rows cannot be understood; say whether one of them was not known before."""
+        new = set(keys) - self._unreadable
+        if new:
+            self._unreadable |= new
+            statement = f"INSERT INTO {UNREADABLE} VALUES (?)"
+            self._connection.executemany(statement, [(key,) for key in new])
+            self._noted_at = self.version()
+        return bool(new)
+
+    def recheck_unreadable(self) -> None:
+        """Forget whose rows cannot be understood if something was written since."""
+        if self._unreadable and self.version() != self._noted_at:
+            self._unreadable.clear()
+            self._connection.execute(f"DELETE FROM {UNREADABLE}")
 
     def version(self) -> tuple[int, int]:
         """Return what is another whenever the database was written, by this program or others.

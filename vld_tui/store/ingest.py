@@ -10,6 +10,7 @@ import math
 import socket
 import sqlite3
 import time
+from contextlib import suppress
 from typing import Final
 
 from engine.protocol import AttemptEnd
@@ -25,10 +26,12 @@ from engine.rundir.life import (
     with_log,
 )
 from vld_tui.home import Home
-from vld_tui.launch.follower import read_events
+from vld_tui.launch.follower import BATCH_BYTES, EventBatch, read_events
 from vld_tui.store.database import Database
+from vld_tui.store.errors import SeriesDamaged
 from vld_tui.store.record import EventRecorder
 from vld_tui.store.runs import LIVE
+from vld_tui.store.sequence import in_sequence
 from vld_tui.store.state import RunState, load_state, save_state
 
 LAUNCH_GRACE_S: Final = 30.0
@@ -83,7 +86,8 @@ def refresh_live(database: Database, home: Home, pace: Pace) -> None:
     )
     for key, run_id, host in live:
         if pace.is_due(key, host):
-            refresh_run(database, key, home.run_dir(run_id))
+            with suppress(SeriesDamaged):  # said where they are shown
+                refresh_run(database, key, home.run_dir(run_id))
 
 
 def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
@@ -101,36 +105,38 @@ def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
     death = _find_death(run_dir, seen) if is_live else None  # first: after it, no event comes
     if death is None and not _has_news(run_dir, seen):
         return
-    with database.write() as connection:
-        current = load_state(database, key)
-        if current is None:
-            return
-        is_same_launch = current.launched_at == seen.launched_at
-        state = _catch_up(
-            connection, key, current, run_dir, has_died=bool(death and is_same_launch)
-        )
-        save_state(connection, key, state)
+    is_last = False
+    while not is_last:  # others may write between two batches
+        with database.write() as connection:
+            current = load_state(database, key)
+            if current is None:
+                return
+            has_died = bool(death and current.launched_at == seen.launched_at)
+            state, is_last = _catch_up(connection, key, current, run_dir, has_died=has_died)
+            save_state(connection, key, state)
 
 
-def read_anew(
-    connection: sqlite3.Connection, key: int, state: RunState, run_dir: RunDir
-) -> RunState:
-    """Return the state of a run of which nothing was read yet, inside the transaction."""
-    death = _find_death(run_dir, state)
-    return _catch_up(connection, key, state, run_dir, has_died=death is not None)
+def read_anew(connection: sqlite3.Connection, key: int, run_dir: RunDir, state: RunState) -> None:
+    """Take in all that the folder of a run says of which nothing was read yet, in the transaction
+    that is open."""
+    death, is_last = _find_death(run_dir, state), False
+    while not is_last:
+        state, is_last = _catch_up(connection, key, state, run_dir, has_died=death is not None)
+    save_state(connection, key, state)
 
 
 def _catch_up(
     connection: sqlite3.Connection, key: int, state: RunState, run_dir: RunDir, *, has_died: bool
-) -> RunState:
-    recorder = take_events(connection, key, state, run_dir)
+) -> tuple[RunState, bool]:
+    """Take in the next events; return the state, and whether there are no more."""
+    recorder, is_last = take_events(connection, key, state, run_dir)
     state = recorder.state
     _note_process(run_dir, state)
-    if has_died and state.status in LIVE:
+    if is_last and has_died and state.status in LIVE:
         death = _find_death(run_dir, state)  # with what the events have just told
         if death is not None:
             recorder.crash(death)
-    return state
+    return state, is_last
 
 
 def look_again(database: Database, key: int, run_dir: RunDir) -> None:
@@ -145,7 +151,7 @@ def look_again(database: Database, key: int, run_dir: RunDir) -> None:
     state = load_state(database, key)
     if state is None:
         return
-    if state.status in LIVE or _says_more(run_dir, state.events_offset):
+    if state.status in LIVE or log_size(run_dir) > state.events_offset:
         refresh_run(database, key, run_dir)
         return
     if state.status != "crashed" or state.exit_code is not None:
@@ -166,12 +172,16 @@ def mark_relaunched(database: Database, key: int, run_dir: RunDir, gpu: str | No
     Raises:
         StoreError: when the database cannot be read or written.
     """
+    known = load_state(database, key)
+    if known is None:
+        return
+    refresh_run(database, key, run_dir)
     with database.write() as connection:
         before = load_state(database, key)
         if before is None:
             return
-        attempts = before.attempts
-        state = take_events(connection, key, before, run_dir).state
+        attempts = known.attempts
+        state = take_events(connection, key, before, run_dir)[0].state
         if state.status not in LIVE and state.attempts == attempts:
             process = run_dir.read_process()
             is_past = process is not None and not is_alive(run_dir, process)
@@ -187,28 +197,43 @@ def mark_relaunched(database: Database, key: int, run_dir: RunDir, gpu: str | No
 
 def take_events(
     connection: sqlite3.Connection, key: int, state: RunState, run_dir: RunDir
-) -> EventRecorder:
+) -> tuple[EventRecorder, bool]:
     """Read new events into the run's rows, inside the transaction that is open.
 
     Returns:
-        The recorder, whose state is still to be saved.
+        The recorder, whose state is still to be saved, and whether there are no more events.
     """
     recorder = EventRecorder(connection, key, state)
     try:
-        batch = read_events(run_dir.events, state.events_offset)
+        batch = read_events(run_dir.events, state.events_offset, most_bytes=BATCH_BYTES)
     except OSError:  # nothing to be learnt from it now
-        return recorder
+        return recorder, True
     if batch.restarted:
         state = RunState("starting", state.launched_at, state.arm, target=state.target)
         for table in ("series", "attempts", "checkpoints", "arms"):
             connection.execute(f"DELETE FROM {table} WHERE run = ?", [key])
         recorder = EventRecorder(connection, key, state)
-    for event in batch.events:
-        recorder.record(event)
+    _record(recorder, batch)
+    state.events_offset = batch.offset
+    return recorder, batch.is_last
+
+
+def _record(recorder: EventRecorder, batch: EventBatch) -> None:
+    """Take the events of a batch in, but for those whose numbers the others contradict."""
+    state = recorder.state
+    highest = state.last_seq + len(batch.events) + batch.damaged_lines
+    following = batch.following.seq if batch.following is not None else None
+    numbers = [event.seq for event in batch.events]
+    for event, fits in zip(
+        batch.events, in_sequence(numbers, state.last_seq, following), strict=True
+    ):
+        if fits:
+            recorder.record(event)
+        else:
+            state.damaged_lines += 1
     recorder.flush()
     state.damaged_lines += batch.damaged_lines
-    state.events_offset = batch.offset
-    return recorder
+    state.last_seq = min(state.last_seq, highest)  # a number that jumps may be damage itself
 
 
 def _has_news(run_dir: RunDir, state: RunState) -> bool:
@@ -226,6 +251,14 @@ def _says_more(run_dir: RunDir, offset: int) -> bool:
         return run_dir.events.stat().st_size != offset
     except OSError:  # nothing to be learnt from it now
         return False
+
+
+def log_size(run_dir: RunDir) -> int:
+    """Return the bytes of the event log; 0 where it cannot be looked at."""
+    try:
+        return run_dir.events.stat().st_size
+    except OSError:
+        return 0
 
 
 def _note_process(run_dir: RunDir, state: RunState) -> None:

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from engine.protocol import SpecError
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
+from vld_tui.store.copying import replace_run
 from vld_tui.store.create import insert_row
+from vld_tui.store.damage import note_damage, note_missing
 from vld_tui.store.database import Database, Row
 from vld_tui.store.errors import DatabaseDamaged, StoreError
-from vld_tui.store.ingest import read_anew
+from vld_tui.store.ingest import log_size, read_anew
 from vld_tui.store.jobs import read_job
 from vld_tui.store.labels import default_name
-from vld_tui.store.runs import QUEUED
-from vld_tui.store.specs import read_kept_spec
-from vld_tui.store.state import load_state, save_state
+from vld_tui.store.lost_files import read_files
+from vld_tui.store.runs import LIVE, QUEUED
+from vld_tui.store.state import load_state
 
 _BATCH: Final = 100
-"""Folders read in one transaction: other programs wait no longer than that."""
+_BATCH_BYTES: Final = 2**23
+"""Folders, and bytes of their event logs, that are read before they are written."""
 _OLD: Final = (
     "SELECT key, gpu, status, error, queue_position, queue_held, job, job_state, job_reason, "
     "job_node, job_open FROM runs WHERE run_id = ?"
@@ -46,6 +48,18 @@ class DamagedFolder:
     reason: str
 
 
+class _LogCutError(Exception):
+    """History has read more of a run's log than there is now."""
+
+
+class _Place(NamedTuple):
+    """A run's folder, and where history had it before it was read."""
+
+    run_dir: RunDir
+    is_trashed: bool
+    launched_at: float | None
+
+
 @dataclass(frozen=True)
 class RebuildReport:
     """How many runs were read, how many of them lie in the trash, and what could not be read."""
@@ -58,33 +72,36 @@ class RebuildReport:
 def rebuild(database: Database, home: Home) -> RebuildReport:
     """Replace every row by what the run folders say; places in the queue are kept.
 
-    Runs are replaced batch by batch, so history is never empty in between; rows without a
-    readable folder go last.
+    Folders are read into memory some at a time, and then written at once: nobody waits while a
+    disk is read, and history is never empty in between. What only history knows of a run is kept:
+    files of its folder that are missing or damaged are written again, and a run whose folder
+    cannot be read is listed as damaged.
 
     Raises:
         StoreError: when the database cannot be written.
     """
-    report, read = _read_folders(database, home, _folders(home))
-    _drop_others(database, home, read, {folder.path for folder in report.damaged})
-    return report
+    reader = _Reader(database, home)
+    reader.read(_folders(home))
+    missing = _settle_others(database, home, reader.found)
+    report = reader.report
+    return RebuildReport(report.runs, report.trashed, (*report.damaged, *missing))
 
 
 def unknown_runs(database: Database, home: Home) -> list[str]:
-    """Return the runs that have a folder and no row, and those given to another job than their row
-    says.
+    """Return the runs that have a folder and no row, those that are damaged, and those given to
+    another job than their row says.
 
     Raises:
         StoreError: when the database cannot be read, or the folders cannot be listed.
     """
-    rows = database.rows("SELECT run_id, status, job FROM runs")
-    known = {run_id: (status, job) for run_id, status, job in rows}
+    rows = database.rows("SELECT run_id, status, job, damage IS NOT NULL FROM runs")
+    known = {run_id: (status, job, is_damaged) for run_id, status, job, is_damaged in rows}
     found = []
-    for run_id in _run_ids(home):
-        if run_id not in known:
+    for run_id in list_run_ids(home):
+        status, job, is_unknown = known.get(run_id, (None, None, True))
+        if is_unknown:
             found.append(run_id)
-            continue
-        status, job = known[run_id]
-        if status in _OVER and (given := home.run_dir(run_id).read_job()) is not None:
+        elif status in _OVER and (given := home.run_dir(run_id).read_job()) is not None:
             found += [run_id] if given.job_id != job else []
     return sorted(found)
 
@@ -96,27 +113,93 @@ def take_in(database: Database, home: Home, run_ids: Sequence[str]) -> RebuildRe
         StoreError: when the database cannot be written.
     """
     paths = [home.run_dir(run_id).path for run_id in run_ids]
-    return _read_folders(database, home, [path for path in paths if path.is_dir()])[0]
+    reader = _Reader(database, home)
+    reader.read(path for path in paths if path.is_dir())
+    return reader.report
 
 
-def _read_folders(
-    database: Database, home: Home, folders: Iterable[Path]
-) -> tuple[RebuildReport, set[str]]:
-    damaged: list[DamagedFolder] = []
-    read: dict[str, bool] = {}
-    for batch in _batches(folders):
-        with database.write() as connection:
-            for path in batch:
-                is_trashed = path.parent == home.trash
-                if path.name in read:
-                    damaged.append(DamagedFolder(path, f"{home.runs / path.name} is there too"))
+class _Reader:
+    """Reads folders into memory and replaces the rows of their runs, some at a time."""
+
+    def __init__(self, database: Database, home: Home) -> None:
+        self._database, self._home = database, home
+        self._scratch = database.scratch()
+        self.found: set[str] = set()
+        """Names of the folders that were looked at."""
+        self._read: dict[str, bool] = {}
+        self._damaged: list[DamagedFolder] = []
+
+    @property
+    def report(self) -> RebuildReport:
+        """Return what was read so far."""
+        return RebuildReport(len(self._read), sum(self._read.values()), tuple(self._damaged))
+
+    def read(self, folders: Iterable[Path]) -> None:
+        """Read folders.
+
+        Raises:
+            StoreError: when the database cannot be written.
+        """
+        for batch in _batches(folders):
+            again = self._replace(batch)
+            if again:  # started or removed while they were read
+                self.found.difference_update(path.name for path in again)
+                self._replace(again)
+        self._scratch.close()
+
+    def _replace(self, folders: Sequence[Path]) -> list[Path]:
+        """Replace the rows of some runs; return the folders that have changed meanwhile."""
+        read: list[_Place] = []
+        damaged: list[tuple[_Place, str]] = []
+        again: list[Path] = []
+        for path in folders:
+            if (problem := self._refusal(path)) is not None:
+                self._damaged.append(DamagedFolder(path, problem))
+                continue
+            self.found.add(path.name)
+            place = self._place(path)
+            try:
+                _read(self._database, self._scratch, place)
+                read.append(place)
+            except _LogCutError as error:
+                self._damaged.append(DamagedFolder(path, str(error)))
+            except SpecError as error:
+                damaged.append((place, str(error)))
+            except OSError as error:
+                damaged.append((place, f"{error.filename or path}: {error.strerror}"))
+        with self._database.write() as connection:
+            for place in read:
+                if self._is_as_it_was(place):
+                    _write(self._database, self._scratch, connection, place)
+                    self._read[place.run_dir.run_id] = place.is_trashed
+                else:
+                    again.append(place.run_dir.path)
+            for place, reason in damaged:
+                if not self._is_as_it_was(place):
+                    again.append(place.run_dir.path)
                     continue
-                try:
-                    _read(database, connection, RunDir(path), is_trashed=is_trashed)
-                    read[path.name] = is_trashed
-                except (SpecError, OSError) as error:
-                    damaged.append(DamagedFolder(path, str(error)))
-    return RebuildReport(len(read), sum(read.values()), tuple(damaged)), set(read)
+                note_damage(connection, place.run_dir, reason, is_trashed=place.is_trashed)
+                self._damaged.append(DamagedFolder(place.run_dir.path, reason))
+        with self._scratch.write() as connection:
+            connection.execute("DELETE FROM runs")
+        return [path for path in again if path.is_dir()]
+
+    def _refusal(self, path: Path) -> str | None:
+        """Return why a folder cannot be that of a run."""
+        if not _is_text(path.name):
+            return "its name holds bytes that are not text: rename it"
+        if path.parent == self._home.trash and path.name in self.found:
+            return f"{self._home.runs / path.name} exists as well"
+        return None
+
+    def _is_as_it_was(self, place: _Place) -> bool:
+        """Say whether a run was neither moved nor started since its folder was read."""
+        path = place.run_dir.path
+        return path.is_dir() and self._place(path) == place
+
+    def _place(self, path: Path) -> _Place:
+        row = self._database.row("SELECT launched_at FROM runs WHERE run_id = ?", [path.name])
+        return _Place(RunDir(path), path.parent == self._home.trash, row[0] if row else None)
 
 
 def open_or_set_aside(path: Path) -> tuple[Database, Path | None]:
@@ -156,7 +239,7 @@ def _set_aside(path: Path) -> Path:
     return kept
 
 
-def _run_ids(home: Home) -> list[str]:
+def list_run_ids(home: Home) -> list[str]:
     """Return the names of the run folders that are not in the trash."""
     try:
         with os.scandir(home.runs) as entries:
@@ -167,50 +250,92 @@ def _run_ids(home: Home) -> list[str]:
         raise StoreError(f"{home.runs} cannot be listed: {error.strerror}.") from None
 
 
-def _folders(home: Home) -> list[Path]:
-    return [
-        path
-        for parent in (home.runs, home.trash)
-        for path in sorted(parent.iterdir())
-        if path.is_dir() and not path.name.startswith(".")
-    ]
+def _folders(home: Home) -> Iterator[Path]:
+    """Yield the run folders, those in the trash last."""
+    for parent in (home.runs, home.trash):
+        with os.scandir(parent) as entries:
+            names = sorted(
+                entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()
+            )
+        for name in names:
+            yield parent / name
 
 
-def _batches(folders: Iterable[Path]) -> Iterable[list[Path]]:
-    remaining = iter(folders)
-    while batch := list(itertools.islice(remaining, _BATCH)):
-        yield batch
+def _batches(folders: Iterable[Path]) -> Iterator[list[Path]]:
+    batch: list[Path] = []
+    size = 0
+    for path in folders:
+        batch.append(path)
+        size += log_size(RunDir(path))
+        if len(batch) == _BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
-def _read(
-    database: Database, connection: sqlite3.Connection, run_dir: RunDir, *, is_trashed: bool
-) -> None:
-    """Replace the run's row by what its folder says; it keeps its key.
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read(database: Database, scratch: Database, place: _Place) -> None:
+    """Read what a run's folder says.
 
     Raises:
-        SpecError: when its specification is missing or damaged.
+        SpecError: when its specification is missing or damaged, and nobody knows it.
         OSError: when the folder cannot be read.
     """
-    spec, combination = read_kept_spec(run_dir), run_dir.read_combination()
-    user = _user_data(run_dir, default_name(spec, combination), is_trashed=is_trashed)
+    run_dir = place.run_dir
+    _refuse_cut_log(database, run_dir)
+    spec, combination, user = read_files(database, run_dir)
+    user = _completed(user, run_dir, default_name(spec, combination), is_trashed=place.is_trashed)
     process = run_dir.read_process()
     launched_at = process.started_at if process else user.created_at
-    old = database.row(_OLD, [run_dir.run_id])
-    connection.execute("DELETE FROM runs WHERE run_id = ?", [run_dir.run_id])
-    key = insert_row(
-        connection,
-        run_dir.run_id,
-        spec,
-        user,
-        combination=combination,
-        launched_at=launched_at,
-        key=old[0] if old else None,
+    with scratch.write() as connection:
+        key = insert_row(
+            connection, run_dir.run_id, spec, user, combination=combination, launched_at=launched_at
+        )
+        state = load_state(scratch, key)
+        if state is None:
+            raise AssertionError("a row just inserted is there")
+        read_anew(connection, key, run_dir, state)
+        read_job(connection, key, run_dir)
+
+
+def _refuse_cut_log(database: Database, run_dir: RunDir) -> None:
+    """Refuse the folder of a run that is over if history has read more of its log.
+
+    Raises:
+        _LogCutError: when it has.
+    """
+    known = database.row(
+        "SELECT status, events_offset FROM runs WHERE run_id = ?", [run_dir.run_id]
     )
-    state = load_state(database, key)
-    if state is None:
-        raise AssertionError("a row just inserted is there")
-    save_state(connection, key, read_anew(connection, key, state, run_dir))
-    read_job(connection, key, run_dir)
+    if known is None or known[0] in (*LIVE, QUEUED) or not isinstance(known[1], int):
+        return
+    if (size := log_size(run_dir)) < known[1]:
+        raise _LogCutError(
+            f"{run_dir.events.name} has {size:,} bytes, but had {known[1]:,}: what the history "
+            "read of it is kept"
+        )
+
+
+def _write(
+    database: Database, scratch: Database, connection: sqlite3.Connection, place: _Place
+) -> None:
+    """Put what was read of a run in place of its row, with what only the row knew."""
+    run_id = place.run_dir.run_id
+    old = database.row(_OLD, [run_id])
+    key = replace_run(scratch, run_id, connection, old[0] if old else None)
+    user = place.run_dir.read_user()  # somebody may have changed it meanwhile
+    if user != UserData():
+        connection.execute(
+            "UPDATE runs SET name = coalesce(?, name), tags = ?, note = ? WHERE key = ?",
+            [user.name, " ".join(user.tags), user.note, key],
+        )
     if old:
         _keep_what_no_folder_tells(connection, key, old)
 
@@ -243,9 +368,8 @@ def _keep_what_no_folder_tells(connection: sqlite3.Connection, key: int, old: Ro
         )
 
 
-def _user_data(run_dir: RunDir, name: str, *, is_trashed: bool) -> UserData:
+def _completed(user: UserData, run_dir: RunDir, name: str, *, is_trashed: bool) -> UserData:
     """Return what a person said of the run, completed from the folder itself."""
-    user = run_dir.read_user()
     trashed_at = user.trashed_at or run_dir.path.stat().st_mtime if is_trashed else None
     return msgspec.structs.replace(
         user,
@@ -255,12 +379,17 @@ def _user_data(run_dir: RunDir, name: str, *, is_trashed: bool) -> UserData:
     )
 
 
-def _drop_others(database: Database, home: Home, read: set[str], damaged: set[Path]) -> None:
-    """Delete the rows of runs that were not read, unless their folder came in the meantime."""
+def _settle_others(database: Database, home: Home, known: set[str]) -> list[DamagedFolder]:
+    """Delete the rows of runs whose folders are gone from the trash, and note that those of others
+    are missing; return the latter."""
+    missing: list[DamagedFolder] = []
     with database.write() as connection:
-        for key, run_id in database.rows("SELECT key, run_id FROM runs"):
-            if run_id in read:
+        for key, run_id, trashed_at in database.rows("SELECT key, run_id, trashed_at FROM runs"):
+            if run_id in known or any((each / run_id).is_dir() for each in (home.runs, home.trash)):
                 continue
-            paths = (home.runs / run_id, home.trash / run_id)
-            if not any(path.is_dir() and path not in damaged for path in paths):
+            if trashed_at is not None:
                 connection.execute("DELETE FROM runs WHERE key = ?", [key])
+                continue
+            path = home.runs / run_id
+            missing.append(DamagedFolder(path, note_missing(connection, key, run_id, path)))
+    return missing

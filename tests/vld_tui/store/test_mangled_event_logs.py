@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -63,6 +66,8 @@ def _mangled_lines(draw: st.DrawFn) -> bytes:
 def test_no_event_log_stops_the_reading(store: Store, run: Run, teller: Teller, log: bytes) -> None:
     teller.run_dir.write_process(1)
     teller.run_dir.events.write_bytes(log)
+    with closing(sqlite3.connect(store.home.database)) as connection, connection:
+        connection.execute("DELETE FROM runs")
     report = store.rebuild()
     assert report.runs == 1
     seen = store.get(run.run_id)

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
-import msgspec
+import sqlite3
+from contextlib import closing
 
-from engine.protocol import resolve_spec
-from engine.rundir import UserData
+import msgspec
+import pytest
+
+from engine.protocol import Combination, Parent, resolve_spec
+from engine.rundir import RunDir, UserData
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, steps_taken, stopped
 from vld_tui.home import Home
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
+
+
+def _forget_all(home: Home) -> None:
+    with closing(sqlite3.connect(home.database)) as connection, connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("DELETE FROM runs")
 
 
 def test_a_lost_database_is_read_again_from_the_folders(home: Home) -> None:
@@ -67,7 +77,9 @@ def test_damaged_folders_are_listed_and_the_others_read(store: Store, run: Run, 
     assert set(reasons) == {"empty", "bad-key", "not-text"}
     assert "spec.json" in reasons["empty"]
     assert "Did you mean dropout_rate?" in reasons["bad-key"]
-    assert [each.run_id for each in store.list_runs()] == [run.run_id]
+    statuses = {each.run_id: each.status for each in store.list_runs()}
+    damaged = dict.fromkeys(("empty", "bad-key", "not-text"), "damaged")
+    assert statuses == {run.run_id: "starting", **damaged}
 
 
 def test_a_folder_without_user_data_is_named_and_dated_anyway(
@@ -75,18 +87,36 @@ def test_a_folder_without_user_data_is_named_and_dated_anyway(
 ) -> None:
     run_dir = home.run_dir(run.run_id)
     run_dir.user.write_bytes(b"\xff damaged")
+    _forget_all(home)
     store.rebuild()
     (seen,) = store.list_runs()
     assert (seen.name, seen.tags) == ("fluent-mono-d0.9-m8-s0", ())
     assert seen.created_at == run_dir.spec.stat().st_mtime
 
 
-def test_a_row_without_a_folder_goes(store: Store, run: Run, home: Home) -> None:
+def test_a_run_without_a_folder_is_kept_as_damaged_until_it_is_removed(
+    store: Store, run: Run, home: Home
+) -> None:
     kept = store.create_run(resolve_spec({}), name="kept")
     folder = home.run_dir(run.run_id).path
     folder.rename(home.path / "elsewhere")
-    assert store.rebuild().runs == 1
+    report = store.rebuild()
+    assert report.runs == 1
+    assert [each.path for each in report.damaged] == [folder]
+    lost = store.get(run.run_id)
+    assert (lost.name, lost.spec, lost.status) == (run.name, run.spec, "damaged")
+    assert "is missing" in str(lost.error)
+    (home.path / "elsewhere").rename(folder)
+    assert store.rebuild().damaged == ()
+    assert store.get(run.run_id).status == "starting"
+    folder.rename(home.path / "elsewhere")
+    store.rebuild()
+    store.trash(run.run_id)
     assert [each.run_id for each in store.list_runs()] == [kept.run_id]
+    store.restore(run.run_id)
+    store.trash(run.run_id)
+    assert store.empty_trash() == 1
+    assert store.list_runs(trashed=True) == []
 
 
 def test_a_run_in_both_places_is_read_once(store: Store, run: Run, home: Home) -> None:
@@ -142,4 +172,94 @@ def test_a_run_with_a_number_that_is_no_longer_allowed_is_still_read(
     store.rebuild()
     assert store.get(run.run_id).spec.lr == 1e30
     spec.write_text(spec.read_text().replace('"lr": 1e30', '"lr": null'))
+    _forget_all(home)
     assert [damaged.path.name for damaged in store.rebuild().damaged] == [run.run_id]
+
+
+def _files(home: Home, run: Run) -> dict[str, bytes]:
+    folder = home.run_dir(run.run_id).path
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["spec.json", "user.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "garbled", "a folder", "a link", "empty"])
+def test_what_a_folder_lost_is_written_again_from_history(
+    store: Store, run: Run, teller: Teller, home: Home, name: str, damage: str
+) -> None:
+    teller.finishes()
+    store.refresh()
+    before, files = store.list_runs(), _files(home, run)
+    path = home.run_dir(run.run_id).path / name
+    path.unlink()
+    match damage:
+        case "cut":
+            path.write_bytes(files[name][:20])
+        case "garbled":
+            path.write_bytes(b"\xff" + files[name])
+        case "empty":
+            path.write_bytes(b"")
+        case "a folder":
+            path.mkdir()
+        case "a link":
+            path.symlink_to("nowhere")
+    assert store.rebuild().damaged == ()
+    assert store.list_runs() == before
+    kept = [each for each in path.parent.iterdir() if each.name.startswith(f"{name}.damaged-")]
+    assert len(kept) == (damage != "gone")
+    assert path.read_bytes() == files[name]
+
+
+def test_what_was_combined_is_written_again_from_history(store: Store, home: Home) -> None:
+    combination = Combination(
+        method="soup", parents=(Parent("a", "/a.safetensors"), Parent("b", "/b.safetensors"))
+    )
+    run = store.create_run(resolve_spec({}), combination=combination)
+    home.run_dir(run.run_id).combination.unlink()
+    assert store.rebuild().damaged == ()
+    assert store.get(run.run_id).combination == combination
+    assert home.run_dir(run.run_id).read_combination() == combination
+
+
+def test_a_spec_of_a_newer_version_is_left_as_it_is(store: Store, run: Run, home: Home) -> None:
+    path = home.run_dir(run.run_id).spec
+    newer = path.read_bytes().replace(b"{", b'{"temperature": 1,', 1)
+    path.write_bytes(newer)
+    store.rebuild()
+    seen = store.get(run.run_id)
+    assert (seen.status, seen.spec) == ("damaged", run.spec)
+    assert "upgrade vld-tui" in str(seen.error)
+    assert path.read_bytes() == newer
+
+
+@pytest.mark.parametrize("left", [0, 300])
+def test_what_history_read_of_a_log_that_is_cut_is_kept(
+    store: Store, run: Run, teller: Teller, home: Home, left: int
+) -> None:
+    teller.finishes()
+    store.refresh()
+    before, points = store.get(run.run_id), store.metrics(run.run_id)
+    log = home.run_dir(run.run_id).events
+    log.write_bytes(log.read_bytes()[:left])
+    (problem,) = store.rebuild().damaged
+    assert f"events.jsonl has {left} bytes" in problem.reason
+    assert store.get(run.run_id) == before
+    assert store.metrics(run.run_id) == points
+
+
+def test_a_folder_that_others_change_while_it_is_read_is_read_as_it_is_then(
+    store: Store, run: Run, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = RunDir.read_combination
+
+    def trashed_meanwhile(run_dir: RunDir) -> Combination | None:
+        monkeypatch.undo()
+        with Store.open(home) as other:
+            other.trash(run.run_id)
+        return read(run_dir)
+
+    dead_process(home.run_dir(run.run_id), exit_code=1)
+    store.refresh()
+    monkeypatch.setattr(RunDir, "read_combination", trashed_meanwhile)
+    store.rebuild()
+    assert [each.run_id for each in store.list_runs(trashed=True)] == [run.run_id]
+    assert store.list_runs() == []

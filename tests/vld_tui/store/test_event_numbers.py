@@ -1,0 +1,130 @@
+"""Numbers of events that are garbled: each costs its own line, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.rundir import RunDir
+from tests.vld_tui.store.told_runs import (
+    Teller,
+    dead_process,
+    evaluation,
+    finished,
+    numbered,
+    started,
+    steps_taken,
+)
+from vld_tui.launch import follower
+from vld_tui.store import ingest
+from vld_tui.store.runs import Run
+from vld_tui.store.sequence import in_sequence
+from vld_tui.store.store import Store
+
+LINES = 19
+
+
+def tell(teller: Teller) -> None:
+    """Tell a run of 19 lines that is over: a start, 16 readings of the loss, two more."""
+    dead_process(teller.run_dir, exit_code=0)
+    teller.says(started(), *(steps_taken(step, float(step)) for step in range(1, LINES - 2)))
+    teller.says(
+        evaluation(LINES - 2, id_accuracy=0.5, ood_accuracy=0.25),
+        finished(LINES - 2, selected_step=LINES - 2, id_accuracy=0.5, ood_accuracy=0.25),
+    )
+
+
+def renumber(run_dir: RunDir, numbers: dict[int, int]) -> None:
+    """Write other numbers into lines of a log."""
+    lines = run_dir.events.read_bytes().splitlines(keepends=True)
+    for line, number in numbers.items():
+        lines[line] = re.sub(rb'"seq":\d+', b'"seq":%d' % number, lines[line])
+    run_dir.events.write_bytes(b"".join(lines))
+
+
+GARBLED = [
+    {6: 96}, {6: 16}, {6: 5}, {6: 0}, {1: 9}, {12: 92}, {16: 96, 10: 90}, {3: 2**60},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("numbers", "batch_bytes"),
+    [*((each, 300) for each in GARBLED), *((each, 2**20) for each in [*GARBLED, {6: 86, 7: 97}])],
+)
+def test_a_garbled_number_costs_its_line_only(
+    store: Store, run: Run, teller: Teller, monkeypatch: pytest.MonkeyPatch, batch_bytes: int,
+    numbers: dict[int, int],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(ingest, "BATCH_BYTES", batch_bytes)
+    tell(teller)
+    renumber(teller.run_dir, numbers)
+    store.rebuild()
+    seen = store.get(run.run_id)
+    assert (seen.status, seen.id_accuracy) == ("finished", 0.5)
+    assert seen.damaged_lines == len(numbers)
+    points = store.metrics(run.run_id, name="loss", split="train")
+    told = [point.step for point in points]
+    assert told == [step for step in range(1, LINES - 2) if step not in numbers]
+
+
+@pytest.mark.parametrize("number", [98, 10**6])
+def test_a_garbled_number_at_the_end_does_not_hide_what_comes_after(
+    store: Store, run: Run, teller: Teller, number: int
+) -> None:
+    teller.run_dir.write_process(1)
+    teller.says(started(), steps_taken(1, 1.0))
+    teller.writes(numbered(steps_taken(2, 2.0), number))
+    store.refresh()
+    teller.writes(numbered(steps_taken(3, 3.0), 3) + numbered(steps_taken(4, 4.0), 4))
+    store.refresh()
+    assert [point.step for point in store.metrics(run.run_id, name="loss")][-2:] == [3, 4]
+
+
+def test_lines_that_are_missing_are_no_damage_of_those_after_them(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    tell(teller)
+    lines = teller.run_dir.events.read_bytes().splitlines(keepends=True)
+    teller.run_dir.events.write_bytes(b"".join([*lines[:5], b"garbage\n", *lines[9:]]))
+    store.rebuild()
+    seen = store.get(run.run_id)
+    assert (seen.status, seen.damaged_lines) == ("finished", 1)
+
+
+def test_the_last_words_of_a_run_count_whatever_their_number(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    tell(teller)
+    renumber(teller.run_dir, {LINES - 1: 98})
+    store.rebuild()
+    assert store.get(run.run_id).status == "finished"
+
+
+@given(
+    wrong=st.dictionaries(st.integers(0, 30), st.integers(0, 99), max_size=6),
+    size=st.integers(20, 30),
+)
+def test_what_is_kept_ascends_and_is_as_much_as_can_be(wrong: dict[int, int], size: int) -> None:
+    numbers = [wrong.get(at, at) for at in range(size)]
+    kept = [number for number, fits in zip(numbers, in_sequence(numbers, -1), strict=True) if fits]
+    assert kept == sorted(set(kept))
+    assert len(kept) >= size - sum(at < size for at in wrong)
+
+
+def test_a_log_is_read_in_batches_of_whole_lines(tmp_path: Path) -> None:
+    teller = Teller(RunDir(tmp_path))
+    teller.says(started(), *(steps_taken(step, 1.0) for step in range(50)))
+    teller.writes(b"x" * 5000 + b"\n" + b"torn")
+    offset, seen, damaged, is_last = 0, [], 0, False
+    while not is_last:
+        batch = follower.read_events(teller.run_dir.events, offset, most_bytes=1000)
+        assert len(batch.events) < 10
+        offset, is_last = batch.offset, batch.is_last
+        seen += [event.seq for event in batch.events]
+        damaged += batch.damaged_lines
+    assert (seen, damaged) == (list(range(51)), 1)
+    assert offset == teller.run_dir.events.stat().st_size - len(b"torn")

@@ -1,0 +1,99 @@
+"""Files of a run folder that are missing or damaged, while history knows what they said."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from engine.protocol import (
+    FIELDS,
+    Combination,
+    RunSpec,
+    SpecError,
+    decode_combination,
+    encode_combination,
+    encode_spec,
+)
+from engine.rundir import RunDir, UserData, read_regular, write_atomic
+from vld_tui.store.database import Database
+from vld_tui.store.runs import Run, read_runs
+from vld_tui.store.specs import read_kept_spec
+
+
+class Files(NamedTuple):
+    """What the small files of a run folder say."""
+
+    spec: RunSpec
+    combination: Combination | None
+    user: UserData
+
+
+def read_files(database: Database, run_dir: RunDir) -> Files:
+    """Read what a run is, as its folder says.
+
+    A file that is missing or damaged is first written again if history knows what it said; a
+    damaged one is kept under another name. One that a newer version wrote is left alone.
+
+    Raises:
+        SpecError: when the specification is missing or damaged, and nobody knows it.
+        OSError: when the folder cannot be read.
+    """
+    row = database.row("SELECT combination IS NULL FROM runs WHERE run_id = ?", [run_dir.run_id])
+    try:
+        files = _read(run_dir)
+        is_whole = files.user != UserData() and (files.combination or row is None or row[0])
+        if row is None or is_whole:
+            return files
+    except (SpecError, OSError):
+        if row is None:
+            raise
+    for run in read_runs(database, "run_id = ?", [run_dir.run_id]):
+        with contextlib.suppress(OSError):  # said where the files are read
+            _put_back(run, run_dir)
+    return _read(run_dir)
+
+
+def _read(run_dir: RunDir) -> Files:
+    return Files(read_kept_spec(run_dir), run_dir.read_combination(), run_dir.read_user())
+
+
+def _put_back(run: Run, run_dir: RunDir) -> None:
+    if run.has_spec and not _is_of_newer_version(run_dir.spec):
+        _write_if_lost(run_dir.spec, lambda: read_kept_spec(run_dir), encode_spec(run.spec))
+        if run.combination is not None:
+            content = encode_combination(run.combination)
+            _write_if_lost(run_dir.combination, lambda: _needed_combination(run_dir), content)
+    user = UserData(run.name, run.tags, run.note, run.created_at, run.trashed_at)
+    _write_if_lost(run_dir.user, lambda: _needed_user(run_dir), msgspec.json.encode(user))
+
+
+def _write_if_lost(path: Path, read: Callable[[], object], content: bytes) -> None:
+    """Write a file again unless it can be read; one that is there is kept under another name."""
+    with contextlib.suppress(OSError, ValueError):  # every error in decoding is one of values
+        read()
+        return
+    if os.path.lexists(path):
+        path.rename(path.with_name(f"{path.name}.damaged-{time.strftime('%y%m%d-%H%M%S')}"))
+    write_atomic(path, content)
+
+
+def _needed_combination(run_dir: RunDir) -> Combination:
+    return decode_combination(read_regular(run_dir.combination))
+
+
+def _needed_user(run_dir: RunDir) -> UserData:
+    return msgspec.json.decode(read_regular(run_dir.user), type=UserData)
+
+
+def _is_of_newer_version(path: Path) -> bool:
+    try:
+        values = msgspec.json.decode(read_regular(path))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and not values.keys() <= FIELDS.keys()
