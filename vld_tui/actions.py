@@ -187,7 +187,7 @@ class LocalActions:
     def work_on_queue(self) -> str:
         """Have waiting runs started, unless a process does so already."""
         with Store.open(self._home) as store:
-            is_needed = any(not run.is_held for run in store.queue())
+            is_needed = any(run.is_due for run in store.queue())
         if is_needed:
             start_supervisor(self._home)
         return ""

@@ -13,7 +13,7 @@ from engine.rundir import RunDir
 from vld_tui.home import Home
 from vld_tui.queue.slots import Slot, slots_of
 from vld_tui.run_folder import FolderContents, FolderReader, read_log
-from vld_tui.store.errors import DatabaseDamaged, StoreError
+from vld_tui.store.errors import DatabaseDamaged, SeriesDamaged, StoreError
 from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.query import Query
 from vld_tui.store.runs import QUEUED, Run, RunPoint
@@ -418,4 +418,7 @@ def _read_queue(store: Store) -> QueueState:
 def _curves(store: Store, run: Run) -> Mapping[CurveKey, tuple[Values, Values]]:
     from vld_tui.curves import as_arrays  # noqa: PLC0415 - imports numpy
 
-    return as_arrays(store.series(run.run_id), run.arm)
+    try:
+        return as_arrays(store.series(run.run_id), run.arm)
+    except SeriesDamaged:  # everything else of the run is shown
+        return {}

@@ -14,6 +14,7 @@ from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
+from vld_tui.store.runs import DAMAGED
 from vld_tui.study.groups import RunGroup, differing_fields, group_by_seed, group_labels
 from vld_tui.views.compare import Arms, compare_lines
 
@@ -40,6 +41,11 @@ def compare(
         else:
             known = store.list_runs(store.query(where), limit=MOST_RUNS + 1)[::-1]
         arms = store.arms([run.run_id for run in known])
+    damaged = [run for run in known if run.status == DAMAGED]
+    for run in damaged:
+        say(f"left out, damaged: {run.run_id}  {run.name}", to_stderr=True)
+        say(f"  {run.reason}", to_stderr=True)
+    known = [run for run in known if run.status != DAMAGED]
     if len(known) < 2:
         raise CommandError(_too_few(len(known), where))
     if len(known) > MOST_RUNS:
@@ -49,6 +55,7 @@ def compare(
         print_json(
             {
                 "differs": differing_fields(groups),
+                "damaged": [{"run": run.run_id, "error": run.error} for run in damaged],
                 "groups": [
                     _record(group, label, arms)
                     for group, label in zip(groups, group_labels(groups), strict=True)

@@ -65,7 +65,7 @@ def start(ctx: typer.Context) -> None:
     """Have the runs that wait started, should nobody do so any more."""
     with open_store(ctx) as store:
         refresh(store)
-        waiting = [run for run in store.queue() if not run.is_held]
+        waiting = [run for run in store.queue() if run.is_due]
         if not waiting:
             say("Nothing waits.")
         elif is_supervised(store.home):

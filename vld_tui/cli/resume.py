@@ -25,7 +25,7 @@ from vld_tui.cli.slurm import (
 from vld_tui.fields import spec_values
 from vld_tui.launch.local import refuse_copy
 from vld_tui.slurm.control import refuse_open_job, submit_again
-from vld_tui.store.runs import QUEUED, Run
+from vld_tui.store.runs import DAMAGED, QUEUED, Run
 from vld_tui.store.store import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -112,6 +112,8 @@ def _refuse_unless_over(run: Run, *, may_wait: bool) -> None:
     """
     if run.status == "finished":
         raise CommandError(f"Run {run.run_id} is finished: there is nothing to go on with.")
+    if run.status == DAMAGED:
+        raise CommandError(f"Run {run.run_id} is damaged: {run.error}")
     refuse_open_job(run)
     if run.is_live:
         raise CommandError(

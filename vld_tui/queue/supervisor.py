@@ -67,7 +67,7 @@ class Supervisor:
         """Start what there is room for; say whether there is more to do."""
         try:
             self._store.refresh()
-            waiting = [run for run in self._store.queue() if not run.is_held]
+            waiting = [run for run in self._store.queue() if run.is_due]
             left = self._start_some(waiting)
         except StoreError as error:  # such as a database locked for long: next time
             _say(str(error))
@@ -187,7 +187,7 @@ def main(home: Home, start: Starter = _start_engine) -> None:
             with Store.open(home) as store:
                 Supervisor(store, start).work()
         with Store.open(home) as store:  # whoever queued a run just now may have seen it held
-            if all(run.is_held for run in store.queue()):
+            if not any(run.is_due for run in store.queue()):
                 return
 
 

@@ -233,6 +233,9 @@ class HomeScreen(RunKeys):
         if run.combination is not None:
             self.notify("It trains nothing: combine runs anew with vld combine.")
             return
+        if not run.has_spec:
+            self.notify("Its settings cannot be read: the run is damaged.", severity="warning")
+            return
         self._configure(run.spec)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -34,6 +35,8 @@ def own_result(run: Run) -> ArmResult | None:
 def read_arms(database: Database, run_ids: Sequence[str]) -> dict[str, list[ArmResult]]:
     """Return the results of other arms by run; runs without any are left out.
 
+    So are results that cannot be understood: the run they are of is listed as damaged.
+
     Raises:
         StoreError: when the database cannot be read.
     """
@@ -47,9 +50,12 @@ def read_arms(database: Database, run_ids: Sequence[str]) -> dict[str, list[ArmR
             asked,
         )
         for run_id, arm, step, id_accuracy, ood_accuracy, text in rows:
-            domains = msgspec.json.decode(text, type=dict[str, float])
-            result = ArmResult(arm, step, id_accuracy, ood_accuracy, domains)
-            found.setdefault(run_id, []).append(result)
+            values = {"arm": arm, "selected_step": step, "id_accuracy": id_accuracy,
+                      "ood_accuracy": ood_accuracy}  # fmt: skip
+            with suppress(msgspec.MsgspecError):
+                domains = msgspec.json.decode(text, type=dict[str, float])
+                result = msgspec.convert(values | {"domains": domains}, ArmResult)
+                found.setdefault(run_id, []).append(result)
     return found
 
 

@@ -12,13 +12,14 @@ from typing import Final
 from engine.protocol import nearest
 from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, QueryField, known_name
+from vld_tui.store.specs import spec_value
 from vld_tui.store.terms import Term
 
 _ORDERED: Final = ("<", "<=", ">", ">=")
 _FLAGS: Final = {"true": 1, "yes": 1, "1": 1, "false": 0, "no": 0, "0": 0}
 _TEXT_COLUMNS: Final = (
     "run_id", "name", "tags", "note",
-    "json_extract(spec, '$.dataset')", "coalesce(json_extract(spec, '$.target'), '')",
+    spec_value("dataset"), f"coalesce({spec_value('target')}, '')",
 )  # fmt: skip
 SEARCHED: Final = "id, name, tags, note, data set and target"
 """Where a word without a field is looked for."""

@@ -8,7 +8,8 @@ from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from engine.protocol import FIELDS
-from vld_tui.store.runs import STATUSES
+from vld_tui.store.runs import STATUS_SQL, STATUSES
+from vld_tui.store.specs import SPEC_JSON, spec_value
 
 Kind = Literal["number", "duration", "flag", "text", "choice", "words", "time"]
 
@@ -37,11 +38,11 @@ def _spec_fields() -> Iterator[QueryField]:
     for info in FIELDS.values():
         base = _plain_type(info.type)
         if get_origin(base) is tuple:
-            items = f"SELECT group_concat(value, ' ') FROM json_each(spec, '$.{info.name}')"
+            items = f"SELECT group_concat(value, ' ') FROM json_each({SPEC_JSON}, '$.{info.name}')"
             yield QueryField(info.name, "words", f"coalesce(({items}), '')", about=info.help)
             continue
         kind = "choice" if info.choices else _KINDS[base]
-        sql = f"json_extract(spec, '$.{info.name}')"
+        sql = spec_value(info.name)
         yield QueryField(info.name, kind, sql, info.choices, about=info.help)
 
 
@@ -57,7 +58,7 @@ def _plain_type(hint: Any) -> Any:
 def _measured(name: str) -> QueryField:
     """Return a field that the engine chose, or else the specification asked for."""
     info = FIELDS[name]
-    sql = f"coalesce({name}, json_extract(spec, '$.{name}'))"
+    sql = f"coalesce({name}, {spec_value(name)})"
     kind: Kind = "choice" if info.choices else "text"
     return QueryField(name, kind, sql, info.choices, about=info.help)
 
@@ -70,7 +71,7 @@ _OF_RUN: Final = (
     QueryField("tag", "words", "tags", about="One of the run's tags."),
     QueryField("note", "text", "note", about="The run's note."),
     QueryField("arm", "text", "arm", about="How the run predicts."),
-    QueryField("status", "choice", "status", STATUSES, about="The run's status."),
+    QueryField("status", "choice", STATUS_SQL, STATUSES, about="The run's status."),
     QueryField("collapsed", "flag", "collapsed_step IS NOT NULL", about="One class for all."),
     QueryField("created", "time", "created_at", about="When the run was created."),
     QueryField("age", "duration", _AGE, about="Time since the run was created."),
@@ -85,7 +86,8 @@ _OF_RUN: Final = (
     QueryField("steps_per_s", "number", "steps_per_s", about="Steps per second."),
     QueryField("images_per_s", "number", "images_per_s", about="Images per second."),
     QueryField("attempts", "number", "attempts", about="Processes that worked on the run."),
-    QueryField("error", "text", "coalesce(error, '')", about="Why the run failed or crashed."),
+    QueryField("error", "text", "coalesce(damage, error, '')",
+               about="Why the run failed, crashed or cannot be read."),
     QueryField("host", "text", "coalesce(host, '')", about="Machine the run ran on."),
     QueryField("data_digest", "text", "data_digest", about="Digest of the images."),
 )  # fmt: skip

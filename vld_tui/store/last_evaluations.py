@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from vld_tui.store.database import MOST_AT_ONCE, Database
+from vld_tui.store.errors import SeriesDamaged
 from vld_tui.store.series import JUDGED, Points
 
 _LAST_CHUNKS: Final = """
@@ -46,7 +48,8 @@ def read_last_evaluations(
         query = _LAST_CHUNKS.format(", ".join("?" * len(asked)))
         for run_id, arm, split, domain, _, *packed in database.rows(query, [*asked, JUDGED]):
             of_arm = chunks.setdefault((run_id, arm), {})
-            of_arm[split, domain == JUDGED] = Points.unpack([(packed[0], packed[1])])
+            with suppress(SeriesDamaged):  # the arm then lacks an accuracy
+                of_arm[split, domain == JUDGED] = Points.unpack([(packed[0], packed[1])])
     found = {key: _last(of_arm) for key, of_arm in chunks.items()}
     return {key: last for key, last in found.items() if last is not None}
 

@@ -66,7 +66,7 @@ def find(database: Database, reference: str, *, in_trash: bool = False) -> Found
     known = database.rows(
         "SELECT run_id, name FROM runs ORDER BY created_at DESC LIMIT ?", [_CONSIDERED]
     )
-    names = dict.fromkeys(word for words in known for word in words)
+    names = dict.fromkeys(word for words in known for word in words if isinstance(word, str))
     hint = nearest(reference, names) or (" See: vld ls" if known else " There are no runs yet.")
     raise RunNotFound(f"No run {reference!r}.{hint}")
 

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from vld_tui.store.database import Database
-from vld_tui.store.series import JUDGED, Points
+from vld_tui.store.series import IS_WHOLE, JUDGED, Points
 
 
 class MetricPoint(msgspec.Struct, frozen=True):
@@ -155,11 +155,18 @@ def read_attempts(database: Database, key: int) -> list[Attempt]:
         "outcome, step, reason FROM attempts WHERE run = ? ORDER BY attempt",
         [key],
     )
-    decode = msgspec.json.Decoder(dict[str, str]).decode
     return [
-        Attempt(attempt, started_at, resumed_step, pid, host, decode(versions), *others)
-        for attempt, started_at, resumed_step, pid, host, versions, *others in rows
+        Attempt(attempt, started_at, resumed_step, pid, host, _versions(text), *others)
+        for attempt, started_at, resumed_step, pid, host, text, *others in rows
     ]
+
+
+def _versions(text: str) -> dict[str, str]:
+    """Return the versions that an attempt ran with; none where they are damaged."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, str])
+    except (msgspec.DecodeError, TypeError):
+        return {}
 
 
 def read_ood_histories(
@@ -176,6 +183,7 @@ def read_ood_histories(
         "SELECT run_id, readings FROM series JOIN runs ON runs.key = series.run "
         f"WHERE run_id IN ({', '.join('?' * len(run_ids))}) "
         "AND series.name = 'accuracy' AND split = 'in' AND domain = ? AND series.arm = runs.arm "
+        f"AND {IS_WHOLE} "
         "ORDER BY run_id, first_step",
         [*run_ids, JUDGED],
     )

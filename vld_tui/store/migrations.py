@@ -272,6 +272,12 @@ def m010_gpus(db: Database) -> None:
     )
 
 
+@migrations()
+def m011_damage(db: Database) -> None:
+    """Know the runs whose folders cannot be read, and why."""
+    db.execute("ALTER TABLE runs ADD COLUMN damage TEXT")
+
+
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
     for key, text, combined in rows:

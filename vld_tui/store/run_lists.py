@@ -9,10 +9,11 @@ from engine.rundir import RunDir
 from vld_tui.store import ingest
 from vld_tui.store.database import MOST_AT_ONCE
 from vld_tui.store.errors import QueryError, RunNotFound
-from vld_tui.store.lookup import find, find_by_id
+from vld_tui.store.lookup import Found, find, find_by_id
 from vld_tui.store.opening import OpenHistory
 from vld_tui.store.query import Query
-from vld_tui.store.runs import Run, RunPoint, read_points, read_runs
+from vld_tui.store.rebuild import list_run_ids
+from vld_tui.store.runs import DAMAGED, Run, RunPoint, find_unreadable, read_points, read_runs
 from vld_tui.store.summaries import (
     Grouping,
     RunSummary,
@@ -44,10 +45,20 @@ class RunLists(OpenHistory):
             RunNotFound: when there is none.
             AmbiguousRun: when there are several.
         """
-        found = find(self._database, reference, in_trash=in_trash)
+        found = self._find(reference, in_trash=in_trash)
         if not found.is_trashed and not self._database.is_read_only:
             ingest.look_again(self._database, found.key, found.run_dir(self.home))
         return self._run(found.key)
+
+    def _find(self, reference: str, *, in_trash: bool) -> Found:
+        """Find a run; a folder of that name which history does not know is read first."""
+        try:
+            return find(self._database, reference, in_trash=in_trash)
+        except RunNotFound:
+            if self._database.is_read_only or reference not in list_run_ids(self.home):
+                raise
+        self.take_in([reference])
+        return find(self._database, reference, in_trash=in_trash)
 
     def query(self, text: str, *, sort: str | None = None) -> Query:
         """Read a query as a user types it.
@@ -85,7 +96,7 @@ class RunLists(OpenHistory):
         """
         return read_runs(
             self._database,
-            _condition(query, trashed=trashed),
+            self._condition(query, trashed=trashed),
             query.parameters,
             order=query.order_by,
             offset=offset,
@@ -104,7 +115,7 @@ class RunLists(OpenHistory):
 
     def count_runs(self, query: Query = _ALL, *, trashed: bool = False) -> int:
         """Return how many runs match."""
-        condition = _condition(query, trashed=trashed)
+        condition = self._condition(query, trashed=trashed)
         row = self._database.row(f"SELECT count(*) FROM runs WHERE {condition}", query.parameters)
         return int(row[0]) if row else 0
 
@@ -120,7 +131,7 @@ class RunLists(OpenHistory):
         """Return the groups that the runs that match make up; the latest first by default."""
         return read_groups(
             self._database,
-            _condition(query, trashed=False),
+            self._condition(query, trashed=False),
             query.parameters,
             grouping,
             order=group_order(sort),
@@ -130,7 +141,7 @@ class RunLists(OpenHistory):
 
     def count_groups(self, query: Query, grouping: Grouping) -> int:
         """Return how many groups the runs that match make up."""
-        condition = _condition(query, trashed=False)
+        condition = self._condition(query, trashed=False)
         return count_groups(self._database, condition, query.parameters, grouping)
 
     def count_statuses(self) -> dict[str, int]:
@@ -139,7 +150,7 @@ class RunLists(OpenHistory):
 
     def points(self, query: Query = _ALL, *, limit: int) -> list[RunPoint]:
         """Return the newest evaluated runs that match, as points of the ID–OOD plane."""
-        condition = _condition(query, trashed=False)
+        condition = self._condition(query, trashed=False)
         return read_points(self._database, condition, query.parameters, limit=limit)
 
     def live_runs(self) -> list[Run]:
@@ -154,7 +165,8 @@ class RunLists(OpenHistory):
             raise RunNotFound("The run was deleted meanwhile.")
         return runs[0]
 
-
-def _condition(query: Query, *, trashed: bool) -> str:
-    place = "trashed_at IS NOT NULL" if trashed else "trashed_at IS NULL"
-    return f"{place} AND {query.where}"
+    def _condition(self, query: Query, *, trashed: bool) -> str:
+        if DAMAGED in query.parameters:
+            find_unreadable(self._database)
+        place = "trashed_at IS NOT NULL" if trashed else "trashed_at IS NULL"
+        return f"{place} AND {query.where}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from engine.protocol import Combination, CombinationError, RunSpec, decode_combination
-from vld_tui.store.database import Database, Parameters
-from vld_tui.store.errors import StoreError
+from engine.protocol import FIELDS, Combination, CombinationError, RunSpec, decode_combination
+from vld_tui.store.database import UNREADABLE, Database, Parameters
+from vld_tui.store.kinds import NOTHING, NUMBER, TEXT, WHOLE, RowKinds, is_time
 from vld_tui.store.parents import mixed_fields
-from vld_tui.store.specs import decode_stored_spec
+from vld_tui.store.specs import decode_stored_spec, spec_value
 
 LIVE: Final = ("starting", "running")
 """Statuses of runs that a process should be working on."""
@@ -18,7 +21,18 @@ LIVE: Final = ("starting", "running")
 QUEUED: Final = "queued"
 """Status of a run that waits for a slot."""
 
-STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed")
+DAMAGED: Final = "damaged"
+"""Status of a run of which history cannot read everything; its ``error`` says what and why."""
+
+STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed", DAMAGED)
+
+STATUS_SQL: Final = (
+    f"iif(damage IS NULL AND key NOT IN (SELECT key FROM {UNREADABLE}), status, '{DAMAGED}')"
+)
+"""A run's status as an expression over its row."""
+
+UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
+"""What a damaged run has in place of a specification that cannot be read."""
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
@@ -34,7 +48,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     ``arm`` is how it predicts; ``combination`` is of a run that trains nothing. ``identity`` is
     shared by runs that must give the same result. ``data_digest`` changes with the images; empty:
     not known. Of ``mixed_fields`` a run that combines others has no one value: ``spec`` has that of
-    its first parent.
+    its first parent. A damaged run whose specification cannot be read has a value for no field.
     """
 
     run_id: str
@@ -127,6 +141,21 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         """Say whether a process should be working on it."""
         return self.status in LIVE
 
+    @property
+    def reason(self) -> str:
+        """Return the first line of why it failed, crashed or cannot be read."""
+        return (self.error or "").partition("\n")[0]
+
+    @property
+    def is_due(self) -> bool:
+        """Say whether the queue is to start it when there is a slot: neither held nor damaged."""
+        return self.status == QUEUED and not self.is_held
+
+    @property
+    def has_spec(self) -> bool:
+        """Say whether its specification is known; that of a damaged run may not be."""
+        return self.spec is not UNKNOWN_SPEC
+
 
 class RunPoint(msgspec.Struct, frozen=True, gc=False):
     """An evaluated run in the ID–OOD plane, or several runs at their mean.
@@ -156,38 +185,82 @@ def read_points(
         StoreError: when the database cannot be read.
     """
     rows = database.rows(
-        "SELECT run_id, name, id_accuracy, ood_accuracy, json_extract(spec, '$.dropout_rate'), "
-        "arm, target, json_extract(spec, '$.model'), json_extract(spec, '$.dataset'), "
+        f"SELECT run_id, name, id_accuracy, ood_accuracy, {spec_value('dropout_rate')}, "
+        f"arm, target, {spec_value('model')}, {spec_value('dataset')}, "
         "iif(combination IS NULL, NULL, spec), combination "
-        f"FROM runs WHERE {where} AND id_accuracy IS NOT NULL AND ood_accuracy IS NOT NULL "
+        f"FROM runs WHERE {where} AND {STATUS_SQL} <> '{DAMAGED}' "
+        "AND typeof(id_accuracy) = 'real' AND typeof(ood_accuracy) = 'real' "
         f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
         parameters,
     )
-    try:
-        combining = [
-            (decode_stored_spec(spec), decode_combination(text))
-            for *_, spec, text in rows
-            if text is not None
-        ]
-    except (msgspec.DecodeError, CombinationError) as error:
-        raise _unreadable(database, error) from None
-    found = mixed_fields(database, combining)
-    points = []
-    for *values, _, text in rows:
-        point = RunPoint(*values)
-        if text is not None and "dropout_rate" in next(found):
-            point = msgspec.structs.replace(point, dropout_rate=None)
-        points.append(point)
-    return points
+    found: list[tuple[RunPoint, tuple[RunSpec, Combination] | None]] = []
+    for *values, spec, text in rows:
+        with contextlib.suppress(msgspec.DecodeError, CombinationError):  # listed as damaged
+            combining = (
+                None if text is None else (decode_stored_spec(spec), decode_combination(text))
+            )
+            found.append((RunPoint(*values), combining))
+    mixed = mixed_fields(database, [combining for _, combining in found if combining])
+    return [
+        msgspec.structs.replace(point, dropout_rate=None)
+        if combining and "dropout_rate" in next(mixed)
+        else point
+        for point, combining in found
+    ]
 
 
-_COLUMNS: Final = (
-    "run_id, name, tags, note, created_at, status, collapsed_step IS NOT NULL, spec, step, "
-    "selected_step, id_accuracy, ood_accuracy, domains, combination, loss, steps_per_s, "
-    "images_per_s, seconds_left, wall_s, error, pid, host, precision, memory_format, device, "
-    "attempts, trashed_at, exit_code, damaged_lines, queue_position, queue_held, gpu, arm, "
-    "identity, data_digest, job, job_state, job_reason, job_node, job_open"
+_COLUMNS: Final = RowKinds(
+    {
+        "run_id": TEXT,
+        "name": TEXT,
+        "tags": TEXT,
+        "note": TEXT,
+        "created_at": NUMBER,
+        "status": TEXT,
+        "collapsed_step IS NOT NULL": WHOLE,
+        "spec": TEXT,
+        "step": WHOLE,
+        "selected_step": WHOLE + NOTHING,
+        "id_accuracy": NUMBER + NOTHING,
+        "ood_accuracy": NUMBER + NOTHING,
+        "domains": TEXT,
+        "combination": TEXT + NOTHING,
+        "loss": NUMBER + NOTHING,
+        "steps_per_s": NUMBER + NOTHING,
+        "images_per_s": NUMBER + NOTHING,
+        "seconds_left": NUMBER + NOTHING,
+        "wall_s": NUMBER + NOTHING,
+        "error": TEXT + NOTHING,
+        "pid": WHOLE + NOTHING,
+        "host": TEXT + NOTHING,
+        "precision": TEXT + NOTHING,
+        "memory_format": TEXT + NOTHING,
+        "device": TEXT + NOTHING,
+        "attempts": WHOLE,
+        "trashed_at": NUMBER + NOTHING,
+        "exit_code": WHOLE + NOTHING,
+        "damaged_lines": WHOLE,
+        "queue_position": NUMBER + NOTHING,
+        "queue_held": WHOLE,
+        "gpu": TEXT + NOTHING,
+        "arm": TEXT,
+        "identity": TEXT + NOTHING,
+        "data_digest": TEXT,
+        "job": TEXT + NOTHING,
+        "job_state": TEXT + NOTHING,
+        "job_reason": TEXT + NOTHING,
+        "job_node": TEXT + NOTHING,
+        "job_open": WHOLE,
+    }
 )
+"""What a run is made of, in the order of its fields, with the kinds of values each may have."""
+_SELECTED: Final = (
+    "key, damage, "
+    "EXISTS (SELECT 1 FROM arms WHERE arms.run = runs.key AND NOT json_valid(arms.domains)), "
+    f"{', '.join(_COLUMNS.columns)}"
+)
+_CREATED_AT: Final = list(_COLUMNS.columns).index("created_at")
+_STATUS: Final = list(_COLUMNS.columns).index("status")
 _decode_domains: Final = msgspec.json.Decoder(dict[str, float]).decode
 
 
@@ -202,35 +275,117 @@ def read_runs(
 ) -> list[Run]:
     """Return the runs of the rows that ``where`` keeps, from ``offset`` on; −1: no limit.
 
+    A row that cannot be understood is a run that is ``damaged``, with the reason as its error.
+
     Raises:
-        StoreError: when the database cannot be read, or a row cannot be understood.
+        StoreError: when the database cannot be read.
     """
     chosen = f"WHERE {where} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
     if limit >= 0:  # sorting keys is much faster than sorting whole rows
         chosen = f"WHERE key IN (SELECT key FROM runs {chosen}) ORDER BY {order}"
-    rows = database.rows(f"SELECT {_COLUMNS} FROM runs {chosen}", parameters)
-    try:
-        runs = [_run(*row) for row in rows]
-    except (msgspec.DecodeError, CombinationError) as error:
-        raise _unreadable(database, error) from None
-    return _told_mixed(database, runs)
+    database.recheck_unreadable()
+    while True:
+        rows = database.rows(f"SELECT {_SELECTED} FROM runs {chosen}", parameters)
+        read = [_read(*row) for _, *row in rows]
+        unreadable = {
+            row[0] for row, (_, is_readable) in zip(rows, read, strict=True) if not is_readable
+        }
+        if not database.note_unreadable(unreadable):
+            return _told_mixed(database, [run for run, _ in read])
 
 
-def _unreadable(database: Database, error: Exception) -> StoreError:
-    return StoreError(
-        f"{database.path} holds a run this program cannot read: {error}.\n"
-        "Read history anew: vld rebuild"
-    )
+def find_unreadable(database: Database) -> None:
+    """Read every row, so that it is known which cannot be understood.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    last = -1
+    while keys := database.rows(
+        "SELECT key FROM runs WHERE key > ? ORDER BY key LIMIT 1000", [last]
+    ):
+        read_runs(database, "key > ? AND key <= ?", [last, keys[-1][0]])
+        last = keys[-1][0]
 
 
 def _told_mixed(database: Database, runs: list[Run]) -> list[Run]:
     """Say of those runs that combine others of which fields they have no one value."""
-    combining = [(run.spec, run.combination) for run in runs if run.combination is not None]
+    combining = [
+        (run.spec, run.combination) for run in runs if run.combination is not None and run.has_spec
+    ]
     found = mixed_fields(database, combining)
     return [
-        msgspec.structs.replace(run, mixed_fields=next(found)) if run.combination else run
+        msgspec.structs.replace(run, mixed_fields=next(found))
+        if run.combination and run.has_spec
+        else run
         for run in runs
     ]
+
+
+def _read(damage: str | None, has_bad_arms: int, *row: Any) -> tuple[Run, bool]:
+    """Return the run of a row, and whether the row can be understood."""
+    problem = "what its arms reached is not valid JSON" if has_bad_arms else None
+    try:
+        _check(row)
+        run = _run(*row)
+    except (msgspec.DecodeError, CombinationError, RecursionError, _RowError) as error:
+        problem = str(error).removesuffix(".")
+        run = _salvaged(row)
+    if problem is None and damage is None:
+        return run, True
+    if damage is None:
+        damage = (
+            f"the history cannot read this run: {problem}.\n"
+            f"Read it again from its folder: vld rebuild. Or remove it: vld rm {run.run_id}"
+        )
+    return msgspec.structs.replace(run, status=DAMAGED, error=damage), problem is None
+
+
+class _RowError(ValueError):
+    """A value that no run has."""
+
+
+def _check(row: Sequence[Any]) -> None:
+    """Refuse values that no run has.
+
+    Raises:
+        _RowError: naming the column.
+    """
+    misfit = _COLUMNS.misfit(row)
+    if misfit is None and (math.inf in row or -math.inf in row):
+        at = next(at for at, value in enumerate(row) if value in (math.inf, -math.inf))
+        misfit = f"{list(_COLUMNS.columns)[at]} is infinite"
+    if misfit is not None:
+        raise _RowError(misfit)
+    if not is_time(row[_CREATED_AT]):
+        raise _RowError(f"created_at is {row[_CREATED_AT]:g}")
+    if row[_STATUS] not in STATUSES:
+        raise _RowError(f"status is {row[_STATUS]!r}")
+
+
+def _salvaged(row: Sequence[Any]) -> Run:
+    """Return what can be known of a run whose row cannot be understood."""
+    known = dict(zip(_COLUMNS.columns, row, strict=True))
+    texts = {
+        name: value if isinstance(value := known[name], str) else ""
+        for name in ("name", "tags", "note", "arm")
+    }
+    return Run(
+        run_id=str(known["run_id"]),
+        name=texts["name"] or str(known["run_id"]),
+        tags=tuple(texts["tags"].split()),
+        note=texts["note"],
+        created_at=known["created_at"] if is_time(known["created_at"]) else 0.0,
+        status=DAMAGED,
+        collapsed=False,
+        spec=UNKNOWN_SPEC,
+        step=0,
+        steps=0,
+        trashed_at=known["trashed_at"] if is_time(known["trashed_at"]) else None,
+        arm=texts["arm"],
+        identity=known["identity"] if isinstance(known["identity"], str) else None,
+        mixed_fields=tuple(FIELDS),
+    )
 
 
 def _run(

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from vld_tui.store.errors import SeriesDamaged
+
 CHUNK: Final = 512
 """Points of a row: what is appended to is written anew, so it is small."""
 STEP_BYTES: Final = 8
@@ -21,7 +23,15 @@ JUDGED: Final = ""
 LOSS_SPLIT: Final = "train"
 LOSS_DOMAIN: Final = "sources"
 
+_DAMAGED: Final = (
+    "What a run measured is damaged in the history.\n"
+    "Read it again from the run's folder: vld rebuild"
+)
 _OF_SERIES: Final = "run = ? AND name = ? AND split = ? AND domain = ? AND arm = ?"
+
+
+IS_WHOLE: Final = "length(steps) = length(readings) AND length(steps) % 8 = 0"
+"""Holds for the rows that can be unpacked."""
 
 
 class SeriesKey(NamedTuple):
@@ -46,10 +56,20 @@ class Points(NamedTuple):
 
     @classmethod
     def unpack(cls, rows: Iterable[tuple[bytes, bytes]]) -> Points:
-        """Return the points of rows in their order."""
+        """Return the points of rows in their order.
+
+        Raises:
+            SeriesDamaged: when a row has not as many values as steps.
+        """
         points, chunks = cls.none(), list(rows)
-        points.steps.frombytes(b"".join(steps for steps, _ in chunks))
-        points.values.frombytes(b"".join(values for _, values in chunks))
+        try:
+            for steps, values in chunks:
+                points.steps.frombytes(steps)
+                points.values.frombytes(values)
+        except (ValueError, TypeError):
+            raise SeriesDamaged(_DAMAGED) from None
+        if len(points.steps) != len(points.values):
+            raise SeriesDamaged(_DAMAGED)
         return points
 
     def put(self, step: int, value: float | None) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from engine.protocol import FIELDS, RunSpec, SpecError
-from engine.rundir import RunDir
+from engine.rundir import RunDir, read_regular
 
 
 class _StoredSpec(RunSpec, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -31,6 +31,10 @@ _template: Final = RunSpec()
 _template_values: Final = _values(_template)
 
 
+SPEC_JSON: Final = "iif(json_valid(spec), spec, NULL)"
+"""The SQL of a row's spec; NULL where it is not JSON."""
+
+
 def decode_stored_spec(data: str) -> RunSpec:
     """Read a spec that this program wrote.
 
@@ -43,6 +47,11 @@ def decode_stored_spec(data: str) -> RunSpec:
         if value is not known:
             force_setattr(spec, name, value)
     return spec
+
+
+def spec_value(name: str) -> str:
+    """Return the SQL of a field's value over a run's row; NULL where the spec is not JSON."""
+    return f"json_extract({SPEC_JSON}, '$.{name}')"
 
 
 def encode_stored_spec(spec: RunSpec) -> str:
@@ -60,7 +69,7 @@ def read_kept_spec(run_dir: RunDir) -> RunSpec:
         return run_dir.read_spec()
     except SpecError:
         with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.DecodeError, SpecError):
-            data = run_dir.spec.read_text(encoding="utf-8")
+            data = read_regular(run_dir.spec).decode()
             if msgspec.json.decode(data, type=dict[str, object]).keys() <= FIELDS.keys():
                 spec = decode_stored_spec(data)
                 for name, info in FIELDS.items():

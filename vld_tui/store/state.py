@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import astuple, dataclass, fields
-from typing import Final
+from typing import Final, get_args, get_type_hints
 
 from vld_tui.store.database import Database
+from vld_tui.store.kinds import NUMBER, RowKinds
 
 
 @dataclass
@@ -51,19 +52,26 @@ class RunState:
     data_digest: str = ""
 
 
+def _kinds(hint: object) -> tuple[type, ...]:
+    """Return the kinds of values of a field: a whole number may stand for a float."""
+    found = get_args(hint) or (hint,)
+    return (*found, *NUMBER) if float in found else found
+
+
+_KINDS: Final = RowKinds({name: _kinds(hint) for name, hint in get_type_hints(RunState).items()})
 _NAMES: Final = tuple(field.name for field in fields(RunState))
 _SELECT: Final = f"SELECT {', '.join(_NAMES)} FROM runs WHERE key = ?"
 _UPDATE: Final = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _NAMES)} WHERE key = ?"
 
 
 def load_state(database: Database, key: int) -> RunState | None:
-    """Return the state of the run with this key; None when it is gone.
+    """Return the state of the run with this key; None when it is gone or cannot be understood.
 
     Raises:
         StoreError: when the database cannot be read.
     """
     row = database.row(_SELECT, [key])
-    return RunState(*row) if row else None
+    return RunState(*row) if row and _KINDS.misfit(row) is None else None
 
 
 def save_state(connection: sqlite3.Connection, key: int, state: RunState) -> None:

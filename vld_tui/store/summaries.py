@@ -9,12 +9,13 @@ import msgspec
 from vld_tui.statistics import Estimate, of_moments
 from vld_tui.store.database import Database, Parameters
 from vld_tui.store.query import Condition, find_field
-from vld_tui.store.runs import STATUSES, Run, read_runs
+from vld_tui.store.runs import STATUS_SQL, STATUSES, Run, read_runs
+from vld_tui.store.specs import spec_value
 
 CONFIGURATION: Final = "configuration"
 """The grouping of runs that differ in nothing but their seeds."""
 MOST_MEMBERS: Final = 200
-_DONE: Final = "status = 'finished'"
+_DONE: Final = f"{STATUS_SQL} = 'finished'"
 
 Key = str | float | None
 
@@ -144,11 +145,11 @@ def group_order(sort: str) -> str:
 
 def _specs(where: str, grouping: Grouping) -> str:
     """Return the query of runs that are the same, which count as one."""
-    statuses = ", ".join(f"sum(status = '{status}') AS {status}" for status in STATUSES)
+    statuses = ", ".join(f"sum({STATUS_SQL} = '{status}') AS {status}" for status in STATUSES)
     return f"""
         SELECT {grouping.sql} AS common, max(key) AS newest, count(*) AS runs,
                group_concat(run_id) AS members, target,
-               json_extract(spec, '$.dataset') AS dataset,
+               {spec_value("dataset")} AS dataset,
                avg(id_accuracy) FILTER (WHERE {_DONE}) AS id,
                avg(ood_accuracy) FILTER (WHERE {_DONE}) AS ood, {statuses}
         FROM runs WHERE {where} GROUP BY common, identity

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from vld_tui.home import Home
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.lookup import Found, find_by_id
+from vld_tui.store.runs import STATUS_SQL
 from vld_tui.store.user_data import write_user_data
 
 
@@ -27,11 +30,14 @@ def move_to_trash(database: Database, home: Home, run_id: str) -> None:
         found = find_by_id(database, run_id)
         if found.is_trashed:
             raise StoreError(f"Run {run_id} is in the trash already.")
+        _give_access(found.run_dir(home).path)
         _refuse_live(database, home, found)
         connection.execute(
-            "UPDATE runs SET trashed_at = ?, queue_position = NULL, "
-            "status = iif(status = 'queued', 'stopped', status) WHERE key = ?",
+            "UPDATE runs SET trashed_at = ?, queue_position = NULL WHERE key = ?",
             [time.time(), found.key],
+        )
+        connection.execute(
+            "UPDATE runs SET status = 'stopped' WHERE key = ? AND status = 'queued'", [found.key]
         )
         _move(database, found.key, home.run_dir(run_id), home.trashed_run_dir(run_id))
 
@@ -85,8 +91,17 @@ def discard(database: Database, home: Home, run_id: str) -> None:
         _delete(run_dir.path)
 
 
+def _give_access(path: Path) -> None:
+    """Let the user at a folder of theirs that has no permissions, or it could not be moved."""
+    if path.is_dir() and not os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+        with contextlib.suppress(OSError):  # it is somebody else's
+            path.chmod(path.stat().st_mode | stat.S_IRWXU)
+
+
 def _refuse_live(database: Database, home: Home, found: Found) -> None:
-    row = database.row("SELECT status, pid, job, job_open FROM runs WHERE key = ?", [found.key])
+    row = database.row(
+        f"SELECT {STATUS_SQL}, pid, job, job_open FROM runs WHERE key = ?", [found.key]
+    )
     status, pid, job, has_job = row or ("gone", None, None, 0)
     if found.run_dir(home).is_copy:
         return
@@ -122,6 +137,8 @@ def _move(database: Database, key: int, source: RunDir, target: RunDir) -> None:
     """
     if target.path.exists():
         raise StoreError(f"{target.path} is in the way.")
+    if not source.path.exists():  # only history knows the run
+        return
     source.path.rename(target.path)
     try:
         write_user_data(database, key, target)

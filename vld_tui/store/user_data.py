@@ -7,10 +7,13 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+import msgspec
+
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
-from vld_tui.store.database import Database
+from vld_tui.store.database import Database, Row
 from vld_tui.store.errors import StoreError
+from vld_tui.store.kinds import is_sound, is_time
 from vld_tui.store.labels import check_tags
 from vld_tui.store.lookup import find_by_id
 from vld_tui.store.side_by_side import side_by_side
@@ -47,10 +50,11 @@ def change_tags(database: Database, home: Home, run_id: str, change: TagChange) 
     try:
         with database.write() as connection:
             found = find_by_id(database, run_id)
-            query = "SELECT tags FROM runs WHERE key = ?"
-            (before,) = connection.execute(query, [found.key]).fetchone()
-            tags = tuple(dict.fromkeys(change(tuple(before.split()))))
-            check_tags([tag for tag in tags if tag not in before.split()])
+            query = "SELECT name, tags, note, created_at, NULL FROM runs WHERE key = ?"
+            row = connection.execute(query, [found.key]).fetchone()
+            before = _as_user(row, found.run_dir(home).read_user()).tags
+            tags = tuple(dict.fromkeys(change(before)))
+            check_tags([tag for tag in tags if tag not in before])
             connection.execute(
                 "UPDATE runs SET tags = ? WHERE key = ?", [" ".join(tags), found.key]
             )
@@ -86,9 +90,12 @@ def _with_tag(
             "SELECT name, tags, note, created_at FROM runs WHERE run_id = ? AND trashed_at IS NULL",
             [run_id],
         ).fetchone()
-        if row is not None and tag not in row[1].split():
-            name, tags, note, created_at = row
-            yield home.run_dir(run_id), UserData(name, (*tags.split(), tag), note, created_at)
+        if row is None:
+            continue
+        run_dir = home.run_dir(run_id)
+        user = _as_user((*row, None), run_dir.read_user())
+        if tag not in user.tags:
+            yield run_dir, msgspec.structs.replace(user, tags=(*user.tags, tag))
 
 
 def _write_where_it_is(run_dir: RunDir, user: UserData) -> None:
@@ -106,5 +113,16 @@ def write_user_data(database: Database, key: int, run_dir: RunDir) -> None:
         "SELECT name, tags, note, created_at, trashed_at FROM runs WHERE key = ?", [key]
     )
     if row is not None:
-        name, tags, note, created_at, trashed_at = row
-        run_dir.write_user(UserData(name, tuple(tags.split()), note, created_at, trashed_at))
+        run_dir.write_user(_as_user(row, run_dir.read_user()))
+
+
+def _as_user(row: Row, before: UserData) -> UserData:
+    """Return the labels of a row; where that is damaged, those that the folder has."""
+    name, tags, note, created_at, trashed_at = row
+    return UserData(
+        name if is_sound(name) else before.name,
+        tuple(tags.split()) if is_sound(tags) else before.tags,
+        note if is_sound(note) else before.note,
+        created_at if is_time(created_at) else before.created_at,
+        trashed_at if is_time(trashed_at) else None,
+    )

@@ -11,7 +11,7 @@ from vld_tui.store.errors import StoreError
 from vld_tui.store.jobs import OpenJob
 from vld_tui.store.lookup import find_by_id
 from vld_tui.store.run_lists import RunLists
-from vld_tui.store.runs import QUEUED, Run, read_runs
+from vld_tui.store.runs import DAMAGED, QUEUED, Run, read_runs
 
 
 class WaitingRuns(RunLists):
@@ -33,6 +33,8 @@ class WaitingRuns(RunLists):
             raise StoreError(f"Run {run_id} is in the trash. First: vld restore {run_id}")
         if self.run_dir(run_id).is_copy:
             raise StoreError(f"Run {run_id} is a copy of one elsewhere: it goes on there.")
+        if run.status == DAMAGED:
+            raise StoreError(f"Run {run_id} is damaged: {run.error}")
         if run.is_live or run.status in ("finished", QUEUED) or run.has_job:
             with_job = f", and the cluster's job {run.job} is not over" if run.has_job else ""
             raise StoreError(f"Run {run_id} is {run.status}{with_job}.")

@@ -13,7 +13,7 @@ from vld_tui.fields import shown_value
 from vld_tui.store.runs import Run
 from vld_tui.views.columns import Column
 from vld_tui.views.combined import MIXED, combination_rows, findings
-from vld_tui.views.numbers import plural
+from vld_tui.views.numbers import UNKNOWN, plural
 from vld_tui.views.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, YELLOW
 from vld_tui.views.progress import Progress
 from vld_tui.views.styled_table import StyledColumn, styled_table
@@ -64,7 +64,7 @@ def _append_field(text: Text, info: FieldInfo, run: Run, usual: RunSpec, cells: 
     label = fit(info.flag.removeprefix("--"), LABEL_CELLS)
     text.append(f"{CHANGED_SIGN if is_changed else ' '} ", CHANGED_STYLE)
     text.append(f"{label} ", "" if is_changed else QUIET_STYLE)
-    shown = MIXED if info.name in run.mixed_fields else plain_text(shown_value(value))
+    shown = _shown(run, info.name)
     about = f"recipe: {plain_text(shown_value(default))}" if is_changed else info.help
     text.append(shown, CHANGED_STYLE if is_changed else "")
     used = 2 + LABEL_CELLS + 1 + width(shown)
@@ -94,7 +94,13 @@ def configuration_difference(run: Run, other: Run, cells: int) -> Text:
 
 
 def _values(run: Run, other: Run, name: str) -> list[str]:
-    return [
-        MIXED if name in each.mixed_fields else plain_text(shown_value(getattr(each.spec, name)))
-        for each in (run, other)
-    ]
+    return [_shown(each, name) for each in (run, other)]
+
+
+def _shown(run: Run, name: str) -> str:
+    """Return the value of a field of a run that has one."""
+    if not run.has_spec:
+        return UNKNOWN
+    if name in run.mixed_fields:
+        return MIXED
+    return plain_text(shown_value(getattr(run.spec, name)))

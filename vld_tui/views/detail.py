@@ -54,7 +54,8 @@ def run_detail(
         parts += [Text(f"  {plain_text(run.error, keep_newlines=True)}", style=VERMILION), Text("")]
     parts += notice_views(progress)
     parts += [_table(_state_rows(run, suspended_pid, stop_asked)), Text("")]
-    parts += [_table(plan_rows(run.spec, progress, run.combination)), Text("")]
+    if run.has_spec:
+        parts += [_table(plan_rows(run.spec, progress, run.combination)), Text("")]
     if found := findings(progress):
         parts += [_table(found), Text("")]
     if progress.evaluations:
@@ -69,7 +70,8 @@ def run_detail(
     history.append(("folder", plain_text(folder)))
     if job_log is not None:
         history.append(("job's log", plain_text(job_log)))
-    history.append(("spec", _spec(run)))
+    if run.has_spec:
+        history.append(("spec", _spec(run)))
     parts.append(_table(history))
     return Group(*parts)
 
@@ -87,10 +89,9 @@ def _state_rows(run: Run, suspended_pid: int | None, stop_asked: str | None) -> 
         reached += f" · {duration(run.seconds_left)} left when last heard of"
     elif run.wall_s is not None:
         reached += f" in {duration(run.wall_s)}"
-    rows = [
-        ("created", moment(run.created_at)),
-        ("reached" if run.combination else "steps", reached),
-    ]
+    rows = [("created", moment(run.created_at))]
+    if run.has_spec:
+        rows.append(("reached" if run.combination else "steps", reached))
     if run.is_live and run.pid is not None:
         process = f"{run.pid} on {plain_text(run.host or 'this machine')}"
         suspended = [] if suspended_pid is None else [suspended_label(suspended_pid)]

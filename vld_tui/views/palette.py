@@ -24,6 +24,7 @@ STATUS_SIGNS: Final = {
     "stopped": "■",
     "failed": "✗",
     "crashed": "✗",
+    "damaged": "!",
     "killed": "✗",
 }
 """``killed`` is how a run that this program killed ends before history calls it crashed."""
@@ -35,6 +36,7 @@ STATUS_STYLES: Final = {
     "stopped": ORANGE,
     "failed": VERMILION,
     "crashed": VERMILION,
+    "damaged": VERMILION,
     "killed": VERMILION,
 }
 SERIES_STYLES: Final = (SKY_BLUE, ORANGE, GREEN, PURPLE, YELLOW, VERMILION, BLUE, GREY)

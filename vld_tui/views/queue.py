@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from vld_tui.store.runs import Run
+from vld_tui.store.runs import DAMAGED, Run
 from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.jobs import job_text, reason_in_words
 from vld_tui.views.numbers import UNKNOWN, duration, plural
@@ -70,7 +70,7 @@ def slots_line(live: Sequence[Run], waiting: Sequence[Run], slots: Sequence[str 
 
 def at_rest_lines(waiting: Sequence[Run]) -> Iterator[str]:
     """Say that nobody starts the runs that wait, and what to do; held ones are meant to wait."""
-    if count := sum(not run.is_held for run in waiting):
+    if count := sum(run.is_due for run in waiting):
         verb = "waits" if count == 1 else "wait"
         yield f"{plural(count, 'run')} {verb}, but nobody works on the queue:"
         yield "  vld queue start  # starts them as slots come free"
@@ -80,12 +80,18 @@ def queue_rows(live: Sequence[Run], waiting: Sequence[Run]) -> Iterator[list[str
     """Yield the cells of each run."""
     for run in live:
         left = f"{duration(run.seconds_left)} left" if run.seconds_left is not None else ""
-        done = f"{run.step:,}/{run.steps:,} {left}".rstrip()
+        done = f"{run.step:,}/{run.steps:,} {left}".rstrip() if run.has_spec else run.status
         name, gpu = plain_text(run.name), run.gpu or UNKNOWN
         yield [STATUS_SIGNS[run.status], "", name, run.run_id, done, gpu]
     for place, run in enumerate(waiting, start=1):
-        state, name = "held" if run.is_held else "waits", plain_text(run.name)
+        state, name = _waiting_state(run), plain_text(run.name)
         yield [STATUS_SIGNS[run.status], str(place), name, run.run_id, state, ""]
+
+
+def _waiting_state(run: Run) -> str:
+    if run.status == DAMAGED:
+        return f"damaged: vld show {run.run_id}"
+    return "held" if run.is_held else "waits"
 
 
 def job_rows(runs: Sequence[Run], stopping: Collection[str] = ()) -> Iterator[list[str]]:

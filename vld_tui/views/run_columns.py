@@ -17,7 +17,7 @@ from vld_tui.views.palette import (
     QUIET_STYLE,
     STATUS_SIGNS,
 )
-from vld_tui.views.runs import trained_cell
+from vld_tui.views.runs import data_cell, trained_cell
 from vld_tui.views.sparkline import sparkline
 from vld_tui.views.text import plain_text
 
@@ -133,12 +133,12 @@ _USUAL: Final = {
     "data": _spec_column(
         "target",
         Column("data → target", rank=6, shrinks=True, narrowest=12),
-        lambda run: plain_text(f"{run.dataset} → {run.target or UNKNOWN}"),
+        data_cell,
     )._replace(about="Data set and the domain left out."),
     "model": _spec_column(
         "model",
         Column("model", rank=2, shrinks=True, narrowest=10),
-        lambda run: plain_text(run.model),
+        lambda run: plain_text(run.model or UNKNOWN),
     ),
     "dropout_rate": _spec_column(
         "dropout_rate",

@@ -8,7 +8,7 @@ from typing import Final
 from rich.text import Text
 
 from vld_tui.store.metrics import CheckpointInfo
-from vld_tui.store.runs import QUEUED, Run
+from vld_tui.store.runs import DAMAGED, QUEUED, Run
 from vld_tui.views.combined import progress_label
 from vld_tui.views.jobs import job_text
 from vld_tui.views.numbers import percent
@@ -49,9 +49,9 @@ def _standing(run: Run) -> Text:
     """Return status, steps and accuracies."""
     label = status_label(run.status, collapsed=run.collapsed)
     text = Text(f"  {label}", status_style(run.status, collapsed=run.collapsed))
-    if run.combination is None:
+    if run.combination is None and run.has_spec:
         text.append(f"  {run.step:,}/{run.steps:,}", QUIET_STYLE)
-    else:
+    elif run.has_spec:
         reached = progress_label(run.step, run.steps, run.combination)
         text.append(f"  {plain_text(run.arm.replace('_', ' '))} · {reached}", QUIET_STYLE)
     if run.has_job and run.status == QUEUED:
@@ -86,8 +86,10 @@ def trouble_line(
         return Text(suspended_label(suspended_pid), ALARM_STYLE, overflow="fold")
     if run.is_live and stop_asked is not None:
         return Text(stopping_label(stop_asked), status_style("stopped"), overflow="fold")
-    if run.status not in (*IN_TROUBLE, "stopped"):
+    if run.status not in (*IN_TROUBLE, DAMAGED, "stopped"):
         return None
+    if run.status == DAMAGED:
+        return Text(f"damaged  {plain_text(run.error or '')}", ALARM_STYLE, overflow="fold")
     last = next((each.step for each in checkpoints if each.kind == "last"), None)
     way = "r starts it again" if last is None else f"r goes on from step {last:,}"
     style = ALARM_STYLE if run.status in IN_TROUBLE else status_style(run.status)

@@ -43,19 +43,25 @@ def trained_cell(run: Run, name: str) -> str:
     return plain_text(f"{value:g}" if isinstance(value, float) else shown_value(value))
 
 
+def data_cell(run: Run) -> str:
+    """Show a run's data set and the domain left out."""
+    if not run.has_spec:
+        return UNKNOWN
+    return plain_text(f"{run.dataset} → {run.target or UNKNOWN}")
+
+
 def run_row(run: Run, *, now: float) -> tuple[str, ...]:
     """Return a run's cells at Unix time ``now``, one for each of ``RUN_COLUMNS``."""
-    spec = run.spec
     return (
         status_label(run.status, collapsed=run.collapsed),
         plain_text(run.name),
-        plain_text(f"{run.dataset} → {run.target or UNKNOWN}"),
-        plain_text(run.model),
+        data_cell(run),
+        plain_text(run.model or UNKNOWN),
         plain_text(run.arm.replace("_", " ")),
         trained_cell(run, "dropout_rate"),
         trained_cell(run, "masks"),
         trained_cell(run, "seed"),
-        f"{run.step}/{spec.steps}",
+        f"{run.step}/{run.steps}" if run.has_spec else UNKNOWN,
         percent(run.id_accuracy),
         percent(run.ood_accuracy),
         age(now - run.created_at),

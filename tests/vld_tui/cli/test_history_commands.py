@@ -357,7 +357,10 @@ class TestRebuild:
         assert "3 runs read" in result.stdout
         assert "runs/broken" in result.stderr
         assert "Did you mean lr" in result.stderr
-        assert [run["run"] for run in history.json("ls")] == [run["run"] for run in before]
+        listed = history.json("ls", "--where", "status!=damaged")
+        assert [run["run"] for run in listed] == [run["run"] for run in before]
+        (damaged,) = history.json("ls", "--where", "status=damaged")
+        assert damaged["run"] == "broken"
         assert history.json("ls", "--where", "tag:best")[0]["name"] == "first"
 
 
