@@ -141,4 +141,7 @@ def _describe(data: RunData, wall_s: float) -> DataPrepared:
         skipped=list(data.skipped),
         wall_s=wall_s,
         digest=data.digest,
+        layout=data.image_set.layout,
+        reading=data.image_set.reading,
+        left_out=data.image_set.left_out,
     )

@@ -89,7 +89,7 @@ class LocalPlanner:
         self._home = home
         self._networks: tuple[Network, ...] = ()
         self._datasets: tuple[DatasetListing, ...] = ()
-        self._folders: dict[str, DatasetListing] = {}
+        self._folders: dict[tuple[str, str], DatasetListing] = {}
         self._asks = threading.Lock()
         self._is_closed = False
         self._asked: list[Asked] = []
@@ -110,7 +110,7 @@ class LocalPlanner:
             named = [listing for listing in listings if listing.name == spec.dataset]
             if named and named[0].where is not None:
                 return named[0]
-        return self._describe(spec.dataset, str(folder or ""))
+        return self._describe(DescribeDataset(str(folder or ""), spec.dataset, spec.layout))
 
     def known_networks(self) -> tuple[Network, ...]:
         """Return the networks as they were found last, at once; empty: never asked yet."""
@@ -177,13 +177,12 @@ class LocalPlanner:
         for process in self._asked:
             process.kill()
 
-    def _describe(self, name: str, folder: str) -> DatasetListing:
+    def _describe(self, request: DescribeDataset) -> DatasetListing:
         """Return what a folder holds, looked at once."""
-        known = self._folders.get(folder)
-        if known is None:
-            known = self._work(DescribeDataset(folder, name), DatasetListing)
-            self._folders[folder] = known
-        return msgspec.structs.replace(known, name=name)
+        key = request.location, request.layout
+        if key not in self._folders:
+            self._folders[key] = self._work(request, DatasetListing)
+        return msgspec.structs.replace(self._folders[key], name=request.name)
 
     def _work(self, request: DatasetRequest, answer_type: type[Answer]) -> Answer:
         return work_on_datasets(request, answer_type, _ignore, on_start=self._keep)

@@ -30,7 +30,7 @@ from engine.datasets.layouts import complete_card, content_root
 from engine.datasets.progress import Tell, progress_of
 from engine.datasets.sources import EXCLUDED, FolderSource, ImageSource
 from engine.datasets.study_sets import STUDY_SETS, how_to_get
-from engine.datasets.tables import TABLE_SUFFIXES
+from engine.datasets.tables import TABLE_SUFFIXES, TableSource, missing_note
 from engine.protocol import nearest
 from engine.protocol.datasets import (
     AddDataset,
@@ -182,6 +182,8 @@ def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) 
             source = card.source(stage)
         image_set = ImageSet(request.name, source, card.classes)
         notes = _exclusion_notes(source, request)
+        if isinstance(source, TableSource) and source.missing:
+            notes = (*notes, missing_note(source.missing))
     except DataError as error:  # named as they were given: the stage will be gone
         raise DataError(str(error).replace(str(stage / IMAGES), request.path)) from None
     except OSError as error:
@@ -221,4 +223,5 @@ def _exclusion_notes(source: ImageSource, request: AddDataset) -> tuple[str, ...
     if not unmatched:
         return ()
     lines = "1 line" if len(unmatched) == 1 else f"{len(unmatched):,} lines"
-    return (f"{lines} of {request.exclude} match no image: {listed(unmatched)}",)
+    matches = "matches" if len(unmatched) == 1 else "match"
+    return (f"{lines} of {request.exclude} {matches} no image: {listed(unmatched)}",)

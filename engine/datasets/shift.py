@@ -73,7 +73,7 @@ def shift_dataset(request: ShiftDataset, tell: Tell) -> DatasetListing:
             f"--image-size is {request.image_size}, but corruptions need at least {SMALLEST} px."
         )
     require_corruptions()
-    files = find_class_images(source)
+    files = find_class_images(source, request.layout)
     jobs = list(_paired(files, shifts) if request.paired else _dealt(files, shifts, request.seed))
     with staged(root) as stage:
         skipped = _write_all(

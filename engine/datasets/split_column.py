@@ -31,7 +31,7 @@ def split_dataset(request: SplitDataset, tell: Tell) -> DatasetListing:
     """
     root, source = Path(request.root) / request.name, Path(request.path)
     check_name(request.name, root)
-    files = find_class_images(source)
+    files = find_class_images(source, request.layout)
     columns = (request.path_column, request.domain_column)
     rows = list(read_columns(Path(request.table), columns))
     domain_of = _match(files, rows)

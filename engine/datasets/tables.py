@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from engine.datasets.sources import ImageFile, read_image_file
 from engine.protocol.datasets import LeftOut
 
 SHOWN_ROWS: Final = 5
+SEPARATORS: Final = (",", ";", "\t", "|")
 TABLE_SUFFIXES: Final = (".csv", ".tsv")
 """How tables are named."""
 
@@ -21,7 +23,8 @@ class TableSource:
     """The images of a table; paths are relative to the table's folder, or absolute.
 
     Raises:
-        DataError: when the table cannot be read, lacks a column, or has rows without a value.
+        DataError: when the table cannot be read, lacks a column, has rows without a value, or none
+            of its files exists.
     """
 
     def __init__(
@@ -30,19 +33,20 @@ class TableSource:
         """Read the table.
 
         Args:
-            table: CSV file with a heading.
+            table: CSV or TSV file with a heading.
             columns: names of the columns of path, label and domain.
             domains: those that are used; None: all.
         """
         self._table = table
         listed = [(domain, label, path) for path, label, domain in read_columns(table, columns)]
-        rows = set(listed)
-        self._left_out: tuple[LeftOut, ...] = ()
-        if doubled := len(listed) - len(rows):
-            first = next(row for row, count in Counter(listed).items() if count > 1)
-            self._left_out = (LeftOut("rows that stand twice", doubled, first[2]),)
+        self._left_out = _doubled(listed)
         wanted = None if domains is None else set(domains)
-        self._rows = sorted(row for row in rows if wanted is None or row[0] in wanted)
+        rows = sorted(row for row in set(listed) if wanted is None or row[0] in wanted)
+        described = [self._describe(*row) for row in rows]
+        self._files = [file for file, _ in described]
+        self.missing = tuple(file.path for file, exists in described if not exists)
+        if rows and len(self.missing) == len(rows):
+            raise DataError(_none_exists(table, self.missing))
 
     @property
     def location(self) -> Path:
@@ -62,57 +66,151 @@ class TableSource:
     def class_folders(self) -> dict[str, set[str]]:
         """Return each domain's classes."""
         classes: dict[str, set[str]] = defaultdict(set)
-        for domain, label, _ in self._rows:
-            classes[domain].add(label)
+        for file in self._files:
+            classes[file.domain].add(file.class_name)
         return dict(classes)
 
     def files(self) -> list[ImageFile]:
         """Return the image files by domain, class and path."""
-        return [self._describe(*row) for row in self._rows]
+        return list(self._files)
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
-        return read_image_file(self._table.parent / path)
+        return read_image_file(self._place(path))
 
-    def _describe(self, domain: str, label: str, path: str) -> ImageFile:
+    def _place(self, path: str) -> Path:
+        return self._table.parent / (os.path.expanduser(path) if path.startswith("~") else path)
+
+    def _describe(self, domain: str, label: str, path: str) -> tuple[ImageFile, bool]:
+        """Return an image file, and whether it exists: a missing one is reported when decoded."""
         try:
-            status = (self._table.parent / path).stat()
-        except (OSError, ValueError):  # unreadable, and told when it is decoded
-            return ImageFile(domain, label, path, size=0, stamp=0)
-        return ImageFile(domain, label, path, status.st_size, status.st_mtime_ns)
+            status = self._place(path).stat()
+        except (OSError, ValueError):
+            return ImageFile(domain, label, path, size=0, stamp=0), False
+        return ImageFile(domain, label, path, status.st_size, status.st_mtime_ns), True
+
+
+def _doubled(listed: Sequence[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
+    """Return the rows that say what another has said."""
+    again = [row for row, count in Counter(listed).items() for _ in range(count - 1)]
+    return (LeftOut("rows that repeat another", len(again), again[0][2]),) if again else ()
+
+
+def _none_exists(table: Path, paths: Sequence[str]) -> str:
+    """Say that none of a table's files exists, and why that may be."""
+    few = f"the 1 file of {table} does not exist"
+    text = f"none of the {len(paths):,} files of {table} exists" if len(paths) > 1 else few
+    reason = f"such as {paths[0]}; paths are relative to the table's folder, or absolute"
+    for mark, why in (
+        ("://", "the paths are web addresses: download the images first"),
+        ("\\", "the paths have backslashes: write them with /"),
+        ("~", "the paths begin with ~, and lead nowhere in this user's home"),
+    ):
+        if sum(mark in path for path in paths) > len(paths) / 2:
+            reason = f"{why} (such as {paths[0]})"
+            break
+    return f"{text[0].upper()}{text[1:]}: {reason}."
+
+
+def missing_note(missing: Sequence[str]) -> str:
+    """Say which of a table's files do not exist."""
+    shown = ", ".join(missing[:SHOWN_ROWS]) + (", …" if len(missing) > SHOWN_ROWS else "")
+    does = "file of the table does" if len(missing) == 1 else "files of the table do"
+    return f"! {len(missing):,} {does} not exist: {shown}"
 
 
 def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the values of some columns of a CSV file with a heading, row by row.
+    """Yield the values of some columns of a table with a heading, row by row.
+
+    Values are separated by commas, semicolons, tabs or bars. Names of columns match whatever
+    their case and the spaces around them.
 
     Raises:
         DataError: when it cannot be read, lacks a column, or has rows without a value.
     """
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            known = reader.fieldnames or []
-            if missing := [column for column in columns if column not in known]:
-                raise DataError(
-                    f"{table} has no column {', '.join(missing)}; its columns are "
-                    f"{', '.join(known) or 'none'}. Name them with {_options(columns)}."
-                )
-            incomplete = []
-            for line in reader:
-                values = tuple((line[column] or "").strip() for column in columns)
+        with table.open(newline="", encoding=_encoding(table)) as file:
+            heading = file.readline()
+            if heading.lower().startswith("sep="):  # for spreadsheets: not the heading yet
+                heading = file.readline()
+            separator = _separator(heading, columns)
+            known = next(csv.reader([heading], delimiter=separator), [])
+            places = _places(table, known, columns)
+            reader = csv.reader(file, delimiter=separator)
+            incomplete: list[tuple[int, list[str]]] = []
+            for line in filter(None, reader):
+                values = tuple(line[at].strip() if at < len(line) else "" for at in places)
                 if all(values) and not any("\0" in value for value in values):
                     yield values
                 else:
-                    incomplete.append(reader.line_num)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+                    empty = [
+                        name for name, value in zip(columns, values, strict=True)
+                        if not value or "\0" in value
+                    ]  # fmt: skip
+                    incomplete.append((reader.line_num + 1, empty))
+    except UnicodeDecodeError:
+        raise DataError(f"{table} is not UTF-8 text: save it as CSV in UTF-8.") from None
+    except (OSError, csv.Error) as error:
         raise DataError(f"{table} cannot be read as CSV: {error}.") from None
     if incomplete:
-        shown = ", ".join(map(str, incomplete[:SHOWN_ROWS]))
-        named = f"{', '.join(columns[:-1])} or {columns[-1]}"
+        raise DataError(_incomplete(table, incomplete))
+
+
+def _encoding(table: Path) -> str:
+    """Return UTF-16 for a table that begins as spreadsheets write it, else UTF-8."""
+    with table.open("rb") as file:
+        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _separator(heading: str, columns: Sequence[str]) -> str:
+    """Return what separates the names of a heading: what makes most of the columns appear."""
+
+    def found(separator: str) -> int:
+        known = {_plain(name) for name in next(csv.reader([heading], delimiter=separator), [])}
+        return sum(_plain(column) in known for column in columns)
+
+    most = max(SEPARATORS, key=found)
+    return most if found(most) else max(SEPARATORS, key=heading.count)
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _places(table: Path, known: Sequence[str], columns: Sequence[str]) -> list[int]:
+    """Return where the columns stand in a heading: by their exact name, else by a similar one."""
+    if not known:
+        raise DataError(f"{table} is empty. Its first line must name its columns.")
+    places: list[int | None] = []
+    for column in columns:
+        alike = [at for at, name in enumerate(known) if _plain(name) == _plain(column)]
+        exact = [at for at in alike if known[at] == column]
+        places.append(next(iter(exact or (alike if len(alike) == 1 else [])), None))
+    missing = [column for column, at in zip(columns, places, strict=True) if at is None]
+    if missing:
         raise DataError(
-            f"{table} has {len(incomplete)} rows without {named}; the first are lines {shown}. "
-            "Fill or remove them."
+            f"{table} has no column {', '.join(missing)}; its columns are {', '.join(known)}. "
+            f"Name them: vld data add NAME {table.name} with {_options(columns)}."
         )
+    return [at for at in places if at is not None]
+
+
+def _incomplete(table: Path, rows: Sequence[tuple[int, list[str]]]) -> str:
+    """Say which lines of a table lack values."""
+    if len(rows) == 1:
+        line, empty = rows[0]
+        return f"Line {line} of {table} has no {_either(empty)}. Fill or remove it."
+    names = list(dict.fromkeys(name for _, empty in rows for name in empty))
+    lines = ", ".join(str(line) for line, _ in rows[:SHOWN_ROWS])
+    more = ", …" if len(rows) > SHOWN_ROWS else ""
+    return (
+        f"{len(rows):,} rows of {table} have no {_either(names)}: lines {lines}{more}. Fill or "
+        "remove them."
+    )
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _options(columns: Sequence[str]) -> str:

@@ -172,6 +172,7 @@ class ShiftDataset(msgspec.Struct, frozen=True, tag="shift"):
         paired: every image is in every domain; else in one.
         image_size: side of the squares that images are first resized to, in pixels.
         seed: of which image goes where, and of the corruptions.
+        layout: how the folder is read: ``class`` or ``split/class``; ``auto`` recognizes it.
     """
 
     root: str
@@ -182,6 +183,7 @@ class ShiftDataset(msgspec.Struct, frozen=True, tag="shift"):
     paired: bool
     image_size: int
     seed: int
+    layout: Layout = "auto"
 
 
 class SplitDataset(msgspec.Struct, frozen=True, tag="split"):
@@ -195,6 +197,7 @@ class SplitDataset(msgspec.Struct, frozen=True, tag="split"):
         table: CSV file.
         path_column: of the images' paths below the folder, or their names.
         domain_column: of their domains.
+        layout: how the folder is read: ``class`` or ``split/class``; ``auto`` recognizes it.
     """
 
     root: str
@@ -203,6 +206,7 @@ class SplitDataset(msgspec.Struct, frozen=True, tag="split"):
     table: str
     path_column: str
     domain_column: str
+    layout: Layout = "auto"
 
 
 class CacheDataset(msgspec.Struct, frozen=True, tag="cache"):

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import msgspec
 
+from engine.protocol.datasets import LeftOut
+
 
 class Metric(msgspec.Struct, frozen=True):
     """One measured value.
@@ -78,7 +80,9 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
 class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     """The images are decoded and split. ``skipped`` lists unreadable files left out.
 
-    ``digest`` changes with the names and sizes of the images; empty: not told.
+    ``digest`` changes with the names and sizes of the images; empty: not told. ``layout`` is how
+    their folders were read, ``table`` for a table, and ``reading`` a sentence on it where there is
+    something to say. ``left_out`` counts what lies there and is not among the images.
     """
 
     dataset: str
@@ -88,6 +92,9 @@ class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     skipped: list[str]
     wall_s: float
     digest: str = ""
+    layout: str = ""
+    reading: str = ""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):

@@ -99,6 +99,7 @@ def test_a_run_tells_its_story_and_finishes(make_run: MakeRun) -> None:
     prepared = next(event for event in events if isinstance(event, DataPrepared))
     assert prepared.target == "fluent-mono"
     assert len(prepared.digest) == 32
+    assert (prepared.layout, prepared.reading, prepared.left_out) == ("plain", "", ())
     assert {(domain.in_images, domain.out_images) for domain in prepared.domains} == {(39, 9)}
 
     finished = events[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.protocol.datasets import STUDY_DATASETS, DatasetListing, DescribeDataset, ListDatasets
+from engine.protocol.spec import Layout
 from vld_tui.datasets import find_added
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError, work_on_datasets
@@ -16,7 +17,7 @@ class HomeDatasets:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._listings: dict[tuple[str, str | None], DatasetListing] = {}
+        self._listings: dict[tuple[str, str | None, Layout], DatasetListing] = {}
         self._absent: dict[str, str] = {}
 
     @property
@@ -46,35 +47,40 @@ class HomeDatasets:
             self._absent[str(name)] = str(error)
             return {**values, "data_dir": str(self._home.datasets / str(name))}
 
-    def domains(self, dataset: str, data_dir: str | None) -> tuple[str, ...]:
+    def domains(
+        self, dataset: str, data_dir: str | None, layout: Layout = "auto"
+    ) -> tuple[str, ...]:
         """Return the domains of a data set; those published where it is not here.
 
         Raises:
             DatasetError, LaunchError: when it cannot be looked into.
         """
-        return tuple(domain.name for domain in self._listing(dataset, data_dir).domains)
+        return tuple(domain.name for domain in self._listing(dataset, data_dir, layout).domains)
 
     def known_counts(self, dataset: str, data_dir: str | None) -> ImageCounts | None:
         """Return how many domains and images a data set has, if it was looked into and is here."""
-        listing = self._listings.get((dataset, data_dir))
+        looked_into = (
+            listing for key, listing in self._listings.items() if key[:2] == (dataset, data_dir)
+        )
+        listing = next(looked_into, None)
         if listing is None or listing.where is None:
             return None
         images = sum(domain.images for domain in listing.domains)
         return ImageCounts(len(listing.domains), images)
 
-    def _listing(self, dataset: str, data_dir: str | None) -> DatasetListing:
-        key = dataset, data_dir
+    def _listing(self, dataset: str, data_dir: str | None, layout: Layout) -> DatasetListing:
+        key = dataset, data_dir, layout
         if key not in self._listings:
             if dataset in self._absent:
                 nowhere = ListDatasets(str(self._home.path / "nowhere"))
                 listings = work_on_datasets(nowhere, list[DatasetListing], _ignore)
                 self._listings |= {
-                    (listing.name, str(self._home.datasets / listing.name)): listing
+                    (listing.name, str(self._home.datasets / listing.name), layout): listing
                     for listing in listings
                     if listing.where is None
                 }
             else:
-                asked = DescribeDataset(data_dir or "", dataset)
+                asked = DescribeDataset(data_dir or "", dataset, layout)
                 self._listings[key] = work_on_datasets(asked, DatasetListing, _ignore)
         return self._listings[key]
 

@@ -19,6 +19,7 @@ from engine.protocol import (
     nearest,
     run_identity,
 )
+from engine.protocol.spec import Layout
 from vld_tui.study.errors import StudyError
 from vld_tui.study.expansion import DATA_FIELDS, Datasets, expand, with_held_out_sources
 from vld_tui.study.grid import check_fields, check_value, grids_of
@@ -198,11 +199,13 @@ class _Remembered:
         """Return a run's values with the folder of its data set."""
         return self._datasets.locate(values)
 
-    def domains(self, dataset: str, data_dir: str | None) -> tuple[str, ...]:
+    def domains(
+        self, dataset: str, data_dir: str | None, layout: Layout = "auto"
+    ) -> tuple[str, ...]:
         """Return the domains, as the study says or as they are."""
         if dataset not in self.asked:
             said = self._said.get(dataset)
-            self.asked[dataset] = said or self._datasets.domains(dataset, data_dir)
+            self.asked[dataset] = said or self._datasets.domains(dataset, data_dir, layout)
         return self.asked[dataset]
 
     @property

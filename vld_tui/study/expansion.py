@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from engine.protocol import RunSpec, nearest, resolve_spec, run_identity
+from engine.protocol.spec import Layout
 from vld_tui.study.errors import StudyError
 from vld_tui.study.grid import ALL, DATA, Grid
 
@@ -27,7 +28,9 @@ class Datasets(Protocol):
             DatasetError: when nothing has that name.
         """
 
-    def domains(self, dataset: str, data_dir: str | None) -> tuple[str, ...]:
+    def domains(
+        self, dataset: str, data_dir: str | None, layout: Layout = "auto"
+    ) -> tuple[str, ...]:
         """Return the domains of a data set.
 
         Raises:
@@ -73,7 +76,7 @@ def with_held_out_sources(specs: Sequence[RunSpec], datasets: Datasets) -> list[
     for spec in specs:
         if spec.held_out_source is not None:
             raise StudyError("leave_one_source_out names held_out_source itself: leave it out.")
-        domains = datasets.domains(spec.dataset, spec.data_dir)
+        domains = datasets.domains(spec.dataset, spec.data_dir, spec.layout)
         if len(domains) < 3:
             raise StudyError(f"leave_one_source_out needs three domains; {spec.dataset} has fewer.")
         for source in domains:
@@ -108,7 +111,7 @@ def _specs(values: dict[str, Any], datasets: Datasets) -> Iterator[RunSpec]:
         del values["target"]
     located = datasets.locate(values)
     spec = resolve_spec(located)
-    domains = datasets.domains(spec.dataset, spec.data_dir)
+    domains = datasets.domains(spec.dataset, spec.data_dir, spec.layout)
     if target == ALL:
         for domain in domains:
             yield msgspec.structs.replace(spec, target=domain)

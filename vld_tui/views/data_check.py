@@ -18,6 +18,8 @@ def check_report_lines(report: CheckReport, *, cells: int | None) -> Iterator[st
     """Yield the table of counts, what the images are like, and what was found."""
     images = sum(sum(classes.values()) for classes in report.counts.values())
     yield f"{plain_text(report.name)}  {plural(images, 'image')} in {plain_text(report.where)}"
+    if report.reading:
+        yield plain_text(report.reading)
     yield ""
     yield from _counts(report, cells)
     yield ""

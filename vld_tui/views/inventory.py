@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.protocol.datasets import DatasetListing
+from engine.protocol.datasets import DatasetListing, left_out_text
 from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.numbers import UNKNOWN, plural, size
 from vld_tui.views.text import plain_text
@@ -90,6 +90,10 @@ def dataset_detail(dataset: DatasetListing) -> Iterator[str]:
         yield f"  classes: {' '.join(classes)}"
     if dataset.where is not None:
         yield f"  where: {plain_text(dataset.where)}  {size(dataset.size_bytes)}"
+    if dataset.reading:
+        yield f"  {plain_text(dataset.reading)}"
+    if dataset.left_out:
+        yield f"! {plain_text(left_out_text(dataset.left_out))}"
     yield from (f"  {plain_text(note)}" for note in dataset.notes)
 
 

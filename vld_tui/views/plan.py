@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 from rich.text import Text
 
 from engine.protocol import Combination, DataPrepared, ModelPrepared, RunSpec, learning_rates
+from engine.protocol.datasets import LeftOut, left_out_text
 from vld_tui.views.combined import combination_rows
 from vld_tui.views.numbers import duration, magnitude, plural
 from vld_tui.views.palette import QUIET_STYLE
@@ -22,6 +25,7 @@ def plan_rows(
     """Return the plan as pairs of a label and a line of plain text."""
     rows = [("network", _network(spec, progress.model)), ("data", _data(spec, progress.data))]
     if progress.data is not None:
+        rows += image_rows(progress.data.reading, progress.data.left_out)
         rows.append(("sources", _sources(progress.data)))
     rows.append(("target", _target(spec, progress.data)))
     if combination is not None:
@@ -39,6 +43,13 @@ def plan_rows(
     if progress.model is not None:
         rows.append(("time", _time(spec, progress.model)))
     return rows
+
+
+def image_rows(reading: str, left_out: Sequence[LeftOut]) -> list[tuple[str, str]]:
+    """Return how folders were read, and what is not among the images, where there is any."""
+    omitted = left_out_text(left_out).removeprefix("left out: ")
+    rows = [("layout", plain_text(reading)), ("left out", plain_text(omitted))]
+    return [(label, line) for label, line in rows if line]
 
 
 def plan_table(spec: RunSpec, progress: Progress, combination: Combination | None = None) -> Table:

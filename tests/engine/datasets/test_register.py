@@ -18,6 +18,7 @@ from engine.protocol.datasets import (
     STUDY_DATASETS,
     AddDataset,
     DatasetListing,
+    LeftOut,
 )
 from tests.engine.datasets.image_folders import MakeFolder
 
@@ -80,8 +81,15 @@ def test_the_folder_of_all_images_is_preferred_to_its_splits(
 def test_listed_images_are_left_out(root: Path, images: Path, tmp_path: Path) -> None:
     first = open_image_set("pets", images).files[0].path
     duplicates = tmp_path / "duplicates.txt"
-    duplicates.write_text(f"{first}\n\nnot/there/x.png\n")
-    assert counts(add(root, images, exclude=str(duplicates)))["photo"] == 5
+    windows = first.replace("/", "\\")
+    duplicates.write_text(f"\ufeff{windows}\r\n\r\nnot/there/x.png\r\n", newline="")
+    listing = add(root, images, exclude=str(duplicates))
+    assert counts(listing)["photo"] == 5
+    assert listing.left_out == (LeftOut("images that --exclude lists", 1, first),)
+    assert listing.notes == (f"1 line of {duplicates} matches no image: not/there/x.png",)
+    duplicates.write_text("images/not/there/x.png\n")
+    with pytest.raises(DataError, match=rf"No line of .* such as images/not.* and {first} here"):
+        add(root, images, "other", exclude=str(duplicates))
     with pytest.raises(DataError, match="cannot be read"):
         add(root, images, "other", exclude=str(tmp_path / "nowhere.txt"))
 
@@ -181,7 +189,7 @@ class TestTables:
         rows[2]["y"] = ""
         table = self.table(images, rows)
         columns = {"path_column": "file", "label_column": "y", "domain_column": "hospital"}
-        with pytest.raises(DataError, match="1 rows without file, y or hospital.*lines 4"):
+        with pytest.raises(DataError, match=r"Line 4 of .*images\.csv has no y\. Fill"):
             add(root, table, **columns)
 
     def test_a_file_that_is_not_there_is_an_unreadable_image(
@@ -191,7 +199,8 @@ class TestTables:
         rows[0]["file"] = "gone.png"
         table = self.table(images, rows)
         columns = {"path_column": "file", "label_column": "y", "domain_column": "hospital"}
-        add(root, table, **columns)
+        listing = add(root, table, **columns)
+        assert listing.notes == ("! 1 file of the table does not exist: gone.png",)
         values = {"data_dir": str(root / "pets"), "target": "h1", "image_size": 32}
         with pytest.raises(DataError, match=r"gone\.png"):
             load_data(resolve_spec(values), tmp_path / "cache")
@@ -244,6 +253,9 @@ def test_a_whole_published_set_is_complete(root: Path, tmp_path: Path) -> None:
             for domain, count in counts.items()
             for number in range(count)
         ]
+        for row in rows:
+            (tmp_path / row.partition(",")[0]).parent.mkdir(exist_ok=True)
+            (tmp_path / row.partition(",")[0]).touch()
         path.write_text("\n".join(["path,label,domain", *rows]))
         return path
 

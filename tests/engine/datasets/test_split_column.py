@@ -62,7 +62,7 @@ def test_a_unique_name_is_enough_and_what_is_left_out_is_told(scans: Path, tmp_p
         (["x.png,north,1"], "No file of .* is an image of .*: such as x.png there and ill/0.png"),
         (["0.png,north,1"], "No file"),  # two classes have a 0.png
         (["ill/0.png,north,1", "ill/0.png,south,1"], "ill/0.png into two domains, north and south"),
-        (["ill/0.png,,1"], "has 1 rows without file or hospital; the first are lines 2"),
+        (["ill/0.png,,1"], "Line 2 of .* has no hospital"),
         (["ill/0.png,north,1", "well/0.png,north,1"], "has one domain, north"),
     ],
 )

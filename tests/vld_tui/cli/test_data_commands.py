@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.datasets.image_folders import fill_folder
+from tests.engine.datasets.image_folders import fill_folder, fill_paths, spread
 from tests.vld_tui.cli.conftest import Vld
 
 
@@ -153,3 +153,43 @@ def test_images_are_drawn_in_the_terminal(vld: Vld, images: Path) -> None:
     assert lines[0].split() == ["photo", "sketch"]
     assert (lines[1], lines.index("dog") > 5) == ("cat", True)
     assert "✓ nothing that would spoil a run" in lines
+
+
+def test_every_command_reads_a_folder_alike_and_says_how(vld: Vld, tmp_path: Path) -> None:
+    folder = fill_paths(tmp_path / "d", *spread("{a,b}/{Train,valid}/{cat,dog}"), "a/cover.png")
+    said = "reading domain/{Train,valid}/class as domains a and b; Train and valid merged"
+    omitted = "! left out: 1 image above its class folder (a/cover.png)"
+    checked = vld("data", "check", str(folder), "--near", "0").stdout.splitlines()
+    added = vld("data", "add", "d", str(folder)).stdout
+    for line in (said, omitted):
+        assert any(each.startswith(line) for each in checked)
+        assert line in added
+    for name in ("d", str(folder)):
+        report = vld.json("data", "check", name, "--near", "0")
+        assert (report["layout"], report["classes"]) == ("domain/split/class", ["cat", "dog"])
+        assert [each["kind"] for each in report["left_out"]] == ["images above their class folder"]
+        assert report["reading"].startswith(said)
+        assert vld.json("data", "cache", name, "--image-size", "32")["images"] == 16
+    plain = vld.json("data", "check", str(folder), "--near", "0", "--layout", "plain")
+    assert (plain["layout"], plain["classes"]) == ("plain", ["Train", "valid"])
+    wrong = vld("data", "check", str(folder), "--layout", "plane")
+    assert (wrong.exit_code, wrong.stderr) == (
+        2,
+        "Error: --layout is 'plane', but must be one of auto, plain, class, split/class, "
+        "domain/split/class, split/domain/class. Did you mean plain?\n",
+    )
+
+
+def test_a_table_is_checked_cached_and_planned_where_it_lies(vld: Vld, images: Path) -> None:
+    rows = [
+        f"{path.relative_to(images)};{path.parent.name};{path.parent.parent.name}"
+        for path in sorted(images.rglob("*.png"))
+    ]
+    table = images / "t.tsv"
+    table.write_text("\n".join(["Path;Label;Domain", *rows]))
+    assert vld.json("data", "check", str(table), "--near", "0")["layout"] == "table"
+    assert vld.json("data", "cache", str(table), "--image-size", "32")["images"] == 12
+    planned = vld("run", "--data", str(table), "--target", "sketch", "--dry-run")
+    assert "problem" not in planned.stdout
+    refused = vld("run", "--data", str(table), "--target", "sketsch", "--dry-run").stdout
+    assert "has no domain 'sketsch'" in refused

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from engine.protocol.spec import Layout
 from vld_tui.launch.datasets import work_on_datasets
 from vld_tui.study.definition import Study, read_study
 
@@ -28,7 +29,9 @@ class KnownDatasets:
     def locate(self, values: Mapping[str, object]) -> dict[str, object]:
         return dict(values)
 
-    def domains(self, dataset: str, data_dir: str | None) -> tuple[str, ...]:
+    def domains(
+        self, dataset: str, data_dir: str | None, layout: Layout = "auto"
+    ) -> tuple[str, ...]:
         self.asked.append(dataset)
         return {"emoji": EMOJI, "pair": ("day", "night")}.get(dataset, ("a", "b", "c"))
 

@@ -20,6 +20,7 @@ from engine.protocol import (
     StepsTaken,
     resolve_spec,
 )
+from engine.protocol.datasets import LeftOut
 from vld_tui.views.closing import closing_view, next_commands
 from vld_tui.views.live import preparing_view, training_view
 from vld_tui.views.plan import plan_rows
@@ -129,6 +130,16 @@ def test_the_plan_fills_up_as_the_run_prepares() -> None:
     assert "(measured)" in plan_of(*PREPARED)["device"]
     on_gpus = msgspec.structs.replace(model({}, None), device="cuda:0", device_name="H", ranks=4)
     assert plan_of(STARTED, DATA, on_gpus)["device"].startswith("4 × cuda (H) · ")
+
+
+def test_the_plan_says_how_folders_were_read_and_what_was_left_out() -> None:
+    assert {"layout", "left out"}.isdisjoint(plan_of(STARTED, DATA))
+    left_out = (LeftOut(".heic", 60, "a/b/1.heic"),)
+    read = msgspec.structs.replace(DATA, reading="reading a/\x1b[2J", left_out=left_out)
+    plan = plan_of(STARTED, read)
+    assert plan["layout"].startswith("reading a/")
+    assert "\x1b" not in plan["layout"]
+    assert plan["left out"] == "60 .heic (HEIC is read after: pip install '.[heic]')"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import typer
 
 from engine.protocol.datasets import AddDataset, DatasetListing
 from vld_tui.cli.command import JsonOption
-from vld_tui.cli.data.work import do_work
+from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
 from vld_tui.views.inventory import dataset_detail
@@ -20,7 +20,8 @@ PathArgument = Annotated[
     str,
     typer.Argument(
         metavar="PATH",
-        help="Folder of domain/class/image, CSV table, zip or tar archive, or parquet files.",
+        help="A folder of domain/class/image, a table (.csv, .tsv), a zip or tar archive, "
+        "or parquet files.",
     ),
 ]
 DomainsOption = Annotated[
@@ -43,6 +44,7 @@ def add(
     domains: DomainsOption = None,
     exclude: ExcludeOption = None,
     keep_missing_classes: KeepOption = False,
+    layout: LayoutOption = "auto",
     path_column: Annotated[str, typer.Option(metavar="NAME", help="Of a CSV table.")] = "path",
     image_column: Annotated[str, typer.Option(metavar="NAME", help="Of parquet files.")] = "image",
     label_column: Annotated[str, typer.Option(metavar="NAME", help="Of either.")] = "label",
@@ -60,6 +62,7 @@ def add(
         domains=wanted,
         exclude=exclude and str(Path(exclude).expanduser().absolute()),
         keep_missing_classes=keep_missing_classes,
+        layout=checked_layout(layout),
         path_column=path_column,
         label_column=label_column,
         domain_column=domain_column,

@@ -9,7 +9,7 @@ import typer
 from engine.protocol import resolve_spec
 from engine.protocol.datasets import CacheDataset, CacheListing
 from vld_tui.cli.command import JsonOption
-from vld_tui.cli.data.work import WhatArgument, do_work
+from vld_tui.cli.data.work import LayoutOption, WhatArgument, checked_layout, do_work
 from vld_tui.cli.errors import FAILED_EXIT
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
@@ -26,6 +26,7 @@ def cache(
     ctx: typer.Context,
     what: WhatArgument,
     image_size: SizeOption = None,
+    layout: LayoutOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Decode and resize every image; exit 1 when some cannot be read."""
@@ -34,7 +35,9 @@ def cache(
     if image_size is not None:
         values["image_size"] = image_size
     spec = resolve_spec(values)
-    request = CacheDataset(spec.data_dir or "", spec.image_size, str(home.cache), spec.dataset)
+    request = CacheDataset(
+        spec.data_dir or "", spec.image_size, str(home.cache), spec.dataset, checked_layout(layout)
+    )
     made = do_work(request, CacheListing)
     if as_json:
         print_json(made)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from engine.protocol.datasets import CheckDataset, CheckReport
 from vld_tui.cli.command import JsonOption
-from vld_tui.cli.data.work import WhatArgument, do_work
+from vld_tui.cli.data.work import LayoutOption, WhatArgument, checked_layout, do_work
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
@@ -47,6 +47,7 @@ def check(
     near: NearOption = 4,
     sheet: SheetOption = None,
     show: ShowOption = False,
+    layout: LayoutOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Read every image, count, compare; exit 1 when something would spoil a run."""
@@ -61,6 +62,7 @@ def check(
             near_distance=near,
             sheet=str(sheet.expanduser().absolute()) if sheet else None,
             tiles=str(tiles) if show and not as_json else None,
+            layout=checked_layout(layout),
         )
         try:
             report = do_work(request, CheckReport)

@@ -11,12 +11,13 @@ from engine.protocol import FIELDS
 from engine.protocol.datasets import DatasetListing, ShiftDataset, SplitDataset
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.data.add import tell_listing
-from vld_tui.cli.data.work import do_work
+from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.session import this_home
 
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="SRC", help="Folder of class/image, without domains.")
+    str,
+    typer.Argument(metavar="SRC", help="Folder of class/image or split/class/image."),
 ]
 NameOption = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="For --dataset [default: SRC-shift].")
@@ -63,10 +64,11 @@ def shift(
     severity: SeverityOption = "3",
     paired: PairedOption = False,
     image_size: SizeOption = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of chance.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
     split_by: SplitOption = None,
     path_column: Annotated[str, typer.Option(metavar="NAME", help="Of that table.")] = "path",
     domain_column: Annotated[str, typer.Option(metavar="NAME", help="Of that table.")] = "domain",
+    layout: LayoutOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Corrupt images, or read their domains from a table, and register the result by name."""
@@ -76,16 +78,17 @@ def shift(
         )
     path = Path(source).expanduser().absolute()
     root, called = str(this_home(ctx).datasets), name or f"{path.name}-shift"
+    read_as = checked_layout(layout)
     request: ShiftDataset | SplitDataset
     if split_by is not None:
         table = str(Path(split_by).expanduser().absolute())
-        request = SplitDataset(root, called, str(path), table, path_column, domain_column)
+        request = SplitDataset(root, called, str(path), table, path_column, domain_column, read_as)
     else:
         assert corruptions is not None
         named = tuple(part.strip() for part in corruptions.split(",") if part.strip())
         side = FIELDS["image_size"].default if image_size is None else image_size
         request = ShiftDataset(
-            root, called, str(path), named, _severities(severity), paired, side, seed
+            root, called, str(path), named, _severities(severity), paired, side, seed, read_as
         )
     tell_listing(do_work(request, DatasetListing), as_json=as_json)
 

@@ -15,16 +15,46 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from engine.protocol import FIELDS, SpecError
 from engine.protocol.datasets import DatasetRequest, WorkNote, WorkProgress
+from engine.protocol.spec import Layout
 from vld_tui.cli.output import say
+from vld_tui.fields import as_typed
 from vld_tui.launch.datasets import work_on_datasets
 from vld_tui.views.text import plain_text
 
 Answer = TypeVar("Answer")
 
 WhatArgument = Annotated[
-    str, typer.Argument(metavar="NAME|DIR", help="See: vld data ls; or a folder of images.")
+    str,
+    typer.Argument(
+        metavar="NAME|PATH",
+        help="Data set (see: vld data ls), or a folder, table or zip archive of images.",
+    ),
 ]
+LayoutOption = Annotated[
+    str,
+    typer.Option(
+        "--layout",
+        metavar="|".join(FIELDS["layout"].choices),
+        help="How the folders are read; auto recognizes the layout and reports it, plain is "
+        "domain/class/image without splits [default: auto].",
+        show_default=False,
+    ),
+]
+
+
+def checked_layout(text: str) -> Layout:
+    """Return a layout as it was typed.
+
+    Raises:
+        SpecError: when there is no such layout.
+    """
+    try:
+        layout: Layout = FIELDS["layout"].check(text)
+    except SpecError as error:
+        raise as_typed(error, ("layout",)) from None
+    return layout
 
 
 def do_work(request: DatasetRequest, answer_type: type[Answer]) -> Answer:

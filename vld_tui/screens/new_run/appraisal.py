@@ -36,4 +36,5 @@ def appraise(planner: Planner, spec: RunSpec) -> Appraised:
 
 def is_same_choice(one: RunSpec, other: RunSpec) -> bool:
     """Say whether two runs have the same images and the same domain left out."""
-    return (one.dataset, one.data_dir, one.target) == (other.dataset, other.data_dir, other.target)
+    fields = ("dataset", "data_dir", "layout", "target")
+    return all(getattr(one, name) == getattr(other, name) for name in fields)
