@@ -40,6 +40,8 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
         "name": run.name,
         "status": run.status,
         "collapsed": run.collapsed,
+        "collapsed_step": run.collapsed_step,
+        "recovered_step": run.recovered_step,
         **{name: _trained(run, name) for name in ("dataset", "target", "model")},
         "parents": [parent.label for parent in run.combination.parents] if run.combination else [],
         **{name: _trained(run, name) for name in ("dropout_rate", "masks", "seed")},
@@ -71,7 +73,7 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
 
 def _rates(run: Run) -> Record:
     """Return the highest and the last learning rate that a run really has."""
-    if run.combination is not None:
+    if run.combination is not None or not run.has_spec:
         return {"peak_lr": None, "end_lr": None}
     peak, end = learning_rates(run.spec)
     return {"peak_lr": peak, "end_lr": end}

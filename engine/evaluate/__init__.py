@@ -2,6 +2,7 @@
 
 from engine.evaluate.accuracy import DomainResult, evaluate, judge, predict
 from engine.evaluate.domains import (
+    COLLAPSE_LOSS,
     Evaluation,
     Predictor,
     class_entropy,
@@ -12,6 +13,7 @@ from engine.evaluate.domains import (
 from engine.evaluate.predictions import describe_predictions, keep_predictions
 
 __all__ = [
+    "COLLAPSE_LOSS",
     "DomainResult",
     "Evaluation",
     "Predictor",

@@ -149,7 +149,8 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
 
     ``id_accuracy`` is the mean over source domains of their ``out`` split; ``ood_accuracy``
     is the target's ``in`` split (DomainBed's report). ``is_best``: no earlier step had a
-    higher ``id_accuracy``.
+    higher ``id_accuracy``. ``collapsed``: one class is predicted; None: it cannot be told yet, or
+    the run was made before evaluations said so.
     """
 
     step: int
@@ -158,6 +159,7 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     ood_accuracy: float
     is_best: bool
     wall_s: float
+    collapsed: bool | None = None
 
 
 class ArmEvaluated(Event, frozen=True, kw_only=True, tag="arm_evaluated"):

@@ -36,6 +36,9 @@ class Selected(msgspec.Struct, frozen=True):
 class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run stands after ``step`` updates, besides its tensors.
 
+    ``collapsed`` is of the last evaluation; ``has_learned``: an evaluation before it knew more
+    than how frequent each class is.
+
     ``evaluation_s`` is how long the next evaluation will take. ``loss_sum`` and ``loss_count``
     belong to the reading not yet reported; ``elapsed_s`` counts
     all attempts. Precision and layout are kept so that a resumed run computes alike, and
@@ -50,6 +53,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     selected: Selected | None = None
     selected_of_arms: dict[str, Selected] = {}
     collapsed: bool = False
+    has_learned: bool = False
     feature_rms: float
     data_digest: str
     precision: str

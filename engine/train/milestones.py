@@ -16,7 +16,6 @@ from engine.evaluate import (
     Evaluation,
     class_entropy,
     evaluate_domains,
-    has_collapsed,
     keep_predictions,
     network_predictor,
 )
@@ -34,6 +33,7 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from engine.train.checkpoint import Selected, TrainingState, save_last, save_network
+from engine.train.collapse import has_learned, judge_collapse
 from engine.train.divergence import ADVICE, are_finite, bad_loss, bad_weights
 from engine.train.losses import LossMeter
 from engine.train.pace import Pace
@@ -107,22 +107,8 @@ class Milestones:
         is_best = best is None or evaluation.id_accuracy > best.id_accuracy
         if is_best:
             best = Selected(state.step, evaluation.id_accuracy, evaluation.ood_accuracy)
-        self._log.record(
-            Evaluated(
-                step=state.step,
-                metrics=evaluation.metrics,
-                id_accuracy=evaluation.id_accuracy,
-                ood_accuracy=evaluation.ood_accuracy,
-                is_best=is_best,
-                wall_s=wall_s,
-            )
-        )
-        collapsed = state.step > 0 and has_collapsed(evaluation, self._class_entropy)
-        if collapsed and not state.collapsed:
-            self._log.record(self._collapse(state.step, evaluation))
-        state = msgspec.structs.replace(
-            state, selected=best, collapsed=state.collapsed or collapsed
-        )
+        state = msgspec.structs.replace(state, selected=best)
+        state = self._report(state, evaluation, is_best=is_best, wall_s=wall_s)
         if is_best:
             self._save_network(state, "best", self._training.network)
         if state.step > 0:
@@ -138,6 +124,32 @@ class Milestones:
         ):  # before the checkpoint, or a death in between would leave those before
             keep_predictions(self._run_dir, state.step, evaluation.measured, self._data.classes)
         return self._save_last(state)
+
+    def _report(
+        self, state: TrainingState, evaluation: Evaluation, *, is_best: bool, wall_s: float
+    ) -> TrainingState:
+        """Record an evaluation, and a collapse that it is the first to show."""
+        collapsed = judge_collapse(
+            self._spec, state.step, evaluation, self._class_entropy, learned=state.has_learned
+        )
+        self._log.record(
+            Evaluated(
+                step=state.step,
+                metrics=evaluation.metrics,
+                id_accuracy=evaluation.id_accuracy,
+                ood_accuracy=evaluation.ood_accuracy,
+                is_best=is_best,
+                wall_s=wall_s,
+                collapsed=collapsed,
+            )
+        )
+        if collapsed and not state.collapsed:
+            self._log.record(self._collapse(state.step, evaluation))
+        return msgspec.structs.replace(
+            state,
+            collapsed=state.collapsed if collapsed is None else collapsed,
+            has_learned=state.has_learned or has_learned(evaluation, self._class_entropy),
+        )
 
     def save_last(self, state: TrainingState) -> TrainingState:
         """Save what a resumed run needs, and return the state as saved.

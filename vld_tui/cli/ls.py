@@ -99,6 +99,12 @@ def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
     )
     if any(run.collapsed for run in runs):
         console.print("▼ one class is predicted for all: vld show says what to change", style="dim")
+    recovered = sum(run.recovered_step is not None and not run.collapsed for run in runs)
+    if recovered:
+        console.print(
+            f"{plural(recovered, 'run')} collapsed and recovered: vld show reports the steps",
+            style="dim",
+        )
     if hidden:
         console.print(f"… and {plural(hidden, 'run')} more: --limit 0 lists all.", style="dim")
 

@@ -87,6 +87,10 @@ def _counts(gathered: Gathered) -> str:
     words = [f"{finished:,} of {gathered.asked:,} finished"]
     if collapsed := sum(run.collapsed for run in gathered.runs):
         words.append(f"{collapsed:,} of them collapsed (one class is predicted for all images)")
+    if recovered := sum(
+        run.recovered_step is not None and not run.collapsed for run in gathered.runs
+    ):
+        words.append(f"{recovered:,} of them collapsed and recovered")
     if held_out := sum(run.spec.held_out_source is not None for run in gathered.runs):
         words.append(f"{held_out:,} with a source left out as well")
     return ", ".join(words)

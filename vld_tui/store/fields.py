@@ -8,7 +8,7 @@ from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from engine.protocol import FIELDS
-from vld_tui.store.runs import STATUS_SQL, STATUSES
+from vld_tui.store.runs import COLLAPSED, STATUS_SQL, STATUSES
 from vld_tui.store.specs import SPEC_JSON, spec_value
 
 Kind = Literal["number", "duration", "flag", "text", "choice", "words", "time"]
@@ -72,7 +72,7 @@ _OF_RUN: Final = (
     QueryField("note", "text", "note", about="The run's note."),
     QueryField("arm", "text", "arm", about="How the run predicts."),
     QueryField("status", "choice", STATUS_SQL, STATUSES, about="The run's status."),
-    QueryField("collapsed", "flag", "collapsed_step IS NOT NULL", about="One class for all."),
+    QueryField("collapsed", "flag", f"ifnull({COLLAPSED}, 0)", about="One class for all."),
     QueryField("created", "time", "created_at", about="When the run was created."),
     QueryField("age", "duration", _AGE, about="Time since the run was created."),
     QueryField("step", "number", "step", about="Latest step."),

@@ -278,6 +278,12 @@ def m011_damage(db: Database) -> None:
     db.execute("ALTER TABLE runs ADD COLUMN damage TEXT")
 
 
+@migrations()
+def m012_recovered(db: Database) -> None:
+    """Know at which step a run that had collapsed was sound again."""
+    db.execute("ALTER TABLE runs ADD COLUMN recovered_step INTEGER")
+
+
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
     for key, text, combined in rows:

@@ -142,8 +142,7 @@ class EventRecorder:
                     [self._key, event.kind, event.step, event.file, event.bytes],
                 )
             case CollapseDetected():
-                if state.collapsed_step is None:
-                    state.collapsed_step = event.step
+                self._collapse(event.step)
             case _:  # nothing of it is kept
                 pass
 
@@ -160,8 +159,18 @@ class EventRecorder:
         state = self.state
         self._put_accuracies(event, state.arm)
         state.step = max(state.step, event.step)
+        if event.collapsed:
+            self._collapse(event.step)
+        elif event.collapsed is False and state.collapsed_step is not None:
+            state.recovered_step = state.recovered_step or event.step
         if event.is_best and (state.id_accuracy is None or event.id_accuracy > state.id_accuracy):
             self._select(event.step, event.id_accuracy, event.ood_accuracy)
+
+    def _collapse(self, step: int) -> None:
+        """Record the first step of a collapse; one after a recovery takes the place of it."""
+        state = self.state
+        if state.collapsed_step is None or state.recovered_step is not None:
+            state.collapsed_step, state.recovered_step = step, None
 
     def _put_accuracies(self, event: Evaluated | ArmEvaluated, arm: str) -> None:
         self._series.put(SeriesKey("accuracy", "out", JUDGED, arm), event.step, event.id_accuracy)
@@ -181,6 +190,8 @@ class EventRecorder:
         state = self.state
         kept = -1 if resumed_step is None else resumed_step
         self._series.forget_after(kept)
+        if state.recovered_step is not None and state.recovered_step > kept:
+            state.recovered_step = None
         if state.collapsed_step is not None and state.collapsed_step > kept:
             state.collapsed_step = None
         state.step = max(kept, 0)

@@ -41,6 +41,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     Accuracies are shares from 0 to 1 at the selected step: while it runs, the step with the
     best ID accuracy so far. ``domains`` has the sources' ``out`` split and the target's ``in``
     split. Times are Unix seconds. ``seconds_left`` is as estimated at the last event.
+    ``collapsed``: the selected step predicts one class, or the last step of a run at work does;
+    it did so from ``collapsed_step`` to ``recovered_step``, None: to the end.
     ``damaged_lines`` of the event log could not be read. ``queue_position`` orders those that
     wait; one that ``is_held`` is passed over. ``gpu`` is what the queue gave it.
     ``job`` is the cluster's job that it was given to, with the scheduler's words for where it
@@ -92,6 +94,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     job_reason: str | None = None
     job_node: str | None = None
     has_job: bool = False
+    collapsed_step: int | None = None
+    recovered_step: int | None = None
     mixed_fields: tuple[str, ...] = ()
 
     @property
@@ -209,6 +213,12 @@ def read_points(
     ]
 
 
+COLLAPSED: Final = (
+    "(collapsed_step IS NOT NULL AND (recovered_step IS NULL AND (selected_step IS NULL OR status "
+    "IN ('starting', 'running')) OR selected_step >= collapsed_step AND (recovered_step IS NULL OR "
+    "selected_step < recovered_step)))"
+)
+"""Whether the selected step is a collapse; of a run at work, whether its last one is."""
 _COLUMNS: Final = RowKinds(
     {
         "run_id": TEXT,
@@ -217,7 +227,7 @@ _COLUMNS: Final = RowKinds(
         "note": TEXT,
         "created_at": NUMBER,
         "status": TEXT,
-        "collapsed_step IS NOT NULL": WHOLE,
+        f"ifnull({COLLAPSED}, 0)": WHOLE,
         "spec": TEXT,
         "step": WHOLE,
         "selected_step": WHOLE + NOTHING,
@@ -251,6 +261,8 @@ _COLUMNS: Final = RowKinds(
         "job_reason": TEXT + NOTHING,
         "job_node": TEXT + NOTHING,
         "job_open": WHOLE,
+        "collapsed_step": WHOLE + NOTHING,
+        "recovered_step": WHOLE + NOTHING,
     }
 )
 """What a run is made of, in the order of its fields, with the kinds of values each may have."""

@@ -37,7 +37,7 @@ def closing_view(
     )
     parts: list[RenderableType] = [headline, Text(""), *notice_views(progress)]
     if progress.collapse is not None:
-        parts += [collapse_notice(progress.collapse), Text("")]
+        parts += [collapse_notice(progress, progress.collapse), Text("")]
     if progress.evaluations:
         parts += [accuracy_table(progress, cells, combination), Text("")]
     footer = f"  run {plain_text(run_id)}  {plain_text(name)}"

@@ -49,7 +49,7 @@ def run_detail(
     """Return the run's state, plan, accuracies, history and files in ``cells`` columns."""
     parts: list[RenderableType] = [_heading(run), Text("")]
     if progress.collapse is not None:
-        parts += [collapse_notice(progress.collapse), Text("")]
+        parts += [collapse_notice(progress, progress.collapse), Text("")]
     if run.error:
         parts += [Text(f"  {plain_text(run.error, keep_newlines=True)}", style=VERMILION), Text("")]
     parts += notice_views(progress)

@@ -49,6 +49,8 @@ def event_lines(
             lines = [_steps_line(spec, event)]
         case Evaluated():
             lines = [_evaluation_line(spec, progress, event, combination)]
+            if progress.collapse is not None and progress.recovered_step == event.step:
+                lines.append(recovery_line(progress.collapse, event.step))
         case ArmEvaluated():
             lines = [_arm_line(spec, event, combination)]
         case CollapseDetected():
@@ -76,6 +78,11 @@ def collapse_line(collapse: CollapseDetected) -> str:
         f"validation images are called {plain_text(collapse.predicted_class)!r}, "
         f"loss {decimal(collapse.loss, 2)} (class entropy {decimal(collapse.class_entropy, 2)})"
     )
+
+
+def recovery_line(collapse: CollapseDetected, recovered_step: int) -> str:
+    """Say in one line of plain text that a collapse is over."""
+    return f"collapsed at step {collapse.step:,}, recovered by step {recovered_step:,}"
 
 
 def _arm_line(spec: RunSpec, event: ArmEvaluated, combination: Combination | None) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 from engine.protocol import CollapseDetected, Combination, RunSpec
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.combined import notices, progress_label
-from vld_tui.views.lines import collapse_line
+from vld_tui.views.lines import collapse_line, recovery_line
 from vld_tui.views.numbers import duration, rate
 from vld_tui.views.palette import ALARM_STYLE, GREEN, ID_STYLE, QUIET_STYLE
 from vld_tui.views.plan import plan_table
@@ -55,7 +55,7 @@ def training_view(
     parts: list[RenderableType] = [bar, Text("")]
     parts += notice_views(progress)
     if progress.collapse is not None:
-        parts += [collapse_notice(progress.collapse), Text("")]
+        parts += [collapse_notice(progress, progress.collapse), Text("")]
     parts.append(accuracy_table(progress, cells, combination))
     if notice:
         parts += [Text(""), Text(f"  {notice}", style="bold")]
@@ -85,8 +85,11 @@ def notice_views(progress: Progress) -> list[RenderableType]:
     return parts
 
 
-def collapse_notice(collapse: CollapseDetected) -> RenderableType:
-    """Return what a collapse is and what to change."""
+def collapse_notice(progress: Progress, collapse: CollapseDetected) -> RenderableType:
+    """Return what a collapse is and what to change, or that it is over."""
+    if progress.recovered_step is not None:
+        line = recovery_line(collapse, progress.recovered_step)
+        return Padding(Text(line, style=QUIET_STYLE), (0, 2))
     text = Text(collapse_line(collapse), style=ALARM_STYLE)
     text.append(f"\n{plain_text(collapse.advice)}", style="default not bold")
     return Padding(text, (0, 2))

@@ -72,6 +72,14 @@ class Progress(msgspec.Struct, frozen=True):
         return max(self.latest.step if self.latest else resumed, evaluated)
 
     @property
+    def recovered_step(self) -> int | None:
+        """Return the first step after the collapse at which an evaluation was sound again."""
+        if self.collapse is None:
+            return None
+        after = (each for each in self.evaluations if each.step > self.collapse.step)
+        return next((each.step for each in after if each.collapsed is False), None)
+
+    @property
     def selected(self) -> Evaluated | None:
         """Return the evaluation with the best ID accuracy so far, the earliest of equals."""
         return best_of(self.evaluations)

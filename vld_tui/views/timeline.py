@@ -11,7 +11,7 @@ from rich.text import Text
 from vld_tui.store.metrics import Attempt
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.views.jobs import job_text
-from vld_tui.views.lines import collapse_line
+from vld_tui.views.lines import collapse_line, recovery_line
 from vld_tui.views.numbers import duration, moment, percent
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
 from vld_tui.views.progress import Progress
@@ -56,7 +56,10 @@ def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Itera
     for attempt in attempts:
         yield from _attempt_moments(attempt)
     if (collapse := progress.collapse) is not None:
-        yield Moment(collapse.time or None, "", ALARM_STYLE, collapse_line(collapse))
+        recovered = progress.recovered_step
+        line = collapse_line(collapse) if recovered is None else recovery_line(collapse, recovered)
+        style = ALARM_STYLE if recovered is None else ""
+        yield Moment(collapse.time or None, "", style, line)
     if (selected := progress.selected) is not None:
         accuracies = f"ID {percent(selected.id_accuracy)} · OOD {percent(selected.ood_accuracy)}"
         what = f"selected step {selected.step:,} was evaluated · {accuracies}"

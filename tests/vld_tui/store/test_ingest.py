@@ -23,6 +23,7 @@ from tests.vld_tui.store.told_runs import (
     steps_taken,
     stopped,
 )
+from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import MetricPoint, Store
 
@@ -154,6 +155,54 @@ def test_a_collapse_is_a_flag_beside_the_status(store: Store, run: Run, teller: 
     teller.says(steps_taken(10, 2.7), collapsed(10))
     seen = _now(store, run)
     assert (seen.status, seen.collapsed) == ("running", True)
+
+
+Story = tuple[tuple[int, bool | None, float], ...]
+
+
+@pytest.mark.parametrize(
+    ("story", "is_flagged", "steps"),
+    [
+        (((40, True, 0.2), (240, False, 0.6)), False, (40, 240)),
+        (((40, True, 0.2), (240, False, 0.1)), True, (40, 240)),
+        (((40, False, 0.6), (80, True, 0.2)), False, (80, None)),
+        (((40, True, 0.2), (80, True, 0.2)), True, (40, None)),
+        (((40, True, 0.2), (60, False, 0.6), (80, True, 0.2)), False, (80, None)),
+        (((40, True, 0.2), (60, False, 0.3), (80, True, 0.6)), True, (80, None)),
+        (((40, None, 0.2), (60, False, 0.3)), False, (None, None)),
+    ],
+)
+def test_a_collapse_is_that_of_the_selected_step(
+    store: Store, run: Run, teller: Teller, story: Story, is_flagged: bool,
+    steps: tuple[int | None, int | None],
+) -> None:  # fmt: skip
+    teller.starts()
+    best: tuple[int, float] = (0, 0.0)
+    for step, is_collapsed, accuracy in story:
+        is_best = accuracy > best[1]
+        best = (step, accuracy) if is_best else best
+        event = evaluation(step, id_accuracy=accuracy, ood_accuracy=0.1, is_best=is_best)
+        teller.says(msgspec.structs.replace(event, collapsed=is_collapsed))
+        if is_collapsed:
+            teller.says(collapsed(step))
+            assert _now(store, run).collapsed, "an alarm while it runs"
+    teller.says(finished(300, selected_step=best[0], id_accuracy=best[1], ood_accuracy=0.1))
+    for seen in (_now(store, run), *(store.list_runs() if store.rebuild() else ())):
+        assert (seen.collapsed_step, seen.recovered_step) == steps
+        assert seen.collapsed == is_flagged
+    assert len(store.list_runs(Query.parse(f"collapsed={'yes' if is_flagged else 'no'}"))) == 1
+
+
+@pytest.mark.parametrize(("resumed_step", "stays"), [(20, True), (19, False)])
+def test_a_collapse_at_the_checkpoint_s_own_step_stays_after_a_resume(
+    store: Store, run: Run, teller: Teller, resumed_step: int, stays: bool
+) -> None:
+    teller.starts()
+    teller.says(*evaluated(20, id_accuracy=0.2, ood_accuracy=0.2), collapsed(20))
+    store.refresh()
+    teller.starts(attempt=2, resumed_step=resumed_step)
+    seen = _now(store, run)
+    assert (seen.collapsed, seen.collapsed_step) == ((True, 20) if stays else (False, None))
 
 
 def test_a_resumed_run_says_again_what_came_after_its_checkpoint(

@@ -22,6 +22,7 @@ from engine.protocol import (
 )
 from engine.protocol.datasets import LeftOut
 from vld_tui.views.closing import closing_view, next_commands
+from vld_tui.views.lines import event_lines
 from vld_tui.views.live import preparing_view, training_view
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress
@@ -159,6 +160,19 @@ def test_the_plan_has_the_rates_that_the_run_really_has(
     values: dict[str, object], shown: str
 ) -> None:
     assert shown in dict(plan_rows(resolve_spec(values), Progress()))["optimizer"]
+
+
+def test_a_collapse_that_is_over_is_no_alarm() -> None:
+    before = after(*TRAINING, COLLAPSE)
+    sound = msgspec.structs.replace(evaluated(150, 0.7), collapsed=False)
+    progress = before.after(sound)
+    assert (before.recovered_step, progress.recovered_step) == (None, 150)
+    over = f"collapsed at step {COLLAPSE.step}, recovered by step 150"
+    assert over in event_lines(SPEC, progress, sound)
+    view = text_of(training_view(SPEC, progress, now=250.0, cells=80, notice=""))
+    assert over in view
+    assert COLLAPSE.advice not in view
+    assert COLLAPSE.advice in text_of(training_view(SPEC, before, now=250.0, cells=80, notice=""))
 
 
 def test_a_run_shorter_than_its_interval_is_evaluated_at_the_end() -> None:
