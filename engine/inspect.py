@@ -1,4 +1,4 @@
-"""``python -m engine.inspect models|doctor``: what is here, as one JSON document.
+"""``python -m engine.inspect models|doctor|weights``: what is here, as one JSON document.
 
 Interfaces that may not import torch ask this instead.
 """
@@ -6,6 +6,7 @@ Interfaces that may not import torch ask this instead.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import sys
@@ -17,9 +18,13 @@ import timm
 import torch
 from huggingface_hub import constants as hub
 
+from engine.datasets.catalog import find_image_set
+from engine.datasets.errors import DataError
+from engine.errors import InputError
 from engine.hardware import available_devices, device_name
-from engine.model import PACKAGED_WEIGHTS
+from engine.model import PACKAGED_WEIGHTS, build_network
 from engine.processor import cpu_name, usable_cores
+from engine.protocol import RunSpec, SpecError, decode_spec
 from engine.run import versions
 
 STUDIED_NETWORKS = (
@@ -65,6 +70,27 @@ def _weights_of(model: str) -> str:
     return "cached" if any(folder.glob("*/*")) else "hub"
 
 
+def inspect_weights(spec: RunSpec) -> dict[str, Any]:
+    """Say what a run would load from its file of weights, or why it could not."""
+    classes: tuple[str, ...] = ()
+    with contextlib.suppress(DataError, SpecError):  # what is wrong with the images is said apart
+        classes = find_image_set(spec).classes
+    try:
+        network = build_network(
+            spec.model,
+            classes=max(1, len(classes)),
+            weights=spec.weights,
+            image_size=spec.image_size,
+            seed=0,
+            tuning=spec.tuning,
+            weights_key=spec.weights_key,
+            class_names=classes,
+        )
+    except InputError as error:
+        return {"loaded": None, "problem": str(error)}
+    return {"loaded": network.loaded, "problem": None}
+
+
 def describe_machine() -> dict[str, Any]:
     """Describe Python, torch, devices and the precisions each device computes in."""
     devices = [_describe_device(torch.device(name)) for name in available_devices()]
@@ -108,10 +134,16 @@ def _precisions(name: str) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Print what was asked for and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m engine.inspect", description=__doc__)
-    parser.add_argument("what", choices=["models", "doctor"])
-    parser.add_argument("pattern", nargs="?", help="networks whose name matches")
+    parser.add_argument("what", choices=["models", "doctor", "weights"])
+    parser.add_argument("about", nargs="?", help="networks whose name matches; a run's spec")
     asked = parser.parse_args(arguments)
-    answer = list_models(asked.pattern) if asked.what == "models" else describe_machine()
+    answer: object
+    if asked.what == "models":
+        answer = list_models(asked.about)
+    elif asked.what == "weights":
+        answer = inspect_weights(decode_spec(asked.about.encode()))
+    else:
+        answer = describe_machine()
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
     return 0
 

@@ -13,6 +13,7 @@ import stat
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import torch
@@ -36,15 +37,22 @@ class DamagedFileError(Exception):
     """A file of tensors that is not as it was written."""
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], state: bytes) -> int:
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    state: bytes,
+    about: Mapping[str, str] = MappingProxyType({}),
+) -> int:
     """Write tensors and a JSON state so that they survive power loss; return the file's bytes.
+
+    ``about``: texts for the header, for readers who do not know this program.
 
     Raises:
         OSError: when it cannot be written; the file before it is then untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"format": "pt", STATE_KEY: state.decode()}
+    header = {**about, "format": "pt", STATE_KEY: state.decode()}
     digest = _digest_of_header(header)
     for name in sorted(contiguous):
         digest = _digest(name, contiguous[name], digest)
@@ -87,6 +95,20 @@ def read_header(path: Path) -> tuple[bytes, Shapes]:
     if STATE_KEY not in header:
         raise DamagedFileError(f"its header has no {STATE_KEY}")
     return header[STATE_KEY].encode(), shapes
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the texts in the header of a file of tensors, of this program or another.
+
+    Raises:
+        DamagedFileError: when the header is damaged.
+        OSError: when the file cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise DamagedFileError(str(error)) from None
 
 
 def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:

@@ -12,6 +12,10 @@ from engine.protocol import FIELDS, FieldInfo, SpecError
 _TRUTHS: Final = {"yes": True, "true": True, "no": False, "false": False}
 
 
+_NO_FILES: Final = ("pretrained", "none")
+"""Values of ``weights`` that name no file."""
+
+
 def spec_values(given: Mapping[str, object]) -> dict[str, object]:
     """Convert the options that were given to values of their fields.
 
@@ -45,7 +49,7 @@ def with_absolute_paths(
     absolute = dict(values)
     for name in ("data_dir", "weights"):
         value = values.get(name)
-        if isinstance(value, str) and (name == "data_dir" or Path(value).suffix):
+        if isinstance(value, str) and (name == "data_dir" or value not in _NO_FILES):
             absolute[name] = str((folder or Path()).joinpath(Path(value).expanduser()).absolute())
     return absolute
 

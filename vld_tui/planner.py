@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
 
-from engine.protocol import RunSpec
+from engine.protocol import LoadedWeights, RunSpec, encode_spec
 from engine.protocol.datasets import DatasetListing, DatasetRequest, DescribeDataset, ListDatasets
 from engine.rundir import write_atomic
 from vld_tui.datasets import find_added
@@ -45,6 +45,13 @@ class Network(msgspec.Struct, frozen=True):
     def is_here(self) -> bool:
         """Say whether its weights are on this machine."""
         return self.weights in ("packaged", "cached")
+
+
+class InspectedWeights(msgspec.Struct, frozen=True):
+    """What a run would load from its file of weights, or why it could not."""
+
+    loaded: LoadedWeights | None = None
+    problem: str | None = None
 
 
 class Planner(Protocol):
@@ -139,6 +146,15 @@ class LocalPlanner:
         """
         answer = ask_engine("doctor", on_start=self._keep)
         return tuple(entry["device"] for entry in answer["devices"])
+
+    def weights(self, spec: RunSpec) -> InspectedWeights:
+        """Return what a run would load from its file of weights; takes seconds."""
+        asked = spec
+        with contextlib.suppress(DatasetError):  # which is said of the images
+            given = {"dataset": spec.dataset, "data_dir": spec.data_dir}
+            asked = msgspec.structs.replace(spec, **find_added(self._home, given))
+        answer = ask_engine("weights", encode_spec(asked).decode(), on_start=self._keep)
+        return msgspec.convert(answer, InspectedWeights)
 
     def forecast(self, spec: RunSpec, listing: DatasetListing | None) -> Forecast:
         """Return what a run would take."""

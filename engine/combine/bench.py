@@ -26,7 +26,7 @@ from engine.processor import peak_memory_bytes
 from engine.protocol import CheckpointSaved, Combination, Evaluated, RunFinished, RunSpec
 from engine.rundir import RunDir
 from engine.stop import StopRequest
-from engine.train.checkpoint import Selected, TrainingState, save_network
+from engine.train.checkpoint import Selected, TrainingState, card_of, save_network
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ class Bench:
             memory_format=self.execution.memory_format,
         )
         path = self.run_dir.best_checkpoint
-        size = save_network(path, state, self.network.module)
+        card = card_of(self.network, self.spec, self.data, self.run_dir)
+        size = save_network(path, state, self.network.module, card)
         file = str(path.relative_to(self.run_dir.path))
         self.log.record(CheckpointSaved(step=step, kind="best", file=file, bytes=size))
 

@@ -58,7 +58,7 @@ def combine(
     bench = Bench(
         spec, combination, parents, data, network, execution, run_dir, log, stop, feature_rms
     )
-    log.record(describe_network(spec, network, execution, feature_rms))
+    log.record(describe_network(spec, network, execution, feature_rms, loaded=network.loaded))
     if splits_differ({parent.run_id: parent.spec for parent in parents} | {"": spec}):
         log.record(Cautioned(message=_contamination(combination)))
     method = importlib.import_module(f"engine.combine.{combination.method}")
@@ -83,6 +83,8 @@ def _build(
         image_size=spec.image_size,
         seed=seed_hash("network", spec.seed),
         tuning=spec.tuning,
+        weights_key=spec.weights_key,
+        class_names=data.classes,
     )
     check_shapes(parents, network, spec.model)
     return network

@@ -1,6 +1,7 @@
 """Networks: a pre-trained backbone, the masks of very large dropout, and their weights."""
 
-from engine.model.backbone import build_network
+from engine.model.backbone import build_network, creation_options
+from engine.model.card import NetworkCard
 from engine.model.dropout import mask_features, masked_cross_entropy, masked_logits
 from engine.model.network import FineTunedNetwork
 from engine.model.weights import PACKAGED_WEIGHTS
@@ -8,7 +9,9 @@ from engine.model.weights import PACKAGED_WEIGHTS
 __all__ = [
     "PACKAGED_WEIGHTS",
     "FineTunedNetwork",
+    "NetworkCard",
     "build_network",
+    "creation_options",
     "mask_features",
     "masked_cross_entropy",
     "masked_logits",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -17,7 +18,14 @@ from engine.errors import InputError
 from engine.model.consistency import check_consistency
 from engine.model.linear import LinearNetwork
 from engine.model.network import FineTunedNetwork
-from engine.model.weights import PACKAGED_WEIGHTS, load_from_file, load_packaged
+from engine.model.weights import (
+    PACKAGED_WEIGHTS,
+    Taken,
+    classifier_prefix,
+    keep_last_layer,
+    load_from_file,
+    load_packaged,
+)
 from engine.protocol import nearest
 
 
@@ -29,11 +37,14 @@ def build_network(
     image_size: int,
     seed: int,
     tuning: Literal["full", "linear"] = "full",
+    weights_key: str | None = None,
+    class_names: Sequence[str] = (),
 ) -> FineTunedNetwork:
     """Make a pre-trained network with a new last layer.
 
     The last layer starts as DomainBed's does (``torch.nn.Linear``'s own initialisation), drawn
-    from ``seed``, and so does all the rest with ``weights="none"``.
+    from ``seed``, and so does all the rest with ``weights="none"``. That of a network of this
+    program is kept, where its file names the same classes.
 
     Args:
         model: timm's name of the network, with or without a ``.tag`` of its weights.
@@ -42,6 +53,8 @@ def build_network(
         image_size: side of the images in pixels.
         seed: seed of the initialisation.
         tuning: ``linear``: see :mod:`engine.model.linear`.
+        weights_key: entry of a file of weights; None: EMA weights first.
+        class_names: names of the classes, in the order of the labels; empty: not known.
 
     Raises:
         InputError: for an unknown network, one without a linear classifier on pooled features or
@@ -55,16 +68,39 @@ def build_network(
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = _without_noise(_create(model, weights, image_size))
+        module, taken = _create(model, weights, weights_key, image_size)
+        module = _without_noise(module)
         if tuning == "linear":
             module = LinearNetwork(module, image_size, classes)
             head = module.head
         else:
             head = _replace_head(module, model, classes)
     config = module.pretrained_cfg
-    network = FineTunedNetwork(module=module, head=head, mean=config["mean"], std=config["std"])
+    mean, std = config["mean"], config["std"]
+    loaded = None
+    if taken is not None:
+        _check_normalisation(taken, mean, std)
+        if isinstance(module, LinearNetwork):
+            module.take_scales(taken.file.entries[0].tensors.get("scales"))
+        loaded = keep_last_layer(head, taken, class_names, tuning)
+    network = FineTunedNetwork(module=module, head=head, mean=mean, std=std, loaded=loaded)
     check_consistency(network, model, image_size)
     return network
+
+
+def _check_normalisation(taken: Taken, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Refuse a network that was trained on images of another scale.
+
+    Raises:
+        InputError: naming the network that it was trained as.
+    """
+    card = taken.card
+    if card is not None and (card.mean, card.std) != (tuple(mean), tuple(std)):
+        raise InputError(
+            f"The network in {taken.file.path} was trained on images normalised with the mean "
+            f"{list(card.mean)} and the deviation {list(card.std)}, not {list(mean)} and "
+            f"{list(std)}: choose --model {card.model}."
+        )
 
 
 def _without_noise(module: Any) -> Any:
@@ -83,25 +119,32 @@ def _without_noise(module: Any) -> Any:
     return module
 
 
-def _create(model: str, weights: str, image_size: int) -> Any:
-    options: dict[str, Any] = {}
-    if timm.get_pretrained_cfg_value(model.split(".", maxsplit=1)[0], "fixed_input_size"):
-        options["img_size"] = image_size  # transformers size their position embeddings
+def creation_options(model: str, image_size: int) -> dict[str, Any]:
+    """Return what timm is to be told besides the name to make a network for images of a size."""
+    architecture = model.split(".", maxsplit=1)[0]
+    is_fixed = timm.get_pretrained_cfg_value(architecture, "fixed_input_size")
+    return {"img_size": image_size} if is_fixed else {}  # position embeddings are sized
+
+
+def _create(
+    model: str, weights: str, weights_key: str | None, image_size: int
+) -> tuple[Any, Taken | None]:
+    """Return timm's network, and what it took from a file if its weights are one."""
+    options = creation_options(model, image_size)
     try:
         if weights == "none":
-            return timm.create_model(model, **options)
+            return timm.create_model(model, **options), None
         if weights != "pretrained":
             module = timm.create_model(model, **options)
-            classifier_prefix = _classifier_name(module) + "."
-            load_from_file(module, Path(weights).expanduser(), classifier_prefix)
-            return module
+            path, last_layer = Path(weights).expanduser(), classifier_prefix(module)
+            return module, load_from_file(module, model, path, last_layer, weights_key)
         if model in PACKAGED_WEIGHTS:
             module = timm.create_model(model, **options)
             load_packaged(module, model)
-            return module
+            return module, None
     except (RuntimeError, AssertionError, TypeError) as error:
         raise InputError(f"timm cannot make {model} for {image_size} px: {error}") from None
-    return _create_from_hub(model, options)
+    return _create_from_hub(model, options), None
 
 
 def _create_from_hub(model: str, options: dict[str, Any]) -> Any:
@@ -133,12 +176,6 @@ def _is_reachable(endpoint: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _classifier_name(module: Any) -> str:
-    classifier = module.get_classifier()
-    names = (name for name, part in module.named_modules() if part is classifier)
-    return str(next(names))
 
 
 def _replace_head(module: Any, model: str, classes: int) -> nn.Linear:

@@ -52,6 +52,12 @@ class LinearNetwork(nn.Module):
         self.backbone.eval()
         return self
 
+    def take_scales(self, scales: Tensor | None) -> None:
+        """Start from the weights of features that were trained before, where they are these."""
+        if scales is not None and scales.shape == self.scales.shape:
+            with torch.no_grad():
+                self.scales.copy_(scales)
+
     def get_classifier(self) -> nn.Linear:
         """Return the last layer."""
         return self.head

@@ -9,19 +9,28 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from engine.protocol import LoadedWeights
+
 
 @dataclass(frozen=True)
 class FineTunedNetwork:
     """A network being fine-tuned; ``module`` stays an ordinary timm network throughout, unless it
     is tuned linearly.
 
-    ``mean`` and ``std`` are per channel, of images in [0, 1], as in pre-training.
+    ``mean`` and ``std`` are per channel, of images in [0, 1], as in pre-training. ``loaded`` says
+    what was taken from a file of weights.
     """
 
     module: nn.Module
     head: nn.Linear
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    loaded: LoadedWeights | None = None
+
+    @property
+    def is_head_trained(self) -> bool:
+        """Say whether the last layer was trained for these classes before, in another run."""
+        return self.loaded is not None and self.loaded.is_kept
 
     @property
     def feature_dim(self) -> int:

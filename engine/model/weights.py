@@ -1,34 +1,37 @@
-"""Where pre-trained weights come from: a package, a file, or timm's hub.
-
-Nothing here executes code from a file: safetensors, or torch's ``weights_only`` loading.
-"""
+"""Where pre-trained weights come from: a package, a file, or timm's hub."""
 
 from __future__ import annotations
 
-import os
-import pickle
-import struct
-from collections.abc import Callable, Mapping
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import timm
 import torch
 from torch import Tensor, nn
 
 from engine.errors import InputError
-from engine.tensorfile import DamagedFileError, read_tensors
+from engine.model.card import NetworkCard, read_card
+from engine.model.weight_files import WeightsFile, digest, read_file
+from engine.model.weight_names import Fit, Wanted, closest, readings
+from engine.protocol import LoadedWeights
+from engine.tensorfile import STATE_KEY
 
-StateDict = Mapping[str, Tensor]
-
-# Whatever loads weights in this process, timm and the hub's client included, is held to it.
-os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
-os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-
-_UNREADABLE: Final = (
-    AttributeError, EOFError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError,
-    struct.error,
+COMMON_NETWORKS: Final = (
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet26", "resnet50d",
+    "efficientnet_b0", "tf_efficientnet_b0", "tf_efficientnet_lite0", "mobilenetv3_large_100",
+    "convnext_tiny", "convnext_small", "convnext_base", "vit_tiny_patch16_224",
+    "vit_small_patch16_224", "vit_base_patch16_224", "vit_base_patch32_224",
+    "deit_small_patch16_224", "swin_tiny_patch4_window7_224", "densenet121", "vgg16",
 )  # fmt: skip
-"""What reading a damaged or hostile file raises, depending on where it is damaged."""
+"""Networks that are tried for a file that fits not the one it was given for."""
+_MISFIT: Final = (
+    AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+"""What timm raises that makes a network, or converts weights, of what is something else."""
 
 
 def _efficientnet_lite0_file() -> Path:
@@ -41,6 +44,41 @@ PACKAGED_WEIGHTS: Final[dict[str, Callable[[], Path]]] = {
     "tf_efficientnet_lite0": _efficientnet_lite0_file,
 }
 """Networks whose ImageNet weights are installed with this program: name to file."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Weights of a file that a network has taken, all but its last layer's.
+
+    ``card`` is what the file says of the network, where this program saved it.
+    """
+
+    file: WeightsFile
+    fit: Fit
+    wanted: Wanted
+    others: tuple[str, ...]
+    card: NetworkCard | None
+
+    def report(self, last_layer: str, *, is_kept: bool) -> LoadedWeights:
+        """Say what was taken, given what became of the last layer."""
+        fit, wanted = self.fit, self.wanted
+        backbone = {name for name in wanted.shapes if not name.startswith(wanted.last_layer)}
+        prefixes = "" if not fit.prefixes else ".".join(fit.prefixes) + "."
+        return LoadedWeights(
+            file=str(self.file.path),
+            sha256=digest(self.file.path),
+            entry=".".join(fit.keys),
+            is_ema=fit.is_ema,
+            prefixes=[f"{part}." for part in fit.prefixes],
+            converted=fit.converted,
+            other_entries=list(self.others),
+            matched=len(backbone & fit.tensors.keys()) + (2 if is_kept else 0),
+            missing=sorted(backbone - fit.tensors.keys()),
+            unexpected=sorted([*fit.outside, *(prefixes + n for n in fit.unexpected(wanted))]),
+            last_layer=last_layer,
+            is_kept=is_kept,
+            trained_by=None if self.card is None else self.card.run,
+        )
 
 
 def load_packaged(network: nn.Module, model: str) -> None:
@@ -60,83 +98,216 @@ def load_packaged(network: nn.Module, model: str) -> None:
     network.load_state_dict(dict(zip(ours, theirs, strict=True)))
 
 
-def load_from_file(network: nn.Module, path: Path, classifier_prefix: str) -> None:
-    """Load a network's weights from a file, all but its last layer's.
-
-    Raises:
-        InputError: when the file cannot be read or its tensors do not fit, naming them.
-    """
-    own = network.state_dict()
-    given = _without_prefix(read_weights(path))
-    expected = {name for name in own if not name.startswith(classifier_prefix)}
-    # Counts of batches mean nothing here, and older files have none.
-    missing = sorted(
-        name for name in expected - given.keys() if not name.endswith(".num_batches_tracked")
-    )
-    unknown = sorted(name for name in given.keys() - own.keys())
-    misshapen = sorted(
-        f"{name} {tuple(given[name].shape)}, not {tuple(own[name].shape)}"
-        for name in expected & given.keys()
-        if given[name].shape != own[name].shape
-    )
-    problems = [
-        f"{title} {_first(names)}"
-        for title, names in (
-            ("missing", missing),
-            ("of another shape", misshapen),
-            ("unknown", unknown),
-        )
-        if names
-    ]
-    if problems:
-        raise InputError(
-            f"The weights in {path} do not fit this network: {'; '.join(problems)}. "
-            "Choose the --model they were saved from."
-        )
-    network.load_state_dict({name: given[name] for name in expected & given.keys()}, strict=False)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read named tensors from a ``.safetensors`` or PyTorch file without executing code.
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """Return the tensors of a file that holds one state dict, without executing code.
 
     Raises:
         InputError: when there is no such file or it holds anything but tensors.
     """
-    if not path.is_file():
-        raise InputError(f"There is no weights file at {path}.")
-    try:
-        if path.suffix == ".safetensors":
-            return read_tensors(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (*_UNREADABLE, DamagedFileError, pickle.UnpicklingError) as error:
+    return read_file(path).entries[0].tensors
+
+
+def load_from_file(
+    network: nn.Module, model: str, path: Path, last_layer: str, key: str | None = None
+) -> Taken:
+    """Load a network's weights from a file, all but its last layer's.
+
+    Args:
+        network: timm's.
+        model: its name.
+        path: of the file.
+        last_layer: what stands before the names of its last layer's tensors.
+        key: entry of the file that is wanted; None: EMA weights first, as timm does.
+
+    Raises:
+        InputError: when the file cannot be read or its tensors do not fit, naming them.
+    """
+    file = read_file(path)
+    wanted = _wanted(network, last_layer)
+    fits = [fit for entry in file.entries for fit in readings(entry, wanted)]
+    _refuse_last_checkpoint(file, key)
+    asked = [fit for fit in fits if key is None or fit.answers_to(key)]
+    if not asked:
+        raise InputError(f"{path} has no entry {key!r}. It holds {_listed(_addresses(fits))}.")
+    fitting = [fit for fit in asked if not fit.misfits(wanted)]
+    if not fitting:
+        converted = [each for fit in asked for each in _converted(fit, network)]
+        fitting = [fit for fit in converted if not fit.misfits(wanted)]
+    if not fitting:
+        raise _misfit(file, closest(asked, wanted), wanted, model)
+    chosen = _choose(fitting, path)
+    _load(network, chosen, wanted, path)
+    others = [each for each in _addresses(fits) if each != _address(chosen)]
+    return Taken(file, chosen, wanted, tuple(others), read_card(file.header))
+
+
+def keep_last_layer(
+    head: nn.Linear, taken: Taken, classes: Sequence[str], tuning: str
+) -> LoadedWeights:
+    """Give a last layer the weights of the file's for the same classes; say what became of it.
+
+    A file that this program saved names its classes. Rows are found by name, so that the order
+    of the classes may be another; where one of them is new, so is the whole layer.
+    """
+    card = taken.card
+    if card is None or not classes:
+        return taken.report("new", is_kept=False)
+    if card.tuning != tuning:
+        return taken.report(f"new: the file's reads {card.tuning} features", is_kept=False)
+    place = {name: at for at, name in enumerate(card.classes)}
+    if lacking := [name for name in classes if name not in place]:
+        which = "other classes" if len(lacking) == len(classes) else _classes_not_known(lacking)
+        return taken.report(f"new: {which}", is_kept=False)
+    prefix = "head." if tuning == "linear" else taken.wanted.last_layer
+    tensors = taken.file.entries[0].tensors
+    weight, bias = tensors.get(prefix + "weight"), tensors.get(prefix + "bias")
+    expected = (len(card.classes), head.in_features)
+    if weight is None or bias is None or tuple(weight.shape) != expected:
+        return taken.report("new: the file has none that fits", is_kept=False)
+    rows = [place[name] for name in classes]
+    with torch.no_grad():
+        head.weight.copy_(weight[rows])
+        head.bias.copy_(bias[rows])
+    return taken.report(_kept(classes, card.classes), is_kept=True)
+
+
+def _wanted(network: nn.Module, last_layer: str) -> Wanted:
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    return Wanted(shapes, last_layer)
+
+
+def _load(network: nn.Module, fit: Fit, wanted: Wanted, path: Path) -> None:
+    """Load the tensors that are the network's; of those that are counted, ones of its shape.
+
+    Raises:
+        InputError: when some are not finite.
+    """
+    taken = {
+        name: tensor
+        for name, tensor in fit.tensors.items()
+        if not name.startswith(wanted.last_layer) and wanted.shapes.get(name) == tuple(tensor.shape)
+    }
+    bad = [name for name, each in taken.items() if not torch.isfinite(each).all()]
+    if bad:
         raise InputError(
-            f"The weights in {path} could not be read{_reason(error)}. Only .safetensors files and "
-            "plain PyTorch state dicts are loaded: nothing that could execute code."
-        ) from None
-    for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in loaded.items()
-    ):
-        raise InputError(f"{path} holds no state dict (names and tensors).")
-    return dict(loaded)
+            f"The weights in {path} are not all finite numbers: {_first(bad)}. The training that "
+            "saved them had diverged: take an earlier checkpoint of it."
+        )
+    network.load_state_dict(taken, strict=False)
 
 
-def _without_prefix(state: StateDict) -> StateDict:
-    """Drop the ``module.`` that data-parallel training puts before every name."""
-    if all(name.startswith("module.") for name in state):
-        return {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    return state
+def _choose(fitting: Sequence[Fit], path: Path) -> Fit:
+    """Return the likeliest of the weights that fit.
+
+    Raises:
+        InputError: when several are equally likely.
+    """
+    ranked = sorted(fitting, key=Fit.rank)
+    first, *others = ranked
+    equal = [fit for fit in others if fit.rank() == first.rank()]
+    if equal:
+        raise InputError(
+            f"{path} holds several networks that fit: {_listed(_addresses([first, *equal]))}. "
+            f"Choose one: --weights-key {_address(first)}"
+        )
+    return first
+
+
+def _converted(fit: Fit, network: nn.Module) -> Iterator[Fit]:
+    """Yield what timm's own conversion for the network makes of weights: of their first release,
+    say, or of another image size."""
+    convert: Any = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return
+    with contextlib.suppress(*_MISFIT):
+        tensors = {
+            name: tensor
+            for name, tensor in convert(dict(fit.tensors), network).items()
+            if isinstance(tensor, Tensor)
+        }
+        yield Fit(fit.keys, fit.prefixes, tensors, fit.outside, converted=True)
+
+
+def _refuse_last_checkpoint(file: WeightsFile, key: str | None) -> None:
+    """Refuse what a run saves to be resumed, unless its network is asked for."""
+    names = file.entries[0].tensors
+    is_last = STATE_KEY in file.header and any(name.startswith("random.") for name in names)
+    if not is_last or key is not None:
+        return
+    best = file.path.with_name("best.safetensors")
+    here = f": {best}" if best.is_file() else ""
+    raise InputError(
+        f"{file.path} is what a run needs to be resumed. Take best.safetensors, the network of "
+        f"its selected step{here}; or that of its last step with --weights-key network."
+    )
+
+
+def _misfit(file: WeightsFile, fit: Fit, wanted: Wanted, model: str) -> InputError:
+    """Return the refusal of weights that are not the network's, with a network that they fit."""
+    likely = _likely_network(file, model)
+    problems = "; ".join(f"{title} {_first(names)}" for title, names in fit.misfits(wanted).items())
+    where = f"{file.path} ({_address(fit)})" if fit.address else str(file.path)
+    advice = (
+        "Choose the --model they were saved from."
+        if likely is None
+        else f"They fit --model {likely}."
+    )
+    return InputError(f"The weights in {where} do not fit {model}: {problems}. {advice}")
+
+
+def _likely_network(file: WeightsFile, model: str) -> str | None:
+    """Return a network that the weights fit: one that the file names, or a common one."""
+    card = read_card(file.header)
+    named = [card.model] if card is not None else []
+    for name in dict.fromkeys([*named, *file.models, *COMMON_NETWORKS]):
+        architecture = name.split(".", maxsplit=1)[0]
+        if architecture == model.split(".", maxsplit=1)[0] or not timm.is_model(architecture):
+            continue
+        with contextlib.suppress(*_MISFIT, NotImplementedError), torch.device("meta"):
+            network = timm.create_model(architecture)
+            wanted = _wanted(network, classifier_prefix(network))
+            fits = (fit for entry in file.entries for fit in readings(entry, wanted))
+            if any(not fit.misfits(wanted) for fit in fits):
+                return name
+    return None
+
+
+def classifier_prefix(network: Any) -> str:
+    """Return what stands before the names of a network's last layer."""
+    classifier = network.get_classifier()
+    names = (name for name, part in network.named_modules() if part is classifier)
+    return f"{next(names)}."
+
+
+def _classes_not_known(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"the file does not know the class {names[0]}"
+    return f"the file does not know the classes {_first(list(names))}"
+
+
+def _kept(classes: Sequence[str], known: Sequence[str]) -> str:
+    """Say which classes a last layer keeps that was trained for those that are known."""
+    count = f"{len(known)} class" + ("" if len(known) == 1 else "es")
+    if tuple(classes) == tuple(known):
+        return f"kept: same {count}"
+    if len(classes) == len(known):
+        return f"kept: same {count} in another order"
+    return f"kept: {len(classes)} of its {count}"
+
+
+def _address(fit: Fit) -> str:
+    return ".".join(fit.address)
+
+
+def _addresses(fits: Sequence[Fit]) -> list[str]:
+    """Return what the weights are called that a file holds, each once."""
+    return list(dict.fromkeys(_address(fit) or "(the file itself)" for fit in fits))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
 
 
 def _first(names: list[str], shown: int = 4) -> str:
     rest = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + rest
-
-
-def _reason(error: Exception) -> str:
-    """Say what went wrong; torch's own words advise to load pickles that execute code."""
-    if isinstance(error, pickle.UnpicklingError) or " " not in str(error):
-        return ""
-    return f": {str(error).splitlines()[0].rstrip('.')}"

@@ -97,12 +97,39 @@ class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     left_out: tuple[LeftOut, ...] = ()
 
 
+class LoadedWeights(msgspec.Struct, frozen=True, kw_only=True):
+    """What a network took from a file of weights; names are those of tensors in the file.
+
+    ``entry`` is the key of the state dict in the file, with dots between nested ones; empty: the
+    file itself. ``prefixes`` are what was removed from before the names, outermost first.
+    ``converted``: timm's own conversion for this network was applied. ``other_entries`` hold
+    weights too. ``missing`` tensors of the network start as without the file, ``unexpected`` ones
+    of the file were left out. ``last_layer`` says in words what became of it; it ``is_kept`` when
+    it is the file's. ``sha256`` is of the whole file, ``trained_by`` the run that saved it.
+    """
+
+    file: str
+    sha256: str
+    entry: str = ""
+    is_ema: bool = False
+    prefixes: list[str] = []
+    converted: bool = False
+    other_entries: list[str] = []
+    matched: int
+    missing: list[str] = []
+    unexpected: list[str] = []
+    last_layer: str
+    is_kept: bool = False
+    trained_by: str | None = None
+
+
 class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     """The network is on its device. ``feature_rms`` is the root mean square of a feature.
 
     ``step_ms`` are the measured milliseconds per step of each precision and layout tried,
     empty when nothing was left to choose. ``seconds_left`` estimates the whole run. ``ranks`` are
-    the processes that train together, each on such a device with so many ``threads``.
+    the processes that train together, each on such a device with so many ``threads``. ``loaded``
+    is what was taken from a file of weights; None: they are no file.
     """
 
     model: str
@@ -118,6 +145,7 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     step_ms: dict[str, float]
     seconds_left: float | None
     ranks: int = 1
+    loaded: LoadedWeights | None = None
 
 
 class HeadTrained(Event, frozen=True, kw_only=True, tag="head_trained"):

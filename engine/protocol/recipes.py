@@ -91,6 +91,11 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
         )
     spec = fit_schedule(spec, values.keys(), cast("int", RECIPES[recipe_name]["steps"]))
     check_gpus(spec)
+    if spec.weights_key is not None and spec.weights_file is None:
+        raise SpecError(
+            f"weights_key is {spec.weights_key!r}, but weights is {spec.weights!r}, which is no "
+            "file: give --weights FILE, or leave out --weights-key."
+        )
     if spec.micro_batch_size is not None and not spec.freeze_batchnorm:
         raise SpecError(
             f"micro_batch_size is {spec.micro_batch_size}, but freeze_batchnorm is false: "

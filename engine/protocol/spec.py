@@ -155,6 +155,14 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "network",
         ),
     ] = "pretrained"
+    weights_key: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        _about(
+            "Entry of the file of weights to load, such as state_dict or teacher; none: EMA "
+            "weights first, as timm does.",
+            "network",
+        ),
+    ] = None
     freeze_batchnorm: Annotated[
         bool,
         _about("Keep BatchNorm statistics as pre-trained; its weights still train.", "network"),
@@ -334,6 +342,11 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     recipe: Annotated[str, _about("Set of defaults the other fields start from.", "machine")] = (
         "default"
     )
+
+    @property
+    def weights_file(self) -> str | None:
+        """Return the path of the file of weights; None: they are no file."""
+        return None if self.weights in ("pretrained", "none") else self.weights
 
     @property
     def ranks(self) -> int:

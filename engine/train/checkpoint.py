@@ -15,7 +15,11 @@ import msgspec
 import torch
 from torch import Tensor
 
+from engine.data import RunData
 from engine.errors import TrainingError
+from engine.model import FineTunedNetwork, NetworkCard, creation_options
+from engine.protocol import LoadedWeights, RunSpec
+from engine.rundir import RunDir
 from engine.tensorfile import DamagedFileError, read_header, read_tensors, write_tensors
 
 NETWORK = "network."
@@ -42,7 +46,8 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     ``evaluation_s`` is how long the next evaluation will take. ``loss_sum`` and ``loss_count``
     belong to the reading not yet reported; ``elapsed_s`` counts
     all attempts. Precision and layout are kept so that a resumed run computes alike, and
-    ``data_digest`` so that it does so on the same images.
+    ``data_digest`` so that it does so on the same images. ``loaded`` is what was taken from a file
+    of weights, which a resumed run does not read again.
     """
 
     step: int = 0
@@ -59,6 +64,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     precision: str
     memory_format: str
     scaler: dict[str, int | float] = {}
+    loaded: LoadedWeights | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -102,13 +108,35 @@ def save_last(
     return write_tensors(path, tensors, msgspec.json.encode(state))
 
 
-def save_network(path: Path, state: TrainingState, module: torch.nn.Module) -> int:
-    """Write the network alone, and return the file's bytes.
+def save_network(
+    path: Path, state: TrainingState, module: torch.nn.Module, card: NetworkCard | None = None
+) -> int:
+    """Write the network alone, with how to use it, and return the file's bytes.
 
     Raises:
         OSError: when it cannot be written; the checkpoint before it is then untouched.
     """
-    return write_tensors(path, module.state_dict(), msgspec.json.encode(state))
+    about = {} if card is None else card.as_header()
+    return write_tensors(path, module.state_dict(), msgspec.json.encode(state), about)
+
+
+def card_of(
+    network: FineTunedNetwork, spec: RunSpec, data: RunData, run_dir: RunDir
+) -> NetworkCard:
+    """Return what a file of a run's network says of it."""
+    options = creation_options(spec.model, spec.image_size)
+    return NetworkCard(
+        model=spec.model,
+        model_args={"num_classes": len(data.classes), **options},
+        classes=data.classes,
+        image_size=spec.image_size,
+        mean=tuple(network.mean),
+        std=tuple(network.std),
+        tuning=spec.tuning,
+        dataset=data.name,
+        target=data.target.name,
+        run=run_dir.run_id,
+    )
 
 
 def load_last(path: Path) -> Checkpoint | None:

@@ -69,7 +69,9 @@ def train_head(
     generators: Mapping[str, torch.Generator],
     between_steps: Callable[[], None],
 ) -> float:
-    """Train the last layer from zero for ``spec.head_steps`` steps under the run's own masks.
+    """Train the last layer for ``spec.head_steps`` steps under the run's own masks.
+
+    It starts from zero, unless it was trained for the same classes before.
 
     Args:
         network: the network; only its last layer changes.
@@ -82,8 +84,9 @@ def train_head(
     Returns:
         The loss (nats) of the last tenth of the steps.
     """
-    torch.nn.init.zeros_(network.head.weight)
-    torch.nn.init.zeros_(network.head.bias)
+    if not network.is_head_trained:
+        torch.nn.init.zeros_(network.head.weight)
+        torch.nn.init.zeros_(network.head.bias)
     lr = HEAD_LR / feature_rms
     optimizer = torch.optim.Adam(network.head.parameters(), lr=lr)
     counted = max(1, spec.head_steps // 10)

@@ -32,7 +32,13 @@ from engine.protocol import (
     own_arm,
 )
 from engine.rundir import RunDir
-from engine.train.checkpoint import Selected, TrainingState, save_last, save_network
+from engine.train.checkpoint import (
+    Selected,
+    TrainingState,
+    card_of,
+    save_last,
+    save_network,
+)
 from engine.train.collapse import has_learned, judge_collapse
 from engine.train.divergence import ADVICE, are_finite, bad_loss, bad_weights
 from engine.train.losses import LossMeter
@@ -246,7 +252,8 @@ class Milestones:
         if not self._writes or self._spec.keep_checkpoints == "none":
             return
         path = self._run_dir.checkpoints / f"{kind}.safetensors"
-        self._saved(state.step, kind, save_network(path, state, network.module))
+        card = card_of(network, self._spec, self._data, self._run_dir)
+        self._saved(state.step, kind, save_network(path, state, network.module, card))
 
     def _saved(self, step: int, kind: str, size: int) -> None:
         file = f"checkpoints/{kind}.safetensors"

@@ -20,7 +20,7 @@ from engine.hardware import device_name, resolve_device
 from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
 from engine.objectives import Objective, make_objective
 from engine.processor import usable_cores
-from engine.protocol import ModelPrepared, RunSpec
+from engine.protocol import LoadedWeights, ModelPrepared, RunSpec
 from engine.rundir import RunDir
 from engine.stop import StopRequest
 from engine.train.checkpoint import ARMS, OBJECTIVE, Checkpoint, TrainingState, restore
@@ -82,6 +82,7 @@ class Training:
             self.network,
             self.execution,
             self.start.feature_rms,
+            loaded=self.start.loaded,
             step_ms=self.step_ms,
             seconds_left=self._seconds_left(spec, data),
         )
@@ -109,6 +110,7 @@ def describe_network(
     execution: Execution,
     feature_rms: float,
     *,
+    loaded: LoadedWeights | None,
     step_ms: Mapping[str, float] = MappingProxyType({}),
     seconds_left: float | None = None,
 ) -> ModelPrepared:
@@ -125,6 +127,7 @@ def describe_network(
         memory_format=execution.memory_format,
         threads=torch.get_num_threads(),
         ranks=execution.ranks.size,
+        loaded=loaded,
         step_ms=dict(step_ms),
         seconds_left=seconds_left,
     )
@@ -146,10 +149,12 @@ def prepare(
     network = build_network(
         spec.model,
         classes=len(data.classes),
-        weights=spec.weights,
+        weights=spec.weights if checkpoint is None else "none",  # it holds every tensor
         image_size=spec.image_size,
         seed=seed_hash("network", spec.seed),
         tuning=spec.tuning,
+        weights_key=spec.weights_key,
+        class_names=data.classes,
     )
     generators = {
         "batches": torch.Generator().manual_seed(seed_hash("batches", spec.seed)),
@@ -170,6 +175,7 @@ def prepare(
             data_digest=data.digest,
             precision=execution.precision,
             memory_format=execution.memory_format,
+            loaded=network.loaded,
         )
     else:
         start = checkpoint.state

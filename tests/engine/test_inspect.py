@@ -1,13 +1,17 @@
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 
 from engine.errors import InputError
 from engine.hardware import available_devices, resolve_device
 from engine.inspect import main
+from engine.protocol import encode_spec, resolve_spec
+from tests.small_runs import SMALL_RUN
 
 Ask = Callable[..., Any]
 
@@ -45,3 +49,17 @@ def test_an_unknown_device_names_what_is_here() -> None:
         resolve_device("cpuu")
     assert resolve_device("cpu").type == "cpu"
     assert str(resolve_device("auto")) == available_devices()[0]
+
+
+def test_weights_are_inspected_as_a_run_would_load_them(
+    ask: Ask, tmp_path: Path, small_emoji: Path
+) -> None:
+    state = timm.create_model("test_resnet").state_dict()
+    path = tmp_path / "w.pth"
+    torch.save({"state_dict": state, "state_dict_ema": state}, path)
+    spec = {**SMALL_RUN, "data_dir": str(small_emoji), "weights": str(path)}
+    found = ask("weights", encode_spec(resolve_spec(spec)).decode())
+    assert found["problem"] is None
+    assert (found["loaded"]["entry"], found["loaded"]["is_ema"]) == ("state_dict_ema", True)
+    chosen = resolve_spec({**spec, "weights_key": "teacher", "data_dir": "/nowhere"})
+    assert "no entry 'teacher'" in ask("weights", encode_spec(chosen).decode())["problem"]

@@ -29,8 +29,8 @@ NAMES = frozenset(
 """Functions and parameters that may unpickle or run what they are given."""
 
 KNOWN: Mapping[tuple[str, str], str] = {
-    ("engine/model/weights.py", "pickle"): "for the name of an error",
-    ("engine/model/weights.py", "torch.load weights_only"): "torch's loader of tensors alone",
+    ("engine/model/weight_files.py", "pickle"): "for the name of an error",
+    ("engine/model/weight_files.py", "torch.load weights_only"): "torch's loader of tensors alone",
     ("engine/datasets/shift.py", "multiprocessing"): "pipes between a process and its children",
     ("engine/datasets/shift.py", "ProcessPoolExecutor"): "pipes between a process and its children",
     ("vld_tui/slurm/batches.py", "pickle"): "writes what a job is to do, and reads none",

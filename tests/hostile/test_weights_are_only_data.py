@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +103,40 @@ def test_nothing_here_can_run_what_it_reads(path: Path) -> None:
             if called == "torch.load":
                 options = {word.arg: ast.unparse(word.value) for word in node.keywords}
                 assert options["weights_only"] == "True"
+
+
+class Calls:
+    """A value whose pickle calls a function when it is read."""
+
+    def __init__(self, function: object, *arguments: object) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return self.call
+
+
+@pytest.mark.parametrize("place", ["args", "state_dict"])
+def test_code_beside_sound_weights_is_refused_and_not_run(tmp_path: Path, place: str) -> None:
+    witness, path = tmp_path / "ran", tmp_path / "w.pth"
+    text = f"open({str(witness)!r}, 'w')"
+    for call in (Calls(exec, text), Calls(eval, text), Calls(subprocess.run, ["touch", witness])):
+        checkpoint = {"state_dict": {"w": torch.zeros(2)}, "args": 1}
+        torch.save({**checkpoint, place: call}, path)
+        with pytest.raises(InputError, match="it would run code .*nothing that could execute code"):
+            read_weights(path)
+    assert not witness.exists()
+
+
+def test_a_class_from_elsewhere_is_neither_imported_nor_called(tmp_path: Path) -> None:
+    module = tmp_path / "elsewhere.py"
+    module.write_text("import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n"
+                      "class Settings(dict):\n    pass\n")  # fmt: skip
+    path = tmp_path / "w.pth"
+    writer = "import torch, elsewhere\ntorch.save({'state_dict': {'w': torch.ones(2)}, "
+    for settings in ("elsewhere.Settings(a=1)", "elsewhere.Settings", "[elsewhere.Settings()]"):
+        code = f"{writer}'config': {settings}}}, {str(path)!r})"
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+        (tmp_path / "ran").unlink()
+        assert torch.equal(read_weights(path)["w"], torch.ones(2))
+        assert not (tmp_path / "ran").exists()
+        assert "elsewhere" not in sys.modules

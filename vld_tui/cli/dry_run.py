@@ -20,6 +20,7 @@ from vld_tui.views.plan import plan_rows
 from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.progress import Progress
 from vld_tui.views.study import weights_lines
+from vld_tui.views.weights import loaded_line
 
 
 def tell_plan(home: Home, spec: RunSpec, cluster: ClusterPlan | None, *, as_json: bool) -> None:
@@ -45,6 +46,8 @@ def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Prospects) -> N
     rows = plan_rows(spec, Progress())
     if found.images is not None:
         rows.insert(2, ("images", _images(found)))
+    if found.loaded is not None:
+        rows.insert(1, ("weights", loaded_line(found.loaded)))
     if cluster is None:
         rows.append(("time", forecast_text(found.forecast).plain))
     else:
@@ -74,6 +77,7 @@ def _record(
         "problems": problems,
         "unchecked": found.unchecked,
         "absent_weights": [each._asdict() for each in found.absent],
+        "loaded_weights": found.loaded,
         "images": None if images is None else {each.name: each.images for each in images.domains},
         "classes": None if images is None else images.classes,
         "time_s": expected.wall_s,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from engine.protocol import (
+    LoadedWeights,
     RunSpec,
     SpecError,
     nearest,
@@ -17,7 +18,7 @@ from engine.protocol import (
 from engine.protocol.datasets import DatasetListing, check_held_out_source, check_target
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
-from vld_tui.planner import LocalPlanner
+from vld_tui.planner import InspectedWeights, LocalPlanner
 from vld_tui.queue.slots import VISIBLE_GPUS, find_gpus
 from vld_tui.study.forecast import Forecast
 from vld_tui.study.weights import AbsentWeights, absent_weights, networks_for
@@ -26,7 +27,8 @@ from vld_tui.study.weights import AbsentWeights, absent_weights, networks_for
 class Prospects(NamedTuple):
     """Why a run would fail, weights that are missing here, and what was not checked; in words.
 
-    ``images`` are those it would be made of; None: they cannot be read.
+    ``images`` are those it would be made of; None: they cannot be read. ``loaded`` is
+    what it would load from its file of weights; None: they are no file, or cannot be loaded.
     """
 
     problems: tuple[str, ...]
@@ -34,24 +36,31 @@ class Prospects(NamedTuple):
     unchecked: tuple[str, ...]
     images: DatasetListing | None
     forecast: Forecast
+    loaded: LoadedWeights | None = None
 
 
 def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = False) -> Prospects:
     """Look whether there are the network, its weights, the images and their domains, and the
     device unless the run ``goes_elsewhere``.
 
-    The engine is asked what it knows: no network is built and no image decoded.
+    The engine is asked what it knows: no image is decoded, and a network is built only to see
+    whether a file of weights fits it.
     """
     unchecked = ["single images", "memory"]
     if spec.tuning != "full":
         unchecked.insert(0, f"{spec.tuning} tuning of this network")
-    if spec.weights not in ("pretrained", "none"):
-        unchecked.insert(0, "what is in the file of weights")
     try:
         problems = [*_of_network(planner, spec)]
     except LaunchError as error:
         problems, unchecked = [], [f"the network ({error})", *unchecked]
     absent = () if problems else absent_weights(planner, [spec])
+    weights = InspectedWeights()
+    if spec.weights_file is not None and not absent and not problems:
+        try:
+            weights = planner.weights(spec)
+        except LaunchError as error:
+            unchecked = [f"the file of weights ({error})", *unchecked]
+        problems += [] if weights.problem is None else [weights.problem]
     listing: DatasetListing | None = None
     try:
         listing = planner.dataset_of(spec)
@@ -67,7 +76,7 @@ def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
         except LaunchError as error:
             unchecked = [f"the device ({error})", *unchecked]
     expected = Forecast() if goes_elsewhere else planner.forecast(spec, listing)
-    return Prospects(tuple(problems), absent, tuple(unchecked), listing, expected)
+    return Prospects(tuple(problems), absent, tuple(unchecked), listing, expected, weights.loaded)
 
 
 def _of_network(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:

@@ -33,9 +33,7 @@ def absent_weights(planner: LocalPlanner, specs: Sequence[RunSpec]) -> tuple[Abs
     """
     files = Counter(spec.weights for spec in specs if spec.weights not in _OTHERS)
     found = [
-        AbsentWeights(path, "file", runs)
-        for path, runs in files.items()
-        if not Path(path).is_file()
+        AbsentWeights(path, "file", runs) for path, runs in files.items() if not Path(path).exists()
     ]
     models = Counter(spec.model for spec in specs if spec.weights == "pretrained")
     networks = networks_for(planner, models)

@@ -14,6 +14,7 @@ from vld_tui.views.numbers import duration, magnitude, plural
 from vld_tui.views.palette import QUIET_STYLE
 from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
+from vld_tui.views.weights import loaded_line
 
 LABEL_CELLS = 9
 _SEPARATOR = " · "
@@ -23,7 +24,10 @@ def plan_rows(
     spec: RunSpec, progress: Progress, combination: Combination | None = None
 ) -> list[tuple[str, str]]:
     """Return the plan as pairs of a label and a line of plain text."""
-    rows = [("network", _network(spec, progress.model)), ("data", _data(spec, progress.data))]
+    rows = [("network", _network(spec, progress.model))]
+    if progress.model is not None and progress.model.loaded is not None:
+        rows.append(("weights", loaded_line(progress.model.loaded)))
+    rows.append(("data", _data(spec, progress.data)))
     if progress.data is not None:
         rows += image_rows(progress.data.reading, progress.data.left_out)
         rows.append(("sources", _sources(progress.data)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 
@@ -32,8 +33,9 @@ from engine.protocol import (
     RunStopped,
 )
 from engine.rundir import RunDir
+from engine.tensorfile import read_metadata
 from tests.engine.combine.conftest import NETWORK, Family, best_of, do, evaluations
-from tests.small_runs import read_events
+from tests.small_runs import SMALL_CLASSES, read_events
 from tests.warm_engine import start_engine
 
 NAMES = ("first", "second", "third")
@@ -71,8 +73,13 @@ def test_a_soup_is_the_mean_of_the_weights_and_an_ordinary_network(family: Famil
     assert [type(event) for event in events[-3:]] == [Evaluated, CheckpointSaved, RunFinished]
     assert soup.read_predictions() is not None
     assert {m.arm for m in evaluations(soup)[3].metrics} == {"soup"}
+    about = read_metadata(soup.best_checkpoint)
+    assert (json.loads(about["classes"]), about["run"]) == ([*SMALL_CLASSES], soup.run_id)
     further = family.train("further", weights=str(soup.best_checkpoint), steps=1)
     assert best_of(further).id_accuracy > 0
+    prepared = next(each for each in read_events(further) if isinstance(each, ModelPrepared))
+    assert prepared.loaded is not None
+    assert prepared.loaded.last_layer == "kept: same 3 classes"
 
 
 def test_last_checkpoints_are_averaged_where_they_are_asked_for(family: Family) -> None:

@@ -71,6 +71,7 @@ def test_every_undeciding_field_is_a_field() -> None:
         ({}, {"gpus": 2, "nodes": 2}),
         ({"arms": ["averaged"]}, {"arms": ["averaged"], "eval_batch_size": 8}),
         ({"schedule": "cosine"}, {"schedule": "cosine", "lr_drops": [5]}),
+        ({}, {"weights_key": "teacher"}),
     ],
 )
 def test_what_decides_nothing_of_a_run_does_not_tell_it_apart(
@@ -91,6 +92,7 @@ REESTIMATED = {"arms": ["averaged"], "average_batchnorm": "reestimate"}
         ({"arms": ["averaged"]}, "average_every", 7),
         (REESTIMATED, "eval_batch_size", 8),
         ({"schedule": "step", "lr_drops": [5]}, "lr_drops", [6]),
+        ({"weights": "/w.pth"}, "weights_key", "teacher"),
     ],
 )
 def test_where_it_decides_something_it_does(

@@ -202,3 +202,10 @@ def test_every_field_has_one_line_of_help_and_a_flag() -> None:
         assert "\n" not in info.help
         assert re.fullmatch(r"--[a-z][a-z-]*", info.flag)
     assert len({info.flag for info in FIELDS.values()}) == len(FIELDS)
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "none"])
+def test_a_key_needs_a_file(weights: str) -> None:
+    with pytest.raises(SpecError, match="weights_key is 'teacher', but weights is .*no file"):
+        resolve_spec({"weights": weights, "weights_key": "teacher"})
+    assert resolve_spec({"weights": "w.pth", "weights_key": "teacher"}).weights_file == "w.pth"

@@ -343,3 +343,11 @@ def test_every_field_has_an_option_with_its_help_and_default(vld: Vld) -> None:
     assert "paper: 10001" in shown
     for heading in ("Data:", "Network:", "Method:", "Optimization:", "Measuring:", "Machine:"):
         assert heading in shown
+
+
+def test_a_dry_run_looks_into_the_file_of_weights(vld: Vld, tmp_path: Path) -> None:
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html>")
+    told = vld("run", "--dry-run", "--weights", str(tmp_path / "page.pth"))
+    assert told.exit_code == 2
+    assert "it is an HTML page (begins with '<!DOCTYPE html>')" in told.stdout
+    assert "file of weights" not in told.stdout.rpartition("unchecked")[2]

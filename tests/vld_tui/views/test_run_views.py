@@ -11,6 +11,7 @@ from engine.protocol import (
     Evaluated,
     Event,
     HeadTrained,
+    LoadedWeights,
     Metric,
     ModelPrepared,
     RunFailed,
@@ -309,3 +310,33 @@ def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:
     assert "groupdro" in rows["method"]
     assert "beside it averaged and ensemble" in rows["method"]
     assert rows["target"] == "fluent-mono · noto left out as well"
+
+
+@pytest.mark.parametrize(
+    ("loaded", "line"),
+    [
+        (
+            LoadedWeights(file="w", sha256="", entry="state_dict_ema", is_ema=True, matched=90,
+                          other_entries=["state_dict"], last_layer="new"),
+            "EMA weights (state_dict_ema) · 90 tensors loaded · last layer new · also in the file: "
+            "state_dict (--weights-key)",
+        ),
+        (
+            LoadedWeights(file="w", sha256="", entry="state_dict", matched=1, missing=["a", "b"],
+                          prefixes=["module.", "backbone."], converted=True, last_layer="new",
+                          unexpected=["q", "r", "s", "\x1bt"]),
+            "entry state_dict · 1 tensor loaded · prefix module.backbone. removed · converted by "
+            "timm · 2 missing (a, b) · 4 left out (q, r, s and 1 more) · last layer new",
+        ),
+        (
+            LoadedWeights(file="w", sha256="", matched=92, trained_by="r1", is_kept=True,
+                          last_layer="kept: same 3 classes"),
+            "trained by run r1 · 92 tensors loaded · last layer kept: same 3 classes",
+        ),
+    ],
+)  # fmt: skip
+def test_the_plan_says_what_was_taken_from_a_file_of_weights(
+    loaded: LoadedWeights, line: str
+) -> None:
+    prepared = msgspec.structs.replace(model({}, None), loaded=loaded)
+    assert dict(plan_rows(resolve_spec({}), after(prepared)))["weights"] == line
