@@ -14,7 +14,12 @@ from torch import Tensor
 
 from engine.data.splits import Indices, split_indices
 from engine.datasets.cache import CachedImages, cached_images
-from engine.datasets.catalog import find_held_out_source, find_image_set, find_target
+from engine.datasets.catalog import (
+    find_held_out_source,
+    find_image_set,
+    find_target,
+    refuse_small_domains,
+)
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, counted, listed
 from engine.datasets.progress import Progress
@@ -110,15 +115,14 @@ def load_data(
     if skipped and not spec.skip_bad_images:
         raise DataError(_refusal(image_set, cached))
     rows_of, labels = _readable_rows(image_set, cached)
+    images = {name: len(rows) for name, rows in rows_of.items()}
+    refuse_small_domains(image_set, images, spec.validation_fraction)
     domains = []
     for index, name in enumerate(image_set.domains):
         rows = rows_of[name]
-        try:
-            in_indices, out_indices = split_indices(
-                len(rows), spec.validation_fraction, trial_seed(spec), index
-            )
-        except DataError as error:
-            raise DataError(f"Domain {name} of {image_set.name}: {error}") from None
+        in_indices, out_indices = split_indices(
+            len(rows), spec.validation_fraction, trial_seed(spec), index
+        )
         domains.append(
             DomainData(name, name == target, cached, rows, torch.from_numpy(labels[rows]),
                        in_indices, out_indices, name == held_out)

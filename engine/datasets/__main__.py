@@ -80,7 +80,7 @@ def _cache(request: CacheDataset, tell: Tell) -> object:
 def _check(request: CheckDataset, tell: Tell) -> object:
     image_set = _image_set(request)
     progress = progress_of(tell, "reading", "images")
-    report = check_images(image_set, request.near_distance, progress)
+    report = check_images(image_set, request.near_distance, progress, request.validation_fraction)
     if request.sheet is not None:
         draw_contact_sheet(image_set, Path(request.sheet))
     if request.tiles is not None:

@@ -16,6 +16,7 @@ from engine.protocol.datasets import (
     DatasetListing,
     DomainListing,
     check_held_out_source,
+    check_splits,
     check_target,
 )
 
@@ -68,6 +69,20 @@ def find_held_out_source(image_set: ImageSet, name: str | None, target: str) -> 
         raise DataError(str(error)) from None
 
 
+def refuse_small_domains(
+    image_set: ImageSet, images: Mapping[str, int], validation_fraction: float
+) -> None:
+    """Refuse domains that cannot be split; ``images`` are those of each that can be read.
+
+    Raises:
+        DataError: naming them.
+    """
+    try:
+        check_splits(image_set.name, images, validation_fraction)
+    except SpecError as error:
+        raise DataError(str(error)) from None
+
+
 def list_datasets(root: Path) -> list[DatasetListing]:
     """Return the embedded data set, those that were added, and the study's that are not here.
 
@@ -94,6 +109,15 @@ def _absent(name: str) -> DatasetListing:
     domains = tuple(DomainListing(domain, 0, count) for domain, count in study_set.images.items())
     notes = (*ways_to_get(name), *filter(None, [study_set.note]))
     return DatasetListing(name, domains, (), None, complete=False, notes=notes)
+
+
+def is_published(image_set: ImageSet) -> bool:
+    """Say whether images are the embedded ones or a data set of the study, by name and content."""
+    if image_set.location == CATALOG.get(image_set.name):
+        return True
+    study_set = STUDY_SETS.get(image_set.name)
+    mismatch = study_set and study_set.mismatch(image_set.domains, len(image_set.classes))
+    return study_set is not None and mismatch is None
 
 
 def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) -> DatasetListing:

@@ -1,72 +1,206 @@
-"""Images that a data set holds twice: the same file, or the same picture in another domain."""
+"""Images that a data set holds twice: the same file, or nearly the same picture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet
 from engine.protocol.datasets import Duplicate
 
 BLOCK: Final = 512
 """Images compared with all others at a time."""
+MOST_PAIRS: Final = 10_000
+"""Pairs of look-alikes that are listed; more are counted."""
+MOST_LIKE_ONE: Final = 1000
+"""Images of equal hash that one image is compared with: single-colour images all have the same."""
+THUMBNAIL_SIDE: Final = 8
+NEAR_COPY_LEVELS: Final = 4.0
+"""Mean difference of two thumbnails, of 255 levels, up to which images are nearly the same."""
+SMALLER: Final = 0.6
+"""A copy whose sides are at most this share of the other's is a smaller copy, as thumbnails are."""
 
 
-def perceptual_hash() -> Callable[[Image.Image], int]:
-    """Return what hashes an image to 64 bits, few of which differ where two images look alike.
+class Signature(NamedTuple):
+    """What tells that two images look alike.
 
-    Raises:
-        DataError: when ImageHash is not installed.
+    Attributes:
+        phash: 64 bits, few of which differ where two images look alike; colour does not count.
+        thumbnail: (8, 8, 3) uint8.
+        sides: width and height in pixels.
     """
-    try:
-        import imagehash  # noqa: PLC0415 - only a check needs it, and it brings scipy
-    except ImportError:
-        raise DataError(
-            "Near duplicates are found with ImageHash, which is not installed: "
-            "pip install 'vld-tui[check-data]', or give --near 0 for exact duplicates only."
-        ) from None
 
-    def phash(image: Image.Image) -> int:
-        return int(str(imagehash.phash(image)), 16)
-
-    return phash
+    phash: int
+    thumbnail: npt.NDArray[np.uint8]
+    sides: tuple[int, int]
 
 
-def exact_duplicates(image_set: ImageSet, digests: Sequence[str]) -> Iterator[Duplicate]:
-    """Yield pairs of files of the same content, each file with the first of its kind.
+def signature_of(image: Image.Image) -> Signature:
+    """Return what an RGB image is compared by."""
+    import imagehash  # noqa: PLC0415 - only a check needs it, and it brings scipy
+
+    small = image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
+    return Signature(int(str(imagehash.phash(image)), 16), np.asarray(small), image.size)
+
+
+@dataclass
+class NearDuplicates:
+    """Pairs of images that look alike.
+
+    Attributes:
+        across: images of different domains whose hashes are alike, the first pairs.
+        within: images of one domain that are nearly the same, the first pairs.
+        across_count: all pairs of different domains.
+        within_count: all pairs of one domain.
+        copies: (N,) for each image, how many others of its domain are nearly the same.
+        elsewhere: (N, D) for each image and domain, whether nearly the same image is there too.
+        smaller: (N,) the image is a smaller copy of another in its domain.
+        other_label: pairs that are nearly the same and have different labels.
+    """
+
+    copies: npt.NDArray[np.int64]
+    elsewhere: npt.NDArray[np.bool_]
+    smaller: npt.NDArray[np.bool_]
+    across: list[Duplicate] = field(default_factory=list)
+    within: list[Duplicate] = field(default_factory=list)
+    across_count: int = 0
+    within_count: int = 0
+    other_label: int = 0
+
+
+def same_content(digests: Sequence[str]) -> list[list[int]]:
+    """Return groups of images of the same content, as indices.
 
     ``digests`` are the files', in their order; empty for one that could not be opened.
     """
-    first: dict[str, int] = {}
+    groups: dict[str, list[int]] = defaultdict(list)
     for index, digest in enumerate(digests):
-        if not digest:
-            continue
-        before = first.setdefault(digest, index)
-        if before != index:
-            yield Duplicate(image_set.files[before].path, image_set.files[index].path, 0)
+        if digest:
+            groups[digest].append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def exact_duplicates(image_set: ImageSet, groups: Sequence[Sequence[int]]) -> Iterator[Duplicate]:
+    """Yield pairs of files of the same content, each file with the first of its kind."""
+    for first, *others in groups:
+        yield from (_pair(image_set, first, other, 0) for other in others)
 
 
 def near_duplicates(
-    image_set: ImageSet, digests: Sequence[str], hashes: Sequence[int | None], most_bits: int
-) -> Iterator[Duplicate]:
-    """Yield pairs of images of different domains and contents whose hashes differ in few bits.
+    image_set: ImageSet,
+    digests: Sequence[str],
+    signatures: Sequence[Signature | None],
+    most_bits: int,
+) -> NearDuplicates:
+    """Compare every image with every other of another content.
 
-    ``hashes`` are the images', in the order of the files; None for one that cannot be read.
+    Args:
+        image_set: the images.
+        digests: of their content.
+        signatures: of the images; None for one that cannot be read.
+        most_bits: in which hashes of images that look alike may differ.
     """
-    members = [index for index, each in enumerate(hashes) if each is not None]
-    codes = np.array([hashes[index] for index in members], dtype=np.uint64)
-    domain_of = {domain: number for number, domain in enumerate(image_set.domains)}
-    domains = np.array([domain_of[image_set.files[index].domain] for index in members])
+    count, domains = len(image_set), len(image_set.domains)
+    found = NearDuplicates(
+        np.zeros(count, np.int64), np.zeros((count, domains), np.bool_), np.zeros(count, np.bool_)
+    )
+    members = [index for index, each in enumerate(signatures) if each is not None]
+    if not members:
+        return found
+    comparison = _Comparison(image_set, digests, signatures, members, found)
+    codes = np.array([each.phash for each in signatures if each is not None], dtype=np.uint64)
     for start in range(0, len(members), BLOCK):
-        block = slice(start, start + BLOCK)
-        bits = np.bitwise_count(codes[block, None] ^ codes[None, :])
-        is_pair = (bits <= most_bits) & (domains[block, None] < domains[None, :])
-        for one, other in np.argwhere(is_pair).tolist():
-            a, b = members[start + one], members[other]
-            if digests[a] != digests[b]:
-                paths = image_set.files[a].path, image_set.files[b].path
-                yield Duplicate(*paths, int(bits[one, other]))
+        block = codes[start : start + BLOCK]
+        bits = np.bitwise_count(block[:, None] ^ codes[None, start:])
+        is_near = np.triu(bits <= most_bits, 1)
+        for row in np.flatnonzero(is_near.any(axis=1)).tolist():
+            others = np.flatnonzero(is_near[row])[:MOST_LIKE_ONE]
+            comparison.add(start + row, start + others, bits[row, others])
+    return found
+
+
+class _Comparison:
+    """Looks closer at pairs whose hashes are alike; ``members`` are the readable images."""
+
+    def __init__(
+        self,
+        image_set: ImageSet,
+        digests: Sequence[str],
+        signatures: Sequence[Signature | None],
+        members: Sequence[int],
+        found: NearDuplicates,
+    ) -> None:
+        self._set, self._found = image_set, found
+        self._members = np.array(members)
+        files = [image_set.files[index] for index in members]
+        known = [each for each in signatures if each is not None]
+        domain_of = {domain: number for number, domain in enumerate(image_set.domains)}
+        numbers: dict[str, int] = {}
+        self._contents = np.array(
+            [numbers.setdefault(digests[index], index) for index in members], dtype=np.int64
+        )
+        self._domains = np.array([domain_of[file.domain] for file in files])
+        self._labels = np.array([file.class_name for file in files])
+        self._thumbnails = np.stack([each.thumbnail.reshape(-1) for each in known])
+        self._sides = np.array([each.sides for each in known])
+
+    def add(self, one: int, others: npt.NDArray[np.int64], bits: npt.NDArray[np.uint8]) -> None:
+        """Take up the pairs of one image with those of similar hash that come after it."""
+        is_other = self._contents[others] != self._contents[one]
+        others, bits = others[is_other], bits[is_other]
+        is_inside = self._domains[others] == self._domains[one]
+        differences = np.abs(self._thumbnails[others].astype(np.int16) - self._thumbnails[one])
+        is_copy = differences.mean(axis=1) <= NEAR_COPY_LEVELS
+        self._add_across(one, others, bits, ~is_inside, is_copy)
+        self._add_within(one, others[is_inside & is_copy], bits[is_inside & is_copy])
+
+    def _add_across(
+        self,
+        one: int,
+        others: npt.NDArray[np.int64],
+        bits: npt.NDArray[np.uint8],
+        is_across: npt.NDArray[np.bool_],
+        is_copy: npt.NDArray[np.bool_],
+    ) -> None:
+        found, copies = self._found, others[is_across & is_copy]
+        found.across_count += int(is_across.sum())
+        room = MOST_PAIRS - len(found.across)
+        found.across += self._pairs(one, others[is_across][:room], bits[is_across][:room])
+        found.elsewhere[self._members[one], self._domains[copies]] = True
+        found.elsewhere[self._members[copies], self._domains[one]] = True
+
+    def _add_within(
+        self, one: int, others: npt.NDArray[np.int64], bits: npt.NDArray[np.uint8]
+    ) -> None:
+        found = self._found
+        found.within_count += len(others)
+        room = MOST_PAIRS - len(found.within)
+        found.within += self._pairs(one, others[:room], bits[:room])
+        found.copies[self._members[one]] += len(others)
+        found.copies[self._members[others]] += 1
+        found.other_label += int((self._labels[others] != self._labels[one]).sum())
+        is_smaller = (self._sides[others] <= SMALLER * self._sides[one]).all(axis=1)
+        found.smaller[self._members[others[is_smaller]]] = True
+        if (self._sides[one] <= SMALLER * self._sides[others]).all(axis=1).any():
+            found.smaller[self._members[one]] = True
+
+    def _pairs(
+        self, one: int, others: npt.NDArray[np.int64], bits: npt.NDArray[np.uint8]
+    ) -> list[Duplicate]:
+        return [
+            _pair(self._set, int(self._members[one]), int(self._members[other]), int(differing))
+            for other, differing in zip(others, bits, strict=True)
+        ]
+
+
+def _pair(image_set: ImageSet, one: int, other: int, bits: int) -> Duplicate:
+    """Return a pair in the order of domains and files."""
+    a, b = image_set.files[one], image_set.files[other]
+    places = (f"{a.domain}/{a.class_name}", f"{b.domain}/{b.class_name}")
+    return Duplicate(a.path, b.path, bits, *places)

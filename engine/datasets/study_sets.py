@@ -6,7 +6,7 @@ Archives: DomainBed's ``domainbed/scripts/download.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,6 +40,15 @@ class StudySet:
     def expected(self, domain: str) -> int | None:
         """Return the published number of images of a domain, by any of its names."""
         return self.images.get(self.other_names.get(domain, domain))
+
+    def mismatch(self, domains: Sequence[str], classes: int) -> str | None:
+        """Say how images differ from what was published; None: domains and classes are those."""
+        named = {self.other_names.get(domain, domain) for domain in domains}
+        if named != set(self.images) or len(domains) != len(self.images):
+            return f"has the domains {', '.join(self.images)}, but these are {', '.join(domains)}"
+        if classes != self.classes:
+            return f"has {self.classes} classes, but here are {classes}"
+        return None
 
 
 STUDY_SETS: Final[Mapping[str, StudySet]] = {

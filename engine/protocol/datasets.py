@@ -7,11 +7,12 @@ stdout: any number of :class:`WorkProgress` and :class:`WorkNote`, then :class:`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from engine.protocol.recipes import too_few_to_split
 from engine.protocol.spec import Layout, SpecError, nearest
 
 EMBEDDED_DATASETS: Final = ("emoji",)
@@ -246,6 +247,7 @@ class CheckDataset(msgspec.Struct, frozen=True, tag="check"):
         tiles: PNG file for one image of every class (down) and domain (across), unlabelled
             squares of ``TILE`` pixels; None: none.
         layout: how the folders are read; ``auto`` recognizes it.
+        validation_fraction: share of each domain that a run holds out.
     """
 
     location: str
@@ -254,17 +256,25 @@ class CheckDataset(msgspec.Struct, frozen=True, tag="check"):
     sheet: str | None = None
     tiles: str | None = None
     layout: Layout = "auto"
+    validation_fraction: float = 0.2
 
 
 class Duplicate(msgspec.Struct, frozen=True):
-    """Two files of the same content, or of different domains that look alike.
+    """Two images of the same content, or that look alike.
 
-    ``bits`` of a perceptual hash differ; 0 for the same content.
+    Attributes:
+        one: path of the first.
+        other: path of the second; the same where a table lists a file twice.
+        bits: of a perceptual hash that differ; 0 for the same content.
+        one_in: domain and class of the first, as ``domain/class``.
+        other_in: domain and class of the second.
     """
 
     one: str
     other: str
     bits: int
+    one_in: str
+    other_in: str
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -286,12 +296,15 @@ class CheckReport(msgspec.Struct, frozen=True):
         modes: PIL's modes, such as RGB, and how many images have each.
         formats: file formats, and how many images have each.
         short_sides: least, median and largest shorter side in pixels.
-        exact_duplicates: files of the same content.
-        near_duplicates: images of different domains that look alike.
+        exact_duplicates: files of the same content, each with the first of its kind.
+        near_duplicates: images of different domains that look alike, the first ones.
+        near_copies: images of one domain that are nearly the same, the first ones.
         findings: what would spoil a run, then what is worth knowing.
         layout: how its folders are read, ``table`` for a table.
         reading: a sentence on that; empty where it goes without saying.
         left_out: what lies there and is not among the images.
+        near_duplicate_count: all pairs of different domains that look alike.
+        near_copy_count: all pairs of one domain that are nearly the same.
     """
 
     name: str
@@ -308,6 +321,9 @@ class CheckReport(msgspec.Struct, frozen=True):
     layout: str = "plain"
     reading: str = ""
     left_out: tuple[LeftOut, ...] = ()
+    near_copies: tuple[Duplicate, ...] = ()
+    near_duplicate_count: int = 0
+    near_copy_count: int = 0
 
 
 DatasetRequest = (
@@ -391,3 +407,22 @@ def check_held_out_source(
     if len(sources) == 1:
         raise SpecError(f"{name} is the only source of {dataset}: nothing is left to train.")
     return name
+
+
+def check_splits(
+    dataset: str, images: Mapping[str, int], validation_fraction: float
+) -> dict[str, int]:
+    """Return how many images of each domain are held out for validation.
+
+    Raises:
+        SpecError: when some domains are too small; the message names them.
+    """
+    found = {
+        domain: too_few_to_split(count, validation_fraction) for domain, count in images.items()
+    }
+    problems = {domain: problem for domain, problem in found.items() if problem}
+    if problems:
+        (domain, problem), *others = problems.items()
+        also = f" So do those of {', '.join(name for name, _ in others)}." if others else ""
+        raise SpecError(f"Domain {domain} of {dataset}: {problem}{also}")
+    return {domain: int(count * validation_fraction) for domain, count in images.items()}

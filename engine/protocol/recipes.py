@@ -153,8 +153,9 @@ def too_few_to_split(count: int, validation_fraction: float) -> str | None:
     if 0 < held_out < count:
         return None
     empty = "validation" if held_out == 0 else "training"
+    images, leave = ("1 image", "leaves") if count == 1 else (f"{count:,} images", "leave")
     return (
-        f"{count} images at --validation-fraction {validation_fraction:g} leave none for {empty}. "
+        f"{images} at --validation-fraction {validation_fraction:g} {leave} none for {empty}. "
         "Add images or change the fraction."
     )
 

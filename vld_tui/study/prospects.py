@@ -13,9 +13,13 @@ from engine.protocol import (
     nearest,
     too_few_gpus,
     too_few_images,
-    too_few_to_split,
 )
-from engine.protocol.datasets import DatasetListing, check_held_out_source, check_target
+from engine.protocol.datasets import (
+    DatasetListing,
+    check_held_out_source,
+    check_splits,
+    check_target,
+)
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.planner import InspectedWeights, LocalPlanner
@@ -137,7 +141,8 @@ def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
         return
     if problem := too_few_images(spec, len(set(domains) - {target, held_out})):
         yield problem
-    for domain in listing.domains:
-        if problem := too_few_to_split(domain.images, spec.validation_fraction):
-            yield f"domain {domain.name} of {listing.name}: {problem}"
-            return
+    images = {domain.name: domain.images for domain in listing.domains}
+    try:
+        check_splits(listing.name, images, spec.validation_fraction)
+    except SpecError as error:
+        yield str(error)

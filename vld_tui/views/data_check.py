@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from engine.protocol.datasets import CheckReport
+from engine.protocol.datasets import CheckReport, Duplicate
 from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.numbers import plural
-from vld_tui.views.text import plain_text
+from vld_tui.views.text import plain_text, shorten_middle, width
 
 SHOWN: Final = 10
 """Files and pairs listed; the rest are counted, and all are in ``--json``."""
+MOST_CLASS_ROWS: Final = 40
+"""Classes that have a row each; more are summarized."""
+NAME_CELLS: Final = 40
+PIPED_CELLS: Final = 120
+"""Width for which domains have a column each where there is no terminal."""
 
 
-def check_report_lines(report: CheckReport, *, cells: int | None) -> Iterator[str]:
-    """Yield the table of counts, what the images are like, and what was found."""
+def check_report_lines(
+    report: CheckReport, *, cells: int | None, shows_all: bool = False
+) -> Iterator[str]:
+    """Yield the table of counts, what the images are like, and what was found.
+
+    Args:
+        report: of the check.
+        cells: width of the terminal; None: there is none.
+        shows_all: every class, file and pair, however many.
+    """
     images = sum(sum(classes.values()) for classes in report.counts.values())
     yield f"{plain_text(report.name)}  {plural(images, 'image')} in {plain_text(report.where)}"
     if report.reading:
         yield plain_text(report.reading)
     yield ""
-    yield from _counts(report, cells)
+    yield from _counts(report, cells, shows_all=shows_all)
     yield ""
     if report.short_sides is not None:
         least, median, largest = report.short_sides
         yield f"shorter side  {least} to {largest} px, median {median}"
     yield f"modes         {_listing(report.modes)}"
     yield f"formats       {_listing(report.formats)}"
-    files = [f"{path}: {why}" for path, why in report.unreadable.items()]
-    yield from _some("cannot be read", files)
-    exact = [f"{pair.one} = {pair.other}" for pair in report.exact_duplicates]
-    yield from _some("the same content", exact)
-    near = [f"{pair.one} ≈ {pair.other} ({pair.bits} bits)" for pair in report.near_duplicates]
-    yield from _some("look alike across domains", near)
+    yield from _files(report, cells, None if shows_all else SHOWN)
     yield ""
     for finding in report.findings:
         yield f"{'✗' if finding.spoils else '!'} {plain_text(finding.text)}"
@@ -41,26 +50,88 @@ def check_report_lines(report: CheckReport, *, cells: int | None) -> Iterator[st
         yield "✓ nothing that would spoil a run"
 
 
-def _counts(report: CheckReport, cells: int | None) -> Iterator[str]:
-    domains = list(report.counts)
-    columns = [Column("class", rank=100, shrinks=True)]
-    columns += [Column(plain_text(domain), right=True) for domain in domains]
+def _counts(report: CheckReport, cells: int | None, *, shows_all: bool) -> Iterator[str]:
+    domains = [_name(domain) for domain in report.counts]
+    columns_cells = sum(max(width(domain), 7) + 2 for domain in domains) + 12
+    is_wide = columns_cells > (cells or PIPED_CELLS)
+    if not shows_all and (len(report.classes) > MOST_CLASS_ROWS or is_wide):
+        yield from _summary(report, cells)
+        return
+    columns = [Column("class", rank=101, shrinks=True)]
+    columns += [Column(domain, right=True) for domain in domains]
+    of_domains = list(report.counts.values())
     rows = [
-        [plain_text(name), *(f"{report.counts[domain].get(name, 0):,}" for domain in domains)]
+        [_name(name), *(f"{of_class.get(name, 0):,}" for of_class in of_domains)]
         for name in report.classes
     ]
-    rows.append(["all", *(f"{sum(report.counts[domain].values()):,}" for domain in domains)])
+    rows.append(["all", *(f"{sum(of_class.values()):,}" for of_class in of_domains)])
     yield from table_lines(columns, rows, cells)
+
+
+def _summary(report: CheckReport, cells: int | None) -> Iterator[str]:
+    """Yield a row for each domain: its images, its classes, the smallest and the largest."""
+    columns = (
+        Column("domain", rank=102, shrinks=True),
+        Column("images", right=True, rank=101),
+        Column("classes", right=True),
+        Column("smallest class", shrinks=True, narrowest=20),
+        Column("median", right=True, rank=99),
+        Column("largest class", shrinks=True, narrowest=20),
+    )
+    rows = []
+    for domain, counts in report.counts.items():
+        ordered = sorted(counts, key=lambda name: (counts[name], name))
+        rows.append(
+            [
+                _name(domain),
+                f"{sum(counts.values()):,}",
+                f"{len(counts):,}",
+                "".join(f"{counts[each]:,} {_name(each)}" for each in ordered[:1]),
+                f"{int(statistics.median(counts.values() or [0])):,}",
+                "".join(f"{counts[each]:,} {_name(each)}" for each in ordered[-1:]),
+            ]
+        )
+    yield from table_lines(columns, rows, cells)
+    yield f"{plural(len(report.classes), 'class')}: --all shows a row for each"
+
+
+def _name(name: str) -> str:
+    return shorten_middle(plain_text(name), NAME_CELLS)
+
+
+def _files(report: CheckReport, cells: int | None, most: int | None) -> Iterator[str]:
+    files = [f"{_path(path, cells, 1)}: {why}" for path, why in report.unreadable.items()]
+    yield from _some("cannot be read", files, len(files), most)
+    exact = [_pair(pair, "=", cells) for pair in report.exact_duplicates]
+    yield from _some("the same content", exact, len(exact), most)
+    copies = [_pair(pair, "≈", cells) for pair in report.near_copies]
+    count = report.near_copy_count
+    yield from _some("nearly identical within a domain", copies, count, most)
+    near = [_pair(pair, "≈", cells) for pair in report.near_duplicates]
+    yield from _some("look alike across domains", near, report.near_duplicate_count, most)
+
+
+def _pair(pair: Duplicate, sign: str, cells: int | None) -> str:
+    if pair.one == pair.other:
+        return f"{_path(pair.one, cells, 2)} in {pair.one_in} and {pair.other_in}"
+    bits = f" ({plural(pair.bits, 'bit')})" if sign == "≈" else ""
+    return f"{_path(pair.one, cells, 2)} {sign} {_path(pair.other, cells, 2)}{bits}"
+
+
+def _path(path: str, cells: int | None, paths: int) -> str:
+    """Return a path shortened so that so many of them fit a line."""
+    return path if cells is None else shorten_middle(path, max(20, (cells - 14) // paths))
 
 
 def _listing(counts: Mapping[str, int]) -> str:
     return " · ".join(f"{plain_text(name)} {count:,}" for name, count in counts.items())
 
 
-def _some(what: str, lines: list[str]) -> Iterator[str]:
+def _some(what: str, lines: list[str], count: int, most: int | None) -> Iterator[str]:
     if lines:
         yield ""
-        yield f"{len(lines):,} {what}:"
-        yield from (f"  {plain_text(line)}" for line in lines[:SHOWN])
-        if len(lines) > SHOWN:
-            yield f"  … and {len(lines) - SHOWN:,} more: --json lists all"
+        yield f"{count:,} {what}:"
+        shown = lines[:most]
+        yield from (f"  {plain_text(line)}" for line in shown)
+        if count > len(shown):
+            yield f"  … and {count - len(shown):,} more: --json lists them"

@@ -57,3 +57,17 @@ def fit(text: str, cells: int, *, right: bool = False) -> str:
 def shorten(text: str, cells: int) -> str:
     """Cut ``text`` to at most ``cells`` terminal cells; a cut ends in an ellipsis."""
     return fit(text, cells) if width(text) > cells else text
+
+
+def shorten_middle(text: str, cells: int) -> str:
+    """Cut ``text`` to at most ``cells`` terminal cells; the cut is an ellipsis in the middle.
+
+    For names and paths, which are told apart by how they begin and how they end.
+    """
+    if width(text) <= cells:
+        return text
+    end_cells = (cells - 1) // 2
+    end = text[len(text) - end_cells :]
+    while width(end) > end_cells:
+        end = end[1:]
+    return fit(text, cells - width(end)) + end

@@ -1,6 +1,6 @@
 import pytest
 
-from vld_tui.views.text import fit, plain_text, shorten, width
+from vld_tui.views.text import fit, plain_text, shorten, shorten_middle, width
 
 
 def test_ordinary_text_is_left_alone() -> None:
@@ -46,3 +46,19 @@ def test_fit_counts_terminal_cells() -> None:
 def test_shorten_leaves_what_fits() -> None:
     assert shorten("abc", 3) == "abc"
     assert shorten("abcd", 3) == "ab…"
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "shown"),
+    [
+        ("abcdefgh", 8, "abcdefgh"),
+        ("abcdefgh", 5, "ab…gh"),
+        ("abcdefgh", 6, "abc…gh"),
+        ("日本日本日本", 7, "日本…本"),
+        ("abcdefgh", 1, "…"),
+    ],
+)
+def test_the_middle_of_a_name_goes_first(text: str, cells: int, shown: str) -> None:
+    short = shorten_middle(text, cells)
+    assert short == shown
+    assert width(short) <= cells

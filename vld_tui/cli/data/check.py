@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from engine.protocol import FIELDS
 from engine.protocol.datasets import CheckDataset, CheckReport
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.data.work import LayoutOption, WhatArgument, checked_layout, do_work
@@ -26,8 +27,8 @@ NearOption = Annotated[
     typer.Option(
         "--near",
         metavar="BITS",
-        help="Images of two domains look alike when their 64-bit perceptual hashes differ in at "
-        "most so many bits; 0 looks for exact copies only [default: 4].",
+        help="Images look alike when their 64-bit perceptual hashes differ in at most so many "
+        "bits; 0 looks for exact copies only [default: 4].",
         show_default=False,
     ),
 ]
@@ -40,6 +41,18 @@ ShowOption = Annotated[
     bool, typer.Option("--show", help="Draw an image of every class and domain in the terminal.")
 ]
 
+AllOption = Annotated[
+    bool, typer.Option("--all", help="List every class, file and pair, however many there are.")
+]
+FractionOption = Annotated[
+    float,
+    typer.Option(
+        "--validation-fraction",
+        metavar="F",
+        help="Share of each domain that the run holds out for validation.",
+    ),
+]
+
 
 def check(
     ctx: typer.Context,
@@ -48,11 +61,17 @@ def check(
     sheet: SheetOption = None,
     show: ShowOption = False,
     layout: LayoutOption = "auto",
+    show_all: AllOption = False,
+    validation_fraction: FractionOption = FIELDS["validation_fraction"].default,
     as_json: JsonOption = False,
 ) -> None:
     """Read every image, count, compare; exit 1 when something would spoil a run."""
     if not 0 <= near <= 32:
         raise CommandError(f"--near is {near}, but must be from 0 to 32.")
+    if not 0 < validation_fraction < 1:
+        raise CommandError(
+            f"--validation-fraction is {validation_fraction:g}, but must be between 0 and 1."
+        )
     found = values_of(this_home(ctx), what)
     with tempfile.TemporaryDirectory() as scratch:
         tiles = Path(scratch) / "tiles.png"
@@ -63,6 +82,7 @@ def check(
             sheet=str(sheet.expanduser().absolute()) if sheet else None,
             tiles=str(tiles) if show and not as_json else None,
             layout=checked_layout(layout),
+            validation_fraction=validation_fraction,
         )
         try:
             report = do_work(request, CheckReport)
@@ -71,12 +91,12 @@ def check(
         if as_json:
             print_json(report)
         else:
-            _tell(report, sheet, tiles if show else None)
+            _tell(report, sheet, tiles if show else None, shows_all=show_all)
     if any(finding.spoils for finding in report.findings):
         raise typer.Exit(FAILED_EXIT)
 
 
-def _tell(report: CheckReport, sheet: Path | None, tiles: Path | None) -> None:
+def _tell(report: CheckReport, sheet: Path | None, tiles: Path | None, *, shows_all: bool) -> None:
     terminal = shutil.get_terminal_size().columns
     if tiles is not None:
         from vld_tui.views.tiles import tile_rows  # noqa: PLC0415 - PIL, for images only
@@ -90,7 +110,8 @@ def _tell(report: CheckReport, sheet: Path | None, tiles: Path | None) -> None:
             colour=not console.no_color,
         ):
             console.print(row)
-    for line in check_report_lines(report, cells=terminal if sys.stdout.isatty() else None):
+    cells = terminal if sys.stdout.isatty() else None
+    for line in check_report_lines(report, cells=cells, shows_all=shows_all):
         say(line)
     if sheet is not None:
         say(f"contact sheet: {sheet}")

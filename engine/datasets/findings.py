@@ -1,0 +1,299 @@
+"""What would spoil a run on a data set, and what is worth knowing, in sentences."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from engine.datasets.duplicates import NearDuplicates
+from engine.datasets.folders import ImageSet, counted, listed, quoted
+from engine.protocol import SpecError
+from engine.protocol.datasets import Finding, check_splits
+
+LEAK_SHARE: Final = 0.01
+"""Share of a published domain's images found again in another above which OOD accuracy means
+little; the same for smaller copies within a domain. Of one's own images none should be shared."""
+NEAR_LEAK_SHARE: Final = 0.1
+"""Share of images that are nearly the same as training images above which accuracy means little."""
+IMBALANCE: Final = 20
+FEW_IMAGES: Final = 10
+FEW_VALIDATION_IMAGES: Final = 60
+MOST_PAIRS_OF_DOMAINS: Final = 10
+SHOWN_NAMES: Final = 5
+_NUMBERED: Final = re.compile(r"(\D*)(\d+)(\D*)")
+
+Counts = dict[str, dict[str, int]]
+"""Images by domain and class."""
+
+
+def file_findings(unreadable: int, missing: int) -> Iterator[Finding]:
+    """Yield what is wrong with single files."""
+    if missing:
+        files = "file does not exist" if missing == 1 else "files do not exist"
+        yield Finding(
+            True,
+            f"{missing:,} {files}: a run refuses them. Put them back, or remove the links or "
+            "table rows that name them.",
+        )
+    if unreadable:
+        yield Finding(
+            True,
+            f"{counted(unreadable, 'image')} cannot be read: a run refuses them. Fix or remove "
+            "them, or run with --skip-bad-images.",
+        )
+
+
+def shared_findings(
+    image_set: ImageSet, groups: Sequence[Sequence[int]], *, is_published: bool
+) -> Iterator[Finding]:
+    """Yield pairs of domains that share images.
+
+    Args:
+        image_set: the images.
+        groups: of images of the same content.
+        is_published: it is a published data set, whose few copies are known.
+    """
+    files = image_set.files
+    sizes = Counter(file.domain for file in files)
+    shared: Counter[tuple[str, str]] = Counter()
+    members: Counter[tuple[str, str, str]] = Counter()
+    for group in groups:
+        of_domain = Counter(files[index].domain for index in group)
+        for one, other in combinations(sorted(of_domain), 2):
+            shared[one, other] += 1
+            members[one, other, one] += of_domain[one]
+            members[one, other, other] += of_domain[other]
+    pairs = shared.most_common()
+    for (one, other), count in sorted(pairs[:MOST_PAIRS_OF_DOMAINS]):
+        shares = {each: members[one, other, each] / sizes[each] for each in (one, other)}
+        most = max(shares, key=lambda each: shares[each])
+        text = (
+            f"{counted(count, 'image')} {'is' if count == 1 else 'are'} in both {quoted(one)} and "
+            f"{quoted(other)} ({shares[most]:.1%} of {quoted(most)}): OOD accuracy would be "
+            "measured on images that were trained on. Keep each in one domain."
+        )
+        yield Finding(not is_published or shares[most] > LEAK_SHARE, text)
+    if more := pairs[MOST_PAIRS_OF_DOMAINS:]:
+        text = f"{counted(len(more), 'other pair')} of domains share images too."
+        yield Finding(not is_published, text)
+
+
+def label_findings(
+    image_set: ImageSet,
+    groups: Sequence[Sequence[int]],
+    near: NearDuplicates,
+    *,
+    is_published: bool,
+) -> Iterator[Finding]:
+    """Yield how many images have two labels.
+
+    Args:
+        image_set: the images.
+        groups: of images of the same content.
+        near: images that look alike.
+        is_published: it is a published data set, whose labels are known.
+    """
+    files = image_set.files
+    of_group = [{files[index].class_name: files[index] for index in group} for group in groups]
+    contradictory = [labels for labels in of_group if len(labels) > 1]
+    if contradictory:
+        first, second = (contradictory[0][name] for name in sorted(contradictory[0])[:2])
+        images = "1 image has" if len(contradictory) == 1 else f"{len(contradictory):,} images have"
+        same = "" if first.path == second.path else f"as {quoted(second.path)}, "
+        text = (
+            f"{images} two labels: {quoted(first.path)} is {quoted(first.class_name)} and "
+            f"{same}{quoted(second.class_name)}. Keep the right one."
+        )
+        yield Finding(not is_published, text)
+    if near.other_label:
+        pairs = "pair of images is" if near.other_label == 1 else "pairs of images are"
+        text = f"{near.other_label:,} {pairs} nearly identical, with different labels."
+        yield Finding(False, text)
+
+
+def copy_findings(
+    image_set: ImageSet,
+    groups: Sequence[Sequence[int]],
+    near: NearDuplicates,
+    validation_fraction: float,
+    *,
+    is_published: bool,
+) -> Iterator[Finding]:
+    """Yield domains that hold images twice: some would be trained on and validated on.
+
+    Args:
+        image_set: the images.
+        groups: of images of the same content.
+        near: images that look alike.
+        validation_fraction: share of a domain that a run holds out.
+        is_published: it is a published data set, whose copies are known.
+    """
+    domains = np.array([file.domain for file in image_set.files])
+    identical = np.zeros(len(image_set), np.int64)
+    for group in groups:
+        of_domain = Counter(domains[group].tolist())
+        identical[list(group)] = [of_domain[each] - 1 for each in domains[group].tolist()]
+    for domain in image_set.domains:
+        rows = np.flatnonzero(domains == domain)
+        copies = identical[rows] + near.copies[rows]
+        if copies.any():
+            leaked = float((1 - validation_fraction**copies).mean())
+            kinds = {"identical": identical[rows], "nearly identical": near.copies[rows]}
+            of_kind = [f"{(n > 0).sum():,} {kind}" for kind, n in kinds.items() if n.any()]
+            text = (
+                f"{(copies > 0).sum():,} of the {len(rows):,} images of {quoted(domain)} have a "
+                f"copy in it ({', '.join(of_kind)}): about {leaked:.0%} of its validation images "
+                "would be trained on too, so ID accuracy is too high. Keep one of each."
+            )
+            yield Finding(leaked > NEAR_LEAK_SHARE and not is_published, text)
+        if smaller := int(near.smaller[rows].sum()):
+            are = "is a smaller copy" if smaller == 1 else "are smaller copies"
+            text = (
+                f"{counted(smaller, 'image')} of {quoted(domain)} {are} of others in it, as "
+                "thumbnails are. Remove them."
+            )
+            yield Finding(smaller > LEAK_SHARE * len(rows) and not is_published, text)
+
+
+def look_alike_findings(image_set: ImageSet, near: NearDuplicates) -> Iterator[Finding]:
+    """Yield pairs of domains that share nearly identical images, and how many look alike."""
+    domains = np.array([file.domain for file in image_set.files])
+    leaking = False
+    for (number, one), (second, other) in combinations(enumerate(image_set.domains), 2):
+        shares = {
+            one: float(near.elsewhere[domains == one, second].mean()),
+            other: float(near.elsewhere[domains == other, number].mean()),
+        }
+        most = max(shares, key=lambda each: shares[each])
+        if shares[most] > NEAR_LEAK_SHARE:
+            leaking = True
+            yield Finding(
+                True,
+                f"{shares[most]:.0%} of the images of {quoted(most)} are nearly identical to "
+                f"images of {quoted(other if most == one else one)}: OOD accuracy would be "
+                "measured on images that were trained on.",
+            )
+    if near.across_count and not leaking:
+        yield Finding(
+            False,
+            f"{counted(near.across_count, 'pair')} of images of different domains look alike: "
+            "check whether the domains share pictures.",
+        )
+
+
+def split_findings(
+    name: str, counts: Counts, validation_fraction: float, *, is_published: bool
+) -> Iterator[Finding]:
+    """Yield domains and classes too small to be split into training and validation images."""
+    images = {domain: sum(of_class.values()) for domain, of_class in counts.items()}
+    try:
+        yield from _few_validation_images(check_splits(name, images, validation_fraction))
+    except SpecError as error:
+        yield Finding(True, str(error))
+    single = _cells(counts, lambda count: count == 1)
+    if single:
+        text = (
+            f"1 image of a class in a domain: {_shown(single)}. It cannot be both trained on and "
+            "validated on: add images, or remove the class."
+        )
+        yield Finding(not is_published, text)
+
+
+def _few_validation_images(held_out: Mapping[str, int]) -> Iterator[Finding]:
+    small = {domain: count for domain, count in held_out.items() if count <= FEW_VALIDATION_IMAGES}
+    if small:
+        in_use = sum(held_out.values()) - min(held_out.values()) or 1
+        shown = _shown([f"{count} of {quoted(domain)}" for domain, count in small.items()])
+        yield Finding(
+            False,
+            f"Few validation images: {shown}. ID accuracy, which selects the step, is uncertain by "
+            f"up to ±{100 * half_interval(in_use):.0f} points.",
+        )
+
+
+def half_interval(images: int) -> float:
+    """Return half of the 95 % interval (Wilson) of an accuracy of 50 % on so many images."""
+    z = 1.959964
+    return z * math.sqrt(0.25 / images + z * z / (4 * images**2)) / (1 + z * z / images)
+
+
+def count_findings(counts: Counts) -> Iterator[Finding]:
+    """Yield classes with few images, and domains with many more of one class than of another."""
+    few = _cells(counts, lambda count: count < FEW_IMAGES)
+    if few:
+        text = f"Fewer than {FEW_IMAGES} images of a class in a domain: {_shown(few)}."
+        yield Finding(False, text)
+    for domain, of_class in counts.items():
+        most, least = max(of_class.values(), default=0), min(of_class.values(), default=0)
+        if most > IMBALANCE * least:
+            text = f"{most / least:.0f} times as many images of one class as of another."
+            yield Finding(False, f"{quoted(domain)} has {text}")
+
+
+def _cells(counts: Counts, is_wanted: Callable[[int], bool]) -> list[str]:
+    """Return the domains and classes of some numbers of images, as ``domain/class``."""
+    return [
+        quoted(f"{domain}/{name}")
+        for domain, of_class in counts.items()
+        for name, count in of_class.items()
+        if is_wanted(count)
+    ]
+
+
+def _shown(items: Sequence[str]) -> str:
+    more = f" and {len(items) - SHOWN_NAMES:,} more" if len(items) > SHOWN_NAMES else ""
+    return ", ".join(items[:SHOWN_NAMES]) + more
+
+
+def orientation_finding(rotated: int) -> Iterator[Finding]:
+    """Yield how many images are stored rotated."""
+    if rotated:
+        carry = "image carries" if rotated == 1 else "images carry"
+        yield Finding(
+            False,
+            f"{rotated:,} {carry} an EXIF orientation, which is ignored, as in DomainBed: the "
+            "network sees them rotated or mirrored. Save them upright to change that.",
+        )
+
+
+def name_findings(domains: Sequence[str], classes: Sequence[str]) -> Iterator[Finding]:
+    """Yield names that mislead: numbers that are sorted as text, and names that look the same."""
+    yield from _number_order_finding(classes)
+    for single, kind, names in (("domain", "domains", domains), ("class", "classes", classes)):
+        spellings: Mapping[str, list[str]] = defaultdict(list)
+        for name in names:
+            spellings["".join(re.split(r"[\s_-]+", name)).casefold()].append(name)
+        alike = [" and ".join(map(repr, same)) for same in spellings.values() if len(same) > 1]
+        if alike:
+            count = sum(len(same) for same in spellings.values() if len(same) > 1)
+            text = f"differ only in case, spaces, '_' or '-': {listed(alike)}. Are they the same?"
+            yield Finding(False, f"{count:,} {kind} {text}")
+        spaced = [repr(name) for name in names if name != name.strip()]
+        if spaced:
+            have = f"1 {single} has" if len(spaced) == 1 else f"{len(spaced):,} {kind} have"
+            its = "its name" if len(spaced) == 1 else "their names"
+            yield Finding(False, f"{have} spaces before or after {its}: {listed(spaced)}.")
+
+
+def _number_order_finding(classes: Sequence[str]) -> Iterator[Finding]:
+    """Yield that class names with numbers are in the order of text: 0, 1, 10, 11, 2."""
+    parts = [_NUMBERED.fullmatch(name) for name in classes]
+    if any(part is None for part in parts):
+        return
+    found = [part.groups() for part in parts if part is not None]
+    numbers = [int(number) for _, number, _ in found]
+    if len({(before, after) for before, _, after in found}) > 1 or numbers == sorted(numbers):
+        return
+    label = next(i for i, number in enumerate(sorted(numbers)) if number != numbers[i])
+    yield Finding(
+        False,
+        f"{len(classes):,} class names are numbered, and sorted as text: "
+        f"{', '.join(classes[:SHOWN_NAMES])}, …. Label {label} is {classes[label]!r}; tools that "
+        "sort by number have another order. Use names, not labels, to match predictions.",
+    )
