@@ -108,8 +108,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     micro_batch_size: Annotated[
         Annotated[int, Positive] | None,
         _about(
-            "Images of a batch computed at a time, for want of memory; none: all. The result is "
-            "the whole batch's, each step takes half as long again.",
+            "Images of a batch computed at a time, to save memory; none: all. The result is that "
+            "of the whole batch; a step takes about 1.5 times as long.",
             "data",
             flag="--micro-batch",
             unit="images",
@@ -179,7 +179,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = "full"
     objective: Annotated[
         str,
-        _about("What training makes small.", "method", choices=OBJECTIVES),
+        _about("Training loss.", "method", choices=OBJECTIVES),
     ] = "erm"
     dropout_rate: Annotated[
         float,
@@ -257,7 +257,9 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     # Arms
     arms: Annotated[
         tuple[str, ...],
-        _about("Ways of predicting to measure beside the run's own network.", "arms", choices=ARMS),
+        _about(
+            "Predictors to evaluate in addition to the run's own network.", "arms", choices=ARMS
+        ),
     ] = ()
     average_from: Annotated[
         int,
@@ -277,7 +279,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     average_batchnorm: Annotated[
         Literal["average", "reestimate"],
         _about(
-            "BatchNorm statistics of averaged weights: averaged too, or estimated anew on "
+            "BatchNorm statistics of averaged weights: averaged too, or re-estimated on "
             "training images.",
             "arms",
         ),
@@ -310,7 +312,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(ge=1, le=64),
         _about(
             "GPUs of a machine that share each batch, or processes with --device cpu. The result "
-            "is one's.",
+            "is that of one.",
             "machine",
         ),
     ] = 1

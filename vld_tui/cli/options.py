@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from engine.protocol import FIELDS, RECIPES, FieldInfo, SpecError, resolve_spec
+from engine.protocol import DATASET_DEFAULTS, FIELDS, RECIPES, FieldInfo, SpecError, resolve_spec
 from vld_tui.fields import base_type, off_flag, shown_value
 
 _OTHER: Final = "_in_full"
@@ -28,11 +28,21 @@ def with_spec_options(function: Callable[..., None]) -> Callable[..., None]:
         for parameter in inspect.signature(function, eval_str=True).parameters.values()
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
-    defaults = {name: msgspec.structs.asdict(resolve_spec({"recipe": name})) for name in RECIPES}
+    defaults = _defaults()
     fields = [_parameter(info, defaults) for info in FIELDS.values()]
     fields += [_other_spelling(info) for info in FIELDS.values() if _has_two_spellings(info)]
     function.__signature__ = inspect.Signature([*own, *fields])  # type: ignore[attr-defined]
     return function
+
+
+def _defaults() -> dict[str, dict[str, object]]:
+    """Return the values of every field that the user leaves out: ``default``, of images of one's
+    own; with each other recipe; and with each data set that has defaults of its own."""
+    own = {"data_dir": "/"}
+    specs = {recipe: resolve_spec({"recipe": recipe, **own}) for recipe in RECIPES}
+    specs |= {name: resolve_spec({"dataset": name}) for name in DATASET_DEFAULTS}
+    none = {name: FIELDS[name].default for name in ("dataset", "data_dir")}
+    return {name: {**msgspec.structs.asdict(spec), **none} for name, spec in specs.items()}
 
 
 def one_spelling(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,10 +119,11 @@ def _help(info: FieldInfo, defaults: Mapping[str, Mapping[str, object]]) -> str:
                 facts.append(info.allowed.removeprefix(kind).removesuffix(", or nothing").strip())
                 break
     usual = defaults["default"][info.name]
-    facts.append(f"default: {shown_value(usual)}")
+    is_needed = info.name == "target"
+    facts.append("required" if is_needed else f"default: {shown_value(usual)}")
     facts += [
-        f"{recipe}: {shown_value(values[info.name])}"
-        for recipe, values in defaults.items()
+        f"{name}: {shown_value(values[info.name])}"
+        for name, values in defaults.items()
         if values[info.name] != usual and info.name != "recipe"
     ]
     return f"{info.help} [{'; '.join(facts)}]"

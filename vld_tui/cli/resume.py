@@ -42,7 +42,9 @@ QueueOption = Annotated[
 GpusOption = Annotated[
     int | None,
     typer.Option(
-        "--gpus", metavar="N", help="GPUs to go on on [default: as many as it was made for]."
+        "--gpus",
+        metavar="N",
+        help="Number of GPUs to resume on [default: as many as it was made for].",
     ),
 ]
 
