@@ -315,8 +315,8 @@ class LocalActions:
         with Store.open(self._home) as store:
             run = store.get(run_id)
             if run.has_job:
-                return f"{run.name} {_control().stop(store, run, kill=kill)}"
-            if not stop(store.run_dir(run_id), kill=kill):
+                return f"{run.name} {_control().stop(store, run, kill=kill, by='the dashboard')}"
+            if not stop(store.run_dir(run_id), kill=kill, by="the dashboard"):
                 raise LaunchError(f"{run.name} has no process here to stop.")
         return f"{run.name} {'was killed' if kill else 'saves and stops'}"
 

@@ -51,12 +51,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended that said no last word: when (Unix s), with which exit code, and why.
 
-    The exit code is negative for a signal, and None where nobody waited for it.
+    The exit code is negative for a signal, and None where nobody waited for it. ``on_purpose``: a
+    user had this program end it.
     """
 
     ended_at: float
     exit_code: int | None
     cause: str
+    on_purpose: bool = False
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):

@@ -2,12 +2,13 @@
 
 from engine.disk import describe_disk, write_atomic
 from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData, read_regular
-from engine.rundir.process import ExitInfo, JobInfo, ProcessInfo, StopAsked
+from engine.rundir.process import ExitInfo, JobInfo, KillAsked, ProcessInfo, StopAsked
 
 __all__ = [
     "CHECKPOINT_PATTERN",
     "ExitInfo",
     "JobInfo",
+    "KillAsked",
     "ProcessInfo",
     "RunDir",
     "StopAsked",

@@ -9,6 +9,7 @@ The folder is the whole contract between a run and the world::
     exit.json      exit code, when somebody waited  written by the launcher
     job.json       a cluster's job                  written by whoever gave the run to it
     stop.json      asks to save and stop            written by whoever wants it, from any host
+    killed.json    who ended the process at once    written just before, from any host
     combination.json  networks to combine           beside spec.json, where nothing is trained
     synced         its mtime says "as of"           of a copy of a folder elsewhere
     labelled       user.json was changed here       of a copy of a folder elsewhere
@@ -50,7 +51,7 @@ from engine.protocol import (
     encode_predictions,
     encode_spec,
 )
-from engine.rundir.process import ExitInfo, JobInfo, ProcessInfo, StopAsked
+from engine.rundir.process import ExitInfo, JobInfo, KillAsked, ProcessInfo, StopAsked
 
 CHECKPOINT_PATTERN = "*.safetensors"
 """Of the names in a run's folder of checkpoints."""
@@ -113,6 +114,11 @@ class RunDir:
     def stop(self) -> Path:
         """Return the path of the request to save and stop; a run does not go on beside it."""
         return self.path / "stop.json"
+
+    @property
+    def killed(self) -> Path:
+        """Return the path of the record of who ended the process at once."""
+        return self.path / "killed.json"
 
     @property
     def synced(self) -> Path:
@@ -304,6 +310,21 @@ class RunDir:
             OSError: when it cannot be written.
         """
         write_atomic(self.stop, msgspec.json.encode(StopAsked(reason)))
+
+    def read_kill(self) -> KillAsked | None:
+        """Return who had a process of the run ended at once, the last time that was so."""
+        return _read(self.killed, KillAsked)
+
+    def note_kill(self, by: str) -> None:
+        """Record who is about to end the run's process at once.
+
+        Raises:
+            OSError: when it cannot be written.
+        """
+        process = self.read_process()
+        if process is not None:
+            asked = KillAsked(by, process.pid, process.birth)
+            write_atomic(self.killed, msgspec.json.encode(asked))
 
     def let_go_on(self) -> None:
         """Take a request to stop back; for whoever has the run started again.

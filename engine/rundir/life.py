@@ -98,6 +98,10 @@ def end_of(
     """
     info = exit_of(run_dir, process)
     ended_at, exit_code = (info.ended_at, info.exit_code) if info else (last_sign, None)
+    asked = run_dir.read_kill()
+    if asked is not None and asked.is_of(process) and exit_code in (None, -signal.SIGKILL):
+        cause = f"killed by {asked.by}"
+        return AttemptEnd(ended_at=ended_at, exit_code=exit_code, cause=cause, on_purpose=True)
     cause = cause_of_death(process, exit_code, by_limit=info.memory_limit if info else None)
     if not has_begun or exit_code not in (None, -signal.SIGKILL):
         cause = with_log(cause, run_dir)

@@ -91,6 +91,20 @@ class ExitInfo(msgspec.Struct, frozen=True):
         return None in (self.birth, process.birth) or self.birth == process.birth
 
 
+class KillAsked(msgspec.Struct, frozen=True):
+    """That a user had the run's process ended at once: by what, and which process (see above)."""
+
+    by: str
+    pid: int
+    birth: str | None = None
+
+    def is_of(self, process: ProcessInfo) -> bool:
+        """Say whether it is this process that was to end."""
+        if self.pid != process.pid:
+            return False
+        return None in (self.birth, process.birth) or self.birth == process.birth
+
+
 class JobInfo(msgspec.Struct, frozen=True):
     """The job of a cluster's scheduler that a run was given to last.
 

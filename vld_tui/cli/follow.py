@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import subprocess
 import time
@@ -33,6 +34,7 @@ from vld_tui.views.progress import Progress
 
 POLL_INTERVAL_S: Final = 0.1
 INGEST_INTERVAL_S: Final = 3.0
+ONE_SIGNAL_S: Final = 0.3
 DETACH_GRACE_S: Final = 0.5
 """A process that cannot start at all is seen to die within this time."""
 ENGINE_IS_HELD: Final = 3
@@ -44,10 +46,22 @@ class _StopRequests:
 
     def __init__(self) -> None:
         self.count = 0
+        self._counted_at = -math.inf
+        self._last = signal.SIGINT
 
-    def note(self, _number: int, _frame: FrameType | None) -> None:
-        """Count a signal."""
+    def note(self, number: int, _frame: FrameType | None) -> None:
+        """Count a signal; those at almost the same moment, as of a wrapper that passes them on, are
+        one."""
+        now = time.monotonic()
+        if now - self._counted_at < ONE_SIGNAL_S:
+            return
         self.count += 1
+        self._counted_at, self._last = now, signal.Signals(number)
+
+    @property
+    def named(self) -> str:
+        """Return what ended the run at once, in words."""
+        return "Ctrl-C twice" if self._last == signal.SIGINT else f"a second {self._last.name}"
 
 
 def run_and_follow(
@@ -77,8 +91,8 @@ def run_and_follow(
         _refuse(store, run, progress, exit_code, resumes=resumes)
         store.refresh()
         run = store.get(run.run_id)
-        is_killed = run.status == "crashed" and requests.count > 0
-        status = "killed" if is_killed else run.status
+        is_killed = requests.count > 1 and run_dir.read_kill() is not None
+        status = "killed" if is_killed and run.status in ("crashed", "stopped") else run.status
         reporter.conclude(progress, status, following if status == "finished" else ())
         if as_json:
             print_json(run_records(store, [run])[0])
@@ -158,7 +172,7 @@ def _follow(
             return progress
         if requests.count > honoured:
             honoured += 1
-            stop(run_dir, kill=honoured > 1)
+            stop(run_dir, kill=honoured > 1, by=requests.named)
             reporter.notice(_stopping(progress, is_again=honoured > 1))
         if time.monotonic() - ingested_at > INGEST_INTERVAL_S:
             with contextlib.suppress(StoreError):  # another program writes: next time

@@ -62,7 +62,8 @@ def _wait(store: Store, waiting: list[str], *, kill: bool) -> None:
             run = store.get(run_id)
             if not run.is_live and await_exit(store.run_dir(run_id), 0.0):
                 waiting.remove(run_id)
-                outcome = "killed" if kill and run.status == "crashed" else run.status
+                is_killed = kill and run.status in ("crashed", "stopped") and run.error is not None
+                outcome = "killed" if is_killed else run.status
                 say(f"{run_id} {outcome} at step {run.step:,} of {run.steps:,}")
         time.sleep(POLL_INTERVAL_S)
     for run_id in waiting:

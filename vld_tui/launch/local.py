@@ -131,10 +131,10 @@ def wait_and_record(process: subprocess.Popen[bytes], run_dir: RunDir) -> int:
     return exit_code
 
 
-def stop(run_dir: RunDir, *, kill: bool = False) -> bool:
+def stop(run_dir: RunDir, *, kill: bool = False, by: str = "vld stop --kill") -> bool:
     """Ask the run's process to save and stop, or with ``kill`` end it and its children at once.
 
-    One on another host is asked through the run's folder.
+    One on another host is asked through the run's folder. ``by``: what kills it, for the record.
 
     Returns:
         False when no process of the run is alive.
@@ -153,10 +153,10 @@ def stop(run_dir: RunDir, *, kill: bool = False) -> bool:
     if not lives_here:
         return False
     try:
-        if kill and os.getpgid(process.pid) == process.pid:
-            os.killpg(process.pid, signal.SIGKILL)
+        if kill:
+            _kill(run_dir, process.pid, by)
         else:
-            os.kill(process.pid, signal.SIGKILL if kill else signal.SIGTERM)
+            os.kill(process.pid, signal.SIGTERM)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -164,6 +164,22 @@ def stop(run_dir: RunDir, *, kill: bool = False) -> bool:
             f"Process {process.pid} of run {run_dir.run_id} belongs to another user."
         ) from None
     return True
+
+
+def _kill(run_dir: RunDir, pid: int, by: str) -> None:
+    """End a process and its children, and have the run's folder know that it was meant.
+
+    Raises:
+        ProcessLookupError: when it is gone.
+        PermissionError: when it is somebody else's.
+    """
+    os.kill(pid, 0)  # may it be killed?
+    with contextlib.suppress(OSError):  # then it is a crash, as of a full disk
+        run_dir.note_kill(by)
+    if os.getpgid(pid) == pid:
+        os.killpg(pid, signal.SIGKILL)
+    else:
+        os.kill(pid, signal.SIGKILL)
 
 
 def ask_to_stop(run_dir: RunDir) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from engine.rundir.life import is_alive
 from vld_tui.launch.local import ask_to_stop, refuse_copy
 from vld_tui.launch.local import stop as stop_process
 from vld_tui.slurm import commands
@@ -16,12 +18,13 @@ from vld_tui.store.runs import LIVE, QUEUED, Run
 from vld_tui.store.store import Store
 
 
-def stop(store: Store, run: Run, *, kill: bool = False) -> str:
+def stop(store: Store, run: Run, *, kill: bool = False, by: str = "vld stop --kill") -> str:
     """Have a run save and stop, on whatever node it is, or begin no more if it waits.
 
     Its job is cancelled when it has no other run to do, or with ``kill``, at once and whole. Of a
     run that is over, or where no Slurm is, the job is left alone and waited for no longer. While
-    the controller is away, the job passes the run over when it begins.
+    the controller is away, the job passes the run over when it begins. ``by``: what kills it, for
+    the record.
 
     Returns:
         What became of the run, as the rest of a sentence about it.
@@ -36,7 +39,7 @@ def stop(store: Store, run: Run, *, kill: bool = False) -> str:
     run_dir = store.run_dir(run.run_id)
     refuse_copy(run_dir)
     if not (run.is_live or run.status == QUEUED) or not commands.is_slurm_here():
-        return _leave_job(store, run, kill=kill)
+        return _leave_job(store, run, kill=kill, by=by)
     mates = _job_mates(store, run)
     cancels = kill or (run.status == QUEUED and not mates)
     try:
@@ -50,7 +53,9 @@ def stop(store: Store, run: Run, *, kill: bool = False) -> str:
         return f"waits no longer; Slurm's controller is away: {_passed_over(run)}"
     ask_to_stop(run_dir)
     if cancels:
-        commands.ask("scancel", *(["--signal=KILL"] if kill and run.is_live else []), _job(run))
+        with killing(store, [run.run_id, *mates] if kill else [], by):
+            signal = ["--signal=KILL"] if kill and run.is_live else []
+            commands.ask("scancel", *signal, _job(run))
     if run.status == QUEUED:
         store.take_out_of_job(run.run_id)
     if kill:
@@ -60,10 +65,29 @@ def stop(store: Store, run: Run, *, kill: bool = False) -> str:
     return "waits no longer" if run.status == QUEUED else _asked(run)
 
 
-def _leave_job(store: Store, run: Run, *, kill: bool) -> str:
+@contextlib.contextmanager
+def killing(store: Store, run_ids: Iterable[str], by: str) -> Iterator[None]:
+    """Have the folders of runs know that what happens in the block kills them on purpose."""
+    noted = []
+    for run_id in run_ids:
+        run_dir = store.run_dir(run_id)
+        process = run_dir.read_process()
+        if process is not None and is_alive(run_dir, process):
+            with contextlib.suppress(OSError):  # then it is a crash, as of a full disk
+                run_dir.note_kill(by)
+                noted.append(run_dir)
+    try:
+        yield
+    except SlurmError:
+        for run_dir in noted:
+            run_dir.killed.unlink(missing_ok=True)
+        raise
+
+
+def _leave_job(store: Store, run: Run, *, kill: bool, by: str) -> str:
     """Have a run's job pass it over, through its folder alone, and wait for the job no longer."""
     run_dir = store.run_dir(run.run_id)
-    killed = kill and run.is_live and stop_process(run_dir, kill=True)
+    killed = kill and run.is_live and stop_process(run_dir, kill=True, by=by)
     ask_to_stop(run_dir)
     store.close_job(run.run_id)
     if run.status == QUEUED:

@@ -74,11 +74,11 @@ class EventRecorder:
         state.last_event_at = event.time
 
     def crash(self, end: AttemptEnd) -> None:
-        """Record that the process died without a terminal event."""
+        """Record that the process died, or was killed on purpose, without a terminal event."""
         state = self.state
-        state.status, state.error, state.exit_code = "crashed", end.cause, end.exit_code
+        state.status, state.error, state.exit_code = _outcome(end), end.cause, end.exit_code
         state.seconds_left = None
-        self._close_attempt(end.ended_at, "crashed", end.cause)
+        self._close_attempt(end.ended_at, state.status, end.cause)
 
     def correct(self, end: AttemptEnd) -> None:
         """Record what has become known of a death that was recorded before."""
@@ -218,7 +218,7 @@ class EventRecorder:
             self._close_attempt(self.state.last_event_at, "crashed", _DISAPPEARED)
             return
         self._forget_crash()
-        self._close_attempt(end.ended_at, "crashed", end.cause)
+        self._close_attempt(end.ended_at, _outcome(end), end.cause)
 
     def _come_back(self) -> None:
         """Take a crash back: the process was only out of sight."""
@@ -232,6 +232,11 @@ class EventRecorder:
             "WHERE run = ? AND attempt = ? AND outcome = 'crashed'",
             [self._key, self.state.attempts],
         )
+
+
+def _outcome(end: AttemptEnd) -> str:
+    """Return the status of a run that ended so."""
+    return "stopped" if end.on_purpose else "crashed"
 
 
 def _is_storable(event: Event) -> bool:

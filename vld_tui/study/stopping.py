@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from vld_tui.launch.local import LaunchError, ask_to_stop
 from vld_tui.launch.local import stop as stop_process
@@ -13,6 +14,8 @@ from vld_tui.store.runs import LIVE, QUEUED, Run
 from vld_tui.store.side_by_side import side_by_side
 from vld_tui.store.store import Store
 from vld_tui.study.standing import Standing
+
+_BY: Final = "vld sweep stop --kill"
 
 
 @dataclass
@@ -84,8 +87,9 @@ def _stop_jobs(store: Store, runs: Sequence[Run], done: StoppedStudy, *, kill: b
     )
     _cancel(job for job in jobs if job not in spared | live)
     if kill:
-        _cancel((job for job in jobs if job in live), "--signal=KILL")
         done.with_them += [each.run_id for each in others]
+        with control.killing(store, [*ours, *done.with_them], _BY):
+            _cancel((job for job in jobs if job in live), "--signal=KILL")
     for run in runs:
         if run.status == QUEUED:
             store.take_out_of_job(run.run_id)
@@ -108,7 +112,7 @@ def _stop_one(store: Store, run: Run, done: StoppedStudy, *, kill: bool) -> None
     """Stop a run of this machine, or of a cluster that cannot be asked from here."""
     run = store.get(run.run_id)  # as it is by now
     if run.has_job:
-        control.stop(store, run, kill=kill)
+        control.stop(store, run, kill=kill, by=_BY)
         done.add(run, kill=kill)
         return
     if run.status == QUEUED:
@@ -118,5 +122,5 @@ def _stop_one(store: Store, run: Run, done: StoppedStudy, *, kill: bool) -> None
             run = store.get(run.run_id)
             if not run.is_live:
                 return
-    if not run.is_live or stop_process(store.run_dir(run.run_id), kill=kill):
+    if not run.is_live or stop_process(store.run_dir(run.run_id), kill=kill, by=_BY):
         done.add(run, kill=kill)

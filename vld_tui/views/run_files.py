@@ -22,6 +22,8 @@ PURPOSES: Final[Mapping[str, str]] = {
     "process.json": "pid, its start time, host",
     "heartbeat": "its time of change says that the engine is alive",
     "exit.json": "the exit code, when somebody waited for it",
+    "stop.json": "asks the engine to save and stop",
+    "killed.json": "who had the process ended at once",
     "user.json": "name, tags, note",
     "engine.log": "what the engine wrote on stderr and stdout",
     "engine.lock": "held by the engine while it lives",

@@ -121,6 +121,9 @@ def test_without_slurm_a_run_whose_node_is_this_machine_is_killed(
         process.wait()
     assert told == f"{submitted.run_id} was killed; job 7_0 itself was not cancelled\n"
     assert run_dir.read_stop() is not None, "its job would go on with it"
+    kill = run_dir.read_kill()
+    assert kill is not None
+    assert kill.by == "vld stop --kill"
 
 
 def test_a_killed_job_takes_along_what_else_was_in_it(
@@ -142,6 +145,9 @@ def test_the_dashboard_says_what_became_of_a_run_with_a_job(
     asked = actions.interrupt(submitted.run_id)
     assert asked == "first was asked to stop on node3: it ends after its step"
     assert actions.kill(submitted.run_id) == "first was killed with job 7_0"
+    kill = store.run_dir(submitted.run_id).read_kill()
+    assert kill is not None
+    assert kill.by == "the dashboard"
     assert "scancel --signal=KILL 7_0" in programs.asked
     monkeypatch.setenv("PATH", "/nowhere")
     assert actions.interrupt(submitted.run_id).endswith("job 7_0 itself was not cancelled")

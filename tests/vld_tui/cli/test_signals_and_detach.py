@@ -86,10 +86,23 @@ def test_a_second_signal_kills_at_once(vld: Vld, engine: Callable[[], int]) -> N
         out, err = run.communicate(timeout=30)
     record = json.loads(out)
     assert run.returncode == 130
-    assert record["status"] == "crashed"
+    assert (record["status"], record["error"]) == ("stopped", "killed by Ctrl-C twice")
     assert "killed after step" in err
     assert f"vld resume {record['run']}" in err
     assert not psutil.pid_exists(pid)
+
+
+def test_two_signals_at_the_same_moment_are_one_request(
+    vld: Vld, engine: Callable[[], int]
+) -> None:
+    with vld.start(*WAITING, "--json") as run:
+        engine()
+        for _ in range(3):
+            run.send_signal(signal.SIGINT)
+            time.sleep(0.02)
+        out, err = run.communicate(timeout=30)
+    assert json.loads(out)["error"] is None
+    assert "killing" not in err
 
 
 def test_the_run_goes_on_when_the_terminal_closes(vld: Vld, engine: Callable[[], int]) -> None:
@@ -140,7 +153,8 @@ def test_a_detached_run_answers_with_its_record(vld: Vld, engine: Callable[[], i
     stopped = vld("stop", "--kill", record["run"])
     assert stopped.exit_code == 0
     assert f"{record['run']} killed at step" in stopped.stdout
-    assert vld.json("show", record["run"])["status"] == "crashed"
+    shown = vld.json("show", record["run"])
+    assert (shown["status"], shown["error"]) == ("stopped", "killed by vld stop --kill")
 
 
 def test_a_run_whose_process_cannot_start_leaves_nothing_behind(

@@ -16,7 +16,7 @@ from engine.rundir import ExitInfo, ProcessInfo, RunDir, write_atomic
 from engine.rundir.life import HEARTBEAT_STALE_S, is_alive
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, steps_taken, stopped
 from vld_tui.home import Home
-from vld_tui.launch.local import wait_and_record
+from vld_tui.launch.local import stop, wait_and_record
 from vld_tui.store import ingest
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
@@ -143,6 +143,53 @@ def test_a_killed_run_is_crashed_with_its_signal(
     assert (attempt.outcome, attempt.reason, attempt.step) == ("crashed", cause, 7)
     assert attempt.ended_at is not None
     assert attempt.ended_at >= attempt.started_at
+
+
+@pytest.mark.parametrize("is_waited_for", [True, False])
+def test_a_run_that_was_killed_on_purpose_is_stopped_by_whom(
+    store: Store,
+    run: Run,
+    teller: Teller,
+    sleeper: subprocess.Popen[bytes],
+    is_waited_for: bool,
+) -> None:
+    run_dir = teller.run_dir
+    run_dir.write_process(sleeper.pid)
+    teller.says(started(), steps_taken(7, 1.0))
+    assert _now(store, run).status == "running"
+    assert stop(run_dir, kill=True, by="the dashboard")
+    if is_waited_for:
+        wait_and_record(sleeper, run_dir)
+    sleeper.wait()
+    expected = ("stopped", "killed by the dashboard")
+    seen = _now(store, run)
+    assert (seen.status, seen.error, seen.step) == (*expected, 7)
+    store.rebuild()
+    seen = _now(store, run)
+    assert (seen.status, seen.error) == expected
+    (attempt,) = store.timeline(run.run_id)
+    assert (attempt.outcome, attempt.reason) == expected
+
+
+def test_a_crash_after_a_kill_is_a_crash(
+    store: Store, run: Run, teller: Teller, sleeper: subprocess.Popen[bytes]
+) -> None:
+    teller.run_dir.write_process(sleeper.pid)
+    teller.run_dir.note_kill("vld stop --kill")
+    dead_process(teller.run_dir, exit_code=1)  # the next attempt
+    teller.says(started())
+    assert _now(store, run).status == "crashed"
+
+
+def test_a_process_that_ended_by_itself_was_not_killed(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    dead_process(teller.run_dir, exit_code=1)
+    teller.run_dir.note_kill("vld stop --kill")
+    teller.run_dir.write_exit(ExitInfo(exit_code=1, ended_at=time.time()))
+    teller.says(started())
+    seen = _now(store, run)
+    assert (seen.status, seen.exit_code) == ("crashed", 1)
 
 
 def test_a_death_nobody_waited_for_is_noticed_and_explained_later(
