@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,11 @@ class Home:
     """Paths of one home."""
 
     path: Path
+
+    @property
+    def is_made(self) -> bool:
+        """Say whether anything was kept in the home yet."""
+        return self.runs.is_dir() or self.database.is_file()
 
     @property
     def database(self) -> Path:
@@ -143,11 +149,31 @@ def open_home(option: Path | None, *, to_look: bool = False) -> Home:
     except OSError as error:
         if to_look and home.database.is_file():
             return home
-        reason = error.strerror or str(error)
-        raise HomeError(
-            f"{home.path} cannot be written: {reason.lower()}; use --home DIR or {HOME_VARIABLE}."
-        ) from None
+        raise _unwritable(home, error.strerror or str(error)) from None
     return home
+
+
+def look_at_home(option: Path | None) -> Home:
+    """Return the home, to look at: one that is not there yet is not made.
+
+    Raises:
+        HomeError: when it cannot even be read, or could not be made.
+    """
+    home = find_home(option)
+    if home.is_made:
+        return open_home(option, to_look=True)
+    nearest = next(each for each in (home.path, *home.path.parents) if each.exists())
+    if not nearest.is_dir():
+        raise _unwritable(home, os.strerror(errno.ENOTDIR))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise _unwritable(home, os.strerror(errno.EACCES))
+    return home
+
+
+def _unwritable(home: Home, reason: str) -> HomeError:
+    return HomeError(
+        f"{home.path} cannot be written: {reason.lower()}; use --home DIR or {HOME_VARIABLE}."
+    )
 
 
 def _resolve(option: Path | None) -> Path:

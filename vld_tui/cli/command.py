@@ -9,7 +9,11 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from vld_tui.cli.errors import CommandError
+
 _HOME, _DEBUG = "vld.home", "vld.debug"
+MOST: Final = 2**31 - 1
+"""A number that every list, file and screen of the program can hold."""
 
 
 def _keep_home(ctx: typer.Context, value: Path | None) -> Path | None:
@@ -115,10 +119,36 @@ def _common_options() -> list[Any]:
     return typer.main.get_command(holder).params
 
 
+def whole_number(text: str) -> int:
+    """Return the number that is written, one that fits everywhere.
+
+    Raises:
+        ValueError: when it is none, or as good as infinite; the message says which.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number.") from None
+    if abs(number) > MOST:
+        raise ValueError(f"{text} is too large: it must be at most {MOST:,}.")
+    return number
+
+
+def check_range(option: str, value: int | None, least: int, most: int = MOST) -> None:
+    """Refuse a number outside a range, both ends included; None was not given.
+
+    Raises:
+        CommandError: naming the option and the range.
+    """
+    if value is not None and not least <= value <= most:
+        bounds = f"at least {least}" if most == MOST else f"from {least:,} to {most:,}"
+        raise CommandError(f"{option} is {value}, but must be {bounds}.")
+
+
 _CONVERSIONS: Final[dict[object, Callable[[str], Any]]] = {
     bool: bool,
     str: str,
-    int: int,
+    int: whole_number,
     Path: Path,
 }
 
@@ -134,14 +164,17 @@ class _PlainValues:
         several = param.multiple or param.nargs == -1
         if value is None:
             return () if several else None
+        if self._convert is Path and "" in (value if several else [value]):
+            raise typer.BadParameter("it is empty, but must name a path.", ctx=ctx, param=param)
         try:
             if several:
                 return tuple(self._convert(each) for each in value)
             return self._convert(value)
-        except ValueError:
+        except ValueError as error:
             raise typer.BadParameter(
-                f"{value!r} is not a whole number.", ctx=ctx, param=param
-            ) from None
+                str(error) if self._convert is whole_number else f"{value!r} has no meaning.",
+                ctx=ctx, param=param,
+            ) from None  # fmt: skip
 
 
 def hastened(params: list[Any]) -> list[Any]:

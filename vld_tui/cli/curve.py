@@ -7,12 +7,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from engine.protocol import nearest
-from vld_tui.cli.command import Command, RunArgument
+from vld_tui.cli.command import Command, RunArgument, check_range
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
@@ -21,6 +21,10 @@ from vld_tui.store.store import Store
 from vld_tui.views.chart import Curve, Panel, draw
 from vld_tui.views.combined import networks, step_label
 from vld_tui.views.palette import status_label
+
+WIDTHS: Final = (40, 1_000)
+HEIGHTS: Final = (10, 500)
+"""Columns and rows in which curves can be drawn and read."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -47,6 +51,8 @@ def curve(
     ] = None,
 ) -> None:
     """Draw a run's curves, the selected step marked."""
+    check_range("--width", width, *WIDTHS)
+    check_range("--height", height, *HEIGHTS)
     with open_store(ctx, to_look=True) as store:
         store.refresh()
         known = store.get(run)

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from vld_tui.cli.command import Command, home_option
 from vld_tui.cli.group import ErrorsInWords
-from vld_tui.cli.session import open_store, this_home
-from vld_tui.home import HomeError, absence, find_home
+from vld_tui.cli.session import open_store
+from vld_tui.home import HomeError, absence, find_home, open_home
 
 app = typer.Typer(
     add_completion=False,
@@ -37,7 +37,7 @@ def dashboard(ctx: typer.Context, once: OnceOption = False) -> None:
     if once or not sys.stdout.isatty():
         _print_once(ctx)
         return
-    home = this_home(ctx, to_look=True)
+    home = open_home(home_option(ctx), to_look=True)
     from vld_tui.app import make_dashboard  # noqa: PLC0415 - Textual takes a moment
 
     make_dashboard(home).run()

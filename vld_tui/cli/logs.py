@@ -11,8 +11,7 @@ from typing import Annotated, Final, TextIO
 
 import typer
 
-from vld_tui.cli.command import Command, RunArgument
-from vld_tui.cli.errors import CommandError
+from vld_tui.cli.command import Command, RunArgument, check_range
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.launch.local import EventFollower
 from vld_tui.store.runs import QUEUED, Run
@@ -38,8 +37,7 @@ def logs(
     ctx: typer.Context, run: RunArgument, follow: FollowOption = False, lines: LinesOption = None
 ) -> None:
     """Print a run's story and its process's own output, control characters made visible."""
-    if lines is not None and lines < 0:
-        raise CommandError(f"--lines is {lines}, but must be 0 or more.")
+    check_range("--lines", lines, 0)
     with open_store(ctx, to_look=True) as store, contextlib.ExitStack() as files:
         refresh(store)
         known = store.get(run)

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.command import Command, JsonOption, check_range
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import LANGUAGE, SortOption, WhereOption, field_lines, field_records
 from vld_tui.cli.output import print_json
@@ -52,8 +52,7 @@ def ls(
     """List runs, the newest first unless sorted."""
     if as_json and as_csv:
         raise CommandError("--json and --csv cannot both be printed: choose one.")
-    if limit is not None and limit < 0:
-        raise CommandError(f"--limit is {limit}, but must be 0 (all) or more.")
+    check_range("--limit", limit, 0)
     if fields:
         _print_fields(as_json=as_json)
         return

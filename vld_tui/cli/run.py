@@ -88,7 +88,7 @@ def run(
     options = spec_values(one_spelling(given))
     values = with_absolute_paths({**(read_config(config) if config else {}), **options})
     try:
-        spec = resolve_new_spec(find_added(this_home(ctx), values))
+        spec = resolve_new_spec(find_added(this_home(ctx, to_look=dry_run), values))
     except SpecError as error:
         raise as_typed(error, options) from None
     asked.refuse_contradiction([spec])
@@ -99,7 +99,7 @@ def run(
         if name is not None:
             check_name(name)
         cluster = None if settings is None else plan_jobs(settings, [spec])
-        tell_plan(this_home(ctx), spec, cluster, as_json=as_json)
+        tell_plan(this_home(ctx, to_look=True), spec, cluster, as_json=as_json)
         return
     with open_store(ctx) as store:
         if settings is not None:

@@ -6,18 +6,19 @@ import typer
 
 from vld_tui.cli.command import home_option
 from vld_tui.cli.output import say
-from vld_tui.home import Home, find_named_home, open_home
+from vld_tui.home import Home, find_named_home, look_at_home, open_home
 from vld_tui.store.errors import DatabaseDamaged, StoreError
 from vld_tui.store.store import Store
 
 
 def this_home(ctx: typer.Context, *, to_look: bool = False) -> Home:
-    """Open the home that ``--home`` or ``VLD_HOME`` names; ``to_look``: to be read only.
+    """Open the home that ``--home`` or ``VLD_HOME`` names; ``to_look``: to be read only, and not
+    made.
 
     Raises:
         HomeError: when it cannot be written, or not even read.
     """
-    return open_home(home_option(ctx), to_look=to_look)
+    return look_at_home(home_option(ctx)) if to_look else open_home(home_option(ctx))
 
 
 def open_store(ctx: typer.Context, *, to_look: bool = False) -> Store:
@@ -29,7 +30,10 @@ def open_store(ctx: typer.Context, *, to_look: bool = False) -> Store:
     """
     if to_look:
         find_named_home(home_option(ctx))
-    store = Store.open(this_home(ctx, to_look=to_look))
+    home = this_home(ctx, to_look=to_look)
+    if to_look and not home.is_made:
+        return Store.without_history(home)
+    store = Store.open(home)
     try:
         store.look_for_others()
     except BaseException:

@@ -70,6 +70,13 @@ class Database:
             return cls._open_to_read(path)
 
     @classmethod
+    def in_memory(cls, path: Path) -> Database:
+        """Return an empty database that is kept nowhere, in place of one at ``path``."""
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        _migrate(connection, path)
+        return cls(path, connection)
+
+    @classmethod
     def _open_to_write(cls, path: Path) -> Database:
         if not path.exists():
             with contextlib.suppress(OSError):  # SQLite says what is wrong with the place
@@ -309,6 +316,8 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
+    except OverflowError as error:  # a number larger than SQLite's
+        raise StoreError(_not_asked(error, path)) from error
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "SQLITE_").split("_")[1]
         if name in ("CORRUPT", "NOTADB"):
@@ -327,8 +336,18 @@ def _in_words(error: sqlite3.Error, name: str, path: Path) -> str:
     match name:
         case "BUSY" | "LOCKED":
             return f"{path} is locked by another program; try again."
+        case "" | "MISMATCH" | "RANGE" | "MISUSE" | "TOOBIG" | "INTERRUPT":
+            return _not_asked(error, path)
         case _:
             return (
                 f"{path} is not as this program left it: {error}.\n"
                 "Move it away, then read history anew: vld rebuild"
             )
+
+
+def _not_asked(error: Exception, path: Path) -> str:
+    """Return what is wrong with a query of this program, which is no damage of the database."""
+    return (
+        f"The history could not be asked that: {error}.\n"
+        f"This is a fault of the program; {path} is as it was."
+    )

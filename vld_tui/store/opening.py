@@ -61,6 +61,11 @@ class OpenHistory:
         return store
 
     @classmethod
+    def without_history(cls, home: Home) -> Self:
+        """Return the empty history of a home that is not made yet, and that stays so."""
+        return cls(home, Database.in_memory(home.database))
+
+    @classmethod
     def open_to_rebuild(cls, home: Home) -> tuple[Self, Path | None]:
         """Open the history to read it anew; a damaged database is put aside, never destroyed.
 

@@ -148,12 +148,12 @@ def test_looking_makes_no_home_of_a_mistyped_name(vld: Vld, tmp_path: Path, word
         assert not mistyped.exists()
 
 
-def test_looking_makes_the_home_that_nobody_names(
+def test_looking_does_not_make_the_home_that_nobody_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platformdirs.user_data_path", lambda _: tmp_path / "usual")
     assert CliRunner(env={"VLD_HOME": ""}).invoke(app, ["ls"]).exit_code == 0
-    assert (tmp_path / "usual" / "vld.db").is_file()
+    assert not (tmp_path / "usual").exists()
 
 
 def test_a_database_of_a_newer_version_is_left_alone(history: Vld) -> None:

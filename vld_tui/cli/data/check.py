@@ -72,7 +72,7 @@ def check(
         raise CommandError(
             f"--validation-fraction is {validation_fraction:g}, but must be between 0 and 1."
         )
-    found = values_of(this_home(ctx), what)
+    found = values_of(this_home(ctx, to_look=True), what)
     with tempfile.TemporaryDirectory() as scratch:
         tiles = Path(scratch) / "tiles.png"
         request = CheckDataset(

@@ -24,7 +24,7 @@ NameArgument = Annotated[
 
 def ls(ctx: typer.Context, name: NameArgument = None, as_json: JsonOption = False) -> None:
     """Print the data sets known by name; ``--data`` takes any folder besides."""
-    request = ListDatasets(str(this_home(ctx).datasets))
+    request = ListDatasets(str(this_home(ctx, to_look=True).datasets))
     listings = do_work(request, list[DatasetListing])
     if name is not None:
         names = [listing.name for listing in listings]

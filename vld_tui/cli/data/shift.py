@@ -9,7 +9,7 @@ import typer
 
 from engine.protocol import FIELDS
 from engine.protocol.datasets import DatasetListing, ShiftDataset, SplitDataset
-from vld_tui.cli.command import JsonOption
+from vld_tui.cli.command import JsonOption, check_range
 from vld_tui.cli.data.add import tell_listing
 from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
 from vld_tui.cli.errors import CommandError
@@ -76,6 +76,8 @@ def shift(
         raise CommandError(
             "Give one of --corruptions and --split-by: --corruptions all takes every group."
         )
+    check_range("--image-size", image_size, 32, 1024)
+    check_range("--seed", seed, 0)
     path = Path(source).expanduser().absolute()
     root, called = str(this_home(ctx).datasets), name or f"{path.name}-shift"
     read_as = checked_layout(layout)
