@@ -16,11 +16,12 @@ from pathlib import Path
 import msgspec
 
 from engine.allocator import keep_freed_memory
+from engine.discretion import log_lines
 from engine.eventlog import EventLog
 from engine.every import every
 from engine.failures import describe_failure, in_words
 from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped
-from engine.rundir import ProcessInfo, RunDir
+from engine.rundir import LinkError, ProcessInfo, RunDir, touch_plain
 from engine.rundir.life import HEARTBEAT_INTERVAL_S, end_of, last_sign_of_life
 from engine.rundir.lock import held, wait_until_free
 from engine.stop import StopRequest, StopRequested
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _take_up(run_dir, stop, given.gpus)
     except OSError as error:  # no event can be recorded: log and exit code are left to tell
-        _complain(in_words(error, run_dir))
+        _complain(log_lines(in_words(error, run_dir)))
         return EXIT_FAILED
 
 
@@ -99,7 +100,7 @@ def _run_to_its_end(
     has_begun = has_begun or run_dir.last_checkpoint.exists()
     if isinstance(outcome, RunFailed):
         outcome = msgspec.structs.replace(outcome, refused=outcome.refused and not has_begun)
-        _complain(outcome.traceback or outcome.message)
+        _complain(log_lines(outcome.message, outcome.traceback))
     log.record_last(outcome)
     log.close()
     tidy(run_dir, outcome)
@@ -116,7 +117,7 @@ def tidy(run_dir: RunDir, outcome: RunFinished | RunStopped | RunFailed) -> None
         for path in run_dir.spare_checkpoints(run_dir.read_spec().keep_checkpoints):
             path.unlink(missing_ok=True)
     except OSError as error:
-        _complain(f"Checkpoints could not be deleted: {error}")
+        _complain(log_lines(f"Checkpoints could not be deleted: {error}"))
 
 
 def _complain(message: str) -> None:
@@ -143,11 +144,13 @@ def _heartbeat(run_dir: RunDir, stop: StopRequest) -> Iterator[None]:
 
     def beat() -> None:
         with contextlib.suppress(OSError):  # a missed beat is not worth a run
-            run_dir.heartbeat.touch()
+            touch_plain(run_dir.heartbeat)
         asked = run_dir.read_stop()
         if asked is not None:
             stop.ask(asked.reason)
 
+    if run_dir.heartbeat.is_symlink():
+        raise LinkError(run_dir.heartbeat, "a symbolic link")
     beat()
     with every(HEARTBEAT_INTERVAL_S, beat, "heartbeat"):
         yield

@@ -1,8 +1,9 @@
-"""Text of errors, without the secrets that libraries put into it."""
+"""Text of errors, without the secrets that libraries put into it, and nothing a terminal obeys."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 HIDDEN: Final = "***"
@@ -11,6 +12,32 @@ _IN_ADDRESS: Final = re.compile(r"(?<=://)[^\s/@'\"]+(?=@)")
 _TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{8,}|(?<=\bBearer )[A-Za-z0-9._~+/=-]+")
 
 
+_UNSEEN: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Categories of characters that steer a terminal or cannot be seen."""
+
+
 def without_secrets(text: str) -> str:
     """Return text with passwords in addresses, and tokens of the Hugging Face hub, hidden."""
     return _TOKEN.sub(HIDDEN, _IN_ADDRESS.sub(HIDDEN, text))
+
+
+def visible(text: str) -> str:
+    """Return text with control characters and the like written as ``\\x1b``, but for newlines."""
+    return "".join(
+        each if each == "\n" or unicodedata.category(each) not in _UNSEEN else _escaped(each)
+        for each in text
+    )
+
+
+def log_lines(message: str, traceback: str = "") -> str:
+    """Return an error as a log may hold it: no value in its message begins a line of the log.
+
+    A traceback has its lines; those of a message in it are marked.
+    """
+    if not traceback:
+        return visible(message).replace("\n", "\\n")
+    return visible(traceback.replace(message, message.replace("\n", "\n| ")))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -6,10 +6,62 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import uuid
 from pathlib import Path
 
 from engine.sizes import size_in_words
+
+
+class LinkError(OSError):
+    """A file that is not opened because it is a link, a pipe or a device."""
+
+    def __init__(self, path: str | os.PathLike[str], what: str) -> None:
+        super().__init__(
+            errno.ELOOP, f"{what}, which is not opened here: delete it", os.fspath(path)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.filename} is {self.strerror}"
+
+
+def plain_file(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a file for :func:`open`, as its ``opener``, unless it is a link, a pipe or a device.
+
+    Somebody else may have put one into a folder of ours: into a shared home, or an archive of runs.
+    A link would have us write to, or show, a file that is elsewhere; a pipe would have us wait.
+
+    Raises:
+        LinkError: when it is one.
+        OSError: when it cannot be opened.
+    """
+    if os.path.islink(path):  # opened below it may be several things, by system
+        raise LinkError(path, "a symbolic link")
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise LinkError(path, "no regular file")
+    return descriptor
+
+
+def read_plain(path: Path) -> bytes:
+    """Return what is in a file, as :func:`plain_file` opens it.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    with open(path, "rb", opener=plain_file) as file:
+        return file.read()
+
+
+def touch_plain(path: Path) -> None:
+    """Make a file, or have it changed now, as :func:`plain_file` opens it.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    with open(path, "ab", opener=plain_file) as file:
+        os.utime(file.fileno())
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from engine.disk import plain_file
 from engine.protocol import (
     TERMINAL_EVENTS,
     Event,
@@ -47,7 +48,7 @@ class EventLog:
         """When something was last said, as Unix seconds."""
         self.protocol_version = 0
         self._read()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._descriptor = plain_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def catch_up(self) -> None:
         """Number on from what another process, which is over, has recorded since."""
@@ -87,7 +88,9 @@ class EventLog:
     def keep_room(self) -> None:
         """Take room on the disk now that :meth:`record_last` can give back."""
         with contextlib.suppress(OSError):  # it may still be there when it is needed
-            self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
+            self._reserve.unlink(missing_ok=True)
+            with self._reserve.open("xb") as file:
+                file.write(os.urandom(RESERVE_BYTES))
 
     def give_room(self) -> None:
         """Give back the room that was kept."""
@@ -145,9 +148,9 @@ class SilentLog(EventLog):
 
 def _drop_torn_tail(path: Path) -> list[bytes]:
     """Cut an unterminated last line, left by a death in mid-write, and return the others."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
-    with path.open("r+b") as file:
+    with open(path, "r+b", opener=plain_file) as file:
         content = file.read()
         whole = content.rfind(b"\n") + 1
         if whole != len(content):

@@ -58,7 +58,8 @@ def write_tensors(
         digest = _digest(name, contiguous[name], digest)
     try:
         path.parent.mkdir(exist_ok=True)
-        temporary.touch()
+        temporary.unlink(missing_ok=True)  # of a process before, or a link somewhere
+        temporary.touch(exist_ok=False)
         mode = stat.S_IMODE(temporary.stat().st_mode)
         save_file(contiguous, temporary, metadata={**header, DIGEST_KEY: f"{digest:08x}"})
         temporary.chmod(mode)  # safetensors lets nobody else read, whatever the umask says

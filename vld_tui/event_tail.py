@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from engine.protocol import Combination, DataPrepared, EventDecodeError, RunSpec, decode_event
+from engine.rundir import plain_file
 from vld_tui.launch.follower import read_events
 from vld_tui.views.lines import story_lines
 from vld_tui.views.progress import Progress
@@ -48,7 +49,7 @@ class EventTail:
         self._progress, self.lines, self.is_cut = Progress(), (), self._offset > 0
         if not self.is_cut:
             return
-        with self._path.open("rb") as file:
+        with open(self._path, "rb", opener=plain_file) as file:
             head = file.read(HEAD_BYTES)
         for line in head.splitlines():
             with suppress(EventDecodeError):

@@ -14,6 +14,8 @@ from typing import Final, Protocol, runtime_checkable
 from textual.message import Message
 from textual.message_pump import MessagePump
 
+from engine.rundir import plain_file
+
 MOST_TOLD: Final = 100
 """Different errors that are told and logged; later ones are only survived."""
 
@@ -53,7 +55,9 @@ class ErrorLog:
         self._known.add(name)
         told = "".join(traceback.format_exception(error))
         try:
-            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            with open(
+                self.path, "a", encoding="utf-8", errors="backslashreplace", opener=plain_file
+            ) as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{told}\n")
         except OSError:  # a home that cannot be written: it is still told
             pass

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.protocol import Predictions, PredictionsError
-from engine.rundir import RunDir
+from engine.rundir import RunDir, plain_file
 
 MOST_LOG_BYTES: Final = 2**20
 MOST_FILES: Final = 500
@@ -97,7 +97,7 @@ def _signature(path: Path) -> Signature:
 def read_log(path: Path, most_bytes: int) -> tuple[tuple[str, ...], bool]:
     """Return the last lines of a log, whole ones, and whether there are earlier ones."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=plain_file) as file:
             start = max(0, file.seek(0, os.SEEK_END) - most_bytes)
             file.seek(start)
             data = file.read(most_bytes)

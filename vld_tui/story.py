@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from engine.protocol import Evaluated, EventDecodeError, Metric, decode_event
-from engine.rundir import RunDir
+from engine.rundir import RunDir, plain_file
 from vld_tui.views.progress import LossReading, Progress
 from vld_tui.views.raster import Values
 
@@ -66,7 +66,7 @@ class Story:
         if self._path.stat().st_size < self._offset:
             self._offset, self._told = 0, Progress()
         taken = b""
-        with self._path.open("rb") as file:
+        with open(self._path, "rb", opener=plain_file) as file:
             self._is_behind = False
             while not self._is_behind:
                 file.seek(self._offset)

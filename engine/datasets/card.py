@@ -11,6 +11,7 @@ from engine.datasets.errors import DataError
 from engine.datasets.reading import Reading
 from engine.datasets.sources import FolderSource, ImageSource
 from engine.datasets.tables import TableSource
+from engine.disk import read_plain
 from engine.protocol.spec import Layout
 
 CARD_FILE: Final = "dataset.json"
@@ -80,7 +81,7 @@ def read_card(folder: Path) -> DatasetCard | None:
         DataError: when it is damaged.
     """
     try:
-        content = (folder / CARD_FILE).read_bytes()
+        content = read_plain(folder / CARD_FILE)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

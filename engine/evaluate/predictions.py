@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
+from engine.discretion import log_lines
 from engine.evaluate.accuracy import MOST_MISTAKES, Mistake
 from engine.evaluate.domains import Measured
 from engine.protocol import Confusion, DomainPredictions, Predictions, WrongImage
@@ -29,7 +30,7 @@ def keep_predictions(
     try:
         run_dir.write_predictions(describe_predictions(step, measured, classes))
     except OSError as error:
-        print(f"predictions.json cannot be written: {error}", file=sys.stderr)  # noqa: T201
+        print(log_lines(f"predictions.json cannot be written: {error}"), file=sys.stderr)  # noqa: T201
 
 
 def describe_predictions(

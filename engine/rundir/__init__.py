@@ -1,7 +1,7 @@
 """The run folder, the processes that work in it, and how they are known to live or to have died."""
 
-from engine.disk import describe_disk, write_atomic
-from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData, read_regular
+from engine.disk import LinkError, describe_disk, plain_file, read_plain, touch_plain, write_atomic
+from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData
 from engine.rundir.process import ExitInfo, JobInfo, KillAsked, ProcessInfo, StopAsked
 
 __all__ = [
@@ -9,11 +9,14 @@ __all__ = [
     "ExitInfo",
     "JobInfo",
     "KillAsked",
+    "LinkError",
     "ProcessInfo",
     "RunDir",
     "StopAsked",
     "UserData",
     "describe_disk",
-    "read_regular",
+    "plain_file",
+    "read_plain",
+    "touch_plain",
     "write_atomic",
 ]

@@ -24,9 +24,7 @@ The folder is the whole contract between a run and the world::
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +33,7 @@ from typing import Literal, TypeVar
 import msgspec
 import psutil
 
-from engine.disk import sync_folder, write_atomic
+from engine.disk import plain_file, read_plain, sync_folder, touch_plain, write_atomic
 from engine.protocol import (
     MOST_PREDICTION_BYTES,
     Combination,
@@ -211,7 +209,7 @@ class RunDir:
             SpecError: when it is damaged, naming the file.
         """
         try:
-            return decode_combination(read_regular(self.combination))
+            return decode_combination(read_plain(self.combination))
         except FileNotFoundError:
             return None
         except (OSError, CombinationError) as error:
@@ -240,7 +238,7 @@ class RunDir:
             SpecError: when it is missing or damaged, naming the file.
         """
         try:
-            return decode_spec(read_regular(self.spec))
+            return decode_spec(read_plain(self.spec))
         except (OSError, SpecError) as error:
             raise SpecError(f"{self.spec}: {error}") from None
 
@@ -259,7 +257,7 @@ class RunDir:
     def write_user(self, user: UserData) -> None:
         """Replace name, tags and note; a copy keeps them when more of the run is brought."""
         if self.is_copy:
-            self.labelled.touch()
+            touch_plain(self.labelled)
         write_atomic(self.user, msgspec.json.encode(user))
 
     def read_predictions(self) -> Predictions | None:
@@ -269,7 +267,7 @@ class RunDir:
             PredictionsError: when the file cannot be read or is not what the engine writes.
         """
         try:
-            with self.predictions.open("rb") as file:
+            with open(self.predictions, "rb", opener=plain_file) as file:
                 data = file.read(MOST_PREDICTION_BYTES + 1)
         except FileNotFoundError:
             return None
@@ -340,7 +338,7 @@ class RunDir:
         Raises:
             OSError: when that cannot be noted.
         """
-        self.synced.touch()
+        touch_plain(self.synced)
 
     def give_labels_up(self) -> None:
         """Let name, tags and note of this copy be replaced by those of the original.
@@ -360,17 +358,6 @@ class RunDir:
         write_atomic(self.exit, msgspec.json.encode(info))
 
 
-def read_regular(path: Path) -> bytes:
-    """Return what a file of a run folder holds.
-
-    Raises:
-        OSError: when it cannot be read, or is no file but a link, a folder or a pipe.
-    """
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise OSError(errno.EINVAL, "Not a regular file")
-    return path.read_bytes()
-
-
 def _may_be_written(temporary: Path) -> bool:
     """Say whether somebody may be writing a file that is to be renamed: here, or a moment ago."""
     pid = temporary.name.split(".")[-2].partition("-")[0]
@@ -385,6 +372,6 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 def _read(path: Path, kind: type[T]) -> T | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(read_plain(path), type=kind)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

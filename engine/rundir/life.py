@@ -11,6 +11,7 @@ from typing import Final
 
 import psutil
 
+from engine.disk import plain_file
 from engine.protocol import AttemptEnd
 from engine.rundir.clock import disk_time
 from engine.rundir.folder import RunDir
@@ -143,7 +144,7 @@ def with_log(cause: str, run_dir: RunDir) -> str:
 def last_lines(path: Path) -> str:
     """Return the last lines of a log, none if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=plain_file) as file:
             file.seek(max(0, file.seek(0, 2) - _LOG_BYTES))
             text = file.read().decode("utf-8", errors="replace")
     except OSError:

@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from engine.disk import plain_file, read_plain
 from engine.every import every
 from engine.rundir.clock import disk_time
 from engine.rundir.process import ProcessInfo
@@ -43,7 +44,7 @@ def held(path: Path, *, patience_s: float | None = None) -> Iterator[int]:
         BlockingIOError: when another still holds it then.
         OSError: when the file cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else _FLAGS, 0o666)
+    descriptor = os.open(path, os.O_RDONLY) if path.is_dir() else plain_file(path, _FLAGS)
     try:
         if _flock(descriptor, patience_s):
             yield descriptor
@@ -57,7 +58,7 @@ def held(path: Path, *, patience_s: float | None = None) -> Iterator[int]:
 def is_held(path: Path) -> bool:
     """Say whether a process holds the lock of a file. Nothing is written."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=plain_file) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -73,7 +74,7 @@ def wait_until_free(path: Path) -> None:
         OSError: when it cannot be opened.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=plain_file) as file:
             fcntl.flock(file, fcntl.LOCK_SH)
     except FileNotFoundError:
         return
@@ -161,7 +162,7 @@ def _renew(lease: Path) -> None:
 def _is_valid(lease: Path) -> bool:
     """Say whether the process that a lease names may live: elsewhere, while it is renewed."""
     try:
-        touched, content = lease.stat().st_mtime, lease.read_bytes()
+        touched, content = lease.stat().st_mtime, read_plain(lease)
     except FileNotFoundError:
         return False
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import sys
 import time
 from collections import deque
@@ -11,6 +13,7 @@ from typing import Annotated, Final, TextIO
 
 import typer
 
+from engine.rundir import LinkError, plain_file
 from vld_tui.cli.command import Command, RunArgument, check_range
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.launch.local import EventFollower
@@ -84,11 +87,20 @@ class _Told:
             self._progress = self._progress.after(event)
             run = self._run
             yield from story_lines(run.spec, self._progress, event, run.combination)
-        if self._output is None and self._path.exists():
-            file = self._path.open(encoding="utf-8", errors="backslashreplace", newline="\n")
-            self._output = self._files.enter_context(file)
+        if self._output is None and os.path.lexists(self._path):
+            self._output = self._files.enter_context(self._open())
         if self._output is not None:
             yield from self._output
+
+    def _open(self) -> TextIO:
+        """Open what the process printed; of a link, say that it is one."""
+        try:
+            return open(
+                self._path, encoding="utf-8", errors="backslashreplace", newline="\n",
+                opener=plain_file,
+            )  # fmt: skip
+        except LinkError as error:
+            return io.StringIO(f"{error}\n")
 
 
 def _print(line: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from engine.protocol import Event, EventDecodeError, decode_event
-from engine.rundir import RunDir
+from engine.rundir import RunDir, plain_file
 
 BATCH_BYTES: Final = 2**22
 """Read at once of a long log: a fraction of a second's work, and a hundred megabytes of events."""
@@ -43,7 +43,7 @@ def read_events(path: Path, offset: int, *, most_bytes: int | None = None) -> Ev
         OSError: when the file is there and cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=plain_file) as file:
             restarted = os.fstat(file.fileno()).st_size < offset
             start = 0 if restarted else offset
             file.seek(start)

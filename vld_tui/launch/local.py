@@ -16,7 +16,7 @@ from typing import Final
 import psutil
 
 import engine
-from engine.rundir import ExitInfo, ProcessInfo, RunDir
+from engine.rundir import ExitInfo, ProcessInfo, RunDir, plain_file
 from engine.rundir.cgroup import killed_for_memory
 from engine.rundir.life import is_alive
 from engine.rundir.lock import held
@@ -76,7 +76,7 @@ def launch(
             _refuse_if_alive(run_dir)
             if lets_go_on:
                 run_dir.let_go_on()
-            with run_dir.log.open("ab") as log:
+            with open(run_dir.log, "ab", opener=plain_file) as log:
                 process = subprocess.Popen(
                     [
                         *command,

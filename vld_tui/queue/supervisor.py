@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from engine.rundir import RunDir
+from engine.rundir import RunDir, plain_file
 from engine.rundir.life import is_alive, last_lines
 from engine.rundir.lock import held, is_held
 from vld_tui.home import Home
@@ -138,7 +138,7 @@ def start_supervisor(home: Home) -> None:
     if is_supervised(home):
         return
     try:
-        with home.supervisor_log.open("ab") as log:
+        with open(home.supervisor_log, "ab", opener=plain_file) as log:
             process = subprocess.Popen(
                 [*SUPERVISOR_COMMAND, str(home.path.absolute())],
                 stdin=subprocess.DEVNULL,

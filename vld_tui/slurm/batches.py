@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.rundir import JobInfo, write_atomic
+from engine.rundir import JobInfo, read_plain, write_atomic
 from vld_tui.home import Home, HomeError
 from vld_tui.slurm import commands
 from vld_tui.slurm.errors import SlurmError
@@ -172,7 +172,7 @@ def _unfinished(home: Home) -> Sequence[tuple[Path, Batch]]:
         with contextlib.suppress(OSError, msgspec.DecodeError, HomeError, SlurmError):
             if time.time() - path.stat().st_mtime > _LOST_AFTER_S:
                 continue
-            batch = msgspec.json.decode(path.read_bytes(), type=Batch)
+            batch = msgspec.json.decode(read_plain(path), type=Batch)
             if batch.job_id is None and batch.packs(home):
                 found.append((path, batch))
     return found

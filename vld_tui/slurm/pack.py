@@ -28,9 +28,10 @@ from engine.protocol import (
     RunStopped,
     decode_event,
 )
-from engine.rundir import RunDir
+from engine.rundir import RunDir, plain_file
 from engine.rundir.life import HEARTBEAT_STALE_S
 from vld_tui.launch.local import LaunchError, await_exit, launch, wait_and_record
+from vld_tui.views.text import plain_text
 
 POLL_S: Final = 0.2
 VERSION: Final = f"{metadata.version('vld-tui')}, protocol {PROTOCOL_VERSION}"
@@ -160,7 +161,7 @@ def _last_word(run_dir: RunDir) -> str | int | None:
     A run may be finished when the scheduler begins a job anew.
     """
     try:
-        with run_dir.events.open("rb") as file:
+        with open(run_dir.events, "rb", opener=plain_file) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORD_BYTES))
             lines = file.read().splitlines()
         word = decode_event(lines[-1]) if lines else None
@@ -192,5 +193,5 @@ def _refuse(todo: Sequence[RunDir], message: str) -> NoReturn:
 def _tell(run_dir: RunDir, message: str) -> None:
     """Say in a run's log, and in the job's, why nothing takes it up."""
     print(f"{run_dir.run_id}: {message}", file=sys.stderr, flush=True)  # noqa: T201 - the job's log
-    with contextlib.suppress(OSError), run_dir.log.open("a") as log:
-        log.write(message + "\n")
+    with contextlib.suppress(OSError), open(run_dir.log, "a", opener=plain_file) as log:
+        log.write(plain_text(message, keep_newlines=True) + "\n")

@@ -20,7 +20,7 @@ from engine.protocol import (
     encode_combination,
     encode_spec,
 )
-from engine.rundir import RunDir, UserData, read_regular, write_atomic
+from engine.rundir import RunDir, UserData, read_plain, write_atomic
 from vld_tui.store.database import Database
 from vld_tui.store.runs import Run, read_runs
 from vld_tui.store.specs import read_kept_spec
@@ -84,16 +84,16 @@ def _write_if_lost(path: Path, read: Callable[[], object], content: bytes) -> No
 
 
 def _needed_combination(run_dir: RunDir) -> Combination:
-    return decode_combination(read_regular(run_dir.combination))
+    return decode_combination(read_plain(run_dir.combination))
 
 
 def _needed_user(run_dir: RunDir) -> UserData:
-    return msgspec.json.decode(read_regular(run_dir.user), type=UserData)
+    return msgspec.json.decode(read_plain(run_dir.user), type=UserData)
 
 
 def _is_of_newer_version(path: Path) -> bool:
     try:
-        values = msgspec.json.decode(read_regular(path))
+        values = msgspec.json.decode(read_plain(path))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(values, dict) and not values.keys() <= FIELDS.keys()

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from engine.protocol import FIELDS, RunSpec, SpecError
-from engine.rundir import RunDir, read_regular
+from engine.rundir import RunDir, read_plain
 
 
 class _StoredSpec(RunSpec, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -69,7 +69,7 @@ def read_kept_spec(run_dir: RunDir) -> RunSpec:
         return run_dir.read_spec()
     except SpecError:
         with contextlib.suppress(OSError, UnicodeDecodeError, msgspec.DecodeError, SpecError):
-            data = read_regular(run_dir.spec).decode()
+            data = read_plain(run_dir.spec).decode()
             if msgspec.json.decode(data, type=dict[str, object]).keys() <= FIELDS.keys():
                 spec = decode_stored_spec(data)
                 for name, info in FIELDS.items():
