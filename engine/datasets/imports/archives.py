@@ -15,8 +15,6 @@ from engine.datasets.progress import Progress
 from engine.datasets.sources import TAR_SUFFIXES, ZIP_DAMAGE
 from engine.sizes import size_in_words
 
-LEFT_OUT: Final = ("__MACOSX", ".DS_Store")
-"""What macOS adds to archives."""
 _COPIED_BYTES: Final = 2**20
 MOST_GROWTH: Final = 100
 """How many times its size an archive may unpack to; images hardly grow at all."""
@@ -24,6 +22,10 @@ SMALL_BYTES: Final = 2**30
 """What an archive may unpack to however small it is."""
 LEAST_BYTES: Final = 4096
 """What the smallest file takes of a disk."""
+MEMBER_BYTES: Final = 200
+"""What an image and its heading take of an archive at least; more files hold no images."""
+FEW_ENTRIES: Final = 20_000
+"""Files and folders that an archive may hold however small it is."""
 _DAMAGE: Final = (*ZIP_DAMAGE, tarfile.TarError, IndexError)
 """What the standard library raises on damaged archives, besides OSError without a number."""
 
@@ -51,6 +53,8 @@ def unpack(archive: Path, into: Path, on_progress: Progress) -> None:
             _unpack_zip(archive, into, on_progress)
         else:
             _unpack_tar(archive, into, on_progress)
+    except DataError:  # a refusal, though it is a ValueError too
+        raise
     except _DAMAGE as error:
         raise _damaged(archive, error) from None
     except OSError as error:
@@ -69,15 +73,17 @@ def _unpack_zip(archive: Path, into: Path, on_progress: Progress) -> None:
         members = packed.infolist()
         needed = sum(member.file_size for member in members)
         _check_room(archive, into, needed, needed)
-        done = 0
+        done, entries = 0, _Entries(archive, into)
         for member in members:
-            target = _target(archive, into, member.filename)
+            target = entries.take(member.filename)
             mode = member.external_attr >> 16
             if stat.S_ISLNK(mode):
                 raise _refused(archive, member.filename, "a symbolic link")
             if member.flag_bits & 1:
                 raise DataError(f"{archive} is encrypted: unpack it, and give the folder.")
-            if target is not None and not member.is_dir():
+            if member.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+            else:
                 with packed.open(member) as content:
                     _write(target, content)
             done += member.file_size
@@ -86,10 +92,12 @@ def _unpack_zip(archive: Path, into: Path, on_progress: Progress) -> None:
 
 def _unpack_tar(archive: Path, into: Path, on_progress: Progress) -> None:
     size, written = archive.stat().st_size, 0
+    entries = _Entries(archive, into)
     with archive.open("rb") as file, tarfile.open(fileobj=file) as packed:
         for member in packed:
-            target = _target(archive, into, member.name)
-            if member.isdir() or target is None:
+            target = entries.take(member.name)
+            if member.isdir():
+                target.mkdir(parents=True, exist_ok=True)
                 continue
             if not (member.isreg() or member.islnk() or member.issym()):
                 raise _refused(archive, member.name, "a device or a pipe")
@@ -148,15 +156,43 @@ def _check_room(archive: Path, into: Path, unpacked: int, coming: int) -> None:
         )
 
 
-def _target(archive: Path, into: Path, name: str) -> Path | None:
-    """Return where a member goes; None for what macOS added."""
+class _Entries:
+    """Counts the files and folders that come out of an archive, and says where they go."""
+
+    def __init__(self, archive: Path, into: Path) -> None:
+        self._archive, self._into = archive, into
+        self._most = max(FEW_ENTRIES, archive.stat().st_size // MEMBER_BYTES)
+        self._files = 0
+        self._folders: set[PurePosixPath] = set()
+
+    def take(self, name: str) -> Path:
+        """Return where a member goes.
+
+        Raises:
+            DataError: when its name leads out of the folder, or the members are too many.
+        """
+        path = _path_within(self._archive, name)
+        self._files += 1
+        for folder in path.parents:
+            if folder in self._folders:
+                break
+            self._folders.add(folder)
+        if self._files + len(self._folders) > self._most:
+            raise DataError(
+                f"{self._archive} was not unpacked: it holds over {self._most:,} files and "
+                "folders, too many for images in an archive of its size. If you trust it, unpack "
+                "it yourself and give the folder."
+            )
+        return self._into / path
+
+
+def _path_within(archive: Path, name: str) -> PurePosixPath:
+    """Return a member's path; refuse one that leads out of the folder."""
     path = PurePosixPath(name.replace("\\", "/"))
     is_drive = bool(path.parts) and path.parts[0].endswith(":")
     if path.is_absolute() or is_drive or ".." in path.parts or "\0" in name:
         raise _refused(archive, name, "a name that leads out of its folder")
-    if not path.parts or path.parts[0] in LEFT_OUT or path.name.startswith("._"):
-        return None
-    return None if path.name in LEFT_OUT else into / path
+    return path
 
 
 def _write(target: Path, content: IO[bytes]) -> None:

@@ -91,7 +91,7 @@ def test_a_name_that_leads_out_is_refused(root: Path, tmp_path: Path, name: str)
         make_zip(tmp_path / "bad.zip", [*NAMES, name]),
         make_tar(tmp_path / "bad.tar", [member(each) for each in (*NAMES, name)]),
     ):
-        with pytest.raises(DataError, match="not unpacked: .* leads out of its folder"):
+        with pytest.raises(DataError, match=rf"^{path} was not unpacked: .* leads out of its fold"):
             add(root, path)
         assert nothing_left(root)
     assert not list(tmp_path.rglob("outside*"))
@@ -104,7 +104,7 @@ def test_a_link_out_of_the_archive_is_refused(root: Path, tmp_path: Path) -> Non
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
         link = member("kfold/photo/cat/x.png", kind, str(secret))
         path = make_tar(tmp_path / "bad.tar", [*(member(name) for name in NAMES), link])
-        with pytest.raises(DataError, match="outside the archive"):
+        with pytest.raises(DataError, match=rf"^{path} was not unpacked: .* outside the archive"):
             add(root, path)
         assert nothing_left(root)
     info = zipfile.ZipInfo("kfold/photo/cat/x.png")
@@ -112,7 +112,7 @@ def test_a_link_out_of_the_archive_is_refused(root: Path, tmp_path: Path) -> Non
     path = make_zip(tmp_path / "bad.zip", NAMES)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(info, str(secret))
-    with pytest.raises(DataError, match="symbolic link"):
+    with pytest.raises(DataError, match=rf"^{path} was not unpacked: .* is a symbolic link"):
         add(root, path)
     assert nothing_left(root)
 
@@ -123,7 +123,7 @@ def test_a_folder_that_is_a_link_cannot_carry_files_out(root: Path, tmp_path: Pa
         member("kfold/photo", tarfile.SYMTYPE, str(tmp_path / "elsewhere")),
         member("kfold/photo/stray.png"),
     ]
-    with pytest.raises(DataError, match="outside the archive"):
+    with pytest.raises(DataError, match=r"^\S+bad\.tar was not unpacked: .* outside the archive"):
         add(root, make_tar(tmp_path / "bad.tar", members))
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
@@ -150,7 +150,45 @@ def test_an_archive_that_broke_off_is_refused(
         make_tar(path, [member(name) for name in NAMES])
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content.rstrip(b"\0")) * kept) + 1])
-    with pytest.raises(DataError, match="damaged, or not downloaded to its end"):
+    with pytest.raises(DataError, match=rf"^{path} is damaged, or not downloaded to its end"):
+        add(root, path)
+    assert nothing_left(root)
+
+
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_a_device_is_refused(root: Path, tmp_path: Path, kind: bytes) -> None:
+    members = [*(member(name) for name in NAMES), member("kfold/photo/cat/x.png", kind)]
+    path = make_tar(tmp_path / "bad.tar", members)
+    with pytest.raises(DataError, match=rf"^{path} was not unpacked: .* is a device or a pipe"):
+        add(root, path)
+    assert nothing_left(root)
+
+
+def test_an_encrypted_archive_is_refused(root: Path, tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "secret.zip", NAMES)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # says of its first member that it is
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=rf"^{path} is encrypted: unpack it"):
+        add(root, path)
+    assert nothing_left(root)
+
+
+@pytest.mark.parametrize("form", ["zip", "tar.gz"])
+@pytest.mark.parametrize("name", ["{0}.png", "{0}/1/2/3/x.png"])
+def test_an_archive_of_very_many_files_is_refused(
+    root: Path, tmp_path: Path, form: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.datasets.imports.archives.FEW_ENTRIES", 100)
+    names = [name.format(number) for number in range(110 if "/" not in name else 25)]
+    path = tmp_path / f"many.{form}"
+    if form == "zip":
+        make_zip(path, [], **dict.fromkeys(names, b""))
+    else:
+        with tarfile.open(path, "w:gz") as archive:
+            for each in names:
+                archive.addfile(member(each))
+    with pytest.raises(DataError, match=rf"^{path} was not unpacked: it holds over \d+ files and"):
         add(root, path)
     assert nothing_left(root)
 
@@ -160,7 +198,7 @@ def test_overwritten_bytes_are_noticed(root: Path, tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[60] ^= 0xFF  # within the first image, whose checksum the archive holds
     path.write_bytes(bytes(content))
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match=rf"^{path} is damaged"):
         add(root, path)
     assert nothing_left(root)
 
@@ -169,7 +207,7 @@ def test_an_archive_that_no_run_can_be_made_of_is_named_and_not_kept(
     root: Path, tmp_path: Path
 ) -> None:
     path = make_zip(tmp_path / "one.zip", ["photo/cat/0.png", "photo/dog/0.png", "notes.txt"])
-    with pytest.raises(DataError, match=rf"{path} has one domain, photo"):
+    with pytest.raises(DataError, match=rf"^{path} has one domain, photo"):
         add(root, path)
     assert nothing_left(root)
 
@@ -180,7 +218,7 @@ def test_an_archive_larger_than_the_disk_is_refused_before_it_is_unpacked(
     path = make_zip(tmp_path / "PACS.zip", NAMES)
     usage = type("Usage", (), {"free": 10})()
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    with pytest.raises(DataError, match=r"unpacks to .* MiB, and 0\.0 MiB are free"):
+    with pytest.raises(DataError, match=rf"^{path} unpacks to .* MiB, and 0\.0 MiB are free"):
         add(root, path)
 
 
