@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 from vld_tui.home import Home, HomeError, open_home
+from vld_tui.utf8 import use_utf8_names
 
 
 def main() -> None:
     """Open the dashboard, or let the command line deal with other arguments than ``--home``."""
+    use_utf8_names()
     home = _only_home(sys.argv[1:]) if sys.stdout.isatty() else None
     if home is None:
         from vld_tui.cli.dashboard import main as main_of_command  # noqa: PLC0415

@@ -9,6 +9,7 @@ import typer
 
 from vld_tui.cli.command import DebugOption, HomeOption
 from vld_tui.cli.group import LazyGroup
+from vld_tui.utf8 import use_utf8_names
 
 __all__ = ["app", "main"]
 
@@ -50,6 +51,7 @@ def _vld(
 
 def main() -> None:
     """Run ``vld`` with the arguments of this process."""
+    use_utf8_names()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal without UTF-8 shows "?", no traceback
             stream.reconfigure(errors="replace")

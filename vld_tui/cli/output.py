@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from typing import Final
@@ -30,5 +31,9 @@ def _escaped(found: re.Match[str]) -> str:
 def print_json(value: object) -> None:
     """Print one JSON document and a newline on stdout, and nothing else."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # such as in a locale of ASCII: nothing is lost
+        text = json.dumps(json.loads(text), indent=2)
     sys.stdout.write(_INVISIBLE.sub(_escaped, text) + "\n")
     sys.stdout.flush()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -193,3 +196,14 @@ def test_a_table_is_checked_cached_and_planned_where_it_lies(vld: Vld, images: P
     assert "problem" not in planned.stdout
     refused = vld("run", "--data", str(table), "--target", "sketsch", "--dry-run").stdout
     assert "has no domain 'sketsch'" in refused
+
+
+def test_good_names_are_read_in_a_locale_of_another_encoding(vld: Vld, tmp_path: Path) -> None:
+    folder = fill_paths(tmp_path / "été", *spread("{фото,素描}/{cat,dog}"))
+    done = subprocess.run(
+        [sys.executable, "-m", "vld_tui.cli", "data", "check", folder, "--near", "0", "--json"],
+        env=vld.environment(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"),
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)["counts"]) == ["фото", "素描"]
