@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from engine.datasets.card import TableColumns, read_card
 from engine.datasets.errors import DataError
 from engine.datasets.formats import HEAD_BYTES, IMAGE_EXTENSIONS, formats_of, sniff
+from engine.datasets.imports import find_tables
 from engine.datasets.reading import has_shared_classes, sentence, spoken
 from engine.datasets.sources import (
     ABOVE_CLASSES,
@@ -270,6 +271,12 @@ def _check_layout(
         raise DataError(_no_images(source, folders))
     if len(folders) == 1:
         raise DataError(_one_domain(source, next(iter(folders))))
+    if bare := sorted(set(folders).difference(file.domain for file in files)):
+        raise DataError(
+            f"In {where} there are folders among the domains that have no class folders with "
+            f"images: {listed(map(quoted, bare))}. Remove them, or add the data set with the "
+            "domains that it has: vld data add NAME DIR --domains A,B"
+        )
     _check_case(where, folders)
     if known_classes is None:
         classes = _check_classes(source, folders, files)
@@ -302,6 +309,10 @@ def _no_images(source: ImageSource, folders: Mapping[str, Collection[str]]) -> s
         )
     if not folders and not counts:
         return f"{where} is empty: it has no images. The layout is domain/class/image."
+    if find_tables(where):
+        return (
+            f"{where} holds parquet or arrow files, which are imported: vld data add NAME {where}"
+        )
     also = f" It holds other things ({left_out_text(source.left_out)})." if counts else ""
     known = ", ".join(IMAGE_EXTENSIONS)
     return f"{where} has no images ({known}, …).{also} The layout is domain/class/image."

@@ -9,6 +9,7 @@ from typing import Final
 THUMBNAIL_FOLDERS: Final = ("@eadir", "@__thumb", ".@__thumb", ".thumbnails", ".thumbs")
 """Folders of small copies, by their names in lower case: Synology, QNAP, file managers."""
 
+HIDDEN_FOLDERS: Final = "hidden folders"
 JUNK_FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "macOS folders": ("__macosx", ".appledouble", ".appledb", ".appledesktop"),
     "Jupyter checkpoint folders": (".ipynb_checkpoints",),
@@ -23,7 +24,7 @@ JUNK_FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "version control folders": (".git", ".hg", ".svn", ".bzr", ".dvc"),
     "cache folders": ("__pycache__", ".cache", ".dropbox.cache", ".stversions", ".stfolder"),
-    "hidden folders": (".*",),
+    HIDDEN_FOLDERS: (".*",),
 }  # fmt: skip
 """Kind of folder → patterns of its name in lower case; the first that matches counts."""
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from engine.datasets.formats import HEAD_BYTES, not_an_image, readable_extensions
-from engine.datasets.junk import holds_thumbnails, junk_file, junk_folder
+from engine.datasets.junk import HIDDEN_FOLDERS, holds_thumbnails, junk_file, junk_folder
 from engine.protocol.datasets import LeftOut
 
 FolderParts = tuple[str, ...]
 """Names of the folders on the way from the root to a folder."""
+NAMED_FOLDERS: Final = 3
+"""Hidden folders that are named: a domain or a class may be among them."""
 UPWARD_LINKS: Final = "links to a folder above"
 
 
@@ -36,18 +39,23 @@ class Omissions:
     """Counts what is left out, by kind."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._examples: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, list[str]] = {}
 
     def add(self, kind: str, example: str, count: int = 1) -> None:
         """Count files or folders of a kind."""
-        self._counts[kind] = self._counts.get(kind, 0) + count
-        self._examples.setdefault(kind, example)
+        self._counts[kind] += count
+        examples = self._examples.setdefault(kind, [])
+        if len(examples) < (NAMED_FOLDERS if kind == HIDDEN_FOLDERS else 1):
+            examples.append(example)
 
     def all(self) -> tuple[LeftOut, ...]:
         """Return the kinds, those of most files first."""
         kinds = sorted(self._counts, key=lambda kind: (-self._counts[kind], kind))
-        return tuple(LeftOut(kind, self._counts[kind], self._examples[kind]) for kind in kinds)
+        return tuple(
+            LeftOut(kind, self._counts[kind], ", ".join(sorted(self._examples[kind])))
+            for kind in kinds
+        )
 
 
 @dataclass

@@ -29,7 +29,8 @@ class LeftOut(msgspec.Struct, frozen=True):
     Attributes:
         kind: what they are, such as ``.heic``, ``thumbnails in @eaDir`` or ``hidden folders``.
         count: how many.
-        example: path of one of them, below the folder or in the archive.
+        example: path of one of them, below the folder or in the archive; of hidden folders, which
+            may have been meant as domains or classes, the paths of three.
     """
 
     kind: str
@@ -54,8 +55,9 @@ def left_out_text(left_out: Sequence[LeftOut]) -> str:
 def _left_out_words(left_out: LeftOut) -> str:
     """Return one kind with its count, and the name of the only one of it."""
     if left_out.count > 1 or left_out.kind.startswith("."):
-        folder = left_out.example if left_out.kind == "hidden folders" else ""
-        return f"{left_out.count:,} {left_out.kind}" + (f" (such as {folder})" if folder else "")
+        folders = left_out.example if left_out.kind == "hidden folders" else ""
+        more = ", …" if left_out.count > folders.count(",") + 1 else ""
+        return f"{left_out.count:,} {left_out.kind}" + (f" ({folders}{more})" if folders else "")
     words = left_out.kind.replace("their", "its")
     for plural in ("folders", "files", "thumbnails", "images", "links", "downloads", "bins"):
         words = words.replace(plural, plural[:-1], 1)

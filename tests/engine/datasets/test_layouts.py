@@ -160,6 +160,20 @@ def test_what_no_run_takes_is_told_with_what_helps(tmp_path: Path, folders: str,
     assert "--keep-missing-classes" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("path", ["annotations/0.xml", "unsorted/0.png", "empty/"])
+def test_a_folder_among_the_domains_without_classes_is_named(tmp_path: Path, path: str) -> None:
+    fill_paths(tmp_path, *spread("{a,b}/{cat,dog}"))
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    if path.endswith("/"):
+        (tmp_path / path).mkdir()
+    else:
+        (tmp_path / path).write_bytes((tmp_path / "a" / "cat" / "0.png").read_bytes())
+    name = path.split("/", maxsplit=1)[0]
+    with pytest.raises(DataError, match=f"no class folders with images: {name}. Remove") as refused:
+        open_image_set("x", tmp_path)
+    assert "--keep-missing-classes" not in str(refused.value)
+
+
 def test_names_with_spaces_around_them_are_quoted(tmp_path: Path) -> None:
     fill_paths(tmp_path, *spread("a/{circle ,square}", "b/{circle,square}"))
     with pytest.raises(DataError, match="a lacks circle; b lacks 'circle '"):

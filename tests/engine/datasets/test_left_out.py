@@ -88,6 +88,13 @@ def test_a_link_back_from_a_folder_elsewhere_is_not_followed(tmp_path: Path) -> 
     assert [each.kind for each in image_set.left_out] == ["links to a folder above"]
 
 
+def test_hidden_folders_are_named_as_they_may_be_domains_or_classes(tmp_path: Path) -> None:
+    root = fill_paths(tmp_path, *IMAGES, *spread("{art,photo}/.net", "{.red,.blue}/{cat,dog}"))
+    (left_out,) = open_image_set("x", root).left_out
+    assert left_out_text([left_out]).startswith("left out: 4 hidden folders (")
+    assert left_out.example.count(",") == 2
+
+
 def test_left_out_is_one_line() -> None:
     left_out = [
         LeftOut(".heic", 60, "a/b/1.heic"),
