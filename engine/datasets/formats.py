@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import PurePosixPath
 from typing import Final
 
 from PIL import Image, features
@@ -79,7 +79,7 @@ def not_an_image(name: str, head: Callable[[], bytes]) -> str | None:
         name: of the file.
         head: returns how its content begins; asked only where the suffix does not tell.
     """
-    suffix = PurePosixPath(name).suffix.lower()
+    suffix = os.path.splitext(name)[1].lower()
     if suffix in readable_extensions():
         return None
     if suffix in (*AVIF, *HEIC) or suffix in FOREIGN_EXTENSIONS:

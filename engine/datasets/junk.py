@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Final
 
 THUMBNAIL_FOLDERS: Final = ("@eadir", "@__thumb", ".@__thumb", ".thumbnails", ".thumbs")
@@ -43,14 +44,22 @@ JUNK_FILES: Final[Mapping[str, tuple[str, ...]]] = {
 """Kind of file → patterns of its name in lower case; the first that matches counts."""
 
 
+def _pattern(kinds: Mapping[str, tuple[str, ...]]) -> re.Pattern[str]:
+    return re.compile("|".join(fnmatch.translate(each) for part in kinds.values() for each in part))
+
+
+_ANY_FOLDER: Final = _pattern(JUNK_FOLDERS)
+_ANY_FILE: Final = _pattern(JUNK_FILES)
+
+
 def junk_folder(name: str) -> str | None:
     """Return the kind of folder that a program left behind; None for a folder of the user."""
-    return _kind(name, JUNK_FOLDERS)
+    return _kind(name, JUNK_FOLDERS) if _ANY_FOLDER.match(name.lower()) else None
 
 
 def junk_file(name: str) -> str | None:
     """Return the kind of file that a program left behind; None for a file of the user."""
-    return _kind(name, JUNK_FILES)
+    return _kind(name, JUNK_FILES) if _ANY_FILE.match(name.lower()) else None
 
 
 def holds_thumbnails(name: str) -> bool:
@@ -58,13 +67,10 @@ def holds_thumbnails(name: str) -> bool:
     return name.lower() in THUMBNAIL_FOLDERS
 
 
-def _kind(name: str, kinds: Mapping[str, tuple[str, ...]]) -> str | None:
+def _kind(name: str, kinds: Mapping[str, tuple[str, ...]]) -> str:
     lower = name.lower()
     return next(
-        (
-            kind
-            for kind, patterns in kinds.items()
-            if any(fnmatchcase(lower, pattern) for pattern in patterns)
-        ),
-        None,
+        kind
+        for kind, patterns in kinds.items()
+        if any(fnmatch.fnmatchcase(lower, pattern) for pattern in patterns)
     )

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
@@ -144,7 +144,7 @@ class TreeSource(ABC):
         reading = self._layout
         if not isinstance(reading, Reading):
             reading = recognize(Counter(file.folder for file in tree.files), reading)
-        place = reading.placer(tree.folders)
+        place = cache(reading.placer(tree.folders))
         files: list[ImageFile] = []
         for file in sorted(tree.files, key=_walk_order):
             if (cell := place(file.folder)) is None:
