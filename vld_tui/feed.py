@@ -20,6 +20,7 @@ from vld_tui.store.runs import QUEUED, Run, RunPoint
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import Grouping, RunSummary
 from vld_tui.views.groups import group_names, group_point
+from vld_tui.views.numbers import plural
 from vld_tui.views.progress import Progress
 
 if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
@@ -218,7 +219,7 @@ class HistorySource:
         if self._store is None:
             self._store = Store.open(self._home)
         store = self._store
-        problem = _refresh(store) or self._problem_with_jobs(store)
+        problem = _refresh(store) or self._problem_with_jobs(store) or _unread(store)
         watched = tuple(self._watch(store, interest))  # looks into folders: history may change
         now = replace(
             self._list(store, interest),
@@ -367,6 +368,14 @@ def _refresh(store: Store) -> str | None:
     except StoreError as error:
         return str(error).splitlines()[0]
     return None
+
+
+def _unread(store: Store) -> str | None:
+    """Say that history lacks run folders that a rebuild would read."""
+    folders = store.unread_folders()
+    if not folders:
+        return None
+    return f"{plural(folders, 'run folder')} not in the history yet: vld rebuild"
 
 
 def _last_told(run_dir: RunDir, run: Run) -> tuple[str, ...]:

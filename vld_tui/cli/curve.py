@@ -15,7 +15,7 @@ from engine.protocol import nearest
 from vld_tui.cli.command import Command, RunArgument, check_range
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
-from vld_tui.cli.session import open_store
+from vld_tui.cli.session import open_for_runs
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.chart import Curve, Panel, draw
@@ -53,8 +53,7 @@ def curve(
     """Draw a run's curves, the selected step marked."""
     check_range("--width", width, *WIDTHS)
     check_range("--height", height, *HEIGHTS)
-    with open_store(ctx, to_look=True) as store:
-        store.refresh()
+    with open_for_runs(ctx, [run], with_jobs=False) as store:
         known = store.get(run)
         panels = _panels(store, known, metric or _usual_metrics(known))
     if not any(curve.steps for panel in panels for curve in panel.curves):

@@ -15,7 +15,7 @@ import typer
 
 from engine.rundir import LinkError, plain_file
 from vld_tui.cli.command import Command, RunArgument, check_range
-from vld_tui.cli.session import open_store, refresh
+from vld_tui.cli.session import open_for_runs
 from vld_tui.launch.local import EventFollower
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.store.store import Store
@@ -41,8 +41,7 @@ def logs(
 ) -> None:
     """Print a run's story and its process's own output, control characters made visible."""
     check_range("--lines", lines, 0)
-    with open_store(ctx, to_look=True) as store, contextlib.ExitStack() as files:
-        refresh(store)
+    with open_for_runs(ctx, [run]) as store, contextlib.ExitStack() as files:
         known = store.get(run)
         told = _Told(store, known, files)
         for line in deque(told.news(), maxlen=lines):

@@ -13,7 +13,7 @@ import typer
 from vld_tui.cli.command import Command, JsonOption, check_range
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import LANGUAGE, SortOption, WhereOption, field_lines, field_records
-from vld_tui.cli.output import print_json
+from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.records import run_records, write_csv
 from vld_tui.store.query import Query
@@ -65,7 +65,8 @@ def ls(
         shown = store.list_runs(query, trashed=trashed, limit=most or None)
         count = store.count_runs(query, trashed=trashed) if len(shown) == most else len(shown)
         records = run_records(store, shown) if as_json or as_csv else []
-        nothing = None if shown else _nothing(store, query, where, trashed=trashed)
+        unread = store.unread_folders(must_look=not (shown or where or trashed))
+        nothing = None if shown or unread else _nothing(store, query, where, trashed=trashed)
     if as_json:
         print_json(records)
     elif as_csv:
@@ -74,8 +75,11 @@ def ls(
         typer.echo(nothing, err=True)
     elif on_terminal:
         _print_table(shown, hidden=count - len(shown))
-    else:
+    elif shown:
         sys.stdout.writelines(f"{line}\n" for line in run_lines(shown, now=time.time()))
+    if unread:
+        folders = plural(unread, "run folder")
+        say(f"not in the history yet: {folders} in {store.home.runs}: vld rebuild", to_stderr=True)
 
 
 def _print_fields(*, as_json: bool) -> None:
@@ -117,8 +121,4 @@ def _nothing(store: Store, query: Query, where: str | None, *, trashed: bool) ->
         return f"No run matches {where!r}: {searched}{place} searched. {reason}".rstrip()
     if trashed:
         return "The trash is empty."
-    runs = store.home.runs
-    folders = sum(1 for _ in runs.glob("*/spec.json"))
-    if folders > store.count_runs(Query(), trashed=True):
-        return f"{plural(folders, 'run')} in {runs}, of which history knows nothing: vld rebuild"
     return f"No runs yet in {store.home.path}. Start one: vld run"

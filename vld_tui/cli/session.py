@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import typer
 
 from vld_tui.cli.command import home_option
 from vld_tui.cli.output import say
 from vld_tui.home import Home, find_named_home, look_at_home, open_home
-from vld_tui.store.errors import DatabaseDamaged, StoreError
+from vld_tui.store.errors import (
+    DatabaseDamaged,
+    DatabaseLocked,
+    DatabaseUnwritable,
+    StoreError,
+)
 from vld_tui.store.store import Store
 
 
@@ -34,6 +41,7 @@ def open_store(ctx: typer.Context, *, to_look: bool = False) -> Store:
     if to_look and not home.is_made:
         return Store.without_history(home)
     store = Store.open(home)
+    store.is_to_look = to_look
     try:
         store.look_for_others()
     except BaseException:
@@ -59,15 +67,62 @@ def refresh(store: Store) -> None:
         say(f"the cluster's jobs are as they were: {problem}", to_stderr=True)
 
 
-def refresh_or_say(store: Store) -> None:
-    """Bring history up to date before it is shown, or say why it is not, as of a full disk.
+def refresh_or_say(store: Store, *, with_jobs: bool = True) -> None:
+    """Bring history up to date before it is shown; where it cannot be written, as on a full disk or
+    while another program holds it, in a copy. Say why.
+
+    ``with_jobs``: a cluster is asked for its jobs as well, if there are any.
 
     Raises:
         DatabaseDamaged: when there is nothing to show either.
     """
+    problem: StoreError | None = None
     try:
-        refresh(store)
+        if not store.is_read_only:
+            refresh(store) if with_jobs else store.refresh()
+            return
+        if store.problem is not None:
+            problem = StoreError(store.problem)
+        elif not any(store.count_statuses().values()):
+            return
     except DatabaseDamaged:
         raise
     except StoreError as error:
-        say(f"not up to date: {error}", to_stderr=True)
+        problem = error
+    try:
+        store.work_on_copy()
+        store.refresh()
+    except StoreError as error:
+        say(f"not up to date: {problem or error}", to_stderr=True)
+    else:
+        if problem is not None:
+            say(f"read from the run folders, not recorded: {problem}", to_stderr=True)
+
+
+def open_for_runs(
+    ctx: typer.Context, references: Sequence[str], *, with_jobs: bool = True
+) -> Store:
+    """Open the history to look at runs, up to date; where it cannot be used, one in memory of
+    their folders alone.
+
+    Raises:
+        HomeError: when the home that is named is not there.
+        RunNotFound: when there is no such run.
+        AmbiguousRun: when there are several.
+    """
+    store: Store | None = None
+    try:
+        store = open_store(ctx, to_look=True)
+        refresh_or_say(store, with_jobs=with_jobs)
+        for reference in references:
+            store.get(reference)
+    except (DatabaseLocked, DatabaseUnwritable, DatabaseDamaged) as error:
+        if store is not None:
+            store.close()
+        say(f"read from the run's folder alone: {error}", to_stderr=True)
+        return Store.of_folders(this_home(ctx, to_look=True), references)
+    except BaseException:
+        if store is not None:
+            store.close()
+        raise
+    return store

@@ -12,7 +12,7 @@ from engine.protocol import PredictionsError
 from engine.rundir import RunDir
 from vld_tui.cli.command import Command, JsonOption, RunArgument
 from vld_tui.cli.output import print_json
-from vld_tui.cli.session import open_store, refresh_or_say
+from vld_tui.cli.session import open_for_runs, refresh_or_say
 from vld_tui.launch.local import EventFollower
 from vld_tui.records import run_records
 from vld_tui.run_folder import stop_asked, suspended_pid
@@ -28,7 +28,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command(cls=Command)
 def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> None:
     """Show a run's state, plan, accuracies, history and files."""
-    with open_store(ctx, to_look=True) as store:
+    with open_for_runs(ctx, [run], with_jobs=False) as store:
         known = store.get(run)
         if known.has_job:
             refresh_or_say(store)

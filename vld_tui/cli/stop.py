@@ -10,10 +10,10 @@ import typer
 from vld_tui.cli.command import Command, RunsArgument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
-from vld_tui.cli.session import open_store, refresh
+from vld_tui.cli.session import open_for_runs
 from vld_tui.launch.local import await_exit
 from vld_tui.launch.local import stop as stop_process
-from vld_tui.store.runs import QUEUED, Run
+from vld_tui.store.runs import DAMAGED, QUEUED, Run
 from vld_tui.store.store import Store
 
 PATIENCE_S: Final = 15.0
@@ -31,12 +31,18 @@ def stop(
     ] = False,
 ) -> None:
     """Stop runs after the step they are in, and wait a moment until they have."""
-    with open_store(ctx) as store:
-        refresh(store)
+    with open_for_runs(ctx, runs) as store:
         known = [store.get(run) for run in runs]
         for run in known:
+            if run.status == DAMAGED and not await_exit(store.run_dir(run.run_id), 0.0):
+                continue  # its process works all the same
             if not run.is_live and run.status != QUEUED and not run.has_job:
                 raise CommandError(f"Run {run.run_id} is not running: it is {run.status}.")
+            if store.is_copy and not run.is_live:
+                raise CommandError(
+                    f"Run {run.run_id} is {run.status}, which only the history knows, and that "
+                    "cannot be written: try again."
+                )
         for run in known:
             if run.has_job:
                 _stop_on_cluster(store, run, kill=kill)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from engine.rundir import describe_disk
-from vld_tui.store.errors import DatabaseDamaged, DatabaseUnwritable, StoreError
+from vld_tui.store.errors import DatabaseDamaged, DatabaseLocked, DatabaseUnwritable, StoreError
 
 MIGRATIONS: Final = (
     "m001_runs", "m002_kept_runs", "m003_queue", "m004_series", "m005_best_first", "m006_arms",
@@ -23,6 +25,11 @@ MIGRATIONS: Final = (
 BUSY_TIMEOUT_S: Final = 5.0
 MOST_AT_ONCE: Final = 900
 """Values asked for in one query; SQLite takes a thousand parameters everywhere."""
+_LEAST_ROOM: Final = 2**17
+"""Bytes without which SQLite cannot even make the index of a write-ahead log, nor extend it."""
+_OF_ANOTHER_SCHEMA: Final = re.compile(
+    r"no such (table|column|index)|table \S+ (has no column|already exists)"
+)
 UNREADABLE: Final = "temp.unreadable"
 """Keys of the runs whose rows could not be understood, as far as they were read: a table of this
 connection only, for another version of this program may understand them."""
@@ -37,10 +44,20 @@ class Database:
     """An open database of the newest schema. It belongs to the thread that opened it."""
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, *, is_read_only: bool = False
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        *,
+        is_read_only: bool = False,
+        is_copy: bool = False,
+        problem: str | None = None,
     ) -> None:
         self.path = path
         self.is_read_only = is_read_only
+        self.problem = problem
+        """Why it is not written, where that is not as it should be."""
+        self.is_copy = is_copy
+        """It is in memory: what is written is forgotten."""
         self._connection = connection
         self._file = _file_number(path)
         connection.create_function("matches", 2, _matches, deterministic=True)
@@ -64,17 +81,10 @@ class Database:
             return cls._open_to_read(path)
         try:
             return cls._open_to_write(path)
-        except DatabaseUnwritable:  # such as on a disk without room for the log's index
+        except DatabaseUnwritable as error:  # such as on a disk without room for the log's index
             if not path.is_file():
                 raise
-            return cls._open_to_read(path)
-
-    @classmethod
-    def in_memory(cls, path: Path) -> Database:
-        """Return an empty database that is kept nowhere, in place of one at ``path``."""
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        _migrate(connection, path)
-        return cls(path, connection)
+            return cls._open_to_read(path, problem=str(error))
 
     @classmethod
     def _open_to_write(cls, path: Path) -> Database:
@@ -95,7 +105,7 @@ class Database:
         return cls(path, connection)
 
     @classmethod
-    def _open_to_read(cls, path: Path) -> Database:
+    def _open_to_read(cls, path: Path, problem: str | None = None) -> Database:
         with _readable_errors(path):
             connection = _connect_to_read(path)
         try:
@@ -108,7 +118,27 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        return cls(path, connection, is_read_only=True)
+        return cls(path, connection, is_read_only=True, problem=problem)
+
+    @classmethod
+    def in_memory(cls, path: Path) -> Database:
+        """Return an empty database that is kept nowhere, in place of the one at ``path``."""
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.execute("PRAGMA foreign_keys = ON")
+        _migrate(connection, path)
+        return cls(path, connection, is_copy=True)
+
+    def copied(self) -> Database:
+        """Return a copy in memory.
+
+        Raises:
+            StoreError: when this one cannot be read.
+        """
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        with _readable_errors(self.path):
+            self._connection.backup(connection)
+            connection.execute("PRAGMA foreign_keys = ON")
+        return Database(self.path, connection, is_copy=True)
 
     def scratch(self) -> Database:
         """Return an empty database of the same schema in memory, to be filled and copied from."""
@@ -231,16 +261,20 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
     """Connect to a database that cannot be written.
 
     SQLite reads one with a write-ahead log in such a place only where the log's files are there;
-    else it has to be told that nobody writes.
+    else it has to be told that nobody writes. One whose log has changes is read into memory.
     """
     place = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(place, uri=True, isolation_level=None)
+    connection: sqlite3.Connection | None = None
     try:
+        connection = sqlite3.connect(place, uri=True, isolation_level=None)
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
-        connection.close()
+        if connection is not None:
+            connection.close()
         log = path.with_name(f"{path.name}-wal")
         if log.exists() and log.stat().st_size:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                return _read_elsewhere(path, log)
             raise StoreError(
                 f"{path} was in use when it was copied or made read-only: its latest changes lie "
                 f"in {log.name}, which cannot be read where nothing can be written. Copy the home "
@@ -248,6 +282,30 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
             ) from None
         return sqlite3.connect(f"{place}&immutable=1", uri=True, isolation_level=None)
     return connection
+
+
+def _read_elsewhere(path: Path, log: Path) -> sqlite3.Connection:
+    """Return a copy in memory of a database with its write-ahead log, read in another folder.
+
+    Raises:
+        OSError: when there is no room for that either.
+        sqlite3.Error: when it cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for part in (path, log):
+            shutil.copy(part, Path(folder, part.name))
+        with contextlib.closing(sqlite3.connect(Path(folder, path.name))) as source:
+            connection = sqlite3.connect(":memory:", isolation_level=None)
+            source.backup(connection)
+    return connection
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes left to this user on a folder's disk; many where nobody can say."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 2**63
 
 
 def _is_writable(path: Path) -> bool:
@@ -319,30 +377,31 @@ def _readable_errors(path: Path) -> Iterator[None]:
     except OverflowError as error:  # a number larger than SQLite's
         raise StoreError(_not_asked(error, path)) from error
     except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", "SQLITE_").split("_")[1]
-        if name in ("CORRUPT", "NOTADB"):
-            raise DatabaseDamaged(
-                f"{path} is damaged: {error}.\nSet it aside and read history anew: vld rebuild"
-            ) from error
-        if name in ("FULL", "CANTOPEN", "READONLY", "PERM", "IOERR"):
-            problem = "no space left" if name == "FULL" else error
-            raise DatabaseUnwritable(
-                f"{path} cannot be used: {problem}. Its disk: {describe_disk(path.parent)}."
-            ) from error
-        raise StoreError(_in_words(error, name, path)) from error
+        raise _told(error, path) from error
 
 
-def _in_words(error: sqlite3.Error, name: str, path: Path) -> str:
+def _told(error: sqlite3.Error, path: Path) -> StoreError:
+    """Return an error of SQLite in words: what it is, and what to do."""
+    name = getattr(error, "sqlite_errorname", "SQLITE_").split("_")[1]
     match name:
-        case "BUSY" | "LOCKED":
-            return f"{path} is locked by another program; try again."
-        case "" | "MISMATCH" | "RANGE" | "MISUSE" | "TOOBIG" | "INTERRUPT":
-            return _not_asked(error, path)
-        case _:
-            return (
-                f"{path} is not as this program left it: {error}.\n"
-                "Move it away, then read history anew: vld rebuild"
+        case "CORRUPT" | "NOTADB":
+            return DatabaseDamaged(
+                f"{path} is damaged: {error}.\nSet it aside and read history anew: vld rebuild"
             )
+        case "FULL" | "CANTOPEN" | "READONLY" | "PERM" | "IOERR":
+            is_full = name == "FULL" or free_bytes(path.parent) < _LEAST_ROOM
+            problem = "no space left" if is_full else error
+            return DatabaseUnwritable(
+                f"{path} cannot be used: {problem}. Its disk: {describe_disk(path.parent)}."
+            )
+        case "BUSY" | "LOCKED":
+            return DatabaseLocked(f"{path} is locked by another program; try again.")
+    if _OF_ANOTHER_SCHEMA.match(str(error)):
+        return StoreError(
+            f"{path} was changed by another program, or is damaged: {error}.\n"
+            "Move it away, then read history anew: vld rebuild"
+        )
+    return StoreError(_not_asked(error, path))
 
 
 def _not_asked(error: Exception, path: Path) -> str:

@@ -15,6 +15,10 @@ class DatabaseUnwritable(StoreError):  # noqa: N818 - reads as the fact it state
     """The disk will not have the database written, nor perhaps read as it must be."""
 
 
+class DatabaseLocked(StoreError):  # noqa: N818 - reads as the fact it states
+    """Another program holds the database, and has for a while."""
+
+
 class SeriesDamaged(StoreError):  # noqa: N818 - reads as the fact it states
     """The values that a run measured cannot be unpacked."""
 

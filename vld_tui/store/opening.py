@@ -14,6 +14,7 @@ from vld_tui.place import make_folder
 from vld_tui.store import health, ingest
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
+from vld_tui.store.folders import folders_meant, has_run_folders, run_ids
 from vld_tui.store.rebuild import (
     RebuildReport,
     open_or_set_aside,
@@ -23,6 +24,10 @@ from vld_tui.store.rebuild import (
 )
 from vld_tui.store.settings import Value, change_setting, read_setting, write_setting
 
+MOST_COPIED_BYTES: Final = 2**29
+"""A database up to this size is copied into memory where it cannot be written."""
+_UNREAD: Final = "folders_unread"
+"""The setting that tells that the database was begun anew beside run folders."""
 OTHERS_S: Final = 60.0
 """How often the run folders are listed for runs that history does not know: a disk that machines
 share is slow to list a hundred thousand."""
@@ -36,6 +41,8 @@ class OpenHistory:
         self._database = database
         self._pace = ingest.Pace()
         self._looked_for_others = -math.inf
+        self.is_to_look = False
+        """Nothing is to be changed but what the run folders say, so a copy will do."""
 
     @classmethod
     def open(cls, home: Home) -> Self:
@@ -48,9 +55,12 @@ class OpenHistory:
             StoreError: when it is damaged, locked, or written by a newer version.
         """
         path = home.database
+        is_new = not path.exists() or path.stat().st_size == 0
         if path.parent == home.path:
-            return cls(home, Database.open(path))
-        is_new = not path.exists()
+            store = cls(home, Database.open(path))
+            if is_new and not store.is_read_only and has_run_folders(home):
+                store.keep_setting(_UNREAD, True)
+            return store
         try:
             make_folder(path)
         except OSError as error:
@@ -93,10 +103,63 @@ class OpenHistory:
     ) -> None:
         self.close()
 
+    @classmethod
+    def of_folders(cls, home: Home, references: Sequence[str]) -> Self:
+        """Return a history in memory of the runs that are meant, made of their folders: where the
+        database cannot be used.
+
+        Raises:
+            StoreError: when the folders cannot be listed.
+        """
+        store = cls(home, Database.in_memory(home.database))
+        meant = [run_id for each in references for run_id in folders_meant(home, each)]
+        store.take_in(list(dict.fromkeys(meant)))
+        return store
+
+    def work_on_copy(self) -> None:
+        """Go on with a copy of the database in memory, where it cannot be written.
+
+        The copy is brought up to date from the run folders as the database would be. All of it is
+        forgotten at the end.
+
+        Raises:
+            StoreError: when the database cannot be read, or is too large to be copied.
+        """
+        size = self._database.path.stat().st_size
+        if size > MOST_COPIED_BYTES:
+            raise StoreError(f"{self._database.path} is too large to be copied into memory.")
+        copy = self._database.copied()
+        self._database.close()
+        self._database, self._pace = copy, ingest.Pace()
+
     @property
     def is_read_only(self) -> bool:
         """Say whether history can only be looked at, as of when it was last written."""
         return self._database.is_read_only
+
+    @property
+    def problem(self) -> str | None:
+        """Return why the database, which could be, is not written; None: nothing is wrong."""
+        return self._database.problem
+
+    @property
+    def is_copy(self) -> bool:
+        """Say whether what is written is forgotten, for the database cannot be written."""
+        return self._database.is_copy
+
+    def unread_folders(self, *, must_look: bool = False) -> int:
+        """Return how many run folders history does not know.
+
+        They are only looked for if history was begun anew beside folders that nobody has read
+        since, or if it ``must_look``.
+
+        Raises:
+            StoreError: when history cannot be read.
+        """
+        if not (must_look or self.setting(_UNREAD, bool, False)):
+            return 0
+        known = {run_id for (run_id,) in self._database.rows("SELECT run_id FROM runs")}
+        return sum(run_id not in known for run_id in run_ids(self.home))
 
     @property
     def is_replaced(self) -> bool:
@@ -119,6 +182,7 @@ class OpenHistory:
     def rebuild(self) -> RebuildReport:
         """Read everything anew from the run folders; damaged ones are reported."""
         report = rebuild(self._database, self.home)
+        self.keep_setting(_UNREAD, False)
         self.refresh()
         return report
 

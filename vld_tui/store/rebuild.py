@@ -20,6 +20,7 @@ from vld_tui.store.create import insert_row
 from vld_tui.store.damage import note_damage, note_missing
 from vld_tui.store.database import Database, Row
 from vld_tui.store.errors import DatabaseDamaged, StoreError
+from vld_tui.store.folders import is_text, run_ids
 from vld_tui.store.ingest import log_size, read_anew
 from vld_tui.store.jobs import read_job
 from vld_tui.store.labels import default_name
@@ -97,7 +98,7 @@ def unknown_runs(database: Database, home: Home) -> list[str]:
     rows = database.rows("SELECT run_id, status, job, damage IS NOT NULL FROM runs")
     known = {run_id: (status, job, is_damaged) for run_id, status, job, is_damaged in rows}
     found = []
-    for run_id in list_run_ids(home):
+    for run_id in run_ids(home):
         status, job, is_unknown = known.get(run_id, (None, None, True))
         if is_unknown:
             found.append(run_id)
@@ -186,7 +187,7 @@ class _Reader:
 
     def _refusal(self, path: Path) -> str | None:
         """Return why a folder cannot be that of a run."""
-        if not _is_text(path.name):
+        if not is_text(path.name):
             return "its name holds bytes that are not text: rename it"
         if path.parent == self._home.trash and path.name in self.found:
             return f"{self._home.runs / path.name} exists as well"
@@ -239,17 +240,6 @@ def _set_aside(path: Path) -> Path:
     return kept
 
 
-def list_run_ids(home: Home) -> list[str]:
-    """Return the names of the run folders that are not in the trash."""
-    try:
-        with os.scandir(home.runs) as entries:
-            return [
-                entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()
-            ]
-    except OSError as error:
-        raise StoreError(f"{home.runs} cannot be listed: {error.strerror}.") from None
-
-
 def _folders(home: Home) -> Iterator[Path]:
     """Yield the run folders, those in the trash last."""
     for parent in (home.runs, home.trash):
@@ -271,14 +261,6 @@ def _batches(folders: Iterable[Path]) -> Iterator[list[Path]]:
             yield batch
             batch, size = [], 0
     yield batch
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _read(database: Database, scratch: Database, place: _Place) -> None:

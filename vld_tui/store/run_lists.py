@@ -8,11 +8,11 @@ from typing import Final
 from engine.rundir import RunDir
 from vld_tui.store import ingest
 from vld_tui.store.database import MOST_AT_ONCE
-from vld_tui.store.errors import QueryError, RunNotFound
+from vld_tui.store.errors import DatabaseLocked, DatabaseUnwritable, QueryError, RunNotFound
+from vld_tui.store.folders import run_ids
 from vld_tui.store.lookup import Found, find, find_by_id
 from vld_tui.store.opening import OpenHistory
 from vld_tui.store.query import Query
-from vld_tui.store.rebuild import list_run_ids
 from vld_tui.store.runs import DAMAGED, Run, RunPoint, find_unreadable, read_points, read_runs
 from vld_tui.store.summaries import (
     Grouping,
@@ -47,15 +47,25 @@ class RunLists(OpenHistory):
         """
         found = self._find(reference, in_trash=in_trash)
         if not found.is_trashed and not self._database.is_read_only:
-            ingest.look_again(self._database, found.key, found.run_dir(self.home))
+            self._look_again(found)
         return self._run(found.key)
+
+    def _look_again(self, found: Found) -> None:
+        """Look into a run's folder; where the database cannot be written, in a copy of it."""
+        try:
+            ingest.look_again(self._database, found.key, found.run_dir(self.home))
+        except (DatabaseLocked, DatabaseUnwritable):
+            if not self.is_to_look:
+                raise
+            self.work_on_copy()
+            ingest.look_again(self._database, found.key, found.run_dir(self.home))
 
     def _find(self, reference: str, *, in_trash: bool) -> Found:
         """Find a run; a folder of that name which history does not know is read first."""
         try:
             return find(self._database, reference, in_trash=in_trash)
         except RunNotFound:
-            if self._database.is_read_only or reference not in list_run_ids(self.home):
+            if self._database.is_read_only or reference not in run_ids(self.home):
                 raise
         self.take_in([reference])
         return find(self._database, reference, in_trash=in_trash)

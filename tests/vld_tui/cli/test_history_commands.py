@@ -59,7 +59,7 @@ class TestLs:
             path.unlink()
         told = history("ls")
         assert told.stderr == (
-            f"3 runs in {history.home / 'runs'}, of which history knows nothing: vld rebuild\n"
+            f"not in the history yet: 3 run folders in {history.home / 'runs'}: vld rebuild\n"
         )
         assert history("rebuild").exit_code == 0
         history("rm", *(run["run"] for run in history.json("ls")))

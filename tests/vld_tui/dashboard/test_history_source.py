@@ -145,7 +145,7 @@ def test_a_database_that_cannot_be_read_is_a_problem_in_words(home: Home) -> Non
     connection.close()
     snapshot = source.take(Interest())
     assert snapshot.problem is not None
-    assert "not as this program left it" in snapshot.problem
+    assert "was changed by another program" in snapshot.problem
     assert len(snapshot.rows) == 1
     source.close()
 

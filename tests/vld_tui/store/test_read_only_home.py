@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,23 +110,29 @@ def test_a_history_that_is_damaged_for_a_while_is_read_again(home: Home, told: s
     source.close()
 
 
-def test_one_whose_latest_changes_cannot_be_read_is_refused_in_words(
-    home: Home, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("has_room", [True, False])
+def test_one_whose_latest_changes_lie_in_its_log_is_read_elsewhere_or_refused_in_words(
+    home: Home, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_room: bool
 ) -> None:
     copy = open_home(tmp_path / "copy")
     with Store.open(home) as store:
         store.set_name(told, "renamed")
         for name in ("vld.db", "vld.db-wal"):  # as a backup of a home in use takes it
             shutil.copy(home.path / name, copy.path / name)
+    connect = sqlite3.connect
 
-    class Refusing(sqlite3.Connection):
-        """What SQLite does where it cannot make the index of the log."""
-
-        def execute(self, sql: str, parameters: object = ()) -> sqlite3.Cursor:
+    def refusing(place: str | Path, **options: Any) -> sqlite3.Connection:
+        """Do what SQLite does where it cannot make the index of the log."""
+        if str(copy.path) in str(place) or not has_room:
             raise sqlite3.OperationalError("unable to open database file")
+        found: sqlite3.Connection = connect(place, **options)
+        return found
 
-    connect = functools.partial(sqlite3.connect, factory=Refusing)
     monkeypatch.setattr("vld_tui.store.database._is_writable", lambda _: False)
-    monkeypatch.setattr("vld_tui.store.database.sqlite3.connect", connect)
+    monkeypatch.setattr("vld_tui.store.database.sqlite3.connect", refusing)
+    if has_room:
+        with Store.open(copy) as store:
+            assert (store.is_read_only, store.get(told).name) == (True, "renamed")
+        return
     with pytest.raises(StoreError, match=r"latest changes lie in vld\.db-wal"):
         Store.open(copy)

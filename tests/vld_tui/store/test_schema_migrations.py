@@ -114,7 +114,7 @@ def test_migrations_of_others_in_the_same_file_do_not_matter(home: Home) -> None
 
 def test_a_database_of_another_program_is_not_taken_over(home: Home) -> None:
     _execute(home, "CREATE TABLE runs (something TEXT)")
-    with pytest.raises(StoreError, match="not as this program left it: table runs already exists"):
+    with pytest.raises(StoreError, match="is damaged: table runs already exists"):
         Store.open(home)
     assert _schema(home.database) == [("runs", "CREATE TABLE runs (something TEXT)")]
 
