@@ -7,7 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
-from engine.protocol import FIELDS, FieldInfo, SpecError
+from engine.protocol import FIELDS, FieldInfo, SpecError, is_address
 
 _TRUTHS: Final = {"yes": True, "true": True, "no": False, "false": False}
 
@@ -49,9 +49,14 @@ def with_absolute_paths(
     absolute = dict(values)
     for name in ("data_dir", "weights"):
         value = values.get(name)
-        if isinstance(value, str) and (name == "data_dir" or value not in _NO_FILES):
+        if isinstance(value, str) and (name == "data_dir" or _is_path(value)):
             absolute[name] = str((folder or Path()).joinpath(Path(value).expanduser()).absolute())
     return absolute
+
+
+def _is_path(weights: str) -> bool:
+    """Say whether weights are a file; an address is refused when the spec is made."""
+    return weights not in _NO_FILES and not is_address(weights)
 
 
 def command_line(values: Mapping[str, object]) -> list[str]:

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from engine.data import RunData
 from engine.errors import InputError
-from engine.model import FineTunedNetwork
+from engine.model import NETWORK, FineTunedNetwork
 from engine.protocol import Combination, CombinationError, Parent, RunSpec, check_alike
 from engine.rundir import RunDir
 from engine.tensorfile import DamagedFileError, Shapes, read_header, read_tensors
-from engine.train.checkpoint import NETWORK, TrainingState, decode_state
+from engine.train.checkpoint import TrainingState, decode_state
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from engine.model.backbone import build_network, creation_options
 from engine.model.card import NetworkCard
 from engine.model.dropout import mask_features, masked_cross_entropy, masked_logits
 from engine.model.network import FineTunedNetwork
-from engine.model.weights import PACKAGED_WEIGHTS
+from engine.model.weights import NETWORK, PACKAGED_WEIGHTS
 
 __all__ = [
+    "NETWORK",
     "PACKAGED_WEIGHTS",
     "FineTunedNetwork",
     "NetworkCard",

@@ -81,7 +81,7 @@ def build_network(
     if taken is not None:
         _check_normalisation(taken, mean, std)
         if isinstance(module, LinearNetwork):
-            module.take_scales(taken.file.entries[0].tensors.get("scales"))
+            module.take_scales(taken.saved("scales"))
         loaded = keep_last_layer(head, taken, class_names, tuning)
     network = FineTunedNetwork(module=module, head=head, mean=mean, std=std, loaded=loaded)
     check_consistency(network, model, image_size)

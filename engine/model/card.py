@@ -25,7 +25,7 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
         std: of each channel, divided by.
         tuning: ``linear``: its tensors are those of :class:`engine.model.linear.LinearNetwork`.
         dataset: that it was trained on.
-        target: the domain left out of training.
+        target: the domain left out of training, if one was.
         run: id of the run.
     """
 
@@ -39,7 +39,7 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
     std: tuple[float, ...]
     tuning: Literal["full", "linear"] = "full"
     dataset: str
-    target: str | None
+    target: str | None = None
     run: str
 
     def as_header(self) -> dict[str, str]:
@@ -48,6 +48,7 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
         return {
             key: value if isinstance(value, str) else msgspec.json.encode(value).decode()
             for key, value in values.items()
+            if value is not None
         }
 
 

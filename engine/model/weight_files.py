@@ -103,6 +103,8 @@ def read_file(path: Path) -> WeightsFile:
             return WeightsFile(path, (Entry((), tensors),), read_metadata(path))
         if known := describe_file(path):
             raise unreadable(path, f"it is {known}")
+        if not _is_of_torch(path):
+            raise unreadable(path, "it is not a file of weights, or its beginning is damaged")
         content = _load(path)
     except InputError:
         raise
@@ -133,6 +135,12 @@ def _is_safetensors(path: Path) -> bool:
         return False
     length = int.from_bytes(head[:8], "little")
     return length <= min(_MOST_HEADER_BYTES, path.stat().st_size - 8)
+
+
+def _is_of_torch(path: Path) -> bool:
+    """Say whether a file begins as one that ``torch.save`` wrote: as a zip archive or a pickle."""
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
 
 
 def _load(path: Path) -> object:

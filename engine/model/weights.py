@@ -20,6 +20,8 @@ from engine.model.weight_names import Fit, Wanted, closest, readings
 from engine.protocol import LoadedWeights
 from engine.tensorfile import STATE_KEY
 
+NETWORK: Final = "network."
+"""Stands before the names of the network's tensors in what a run needs to be resumed."""
 COMMON_NETWORKS: Final = (
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet26", "resnet50d",
     "efficientnet_b0", "tf_efficientnet_b0", "tf_efficientnet_lite0", "mobilenetv3_large_100",
@@ -58,6 +60,12 @@ class Taken:
     wanted: Wanted
     others: tuple[str, ...]
     card: NetworkCard | None
+
+    def saved(self, name: str) -> Tensor | None:
+        """Return a tensor of the whole network, as this program saved it: alone, or with what a
+        run needs to be resumed."""
+        tensors = self.file.entries[0].tensors
+        return tensors.get(NETWORK + name, tensors.get(name))
 
     def report(self, last_layer: str, *, is_kept: bool) -> LoadedWeights:
         """Say what was taken, given what became of the last layer."""
@@ -159,8 +167,7 @@ def keep_last_layer(
         which = "other classes" if len(lacking) == len(classes) else _classes_not_known(lacking)
         return taken.report(f"new: {which}", is_kept=False)
     prefix = "head." if tuning == "linear" else taken.wanted.last_layer
-    tensors = taken.file.entries[0].tensors
-    weight, bias = tensors.get(prefix + "weight"), tensors.get(prefix + "bias")
+    weight, bias = taken.saved(prefix + "weight"), taken.saved(prefix + "bias")
     expected = (len(card.classes), head.in_features)
     if weight is None or bias is None or tuple(weight.shape) != expected:
         return taken.report("new: the file has none that fits", is_kept=False)

@@ -91,6 +91,11 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
         )
     spec = fit_schedule(spec, values.keys(), cast("int", RECIPES[recipe_name]["steps"]))
     check_gpus(spec)
+    if is_address(spec.weights):
+        raise SpecError(
+            f"weights is {spec.weights!r}, which is an address: download the file, then give "
+            "--weights FILE."
+        )
     if spec.weights_key is not None and spec.weights_file is None:
         raise SpecError(
             f"weights_key is {spec.weights_key!r}, but weights is {spec.weights!r}, which is no "
@@ -120,6 +125,11 @@ def resolve_new_spec(values: Mapping[str, object]) -> RunSpec:
     for problem in misfits(spec, by_field(values).keys()):
         raise SpecError(problem)
     return spec
+
+
+def is_address(weights: str) -> bool:
+    """Say whether weights are named by an address on the web, not by a path."""
+    return "://" in weights or weights.startswith(("hf-hub:", "hf_hub:"))
 
 
 def too_few_gpus(spec: RunSpec, gpus: int, visible: str | None) -> str | None:

@@ -17,12 +17,11 @@ from torch import Tensor
 
 from engine.data import RunData
 from engine.errors import TrainingError
-from engine.model import FineTunedNetwork, NetworkCard, creation_options
+from engine.model import NETWORK, FineTunedNetwork, NetworkCard, creation_options
 from engine.protocol import LoadedWeights, RunSpec
 from engine.rundir import RunDir
 from engine.tensorfile import DamagedFileError, read_header, read_tensors, write_tensors
 
-NETWORK = "network."
 OPTIMIZER = "optimizer."
 RANDOM = "random."
 OBJECTIVE = "objective."
@@ -89,10 +88,12 @@ def save_last(
     optimizer: torch.optim.Optimizer,
     generators: Mapping[str, torch.Generator],
     beside: Mapping[str, Tensor] = MappingProxyType({}),
+    card: NetworkCard | None = None,
 ) -> int:
     """Write everything a resumed run needs, and return the file's bytes.
 
-    ``beside`` are tensors of objective and arms, under the names they shall have.
+    ``beside`` are tensors of objective and arms, under the names they shall have. ``card`` says
+    how to use the network.
 
     Raises:
         OSError: when it cannot be written; the checkpoint before it is then untouched.
@@ -105,7 +106,7 @@ def save_last(
                 tensors[f"{OPTIMIZER}{index}.{key}"] = value
     for name, generator in generators.items():
         tensors[RANDOM + name] = generator.get_state()
-    return write_tensors(path, tensors, msgspec.json.encode(state))
+    return write_tensors(path, tensors, msgspec.json.encode(state), _about(card))
 
 
 def save_network(
@@ -116,8 +117,11 @@ def save_network(
     Raises:
         OSError: when it cannot be written; the checkpoint before it is then untouched.
     """
-    about = {} if card is None else card.as_header()
-    return write_tensors(path, module.state_dict(), msgspec.json.encode(state), about)
+    return write_tensors(path, module.state_dict(), msgspec.json.encode(state), _about(card))
+
+
+def _about(card: NetworkCard | None) -> dict[str, str]:
+    return {} if card is None else card.as_header()
 
 
 def card_of(

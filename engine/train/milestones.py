@@ -179,6 +179,7 @@ class Milestones:
         size = save_last(
             path, state, training.network.module, training.optimizer, training.generators,
             training.beside_the_network(),
+            card_of(training.network, self._spec, self._data, self._run_dir),
         )  # fmt: skip
         self._saved(state.step, "last", size)
         self._kept_step = state.step

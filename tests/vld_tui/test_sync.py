@@ -149,7 +149,8 @@ def test_a_damaged_folder_is_named_and_the_others_come(there: Home, vld: Vld) ->
     result = vld("sync", source_of(there))
     assert result.exit_code == 0
     assert "damaged cannot be read" in result.stderr
-    assert len(vld.json("ls")) == 1
+    assert {each["run"]: each["status"] for each in vld.json("ls")}.pop("damaged") == "damaged"
+    assert {each["name"] for each in vld.json("ls")} == {"done", "damaged"}
 
 
 @pytest.mark.parametrize(
@@ -296,6 +297,14 @@ def test_a_sync_that_was_killed_brings_the_rest_the_next_time(
         } - {"checkpoints"}
     assert len(vld.json("ls")) == len(large)
     assert vld("sync", source_of(there)).stdout == "Nothing has changed there.\n"
+
+
+def test_what_is_not_whole_there_either_does_not_come(there: Home, vld: Vld) -> None:
+    partial = there.runs / ".incoming" / "half"
+    partial.mkdir(parents=True)
+    (partial / "events.jsonl").write_text("{}")
+    assert vld("sync", source_of(there)).exit_code == 0
+    assert [each.name for each in Home(vld.home).runs.iterdir()] == [vld.json("ls")[0]["run"]]
 
 
 def test_empty_folders_of_an_earlier_broken_sync_are_filled(there: Home, vld: Vld) -> None:

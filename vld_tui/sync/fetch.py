@@ -111,7 +111,8 @@ def _bring_new(
             (incoming / run_id).mkdir(exist_ok=True)
             RunDir(incoming / run_id).mark_synced()
 
-    problem = bring(f"{source}/runs/", incoming, [*left_out, *here], mark)
+    hidden = "/.*"  # such as what is not whole yet there
+    problem = bring(f"{source}/runs/", incoming, [*left_out, hidden, *here], mark)
     arrived = {name for name in _folders(incoming) if RunDir(incoming / name).spec.is_file()}
     for name in sorted(arrived):
         _settle(incoming / name, home.run_dir(name), is_wanted=name not in standing.closed)

@@ -306,6 +306,9 @@ NOT_WEIGHTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "zip": (lambda path: zipped(path, "a.png", "b.png"), "PyTorch did not write .it holds a.png"),
     "truncated": (truncated, "incomplete: it begins as a file of PyTorch"),
     "torchscript": (script, "a TorchScript archive"),
+    "truncated safetensors": (
+        lambda path: path.write_bytes(b"\x90\x01\0\0\0\0\0\0" + b'{"a":'),
+        "its beginning is damaged"),
     "gzip": (lambda path: path.write_bytes(b"\x1f\x8b\x08" + bytes(30)), "a gzip archive"),
     "folder": (folder, r"a folder: name a file in it, such as .*model\.safetensors"),
     "pickle": (lambda path: path.write_bytes(pickle.dumps({"a": 1})), "a Python pickle"),

@@ -209,3 +209,9 @@ def test_a_key_needs_a_file(weights: str) -> None:
     with pytest.raises(SpecError, match="weights_key is 'teacher', but weights is .*no file"):
         resolve_spec({"weights": weights, "weights_key": "teacher"})
     assert resolve_spec({"weights": "w.pth", "weights_key": "teacher"}).weights_file == "w.pth"
+
+
+@pytest.mark.parametrize("weights", ["https://host/net.pth", "hf-hub:timm/resnet18.a1_in1k"])
+def test_weights_at_an_address_are_to_be_downloaded_first(weights: str) -> None:
+    with pytest.raises(SpecError, match=r"is an address: download the file, then give --weights"):
+        resolve_spec({"weights": weights})

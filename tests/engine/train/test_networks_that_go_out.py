@@ -127,6 +127,18 @@ def test_it_is_new_where_classes_are(
     assert (network.loaded.last_layer, network.loaded.is_kept) == (words, False)
 
 
+def test_the_network_of_the_last_step_is_taken_on_request(finished: RunDir) -> None:
+    network = build_network(
+        "test_resnet", classes=3, weights=str(finished.last_checkpoint), image_size=32, seed=1,
+        weights_key="network", class_names=SMALL_CLASSES,
+    )  # fmt: skip
+    saved = load_file(finished.last_checkpoint)
+    ours = network.module.state_dict()
+    assert all(torch.equal(tensor, saved[f"network.{name}"]) for name, tensor in ours.items())
+    assert network.loaded is not None
+    assert network.loaded.is_kept
+
+
 def test_without_the_header_it_is_new(finished: RunDir, tmp_path: Path) -> None:
     save_file(load_file(finished.best_checkpoint), tmp_path / "bare.safetensors")
     network = build(tmp_path / "bare.safetensors", *SMALL_CLASSES)
