@@ -24,6 +24,7 @@ from engine.distributed.ranks import ALONE, Ranks
 from engine.errors import InputError
 from engine.hardware import device_name, synchronize
 from engine.memory import is_out_of_memory
+from engine.processor import OtherPrograms
 from engine.protocol import RunSpec
 from engine.rundir import write_atomic
 
@@ -35,6 +36,13 @@ MEMORY_FORMATS: Final = {
 LOSS_TOLERANCE: Final = 0.02
 TIMED_ROUNDS: Final = 2
 CLEARLY_SLOWER: Final = 1.5
+UNDER_LOAD: Final = "|under load"
+"""Ends the key of what is remembered only for a while: it may be wrong at rest."""
+MEASURED_AT: Final = "measured at"
+YOUNG_S: Final = 3600.0
+GLANCE_S: Final = 0.3
+SHORT_MS: Final = 1000.0
+"""A step of less costs little to repeat."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +80,14 @@ class Execution:
 
 @dataclass(frozen=True)
 class Choice:
-    """The execution chosen and what was measured on the way: milliseconds per step."""
+    """The execution chosen and what was measured on the way: milliseconds per step.
+
+    ``under_load``: other programs took processor time meanwhile.
+    """
 
     execution: Execution
     step_ms: dict[str, float]
+    under_load: bool = False
 
 
 TrialStep = Callable[[Execution], float]
@@ -105,16 +117,42 @@ def choose_execution(
         (torch.__version__, device_name(device), str(torch.get_num_threads()), network_key,
          spec.precision, spec.memory_format)
     )  # fmt: skip
-    remembered = _recall(memory)
-    if key not in remembered:
-        remembered = {**remembered, key: _measure(candidates, trial_step)}
-        with contextlib.suppress(OSError):  # a memory that cannot be written costs seconds only
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(memory, msgspec.json.format(msgspec.json.encode(remembered)))
-    step_ms = remembered[key]
+    step_ms, under_load = _recall(memory).get(key), False
+    if step_ms is None:
+        step_ms, under_load = _measured_lately(memory, key), True
+    if step_ms is None:
+        step_ms, under_load = _measure_at_rest(candidates, trial_step)
+        _remember(memory, key, step_ms, under_load=under_load)
     fastest = min(step_ms, key=lambda name: step_ms[name])
     precision, memory_format = fastest.split()
-    return Choice(Execution(device, precision, memory_format), step_ms)
+    return Choice(Execution(device, precision, memory_format), step_ms, under_load)
+
+
+def _measured_lately(memory: Path, key: str) -> dict[str, float] | None:
+    """Return what was measured under load, while it is young and the machine still loaded.
+
+    Otherwise every run that shares the machine would measure again.
+    """
+    step_ms = _recall(memory).get(key + UNDER_LOAD)
+    if step_ms is None or not 0 <= time.time() - step_ms.pop(MEASURED_AT, 0.0) < YOUNG_S:
+        return None
+    others = OtherPrograms()
+    time.sleep(GLANCE_S)
+    return step_ms if others.disturbed(torch.get_num_threads()) else None
+
+
+def _measure_at_rest(
+    candidates: list[Execution], trial_step: TrialStep
+) -> tuple[dict[str, float], bool]:
+    """Measure, again when other programs were at work meanwhile; say whether they still were."""
+    found: list[dict[str, float]] = []
+    for _ in range(2):
+        others = OtherPrograms()
+        found.append(_measure(candidates, trial_step))
+        if not others.disturbed(torch.get_num_threads()):
+            return found[-1], False
+    names = found[0].keys() & found[1].keys()
+    return {name: min(each[name] for each in found) for name in names}, True
 
 
 def _candidates(spec: RunSpec, device: torch.device) -> list[Execution]:
@@ -151,48 +189,71 @@ def _computes_bf16() -> bool:
 def _measure(candidates: list[Execution], trial_step: TrialStep) -> dict[str, float]:
     """Return the least milliseconds per step of each candidate that works and agrees.
 
-    Candidates take turns, so that other work on the machine slows them alike, and the least
-    time is the one other work disturbed least.
+    One whose first step is clearly slower than the best is stopped there. The others take turns,
+    so that other work on the machine slows them alike, and the least time is the one other work
+    disturbed least.
     """
-    agreeing = _agreeing(candidates, trial_step)
-    if not agreeing:
+    first_ms = _first_steps(candidates, trial_step)
+    if not first_ms:
         raise InputError(
             "The network's loss is not finite before any training: look at its --weights."
         )
-    times = {execution: [_timed(execution, trial_step)] for execution in agreeing}
+    best_ms = min(first_ms.values())
+    hopeless = {each: ms for each, ms in first_ms.items() if _is_hopeless(ms, best_ms)}
+    warm = [each for each in first_ms if each not in hopeless]
+    times = {execution: [_timed(execution, trial_step)[1]] for execution in warm}
     fastest = min(first for [first] in times.values())
     contenders = [each for each, [first] in times.items() if first < CLEARLY_SLOWER * fastest]
     for _ in range(TIMED_ROUNDS if len(contenders) > 1 else 0):
         for execution in contenders:
-            times[execution].append(_timed(execution, trial_step))
-    return {f"{each.precision} {each.memory_format}": min(ms) for each, ms in times.items()}
+            times[execution].append(_timed(execution, trial_step)[1])
+    found = hopeless | {each: min(ms) for each, ms in times.items()}
+    return {f"{each.precision} {each.memory_format}": found[each] for each in first_ms}
 
 
-def _agreeing(candidates: list[Execution], trial_step: TrialStep) -> list[Execution]:
-    """Return the candidates that work and whose loss is that of the first, fp32; warm them up."""
-    agreeing: list[Execution] = []
+def _is_hopeless(first_ms: float, best_ms: float) -> bool:
+    """Say whether a first step tells enough: it is slow, and much slower than the best first one.
+
+    First steps have work of their own, so short ones are measured again, which costs nothing.
+    """
+    return first_ms > SHORT_MS and first_ms > CLEARLY_SLOWER * best_ms
+
+
+def _first_steps(candidates: list[Execution], trial_step: TrialStep) -> dict[Execution, float]:
+    """Return the milliseconds of the first step of the candidates that work and whose loss is that
+    of the first, fp32."""
+    first_ms: dict[Execution, float] = {}
     reference_loss = 0.0
     for execution in candidates:
         try:
-            loss = trial_step(execution)
+            loss, ms = _timed(execution, trial_step)
         except RuntimeError:  # the device lacks this precision or layout
             if execution is candidates[0]:
                 raise
             continue
-        if not agreeing:
+        if not first_ms:
             reference_loss = loss
         if abs(loss - reference_loss) <= LOSS_TOLERANCE * abs(reference_loss):  # not NaN either
-            agreeing.append(execution)
-    return agreeing
+            first_ms[execution] = ms
+    return first_ms
 
 
-def _timed(execution: Execution, trial_step: TrialStep) -> float:
-    """Return the milliseconds of one step."""
+def _timed(execution: Execution, trial_step: TrialStep) -> tuple[float, float]:
+    """Return the loss of one step and its milliseconds."""
     synchronize(execution.device)
     start = time.perf_counter()
-    trial_step(execution)
+    loss = trial_step(execution)
     synchronize(execution.device)
-    return (time.perf_counter() - start) * 1000
+    return loss, (time.perf_counter() - start) * 1000
+
+
+def _remember(memory: Path, key: str, step_ms: dict[str, float], *, under_load: bool) -> None:
+    if under_load:
+        key, step_ms = key + UNDER_LOAD, {**step_ms, MEASURED_AT: time.time()}
+    with contextlib.suppress(OSError):  # a memory that cannot be written costs seconds only
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        found = {**_recall(memory), key: step_ms}
+        write_atomic(memory, msgspec.json.format(msgspec.json.encode(found)))
 
 
 def _recall(memory: Path) -> dict[str, dict[str, float]]:

@@ -59,6 +59,7 @@ def run(
             f"Run {run_dir.run_id} was begun by a newer version of this program (protocol "
             f"{log.protocol_version}; this one knows {PROTOCOL_VERSION}): upgrade vld-tui."
         )
+    began = time.perf_counter()
     spec, combination = run_dir.read_spec(), run_dir.read_combination()
     if gpus is not None:
         spec = msgspec.structs.replace(spec, gpus=gpus, nodes=1)
@@ -92,7 +93,7 @@ def run(
         del checkpoint, data  # the ranks read their own
         return train_on_ranks(spec, run_dir, log, stop)
     with shortage_explained(spec, data, run_dir, stop):
-        return fine_tune(spec, data, run_dir, checkpoint, log, stop)
+        return fine_tune(spec, data, run_dir, checkpoint, log, stop, began=began)
 
 
 def versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -75,6 +76,7 @@ def _ranks() -> Ranks:
 def _train(
     run_dir: RunDir, exchange: Exchange, ranks: Ranks, log: EventLog
 ) -> RunFinished | RunStopped:
+    began = time.perf_counter()
     spec = run_dir.read_spec()
     device = resolve_device(spec.device, ranks.local_rank)
     stop = StopRequest()
@@ -87,7 +89,7 @@ def _train(
         checkpoint = load_last(run_dir.last_checkpoint)
         try:
             with shortage_explained(spec, data, run_dir, stop, ranks):
-                return fine_tune(spec, data, run_dir, checkpoint, log, stop, ranks)
+                return fine_tune(spec, data, run_dir, checkpoint, log, stop, ranks, began)
         except StopRequested:
             return RunStopped(step=0, reason=stop.reason, wall_s=0.0)
 

@@ -129,7 +129,8 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     """The network is on its device. ``feature_rms`` is the root mean square of a feature.
 
     ``step_ms`` are the measured milliseconds per step of each precision and layout tried,
-    empty when nothing was left to choose. ``seconds_left`` estimates the whole run. ``ranks`` are
+    empty when nothing was left to choose; ``under_load``: other programs were at work meanwhile.
+    ``seconds_left`` estimates the whole run. ``ranks`` are
     the processes that train together, each on such a device with so many ``threads``. ``loaded``
     is what was taken from a file of weights; None: they are no file.
     """
@@ -148,6 +149,7 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     seconds_left: float | None
     ranks: int = 1
     loaded: LoadedWeights | None = None
+    under_load: bool = False
 
 
 class HeadTrained(Event, frozen=True, kw_only=True, tag="head_trained"):

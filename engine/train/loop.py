@@ -35,8 +35,11 @@ def fine_tune(
     log: EventLog,
     stop: StopRequest,
     ranks: Ranks = ALONE,
+    began: float | None = None,
 ) -> RunFinished | RunStopped:
     """Fine-tune, evaluate and select, from the beginning or from a checkpoint.
+
+    ``began``: when the attempt did, by ``time.perf_counter``; None: now.
 
     Several ranks do the same, each on its share of the images; the first tells and saves.
 
@@ -45,9 +48,10 @@ def fine_tune(
         StopRequested: when asked to stop before there was anything to save.
         TrainingError: when loss or weights are no longer finite.
     """
+    began = time.perf_counter() if began is None else began
     training = prepare(spec, data, run_dir, checkpoint, ranks, stop)
     network, optimizer, state = training.network, training.optimizer, training.start
-    milestones = Milestones(spec, data, training, run_dir, log)
+    milestones = Milestones(spec, data, training, run_dir, log, began)
     pace = milestones.pace
     log.record(training.describe(spec, data))
 

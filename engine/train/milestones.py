@@ -57,8 +57,9 @@ class Milestones:
     """
 
     def __init__(
-        self, spec: RunSpec, data: RunData, training: Training, run_dir: RunDir, log: EventLog
-    ) -> None:
+        self, spec: RunSpec, data: RunData, training: Training, run_dir: RunDir, log: EventLog,
+        began: float | None = None,
+    ) -> None:  # fmt: skip
         self._spec = spec
         self._data = data
         self._training = training
@@ -70,7 +71,8 @@ class Milestones:
         )
         self._class_entropy = class_entropy(data)
         self._kept_step = training.start.step if run_dir.last_checkpoint.exists() else None
-        self.pace = Pace(spec, training.start, spec.batch_size * len(data.sources))
+        images_per_step = spec.batch_size * len(data.sources)
+        self.pace = Pace(spec, training.start, images_per_step, began)
 
     def check(self, losses: LossMeter, updates: int) -> None:
         """Look at the losses not yet read, after so many updates.

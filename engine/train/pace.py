@@ -16,20 +16,28 @@ class Pace:
     ``elapsed_s`` counts the attempts before this one too.
     """
 
-    def __init__(self, spec: RunSpec, start: TrainingState, images_per_step: int) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        start: TrainingState,
+        images_per_step: int,
+        began: float | None = None,
+    ) -> None:
+        """Start the clock; ``began``: when the attempt did, by ``time.perf_counter``; None: now."""
         self._spec = spec
         self._images_per_step = images_per_step
         self._start_step = start.step
         self._elapsed_before_s = start.elapsed_s
-        self._started = time.perf_counter()
+        self._started = time.perf_counter() if began is None else began
         self._evaluation_s = 0.0
         self._per_evaluation_s = start.evaluation_s
-        self._training_started = self._started
+        self._training_started = time.perf_counter()
         self._evaluation_before_training_s = 0.0
 
     @property
     def elapsed_s(self) -> float:
-        """Return the seconds of this attempt and of earlier ones up to their checkpoint."""
+        """Return the seconds of this attempt, its preparation included, and of earlier ones up to
+        their checkpoint."""
         return self._elapsed_before_s + time.perf_counter() - self._started
 
     def training_begins(self) -> None:

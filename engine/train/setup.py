@@ -49,6 +49,7 @@ class Training:
     objective: Objective
     arms: Arms
     step_ms: dict[str, float]
+    under_load: bool
     start: TrainingState
 
     @property
@@ -84,6 +85,7 @@ class Training:
             self.start.feature_rms,
             loaded=self.start.loaded,
             step_ms=self.step_ms,
+            under_load=self.under_load,
             seconds_left=self._seconds_left(spec, data),
         )
 
@@ -112,6 +114,7 @@ def describe_network(
     *,
     loaded: LoadedWeights | None,
     step_ms: Mapping[str, float] = MappingProxyType({}),
+    under_load: bool = False,
     seconds_left: float | None = None,
 ) -> ModelPrepared:
     """Return the event that tells of a network and the machine it is on."""
@@ -129,6 +132,7 @@ def describe_network(
         ranks=execution.ranks.size,
         loaded=loaded,
         step_ms=dict(step_ms),
+        under_load=under_load,
         seconds_left=seconds_left,
     )
 
@@ -165,8 +169,9 @@ def prepare(
         generators["batches"], device, ranks,
     )  # fmt: skip
     step_ms: dict[str, float] = {}
+    under_load = False
     if checkpoint is None:
-        execution, step_ms = _choose(spec, data, network, device, run_dir, ranks, stop)
+        execution, step_ms, under_load = _choose(spec, data, network, device, run_dir, ranks, stop)
         feature_rms = ranks.of_first(
             lambda: measure_feature_rms(network, data, spec, execution), float
         )
@@ -193,6 +198,7 @@ def prepare(
         objective=make_objective(spec.objective, len(data.sources), device),
         arms=Arms(spec, data, network, execution),
         step_ms=step_ms,
+        under_load=under_load,
         start=start,
     )
 
@@ -250,17 +256,20 @@ def measure_feature_rms(
 def _choose(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
     ranks: Ranks, stop: StopRequest | None,
-) -> tuple[Execution, dict[str, float]]:  # fmt: skip
+) -> tuple[Execution, dict[str, float], bool]:  # fmt: skip
     """Choose precision and layout for all ranks."""
     heeded = stop if stop is not None and ranks.size == 1 else StopRequest()
 
-    def choose() -> tuple[str, str, dict[str, float]]:
+    def choose() -> tuple[str, str, dict[str, float], bool]:
         of_each = -(-spec.batch_size // ranks.size)
         choice = _try_executions(spec, data, network, device, run_dir, of_each, heeded)
-        return choice.execution.precision, choice.execution.memory_format, choice.step_ms
+        execution = choice.execution
+        return execution.precision, execution.memory_format, choice.step_ms, choice.under_load
 
-    precision, memory_format, step_ms = ranks.of_first(choose, tuple[str, str, dict[str, float]])
-    return Execution(device, precision, memory_format, ranks), step_ms
+    precision, memory_format, step_ms, under_load = ranks.of_first(
+        choose, tuple[str, str, dict[str, float], bool]
+    )
+    return Execution(device, precision, memory_format, ranks), step_ms, under_load
 
 
 def _try_executions(

@@ -11,17 +11,32 @@ from engine.protocol import resolve_spec
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def load(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Return a list that says, answer by answer, whether other programs are at work; empty: no."""
+    answers: list[bool] = []
+    monkeypatch.setattr(
+        "engine.execution.OtherPrograms.disturbed",
+        lambda _self, _threads: answers.pop(0) if answers else False,
+    )
+    return answers
+
+
 class Trial:
     """A step whose loss and milliseconds are set for each candidate; it counts its calls."""
 
     def __init__(self, costs: dict[str, float], losses: dict[str, float] | None = None) -> None:
         self.costs = costs
         self.losses = losses or {}
-        self.calls = 0
+        self.asked: list[str] = []
+
+    @property
+    def calls(self) -> int:
+        return len(self.asked)
 
     def __call__(self, execution: Execution) -> float:
-        self.calls += 1
         key = f"{execution.precision} {execution.memory_format}"
+        self.asked.append(key)
         if key not in self.costs:
             raise RuntimeError(f"{key} is not supported")
         time.sleep(self.costs[key] / 1000)
@@ -82,3 +97,45 @@ def test_a_damaged_memory_is_measured_anew(tmp_path: Path) -> None:
     choose_execution(resolve_spec({}), CPU, trial, memory, "net")
     assert trial.calls > 0
     assert choose_execution(resolve_spec({}), CPU, Trial({}), memory, "net").step_ms
+
+
+def test_a_candidate_whose_first_step_is_much_slower_is_stopped_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.execution.SHORT_MS", 25.0)
+    trial = Trial({**FAST_BF16, "bf16 contiguous": 60.0})
+    choice = choose_execution(resolve_spec({}), CPU, trial, tmp_path / "m.json", "net")
+    assert choice.execution.precision == "bf16"
+    assert trial.asked.count("bf16 contiguous") == 1
+    assert choice.step_ms["bf16 contiguous"] >= 60
+    assert trial.asked.count("bf16 channels_last") > 1
+
+
+def test_what_was_measured_while_others_computed_is_measured_again(
+    tmp_path: Path, load: list[bool]
+) -> None:
+    load += [True, False]
+    trial, memory = Trial(FAST_BF16), tmp_path / "m.json"
+    choice = choose_execution(resolve_spec({}), CPU, trial, memory, "net")
+    assert not choice.under_load
+    once = Trial(FAST_BF16)
+    choose_execution(resolve_spec({}), CPU, once, tmp_path / "other.json", "net")
+    assert trial.calls == 2 * once.calls
+    assert choose_execution(resolve_spec({}), CPU, Trial({}), memory, "net") == choice
+
+
+def test_a_loaded_measurement_is_marked_and_holds_only_while_the_load_does(
+    tmp_path: Path, load: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = tmp_path / "m.json"
+    load += [True, True]
+    first = choose_execution(resolve_spec({}), CPU, Trial(FAST_BF16), memory, "net")
+    assert first.under_load
+    load.append(True)
+    assert choose_execution(resolve_spec({}), CPU, Trial({}), memory, "net") == first
+    load += [True, False]
+    monkeypatch.setattr("engine.execution.YOUNG_S", 0.0)
+    old = Trial(FAST_BF16)
+    choose_execution(resolve_spec({}), CPU, old, memory, "net")
+    assert old.calls > 0
+    assert choose_execution(resolve_spec({}), CPU, Trial({}), memory, "net").under_load is False

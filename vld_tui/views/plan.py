@@ -10,7 +10,7 @@ from rich.text import Text
 from engine.protocol import Combination, DataPrepared, ModelPrepared, RunSpec, learning_rates
 from engine.protocol.datasets import LeftOut, left_out_text
 from vld_tui.views.combined import combination_rows
-from vld_tui.views.numbers import duration, magnitude, plural
+from vld_tui.views.numbers import UNKNOWN, duration, magnitude, plural
 from vld_tui.views.palette import QUIET_STYLE
 from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
@@ -45,6 +45,8 @@ def plan_rows(
         ("device", _device(spec, progress.model)),
     ]
     if progress.model is not None:
+        if progress.model.step_ms:
+            rows.append(("precision", _precision(progress.model)))
         rows.append(("time", _time(spec, progress.model)))
     return rows
 
@@ -179,11 +181,29 @@ def _device(spec: RunSpec, model: ModelPrepared | None) -> str:
         device = f"{model.ranks} × {device.partition(':')[0]}"
     if model.device_name and model.device_name != model.device:
         device += f" ({plain_text(model.device_name)})"
-    measured = " (measured)" if model.step_ms else ""
     return _SEPARATOR.join(
         [
             device,
             plural(model.threads, "thread"),
-            f"{model.precision} {model.memory_format}{measured}",
+            f"{model.precision} {model.memory_format}",
         ]
     )
+
+
+def _precision(model: ModelPrepared) -> str:
+    """Return what precision and layout were chosen by, and how to choose them oneself."""
+    chosen = f"{model.precision} {model.memory_format}"
+    others = [name for name in model.step_ms if name != chosen]
+    times = [f"{name} {_step_time(model.step_ms[name])}" for name in others]
+    words = f"{chosen}, fastest measured here: {_step_time(model.step_ms.get(chosen))} a step"
+    if times:
+        words += f" ({', '.join(times)})"
+    if model.under_load:
+        words += "; other programs were running meanwhile, measure again at rest"
+    return f"{words}; --precision and --memory-format set it"
+
+
+def _step_time(ms: float | None) -> str:
+    if ms is None:
+        return UNKNOWN
+    return f"{ms / 1000:.2g} s" if ms >= 1000 else f"{ms:.3g} ms"

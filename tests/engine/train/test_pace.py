@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
@@ -34,3 +36,11 @@ def test_the_next_evaluations_take_what_was_foretold() -> None:
 def test_a_resumed_run_knows_how_long_they_take() -> None:
     spec = resolve_spec({"steps": 20, "eval_every": 5})
     assert _left(Pace(spec, _start(60.0), 1), 10) == pytest.approx(2 * 60.0)
+
+
+def test_the_time_of_a_run_counts_its_preparation() -> None:
+    spec = resolve_spec({"steps": 20, "eval_every": 5})
+    pace = Pace(spec, _start(0.0), 1, began=time.perf_counter() - 100.0)
+    assert pace.elapsed_s == pytest.approx(100.0, abs=1.0)
+    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)]}], lr=1)
+    assert pace.steps_taken(5, 1.0, optimizer).steps_per_s > 1, "of the steps alone"

@@ -129,7 +129,14 @@ def test_the_plan_fills_up_as_the_run_prepares() -> None:
     assert plan_of(STARTED, DATA)["data"] == "emoji · 18 classes · 96 px"
     assert "984+246" in plan_of(STARTED, DATA)["sources"]
     assert plan_of(STARTED, DATA)["training"].startswith("300 steps of 16 × 4 = 64 images")
-    assert "(measured)" in plan_of(*PREPARED)["device"]
+    assert "precision" not in plan_of(STARTED, DATA, model({}, None))
+    assert plan_of(*PREPARED)["precision"] == (
+        "fp32 channels_last, fastest measured here: 872 ms a step; --precision and "
+        "--memory-format set it"
+    )
+    tried = model({"fp32 channels_last": 872.0, "bf16 contiguous": 40_600.0}, None)
+    loaded = msgspec.structs.replace(tried, under_load=True)
+    assert "(bf16 contiguous 41 s); other programs were running" in plan_of(loaded)["precision"]
     on_gpus = msgspec.structs.replace(model({}, None), device="cuda:0", device_name="H", ranks=4)
     assert plan_of(STARTED, DATA, on_gpus)["device"].startswith("4 × cuda (H) · ")
 
