@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from vld_tui.cli.errors import CommandError
+from vld_tui.cli.hints import remember_home
 
 _HOME, _DEBUG = "vld.home", "vld.debug"
 MOST: Final = 2**31 - 1
@@ -19,6 +20,7 @@ MOST: Final = 2**31 - 1
 def _keep_home(ctx: typer.Context, value: Path | None) -> Path | None:
     if value is not None:
         ctx.meta[_HOME] = value
+    remember_home(home_option(ctx))
     return value
 
 

@@ -8,6 +8,7 @@ import typer
 
 from engine.protocol import SpecError, nearest
 from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, USAGE_EXIT, CommandError
+from vld_tui.cli.hints import with_home
 from vld_tui.config import ConfigError
 from vld_tui.home import HomeError
 from vld_tui.launch.datasets import DatasetError
@@ -41,7 +42,7 @@ _FOR_A_PERSON = (
 def complain(message: str) -> None:
     """Write an error to stderr as plain text."""
     sys.stdout.flush()
-    sys.stderr.write(f"Error: {plain_text(message.rstrip(), keep_newlines=True)}\n")
+    sys.stderr.write(f"Error: {plain_text(with_home(message.rstrip()), keep_newlines=True)}\n")
     sys.stderr.flush()
 
 

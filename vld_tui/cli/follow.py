@@ -17,6 +17,7 @@ import typer
 from engine.protocol import RunFailed
 from engine.rundir import RunDir
 from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.reporters import NextCommands, Reporter, make_reporter
 from vld_tui.launch.local import (
@@ -130,7 +131,7 @@ def start_and_leave(
             (f"vld curve {run.run_id}", "its accuracies so far"),
             (f"vld stop {run.run_id}", "save and stop; vld resume goes on"),
         ):
-            say(f"  {command}  # {purpose}")
+            say(with_home(f"  {command}  # {purpose}"))
     if run.status in ("failed", "crashed"):
         _leave(run, run_dir, interrupted=False)
 
@@ -202,12 +203,12 @@ def _leave(run: Run, run_dir: RunDir, *, interrupted: bool) -> None:
     if run.status == "finished":
         return
     if run.status == "stopped" or interrupted:
-        say(f"Go on with: vld resume {run.run_id}", to_stderr=True)
+        say(with_home(f"Resume it with: vld resume {run.run_id}"), to_stderr=True)
         raise typer.Exit(INTERRUPTED_EXIT)
-    reason = (run.error or "no reason is known").splitlines()[0]
+    reason = (run.error or "no reason is known").strip()
     advice = f"Its log: {run_dir.log}"
     if run.status == "crashed":
-        advice = f"Go on from its last checkpoint: vld resume {run.run_id}"
+        advice = f"Resume from its last checkpoint: vld resume {run.run_id}"
     raise CommandError(f"Run {run.run_id} {run.status}: {reason}\n{advice}", exit_code=FAILED_EXIT)
 
 

@@ -13,6 +13,7 @@ import typer
 from vld_tui.cli.command import Command, JsonOption, check_range
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import LANGUAGE, SortOption, WhereOption, field_lines, field_records
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.records import run_records, write_csv
@@ -101,7 +102,10 @@ def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
         run_table(runs, now=time.time(), cells=cells), no_wrap=True, overflow="ignore", crop=False
     )
     if any(run.collapsed for run in runs):
-        console.print("▼ one class is predicted for all: vld show says what to change", style="dim")
+        console.print(
+            with_home("▼ one class is predicted for all: vld show RUN shows what to change"),
+            style="dim",
+        )
     recovered = sum(run.recovered_step is not None and not run.collapsed for run in runs)
     if recovered:
         console.print(

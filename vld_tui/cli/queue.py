@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vld_tui.cli.command import Command, Group, JsonOption, RunArgument
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.queue.slots import keep_gpus, keep_slots, slots_of
@@ -156,4 +157,4 @@ def tell_queued(store: Store, run: Run, *, as_json: bool) -> None:
         ("vld queue ls", "what goes on and what waits"),
         (f"vld stop {run.run_id}", "take it out, or stop it once it runs"),
     ):
-        say(f"  {command}  # {purpose}")
+        say(with_home(f"  {command}  # {purpose}"))

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from engine.protocol import Event, StepsTaken
+from vld_tui.cli.hints import with_home
 from vld_tui.store.runs import Run
 from vld_tui.views.closing import closing_view, next_commands
 from vld_tui.views.lines import closing_line, event_lines
@@ -118,10 +119,15 @@ class LiveReporter:
                 status=status,
                 cells=self._console.width,
                 combination=self._combination,
+                gives_reason=False,
             )
         )
         if following:
-            self._console.print(Text(""), next_commands(following), sep="\n")
+            self._console.print(
+                Text(""),
+                next_commands([(with_home(command), purpose) for command, purpose in following]),
+                sep="\n",
+            )
 
     def _paint(self, progress: Progress) -> None:
         self._painted = time.monotonic()
@@ -204,7 +210,10 @@ class LineReporter:
 
     def show(self, progress: Progress, events: Sequence[Event]) -> None:
         """Print what happened; the run is named once it is known to go ahead."""
-        if progress.started is not None and not self._is_named:
+        is_kept = progress.model is not None or (
+            progress.started is not None and progress.started.resumed_step is not None
+        )
+        if is_kept and not self._is_named:
             self._is_named = True
             self._write(plain_text(f"run {self._run_id}  {self._name}"))
         for event in events:
@@ -221,10 +230,12 @@ class LineReporter:
 
     def conclude(self, progress: Progress, status: str, following: NextCommands) -> None:
         """Print how the run ended and what to type next."""
-        closing = closing_line(self._spec, progress, status=status, combination=self._combination)
+        closing = closing_line(
+            self._spec, progress, status=status, combination=self._combination, gives_reason=False
+        )
         self._write(closing)
         for command, purpose in following:
-            self._write(f"  {plain_text(command)}  # {purpose}")
+            self._write(with_home(f"  {plain_text(command)}  # {purpose}"))
 
     def _write(self, line: str) -> None:
         self._stream.write(f"{line}\n")

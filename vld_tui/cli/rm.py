@@ -10,6 +10,7 @@ from vld_tui.cli.asking import ask
 from vld_tui.cli.command import Command, RunsOrNone
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import MatchingOption
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.store.runs import QUEUED, Run
@@ -52,7 +53,7 @@ def rm(
         for run in chosen:
             store.trash(run.run_id)
             say(f"{run.run_id}  {run.name} is in the trash")
-            say(f"  vld restore {run.run_id}  # takes it back")
+            say(with_home(f"  vld restore {run.run_id}  # takes it back"))
 
 
 def _matching(store: Store, where: str) -> list[Run]:

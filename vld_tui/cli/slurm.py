@@ -12,6 +12,7 @@ import typer
 
 from engine.protocol import RunSpec
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
 from vld_tui.records import run_records
@@ -203,7 +204,7 @@ def tell_submitted(store: Store, run_id: str, *, as_json: bool) -> None:
         (f"vld logs -f {run.run_id}", "what it says, as it comes"),
         (f"vld stop {run.run_id}", "take it out, or have it save and stop once it runs"),
     ):
-        say(f"  {command}  # {purpose}")
+        say(with_home(f"  {command}  # {purpose}"))
 
 
 def _keyword(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.sync import THEIRS, FetchedStudies, SyncError, fetch_runs
@@ -84,4 +85,4 @@ def _report(runs: int, studies: FetchedStudies, folder: Path) -> None:
     if studies.kept:
         say("  Add --overwrite to replace yours.")
     if runs or brought:
-        say("  vld ls  # all runs of this home")
+        say(with_home("  vld ls  # all runs of this home"))

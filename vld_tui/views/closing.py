@@ -29,11 +29,15 @@ def closing_view(
     status: str,
     cells: int,
     combination: Combination | None = None,
+    gives_reason: bool = True,
 ) -> RenderableType:
     """Return the closing table: how it ended, the selected step, every accuracy, id and name."""
     headline = Text(f"{STATUS_SIGNS.get(status, '?')} ", style=STATUS_STYLES.get(status, ""))
     headline.append(
-        closing_line(spec, progress, status=status, combination=combination), style=HEADING_STYLE
+        closing_line(
+            spec, progress, status=status, combination=combination, gives_reason=gives_reason
+        ),
+        style=HEADING_STYLE,
     )
     parts: list[RenderableType] = [headline, Text(""), *notice_views(progress)]
     if progress.collapse is not None:

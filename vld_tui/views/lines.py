@@ -93,9 +93,10 @@ def _arm_line(spec: RunSpec, event: ArmEvaluated, combination: Combination | Non
 
 
 def closing_line(
-    spec: RunSpec, progress: Progress, *, status: str, combination: Combination | None = None
-) -> str:
-    """Say in one line of plain text how the run ended."""
+    spec: RunSpec, progress: Progress, *, status: str, combination: Combination | None = None,
+    gives_reason: bool = True,
+) -> str:  # fmt: skip
+    """Say in one line of plain text how the run ended, and why it failed unless that follows."""
     parts = [status]
     selected = progress.selected
     match progress.end:
@@ -105,7 +106,7 @@ def closing_line(
             parts[0] += f" at step {end.step:,} of {spec.steps:,}"
         case RunFailed() as end:
             when = f"after step {progress.step:,}" if end.step is None else f"at step {end.step:,}"
-            parts[0] += f" {when}: {plain_text(end.message)}"
+            parts[0] += f" {when}" + (f": {plain_text(end.message)}" if gives_reason else "")
         case None:
             parts[0] += f" after step {progress.step:,} of {spec.steps:,}"
     if combination is not None and isinstance(progress.end, RunStopped):

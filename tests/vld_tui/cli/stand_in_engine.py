@@ -1,9 +1,9 @@
 """A process that speaks the engine's protocol without training anything.
 
 ``python stand_in_engine.py RUN_DIR``. The spec's ``model`` says how it behaves: ``finish``,
-``collapse``, ``fail``, ``refuse``, ``crash`` (killed by itself), or ``wait`` (takes steps until
-it is stopped). ``stubborn`` is ``wait`` that does not stop when asked. Each pause between steps
-takes STAND_IN_PAUSE_S seconds.
+``collapse``, ``fail``, ``refuse`` and ``refuse-images`` (before and after its first event),
+``crash`` (killed by itself), or ``wait`` (takes steps until it is stopped). ``stubborn`` is
+``wait`` that does not stop when asked. Each pause between steps takes STAND_IN_PAUSE_S seconds.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ def main() -> int:
             commit=None,
         )
     )
+    if behaviour == "refuse-images":
+        log.record(_failure("InputError", "noto/face/a.png cannot be read.", refused=True))
+        return 2
     _prepare(log, spec, resumed=resumed_step is not None)
     step = resumed_step or 0
     while step < spec.steps or behaviour in ("wait", "stubborn"):

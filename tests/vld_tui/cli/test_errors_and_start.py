@@ -281,7 +281,7 @@ def test_the_list_fits_the_terminal(history: Vld) -> None:
     assert len(lines) == 5
     assert max(map(len, lines)) <= 80
     assert all("%" in line for line in lines[1:4])
-    assert lines[4] == "▼ one class is predicted for all: vld show says what to change"
+    assert lines[4] == "▼ one class is predicted for all: vld show RUN shows what to change"
 
 
 def test_a_long_list_is_cut_on_a_terminal_and_says_so(

@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -295,6 +296,42 @@ def test_what_the_engine_refuses_leaves_nothing_behind(vld: Vld) -> None:
     )
     assert vld.json("ls") == []
     assert list((vld.home / "runs").iterdir()) == []
+
+
+def test_a_reason_is_printed_once(vld: Vld) -> None:
+    for words in (("run", "--model", "fail", *SHORT), ("resume", "@last")):
+        result = vld(*words)
+        assert result.exit_code == 1
+        assert result.output.count("The loss is not finite.") == 1
+        assert "failed after step " in result.stdout
+
+
+def test_a_refused_run_prints_no_id(vld: Vld, tmp_path: Path) -> None:
+    result = vld("run", "--model", "refuse-images")
+    assert result.exit_code == 2
+    assert "run " not in result.stdout
+    assert vld.json("ls") == []
+
+
+@pytest.mark.parametrize("home", ["other home", "plain"])
+def test_hints_name_the_home_that_was_given(
+    vld: Vld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.setattr("vld_tui.cli.queue.start_supervisor", lambda _home: None)
+    place = str(tmp_path / home)
+    named = f"vld --home {shlex.quote(place)} "
+    told = vld("run", "--home", place, "--model", "finish", "--name", "one", *SHORT)
+    assert f"  {named}curve @last  # " in told.stdout
+    assert f"  {named}run --model finish " in told.stdout
+    refused = vld("--home", place, "resume", "nobody")
+    assert refused.exit_code == 2
+    failed = vld("run", "--home", place, "--model", "crash", *SHORT)
+    assert f"{named}resume " in failed.stderr
+    detached = vld("run", "--home", place, "--model", "finish", "--detach", *SHORT)
+    assert f"{named}logs -f " in detached.stdout
+    queued = vld("run", "--home", place, "--model", "finish", "--queue", *SHORT)
+    assert f"{named}queue ls" in queued.stdout
+    assert "--home" not in vld("run", "--model", "finish", *SHORT).stdout
 
 
 def test_a_failed_run_is_kept_with_its_reason(vld: Vld) -> None:

@@ -11,6 +11,7 @@ import typer
 from engine.protocol.datasets import AddDataset, DatasetListing
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
 from vld_tui.views.inventory import dataset_detail
@@ -79,4 +80,4 @@ def tell_listing(listing: DatasetListing, *, as_json: bool) -> None:
     for line in dataset_detail(listing):
         say(line)
     words = ["vld", "run", "--dataset", listing.name, "--target", listing.domains[-1].name]
-    say(f"  {shlex.join(words)}  # leaves that one out")
+    say(with_home(f"  {shlex.join(words)}  # leaves that one out"))

@@ -12,6 +12,7 @@ import typer
 from vld_tui.cli.asking import ask
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.errors import USAGE_EXIT, CommandError
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.queue import GpusOption
 from vld_tui.cli.session import open_store, refresh, this_home
@@ -307,4 +308,4 @@ def _tell_launch(
         ("vld queue ls", "what goes on and what waits"),
         (f"vld report {name}", "tables and figures"),
     ):
-        say(f"  {command}  # {purpose}")
+        say(with_home(f"  {command}  # {purpose}"))

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from vld_tui.cli.command import JsonOption
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.slurm import place_record
@@ -74,7 +75,7 @@ def _tell(standing: Standing, cost: StudyCost, devices: int, place: SlurmSetting
     for at, (command, purpose) in enumerate(_following(standing, place)):
         if at == 0:
             say("")
-        say(f"  {command}  # {purpose}")
+        say(with_home(f"  {command}  # {purpose}"))
 
 
 def _following(standing: Standing, place: SlurmSettings | None) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ import typer
 
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.errors import FAILED_EXIT
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.study.kept import find_study
@@ -48,7 +49,7 @@ def _tell(name: str, done: StoppedStudy) -> None:
     said = "; ".join(_parts(done))
     say(said or f"nothing of {name} runs or waits")
     if said:
-        say(f"  vld sweep {name}  # goes on with what was stopped")
+        say(with_home(f"  vld sweep {name}  # resumes what was stopped"))
 
 
 def _parts(done: StoppedStudy) -> Iterator[str]:
