@@ -126,7 +126,7 @@ def _commit() -> str | None:
 def _describe(data: RunData, wall_s: float) -> DataPrepared:
     return DataPrepared(
         dataset=data.name,
-        target=data.target.name,
+        target=data.target.name if data.target else None,
         classes=list(data.classes),
         domains=[
             DomainInfo(

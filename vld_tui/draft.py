@@ -76,7 +76,7 @@ def usual_texts(typed: Mapping[str, str]) -> dict[str, str]:
         spec = resolve_spec(deciding)
     except SpecError:
         spec = resolve_spec({name: deciding[name] for name in deciding if name != "recipe"})
-    texts = {name: shown_value(getattr(spec, name)) for name in FIELDS}
+    texts = _texts(spec)
     untold = resolve_spec({"data_dir": spec.data_dir, "recipe": spec.recipe})
     return {
         **texts, "dataset": untold.dataset, "recipe": FIELDS["recipe"].default,
@@ -86,11 +86,18 @@ def usual_texts(typed: Mapping[str, str]) -> dict[str, str]:
 
 def typed_texts(spec: RunSpec) -> dict[str, str]:
     """Return the fewest texts that make this run, without drops of the rate that it never had."""
-    texts = {name: shown_value(getattr(spec, name)) for name in FIELDS}
+    texts = _texts(spec)
     usual = usual_texts({name: texts[name] for name in DECIDING})
     if spec.schedule != "step":
         texts["lr_drops"] = usual["lr_drops"]
     return {name: text for name, text in texts.items() if text != usual[name]}
+
+
+def _texts(spec: RunSpec) -> dict[str, str]:
+    """Return a text for each field; empty where none was chosen and ``none`` would be a choice."""
+    texts = {name: shown_value(getattr(spec, name)) for name in FIELDS}
+    unchosen = [n for n, info in FIELDS.items() if info.none_is_word and getattr(spec, n) is None]
+    return {**texts, **dict.fromkeys(unchosen, "")}
 
 
 def _read(name: str, text: str, values: dict[str, object], problems: dict[str, str]) -> None:

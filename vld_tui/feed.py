@@ -147,7 +147,8 @@ class Snapshot:
     """History at one moment, as far as it is of interest; ``problem``: why it is not newer.
 
     ``count`` is the number of rows in all, ``runs`` that of the runs that match, ``unmatched`` why
-    there is none; ``ended`` are the runs that were live in the snapshot before.
+    there is none; ``ended`` are the runs that were live in the snapshot before. ``points`` are
+    those of the ID–OOD plane, in which ``without_ood`` runs have no place.
     """
 
     interest: Interest = field(default_factory=Interest)
@@ -159,6 +160,7 @@ class Snapshot:
     watched: tuple[RunCurves, ...] = ()
     opened: RunDetail | None = None
     points: tuple[RunPoint, ...] = ()
+    without_ood: int = 0
     queue: QueueState | None = None
     is_read_only: bool = False
     problem: str | None = None
@@ -260,6 +262,7 @@ class HistorySource:
                 rows=_read_rows(store, interest),
                 live=store.count_statuses(),
                 points=_read_points(store, interest) if interest.plane else (),
+                without_ood=store.count_without_ood(interest.query) if interest.plane else 0,
                 is_read_only=store.is_read_only,
             )
             self._listed = (state, listed)

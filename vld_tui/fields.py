@@ -64,6 +64,8 @@ def command_line(values: Mapping[str, object]) -> list[str]:
     words: list[str] = []
     for name, value in values.items():
         flag = FIELDS[name].flag
+        if value is None and FIELDS[name].none_is_word:
+            continue
         if isinstance(value, bool):
             words.append(flag if value else off_flag(flag))
         elif isinstance(value, tuple | list):
@@ -102,7 +104,7 @@ def base_type(info: FieldInfo) -> tuple[Any, bool]:
 def _parse(info: FieldInfo, text: str) -> object:
     """Read a text as the field's type; what cannot be read stays text, to be refused as such."""
     base, optional = base_type(info)
-    if text == "none" and optional:
+    if text == "none" and optional and not info.none_is_word:
         return None
     if base is bool:
         return _TRUTHS.get(text.lower(), text)

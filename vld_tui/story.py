@@ -102,9 +102,9 @@ def _evaluations(curves: Curves) -> tuple[Evaluated, ...]:
     """Return evaluations at even distances, the best and the last among them."""
     try:
         steps, id_values = curves["out", "id", "accuracy"]
-        _, ood_values = curves["in", "ood", "accuracy"]
     except KeyError:
         return ()
+    _, ood_values = curves.get(("in", "ood", "accuracy"), (steps, None))
     best = {int(np.argmax(id_values))}
     chosen = sorted({*_spread(len(steps), MOST_EVALUATIONS), *best})
     metrics = _metrics(curves, steps[chosen])
@@ -114,7 +114,7 @@ def _evaluations(curves: Curves) -> tuple[Evaluated, ...]:
             step=int(steps[at]),
             metrics=metrics[place],
             id_accuracy=float(id_values[at]),
-            ood_accuracy=float(ood_values[at]),
+            ood_accuracy=None if ood_values is None else float(ood_values[at]),
             is_best=at == 0 or bool(id_values[at] > highest[at - 1]),
             wall_s=0.0,
         )

@@ -57,7 +57,7 @@ class DomainData:
 
 @dataclass(frozen=True)
 class RunData:
-    """The data of a leave-one-domain-out run.
+    """The data of a run.
 
     Attributes:
         name: of the data set.
@@ -88,9 +88,9 @@ class RunData:
         return tuple(domain for domain in self.domains if domain.is_held_out)
 
     @property
-    def target(self) -> DomainData:
-        """Return the domain that is left out of training."""
-        return next(domain for domain in self.domains if domain.is_target)
+    def target(self) -> DomainData | None:
+        """Return the domain that is left out of training and gives the OOD accuracy, if one is."""
+        return next((domain for domain in self.domains if domain.is_target), None)
 
 
 def load_data(

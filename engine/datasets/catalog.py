@@ -45,19 +45,20 @@ def find_image_set(spec: RunSpec) -> ImageSet:
     return open_image_set(spec.dataset, CATALOG[spec.dataset])
 
 
-def find_target(image_set: ImageSet, target: str | None) -> str:
-    """Return the domain that is left out of training.
+def find_target(image_set: ImageSet, target: str | None) -> str | None:
+    """Return the domain that is left out of training; None: none is.
 
     Raises:
-        DataError: when none is named, or it is not one of the data set's.
+        DataError: when there is a choice and none was made, or it cannot be left out.
     """
     try:
         return check_target(image_set.name, image_set.domains, target)
     except SpecError as error:
-        raise DataError(str(error)) from None
+        said = f" The images were read so: {image_set.reading}." if image_set.reading else ""
+        raise DataError(f"{error}{said}") from None
 
 
-def find_held_out_source(image_set: ImageSet, name: str | None, target: str) -> str | None:
+def find_held_out_source(image_set: ImageSet, name: str | None, target: str | None) -> str | None:
     """Return the source that is left out of training as well; None: none is.
 
     Raises:

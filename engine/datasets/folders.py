@@ -263,14 +263,12 @@ def counted(count: int, noun: str) -> str:
 def _check_layout(
     source: ImageSource, files: tuple[ImageFile, ...], known_classes: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return domains and classes, sorted; refuse what no leave-one-domain-out run can use."""
+    """Return domains and classes, sorted; refuse what no run can use."""
     folders = source.class_folders()
     _check_names(source, files)
     where, layout = source.location, "The layout is domain/class/image."
     if not files:
         raise DataError(_no_images(source, folders))
-    if len(folders) == 1:
-        raise DataError(_one_domain(source, next(iter(folders))))
     if bare := sorted(set(folders).difference(file.domain for file in files)):
         raise DataError(
             f"In {where} there are folders among the domains that have no class folders with "
@@ -316,26 +314,6 @@ def _no_images(source: ImageSource, folders: Mapping[str, Collection[str]]) -> s
     also = f" It holds other things ({left_out_text(source.left_out)})." if counts else ""
     known = ", ".join(IMAGE_EXTENSIONS)
     return f"{where} has no images ({known}, …).{also} The layout is domain/class/image."
-
-
-def _one_domain(source: ImageSource, domain: str) -> str:
-    """Say why nothing can be left out of one domain, and how to get several."""
-    where, reading = source.location, source.reading
-    several = f"To make domains of it: vld data shift {where} --corruptions all"
-    if reading is not None and reading.layout == "class":
-        return (
-            f"{where} is laid out as class/image, so it has one domain; a run needs two, one of "
-            f"them left out. {several}"
-        )
-    if reading is not None and reading.layout == "split/class":
-        return (
-            f"{spoken(reading.splits)} in {where} look like splits, not domains, so it has one "
-            f"domain; a run needs two. Use --layout plain to read them as domains. {several}"
-        )
-    return (
-        f"{where} has one domain, {quoted(domain)}. One is left out and the others are "
-        "trained on, so at least two are needed. The layout is domain/class/image."
-    )
 
 
 def _read_as(

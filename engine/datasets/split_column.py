@@ -40,6 +40,11 @@ def split_dataset(request: SplitDataset, tell: Tell) -> DatasetListing:
             f"No {request.path_column} of {request.table} is an image of {source}: such as "
             f"{rows[0][0] if rows else 'nothing'} there and {files[0].path} here."
         )
+    if len(found := sorted(set(domain_of.values()))) == 1:
+        raise DataError(
+            f"{request.table} puts every image into one domain, {found[0]}: name another column "
+            "with --domain-column."
+        )
     if left_out := [file.path for file in files if file.path not in domain_of]:
         images = f"{counted(len(left_out), 'image')} {'is' if len(left_out) == 1 else 'are'}"
         tell(WorkNote(f"{images} not in the table: {listed(left_out)}"))

@@ -1,4 +1,4 @@
-"""Evaluate a network on every domain of a leave-one-domain-out run."""
+"""Evaluate a network on every domain of a run."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ Predictor = Callable[[DomainData, str, Indices], Iterable[tuple[Tensor, Tensor]]
 """Gives logits (B, C) and labels (B,), batch by batch, for images of a domain's split, ``in`` or
 ``out``, in the order of their indices."""
 
+_BOTH = ("in", "out")
+"""Splits of a domain that nothing was trained on."""
 COLLAPSE_SHARE = 0.95
 COLLAPSE_LOSS = 0.9
 """Of the class entropy: a loss above it, with one class predicted, is a collapse."""
@@ -43,15 +45,15 @@ class Evaluation:
     """Accuracies of one moment of a run, and what shows a collapse.
 
     ``id_accuracy`` is the mean over the sources of their ``out`` split; ``ood_accuracy`` is that
-    of the target's ``in`` split, as DomainBed reports it. ``id_loss`` is in nats. ``predicted``
-    counts predictions on the sources' ``out`` splits by class, (C,). ``measured`` has the
-    sources' ``out`` splits, then the target's ``in`` and ``out``, then those of the source that
-    is held out, if one is.
+    of the target's ``in`` split, as DomainBed reports it; None without a target. ``id_loss`` is in
+    nats. ``predicted`` counts predictions on the sources' ``out`` splits by class, (C,).
+    ``measured`` has the sources' ``out`` splits, then ``in`` and ``out`` of the target and of the
+    source that is held out, if there are such.
     """
 
     metrics: list[Metric]
     id_accuracy: float
-    ood_accuracy: float
+    ood_accuracy: float | None
     id_loss: float
     predicted: Tensor
     measured: tuple[Measured, ...] = ()
@@ -103,9 +105,9 @@ def evaluate_domains(
         return Measured(domain, split, indices, result)
 
     sources = [measure(domain, "out") for domain in data.sources]
-    target_in, target_out = measure(data.target, "in"), measure(data.target, "out")
-    held_out = [measure(domain, split) for domain in data.held_out for split in ("in", "out")]
-    measured = (*sources, target_in, target_out, *held_out)
+    target = [] if data.target is None else [measure(data.target, split) for split in _BOTH]
+    held_out = [measure(domain, split) for domain in data.held_out for split in _BOTH]
+    measured = (*sources, *target, *held_out)
     metrics = [
         Metric(each.split, each.domain.name, arm, metric, value if math.isfinite(value) else None)
         for each in measured
@@ -115,7 +117,7 @@ def evaluate_domains(
     return Evaluation(
         metrics=metrics,
         id_accuracy=sum(result.accuracy for result in source_results) / len(source_results),
-        ood_accuracy=target_in.result.accuracy,
+        ood_accuracy=target[0].result.accuracy if target else None,
         id_loss=sum(result.loss for result in source_results) / len(source_results),
         predicted=torch.stack([result.predicted for result in source_results]).sum(dim=0),
         measured=measured,

@@ -36,14 +36,16 @@ def keep_predictions(
 def describe_predictions(
     step: int, measured: Sequence[Measured], classes: Sequence[str]
 ) -> Predictions:
-    """Return the confusions of every domain, and the target's most confident mistakes.
+    """Return the confusions of every domain, and the most confident mistakes: the target's, or
+    without one the sources'.
 
     Pictures are made of the cached pixels, which are what the network was shown.
     """
+    of_target = [each for each in measured if each.domain.is_target]
     mistakes = [
         (each, mistake)
-        for each in measured
-        if each.domain.is_target
+        for each in of_target or measured
+        if not each.domain.is_held_out
         for mistake in each.result.mistakes
     ]
     chosen = heapq.nlargest(MOST_MISTAKES, mistakes, key=lambda pair: pair[1].confidence)

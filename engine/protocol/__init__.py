@@ -75,6 +75,7 @@ from engine.protocol.recipes import (
 from engine.protocol.schedule import LearningRates, learning_rate_factor, learning_rates, misfits
 from engine.protocol.spec import (
     FIELDS,
+    NO_TARGET,
     SPELLINGS,
     FieldInfo,
     RunSpec,
@@ -98,6 +99,7 @@ __all__ = [
     "METHODS",
     "MOST_PREDICTION_BYTES",
     "NETWORK_ARMS",
+    "NO_TARGET",
     "OBJECTIVES",
     "OWN_FIELDS",
     "PRETRAINED",

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from engine.protocol.recipes import too_few_to_split
-from engine.protocol.spec import Layout, SpecError, nearest
+from engine.protocol.spec import NO_TARGET, Layout, SpecError, nearest
 
 EMBEDDED_DATASETS: Final = ("emoji",)
 """Data sets that come with the program."""
@@ -371,27 +371,41 @@ class WorkRefused(msgspec.Struct, frozen=True, tag="refused"):
 WorkReport = WorkProgress | WorkNote | WorkDone | WorkRefused
 
 
-def check_target(dataset: str, domains: Sequence[str], target: str | None) -> str:
-    """Return the domain that is left out of training.
+def check_target(dataset: str, domains: Sequence[str], target: str | None) -> str | None:
+    """Return the domain that is left out of training; None: none is.
 
     Raises:
-        SpecError: when none is named, or it is not one of the data set's.
+        SpecError: when several domains leave a choice that was not made, when it is not one of
+            the data set's, or when it is the only one.
     """
     known = ", ".join(domains)
+    if target == NO_TARGET and NO_TARGET in domains:
+        raise SpecError(
+            f"{dataset} has a domain called {NO_TARGET!r}, which --target {NO_TARGET} does not "
+            "mean: rename that domain, or choose another target."
+        )
+    if target == NO_TARGET or (target is None and len(domains) == 1):
+        return None
     if target is None:
         raise SpecError(
-            f"Which domain of {dataset} is left out of training? Choose one with --target: {known}."
+            f"Which domain of {dataset} is left out of training? Choose one with --target: "
+            f"{known}; or {NO_TARGET}, to train on all of them without an OOD accuracy."
         )
     if target not in domains:
         raise SpecError(
-            f"{dataset} has no domain {target!r}; choose one with --target: {known}."
-            f"{nearest(target, domains)}"
+            f"{dataset} has no domain {target!r}; choose one with --target: {known}; or "
+            f"{NO_TARGET}.{nearest(target, [*domains, NO_TARGET])}"
+        )
+    if len(domains) == 1:
+        raise SpecError(
+            f"{target} is the only domain of {dataset}: without it nothing is left to train on. "
+            f"Give --target {NO_TARGET}, or make domains: vld data shift."
         )
     return target
 
 
 def check_held_out_source(
-    dataset: str, domains: Sequence[str], name: str | None, target: str
+    dataset: str, domains: Sequence[str], name: str | None, target: str | None
 ) -> str | None:
     """Return the source that is left out of training as well; None: none is.
 
@@ -403,8 +417,8 @@ def check_held_out_source(
     sources = [domain for domain in domains if domain != target]
     if name not in sources:
         raise SpecError(
-            f"{name!r} is no source of {dataset} with target {target}; choose one with "
-            f"--held-out-source: {', '.join(sources)}.{nearest(name, sources)}"
+            f"{name!r} is no source of {dataset} with target {target or NO_TARGET}; choose one "
+            f"with --held-out-source: {', '.join(sources)}.{nearest(name, sources)}"
         )
     if len(sources) == 1:
         raise SpecError(f"{name} is the only source of {dataset}: nothing is left to train.")

@@ -82,13 +82,14 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
 class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     """The images are decoded and split. ``skipped`` lists unreadable files left out.
 
-    ``digest`` changes with the names and sizes of the images; empty: not told. ``layout`` is how
-    their folders were read, ``table`` for a table, and ``reading`` a sentence on it where there is
-    something to say. ``left_out`` counts what lies there and is not among the images.
+    ``target`` is None for a run that leaves out no domain. ``digest`` changes with the names and
+    sizes of the images; empty: not told. ``layout`` is how their folders were read, ``table`` for a
+    table, and ``reading`` a sentence on it where there is something to say. ``left_out`` counts
+    what lies there and is not among the images.
     """
 
     dataset: str
-    target: str
+    target: str | None
     classes: list[str]
     domains: list[DomainInfo]
     skipped: list[str]
@@ -180,15 +181,15 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     """Accuracies after ``step`` updates.
 
     ``id_accuracy`` is the mean over source domains of their ``out`` split; ``ood_accuracy``
-    is the target's ``in`` split (DomainBed's report). ``is_best``: no earlier step had a
-    higher ``id_accuracy``. ``collapsed``: one class is predicted; None: it cannot be told yet, or
-    the run was made before evaluations said so.
+    is the target's ``in`` split (DomainBed's report), None without a target. ``is_best``: no
+    earlier step had a higher ``id_accuracy``. ``collapsed``: one class is predicted; None: it
+    cannot be told yet, or the run was made before evaluations said so.
     """
 
     step: int
     metrics: list[Metric]
     id_accuracy: float
-    ood_accuracy: float
+    ood_accuracy: float | None
     is_best: bool
     wall_s: float
     collapsed: bool | None = None
@@ -204,7 +205,7 @@ class ArmEvaluated(Event, frozen=True, kw_only=True, tag="arm_evaluated"):
     arm: str
     metrics: list[Metric]
     id_accuracy: float
-    ood_accuracy: float
+    ood_accuracy: float | None
     is_best: bool
     wall_s: float
 
@@ -277,7 +278,7 @@ class RunFinished(Event, frozen=True, kw_only=True, tag="run_finished"):
     step: int
     selected_step: int
     id_accuracy: float
-    ood_accuracy: float
+    ood_accuracy: float | None
     wall_s: float
     peak_memory_bytes: int
 

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from engine.protocol.combination import Combination
-from engine.protocol.spec import FIELDS, RunSpec
+from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec
 
 SEEDS: Final = ("seed", "trial_seed")
 """Fields in which runs of one configuration differ."""
@@ -76,6 +76,8 @@ def _deciding(spec: RunSpec, name: str) -> object:
         return FIELDS[name].default
     if name == "arms":  # each is measured by itself
         return tuple(sorted(set(spec.arms)))
+    if name == "target" and spec.target == NO_TARGET:  # images of one domain need not say so
+        return None
     if name == "trial_seed" and spec.trial_seed == spec.seed:
         return None
     return getattr(spec, name)

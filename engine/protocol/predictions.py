@@ -43,7 +43,8 @@ class DomainPredictions(msgspec.Struct, frozen=True):
 
 
 class WrongImage(msgspec.Struct, frozen=True):
-    """A target image that was classified wrongly, with what the network gave its guess.
+    """An image of the target, or without one of a source's validation share, that was classified
+    wrongly, with what the network gave its guess.
 
     ``picture`` is a small WebP image made from the pixels the network was shown.
     """
@@ -61,6 +62,11 @@ class Predictions(msgspec.Struct, frozen=True):
     classes: tuple[str, ...]
     domains: tuple[DomainPredictions, ...]
     wrong: tuple[WrongImage, ...]
+
+    @property
+    def has_target(self) -> bool:
+        """Say whether a domain was left out of training for its accuracy."""
+        return any(domain.is_target for domain in self.domains)
 
 
 class PredictionsError(ValueError):

@@ -46,15 +46,27 @@ def _about(
     unit: str | None = None,
     choices: Iterable[str] = (),
     most: float | None = None,
+    none_is_word: bool = False,
 ) -> Meta:
     """Describe a field.
 
     ``most`` refuses what can only be a mistake. It is no part of the type: runs in the history
     that were started with more stay readable.
     """
-    extra = {"group": group, "flag": flag, "unit": unit, "choices": tuple(choices), "most": most}
+    extra = {
+        "group": group,
+        "flag": flag,
+        "unit": unit,
+        "choices": tuple(choices),
+        "most": most,
+        "none_is_word": none_is_word,
+    }
     return Meta(description=help_text, extra=extra)
 
+
+NO_TARGET: Final = "none"
+"""The target of a run that leaves no domain out of training. A target of None: not chosen, which
+only images of one domain allow."""
 
 Positive = Meta(gt=0)
 NonNegative = Meta(ge=0)
@@ -86,7 +98,12 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = None
     target: Annotated[
         str | None,
-        _about("Domain left out of training; its accuracy is the OOD accuracy.", "data"),
+        _about(
+            "Domain left out of training; its accuracy is the OOD accuracy. none: trains on every "
+            "domain, without an OOD accuracy.",
+            "data",
+            none_is_word=True,
+        ),
     ] = None
     held_out_source: Annotated[
         str | None,
@@ -362,7 +379,10 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class FieldInfo(msgspec.Struct, frozen=True):
-    """One field of :class:`RunSpec`, as the interfaces need it."""
+    """One field of :class:`RunSpec`, as the interfaces need it.
+
+    ``none_is_word``: ``none`` is a value as any other, not the way to write that there is none.
+    """
 
     name: str
     type: Any
@@ -374,6 +394,7 @@ class FieldInfo(msgspec.Struct, frozen=True):
     choices: tuple[str, ...]
     allowed: str
     most: float | None = None
+    none_is_word: bool = False
 
     @property
     def spelled_as_flag(self) -> str:
@@ -543,6 +564,7 @@ def _field_infos() -> dict[str, FieldInfo]:
             choices=choices,
             allowed=_allowed_words(kind, choices) if choices else _allowed(kind, metas),
             most=extra["most"],
+            none_is_word=extra["none_is_word"],
         )
     return infos
 

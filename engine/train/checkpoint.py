@@ -29,11 +29,14 @@ ARMS = "arms."
 
 
 class Selected(msgspec.Struct, frozen=True):
-    """The step with the best ID validation accuracy so far, and its accuracies (0 to 1)."""
+    """The step with the best ID validation accuracy so far, and its accuracies (0 to 1).
+
+    ``ood_accuracy`` is None without a target.
+    """
 
     step: int
     id_accuracy: float
-    ood_accuracy: float
+    ood_accuracy: float | None
 
 
 class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +141,7 @@ def card_of(
         std=tuple(network.std),
         tuning=spec.tuning,
         dataset=data.name,
-        target=data.target.name,
+        target=data.target.name if data.target else None,
         run=run_dir.run_id,
     )
 

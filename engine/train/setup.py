@@ -96,7 +96,7 @@ class Training:
         step_s = min(self.step_ms.values()) / 1000
         forward_s = FORWARD_SHARE * step_s / (spec.batch_size * len(data.sources))
         evaluated = sum(len(domain.out_indices) for domain in data.domains)
-        evaluated += len(data.target.in_indices)
+        evaluated += len(data.target.in_indices) if data.target else 0
         evaluations = -(-(spec.steps - self.start.step) // spec.eval_every)
         cached = 0
         if spec.head_steps > 0 and self.start.step == 0:

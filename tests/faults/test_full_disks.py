@@ -50,7 +50,7 @@ def make_run(home: Home, images: Path, name: str, **fields: object) -> RunDir:
         return store.run_dir(store.create_run(spec, name=name).run_id)
 
 
-def accuracies(run_dir: RunDir) -> dict[int, tuple[float, float]]:
+def accuracies(run_dir: RunDir) -> dict[int, tuple[float, float | None]]:
     told = [event for event in read_events(run_dir) if isinstance(event, Evaluated)]
     return {event.step: (event.id_accuracy, event.ood_accuracy) for event in told}
 

@@ -57,6 +57,10 @@ def curve(
         known = store.get(run)
         panels = _panels(store, known, metric or _usual_metrics(known))
     if not any(curve.steps for panel in panels for curve in panel.curves):
+        if known.id_accuracy is not None and not known.has_ood:
+            raise CommandError(
+                f"Run {known.run_id} has no OOD accuracy: it trains on every domain."
+            )
         raise CommandError(
             f"Run {known.run_id} has measured nothing yet: it is {known.status} at step "
             f"{known.step} of {known.steps}."

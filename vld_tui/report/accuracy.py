@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Final
@@ -10,13 +11,17 @@ from vld_tui.report.tables import CellValue, Points, Share, Spread, Table, Table
 from vld_tui.statistics import Estimate
 from vld_tui.study.bootstrap import find_baseline
 from vld_tui.study.cloud import Cloud, clouds, make_cloud
-from vld_tui.study.outcomes import Outcome, grouped, in_full, settings_of
+from vld_tui.study.outcomes import Outcome, grouped, in_full, settings_of, with_ood
 
 ERROR: Final = "_standard_error"
 INTERVAL: Final = "_half_interval"
 UNLIKE: Final = (
     "Some settings lack targets or cells that others have: their means are of other things, and "
     "cannot be compared yet."
+)
+NO_OOD: Final = (
+    "Runs without a target train on every domain: they have no OOD accuracy, and are in no other "
+    "table or figure."
 )
 
 _BY_TARGET: Final = (
@@ -60,15 +65,18 @@ def by_target(results: Sequence[Outcome]) -> Table:
                 (dataset, target, *_target_cells(of_setting[setting]))
                 for setting in settings_of(of_target)
             ]
-        if len(targets) > 1:
+        measured = with_ood(of_dataset)
+        if len({each.target for each in measured}) > 1:
             breaks.append(len(rows))
-            of_setting = grouped(of_dataset, lambda each: each.setting)
-            rows += [(dataset, *_mean_cells(of_setting[s])) for s in settings_of(of_dataset)]
-    notes = (
+            of_setting = grouped(measured, lambda each: each.setting)
+            rows += [(dataset, *_mean_cells(of_setting[s])) for s in settings_of(measured)]
+    notes: tuple[str, ...] = (
         "Mean over cells of the mean over seeds, ± standard error over seeds.",
         "Accuracies are those at each run's selected step, the one with the best ID accuracy.",
         "Worst domain: the lowest accuracy of any domain, the target's among them.",
     )
+    if len(with_ood(full)) < len(full):
+        notes += (NO_OOD,)
     title = "Accuracy by target"
     return Table("results", title, _BY_TARGET, tuple(rows), notes, tuple(breaks))
 
@@ -125,11 +133,11 @@ def _mean_cells(results: Sequence[Outcome]) -> tuple[CellValue, ...]:
     )  # fmt: skip
 
 
-def _accuracies(cloud: Cloud) -> tuple[Spread, Spread]:
-    return (
-        Spread(cloud.id_accuracy, standard_error(cloud.id_estimate)),
-        Spread(cloud.ood_accuracy, standard_error(cloud.ood_estimate)),
-    )
+def _accuracies(cloud: Cloud) -> tuple[Spread, Spread | None]:
+    ids = Spread(cloud.id_accuracy, standard_error(cloud.id_estimate))
+    if math.isnan(cloud.ood_accuracy):
+        return ids, None
+    return ids, Spread(cloud.ood_accuracy, standard_error(cloud.ood_estimate))
 
 
 def standard_error(found: Estimate | None) -> float | None:

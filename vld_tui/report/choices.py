@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from vld_tui.report.tables import CellValue, Points, Share, Table, TableColumn
-from vld_tui.study.outcomes import Design, Outcome, grouped, in_full
+from vld_tui.study.outcomes import Design, Outcome, grouped, in_full, with_ood
 from vld_tui.study.selection import (
     METHOD_WORDS,
     METHODS,
@@ -54,7 +54,7 @@ def choice_tables(results: Sequence[Outcome], design: Design) -> list[Table]:
     notes: tuple[str, ...] = (_ORACLE_NOTE,)
     if not any(each.method == "leave_one_source_out" for each in of_cells + of_settings):
         notes += (NO_HELD_OUT_SOURCES,)
-    if any(each.last is None for each in in_full(results)):
+    if any(each.last is None for each in with_ood(in_full(results))):
         notes += (NO_ORACLE,)
     tables = []
     for dataset, found in grouped(of_cells, lambda each: each.dataset).items():

@@ -58,7 +58,9 @@ def make_report(
         version: that of this program.
     """
     results = gathered.results
-    tables = [by_target(results), centres(results), *choice_tables(results, gathered.design)]
+    found = tuple(clouds(results))
+    tables = [by_target(results), *([centres(results)] if found else [])]
+    tables += choice_tables(results, gathered.design)
     compared = differences(results)
     tables += [] if compared is None else [compared]
     return Report(
@@ -67,7 +69,7 @@ def make_report(
         facts=tuple(facts(gathered, attempts, made_at=made_at, version=version)),
         missing=coverage_table(gathered.coverage),
         tables=tuple(tables),
-        clouds=tuple(clouds(results)),
+        clouds=found,
         results=results,
         ways=tuple(ways),
         design=gathered.design,

@@ -14,7 +14,15 @@ from vld_tui.report.style import COLOURS, FAINT, LINES, MARKERS, RC, Look, looks
 from vld_tui.statistics import Estimate
 from vld_tui.study.cloud import Cloud, hull, make_cloud
 from vld_tui.study.interpolation import ARM_WORDS, Way
-from vld_tui.study.outcomes import DROPOUT_WORD, Outcome, Setting, grouped, in_full, settings_of
+from vld_tui.study.outcomes import (
+    DROPOUT_WORD,
+    Outcome,
+    Setting,
+    grouped,
+    in_full,
+    settings_of,
+    with_ood,
+)
 from vld_tui.views.numbers import plural
 
 if TYPE_CHECKING:
@@ -82,9 +90,11 @@ def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
     return Picture("chain", f"Centres along {word}", caption, files)
 
 
-def target_picture(results: Sequence[Outcome]) -> Picture:
-    """Draw ID and OOD accuracy of each setting on each target."""
-    full = in_full(results)
+def target_picture(results: Sequence[Outcome]) -> Picture | None:
+    """Draw ID and OOD accuracy of each setting on each target; None without a target."""
+    full = with_ood(in_full(results))
+    if not full:
+        return None
     drawn = looks(settings_of(full))
     of_dataset = grouped(full, lambda each: each.dataset)
     lines = max(
@@ -96,8 +106,13 @@ def target_picture(results: Sequence[Outcome]) -> Picture:
         figure, drawings = panels(len(of_dataset), legend=len(drawn), height=height)
         for axes, (dataset, found) in zip(drawings, of_dataset.items(), strict=True):
             _draw_targets(axes, found, drawn)
-            shares = [share for each in found for share in (each.id_accuracy, each.ood_accuracy)]
-            axes.set_xlim(*fitting([100 * share for share in shares]))
+            shares = [
+                100 * share
+                for each in found
+                for share in (each.id_accuracy, each.ood_accuracy)
+                if share is not None
+            ]
+            axes.set_xlim(*fitting(shares))
             axes.set_title(shown(dataset))
             axes.set_xlabel("accuracy (%): filled OOD, hollow ID")
         add_legend(figure, drawn)
@@ -127,7 +142,8 @@ def way_picture(ways: Sequence[Way]) -> Picture:
             axes.set_xlabel("share of the second network")
             axes.set_ylabel("accuracy (%)")
             widen(axes)
-        handles, labels = drawings[0].get_legend_handles_labels()
+        legends = [axes.get_legend_handles_labels() for axes in drawings]
+        handles, labels = max(legends, key=lambda each: len(each[1]))  # some have no OOD
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
         files = files_of(figure)
     caption = (

@@ -23,7 +23,9 @@ from vld_tui.report.page import page
 from vld_tui.report.tables import csv_text
 
 PAGE: Final = "index.html"
-SOMETIMES: Final = ("missing", "chain", "interpolation", "differences", "choices")
+SOMETIMES: Final = (
+    "missing", "clouds", "centres", "chain", "targets", "interpolation", "differences", "choices",
+)  # fmt: skip
 """What is not in every report: what an earlier one left of it no longer holds."""
 OF_DATASETS: Final = ("cells-*", "settings-*")
 """Tables of which there is one for each data set, and those of a study may change."""
@@ -67,12 +69,13 @@ def _is_choice_table(path: Path) -> bool:
 
 def draw(report: Report) -> list[Picture]:
     """Draw every figure that the report has the values for."""
-    pictures = [cloud_picture(report.clouds)]
-    chain = chain_picture(report.clouds)
-    pictures += [] if chain is None else [chain]
-    pictures.append(target_picture(report.results))
-    pictures += [way_picture(report.ways)] if report.ways else []
-    return pictures
+    pictures = [
+        cloud_picture(report.clouds) if report.clouds else None,
+        chain_picture(report.clouds),
+        target_picture(report.results),
+        way_picture(report.ways) if report.ways else None,
+    ]
+    return [picture for picture in pictures if picture is not None]
 
 
 def _files(report: Report) -> Iterator[tuple[str, bytes]]:

@@ -414,7 +414,7 @@ class HomeScreen(RunKeys):
     def _show_plane(self, row: TableRow | None) -> None:
         if self._plane is not None:
             current = row.run_ids[0] if row else None
-            self._plane.set_points(self._snapshot.points, current)
+            self._plane.set_points(self._snapshot.points, current, self._snapshot.without_ood)
 
     def _show_trail(self, watched: tuple[RunCurves, ...]) -> None:
         """Draw in the plane how the chosen run got where it is."""

@@ -15,18 +15,21 @@ from vld_tui.store.selection import best_evaluation, domain_accuracies
 
 
 class ArmResult(msgspec.Struct, frozen=True):
-    """How an arm of a run did; accuracies are shares at the step with its best ID accuracy."""
+    """How an arm of a run did; accuracies are shares at the step with its best ID accuracy.
+
+    ``ood_accuracy`` is None for a run without a target.
+    """
 
     arm: str
     selected_step: int
     id_accuracy: float
-    ood_accuracy: float
+    ood_accuracy: float | None
     domains: dict[str, float]
 
 
 def own_result(run: Run) -> ArmResult | None:
     """Return what a run's own network reached; None before an evaluation."""
-    if run.id_accuracy is None or run.ood_accuracy is None:
+    if run.id_accuracy is None:
         return None
     step = run.selected_step or 0
     return ArmResult(run.arm, step, run.id_accuracy, run.ood_accuracy, run.domains)
@@ -101,7 +104,7 @@ class ArmRecorder:
             )
         self._selected.clear()
 
-    def _select(self, arm: str, step: int, id_accuracy: float, ood_accuracy: float) -> None:
+    def _select(self, arm: str, step: int, id_accuracy: float, ood_accuracy: float | None) -> None:
         self._connection.execute(
             "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, '{}')",
             [self._run, arm, step, id_accuracy, ood_accuracy],

@@ -71,6 +71,7 @@ _OF_RUN: Final = (
     QueryField("tag", "words", "tags", about="One of the run's tags."),
     QueryField("note", "text", "note", about="The run's note."),
     QueryField("arm", "text", "arm", about="How the run predicts."),
+    QueryField("target", "text", "target", about=FIELDS["target"].help),
     QueryField("status", "choice", STATUS_SQL, STATUSES, about="The run's status."),
     QueryField("collapsed", "flag", f"ifnull({COLLAPSED}, 0)", about="One class for all."),
     QueryField("created", "time", "created_at", about="When the run was created."),

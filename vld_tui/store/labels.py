@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from engine.protocol import Combination, RunSpec
+from engine.protocol import NO_TARGET, Combination, RunSpec
 from vld_tui.store.errors import StoreError
 
 NAME_LENGTH: Final = 100
@@ -71,9 +71,10 @@ def new_run_id(now: float) -> str:
 def default_name(spec: RunSpec, combination: Combination | None = None) -> str:
     """Return what tells this run from its neighbours: ``fluent-mono-d0.9-m8-s0``, or
     ``fluent-mono-soup-of-3``."""
+    target = None if spec.target == NO_TARGET else spec.target
     place = "".join(
         character if character.isalnum() or character in "._-" else "-"
-        for character in spec.target or spec.dataset
+        for character in target or spec.dataset
     ).lstrip("-")
     if combination is not None:
         method = combination.method.replace("_", "-")

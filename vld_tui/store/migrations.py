@@ -284,6 +284,15 @@ def m012_recovered(db: Database) -> None:
     db.execute("ALTER TABLE runs ADD COLUMN recovered_step INTEGER")
 
 
+@migrations()
+def m013_no_target(db: Database) -> None:
+    """Let an arm have no OOD accuracy: its run leaves no domain out."""
+    db.execute("ALTER TABLE arms RENAME TO old_arms")
+    db.execute(_ARMS.replace("ood_accuracy REAL NOT NULL", "ood_accuracy REAL"))
+    db.execute("INSERT INTO arms SELECT * FROM old_arms")
+    db.execute("DROP TABLE old_arms")
+
+
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
     for key, text, combined in rows:

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from engine.protocol import (
+    NO_TARGET,
     ArmEvaluated,
     AttemptEnd,
     CheckpointSaved,
@@ -131,7 +132,7 @@ class EventRecorder:
                 self._put_accuracies(event, event.arm)
                 self._arms.record(event)
             case DataPrepared():
-                state.target, state.data_digest = event.target, event.digest
+                state.target, state.data_digest = event.target or NO_TARGET, event.digest
             case ModelPrepared():
                 state.device, state.precision = event.device, event.precision
                 state.memory_format = event.memory_format
@@ -174,12 +175,14 @@ class EventRecorder:
 
     def _put_accuracies(self, event: Evaluated | ArmEvaluated, arm: str) -> None:
         self._series.put(SeriesKey("accuracy", "out", JUDGED, arm), event.step, event.id_accuracy)
-        self._series.put(SeriesKey("accuracy", "in", JUDGED, arm), event.step, event.ood_accuracy)
+        if event.ood_accuracy is not None:
+            ood = SeriesKey("accuracy", "in", JUDGED, arm)
+            self._series.put(ood, event.step, event.ood_accuracy)
         for each in event.metrics:
             key = SeriesKey(each.name, each.split, each.domain, arm)
             self._series.put(key, event.step, each.value)
 
-    def _select(self, step: int, id_accuracy: float, ood_accuracy: float) -> None:
+    def _select(self, step: int, id_accuracy: float, ood_accuracy: float | None) -> None:
         state = self.state
         state.selected_step = step
         state.id_accuracy, state.ood_accuracy = id_accuracy, ood_accuracy

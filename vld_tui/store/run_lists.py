@@ -163,6 +163,15 @@ class RunLists(OpenHistory):
         condition = self._condition(query, trashed=False)
         return read_points(self._database, condition, query.parameters, limit=limit)
 
+    def count_without_ood(self, query: Query = _ALL) -> int:
+        """Return how many evaluated runs that match have no place in that plane: they were
+        trained without a target."""
+        where = f"{self._condition(query, trashed=False)} AND id_accuracy IS NOT NULL"
+        row = self._database.row(
+            f"SELECT count(*) FROM runs WHERE {where} AND ood_accuracy IS NULL", query.parameters
+        )
+        return int(row[0]) if row else 0
+
     def live_runs(self) -> list[Run]:
         """Return the runs that a process should be working on, the oldest first."""
         live = "SELECT key FROM runs INDEXED BY live_runs WHERE status IN ('starting', 'running')"

@@ -9,7 +9,14 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.protocol import FIELDS, Combination, CombinationError, RunSpec, decode_combination
+from engine.protocol import (
+    FIELDS,
+    NO_TARGET,
+    Combination,
+    CombinationError,
+    RunSpec,
+    decode_combination,
+)
 from vld_tui.store.database import UNREADABLE, Database, Parameters
 from vld_tui.store.kinds import NOTHING, NUMBER, TEXT, WHOLE, RowKinds, is_time
 from vld_tui.store.parents import mixed_fields
@@ -49,8 +56,9 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     stands, why, and on which node; ``has_job``: that job is not over.
     ``arm`` is how it predicts; ``combination`` is of a run that trains nothing. ``identity`` is
     shared by runs that must give the same result. ``data_digest`` changes with the images; empty:
-    not known. Of ``mixed_fields`` a run that combines others has no one value: ``spec`` has that of
-    its first parent. A damaged run whose specification cannot be read has a value for no field.
+    not known. ``reported_target`` is the target as the engine found it. Of ``mixed_fields`` a run
+    that combines others has no one value: ``spec`` has that of its first parent. A damaged run
+    whose specification cannot be read has a value for no field.
     """
 
     run_id: str
@@ -96,6 +104,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     has_job: bool = False
     collapsed_step: int | None = None
     recovered_step: int | None = None
+    reported_target: str | None = None
     mixed_fields: tuple[str, ...] = ()
 
     @property
@@ -105,8 +114,14 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def target(self) -> str | None:
-        """Return the domain left out of training."""
-        return self.spec.target
+        """Return the domain left out of training: ``none`` where none is, None where that is not
+        known yet."""
+        return self.reported_target or self.spec.target
+
+    @property
+    def has_ood(self) -> bool:
+        """Say whether it has or will have an OOD accuracy, as far as is known."""
+        return self.target != NO_TARGET
 
     @property
     def model(self) -> str:
@@ -263,6 +278,7 @@ _COLUMNS: Final = RowKinds(
         "job_open": WHOLE,
         "collapsed_step": WHOLE + NOTHING,
         "recovered_step": WHOLE + NOTHING,
+        "target": TEXT + NOTHING,
     }
 )
 """What a run is made of, in the order of its fields, with the kinds of values each may have."""

@@ -47,9 +47,9 @@ def domain_accuracies(
 
 def best_evaluation(
     connection: sqlite3.Connection, run: int, arm: str
-) -> tuple[int, float, float] | None:
+) -> tuple[int, float, float | None] | None:
     """Return step, ID and OOD accuracy where an arm's ID accuracy is highest, the earliest of
-    equals."""
+    equals; a run without a target has no OOD accuracy."""
     id_points, ood_points = (
         Points.unpack(connection.execute(_JUDGED, [run, split, JUDGED, arm]))
         for split in ("out", "in")
@@ -57,7 +57,7 @@ def best_evaluation(
     ood_at = dict(zip(ood_points.steps, ood_points.values, strict=True))
     evaluations = zip(id_points.steps, id_points.values, strict=True)
     best = max(evaluations, key=lambda each: (each[1], -each[0]), default=None)
-    return None if best is None else (*best, ood_at[best[0]])
+    return None if best is None else (*best, ood_at.get(best[0]))
 
 
 def last_loss(connection: sqlite3.Connection, run: int) -> float | None:

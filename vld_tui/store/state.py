@@ -17,9 +17,9 @@ class RunState:
     ``launched_at`` is when it was last given to a process, ``past_process`` tells the
     process it had before from others. ``arm`` is how its predictions are made.
     It collapsed at ``collapsed_step`` and was sound again at ``recovered_step``.
-    ``target`` is the left-out domain the engine reported, ``data_digest`` changes with the images
-    it was given. ``events_offset`` counts bytes read of the event log, ``last_seq`` is the number
-    of the last event taken in.
+    ``target`` is the left-out domain the engine reported, or ``none``; ``data_digest`` changes with
+    the images it was given. ``events_offset`` counts bytes read of the event log, ``last_seq`` is
+    the number of the last event taken in.
     """
 
     status: str

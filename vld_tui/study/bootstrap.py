@@ -15,7 +15,16 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from vld_tui.study.intervals import LEVEL, Interval, bootstrap_interval, infer
-from vld_tui.study.outcomes import Outcome, Seed, Setting, grouped, in_full, settings_of
+from vld_tui.study.outcomes import (
+    Outcome,
+    Seed,
+    Setting,
+    grouped,
+    in_full,
+    mean_accuracies,
+    settings_of,
+    with_ood,
+)
 
 POWER: Final = 0.8
 MOST_SEEDS: Final = 10_000
@@ -58,7 +67,7 @@ class Comparison(NamedTuple):
 def compare_settings(results: Sequence[Outcome]) -> list[Comparison]:
     """Return each setting against its baseline, on each data set that has both."""
     found = []
-    for of_dataset in grouped(in_full(results), lambda each: each.dataset).values():
+    for of_dataset in grouped(with_ood(in_full(results)), lambda each: each.dataset).values():
         of_setting = grouped(of_dataset, lambda each: each.setting)
         settings = settings_of(of_dataset)
         for setting in settings:
@@ -120,10 +129,7 @@ def paired_differences(baseline: Sequence[Outcome], others: Sequence[Outcome]) -
 
     def by_place(results: Sequence[Outcome]) -> dict[tuple[str, Seed, object], float]:
         alike = grouped(results, lambda each: (each.target, each.seed, each.cell))
-        return {
-            place: statistics.fmean(each.ood_accuracy for each in members)
-            for place, members in alike.items()
-        }
+        return {place: mean_accuracies(members)[1] for place, members in alike.items()}
 
     before, after = by_place(baseline), by_place(others)
     cells: dict[str, dict[Seed, list[float]]] = {}

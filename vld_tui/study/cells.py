@@ -84,7 +84,8 @@ class StudyCell:
                 case "id":
                     return result.id_accuracy
                 case "gap":
-                    return result.ood_accuracy - result.id_accuracy
+                    ood = result.ood_accuracy
+                    return None if ood is None else ood - result.id_accuracy
                 case "worst":
                     return min(result.domains.values(), default=None)
                 case "done":

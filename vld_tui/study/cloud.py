@@ -24,6 +24,7 @@ from vld_tui.study.outcomes import (
     in_full,
     mean_accuracies,
     settings_of,
+    with_ood,
 )
 
 Values = npt.NDArray[np.float64]
@@ -65,9 +66,9 @@ class Cloud(NamedTuple):
 
 
 def clouds(results: Sequence[Outcome]) -> list[Cloud]:
-    """Return the cloud of each setting on each data set; runs that held out a source are none
-    of them."""
-    full = in_full(results)
+    """Return the cloud of each setting on each data set; runs that held out a source, or left
+    out no target, are none of them."""
+    full = with_ood(in_full(results))
     of_setting = grouped(full, lambda each: (each.dataset, each.setting))
     datasets = dict.fromkeys(each.dataset for each in full)
     return [
@@ -79,7 +80,8 @@ def clouds(results: Sequence[Outcome]) -> list[Cloud]:
 
 
 def make_cloud(results: Sequence[Outcome]) -> Cloud:
-    """Return the cloud of one setting's results on one data set.
+    """Return the cloud of one setting's results on one data set; OOD accuracies of results
+    without a target are NaN.
 
     Raises:
         ValueError: when there are none.
@@ -136,7 +138,7 @@ def over_seeds(results: Sequence[Outcome]) -> tuple[Estimate | None, Estimate | 
     """Return ID and OOD accuracy, averaged over cells and then targets, over the seeds.
 
     A seed counts when it has every cell of every target: else seeds would differ in more than
-    chance.
+    chance. Where some result has no OOD accuracy, there is no estimate of it.
     """
     places: dict[Seed, dict[str, dict[Cell, tuple[float, float]]]] = {}
     for (seed, target, cell), alike in grouped(
@@ -149,7 +151,8 @@ def over_seeds(results: Sequence[Outcome]) -> tuple[Estimate | None, Estimate | 
         for targets in places.values()
         if sum(map(len, targets.values())) == whole
     ]
-    return estimate([float(each[0]) for each in means]), estimate([float(m[1]) for m in means])
+    ids, oods = ([float(each[at]) for each in means] for at in (0, 1))
+    return estimate(ids), None if any(map(math.isnan, oods)) else estimate(oods)
 
 
 def hull(ids: Values, oods: Values) -> Values:

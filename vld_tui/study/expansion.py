@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from engine.protocol import RunSpec, nearest, resolve_spec, run_identity
+from engine.protocol import NO_TARGET, RunSpec, SpecError, nearest, resolve_spec, run_identity
+from engine.protocol.datasets import check_held_out_source, check_target
 from engine.protocol.spec import Layout
 from vld_tui.study.errors import StudyError
 from vld_tui.study.grid import ALL, DATA, Grid
@@ -67,21 +68,26 @@ def with_held_out_sources(specs: Sequence[RunSpec], datasets: Datasets) -> list[
 
     A run that leaves out the target and one source serves that source as target, too, with the
     target as its source held out: there is one run for each pair of domains, the first by name
-    being its target.
+    being its target. Without a target there is one run for each domain.
 
     Raises:
-        StudyError: when a data set has fewer than three domains.
+        StudyError: when a data set has fewer than three domains, or two without a target.
     """
     made: dict[str, RunSpec] = {}
     for spec in specs:
         if spec.held_out_source is not None:
             raise StudyError("leave_one_source_out names held_out_source itself: leave it out.")
         domains = datasets.domains(spec.dataset, spec.data_dir, spec.layout)
-        if len(domains) < 3:
-            raise StudyError(f"leave_one_source_out needs three domains; {spec.dataset} has fewer.")
+        has_target = spec.target != NO_TARGET
+        fewest, word = (3, "three") if has_target else (2, "two")
+        if len(domains) < fewest:
+            with_none = "" if has_target else f" with target {NO_TARGET}"
+            raise StudyError(
+                f"leave_one_source_out needs {word} domains{with_none}; {spec.dataset} has fewer."
+            )
         for source in domains:
             if source != spec.target:
-                pair = sorted((source, str(spec.target)))
+                pair = sorted((source, str(spec.target))) if has_target else (NO_TARGET, source)
                 other = msgspec.structs.replace(spec, target=pair[0], held_out_source=pair[1])
                 made.setdefault(run_identity(other), other)
     return [*specs, *made.values()]
@@ -113,24 +119,44 @@ def _specs(values: dict[str, Any], datasets: Datasets) -> Iterator[RunSpec]:
     spec = resolve_spec(located)
     domains = datasets.domains(spec.dataset, spec.data_dir, spec.layout)
     if target == ALL:
-        for domain in domains:
+        for domain in _left_out_in_turn(spec.dataset, domains):
             yield msgspec.structs.replace(spec, target=domain)
         return
-    if spec.target is None:
+    if spec.target is None and len(domains) > 1:
         raise StudyError(
             f'no target is named: write target = "all" below [cross], or some of '
-            f"{', '.join(domains)}."
+            f"{', '.join(domains)}, {NO_TARGET}."
         )
     for name in ("target", "held_out_source"):
         domain = getattr(spec, name)
-        if domain is not None and domain not in domains:
+        if domain not in (None, *domains) and (name, domain) != ("target", NO_TARGET):
             raise StudyError(
                 f"{name} is {domain!r}, but {spec.dataset} has {', '.join(domains)}."
                 f"{nearest(domain, domains)}"
             )
-    if spec.target == spec.held_out_source:
+    if spec.target is not None and spec.target == spec.held_out_source:
         raise StudyError(f"{spec.target!r} is target and held_out_source of one run.")
-    yield spec
+    _check_left_out(spec, domains)
+    yield msgspec.structs.replace(spec, target=spec.target or NO_TARGET)
+
+
+def _left_out_in_turn(dataset: str, domains: Sequence[str]) -> Sequence[str]:
+    """Return every domain, as targets of a study."""
+    if len(domains) == 1:
+        raise StudyError(
+            f'target = "all" leaves out each domain in turn, but {dataset} has one: write '
+            f'target = ["{NO_TARGET}"], or make domains: vld data shift.'
+        )
+    return domains
+
+
+def _check_left_out(spec: RunSpec, domains: Sequence[str]) -> None:
+    """Refuse a target, or a source held out, that leaves nothing to train on or could be two."""
+    try:
+        target = check_target(spec.dataset, domains, spec.target)
+        check_held_out_source(spec.dataset, domains, spec.held_out_source, target)
+    except SpecError as error:
+        raise StudyError(str(error)) from None
 
 
 def _matches(spec: RunSpec, excluded: Mapping[str, Any]) -> bool:

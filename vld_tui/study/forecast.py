@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.protocol import NETWORK_ARMS, ArmEvaluated, Evaluated, RunFinished, RunSpec
+from engine.protocol import (
+    NETWORK_ARMS,
+    NO_TARGET,
+    ArmEvaluated,
+    Evaluated,
+    RunFinished,
+    RunSpec,
+)
 from vld_tui.launch.follower import EventFollower
 from vld_tui.store.query import Query, QueryError
 from vld_tui.store.runs import Run
@@ -98,6 +105,7 @@ def _likest(spec: RunSpec, runs: Iterable[Run]) -> Run | None:
         return (
             run.status == "finished",
             _same_images(run.spec, spec),
+            (run.target == NO_TARGET) == (spec.target == NO_TARGET),
             run.spec.batch_size == spec.batch_size,
             run.spec.head_steps == spec.head_steps,
             run.spec.arms == spec.arms,
@@ -122,14 +130,15 @@ def _time(
     is_same = _same_images(like.spec, spec)
     theirs = ImageCounts(len(data.domains), sum(domain.images for domain in data.domains))
     ours = theirs if is_same else counts
-    if ours is None or theirs.domains < 2 or not theirs.images:
+    their_sources = sum(not (each.is_target or each.is_held_out) for each in data.domains)
+    if ours is None or not their_sources or not theirs.images:
         return None, ()
 
     apart_from = [] if is_same else ["reading the images"]
     preparing_s = model.time - (started.time if is_same else data.time)
 
-    image_s = 1 / progress.latest.steps_per_s / (like.spec.batch_size * (theirs.domains - 1))
-    training_s = spec.steps * spec.batch_size * (ours.domains - 1) * image_s
+    image_s = 1 / progress.latest.steps_per_s / (like.spec.batch_size * their_sources)
+    training_s = spec.steps * spec.batch_size * _sources(spec, ours.domains) * image_s
 
     own_s = _mean_s(progress.evaluations)
     in_steps = -(-spec.steps // spec.eval_every)
@@ -147,6 +156,12 @@ def _time(
         else:
             apart_from.append("the last layer's own steps")
     return max(0.0, preparing_s) + head_s + training_s + evaluating_s, tuple(apart_from)
+
+
+def _sources(spec: RunSpec, domains: int) -> int:
+    """Return of how many domains a run trains on, at least one."""
+    has_target = spec.target != NO_TARGET
+    return max(1, domains - has_target - (spec.held_out_source is not None))
 
 
 def _mean_s(evaluations: Sequence[Evaluated | ArmEvaluated]) -> float:

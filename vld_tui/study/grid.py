@@ -90,13 +90,14 @@ def check_fields(names: Iterable[str], where: str) -> tuple[str, ...]:
 
 
 def check_value(name: str, value: object, where: str) -> Any:
-    """Return a value in its field's type; ``"none"`` is none where a field may be missing.
+    """Return a value in its field's type; ``"none"`` is none where a field may be missing, unless
+    it is a word of the field's own.
 
     Raises:
         StudyError: when the field does not take it.
     """
     info = FIELDS[name]
-    if value == "none" and base_type(info)[1]:
+    if value == "none" and base_type(info)[1] and not info.none_is_word:
         return None
     try:
         return info.check(value)

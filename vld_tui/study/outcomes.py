@@ -3,6 +3,7 @@ made of."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
@@ -51,7 +52,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     Accuracies are shares from 0 to 1. ``domains`` has the sources' ``out`` split and the ``in``
     split of the target and of the held-out source, each by the domain's name. ``last`` is where
-    it stood at the run's last step; None: not known.
+    it stood at the run's last step; None: not known. A run without a target has no OOD accuracy.
     """
 
     dataset: str
@@ -63,7 +64,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     selected_step: int = 0
     id_accuracy: float
-    ood_accuracy: float
+    ood_accuracy: float | None
     domains: dict[str, float] = {}
     held_out_source: str | None = None
     last: LastEvaluation | None = None
@@ -136,6 +137,11 @@ def in_full(results: Iterable[Outcome]) -> list[Outcome]:
     return [each for each in results if each.held_out_source is None]
 
 
+def with_ood(results: Iterable[Outcome]) -> list[Outcome]:
+    """Return the results of runs that left out a target."""
+    return [each for each in results if each.ood_accuracy is not None]
+
+
 def settings_of(results: Iterable[Outcome]) -> list[Setting]:
     """Return the settings: by rising value where values can be ordered, the run's own network
     before other ways of predicting."""
@@ -151,10 +157,11 @@ def settings_of(results: Iterable[Outcome]) -> list[Setting]:
 
 
 def mean_accuracies(results: Sequence[Outcome]) -> tuple[float, float]:
-    """Return the mean ID and OOD accuracy."""
+    """Return the mean ID and OOD accuracy; the latter is NaN where some have none."""
+    oods = [each.ood_accuracy for each in results if each.ood_accuracy is not None]
     return (
         statistics.fmean(each.id_accuracy for each in results),
-        statistics.fmean(each.ood_accuracy for each in results),
+        statistics.fmean(oods) if len(oods) == len(results) else math.nan,
     )
 
 

@@ -22,6 +22,7 @@ from vld_tui.study.outcomes import (
     in_full,
     mean_accuracies,
     settings_of,
+    with_ood,
 )
 
 Method = Literal["id", "leave_one_source_out", "oracle"]
@@ -80,10 +81,11 @@ class Selection(NamedTuple):
 def choose_cells(results: Sequence[Outcome]) -> list[Selection]:
     """Return, for each data set and setting, what each method chooses among its cells.
 
-    A method that could not choose for every target is left out.
+    A method that could not choose for every target is left out, and so are runs without a target:
+    what is chosen is shown by its OOD accuracy.
     """
     found = []
-    for of_dataset in grouped(results, lambda each: each.dataset).values():
+    for of_dataset in grouped(with_ood(results), lambda each: each.dataset).values():
         of_setting = grouped(of_dataset, lambda each: each.setting)
         for setting in settings_of(in_full(of_dataset)):
             found += _select(of_setting[setting], setting, setting.arm)
@@ -92,9 +94,9 @@ def choose_cells(results: Sequence[Outcome]) -> list[Selection]:
 
 def choose_settings(results: Sequence[Outcome]) -> list[Selection]:
     """Return, for each data set and way of predicting, what each method chooses among settings
-    and their cells; nothing where there is one setting only."""
+    and their cells; nothing where there is one setting only. Runs without a target are left out."""
     found = []
-    for of_dataset in grouped(results, lambda each: each.dataset).values():
+    for of_dataset in grouped(with_ood(results), lambda each: each.dataset).values():
         of_arm = grouped(of_dataset, lambda each: each.setting.arm)
         for arm, alike in of_arm.items():
             if len(settings_of(in_full(alike))) > 1:

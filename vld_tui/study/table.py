@@ -46,15 +46,15 @@ def table_records(state: StudyState) -> Iterator[dict[str, Any]]:
 
 
 def _figures(cell: StudyCell) -> dict[str, Any]:
-    ood = cell.estimate("ood")
+    ids = cell.estimate("id")
     figures: dict[str, Any] = {
-        "seeds": ood.n if ood else 0,
+        "seeds": ids.n if ids else 0,
         "finished": len(cell.reached),
         "runs": len(cell.specs),
     }
     for name, found in (
-        ("ood_accuracy", ood),
-        ("id_accuracy", cell.estimate("id")),
+        ("ood_accuracy", cell.estimate("ood")),
+        ("id_accuracy", ids),
         ("ood_less_id", cell.estimate("gap")),
         ("worst_domain_accuracy", cell.estimate("worst")),
     ):

@@ -45,7 +45,7 @@ def domain_results(progress: Progress, cells: int) -> Text:
                 percent(values.get((domain, split, "accuracy"))),
                 decimal(values.get((domain, split, "loss"))),
                 _images(sizes.get(domain), split),
-                _meaning(is_target=domain in targets, split=split),
+                _meaning(sizes.get(domain), split),
             ]
         )
     text = Text(no_wrap=True, overflow="crop")
@@ -61,7 +61,9 @@ def _images(info: DomainInfo | None, split: str) -> str:
     return f"{info.in_images if split == 'in' else info.out_images:,}"
 
 
-def _meaning(*, is_target: bool, split: str) -> str:
-    if not is_target:
+def _meaning(info: DomainInfo | None, split: str) -> str:
+    if info is not None and info.is_held_out:
+        return "held-out source"
+    if info is None or not info.is_target:
         return "source, held out: ID"
     return "target: OOD as reported" if split == "in" else "target, the rest"

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from engine.protocol import Combination, DataPrepared, ModelPrepared, RunSpec, learning_rates
+from engine.protocol import (
+    NO_TARGET,
+    Combination,
+    DataPrepared,
+    ModelPrepared,
+    RunSpec,
+    learning_rates,
+)
 from engine.protocol.datasets import LeftOut, left_out_text
 from vld_tui.views.combined import combination_rows
 from vld_tui.views.numbers import UNKNOWN, duration, magnitude, plural
@@ -18,6 +25,8 @@ from vld_tui.views.weights import loaded_line
 
 LABEL_CELLS = 9
 _SEPARATOR = " · "
+_EVERY_DOMAIN = f"{NO_TARGET}: every domain is trained on, so there is no OOD accuracy"
+_ONE_DOMAIN = f"{NO_TARGET}: one domain, no OOD accuracy; vld data shift makes domains"
 
 
 def plan_rows(
@@ -107,11 +116,14 @@ def _sources(data: DataPrepared) -> str:
 def _target(spec: RunSpec, data: DataPrepared | None) -> str:
     if data is None:
         words = plain_text(spec.target or "not chosen yet: --target says which")
+        words = _EVERY_DOMAIN if spec.target == NO_TARGET else words
         also = spec.held_out_source
         return f"{words}{_SEPARATOR}{plain_text(also)} left out as well" if also else words
-    target = next(domain for domain in data.domains if domain.is_target)
+    target = next((domain for domain in data.domains if domain.is_target), None)
+    if target is None:
+        return _ONE_DOMAIN if len(data.domains) == 1 else _EVERY_DOMAIN
     images = f"{target.in_images:,} of {plural(target.images, 'image')}"
-    return f"{plain_text(data.target)} {images} (never trained on: their accuracy is OOD)"
+    return f"{plain_text(target.name)} {images} (never trained on: their accuracy is OOD)"
 
 
 def _method(spec: RunSpec) -> str:

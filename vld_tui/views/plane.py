@@ -42,17 +42,22 @@ _BESIDES_ROWS: Final = 3
 
 @dataclass(frozen=True)
 class PlanePlot:
-    """Runs as points; ``current`` is the run the cursor stands on, ``trail`` how it got there."""
+    """Runs as points; ``current`` is the run the cursor stands on, ``trail`` how it got there.
+
+    ``without_ood`` runs have no place here: they were trained without a target.
+    """
 
     points: tuple[RunPoint, ...] = ()
     current: str | None = None
     colouring: Colouring = "dropout_rate"
     trail: Trail | None = None
+    without_ood: int = 0
 
     def lines(self, cells: int, rows: int) -> Iterator[Line]:
         """Yield the picture in ``cells`` columns and ``rows`` rows."""
         if cells < NARROWEST or rows < LOWEST or not self.points:
-            yield [Segment(shorten("ID–OOD plane: no run was evaluated yet", cells), _QUIET)]
+            said = self._left_out if self.without_ood else "no run was evaluated yet"
+            yield [Segment(shorten(f"ID–OOD plane: {said}", cells), _QUIET)]
             return
         across, up = self._axes
         width, height = cells - LABEL_CELLS, rows - _BESIDES_ROWS
@@ -120,6 +125,11 @@ class PlanePlot:
             return f"{AXES} · line: none of {drawn[0]} better"
         return f"{AXES} · lines: none better, by target"
 
+    @property
+    def _left_out(self) -> str:
+        """Count what has no place in the plane."""
+        return f"{plural(self.without_ood, 'run')} without OOD"
+
     @cached_property
     def _fronts(self) -> dict[Task, list[RunPoint]]:
         return fronts(self.points, self.current)
@@ -171,6 +181,7 @@ class PlanePlot:
 
     def _legend(self, cells: int) -> Line:
         count = plural(len(self.points), "point")
+        count += f" · {self._left_out}" if self.without_ood else ""
         line = [Segment("ID–OOD plane", _STRONG), Segment(f"  {count}", _QUIET)]
         for at, kind in enumerate(self.kinds):
             text = f"  {MANY_MARKS[at % len(MANY_MARKS)]} {plain_text(kind)}"

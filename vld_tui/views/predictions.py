@@ -15,6 +15,7 @@ from vld_tui.views.styled_table import StyledColumn, styled_table
 from vld_tui.views.text import fit, plain_text, shorten, width
 
 CLASS_ORDERS: Final = ("weakest on the target first", "largest gap to the sources first", "by name")
+CLASS_ORDERS_WITHOUT_TARGET: Final = ("weakest first", CLASS_ORDERS[2])
 MOST_CONFUSIONS: Final = 200
 CELL: Final = 3
 """Terminal cells that a number of the matrix takes."""
@@ -43,6 +44,11 @@ def class_shares(domain: DomainPredictions, classes: int) -> list[ClassShare]:
     return [ClassShare(*pair) for pair in zip(right, images, strict=True)]
 
 
+def class_orders(predictions: Predictions) -> Sequence[str]:
+    """Return the orders in which classes can be shown."""
+    return CLASS_ORDERS if predictions.has_target else CLASS_ORDERS_WITHOUT_TARGET
+
+
 def domain_title(domain: DomainPredictions) -> str:
     """Return a domain's name with its role and split."""
     role = "target " if domain.is_target else ""
@@ -52,7 +58,8 @@ def domain_title(domain: DomainPredictions) -> str:
 def class_table(predictions: Predictions, order: str, cells: int) -> Text:
     """Return the accuracy of each class (a line) in each domain (a column).
 
-    The target comes first, in its ``in`` split, which is the one that is reported as OOD.
+    The target comes first, in its ``in`` split, which is the one that is reported as OOD. Images
+    are those of the first domain, or without a target those of all of them.
     """
     reported = [each for each in predictions.domains if not each.is_target or each.split == "in"]
     reported.sort(key=lambda each: not each.is_target)
@@ -68,7 +75,8 @@ def class_table(predictions: Predictions, order: str, cells: int) -> Text:
     rows = []
     for label in _class_order(predictions.classes, reported, shares, order):
         accuracies = [percent(of_domain[label].accuracy) for of_domain in shares]
-        count = shares[0][label].images if shares else 0
+        counted = shares[:1] if predictions.has_target else shares
+        count = sum(of_domain[label].images for of_domain in counted)
         rows.append([plain_text(predictions.classes[label]), *accuracies, f"{count:,}"])
     return styled_table(columns, rows, cells)
 
@@ -79,23 +87,31 @@ def _class_order(
     shares: Sequence[Sequence[ClassShare]],
     order: str,
 ) -> list[int]:
-    """Return the classes in an order; those without target images come last."""
-    if order == CLASS_ORDERS[2] or not domains or not domains[0].is_target:
+    """Return the classes in an order; those without images of the target, or of any domain where
+    there is no target, come last."""
+    if order == CLASS_ORDERS[2] or not domains:
         return sorted(range(len(classes)), key=lambda label: classes[label].casefold())
 
     def rank(label: int) -> tuple[bool, float]:
+        if not domains[0].is_target:
+            mean = _mean_accuracy(label, shares)
+            return mean is None, mean or 0.0
         on_target = shares[0][label].accuracy
         if on_target is None:
             return True, 0.0
         if order == CLASS_ORDERS[0]:
             return False, on_target
-        known = [each[label].accuracy for each in shares[1:]]
-        on_sources = [accuracy for accuracy in known if accuracy is not None]
-        if not on_sources:
-            return True, 0.0
-        return False, on_target - sum(on_sources) / len(on_sources)
+        on_sources = _mean_accuracy(label, shares[1:])
+        return on_sources is None, on_target - (on_sources or 0.0)
 
     return sorted(range(len(classes)), key=rank)
+
+
+def _mean_accuracy(label: int, shares: Sequence[Sequence[ClassShare]]) -> float | None:
+    """Return the mean over domains of a class's accuracy; None: no domain has images of it."""
+    known = [each[label].accuracy for each in shares]
+    found = [accuracy for accuracy in known if accuracy is not None]
+    return sum(found) / len(found) if found else None
 
 
 def confusion_view(domain: DomainPredictions, classes: Sequence[str], cells: int) -> Text:

@@ -101,6 +101,8 @@ def _arms(run: RunCurves) -> Iterator[Series]:
         steps, values = run.curves[ID_CURVE[0], ID_CURVE[1], name]
         selected = int(steps[values.argmax()])
         for (split, domain, _), title in ((ID_CURVE, "ID"), (OOD_CURVE, "OOD")):
+            if (split, domain, name) not in run.curves:  # no OOD accuracy without a target
+                continue
             steps, values = run.curves[split, domain, name]
             yield Series(f"{title} {arm}", steps, values, style, selected)
 

@@ -216,9 +216,9 @@ def _cell(result: Result | None) -> str:
 
 def accuracies_text(ids: Estimate | None, oods: Estimate | None) -> str:
     """Write ID and OOD accuracy in percent, and the deviation of the latter."""
-    if ids is None or oods is None:
+    if ids is None:
         return MISSING
-    return f"{100 * ids.mean:.1f}/{estimate_text(oods)}"
+    return f"{100 * ids.mean:.1f}/{UNKNOWN if oods is None else estimate_text(oods)}"
 
 
 def _runs(results: Sequence[Result]) -> str:

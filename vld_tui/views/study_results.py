@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
+from engine.protocol import NO_TARGET
 from vld_tui.store.runs import RunPoint
 from vld_tui.study.cells import OWN_ARM, StudyCell, StudyGrid
 from vld_tui.views.columns import Column
@@ -52,15 +53,27 @@ def mean_points(grid: StudyGrid, compare: Sequence[str]) -> Iterator[tuple[RunPo
 
     Those of which a run is missing are left out: means over other targets say something else.
     """
-    for dataset, targets in _by_dataset(grid).items():
+    for dataset, all_targets in _by_dataset(grid).items():
+        targets = _left_out(all_targets)
         for values in grid.rows:
             cells = [cell for each in targets if (cell := grid.cells.get((values, each)))]
-            if len(cells) < len(targets) or not all(cell.is_complete for cell in cells):
+            if (
+                not cells
+                or len(cells) < len(targets)
+                or not all(cell.is_complete for cell in cells)
+            ):
                 continue
             joined, setting = StudyCell.joined(cells), setting_text(compare, values)
             name = f"{setting}, mean of {plural(len(cells), 'target')}"
             if (point := _point(joined, setting, name, dataset, None)) is not None:
                 yield point, joined
+
+
+def runs_without_ood(grid: StudyGrid) -> int:
+    """Return how many runs reached something but have no place in the ID–OOD plane."""
+    return sum(
+        len(cell.reached) for (_, (_, target)), cell in grid.cells.items() if target == NO_TARGET
+    )
 
 
 def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -> Text:
@@ -95,13 +108,14 @@ def _table_row(values: Row, cells: Sequence[StudyCell | None], compare: Sequence
     means = {
         str(cell.specs[0].target): found.mean for cell in known if (found := cell.estimate("ood"))
     }
+    averaged = [cell for cell in known if cell.specs[0].target != NO_TARGET]
     is_whole = len(known) == len(cells) and all(cell.is_complete for cell in known)
     worst = min(means, key=lambda target: means[target], default=None)
     settings = [shown_setting(name, value) for name, value in zip(compare, values, strict=True)]
     return [
         *(settings or [NO_SETTING]),
         *(_table_cell(cell, is_worst=_is_of(cell, worst)) for cell in cells),
-        _accuracies(StudyCell.joined(known)) if is_whole else MISSING,
+        _accuracies(StudyCell.joined(averaged)) if averaged and is_whole else MISSING,
         MISSING if worst is None else f"{100 * means[worst]:.1f} {plain_text(worst)}",
     ]
 
@@ -111,7 +125,7 @@ def _is_of(cell: StudyCell | None, target: str | None) -> bool:
 
 
 def _table_cell(cell: StudyCell | None, *, is_worst: bool) -> str:
-    if cell is None or cell.estimate("ood") is None:
+    if cell is None or cell.estimate("id") is None:
         return MISSING
     done = "" if cell.is_complete else f" {len(cell.reached)}/{len(cell.specs)}"
     return f"{_accuracies(cell)}{WORST if is_worst else ''}{done}"
@@ -128,10 +142,15 @@ def _by_dataset(grid: StudyGrid) -> dict[str, list[Target]]:
     return found
 
 
+def _left_out(targets: Sequence[Target]) -> list[Target]:
+    """Return the targets but for that of runs which leave out no domain."""
+    return [target for target in targets if target[1] != NO_TARGET]
+
+
 def _point(
     cell: StudyCell, setting: str, name: str, dataset: str, target: str | None
 ) -> RunPoint | None:
-    """Return where runs lie on the whole; None before one is finished."""
+    """Return where runs lie on the whole; None before one is finished, or without a target."""
     ids, oods = cell.estimate("id"), cell.estimate("ood")
     if ids is None or oods is None:
         return None

@@ -40,10 +40,14 @@ class Plane(Picture, can_focus=True):
         """Return what is shown."""
         return self._plot
 
-    def set_points(self, points: Sequence[RunPoint], current: str | None) -> None:
-        """Show these points; ``current`` is the run the cursor stands on."""
+    def set_points(
+        self, points: Sequence[RunPoint], current: str | None, without_ood: int = 0
+    ) -> None:
+        """Show these points; ``current`` is the run the cursor stands on, ``without_ood`` counts
+        the runs that have no place here."""
         trail = self._plot.trail if current == self._plot.current else None
-        self._show(replace(self._plot, points=tuple(points), current=current, trail=trail))
+        plot = replace(self._plot, points=tuple(points), current=current, trail=trail)
+        self._show(replace(plot, without_ood=without_ood))
 
     def set_trail(self, trail: Trail | None) -> None:
         """Show how the current run got where it is."""

@@ -43,6 +43,7 @@ NAMES = ("first", "second", "third")
 
 def target_logits(family: Family, weights: dict[str, Tensor], data: RunData) -> Tensor:
     """Return a network's logits of the target's images, by code of its own."""
+    assert data.target is not None
     spec = family["first"].read_spec()
     network = build_network(
         spec.model, classes=len(data.classes), weights="none", image_size=spec.image_size, seed=0
@@ -155,6 +156,7 @@ def test_an_ensemble_predicts_by_the_mean_of_the_logits_exactly(family: Family) 
         target_logits(family, load_file(family[name].best_checkpoint), data) for name in NAMES
     ]
     mean = (logits[0] + logits[1] + logits[2]) / 3
+    assert data.target is not None
     labels = data.target.labels[data.target.in_indices]
     found = best_of(ensemble)
     assert found.ood_accuracy == float((mean.argmax(dim=1) == labels).double().mean())
@@ -254,3 +256,17 @@ def test_stopped_it_says_so_and_begins_anew_when_resumed(family: Family) -> None
     started = [event for event in read_events(run_dir) if isinstance(event, RunStarted)]
     assert [event.resumed_step for event in started] == [None, None]
     assert sum(isinstance(event, TERMINAL_EVENTS) for event in read_events(run_dir)) == 2
+
+
+def test_networks_that_left_out_no_domain_combine_without_an_ood_accuracy(family: Family) -> None:
+    family.train("one", target="none", seed=1, steps=4, arms=())
+    family.train("other", target="none", seed=2, steps=4, arms=())
+    for method, settings in (
+        ("soup", {}), ("greedy_soup", {}), ("ensemble", {}), ("interpolation", {"points": 3}),
+    ):  # fmt: skip
+        told = read_events(family.combine(method, "one", "other", **settings))
+        assert isinstance(told[-1], RunFinished)
+        measured = [each for each in told if isinstance(each, Evaluated | ArmEvaluated)]
+        assert measured
+        assert {each.ood_accuracy for each in (told[-1], *measured)} == {None}
+        assert all(len(each.metrics) == 8 for each in measured)  # two of each domain

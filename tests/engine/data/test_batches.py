@@ -169,7 +169,7 @@ def test_evaluation_is_domainbeds_transform_in_order(data: RunData) -> None:
 
 def test_no_images_make_no_batches(data: RunData) -> None:
     none = np.array([], dtype=np.int64)
-    assert list(evaluation_batches(data.target, none, 4, MEAN, STD, CPU)) == []
+    assert list(evaluation_batches(data.domains[0], none, 4, MEAN, STD, CPU)) == []
 
 
 @pytest.mark.parametrize("kind", ["batch", "pil"])

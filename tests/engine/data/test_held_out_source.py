@@ -31,6 +31,7 @@ def test_it_is_neither_source_nor_target(make_folder: MakeFolder, tmp_path: Path
     data = _load(make_folder, tmp_path, "photo")
     assert [domain.name for domain in data.sources] == ["art"]
     assert [domain.name for domain in data.held_out] == ["photo"]
+    assert data.target is not None
     assert data.target.name == "sketch"
 
 

@@ -24,6 +24,7 @@ def test_domains_labels_and_splits(make_folder: MakeFolder, tmp_path: Path) -> N
     assert data.classes == ("cat", "dog")
     assert [domain.name for domain in data.domains] == ["art", "photo", "sketch"]
     assert [domain.name for domain in data.sources] == ["art", "sketch"]
+    assert data.target is not None
     assert data.target.name == "photo"
     for index, domain in enumerate(data.domains):
         assert domain.labels.tolist() == [0] * 6 + [1] * 6

@@ -102,9 +102,9 @@ def test_folders_without_images_are_refused(make_folder: MakeFolder) -> None:
         open_image_set("mine", make_folder(TWO_DOMAINS, count=0))
 
 
-def test_one_domain_is_refused(make_folder: MakeFolder) -> None:
-    with pytest.raises(DataError, match="has one domain, photo"):
-        open_image_set("mine", make_folder({"photo": ("cat", "dog")}))
+def test_one_domain_is_enough(make_folder: MakeFolder) -> None:
+    images = open_image_set("mine", make_folder({"photo": ("cat", "dog")}))
+    assert (images.domains, images.classes) == (("photo",), ("cat", "dog"))
 
 
 def test_one_class_is_refused(make_folder: MakeFolder) -> None:

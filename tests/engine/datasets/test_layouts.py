@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.datasets import DataError, open_image_set
+from engine.datasets.catalog import find_target
 from engine.datasets.register import add_dataset
 from engine.datasets.sources import FolderSource, ImageSource, ZipSource
 from engine.protocol.datasets import AddDataset
@@ -142,11 +143,16 @@ def test_a_reading_is_said_in_a_sentence(tmp_path: Path, folders: str, said: str
     assert open_image_set("x", fill_paths(tmp_path, *spread(folders))).reading == said
 
 
+def test_a_domain_that_is_not_there_is_refused_with_how_folders_were_read(tmp_path: Path) -> None:
+    images = open_image_set("x", fill_paths(tmp_path, *spread("{train,val}/{cat,dog}")))
+    assert find_target(images, None) is None
+    with pytest.raises(DataError, match="no domain 'val'.*look like splits.*Use --layout plain"):
+        find_target(images, "val")
+
+
 @pytest.mark.parametrize(
     ("folders", "said"),
     [
-        ("{cat,dog}", "laid out as class/image.* vld data shift .* --corruptions all"),
-        ("{train,val}/{cat,dog}", "train and val in .* look like splits.*Use --layout plain"),
         ("{animal,plant}/{}", "looks like class/sub-class/image.*Use --layout class"),
         (".", "holds 2 images and no class folders"),
     ],

@@ -63,7 +63,7 @@ def test_a_unique_name_is_enough_and_what_is_left_out_is_told(scans: Path, tmp_p
         (["0.png,north,1"], "No file"),  # two classes have a 0.png
         (["ill/0.png,north,1", "ill/0.png,south,1"], "ill/0.png into two domains, north and south"),
         (["ill/0.png,,1"], "Line 2 of .* has no hospital"),
-        (["ill/0.png,north,1", "well/0.png,north,1"], "has one domain, north"),
+        (["ill/0.png,north,1", "well/0.png,north,1"], "every image into one domain, north"),
     ],
 )
 def test_tables_that_do_not_fit_are_refused(

@@ -42,6 +42,12 @@ def test_what_decides_the_result_does(field: str, value: object) -> None:
     assert configuration_identity(other) != configuration_identity(RunSpec())
 
 
+def test_that_no_domain_is_left_out_need_not_be_said() -> None:
+    said, unsaid = (resolve_spec({"data_dir": "/d", "target": each}) for each in ("none", None))
+    assert run_identity(said) == run_identity(unsaid)
+    assert run_identity(said) != run_identity(resolve_spec({"data_dir": "/d", "target": "a"}))
+
+
 def test_seeds_are_of_one_configuration() -> None:
     first, second = resolve_spec({"seed": 1}), resolve_spec({"seed": 2, "trial_seed": 3})
     assert run_identity(first) != run_identity(second)

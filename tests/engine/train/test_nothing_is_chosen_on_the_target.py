@@ -36,7 +36,7 @@ def _chosen(run_dir: RunDir) -> list[tuple[object, ...]]:
     return chosen
 
 
-def _ood(run_dir: RunDir) -> list[float]:
+def _ood(run_dir: RunDir) -> list[float | None]:
     return [each.ood_accuracy for each in read_events(run_dir) if isinstance(each, Evaluated)]
 
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -17,11 +18,12 @@ from vld_tui.report.accuracy import by_target, centres
 from vld_tui.report.canvas import DOTS_PER_INCH
 from vld_tui.report.choices import choice_tables
 from vld_tui.report.content import Report, results_csv
+from vld_tui.report.differences import differences
 from vld_tui.report.facts import Fact
 from vld_tui.report.figures import chain_field, chain_picture, cloud_picture, way_picture
 from vld_tui.report.page import page
 from vld_tui.report.style import COLUMN_INCHES, looks
-from vld_tui.report.tables import Table, TableColumn
+from vld_tui.report.tables import Table, TableColumn, records
 from vld_tui.report.terminal import report_texts
 from vld_tui.report.write import draw, file_names, write_report
 from vld_tui.study.cloud import clouds
@@ -174,6 +176,42 @@ def test_files_are_written_and_written_again(tmp_path: Path) -> None:
     lines = results_csv(report).splitlines()
     assert len(lines) == 1 + len(report.results)
     assert lines[0].startswith("run,dataset,target,held_out_source,dropout_rate,lr,weight_decay,")
+
+
+def test_runs_without_a_target_are_in_the_table_of_accuracies_alone(tmp_path: Path) -> None:
+    targeted = study(seeds=(0, 1), targets=("art", "photo"))
+    nothing = [
+        msgspec.structs.replace(
+            each, target="none", ood_accuracy=None, domains={"art": 0.7, "photo": 0.6}, last=None
+        )
+        for each in targeted
+        if each.target == "art"
+    ]
+    both = report_of(targeted + nothing)
+    assert [each.targets for each in both.clouds] == [("art", "photo")] * 2
+    rows = records(by_target([*targeted, *nothing]))
+    (row, _) = (each for each in rows if each["target"] == "none")
+    assert (row["ood_accuracy"], row["runs"], row["seeds"]) == (None, 12, "2")
+    assert row["id_accuracy"] == pytest.approx(
+        np.mean([e.id_accuracy for e in nothing if e.setting == setting(0.0)])
+    )
+    assert (row["worst_domain"], row["worst_source"]) == ("photo", "photo")
+    of_both = {each["target"]: each for each in rows}
+    assert [name for name in of_both if str(name).startswith("mean of 2 ")]
+    assert choice_tables([*targeted, *nothing], both.design) == choice_tables(targeted, both.design)
+    assert differences([*targeted, *nothing]) == differences(targeted)
+    names = {path.name for path in write_report(both, tmp_path / "both")}
+    assert names >= {"clouds.png", "targets.png", "results.csv"}
+
+    alone = report_of(nothing)._replace(tables=(by_target(nothing),))
+    assert (alone.clouds, draw(alone)) == ((), [])
+    left = {path.name for path in write_report(alone, tmp_path / "both")}
+    assert left == {
+        "index.html", "results.csv", "results.tex", "missing.csv", "missing.tex", "runs.csv",
+    }  # fmt: skip
+    assert {path.name for path in (tmp_path / "both").iterdir()} == left
+    assert choice_tables(nothing, alone.design) == []
+    assert differences(nothing) is None
 
 
 def test_tables_of_data_sets_that_left_the_study_go(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def started(attempt: int = 1, resumed_step: int | None = None) -> RunStarted:
     )
 
 
-def data_prepared(target: str = TARGET, digest: str = "") -> DataPrepared:
+def data_prepared(target: str | None = TARGET, digest: str = "") -> DataPrepared:
     return DataPrepared(
         dataset="emoji",
         target=target,
@@ -122,14 +122,15 @@ def steps_taken(step: int, loss: float | None) -> StepsTaken:
 
 
 def evaluation(
-    step: int, *, id_accuracy: float, ood_accuracy: float, is_best: bool = True
+    step: int, *, id_accuracy: float, ood_accuracy: float | None, is_best: bool = True
 ) -> Evaluated:
     metrics = [Metric("out", name, "dropout", "accuracy", id_accuracy) for name in SOURCES]
-    metrics += [
-        Metric("out", SOURCES[0], "dropout", "loss", None),
-        Metric("out", TARGET, "dropout", "accuracy", ood_accuracy / 2),
-        Metric("in", TARGET, "dropout", "accuracy", ood_accuracy),
-    ]
+    metrics.append(Metric("out", SOURCES[0], "dropout", "loss", None))
+    if ood_accuracy is not None:
+        metrics += [
+            Metric("out", TARGET, "dropout", "accuracy", ood_accuracy / 2),
+            Metric("in", TARGET, "dropout", "accuracy", ood_accuracy),
+        ]
     return Evaluated(
         step=step,
         metrics=metrics,
@@ -141,13 +142,15 @@ def evaluation(
 
 
 def arm_evaluated(
-    step: int, arm: str, *, id_accuracy: float, ood_accuracy: float, is_best: bool = True
+    step: int, arm: str, *, id_accuracy: float, ood_accuracy: float | None, is_best: bool = True
 ) -> ArmEvaluated:
     metrics = [Metric("out", name, arm, "accuracy", id_accuracy) for name in SOURCES]
+    if ood_accuracy is not None:
+        metrics.append(Metric("in", TARGET, arm, "accuracy", ood_accuracy))
     return ArmEvaluated(
         step=step,
         arm=arm,
-        metrics=[*metrics, Metric("in", TARGET, arm, "accuracy", ood_accuracy)],
+        metrics=metrics,
         id_accuracy=id_accuracy,
         ood_accuracy=ood_accuracy,
         is_best=is_best,
@@ -180,7 +183,7 @@ def collapsed(step: int) -> CollapseDetected:
 
 
 def finished(
-    step: int, *, selected_step: int, id_accuracy: float, ood_accuracy: float
+    step: int, *, selected_step: int, id_accuracy: float, ood_accuracy: float | None
 ) -> RunFinished:
     return RunFinished(
         step=step,

@@ -33,7 +33,8 @@ class KnownDatasets:
         self, dataset: str, data_dir: str | None, layout: Layout = "auto"
     ) -> tuple[str, ...]:
         self.asked.append(dataset)
-        return {"emoji": EMOJI, "pair": ("day", "night")}.get(dataset, ("a", "b", "c"))
+        known = {"emoji": EMOJI, "pair": ("day", "night"), "one": ("photo",)}
+        return known.get(dataset, ("a", "b", "c"))
 
 
 def read(text: str, folder: Path = Path("/studies")) -> Study:

@@ -27,6 +27,7 @@ def run_of(spec: RunSpec, status: str, **changes: object) -> Run:
     """Return a run; finished ones are better with dropout, on noto, and with a later seed."""
     is_noto = spec.target == "noto"
     ood = 0.5 + 0.1 * spec.dropout_rate + 0.05 * is_noto + 0.02 * spec.seed
+    has_ood = spec.target != "none"
     is_measured = status == "finished"
     values: dict[str, object] = {
         "run_id": f"250101-{spec.target}-{spec.dropout_rate}-{spec.seed}",
@@ -41,11 +42,15 @@ def run_of(spec: RunSpec, status: str, **changes: object) -> Run:
         "steps": 20,
         "selected_step": 10 if is_measured else None,
         "id_accuracy": 0.8 if is_measured else None,
-        "ood_accuracy": ood if is_measured else None,
-        "domains": {"twemoji": 0.8, str(spec.target): ood} if is_measured else {},
+        "ood_accuracy": ood if is_measured and has_ood else None,
+        "domains": _domains(spec, ood) if is_measured else {},
         "error": "The loss is not finite." if status == "failed" else None,
     }
     return Run(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def _domains(spec: RunSpec, ood: float) -> dict[str, float]:
+    return {"twemoji": 0.8} | ({} if spec.target == "none" else {str(spec.target): ood})
 
 
 def state_of(
@@ -57,10 +62,14 @@ def state_of(
     )
     standing = Standing(study, runs)
     arms: Mapping[str, list[ArmResult]] = {
-        run.run_id: [ArmResult("averaged", 20, 0.81, (run.ood_accuracy or 0) + 0.01, {"noto": 0.4})]
+        run.run_id: [ArmResult("averaged", 20, 0.81, _a_point_better(run), {"noto": 0.4})]
         for run in standing.finished
     }
     return StudyState(study.name, standing, arms, left or TimeLeft())
+
+
+def _a_point_better(run: Run) -> float | None:
+    return None if run.ood_accuracy is None else run.ood_accuracy + 0.01
 
 
 def half_done(spec: RunSpec) -> str | None:

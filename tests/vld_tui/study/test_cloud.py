@@ -108,7 +108,7 @@ def test_each_setting_has_its_own_cloud_and_own_networks_come_first() -> None:
 def test_the_spread_over_seeds_is_of_seeds_that_have_everything() -> None:
     results = study(rates=(0.9,))
     centres = [
-        np.mean([each.ood_accuracy for each in results if each.seed == (seed, None)])
+        np.mean([each.ood_accuracy or 0.0 for each in results if each.seed == (seed, None)])
         for seed in range(3)
     ]
     _, found = over_seeds(results)

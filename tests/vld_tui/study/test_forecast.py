@@ -86,6 +86,13 @@ def test_another_data_set_scales_by_its_domains_and_images(store: Store) -> None
     assert known.memory_bytes is None
 
 
+def test_every_domain_is_a_source_without_a_target(store: Store) -> None:
+    tell_run(store)  # 2 sources of 3 domains
+    assert ask(store, target="none").wall_s == pytest.approx(4 + (3 / 2) * 20 / 2 + 2 * 1)
+    one = ask(store, ImageCounts(domains=1, images=300), dataset="photos", target=None)
+    assert one.wall_s == pytest.approx(2 + (1 / 2) * 20 / 2 + 2 * 1)
+
+
 def test_arms_add_their_evaluations(store: Store) -> None:
     run = tell_run(store)
     assert ask(store, arms=("averaged", "ensemble")).wall_s == pytest.approx(4 + 20 / 2 + 4 * 1)

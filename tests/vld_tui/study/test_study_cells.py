@@ -23,6 +23,14 @@ from vld_tui.study.cells import (
 from vld_tui.study.results import results_of
 from vld_tui.study.state import StudyState
 from vld_tui.study.table import write_table
+from vld_tui.views.study import result_lines
+from vld_tui.views.study_map import Axes, study_map
+from vld_tui.views.study_results import (
+    mean_points,
+    runs_without_ood,
+    study_table,
+    target_points,
+)
 
 NOTO, FLUENT = ("emoji", "noto"), ("emoji", "fluent")
 
@@ -116,6 +124,43 @@ def test_the_table_has_a_line_for_each_setting_target_and_arm() -> None:
     assert float(record["ood_accuracy"]) == pytest.approx(0.66)
     assert float(record["ood_accuracy_deviation"]) == pytest.approx(0.0141, abs=1e-4)
     assert record["worst_domain"] == "noto"
+
+
+def test_runs_without_a_target_have_an_id_accuracy_alone() -> None:
+    state = state_of(read(RATES.text.replace('["fluent", "noto"]', '["none", "noto"]')))
+    cell = compared(state).cells[(0.9,), ("emoji", "none")]
+    assert mean(cell, "id") == pytest.approx(0.8)
+    assert [cell.estimate(each) for each in ("ood", "gap")] == [None, None]
+    lines = write_lines(state)
+    assert {line["target"]: line["ood_accuracy"] for line in lines}["none"] == ""
+    assert {(line["seeds"], line["finished"]) for line in lines} == {("2", "2")}
+    table = str(study_table(compared(state), ("dropout_rate",), OWN_ARM, 100)).splitlines()
+    assert table[-1].split() == [
+        "0.9", "80.0/–", "80.0/65.0±1.4▾", "80.0/65.0±1.4", "65.0", "noto",
+    ]  # fmt: skip
+    assert {point.target for point, _ in target_points(compared(state), ("dropout_rate",))} == {
+        "noto"
+    }
+    means = [point for point, _ in mean_points(compared(state), ("dropout_rate",))]
+    assert [round(point.ood_accuracy, 3) for point in means] == [0.56, 0.65]
+    assert runs_without_ood(compared(state)) == 4
+    assert state.standing is not None
+    result = next(each for each in results_of(state.standing) if each.target == "none")
+    assert result.ood_accuracy is None
+    assert " 80.0/– " in "\n".join(result_lines(state.standing, None))
+    heat_map = study_map(
+        grid(state, "dropout_rate", "target"), Axes("dropout_rate", "target"), "ood", OWN_ARM
+    )
+    assert [[cell.text for cell in row] for row in heat_map.cells][1] == ["–", "65.0±1.4"]
+    only_none = state_of(read(RATES.text.replace('["fluent", "noto"]', '["none"]')))
+    assert not list(mean_points(compared(only_none), ("dropout_rate",)))
+    assert "80.0/–" in str(study_table(compared(only_none), ("dropout_rate",), OWN_ARM, 100))
+
+
+def write_lines(state: StudyState) -> list[dict[str, str]]:
+    file = io.StringIO()
+    write_table(state, file)
+    return list(csv.DictReader(io.StringIO(file.getvalue())))
 
 
 def test_the_table_of_a_study_that_cannot_be_read_is_empty() -> None:

@@ -149,6 +149,22 @@ def test_runs_for_choosing_by_a_source_left_out_serve_both_domains_of_a_pair() -
     ]  # fmt: skip
 
 
+def test_no_target_is_a_target() -> None:
+    study = read('name = "none"\n[cross]\ntarget = ["none", "noto"]\n')
+    assert [spec.target for spec in study.specs] == ["none", "noto"]
+    unsaid = read('name = "one"\n[fields]\ndataset = "one"\n')
+    assert [spec.target for spec in unsaid.specs] == ["none"], "there is no choice"
+
+
+def test_without_a_target_each_domain_is_a_source_to_hold_out() -> None:
+    study = read(
+        'name = "lodo"\nleave_one_source_out = true\n[fields]\ndataset = "pair"\ntarget = "none"\n'
+    )
+    assert [(spec.target, spec.held_out_source) for spec in study.specs] == [
+        ("none", None), ("none", "day"), ("none", "night"),
+    ]  # fmt: skip
+
+
 def test_paths_are_relative_to_the_folder_of_the_study() -> None:
     text = 'name = "paths"\ndata = ["abc", "./mine"]\n[fields]\nweights = "net.pth"\ntarget = "a"\n'
     study = read(text, Path("/here"))
@@ -227,6 +243,17 @@ def test_what_is_named_is_compared() -> None:
         (
             'name = "x"\nleave_one_source_out = true\n[fields]\ndataset = "pair"\ntarget = "day"',
             "leave_one_source_out needs three domains; pair has fewer",
+        ),
+        ('name = "x"\n[fields]\ndataset = "one"\ntarget = "photo"', "photo is the only domain of "),
+        ('name = "x"\n[fields]\ndataset = "one"\n[cross]\ntarget = "all"', "but one has one: writ"),
+        (
+            'name = "x"\nleave_one_source_out = true\n[fields]\ndataset = "one"',
+            "leave_one_source_out needs two domains with target none; one has fewer",
+        ),
+        (
+            'name = "x"\n[domains]\nmine = ["none", "a"]\n[fields]\ndataset = "mine"\n'
+            'target = "none"',
+            "mine has a domain called 'none'",
         ),
         (
             'name = "x"\n[fields]\ntarget = "noto"\nheld_out_source = "noto"',

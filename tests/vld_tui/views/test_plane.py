@@ -77,6 +77,15 @@ def test_nothing_to_show_and_little_room_are_no_trouble() -> None:
     assert len(text([POINTS[0]])) == 20
 
 
+def test_runs_without_an_ood_accuracy_are_counted() -> None:
+    def first_line(points: tuple[RunPoint, ...]) -> str:
+        line = next(iter(PlanePlot(points, without_ood=2).lines(60, 20)))
+        return "".join(segment.text for segment in line)
+
+    assert first_line(()) == "ID–OOD plane: 2 runs without OOD"
+    assert first_line(tuple(POINTS)).startswith("ID–OOD plane  4 points · 2 runs without OOD")
+
+
 def test_marks_stand_for_what_a_person_chose() -> None:
     points = (
         RunPoint("a", "a", 0.5, 0.4, 0.9, "dropout", "noto", "resnet18"),

@@ -15,6 +15,7 @@ from vld_tui.views.domain_results import NOT_EVALUATED, domain_results
 from vld_tui.views.predictions import (
     CLASS_ORDERS,
     caption,
+    class_orders,
     class_shares,
     class_table,
     confusion_view,
@@ -60,6 +61,21 @@ def test_other_orders_of_classes() -> None:
     predictions = Predictions(1, CLASSES, (weak_everywhere, target_of(predictions)), ())
     gaps = lines(class_table(predictions, CLASS_ORDERS[1], 80))
     assert gaps[1].split()[0] == "animal"  # food is weak, but no weaker than on the source
+
+
+def test_without_a_target_classes_are_ordered_by_the_mean_over_domains() -> None:
+    domains = tuple(
+        DomainPredictions(name, "out", False, 1.0, confusions_of(rows))
+        for name, rows in (("art", [[4, 0, 0], [0, 4, 0], [2, 0, 2]]),
+                           ("noto", [[4, 0, 0], [3, 1, 0], [1, 0, 3]]))
+    )  # fmt: skip
+    predictions = Predictions(1, ("cat", "emu", "ant"), domains, ())
+    weakest, by_name = class_orders(predictions)
+    table = [line.split() for line in lines(class_table(predictions, weakest, 80))]
+    assert table[0] == ["class", "art", "noto", "images"]
+    assert [(row[0], row[-1]) for row in table[1:]] == [("emu", "8"), ("ant", "8"), ("cat", "8")]
+    table = [line.split() for line in lines(class_table(predictions, by_name, 80))]
+    assert [row[0] for row in table[1:]] == ["ant", "cat", "emu"]
 
 
 def test_a_class_without_target_images_comes_last() -> None:

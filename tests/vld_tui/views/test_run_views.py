@@ -22,8 +22,10 @@ from engine.protocol import (
     resolve_spec,
 )
 from engine.protocol.datasets import LeftOut
+from vld_tui.views.accuracies import accuracy_rows
 from vld_tui.views.closing import closing_view, next_commands
-from vld_tui.views.lines import event_lines
+from vld_tui.views.domain_results import domain_results
+from vld_tui.views.lines import closing_line, event_lines
 from vld_tui.views.live import preparing_view, training_view
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress
@@ -305,6 +307,49 @@ def test_a_long_command_keeps_a_line_of_its_own() -> None:
         f"  {long}",
         "     compare",
     ]
+
+
+@pytest.mark.parametrize(
+    ("target", "domains", "said"),
+    [
+        ("none", ("a", "b"), "none: every domain is trained on, so there is no OOD accuracy"),
+        ("none", ("a",), "none: one domain, no OOD accuracy; vld data shift makes domains"),
+        (None, ("a",), "none: one domain, no OOD accuracy; vld data shift makes domains"),
+    ],
+)
+def test_the_plan_says_why_there_is_no_ood_accuracy(
+    target: str | None, domains: tuple[str, ...], said: str
+) -> None:
+    data = msgspec.structs.replace(
+        DATA, target=None, domains=[DomainInfo(name, False, 10, 8, 2) for name in domains]
+    )
+    spec = resolve_spec({"data_dir": "/photos", "target": target})
+    rows = dict(plan_rows(spec, after(STARTED, data)))
+    assert rows["target"] == said
+    assert rows["sources"].startswith("a 8+2")
+    assert rows["training"].startswith(f"200 steps of 16 × {len(domains)} = ")
+
+
+def test_no_number_is_told_where_there_is_no_ood_accuracy() -> None:
+    found = Evaluated(
+        step=300, metrics=[Metric("out", "a", "dropout", "accuracy", 0.75)], id_accuracy=0.75,
+        ood_accuracy=None, is_best=True, wall_s=1.0,
+    )  # fmt: skip
+    data = msgspec.structs.replace(DATA, target=None, domains=[DomainInfo("a", False, 10, 8, 2)])
+    progress = after(STARTED, data, model({}, None), steps(300), found)
+    ids, oods, domain = accuracy_rows(progress)
+    assert (ids.latest, oods.latest, oods.at_selected, domain.latest) == (0.75, None, None, 0.75)
+    assert " ID 75.0% · OOD – · a 75.0%" in event_lines(SPEC, progress, found)[0]
+    closing = closing_line(SPEC, progress, status="stopped")
+    assert closing.endswith("ID 75.0% · OOD –")
+    assert "OOD –" in str(domain_results(progress, 80))
+    for view in (
+        training_view(SPEC, progress, now=110.0, cells=80),
+        closing_view(SPEC, progress, run_id="r", name="n", status="finished", cells=80),
+    ):
+        (line,) = (line for line in text_of(view).splitlines() if line.startswith("  OOD "))
+        assert "–" in line
+        assert "%" not in line
 
 
 def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:

@@ -79,5 +79,9 @@ def tell_listing(listing: DatasetListing, *, as_json: bool) -> None:
         return
     for line in dataset_detail(listing):
         say(line)
-    words = ["vld", "run", "--dataset", listing.name, "--target", listing.domains[-1].name]
-    say(with_home(f"  {shlex.join(words)}  # leaves that one out"))
+    words, purpose = ["vld", "run", "--dataset", listing.name], "leaves that one out"
+    if len(listing.domains) == 1:
+        purpose = "one domain: no OOD accuracy; vld data shift makes domains"
+    else:
+        words += ["--target", listing.domains[-1].name]
+    say(with_home(f"  {shlex.join(words)}  # {purpose}"))

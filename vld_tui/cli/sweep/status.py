@@ -117,7 +117,7 @@ def _print_record(
                     "id_accuracy": result.id_accuracy and result.id_accuracy.mean,
                     "ood_accuracy": result.ood_accuracy and result.ood_accuracy.mean,
                     "deviation": result.ood_accuracy and result.ood_accuracy.deviation,
-                    "seeds": result.ood_accuracy.n if result.ood_accuracy else 0,
+                    "seeds": result.id_accuracy.n if result.id_accuracy else 0,
                     "finished": result.runs,
                     "expected": result.expected,
                 }

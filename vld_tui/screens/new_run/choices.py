@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from engine.protocol import FIELDS, RECIPES, resolve_spec
+from engine.protocol import FIELDS, NO_TARGET, RECIPES, resolve_spec
 from engine.protocol.datasets import DatasetListing
 from vld_tui.fields import base_type
 from vld_tui.planner import Network
@@ -53,14 +53,17 @@ def dataset_words(listing: DatasetListing) -> str:
 
 
 def target_choices(listing: DatasetListing | None) -> list[Choice]:
-    """Return the domains with their numbers of images."""
+    """Return the domains with their numbers of images, and that none is left out."""
     domains = listing.domains if listing else ()
-    return [Choice(each.name, (each.name, plural(each.images, "image"))) for each in domains]
+    choices = [Choice(each.name, (each.name, plural(each.images, "image"))) for each in domains]
+    return [*choices, Choice(NO_TARGET, (NO_TARGET, "trains on every domain: no OOD accuracy"))]
 
 
 def target_words(listing: DatasetListing, target: str) -> str:
     """Say what is left out of training, and what is not."""
     images = {domain.name: domain.images for domain in listing.domains}
+    if target == NO_TARGET or (not target and len(images) == 1):
+        return f"no OOD accuracy · sources {' '.join(images)}"
     if target not in images:
         return f"{plural(len(images), 'domain')}: {' '.join(images)}"
     sources = " ".join(name for name in images if name != target)

@@ -31,7 +31,7 @@ from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE
 from vld_tui.views.study import failure_lines, study_heading
 from vld_tui.views.study_map import cell_text
 from vld_tui.views.study_progress import progress_line
-from vld_tui.views.study_results import study_table
+from vld_tui.views.study_results import runs_without_ood, study_table
 from vld_tui.views.text import plain_text
 from vld_tui.widgets.heat_map import HeatMapView
 from vld_tui.widgets.key_bar import KeyBar
@@ -272,7 +272,8 @@ class StudyScreen(Guarded, Screen[None]):
         self._look = laid_out.look
         heat_map, plane = self.query_one(HeatMapView), self.query_one(StudyPlane)
         heat_map.show(laid_out.heat_map.at(*heat_map.cursor))
-        plane.set_points(tuple(laid_out.points), plane.plot.current)
+        without_ood = runs_without_ood(laid_out.compared)
+        plane.set_points(tuple(laid_out.points), plane.plot.current, without_ood)
         self._show_cell()
         self._show_table()
 

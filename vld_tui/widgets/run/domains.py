@@ -17,7 +17,7 @@ from vld_tui.guard import Guarded
 from vld_tui.views.domain_results import domain_results
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.predictions import (
-    CLASS_ORDERS,
+    class_orders,
     class_table,
     confusion_view,
     domain_title,
@@ -79,7 +79,7 @@ class DomainsPane(Guarded, Vertical):
 
     def action_order(self) -> None:
         """Go to the next order of classes."""
-        self._order = (self._order + 1) % len(CLASS_ORDERS)
+        self._order += 1
         self._show()
 
     def action_domain(self, step: int) -> None:
@@ -122,7 +122,7 @@ class DomainsPane(Guarded, Vertical):
 
     def _show_predictions(self, predictions: Predictions, cells: int) -> None:
         """Show classes and confusions, side by side where a matrix loses nothing by it."""
-        order, domain = CLASS_ORDERS[self._order], self._shown_domain()
+        order, domain = self._class_order(predictions), self._shown_domain()
         table = class_table(predictions, order, cells * 6 // 10)
         beside = max(map(width, table.plain.splitlines()), default=0) + 4
         is_matrix_hurt = cells - beside < matrix_cells(predictions.classes) <= cells
@@ -134,6 +134,10 @@ class DomainsPane(Guarded, Vertical):
         if domain is not None:
             view = confusion_view(domain, predictions.classes, cells - (0 if is_one else beside))
             self.query_one("#confusions", ScrolledText).show(view)
+
+    def _class_order(self, predictions: Predictions) -> str:
+        orders = class_orders(predictions)
+        return orders[self._order % len(orders)]
 
     def _shown_domain(self) -> DomainPredictions | None:
         """Return the domain whose confusions are shown; the target's reported split at first."""
@@ -157,7 +161,7 @@ class DomainsPane(Guarded, Vertical):
             parts = [predictions_line(contents.predictions, step)]
             shows_both, on_confusions = not self.has_class("-one"), self.has_class("-confusions")
             if shows_both or not on_confusions:
-                parts.append(f"classes {CLASS_ORDERS[self._order]} (o)")
+                parts.append(f"classes {self._class_order(contents.predictions)} (o)")
             if (shows_both or on_confusions) and (domain := self._shown_domain()) is not None:
                 parts.append(f"confusions of {domain_title(domain)} (m)")
             text.append("\n" + " · ".join(parts), QUIET_STYLE)

@@ -1,4 +1,5 @@
-"""Target images that are classified wrongly, drawn in the terminal, a page at a time."""
+"""Wrongly classified images of the target, or without one of validation, drawn in the terminal, a
+page at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ TILE_WIDTHS: Final = (16, 20, 24, 32)
 GAP_CELLS: Final = 2
 CAPTION_LINES: Final = 2
 NONE_KEPT: Final = "No wrongly classified images are kept: see Domains."
-ALL_RIGHT: Final = "Every target image is classified correctly."
+ALL_RIGHT: Final = "Every {} image is classified correctly."
 
 
 class SamplesPane(Guarded, Vertical, can_focus=True):
@@ -138,11 +139,12 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
         if self._predictions is None:
             return Text(NONE_KEPT, QUIET_STYLE)
         count = len(self._predictions.wrong)
+        images = "target" if self._predictions.has_target else "validation"
         if not count:
-            return Text(ALL_RIGHT, QUIET_STYLE)
+            return Text(ALL_RIGHT.format(images), QUIET_STYLE)
         last = min(count, self._first + page)
         heading = (
-            f"{self._first + 1}–{last} of {count} target images classified wrongly at step "
+            f"{self._first + 1}–{last} of {count} {images} images classified wrongly at step "
             f"{self._predictions.step:,}, most confident first"
         )
         return Text(heading, QUIET_STYLE, no_wrap=True, overflow="ellipsis")

@@ -206,8 +206,8 @@ def test_overwritten_bytes_are_noticed(root: Path, tmp_path: Path) -> None:
 def test_an_archive_that_no_run_can_be_made_of_is_named_and_not_kept(
     root: Path, tmp_path: Path
 ) -> None:
-    path = make_zip(tmp_path / "one.zip", ["photo/cat/0.png", "photo/dog/0.png", "notes.txt"])
-    with pytest.raises(DataError, match=rf"^{path} has one domain, photo"):
+    path = make_zip(tmp_path / "one.zip", ["photo/cat/0.png", "art/cat/0.png", "notes.txt"])
+    with pytest.raises(DataError, match=rf"^{path} has one class, cat"):
         add(root, path)
     assert nothing_left(root)
 
