@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -25,6 +31,26 @@ COMMANDS = (
     ("report", TEXT), ("data", "add", TEXT, "/nowhere"), ("run", "--target", TEXT),
     ("run", "--config", TEXT), ("run", "--data", TEXT), ("run", "--weights", TEXT),
 )  # fmt: skip
+
+
+ON_A_TERMINAL = (
+    ("ls", "--csv"), ("ls", "--where", "name=x", "--csv"), ("ls", "--where", "note~zzz"),
+    ("curve", "{0}", "--csv"), ("resume", TEXT), ("stop", TEXT), ("queue", "ls"), ("data", "ls"),
+    ("prune", "--dry-run"), ("sync", TEXT), ("profile", "show", TEXT), ("ls", TEXT), (TEXT,),
+)  # fmt: skip
+"""Further commands; some are refused, and quote what was typed."""
+BETWEEN = "-" * 30
+_EACH = """
+import json, sys
+from vld_tui.cli import app
+for command in json.loads(sys.argv[1]):
+    try:
+        app(command)
+    except SystemExit:
+        pass
+    sys.stderr.flush()
+    print(sys.argv[2], flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +75,49 @@ def test_scripts_get_the_text_as_it_is(planted: tuple[Home, list[str]]) -> None:
     """CSV too: quoted as a sheet needs it, and nothing added that a script would have to undo."""
     home, runs = planted
     printed = Vld(home.path)("ls", "--json").stdout
-    assert printed.isascii() or not obeyed_in(printed)
+    assert not obeyed_in(printed)
     assert {run["note"] for run in json.loads(printed)} == {f"note {TEXT}"}
     rows = list(csv.DictReader(io.StringIO(Vld(home.path)("ls", "--csv").stdout, newline="")))
     assert {row["run"] for row in rows} == set(runs)
     assert {row["dataset"] for row in rows} == {f"d {TEXT}"}
+
+
+def test_nothing_steers_a_terminal_that_is_one(planted: tuple[Home, list[str]]) -> None:
+    home, runs = planted
+    words = [
+        [word.replace("{0}", runs[0]).replace("{1}", runs[1]) for word in command]
+        for command in (*COMMANDS, *ON_A_TERMINAL)
+        if command[0] != "run"  # starts an engine, to plan
+    ]
+    steered = {
+        " ".join(command)[:40]: found
+        for command, shown in zip(words, on_a_terminal(home, words), strict=True)
+        if (found := obeyed_in(shown))
+    }
+    assert steered == {}
+
+
+def on_a_terminal(home: Home, commands: Sequence[Sequence[str]]) -> list[str]:
+    """Return what each command shows on a terminal that knows no styles, all of one process."""
+    ours, theirs = pty.openpty()
+    environment = {
+        **os.environ, "VLD_HOME": str(home.path), "TERM": "dumb", "NO_COLOR": "1",
+        "COLUMNS": "100",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }  # fmt: skip
+    program = [sys.executable, "-c", _EACH, json.dumps([[*words] for words in commands]), BETWEEN]
+    process = subprocess.Popen(
+        program, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux reports that the other end is closed
+        while block := os.read(ours, 2**16):
+            shown += block
+    os.close(ours)
+    assert process.wait() == 0
+    text = shown.decode().replace("\r\n", "\n")  # by the terminal itself
+    return text.split(f"{BETWEEN}\n")[:-1]
 
 
 def looks_at(*keys: str) -> Callable[[Dashboard, Pilot[None]], Awaitable[str]]:

@@ -10,7 +10,7 @@ import typer
 
 from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import FAILED_EXIT
-from vld_tui.cli.output import print_json
+from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
 from vld_tui.home import Home, HomeError
 from vld_tui.launch.inspection import ask_engine
@@ -52,7 +52,7 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
         )
     else:
         for line in check_lines(checks):
-            typer.echo(line)
+            say(line)
     if not is_healthy:
         raise typer.Exit(FAILED_EXIT)
 

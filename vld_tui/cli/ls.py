@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import time
@@ -14,7 +15,7 @@ from vld_tui.cli.command import Command, JsonOption, check_range
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import LANGUAGE, SortOption, WhereOption, field_lines, field_records
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, print_text, say
 from vld_tui.cli.session import open_store, refresh_or_say
 from vld_tui.records import run_records, write_csv
 from vld_tui.store.query import Query
@@ -71,9 +72,11 @@ def ls(
     if as_json:
         print_json(records)
     elif as_csv:
-        write_csv(records, sys.stdout)
+        text = io.StringIO()
+        write_csv(records, text)
+        print_text(text.getvalue())
     elif nothing is not None:
-        typer.echo(nothing, err=True)
+        say(nothing, to_stderr=True)
     elif on_terminal:
         _print_table(shown, hidden=count - len(shown))
     elif shown:
@@ -88,7 +91,7 @@ def _print_fields(*, as_json: bool) -> None:
         print_json(list(field_records()))
         return
     for line in field_lines():
-        typer.echo(line)
+        say(line)
 
 
 def _print_table(runs: Sequence[Run], *, hidden: int) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from vld_tui.cli.command import Command, Group, JsonOption
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
-from vld_tui.cli.output import print_json
+from vld_tui.cli.output import print_json, say
 from vld_tui.launch.inspection import ask_engine
 from vld_tui.launch.local import LaunchError
 from vld_tui.views.inventory import model_lines
@@ -45,4 +45,4 @@ def ls(pattern: PatternArgument = None, as_json: JsonOption = False) -> None:
     if not models:
         raise CommandError(f"No network of timm's matches {pattern!r}.")
     for line in model_lines(models, cells=cells):
-        typer.echo(line)
+        say(line)

@@ -18,14 +18,22 @@ def say(line: str, *, to_stderr: bool = False) -> None:
     typer.echo(plain_text(line), err=to_stderr)
 
 
+def print_text(text: str) -> None:
+    """Print text on stdout: as it is for scripts, as plain text on a terminal."""
+    sys.stdout.write(plain_text(text, keep_newlines=True) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
 _INVISIBLE: Final = re.compile(
-    "[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+    "[\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
 )
 """What JSON may hold as it is, though a terminal obeys it or shows nothing."""
 
 
 def _escaped(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+    return json.dumps(found[0])[1:-1]
 
 
 def print_json(value: object) -> None:

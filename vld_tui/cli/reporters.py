@@ -104,7 +104,7 @@ class LiveReporter:
 
     def notice(self, text: str) -> None:
         """Show ``text`` below the view from the next repaint on."""
-        self._notice = text
+        self._notice = plain_text(text)
         self._painted = 0.0
 
     def conclude(self, progress: Progress, status: str, following: NextCommands) -> None:
@@ -215,7 +215,7 @@ class LineReporter:
         )
         if is_kept and not self._is_named:
             self._is_named = True
-            self._write(plain_text(f"run {self._run_id}  {self._name}"))
+            self._write(f"run {plain_text(self._run_id)}  {plain_text(self._name)}")
         for event in events:
             if isinstance(event, StepsTaken):
                 if time.monotonic() - self._loss_told < LOSS_LINE_INTERVAL_S:
@@ -238,5 +238,5 @@ class LineReporter:
             self._write(with_home(f"  {plain_text(command)}  # {purpose}"))
 
     def _write(self, line: str) -> None:
-        self._stream.write(f"{line}\n")
+        self._stream.write(f"{plain_text(line, keep_newlines=True)}\n")
         self._stream.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -13,7 +12,7 @@ from vld_tui.cli.asking import ask
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.errors import USAGE_EXIT, CommandError
 from vld_tui.cli.hints import with_home
-from vld_tui.cli.output import print_json, say
+from vld_tui.cli.output import print_json, print_text, say
 from vld_tui.cli.queue import GpusOption
 from vld_tui.cli.session import open_store, refresh, this_home
 from vld_tui.cli.slurm import (
@@ -125,7 +124,7 @@ def launch(
     datasets = HomeDatasets(home)
     known = text.read(home, datasets)
     if prints:
-        sys.stdout.write(text.text)
+        print_text(text.text)
         return
     place = _place(home, known, asked)
     if place.settings is not None and (slots is not None or gpus is not None):
