@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.protocol import nearest
-from engine.protocol.datasets import EMBEDDED_DATASETS, STUDY_DATASETS
+from engine.protocol import RunSpec, nearest
+from engine.protocol.datasets import (
+    EMBEDDED_DATASETS,
+    STUDY_DATASETS,
+    DatasetListing,
+    DescribeDataset,
+)
 from vld_tui.home import Home
-from vld_tui.launch.datasets import DatasetError
+from vld_tui.launch.datasets import DatasetError, work_on_datasets
 
 
 def added_folder(home: Home, name: str) -> Path | None:
@@ -56,3 +61,47 @@ def find_added(home: Home, values: Mapping[str, object]) -> dict[str, object]:
         f"There is no data set {name!r}.{hint} For images of your own: vld data add NAME PATH, or "
         "--data DIR."
     )
+
+
+def check_own_name(home: Home, spec: RunSpec) -> None:
+    """Refuse a run that would record images of one's own under the name of a known data set.
+
+    Looks into the images only where the name is a published one and they were not added by it.
+
+    Raises:
+        DatasetError: saying how they differ.
+        LaunchError: when they cannot be looked into.
+    """
+    if spec.data_dir is None:
+        return
+    refuse_embedded_name(spec.dataset, spec.data_dir)
+    if spec.dataset in STUDY_DATASETS and Path(spec.data_dir) != home.datasets / spec.dataset:
+        asked = DescribeDataset(spec.data_dir, spec.dataset, spec.layout)
+        refuse_mismatch(work_on_datasets(asked, DatasetListing, lambda _report: None))
+
+
+def refuse_embedded_name(name: str, data_dir: str | None) -> None:
+    """Refuse the name of an embedded data set for a folder.
+
+    Raises:
+        DatasetError: saying so.
+    """
+    if data_dir is not None and name.lower() in EMBEDDED_DATASETS:
+        raise DatasetError(
+            f"{name} is the name of an embedded data set, but --data is {data_dir}: give another "
+            "name with --dataset, or leave out --data."
+        )
+
+
+def refuse_mismatch(listing: DatasetListing) -> None:
+    """Refuse images that are not those of the published data set of their name.
+
+    Raises:
+        DatasetError: saying how they differ.
+    """
+    if listing.mismatch is not None:
+        raise DatasetError(
+            f"The images in {listing.where} are not the published {listing.name}, which "
+            f"{listing.mismatch}. Give them another name: --dataset NAME with --data, or: vld data "
+            f"mv {listing.name} NAME"
+        )

@@ -19,6 +19,7 @@ from engine.datasets.catalog import describe, find_image_set, list_datasets
 from engine.datasets.check import check_images
 from engine.datasets.contact_sheet import draw_contact_sheet, draw_tiles
 from engine.datasets.folders import ImageSet
+from engine.datasets.named_sets import remove_dataset, rename_dataset
 from engine.datasets.progress import Tell, progress_of
 from engine.datasets.register import add_dataset, fetch_dataset
 from engine.datasets.shift import shift_dataset
@@ -34,6 +35,8 @@ from engine.protocol.datasets import (
     DescribeDataset,
     FetchDataset,
     ListDatasets,
+    RemoveDataset,
+    RenameDataset,
     ShiftDataset,
     SplitDataset,
     WorkDone,
@@ -88,6 +91,14 @@ def _check(request: CheckDataset, tell: Tell) -> object:
     return report
 
 
+def _remove(request: RemoveDataset, _tell: Tell) -> object:
+    return remove_dataset(request)
+
+
+def _rename(request: RenameDataset, _tell: Tell) -> object:
+    return rename_dataset(request)
+
+
 def _image_set(request: CacheDataset | CheckDataset | DescribeDataset) -> ImageSet:
     given = {
         "dataset": request.name, "data_dir": request.location or None, "layout": request.layout,
@@ -104,6 +115,8 @@ WORK: Final[Mapping[type, Callable[[Any, Tell], object]]] = {
     SplitDataset: _split,
     CacheDataset: _cache,
     CheckDataset: _check,
+    RemoveDataset: _remove,
+    RenameDataset: _rename,
 }
 """Request → what does it and returns the answer."""
 

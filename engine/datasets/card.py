@@ -13,6 +13,7 @@ from engine.datasets.sources import FolderSource, ImageSource
 from engine.datasets.tables import TableSource
 from engine.disk import read_plain
 from engine.protocol.spec import Layout
+from engine.rundir import write_atomic
 
 CARD_FILE: Final = "dataset.json"
 
@@ -72,6 +73,11 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def _has_inner_splits(self) -> bool:
         return self.layout == "plain" and bool(self.below_domain)
+
+
+def write_card(folder: Path, card: DatasetCard) -> None:
+    """Write a folder's card, in one step."""
+    write_atomic(folder / CARD_FILE, msgspec.json.format(msgspec.json.encode(card), indent=2))
 
 
 def read_card(folder: Path) -> DatasetCard | None:

@@ -116,9 +116,14 @@ def is_published(image_set: ImageSet) -> bool:
     """Say whether images are the embedded ones or a data set of the study, by name and content."""
     if image_set.location == CATALOG.get(image_set.name):
         return True
-    study_set = STUDY_SETS.get(image_set.name)
-    mismatch = study_set and study_set.mismatch(image_set.domains, len(image_set.classes))
-    return study_set is not None and mismatch is None
+    return image_set.name in STUDY_SETS and mismatch_of(image_set.name, image_set) is None
+
+
+def mismatch_of(name: str, image_set: ImageSet) -> str | None:
+    """Say how images differ from the published data set of that name in domains or classes."""
+    if name not in STUDY_SETS:
+        return None
+    return STUDY_SETS[name].mismatch(image_set.domains, len(image_set.classes))
 
 
 def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) -> DatasetListing:
@@ -135,6 +140,8 @@ def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) ->
         f"{domain} had {counted(images, 'image')} when it was added; now it has {counts[domain]:,}."
         for domain, images in lost.items()
     ]
+    mismatch = mismatch_of(name, image_set)
+    notes += [f"It is not the published {name}, which {mismatch}."] if mismatch else []
     return DatasetListing(
         name=name,
         domains=tuple(
@@ -143,12 +150,13 @@ def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) ->
         ),
         classes=image_set.classes,
         where=str(image_set.location),
-        complete=not lost and (study_set is None or _is_whole(study_set, counts)),
+        complete=not (lost or mismatch) and (study_set is None or _is_whole(study_set, counts)),
         size_bytes=sum(file.size for file in image_set.files),
         notes=tuple(notes),
         layout=image_set.layout,
         reading=image_set.reading,
         left_out=image_set.left_out,
+        mismatch=mismatch,
     )
 
 

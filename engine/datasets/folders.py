@@ -206,15 +206,16 @@ def open_image_set(name: str, location: Path, layout: Layout = "auto") -> ImageS
             f"added with. Add it again: vld data add NAME {card.origin or card.root} "
             f"--layout {layout}"
         )
+    if card is not None and not (location / card.root).exists():
+        again = None if Path(card.root).is_absolute() else card.origin
+        raise DataError(
+            f"The images of {card.name} are gone: {location / card.root}. Put them back, or give "
+            f"their new place: vld data add {location.name} {again or 'PATH'} --replace"
+        )
     try:
         if card is not None:
             return ImageSet(card.name, card.source(location), card.classes)
         return ImageSet(name, _source(location, layout))
-    except FileNotFoundError as error:
-        raise DataError(
-            f"The images of {name} are gone: {error.filename}. Put them back, or remove {location} "
-            "and add them again."
-        ) from None
     except OSError as error:
         raise DataError(f"{location} cannot be read: {error}.") from None
 

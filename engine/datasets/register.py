@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
-from engine.datasets.card import CARD_FILE, DatasetCard, TableColumns
-from engine.datasets.catalog import CATALOG, describe
+from engine.datasets.card import DatasetCard, TableColumns, read_card, write_card
+from engine.datasets.catalog import describe
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, listed
 from engine.datasets.hub import download_tables
@@ -27,6 +25,13 @@ from engine.datasets.imports import (
     write_images,
 )
 from engine.datasets.layouts import complete_card, content_root
+from engine.datasets.named_sets import (
+    IMAGES,
+    check_name,
+    check_published_name,
+    check_replaceable,
+    put_in_place,
+)
 from engine.datasets.progress import Tell, progress_of
 from engine.datasets.sources import EXCLUDED, FolderSource, ImageSource
 from engine.datasets.study_sets import STUDY_SETS, how_to_get
@@ -38,11 +43,6 @@ from engine.protocol.datasets import (
     FetchDataset,
     WorkNote,
 )
-from engine.rundir import write_atomic
-
-IMAGES: Final = "images"
-"""Folder, beside the card, of the images that were imported."""
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def add_dataset(request: AddDataset, tell: Tell) -> DatasetListing:
@@ -56,9 +56,15 @@ def add_dataset(request: AddDataset, tell: Tell) -> DatasetListing:
             made of; nothing is left behind then.
     """
     folder = Path(request.root) / request.name
-    check_name(request.name, folder)
-    with staged(folder) as stage:
-        return register(_start_card(request, stage, tell), stage, folder, request)
+    check_name(request.name, folder, takes_over=request.name if request.replaces else None)
+    if request.replaces:
+        check_replaceable(folder)
+        if Path(request.path).is_relative_to(folder):
+            raise DataError(f"{request.path} is in the folder of {request.name} itself.")
+    with staged(folder, put_in_place if request.replaces else Path.rename) as stage:
+        listing = register(_start_card(request, stage, tell), stage, folder, request)
+    card = read_card(folder)
+    return listing if card is None else replace(listing, where=str(folder / card.root))
 
 
 def fetch_dataset(request: FetchDataset, tell: Tell) -> DatasetListing:
@@ -97,25 +103,6 @@ def fetch_dataset(request: FetchDataset, tell: Tell) -> DatasetListing:
     return listing
 
 
-def check_name(name: str, folder: Path) -> None:
-    """Refuse a name that is no plain word, or taken.
-
-    Raises:
-        DataError: saying which and what to do.
-    """
-    if not _NAME.fullmatch(name):
-        raise DataError(
-            f"{name!r} cannot be the name of a data set: use letters, digits, '.', '_' and '-'."
-        )
-    taken = {known.lower(): known for known in CATALOG}
-    if name.lower() in taken:
-        raise DataError(f"{taken[name.lower()]} is an embedded data set: choose another name.")
-    if folder.exists():
-        raise DataError(
-            f"There is a data set {name} already: choose another name, or remove {folder}."
-        )
-
-
 def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
     """Return a card that says where the images lie, once they are imported where need be."""
     path = Path(request.path).expanduser().absolute()
@@ -131,7 +118,7 @@ def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
         images.mkdir()
         unpack(path, images, progress_of(tell, "unpacking", "MiB", 2**20))
         root = content_root(images).relative_to(stage).as_posix()
-        return msgspec.structs.replace(imported, root=root, layout=request.layout)
+        return replace(imported, root=root, layout=request.layout)
     if tables := find_tables(path):
         _refuse_exclusions(request, "the rows of parquet files have no names")
         _refuse_layout(request, "parquet files have columns of domains and labels")
@@ -181,6 +168,7 @@ def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) 
         if card.domains is not None or card.excluded:
             source = card.source(stage)
         image_set = ImageSet(request.name, source, card.classes)
+        check_published_name(request.name, image_set)
         notes = _exclusion_notes(source, request)
         if isinstance(source, TableSource) and source.missing:
             notes = (*notes, missing_note(source.missing))
@@ -189,12 +177,11 @@ def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) 
     except OSError as error:
         raise DataError(f"{request.path} cannot be read: {error}.") from None
     images = Counter(file.domain for file in image_set.files)
-    card = msgspec.structs.replace(card, images=dict(sorted(images.items())))
-    content = msgspec.json.format(msgspec.json.encode(card), indent=2)
-    write_atomic(stage / CARD_FILE, content)
+    card = replace(card, images=dict(sorted(images.items())))
+    write_card(stage, card)
     listing = describe(request.name, image_set, card)
     where, notes = str(folder / card.root), (*listing.notes, *notes)
-    return msgspec.structs.replace(listing, where=where, notes=notes)
+    return replace(listing, where=where, notes=notes)
 
 
 def _whole_source(card: DatasetCard, stage: Path) -> ImageSource:

@@ -13,8 +13,9 @@ from engine.datasets.class_folders import find_class_images
 from engine.datasets.errors import DataError
 from engine.datasets.folders import counted, listed
 from engine.datasets.imports import staged
+from engine.datasets.named_sets import check_name
 from engine.datasets.progress import Tell
-from engine.datasets.register import check_name, register
+from engine.datasets.register import register
 from engine.datasets.sources import ImageFile
 from engine.datasets.tables import read_columns
 from engine.protocol.datasets import AddDataset, DatasetListing, SplitDataset, WorkNote

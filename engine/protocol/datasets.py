@@ -86,6 +86,8 @@ class DatasetListing(msgspec.Struct, frozen=True):
         layout: how its folders are read, ``table`` for a table; None when nothing is here.
         reading: a sentence on that; empty where it goes without saying.
         left_out: what lies there and is not among the images.
+        mismatch: how it differs from the published data set of that name in domains or classes;
+            None: it has those, or another name.
     """
 
     name: str
@@ -98,6 +100,7 @@ class DatasetListing(msgspec.Struct, frozen=True):
     layout: str | None = None
     reading: str = ""
     left_out: tuple[LeftOut, ...] = ()
+    mismatch: str | None = None
 
 
 class ListDatasets(msgspec.Struct, frozen=True, tag="ls"):
@@ -135,6 +138,7 @@ class AddDataset(msgspec.Struct, frozen=True, tag="add"):
         image_column: of parquet files.
         label_column: of either.
         domain_column: of either.
+        replaces: the data set of that name, if there is one, is replaced.
     """
 
     root: str
@@ -148,6 +152,7 @@ class AddDataset(msgspec.Struct, frozen=True, tag="add"):
     label_column: str = "label"
     domain_column: str = "domain"
     image_column: str = "image"
+    replaces: bool = False
 
 
 class FetchDataset(msgspec.Struct, frozen=True, tag="fetch"):
@@ -210,6 +215,52 @@ class SplitDataset(msgspec.Struct, frozen=True, tag="split"):
     path_column: str
     domain_column: str
     layout: Layout = "auto"
+
+
+class RemoveDataset(msgspec.Struct, frozen=True, tag="rm"):
+    """Delete a data set that was added; answered by :class:`NamedSet`, as it was.
+
+    Attributes:
+        root: folder of added data sets.
+        name: of the data set.
+        is_trial: only answer.
+    """
+
+    root: str
+    name: str
+    is_trial: bool = False
+
+
+class RenameDataset(msgspec.Struct, frozen=True, tag="mv"):
+    """Give a data set that was added another name; answered by :class:`NamedSet`.
+
+    Attributes:
+        root: folder of added data sets.
+        name: that it has.
+        new_name: that it gets.
+    """
+
+    root: str
+    name: str
+    new_name: str
+
+
+class NamedSet(msgspec.Struct, frozen=True):
+    """The folder of a data set that was added.
+
+    Attributes:
+        name: for ``--dataset``.
+        folder: with its card, and its images where they were imported.
+        in_place: where its images were registered in place; None: they were imported.
+        files: in the folder, without the card.
+        size_bytes: of those files.
+    """
+
+    name: str
+    folder: str
+    in_place: str | None
+    files: int
+    size_bytes: int
 
 
 class CacheDataset(msgspec.Struct, frozen=True, tag="cache"):
@@ -337,6 +388,8 @@ DatasetRequest = (
     | SplitDataset
     | CacheDataset
     | CheckDataset
+    | RemoveDataset
+    | RenameDataset
 )
 """Everything ``python -m engine.datasets`` does."""
 

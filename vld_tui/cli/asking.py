@@ -10,14 +10,14 @@ from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.views.text import plain_text
 
 
-def ask(question: str, *, refusal: str) -> None:
+def ask(question: str, *, refusal: str, hint: str = "--yes says so; --dry-run tells more.") -> None:
     """Return when a person says yes.
 
     Raises:
         CommandError: with ``refusal`` when it is no, or when there is nobody to ask.
     """
     if not is_somebody_there():
-        raise CommandError(f"{question}\n--yes says so; --dry-run tells more.")
+        raise CommandError(f"{question}\n{hint}")
     if not typer.confirm(plain_text(question, keep_newlines=True)):
         raise CommandError(refusal, exit_code=FAILED_EXIT)
 

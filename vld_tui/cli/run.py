@@ -25,7 +25,7 @@ from vld_tui.cli.slurm import (
     with_slurm_options,
 )
 from vld_tui.config import read_config
-from vld_tui.datasets import find_added
+from vld_tui.datasets import check_own_name, find_added
 from vld_tui.fields import as_typed, command_line, spec_values, with_absolute_paths
 from vld_tui.home import find_home
 from vld_tui.slurm.plan import plan_jobs
@@ -101,6 +101,7 @@ def run(
         cluster = None if settings is None else plan_jobs(settings, [spec])
         tell_plan(this_home(ctx, to_look=True), spec, cluster, as_json=as_json)
         return
+    check_own_name(this_home(ctx), spec)
     with open_store(ctx) as store:
         if settings is not None:
             submitted = store.create_run(spec, name=name, tags=tag or ())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from engine.protocol.datasets import STUDY_DATASETS, DatasetListing, DescribeDataset, ListDatasets
 from engine.protocol.spec import Layout
-from vld_tui.datasets import find_added
+from vld_tui.datasets import find_added, refuse_embedded_name, refuse_mismatch
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError, work_on_datasets
 from vld_tui.study.forecast import ImageCounts
@@ -80,8 +80,11 @@ class HomeDatasets:
                     if listing.where is None
                 }
             else:
+                refuse_embedded_name(dataset, data_dir)
                 asked = DescribeDataset(data_dir or "", dataset, layout)
-                self._listings[key] = work_on_datasets(asked, DatasetListing, _ignore)
+                listing = work_on_datasets(asked, DatasetListing, _ignore)
+                refuse_mismatch(listing)
+                self._listings[key] = listing
         return self._listings[key]
 
 

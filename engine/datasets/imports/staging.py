@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.datasets.errors import DataError
@@ -15,8 +15,12 @@ from engine.sizes import size_in_words
 
 
 @contextlib.contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``folder``, which takes its place when the block ends well.
+def staged(
+    folder: Path, put_in_place: Callable[[Path, Path], object] = Path.rename
+) -> Iterator[Path]:
+    """Yield an empty folder next to ``folder``, which takes its place when the block ends well.
+
+    ``put_in_place`` is given the folder made and the place; it may find something there.
 
     After an error or an interrupt it is removed; what a killed process left is removed by the
     next one. Only one process makes the same folder at a time: the lock is on the folder made.
@@ -34,7 +38,7 @@ def staged(folder: Path) -> Iterator[Path]:
             try:
                 _empty(stage)
                 yield stage
-                stage.rename(folder)
+                put_in_place(stage, folder)
             finally:
                 shutil.rmtree(stage, ignore_errors=True)
     except OSError as error:

@@ -20,7 +20,7 @@ from engine.protocol.datasets import (
     DatasetListing,
     LeftOut,
 )
-from tests.engine.datasets.image_folders import MakeFolder
+from tests.engine.datasets.image_folders import MakeFolder, fill_folder
 
 CLASSES = ("cat", "dog")
 
@@ -110,11 +110,43 @@ def test_a_class_that_a_domain_lacks_can_be_kept(
 
 
 def test_domain_net_lacks_a_class_without_being_told(root: Path, make_folder: MakeFolder) -> None:
-    folder = make_folder({"painting": ("axe",), "real": ("axe", "bee")}, 2)
-    listing = add(root, folder, "DomainNet")
-    assert listing.classes == ("axe", "bee")
+    classes = [f"class{number:03}" for number in range(345)]
+    tree = dict.fromkeys(STUDY_SETS["DomainNet"].images, classes) | {"painting": classes[1:]}
+    listing = add(root, make_folder(tree, 1, (2, 2)), "DomainNet")
+    assert listing.classes == tuple(classes)
     assert not listing.complete
     assert {domain.name: domain.expected for domain in listing.domains}["painting"] == 72_266
+
+
+def test_a_published_name_is_for_its_domains_and_classes_only(root: Path, images: Path) -> None:
+    with pytest.raises(DataError) as refusal:
+        add(root, images, "PACS")
+    assert str(refusal.value) == (
+        "PACS is the name of a published data set, which has the domains art_painting, cartoon, "
+        "photo, sketch, but these are photo, sketch, toy. Choose another name."
+    )
+    assert not (root / "PACS").exists()
+    vlcs = fill_folder(root.parent / "vlcs", dict.fromkeys(STUDY_SETS["VLCS"].images, "abcd"), 1)
+    with pytest.raises(DataError, match="which has 5 classes, but here are 4"):
+        add(root, vlcs, "VLCS")
+
+
+def test_a_set_of_an_older_home_under_a_published_name_is_incomplete(
+    root: Path, images: Path
+) -> None:
+    add(root, images)
+    (root / "pets").rename(root / "PACS")
+    (listing,) = [each for each in list_datasets(root) if each.name == "PACS"]
+    assert not listing.complete
+    assert listing.mismatch is not None
+    assert any(note.startswith("It is not the published PACS") for note in listing.notes)
+
+
+def test_names_that_only_case_tells_apart_are_refused(root: Path, images: Path) -> None:
+    add(root, images, "base2")
+    for name, other in (("Base2", "base2"), ("pacs", "PACS")):
+        with pytest.raises(DataError, match=f"{name} differs only in case from {other}"):
+            add(root, images, name)
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a b", ".hidden", "a/b"])
@@ -217,8 +249,12 @@ def test_images_that_were_lost_since_are_told(root: Path, images: Path) -> None:
 def test_a_folder_that_went_away_is_told(root: Path, images: Path) -> None:
     add(root, images)
     images.rename(images.with_name("moved"))
-    with pytest.raises(DataError, match=f"images of pets are gone: {images}"):
+    with pytest.raises(DataError) as refusal:
         open_image_set("pets", root / "pets")
+    assert str(refusal.value) == (
+        f"The images of pets are gone: {images}. Put them back, or give their new place: "
+        "vld data add pets PATH --replace"
+    )
     (listing,) = [each for each in list_datasets(root) if each.name == "pets"]
     assert not listing.complete
 
@@ -246,10 +282,10 @@ def test_vlcs_is_counted_by_any_of_its_names(root: Path, make_folder: MakeFolder
 
 
 def test_a_whole_published_set_is_complete(root: Path, tmp_path: Path) -> None:
-    def table(counts: dict[str, int]) -> Path:
+    def table(counts: dict[str, int], classes: int = 5) -> Path:
         path = tmp_path / "table.csv"
         rows = [
-            f"{domain}/{number}.jpg,{number % 5},{domain}"
+            f"{domain}/{number}.jpg,{number % classes},{domain}"
             for domain, count in counts.items()
             for number in range(count)
         ]
@@ -263,8 +299,10 @@ def test_a_whole_published_set_is_complete(root: Path, tmp_path: Path) -> None:
     assert add(root, table(published), "VLCS").complete
     today = {"L100": 4800, "L38": 9700, "L43": 3930, "L46": 5900}
     assert sum(today.values()) == 24_330
-    assert add(root, table(today), "TerraIncognita").complete
-    assert not add(root.parent / "other", table({**today, "L46": 5899}), "TerraIncognita").complete
+    assert add(root, table(today, 10), "TerraIncognita").complete
+    assert not add(
+        root.parent / "other", table({**today, "L46": 5899}, 10), "TerraIncognita"
+    ).complete
 
 
 def test_the_names_that_the_interface_knows_are_those_of_the_engine() -> None:

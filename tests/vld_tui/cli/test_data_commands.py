@@ -207,3 +207,65 @@ def test_good_names_are_read_in_a_locale_of_another_encoding(vld: Vld, tmp_path:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert list(json.loads(done.stdout)["counts"]) == ["фото", "素描"]
+
+
+def test_a_set_is_renamed_and_removed_while_no_run_uses_it(
+    vld: Vld, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vld_tui.cli.queue.start_supervisor", lambda _home: None)
+    vld("data", "add", "pets", str(images))
+    queued = vld("run", "--dataset", "pets", "--target", "photo", "--queue", "--name", "mine")
+    assert queued.exit_code == 0, queued.stderr
+    for words in (
+        ("mv", "pets", "animals"), ("rm", "pets", "--yes"),
+        ("add", "pets", str(images), "--replace"),
+    ):  # fmt: skip
+        refused = vld("data", *words)
+        assert refused.exit_code == 2
+        assert "pets is in use by 1 queued or running run: mine." in refused.stderr
+    assert vld("queue", "rm", "mine").exit_code == 0
+    assert vld("data", "add", "pets", str(images), "--replace").exit_code == 0
+    renamed = vld("data", "mv", "pets", "animals")
+    assert renamed.stdout.splitlines() == [
+        "pets is now animals",
+        "  1 unfinished run of pets can be resumed only after: vld data mv animals pets",
+    ]
+    asked = vld("data", "rm", "animals")
+    assert asked.exit_code == 2
+    assert f"Remove animals? Its images stay in {images}." in asked.stderr
+    assert "Give --yes to do so." in asked.stderr
+    removed = vld("data", "rm", "animals", "--yes")
+    assert removed.stdout == f"animals is removed; its images stay in {images}\n"
+    assert (images / "photo").is_dir()
+    assert "There is no data set 'animals'" in vld("data", "rm", "animals", "--yes").stderr
+
+
+def test_imported_images_are_deleted_and_counted(vld: Vld, images: Path) -> None:
+    vld("data", "add", "pets", shutil.make_archive(str(images), "zip", images))
+    assert "Delete pets for good: 12 files, " in vld("data", "rm", "pets").stderr
+    assert vld.json("data", "rm", "pets", "--yes")["files"] == 12
+    assert list((vld.home / "data").iterdir()) == []
+
+
+def test_images_of_ones_own_are_not_recorded_under_a_known_name(vld: Vld, images: Path) -> None:
+    for name, reason in (
+        ("emoji", "emoji is the name of an embedded data set, but --data is"),
+        ("PACS", "are not the published PACS, which has the domains art_painting"),
+    ):
+        words = ("run", "--data", str(images), "--dataset", name, "--target", "photo")
+        refused = vld(*words)
+        assert refused.exit_code == 2
+        assert reason in refused.stderr
+        trial = vld(*words, "--dry-run")
+        assert trial.exit_code == 2
+        assert reason in trial.stdout
+    assert vld.json("ls") == []
+
+
+def test_a_study_counts_no_set_that_only_bears_a_published_name(vld: Vld, images: Path) -> None:
+    vld("data", "add", "pets", str(images))
+    (vld.home / "data" / "pets").rename(vld.home / "data" / "PACS")
+    planned = vld("sweep", "paper-fig3", "--data", "PACS", "--dry-run", "--name", "mine")
+    assert planned.exit_code == 2
+    assert "are not the published PACS" in planned.stderr
+    assert "vld data mv PACS NAME" in planned.stderr

@@ -10,6 +10,7 @@ from vld_tui.cli.data.cache import cache
 from vld_tui.cli.data.check import check
 from vld_tui.cli.data.fetch import fetch
 from vld_tui.cli.data.ls import ls
+from vld_tui.cli.data.named import mv, rm
 from vld_tui.cli.data.shift import shift
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
@@ -21,3 +22,5 @@ app.command("fetch", cls=Command, help="Download a data set of the study.")(fetc
 app.command("shift", cls=Command, help="Make domains of images that have only one.")(shift)
 app.command("check", cls=Command, help="Look for what would spoil a run: exit 1 if so.")(check)
 app.command("cache", cls=Command, help="Decode the images ahead of the runs that need them.")(cache)
+app.command("mv", cls=Command, help="Rename a data set that was added.")(mv)
+app.command("rm", cls=Command, help="Remove a data set that was added.")(rm)

@@ -10,10 +10,11 @@ import typer
 
 from engine.protocol.datasets import AddDataset, DatasetListing
 from vld_tui.cli.command import JsonOption
+from vld_tui.cli.data.named import refuse_busy
 from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
-from vld_tui.cli.session import this_home
+from vld_tui.cli.session import open_store, this_home
 from vld_tui.views.inventory import dataset_detail
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="For --dataset.")]
@@ -37,6 +38,10 @@ KeepOption = Annotated[
     typer.Option("--keep-missing-classes", help="Keep a class that some domain lacks."),
 ]
 
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Replace the data set of that name, if there is one.")
+]
+
 
 def add(
     ctx: typer.Context,
@@ -50,6 +55,7 @@ def add(
     image_column: Annotated[str, typer.Option(metavar="NAME", help="Of parquet files.")] = "image",
     label_column: Annotated[str, typer.Option(metavar="NAME", help="Of either.")] = "label",
     domain_column: Annotated[str, typer.Option(metavar="NAME", help="Of either.")] = "domain",
+    replaces: ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Register a folder or a table where it lies; import what is packed."""
@@ -68,7 +74,11 @@ def add(
         label_column=label_column,
         domain_column=domain_column,
         image_column=image_column,
+        replaces=replaces,
     )
+    if replaces:
+        with open_store(ctx) as store:
+            refuse_busy(store, name)
     tell_listing(do_work(request, DatasetListing), as_json=as_json)
 
 

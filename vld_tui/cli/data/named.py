@@ -1,0 +1,107 @@
+"""``vld data rm`` and ``vld data mv``: data sets that were added, removed and renamed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.protocol.datasets import NamedSet, RemoveDataset, RenameDataset
+from vld_tui.cli.asking import ask
+from vld_tui.cli.command import JsonOption
+from vld_tui.cli.data.work import do_work
+from vld_tui.cli.errors import CommandError
+from vld_tui.cli.output import print_json, say
+from vld_tui.cli.session import open_store
+from vld_tui.store.query import Query
+from vld_tui.store.runs import Run
+from vld_tui.store.store import Store
+from vld_tui.views.numbers import plural, size
+
+_SHOWN_RUNS = 5
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="See: vld data ls.")]
+NewNameArgument = Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")]
+
+
+def rm(
+    ctx: typer.Context,
+    name: NameArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete imported images for good; images that were registered in place stay."""
+    with open_store(ctx) as store:
+        root = str(store.home.datasets)
+        found = do_work(RemoveDataset(root, name, is_trial=True), NamedSet)
+        idle = refuse_busy(store, name)
+        if not yes:
+            question = f"{_question(found)}{_of_idle(idle)}"
+            ask(question, refusal="Nothing was deleted.", hint="Give --yes to do so.")
+        do_work(RemoveDataset(root, name), NamedSet)
+    if as_json:
+        print_json(found)
+    elif found.in_place is not None:
+        say(f"{name} is removed; its images stay in {found.in_place}")
+    else:
+        say(f"{name} is deleted: {plural(found.files, 'file')}, {size(found.size_bytes)}")
+
+
+def mv(
+    ctx: typer.Context, name: NameArgument, new_name: NewNameArgument, as_json: JsonOption = False
+) -> None:
+    """Rename a data set; runs in the history keep the name that they were made with."""
+    with open_store(ctx) as store:
+        idle = refuse_busy(store, name)
+        renamed = do_work(RenameDataset(str(store.home.datasets), name, new_name), NamedSet)
+    if as_json:
+        print_json(renamed)
+        return
+    say(f"{name} is now {new_name}")
+    if idle:
+        runs = plural(len(idle), "unfinished run")
+        say(f"  {runs} of {name} can be resumed only after: vld data mv {new_name} {name}")
+
+
+def refuse_busy(store: Store, name: str) -> list[Run]:
+    """Refuse to change a data set that a run is about to read; return its other unfinished runs.
+
+    Raises:
+        CommandError: naming the runs.
+    """
+    store.refresh()
+    runs = _runs_on(store, name)
+    busy = [run for run in runs if run.is_live or run.has_job or run.status == "queued"]
+    if busy:
+        names = ", ".join(run.name for run in busy[:_SHOWN_RUNS])
+        more = f" and {len(busy) - _SHOWN_RUNS} more" if len(busy) > _SHOWN_RUNS else ""
+        raise CommandError(
+            f"{name} is in use by {plural(len(busy), 'queued or running run')}: {names}{more}. "
+            "Stop them, or take them out of the queue (vld queue rm), first."
+        )
+    return [run for run in runs if run not in busy]
+
+
+def _runs_on(store: Store, name: str) -> list[Run]:
+    """Return the runs that are not finished and read the data set that was added by a name."""
+    folder = (store.home.datasets / name).absolute()
+    return [
+        run
+        for run in store.list_runs(Query.parse("not status=finished"))
+        if run.has_spec and run.spec.data_dir and Path(run.spec.data_dir).is_relative_to(folder)
+    ]
+
+
+def _question(found: NamedSet) -> str:
+    if found.in_place is not None:
+        return f"Remove {found.name}? Its images stay in {found.in_place}."
+    files = f"{plural(found.files, 'file')}, {size(found.size_bytes)}"
+    return f"Delete {found.name} for good: {files} in {found.folder}?"
+
+
+def _of_idle(idle: list[Run]) -> str:
+    if not idle:
+        return ""
+    runs = f"{plural(len(idle), 'unfinished run')} of it"
+    return f" {runs} could not be resumed then."
