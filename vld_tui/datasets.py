@@ -54,7 +54,7 @@ def find_added(home: Home, values: Mapping[str, object]) -> dict[str, object]:
         raise DatasetError(
             f"{name} is not on this machine: vld data fetch {name} gets it, or says how."
         )
-    added = (path.name for path in home.datasets.iterdir() if not path.name.startswith("."))
+    added = (path.name for path in home.datasets.glob("*") if not path.name.startswith("."))
     known = sorted({*EMBEDDED_DATASETS, *STUDY_DATASETS, *added})
     hint = nearest(name, known) or " 'vld data ls' lists them."
     raise DatasetError(

@@ -17,6 +17,8 @@ from engine.protocol.spec import NO_TARGET, Layout, SpecError, nearest
 
 EMBEDDED_DATASETS: Final = ("emoji",)
 """Data sets that come with the program."""
+EMBEDDED_DOMAINS: Final = {"emoji": ("fluent", "fluent-mono", "noto", "twemoji")}
+"""The domains of each."""
 STUDY_DATASETS: Final = ("PACS", "VLCS", "OfficeHome", "TerraIncognita", "DomainNet")
 """Published data sets that the program knows of."""
 TILE: Final = 96

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from engine.protocol import PRETRAINED, CombinationError
-from vld_tui.cli.command import Command, Group, JsonOption, RunsOrNone
+from vld_tui.cli.command import Command, Group, JsonOption, RunsOrNone, proposes, run_argument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import FinishedOption
 from vld_tui.cli.follow import run_and_follow, start_and_leave
@@ -40,6 +40,7 @@ AtOption = Annotated[
         metavar="WHICH",
         help="Checkpoint of each run: best (its selected step's) or last [default: best].",
         show_default=False,
+        autocompletion=proposes("checkpoints"),
     ),
 ]
 DeviceOption = Annotated[
@@ -142,9 +143,10 @@ def interpolate(
             help="A run, or 'pretrained': the network B started from, its last layer "
             "trained alone.",
             show_default=False,
+            autocompletion=proposes("runs"),
         ),
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="A run.", show_default=False)],
+    second: Annotated[str, run_argument("B", "A run.")],
     points: Annotated[
         int,
         typer.Option(

@@ -17,6 +17,25 @@ MOST: Final = 2**31 - 1
 """A number that every list, file and screen of the program can hold."""
 
 
+def proposes(what: str) -> Callable[[typer.Context, str], list[Any]]:
+    """Return what completes a word in the shell: see :data:`vld_tui.cli.complete.COMPLETERS`."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[Any]:
+        from vld_tui.cli.complete import COMPLETERS  # noqa: PLC0415 - when a shell asks
+
+        complete_word = COMPLETERS.get(what)
+        return complete_word(ctx, incomplete) if complete_word else []
+
+    return complete
+
+
+def run_argument(metavar: str, about: str, what: str = "runs") -> Any:
+    """Return an argument that names a run, or several; the shell proposes those of a kind."""
+    return typer.Argument(
+        metavar=metavar, help=about, show_default=False, autocompletion=proposes(what)
+    )
+
+
 def _keep_home(ctx: typer.Context, value: Path | None) -> Path | None:
     if value is not None:
         ctx.meta[_HOME] = value
@@ -50,16 +69,14 @@ DebugOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="Id, unique prefix, name or @last.", show_default=False)
-]
+RunArgument = Annotated[str, run_argument("RUN", "Id, unique prefix, name or @last.")]
 RunsOrNone = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN...]", help="Ids, unique prefixes, names or @last."),
+    run_argument("[RUN...]", "Ids, unique prefixes, names or @last."),
 ]
 RunsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="RUN...", help="Ids, unique prefixes, names or @last."),
+    run_argument("RUN...", "Ids, unique prefixes, names or @last."),
 ]
 
 

@@ -16,7 +16,6 @@ from vld_tui.cli.session import open_store
 from vld_tui.home import HomeError, absence, find_home, open_home
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from vld_tui.cli.command import proposes
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, QueryField
 from vld_tui.store.query import EXAMPLE
 from vld_tui.views.columns import Column, table_lines
@@ -21,7 +22,7 @@ LANGUAGE: Final = (
 
 def where_option(about: str) -> Any:
     """Return the ``--where`` of a command, which says what it does with the runs that match."""
-    return typer.Option("--where", metavar="FILTER", help=about)
+    return typer.Option("--where", metavar="FILTER", help=about, autocompletion=proposes("filter"))
 
 
 WhereOption = Annotated[
@@ -35,6 +36,7 @@ SortOption = Annotated[
     typer.Option(
         "--sort", metavar="FIELD",
         help="Order by a field, such as ood_accuracy; -FIELD: highest first; several: A,-B.",
+        autocompletion=proposes("sort"),
     ),
 ]  # fmt: skip
 

@@ -112,9 +112,21 @@ class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
         command.help = COMMANDS[cmd_name].help
         return command
 
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> list[Any]:  # type: ignore[override]
+        """Propose subcommands without importing them, or options."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        from typer._click.shell_completion import CompletionItem  # noqa: PLC0415 - on TAB only
+
+        found = ((name, info.help) for name, info in COMMANDS.items())
+        return [
+            CompletionItem(name, help=text) for name, text in found if name.startswith(incomplete)
+        ]
+
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
         """Find the subcommand; an unknown one is answered with the nearest names."""
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
+        is_unknown = args[0] not in COMMANDS and not args[0].startswith("-")
+        if is_unknown and not ctx.resilient_parsing:
             from engine.protocol import nearest  # noqa: PLC0415 - only after a slip
 
             ctx.fail(f"No such command {args[0]!r}.{nearest(args[0], COMMANDS)}")

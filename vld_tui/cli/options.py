@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from engine.protocol import DATASET_DEFAULTS, FIELDS, RECIPES, FieldInfo, SpecError, resolve_spec
+from vld_tui.cli.command import proposes
 from vld_tui.fields import base_type, off_flag, shown_value
 
 _OTHER: Final = "_in_full"
@@ -91,6 +92,7 @@ def _parameter(info: FieldInfo, defaults: Mapping[str, Mapping[str, object]]) ->
         help=_help(info, defaults),
         rich_help_panel=info.group.capitalize(),
         show_default=False,
+        autocompletion=None if is_flag else proposes(f"field {info.name}"),
     )
     annotation = bool | None if is_flag else str | None
     return inspect.Parameter(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vld_tui.cli.command import Command, Group, JsonOption
+from vld_tui.cli.command import Command, Group, JsonOption, proposes
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
 from vld_tui.slurm.errors import SlurmError
@@ -22,8 +22,12 @@ from vld_tui.slurm.settings import NONE, SETTINGS
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
-NameOrDefault = Annotated[str, typer.Argument(metavar="[NAME]", show_default=False)]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", show_default=False, autocompletion=proposes("profiles"))
+]
+NameOrDefault = Annotated[
+    str, typer.Argument(metavar="[NAME]", show_default=False, autocompletion=proposes("profiles"))
+]
 
 
 @app.command("set", cls=Command)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vld_tui.cli.asking import ask
-from vld_tui.cli.command import Command, JsonOption, RunsOrNone
+from vld_tui.cli.command import Command, JsonOption, RunsOrNone, proposes
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import WhereOption
 from vld_tui.cli.output import print_json, say
@@ -22,12 +22,18 @@ from vld_tui.views.numbers import plural, size
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 StudyOption = Annotated[
-    str | None, typer.Option("--study", metavar="STUDY", help="Only the runs of a study.")
+    str | None,
+    typer.Option(
+        "--study",
+        metavar="STUDY",
+        help="Only the runs of a study.",
+        autocompletion=proposes("studies"),
+    ),
 ]
 KeepOption = Annotated[
     str,
     typer.Option(
-        "--keep", metavar="best|none",
+        "--keep", metavar="best|none", autocompletion=proposes("kept checkpoints"),
         help="What is left: the networks at the selected step, or no checkpoint [default: best].",
         show_default=False,
     ),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vld_tui.cli.command import Command, Group, JsonOption, RunArgument
+from vld_tui.cli.command import Command, Group, JsonOption, run_argument
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
@@ -20,6 +20,8 @@ from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
 from vld_tui.views.queue import at_rest_lines, job_lines, queue_lines
+
+QueuedRun = Annotated[str, run_argument("RUN", "Id, unique prefix, name or @last.", "queued runs")]
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
@@ -77,35 +79,35 @@ def start(ctx: typer.Context) -> None:
 
 
 @app.command(cls=Command)
-def up(ctx: typer.Context, run: RunArgument) -> None:
+def up(ctx: typer.Context, run: QueuedRun) -> None:
     """Let a run change places with the one before it."""
     with open_store(ctx) as store:
         store.move_in_queue(store.get(run).run_id, -1)
 
 
 @app.command(cls=Command)
-def down(ctx: typer.Context, run: RunArgument) -> None:
+def down(ctx: typer.Context, run: QueuedRun) -> None:
     """Let a run change places with the one after it."""
     with open_store(ctx) as store:
         store.move_in_queue(store.get(run).run_id, 1)
 
 
 @app.command(cls=Command)
-def hold(ctx: typer.Context, run: RunArgument) -> None:
+def hold(ctx: typer.Context, run: QueuedRun) -> None:
     """Pass a run over until it is released."""
     with open_store(ctx) as store:
         _hold(store, store.get(run), is_held=True)
 
 
 @app.command(cls=Command)
-def release(ctx: typer.Context, run: RunArgument) -> None:
+def release(ctx: typer.Context, run: QueuedRun) -> None:
     """Let a held run have its turn again."""
     with open_store(ctx) as store:
         _hold(store, store.get(run), is_held=False)
 
 
 @app.command(cls=Command)
-def rm(ctx: typer.Context, run: RunArgument) -> None:
+def rm(ctx: typer.Context, run: QueuedRun) -> None:
     """Take a run out of the queue; vld resume starts it all the same."""
     with open_store(ctx) as store:
         store.take_out(store.get(run).run_id)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.command import Command, JsonOption, proposes
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
@@ -31,7 +31,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 StudyArgument = Annotated[
     str,
     typer.Argument(
-        metavar="STUDY", help="A launched study, a preset or a TOML file.", show_default=False
+        metavar="STUDY",
+        help="A launched study, a preset or a TOML file.",
+        show_default=False,
+        autocompletion=proposes("studies"),
     ),
 ]
 OutOption = Annotated[

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from vld_tui.cli.command import Command, RunsArgument
+from vld_tui.cli.command import Command, run_argument
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
+
+TrashedRuns = Annotated[
+    list[str], run_argument("RUN...", "Ids, unique prefixes, names or @last.", "trashed runs")
+]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(cls=Command)
-def restore(ctx: typer.Context, runs: RunsArgument) -> None:
+def restore(ctx: typer.Context, runs: TrashedRuns) -> None:
     """Move runs back from the trash."""
     with open_store(ctx) as store:
         for run in [store.get(reference, in_trash=True) for reference in runs]:

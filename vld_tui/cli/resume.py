@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vld_tui.cli.command import Command, JsonOption, RunsArgument
+from vld_tui.cli.command import Command, JsonOption, run_argument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import run_and_follow, start_and_leave
 from vld_tui.cli.queue import tell_queued
@@ -34,6 +34,9 @@ DetachOption = Annotated[
     bool, typer.Option("--detach", help="Start the run, print its id and return.")
 ]
 
+BrokenRuns = Annotated[
+    list[str], run_argument("RUN...", "Ids, unique prefixes, names or @last.", "broken runs")
+]
 QueueOption = Annotated[
     bool, typer.Option("--queue", help="Let the runs wait for a free slot and return.")
 ]
@@ -53,7 +56,7 @@ GpusOption = Annotated[
 @with_slurm_options
 def resume(
     ctx: typer.Context,
-    runs: RunsArgument,
+    runs: BrokenRuns,
     detach: DetachOption = False,
     queue: QueueOption = False,
     gpus: GpusOption = None,

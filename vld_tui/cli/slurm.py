@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from engine.protocol import RunSpec
+from vld_tui.cli.command import proposes
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
@@ -37,6 +38,7 @@ ProfileOption = Annotated[
     str | None,
     typer.Option(
         "--profile", metavar="NAME", show_default=False, rich_help_panel=PANEL,
+        autocompletion=proposes("profiles"),
         help="Settings kept with vld profile [default: those of last time, or of default].",
     ),
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from vld_tui.cli.command import Command, RunsArgument
+from vld_tui.cli.command import Command, run_argument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_for_runs
@@ -19,13 +19,17 @@ from vld_tui.store.store import Store
 PATIENCE_S: Final = 15.0
 POLL_INTERVAL_S: Final = 0.1
 
+LiveRuns = Annotated[
+    list[str], run_argument("RUN...", "Ids, unique prefixes, names or @last.", "live runs")
+]
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(cls=Command)
 def stop(
     ctx: typer.Context,
-    runs: RunsArgument,
+    runs: LiveRuns,
     kill: Annotated[
         bool, typer.Option("--kill", help="End them at once, without a checkpoint.")
     ] = False,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from engine.protocol import nearest
-from vld_tui.cli.command import Command
+from vld_tui.cli.command import Command, proposes
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.output import say
@@ -47,6 +47,7 @@ WordsArgument = Annotated[
         help="A run's id, unique prefix, name or @last (not with --where), then tags: a b replaces "
         "all; +a adds, -b removes; none: print them. After '--', -h is a tag to remove too.",
         show_default=False,
+        autocompletion=proposes("runs"),
     ),
 ]  # fmt: skip
 

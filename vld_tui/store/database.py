@@ -107,7 +107,7 @@ class Database:
     @classmethod
     def _open_to_read(cls, path: Path, problem: str | None = None) -> Database:
         with _readable_errors(path):
-            connection = _connect_to_read(path)
+            connection = connect_to_read(path)
         try:
             with _readable_errors(path):
                 if _is_behind(connection, path):
@@ -257,7 +257,7 @@ def _matches_word(pattern: str, words: str | None) -> bool:
     return any(re.search(pattern, word) for word in (words or "").split())
 
 
-def _connect_to_read(path: Path) -> sqlite3.Connection:
+def connect_to_read(path: Path) -> sqlite3.Connection:
     """Connect to a database that cannot be written.
 
     SQLite reads one with a write-ahead log in such a place only where the log's files are there;

@@ -12,6 +12,7 @@ from PIL import Image
 import engine.datasets.emoji
 from engine.datasets import open_image_set
 from engine.datasets.emoji.build import IMAGE_SIZE, KINDS, STYLES, main
+from engine.protocol.datasets import EMBEDDED_DOMAINS
 
 HERE = Path(engine.datasets.emoji.__file__).parent
 PACKAGES = {
@@ -25,7 +26,7 @@ PACKAGES = {
 def test_the_archive_holds_what_its_script_says() -> None:
     emoji = open_image_set("emoji", HERE / "emoji.zip")
     assert emoji.classes == tuple(sorted(KINDS))
-    assert set(emoji.domains) == set(STYLES)
+    assert set(emoji.domains) == set(STYLES) == set(EMBEDDED_DOMAINS["emoji"])
     counts = Counter(file.domain for file in emoji.files)
     assert counts == {"noto": 1230, "twemoji": 1230, "fluent": 1219, "fluent-mono": 1219}
     by_domain = {

@@ -7,12 +7,19 @@ from typing import Annotated
 import typer
 
 from engine.protocol.datasets import STUDY_DATASETS, DatasetListing, FetchDataset
-from vld_tui.cli.command import JsonOption
+from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.data.add import tell_listing
 from vld_tui.cli.data.work import do_work
 from vld_tui.cli.session import this_home
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help=" | ".join(STUDY_DATASETS))]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help=" | ".join(STUDY_DATASETS),
+        autocompletion=proposes("published data sets"),
+    ),
+]
 
 
 def fetch(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:

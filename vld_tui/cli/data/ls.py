@@ -10,7 +10,7 @@ import typer
 
 from engine.protocol import nearest
 from engine.protocol.datasets import DatasetListing, ListDatasets
-from vld_tui.cli.command import JsonOption
+from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.data.work import do_work
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json, say
@@ -18,7 +18,13 @@ from vld_tui.cli.session import this_home
 from vld_tui.views.inventory import dataset_detail, dataset_table
 
 NameArgument = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="Show all of this one.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        help="Show all of this one.",
+        show_default=False,
+        autocompletion=proposes("data sets"),
+    ),
 ]
 
 

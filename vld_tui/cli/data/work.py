@@ -18,6 +18,7 @@ from rich.progress import (
 from engine.protocol import FIELDS, SpecError
 from engine.protocol.datasets import DatasetRequest, WorkNote, WorkProgress
 from engine.protocol.spec import Layout
+from vld_tui.cli.command import proposes
 from vld_tui.cli.output import say
 from vld_tui.fields import as_typed
 from vld_tui.launch.datasets import work_on_datasets
@@ -30,6 +31,7 @@ WhatArgument = Annotated[
     typer.Argument(
         metavar="NAME|PATH",
         help="Data set (see: vld data ls), or a folder, table or zip archive of images.",
+        autocompletion=proposes("data sets"),
     ),
 ]
 LayoutOption = Annotated[

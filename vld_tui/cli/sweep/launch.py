@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from vld_tui.cli.asking import ask
-from vld_tui.cli.command import JsonOption
+from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.errors import USAGE_EXIT, CommandError
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, print_text, say
@@ -63,6 +63,7 @@ StudyArgument = Annotated[
     str,
     typer.Argument(
         metavar="STUDY", help="A preset, a study that was launched, or FILE.toml.",
+        autocompletion=proposes("studies"),
         show_default=False,
     ),
 ]  # fmt: skip

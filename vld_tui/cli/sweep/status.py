@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vld_tui.cli.command import JsonOption
+from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
@@ -30,7 +30,11 @@ from vld_tui.views.study import counts_text, failure_lines, left_text, result_li
 
 StudyOrNone = Annotated[
     str | None,
-    typer.Argument(metavar="[STUDY]", help="A study; all that were launched if left out."),
+    typer.Argument(
+        metavar="[STUDY]",
+        help="A study; all that were launched if left out.",
+        autocompletion=proposes("studies"),
+    ),
 ]
 
 

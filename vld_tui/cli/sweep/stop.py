@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vld_tui.cli.command import JsonOption
+from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.errors import FAILED_EXIT
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
@@ -18,7 +18,13 @@ from vld_tui.study.stopping import StoppedStudy, stop_study
 from vld_tui.views.numbers import plural
 
 StudyArgument = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A study that was launched.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="A study that was launched.",
+        show_default=False,
+        autocompletion=proposes("studies"),
+    ),
 ]
 
 

@@ -1,0 +1,217 @@
+"""What the shell proposes for a word that is half typed: runs, data sets, fields, choices.
+
+Everything is read from files at once, without torch; what cannot be read is not proposed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from engine.protocol import FIELDS, RECIPES
+from engine.protocol.datasets import EMBEDDED_DATASETS, EMBEDDED_DOMAINS, STUDY_DATASETS
+from vld_tui.cli.command import home_option
+from vld_tui.home import Home, find_home
+
+Proposal = str | tuple[str, str]
+"""A word, or a word and what it is."""
+Completer = Callable[[typer.Context, str], list[Proposal]]
+Source = Callable[[Home, typer.Context, str], Iterable[Proposal]]
+
+_PLAIN: Final = re.compile(r"[^\s'\"\\$`!&|;<>(){}*?#~]+")
+"""A word that a shell takes as it is."""
+_LAST_TERM: Final = re.compile(
+    r"(?P<head>(?:.*[\s(])?-?)(?P<field>\w[\w-]*)?(?:(?P<op>!?[=:])(?P<value>\S*))?"
+)
+_LIVE: Final = "'starting', 'running', 'queued'"
+_NOT_TRASHED: Final = "trashed_at IS NULL"
+
+
+def completer(source: Source) -> Completer:
+    """Return a source of words as Typer takes it: it never fails, whatever the home holds."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[Proposal]:
+        try:
+            found = list(source(find_home(home_option(ctx)), ctx, incomplete))
+        except Exception:  # noqa: BLE001 - the edge of the process: a shell has nowhere to show it
+            return []
+        words = {_word(each): each for each in reversed(found)}  # the first of equal ones
+        return [each for word, each in reversed(words.items()) if word.startswith(incomplete)]
+
+    return complete
+
+
+def _word(proposal: Proposal) -> str:
+    return proposal if isinstance(proposal, str) else proposal[0]
+
+
+def _runs(condition: str) -> Source:
+    def runs(home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
+        from vld_tui.store.glance import glance_at_runs  # noqa: PLC0415 - SQLite, when asked for
+
+        found = glance_at_runs(home.database, incomplete.removeprefix("@"), condition)
+        if home.database.is_file():
+            yield "@last", "the newest run"
+        for run_id, name, status in found:
+            if _PLAIN.fullmatch(name):
+                yield name, f"{status} · {run_id}"
+            if incomplete or not _PLAIN.fullmatch(name):
+                yield run_id, f"{status} · {name}"
+
+    return runs
+
+
+@completer
+def complete_sort(_home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
+    """Propose fields to sort by, ``-`` before them too, after a comma too."""
+    from vld_tui.store.fields import QUERY_FIELDS  # noqa: PLC0415 - when asked for
+
+    head, comma, _ = incomplete.rpartition(",")
+    for sign in ("", "-"):
+        for field in QUERY_FIELDS.values():
+            yield f"{head}{comma}{sign}{field.name}", field.about
+
+
+@completer
+def complete_filter(home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
+    """Propose fields of a filter, and after ``=`` or ``:`` what they can be."""
+    from vld_tui.store.fields import QUERY_FIELDS, known_name  # noqa: PLC0415 - when asked for
+    from vld_tui.store.glance import glance_at_values  # noqa: PLC0415
+
+    term = _LAST_TERM.fullmatch(incomplete)
+    if term is None:
+        return
+    head, name, operator = term["head"], term["field"], term["op"]
+    if operator is None:
+        for field in QUERY_FIELDS.values():
+            yield f"{head}{field.name}{'' if field.kind == 'flag' else '='}", field.about
+        return
+    known = QUERY_FIELDS.get(known_name(name))
+    if known is None:
+        return
+    values = known.choices or glance_at_values(home.database, known.name)
+    for value in values if known.kind in ("choice", "text") else ():
+        quoted = value if _PLAIN.fullmatch(value) else f'"{value}"'
+        yield f"{head}{name}{operator}{quoted}"
+
+
+@completer
+def complete_datasets(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
+    """Propose data sets: those that come along, those that were added, published ones."""
+
+    added = [path.name for path in _folders(home.datasets)]
+    yield from ((name, "comes with the program") for name in EMBEDDED_DATASETS)
+    yield from ((name, "added") for name in added)
+    yield from ((name, "see: vld data fetch") for name in STUDY_DATASETS if name not in added)
+
+
+@completer
+def complete_targets(home: Home, ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
+    """Propose the domains of the data set that is given, by ``--data`` or ``--dataset``."""
+    from vld_tui.store.glance import glance_at_values  # noqa: PLC0415
+
+    yield "none", "no domain is left out"
+    if data_dir := ctx.params.get("data_dir"):
+        yield from (path.name for path in _folders(Path(data_dir).expanduser()))
+        return
+    dataset = ctx.params.get("dataset") or next(iter(EMBEDDED_DOMAINS))
+    yield from EMBEDDED_DOMAINS.get(dataset, ())
+    yield from _domains_of(home.datasets / dataset)
+    yield from glance_at_values(home.database, "target", of=("dataset", dataset))
+
+
+def _domains_of(folder: Path) -> Iterator[str]:
+    """Yield the domains of a data set that was added, as its card has them."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        card = json.loads((folder / "dataset.json").read_bytes())
+        yield from card.get("domains") or card.get("images") or ()
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(
+            path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._@"
+        )
+    except OSError:
+        return []
+
+
+@completer
+def complete_models(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
+    """Propose networks: those that runs had, and those that were listed before."""
+    from vld_tui.store.glance import glance_at_values  # noqa: PLC0415
+
+    yield str(FIELDS["model"].default), "the usual one"
+    yield from glance_at_values(home.database, "model")
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        listed = json.loads((home.cache / "networks.json").read_bytes())
+        yield from (str(network["name"]) for network in listed)
+
+
+@completer
+def complete_studies(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
+    """Propose studies that were launched, and presets."""
+    from vld_tui.study.kept import kept_names, preset_names  # noqa: PLC0415 - when asked for
+
+    kept = kept_names(home)
+    yield from ((name, "launched") for name in kept)
+    yield from ((name, "preset") for name in preset_names() if name not in kept)
+
+
+@completer
+def complete_profiles(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
+    """Propose settings of a cluster that are kept."""
+    from vld_tui.slurm.profiles import profile_names  # noqa: PLC0415 - when asked for
+
+    yield from profile_names(home)
+
+
+def complete_words(*words: str) -> Completer:
+    """Return what proposes some words, also after a comma."""
+
+    @completer
+    def choices(_home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
+        head, comma, _ = incomplete.rpartition(",")
+        yield from (f"{head}{comma}{word}" for word in words)
+
+    return choices
+
+
+def _of_fields() -> Iterator[tuple[str, Completer]]:
+    """Yield what completes the fields of a run of which something is known."""
+    yield "recipe", complete_words(*RECIPES)
+    for name, info in FIELDS.items():
+        if info.choices:
+            yield name, complete_words(*info.choices)
+    yield "dataset", complete_datasets
+    yield from ((name, complete_targets) for name in ("target", "held_out_source"))
+    yield "model", complete_models
+    yield "weights", complete_words("pretrained", "none")
+    yield "device", complete_words("auto", "cpu", "cuda", "mps")
+
+
+COMPLETERS: Final[dict[str, Completer]] = {
+    "runs": completer(_runs(_NOT_TRASHED)),
+    "live runs": completer(_runs(f"status IN ({_LIVE}) AND {_NOT_TRASHED}")),
+    "broken runs": completer(
+        _runs(f"status IN ('stopped', 'failed', 'crashed') AND {_NOT_TRASHED}")
+    ),
+    "queued runs": completer(_runs(f"status = 'queued' AND {_NOT_TRASHED}")),
+    "trashed runs": completer(_runs("trashed_at IS NOT NULL")),
+    "filter": complete_filter,
+    "sort": complete_sort,
+    "studies": complete_studies,
+    "profiles": complete_profiles,
+    "data sets": complete_datasets,
+    "published data sets": complete_words(*STUDY_DATASETS),
+    "kept checkpoints": complete_words("best", "none"),
+    "checkpoints": complete_words("best", "last"),
+    **{f"field {name}": complete for name, complete in _of_fields()},
+}
+"""What completes a word of each kind; ``field NAME`` is a field of a run."""
