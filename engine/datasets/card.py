@@ -81,7 +81,7 @@ def write_card(folder: Path, card: DatasetCard) -> None:
 
 
 def read_card(folder: Path) -> DatasetCard | None:
-    """Return a folder's card; None when it has none.
+    """Return a folder's card; None when it has none, or that of another program.
 
     Raises:
         DataError: when it is damaged.
@@ -93,6 +93,9 @@ def read_card(folder: Path) -> DatasetCard | None:
     except OSError as error:
         raise DataError(f"{folder / CARD_FILE} cannot be read: {error}.") from None
     try:
-        return msgspec.json.decode(content, type=DatasetCard)
+        found = msgspec.json.decode(content)
+        if isinstance(found, dict) and found.keys().isdisjoint(("name", "root")):
+            return None  # such as the labels that StyleGAN keeps so
+        return msgspec.convert(found, DatasetCard)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{folder / CARD_FILE} is damaged: {error}.") from None

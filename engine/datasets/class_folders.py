@@ -25,6 +25,8 @@ def find_class_images(folder: Path, layout: Layout = "auto") -> list[ImageFile]:
         DataError: when there is no such folder, it has fewer than two classes, a class without
             images, or domains already.
     """
+    if folder.is_file():
+        raise DataError(f"{folder} is a file. Give a folder of class/image, unpacked.")
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}. Give a folder of class/image.")
     source = FolderSource(folder, layout)

@@ -16,7 +16,7 @@ from vld_tui.slurm.plan import ClusterPlan
 from vld_tui.study.prospects import Prospects, prospects
 from vld_tui.views.forecast import forecast_text
 from vld_tui.views.numbers import plural
-from vld_tui.views.plan import plan_rows
+from vld_tui.views.plan import image_rows, plan_rows
 from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.progress import Progress
 from vld_tui.views.study import weights_lines
@@ -45,7 +45,8 @@ def tell_plan(home: Home, spec: RunSpec, cluster: ClusterPlan | None, *, as_json
 def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Prospects) -> None:
     rows = plan_rows(spec, Progress())
     if found.images is not None:
-        rows.insert(2, ("images", _images(found)))
+        read = image_rows(found.images.reading, found.images.left_out)
+        rows[2:2] = [("images", _images(found)), *read]
     if found.loaded is not None:
         rows.insert(1, ("weights", loaded_line(found.loaded)))
     if cluster is None:
@@ -80,6 +81,8 @@ def _record(
         "loaded_weights": found.loaded,
         "images": None if images is None else {each.name: each.images for each in images.domains},
         "classes": None if images is None else images.classes,
+        "reading": None if images is None else images.reading,
+        "left_out": None if images is None else images.left_out,
         "time_s": expected.wall_s,
         "memory_bytes": expected.memory_bytes,
         "disk_bytes": expected.disk_bytes,

@@ -10,6 +10,7 @@ import pytest
 
 from engine.datasets import DataError, open_image_set
 from engine.datasets.catalog import find_target
+from engine.datasets.class_folders import find_class_images
 from engine.datasets.register import add_dataset
 from engine.datasets.sources import FolderSource, ImageSource, ZipSource
 from engine.protocol.datasets import AddDataset
@@ -184,3 +185,28 @@ def test_names_with_spaces_around_them_are_quoted(tmp_path: Path) -> None:
     fill_paths(tmp_path, *spread("a/{circle ,square}", "b/{circle,square}"))
     with pytest.raises(DataError, match="a lacks circle; b lacks 'circle '"):
         open_image_set("x", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folders", "layout", "classes"),
+    [
+        ("{cat,dog}", "auto", {"cat": 2, "dog": 2}),
+        ("{train,val}/{cat,dog}", "auto", {"cat": 4, "dog": 4}),
+        ("{cat,dog}/{x,y}", "class", {"cat": 4, "dog": 4}),
+        ("cat/{x,y}", "auto", {"cat": 4, "dog": 4}),
+    ],
+)
+def test_domains_are_made_of_every_layout_of_one(
+    tmp_path: Path, folders: str, layout: Layout, classes: dict[str, int]
+) -> None:
+    paths = [*spread(folders), *(spread("dog/{v,w}") if folders.startswith("cat/") else [])]
+    files = find_class_images(fill_paths(tmp_path, *paths), layout)
+    assert Counter(file.class_name for file in files) == classes
+    assert sorted(file.path for file in files) == sorted(paths)
+
+
+def test_domains_are_not_made_of_a_folder_that_has_them(tmp_path: Path) -> None:
+    fill_paths(tmp_path / "images", *spread("{train,val}/{a,b}/{cat,dog}"))
+    with pytest.raises(DataError, match="split/domain/class/image: it has domains already") as no:
+        find_class_images(tmp_path / "images")
+    assert "It was read so: reading {train,val}/domain/class as domains a and b" in str(no.value)

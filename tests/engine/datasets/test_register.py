@@ -186,6 +186,11 @@ def test_a_damaged_card_is_told_and_listed(root: Path, images: Path) -> None:
     assert "damaged" in listing.notes[0]
 
 
+def test_a_file_of_that_name_by_another_program_is_no_card(images: Path) -> None:
+    (images / CARD_FILE).write_text('{"labels": [["00000/img.png", 6]]}')
+    assert len(open_image_set("x", images)) == 18
+
+
 class TestTables:
     def table(self, folder: Path, rows: list[dict[str, str]]) -> Path:
         path = folder / "images.csv"

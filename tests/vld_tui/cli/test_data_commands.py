@@ -173,6 +173,11 @@ def test_every_command_reads_a_folder_alike_and_says_how(vld: Vld, tmp_path: Pat
         assert [each["kind"] for each in report["left_out"]] == ["images above their class folder"]
         assert report["reading"].startswith(said)
         assert vld.json("data", "cache", name, "--image-size", "32")["images"] == 16
+    planned = vld("run", "--data", str(folder), "--target", "a", "--dry-run").stdout
+    assert f"layout    {said}" in planned
+    assert "left out  1 image above its class folder (a/cover.png)" in planned
+    plan = vld.json("run", "--data", str(folder), "--target", "a", "--dry-run")
+    assert (plan["reading"].startswith(said), plan["left_out"][0]["count"]) == (True, 1)
     plain = vld.json("data", "check", str(folder), "--near", "0", "--layout", "plain")
     assert (plain["layout"], plain["classes"]) == ("plain", ["Train", "valid"])
     wrong = vld("data", "check", str(folder), "--layout", "plane")
@@ -199,7 +204,7 @@ def test_a_table_is_checked_cached_and_planned_where_it_lies(vld: Vld, images: P
 
 
 def test_good_names_are_read_in_a_locale_of_another_encoding(vld: Vld, tmp_path: Path) -> None:
-    folder = fill_paths(tmp_path / "été", *spread("{фото,素描}/{cat,dog}"))
+    folder = fill_paths(tmp_path / "été", *spread("{фото,素描}/{cat,dog}", count=10))
     done = subprocess.run(
         [sys.executable, "-m", "vld_tui.cli", "data", "check", folder, "--near", "0", "--json"],
         env=vld.environment(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"),
