@@ -241,7 +241,7 @@ def sentence(reading: Reading, domains: Collection[str], classes: Collection[str
     if reading.is_given:
         return f"reading {reading.layout.replace('plain', 'domain/class')}/image, as --layout asks"
     if reading.layout == "class":
-        return f"reading {around}class/image as one domain"
+        return f"reading {around}class/image as one domain. vld data shift makes several of it"
     if reading.layout == "plain":
         return _plain_sentence(around, domains, classes)
     splits, named = f"{{{','.join(reading.splits)}}}", spoken(reading.splits)

@@ -114,13 +114,12 @@ def test_another_layout_can_be_asked_for_and_is_kept(
     root = fill_paths(tmp_path / "images", *spread(folders))
     for source in (FolderSource(root, layout), ZipSource(zipped(root), layout)):
         assert cells(source) == found
-    if len({cell.split("/")[0] for cell in found}) > 1:
-        request = AddDataset(str(tmp_path / "home"), "x", str(root), layout=layout)
-        assert add_dataset(request, lambda _: None).layout == layout
-        added = open_image_set("x", tmp_path / "home" / "x")
-        assert (added.layout, cells(added.source)) == (layout, found)
-        with pytest.raises(DataError, match="x keeps the layout that it was added with"):
-            open_image_set("x", tmp_path / "home" / "x", "plain")
+    request = AddDataset(str(tmp_path / "home"), "x", str(root), layout=layout)
+    assert add_dataset(request, lambda _: None).layout == layout
+    added = open_image_set("x", tmp_path / "home" / "x")
+    assert (added.layout, cells(added.source)) == (layout, found)
+    with pytest.raises(DataError, match="x keeps the layout that it was added with"):
+        open_image_set("x", tmp_path / "home" / "x", "plain")
 
 
 @pytest.mark.parametrize(
@@ -136,6 +135,10 @@ def test_another_layout_can_be_asked_for_and_is_kept(
          "plain to read train and val as domains"),
         ("{a,b}/{train,val}", "reading train and val as classes. If they are splits: --layout "
          "domain/split/class"),
+        ("{train,val}/{cat,dog}",
+         "train and val look like splits, not domains: reading {train,val}/class as one domain; "
+         "train and val merged. Use --layout plain to read them as domains"),
+        ("{cat,dog}", "reading class/image as one domain. vld data shift makes several of it"),
         ("kfold/{a,b}/{cat,dog}", "reading kfold/domain/class/image"),
         ("{a,b}/{cat,dog}", ""),
     ],
