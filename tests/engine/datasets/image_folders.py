@@ -18,9 +18,10 @@ def fill_folder(
     domains: Mapping[str, Sequence[str]],
     count: int = 6,
     size: tuple[int, int] = (40, 36),
+    seed: int = 0,
 ) -> Path:
     """Make ``domain/class/0.png`` and on: ``count`` images of noise in each class."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     for domain, classes in domains.items():
         for name in classes:
             folder = root / domain / name

@@ -109,7 +109,7 @@ def test_a_label_that_cannot_be_written_to_the_folder_stays_as_it_was(
 )
 @given(note=st.text(), tag=st.text(min_size=1, max_size=64))
 def test_any_text_is_kept_as_it_is(store: Store, run: Run, note: str, tag: str) -> None:
-    is_word = not any(character.isspace() for character in tag) and tag[0] not in "+-"
+    is_word = not any(sign.isspace() or sign == "," for sign in tag) and tag[0] not in "+-"
     if is_word:
         store.set_tags(run.run_id, [tag])
         assert store.get(run.run_id).tags == (tag,)
