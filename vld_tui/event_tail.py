@@ -15,6 +15,8 @@ from vld_tui.views.lines import story_lines
 from vld_tui.views.progress import Progress
 
 MOST_BYTES: Final = 2**19
+FIRST_BYTES: Final = 2**17
+"""Read at first for a few lines."""
 MOST_LINES: Final = 20_000
 HEAD_BYTES: Final = 2**16
 """At the start of a log; there a run says which domains it has."""
@@ -33,6 +35,16 @@ class EventTail:
         self._progress = Progress()
         self.lines: tuple[str, ...] = ()
         self.is_cut = False
+
+    @property
+    def offset(self) -> int:
+        """Return up to where the log was read, in bytes."""
+        return self._offset or 0
+
+    @property
+    def progress(self) -> Progress:
+        """Return where the run stands by what was read of its log."""
+        return self._progress
 
     def read(self, spec: RunSpec, combination: Combination | None = None) -> tuple[str, ...]:
         """Return the lines; the same object while nothing was told."""
@@ -70,3 +82,17 @@ class EventTail:
         if found:
             self.is_cut |= len(self.lines) + len(found) > MOST_LINES
             self.lines = (*self.lines, *found)[-MOST_LINES:]
+
+
+def last_told(path: Path, spec: RunSpec, combination: Combination | None, count: int) -> EventTail:
+    """Return a tail of a log that has read ``count`` lines of what it tells, if it tells so many.
+
+    No more of the log is read than that takes.
+    """
+    most_bytes = FIRST_BYTES
+    while True:
+        tail = EventTail(path, most_bytes=most_bytes)
+        lines = tail.read(spec, combination)
+        if len(lines) >= min(count, MOST_LINES) or not tail.is_cut:
+            return tail
+        most_bytes *= 8

@@ -13,6 +13,8 @@ from engine.rundir import RunDir, plain_file
 
 MOST_LOG_BYTES: Final = 2**20
 MOST_FILES: Final = 500
+BLOCK_BYTES: Final = 2**16
+"""Read at once from the end of a log."""
 
 Signature = tuple[int, int, int] | None
 """Inode, size and modification time (ns) of a file; None: there is none."""
@@ -105,6 +107,28 @@ def read_log(path: Path, most_bytes: int) -> tuple[tuple[str, ...], bool]:
         return (), False
     lines = data.decode(errors="replace").splitlines()
     return tuple(lines[1:] if start and len(lines) > 1 else lines), start > 0
+
+
+def start_of_last_lines(path: Path, count: int) -> int:
+    """Return the byte at which the last ``count`` lines of a file begin, read from its end.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    with open(path, "rb", opener=plain_file) as file:
+        end = file.seek(0, os.SEEK_END)
+        wanted = count  # of the line feeds that end lines before them
+        start = end
+        while start > 0:
+            block_end, start = start, max(0, start - BLOCK_BYTES)
+            file.seek(start)
+            block = file.read(block_end - start)
+            at = len(block) - 1 if block_end == end and block.endswith(b"\n") else len(block)
+            while (at := block.rfind(b"\n", 0, at)) >= 0:
+                wanted -= 1
+                if wanted <= 0:
+                    return start + at + 1 if count else end
+        return 0 if count else end
 
 
 def _read_predictions(run_dir: RunDir) -> tuple[Predictions | None, str | None]:

@@ -35,9 +35,10 @@ Curves = Mapping[tuple[str, str, str], tuple[Values, Values]]
 
 class Story:
     """Follows the log of one run. At first it reads a block of it, which tells how the run was
-    prepared, so that a long log keeps nobody waiting."""
+    prepared, so that a long log keeps nobody waiting; ``reads_all``: all of it at once."""
 
-    def __init__(self, run_dir: RunDir) -> None:
+    def __init__(self, run_dir: RunDir, *, reads_all: bool = False) -> None:
+        self._reads_all = reads_all
         self._path = run_dir.events
         self._offset = 0
         self._told = Progress()
@@ -83,7 +84,8 @@ class Story:
                         taken = b"" if line.startswith(RUN_STARTED) else taken
                         self._take(line)
                 if self._begun_at is None:
-                    self._begun_at, self._is_behind = time.monotonic(), len(block) == BLOCK_BYTES
+                    self._begun_at = time.monotonic()
+                    self._is_behind = len(block) == BLOCK_BYTES and not self._reads_all
         self._take(taken)
 
     def _take(self, line: bytes) -> None:

@@ -16,6 +16,7 @@ from vld_tui.cli.command import Command, RunArgument, check_range
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_for_runs
+from vld_tui.store.metrics import MetricSeries
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.chart import Curve, Panel, draw
@@ -25,6 +26,9 @@ from vld_tui.views.palette import status_label
 WIDTHS: Final = (40, 1_000)
 HEIGHTS: Final = (10, 500)
 """Columns and rows in which curves can be drawn and read."""
+
+MOST_POINTS: Final = 16_384
+"""Of a curve: many more than a terminal has dots in a line."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -96,25 +100,22 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Panel]:
     Raises:
         CommandError: for a name that is no metric of the run.
     """
-    accuracy_points = store.metrics(run.run_id, name="accuracy")
-    domains = sorted({point.domain for point in accuracy_points})
-    arms = sorted({point.arm for point in accuracy_points} - {run.arm})
-    domains = [domain for domain in domains if domain not in ("id", "ood")]
+    series = store.thinned_series(run.run_id, most=MOST_POINTS, kept_step=run.selected_step)
+    of_accuracy = [each for each in series if each.name == "accuracy"]
+    domains = sorted({each.domain for each in of_accuracy if not each.is_judged})
+    arms = sorted({each.arm for each in of_accuracy} - {run.arm})
     accuracies: list[Curve] = []
     losses: list[Curve] = []
     for name in names:
         if name == "loss":
-            losses.append(_curve(store, run, "training", "train", "sources", "loss"))
-        elif name == "id":
-            accuracies.append(_curve(store, run, "ID", "out", "id"))
-        elif name == "ood":
-            accuracies.append(_curve(store, run, "OOD", "in", "ood"))
+            losses.append(_curve(series, run.arm, "training", "train", "sources", "loss"))
+        elif name in ("id", "ood"):
+            accuracies.append(_judged(series, run.arm, name))
         elif name in arms:
-            accuracies.append(_curve(store, run, f"{name} ID", "out", "id", arm=name))
-            accuracies.append(_curve(store, run, f"{name} OOD", "in", "ood", arm=name))
+            accuracies += [_judged(series, name, each, name) for each in ("id", "ood")]
         elif name == "domains" or name in domains:
             accuracies += [
-                _curve(store, run, domain, "in" if domain == run.target else "out", domain)
+                _curve(series, run.arm, domain, "in" if domain == run.target else "out", domain)
                 for domain in (domains if name == "domains" else [name])
             ]
         else:
@@ -129,18 +130,28 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Panel]:
     return panels
 
 
+def _judged(series: Sequence[MetricSeries], arm: str, which: str, title: str = "") -> Curve:
+    """Return the curve of ID or OOD accuracy of an arm."""
+    split = "out" if which == "id" else "in"
+    title = f"{title} {which.upper()}".lstrip()
+    return _curve(series, arm, title, split, which, is_judged=True)
+
+
 def _curve(
-    store: Store,
-    run: Run,
+    series: Sequence[MetricSeries],
+    arm: str,
     title: str,
     split: str,
     domain: str,
     name: str = "accuracy",
-    arm: str | None = None,
+    *,
+    is_judged: bool = False,
 ) -> Curve:
-    """Return a curve of an arm; None: the run's own."""
-    points = store.metrics(run.run_id, name=name, split=split, domain=domain, arm=arm or run.arm)
-    points = sorted(points, key=lambda point: point.step)
-    return Curve(
-        title, tuple(point.step for point in points), tuple(point.value for point in points)
-    )
+    """Return a curve of an arm, empty where there is none."""
+    wanted = (name, split, domain, arm, is_judged)
+    for each in series:
+        if (each.name, each.split, each.domain, each.arm, each.is_judged) == wanted:
+            points = each.points
+            values = tuple(points.at(index) for index in range(len(points.steps)))
+            return Curve(title, tuple(points.steps), values)
+    return Curve(title, (), ())

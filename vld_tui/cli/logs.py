@@ -16,7 +16,9 @@ import typer
 from engine.rundir import LinkError, plain_file
 from vld_tui.cli.command import Command, RunArgument, check_range
 from vld_tui.cli.session import open_for_runs
+from vld_tui.event_tail import MOST_LINES, last_told
 from vld_tui.launch.local import EventFollower
+from vld_tui.run_folder import start_of_last_lines
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.store.store import Store
 from vld_tui.views.lines import story_lines
@@ -44,7 +46,7 @@ def logs(
     with open_for_runs(ctx, [run]) as store, contextlib.ExitStack() as files:
         known = store.get(run)
         told = _Told(store, known, files)
-        for line in deque(told.news(), maxlen=lines):
+        for line in told.news() if lines is None else told.last(lines):
             _print(line)
         while follow:
             known = store.get(known.run_id)  # asked first: nothing comes after
@@ -74,6 +76,7 @@ class _Told:
     def __init__(self, store: Store, run: Run, files: contextlib.ExitStack) -> None:
         run_dir = store.run_dir(run.run_id)
         self._run = run
+        self._run_dir = run_dir
         self._progress = Progress()
         self._follower = EventFollower(run_dir)
         self._files = files
@@ -82,12 +85,31 @@ class _Told:
 
     def news(self) -> Iterator[str]:
         """Yield the lines that came since the last time."""
-        for event in self._follower.poll():
+        for event in self._follower.news():
             self._progress = self._progress.after(event)
             run = self._run
             yield from story_lines(run.spec, self._progress, event, run.combination)
+        yield from self._printed()
+
+    def last(self, count: int) -> list[str]:
+        """Return the last lines of all that was told so far, read from the ends of the files."""
+        if count > MOST_LINES:
+            return list(deque(self.news(), maxlen=count))
+        printed = list(self._printed(last=count))
+        told = count - len(printed)
+        tail = last_told(self._run_dir.events, self._run.spec, self._run.combination, told)
+        self._follower = EventFollower(self._run_dir, tail.offset)
+        self._progress = tail.progress
+        lines = [*tail.lines, *printed]
+        return lines[max(0, len(lines) - count) :]
+
+    def _printed(self, last: int | None = None) -> Iterator[str]:
+        """Yield what the process printed since the last time; ``last``: of it, the last lines."""
         if self._output is None and os.path.lexists(self._path):
             self._output = self._files.enter_context(self._open())
+            if last is not None and self._output.seekable():
+                with contextlib.suppress(OSError):
+                    self._output.seek(start_of_last_lines(self._path, last))
         if self._output is not None:
             yield from self._output
 

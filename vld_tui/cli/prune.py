@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -13,7 +14,8 @@ from vld_tui.cli.filters import WhereOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.store.prune import Keep, Prunable
-from vld_tui.store.runs import Run
+from vld_tui.store.query import Query
+from vld_tui.store.runs import DAMAGED
 from vld_tui.store.store import Store
 from vld_tui.study.kept import find_study
 from vld_tui.study.standing import standing_of
@@ -60,6 +62,7 @@ def prune(
     with open_store(ctx, to_look=dry_run) as store:
         store.refresh()
         found = _prunable(store, _chosen(store, runs or (), where, study), kept)
+        damaged = 0 if runs else store.count_runs(Query.parse(f"status={DAMAGED}"))
         freed = {run_id: files for run_id, files in found.items() if files.spare}
         if freed and not dry_run:
             if not yes:
@@ -71,10 +74,15 @@ def prune(
                 )
             found |= {run_id: store.prune(run_id, kept) for run_id in freed}
     _tell(found, as_json=as_json, dry_run=dry_run)
+    if damaged:
+        left = plural(damaged, "damaged run")
+        say(f"{left} left out: vld ls --where status={DAMAGED}", to_stderr=True)
 
 
-def _prunable(store: Store, runs: list[Run], keep: Keep) -> dict[str, Prunable]:
-    return {run.run_id: store.prunable(run.run_id, keep) for run in runs}
+def _prunable(store: Store, runs: Iterable[str], keep: Keep) -> dict[str, Prunable]:
+    """Return what there is to spare or is needed, of runs that have either."""
+    found = ((run_id, store.prunable(run_id, keep)) for run_id in runs)
+    return {run_id: files for run_id, files in found if files.spare or files.needed}
 
 
 def _bytes(found: dict[str, Prunable]) -> int:
@@ -113,8 +121,8 @@ def _keep(word: str) -> Keep:
 
 def _chosen(
     store: Store, references: list[str] | tuple[str, ...], where: str | None, study: str | None
-) -> list[Run]:
-    """Return the finished runs that are meant; one that is named must be finished."""
+) -> list[str]:
+    """Return the ids of the finished runs that are meant; one that is named must be finished."""
     if references:
         named = [store.get(reference) for reference in references]
         for run in named:
@@ -124,7 +132,7 @@ def _chosen(
                 raise CommandError(
                     f"Run {run.run_id} is {run.status}: only finished ones are pruned."
                 )
-        return named
+        return [run.run_id for run in named]
     if study is not None:
-        return list(standing_of(store, find_study(store.home, study)).finished)
-    return [run for run in store.list_runs(store.query(where or "")) if run.status == "finished"]
+        return [run.run_id for run in standing_of(store, find_study(store.home, study)).finished]
+    return store.finished_ids(store.query(where or ""))

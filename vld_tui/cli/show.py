@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import typer
@@ -16,11 +16,15 @@ from vld_tui.cli.session import open_for_runs, refresh_or_say
 from vld_tui.launch.local import EventFollower
 from vld_tui.records import run_records
 from vld_tui.run_folder import stop_asked, suspended_pid
+from vld_tui.store.ingest import log_size
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.detail import run_detail
 from vld_tui.views.predictions import class_shares
 from vld_tui.views.progress import Progress
+
+LONG_LOG_BYTES: Final = 2**23
+"""Of a log that is longer, the losses and evaluations are not read one by one."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -34,7 +38,7 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
             refresh_or_say(store)
             known = store.get(known.run_id)
         run_dir = store.run_dir(known.run_id)
-        progress = Progress.told_by(EventFollower(run_dir).poll())
+        progress = _progress(store, known, run_dir)
         if as_json:
             print_json(_record(store, known, run_dir, progress))
             return
@@ -55,6 +59,17 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
             console.print(detail)
     for line in capture.get().splitlines():
         typer.echo(line.rstrip(), color=True)
+
+
+def _progress(store: Store, run: Run, run_dir: RunDir) -> Progress:
+    """Return where a run stands by its log; what a long one measured comes from history."""
+    if log_size(run_dir) <= LONG_LOG_BYTES:
+        return Progress.told_by(EventFollower(run_dir).news())
+    from vld_tui.curves import as_arrays  # noqa: PLC0415 - imports numpy
+    from vld_tui.story import MOST_EVALUATIONS, Story  # noqa: PLC0415
+
+    series = store.thinned_series(run.run_id, most=MOST_EVALUATIONS, kept_step=run.selected_step)
+    return Story(run_dir, reads_all=True).progress(as_arrays(series, run.arm))
 
 
 def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict[str, Any]:

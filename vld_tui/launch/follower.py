@@ -88,11 +88,11 @@ def _decoded(line: bytes) -> Event | None:
 
 
 class EventFollower:
-    """A run's events, each handed out once."""
+    """A run's events, each handed out once; ``offset``: from this byte of the log on."""
 
-    def __init__(self, run_dir: RunDir) -> None:
+    def __init__(self, run_dir: RunDir, offset: int = 0) -> None:
         self._path = run_dir.events
-        self._offset = 0
+        self._offset = offset
 
     def poll(self) -> list[Event]:
         """Return the events that came since the last poll, oldest first.

@@ -8,7 +8,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -170,8 +170,8 @@ class Database:
         """
         return self._ask(lambda: self._connection.execute(sql, parameters).fetchall())
 
-    def each(self, sql: str, parameters: Parameters = ()) -> Iterator[Row]:
-        """Yield the rows of a query one by one, however many.
+    def each(self, sql: str, parameters: Parameters = ()) -> Generator[Row, None, None]:
+        """Yield the rows of a query one by one, however many; to be closed if not read to its end.
 
         Raises:
             StoreError: when the database cannot be read.

@@ -25,7 +25,9 @@ def examine(database: Database, home: Home) -> dict[str, Any]:
         "total(damaged_lines) FROM runs"
     ) or (0, 0, 0, 0)
     points = database.row("SELECT total(length(steps)) FROM series") or (0,)
-    saved = list(checkpoint_files(home))
+    checkpoints = saved = 0
+    for size in checkpoint_files(home):
+        checkpoints, saved = checkpoints + 1, saved + size
     return {
         "database": str(database.path),
         "integrity": "; ".join(problems),
@@ -38,7 +40,7 @@ def examine(database: Database, home: Home) -> dict[str, Any]:
         "live": counts[2],
         "damaged_lines": int(counts[3]),
         "metric_points": int(points[0]) // STEP_BYTES,
-        "checkpoints": len(saved),
-        "checkpoint_bytes": sum(saved),
+        "checkpoints": checkpoints,
+        "checkpoint_bytes": saved,
         "free_bytes": shutil.disk_usage(home.path).free,
     }

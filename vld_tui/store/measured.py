@@ -18,6 +18,7 @@ from vld_tui.store.metrics import (
     read_metrics,
     read_ood_histories,
     read_series,
+    read_thinned,
 )
 from vld_tui.store.run_lists import RunLists
 
@@ -54,6 +55,14 @@ class MeasuredRuns(RunLists):
         """Return all measured values, packed."""
         key = find_by_id(self._database, run_id).key
         return read_series(self._database, key, name=None, split=None, domain=None)
+
+    def thinned_series(
+        self, run_id: str, *, most: int, kept_step: int | None = None
+    ) -> list[MetricSeries]:
+        """Return all measured values; of a longer series about ``most`` at even distances, with the
+        last and that of ``kept_step``."""
+        key = find_by_id(self._database, run_id).key
+        return read_thinned(self._database, key, most=most, kept_step=kept_step)
 
     def ood_histories(self, run_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
         """Return the OOD accuracies of each run's evaluations; runs without any are left out.

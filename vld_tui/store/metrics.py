@@ -6,14 +6,15 @@ import itertools
 import math
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from vld_tui.store.database import Database
-from vld_tui.store.series import IS_WHOLE, JUDGED, Points
+from vld_tui.store.series import IS_WHOLE, JUDGED, STEP_BYTES, Points
 
 
 class MetricPoint(msgspec.Struct, frozen=True):
@@ -101,6 +102,57 @@ def read_series(
             is_judged = of_domain == JUDGED
             found.append(MetricSeries(of_name, of_split, shown, arm, points, is_judged))
     return sorted(found, key=lambda each: (each.name, each.split, each.domain, each.arm))
+
+
+_COUNTS: Final = """
+    SELECT name, split, domain, arm, sum(length(steps)) FROM series WHERE run = :run
+    GROUP BY name, split, domain, arm
+"""
+
+
+def read_thinned(
+    database: Database, key: int, *, most: int, kept_step: int | None
+) -> list[MetricSeries]:
+    """Return all series by name, split, domain and arm, each of at most about ``most`` points.
+
+    Of a longer one, points at even distances are returned, with the last and that of
+    ``kept_step``: as many millions as there are, no more than these are held in memory.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    counts = {row[:4]: row[4] // STEP_BYTES for row in database.rows(_COUNTS, {"run": key})}
+    found = []
+    with closing(database.each(_SERIES, {"run": key, "name": None, "split": None})) as rows:
+        for series, chunks in itertools.groupby(rows, key=lambda row: row[:4]):
+            of_name, of_split, of_domain, arm = series
+            distance = max(1, math.ceil(counts.get(series, 1) / most))
+            points = _thinned((chunk[4:] for chunk in chunks), distance, kept_step)
+            is_judged = of_domain == JUDGED
+            shown = _JUDGED_NAMES[of_split] if is_judged else of_domain
+            found.append(MetricSeries(of_name, of_split, shown, arm, points, is_judged))
+    return sorted(found, key=lambda each: (each.name, each.split, each.domain, each.arm))
+
+
+def _thinned(chunks: Iterator[Sequence[bytes]], distance: int, kept_step: int | None) -> Points:
+    """Return every so manieth point of a series, its last one, and that of a step."""
+    kept, before = Points.none(), 0
+    last: tuple[int, float] | None = None
+    for steps, readings in chunks:
+        points = Points.unpack([(steps, readings)])
+        for at in range(-before % distance, len(points.steps), distance):
+            kept.put(points.steps[at], points.values[at])
+        before += len(points.steps)
+        if kept_step is not None and points.steps and points.steps[0] <= kept_step:
+            at = bisect_left(points.steps, kept_step)
+            if at < len(points.steps) and points.steps[at] == kept_step:
+                kept.put(kept_step, points.values[at])
+        if points.steps:
+            last = points.steps[-1], points.values[-1]
+    if last is not None:
+        kept.put(*last)
+    in_order = dict(sorted(zip(kept.steps, kept.values, strict=True)))
+    return Points(array("q", in_order), array("d", in_order.values()))
 
 
 def read_metrics(

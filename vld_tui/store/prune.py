@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -78,9 +81,12 @@ def prune(database: Database, home: Home, run_id: str, keep: Keep) -> Prunable:
 def checkpoint_files(home: Home) -> Iterator[int]:
     """Yield the bytes of every checkpoint there is, in the trash or not."""
     for folder in (home.runs, home.trash):
-        for path in folder.glob(f"*/checkpoints/{CHECKPOINT_PATTERN}"):
-            if (size := size_of(path)) is not None:
-                yield size
+        with suppress(OSError), os.scandir(folder) as runs:
+            for run in runs:
+                with suppress(OSError), os.scandir(Path(run.path, "checkpoints")) as files:
+                    for file in files:
+                        if fnmatch.fnmatch(file.name, CHECKPOINT_PATTERN):
+                            yield file.stat().st_size
 
 
 def size_of(path: Path) -> int | None:

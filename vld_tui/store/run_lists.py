@@ -13,7 +13,15 @@ from vld_tui.store.folders import run_ids
 from vld_tui.store.lookup import Found, find, find_by_id
 from vld_tui.store.opening import OpenHistory
 from vld_tui.store.query import Query
-from vld_tui.store.runs import DAMAGED, Run, RunPoint, find_unreadable, read_points, read_runs
+from vld_tui.store.runs import (
+    DAMAGED,
+    STATUS_SQL,
+    Run,
+    RunPoint,
+    find_unreadable,
+    read_points,
+    read_runs,
+)
 from vld_tui.store.summaries import (
     Grouping,
     RunSummary,
@@ -122,6 +130,17 @@ class RunLists(OpenHistory):
             for run in read_runs(self._database, where, asked):
                 found.setdefault(str(run.identity), []).append(run)
         return found
+
+    def finished_ids(self, query: Query = _ALL) -> list[str]:
+        """Return the ids of the finished runs that match, the newest first by default."""
+        find_unreadable(self._database)
+        condition = self._condition(query, trashed=False)
+        rows = self._database.rows(
+            f"SELECT run_id FROM runs WHERE {condition} AND {STATUS_SQL} = 'finished' "
+            f"ORDER BY {query.order_by}",
+            query.parameters,
+        )
+        return [run_id for (run_id,) in rows]
 
     def count_runs(self, query: Query = _ALL, *, trashed: bool = False) -> int:
         """Return how many runs match."""

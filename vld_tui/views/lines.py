@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from engine.protocol import (
     ArmEvaluated,
     CollapseDetected,
@@ -112,12 +114,22 @@ def closing_line(
     if combination is not None and isinstance(progress.end, RunStopped):
         parts[0] = f"{status} at {progress_label(progress.step, spec.steps, combination)}"
     if selected is not None:
-        if has_choice(combination):
-            parts.append(f"selected {step_label(selected.step, combination)}")
-        parts += [f"ID {percent(selected.id_accuracy)}", f"OOD {percent(selected.ood_accuracy)}"]
+        parts += _reached(selected.step, selected, combination)
+    elif isinstance(progress.end, RunFinished):  # its evaluations were not read
+        parts += _reached(progress.end.selected_step, progress.end, combination)
     if any(barrier.is_barrier for barrier in progress.barriers):
         parts.append("over a barrier")
     return " · ".join(parts)
+
+
+def _reached(
+    step: int, judged: Evaluated | RunFinished, combination: Combination | None
+) -> Iterator[str]:
+    """Yield the selected step and its accuracies."""
+    if has_choice(combination):
+        yield f"selected {step_label(step, combination)}"
+    yield f"ID {percent(judged.id_accuracy)}"
+    yield f"OOD {percent(judged.ood_accuracy)}"
 
 
 def _steps_line(spec: RunSpec, event: StepsTaken) -> str:
