@@ -77,7 +77,7 @@ def check_own_name(home: Home, spec: RunSpec) -> None:
     refuse_embedded_name(spec.dataset, spec.data_dir)
     if spec.dataset in STUDY_DATASETS and Path(spec.data_dir) != home.datasets / spec.dataset:
         asked = DescribeDataset(spec.data_dir, spec.dataset, spec.layout)
-        refuse_mismatch(work_on_datasets(asked, DatasetListing, lambda _report: None))
+        refuse_unfit(work_on_datasets(asked, DatasetListing, lambda _report: None))
 
 
 def refuse_embedded_name(name: str, data_dir: str | None) -> None:
@@ -93,12 +93,14 @@ def refuse_embedded_name(name: str, data_dir: str | None) -> None:
         )
 
 
-def refuse_mismatch(listing: DatasetListing) -> None:
-    """Refuse images that are not those of the published data set of their name.
+def refuse_unfit(listing: DatasetListing) -> None:
+    """Refuse images that no run can be made of, or not under their name.
 
     Raises:
-        DatasetError: saying how they differ.
+        DatasetError: saying why.
     """
+    if listing.problem is not None:
+        raise DatasetError(listing.problem)
     if listing.mismatch is not None:
         raise DatasetError(
             f"The images in {listing.where} are not the published {listing.name}, which "

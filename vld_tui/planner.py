@@ -14,7 +14,7 @@ import msgspec
 from engine.protocol import LoadedWeights, RunSpec, encode_spec
 from engine.protocol.datasets import DatasetListing, DatasetRequest, DescribeDataset, ListDatasets
 from engine.rundir import write_atomic
-from vld_tui.datasets import find_added, refuse_embedded_name, refuse_mismatch
+from vld_tui.datasets import find_added, refuse_embedded_name, refuse_unfit
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError, work_on_datasets
 from vld_tui.launch.inspection import Asked, ask_engine
@@ -116,11 +116,11 @@ class LocalPlanner:
             listings = self._datasets or self.datasets()
             named = [listing for listing in listings if listing.name == spec.dataset]
             if named and named[0].where is not None:
-                refuse_mismatch(named[0])
+                refuse_unfit(named[0])
                 return named[0]
         refuse_embedded_name(spec.dataset, spec.data_dir)
         listing = self._describe(DescribeDataset(str(folder or ""), spec.dataset, spec.layout))
-        refuse_mismatch(listing)
+        refuse_unfit(listing)
         return listing
 
     def known_networks(self) -> tuple[Network, ...]:

@@ -20,6 +20,7 @@ from engine.datasets.catalog import (
     find_target,
     refuse_small_domains,
 )
+from engine.datasets.contradictions import refuse_contradiction
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, counted, listed
 from engine.datasets.progress import Progress
@@ -108,6 +109,7 @@ def load_data(
         DataError: for images no run can be made of.
     """
     image_set = find_image_set(spec)
+    refuse_contradiction(image_set)
     target = find_target(image_set, spec.target)
     held_out = find_held_out_source(image_set, spec.held_out_source, target)
     cached = cached_images(image_set, spec.image_size, cache_dir, on_progress)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.datasets.card import DatasetCard, read_card
+from engine.datasets.contradictions import contradiction
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, counted, open_image_set
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
@@ -142,6 +143,9 @@ def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) ->
     ]
     mismatch = mismatch_of(name, image_set)
     notes += [f"It is not the published {name}, which {mismatch}."] if mismatch else []
+    problem = contradiction(image_set)
+    notes += [f"✗ No run can be made of it: {problem}"] if problem else []
+    is_sound = not (lost or mismatch or problem)
     return DatasetListing(
         name=name,
         domains=tuple(
@@ -150,13 +154,14 @@ def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) ->
         ),
         classes=image_set.classes,
         where=str(image_set.location),
-        complete=not (lost or mismatch) and (study_set is None or _is_whole(study_set, counts)),
+        complete=is_sound and (study_set is None or _is_whole(study_set, counts)),
         size_bytes=sum(file.size for file in image_set.files),
         notes=tuple(notes),
         layout=image_set.layout,
         reading=image_set.reading,
         left_out=image_set.left_out,
         mismatch=mismatch,
+        problem=problem,
     )
 
 

@@ -76,15 +76,20 @@ class TableSource:
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
-        return read_image_file(self._place(path))
+        return read_image_file(Path(self._place(path)))
 
-    def _place(self, path: str) -> Path:
-        return self._table.parent / (os.path.expanduser(path) if path.startswith("~") else path)
+    def place(self, path: str) -> str:
+        """Return where a file of the table lies, spelled the same for every row that names it."""
+        return os.path.normpath(self._place(path))
+
+    def _place(self, path: str) -> str:
+        absolute = os.path.expanduser(path) if path.startswith("~") else path
+        return os.path.join(self._table.parent, absolute)
 
     def _describe(self, domain: str, label: str, path: str) -> tuple[ImageFile, bool]:
         """Return an image file, and whether it exists: a missing one is reported when decoded."""
         try:
-            status = self._place(path).stat()
+            status = os.stat(self._place(path))
         except (OSError, ValueError):
             return ImageFile(domain, label, path, size=0, stamp=0), False
         return ImageFile(domain, label, path, status.st_size, status.st_mtime_ns), True

@@ -90,6 +90,7 @@ class DatasetListing(msgspec.Struct, frozen=True):
         left_out: what lies there and is not among the images.
         mismatch: how it differs from the published data set of that name in domains or classes;
             None: it has those, or another name.
+        problem: why no run can be made of it; None: nothing is known that would keep one from it.
     """
 
     name: str
@@ -103,6 +104,7 @@ class DatasetListing(msgspec.Struct, frozen=True):
     reading: str = ""
     left_out: tuple[LeftOut, ...] = ()
     mismatch: str | None = None
+    problem: str | None = None
 
 
 class ListDatasets(msgspec.Struct, frozen=True, tag="ls"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from engine.protocol.datasets import STUDY_DATASETS, DatasetListing, DescribeDataset, ListDatasets
 from engine.protocol.spec import Layout
-from vld_tui.datasets import find_added, refuse_embedded_name, refuse_mismatch
+from vld_tui.datasets import find_added, refuse_embedded_name, refuse_unfit
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError, work_on_datasets
 from vld_tui.study.forecast import ImageCounts
@@ -83,7 +83,7 @@ class HomeDatasets:
                 refuse_embedded_name(dataset, data_dir)
                 asked = DescribeDataset(data_dir or "", dataset, layout)
                 listing = work_on_datasets(asked, DatasetListing, _ignore)
-                refuse_mismatch(listing)
+                refuse_unfit(listing)
                 self._listings[key] = listing
         return self._listings[key]
 

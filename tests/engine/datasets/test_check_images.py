@@ -148,6 +148,23 @@ def test_an_image_with_two_labels_spoils_a_run(images: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("label", "domain", "reason"),
+    [
+        ("cat", "sketch", "a file in two domains: photo/cat/3.png is in photo and in sketch"),
+        ("dog", "photo", "a file with two labels: photo/cat/3.png is cat and dog."),
+    ],
+)
+@pytest.mark.parametrize("path", ["photo/cat/3.png", "./photo/../photo/cat/3.png"])
+def test_a_run_refuses_a_table_that_contradicts_itself(
+    images: Path, tmp_path: Path, label: str, domain: str, reason: str, path: str
+) -> None:
+    table = write_table(images, [*rows_of(images), (path, label, domain)])
+    spec = resolve_spec({"data_dir": str(table), "target": "photo", "image_size": 32})
+    with pytest.raises(DataError, match=f"^{table} lists {reason}"):
+        load_data(spec, tmp_path / "cache")
+
+
 def test_many_near_copies_within_a_domain_spoil_a_run_and_few_do_not(images: Path) -> None:
     draw().save(images / "photo/cat/shapes.png")
     draw().save(images / "photo/cat/shapes.jpg", quality=85)

@@ -274,3 +274,20 @@ def test_a_study_counts_no_set_that_only_bears_a_published_name(vld: Vld, images
     assert planned.exit_code == 2
     assert "are not the published PACS" in planned.stderr
     assert "vld data mv PACS NAME" in planned.stderr
+
+
+def test_a_table_that_contradicts_itself_is_found_out_before_a_run(vld: Vld, images: Path) -> None:
+    files = sorted(path.relative_to(images) for path in images.rglob("*.png"))
+    rows = [f"{path},{path.parts[1]},{path.parts[0]}" for path in files]
+    rows += [f"{path},{path.parts[1]},sketch" for path in files if path.parts[0] == "photo"]
+    table = images / "table.csv"
+    table.write_text("\n".join(["path,label,domain", *rows]))
+    reason = f"{table} lists 6 files in two domains: photo/cat/0.png is in photo and in sketch"
+    assert f"No run can be made of it: {reason}" in vld("data", "add", "pets", str(table)).stdout
+    checked = vld("data", "check", "pets")
+    assert checked.exit_code == 1
+    assert "✗ 6 images are in both photo and sketch (100.0% of photo)" in checked.stdout
+    for words in (("--data", str(table)), ("--dataset", "pets")):
+        trial = vld("run", *words, "--target", "photo", "--dry-run")
+        assert trial.exit_code == 2
+        assert reason in trial.stdout
