@@ -8,24 +8,9 @@ import msgspec
 
 from engine.datasets.card import DatasetCard
 from engine.datasets.errors import DataError
-from engine.datasets.junk import junk_file
 from engine.datasets.sources import ImageSource
 from engine.datasets.study_sets import STUDY_SETS
-from engine.datasets.tree import is_left_behind
 from engine.protocol.datasets import AddDataset
-
-
-def content_root(folder: Path) -> Path:
-    """Return the folder of domains in an unpacked archive: the first that is not the only one."""
-    while True:
-        inner = [
-            path
-            for path in sorted(folder.iterdir())
-            if not (is_left_behind(path.name) or junk_file(path.name))
-        ]
-        if len(inner) != 1 or not inner[0].is_dir():
-            return folder
-        folder = inner[0]
 
 
 def complete_card(card: DatasetCard, source: ImageSource, request: AddDataset) -> DatasetCard:
@@ -70,7 +55,7 @@ def _check_domains(
 
 
 def read_exclusions(file: str | None, root: Path) -> frozenset[str]:
-    """Read paths, one a line, below the folder of domains or absolute.
+    """Read paths, one a line, below a root or absolute.
 
     A byte-order mark, Windows line ends and separators, and a ``./`` in front mean nothing.
 

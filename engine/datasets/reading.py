@@ -179,13 +179,15 @@ def _used_splits(names: Collection[str]) -> tuple[str, ...]:
 
 
 def _wrapped(counts: FolderCounts) -> Reading | None:
-    """Return the reading of a folder within the only one; None where that has no domains."""
+    """Return the reading of a folder within the only one; None where that is a domain itself."""
     tops, below = _names(counts, 0), _below(counts)
     if len(tops) > 1:
         return None
     inner = _recognized(below)
-    if inner.layout == "class" or not (inner.layout != "plain" or inner.wrapper
-                                       or has_domains(below)):  # fmt: skip
+    is_domain = len(_names(below, 0)) == 1 and len(_names(below, 1)) > 1
+    if inner.layout == "plain" and not (inner.wrapper or is_domain or has_domains(below)):
+        return None
+    if inner.layout == "class":
         return None
     return replace(inner, wrapper=(*tops, *inner.wrapper))
 

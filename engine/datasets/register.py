@@ -24,7 +24,7 @@ from engine.datasets.imports import (
     unpack,
     write_images,
 )
-from engine.datasets.layouts import complete_card, content_root
+from engine.datasets.layouts import complete_card
 from engine.datasets.named_sets import (
     IMAGES,
     check_name,
@@ -117,8 +117,7 @@ def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
     if path.is_file() and is_archive(path):
         images.mkdir()
         unpack(path, images, progress_of(tell, "unpacking", "MiB", 2**20))
-        root = content_root(images).relative_to(stage).as_posix()
-        return replace(imported, root=root, layout=request.layout)
+        return replace(imported, layout=request.layout)
     if tables := find_tables(path):
         _refuse_exclusions(request, "the rows of parquet files have no names")
         _refuse_layout(request, "parquet files have columns of domains and labels")

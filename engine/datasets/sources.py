@@ -87,7 +87,7 @@ class TreeSource(ABC):
         location: folder or archive.
         layout: how its folders are read; ``auto`` recognizes it.
         domains: those that are used; None: all.
-        excluded: paths below ``location`` that are left out.
+        excluded: paths below ``location``, or below the folder of domains, that are left out.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class TreeSource(ABC):
         location: Path,
         layout: Layout | Reading = "auto",
         domains: Collection[str] | None = None,
-        excluded: Collection[str] = (),
+        excluded: frozenset[str] = frozenset(),
     ) -> None:
         self._location = location
         self._layout = layout
@@ -145,20 +145,24 @@ class TreeSource(ABC):
         if not isinstance(reading, Reading):
             reading = recognize(Counter(file.folder for file in tree.files), reading)
         place = cache(reading.placer(tree.folders))
+        around = "".join(f"{name}/" for name in reading.wrapper)
+        unmatched = set(self._excluded)
         files: list[ImageFile] = []
         for file in sorted(tree.files, key=_walk_order):
             if (cell := place(file.folder)) is None:
                 tree.omissions.add(_misplaced(file, reading), file.path)
-            elif file.path in self._excluded:
+            elif found := self._excluded & {file.path, file.path.removeprefix(around)}:
                 tree.omissions.add(EXCLUDED, file.path)
+                unmatched -= found
             elif self._domains is None or cell[0] in self._domains:
                 files.append(ImageFile(*cell, file.path, file.size, file.stamp))
         folders = _class_folders(tree, reading, place)
         if self._domains is not None:
             folders = {name: folders[name] for name in folders if name in self._domains}
         files.sort(key=lambda file: (file.domain, file.class_name))
-        unmatched = sorted(set(self._excluded).difference(file.path for file in tree.files))
-        return _Placed(reading, tuple(files), folders, tree.omissions.all(), tuple(unmatched))
+        return _Placed(
+            reading, tuple(files), folders, tree.omissions.all(), tuple(sorted(unmatched))
+        )
 
 
 @dataclass(frozen=True)

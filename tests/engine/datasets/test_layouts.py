@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -53,6 +54,8 @@ ONE = {"all/cat": 4, "all/dog": 4}
         ("{cat,dog}", "class", {"all/cat": 2, "all/dog": 2}),
         ("{train,test}", "class", {"all/test": 2, "all/train": 2}),
         ("kfold/{dom1,dom2}/{cat,dog}", "plain", TWO),
+        ("a/b/photo/{cat,dog}", "plain", {"photo/cat": 2, "photo/dog": 2}),
+        ("photo/{cat,dog}", "plain", {"photo/cat": 2, "photo/dog": 2}),
         ("a/b/{dom1,dom2}/{train,val}/{cat,dog}", "domain/split/class", MERGED),
         ("a/{train,val}/{dom1,dom2}/{cat,dog}", "split/domain/class", MERGED),
         ("a/{train,val}/{cat,dog}", "split/class", ONE),
@@ -64,6 +67,25 @@ def test_a_layout_is_recognized_in_folders_and_archives(
     root = fill_paths(tmp_path / "images", *spread(folders))
     for source in (FolderSource(root), ZipSource(zipped(root))):
         assert (source.reading.layout, cells(source)) == (layout, found)
+
+
+@pytest.mark.parametrize(
+    "folders", ["kfold/{a,b}/{cat,dog}", "x/{a,b}/{train,val}/{cat,dog}", "photo/{cat,dog}"]
+)
+def test_a_folder_and_its_archives_are_the_same_images(tmp_path: Path, folders: str) -> None:
+    root = fill_paths(tmp_path / "images", *spread(folders), "__MACOSX/x/._0.png", "notes.txt")
+    packed = shutil.make_archive(str(tmp_path / "packed"), "gztar", root)
+    image_sets = [open_image_set("x", root), open_image_set("x", zipped(root))]
+    for name, path in (("folder", root), ("zip", zipped(root)), ("tar", Path(packed))):
+        add_dataset(AddDataset(str(tmp_path / "home"), name, str(path)), lambda _: None)
+        image_sets.append(open_image_set(name, tmp_path / "home" / name))
+    found = [
+        [(file.domain, file.class_name, file.path, file.size) for file in image_set.files]
+        for image_set in image_sets
+    ]
+    assert found == found[:1] * 5
+    assert {image_set.left_out for image_set in image_sets} == {image_sets[0].left_out}
+    assert {image_set.reading for image_set in image_sets} == {image_sets[0].reading}
 
 
 @pytest.mark.parametrize("names", ["full,empty", "train,test", "train,bus", "val,dev,other"])

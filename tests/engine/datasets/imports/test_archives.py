@@ -72,7 +72,9 @@ def test_an_archive_is_unpacked_into_the_home(root: Path, tmp_path: Path, form: 
     reports: list[WorkReport] = []
     listing = add(root, path, reports)
     assert {domain.name: domain.images for domain in listing.domains} == {"photo": 4, "sketch": 4}
-    assert listing.where == str(root / "pets" / "images" / "kfold")
+    assert (listing.where, listing.reading) == (
+        str(root / "pets" / "images"), "reading kfold/domain/class/image",
+    )  # fmt: skip
     assert f"from {path}" in listing.notes
     path.unlink()
     image_set = open_image_set("pets", root / "pets")
