@@ -58,7 +58,7 @@ def serve(
         ) from None
     with listen(host, port) as listener:
         access = Access(host)
-        address = f"{url_of(listener, host)}/?token={access.token}"
+        address = f"{url_of(listener, host)}/#token={access.token}"
         serve_dashboard(home, listener, access, announce=lambda: _say_where(address))
 
 

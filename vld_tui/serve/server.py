@@ -31,6 +31,13 @@ REQUEST_PATIENCE_S: Final = 0.5
 """How long other requests may take after that."""
 MOST_CELLS: Final = 2_000
 """Width and height of a window, in cells: more than any screen has, little enough to draw."""
+MOST_AREA: Final = 400_000
+"""Cells of a window: a dashboard needs about 30 bytes for each."""
+MOST_WINDOWS: Final = 16
+"""Open at once; each has a process."""
+MOST_STRANGERS: Final = 64
+"""Websockets that have not said the token yet."""
+TOKEN_PATIENCE_S: Final = 10.0
 WINDOW_COMMAND: Final = (sys.executable, "-P", "-m", "vld_tui.serve")
 HEADERS: Final = {
     "Cache-Control": "no-cache",
@@ -50,9 +57,10 @@ class DashboardServer(Server):
         super().__init__(f"exec {command}", title="vld-tui", templates_path=TEMPLATES)
         self._access = access
         self._windows: set[asyncio.Task[object]] = set()
+        self._strangers = 0
 
     async def make_application(self) -> web.Application:
-        """Return the web application, which answers nobody who has not the token."""
+        """Return the web application, which opens no window to those without the token."""
         application = await self._make_app()
         application.router.add_static("/page", PAGE)
         application.middlewares.append(guard(self._access))
@@ -86,15 +94,61 @@ class DashboardServer(Server):
         return page
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """Run a dashboard for as long as its window is open."""
-        if not all(_fits(request.query.get(side, "1")) for side in ("width", "height")):
-            raise web.HTTPBadRequest(text=f"A window is 1 to {MOST_CELLS:,} cells wide and high.\n")
+        """Run a dashboard for as long as its window is open, once that has said the token."""
+        width, height = (request.query.get(side, "1") for side in ("width", "height"))
+        if not (_fits(width) and _fits(height) and int(width) * int(height) <= MOST_AREA):
+            raise web.HTTPBadRequest(
+                text=f"A window is 1 to {MOST_CELLS:,} cells wide and high, and has at most "
+                f"{MOST_AREA:,} cells.\n"
+            )
+        if self._strangers >= MOST_STRANGERS:
+            raise web.HTTPServiceUnavailable
+        websocket = web.WebSocketResponse(heartbeat=15)
+        await websocket.prepare(request)
+        if not await self._is_ours(websocket):
+            await _refuse(websocket, "Open the address that vld serve printed.")
+        elif len(self._windows) >= MOST_WINDOWS:
+            await _refuse(websocket, f"{MOST_WINDOWS} windows are open. Close one first.")
+        else:
+            await self._show(websocket, int(width), int(height))
+        return websocket
+
+    async def _is_ours(self, websocket: web.WebSocketResponse) -> bool:
+        """Say whether the other side says the token first, and soon."""
+        self._strangers += 1
+        try:
+            said = await websocket.receive(TOKEN_PATIENCE_S)
+        except TimeoutError:
+            return False
+        finally:
+            self._strangers -= 1
+        return self._access.accepts(_decode(said))
+
+    async def _show(self, websocket: web.WebSocketResponse, width: int, height: int) -> None:
+        """Run a dashboard until its window is closed, or this server ends."""
         window = asyncio.current_task()
         assert window is not None
         self._windows.add(window)
+
+        async def close() -> None:
+            await websocket.close()
+
+        service = AppService(
+            self.command,
+            write_bytes=websocket.send_bytes,
+            write_str=websocket.send_str,
+            close=close,
+            download_manager=self.download_manager,
+        )
         try:
-            return await super().handle_websocket(request)
+            await service.start(width, height)
+            await self._process_messages(websocket, service)
+        except asyncio.CancelledError:
+            await websocket.close()
+        except ConnectionError:  # the window was closed meanwhile
+            pass
         finally:
+            await service.stop()
             self._windows.discard(window)
 
     async def _process_messages(
@@ -106,7 +160,7 @@ class DashboardServer(Server):
                 case ["stdin", str(keys)]:
                     await app_service.send_bytes(keys.encode(errors="replace"))
                 case ["resize", {"width": int(width), "height": int(height)}]:
-                    await app_service.set_terminal_size(_bounded(width), _bounded(height))
+                    await app_service.set_terminal_size(*_bounded_size(width, height))
                 case ["ping", data]:
                     await websocket.send_json(["pong", data])
                 case ["blur", *_]:
@@ -133,7 +187,7 @@ async def _serve(
         loop.add_signal_handler(number, is_over.set)
     runner = web.AppRunner(
         await server.make_application(),
-        access_log=None,  # it would hold the token
+        access_log=None,
         shutdown_timeout=REQUEST_PATIENCE_S,
     )
     await runner.setup()
@@ -153,6 +207,16 @@ def _decode(message: WSMessage) -> object:
         return msgspec.json.decode(message.data)
     except (msgspec.DecodeError, RecursionError):
         return None
+
+
+async def _refuse(websocket: web.WebSocketResponse, reason: str) -> None:
+    """Close a websocket; its page shows the reason."""
+    await websocket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode())
+
+
+def _bounded_size(width: int, height: int) -> tuple[int, int]:
+    columns = _bounded(width)
+    return columns, min(_bounded(height), MOST_AREA // columns)
 
 
 def _bounded(cells: int) -> int:

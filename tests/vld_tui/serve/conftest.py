@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from urllib.parse import parse_qs, urlsplit
 
 import psutil
@@ -55,7 +59,7 @@ class Served:
 
     @property
     def token(self) -> str:
-        return parse_qs(urlsplit(self.address).query)["token"][0]
+        return parse_qs(urlsplit(self.address).fragment)["token"][0]
 
     def ask(self, path: str, **headers: str) -> Answer:
         """Send a request with these headers; underscores stand for hyphens."""
@@ -77,26 +81,76 @@ class Served:
         connection.endheaders()
         return connection
 
-    def cookie(self) -> str:
-        """Return the cookie that the token is answered with."""
-        set_cookie = self.ask(f"/?token={self.token}").headers["Set-Cookie"]
-        return str(set_cookie.partition(";")[0])
-
-    def open_window(self) -> http.client.HTTPConnection:
+    def open_window(self) -> Window:
         """Open a websocket as the page does; a dashboard is drawn, and runs until it is closed."""
-        window = self.connect(
-            "/ws?width=100&height=30",
-            Cookie=self.cookie(),
-            Origin=f"http://127.0.0.1:{self.port}",
-            **UPGRADE,
-        )
-        assert window.getresponse().status == http.client.SWITCHING_PROTOCOLS
-        assert window.sock.recv(1)
+        window = Window.open(self)
+        window.say("token", self.token)
+        assert window.connection.sock.recv(1)
         return window
 
     def dashboards(self) -> list[psutil.Process]:
         """Return the processes of the open windows."""
         return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def frame(payload: bytes, *, claims: int | None = None, first: int = 0x81) -> bytes:
+    """Return a websocket frame as a browser sends it, by default a whole text."""
+    size = len(payload) if claims is None else claims
+    mask = os.urandom(4)
+    repeated = (mask * (len(payload) // 4 + 1))[: len(payload)]
+    masked = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
+    return struct.pack("!BBQ", first, 0xFF, size) + mask + masked.to_bytes(len(payload), "big")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A websocket of the dashboard, and what the server says through it."""
+
+    connection: http.client.HTTPConnection
+    stream: IO[bytes]
+
+    @classmethod
+    def open(cls, served: Served, **headers: str) -> Window:
+        """Open one, and say nothing yet."""
+        connection = served.connect(
+            "/ws?width=100&height=30",
+            Origin=f"http://127.0.0.1:{served.port}",
+            **UPGRADE,
+            **headers,
+        )
+        response = connection.getresponse()
+        assert response.status == http.client.SWITCHING_PROTOCOLS
+        assert bool(headers) == ("Sec-WebSocket-Extensions" in response.headers)
+        return cls(connection, response.fp)
+
+    def say(self, *message: object) -> None:
+        """Send a message as the page does."""
+        self.connection.sock.sendall(frame(json.dumps(message).encode()))
+
+    def close_code(self, sent: bytes = b"") -> int | None:
+        """Send and read until the websocket is closed; return why it was.
+
+        None: the server let go before it read all, and what it said is lost.
+        """
+        with contextlib.suppress(ConnectionError):
+            self.connection.sock.sendall(sent)
+            while True:
+                first, content = self.read()
+                if first == 0x88:
+                    return int.from_bytes(content[:2], "big")
+        return None
+
+    def read(self) -> tuple[int, bytes]:
+        """Return the first byte and the content of the next frame."""
+        first, size = self.stream.read(2)
+        if size >= 126:
+            size = int.from_bytes(self.stream.read(2 if size == 126 else 8), "big")
+        return first, self.stream.read(size)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.connection.close()
+        self.stream.close()
 
 
 Serve = Callable[..., Served]

@@ -1,65 +1,89 @@
-"""Nobody sees the served dashboard but who has its token and calls it by its own name."""
+"""Nobody uses the served dashboard but who has its token and calls it by its own name."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.vld_tui.serve.conftest import UPGRADE, Served, wait_until
+from tests.vld_tui.serve.conftest import UPGRADE, Serve, Served, Window, frame, wait_until
+from vld_tui.serve.server import MOST_WINDOWS
 
-PATHS = ("/", "/ws", "/static/js/textual.js", "/page/page.css", "/download/key", "/nowhere")
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_nothing_is_shown_without_the_token(served: Served, path: str) -> None:
-    own = f"http://127.0.0.1:{served.port}"
-    for cookie in ("", "vld=x", f"{served.cookie().partition('=')[0]}={served.token}"):
-        answer = served.ask(path, Cookie=cookie, Origin=own)
-        assert answer.status == 403
-        assert "Set-Cookie" not in answer.headers
+REFUSED = 1008
+"""Code a websocket is closed with."""
 
 
-@pytest.mark.parametrize("wrong", ["", "x", "%C3%A9", "%FF%00"])
-def test_a_wrong_token_is_refused_even_with_the_cookie(served: Served, wrong: str) -> None:
-    for token in (wrong, served.token + wrong if wrong else served.token[:-1]):
-        answer = served.ask(f"/?token={token}", Cookie=served.cookie())
-        assert (answer.status, answer.headers["Set-Cookie"]) == (403, None)
+def test_the_token_stands_where_no_browser_sends_it(served: Served) -> None:
+    address, _, fragment = served.address.partition("#")
+    assert address == f"http://127.0.0.1:{served.port}/"
+    assert fragment == f"token={served.token}"
+    assert len(served.token) >= 32
 
 
-def test_the_token_is_exchanged_for_a_cookie(served: Served) -> None:
-    welcome = served.ask(f"/?token={served.token}")
-    assert welcome.status == 200
-    set_cookie = welcome.headers["Set-Cookie"]
-    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(set_cookie.split("; "))
-    assert served.token not in set_cookie + welcome.body
-    assert welcome.headers["Cache-Control"] == "no-store"
-    assert welcome.headers["Referrer-Policy"] == "no-referrer"
-    cookie = set_cookie.partition(";")[0]
-    page = served.ask("/", Cookie=cookie)
+def test_the_page_holds_nothing_of_the_home_and_sets_no_cookie(served: Served) -> None:
+    page = served.ask("/")
     assert page.status == 200
     assert f'"ws://127.0.0.1:{served.port}/ws"' in page.body
     assert "https:" not in page.body  # nothing from elsewhere: it works offline
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-    for path in ("/static/js/textual.js", "/page/page.css", "/page/focus.js"):
-        assert served.ask(path, Cookie=cookie).status == 200
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    parts = ("/static/js/textual.js", "/page/page.css", "/page/focus.js", "/page/key.js")
+    for answer in [page, *map(served.ask, parts)]:
+        assert answer.status == 200
+        assert "Set-Cookie" not in answer.headers
+        assert served.token not in answer.body
+        assert "shown-in-a-browser" not in answer.body
+
+
+@pytest.mark.parametrize("path", ["/download/key", "/nowhere", "//", "/%2e%2e/", "/?token=x"])
+def test_there_is_nothing_else(served: Served, path: str) -> None:
+    assert served.ask(path).status in (403, 404)
+    assert served.ask(f"/?token={served.token}").status == 403  # it would stay in a history
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        ["token", ""], ["token", "x"], ["token", None], ["token"], ["stdin", "q"], [], {}, "x",
+        ["token", "\u00e9\ud800"],
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_window_that_does_not_say_the_token_first_is_closed(
+    served: Served, first: object
+) -> None:
+    window = Window.open(served)
+    window.connection.sock.sendall(frame(json.dumps(first).encode()))
+    assert window.close_code() == REFUSED
+    window.close()
+    assert not served.dashboards()
+
+
+def test_half_a_token_is_none(served: Served) -> None:
+    for token in (served.token[:-1], f"{served.token}x"):
+        window = Window.open(served)
+        window.say("token", token)
+        assert window.close_code() == REFUSED
+        window.close()
+    window.close()
+    assert not served.dashboards()
 
 
 @pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1.elsewhere.example", "0.0.0.0"])
 def test_another_name_is_refused(served: Served, host: str) -> None:
     for name in (host, f"{host}:{served.port}"):
-        answer = served.ask(f"/?token={served.token}", Host=name, Cookie=served.cookie())
-        assert (answer.status, answer.headers["Set-Cookie"]) == (403, None)
+        assert served.ask("/", Host=name).status == 403
 
 
 def test_another_name_for_this_machine_will_do(served: Served) -> None:
-    tunnelled = served.ask("/", Host="localhost:9999", Cookie=served.cookie())
-    assert '"ws://localhost:9999/ws"' in tunnelled.body
+    assert '"ws://localhost:9999/ws"' in served.ask("/", Host="localhost:9999").body
 
 
 @pytest.mark.parametrize(
     "origin",
     [
         "http://elsewhere.example",
-        "http://127.0.0.1:1",  # another server on this machine, to which cookies go as well
+        "http://127.0.0.1:1",  # another server on this machine
         "http://localhost:{port}",
         "https://127.0.0.1:{port}",
         "null",
@@ -68,19 +92,31 @@ def test_another_name_for_this_machine_will_do(served: Served) -> None:
 )
 def test_a_page_from_elsewhere_opens_no_websocket(served: Served, origin: str) -> None:
     given = {"Origin": origin.format(port=served.port)} if origin else {}
-    answer = served.ask("/ws", Cookie=served.cookie(), **given, **UPGRADE)
-    assert answer.status == 403
+    assert served.ask("/ws", **given, **UPGRADE).status == 403
     assert not served.dashboards()
 
 
 def test_a_page_from_elsewhere_reads_nothing(served: Served) -> None:
-    answer = served.ask("/", Cookie=served.cookie(), Origin="http://elsewhere.example")
+    answer = served.ask("/", Origin="http://elsewhere.example")
     assert answer.status == 403
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_its_own_page_opens_the_websocket(served: Served) -> None:
-    window = served.open_window()
-    assert len(served.dashboards()) == 1
-    window.close()
-    wait_until(lambda: not served.dashboards())
+def test_its_own_page_opens_windows_again_and_again(served: Served) -> None:
+    for _ in range(2):
+        window = served.open_window()
+        assert len(served.dashboards()) == 1
+        window.close()
+        wait_until(lambda: not served.dashboards())
+
+
+@pytest.mark.slow
+def test_windows_are_bounded_in_number(serve: Serve) -> None:
+    served = serve()
+    windows = [served.open_window() for _ in range(MOST_WINDOWS)]
+    spare = Window.open(served)
+    spare.say("token", served.token)
+    assert spare.close_code() == REFUSED
+    assert len(served.dashboards()) == MOST_WINDOWS
+    for window in (*windows, spare):
+        window.close()

@@ -17,13 +17,10 @@ def _text_of(process: psutil.Process) -> str:
 def test_the_token_is_printed_once_and_nowhere_else(serve: Serve, tmp_path: Path) -> None:
     served = serve()
     served.ask(f"/?token={served.token}")
-    served.ask("/?token=wrong")
-    session = served.cookie().partition("=")[2]
     window = served.open_window()
     assert served.dashboards()
     for process in [psutil.Process(served.process.pid), *served.dashboards()]:
         assert served.token not in _text_of(process)
-        assert session not in _text_of(process)
     window.close()
     wait_until(lambda: not served.dashboards())
     served.process.terminate()
