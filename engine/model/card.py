@@ -26,6 +26,9 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
         tuning: ``linear``: its tensors are those of :class:`engine.model.linear.LinearNetwork`.
         dataset: that it was trained on.
         target: the domain left out of training, if one was.
+        held_out_source: another one that was.
+        split_seed: of the split of the others.
+        validation_fraction: share of each that was held out.
         run: id of the run.
     """
 
@@ -40,6 +43,9 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
     tuning: Literal["full", "linear"] = "full"
     dataset: str
     target: str | None = None
+    held_out_source: str | None = None
+    split_seed: int
+    validation_fraction: float
     run: str
 
     def as_header(self) -> dict[str, str]:
@@ -68,5 +74,6 @@ def read_card(header: Mapping[str, str]) -> NetworkCard | None:
 _TYPES: Mapping[str, Any] = {
     "model": str, "model_args": dict[str, int], "classes": tuple[str, ...], "image_size": int,
     "resize": str, "interpolation": str, "mean": tuple[float, ...], "std": tuple[float, ...],
-    "tuning": str, "dataset": str, "target": str, "run": str,
+    "tuning": str, "dataset": str, "target": str, "held_out_source": str, "split_seed": int,
+    "validation_fraction": float, "run": str,
 }  # fmt: skip

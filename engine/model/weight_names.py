@@ -34,6 +34,9 @@ _ENTRIES: Final = (
 """Keys of state dicts: timm's in its order, then others'; one of EMA weights comes first anyway."""
 _EMA: Final = re.compile(r"(^|_)(ema|averaged|swa)(_|$)|^ema", re.IGNORECASE)
 
+_COUNT: Final = "n_averaged"
+"""Tensor of torch's ``AveragedModel``, beside the network's."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -82,7 +85,7 @@ class Fit:
     @property
     def is_ema(self) -> bool:
         """Say whether these are averages of weights along a training."""
-        return any(_EMA.search(part) for part in self.address)
+        return _COUNT in self.outside or any(_EMA.search(part) for part in self.address)
 
     def misfits(self, wanted: Wanted) -> dict[str, list[str]]:
         """Return why the tensors are not the network's, by kind; empty: they are."""

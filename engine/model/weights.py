@@ -17,7 +17,7 @@ from engine.errors import InputError
 from engine.model.card import NetworkCard, read_card
 from engine.model.weight_files import WeightsFile, digest, read_file
 from engine.model.weight_names import Fit, Wanted, closest, readings
-from engine.protocol import LoadedWeights
+from engine.protocol import LoadedWeights, PastTraining
 from engine.tensorfile import STATE_KEY
 
 NETWORK: Final = "network."
@@ -85,7 +85,7 @@ class Taken:
             unexpected=sorted([*fit.outside, *(prefixes + n for n in fit.unexpected(wanted))]),
             last_layer=last_layer,
             is_kept=is_kept,
-            trained_by=None if self.card is None else self.card.run,
+            training=None if self.card is None else _past(self.card),
         )
 
 
@@ -178,6 +178,17 @@ def keep_last_layer(
     return taken.report(_kept(classes, card.classes), is_kept=True)
 
 
+def _past(card: NetworkCard) -> PastTraining:
+    return PastTraining(
+        run=card.run,
+        dataset=card.dataset,
+        target=card.target,
+        held_out_source=card.held_out_source,
+        split_seed=card.split_seed,
+        validation_fraction=card.validation_fraction,
+    )
+
+
 def _wanted(network: nn.Module, last_layer: str) -> Wanted:
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return Wanted(shapes, last_layer)
@@ -194,13 +205,17 @@ def _load(network: nn.Module, fit: Fit, wanted: Wanted, path: Path) -> None:
         for name, tensor in fit.tensors.items()
         if not name.startswith(wanted.last_layer) and wanted.shapes.get(name) == tuple(tensor.shape)
     }
-    bad = [name for name, each in taken.items() if not torch.isfinite(each).all()]
+    bad = [name for name, each in taken.items() if not _is_finite(each)]
     if bad:
         raise InputError(
             f"The weights in {path} are not all finite numbers: {_first(bad)}. The training that "
             "saved them had diverged: take an earlier checkpoint of it."
         )
     network.load_state_dict(taken, strict=False)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor.float()).all())
 
 
 def _choose(fitting: Sequence[Fit], path: Path) -> Fit:

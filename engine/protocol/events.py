@@ -100,6 +100,17 @@ class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     left_out: tuple[LeftOut, ...] = ()
 
 
+class PastTraining(msgspec.Struct, frozen=True, kw_only=True):
+    """What a network of this program was trained on: all domains but these, the rest split so."""
+
+    run: str
+    dataset: str
+    target: str | None
+    held_out_source: str | None
+    split_seed: int
+    validation_fraction: float
+
+
 class LoadedWeights(msgspec.Struct, frozen=True, kw_only=True):
     """What a network took from a file of weights; names are those of tensors in the file.
 
@@ -108,7 +119,7 @@ class LoadedWeights(msgspec.Struct, frozen=True, kw_only=True):
     ``converted``: timm's own conversion for this network was applied. ``other_entries`` hold
     weights too. ``missing`` tensors of the network start as without the file, ``unexpected`` ones
     of the file were left out. ``last_layer`` says in words what became of it; it ``is_kept`` when
-    it is the file's. ``sha256`` is of the whole file, ``trained_by`` the run that saved it.
+    it is the file's. ``sha256`` is of the whole file. ``training``: of a network of this program.
     """
 
     file: str
@@ -123,7 +134,7 @@ class LoadedWeights(msgspec.Struct, frozen=True, kw_only=True):
     unexpected: list[str] = []
     last_layer: str
     is_kept: bool = False
-    trained_by: str | None = None
+    training: PastTraining | None = None
 
 
 class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):

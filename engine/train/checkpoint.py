@@ -18,7 +18,7 @@ from torch import Tensor
 from engine.data import RunData
 from engine.errors import TrainingError
 from engine.model import NETWORK, FineTunedNetwork, NetworkCard, creation_options
-from engine.protocol import LoadedWeights, RunSpec
+from engine.protocol import LoadedWeights, RunSpec, trial_seed
 from engine.rundir import RunDir
 from engine.tensorfile import DamagedFileError, read_header, read_tensors, write_tensors
 
@@ -142,6 +142,9 @@ def card_of(
         tuning=spec.tuning,
         dataset=data.name,
         target=data.target.name if data.target else None,
+        held_out_source=spec.held_out_source,
+        split_seed=trial_seed(spec),
+        validation_fraction=spec.validation_fraction,
         run=run_dir.run_id,
     )
 

@@ -16,7 +16,7 @@ from engine.distributed.ranks import ALONE, Ranks
 from engine.eventlog import EventLog
 from engine.model import masked_logits
 from engine.objectives import Batch
-from engine.protocol import HeadTrained, RunFinished, RunSpec, RunStopped
+from engine.protocol import Cautioned, HeadTrained, RunFinished, RunSpec, RunStopped
 from engine.rundir import RunDir
 from engine.stop import StopRequest, StopRequested
 from engine.train.checkpoint import Checkpoint
@@ -24,6 +24,7 @@ from engine.train.head import cache_features, train_head
 from engine.train.losses import LossMeter
 from engine.train.milestones import Milestones
 from engine.train.optim import set_learning_rates
+from engine.train.overlap import overlaps
 from engine.train.setup import Training, prepare, training_images
 
 
@@ -54,6 +55,8 @@ def fine_tune(
     milestones = Milestones(spec, data, training, run_dir, log, began)
     pace = milestones.pace
     log.record(training.describe(spec, data))
+    for message in overlaps(spec, data, training.start.loaded):
+        log.record(Cautioned(message=message))
 
     if checkpoint is not None:
         training.restore(checkpoint)

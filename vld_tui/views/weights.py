@@ -32,8 +32,8 @@ def _which(loaded: LoadedWeights) -> str:
     entry = plain_text(loaded.entry)
     if loaded.is_ema:
         return f"EMA weights ({entry})" if entry else "EMA weights"
-    if loaded.trained_by is not None:
-        return f"trained by run {plain_text(loaded.trained_by)}"
+    if loaded.training is not None:
+        return f"trained by run {plain_text(loaded.training.run)}"
     return f"entry {entry}" if entry else ""
 
 

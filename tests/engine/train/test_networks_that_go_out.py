@@ -18,6 +18,7 @@ import engine.train.loop
 from engine.eventlog import EventLog
 from engine.model import FineTunedNetwork, build_network
 from engine.protocol import (
+    Cautioned,
     Evaluated,
     LoadedWeights,
     ModelPrepared,
@@ -109,7 +110,8 @@ def test_the_last_layer_is_kept_for_classes_that_it_knows(
     assert torch.equal(network.head.bias, saved["fc.bias"][rows])
     assert network.loaded is not None
     assert (network.loaded.last_layer, network.loaded.is_kept) == (words, True)
-    assert network.loaded.trained_by == "first"
+    assert network.loaded.training is not None
+    assert network.loaded.training.run == "first"
 
 
 @pytest.mark.parametrize(
@@ -137,6 +139,29 @@ def test_the_network_of_the_last_step_is_taken_on_request(finished: RunDir) -> N
     assert all(torch.equal(tensor, saved[f"network.{name}"]) for name, tensor in ours.items())
     assert network.loaded is not None
     assert network.loaded.is_kept
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, None),
+        ({"target": "noto"}, "images of noto: its OOD accuracy is too high"),
+        ({"held_out_source": "noto"}, "images of noto: its accuracy is too high"),
+        ({"trial_seed": 5}, "images that this run holds out: ID accuracy is too high"),
+        ({"validation_fraction": 0.3}, "images that this run holds out"),
+        ({"seed": 3, "trial_seed": 0}, None),
+    ],
+)
+def test_a_run_says_when_its_start_was_trained_on_what_it_is_measured_on(
+    finished: RunDir, make_run: MakeRun, fields: dict[str, object], words: str | None
+) -> None:
+    further = {"weights": str(finished.best_checkpoint), "head_steps": 0, "steps": 1,
+               "warmup_steps": 0, **fields}  # fmt: skip
+    again = make_run("again", **further)
+    run_here(again)
+    said = [each.message for each in read_events(again) if isinstance(each, Cautioned)]
+    assert len(said) == (words is not None)
+    assert words is None or words in said[0]
 
 
 def test_without_the_header_it_is_new(finished: RunDir, tmp_path: Path) -> None:

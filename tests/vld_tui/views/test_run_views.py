@@ -14,6 +14,7 @@ from engine.protocol import (
     LoadedWeights,
     Metric,
     ModelPrepared,
+    PastTraining,
     RunFailed,
     RunFinished,
     RunStarted,
@@ -44,6 +45,9 @@ DATA = DataPrepared(
     domains=[DomainInfo(name, name == "fluent-mono", 1230, 984, 246) for name in DOMAINS],
     skipped=[],
     wall_s=1.0,
+)
+PAST = PastTraining(
+    run="r1", dataset="d", target="t", held_out_source=None, split_seed=0, validation_fraction=0.2
 )
 HEAD = HeadTrained(steps=1000, loss=1.0, wall_s=3.0, time=105.0)
 COLLAPSE = CollapseDetected(
@@ -381,7 +385,7 @@ def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:
             "timm · 2 missing (a, b) · 4 left out (q, r, s and 1 more) · last layer new",
         ),
         (
-            LoadedWeights(file="w", sha256="", matched=92, trained_by="r1", is_kept=True,
+            LoadedWeights(file="w", sha256="", matched=92, training=PAST, is_kept=True,
                           last_layer="kept: same 3 classes"),
             "trained by run r1 · 92 tensors loaded · last layer kept: same 3 classes",
         ),
