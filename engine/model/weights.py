@@ -145,8 +145,7 @@ def load_from_file(
         raise _misfit(file, closest(asked, wanted), wanted, model)
     chosen = _choose(fitting, path)
     _load(network, chosen, wanted, path)
-    others = [each for each in _addresses(fits) if each != _address(chosen)]
-    return Taken(file, chosen, wanted, tuple(others), read_card(file.header))
+    return Taken(file, chosen, wanted, _others(fits, chosen, wanted), read_card(file.header))
 
 
 def keep_last_layer(
@@ -262,6 +261,15 @@ def _refuse_last_checkpoint(file: WeightsFile, key: str | None) -> None:
         f"{file.path} is what a run needs to be resumed. Take best.safetensors, the network of "
         f"its selected step{here}; or that of its last step with --weights-key network."
     )
+
+
+def _others(fits: Sequence[Fit], chosen: Fit, wanted: Wanted) -> tuple[str, ...]:
+    """Return what else a file holds: networks that fit too, and entries that do not."""
+    fitting = [fit for fit in fits if not fit.misfits(wanted)]
+    known = {chosen.keys, *(fit.keys for fit in fitting)}
+    names = [_address(fit) for fit in fitting if fit.address != chosen.address]
+    names += [".".join(fit.keys) for fit in fits if fit.keys not in known]
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _misfit(file: WeightsFile, fit: Fit, wanted: Wanted, model: str) -> InputError:

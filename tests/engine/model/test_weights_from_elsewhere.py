@@ -115,7 +115,7 @@ def test_weights_are_found_however_they_are_wrapped(tmp_path: Path, raw: State, 
     report = loaded(network)
     assert (report.entry, report.prefixes) == (entry, prefixes)
     assert report.matched == len([name for name in raw if not name.startswith("fc.")])
-    assert report.missing == []
+    assert report.missing == report.other_entries == []
     assert report.last_layer == "new"
     assert report.is_ema == (case == "torch's averaged model")
 
