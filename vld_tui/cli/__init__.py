@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from vld_tui.cli.command import DebugOption, HomeOption
 from vld_tui.cli.group import LazyGroup
+from vld_tui.cli.surroundings import settle_streams
 from vld_tui.utf8 import use_utf8_names
 
 __all__ = ["app", "main"]
@@ -52,7 +52,5 @@ def _vld(
 def main() -> None:
     """Run ``vld`` with the arguments of this process."""
     use_utf8_names()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal without UTF-8 shows "?", no traceback
-            stream.reconfigure(errors="replace")
+    settle_streams()
     app(prog_name="vld")

@@ -9,6 +9,7 @@ import typer
 from engine.protocol import SpecError, nearest
 from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, USAGE_EXIT, CommandError
 from vld_tui.cli.hints import with_home
+from vld_tui.cli.surroundings import is_folder_gone
 from vld_tui.config import ConfigError
 from vld_tui.home import HomeError
 from vld_tui.launch.datasets import DatasetError
@@ -54,6 +55,12 @@ def report(error: Exception) -> int:
     if isinstance(error, CommandError):
         complain(str(error))
         return error.exit_code
+    if _is_of_missing_folder(error):
+        complain(
+            "The current folder no longer exists: it was deleted or moved. Change to another one "
+            "(cd), then try again."
+        )
+        return USAGE_EXIT
     if isinstance(error, _FOR_A_PERSON):
         complain(str(error))
         return INTERRUPTED_EXIT if isinstance(error, InterruptedSubmissionError) else USAGE_EXIT
@@ -65,6 +72,15 @@ def report(error: Exception) -> int:
         "This is a fault of the program; 'vld --debug …' shows where it happened."
     )
     return FAILED_EXIT
+
+
+def _is_of_missing_folder(error: BaseException | None) -> bool:
+    """Say whether an error came up because the current folder was deleted."""
+    while error is not None:
+        if isinstance(error, FileNotFoundError) and error.filename is None:
+            return is_folder_gone()
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _usage_message(error: typer.TyperException) -> str:

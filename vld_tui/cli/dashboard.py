@@ -13,6 +13,7 @@ from rich.console import Console
 from vld_tui.cli.command import Command, home_option
 from vld_tui.cli.group import ErrorsInWords
 from vld_tui.cli.session import open_store
+from vld_tui.cli.surroundings import settle_streams
 from vld_tui.home import HomeError, absence, find_home, open_home
 
 app = typer.Typer(
@@ -61,4 +62,5 @@ def _print_once(ctx: typer.Context) -> None:
 
 def main() -> None:
     """Run ``vld-tui`` with the arguments of this process."""
+    settle_streams()
     app(prog_name="vld-tui")

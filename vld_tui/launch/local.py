@@ -207,7 +207,11 @@ def _stop_elsewhere(run_dir: RunDir, process: ProcessInfo, *, kill: bool) -> boo
 def engine_environment() -> dict[str, str] | None:
     """Return the environment in which ``python -P`` finds this program's engine; None: this one."""
     root = Path(engine.__file__).resolve().parent.parent
-    if root != Path.cwd():
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was deleted
+        return None
+    if root != here:
         return None
     # Found through the working folder, which the process does not search.
     search_path = [str(root), os.environ.get("PYTHONPATH", "")]

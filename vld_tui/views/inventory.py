@@ -18,8 +18,8 @@ _WEIGHTS = {
     "none": "none: only --weights none or a file",
 }
 _MODEL_COLUMNS = (
-    Column("network", shrinks=True, narrowest=20),
-    Column("weights", shrinks=True, narrowest=16),
+    Column("network", rank=100, shrinks=True, narrowest=12),
+    Column("weights", rank=99, shrinks=True, narrowest=12),
 )
 
 
