@@ -12,13 +12,16 @@ _T_975: Final = (
 )  # fmt: skip
 """97.5% points of Student's t for 1 to 30 degrees of freedom."""
 _NORMAL_975: Final = 1.96
+FEWEST: Final = 3
+"""Values that an interval is made of, at least."""
 
 
 class Estimate(NamedTuple):
     """A mean over ``n`` values.
 
     ``deviation`` is their standard deviation, ``interval`` half the width of the 95% confidence
-    interval of the mean (Student's t); both None for a single run.
+    interval of the mean (Student's t). Both are None for a single run, and the interval for two as
+    well: it would be nine deviations wide, which says nothing.
     """
 
     mean: float
@@ -53,5 +56,7 @@ def of_moments(n: int, mean: float | None, mean_square: float | None) -> Estimat
 def _estimate(mean: float, deviation: float | None, n: int) -> Estimate:
     if deviation is None:
         return Estimate(mean, None, None, n)
+    if n < FEWEST:
+        return Estimate(mean, deviation, None, n)
     t = _T_975[n - 2] if n - 2 < len(_T_975) else _NORMAL_975
     return Estimate(mean, deviation, t * deviation / n**0.5, n)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from engine.datasets.errors import DataError
 from engine.protocol import nearest
+from engine.protocol.extras import install_command
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
@@ -56,7 +57,7 @@ def require_corruptions() -> Any:
         import imagecorruptions  # noqa: PLC0415 - only this needs it, and it brings a compiler
     except ModuleNotFoundError:
         raise DataError(
-            "Corruptions need a package that is not installed: pip install 'vld-tui[corruptions]'."
+            f"Corruptions need a package that is not installed: {install_command('corruptions')}"
         ) from None
     except ImportError as error:  # its OpenCV wants a window system's libraries
         raise DataError(

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from engine.protocol.extras import install_command
 from engine.protocol.recipes import too_few_to_split
 from engine.protocol.spec import NO_TARGET, Layout, SpecError, nearest
 
@@ -50,7 +51,7 @@ def left_out_text(left_out: Sequence[LeftOut]) -> str:
         return ""
     text = f"left out: {', '.join(_left_out_words(each) for each in left_out)}"
     if any(each.kind in HEIC_KINDS for each in left_out):
-        text += " (HEIC is read after: pip install '.[heic]')"
+        text += f" (HEIC is read after: {install_command('heic')})"
     return text
 
 

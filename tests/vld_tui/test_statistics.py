@@ -16,6 +16,15 @@ def test_no_value_has_no_mean_and_one_has_no_spread() -> None:
     assert one == (0.5, None, None, 1)
 
 
+def test_two_values_have_a_deviation_and_no_interval() -> None:
+    found = estimate([0.3, 0.5])
+    assert found is not None
+    assert found.deviation == pytest.approx(statistics.stdev([0.3, 0.5]))
+    assert found.mean == pytest.approx(0.4)
+    assert found.interval is None
+    assert found.n == 2
+
+
 def test_three_values_have_students_interval() -> None:
     found = estimate([0.5, 0.6, 0.7])
     assert found is not None

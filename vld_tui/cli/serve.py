@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
+from engine.protocol.extras import install_command
 from vld_tui.cli.command import Command
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
@@ -54,7 +55,7 @@ def serve(
     except ImportError:
         raise CommandError(
             "A browser is served with textual-serve, which is not installed: "
-            "pip install 'vld-tui[serve]'."
+            f"{install_command('serve')}"
         ) from None
     with listen(host, port) as listener:
         access = Access(host)

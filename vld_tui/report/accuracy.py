@@ -98,7 +98,7 @@ def centres(results: Sequence[Outcome]) -> Table:
             rows.append(_centre_cells(cloud, baseline))
     notes += (
         "Mean over cells, then over targets, of the mean over seeds; ± half the 95% interval "
-        "(Student's t) over the seeds that every cell of every target has.",
+        "(Student's t) over the seeds that every cell of every target has, from three of them on.",
         "Changes are in points against no dropout, or the first setting.",
         "Points are the ways to pick one cell for each target: they are no runs.",
     )

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.protocol.extras import install_command
 from engine.rundir import JobInfo, read_plain, write_atomic
 from vld_tui.home import Home, HomeError
 from vld_tui.slurm import commands
@@ -126,8 +127,8 @@ def require_submitit() -> None:
         import submitit  # noqa: F401, PLC0415 - many do without a cluster
     except ImportError:
         raise SlurmError(
-            "Submitting needs the package submitit, which is not installed. "
-            "Install it: pip install 'vld-tui[slurm]'"
+            "Submitting needs the package submitit, which is not installed: "
+            f"{install_command('slurm')}"
         ) from None
 
 

@@ -17,7 +17,7 @@ from vld_tui.views.numbers import UNKNOWN, decimal, duration
 from vld_tui.views.text import plain_text
 
 Show = Callable[[float], str]
-INTERVALS = "±: 95% confidence interval of the mean over seeds (Student's t)"
+INTERVALS = "±: 95% confidence interval of the mean over seeds (Student's t), from 3 seeds on"
 
 
 Arms = Mapping[str, Sequence[ArmResult]]
@@ -95,7 +95,8 @@ def _cell(found: Estimate | None, show: Show) -> str:
     if found is None:
         return UNKNOWN
     if found.interval is None:
-        return show(found.mean)
+        spread = "" if found.deviation is None else f" (sd {show(found.deviation)}, n={found.n})"
+        return f"{show(found.mean)}{spread}"
     return f"{show(found.mean)} ± {show(found.interval)}"
 
 

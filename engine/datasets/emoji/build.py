@@ -30,6 +30,7 @@ from typing import Any, Final
 from PIL import Image
 
 from engine.datasets.emoji.licenses import Notice, licenses_markdown
+from engine.protocol.extras import install_command
 from engine.rundir import write_atomic
 
 IMAGE_SIZE: Final = 96
@@ -162,7 +163,7 @@ def resvg_renderer() -> Renderer:
     try:
         import resvg_py  # noqa: PLC0415 - only this script needs it
     except ImportError:
-        raise BuildError("Install the emoji extra first: pip install 'vld-tui[emoji]'.") from None
+        raise BuildError(f"A package is missing: {install_command('emoji')}") from None
 
     def render(svg: str) -> bytes:
         return bytes(

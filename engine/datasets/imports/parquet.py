@@ -10,6 +10,7 @@ from engine.datasets.errors import DataError
 from engine.datasets.formats import HEAD_BYTES, sniff
 from engine.datasets.imports.columns import FolderNames, ImageColumns, class_names
 from engine.datasets.progress import Progress
+from engine.protocol.extras import install_command
 
 BATCH_ROWS: Final = 64
 """Rows read at a time: images of a few MB each must fit in memory."""
@@ -98,7 +99,7 @@ def require_pyarrow() -> None:
         import pyarrow  # noqa: F401, PLC0415 - an extra
     except ImportError:
         raise DataError(
-            "To read parquet files pyarrow is needed: pip install 'vld-tui[data]'."
+            f"Parquet files are read by a package that is not installed: {install_command('data')}"
         ) from None
 
 

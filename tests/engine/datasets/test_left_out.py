@@ -8,6 +8,7 @@ import pytest
 
 from engine.datasets import open_image_set
 from engine.protocol.datasets import LeftOut, left_out_text
+from engine.protocol.extras import install_command
 from tests.engine.datasets.image_folders import fill_paths, spread
 from tests.engine.datasets.test_layouts import zipped
 
@@ -104,6 +105,6 @@ def test_left_out_is_one_line() -> None:
     ]
     assert left_out_text(left_out) == (
         "left out: 60 .heic, 12 thumbnails in @eaDir, 1 image above its class folder (cover.png), "
-        "1 hidden folder (.red) (HEIC is read after: pip install '.[heic]')"
+        f"1 hidden folder (.red) (HEIC is read after: {install_command('heic')})"
     )
     assert left_out_text([]) == ""

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from engine.protocol.extras import install_command
 from tests.vld_tui.cli.conftest import Vld
 
 
@@ -47,4 +48,4 @@ def test_without_textual_serve_it_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)
     result = vld("serve")
     assert result.exit_code == 2
-    assert "pip install 'vld-tui[serve]'" in result.stderr
+    assert result.stderr.endswith(f"{install_command('serve')}\n")

@@ -32,9 +32,9 @@ def test_only_what_differs_stands_above_the_results() -> None:
     assert lines[0] == ["erm", "×2", "drop", "×2"]
     assert lines[1] == ["dropout", "0.0", "0.9"]
     assert lines[2] == ["status", "2", "finished", "1", "finished,", "1", "collapsed"]
-    assert lines[3] == ["ID", "70.0", "±", "0.0", "70.0", "±", "0.0"]
+    assert lines[3] == ["ID", *["70.0", "(sd", "0.0,", "n=2)"] * 2]
     assert lines[4][0] == "OOD"
-    assert lines[4][1::3][:2] == ["55.0", "64.0"]
+    assert lines[4][1::4][:2] == ["55.0", "64.0"]
 
 
 def test_the_target_is_named_and_the_interval_explained() -> None:

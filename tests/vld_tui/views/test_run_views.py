@@ -23,6 +23,7 @@ from engine.protocol import (
     resolve_spec,
 )
 from engine.protocol.datasets import LeftOut
+from engine.protocol.extras import install_command
 from vld_tui.views.accuracies import accuracy_rows
 from vld_tui.views.closing import closing_view, next_commands
 from vld_tui.views.domain_results import domain_results
@@ -154,7 +155,7 @@ def test_the_plan_says_how_folders_were_read_and_what_was_left_out() -> None:
     plan = plan_of(STARTED, read)
     assert plan["layout"].startswith("reading a/")
     assert "\x1b" not in plan["layout"]
-    assert plan["left out"] == "60 .heic (HEIC is read after: pip install '.[heic]')"
+    assert plan["left out"] == f"60 .heic (HEIC is read after: {install_command('heic')})"
 
 
 @pytest.mark.parametrize(
