@@ -162,6 +162,8 @@ class LocalPlanner:
 
     def forecast(self, spec: RunSpec, listing: DatasetListing | None) -> Forecast:
         """Return what a run would take."""
+        if not self._home.database.is_file():  # nothing was run here, and looking makes no home
+            return Forecast()
         counts = None
         if listing is not None and listing.where is not None:
             images = sum(domain.images for domain in listing.domains)

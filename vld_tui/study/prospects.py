@@ -24,6 +24,7 @@ from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.planner import InspectedWeights, LocalPlanner
 from vld_tui.queue.slots import VISIBLE_GPUS, find_gpus
+from vld_tui.store.errors import StoreError
 from vld_tui.study.forecast import Forecast
 from vld_tui.study.weights import AbsentWeights, absent_weights, networks_for
 
@@ -79,7 +80,12 @@ def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
             problems += _of_device(planner, spec)
         except LaunchError as error:
             unchecked = [f"the device ({error})", *unchecked]
-    expected = Forecast() if goes_elsewhere else planner.forecast(spec, listing)
+    expected = Forecast()
+    try:
+        if not goes_elsewhere:
+            expected = planner.forecast(spec, listing)
+    except StoreError as error:
+        unchecked = [*unchecked, f"the time ({error})"]
     return Prospects(tuple(problems), absent, tuple(unchecked), listing, expected, weights.loaded)
 
 

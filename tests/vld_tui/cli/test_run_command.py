@@ -178,6 +178,22 @@ def test_a_trial_s_json_is_the_spec_with_what_was_found(vld: Vld) -> None:
 
 
 @pytest.mark.usefixtures("_known_networks")
+def test_a_trial_makes_no_home(vld: Vld, tmp_path: Path) -> None:
+    result = vld("run", "--dry-run", "--home", str(tmp_path / "new"))
+    assert result.exit_code == 0, result.output
+    assert "time      " in result.stdout
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("_known_networks")
+def test_a_trial_of_a_damaged_history_says_what_it_could_not_check(vld: Vld) -> None:
+    (vld.home / "vld.db").write_bytes(b"no database " * 400)
+    result = vld("run", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "unchecked single images · memory · the time (" in result.stdout
+
+
+@pytest.mark.usefixtures("_known_networks")
 def test_a_trial_has_images_classes_and_time(vld: Vld) -> None:
     vld("run", "--model", "finish", *SHORT)
     lines = vld("run", "--dry-run", "--model", "finish", *SHORT).stdout.splitlines()
