@@ -136,8 +136,8 @@ def weights_lines(absent: Sequence[AbsentWeights]) -> Iterator[str]:
         match weights.where:
             case "hub":
                 yield (
-                    f"those of {name} are not on this machine: they will be downloaded; offline "
-                    f"{runs} will fail"
+                    f"those of {name} are not on this machine: they will be downloaded; without "
+                    f"a network {runs} will fail"
                 )
             case "none":
                 yield f"{name} has none: {runs} will fail, unless weights is a file, or none"

@@ -220,10 +220,12 @@ def test_a_trial_checks_the_device(vld: Vld, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("_known_networks")
 def test_a_trial_counts_the_images_of_the_validation_part(vld: Vld, tmp_path: Path) -> None:
-    fill_folder(tmp_path / "few", {"a": "xy", "b": "xy"}, count=1)
+    few = fill_folder(tmp_path / "few", {"a": "xy", "b": "xy"}, count=1)
+    (few / "a" / "x" / "drawing.svg").write_bytes(b"not read")
     words = ("--data", str(tmp_path / "few"), "--target", "a", "--dry-run")
     result = vld("run", *words)
     assert result.exit_code == 2
+    assert "left out: 1 .svg" in result.stdout
     assert "Domain a of few: 2 images at --validation-fraction 0.2 leave none for" in result.stdout
     assert vld("run", *words, "--validation-fraction", "0.5").exit_code == 0
 

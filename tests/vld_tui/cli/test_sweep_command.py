@@ -218,7 +218,8 @@ def test_absent_weights_are_told_before_a_launch_and_asked_about(
 ) -> None:
     networks["finish"] = "hub"
     line = (
-        "those of finish are not on this machine: they will be downloaded; offline 8 runs will fail"
+        "those of finish are not on this machine: they will be downloaded; without a network 8 "
+        "runs will fail"
     )
     assert vld("sweep", file, "--dry-run").stdout.splitlines()[-1] == f"weights   {line}"
     record = vld.json("sweep", file, "--dry-run")
