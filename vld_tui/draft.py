@@ -90,7 +90,7 @@ def typed_texts(spec: RunSpec) -> dict[str, str]:
     usual = usual_texts({name: texts[name] for name in DECIDING})
     if spec.schedule != "step":
         texts["lr_drops"] = usual["lr_drops"]
-    return {name: text for name, text in texts.items() if text != usual[name]}
+    return {name: text for name, text in texts.items() if text and text != usual[name]}
 
 
 def _texts(spec: RunSpec) -> dict[str, str]:

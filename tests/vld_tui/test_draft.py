@@ -26,7 +26,7 @@ def test_a_recipe_changes_what_is_usual_and_not_what_was_typed() -> None:
 
 def test_another_data_set_has_no_target_yet() -> None:
     draft = read_draft({"dataset": "PACS"})
-    assert (draft.usual["target"], draft.usual["image_size"]) == ("none", "224")
+    assert (draft.usual["target"], draft.usual["image_size"]) == ("", "224")
 
 
 def test_a_folder_names_the_data_set_and_is_told_in_full(
@@ -96,7 +96,7 @@ def test_the_usual_schedule_is_that_of_the_run_s_length() -> None:
             "freeze_batchnorm": False,
             "trial_seed": 0,
         },
-        {"target": None},
+        {"target": "none"},
     ],
 )
 def test_a_run_is_what_its_texts_make(values: dict[str, object]) -> None:

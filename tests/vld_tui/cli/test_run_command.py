@@ -225,7 +225,7 @@ def test_a_trial_counts_the_images_of_the_validation_part(vld: Vld, tmp_path: Pa
     words = ("--data", str(tmp_path / "few"), "--target", "a", "--dry-run")
     result = vld("run", *words)
     assert result.exit_code == 2
-    assert "left out: 1 .svg" in result.stdout
+    assert "left out  1 .svg" in result.stdout
     assert "Domain a of few: 2 images at --validation-fraction 0.2 leave none for" in result.stdout
     assert vld("run", *words, "--validation-fraction", "0.5").exit_code == 0
 
