@@ -145,4 +145,5 @@ def _describe(data: RunData, wall_s: float) -> DataPrepared:
         layout=data.image_set.layout,
         reading=data.image_set.reading,
         left_out=data.image_set.left_out,
+        shared_images=data.shared_images,
     )

@@ -67,6 +67,7 @@ class RunData:
         skipped: paths of unreadable images that were left out.
         image_set: the files.
         digest: changes with the names and sizes of the images, on which the split depends.
+        shared_images: images of the target of the same pixels as one of a source.
     """
 
     name: str
@@ -75,6 +76,7 @@ class RunData:
     skipped: tuple[str, ...]
     image_set: ImageSet
     digest: str
+    shared_images: int = 0
 
     @property
     def sources(self) -> tuple[DomainData, ...]:
@@ -131,8 +133,20 @@ def load_data(
         )  # fmt: skip
     return RunData(
         image_set.name, image_set.classes, tuple(domains), tuple(skipped), image_set,
-        _digest(image_set, skipped),
+        _digest(image_set, skipped), _shared_images(image_set, cached, domains),
     )  # fmt: skip
+
+
+def _shared_images(image_set: ImageSet, cached: CachedImages, domains: Sequence[DomainData]) -> int:
+    """Return how many images of the target have the same pixels as one that is trained on."""
+    target = {domain.name for domain in domains if domain.is_target}
+    sources = {domain.name for domain in domains if not (domain.is_target or domain.is_held_out)}
+    shared = 0
+    for group in cached.copies:
+        of_group = [image_set.files[index].domain for index in group]
+        if not sources.isdisjoint(of_group):
+            shared += sum(domain in target for domain in of_group)
+    return shared
 
 
 def _digest(image_set: ImageSet, skipped: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from engine.datasets.duplicates import same_content
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet
 from engine.datasets.progress import Progress
@@ -49,13 +50,18 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a cache holds. ``unreadable`` maps the index of an image to why; its rows are 0."""
+    """What a cache holds.
+
+    ``unreadable`` maps the index of an image to why; its rows are 0. ``copies`` are groups of
+    images of the same pixels; caches of earlier versions lack them.
+    """
 
     format_version: int
     images: int
     image_size: int
     checksum: int
     unreadable: dict[int, str]
+    copies: list[list[int]] = []
 
 
 class CachedImages:
@@ -66,12 +72,14 @@ class CachedImages:
     Attributes:
         pixels: (N, S, S, 3) uint8.
         unreadable: index of an image that cannot be decoded: why; its pixels are 0.
+        copies: groups of images of the same pixels, as indices; none where they are not known.
     """
 
-    def __init__(self, mapped: mmap.mmap, image_size: int, unreadable: dict[int, str]) -> None:
-        shape = (-1, image_size, image_size, CHANNELS)
+    def __init__(self, mapped: mmap.mmap, manifest: Manifest) -> None:
+        shape = (-1, manifest.image_size, manifest.image_size, CHANNELS)
         self.pixels: Pixels = np.frombuffer(mapped, dtype=np.uint8).reshape(shape)
-        self.unreadable = unreadable
+        self.unreadable = manifest.unreadable
+        self.copies = manifest.copies
         self._mapped = mapped
         self._taken_bytes = 0
 
@@ -157,7 +165,7 @@ def _open(folder: Path, image_set: ImageSet, image_size: int) -> CachedImages | 
         return None
     with pixels_file.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return CachedImages(mapped, image_size, manifest.unreadable)
+    return CachedImages(mapped, manifest)
 
 
 def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Progress) -> None:
@@ -169,7 +177,9 @@ def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Prog
     shutil.rmtree(temporary, ignore_errors=True)  # of a process that died
     try:
         temporary.mkdir()
-        unreadable = _decode_all(temporary / "pixels.bin", image_set, image_size, on_progress)
+        unreadable, copies = _decode_all(
+            temporary / "pixels.bin", image_set, image_size, on_progress
+        )
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             images=len(image_set),
@@ -178,6 +188,7 @@ def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Prog
                 temporary / "pixels.bin", len(image_set), image_size * image_size * CHANNELS
             ),
             unreadable=unreadable,
+            copies=copies,
         )
         write_atomic(temporary / "manifest.json", msgspec.json.encode(manifest))
         shutil.rmtree(folder, ignore_errors=True)
@@ -188,9 +199,13 @@ def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Prog
 
 def _decode_all(
     pixels_file: Path, image_set: ImageSet, image_size: int, on_progress: Progress
-) -> dict[int, str]:
-    """Write all pixels on several threads (PIL decodes without the GIL); return what failed."""
+) -> tuple[dict[int, str], list[list[int]]]:
+    """Write all pixels on several threads (PIL decodes without the GIL).
+
+    Returns what failed, and groups of images of the same pixels.
+    """
     image_bytes = image_size * image_size * CHANNELS
+    digests: list[bytes] = [b""] * len(image_set)
     with pixels_file.open("xb", buffering=0) as file:
         file.truncate(len(image_set) * image_bytes)
 
@@ -202,6 +217,7 @@ def _decode_all(
                 except OSError as error:
                     unreadable[index] = _reason(error)
                     continue
+                digests[index] = hashlib.blake2b(pixels, digest_size=16).digest()
                 if os.pwrite(file.fileno(), pixels, index * image_bytes) != image_bytes:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return unreadable
@@ -218,7 +234,7 @@ def _decode_all(
                 pool.shutdown(cancel_futures=True)  # not all the rest of them first
                 raise
         os.fsync(file.fileno())
-    return unreadable
+    return unreadable, same_content(digests)
 
 
 def _why_unreadable(image_set: ImageSet, index: int) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -74,12 +74,12 @@ class NearDuplicates:
     other_label: int = 0
 
 
-def same_content(digests: Sequence[str]) -> list[list[int]]:
+def same_content(digests: Iterable[str | bytes]) -> list[list[int]]:
     """Return groups of images of the same content, as indices.
 
-    ``digests`` are the files', in their order; empty for one that could not be opened.
+    ``digests`` are the images', in their order; empty for one that could not be read.
     """
-    groups: dict[str, list[int]] = defaultdict(list)
+    groups: dict[str | bytes, list[int]] = defaultdict(list)
     for index, digest in enumerate(digests):
         if digest:
             groups[digest].append(index)

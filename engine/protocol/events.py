@@ -85,7 +85,8 @@ class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     ``target`` is None for a run that leaves out no domain. ``digest`` changes with the names and
     sizes of the images; empty: not told. ``layout`` is how their folders were read, ``table`` for a
     table, and ``reading`` a sentence on it where there is something to say. ``left_out`` counts
-    what lies there and is not among the images.
+    what lies there and is not among the images. ``shared_images`` of the target have the same
+    pixels as an image of a source, as far as that is known.
     """
 
     dataset: str
@@ -98,6 +99,7 @@ class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     layout: str = ""
     reading: str = ""
     left_out: tuple[LeftOut, ...] = ()
+    shared_images: int = 0
 
 
 class PastTraining(msgspec.Struct, frozen=True, kw_only=True):

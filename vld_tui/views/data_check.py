@@ -86,9 +86,9 @@ def _summary(report: CheckReport, cells: int | None) -> Iterator[str]:
                 _name(domain),
                 f"{sum(counts.values()):,}",
                 f"{len(counts):,}",
-                "".join(f"{counts[each]:,} {_name(each)}" for each in ordered[:1]),
+                "".join(f"{_name(each)} ({counts[each]:,})" for each in ordered[:1]),
                 f"{int(statistics.median(counts.values() or [0])):,}",
-                "".join(f"{counts[each]:,} {_name(each)}" for each in ordered[-1:]),
+                "".join(f"{_name(each)} ({counts[each]:,})" for each in ordered[-1:]),
             ]
         )
     yield from table_lines(columns, rows, cells)

@@ -41,6 +41,8 @@ def plan_rows(
         rows += image_rows(progress.data.reading, progress.data.left_out)
         rows.append(("sources", _sources(progress.data)))
     rows.append(("target", _target(spec, progress.data)))
+    if progress.data is not None and progress.data.shared_images:
+        rows.append(("caution", _shared(progress.data.shared_images)))
     if combination is not None:
         return [
             *rows,
@@ -97,6 +99,14 @@ def _data(spec: RunSpec, data: DataPrepared | None) -> str:
     if data is not None and data.skipped:
         parts.append(f"{plural(len(data.skipped), 'unreadable image')} left out")
     return _SEPARATOR.join(parts)
+
+
+def _shared(images: int) -> str:
+    are = "image of the target is" if images == 1 else "images of the target are"
+    return (
+        f"{images:,} {are} in a source too: OOD accuracy is measured on images that were trained "
+        "on. See: vld data check"
+    )
 
 
 def _sources(data: DataPrepared) -> str:

@@ -107,3 +107,17 @@ def test_a_domain_too_small_to_split_is_named(make_folder: MakeFolder, tmp_path:
     root = make_folder(THREE_DOMAINS, count=1)
     with pytest.raises(DataError, match=r"Domain art of images: 2 images .*none for validation"):
         load(root, tmp_path)
+
+
+def test_images_of_the_target_that_are_trained_on_are_counted(
+    make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    root = make_folder(THREE_DOMAINS)
+    assert load(root, tmp_path).shared_images == 0
+    with Image.open(root / "photo/cat/0.png") as image:
+        image.save(root / "art/cat/copy.bmp")  # other bytes, the same pixels
+        image.save(root / "photo/cat/again.png", compress_level=0)
+    for _ in range(2):  # decoded, then taken from the cache
+        assert load(root, tmp_path).shared_images == 2
+        assert load(root, tmp_path, target="sketch").shared_images == 0
+        assert load(root, tmp_path, target="photo", held_out_source="art").shared_images == 0

@@ -27,7 +27,7 @@ def test_many_classes_are_summarized_unless_all_are_asked_for() -> None:
         "domain", "images", "classes", "smallest", "class", "median", "largest", "class",
     ]  # fmt: skip
     assert lines[3].split() == [
-        "photo", "501,500", "1,000", "2", "class000", "501", "1,001", "class999",
+        "photo", "501,500", "1,000", "class000", "(2)", "501", "class999", "(1,001)",
     ]  # fmt: skip
     assert "1,000 classes: --all shows a row for each" in lines
     everything = list(check_report_lines(report, cells=80, shows_all=True))

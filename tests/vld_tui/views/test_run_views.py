@@ -397,3 +397,12 @@ def test_the_plan_says_what_was_taken_from_a_file_of_weights(
 ) -> None:
     prepared = msgspec.structs.replace(model({}, None), loaded=loaded)
     assert dict(plan_rows(resolve_spec({}), after(prepared)))["weights"] == line
+
+
+def test_images_of_the_target_that_are_trained_on_are_a_caution() -> None:
+    assert "caution" not in dict(plan_rows(SPEC, after(STARTED, DATA)))
+    shared = msgspec.structs.replace(DATA, shared_images=12)
+    assert dict(plan_rows(SPEC, after(STARTED, shared)))["caution"] == (
+        "12 images of the target are in a source too: OOD accuracy is measured on images that were "
+        "trained on. See: vld data check"
+    )
