@@ -14,16 +14,11 @@ import psutil
 import pytest
 
 from tests.vld_tui.cli.conftest import WITH_STAND_IN, Vld
+from tests.waiting import wait_until
+from vld_tui.cli.follow import ONE_SIGNAL_S
 from vld_tui.launch.local import launch
 
 WAITING = ("run", "--model", "wait", "--steps", "100", "--head-steps", "5", "--eval-every", "10")
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.02)
 
 
 def engine_pid(vld: Vld) -> int | None:
@@ -49,6 +44,13 @@ def engine(vld: Vld) -> Iterator[Callable[[], int]]:
     pid = engine_pid(vld)
     if pid is not None and psutil.pid_exists(pid):
         os.kill(pid, signal.SIGKILL)
+
+
+def wait_for_more_steps(vld: Vld) -> None:
+    """Wait until the engine has recorded something more, which a dead one never does."""
+    (events,) = (vld.home / "runs").glob("*/events.jsonl")
+    recorded = events.stat().st_size
+    wait_until(lambda: events.stat().st_size > recorded)
 
 
 def detached(vld: Vld) -> dict[str, Any]:
@@ -80,8 +82,13 @@ def test_a_second_signal_kills_at_once(vld: Vld, engine: Callable[[], int]) -> N
     with vld.start(*words, "--json") as run:
         pid = engine()
         run.send_signal(signal.SIGINT)
-        time.sleep(0.5)
-        assert psutil.pid_exists(pid)
+        assert run.stderr is not None
+        told = ""
+        while "stopping after this step" not in told:
+            told = run.stderr.readline()
+            assert told, "it ended"
+        wait_for_more_steps(vld)
+        time.sleep(ONE_SIGNAL_S)  # sooner, it is the same press
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=30)
     record = json.loads(out)
@@ -121,7 +128,7 @@ def test_the_run_goes_on_when_the_terminal_closes(vld: Vld, engine: Callable[[],
     os.close(terminal)
     run.wait(timeout=10)
     assert run.returncode != 0
-    time.sleep(0.3)
+    wait_for_more_steps(vld)
     assert psutil.pid_exists(pid)
     assert vld.json("show", "@last")["status"] == "running"
 
@@ -174,11 +181,11 @@ def test_logs_are_followed_until_the_run_ends(vld: Vld, engine: Callable[[], int
     record = detached(vld)
     engine()
     with vld.start("logs", "-f", record["run"]) as logs:
-        time.sleep(0.5)
-        assert logs.poll() is None
+        assert logs.stdout is not None
+        first = logs.stdout.readline()  # it follows, and the run has not ended
         vld("stop", record["run"])
         out, _ = logs.communicate(timeout=20)
-    lines = out.splitlines()
+    lines = [first.rstrip("\n"), *out.splitlines()]
     assert "stand-in engine: ␛[31mtraining␛[0m" in lines
     assert any(line.startswith("step ") and "loss" in line for line in lines)
     assert any(line.startswith("stopped at step ") for line in lines)
