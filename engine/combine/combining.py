@@ -60,7 +60,9 @@ def combine(
     )
     log.record(describe_network(spec, network, execution, feature_rms, loaded=network.loaded))
     if splits_differ({parent.run_id: parent.spec for parent in parents} | {"": spec}):
-        log.record(Cautioned(message=_contamination(combination)))
+        log.record(
+            Cautioned(message=_contamination(combination, has_target=data.target is not None))
+        )
     method = importlib.import_module(f"engine.combine.{combination.method}")
     finished: RunFinished = method.combine(bench)
     return finished
@@ -94,10 +96,10 @@ def _starts_pretrained(combination: Combination) -> bool:
     return any(parent.file is None for parent in combination.parents)
 
 
-def _contamination(combination: Combination) -> str:
+def _contamination(combination: Combination, *, has_target: bool) -> str:
     chosen = "" if combination.method in ("soup", "ensemble") else ", and so is what it selects"
     return (
         "The runs hold out different images (their split seeds differ): ID accuracy is measured "
-        f"on images that some of them were trained on, so it is too high{chosen}. OOD accuracy "
-        "is not affected."
+        f"on images that some of them were trained on, so it is too high{chosen}."
+        + (" OOD accuracy is not affected." if has_target else "")
     )

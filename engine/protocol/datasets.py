@@ -433,8 +433,8 @@ def check_target(dataset: str, domains: Sequence[str], target: str | None) -> st
     """Return the domain that is left out of training; None: none is.
 
     Raises:
-        SpecError: when several domains leave a choice that was not made, when it is not one of
-            the data set's, or when it is the only one.
+        SpecError: when several domains leave a choice that was not made, or it is not one of
+            them, or there is only one.
     """
     known = ", ".join(domains)
     if target == NO_TARGET and NO_TARGET in domains:
@@ -449,15 +449,15 @@ def check_target(dataset: str, domains: Sequence[str], target: str | None) -> st
             f"Which domain of {dataset} is left out of training? Choose one with --target: "
             f"{known}; or {NO_TARGET}, to train on all of them without an OOD accuracy."
         )
+    if len(domains) == 1:
+        raise SpecError(
+            f"{dataset} has one domain, {known}, so {target!r} cannot be left out of training. "
+            f"Give --target {NO_TARGET}, or make domains: vld data shift."
+        )
     if target not in domains:
         raise SpecError(
             f"{dataset} has no domain {target!r}; choose one with --target: {known}; or "
             f"{NO_TARGET}.{nearest(target, [*domains, NO_TARGET])}"
-        )
-    if len(domains) == 1:
-        raise SpecError(
-            f"{target} is the only domain of {dataset}: without it nothing is left to train on. "
-            f"Give --target {NO_TARGET}, or make domains: vld data shift."
         )
     return target
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import typer
 
-from engine.protocol import RunSpec, learning_rates
+from engine.protocol import NO_TARGET, RunSpec, learning_rates
 from vld_tui.cli.errors import USAGE_EXIT
 from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
@@ -16,7 +16,7 @@ from vld_tui.slurm.plan import ClusterPlan
 from vld_tui.study.prospects import Prospects, prospects
 from vld_tui.views.forecast import forecast_text
 from vld_tui.views.numbers import plural
-from vld_tui.views.plan import image_rows, plan_rows
+from vld_tui.views.plan import ONE_DOMAIN, image_rows, plan_rows
 from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.progress import Progress
 from vld_tui.views.study import weights_lines
@@ -45,6 +45,8 @@ def tell_plan(home: Home, spec: RunSpec, cluster: ClusterPlan | None, *, as_json
 def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Prospects) -> None:
     rows = plan_rows(spec, Progress())
     if found.images is not None:
+        if len(found.images.domains) == 1 and spec.target in (None, NO_TARGET):
+            rows = [("target", ONE_DOMAIN) if row[0] == "target" else row for row in rows]
         read = image_rows(found.images.reading, found.images.left_out)
         rows[2:2] = [("images", _images(found)), *read]
     if found.loaded is not None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from engine.protocol import (
     FIELDS,
@@ -56,9 +57,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     stands, why, and on which node; ``has_job``: that job is not over.
     ``arm`` is how it predicts; ``combination`` is of a run that trains nothing. ``identity`` is
     shared by runs that must give the same result. ``data_digest`` changes with the images; empty:
-    not known. ``reported_target`` is the target as the engine found it. Of ``mixed_fields`` a run
-    that combines others has no one value: ``spec`` has that of its first parent. A damaged run
-    whose specification cannot be read has a value for no field.
+    not known. Of ``mixed_fields`` a run that combines others has no one value: ``spec`` has that of
+    its first parent. A damaged run whose specification cannot be read has a value for no field.
     """
 
     run_id: str
@@ -104,7 +104,6 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     has_job: bool = False
     collapsed_step: int | None = None
     recovered_step: int | None = None
-    reported_target: str | None = None
     mixed_fields: tuple[str, ...] = ()
 
     @property
@@ -116,7 +115,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     def target(self) -> str | None:
         """Return the domain left out of training: ``none`` where none is, None where that is not
         known yet."""
-        return self.reported_target or self.spec.target
+        return self.spec.target
 
     @property
     def has_ood(self) -> bool:
@@ -281,7 +280,8 @@ _COLUMNS: Final = RowKinds(
         "target": TEXT + NOTHING,
     }
 )
-"""What a run is made of, in the order of its fields, with the kinds of values each may have."""
+"""What a run is made of, in the order of its fields, with the kinds of values each may have; then
+the target that the engine reported."""
 _SELECTED: Final = (
     "key, damage, "
     "EXISTS (SELECT 1 FROM arms WHERE arms.run = runs.key AND NOT json_valid(arms.domains)), "
@@ -431,9 +431,12 @@ def _run(
     ood_accuracy: float | None,
     domains: str,
     combination: str | None,
-    *others: Any,
+    *rest: Any,
 ) -> Run:
     spec = decode_stored_spec(spec_json)
+    *others, reported_target = rest
+    if spec.target is None and reported_target == NO_TARGET:  # the images have one domain
+        force_setattr(spec, "target", NO_TARGET)
     return Run(
         run_id,
         name,

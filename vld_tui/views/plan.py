@@ -26,7 +26,7 @@ from vld_tui.views.weights import loaded_line
 LABEL_CELLS = 9
 _SEPARATOR = " · "
 _EVERY_DOMAIN = f"{NO_TARGET}: every domain is trained on, so there is no OOD accuracy"
-_ONE_DOMAIN = f"{NO_TARGET}: one domain, no OOD accuracy; vld data shift makes domains"
+ONE_DOMAIN = f"{NO_TARGET}: one domain, no OOD accuracy; vld data shift makes domains"
 
 
 def plan_rows(
@@ -131,7 +131,7 @@ def _target(spec: RunSpec, data: DataPrepared | None) -> str:
         return f"{words}{_SEPARATOR}{plain_text(also)} left out as well" if also else words
     target = next((domain for domain in data.domains if domain.is_target), None)
     if target is None:
-        return _ONE_DOMAIN if len(data.domains) == 1 else _EVERY_DOMAIN
+        return ONE_DOMAIN if len(data.domains) == 1 else _EVERY_DOMAIN
     images = f"{target.in_images:,} of {plural(target.images, 'image')}"
     return f"{plain_text(target.name)} {images} (never trained on: their accuracy is OOD)"
 

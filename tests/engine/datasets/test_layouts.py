@@ -172,7 +172,9 @@ def test_a_reading_is_said_in_a_sentence(tmp_path: Path, folders: str, said: str
 def test_a_domain_that_is_not_there_is_refused_with_how_folders_were_read(tmp_path: Path) -> None:
     images = open_image_set("x", fill_paths(tmp_path, *spread("{train,val}/{cat,dog}")))
     assert find_target(images, None) is None
-    with pytest.raises(DataError, match="no domain 'val'.*look like splits.*Use --layout plain"):
+    with pytest.raises(
+        DataError, match="'val' cannot be left out.*look like splits.*Use --layout plain"
+    ):
         find_target(images, "val")
 
 

@@ -152,8 +152,11 @@ def test_a_source_can_be_held_out_all_the_same(make_run: MakeRun) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"target": "photo"}, "photo is the only domain .* --target none, .* vld data shift"),
-        ({"target": "sketch"}, "has no domain 'sketch'"),
+        (
+            {"target": "photo"},
+            "one domain, photo, so 'photo' cannot be left out.* --target none, .* data shift",
+        ),
+        ({"target": "sketch"}, "one domain, photo, so 'sketch' cannot be left out"),
         ({"target": None, "held_out_source": "photo"}, "photo is the only source"),
     ],
 )

@@ -244,7 +244,7 @@ def test_what_is_named_is_compared() -> None:
             'name = "x"\nleave_one_source_out = true\n[fields]\ndataset = "pair"\ntarget = "day"',
             "leave_one_source_out needs three domains; pair has fewer",
         ),
-        ('name = "x"\n[fields]\ndataset = "one"\ntarget = "photo"', "photo is the only domain of "),
+        ('name = "x"\n[fields]\ndataset = "one"\ntarget = "photo"', "has one domain, photo, so "),
         ('name = "x"\n[fields]\ndataset = "one"\n[cross]\ntarget = "all"', "but one has one: writ"),
         (
             'name = "x"\nleave_one_source_out = true\n[fields]\ndataset = "one"',
