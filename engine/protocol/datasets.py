@@ -456,8 +456,8 @@ def check_target(dataset: str, domains: Sequence[str], target: str | None) -> st
         )
     if target not in domains:
         raise SpecError(
-            f"{dataset} has no domain {target!r}; choose one with --target: {known}; or "
-            f"{NO_TARGET}.{nearest(target, [*domains, NO_TARGET])}"
+            f"{dataset} has no domain {target!r}; choose one with --target: {known}."
+            f"{nearest(target, [*domains, NO_TARGET])}"
         )
     return target
 

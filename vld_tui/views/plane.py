@@ -72,7 +72,8 @@ class PlanePlot:
             text = f"{100 * labels[row]:.{digits}f}%┤" if row in labels else "│"
             yield [Segment(text.rjust(LABEL_CELLS), _QUIET), *join_cells(line)]
         yield [Segment(" " * LABEL_CELLS + _percents(across, width), _QUIET)]
-        yield [Segment(shorten(self.explanation, cells).rjust(cells), _QUIET)]
+        said = f"{self._left_out} · " if self.without_ood else ""
+        yield [Segment(shorten(said + self.explanation, cells).rjust(cells), _QUIET)]
 
     def nearest(self, x: int, y: int, cells: int, rows: int) -> RunPoint | None:
         """Return the point nearest to a cell of the picture."""
@@ -181,7 +182,6 @@ class PlanePlot:
 
     def _legend(self, cells: int) -> Line:
         count = plural(len(self.points), "point")
-        count += f" · {self._left_out}" if self.without_ood else ""
         line = [Segment("ID–OOD plane", _STRONG), Segment(f"  {count}", _QUIET)]
         for at, kind in enumerate(self.kinds):
             text = f"  {MANY_MARKS[at % len(MANY_MARKS)]} {plain_text(kind)}"

@@ -384,3 +384,29 @@ class TestResume:
         result = history("stop", "first")
         assert result.exit_code == 2
         assert "is not running: it is finished" in result.stderr
+
+
+def test_a_run_without_a_target_has_no_ood_accuracy_anywhere(vld: Vld) -> None:
+    options = ("--model", "finish", "--steps", "100", "--head-steps", "5")
+    done = vld("run", "--target", "none", *options)
+    assert "target    none: every domain is trained on, so there is no OOD accuracy" in done.stdout
+    assert "finished in 12s · selected step 100 · ID 73.3% · OOD –" in done.stdout
+    (record,) = vld.json("ls")
+    assert (record["target"], record["ood_accuracy"]) == ("none", None)
+    assert vld.json("show", "@last")["ood_accuracy"] is None
+    assert vld.json("show", "@last")["data"]["target"] is None
+    (line,) = vld("ls", "--where", "target=none").stdout.splitlines()[1:]
+    assert "73.3%        –" in line
+    shown = vld("show", "@last").stdout
+    assert "OOD                       –          –" in shown
+    assert "▲ OOD –" in vld("curve", "@last").stdout
+    refused = vld("curve", "@last", "--metric", "ood")
+    assert refused.exit_code == 2
+    assert "has no OOD accuracy: it trains on every domain" in refused.stderr
+    vld("run", "--target", "noto", *options)
+    assert [each["target"] for each in vld.json("ls", "--sort", "ood")] == ["noto", "none"]
+    assert [each["target"] for each in vld.json("ls", "--sort", "-ood")] == ["noto", "none"]
+    compared = vld.json("compare", "--where", "model=finish")
+    assert {each["spec"]["target"]: each["ood_accuracy"] for each in compared["groups"]}[
+        "none"
+    ] is None

@@ -26,6 +26,7 @@ from vld_tui.feed import (
     RunDetail,
     RunRow,
     Snapshot,
+    Source,
     TableRow,
 )
 from vld_tui.guard import ErrorLog
@@ -246,7 +247,7 @@ Scenario = Callable[[Dashboard, Pilot[None]], Awaitable[None]]
 
 
 def play(
-    source: FakeSource,
+    source: Source,
     scenario: Scenario,
     *,
     actions: FakeActions | None = None,

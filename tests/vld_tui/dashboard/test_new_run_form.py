@@ -165,6 +165,45 @@ def test_a_folder_of_images_says_what_it_holds() -> None:
     use_form(use, planner=planner)
 
 
+def test_images_of_one_domain_need_no_target() -> None:
+    planner = FakePlanner()
+    domains = (DomainListing("all", 30),)
+    planner.folders["/photos"] = DatasetListing(
+        "photos", domains, ("a", "b"), "/photos", complete=True
+    )
+
+    async def use(form: Form) -> None:
+        await form.unfold("data")
+        await form.fill(data_dir="/photos")
+        await form.wait()
+        assert form.text("target") == ""
+        assert "no OOD accuracy · sources all" in form.line("  target")
+        await form.fill(target="all")
+        await form.wait()
+        assert "photos has one domain, all, so 'all' cannot be left out" in form.verdict
+        await form.fill(target="")
+        await form.wait()
+        await form.press("ctrl+l")
+
+    spec = resolve_spec({"data_dir": "/photos"})
+    assert use_form(use, planner=planner, size=(160, 50)).done == [("queue", spec)]
+
+
+def test_a_clone_of_a_run_without_a_target_has_none() -> None:
+    spec = resolve_spec({"data_dir": "/photos", "target": "none"})
+
+    async def use(form: Form) -> None:
+        await form.unfold("data")
+        assert form.text("target") == "none"
+        await form.press("ctrl+l")
+
+    planner = FakePlanner()
+    planner.folders["/photos"] = DatasetListing(
+        "photos", (DomainListing("all", 30),), ("a", "b"), "/photos", complete=True
+    )
+    assert use_form(use, like=spec, planner=planner).done == [("queue", spec)]
+
+
 def test_the_forecast_says_what_it_rests_on() -> None:
     planner = FakePlanner()
     run = make_run(0, name="an earlier run")

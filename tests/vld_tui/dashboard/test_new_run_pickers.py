@@ -30,7 +30,7 @@ def test_data_sets_say_what_they_hold_and_whether_they_are_here() -> None:
         assert "vld data fetch PACS" in pacs
         assert folder.startswith("a folder…")
         await form.press("down", "enter")
-        assert (form.text("dataset"), form.text("target")) == ("PACS", "none")
+        assert (form.text("dataset"), form.text("target")) == ("PACS", "")
         await form.press("enter", "down", "enter")
         await form.wait()
         assert form.focused == "data_dir", "a folder is typed"
@@ -51,6 +51,20 @@ def test_domains_say_how_many_images_they_have() -> None:
         assert isinstance(form.app.screen, NewRun), "esc closes the list, not the form"
 
     use_form(use, size=(200, 50))
+
+
+def test_no_domain_can_be_left_out() -> None:
+    async def use(form: Form) -> None:
+        form.app.screen.query_one("#target", Input).focus()
+        await form.press("enter")
+        assert form.picks[-1].split()[:4] == ["none", "trains", "on", "every"]
+        await form.press("n", "o", "n", "e", "enter")
+        assert form.text("target") == "none"
+        said = "no OOD accuracy · sources fluent fluent-mono noto twemoji"
+        assert said in form.line("• target")
+        await form.press("ctrl+l")
+
+    assert use_form(use, size=(200, 50)).done == [("queue", resolve_spec({"target": "none"}))]
 
 
 def test_networks_are_found_by_words_and_marked_when_here() -> None:
