@@ -213,7 +213,7 @@ class RunDir:
         except FileNotFoundError:
             return None
         except (OSError, CombinationError) as error:
-            raise SpecError(f"{self.combination}: {error}") from None
+            raise SpecError(f"{self.combination}: {_words_of(error)}") from None
 
     def drop_torn_files(self) -> None:
         """Delete what a process that was killed had begun to write; for whoever holds the run.
@@ -240,7 +240,7 @@ class RunDir:
         try:
             return decode_spec(read_plain(self.spec))
         except (OSError, SpecError) as error:
-            raise SpecError(f"{self.spec}: {error}") from None
+            raise SpecError(f"{self.spec}: {_words_of(error)}") from None
 
     def read_process(self) -> ProcessInfo | None:
         """Return the last process that took the run up, if one is recorded."""
@@ -356,6 +356,11 @@ class RunDir:
     def write_exit(self, info: ExitInfo) -> None:
         """Record how the last process ended."""
         write_atomic(self.exit, msgspec.json.encode(info))
+
+
+def _words_of(error: Exception) -> str:
+    """Return what an error says beside the name of the file."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _may_be_written(temporary: Path) -> bool:

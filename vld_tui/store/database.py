@@ -394,7 +394,7 @@ def _told(error: sqlite3.Error, path: Path) -> StoreError:
             return DatabaseUnwritable(
                 f"{path} cannot be used: {problem}. Its disk: {describe_disk(path.parent)}."
             )
-        case "BUSY" | "LOCKED":
+        case "BUSY" | "LOCKED" | "PROTOCOL":
             return DatabaseLocked(f"{path} is locked by another program; try again.")
     if _OF_ANOTHER_SCHEMA.match(str(error)):
         return StoreError(

@@ -15,6 +15,7 @@ from vld_tui.store.opening import OpenHistory
 from vld_tui.store.query import Query
 from vld_tui.store.runs import (
     DAMAGED,
+    IS_SOUND_SQL,
     STATUS_SQL,
     Run,
     RunPoint,
@@ -32,11 +33,13 @@ from vld_tui.store.summaries import (
 from vld_tui.store.unmatched import refuse_unknown_words, unmatched_values
 
 _ALL = Query()
-_STATUSES: Final = """
+_STATUSES: Final = f"""
     SELECT status, count(*) FROM runs INDEXED BY live_runs
-    WHERE status IN ('starting', 'running') AND trashed_at IS NULL GROUP BY status
+    WHERE status IN ('starting', 'running') AND trashed_at IS NULL AND {IS_SOUND_SQL}
+    GROUP BY status
     UNION ALL SELECT status, count(*) FROM runs INDEXED BY queued_runs
-    WHERE status = 'queued' AND trashed_at IS NULL GROUP BY status
+    WHERE status = 'queued' AND trashed_at IS NULL AND {IS_SOUND_SQL}
+    GROUP BY status
 """
 
 

@@ -34,9 +34,10 @@ DAMAGED: Final = "damaged"
 
 STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed", DAMAGED)
 
-STATUS_SQL: Final = (
-    f"iif(damage IS NULL AND key NOT IN (SELECT key FROM {UNREADABLE}), status, '{DAMAGED}')"
-)
+IS_SOUND_SQL: Final = f"damage IS NULL AND key NOT IN (SELECT key FROM {UNREADABLE})"
+"""Holds for the rows of runs that are not damaged, as far as they were read."""
+
+STATUS_SQL: Final = f"iif({IS_SOUND_SQL}, status, '{DAMAGED}')"
 """A run's status as an expression over its row."""
 
 UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")

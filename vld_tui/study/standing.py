@@ -7,7 +7,7 @@ from typing import Final
 
 from engine.protocol import RunSpec
 from vld_tui.store.errors import StoreError
-from vld_tui.store.runs import LIVE, QUEUED, Run
+from vld_tui.store.runs import DAMAGED, LIVE, QUEUED, Run
 from vld_tui.store.store import Store
 from vld_tui.study.definition import Study
 from vld_tui.study.errors import StudyError
@@ -70,7 +70,10 @@ def standing_of(store: Store, study: Study) -> Standing:
         StoreError: when history cannot be read.
     """
     known = store.runs_by_identity(study.identities)
-    found = (known.get(identity, ()) for identity in study.identities)
+    found = (
+        [run for run in known.get(identity, ()) if run.status != DAMAGED]  # to be made again
+        for identity in study.identities
+    )
     return Standing(study, tuple(max(runs, key=_rank, default=None) for runs in found))
 
 

@@ -202,6 +202,7 @@ def test_a_damaged_run_in_the_queue_is_shown_and_not_started(home: Home) -> None
     assert [run["status"] for run in vld.json("queue", "ls")["waiting"]] == ["damaged", "queued"]
     with Store.open(home) as store:
         assert [run.run_id for run in store.queue() if run.is_due] == [waiting[1].run_id]
+        assert store.count_statuses() == {"queued": 1}
     resumed = vld("resume", waiting[0].run_id)
     assert resumed.exit_code == 2
     assert "is damaged" in resumed.stderr

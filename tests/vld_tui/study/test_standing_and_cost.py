@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sqlite3
 import statistics
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -244,3 +246,12 @@ def test_drops_are_for_the_cells_that_have_the_step_schedule(store: Store) -> No
     refuse_misfits(standing_of(store, read(drops + '[cross]\nschedule = ["step", "cosine"]\n')))
     with pytest.raises(StudyError, match="schedule is 'cosine', which has no drops"):
         refuse_misfits(standing_of(store, read(drops)))
+
+
+def test_a_run_that_cannot_be_read_is_made_again(store: Store) -> None:
+    done = tell_finished(store, STUDY.specs[0])
+    assert standing_of(store, STUDY).finished == (done,)
+    with closing(sqlite3.connect(store.home.database)) as connection, connection:
+        connection.execute("UPDATE runs SET spec = 'garbage'")
+    assert store.get(done.run_id).status == "damaged"
+    assert standing_of(store, STUDY).missing == STUDY.specs
