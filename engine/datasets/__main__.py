@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.datasets.cache import cached_images
+from engine.datasets.card import read_card
 from engine.datasets.catalog import describe, find_image_set, list_datasets
 from engine.datasets.check import check_images
 from engine.datasets.contact_sheet import draw_contact_sheet, draw_tiles
@@ -83,7 +84,10 @@ def _cache(request: CacheDataset, tell: Tell) -> object:
 def _check(request: CheckDataset, tell: Tell) -> object:
     image_set = _image_set(request)
     progress = progress_of(tell, "reading", "images")
-    report = check_images(image_set, request.near_distance, progress, request.validation_fraction)
+    card = read_card(Path(request.location)) if request.location else None
+    report = check_images(
+        image_set, request.near_distance, progress, request.validation_fraction, card
+    )
     if request.sheet is not None:
         draw_contact_sheet(image_set, Path(request.sheet))
     if request.tiles is not None:

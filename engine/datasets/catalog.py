@@ -127,20 +127,35 @@ def mismatch_of(name: str, image_set: ImageSet) -> str | None:
     return STUDY_SETS[name].mismatch(image_set.domains, len(image_set.classes))
 
 
+def misnamed(image_set: ImageSet) -> str | None:
+    """Say that images bear the name of a known data set without being it; None: they do not."""
+    name = image_set.name
+    if name in CATALOG and image_set.location != CATALOG[name]:
+        return f"{name} is the name of an embedded data set. Use another: --dataset NAME."
+    if mismatch := mismatch_of(name, image_set):
+        return f"It is not the published {name}, which {mismatch}. Use another: --dataset NAME."
+    return None
+
+
+def lost_images(image_set: ImageSet, card: DatasetCard | None) -> list[str]:
+    """Say which domains have fewer images than when they were added."""
+    counts = Counter(file.domain for file in image_set.files)
+    added = (card.images or {}) if card is not None else {}
+    return [
+        f"{domain} had {counted(images, 'image')} when it was added; now it has {counts[domain]:,}."
+        for domain, images in added.items()
+        if counts[domain] < images
+    ]
+
+
 def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) -> DatasetListing:
     """Return what an image set holds, beside what was published of it and what was added."""
     study_set = STUDY_SETS.get(name)
     counts = Counter(file.domain for file in image_set.files)
     notes = [study_set.note] if study_set and study_set.note else []
-    lost = {}
-    if card is not None:
-        added = card.images or {}
-        lost = {domain: added[domain] for domain in added if counts[domain] < added[domain]}
-        notes += [f"from {card.origin}"] if card.origin else []
-    notes += [
-        f"{domain} had {counted(images, 'image')} when it was added; now it has {counts[domain]:,}."
-        for domain, images in lost.items()
-    ]
+    notes += [f"from {card.origin}"] if card is not None and card.origin else []
+    lost = lost_images(image_set, card)
+    notes += lost
     mismatch = mismatch_of(name, image_set)
     notes += [f"It is not the published {name}, which {mismatch}."] if mismatch else []
     problem = contradiction(image_set)

@@ -13,7 +13,8 @@ from typing import Final
 
 from PIL import Image
 
-from engine.datasets.catalog import is_published
+from engine.datasets.card import DatasetCard
+from engine.datasets.catalog import is_published, lost_images, misnamed
 from engine.datasets.duplicates import (
     NearDuplicates,
     Signature,
@@ -64,6 +65,7 @@ def check_images(
     near_distance: int,
     on_progress: Progress,
     validation_fraction: float = FIELDS["validation_fraction"].default,
+    card: DatasetCard | None = None,
 ) -> CheckReport:
     """Read every image and compare them.
 
@@ -73,13 +75,17 @@ def check_images(
             looks for exact duplicates only.
         on_progress: told how many images have been read, of how many.
         validation_fraction: share of a domain that a run holds out.
+        card: of images that were added by name.
     """
     looked = _look_at_all(image_set, on_progress, with_signatures=near_distance > 0)
     digests = [each.digest for each in looked]
     groups = same_content(digests)
     signatures = [each.signature for each in looked]
     near = near_duplicates(image_set, digests, signatures, near_distance)
-    findings = _findings(image_set, looked, groups, near, validation_fraction)
+    findings = [
+        *_findings(image_set, looked, groups, near, validation_fraction),
+        *(Finding(False, text) for text in lost_images(image_set, card)),
+    ]
     sides = [each.short_side for each in looked if each.why is None]
     return CheckReport(
         name=image_set.name,
@@ -116,6 +122,8 @@ def _findings(
     counts = _count(image_set)
     published = is_published(image_set)
     missing = sum(each.is_missing for each in looked)
+    if name_problem := misnamed(image_set):
+        yield Finding(True, name_problem)
     yield from file_findings(sum(each.why is not None for each in looked) - missing, missing)
     yield from shared_findings(image_set, groups, is_published=published)
     yield from label_findings(image_set, groups, near, is_published=published)

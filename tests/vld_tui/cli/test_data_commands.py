@@ -74,6 +74,27 @@ def test_a_check_counts_and_fails_on_what_spoils(vld: Vld, images: Path, tmp_pat
     assert "✗ 1 image cannot be read" in spoilt.stdout
 
 
+def test_a_check_reports_images_lost_since_they_were_added(vld: Vld, images: Path) -> None:
+    vld("data", "add", "pets", str(images))
+    (images / "photo" / "cat" / "0.png").unlink()
+    checked = vld("data", "check", "pets", "--near", "0")
+    assert checked.exit_code == 0
+    assert "! photo had 6 images when it was added; now it has 5." in checked.stdout
+
+
+@pytest.mark.parametrize("name", ["PACS", "emoji"])
+def test_a_folder_whose_name_no_run_takes_fails_the_check(
+    vld: Vld, images: Path, name: str
+) -> None:
+    folder = images.rename(images.with_name(name))
+    checked = vld("data", "check", str(folder), "--near", "0")
+    assert checked.exit_code == 1
+    assert "Use another: --dataset NAME." in checked.stdout
+    refused = vld("run", "--data", str(folder), "--target", "photo")
+    assert refused.exit_code == 2
+    assert f"published {name}" in refused.stderr or f"{name} is the name of an" in refused.stderr
+
+
 def test_a_layout_that_no_run_can_use_fails_the_check(vld: Vld, tmp_path: Path) -> None:
     folder = fill_folder(tmp_path / "one", {"photo": ("cat",), "art": ("cat",)}, 1)
     checked = vld("data", "check", str(folder))
