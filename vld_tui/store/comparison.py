@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
+import warnings
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -245,8 +246,9 @@ def _matching(field: QueryField, pattern: str) -> Condition:
         raise QueryError(f"{field.name} is no text: use = != < <= > or >=, not ~.")
     whole = f"(?i:{pattern})"
     try:
-        re.compile(whole)
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings(action="error"):  # of what Python may read otherwise one day
+            re.compile(whole)
+    except (re.error, RecursionError, OverflowError, Warning) as error:
         raise QueryError(f"{pattern!r} is no regular expression: {error}.") from None
     repeats = len(_REPEAT.findall(pattern))
     if _REPEATED_GROUP.search(pattern) or repeats > _MOST_REPEATS:

@@ -7,6 +7,7 @@ import sqlite3
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.run_facts import make_predictions
@@ -57,6 +58,24 @@ def test_events_become_rows_and_curves(home: Home) -> None:
     Teller(home.run_dir(run_id)).says(steps_taken(20, 1.2))
     later = source.take(Interest(watched=(run_id,)))
     assert np.array_equal(later.watched[0].curves[LOSS_CURVE][1], [1.5, 1.2])
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("frist", "No run has 'frist' in its id, name, tags, note, data set and target."),
+        ("dataset=emojj", "No run has dataset 'emojj'. Did you mean emoji?"),
+        ("dropout>0.99", ""),
+        ("emoji", ""),
+    ],
+)
+def test_what_a_filter_asks_that_no_run_has(home: Home, text: str, told: str) -> None:
+    _told(home)
+    source = HistorySource(home)
+    snapshot = source.take(Interest(query=Query.parse(text)))
+    assert snapshot.unmatched.startswith(told)
+    assert bool(snapshot.unmatched) == bool(told)
     source.close()
 
 

@@ -200,6 +200,7 @@ def test_runs_are_sorted_and_the_unknown_comes_last(
         ("masks=..", "a range has a number"),
         ("seed=1,x", "seed is 'x', but must be a number"),
         ("name~(", "is no regular expression"),
+        ("name~[[a]", "is no regular expression: Possible nested set"),
         ("name~(a|b)*c", "could take forever"),
         ("name~a*b*c*d*", "could take forever"),
         ("seed~1", "seed is no text"),
