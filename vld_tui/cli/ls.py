@@ -83,7 +83,8 @@ def ls(
         sys.stdout.writelines(f"{line}\n" for line in run_lines(shown, now=time.time()))
     if unread:
         folders = plural(unread, "run folder")
-        say(f"not in the history yet: {folders} in {store.home.runs}: vld rebuild", to_stderr=True)
+        first = with_home("vld rebuild")
+        say(f"not in the history yet: {folders} in {store.home.runs}: {first}", to_stderr=True)
 
 
 def _print_fields(*, as_json: bool) -> None:
@@ -112,7 +113,8 @@ def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
     recovered = sum(run.recovered_step is not None and not run.collapsed for run in runs)
     if recovered:
         console.print(
-            f"{plural(recovered, 'run')} collapsed and recovered: vld show reports the steps",
+            f"{plural(recovered, 'run')} collapsed and recovered: "
+            + with_home("vld show RUN shows the steps"),
             style="dim",
         )
     if hidden:
@@ -128,4 +130,4 @@ def _nothing(store: Store, query: Query, where: str | None, *, trashed: bool) ->
         return f"No run matches {where!r}: {searched}{place} searched. {reason}".rstrip()
     if trashed:
         return "The trash is empty."
-    return f"No runs yet in {store.home.path}. Start one: vld run"
+    return f"No runs yet in {store.home.path}. Start one: " + with_home("vld run")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vld_tui.cli.command import Command, Group, JsonOption, proposes
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
 from vld_tui.slurm.errors import SlurmError
@@ -76,7 +77,8 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         print_json(found)
         return
     if not found:
-        say(f"No profile yet: vld profile set {DEFAULT_PROFILE} partition=gpu time=4:00:00")
+        first = f"vld profile set {DEFAULT_PROFILE} partition=gpu time=4:00:00"
+        say(with_home(f"No profile yet: {first}"))
     for name, values in found.items():
         _tell(name, values)
 

@@ -64,7 +64,8 @@ def _matching(store: Store, where: str) -> list[Run]:
         say(f"No run matches {where!r}.", to_stderr=True)
     elif len(over) < len(matching):
         left = plural(len(matching) - len(over), "run")
-        say(f"Left out: {left} not over yet (vld stop ends runs).", to_stderr=True)
+        how = with_home("vld stop ends runs")
+        say(f"Left out: {left} not over yet ({how}).", to_stderr=True)
     return over
 
 

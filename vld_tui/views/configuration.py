@@ -8,7 +8,15 @@ from typing import Final
 import msgspec
 from rich.text import Text
 
-from engine.protocol import FIELDS, Combination, FieldInfo, RunSpec, SpecError, resolve_spec
+from engine.protocol import (
+    FIELDS,
+    RECIPES,
+    Combination,
+    FieldInfo,
+    RunSpec,
+    SpecError,
+    resolve_spec,
+)
 from vld_tui.fields import shown_value
 from vld_tui.store.runs import Run
 from vld_tui.views.columns import Column
@@ -26,12 +34,16 @@ VALUE_CELLS: Final = 24
 
 
 def recipe_defaults(spec: RunSpec) -> RunSpec:
-    """Return what a run of the same recipe and data set has without being told anything else."""
+    """Return what a run of the same recipe, data set and length has if nothing else is given."""
+    known: dict[str, object] = {"dataset": spec.dataset}
+    if spec.recipe in RECIPES:
+        known["recipe"] = spec.recipe
+    usual_steps = resolve_spec(known).steps
     try:
-        usual = resolve_spec({"recipe": spec.recipe, "dataset": spec.dataset})
-    except SpecError:  # of a recipe that this version does not know
-        usual = resolve_spec({"dataset": spec.dataset})
-    return msgspec.structs.replace(usual, dataset=FIELDS["dataset"].default)
+        usual = resolve_spec({**known, "steps": spec.steps})  # its schedule is fitted
+    except SpecError:  # of more steps than a run may have now
+        usual = resolve_spec(known)
+    return msgspec.structs.replace(usual, dataset=FIELDS["dataset"].default, steps=usual_steps)
 
 
 def combination_text(combination: Combination, progress: Progress) -> Text:

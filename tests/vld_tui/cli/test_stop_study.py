@@ -45,7 +45,7 @@ def test_what_waits_here_is_taken_out(vld: Vld, store: Store, file: str) -> None
     told = vld("sweep", "stop", "rates")
     assert (told.exit_code, told.stdout) == (
         0,
-        "3 runs wait no longer\n  vld sweep rates  # goes on with what was stopped\n",
+        "3 runs wait no longer\n  vld sweep rates  # resumes what was stopped\n",
     )
     assert {store.get(run).status for run in runs_of(store)} == {"stopped"}
     assert vld("sweep", "stop", "rates").stdout == "nothing of rates runs or waits\n"

@@ -27,13 +27,15 @@ def lines(text: object) -> list[str]:
 
 def test_every_field_is_shown_and_those_unlike_the_recipe_stand_out() -> None:
     spec = resolve_spec(
-        {"recipe": "paper", "steps": 1000, "lr_drops": [500], "data_dir": "/d/PACS"}
+        {"recipe": "paper", "steps": 1000, "lr_drops": [400], "data_dir": "/d/PACS"}
     )
     text = lines(configuration(make_run(0, spec=spec), 100))
     marked = [line.split()[1] for line in text[1:] if line.startswith("●")]
     assert marked == ["dataset", "data", "steps", "lr-drops"]
     assert text[0] == "● 4 fields unlike recipe paper"
     assert any(line.split()[1:] == ["steps", "1000", "recipe:", "10001"] for line in text)
+    fitted = configuration(make_run(0, spec=resolve_spec({"steps": 10})), 100)
+    assert [line.split()[1] for line in lines(fitted)[1:] if line.startswith("●")] == ["steps"]
     for info in FIELDS.values():
         assert any(info.flag.removeprefix("--") in line.split()[:2] for line in text)
     assert {info.group for info in FIELDS.values()} <= set(text)

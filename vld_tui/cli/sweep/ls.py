@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from vld_tui.cli.command import JsonOption
+from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.launch.datasets import DatasetError
@@ -49,7 +50,8 @@ def launched_studies(store: Store) -> dict[str, Standing | str]:
 def tell_launched(launched: dict[str, Standing | str]) -> None:
     """Print how far each study is."""
     if not launched:
-        say("No study was launched yet. The small one to begin with: vld sweep paper-fig2-small")
+        first = "vld sweep paper-fig2-small"
+        say(with_home(f"No study was launched yet. The small one to begin with: {first}"))
     width = max(map(len, launched), default=0)
     for name, found in launched.items():
         said = found if isinstance(found, str) else counts_text(found)
