@@ -130,18 +130,25 @@ def _recognized(counts: FolderCounts) -> Reading:
 def _with_top_splits(deep: FolderCounts, direct: FolderCounts) -> Reading | None:
     """Return the reading of ``split/class`` or ``split/domain/class``; None: it is neither.
 
-    A split may hold images without classes, as ``test`` often does: they are left out. A folder
-    with more images of its own than in folders is a class.
+    A split may hold images without classes, as ``test`` often does, itself or in one folder of
+    another name: they are left out. A folder with more images of its own than in folders is a
+    class.
 
     Args:
         deep: the folders of images that lie in another folder.
         direct: the others.
     """
     tops = {top for top in _names(deep, 0) if direct[top,] <= _below(deep, top).total()}
-    if not tops or not all(map(is_split, tops | _names(direct, 0))) or not _agree(deep):
+    if not tops or not all(map(is_split, tops | _names(direct, 0))):
         return None
-    layout: Layout = "split/domain/class" if has_domains(_below(deep)) else "split/class"
-    return Reading(layout, splits=tuple(sorted(tops)))
+    inner = {top: _names(_below(deep, top), 0) for top in sorted(tops)}
+    largest = max(inner.values(), key=len)
+    used = [top for top in inner if len(inner[top] & largest) >= SHARED_SHARE * len(inner[top])]
+    if any(len(inner[top]) > 1 for top in tops.difference(used)):
+        return None
+    labelled = Counter({folder: count for folder, count in deep.items() if folder[0] in used})
+    layout: Layout = "split/domain/class" if has_domains(_below(labelled)) else "split/class"
+    return Reading(layout, splits=tuple(used))
 
 
 def _with_inner_splits(counts: FolderCounts) -> Reading | None:
@@ -246,16 +253,17 @@ def sentence(reading: Reading, domains: Collection[str], classes: Collection[str
         return f"reading {around}class/image as one domain. vld data shift makes several of it"
     if reading.layout == "plain":
         return _plain_sentence(around, domains, classes)
-    splits, named = f"{{{','.join(reading.splits)}}}", spoken(reading.splits)
-    merged = f"; {named} merged" if len(reading.splits) > 1 else ""
+    named, is_only = spoken(reading.splits), len(reading.splits) == 1
+    merged = "" if is_only else f"; {named} merged"
+    levels = reading.layout.replace(
+        "split", named if is_only else f"{{{','.join(reading.splits)}}}"
+    )
     if reading.layout == "split/class":
-        text = (
-            f"{named} look like splits, not domains: reading {around}{splits}/class as one domain"
-        )
-        return text + merged + _otherwise(reading, "them as domains")
-    levels = reading.layout.replace("split", splits if len(reading.splits) > 1 else named)
+        kind = "looks like a split, not a domain" if is_only else "look like splits, not domains"
+        text = f"{named} {kind}: reading {around}{levels} as one domain{merged}"
+        return text + _otherwise(reading, "it as a domain" if is_only else "them as domains")
     text = f"reading {around}{levels} as domains {spoken(sorted(domains))}{merged}"
-    if named.casefold() == WHOLE_SPLIT:
+    if reading.layout == "domain/split/class" and named.casefold() == WHOLE_SPLIT:
         return text + "; the splits next to it are left out"
     kind = "classes" if reading.layout == "domain/split/class" else "domains"
     return text + _otherwise(reading, f"{named} as {kind}")

@@ -118,6 +118,20 @@ def test_a_split_whose_images_have_no_classes_is_left_out(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    "unlabelled", [spread("test/images"), spread("{val,test}/images"), spread("test/unknown/x")]
+)
+def test_a_split_with_one_folder_of_another_name_has_no_classes(
+    tmp_path: Path, unlabelled: list[str]
+) -> None:
+    paths = [*spread("train/{cat,dog}", count=4), *unlabelled]
+    source = FolderSource(fill_paths(tmp_path, *paths))
+    assert cells(source) == ONE
+    assert [(each.kind, each.count) for each in source.left_out] == [
+        ("images next to train", len(unlabelled))
+    ]
+
+
+@pytest.mark.parametrize(
     ("folders", "layout", "found"),
     [
         ("{dom1,dom2}/{train,val}/{cat,dog}", "plain",
@@ -160,6 +174,8 @@ def test_another_layout_can_be_asked_for_and_is_kept(
         ("{train,val}/{cat,dog}",
          "train and val look like splits, not domains: reading {train,val}/class as one domain; "
          "train and val merged. Use --layout plain to read them as domains"),
+        ("train/{cat,dog}", "train looks like a split, not a domain: reading train/class as one "
+         "domain. Use --layout plain to read it as a domain"),
         ("{cat,dog}", "reading class/image as one domain. vld data shift makes several of it"),
         ("kfold/{a,b}/{cat,dog}", "reading kfold/domain/class/image"),
         ("{a,b}/{cat,dog}", ""),
