@@ -3,7 +3,7 @@
 from engine.data.augment import augment_batch
 from engine.data.batches import TrainingBatches, evaluation_batches
 from engine.data.load import DomainData, RunData, load_data
-from engine.data.splits import seed_hash, split_indices
+from engine.data.splits import seed_hash, split_groups, split_indices
 
 __all__ = [
     "DomainData",
@@ -13,5 +13,6 @@ __all__ = [
     "evaluation_batches",
     "load_data",
     "seed_hash",
+    "split_groups",
     "split_indices",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.data.splits import Indices, split_indices
+from engine.data.splits import Indices, split_groups, split_indices
 from engine.datasets.cache import CachedImages, cached_images
 from engine.datasets.catalog import (
     find_held_out_source,
@@ -124,9 +124,7 @@ def load_data(
     domains = []
     for index, name in enumerate(image_set.domains):
         rows = rows_of[name]
-        in_indices, out_indices = split_indices(
-            len(rows), spec.validation_fraction, trial_seed(spec), index
-        )
+        in_indices, out_indices = _split(image_set, rows, spec, index)
         domains.append(
             DomainData(name, name == target, cached, rows, torch.from_numpy(labels[rows]),
                        in_indices, out_indices, name == held_out)
@@ -149,9 +147,24 @@ def _shared_images(image_set: ImageSet, cached: CachedImages, domains: Sequence[
     return shared
 
 
+def _split(
+    image_set: ImageSet, rows: Indices, spec: RunSpec, domain_index: int
+) -> tuple[Indices, Indices]:
+    """Split a domain's images, by their groups if they have such."""
+    how = spec.validation_fraction, trial_seed(spec), domain_index
+    if not image_set.has_groups:
+        return split_indices(len(rows), *how)
+    try:
+        return split_groups([image_set.files[row].group for row in rows], *how)
+    except DataError as error:
+        name = image_set.domains[domain_index]
+        raise DataError(f"Domain {name} of {image_set.name}: {error}") from None
+
+
 def _digest(image_set: ImageSet, skipped: Sequence[str]) -> str:
     files = [(file.path, file.size) for file in image_set.files]
-    return hashlib.sha256(msgspec.json.encode((files, skipped))).hexdigest()[:32]
+    groups = [[file.group for file in image_set.files]] if image_set.has_groups else []
+    return hashlib.sha256(msgspec.json.encode((files, skipped, *groups))).hexdigest()[:32]
 
 
 def _readable_rows(image_set: ImageSet, cached: CachedImages) -> tuple[dict[str, Indices], Indices]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,45 @@ def seed_hash(*values: Any) -> int:
     """
     digest = hashlib.md5(str(values).encode(), usedforsecurity=False).hexdigest()
     return int(digest, 16) % 2**31
+
+
+def split_groups(
+    groups: Sequence[str], validation_fraction: float, trial_seed: int, domain_index: int
+) -> tuple[Indices, Indices]:
+    """Split images into ``in`` and ``out`` so that all of a group are on one side.
+
+    Shuffled groups are held out until they have the share of images that is asked for, one group
+    at least. The images of both sides are in the shuffled order of :func:`split_indices`.
+
+    Args:
+        groups: of each image of the domain.
+        validation_fraction: share of the images that is held out.
+        trial_seed: seed of the split.
+        domain_index: place of the domain among all domains, sorted by name.
+
+    Raises:
+        DataError: when there are fewer than two groups.
+    """
+    sizes = Counter(groups)
+    names = sorted(sizes)
+    if len(names) < 2:
+        raise DataError(
+            f"all of its images are of the group {names[0]}, so none are left for validation."
+            if names
+            else "it has no images."
+        )
+    random = np.random.RandomState(seed_hash(trial_seed, domain_index))
+    random.shuffle(names)
+    held_out: set[str] = set()
+    images = 0
+    for name in names[:-1]:
+        held_out.add(name)
+        images += sizes[name]
+        if images >= int(len(groups) * validation_fraction):
+            break
+    shuffled = random.permutation(len(groups)).astype(np.int64)
+    is_out = np.array([groups[index] in held_out for index in shuffled])
+    return shuffled[~is_out], shuffled[is_out]
 
 
 def split_indices(

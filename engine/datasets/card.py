@@ -19,11 +19,24 @@ CARD_FILE: Final = "dataset.json"
 
 
 class TableColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The columns of a table of images."""
+    """The columns of a table of images.
+
+    Attributes:
+        path: of each image.
+        label: its class.
+        domain: where it comes from.
+        group: images of one value are all trained on or all held out; None: each by itself.
+    """
 
     path: str = "path"
     label: str = "label"
     domain: str = "domain"
+    group: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names: of path, label and domain, and of the group if there is one."""
+        return (self.path, self.label, self.domain, *filter(None, [self.group]))
 
 
 class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,8 +77,7 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             DataError: when it is a table that cannot be read.
         """
         if self.table is not None:
-            columns = (self.table.path, self.table.label, self.table.domain)
-            return TableSource(folder / self.root, columns, self.domains)
+            return TableSource(folder / self.root, self.table.names, self.domains)
         layout = "domain/split/class" if self._has_inner_splits else self.layout
         reading = Reading(layout, self.wrapper, self.below_domain)
         return FolderSource(folder / self.root, reading, self.domains, self.excluded)

@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -96,10 +95,17 @@ class ImageSet:
         return self.source.reading.layout if self.source.reading else "table"
 
     @property
+    def has_groups(self) -> bool:
+        """Say whether images of one group are all trained on or all held out."""
+        return any(file.group for file in self.files)
+
+    @property
     def reading(self) -> str:
-        """Say how the folders are read; empty where that goes without saying."""
+        """Say how folders or groups are read; empty where that goes without saying."""
         reading = self.source.reading
-        return sentence(reading, self.domains, self.classes) if reading else ""
+        if reading is not None:
+            return sentence(reading, self.domains, self.classes)
+        return "keeping all images of a group on one side of the split" if self.has_groups else ""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -233,7 +239,7 @@ def _source(location: Path, layout: Layout) -> ImageSource:
     if location.suffix.lower() in TABLE_SUFFIXES:
         if layout != "auto":
             raise DataError(f"--layout is for folders and archives, but {location} is a table.")
-        return TableSource(location, msgspec.structs.astuple(TableColumns()))
+        return TableSource(location, TableColumns().names)
     if location.suffix.lower() == ".zip" or zipfile.is_zipfile(location):
         return ZipSource(location, layout)
     if location.name.lower().endswith(PACKED_SUFFIXES):

@@ -108,8 +108,12 @@ def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
     path = Path(request.path).expanduser().absolute()
     if path.suffix.lower() in TABLE_SUFFIXES:
         _refuse_layout(request, "a table names the domain and the class of every image")
-        columns = TableColumns(request.path_column, request.label_column, request.domain_column)
+        columns = TableColumns(
+            request.path_column, request.label_column, request.domain_column, request.group_column
+        )
         return DatasetCard(request.name, str(path), table=columns)
+    if request.group_column is not None:
+        raise DataError(f"--group-column is for tables, but {path} is none.")
     if not path.exists():
         raise DataError(f"There is no {path}: neither a folder nor a file.")
     imported = DatasetCard(request.name, IMAGES, origin=str(path))  # as domain/class

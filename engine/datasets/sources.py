@@ -41,7 +41,8 @@ ZIP_DAMAGE: Final = (
 class ImageFile:
     """One image: its place below the root, and what tells when it changes.
 
-    ``stamp`` is the modification time in ns of a file, the CRC-32 of an archive's member.
+    ``stamp`` is the modification time in ns of a file, the CRC-32 of an archive's member. Images
+    of one ``group`` of a domain are all trained on or all held out; empty: each by itself.
     """
 
     domain: str
@@ -49,6 +50,7 @@ class ImageFile:
     path: str
     size: int
     stamp: int
+    group: str = ""
 
 
 class ImageSource(Protocol):

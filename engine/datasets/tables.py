@@ -28,17 +28,20 @@ class TableSource:
     """
 
     def __init__(
-        self, table: Path, columns: tuple[str, str, str], domains: Sequence[str] | None = None
+        self, table: Path, columns: tuple[str, ...], domains: Sequence[str] | None = None
     ) -> None:
         """Read the table.
 
         Args:
             table: CSV or TSV file with a heading.
-            columns: names of the columns of path, label and domain.
+            columns: names of the columns of path, label and domain; a fourth is the group's.
             domains: those that are used; None: all.
         """
         self._table = table
-        listed = [(domain, label, path) for path, label, domain in read_columns(table, columns)]
+        listed = [
+            (domain, label, path, *group)
+            for path, label, domain, *group in read_columns(table, columns)
+        ]
         self._left_out = _doubled(listed)
         wanted = None if domains is None else set(domains)
         rows = sorted(row for row in set(listed) if wanted is None or row[0] in wanted)
@@ -86,16 +89,19 @@ class TableSource:
         absolute = os.path.expanduser(path) if path.startswith("~") else path
         return os.path.join(self._table.parent, absolute)
 
-    def _describe(self, domain: str, label: str, path: str) -> tuple[ImageFile, bool]:
+    def _describe(
+        self, domain: str, label: str, path: str, group: str = ""
+    ) -> tuple[ImageFile, bool]:
         """Return an image file, and whether it exists: a missing one is reported when decoded."""
         try:
             status = os.stat(self._place(path))
         except (OSError, ValueError):
-            return ImageFile(domain, label, path, size=0, stamp=0), False
-        return ImageFile(domain, label, path, status.st_size, status.st_mtime_ns), True
+            return ImageFile(domain, label, path, 0, 0, group), False
+        size, stamp = status.st_size, status.st_mtime_ns
+        return ImageFile(domain, label, path, size, stamp, group), True
 
 
-def _doubled(listed: Sequence[tuple[str, str, str]]) -> tuple[LeftOut, ...]:
+def _doubled(listed: Sequence[tuple[str, ...]]) -> tuple[LeftOut, ...]:
     """Return the rows that say what another has said."""
     again = [row for row, count in Counter(listed).items() for _ in range(count - 1)]
     return (LeftOut("rows that repeat another", len(again), again[0][2]),) if again else ()
@@ -220,4 +226,5 @@ def _either(names: Sequence[str]) -> str:
 
 def _options(columns: Sequence[str]) -> str:
     named = ("--path-column", "--label-column", "--domain-column")
-    return " and ".join(named if len(columns) == len(named) else (named[0], named[-1]))
+    every = (*named, "--group-column")[: len(columns)]
+    return " and ".join((named[0], named[-1]) if len(columns) == 2 else every)

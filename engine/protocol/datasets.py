@@ -140,6 +140,7 @@ class AddDataset(msgspec.Struct, frozen=True, tag="add"):
         keep_missing_classes: a class that a domain lacks stays in the label space.
         layout: how the folders are read; ``auto`` recognizes it.
         path_column: of a CSV table.
+        group_column: of a CSV table: images of one value are all trained on or all held out.
         image_column: of parquet files.
         label_column: of either.
         domain_column: of either.
@@ -154,6 +155,7 @@ class AddDataset(msgspec.Struct, frozen=True, tag="add"):
     keep_missing_classes: bool = False
     layout: Layout = "auto"
     path_column: str = "path"
+    group_column: str | None = None
     label_column: str = "label"
     domain_column: str = "domain"
     image_column: str = "image"

@@ -11,7 +11,7 @@ import random
 
 import pytest
 
-from engine.data import seed_hash, split_indices
+from engine.data import seed_hash, split_groups, split_indices
 from engine.datasets import DataError
 
 
@@ -80,3 +80,27 @@ def test_fraction_is_rounded_down_as_int_does() -> None:
 def test_an_empty_side_is_refused(count: int, fraction: float, lacking: str) -> None:
     with pytest.raises(DataError, match=lacking):
         split_indices(count, fraction, 0, 0)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 10, [5, 1, 1, 1, 1, 1], [9, 1], [3, 3, 3], [1, 40]])
+@pytest.mark.parametrize("seed", range(4))
+def test_all_images_of_a_group_are_on_one_side(sizes: list[int], seed: int) -> None:
+    groups = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    in_indices, out_indices = split_groups(groups, 0.2, seed, 1)
+    assert sorted([*in_indices, *out_indices]) == list(range(len(groups)))
+    assert len(in_indices) > 0
+    assert len(out_indices) >= min(int(len(groups) * 0.2), *sizes)
+    assert {groups[i] for i in in_indices}.isdisjoint(groups[i] for i in out_indices)
+    again = split_groups(groups, 0.2, seed, 1)
+    assert [part.tolist() for part in again] == [in_indices.tolist(), out_indices.tolist()]
+
+
+def test_the_split_of_groups_depends_on_the_seed() -> None:
+    groups = [str(number // 3) for number in range(60)]
+    found = {tuple(split_groups(groups, 0.2, seed, 0)[1].tolist()) for seed in range(5)}
+    assert len(found) == 5
+
+
+def test_one_group_cannot_be_split() -> None:
+    with pytest.raises(DataError, match="all of its images are of the group x, so none are left"):
+        split_groups(["x"] * 9, 0.2, 0, 0)

@@ -216,6 +216,36 @@ class TestTables:
         assert [len(domain.labels) for domain in data.domains] == [9, 9]
         assert data.skipped == ()
 
+    def test_images_of_a_group_are_all_trained_on_or_all_held_out(
+        self, root: Path, images: Path, tmp_path: Path
+    ) -> None:
+        rows = self.rows(images)
+        for number, row in enumerate(rows):
+            row["patient"] = f"p{number // 3}"
+        table = self.table(images, rows)
+        columns = {"path_column": "file", "label_column": "y", "domain_column": "hospital"}
+        add(root, table, **columns, group_column="patient")
+        add(root, table, "single", **columns)
+        values = {"target": "h1", "image_size": 32, "data_dir": str(root / "pets")}
+        data = load_data(resolve_spec(values), tmp_path / "cache")
+        for domain in data.domains:
+            sides = [
+                {data.image_set.files[domain.rows[index]].group for index in side}
+                for side in (domain.in_indices, domain.out_indices)
+            ]
+            assert all(sides)
+            assert sides[0].isdisjoint(sides[1])
+        single = load_data(
+            resolve_spec({**values, "data_dir": str(root / "single")}), tmp_path / "cache"
+        )
+        assert single.digest != data.digest
+        assert single.image_set.reading == ""
+        assert data.image_set.reading == "keeping all images of a group on one side of the split"
+        with pytest.raises(DataError, match="no column ward; .*and --group-column"):
+            add(root, table, "other", **columns, group_column="ward")
+        with pytest.raises(DataError, match="--group-column is for tables"):
+            add(root, images, "other", group_column="patient")
+
     def test_a_missing_column_names_those_there_are(self, root: Path, images: Path) -> None:
         table = self.table(images, self.rows(images))
         with pytest.raises(DataError, match="no column path, label, domain; its columns are file"):

@@ -33,6 +33,14 @@ ExcludeOption = Annotated[
     str | None,
     typer.Option("--exclude", metavar="FILE", help="Paths to leave out, one a line."),
 ]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-column",
+        metavar="NAME",
+        help="Of a table, such as patient: images of one value are all trained on or all held out.",
+    ),
+]
 KeepOption = Annotated[
     bool,
     typer.Option("--keep-missing-classes", help="Keep a class that some domain lacks."),
@@ -51,6 +59,7 @@ def add(
     exclude: ExcludeOption = None,
     keep_missing_classes: KeepOption = False,
     layout: LayoutOption = "auto",
+    group_column: GroupOption = None,
     path_column: Annotated[str, typer.Option(metavar="NAME", help="Of a CSV table.")] = "path",
     image_column: Annotated[str, typer.Option(metavar="NAME", help="Of parquet files.")] = "image",
     label_column: Annotated[str, typer.Option(metavar="NAME", help="Of either.")] = "label",
@@ -71,6 +80,7 @@ def add(
         keep_missing_classes=keep_missing_classes,
         layout=checked_layout(layout),
         path_column=path_column,
+        group_column=group_column,
         label_column=label_column,
         domain_column=domain_column,
         image_column=image_column,
