@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from engine.datasets.duplicates import NearDuplicates
 from engine.datasets.folders import ImageSet, counted, listed, quoted
 from engine.protocol import SpecError
 from engine.protocol.datasets import Finding, check_splits
+from engine.protocol.validation import FEW_VALIDATION_IMAGES, uncertain_id
 
 LEAK_SHARE: Final = 0.01
 """Share of a published domain's images found again in another above which OOD accuracy means
@@ -23,7 +23,6 @@ NEAR_LEAK_SHARE: Final = 0.1
 """Share of images that are nearly the same as training images above which accuracy means little."""
 IMBALANCE: Final = 20
 FEW_IMAGES: Final = 10
-FEW_VALIDATION_IMAGES: Final = 60
 MOST_PAIRS_OF_DOMAINS: Final = 10
 SHOWN_NAMES: Final = 5
 _NUMBERED: Final = re.compile(r"(\D*)(\d+)(\D*)")
@@ -212,15 +211,8 @@ def _few_validation_images(held_out: Mapping[str, int]) -> Iterator[Finding]:
         shown = _shown([f"{count} of {quoted(domain)}" for domain, count in small.items()])
         yield Finding(
             False,
-            f"Few validation images: {shown}. ID accuracy, which selects the step, is uncertain by "
-            f"up to ±{100 * half_interval(in_use):.0f} points.",
+            f"Few validation images: {shown}. {uncertain_id(in_use)}",
         )
-
-
-def half_interval(images: int) -> float:
-    """Return half of the 95 % interval (Wilson) of an accuracy of 50 % on so many images."""
-    z = 1.959964
-    return z * math.sqrt(0.25 / images + z * z / (4 * images**2)) / (1 + z * z / images)
 
 
 def count_findings(counts: Counts) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from engine.protocol import (
     learning_rates,
 )
 from engine.protocol.datasets import LeftOut, left_out_text
+from engine.protocol.validation import FEW_VALIDATION_IMAGES, uncertain_id
 from vld_tui.views.combined import combination_rows
 from vld_tui.views.numbers import UNKNOWN, duration, magnitude, plural
 from vld_tui.views.palette import QUIET_STYLE
@@ -43,6 +44,8 @@ def plan_rows(
     rows.append(("target", _target(spec, progress.data)))
     if progress.data is not None and progress.data.shared_images:
         rows.append(("caution", _shared(progress.data.shared_images)))
+    if progress.data is not None and (few := _few_validation_images(progress.data)):
+        rows.append(("caution", few))
     if combination is not None:
         return [
             *rows,
@@ -107,6 +110,16 @@ def _shared(images: int) -> str:
         f"{images:,} {are} in a source too: OOD accuracy is measured on images that were trained "
         "on. See: vld data check"
     )
+
+
+def _few_validation_images(data: DataPrepared) -> str:
+    held_out = [
+        domain.out_images for domain in data.domains if not (domain.is_target or domain.is_held_out)
+    ]
+    images = sum(held_out)
+    if not images or min(held_out) > FEW_VALIDATION_IMAGES:
+        return ""
+    return f"{plural(images, 'validation image')}: {uncertain_id(images).removesuffix('.')}"
 
 
 def _sources(data: DataPrepared) -> str:
