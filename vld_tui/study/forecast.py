@@ -79,7 +79,7 @@ def forecast(store: Store, spec: RunSpec, *, host: str, counts: ImageCounts | No
     disk_bytes, disk_from = _disk(store, spec, runs if like is None else [like, *runs])
     if like is None:
         return Forecast(disk_bytes=disk_bytes, disk_from=disk_from)
-    progress = Progress.told_by(EventFollower(store.run_dir(like.run_id)).poll())
+    progress = Progress.told_by(EventFollower(store.run_dir(like.run_id)).news())
     wall_s, apart_from = _time(spec, like, progress, counts)
     return Forecast(
         wall_s,
