@@ -55,7 +55,7 @@ def read_arms(database: Database, run_ids: Sequence[str]) -> dict[str, list[ArmR
         for run_id, arm, step, id_accuracy, ood_accuracy, text in rows:
             values = {"arm": arm, "selected_step": step, "id_accuracy": id_accuracy,
                       "ood_accuracy": ood_accuracy}  # fmt: skip
-            with suppress(msgspec.MsgspecError):
+            with suppress(msgspec.MsgspecError, TypeError):
                 domains = msgspec.json.decode(text, type=dict[str, float])
                 result = msgspec.convert(values | {"domains": domains}, ArmResult)
                 found.setdefault(run_id, []).append(result)

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from vld_tui.store.database import Database
+from vld_tui.store.kinds import NOTHING, NUMBER, TEXT, WHOLE, RowKinds
 from vld_tui.store.series import IS_WHOLE, JUDGED, STEP_BYTES, Points
 
 
@@ -76,6 +77,23 @@ class MetricSeries:
     is_judged: bool = False
 
 
+_CHECKPOINT: Final = RowKinds({"kind": TEXT, "step": WHOLE, "file": TEXT, "bytes": WHOLE})
+_ATTEMPT: Final = RowKinds(
+    {
+        "attempt": WHOLE,
+        "started_at": NUMBER,
+        "resumed_step": WHOLE + NOTHING,
+        "pid": WHOLE,
+        "host": TEXT,
+        "versions": TEXT,
+        "code_commit": TEXT + NOTHING,
+        "ended_at": NUMBER + NOTHING,
+        "outcome": TEXT + NOTHING,
+        "step": WHOLE + NOTHING,
+        "reason": TEXT + NOTHING,
+    }
+)
+"""Kinds of values of rows; one that has others is passed over."""
 _SERIES: Final = """
     SELECT name, split, domain, arm, steps, readings FROM series
     WHERE run = :run AND (:name IS NULL OR name = :name) AND (:split IS NULL OR split = :split)
@@ -193,7 +211,7 @@ def read_checkpoints(database: Database, key: int) -> list[CheckpointInfo]:
     rows = database.rows(
         "SELECT kind, step, file, bytes FROM checkpoints WHERE run = ? ORDER BY kind", [key]
     )
-    return [CheckpointInfo(*row) for row in rows]
+    return [CheckpointInfo(*row) for row in rows if _CHECKPOINT.misfit(row) is None]
 
 
 def read_attempts(database: Database, key: int) -> list[Attempt]:
@@ -209,7 +227,9 @@ def read_attempts(database: Database, key: int) -> list[Attempt]:
     )
     return [
         Attempt(attempt, started_at, resumed_step, pid, host, _versions(text), *others)
-        for attempt, started_at, resumed_step, pid, host, text, *others in rows
+        for attempt, started_at, resumed_step, pid, host, text, *others in (
+            row for row in rows if _ATTEMPT.misfit(row) is None
+        )
     ]
 
 

@@ -285,7 +285,7 @@ _COLUMNS: Final = RowKinds(
 the target that the engine reported."""
 _SELECTED: Final = (
     "key, damage, "
-    "EXISTS (SELECT 1 FROM arms WHERE arms.run = runs.key AND NOT json_valid(arms.domains)), "
+    "EXISTS (SELECT 1 FROM arms WHERE arms.run = runs.key AND json_valid(arms.domains) IS NOT 1), "
     f"{', '.join(_COLUMNS.columns)}"
 )
 _CREATED_AT: Final = list(_COLUMNS.columns).index("created_at")

@@ -171,11 +171,20 @@ def test_results_of_arms_that_cannot_be_read_make_their_run_damaged(
     assert set(statuses(vld).values()) == {"finished"}
 
 
-@pytest.mark.parametrize("table", ["series", "attempts"])
-def test_what_a_run_measured_may_be_garbled(home: Home, runs: list[Run], table: str) -> None:
-    assignment = {"series": "steps = x'0102', readings = x'01'", "attempts": "versions = '{'"}
+@pytest.mark.parametrize(
+    ("table", "assignment"),
+    [
+        ("series", "steps = x'0102', readings = x'01'"),
+        ("attempts", "versions = '{'"),
+        ("attempts", "started_at = 'yesterday', pid = 'none'"),
+        ("checkpoints", "bytes = 'many', file = x'00'"),
+    ],
+)
+def test_what_a_run_measured_may_be_garbled(
+    home: Home, runs: list[Run], table: str, assignment: str
+) -> None:
     with closing(sqlite3.connect(home.database)) as connection, connection:
-        connection.execute(f"UPDATE {table} SET {assignment[table]} WHERE run = 2")
+        connection.execute(f"UPDATE {table} SET {assignment} WHERE run = 2")
     vld = Vld(home.path)
     assert len(statuses(vld)) == 3
     for command in ("show", "curve"):
