@@ -33,7 +33,7 @@ class KnownDatasets:
         self, dataset: str, data_dir: str | None, layout: Layout = "auto"
     ) -> tuple[str, ...]:
         self.asked.append(dataset)
-        known = {"emoji": EMOJI, "pair": ("day", "night"), "one": ("photo",)}
+        known = {"emoji": EMOJI, "pair": ("day", "night"), "single": ("photo",)}
         return known.get(dataset, ("a", "b", "c"))
 
 

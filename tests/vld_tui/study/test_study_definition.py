@@ -152,7 +152,7 @@ def test_runs_for_choosing_by_a_source_left_out_serve_both_domains_of_a_pair() -
 def test_no_target_is_a_target() -> None:
     study = read('name = "none"\n[cross]\ntarget = ["none", "noto"]\n')
     assert [spec.target for spec in study.specs] == ["none", "noto"]
-    unsaid = read('name = "one"\n[fields]\ndataset = "one"\n')
+    unsaid = read('name = "one"\n[fields]\ndataset = "single"\n')
     assert [spec.target for spec in unsaid.specs] == ["none"], "there is no choice"
 
 
@@ -244,11 +244,11 @@ def test_what_is_named_is_compared() -> None:
             'name = "x"\nleave_one_source_out = true\n[fields]\ndataset = "pair"\ntarget = "day"',
             "leave_one_source_out needs three domains; pair has fewer",
         ),
-        ('name = "x"\n[fields]\ndataset = "one"\ntarget = "photo"', "has one domain, photo, so "),
-        ('name = "x"\n[fields]\ndataset = "one"\n[cross]\ntarget = "all"', "but one has one: writ"),
+        ('name = "x"\n[fields]\ndataset = "single"\ntarget = "photo"', "has one domain, photo"),
+        ('name = "x"\n[fields]\ndataset = "single"\n[cross]\ntarget = "all"', "but single has one"),
         (
-            'name = "x"\nleave_one_source_out = true\n[fields]\ndataset = "one"',
-            "leave_one_source_out needs two domains with target none; one has fewer",
+            'name = "x"\nleave_one_source_out = true\n[fields]\ndataset = "single"',
+            "leave_one_source_out needs two domains with target none; single has fewer",
         ),
         (
             'name = "x"\n[domains]\nmine = ["none", "a"]\n[fields]\ndataset = "mine"\n'
