@@ -76,15 +76,10 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
             f"average_every is {spec.average_every}, but {run}: the weights of one step alone "
             "would be averaged. Give a lower --average-every."
         )
-    for name, what in (("eval_every", "it"), ("log_every", "its loss")):
-        value = getattr(spec, name)
+    for name in ("eval_every", "log_every"):
+        value, flag = getattr(spec, name), "--" + name.replace("_", "-")
         if name in given and value > spec.steps:
-            flag = "--" + name.replace("_", "-")
-            measured = "evaluated" if name == "eval_every" else "read"
-            yield (
-                f"{name} is {value}, but {run}: {what} would be {measured} at the end only. Give "
-                f"{flag} {spec.steps} for that, or less."
-            )
+            yield f"{name} is {value}, but {run}: give {flag} {spec.steps} or less."
 
 
 def _misfit_of_warmup(spec: RunSpec, run: str) -> Iterator[str]:
