@@ -20,6 +20,7 @@ from vld_tui.slurm.profiles import (
     remove_profile,
 )
 from vld_tui.slurm.settings import NONE, SETTINGS
+from vld_tui.slurm.variables import by_name
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
@@ -110,5 +111,7 @@ def _tell(name: str, values: dict[str, Any]) -> None:
     say(name)
     width = max(map(len, values), default=0)
     for key, value in values.items():
-        for each in value if isinstance(value, list) else [value]:
+        for each in (
+            by_name(value) if key == "env" else value if isinstance(value, list) else [value]
+        ):
             say(f"  {key:<{width}}  {each}")

@@ -18,9 +18,10 @@ from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
 from vld_tui.records import run_records
 from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.profiles import read_profile, settings_as_values
+from vld_tui.slurm.profiles import read_profile, settings_as_values, settings_in_full
 from vld_tui.slurm.settings import SETTINGS, SlurmSettings, make_settings
 from vld_tui.slurm.submit import Cluster, Need, Submission, submit_runs
+from vld_tui.slurm.variables import refuse_secrets
 from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
 
@@ -98,8 +99,9 @@ class Asked:
         Raises:
             SlurmError: for settings that make no sense.
         """
+        refuse_secrets(self.named)
         if last is not None and self.is_as_before:
-            values = settings_as_values(last)
+            values = settings_in_full(last)
         else:
             values = read_profile(home, self.profile)
         return make_settings({**values, **self.named})

@@ -17,6 +17,7 @@ from engine.rundir.lock import held
 from vld_tui.home import Home
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import SlurmSettings, make_settings
+from vld_tui.slurm.variables import by_name, has_secret, refuse_secrets
 
 DEFAULT_PROFILE: Final = "default"
 SUFFIX: Final = ".toml"
@@ -69,7 +70,10 @@ def keep_profile(home: Home, name: str, values: Mapping[str, Any]) -> SlurmSetti
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
     try:
         home.profiles.mkdir(parents=True, exist_ok=True)
-        write_atomic(home.profiles / f"{name}{SUFFIX}", "".join(f"{x}\n" for x in lines).encode())
+        path = home.profiles / f"{name}{SUFFIX}"
+        write_atomic(path, "".join(f"{x}\n" for x in lines).encode())
+        if has_secret(values):  # of a profile from before they were refused
+            path.chmod(0o600)
     except OSError as error:
         raise SlurmError(f"{home.profiles} cannot be written: {error.strerror}.") from None
     return settings
@@ -81,8 +85,9 @@ def change_profile(home: Home, name: str, changes: Mapping[str, Any]) -> dict[st
     Returns all of its settings; those that others change meanwhile are kept.
 
     Raises:
-        SlurmError: see :func:`keep_profile`.
+        SlurmError: see :func:`keep_profile`, or when a change holds a secret.
     """
+    refuse_secrets(changes)
     with contextlib.ExitStack() as stack:
         try:
             home.profiles.mkdir(parents=True, exist_ok=True)
@@ -111,7 +116,16 @@ def remove_profile(home: Home, name: str) -> None:
 
 
 def settings_as_values(settings: SlurmSettings) -> dict[str, Any]:
-    """Return the settings that are not as they are anyway, by name, plain enough for JSON."""
+    """Return the settings that are not as they are anyway, by name, plain enough for JSON.
+
+    They may be stored and shown: of a variable that is a secret it is the name alone.
+    """
+    values = settings_in_full(settings)
+    return values | ({"env": by_name(settings.env)} if settings.env else {})
+
+
+def settings_in_full(settings: SlurmSettings) -> dict[str, Any]:
+    """Return the settings that are not as they are anyway, with secrets: not to be stored."""
     usual = msgspec.structs.asdict(SlurmSettings())
     given = msgspec.structs.asdict(settings)
     return {

@@ -10,6 +10,7 @@ import msgspec.inspect
 
 from engine.protocol import nearest
 from vld_tui.slurm.errors import SlurmError
+from vld_tui.slurm.variables import VARIABLE
 
 Words = tuple[str, ...]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -40,7 +41,12 @@ class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     setup: Annotated[
         Words, _help("A line of shell before the runs, such as 'module load cuda'.", "LINE")
     ] = ()
-    env: Annotated[Words, _help("A variable of the runs.", "NAME=VALUE")] = ()
+    env: Annotated[
+        Words,
+        _help(
+            "A variable of the runs; NAME alone passes on your own, as for secrets.", "NAME[=VALUE]"
+        ),
+    ] = ()
     sbatch: Annotated[
         Words, _help("Any other option of sbatch, such as constraint=a100.", "NAME=VALUE")
     ] = ()
@@ -62,7 +68,6 @@ _TIMES: Final = (  # as sbatch(1) has them
     r"(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+)",
     r"(?P<days>\d+)-(?P<hours>\d+)(?::(?P<minutes>\d+))?(?::(?P<seconds>\d+))?",
 )
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*")
 _OPTION: Final = re.compile(r"[a-z][a-z-]*(=.+)?")
 _OURS: Final = frozenset(
     ("array", "clusters", "error", "job-name", "no-requeue", "nodes", "ntasks", "open-mode",
@@ -122,8 +127,10 @@ def _check(settings: SlurmSettings) -> None:
     if settings.runs_per_gpu > 1 and settings.gpus_per_run > 1:
         raise SlurmError("Runs of several GPUs cannot share them: leave --runs-per-gpu at 1.")
     for each in settings.env:
-        if not _VARIABLE.fullmatch(each):
-            raise SlurmError(f"env is {each!r}, but must be NAME=VALUE.")
+        if not VARIABLE.fullmatch(each):
+            raise SlurmError(
+                f"env is {each!r}, but must be NAME=VALUE, or NAME to take it from the environment."
+            )
     for each in settings.sbatch:
         if (name := each.partition("=")[0]) in _OURS:
             raise SlurmError(f"sbatch is {each!r}, but {name} is for vld to choose: leave it out.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import secrets
 import shlex
 import shutil
@@ -24,6 +25,7 @@ from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.partitions import partitions_for
 from vld_tui.slurm.profiles import settings_as_values
 from vld_tui.slurm.settings import SlurmSettings, minutes_of
+from vld_tui.slurm.variables import export_of, from_environment, with_values
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.views.numbers import plural
@@ -36,6 +38,7 @@ _LOOK: Final = "sinfo --format='%P %l %c %m %G'"
 """Lists partitions with their longest time and their nodes' cores, memory (MiB) and GPUs."""
 _FULL: Final = "The cluster's queue is full (MaxJobCount): sbatch tried for two minutes."
 _SLOW_S: Final = 10.0
+_EXPORT: Final = "SBATCH_EXPORT"
 
 
 class Need(NamedTuple):
@@ -102,14 +105,16 @@ class Cluster:
         """Look at the cluster. ``on_slow`` is called when it takes long to take jobs.
 
         Raises:
-            SlurmError: when there is none, it does not answer, it has no such partition, or
-                submitit is not installed; :class:`SlurmAwayError` for the first two.
+            SlurmError: when there is none, it does not answer, it has no such partition, submitit
+                is not installed, or a variable to pass on is not set; :class:`SlurmAwayError` for
+                the first two.
         """
         commands.require_slurm()
         commands.refuse_other_clusters()
         commands.require_controller()
         require_submitit()
         self.settings = settings
+        self._passed = from_environment(settings.env)
         self._on_slow = on_slow
         configured = commands.configuration().get("MaxArraySize", "")
         self.array_size = int(configured) if configured.isdecimal() else _USUAL_ARRAY
@@ -167,6 +172,8 @@ class Cluster:
         for each in self.settings.sbatch:
             name, sign, value = each.partition("=")
             further[name] = value if sign else True
+        if self._passed:
+            further["export"] = export_of(self._passed, further.get("export"))
         return further
 
     def refuse_sharing(self, need: Need) -> None:
@@ -191,7 +198,7 @@ class Cluster:
         said = io.StringIO()  # submitit prints what sbatch complains of, and raises it too
         slow = threading.Timer(_SLOW_S, self._on_slow)
         try:
-            with contextlib.redirect_stderr(said), executor.batch():
+            with contextlib.redirect_stderr(said), self._own_variables(), executor.batch():
                 jobs = [executor.submit(pack) for pack in batch.packs(home)]
                 slow.start()  # sbatch is run as the block ends
         except FailedSubmissionError as error:  # it may have been taken: it is looked for later
@@ -212,8 +219,8 @@ class Cluster:
     def _parameters(self, batch: Batch, need: Need) -> dict[str, Any]:
         """Return the settings as submitit calls them."""
         settings = self.settings
-        variables = (each.partition("=") for each in settings.env)
-        setup = [*settings.setup, *(f"export {n}={shlex.quote(v)}" for n, _, v in variables)]
+        variables = with_values(settings.env).items()
+        setup = [*settings.setup, *(f"export {n}={shlex.quote(v)}" for n, v in variables)]
         cpus = settings.cpus
         return {
             "job_name": batch.name,
@@ -227,6 +234,16 @@ class Cluster:
             **({"cpus_per_task": cpus, "srun_args": [f"--cpus-per-task={cpus}"]} if cpus else {}),
             **({"setup": setup} if setup else {}),
         }
+
+    def _own_variables(self) -> contextlib.AbstractContextManager[None]:
+        """Have sbatch find the variables that are passed by name for the duration of the block."""
+        from submitit.core.utils import environment_variables  # noqa: PLC0415
+
+        variables = dict(self._passed)
+        if variables and (base := os.environ.get(_EXPORT)):  # it wins over the script's option
+            variables[_EXPORT] = export_of(self._passed, base)
+        context: contextlib.AbstractContextManager[None] = environment_variables(**variables)
+        return context
 
     @property
     def _warning_s(self) -> int:

@@ -44,7 +44,7 @@ def test_other_words_are_no_times(time: str) -> None:
         ({"setup": 3}, "setup is 3, but must be a list of texts."),
         ({"mem": "16 GB"}, "mem is '16 GB', but must be a size"),
         ({"partition": "a b"}, "partition is 'a b', but must be one word"),
-        ({"env": ["X"]}, "env is 'X', but must be NAME=VALUE"),
+        ({"env": ["2X"]}, "env is '2X', but must be NAME=VALUE"),
         ({"sbatch": ["--exclusive"]}, "long name without dashes"),
         ({"sbatch": ["parsable"]}, "parsable is for vld to choose"),
         ({"sbatch": ["array=0-3"]}, "array is for vld to choose"),

@@ -439,3 +439,36 @@ def test_looking_at_jobs_runs_nothing_that_somebody_planted(
         (folder / BATCH_FILE).write_bytes(msgspec.json.encode(batch))
         look_at_jobs(store)
     assert not ran.exists()
+
+
+TOKEN = "hf_" + "a1B2" * 8
+
+
+@pytest.mark.parametrize("env", [["HF_TOKEN", "A=b"], [f"HF_TOKEN={TOKEN}", "A=b"]])
+def test_a_secret_reaches_the_jobs_and_is_written_nowhere(
+    store: Store, programs: Programs, monkeypatch: pytest.MonkeyPatch, env: list[str]
+) -> None:
+    if env[0] == "HF_TOKEN":
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+    heard = programs.folder / "heard"
+    sbatch = programs.folder / "sbatch"
+    sbatch.write_text(f'#!/bin/sh\nprintenv HF_TOKEN > {heard}\necho "Submitted batch job 12"\n')
+    (run,) = make_runs(store, 1)
+    submit_runs(store, Cluster(make_settings({"env": env, "sbatch": ["export=NONE"]})), [run])
+    assert heard.read_text() == f"{TOKEN}\n"
+    script = script_of(store)
+    assert "#SBATCH --export=HF_TOKEN\n" in script
+    assert "export A=b\n" in script
+    kept = [path for path in store.home.path.rglob("*") if path.is_file()]
+    assert not [path for path in kept if TOKEN.encode() in path.read_bytes()]
+    job = store.run_dir(run).read_job()
+    assert job is not None
+    assert job.settings["env"] == ["HF_TOKEN", "A=b"]
+
+
+def test_a_variable_to_pass_on_must_be_set(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(SlurmError, match="env names HF_TOKEN, which is not set here"):
+        Cluster(make_settings({"env": ["HF_TOKEN"]}))
