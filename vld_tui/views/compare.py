@@ -17,7 +17,7 @@ from vld_tui.views.numbers import UNKNOWN, decimal, duration
 from vld_tui.views.text import plain_text
 
 Show = Callable[[float], str]
-INTERVALS = "±: 95% confidence interval of the mean over seeds (Student's t), from 3 seeds on"
+INTERVALS = "±: 95% confidence interval of the mean over 3 seeds or more (Student's t)"
 
 
 Arms = Mapping[str, Sequence[ArmResult]]
