@@ -42,6 +42,22 @@ LONGER_RUN: Mapping[str, object] = {**SMALL_RUN, "model": "resnet10t"}
 MakeRun = Callable[..., RunDir]
 
 
+class StopAfter(StopRequest):
+    """Asks for a stop when it has been looked at so many times."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks_left = looks
+
+    @property
+    def requested(self) -> bool:
+        """Count the look, and say whether it is time."""
+        self._looks_left -= 1
+        if self._looks_left < 0:
+            self.ask("SIGTERM")
+        return bool(self.reason)
+
+
 def unpack_small_emoji(root: Path) -> None:
     """Unpack 3 classes × 16 images of each of the four emoji styles as a plain folder."""
     with zipfile.ZipFile(EMOJI_ARCHIVE) as archive:

@@ -17,10 +17,9 @@ from typer.testing import Result
 from engine.eventlog import EventLog
 from engine.protocol import DataPrepared, RunFailed, RunStopped, resolve_spec
 from engine.rundir import RunDir
-from engine.stop import StopRequest
 from tests.engine.datasets.image_folders import fill_folder
 from tests.engine.test_engine_process import measured
-from tests.small_runs import SMALL_RUN, read_events, run_here
+from tests.small_runs import SMALL_RUN, StopAfter, read_events, run_here
 from tests.vld_tui.cli.conftest import Vld
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
@@ -30,22 +29,6 @@ CLASSES = ("circle", "cross", "square")
 SHORT_RUN: Mapping[str, object] = {
     **SMALL_RUN, "target": "red", "steps": 4, "eval_every": 2, "log_every": 1, "head_steps": 2,
 }  # fmt: skip
-
-
-class StopAfter(StopRequest):
-    """A request to stop that is made when it has been looked for so many times."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self._looks_left = looks
-
-    @property
-    def requested(self) -> bool:
-        """Say whether it is time."""
-        self._looks_left -= 1
-        if self._looks_left < 0:
-            self.ask("SIGTERM")
-        return bool(self.reason)
 
 
 @dataclass(frozen=True)

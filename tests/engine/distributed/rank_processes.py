@@ -14,23 +14,8 @@ from engine.eventlog import EventLog, SilentLog
 from engine.rundir import RunDir
 from engine.stop import StopRequest
 from engine.train import fine_tune, load_last
+from tests.small_runs import StopAfter
 from tests.warm_engine import START_METHOD
-
-
-class StopAfter(StopRequest):
-    """Asks for a stop when it has been looked at so many times."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self._looks_left = looks
-
-    @property
-    def requested(self) -> bool:
-        """Count the look, and say whether it is time."""
-        self._looks_left -= 1
-        if self._looks_left < 0:
-            self.ask("SIGTERM")
-        return bool(self.reason)
 
 
 def train_on_two(meeting: Path, runs: list[RunDir], stop_after: Mapping[str, int]) -> None:

@@ -21,9 +21,9 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir, UserData
 from engine.train import fine_tune
-from tests.engine.distributed.rank_processes import StopAfter, train_on_two
+from tests.engine.distributed.rank_processes import train_on_two
 from tests.measured import numbers
-from tests.small_runs import SMALL_RUN, read_events, run_here
+from tests.small_runs import SMALL_RUN, StopAfter, read_events, run_here
 
 STEPS = {"steps": 8, "eval_every": 4, "log_every": 1}
 STOPPED_AT = 6

@@ -5,8 +5,7 @@ import pytest
 from engine.data import load_data
 from engine.stop import StopRequested
 from engine.train.setup import prepare
-from tests.engine.distributed.rank_processes import StopAfter
-from tests.small_runs import MakeRun
+from tests.small_runs import MakeRun, StopAfter
 
 
 def test_a_stop_is_heeded_while_precisions_are_tried(make_run: MakeRun) -> None:

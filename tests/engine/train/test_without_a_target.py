@@ -24,8 +24,7 @@ from engine.protocol import (
 from engine.rundir import RunDir
 from engine.train import fine_tune
 from tests.engine.datasets.image_folders import MakeFolder
-from tests.engine.distributed.rank_processes import StopAfter
-from tests.small_runs import SMALL_CLASSES, MakeRun, read_events, run_here
+from tests.small_runs import SMALL_CLASSES, MakeRun, StopAfter, read_events, run_here
 
 SHORT = {"steps": 6, "eval_every": 3, "log_every": 1, "head_steps": 2}
 DOMAINS = ["fluent", "fluent-mono", "noto", "twemoji"]
