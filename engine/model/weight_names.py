@@ -32,10 +32,10 @@ _ENTRIES: Final = (
     "net", "network", "weights", "params",
 )  # fmt: skip
 """Keys of state dicts: timm's in its order, then others'; one of EMA weights comes first anyway."""
-_EMA: Final = re.compile(r"(^|_)(ema|averaged|swa)(_|$)|^ema", re.IGNORECASE)
+_EMA: Final = re.compile(r"(^|_)(ema|averaged|avg|swa)(_|$)|^ema", re.IGNORECASE)
 
 _COUNT: Final = "n_averaged"
-"""Tensor of torch's ``AveragedModel``, beside the network's."""
+"""Tensor of torch's ``AveragedModel``, beside the ``module`` that is the network."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,12 @@ class Fit:
     @property
     def is_ema(self) -> bool:
         """Say whether these are averages of weights along a training."""
-        return _COUNT in self.outside or any(_EMA.search(part) for part in self.address)
+        counted = (
+            ".".join((*self.prefixes[:at], _COUNT)) in self.outside
+            for at, part in enumerate(self.prefixes)
+            if part == "module"
+        )
+        return any(counted) or any(_EMA.search(part) for part in self.address)
 
     def misfits(self, wanted: Wanted) -> dict[str, list[str]]:
         """Return why the tensors are not the network's, by kind; empty: they are."""

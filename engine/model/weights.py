@@ -197,13 +197,24 @@ def _load(network: nn.Module, fit: Fit, wanted: Wanted, path: Path) -> None:
     """Load the tensors that are the network's; of those that are counted, ones of its shape.
 
     Raises:
-        InputError: when some are not finite.
+        InputError: when some are whole numbers, or not finite.
     """
     taken = {
         name: tensor
         for name, tensor in fit.tensors.items()
         if not name.startswith(wanted.last_layer) and wanted.shapes.get(name) == tuple(tensor.shape)
     }
+    own = network.state_dict()
+    whole = [
+        f"{name} ({str(each.dtype).removeprefix('torch.')})"
+        for name, each in taken.items()
+        if own[name].is_floating_point() and not each.is_floating_point()
+    ]
+    if whole:
+        raise InputError(
+            f"The weights in {path} are not fractional numbers: {_first(whole)}. They were "
+            "quantized: take those from before."
+        )
     bad = [name for name, each in taken.items() if not _is_finite(each)]
     if bad:
         raise InputError(
@@ -274,15 +285,23 @@ def _others(fits: Sequence[Fit], chosen: Fit, wanted: Wanted) -> tuple[str, ...]
 
 def _misfit(file: WeightsFile, fit: Fit, wanted: Wanted, model: str) -> InputError:
     """Return the refusal of weights that are not the network's, with a network that they fit."""
-    likely = _likely_network(file, model)
     problems = "; ".join(f"{title} {_first(names)}" for title, names in fit.misfits(wanted).items())
     where = f"{file.path} ({_address(fit)})" if fit.address else str(file.path)
-    advice = (
-        "Choose the --model they were saved from."
-        if likely is None
-        else f"They fit --model {likely}."
-    )
+    advice = _advice(file, fit, wanted, model)
     return InputError(f"The weights in {where} do not fit {model}: {problems}. {advice}")
+
+
+def _advice(file: WeightsFile, fit: Fit, wanted: Wanted, model: str) -> str:
+    """Return what to do about weights that are not the network's."""
+    if likely := _likely_network(file, model):
+        return f"They fit --model {likely}."
+    found = wanted.backbone & fit.tensors.keys()
+    if found and fit.misfits(wanted).keys() == {"missing"}:
+        return (
+            f"The file has only part of a network: {len(found)} of {len(wanted.backbone)} tensors. "
+            "Take a whole one, or choose the --model it was saved from."
+        )
+    return "Choose the --model they were saved from."
 
 
 def _likely_network(file: WeightsFile, model: str) -> str | None:

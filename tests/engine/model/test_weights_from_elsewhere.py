@@ -163,6 +163,25 @@ def test_averaged_weights_behind_a_prefix_come_first_too(
     assert holds(build(tmp_path / "w.ckpt", key="model"), raw)
 
 
+@pytest.mark.parametrize("averages", ["avg_model", "model_average", "target_network"])
+def test_a_count_marks_the_averaged_weights_that_it_stands_beside(
+    tmp_path: Path, raw: State, ema: State, averages: str
+) -> None:
+    count = {f"{averages}.n_averaged": torch.tensor(3)}
+    state = behind("model.", raw) | behind(f"{averages}.module.", ema) | count
+    torch.save({"state_dict": state}, tmp_path / "w.ckpt")
+    network = build(tmp_path / "w.ckpt")
+    assert holds(network, ema)
+    assert loaded(network).is_ema
+
+
+def test_a_count_that_stands_elsewhere_makes_no_average(tmp_path: Path, raw: State) -> None:
+    torch.save(
+        {"state_dict": behind("model.", raw) | {"n_averaged": torch.tensor(1)}}, tmp_path / "w"
+    )
+    assert not loaded(build(tmp_path / "w")).is_ema
+
+
 def test_averaged_weights_of_something_else_are_named_and_not_taken(
     tmp_path: Path, raw: State
 ) -> None:
@@ -241,6 +260,22 @@ def test_what_a_run_resumes_from_points_to_its_network(tmp_path: Path, raw: Stat
 def test_weights_that_are_not_finite_are_refused_and_named(tmp_path: Path, raw: State) -> None:
     torch.save(raw | {"bn1.weight": raw["bn1.weight"] * float("nan")}, tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"not all finite numbers: bn1\.weight\."):
+        build(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.bool])
+def test_weights_that_were_quantized_are_refused(
+    tmp_path: Path, raw: State, kind: torch.dtype
+) -> None:
+    torch.save({name: tensor.to(kind) for name, tensor in raw.items()}, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"not fractional numbers: \S+ \(.*quantized"):
+        build(tmp_path / "w.pth")
+
+
+def test_a_part_of_the_right_network_is_called_a_part(tmp_path: Path, raw: State) -> None:
+    part = {name: tensor for name, tensor in raw.items() if not name.startswith("layer3")}
+    torch.save(part, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"missing layer3.*only part of a network: \d+ of \d+"):
         build(tmp_path / "w.pth")
 
 
