@@ -236,6 +236,8 @@ def _source(location: Path, layout: Layout) -> ImageSource:
         return FolderSource(location, layout)
     if not location.exists():
         raise DataError(f"There is no folder or file {location}. Give {DATA_WORDS}.")
+    if not location.is_file():
+        raise DataError(f"{location} is a pipe or a device. Give {DATA_WORDS}.")
     if location.suffix.lower() in TABLE_SUFFIXES:
         if layout != "auto":
             raise DataError(f"--layout is for folders and archives, but {location} is a table.")

@@ -7,7 +7,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from engine.datasets.errors import DataError
 from engine.datasets.sources import ImageFile, read_image_file
@@ -42,9 +42,10 @@ class TableSource:
             (domain, label, path, *group)
             for path, label, domain, *group in read_columns(table, columns)
         ]
-        self._left_out = _doubled(listed)
         wanted = None if domains is None else set(domains)
-        rows = sorted(row for row in set(listed) if wanted is None or row[0] in wanted)
+        used = [row for row in listed if wanted is None or row[0] in wanted]
+        rows = sorted({self._said(row): row for row in sorted(used, reverse=True)}.values())
+        self._left_out = _doubled(used, rows)
         described = [self._describe(*row) for row in rows]
         self._files = [file for file, _ in described]
         self.missing = tuple(file.path for file, exists in described if not exists)
@@ -85,6 +86,11 @@ class TableSource:
         """Return where a file of the table lies, spelled the same for every row that names it."""
         return os.path.normpath(self._place(path))
 
+    def _said(self, row: tuple[str, ...]) -> tuple[str, ...]:
+        """Return what a row says, however it spells the path."""
+        domain, label, path, *group = row
+        return (domain, label, self.place(path), *group)
+
     def _place(self, path: str) -> str:
         absolute = os.path.expanduser(path) if path.startswith("~") else path
         return os.path.join(self._table.parent, absolute)
@@ -101,10 +107,12 @@ class TableSource:
         return ImageFile(domain, label, path, size, stamp, group), True
 
 
-def _doubled(listed: Sequence[tuple[str, ...]]) -> tuple[LeftOut, ...]:
+def _doubled(
+    listed: Sequence[tuple[str, ...]], kept: Sequence[tuple[str, ...]]
+) -> tuple[LeftOut, ...]:
     """Return the rows that say what another has said."""
-    again = [row for row, count in Counter(listed).items() for _ in range(count - 1)]
-    return (LeftOut("rows that repeat another", len(again), again[0][2]),) if again else ()
+    again = Counter(listed) - Counter(kept)
+    return (LeftOut("rows that repeat another", again.total(), min(again)[2]),) if again else ()
 
 
 def _none_exists(table: Path, paths: Sequence[str]) -> str:
@@ -113,6 +121,7 @@ def _none_exists(table: Path, paths: Sequence[str]) -> str:
     text = f"none of the {len(paths):,} files of {table} exists" if len(paths) > 1 else few
     reason = f"such as {paths[0]}; paths are relative to the table's folder, or absolute"
     for mark, why in (
+        ("file://", "write the paths without file://"),
         ("://", "the paths are web addresses: download the images first"),
         ("\\", "the paths have backslashes: write them with /"),
         ("~", "the paths begin with ~, and lead nowhere in this user's home"),
@@ -141,15 +150,15 @@ def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...
     """
     try:
         with table.open(newline="", encoding=_encoding(table)) as file:
-            heading = file.readline()
-            if heading.lower().startswith("sep="):  # for spreadsheets: not the heading yet
-                heading = file.readline()
+            heading = _heading(file)
             separator = _separator(heading, columns)
             known = next(csv.reader([heading], delimiter=separator), [])
             places = _places(table, known, columns)
             reader = csv.reader(file, delimiter=separator)
             incomplete: list[tuple[int, list[str]]] = []
-            for line in filter(None, reader):
+            for line in reader:
+                if not any(map(str.strip, line)):  # as spreadsheets end a table: ",,"
+                    continue
                 values = tuple(line[at].strip() if at < len(line) else "" for at in places)
                 if all(values) and not any("\0" in value for value in values):
                     yield values
@@ -167,10 +176,22 @@ def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...
         raise DataError(_incomplete(table, incomplete))
 
 
+def _heading(file: TextIO) -> str:
+    """Return the first line that names columns: empty lines, and ``sep=;``, come before it."""
+    for line in file:
+        if line.strip() and not line.lower().startswith("sep="):
+            return line
+    return ""
+
+
 def _encoding(table: Path) -> str:
     """Return UTF-16 for a table that begins as spreadsheets write it, else UTF-8."""
     with table.open("rb") as file:
-        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        head = file.read(2)
+    if head in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    unmarked = {1: "utf-16-le", 0: "utf-16-be"}
+    return unmarked[head.index(0)] if head.count(0) == 1 and len(head) == 2 else "utf-8-sig"
 
 
 def _separator(heading: str, columns: Sequence[str]) -> str:
@@ -196,6 +217,8 @@ def _places(table: Path, known: Sequence[str], columns: Sequence[str]) -> list[i
     for column in columns:
         alike = [at for at, name in enumerate(known) if _plain(name) == _plain(column)]
         exact = [at for at in alike if known[at] == column]
+        if len(exact) > 1:
+            raise DataError(f"{table} has {len(exact)} columns {column}. Rename or remove one.")
         places.append(next(iter(exact or (alike if len(alike) == 1 else [])), None))
     missing = [column for column, at in zip(columns, places, strict=True) if at is None]
     if missing:

@@ -61,7 +61,8 @@ def _left_out_words(left_out: LeftOut) -> str:
         folders = left_out.example if left_out.kind == "hidden folders" else ""
         more = ", …" if left_out.count > folders.count(",") + 1 else ""
         return f"{left_out.count:,} {left_out.kind}" + (f" ({folders}{more})" if folders else "")
-    words = left_out.kind.replace("their", "its")
+    words = left_out.kind.replace("their", "its").replace("rows that repeat", "row that repeats")
+    words = words.replace("photo libraries", "photo library").replace("members", "member")
     for plural in ("folders", "files", "thumbnails", "images", "links", "downloads", "bins"):
         words = words.replace(plural, plural[:-1], 1)
     return f"1 {words} ({left_out.example})"

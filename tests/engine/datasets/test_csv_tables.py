@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from engine.datasets import DataError, ImageSet, open_image_set
-from engine.protocol.datasets import LeftOut
 from tests.engine.datasets.image_folders import fill_paths, spread
 
 PATHS = spread("{a,b}/{cat,dog}", count=3)
@@ -42,6 +42,10 @@ def text(separator: str, heading: str = "path,label,domain", end: str = "\n") ->
         (("sep=;\n" + text(";")).encode(), "images.csv"),
         (text("\t").encode("utf-16"), "images.tsv"),
         (text(",").replace("\n", "\n\n").encode(), "images.csv"),
+        (("\n \n" + text(",")).encode(), "images.csv"),
+        ((text(",") + ",,\n  \n").encode(), "images.csv"),
+        (text(";").encode("utf-16-le"), "images.csv"),
+        (text(";").encode("utf-16-be"), "images.csv"),
     ],
 )  # fmt: skip
 def test_a_table_is_read_however_a_program_writes_it(
@@ -68,6 +72,7 @@ def test_paths_may_begin_in_the_home_of_the_user(
     ("old", "new", "said"),
     [
         ("a/", "https://x.org/a/", "web addresses: download the images first"),
+        ("a/", "file:///data/a/", "write the paths without file://"),
         ("a/", "nowhere/a/", "relative to the table's folder, or absolute"),
         ("/", "\\", "have backslashes"),
         ("a/", "~/nowhere/", "begin with ~"),
@@ -91,6 +96,7 @@ def test_a_table_of_files_none_of_which_exists_is_refused(
         (b"path,label,domain\na,,x\nb,y,\n", "2 rows of .* have no label or domain: lines 2, 3"),
         (b"path,label,domain\n\xe4,b,c\n", "is not UTF-8 text: save it as CSV in UTF-8"),
         (b"path,path ,label,domain\n", "heading and no rows"),
+        (b"path,label,domain,label\n", "has 2 columns label. Rename or remove one"),
         (b"Path,PATH,label,domain\n", "no column path; its columns are Path, PATH"),
     ],
 )
@@ -99,17 +105,26 @@ def test_what_is_wrong_with_a_table_is_named(tmp_path: Path, content: bytes, sai
         opened(tmp_path, content)
 
 
-def test_rows_that_repeat_another_are_counted(tmp_path: Path) -> None:
-    content = text(",") + ",".join(ROWS[0]) + "\n"
+@pytest.mark.parametrize("spelled", ["{}", "./{}", "b/../{}", "{root}/{}"])
+def test_rows_that_repeat_another_are_counted(tmp_path: Path, spelled: str) -> None:
+    path, *others = ROWS[0]
+    content = text(",") + ",".join([spelled.format(path, root=tmp_path), *others]) + "\n"
     image_set = opened(tmp_path, content.encode())
     assert len(image_set) == 12
-    assert image_set.left_out == (LeftOut("rows that repeat another", 1, "a/cat/0.png"),)
+    [left_out] = image_set.left_out
+    assert (left_out.kind, left_out.count) == ("rows that repeat another", 1)
 
 
 @pytest.mark.parametrize("name", ["x.tar.gz", "x.tar", "x.parquet"])
 def test_what_must_be_imported_first_is_told_so(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=f"vld data add NAME {tmp_path / name}"):
         opened(tmp_path, b"anything", name)
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="pipe is a pipe or a device"):
+        open_image_set("mine", tmp_path / "pipe")
 
 
 def test_a_table_has_no_layout(tmp_path: Path) -> None:
