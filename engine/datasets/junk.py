@@ -21,9 +21,12 @@ JUNK_FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "system folders": (
         "system volume information", "lost+found", "temporary items", ".temporaryitems",
         ".spotlight-v100", ".fseventsd", ".documentrevisions-v100", "@tmp", "@sharebin",
-        "#snapshot", ".snapshot", ".snapshots", "@recently-snapshot", ".zfs",
+        "#snapshot", ".snapshot", ".snapshots", "~snapshot", "@recently-snapshot", ".zfs",
+        "@appdata", "@appstore", "@sharesnap", "@transcode", "found.[0-9][0-9][0-9]",
+        "config.msi", "onedrivetemp",
     ),
     "version control folders": (".git", ".hg", ".svn", ".bzr", ".dvc"),
+    "photo libraries": ("*.photoslibrary", "*.aplibrary", "*.lrdata", "captureone"),
     "cache folders": ("__pycache__", ".cache", ".dropbox.cache", ".stversions", ".stfolder"),
     HIDDEN_FOLDERS: (".*",),
 }  # fmt: skip
@@ -37,8 +40,11 @@ JUNK_FILES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "Synology files": ("synophoto_*", "synoindex_*", "synofile_*", "*@synoeastream",
                        "*@synoresource"),
-    "unfinished downloads": ("*.crdownload", "*.part", "*.partial", "*.filepart", "*.download"),
-    "backup files": ("*~", "~$*", "*.bak", "*.swp", ".~*"),
+    "unfinished downloads": ("*.crdownload", "*.part", "*.partial", "*.filepart", "*.download",
+                             "*.tmp", "*.temp", "*.aria2", "*.!ut", "*.opdownload", "*.td",
+                             "*.bc!", "*.icloud", "*.rclone-partial"),
+    "backup files": ("*~", "~$*", "*.bak", "*.swp", ".~*", "#*#", "*.orig", "*.old",
+                     "*.~[0-9a-z]*"),
     "hidden files": (".*",),
 }  # fmt: skip
 """Kind of file → patterns of its name in lower case; the first that matches counts."""

@@ -19,6 +19,7 @@ FolderParts = tuple[str, ...]
 NAMED_FOLDERS: Final = 3
 """Hidden folders that are named: a domain or a class may be among them."""
 UPWARD_LINKS: Final = "links to a folder above"
+REPEATED: Final = "earlier members of the same name"
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ def archive_tree(archive: zipfile.ZipFile) -> Tree:
     """
     tree = Tree()
     thumbnails: dict[FolderParts, int] = {}
+    files: dict[FolderParts, TreeFile] = {}
     for info in archive.infolist():
         parts = _member_parts(info.filename)
         folder = parts if info.is_dir() else parts[:-1]
@@ -192,9 +194,12 @@ def archive_tree(archive: zipfile.ZipFile) -> Tree:
         if kind is not None:
             tree.omissions.add(kind, info.filename)
         else:
-            tree.files.append(TreeFile(folder, name, info.filename, info.file_size, info.CRC))
+            if parts in files:  # the later one counts, as where it is unpacked
+                tree.omissions.add(REPEATED, info.filename)
+            files[parts] = TreeFile(folder, name, info.filename, info.file_size, info.CRC)
     for parts, count in thumbnails.items():
         tree.omit_folder(parts, count)
+    tree.files = list(files.values())
     return tree
 
 

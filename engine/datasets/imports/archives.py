@@ -33,8 +33,11 @@ _DAMAGE: Final = (*ZIP_DAMAGE, tarfile.TarError, IndexError)
 
 
 def is_archive(path: Path) -> bool:
-    """Say whether a file is named like an archive that :func:`unpack` takes."""
-    return path.name.lower().endswith((".zip", *TAR_SUFFIXES))
+    """Say whether :func:`unpack` takes a file: by its name, else by its content."""
+    if not path.is_file():
+        return False
+    is_named = path.name.lower().endswith((".zip", *TAR_SUFFIXES))
+    return is_named or zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
 
 
 def unpack(archive: Path, into: Path, on_progress: Progress) -> None:
@@ -49,7 +52,8 @@ def unpack(archive: Path, into: Path, on_progress: Progress) -> None:
         OSError: when a file cannot be written.
     """
     try:
-        if archive.name.lower().endswith(".zip"):
+        is_tar = archive.name.lower().endswith(TAR_SUFFIXES)
+        if archive.name.lower().endswith(".zip") or (not is_tar and zipfile.is_zipfile(archive)):
             _unpack_zip(archive, into, on_progress)
         else:
             _unpack_tar(archive, into, on_progress)

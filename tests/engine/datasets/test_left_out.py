@@ -52,6 +52,13 @@ def counts(root: Path) -> dict[str, int]:
         (".private/cat/0.png", "hidden folders"),
         (".hidden.png", "hidden files"),
         ("0.png.crdownload", "unfinished downloads"),
+        ("0.png.icloud", "unfinished downloads"),
+        ("~syncthing~0.png.tmp", "unfinished downloads"),
+        ("0.png.orig", "backup files"),
+        ("#0.png#", "backup files"),
+        ("~snapshot/0.png", "system folders"),
+        ("found.000/0.png", "system folders"),
+        ("Mine.photoslibrary/originals/0.png", "photo libraries"),
     ],
 )
 def test_what_programs_leave_behind_is_no_image_at_any_depth(
@@ -102,9 +109,11 @@ def test_left_out_is_one_line() -> None:
         LeftOut("thumbnails in @eaDir", 12, "@eaDir/1.png"),
         LeftOut("images above their class folder", 1, "cover.png"),
         LeftOut("hidden folders", 1, ".red"),
+        LeftOut("rows that repeat another", 1, "a.png"),
     ]
     assert left_out_text(left_out) == (
         "left out: 60 .heic, 12 thumbnails in @eaDir, 1 image above its class folder (cover.png), "
-        f"1 hidden folder (.red) (HEIC is read after: {install_command('heic')})"
+        "1 hidden folder (.red), 1 row that repeats another (a.png) "
+        f"(HEIC is read after: {install_command('heic')})"
     )
     assert left_out_text([]) == ""

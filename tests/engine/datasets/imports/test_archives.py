@@ -62,6 +62,28 @@ def nothing_left(root: Path) -> bool:
     return list(root.iterdir()) == [] and {path.name for path in root.parent.iterdir()} == {"data"}
 
 
+@pytest.mark.parametrize("form", ["zip", "tar"])
+def test_an_archive_is_known_by_its_content_too(root: Path, tmp_path: Path, form: str) -> None:
+    path = tmp_path / "download"
+    if form == "zip":
+        make_zip(path, NAMES)
+    else:
+        make_tar(path, [member(name) for name in NAMES])
+    assert add(root, path).classes == CLASSES
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("again", [NAMES[0], NAMES[0].replace("/", "\\")])
+def test_a_name_that_stands_twice_in_an_archive_is_one_image(
+    root: Path, tmp_path: Path, again: str
+) -> None:
+    path = make_zip(tmp_path / "pets.zip", [*NAMES, again])
+    in_place = open_image_set("pets", path)
+    assert len(in_place) == sum(domain.images for domain in add(root, path).domains) == len(NAMES)
+    [left_out] = in_place.left_out
+    assert (left_out.kind, left_out.count) == ("earlier members of the same name", 1)
+
+
 @pytest.mark.parametrize("form", ["zip", "tar", "tar.gz"])
 def test_an_archive_is_unpacked_into_the_home(root: Path, tmp_path: Path, form: str) -> None:
     path = tmp_path / f"PACS.{form}"
