@@ -23,11 +23,12 @@ WHOLE_SPLIT: Final = "full"
 SPLIT_NAMES: Final = frozenset(
     [
         "train", "training", "trn", "val", "valid", "validation", "dev", "devel", "development",
-        "eval", "evaluation", "test", "testing", "tst", "crossval", WHOLE_SPLIT,
+        "eval", "evaluation", "test", "testing", "tst", "crossval", "trainval", "holdout",
+        WHOLE_SPLIT,
     ]
 )  # fmt: skip
 """Names of splits; case does not matter."""
-_SPLIT_ENDING: Final = re.compile(r"[ _-]?(set|split|data|images|imgs|\d{4})$")
+_SPLIT_ENDING: Final = re.compile(r"[ _-]?(set|split|data|images|imgs|dev|std|\d+|\(\d+\))$")
 SHARED_SHARE: Final = 0.2
 """Share of a domain's classes, in the mean, that other domains have too where they are domains."""
 
@@ -46,12 +47,14 @@ class Reading:
         wrapper: folders around the domains, each the only one.
         splits: names of the folders of splits, all of which are merged.
         is_given: the layout was asked for, not recognized.
+        inner: folders that several classes of ``plain`` hold, which may be the classes.
     """
 
     layout: Layout
     wrapper: FolderParts = ()
     splits: tuple[str, ...] = ()
     is_given: bool = False
+    inner: tuple[str, ...] = ()
 
     @property
     def levels(self) -> int:
@@ -105,7 +108,10 @@ def recognize(counts: FolderCounts, layout: Layout = "auto") -> Reading:
         layout: ``auto``, or the one that is asked for.
     """
     if layout == "auto":
-        return _recognized(counts)
+        recognized = _recognized(counts)
+        if recognized.layout != "plain":
+            return recognized
+        return replace(recognized, inner=_shared_inner(counts, len(recognized.wrapper)))
     reading = Reading(layout, is_given=True)
     if layout in ("split/class", "split/domain/class"):
         return replace(reading, splits=tuple(sorted(_names(counts, 0))))
@@ -127,12 +133,23 @@ def _recognized(counts: FolderCounts) -> Reading:
     return _wrapped(deep) or _with_inner_splits(deep) or Reading("plain")
 
 
+def _shared_inner(counts: FolderCounts, cut: int) -> tuple[str, ...]:
+    """Return the folders that most classes below a wrapper share, two at least, no splits."""
+    cells = {tuple(folder[cut + 1 : cut + 3]) for folder in counts if len(folder) > cut + 2}
+    classes_with = Counter(name for _, name in cells)
+    shared = tuple(sorted(name for name, count in classes_with.items() if count > 1))
+    direct = sum(count for folder, count in counts.items() if len(folder) == cut + 2)
+    if len(shared) < 2 or all(map(is_split, shared)) or 2 * direct > counts.total():
+        return ()
+    return shared if has_shared_classes((class_name, name) for class_name, name in cells) else ()
+
+
 def _with_top_splits(deep: FolderCounts, direct: FolderCounts) -> Reading | None:
     """Return the reading of ``split/class`` or ``split/domain/class``; None: it is neither.
 
     A split may hold images without classes, as ``test`` often does, itself or in one folder of
-    another name: they are left out. A folder with more images of its own than in folders is a
-    class.
+    another name: they are left out. It may hold other domains of the same classes. A folder with
+    more images of its own than in folders is a class.
 
     Args:
         deep: the folders of images that lie in another folder.
@@ -143,7 +160,13 @@ def _with_top_splits(deep: FolderCounts, direct: FolderCounts) -> Reading | None
         return None
     inner = {top: _names(_below(deep, top), 0) for top in sorted(tops)}
     largest = max(inner.values(), key=len)
-    used = [top for top in inner if len(inner[top] & largest) >= SHARED_SHARE * len(inner[top])]
+    classes = {top: _names(_below(deep, top), 1) for top in inner}
+    used = [
+        top
+        for top in inner
+        if len(inner[top] & largest) >= SHARED_SHARE * len(inner[top])
+        or any(len(classes[top] & classes[other]) > 1 for other in inner if other != top)
+    ]
     if any(len(inner[top]) > 1 for top in tops.difference(used)):
         return None
     labelled = Counter({folder: count for folder, count in deep.items() if folder[0] in used})
@@ -166,7 +189,9 @@ def _with_inner_splits(counts: FolderCounts) -> Reading | None:
         for names in classes.values()
     ):
         return None
-    found = set().union(*(_names(inner[top], 0) for top in split_domains))
+    found = {
+        folder[0] for top in split_domains for folder in inner[top] if len(folder) > 1
+    }  # not those that hold images without classes
     return Reading("domain/split/class", splits=_used_splits(found))
 
 
@@ -252,7 +277,7 @@ def sentence(reading: Reading, domains: Collection[str], classes: Collection[str
     if reading.layout == "class":
         return f"reading {around}class/image as one domain. vld data shift makes several of it"
     if reading.layout == "plain":
-        return _plain_sentence(around, domains, classes)
+        return _plain_sentence(reading, around, domains, classes)
     named, is_only = spoken(reading.splits), len(reading.splits) == 1
     merged = "" if is_only else f"; {named} merged"
     levels = reading.layout.replace(
@@ -264,21 +289,38 @@ def sentence(reading: Reading, domains: Collection[str], classes: Collection[str
         return text + _otherwise(reading, "it as a domain" if is_only else "them as domains")
     text = f"reading {around}{levels} as domains {spoken(sorted(domains))}{merged}"
     if reading.layout == "domain/split/class" and named.casefold() == WHOLE_SPLIT:
-        return text + "; the splits next to it are left out"
-    kind = "classes" if reading.layout == "domain/split/class" else "domains"
-    return text + _otherwise(reading, f"{named} as {kind}")
+        text += "; the splits next to it are left out"
+    is_class = reading.layout == "domain/split/class"
+    one, several = ("a class", "classes") if is_class else ("a domain", "domains")
+    return text + _otherwise(reading, f"{named} as {one if is_only else several}")
 
 
-def _plain_sentence(around: str, domains: Collection[str], classes: Collection[str]) -> str:
+def _plain_sentence(
+    reading: Reading, around: str, domains: Collection[str], classes: Collection[str]
+) -> str:
     """Say what a reader of ``domain/class/image`` may not expect."""
-    for kind, names, layout in (
-        ("classes", classes, "domain/split/class"), ("domains", domains, "split/class"),
-    ):  # fmt: skip
-        if names and all(map(is_split, names)):
-            return (
-                f"reading {spoken(sorted(names))} as {kind}. If they are splits: --layout {layout}"
-            )
+    if reading.inner:
+        return (
+            f"reading {spoken(sorted(classes))} as classes; the folders in them, "
+            f"{spoken(reading.inner)}, are merged. If those are the classes: --layout "
+            "domain/split/class"
+        )
+    if classes and all(map(is_split, classes)):
+        return (
+            f"reading {spoken(sorted(classes))} as classes. If they are splits: --layout "
+            "domain/split/class"
+        )
+    if any(map(_mentions_split, domains)):
+        return (
+            f"reading {spoken(sorted(domains))} as domains. If they are splits: --layout "
+            "split/class"
+        )
     return f"reading {around}domain/class/image" if around else ""
+
+
+def _mentions_split(name: str) -> bool:
+    """Say whether a word of a name is that of a split: ``test_unseen``, ``X_train``."""
+    return any(map(is_split, re.split(r"[^a-zA-Z]+", name)))
 
 
 def _otherwise(reading: Reading, what: str) -> str:

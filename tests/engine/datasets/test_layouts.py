@@ -46,6 +46,8 @@ ONE = {"all/cat": 4, "all/dog": 4}
         ("{dom1,dom2}/{train,dev}/{cat,dog}", "domain/split/class", MERGED),
         ("{dom1,dom2}/{TRAIN,valid}/{cat,dog}", "domain/split/class", MERGED),
         ("{dom1,dom2}/{train2017,val2017}/{cat,dog}", "domain/split/class", MERGED),
+        ("{dom1,dom2}/{trainval,test-dev}/{cat,dog}", "domain/split/class", MERGED),
+        ("{dom1,dom2}/{train1,train (2)}/{cat,dog}", "domain/split/class", MERGED),
         ("{dom1,dom2}/{full,train}/{cat,dog}", "domain/split/class", TWO),
         ("{train,val}/{dom1,dom2}/{cat,dog}", "split/domain/class", MERGED),
         ("{Train,Testing}/{dom1,dom2}/{cat,dog}", "split/domain/class", MERGED),
@@ -117,6 +119,25 @@ def test_a_split_whose_images_have_no_classes_is_left_out(tmp_path: Path) -> Non
     ]
 
 
+def test_a_split_of_a_domain_whose_images_have_no_classes_is_not_said_to_be_merged(
+    tmp_path: Path,
+) -> None:
+    paths = spread("{a,b}/train/{cat,dog}", "{a,b}/test")
+    image_set = open_image_set("x", fill_paths(tmp_path, *paths))
+    assert "test" not in image_set.reading
+    assert [(each.kind, each.count) for each in image_set.left_out] == [
+        ("images above their class folder", 4)
+    ]
+
+
+@pytest.mark.parametrize("train", ["train", "{train,val}"])
+def test_a_split_may_hold_a_domain_that_others_lack(tmp_path: Path, train: str) -> None:
+    root = fill_paths(tmp_path, *spread(f"{train}/{{a,b}}/{{cat,dog}}", "test/c/{cat,dog}"))
+    image_set = open_image_set("x", root)
+    assert (image_set.layout, image_set.domains) == ("split/domain/class", ("a", "b", "c"))
+    assert image_set.left_out == ()
+
+
 @pytest.mark.parametrize(
     "unlabelled", [spread("test/images"), spread("{val,test}/images"), spread("test/unknown/x")]
 )
@@ -165,7 +186,8 @@ def test_another_layout_can_be_asked_for_and_is_kept(
          "reading domain/{train,val}/class as domains a and b; train and val merged. Use --layout "
          "plain to read train and val as classes"),
         ("{a,b}/{full,train}/{cat,dog}",
-         "reading domain/full/class as domains a and b; the splits next to it are left out"),
+         "reading domain/full/class as domains a and b; the splits next to it are left out. "
+         "Use --layout plain to read full as a class"),
         ("{train,val}/{a,b}/{cat,dog}",
          "reading {train,val}/domain/class as domains a and b; train and val merged. Use --layout "
          "plain to read train and val as domains"),
@@ -177,8 +199,22 @@ def test_another_layout_can_be_asked_for_and_is_kept(
         ("train/{cat,dog}", "train looks like a split, not a domain: reading train/class as one "
          "domain. Use --layout plain to read it as a domain"),
         ("{cat,dog}", "reading class/image as one domain. vld data shift makes several of it"),
+        ("{a,b}/val/{cat,dog}",
+         "reading domain/val/class as domains a and b. Use --layout plain to read val as a class"),
+        ("{a,b}/{train,unlabeled}/{cat,dog}",
+         "reading train and unlabeled as classes; the folders in them, cat and dog, are merged. If "
+         "those are the classes: --layout domain/split/class"),
+        ("{fold1,fold2}/{a,b}/{cat,dog}",
+         "reading a and b as classes; the folders in them, cat and dog, are merged. If those are "
+         "the classes: --layout domain/split/class"),
+        ("{train,test_unseen}/{cat,dog}", "reading test_unseen and train as domains. If they are "
+         "splits: --layout split/class"),
+        ("{photo,test}/{cat,dog}", "reading photo and test as domains. If they are splits: "
+         "--layout split/class"),
         ("kfold/{a,b}/{cat,dog}", "reading kfold/domain/class/image"),
         ("{a,b}/{cat,dog}", ""),
+        ("{a,b}/{cat,dog}/images", ""),
+        ("{a,b}/{cat,dog}/{train,val}", ""),
     ],
 )  # fmt: skip
 def test_a_reading_is_said_in_a_sentence(tmp_path: Path, folders: str, said: str) -> None:
