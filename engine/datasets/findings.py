@@ -147,15 +147,16 @@ def copy_findings(
             of_kind = [f"{(n > 0).sum():,} {kind}" for kind, n in kinds.items() if n.any()]
             text = (
                 f"{(copies > 0).sum():,} of the {len(rows):,} images of {quoted(domain)} have a "
-                f"copy in it ({', '.join(of_kind)}): about {leaked:.0%} of its validation images "
-                "would be trained on too, so ID accuracy is too high. Keep one of each."
+                f"copy in the same domain ({', '.join(of_kind)}): about {leaked:.0%} "
+                "of its validation images would be trained on too, so ID accuracy is too high. "
+                "Keep one of each."
             )
             yield Finding(leaked > NEAR_LEAK_SHARE and not is_published, text)
         if smaller := int(near.smaller[rows].sum()):
             are = "is a smaller copy" if smaller == 1 else "are smaller copies"
             text = (
-                f"{counted(smaller, 'image')} of {quoted(domain)} {are} of others in it, as "
-                "thumbnails are. Remove them."
+                f"{counted(smaller, 'image')} of {quoted(domain)} {are} of others in the domain, "
+                "such as thumbnails. Remove them."
             )
             yield Finding(smaller > LEAK_SHARE * len(rows) and not is_published, text)
 
@@ -207,7 +208,8 @@ def split_findings(
 def _few_validation_images(held_out: Mapping[str, int]) -> Iterator[Finding]:
     small = {domain: count for domain, count in held_out.items() if count <= FEW_VALIDATION_IMAGES}
     if small:
-        in_use = sum(held_out.values()) - min(held_out.values()) or 1
+        left_out = min(held_out.values()) if len(held_out) > 1 else 0  # a domain without a target
+        in_use = sum(held_out.values()) - left_out
         shown = _shown([f"{count} of {quoted(domain)}" for domain, count in small.items()])
         yield Finding(
             False,
