@@ -52,13 +52,13 @@ def find_added(home: Home, values: Mapping[str, object]) -> dict[str, object]:
         return dict(values)
     if name in STUDY_DATASETS:
         raise DatasetError(
-            f"{name} is not on this machine: vld data fetch {name} gets it, or says how."
+            f"{name} is not on this machine: vld data fetch {name} downloads it, or shows how."
         )
     added = (path.name for path in home.datasets.glob("*") if not path.name.startswith("."))
     known = sorted({*EMBEDDED_DATASETS, *STUDY_DATASETS, *added})
-    hint = nearest(name, known) or " 'vld data ls' lists them."
+    hint = nearest(name, known) or " List them with: vld data ls."
     raise DatasetError(
-        f"There is no data set {name!r}.{hint} For images of your own: vld data add NAME PATH, or "
+        f"No data set named {name!r}.{hint} For images of your own: vld data add NAME PATH, or "
         "--data DIR."
     )
 

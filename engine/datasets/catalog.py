@@ -39,7 +39,7 @@ def find_image_set(spec: RunSpec) -> ImageSet:
         raise DataError(f"{spec.dataset} is not on this machine. {how_to_get(spec.dataset)}")
     if spec.dataset not in CATALOG:
         raise DataError(
-            f"There is no data set {spec.dataset!r}; known: {', '.join(CATALOG)}."
+            f"No data set named {spec.dataset!r}; known: {', '.join(CATALOG)}."
             f"{nearest(spec.dataset, CATALOG)} For images of your own give --data DIR, "
             "laid out as domain/class/image."
         )

@@ -176,12 +176,12 @@ def _no_image(content: bytes) -> str:
         return f"is damaged (begins as {suffix}, but cannot be opened)"
     begin = content[:SHOWN_BYTES]
     if not content.strip(b"\0"):
-        return f"is no image (all of its {len(content):,} bytes are zero)"
+        return f"is not an image (all of its {len(content):,} bytes are zero)"
     if begin.isascii() and begin.decode("ascii").replace("\n", " ").isprintable():
         shown = repr(begin.decode("ascii").splitlines()[0].strip())
     else:
         shown = begin[:SHOWN_BINARY].hex(" ")
-    return f"is no image (begins with {shown})"
+    return f"is not an image (begins with {shown})"
 
 
 def _has_16_bits(image: Image.Image) -> bool:
@@ -310,9 +310,9 @@ def _no_images(source: ImageSource, folders: Mapping[str, Collection[str]]) -> s
         )
     if above:
         return (
-            f"{where} holds {counted(above, 'image')} and no class folders: nothing says what they "
-            "show. Put them into folders of domain/class/image, or list them in a table of path, "
-            "label and domain."
+            f"{where} holds {counted(above, 'image')} and no class folders, so their classes are "
+            "unknown. Put them into folders of domain/class/image, or list them in a table of "
+            "path, label and domain."
         )
     if not folders and not counts:
         return f"{where} is empty: it has no images. The layout is domain/class/image."
@@ -349,7 +349,7 @@ def _check_classes(
             tops = spoken(sorted(folders), 4)
             raise DataError(
                 f"{where} looks like class/sub-class/image: {tops} share hardly any folders, so "
-                "they are no domains of the same classes. Use --layout class to read them as the "
+                "they are not domains of the same classes. Use --layout class to read them as the "
                 "classes of one domain, or rearrange it as domain/class/image."
             )
         said = _read_as(source, folders, classes)

@@ -53,8 +53,8 @@ def check_name(name: str, folder: Path, *, takes_over: str | None = None) -> Non
         if other != name:
             raise DataError(f"{name} differs only in case from {other}: choose another name.")
         raise DataError(
-            f"There is a data set {name} already. Choose another name, remove it (vld data rm "
-            f"{name}), or give vld data add --replace."
+            f"A data set named {name} exists already. Choose another name, remove it (vld data "
+            f"rm {name}), or replace it with --replace."
         )
 
 
@@ -150,7 +150,7 @@ def rename_dataset(request: RenameDataset) -> NamedSet:
     folder = _find(request.root, request.name)
     renamed = folder.with_name(request.new_name)
     if request.new_name == request.name:
-        raise DataError(f"{request.name} has that name already.")
+        raise DataError(f"{request.name} already has that name.")
     check_name(request.new_name, renamed, takes_over=request.name)
     card = read_card(folder)
     if request.new_name in STUDY_SETS:
@@ -177,8 +177,8 @@ def _find(root: str, name: str) -> Path:
         raise DataError(f"{name} is part of the program: it cannot be renamed or removed.")
     if name in STUDY_SETS:
         raise DataError(f"{name} is not on this machine: there is nothing to do.")
-    hint = nearest(name, names) or " 'vld data ls' lists them."
-    raise DataError(f"There is no data set {name!r}.{hint}")
+    hint = nearest(name, names) or " List them with: vld data ls."
+    raise DataError(f"No data set named {name!r}.{hint}")
 
 
 def _look_at(name: str, folder: Path) -> NamedSet:

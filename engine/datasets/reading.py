@@ -275,7 +275,7 @@ def sentence(reading: Reading, domains: Collection[str], classes: Collection[str
     if reading.is_given:
         return f"reading {reading.layout.replace('plain', 'domain/class')}/image, as --layout asks"
     if reading.layout == "class":
-        return f"reading {around}class/image as one domain. vld data shift makes several of it"
+        return f"reading {around}class/image as one domain; to make several: vld data shift"
     if reading.layout == "plain":
         return _plain_sentence(reading, around, domains, classes)
     named, is_only = spoken(reading.splits), len(reading.splits) == 1

@@ -113,9 +113,9 @@ def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
         )
         return DatasetCard(request.name, str(path), table=columns)
     if request.group_column is not None:
-        raise DataError(f"--group-column is for tables, but {path} is none.")
+        raise DataError(f"--group-column is for tables, but {path} is not a table.")
     if not path.exists():
-        raise DataError(f"There is no {path}: neither a folder nor a file.")
+        raise DataError(f"No such file or folder: {path}")
     imported = DatasetCard(request.name, IMAGES, origin=str(path))  # as domain/class
     images = stage / IMAGES
     if path.is_file() and is_archive(path):

@@ -63,7 +63,7 @@ def build_network(
     architecture = model.split(".", maxsplit=1)[0]
     if not timm.is_model(architecture):
         raise InputError(
-            f"timm knows no network {model!r}.{nearest(architecture, timm.list_models())} "
+            f"timm has no network {model!r}.{nearest(architecture, timm.list_models())} "
             "`vld models ls` lists networks."
         )
     with torch.random.fork_rng(devices=[]):

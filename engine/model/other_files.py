@@ -77,7 +77,7 @@ def describe_file(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not head:
-        return "empty (0 bytes): the copy or download broke off"
+        return "empty (0 bytes): the copy or download was interrupted"
     if head.startswith(b"PK"):
         return _describe_zip(path)
     found = (kind for offset, magic, kind in _MAGIC if head[offset:].startswith(magic))

@@ -330,8 +330,8 @@ def classifier_prefix(network: Any) -> str:
 
 def _classes_not_known(names: Sequence[str]) -> str:
     if len(names) == 1:
-        return f"the file does not know the class {names[0]}"
-    return f"the file does not know the classes {_first(list(names))}"
+        return f"the file has no class {names[0]}"
+    return f"the file has no classes {_first(list(names))}"
 
 
 def _kept(classes: Sequence[str], known: Sequence[str]) -> str:

@@ -478,8 +478,8 @@ def check_held_out_source(
     sources = [domain for domain in domains if domain != target]
     if name not in sources:
         raise SpecError(
-            f"{name!r} is no source of {dataset} with target {target or NO_TARGET}; choose one "
-            f"with --held-out-source: {', '.join(sources)}.{nearest(name, sources)}"
+            f"{name!r} is not a source domain of {dataset} with target {target or NO_TARGET}; "
+            f"choose one with --held-out-source: {', '.join(sources)}.{nearest(name, sources)}"
         )
     if len(sources) == 1:
         raise SpecError(f"{name} is the only source of {dataset}: nothing is left to train.")

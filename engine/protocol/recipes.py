@@ -86,7 +86,7 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
     spec = spec_from_mapping({**defaults, **merged})
     if spec.schedule == "step" and not spec.lr_drops:
         raise SpecError(
-            "schedule is 'step', but lr_drops names no step: give --lr-drops, such as "
+            "schedule is 'step', but lr_drops is empty: give --lr-drops, such as "
             f"{spec.steps // 2}, or another --schedule."
         )
     spec = fit_schedule(spec, values.keys(), cast("int", RECIPES[recipe_name]["steps"]))
@@ -98,8 +98,8 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
         )
     if spec.weights_key is not None and spec.weights_file is None:
         raise SpecError(
-            f"weights_key is {spec.weights_key!r}, but weights is {spec.weights!r}, which is no "
-            "file: give --weights FILE, or leave out --weights-key."
+            f"weights_key is {spec.weights_key!r}, but weights is {spec.weights!r}, which is not "
+            "a file: give --weights FILE, or leave out --weights-key."
         )
     if spec.micro_batch_size is not None and not spec.freeze_batchnorm:
         raise SpecError(

@@ -155,7 +155,7 @@ def test_an_image_that_is_a_program_is_not_handed_to_its_interpreter(
     interpreter.chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # looked for once
-    with pytest.raises(OSError, match="is no image"):
+    with pytest.raises(OSError, match="is not an image"):
         decode_image(POSTSCRIPT)
     assert not (tmp_path / "executed").exists()
     with contextlib.suppress(OSError):

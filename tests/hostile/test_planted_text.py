@@ -68,7 +68,7 @@ def test_no_command_lets_text_steer_the_terminal(
                               for word in command))  # fmt: skip
     assert not obeyed_in(result.stdout + result.stderr)
     assert "Traceback" not in result.stderr
-    assert "fault of the program" not in result.stderr
+    assert "bug in vld" not in result.stderr
 
 
 def test_scripts_get_the_text_as_it_is(planted: tuple[Home, list[str]]) -> None:

@@ -69,7 +69,7 @@ def test_the_form_refuses_infinite_and_absurd_numbers(text: str) -> None:
 def test_fields_that_do_not_go_together_are_told_at_the_first() -> None:
     [(name, problem)] = read_draft({"schedule": "step"}).problems.items()
     assert name == "schedule"
-    assert problem.startswith("schedule is 'step', but lr_drops names no step")
+    assert problem.startswith("schedule is 'step', but lr_drops is empty")
 
 
 def test_the_usual_schedule_is_that_of_the_run_s_length() -> None:

@@ -158,12 +158,12 @@ def test_a_damaged_folder_is_named_and_the_others_come(there: Home, vld: Vld) ->
     [
         ("me@cluster:/nowhere", "There is no home at me@cluster:/nowhere: it has no runs/"),
         ("me@other:/home", "rsync could not bring all of me@other:/home/runs/: ssh: Could not"),
-        ("me@cluster:", "names no home"),
-        ("", "names no home"),
-        ("-oProxyCommand=touch x:/home", "is no host"),
-        ("me@-oProxyCommand=x:/home", "is no host"),
-        ("-x@cluster:/home", "is no host"),
-        (":/home", "is no host"),
+        ("me@cluster:", "is not a home"),
+        ("", "is not a home"),
+        ("-oProxyCommand=touch x:/home", "is not a host"),
+        ("me@-oProxyCommand=x:/home", "is not a host"),
+        ("-x@cluster:/home", "is not a host"),
+        (":/home", "is not a host"),
     ],
 )
 def test_what_cannot_be_brought_is_said(vld: Vld, source: str, message: str) -> None:

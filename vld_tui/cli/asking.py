@@ -10,7 +10,9 @@ from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.views.text import plain_text
 
 
-def ask(question: str, *, refusal: str, hint: str = "--yes says so; --dry-run tells more.") -> None:
+def ask(
+    question: str, *, refusal: str, hint: str = "Confirm with --yes; preview with --dry-run."
+) -> None:
     """Return when a person says yes.
 
     Raises:

@@ -191,7 +191,7 @@ class _PlainValues:
             return self._convert(value)
         except ValueError as error:
             raise typer.BadParameter(
-                str(error) if self._convert is whole_number else f"{value!r} has no meaning.",
+                str(error) if self._convert is whole_number else f"{value!r} is not valid.",
                 ctx=ctx, param=param,
             ) from None  # fmt: skip
 

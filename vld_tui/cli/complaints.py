@@ -69,7 +69,7 @@ def report(error: Exception) -> int:
         return FAILED_EXIT
     complain(
         f"Unexpected {type(error).__name__}: {error}\n"
-        "This is a fault of the program; 'vld --debug …' shows where it happened."
+        "This is a bug in vld; 'vld --debug …' shows where it happened."
     )
     return FAILED_EXIT
 

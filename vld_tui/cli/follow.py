@@ -205,7 +205,7 @@ def _leave(run: Run, run_dir: RunDir, *, interrupted: bool) -> None:
     if run.status == "stopped" or interrupted:
         say(with_home(f"Resume it with: vld resume {run.run_id}"), to_stderr=True)
         raise typer.Exit(INTERRUPTED_EXIT)
-    reason = (run.error or "no reason is known").strip()
+    reason = (run.error or "unknown reason").strip()
     advice = f"Its log: {run_dir.log}"
     if run.status == "crashed":
         advice = f"Resume from its last checkpoint: vld resume {run.run_id}"

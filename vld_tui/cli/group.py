@@ -45,7 +45,7 @@ COMMANDS: Final = {
     "rm": CommandInfo("Keep", "Move runs to the trash, or empty it."),
     "prune": CommandInfo("Keep", "Free the disk of checkpoints of finished runs."),
     "restore": CommandInfo("Keep", "Take runs out of the trash."),
-    "rebuild": CommandInfo("Keep", "Read the history anew from the run folders."),
+    "rebuild": CommandInfo("Keep", "Rebuild the history from the run folders."),
     "sync": CommandInfo("Keep", "Bring runs of a home elsewhere here, without their networks."),
     "models": CommandInfo("About", "Networks to start from, and where their weights are."),
     "data": CommandInfo("About", "Data sets, their domains and classes."),

@@ -35,7 +35,7 @@ def rm(
 ) -> None:
     """Move runs to the trash."""
     if sum((bool(runs), where is not None, empty_trash)) != 1:
-        raise CommandError("Name the runs to remove, or give --where or --empty-trash: one.")
+        raise CommandError("Give one of: the runs to remove, --where, --empty-trash.")
     with open_store(ctx) as store:
         if empty_trash:
             _empty(store, asks=not yes)

@@ -94,7 +94,7 @@ def tag_change(words: Sequence[str]) -> Callable[[tuple[str, ...]], tuple[str, .
     if any(signed) and not all(signed):
         raise CommandError("Give either tags to set (a b) or changes (+a -b), not both.")
     if lone := [word for word in words if word in ("+", "-", "")]:
-        raise CommandError(f"{lone[0]!r} names no tag.")
+        raise CommandError(f"{lone[0]!r} is not a tag.")
     return partial(_changed, words, is_signed=any(signed))
 
 

@@ -84,7 +84,9 @@ def condition_of(term: Term) -> Condition:
         return found if term.operator == "~" else found.negated
     if term.operator in _ORDERED:
         if field.kind not in ("number", "duration", "time"):
-            raise QueryError(f"{field.name} has no order: use {field.name}=… or {field.name}!=…")
+            raise QueryError(
+                f"{field.name} cannot be ordered: use {field.name}=… or {field.name}!=…"
+            )
         return _compare(field, term.operator, term.value)
     if term.operator == "!=":
         return _equal(field, term).negated
@@ -243,13 +245,13 @@ def _unit_of(moment: str) -> timedelta:
 def _matching(field: QueryField, pattern: str) -> Condition:
     """Return the condition of a regular expression found in text, case ignored."""
     if field.kind not in ("text", "words", "choice"):
-        raise QueryError(f"{field.name} is no text: use = != < <= > or >=, not ~.")
+        raise QueryError(f"{field.name} is not text: use = != < <= > or >=, not ~.")
     whole = f"(?i:{pattern})"
     try:
         with warnings.catch_warnings(action="error"):  # of what Python may read otherwise one day
             re.compile(whole)
     except (re.error, RecursionError, OverflowError, Warning) as error:
-        raise QueryError(f"{pattern!r} is no regular expression: {error}.") from None
+        raise QueryError(f"{pattern!r} is not a regular expression: {error}.") from None
     repeats = len(_REPEAT.findall(pattern))
     if _REPEATED_GROUP.search(pattern) or repeats > _MOST_REPEATS:
         raise QueryError(

@@ -386,7 +386,7 @@ def _told(error: sqlite3.Error, path: Path) -> StoreError:
     match name:
         case "CORRUPT" | "NOTADB":
             return DatabaseDamaged(
-                f"{path} is damaged: {error}.\nSet it aside and read history anew: vld rebuild"
+                f"{path} is damaged: {error}.\nSet it aside and rebuild the history: vld rebuild"
             )
         case "FULL" | "CANTOPEN" | "READONLY" | "PERM" | "IOERR":
             is_full = name == "FULL" or free_bytes(path.parent) < _LEAST_ROOM
@@ -399,14 +399,11 @@ def _told(error: sqlite3.Error, path: Path) -> StoreError:
     if _OF_ANOTHER_SCHEMA.match(str(error)):
         return StoreError(
             f"{path} was changed by another program, or is damaged: {error}.\n"
-            "Move it away, then read history anew: vld rebuild"
+            "Move it away, then rebuild the history: vld rebuild"
         )
     return StoreError(_not_asked(error, path))
 
 
 def _not_asked(error: Exception, path: Path) -> str:
     """Return what is wrong with a query of this program, which is no damage of the database."""
-    return (
-        f"The history could not be asked that: {error}.\n"
-        f"This is a fault of the program; {path} is as it was."
-    )
+    return f"The query of the history failed: {error}.\nThis is a bug in vld; {path} is unchanged."

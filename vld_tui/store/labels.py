@@ -48,7 +48,7 @@ def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
         if tag[0] in "+-":
             raise StoreError(f"The tag {tag!r} must not start with '+' or '-'.")
         if "," in tag:
-            raise StoreError(f"The tag {tag!r} must not hold a comma: give each tag by itself.")
+            raise StoreError(f"The tag {tag!r} must not contain a comma: give tags separately.")
     return tuple(dict.fromkeys(tags))
 
 

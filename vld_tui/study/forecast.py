@@ -154,7 +154,7 @@ def _time(
         if progress.head and is_same and progress.head.steps == spec.head_steps:
             head_s = progress.head.wall_s
         else:
-            apart_from.append("the last layer's own steps")
+            apart_from.append("training the last layer first")
     return max(0.0, preparing_s) + head_s + training_s + evaluating_s, tuple(apart_from)
 
 

@@ -51,7 +51,7 @@ def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
     The engine is asked what it knows: no image is decoded, and a network is built only to see
     whether a file of weights fits it.
     """
-    unchecked = ["single images", "memory"]
+    unchecked = ["individual images", "memory"]
     if spec.tuning != "full":
         unchecked.insert(0, f"{spec.tuning} tuning of this network")
     try:
@@ -97,11 +97,11 @@ def _of_network(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
     if not known:
         return
     if architecture not in known:
-        yield f"timm knows no network {spec.model!r}.{nearest(architecture, known)}"
+        yield f"timm has no network {spec.model!r}.{nearest(architecture, known)}"
     elif tag and spec.model not in names:
         tagged = sorted(name for name in names if name.startswith(f"{architecture}."))
         hint = nearest(spec.model, tagged) or (f" It has {', '.join(tagged)}." if tagged else "")
-        yield f"timm knows no weights {tag!r} of {architecture}.{hint}"
+        yield f"timm has no weights {tag!r} of {architecture}.{hint}"
 
 
 def _of_device(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:

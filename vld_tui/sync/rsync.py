@@ -33,12 +33,12 @@ def check_source(source: str) -> str:
     """
     source = source.rstrip("/")
     if not source or source.endswith(":"):
-        raise SyncError(f"{source!r} names no home: give it as USER@HOST:HOME.")
+        raise SyncError(f"{source!r} is not a home: give it as USER@HOST:HOME.")
     place, separator, _ = source.partition(":")
     if separator and "/" not in place:
         user, _, host = place.rpartition("@")
         if not host or user.startswith("-") or host.startswith("-"):
-            raise SyncError(f"{place!r} is no host: give the home as USER@HOST:HOME.")
+            raise SyncError(f"{place!r} is not a host: give the home as USER@HOST:HOME.")
     return source
 
 

@@ -47,7 +47,7 @@ def check_report_lines(
     for finding in report.findings:
         yield f"{'✗' if finding.spoils else '!'} {plain_text(finding.text)}"
     if not any(finding.spoils for finding in report.findings):
-        yield "✓ nothing that would spoil a run"
+        yield "✓ no errors" + (", only warnings" if report.findings else "")
 
 
 def _counts(report: CheckReport, cells: int | None, *, shows_all: bool) -> Iterator[str]:

@@ -18,8 +18,7 @@ def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
     if forecast.wall_s is None or forecast.wall_from is None:
         text.append("time and memory unknown")
         text.append(
-            ": no run of this network at this image size went here yet, on this device, "
-            "with these images",
+            ": no earlier run with this network, image size and images on this device",
             QUIET_STYLE,
         )
         return _with_disk(text, forecast, each)
@@ -27,7 +26,7 @@ def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
     if runs > 1:
         text.append(f", {duration(runs * forecast.wall_s)} for {runs}")
     if forecast.apart_from:
-        text.append(f" apart from {' and '.join(forecast.apart_from)}")
+        text.append(f", not counting {' and '.join(forecast.apart_from)}")
     if forecast.memory_bytes is not None:
         device = forecast.wall_from.device or "cpu"
         kind = "memory" if device == "cpu" else "main memory"

@@ -91,7 +91,7 @@ def trouble_line(
     if run.status == DAMAGED:
         return Text(f"damaged  {plain_text(run.error or '')}", ALARM_STYLE, overflow="fold")
     last = next((each.step for each in checkpoints if each.kind == "last"), None)
-    way = "r starts it again" if last is None else f"r goes on from step {last:,}"
+    way = "r starts it again" if last is None else f"r resumes from step {last:,}"
     style = ALARM_STYLE if run.status in IN_TROUBLE else status_style(run.status)
     text = Text(overflow="fold")
     text.append(f"{run.status} at step {run.step:,}", style)

@@ -72,14 +72,11 @@ def time_text(cost: StudyCost, devices: int) -> str:
     if not cost.runs:
         return "none"
     if cost.unknown == cost.runs:
-        return (
-            "not known: no run of this network at this image size went here yet, on this device; "
-            "the first one tells"
-        )
+        return "unknown: no earlier run with this network and image size on this device"
     text = f"about {duration(cost.wall_s / devices)}"
     text += f" on {devices} GPUs" if devices > 1 else ""
     if cost.unknown:
-        text += f", and {plural(cost.unknown, 'run')} of which no earlier one tells"
+        text += f", not counting {plural(cost.unknown, 'run')} without an earlier one to go by"
     if cost.wall_from is not None:
         text += f" (as {cost.wall_from.run_id} took on this machine)"
     return text
@@ -124,9 +121,9 @@ def going_on(broken_off: Sequence[Run]) -> Iterator[str]:
     """Yield how many runs that were broken off go on, and how many have nothing to go on from."""
     anew = sum(run.step == 0 for run in broken_off)
     if on := len(broken_off) - anew:
-        yield f"{on:,} {'goes' if on == 1 else 'go'} on from the last checkpoint"
+        yield f"{on:,} {'resumes' if on == 1 else 'resume'} from the last checkpoint"
     if anew:
-        yield f"{anew:,} {'starts' if anew == 1 else 'start'} anew"
+        yield f"{anew:,} {'restarts' if anew == 1 else 'restart'} from step 0"
 
 
 def weights_lines(absent: Sequence[AbsentWeights]) -> Iterator[str]:
@@ -136,13 +133,13 @@ def weights_lines(absent: Sequence[AbsentWeights]) -> Iterator[str]:
         match weights.where:
             case "hub":
                 yield (
-                    f"those of {name} are not on this machine: they will be downloaded; without "
-                    f"a network {runs} will fail"
+                    f"those of {name} are not on this machine: they will be downloaded; offline "
+                    f"{runs} will fail"
                 )
             case "none":
-                yield f"{name} has none: {runs} will fail, unless weights is a file, or none"
+                yield f"{name} has none: {runs} will fail unless --weights is a file or none"
             case "file":
-                yield f"there is no file {name}: {runs} will fail"
+                yield f"no such file: {name}: {runs} will fail"
 
 
 def failure_lines(runs: Sequence[Run]) -> Iterator[str]:

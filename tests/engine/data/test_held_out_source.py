@@ -43,7 +43,7 @@ def test_ordinarily_there_is_none(make_folder: MakeFolder, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["sketch", "photos"])
 def test_only_a_source_can_be_held_out(make_folder: MakeFolder, tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match=r"is no source .* --held-out-source: art, photo"):
+    with pytest.raises(DataError, match=r"is not a source .* --held-out-source: art, photo"):
         _load(make_folder, tmp_path, name)
 
 

@@ -94,9 +94,9 @@ def test_the_orientation_of_a_camera_is_ignored() -> None:
     ("content", "said"),
     [
         (b"", "is empty"),
-        (b"\0" * 100, r"is no image \(all of its 100 bytes are zero\)"),
-        (b"<html>\n<body>", r"is no image \(begins with '<html>'\)"),
-        (b"\x07\xffother", r"is no image \(begins with 07 ff 6f 74 68 65 72\)"),
+        (b"\0" * 100, r"is not an image \(all of its 100 bytes are zero\)"),
+        (b"<html>\n<body>", r"is not an image \(begins with '<html>'\)"),
+        (b"\x07\xffother", r"is not an image \(begins with 07 ff 6f 74 68 65 72\)"),
         (b"\x89PNG\r\n\x1a\n", r"is damaged \(begins as \.png, but cannot be opened\)"),
     ],
 )

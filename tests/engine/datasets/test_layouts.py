@@ -198,7 +198,7 @@ def test_another_layout_can_be_asked_for_and_is_kept(
          "train and val merged. Use --layout plain to read them as domains"),
         ("train/{cat,dog}", "train looks like a split, not a domain: reading train/class as one "
          "domain. Use --layout plain to read it as a domain"),
-        ("{cat,dog}", "reading class/image as one domain. vld data shift makes several of it"),
+        ("{cat,dog}", "reading class/image as one domain; to make several: vld data shift"),
         ("{a,b}/val/{cat,dog}",
          "reading domain/val/class as domains a and b. Use --layout plain to read val as a class"),
         ("{a,b}/{train,unlabeled}/{cat,dog}",

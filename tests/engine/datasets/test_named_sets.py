@@ -55,7 +55,7 @@ def entries(folder: Path) -> list[str]:
 def test_a_moved_data_set_is_given_its_new_place(root: Path, images: Path, tmp_path: Path) -> None:
     add(root, images)
     moved = images.rename(tmp_path / "moved")
-    with pytest.raises(DataError, match="give vld data add --replace"):
+    with pytest.raises(DataError, match="replace it with --replace"):
         add(root, moved)
     assert add(root, moved, replaces=True).where == str(moved)
     assert domains(root) == ("photo", "sketch")
@@ -174,8 +174,8 @@ def test_a_set_is_renamed(root: Path, images: Path) -> None:
 @pytest.mark.parametrize(
     ("new", "reason"),
     [
-        ("other", "There is a data set other already"), ("Other", "only in case from other"),
-        ("PACS", "is the name of a published data set"), ("pets", "has that name already"),
+        ("other", "A data set named other exists already"), ("Other", "only in case from other"),
+        ("PACS", "is the name of a published data set"), ("pets", "already has that name"),
         ("a b", "cannot be the name"), ("emoji", "is an embedded data set"),
     ],
 )  # fmt: skip

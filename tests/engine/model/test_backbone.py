@@ -140,7 +140,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_network_is_named_with_the_nearest() -> None:
-    with pytest.raises(InputError, match="knows no network 'resnt50'.*Did you mean.*resnet50"):
+    with pytest.raises(InputError, match="has no network 'resnt50'.*Did you mean.*resnet50"):
         build("resnt50")
 
 

@@ -78,7 +78,7 @@ def test_the_recipe_wins_over_the_data_set() -> None:
 
 
 def test_a_step_schedule_needs_steps() -> None:
-    with pytest.raises(SpecError, match="lr_drops names no step: give --lr-drops, such as 50"):
+    with pytest.raises(SpecError, match="lr_drops is empty: give --lr-drops, such as 50"):
         resolve_spec({"schedule": "step", "steps": 100})
     assert resolve_spec({"schedule": "step", "lr_drops": [50]}).lr_drops == (50,)
 
@@ -206,7 +206,7 @@ def test_every_field_has_one_line_of_help_and_a_flag() -> None:
 
 @pytest.mark.parametrize("weights", ["pretrained", "none"])
 def test_a_key_needs_a_file(weights: str) -> None:
-    with pytest.raises(SpecError, match="weights_key is 'teacher', but weights is .*no file"):
+    with pytest.raises(SpecError, match="weights_key is 'teacher', but weights is .*not a file"):
         resolve_spec({"weights": weights, "weights_key": "teacher"})
     assert resolve_spec({"weights": "w.pth", "weights_key": "teacher"}).weights_file == "w.pth"
 

@@ -117,7 +117,7 @@ def test_the_last_layer_is_kept_for_classes_that_it_knows(
 @pytest.mark.parametrize(
     ("classes", "tuning", "words"),
     [
-        (("animal", "face", "car"), "full", "new: the file does not know the class car"),
+        (("animal", "face", "car"), "full", "new: the file has no class car"),
         (("x", "y"), "full", "new: other classes"),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_check_counts_and_fails_on_what_spoils(vld: Vld, images: Path, tmp_pat
     lines = sound.stdout.splitlines()
     assert "class  photo  sketch" in lines
     assert "all        6       6" in lines
-    assert "✓ nothing that would spoil a run" in lines
+    assert "✓ no errors, only warnings" in lines
     (images / "photo" / "cat" / "0.png").write_bytes(b"")
     spoilt = vld("data", "check", str(images), "--near", "0")
     assert spoilt.exit_code == 1
@@ -105,11 +105,11 @@ def test_a_layout_that_no_run_can_use_fails_the_check(vld: Vld, tmp_path: Path) 
 def test_a_run_on_an_unknown_name_is_answered_with_the_nearest(vld: Vld, images: Path) -> None:
     assert vld("data", "add", "pets", str(images)).exit_code == 0
     for name, told in (
-        ("pest", "There is no data set 'pest'. Did you mean pets?"),
-        ("pacs", "There is no data set 'pacs'. Did you mean PACS?"),
+        ("pest", "No data set named 'pest'. Did you mean pets?"),
+        ("pacs", "No data set named 'pacs'. Did you mean PACS?"),
         ("OfficeHom", "Did you mean OfficeHome?"),
-        ("PACS", "PACS is not on this machine: vld data fetch PACS gets it"),
-        ("../data/pets", "There is no data set '../data/pets'."),
+        ("PACS", "PACS is not on this machine: vld data fetch PACS downloads it"),
+        ("../data/pets", "No data set named '../data/pets'."),
     ):
         for words in (("run", "--dataset", name), ("data", "cache", name)):
             refused = vld(*words)
@@ -176,7 +176,7 @@ def test_images_are_drawn_in_the_terminal(vld: Vld, images: Path) -> None:
     lines = shown.stdout.splitlines()
     assert lines[0].split() == ["photo", "sketch"]
     assert (lines[1], lines.index("dog") > 5) == ("cat", True)
-    assert "✓ nothing that would spoil a run" in lines
+    assert "✓ no errors, only warnings" in lines
 
 
 def test_every_command_reads_a_folder_alike_and_says_how(vld: Vld, tmp_path: Path) -> None:
@@ -259,11 +259,11 @@ def test_a_set_is_renamed_and_removed_while_no_run_uses_it(
     asked = vld("data", "rm", "animals")
     assert asked.exit_code == 2
     assert f"Remove animals? Its images stay in {images}." in asked.stderr
-    assert "Give --yes to do so." in asked.stderr
+    assert "Confirm with --yes." in asked.stderr
     removed = vld("data", "rm", "animals", "--yes")
     assert removed.stdout == f"animals is removed; its images stay in {images}\n"
     assert (images / "photo").is_dir()
-    assert "There is no data set 'animals'" in vld("data", "rm", "animals", "--yes").stderr
+    assert "No data set named 'animals'" in vld("data", "rm", "animals", "--yes").stderr
 
 
 def test_imported_images_are_deleted_and_counted(vld: Vld, images: Path) -> None:

@@ -126,7 +126,7 @@ def _known_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
     result = vld("run", "--dropout", "0", "--dry-run")
     assert "method    no dropout (ERM)" in result.stdout
-    assert result.stdout.splitlines()[-1] == "unchecked single images · memory"
+    assert result.stdout.splitlines()[-1] == "unchecked individual images · memory"
     assert "problem" not in result.stdout
     assert vld.json("ls") == []
 
@@ -135,19 +135,22 @@ def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--model", "resnet5"], "problem   timm knows no network 'resnet5'. Did you mean"),
+        (["--model", "resnet5"], "problem   timm has no network 'resnet5'. Did you mean"),
         (["--model", "resnet50"], "weights   those of resnet50 are not on this machine"),
         (["--model", "bare"], "weights   bare has none: 1 run will fail"),
         (["--weights", "gone.pth"], "gone.pth: 1 run will fail"),
-        (["--model", "resnet50.a2_in1k"], "problem   timm knows no weights 'a2_in1k' of resnet50."),
+        (["--model", "resnet50.a2_in1k"], "problem   timm has no weights 'a2_in1k' of resnet50."),
         (["--target", "notto"], "problem   emoji has no domain 'notto'; choose one with --target"),
-        (["--held-out-source", "notto"], "problem   'notto' is no source of emoji with target"),
+        (
+            ["--held-out-source", "notto"],
+            "problem   'notto' is not a source domain of emoji with target",
+        ),
         (["--data", "nowhere"], "problem   "),
         (
             ["--gpus", "9", "--batch", "1", "--device", "cpu"],
             "problem   9 GPUs or processes are to share a step of 3 images: give fewer --gpus",
         ),
-        (["--tuning", "linear"], "unchecked linear tuning of this network · single images"),
+        (["--tuning", "linear"], "unchecked linear tuning of this network · individual images"),
     ],
 )
 def test_a_trial_says_what_would_fail_and_what_it_did_not_look_at(
@@ -173,7 +176,7 @@ def test_a_trial_s_json_is_the_spec_with_what_was_found(vld: Vld) -> None:
     assert record["images"]["noto"] == 1230
     assert len(record["classes"]) == 18
     assert (record["time_s"], record["peak_lr"]) == (None, 3e-4)
-    assert record["unchecked"] == ["single images", "memory"]
+    assert record["unchecked"] == ["individual images", "memory"]
     assert vld.json("run", "--dry-run")["problems"] == []
 
 
@@ -190,7 +193,7 @@ def test_a_trial_of_a_damaged_history_says_what_it_could_not_check(vld: Vld) -> 
     (vld.home / "vld.db").write_bytes(b"no database " * 400)
     result = vld("run", "--dry-run")
     assert result.exit_code == 0, result.output
-    assert "unchecked single images · memory · the time (" in result.stdout
+    assert "unchecked individual images · memory · the time (" in result.stdout
 
 
 @pytest.mark.usefixtures("_known_networks")

@@ -80,8 +80,7 @@ def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
         "runs      8 runs of 2 target, 2 dropout_rate, 2 seed",
         "there     0 finished · 0 running · 0 queued · 8 missing",
         "to do     8 new",
-        "time      not known: no run of this network at this image size went here yet, on this "
-        "device; the first one tells",
+        "time      unknown: no earlier run with this network and image size on this device",
         "disk      size of checkpoints not known (keep = best)",
         "cost      largest from target: one of its 2 values alone takes about 4 runs",
         "where     this machine",
@@ -157,7 +156,7 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
     }  # fmt: skip
     again = vld("sweep", "rates").stdout.splitlines()
     assert again[1].startswith(
-        "0 new runs, 5 go on from the last checkpoint, 1 starts anew; before: 6 finished"
+        "0 new runs, 5 resume from the last checkpoint, 1 restarts from step 0; before: 6 finished"
     )
     assert vld.json("sweep", "status", "rates")["queued"] == 6
 
@@ -202,7 +201,7 @@ def test_much_is_asked_about(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("sweep", "paper-fig3", "--data", "emoji")
     refused = vld(*words)
     assert refused.exit_code == 2
-    assert "Make 288 new runs of paper-fig3? Time: not known" in refused.stderr
+    assert "Make 288 new runs of paper-fig3? Time: unknown" in refused.stderr
     assert "--yes says so" in refused.stderr
     monkeypatch.setattr("vld_tui.cli.asking.is_somebody_there", lambda: True)
     no = vld(*words, typed="n\n")
@@ -218,8 +217,7 @@ def test_absent_weights_are_told_before_a_launch_and_asked_about(
 ) -> None:
     networks["finish"] = "hub"
     line = (
-        "those of finish are not on this machine: they will be downloaded; without a network 8 "
-        "runs will fail"
+        "those of finish are not on this machine: they will be downloaded; offline 8 runs will fail"
     )
     assert vld("sweep", file, "--dry-run").stdout.splitlines()[-1] == f"weights   {line}"
     record = vld.json("sweep", file, "--dry-run")
@@ -244,7 +242,7 @@ def test_where_only_some_weights_are_absent_it_is_said_and_gone_on(vld: Vld, fil
     launched = vld("sweep", file)
     assert launched.exit_code == 0, launched.stderr
     (line,) = (line for line in launched.stdout.splitlines() if line.startswith("weights"))
-    assert line.startswith("weights: there is no file /")
+    assert line.startswith("weights: no such file: /")
     assert line.endswith("/mine.safetensors: 8 runs will fail")
 
 
@@ -262,8 +260,8 @@ def test_an_engine_that_cannot_answer_keeps_nobody_from_a_launch(
     ("words", "told"),
     [
         (["paper-fig33"], "No study or preset 'paper-fig33'. Did you mean paper-fig3"),
-        (["paper-fig3"], "PACS is not on this machine: vld data fetch PACS gets it, or says how."),
-        (["paper-fig3", "--data", "PACCS"], "There is no data set 'PACCS'. Did you mean PACS?"),
+        (["paper-fig3"], "PACS is not on this machine: vld data fetch PACS downloads it"),
+        (["paper-fig3", "--data", "PACCS"], "No data set named 'PACCS'. Did you mean PACS?"),
         (["mine", "--scale", "small"], "--scale chooses among presets, and 'mine' is none."),
         (["paper-fig3", "--scale", "tiny"], "--scale is 'tiny', but must be small or full."),
         (["paper-fig7-small", "--slots", "65"], "The number of slots is 65, but must be from 0"),

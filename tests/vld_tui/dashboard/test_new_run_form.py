@@ -74,7 +74,7 @@ def test_a_recipe_shows_its_values_where_nothing_was_typed() -> None:
         await form.fill(masks="4", recipe="paper")
         assert (form.text("steps"), form.text("masks")) == ("10001", "4")
         assert form.text("model") == "resnet50.tv2_in1k"
-        assert "8 fields as usual" in form.line("optimization")
+        assert "8 fields at defaults" in form.line("optimization")
         await form.unfold()
         assert form.text("lr_drops") == "5000", "known before anybody looked"
         await form.fill(recipe="default")
@@ -86,7 +86,7 @@ def test_a_recipe_shows_its_values_where_nothing_was_typed() -> None:
 
 def test_a_problem_in_a_folded_group_is_told_by_its_title() -> None:
     async def use(form: Form) -> None:
-        assert "schedule is 'step', but lr_drops names no" in form.line("▸ optimization")
+        assert "schedule is 'step', but lr_drops is empty" in form.line("▸ optimization")
         await form.press("ctrl+r")
 
     bad = msgspec.structs.replace(resolve_spec({}), schedule="step")
@@ -123,7 +123,7 @@ def test_weights_that_are_not_here_are_warned_of_but_can_be_launched() -> None:
         warning, command = form.verdict.splitlines()
         assert warning.startswith(
             "! The weights of resnet50.tv2_in1k are not on this machine: they will be downloaded. "
-            "Offline the run fails"
+            "Offline, the run fails"
         )
         assert command == "vld run --model resnet50.tv2_in1k"
         await form.fill(model="resnet50")
@@ -221,7 +221,7 @@ def test_the_forecast_says_what_it_rests_on() -> None:
         planner.answer = Forecast()
         await form.fill(seed="", dropout_rate="0")
         await form.wait()
-        assert form.forecast.startswith("time and memory unknown: no run of this network")
+        assert form.forecast.startswith("time and memory unknown: no earlier run with this network")
         assert form.forecast.endswith("disk unknown")
 
     use_form(use, planner=planner)

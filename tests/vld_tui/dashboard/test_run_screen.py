@@ -348,7 +348,7 @@ def test_a_crashed_run_says_why_and_is_resumed_and_the_like() -> None:
         await pilot.press("enter")
         await settle(pilot)
         line = screen_lines(app)[1]
-        assert "crashed at step 200  r goes on from step 160  [b]out of memory" in line
+        assert "crashed at step 200  r resumes from step 160  [b]out of memory" in line
         await pilot.press("r", "I", "K", "n", "K", "y", "Q")
         await settle(pilot)
         await pilot.press("t", *"a b", "enter")

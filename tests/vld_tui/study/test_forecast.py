@@ -104,7 +104,7 @@ def test_arms_add_their_evaluations(store: Store) -> None:
 
 def test_the_last_layers_own_steps_count_where_they_were_measured(store: Store) -> None:
     tell_run(store)
-    assert ask(store, head_steps=100).apart_from == ("the last layer's own steps",)
+    assert ask(store, head_steps=100).apart_from == ("training the last layer first",)
     tell_run(store, msgspec.structs.replace(SPEC, head_steps=100), head_s=7)
     known = ask(store, head_steps=100)
     assert known.wall_s == pytest.approx(4 + 7 + 20 / 2 + 3 * 1)

@@ -198,8 +198,11 @@ def test_results_tell_id_and_ood_and_fit_the_terminal(store: Store, count: int) 
 
 def test_only_what_got_somewhere_goes_on_from_a_checkpoint() -> None:
     broken_off = [make_run(at, step=step, status="failed") for at, step in enumerate([0, 7, 9])]
-    assert list(going_on(broken_off)) == ["2 go on from the last checkpoint", "1 starts anew"]
-    assert list(going_on(broken_off[:1])) == ["1 starts anew"]
+    assert list(going_on(broken_off)) == [
+        "2 resume from the last checkpoint",
+        "1 restarts from step 0",
+    ]
+    assert list(going_on(broken_off[:1])) == ["1 restarts from step 0"]
     assert list(going_on([])) == []
 
 

@@ -54,6 +54,6 @@ def test_pairs_beyond_those_shown_are_counted_and_the_last_line_is_the_verdict()
     lines = list(check_report_lines(report, cells=None))
     assert "  a.png in photo/cat and sketch/cat" in lines
     assert "  … and 2 more: --json lists them" in lines
-    assert lines[-1] == "✓ nothing that would spoil a run"
+    assert lines[-1] == "✓ no errors"
     spoilt = make_report(("cat", "dog"), findings=(Finding(True, "12 images are in both"),))
     assert list(check_report_lines(spoilt, cells=None))[-1] == "✗ 12 images are in both"

@@ -9,7 +9,7 @@ from vld_tui.views.forecast import forecast_text
 
 def test_what_no_run_tells_is_unknown() -> None:
     told = forecast_text(Forecast()).plain
-    assert told.startswith("time and memory unknown: no run of this network")
+    assert told.startswith("time and memory unknown: no earlier run with this network")
     assert told.endswith("· disk unknown")
 
 
@@ -23,7 +23,7 @@ def test_what_was_not_measured_is_named() -> None:
     run = make_run(0, name="run\x1b[31m", device="cuda:0")
     known = Forecast(60, run, ("reading the images",), 2**30)
     assert forecast_text(known).plain == (
-        "about 1m 00s apart from reading the images · 1.0 GiB of main memory"
+        "about 1m 00s, not counting reading the images · 1.0 GiB of main memory"
         "  from run␛[31m on this machine, same network and image size · disk unknown"
     )
     assert "memory unknown" in forecast_text(Forecast(60, run)).plain

@@ -109,14 +109,14 @@ def test_a_run_that_never_started_says_why(changes: dict[str, object], said: str
 def test_what_went_wrong_and_how_it_goes_on(status: str) -> None:
     run = make_run(0, status=status, error="\n[b]why\x07\nmore", step=160)
     said = trouble_line(run, LAST)
-    assert str(said) == f"{status} at step 160  r goes on from step 150  [b]why␇"
+    assert str(said) == f"{status} at step 160  r resumes from step 150  [b]why␇"
     assert "r starts it again" in str(trouble_line(run, ()))
 
 
 def test_nothing_went_wrong() -> None:
     assert trouble_line(make_run(0), LAST) is None
     assert trouble_line(make_run(0, status="running"), LAST) is None
-    assert "r goes on" in str(trouble_line(make_run(0, status="crashed", error=" \n"), LAST))
+    assert "r resumes" in str(trouble_line(make_run(0, status="crashed", error=" \n"), LAST))
 
 
 def test_the_heading_names_the_run_and_how_it_stands() -> None:

@@ -20,7 +20,7 @@ app.command("ls", cls=Command, help="List data sets, or show one: domains, count
 app.command("add", cls=Command, help="Give images a name: a folder, table or archive.")(add)
 app.command("fetch", cls=Command, help="Download a data set of the study.")(fetch)
 app.command("shift", cls=Command, help="Make domains of images that have only one.")(shift)
-app.command("check", cls=Command, help="Look for what would spoil a run: exit 1 if so.")(check)
+app.command("check", cls=Command, help="Check images for errors; exit 1 if there are any.")(check)
 app.command("cache", cls=Command, help="Decode the images ahead of the runs that need them.")(cache)
 app.command("mv", cls=Command, help="Rename a data set that was added.")(mv)
 app.command("rm", cls=Command, help="Remove a data set that was added.")(rm)

@@ -27,8 +27,8 @@ NearOption = Annotated[
     typer.Option(
         "--near",
         metavar="BITS",
-        help="Images look alike when their 64-bit perceptual hashes differ in at most so many "
-        "bits; 0 looks for exact copies only [default: 4].",
+        help="Images look alike when their 64-bit perceptual hashes differ by at most this "
+        "many bits; 0 looks for exact copies only [default: 4].",
         show_default=False,
     ),
 ]

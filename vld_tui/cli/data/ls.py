@@ -35,7 +35,8 @@ def ls(ctx: typer.Context, name: NameArgument = None, as_json: JsonOption = Fals
     if name is not None:
         names = [listing.name for listing in listings]
         if name not in names:
-            raise CommandError(f"There is no data set {name!r}.{nearest(name, names)}")
+            hint = nearest(name, names) or " List them with: vld data ls"
+            raise CommandError(f"No data set named {name!r}.{hint}")
         listings = [listing for listing in listings if listing.name == name]
     if as_json:
         print_json(listings)

@@ -38,7 +38,7 @@ def rm(
         idle = refuse_busy(store, name)
         if not yes:
             question = f"{_question(found)}{_of_idle(idle)}"
-            ask(question, refusal="Nothing was deleted.", hint="Give --yes to do so.")
+            ask(question, refusal="Nothing was deleted.", hint="Confirm with --yes.")
         do_work(RemoveDataset(root, name), NamedSet)
     if as_json:
         print_json(found)
@@ -103,5 +103,4 @@ def _question(found: NamedSet) -> str:
 def _of_idle(idle: list[Run]) -> str:
     if not idle:
         return ""
-    runs = f"{plural(len(idle), 'unfinished run')} of it"
-    return f" {runs} could not be resumed then."
+    return f" It is needed to resume {plural(len(idle), 'unfinished run')}."

@@ -96,7 +96,7 @@ class FieldGroup(Vertical):
             title.append(plain_text(typed_words(changed)))
         elif not self.is_unfolded:
             names = " ".join(FIELDS[name].flag.removeprefix("--") for name in typed)
-            title.append(f"{plural(len(self._lines), 'field')} as usual: {names}", QUIET_STYLE)
+            title.append(f"{plural(len(self._lines), 'field')} at defaults: {names}", QUIET_STYLE)
         if title.markup != self._told:
             self._told = title.markup
             self.query_one(GroupTitle).update(title)

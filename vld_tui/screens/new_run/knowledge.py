@@ -69,10 +69,10 @@ class Knowledge:
         if weights == {"hub"}:
             return (
                 f"! The weights of {model} are not on this machine: they will be downloaded. "
-                "Offline the run fails, unless weights is a file, or none."
+                "Offline, the run fails unless weights is a file or none."
             )
         if weights == {"none"}:
-            return f"! {model} has no weights: the run fails, unless weights is a file, or none."
+            return f"! {model} has no weights: the run fails unless weights is a file or none."
         return ""
 
     def choices(self, field: str, draft: Draft) -> list[Choice]:

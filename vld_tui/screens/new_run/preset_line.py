@@ -49,7 +49,7 @@ class PresetLine(Static, can_focus=True):
         line.pad_right(NAME_CELLS - line.cell_len)
         if name is None:
             there = f"{plural(count, 'preset')} to choose from ▾" if count else "no presets yet"
-            line.append(f"{there} · ctrl+s keeps what is typed as one", QUIET_STYLE)
+            line.append(f"{there} · ctrl+s saves these values as one", QUIET_STYLE)
         else:
             line.append("preset ", QUIET_STYLE).append(plain_text(name), HEADING_STYLE)
             line.append(" (changed)" if is_changed else "", QUIET_STYLE).append(" ▾", QUIET_STYLE)
