@@ -8,9 +8,17 @@ from typing import Final
 
 import msgspec
 
-from engine.protocol import Combination, DataPrepared, EventDecodeError, RunSpec, decode_event
-from engine.rundir import plain_file
+from engine.protocol import (
+    Combination,
+    DataPrepared,
+    EventDecodeError,
+    RunSpec,
+    SpecError,
+    decode_event,
+)
+from engine.rundir import RunDir, plain_file
 from vld_tui.launch.follower import read_events
+from vld_tui.store.runs import Run
 from vld_tui.views.lines import story_lines
 from vld_tui.views.progress import Progress
 
@@ -96,3 +104,11 @@ def last_told(path: Path, spec: RunSpec, combination: Combination | None, count:
         if len(lines) >= min(count, MOST_LINES) or not tail.is_cut:
             return tail
         most_bytes *= 8
+
+
+def told_spec(run: Run, run_dir: RunDir) -> RunSpec:
+    """Return a run's settings: those in its folder where history cannot read them."""
+    if not run.has_spec:
+        with suppress(SpecError):
+            return run_dir.read_spec()
+    return run.spec

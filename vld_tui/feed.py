@@ -382,9 +382,10 @@ def _unread(store: Store) -> str | None:
 
 
 def _last_told(run_dir: RunDir, run: Run) -> tuple[str, ...]:
-    from vld_tui.event_tail import EventTail  # noqa: PLC0415 - not for the first picture
+    from vld_tui.event_tail import EventTail, told_spec  # noqa: PLC0415 - not for the first picture
 
-    return EventTail(run_dir.events, most_bytes=LOG_BYTES).read(run.spec, run.combination)
+    tail = EventTail(run_dir.events, most_bytes=LOG_BYTES)
+    return tail.read(told_spec(run, run_dir), run.combination)
 
 
 def _find_other(store: Store, reference: str) -> OtherRun:

@@ -16,7 +16,7 @@ import typer
 from engine.rundir import LinkError, plain_file
 from vld_tui.cli.command import Command, RunArgument, check_range
 from vld_tui.cli.session import open_for_runs
-from vld_tui.event_tail import MOST_LINES, last_told
+from vld_tui.event_tail import MOST_LINES, last_told, told_spec
 from vld_tui.launch.local import EventFollower
 from vld_tui.run_folder import start_of_last_lines
 from vld_tui.store.runs import QUEUED, Run
@@ -77,6 +77,7 @@ class _Told:
         run_dir = store.run_dir(run.run_id)
         self._run = run
         self._run_dir = run_dir
+        self._spec = told_spec(run, run_dir)
         self._progress = Progress()
         self._follower = EventFollower(run_dir)
         self._files = files
@@ -87,8 +88,7 @@ class _Told:
         """Yield the lines that came since the last time."""
         for event in self._follower.news():
             self._progress = self._progress.after(event)
-            run = self._run
-            yield from story_lines(run.spec, self._progress, event, run.combination)
+            yield from story_lines(self._spec, self._progress, event, self._run.combination)
         yield from self._printed()
 
     def last(self, count: int) -> list[str]:
@@ -97,7 +97,7 @@ class _Told:
             return list(deque(self.news(), maxlen=count))
         printed = list(self._printed(last=count))
         told = count - len(printed)
-        tail = last_told(self._run_dir.events, self._run.spec, self._run.combination, told)
+        tail = last_told(self._run_dir.events, self._spec, self._run.combination, told)
         self._follower = EventFollower(self._run_dir, tail.offset)
         self._progress = tail.progress
         lines = [*tail.lines, *printed]

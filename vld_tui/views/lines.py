@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from engine.protocol import (
     ArmEvaluated,
@@ -27,6 +28,9 @@ from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress, domain_accuracy
 from vld_tui.views.text import plain_text
 
+_WITHOUT_SPEC: Final = ("network", "weights", "layout", "left out", "sources", "caution")
+"""Rows of a plan that a damaged run's own events tell, when its settings cannot be read."""
+
 
 def event_lines(
     spec: RunSpec, progress: Progress, event: Event, combination: Combination | None = None
@@ -43,7 +47,8 @@ def event_lines(
             lines = [f"left out, unreadable: {plain_text(path)}" for path in skipped]
         case ModelPrepared():
             rows = plan_rows(spec, progress, combination)
-            lines = [f"{label:<9} {line}" for label, line in rows]
+            told = (row for row in rows if _is_known(spec) or row[0] in _WITHOUT_SPEC)
+            lines = [f"{label:<9} {line}" for label, line in told]
         case HeadTrained():
             found = f"{plural(event.steps, 'step')} · loss {decimal(event.loss)}"
             lines = [f"last layer trained: {found} · {duration(event.wall_s)}"]
@@ -105,12 +110,12 @@ def closing_line(
         case RunFinished() as end:
             parts[0] += f" in {duration(end.wall_s)}"
         case RunStopped() as end:
-            parts[0] += f" at step {end.step:,} of {spec.steps:,}"
+            parts[0] += f" at step {end.step:,}{_of_all(spec)}"
         case RunFailed() as end:
             when = f"after step {progress.step:,}" if end.step is None else f"at step {end.step:,}"
             parts[0] += f" {when}" + (f": {plain_text(end.message)}" if gives_reason else "")
         case None:
-            parts[0] += f" after step {progress.step:,} of {spec.steps:,}"
+            parts[0] += f" after step {progress.step:,}{_of_all(spec)}"
     if combination is not None and isinstance(progress.end, RunStopped):
         parts[0] = f"{status} at {progress_label(progress.step, spec.steps, combination)}"
     if selected is not None:
@@ -154,5 +159,16 @@ def _evaluation_line(
 def _step(spec: RunSpec, step: int, combination: Combination | None = None) -> str:
     if combination is not None:
         return step_label(step, combination)
+    if not _is_known(spec):
+        return f"step {step:,}"
     total = f"{spec.steps:,}"
     return f"step {step:>{len(total)},}/{total}"
+
+
+def _of_all(spec: RunSpec) -> str:
+    return f" of {spec.steps:,}" if _is_known(spec) else ""
+
+
+def _is_known(spec: RunSpec) -> bool:
+    """Say whether these are a run's settings, not a stand-in for those of a damaged run."""
+    return spec.model != ""

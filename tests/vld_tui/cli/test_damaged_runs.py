@@ -135,6 +135,30 @@ def test_every_command_that_reads_gets_past_a_damaged_run(home: Home, runs: list
     assert len(statuses(vld)) == 2
 
 
+def test_the_log_of_a_damaged_run_tells_the_settings_of_its_folder(
+    home: Home, runs: list[Run]
+) -> None:
+    vld = Vld(home.path)
+    run = runs[1]
+    whole = vld("logs", run.run_id).stdout
+    assert "emoji" in whole
+    garble(home, run, ROWS["cut"])
+    assert vld("logs", run.run_id).stdout == whole
+    last = "\n".join(whole.splitlines()[-2:]) + "\n"
+    assert vld("logs", run.run_id, "-n", "2").stdout == last
+
+
+def test_the_log_of_a_run_without_settings_makes_none_up(home: Home, runs: list[Run]) -> None:
+    run = runs[1]
+    garble(home, run, ROWS["cut"])
+    home.run_dir(run.run_id).spec.write_text("null")
+    told = Vld(home.path)("logs", run.run_id).stdout
+    assert "network " in told
+    assert "px" not in told
+    assert "dropout" not in told
+    assert f"/{run.steps}" not in told
+
+
 def test_the_dashboard_shows_damaged_runs_among_the_others(home: Home, runs: list[Run]) -> None:
     garble(home, runs[1], ROWS["cut"])
     source = HistorySource(home)
