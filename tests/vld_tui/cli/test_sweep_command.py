@@ -80,7 +80,7 @@ def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
         "runs      8 runs of 2 target, 2 dropout_rate, 2 seed",
         "there     0 finished · 0 running · 0 queued · 8 missing",
         "to do     8 new",
-        "time      unknown: no earlier run with this network and image size on this device",
+        "time      unknown (no earlier run with this network and image size on this device)",
         "disk      size of checkpoints not known (keep = best)",
         "cost      largest from target: one of its 2 values alone takes about 4 runs",
         "where     this machine",
@@ -202,7 +202,7 @@ def test_much_is_asked_about(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = vld(*words)
     assert refused.exit_code == 2
     assert "Make 288 new runs of paper-fig3? Time: unknown" in refused.stderr
-    assert "--yes says so" in refused.stderr
+    assert "Confirm with --yes" in refused.stderr
     monkeypatch.setattr("vld_tui.cli.asking.is_somebody_there", lambda: True)
     no = vld(*words, typed="n\n")
     assert (no.exit_code, no.stderr) == (1, "Error: Nothing was launched.\n")

@@ -232,7 +232,7 @@ def test_what_is_named_is_compared() -> None:
         ('name = "x"\n[fields]\nsteps = 1_000_000_000_000', "[fields] steps is 1000000000000, but"),
         ('name = "x"\n[fields]\nmasks = true', "[fields] masks is True, but must be a whole num"),
         (f'name = "x"\nseeds = [{"9" * 5000}]', "not valid TOML"),
-        ('name = "x"\n[fields]\nschedule = "step"', "schedule is 'step', but lr_drops names no st"),
+        ('name = "x"\n[fields]\nschedule = "step"', "schedule is 'step', but lr_drops is empty"),
         ('name = "x"\nchoose = ["lrr"]', "choose has an unknown field 'lrr'. Did you mean lr?"),
         ('name = "x"\nchoose = ["lr"]\ncompare = ["lr"]', "'lr' stands in compare and in choose"),
         ('name = "x"\nkeep = "some"', "keep is 'some', but must be one of all, best, "),
