@@ -57,9 +57,18 @@ def keep_slots(store: Store, count: int) -> None:
         SlotsError: when that is too many or too few.
         StoreError: when it cannot be kept.
     """
+    check_slots(count)
+    store.keep_setting(SLOTS_SETTING, count)
+
+
+def check_slots(count: int) -> None:
+    """Refuse a number of runs at once that there cannot be.
+
+    Raises:
+        SlotsError: when that is too many or too few.
+    """
     if not 0 <= count <= MOST_SLOTS:
         raise SlotsError(f"The number of slots is {count}, but must be from 0 to {MOST_SLOTS}.")
-    store.keep_setting(SLOTS_SETTING, count)
 
 
 def keep_gpus(store: Store, text: str) -> None:
@@ -69,17 +78,25 @@ def keep_gpus(store: Store, text: str) -> None:
         SlotsError: for one that this machine has not.
         StoreError: when it cannot be kept.
     """
+    store.keep_setting(GPUS_SETTING, read_gpus(text))
+
+
+def read_gpus(text: str) -> tuple[str, ...]:
+    """Return GPUs of this machine that are separated by commas; nothing: all of them.
+
+    Raises:
+        SlotsError: for one that this machine has not.
+    """
     here = find_gpus()
     named = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if named == (ALL_GPUS,):
-        store.keep_setting(GPUS_SETTING, ())
-        return
+        return ()
     if unknown := [gpu for gpu in named if gpu not in here]:
         has = f"has {', '.join(here)}" if here else "has none"
         raise SlotsError(f"There is no GPU {unknown[0]!r} here: this machine {has}.")
     if not named:
         raise SlotsError(f"No GPU is named: give some, such as 0,1, or {ALL_GPUS}.")
-    store.keep_setting(GPUS_SETTING, named)
+    return named
 
 
 def free_slots(slots: Sequence[Slot], taken: Sequence[Slot]) -> list[Slot]:

@@ -282,6 +282,16 @@ def test_what_cannot_be_launched_is_refused_and_nothing_is_made(
     assert not (vld.home / "studies").exists()
 
 
+@pytest.mark.parametrize("words", [["--slots", "-1"], ["--slots", "65"], ["--gpus", "cuda"]])
+def test_a_dry_run_refuses_slots_that_a_launch_would_refuse(
+    vld: Vld, monkeypatch: pytest.MonkeyPatch, file: str, words: list[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    refused = vld("sweep", file, "--dry-run", *words)
+    assert refused.exit_code == 2
+    assert "but must be from 0" in refused.stderr or "There is no GPU" in refused.stderr
+
+
 def test_of_launches_at_once_one_makes_the_runs(vld: Vld, file: str) -> None:
     home = open_home(vld.home)
     (home.cache / "networks.json").write_text('[{"name": "finish", "weights": "cached"}]')

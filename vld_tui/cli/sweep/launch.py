@@ -29,7 +29,7 @@ from vld_tui.cli.sweep.ls import standing_record
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.planner import LocalPlanner
-from vld_tui.queue.slots import keep_gpus, keep_slots
+from vld_tui.queue.slots import check_slots, keep_gpus, keep_slots, read_gpus
 from vld_tui.slurm.plan import ClusterPlan, plan_jobs
 from vld_tui.slurm.settings import SlurmSettings
 from vld_tui.slurm.submit import Cluster
@@ -134,6 +134,7 @@ def launch(
             f"{flag} is for the queue of this machine: leave it out on a cluster, or give --on "
             "local too."
         )
+    _check_queue(slots, gpus)
     with open_store(ctx, to_look=dry_run) as store:
         refresh(store)
         standing = standing_of(store, known)
@@ -309,3 +310,15 @@ def _tell_launch(
         (f"vld report {name}", "tables and figures"),
     ):
         say(with_home(f"  {command}  # {purpose}"))
+
+
+def _check_queue(slots: int | None, gpus: str | None) -> None:
+    """Refuse slots and GPUs that the queue cannot have, before anything is asked or done.
+
+    Raises:
+        SlotsError: saying what it can have.
+    """
+    if slots is not None:
+        check_slots(slots)
+    if gpus is not None:
+        read_gpus(gpus)
