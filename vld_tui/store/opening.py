@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -211,6 +213,9 @@ class OpenHistory:
             return
         self._looked_for_others = now
         if self.home.database.parent != self.home.path:
+            if not self.home.runs.is_dir():  # such as on a disk that is not mounted
+                reason = os.strerror(errno.ENOENT)
+                raise StoreError(f"{self.home.runs} cannot be listed: {reason}.")
             self.take_in_others()
 
     def setting(self, name: str, kind: type[Value], default: Value) -> Value:

@@ -144,7 +144,7 @@ def test_without_the_package_it_says_what_to_install(
         return really_import(name, *rest, **how)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(DataError, match=r"pip install 'vld-tui\[corruptions\]'"):
+    with pytest.raises(DataError, match=r"not installed: pip install 'imagecorruptions"):
         shift(tmp_path, photos, "fog")
     lacks[0] = ImportError("libGL.so.1: cannot open shared object file")
     with pytest.raises(DataError, match=r"libGL.*opencv-python-headless"):
