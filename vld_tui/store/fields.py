@@ -120,6 +120,7 @@ ALIASES: Final[dict[str, str]] = {
     "time": "wall_s",
     "wall": "wall_s",
     "wd": "weight_decay",
+    "λ": "dropout_rate",
 }
 """Other names of fields: the option that sets a field, the heading of its column, an abbreviation.
 ``id`` is the ID accuracy; a run's id is ``run``."""

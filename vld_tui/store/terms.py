@@ -14,7 +14,7 @@ from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import is_field
 
 _COMPARISON: Final = re.compile(
-    r"(?P<field>[A-Za-z_][\w-]*)\s*(?P<operator>!=|==|<=|>=|=~|!~|[=:<>~])(?P<space>\s*)"
+    r"(?P<field>[A-Za-z_λ][\w-]*)\s*(?P<operator>!=|==|<=|>=|=~|!~|[=:<>~])(?P<space>\s*)"
 )
 _QUOTED: Final = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 _BARE: Final = re.compile(r"[^\s\"()]*")

@@ -44,6 +44,8 @@ def _names(store: Store, text: str, sort: str | None = "name") -> list[str]:
     [
         ("", ["alpha", "beta", "finished", "gamma ray"]),
         ("dropout>=0.9", ["alpha", "gamma ray"]),
+        ("λ>=0.9", ["alpha", "gamma ray"]),
+        ("seed>1 and not λ < 0.9", ["gamma ray"]),
         ("dropout=0.9", ["alpha"]),
         ("dropout:0.9", ["alpha"]),
         ("dropout!=0.9 dropout<0.95", ["beta", "finished"]),
