@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,8 +31,8 @@ def values_of(home: Home, name_or_path: str) -> dict[str, object]:
     Raises:
         DatasetError: when it is neither; the message says what to do.
     """
-    path = Path(name_or_path).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(name_or_path))
+    if name_or_path and path.exists():
         return {"dataset": path.resolve().name, "data_dir": str(path.absolute())}
     return find_added(home, {"dataset": name_or_path})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import UnionType
@@ -50,7 +51,10 @@ def with_absolute_paths(
     for name in ("data_dir", "weights"):
         value = values.get(name)
         if isinstance(value, str) and (name == "data_dir" or _is_path(value)):
-            absolute[name] = str((folder or Path()).joinpath(Path(value).expanduser()).absolute())
+            if not value and folder is None:
+                raise SpecError(f"{FIELDS[name].flag} is empty. Give a path.")
+            place = os.path.expanduser(value)  # one of an unknown user stays as it is
+            absolute[name] = str((folder or Path()).joinpath(place).absolute())
     return absolute
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +35,7 @@ def find_image_set(spec: RunSpec) -> ImageSet:
         DataError: when the name is unknown, or the folder cannot be trained on.
     """
     if spec.data_dir is not None:
-        return open_image_set(spec.dataset, Path(spec.data_dir).expanduser(), spec.layout)
+        return open_image_set(spec.dataset, Path(os.path.expanduser(spec.data_dir)), spec.layout)
     if spec.dataset in STUDY_SETS:
         raise DataError(f"{spec.dataset} is not on this machine. {how_to_get(spec.dataset)}")
     if spec.dataset not in CATALOG:

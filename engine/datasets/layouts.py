@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -65,7 +66,7 @@ def read_exclusions(file: str | None, root: Path) -> frozenset[str]:
     if file is None:
         return frozenset()
     try:
-        lines = Path(file).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(os.path.expanduser(file)).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The list {file} of excluded images cannot be read: {error}.") from None
     paths = (line.strip().replace("\\", "/") for line in lines)

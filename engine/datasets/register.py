@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -105,7 +106,7 @@ def fetch_dataset(request: FetchDataset, tell: Tell) -> DatasetListing:
 
 def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
     """Return a card that says where the images lie, once they are imported where need be."""
-    path = Path(request.path).expanduser().absolute()
+    path = Path(os.path.expanduser(request.path)).absolute()
     if path.suffix.lower() in TABLE_SUFFIXES:
         _refuse_layout(request, "a table names the domain and the class of every image")
         columns = TableColumns(

@@ -32,6 +32,22 @@ def test_an_added_set_is_listed_cached_and_run_by_its_name(vld: Vld, images: Pat
     assert (spec["dataset"], spec["data_dir"]) == ("pets", str(vld.home / "data" / "pets"))
 
 
+@pytest.mark.parametrize(
+    "command", [("data", "add", "pets"), ("data", "check"), ("run", "--dry-run", "--data")]
+)
+def test_a_path_of_an_unknown_user_is_one_that_does_not_exist(
+    vld: Vld, command: tuple[str, ...]
+) -> None:
+    told = vld(*command, "~nosuchuser/pets")
+    assert (told.exit_code, "Unexpected" in told.stderr) == (2, False)
+    assert "~nosuchuser/pets" in told.stdout + told.stderr
+
+
+def test_an_empty_path_is_not_the_current_folder(vld: Vld) -> None:
+    told = vld("run", "--data", "", "--dry-run")
+    assert (told.exit_code, told.stderr) == (2, "Error: --data is empty. Give a path.\n")
+
+
 def test_a_set_of_the_study_says_how_to_get_it(vld: Vld) -> None:
     told = vld("data", "ls", "PACS").stdout
     assert "not here" in told

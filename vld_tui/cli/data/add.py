@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -74,9 +75,9 @@ def add(
     request = AddDataset(
         root=str(this_home(ctx).datasets),
         name=name,
-        path=str(Path(path).expanduser().absolute()),
+        path=str(Path(os.path.expanduser(path)).absolute()),
         domains=wanted,
-        exclude=exclude and str(Path(exclude).expanduser().absolute()),
+        exclude=exclude and str(Path(os.path.expanduser(exclude)).absolute()),
         keep_missing_classes=keep_missing_classes,
         layout=checked_layout(layout),
         path_column=path_column,
