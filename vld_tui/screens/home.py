@@ -400,7 +400,7 @@ class HomeScreen(RunKeys):
         """Show why a run failed, all of it, or else the end of what it told."""
         lines, reason = Text(), watched.run.error.strip() if watched and watched.run.error else ""
         if watched is not None and reason:
-            lines.append(f"{watched.run.status}  ", ALARM_STYLE).append("r goes on", QUIET_STYLE)
+            lines.append(f"{watched.run.status}  ", ALARM_STYLE).append("r resumes", QUIET_STYLE)
             lines.append(f"  {plain_text(reason.splitlines()[0])}", ALARM_STYLE)
         elif watched is not None:
             tail = log_tail(watched.told, watched.log, LOG_ROWS)

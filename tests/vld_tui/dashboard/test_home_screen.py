@@ -262,7 +262,7 @@ def test_text_from_outside_is_shown_as_it_is() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         text = "\n".join(screen_lines(app))
         assert "[red]x[/red]␛[2" in text
-        assert "crashed  r goes on  [b]why␇" in text
+        assert "crashed  r resumes  [b]why␇" in text
         assert "\x1b" not in text
 
     play(FakeSource([hostile]), scenario, size=(200, 50))

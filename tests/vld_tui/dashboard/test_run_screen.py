@@ -378,7 +378,7 @@ def test_at_the_smallest_size_the_whole_reason_and_the_accuracies_are_read() -> 
             await settle(pilot)
             said = " ".join("".join(f"{line.rstrip()} " for line in screen_lines(app)).split())
             assert REASON in said
-            assert "r goes on" in said
+            assert "r resumes" in said
         assert "OOD 50.0%" in screen_lines(app)[0]
         await pilot.resize_terminal(120, 40)
         await settle(pilot)
