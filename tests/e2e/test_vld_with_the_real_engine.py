@@ -194,7 +194,9 @@ def test_machine_and_data_are_described(vld: InstalledVld) -> None:
 @pytest.mark.slow
 def test_finished_runs_are_interpolated_and_averaged(tmp_path: Path, options: list[str]) -> None:
     vld = InstalledVld(tmp_path)
-    small = ("--model", "test_resnet", "--steps", "8", "--trial-seed", "0")
+    small = (
+        "--model", "test_resnet", "--steps", "8", "--warmup-steps", "0", "--trial-seed", "0",
+    )  # fmt: skip
     runs = [
         vld.json("run", *options, *small, "--seed", str(seed), "--tag", "two") for seed in (1, 2)
     ]

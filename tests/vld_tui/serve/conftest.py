@@ -127,6 +127,10 @@ class Window:
         """Send a message as the page does."""
         self.connection.sock.sendall(frame(json.dumps(message).encode()))
 
+    def pong(self) -> None:
+        """Send the sign of life without which the server closes a window after a while."""
+        self.connection.sock.sendall(frame(b"", first=0x8A))
+
     def close_code(self, sent: bytes = b"") -> int | None:
         """Send and read until the websocket is closed; return why it was.
 
