@@ -129,7 +129,7 @@ class Window:
 
     def pong(self) -> None:
         """Send the sign of life without which the server closes a window after a while."""
-        self.connection.sock.sendall(frame(b"", first=0x8A))
+        self.connection.sock.sendall(b"\x8a\x80" + bytes(4))  # of no content, masked
 
     def close_code(self, sent: bytes = b"") -> int | None:
         """Send and read until the websocket is closed; return why it was.
