@@ -1,4 +1,4 @@
-"""Images laid out as ``domain/class/image``, in a folder or in a zip archive.
+"""Images laid out as ``domain/class/image``, in a folder or in an archive.
 
 Domains and classes are sorted by name, and files in the order of torchvision's ``ImageFolder``
 (``torchvision.datasets.folder.make_dataset``), which the split depends on.
@@ -21,17 +21,17 @@ from PIL import Image, UnidentifiedImageError
 from engine.datasets.card import TableColumns, read_card
 from engine.datasets.errors import DataError
 from engine.datasets.formats import HEAD_BYTES, IMAGE_EXTENSIONS, formats_of, sniff
-from engine.datasets.imports import find_tables
+from engine.datasets.imports import find_tables, is_archive
 from engine.datasets.reading import has_shared_classes, sentence, spoken
 from engine.datasets.sources import (
     ABOVE_CLASSES,
-    TAR_SUFFIXES,
     FolderSource,
     ImageFile,
     ImageSource,
     ZipSource,
 )
 from engine.datasets.tables import TABLE_SUFFIXES, TableSource
+from engine.datasets.tar_source import TarSource
 from engine.protocol.datasets import LeftOut, left_out_text
 from engine.protocol.spec import Layout
 
@@ -42,9 +42,10 @@ DAMAGE: Final = (
 """What PIL raises, besides OSError, on damaged files."""
 
 DATA_WORDS: Final = (
-    "--data a folder of domain/class/image, a CSV table of path, label and domain, or a zip archive"
+    "--data a folder of domain/class/image, a CSV table of path, label and domain, or a zip or tar "
+    "archive"
 )
-PACKED_SUFFIXES: Final = (*TAR_SUFFIXES, ".parquet", ".arrow")
+PACKED_SUFFIXES: Final = (".parquet", ".arrow")
 """Files that are imported before they are read."""
 
 WIDE_MODES: Final = ("I", "F")
@@ -195,7 +196,7 @@ def _high_bytes(image: Image.Image) -> Image.Image:
 
 
 def open_image_set(name: str, location: Path, layout: Layout = "auto") -> ImageSet:
-    """Open a folder, a zip archive or a table of images.
+    """Open a folder, an archive or a table of images.
 
     Args:
         name: of the data set, where its card does not say.
@@ -244,9 +245,11 @@ def _source(location: Path, layout: Layout) -> ImageSource:
         return TableSource(location, TableColumns().names)
     if location.suffix.lower() == ".zip" or zipfile.is_zipfile(location):
         return ZipSource(location, layout)
-    if location.name.lower().endswith(PACKED_SUFFIXES):
+    if is_archive(location):
+        return TarSource(location, layout)
+    if location.suffix.lower() in PACKED_SUFFIXES:
         raise DataError(
-            f"{location} must be unpacked first: vld data add NAME {location} does so, then give "
+            f"{location} must be imported first: vld data add NAME {location}, then give "
             "--dataset NAME."
         )
     raise DataError(f"{location} is not a folder of images. Give {DATA_WORDS}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import zipfile
 from collections import Counter
@@ -77,7 +78,7 @@ def test_a_layout_is_recognized_in_folders_and_archives(
 def test_a_folder_and_its_archives_are_the_same_images(tmp_path: Path, folders: str) -> None:
     root = fill_paths(tmp_path / "images", *spread(folders), "__MACOSX/x/._0.png", "notes.txt")
     packed = shutil.make_archive(str(tmp_path / "packed"), "gztar", root)
-    image_sets = [open_image_set("x", root), open_image_set("x", zipped(root))]
+    image_sets = [open_image_set("x", path) for path in (root, zipped(root), Path(packed))]
     for name, path in (("folder", root), ("zip", zipped(root)), ("tar", Path(packed))):
         add_dataset(AddDataset(str(tmp_path / "home"), name, str(path)), lambda _: None)
         image_sets.append(open_image_set(name, tmp_path / "home" / name))
@@ -85,9 +86,31 @@ def test_a_folder_and_its_archives_are_the_same_images(tmp_path: Path, folders: 
         [(file.domain, file.class_name, file.path, file.size) for file in image_set.files]
         for image_set in image_sets
     ]
-    assert found == found[:1] * 5
+    assert found == found[:1] * 6
     assert {image_set.left_out for image_set in image_sets} == {image_sets[0].left_out}
     assert {image_set.reading for image_set in image_sets} == {image_sets[0].reading}
+
+
+def test_a_tar_archive_is_the_same_images_whenever_it_is_opened_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = fill_paths(tmp_path / "images", *spread("{a,b}/{cat,dog}"))
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "xztar", root))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    first, again = open_image_set("x", packed), open_image_set("x", packed)
+    assert first.files == again.files
+    assert first.read(0) == (root / first.files[0].path).read_bytes()
+    assert len(list(temporary.iterdir())) == 2
+    del first, again
+    gc.collect()
+    assert list(temporary.iterdir()) == []
+    packed.write_bytes(packed.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"^/.*packed\.tar\.xz is damaged, or not downloaded"):
+        open_image_set("x", packed)
+    gc.collect()
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("names", ["full,empty", "train,test", "train,bus", "val,dev,other"])

@@ -30,7 +30,7 @@ WhatArgument = Annotated[
     str,
     typer.Argument(
         metavar="NAME|PATH",
-        help="Data set (see: vld data ls), or a folder, table or zip archive of images.",
+        help="Data set (see: vld data ls), or a folder, table or archive of images.",
         autocompletion=proposes("data sets"),
     ),
 ]
