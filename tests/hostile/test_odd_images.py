@@ -118,7 +118,7 @@ def test_what_never_ends_is_unreadable_and_does_not_stop_the_rest(tmp_path: Path
 
 
 def test_a_table_that_names_what_never_ends_or_is_no_name(tmp_path: Path) -> None:
-    names = ["/dev/zero", "../" * 40 + "dev/zero", "x" * 5000, "."]
+    names = ["/dev/zero", "../" * 40 + "dev/full", "x" * 5000, "."]
     table = tmp_path / "images.csv"
     rows = "".join(f"{name},cat,a\n" for name in names)
     table.write_text(f"path,label,domain\n{rows}")
