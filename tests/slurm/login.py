@@ -72,7 +72,8 @@ class Login:
     def study(self, seeds: int = 1, **fields: object) -> str:
         """Write a study of small runs, one for each seed, and return its path."""
         values = {name: value for name, value in SMALL_RUN.items() if name != "target"}
-        values |= {"steps": 8, "eval_every": 4, "data_dir": str(self.data), **fields}
+        values |= {"steps": 8, "eval_every": 4, "warmup_steps": 0, "data_dir": str(self.data)}
+        values |= fields
         lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
         path = self.home.path.parent / "small.toml"
         head = f'name = "small"\nseeds = {seeds}\n[cross]\ntarget = ["fluent-mono"]\n[fields]\n'
