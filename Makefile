@@ -1,4 +1,5 @@
-# make run · make test · make test-slow · make test-slurm · make check · make setup · make lock, audit · make chaos, fuzz
+# make run · make test · make test-slow · make test-slurm · make check · make setup · make lock, audit · make chaos, fuzz ·
+# make networks
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ SLOW = $(shell grep -rl 'mark\.slow' tests --include='test_*.py' --exclude-dir=s
 # Sources are compiled once, not by each of hundreds of processes, whatever the shell has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-slow test-slurm chaos fuzz check lock audit setup clean
+.PHONY: run test test-slow test-slurm chaos fuzz networks check lock audit setup clean
 
 run: $(VENV)/.installed
 	$(BIN)/vld run
@@ -38,6 +39,10 @@ check: $(VENV)/.installed-check
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.hostile.fuzz
+
+# Prints which of timm's networks can be fine-tuned, in some ten minutes.
+networks: $(VENV)/.installed
+	@$(BIN)/python benchmarks/networks.py
 
 # What the checks and tests ran with: nothing is installed from it. The suffix of a build such as
 # torch's +cpu names no release.

@@ -1,0 +1,183 @@
+"""Which timm networks can be fine-tuned: one of each family, the smallest, with random weights.
+
+    python benchmarks/networks.py [--only PATTERN] [--largest 100]
+
+Each is prepared, trained for two steps at λ = 0.9, evaluated, stopped after the first step and
+resumed. A network passes when the resumed run measures what the uninterrupted one did, to the bit.
+The table is Markdown (`make networks`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import os
+import tempfile
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the engine does, before torch loads
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+
+from engine.errors import InputError
+from engine.eventlog import EventLog
+from engine.processor import cpu_name
+from engine.protocol import Evaluated, StepsTaken, decode_event, resolve_spec
+from engine.run import run
+from engine.rundir import RunDir, UserData
+from engine.stop import StopRequest
+
+SMALL_PX: Final = 64
+"""Tried first: the size a network was made for takes longer."""
+CANNOT_BE_MADE: Final = "timm cannot make"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The size a network was tried at, in pixels; ``reason`` is empty where it passed."""
+
+    image_size: int
+    reason: str = ""
+
+
+class StopAfterOneStep(StopRequest):
+    """A request to stop that is made when the run's log has a step."""
+
+    def __init__(self, run_dir: RunDir) -> None:
+        super().__init__()
+        self._run_dir = run_dir
+
+    @property
+    def requested(self) -> bool:
+        """Say whether a step was recorded."""
+        return b'"steps_taken"' in self._run_dir.events.read_bytes()
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="*", help="families whose name matches")
+    parser.add_argument("--largest", type=float, default=100, help="millions of weights")
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print(f"timm {timm.__version__}, torch {torch.__version__}, {cpu_name()}, fp32.\n")
+    print("| family | network | weights | image | |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        images = make_images(Path(folder) / "images")
+        for family, network, parameters in smallest_networks(asked.only):
+            if parameters > asked.largest * 1e6:
+                size, verdict = "–", f"not tried: above {asked.largest:g} M weights"
+            else:
+                tried = try_network(network, images, Path(folder))
+                size, verdict = f"{tried.image_size} px", tried.reason or "✓"
+            weights = f"{parameters / 1e6:.1f} M"
+            print(f"| {family} | `{network}` | {weights} | {size} | {verdict} |", flush=True)
+
+
+def smallest_networks(pattern: str = "*") -> Iterator[tuple[str, str, int]]:
+    """Yield each family of timm, its smallest network, and the number of its weights."""
+    families: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name in timm.list_models():
+        family = timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
+        if name.startswith("test_") or not fnmatch.fnmatch(family, pattern):
+            continue
+        with torch.device("meta"):
+            try:
+                module = timm.create_model(name)
+            except (NotImplementedError, RuntimeError):  # its constructor computes with tensors
+                module = None
+        if module is not None:
+            size = sum(parameter.numel() for parameter in module.parameters())
+            families[family].append((size, name))
+    for family, sizes in sorted(families.items()):
+        size, name = min(sizes)
+        yield family, name, size
+
+
+def make_images(root: Path) -> Path:
+    """Write three domains of two classes of six images of noise; return their folder."""
+    random = np.random.default_rng(0)
+    for domain in ("one", "target", "two"):
+        for label in ("a", "b"):
+            folder = root / domain / label
+            folder.mkdir(parents=True)
+            for number in range(6):
+                pixels = random.integers(0, 256, (SMALL_PX, SMALL_PX, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return root
+
+
+def try_network(network: str, images: Path, home: Path) -> Tried:
+    """Train, stop and resume a network, at a small size or at its own."""
+    config = timm.get_pretrained_cfg(network)
+    own_size = config.input_size[-1] if config else 224
+    for size in sorted({SMALL_PX, own_size}):
+        reason = _reason_against(network, size, images, home)
+        if not reason or size == own_size or not reason.startswith(CANNOT_BE_MADE):
+            return Tried(size, reason)
+    raise AssertionError("a size is always tried")
+
+
+def _reason_against(network: str, image_size: int, images: Path, home: Path) -> str:
+    """Return why a network cannot be used at a size; empty: it can."""
+    runs = home / "runs" / f"{network}-{image_size}"
+    try:
+        whole, broken = (
+            _make(runs / name, network, image_size, images) for name in ("whole", "broken")
+        )
+        _do(whole, StopRequest())
+        _do(broken, StopAfterOneStep(broken))
+        _do(broken, StopRequest())
+    except InputError as error:
+        reason = str(error).partition(", so ")[0].partition(". ")[0]
+        return reason.removeprefix(f"{network} ").replace(network, "it")
+    except (RuntimeError, AssertionError, TypeError, AttributeError, ValueError) as error:
+        if image_size == SMALL_PX:  # such as a feature map of no pixels
+            return f"{CANNOT_BE_MADE} it for {image_size} px: {error}"
+        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    return "" if _measured(whole) == _measured(broken) else "a resumed run differs"
+
+
+def _make(path: Path, network: str, image_size: int, images: Path) -> RunDir:
+    run_dir = RunDir(path)
+    fields = {
+        "data_dir": str(images), "target": "target", "model": network, "weights": "none",
+        "image_size": image_size, "batch_size": 2, "steps": 2, "eval_every": 1, "log_every": 1,
+        "head_steps": 0, "precision": "fp32", "memory_format": "contiguous", "device": "cpu",
+        "keep_checkpoints": "none",
+    }  # fmt: skip
+    run_dir.create(resolve_spec(fields), UserData())
+    return run_dir
+
+
+def _do(run_dir: RunDir, stop: StopRequest) -> None:
+    log = EventLog(run_dir.events)
+    try:
+        log.record(run(run_dir, log, stop))
+    finally:
+        log.close()
+
+
+def _measured(run_dir: RunDir) -> dict[tuple[object, ...], object]:
+    """Return what a run measured; values told again after a resume count once."""
+    values: dict[tuple[object, ...], object] = {}
+    for line in run_dir.events.read_bytes().splitlines():
+        event = decode_event(line)
+        if isinstance(event, StepsTaken):
+            values["loss", event.step] = event.loss
+        elif isinstance(event, Evaluated):
+            for metric in event.metrics:
+                values[event.step, metric.split, metric.domain, metric.name] = metric.value
+    return values
+
+
+if __name__ == "__main__":
+    main()
