@@ -68,7 +68,7 @@ def unpack(archive: Path, into: Path, on_progress: Progress) -> None:
 
 
 def _damaged(archive: Path, error: Exception) -> DataError:
-    reason = str(error) or type(error).__name__
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
     return DataError(f"{archive} is damaged, or not downloaded to its end: {reason}. Get it again.")
 
 

@@ -115,9 +115,14 @@ def test_rows_that_repeat_another_are_counted(tmp_path: Path, spelled: str) -> N
     assert (left_out.kind, left_out.count) == ("rows that repeat another", 1)
 
 
-@pytest.mark.parametrize("name", ["x.tar.gz", "x.tar", "x.parquet"])
-def test_what_must_be_imported_first_is_told_so(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match=f"vld data add NAME {tmp_path / name}"):
+def test_what_must_be_imported_first_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"vld data add NAME {tmp_path / 'x.parquet'}"):
+        opened(tmp_path, b"anything", "x.parquet")
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tar"])
+def test_what_is_an_archive_by_its_name_alone_is_damaged(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=rf"^{tmp_path / name} is damaged, .*\. Get it again\.$"):
         opened(tmp_path, b"anything", name)
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -143,7 +142,7 @@ def test_the_dashboard_can_be_completed(home: Home) -> None:
     assert "--install-completion" in help_text
 
 
-def test_completion_is_quick_and_loads_no_torch(home: Home) -> None:
+def test_completion_loads_neither_torch_nor_the_dashboard(home: Home) -> None:
     code = (
         "import sys; from vld_tui.cli import main\ntry:\n main()\nexcept SystemExit: pass\n"
         "print('torch' in sys.modules, 'textual' in sys.modules, file=sys.stderr)"
@@ -152,17 +151,8 @@ def test_completion_is_quick_and_loads_no_torch(home: Home) -> None:
         "VLD_HOME": str(home.path), "_VLD_COMPLETE": "complete_bash",
         "COMP_WORDS": "vld show ", "COMP_CWORD": "2",
     }  # fmt: skip
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        asked = subprocess.run(
-            [sys.executable, "-c", code],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        took.append(time.perf_counter() - began)
-        assert asked.stderr.split() == ["False", "False"]
-        assert "first" in asked.stdout
-    assert min(took) < 2  # by far: a machine under load
+    asked = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert asked.stderr.split() == ["False", "False"]
+    assert "first" in asked.stdout
