@@ -29,8 +29,6 @@ FEW_ENTRIES: Final = 20_000
 _DAMAGE: Final = (*ZIP_DAMAGE, tarfile.TarError, IndexError)
 """What the standard library raises on damaged archives, besides OSError without a number."""
 
-"""Told how many bytes of the archive are done, and how many there are."""
-
 
 def is_archive(path: Path) -> bool:
     """Say whether :func:`unpack` takes a file: by its name, else by its content."""
