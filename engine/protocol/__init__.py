@@ -73,7 +73,15 @@ from engine.protocol.recipes import (
     too_few_images,
     too_few_to_split,
 )
-from engine.protocol.schedule import LearningRates, learning_rate_factor, learning_rates, misfits
+from engine.protocol.schedule import (
+    LearningRates,
+    evaluation_steps,
+    evaluations_after,
+    is_evaluated,
+    learning_rate_factor,
+    learning_rates,
+    misfits,
+)
 from engine.protocol.spec import (
     FIELDS,
     NO_TARGET,
@@ -160,7 +168,10 @@ __all__ = [
     "encode_event",
     "encode_predictions",
     "encode_spec",
+    "evaluation_steps",
+    "evaluations_after",
     "is_address",
+    "is_evaluated",
     "learning_rate_factor",
     "learning_rates",
     "misfits",

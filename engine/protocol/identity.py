@@ -80,4 +80,6 @@ def _deciding(spec: RunSpec, name: str) -> object:
         return None
     if name == "trial_seed" and spec.trial_seed == spec.seed:
         return None
+    if name == "eval_from" and spec.eval_from == spec.eval_every:
+        return None
     return getattr(spec, name)

@@ -1,8 +1,9 @@
-"""The learning rate over a run, and settings that belong to a longer or shorter run."""
+"""The learning rate and the evaluations over a run, and settings of a longer or shorter run."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
@@ -41,12 +42,36 @@ def learning_rates(spec: RunSpec) -> LearningRates:
     return LearningRates(spec.lr * peak, spec.lr * learning_rate_factor(spec, last))
 
 
+def is_evaluated(spec: RunSpec, step: int) -> bool:
+    """Return whether a run is evaluated after ``step`` updates; it always is after the last."""
+    return step == spec.steps or step in _evaluated_before_the_last(spec)
+
+
+def evaluations_after(spec: RunSpec, step: int) -> int:
+    """Return how many evaluations are left after ``step`` updates and the evaluation there.
+
+    An evaluation before the first update, that of a last layer trained alone, is not counted.
+    """
+    steps = _evaluated_before_the_last(spec)
+    return len(steps) - bisect_right(steps, step) + (step < spec.steps)
+
+
+def evaluation_steps(spec: RunSpec) -> tuple[int, ...]:
+    """Return the numbers of updates after which a run is evaluated."""
+    return (*_evaluated_before_the_last(spec), spec.steps)
+
+
+def _evaluated_before_the_last(spec: RunSpec) -> range:
+    first = spec.eval_every if spec.eval_from is None else spec.eval_from
+    return range(first, spec.steps, spec.eval_every)
+
+
 def fit_schedule(spec: RunSpec, given: Collection[str], usual_steps: int) -> RunSpec:
     """Return the spec with a recipe's schedule fitted to a run shorter than the recipe's own.
 
     What fits stays as it is, and so does what the user set. What does not is shortened in
-    proportion: a warm-up of more than half of the run, drops of the rate after its end, and the
-    averaging of weights from a later step on.
+    proportion: a warm-up of more than half of the run, drops of the rate of which one is after its
+    end, and averaging or evaluating from a later step on.
 
     Args:
         spec: the recipe's values and the user's.
@@ -58,9 +83,12 @@ def fit_schedule(spec: RunSpec, given: Collection[str], usual_steps: int) -> Run
         fitted["warmup_steps"] = spec.warmup_steps * spec.steps // usual_steps
     if "lr_drops" not in given and spec.schedule == "step" and max(spec.lr_drops) >= spec.steps:
         drops = (round(drop * spec.steps / usual_steps) for drop in spec.lr_drops)
-        fitted["lr_drops"] = tuple(dict.fromkeys(max(1, drop) for drop in drops))
-    if "average_from" not in given and spec.average_from > spec.steps:
-        fitted["average_from"] = max(1, spec.average_from * spec.steps // usual_steps)
+        last = max(1, spec.steps - 1)
+        fitted["lr_drops"] = tuple(dict.fromkeys(min(max(1, drop), last) for drop in drops))
+    for name in ("average_from", "eval_from"):
+        first = getattr(spec, name)
+        if name not in given and first is not None and first > spec.steps:
+            fitted[name] = max(1, first * spec.steps // usual_steps)
     return msgspec.structs.replace(spec, **fitted) if fitted else spec
 
 
@@ -76,9 +104,9 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
             f"average_every is {spec.average_every}, but {run}: the weights of one step alone "
             "would be averaged. Give a lower --average-every."
         )
-    for name in ("eval_every", "log_every"):
+    for name in ("eval_every", "eval_from", "log_every"):
         value, flag = getattr(spec, name), "--" + name.replace("_", "-")
-        if name in given and value > spec.steps:
+        if name in given and value is not None and value > spec.steps:
             yield f"{name} is {value}, but {run}: give {flag} {spec.steps} or less."
 
 

@@ -148,7 +148,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 0.2
     trial_seed: Annotated[
         Annotated[int, Meta(ge=0, le=2**31 - 1)] | None,
-        _about("Seed of the split; the run's seed unless given.", "data"),
+        _about("Seed of the split; none: a split for each seed, as in DomainBed.", "data"),
     ] = None
     skip_bad_images: Annotated[
         bool, _about("Leave out images that cannot be read, and record which.", "data")
@@ -308,6 +308,16 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Positive,
         _about("Steps between evaluations.", "measuring", unit="steps", most=MOST_STEPS),
     ] = 50
+    eval_from: Annotated[
+        Annotated[int, Positive] | None,
+        _about(
+            "First step evaluated; the others follow every --eval-every steps. none: the first is "
+            "--eval-every.",
+            "measuring",
+            unit="steps",
+            most=MOST_STEPS,
+        ),
+    ] = None
     log_every: Annotated[
         int,
         Positive,

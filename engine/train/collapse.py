@@ -11,6 +11,8 @@ FEWEST_IMAGES: Final = 20
 """Validation images: one class for a handful of them is chance."""
 FROM_SCRATCH_STEPS: Final = 100
 """After the warm-up: until then, a network from a random start may not have learned yet."""
+NEW_LAST_LAYER_STEPS: Final = 20
+"""Until then, a pre-trained network whose last layer started at random may not have either."""
 
 
 def has_learned(evaluation: Evaluation, class_entropy: float) -> bool:
@@ -23,12 +25,17 @@ def judge_collapse(
 ) -> bool | None:
     """Say whether the network has collapsed after ``step`` updates; None: it cannot be told yet.
 
-    It can be told once the warm-up is over, on enough validation images, of a network that was
-    pre-trained, has ``learned`` before, or had time to.
+    It can be told once the warm-up is over, on enough validation images, of a network that has
+    ``learned`` before or had time to.
     """
     if not has_collapsed(evaluation, class_entropy):
         return False
-    since = step - spec.warmup_steps
-    had_time = spec.weights != "none" or learned or since >= FROM_SCRATCH_STEPS
     enough = int(evaluation.predicted.sum()) >= FEWEST_IMAGES
-    return True if since > 0 and had_time and enough else None
+    had_time = learned or _had_time(spec, step)
+    return True if step > spec.warmup_steps and had_time and enough else None
+
+
+def _had_time(spec: RunSpec, step: int) -> bool:
+    if spec.weights == "none":
+        return step - spec.warmup_steps >= FROM_SCRATCH_STEPS
+    return spec.head_steps > 0 or step > NEW_LAST_LAYER_STEPS

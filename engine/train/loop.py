@@ -16,7 +16,14 @@ from engine.distributed.ranks import ALONE, Ranks
 from engine.eventlog import EventLog
 from engine.model import masked_logits
 from engine.objectives import Batch
-from engine.protocol import Cautioned, HeadTrained, RunFinished, RunSpec, RunStopped
+from engine.protocol import (
+    Cautioned,
+    HeadTrained,
+    RunFinished,
+    RunSpec,
+    RunStopped,
+    is_evaluated,
+)
 from engine.rundir import RunDir
 from engine.stop import StopRequest, StopRequested
 from engine.train.checkpoint import Checkpoint
@@ -81,7 +88,7 @@ def fine_tune(
 
         updates = step + 1
         training.arms.after_step(updates)
-        is_milestone = updates % spec.eval_every == 0 or updates == spec.steps
+        is_milestone = is_evaluated(spec, updates)
         if updates % spec.log_every == 0 or is_milestone:
             milestones.check(losses, updates)
             log.record(pace.steps_taken(updates, losses.take_mean(), optimizer))

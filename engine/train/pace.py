@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from engine.protocol import RunSpec, StepsTaken
+from engine.protocol import RunSpec, StepsTaken, evaluations_after
 from engine.train.checkpoint import TrainingState
 
 
@@ -70,5 +70,5 @@ class Pace:
 
     def _seconds_left(self, step: int, steps_per_s: float) -> float:
         spec = self._spec
-        evaluations_left = -(-spec.steps // spec.eval_every) - step // spec.eval_every
-        return (spec.steps - step) / steps_per_s + evaluations_left * self._per_evaluation_s
+        evaluating_s = evaluations_after(spec, step) * self._per_evaluation_s
+        return (spec.steps - step) / steps_per_s + evaluating_s

@@ -20,7 +20,7 @@ from engine.hardware import device_name, resolve_device
 from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
 from engine.objectives import Objective, make_objective
 from engine.processor import usable_cores
-from engine.protocol import LoadedWeights, ModelPrepared, RunSpec
+from engine.protocol import LoadedWeights, ModelPrepared, RunSpec, evaluations_after
 from engine.rundir import RunDir
 from engine.stop import StopRequest
 from engine.train.checkpoint import ARMS, OBJECTIVE, Checkpoint, TrainingState, restore
@@ -97,7 +97,7 @@ class Training:
         forward_s = FORWARD_SHARE * step_s / (spec.batch_size * len(data.sources))
         evaluated = sum(len(domain.out_indices) for domain in data.domains)
         evaluated += len(data.target.in_indices) if data.target else 0
-        evaluations = -(-(spec.steps - self.start.step) // spec.eval_every)
+        evaluations = evaluations_after(spec, self.start.step)
         cached = 0
         if spec.head_steps > 0 and self.start.step == 0:
             cached = sum(len(domain.in_indices) for domain in data.sources)

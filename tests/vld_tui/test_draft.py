@@ -18,7 +18,7 @@ def test_nothing_typed_is_the_plain_command() -> None:
 
 def test_a_recipe_changes_what_is_usual_and_not_what_was_typed() -> None:
     draft = read_draft({"recipe": "paper", "masks": "4"})
-    assert (draft.usual["steps"], draft.usual["lr_drops"]) == ("10001", "5000")
+    assert (draft.usual["steps"], draft.usual["lr_drops"]) == ("10001", "5000,10000")
     assert draft.usual["recipe"] == "default", "else it would not be seen as typed"
     [spec] = draft.specs
     assert (spec.steps, spec.masks, spec.recipe) == (10_001, 4, "paper")

@@ -13,6 +13,7 @@ from engine.protocol import (
     Evaluated,
     RunFinished,
     RunSpec,
+    evaluations_after,
 )
 from vld_tui.launch.follower import EventFollower
 from vld_tui.store.query import Query, QueryError
@@ -30,7 +31,7 @@ SAME_PACE: Final = (
 """Fields, beside the network, without which one run's pace says nothing of another's."""
 DECIDING: Final = (
     "model", *SAME_PACE, "dataset", "data_dir", "batch_size", "eval_batch_size", "masks",
-    "head_steps", "steps", "eval_every", "optimizer", "arms", "keep_checkpoints",
+    "head_steps", "steps", "eval_every", "eval_from", "optimizer", "arms", "keep_checkpoints",
 )  # fmt: skip
 """Fields that a forecast looks at: runs alike in them have the same one."""
 
@@ -141,7 +142,7 @@ def _time(
     training_s = spec.steps * spec.batch_size * _sources(spec, ours.domains) * image_s
 
     own_s = _mean_s(progress.evaluations)
-    in_steps = -(-spec.steps // spec.eval_every)
+    in_steps = evaluations_after(spec, 0)
     evaluating_s = own_s * (in_steps + (spec.head_steps > 0))
     for arm in spec.arms:
         of_arm = progress.arms.get(arm)

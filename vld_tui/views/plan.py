@@ -13,6 +13,7 @@ from engine.protocol import (
     DataPrepared,
     ModelPrepared,
     RunSpec,
+    evaluations_after,
     learning_rates,
 )
 from engine.protocol.datasets import LeftOut, left_out_text
@@ -171,10 +172,24 @@ def _training(spec: RunSpec, data: DataPrepared | None) -> str:
     if data is not None:
         sources = sum(not (each.is_target or each.is_held_out) for each in data.domains)
         batch = f"{spec.batch_size} × {sources} = {plural(spec.batch_size * sources, 'image')}"
-    when = f"every {spec.eval_every}" if spec.eval_every < spec.steps else "at the end"
     return _SEPARATOR.join(
-        [f"{plural(spec.steps, 'step')} of {batch}", f"evaluated {when}", f"seed {spec.seed}"]
+        [
+            f"{plural(spec.steps, 'step')} of {batch}",
+            f"evaluated {_evaluations(spec)}",
+            f"seed {spec.seed}",
+        ]
     )
+
+
+def _evaluations(spec: RunSpec) -> str:
+    left = evaluations_after(spec, 0)
+    if left == 1:
+        return "at the end"
+    if spec.eval_from is None:
+        return f"every {spec.eval_every}"
+    if left == 2:
+        return f"at step {spec.eval_from} and at the end"
+    return f"every {spec.eval_every} from step {spec.eval_from}"
 
 
 def _optimizer(spec: RunSpec) -> str:

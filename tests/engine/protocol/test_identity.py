@@ -54,6 +54,33 @@ def test_seeds_are_of_one_configuration() -> None:
     assert configuration_identity(first) == configuration_identity(second)
 
 
+OLDER_PAPER = {
+    "recipe": "paper", "trial_seed": None, "precision": "auto", "lr_drops": [5_000],
+    "average_from": 300, "eval_from": None,
+}  # fmt: skip
+"""What ``--recipe paper`` meant when runs of older homes were made."""
+
+
+@pytest.mark.parametrize(
+    ("values", "identity"),
+    [
+        ({}, "145c9d6014d29ad2"),
+        ({"seed": 3, "dropout_rate": 0.5, "eval_every": 20}, "0d8bf57976916983"),
+        (OLDER_PAPER, "8d94daba8f5c9c0c"),
+        ({**OLDER_PAPER, "dataset": "PACS", "target": "sketch", "seed": 1, "lr": 5e-4},
+         "7e129c1ff8773f1b"),
+    ],
+)  # fmt: skip
+def test_runs_of_older_homes_keep_their_identities(
+    values: dict[str, object], identity: str
+) -> None:
+    assert run_identity(resolve_spec(values)) == identity
+
+
+def test_the_paper_recipe_has_an_identity_of_its_own() -> None:
+    assert run_identity(resolve_spec({"recipe": "paper"})) == "3d83dbd807290ca6"
+
+
 def test_a_recipe_s_name_is_only_a_name() -> None:
     paper = resolve_spec({"recipe": "paper"})
     told = {name: getattr(paper, name) for name in FIELDS if name != "recipe"}
@@ -70,6 +97,7 @@ def test_every_undeciding_field_is_a_field() -> None:
     ("values", "other"),
     [
         ({"seed": 4}, {"seed": 4, "trial_seed": 4}),
+        ({"eval_every": 7}, {"eval_every": 7, "eval_from": 7}),
         ({"arms": ["averaged", "ensemble"]}, {"arms": ["ensemble", "averaged"]}),
         ({}, {"average_from": 300, "average_every": 7, "average_batchnorm": "reestimate"}),
         ({}, {"eval_batch_size": 8}),
@@ -95,6 +123,7 @@ REESTIMATED = {"arms": ["averaged"], "average_batchnorm": "reestimate"}
     ("values", "field", "value"),
     [
         ({"seed": 4}, "trial_seed", 0),
+        ({"eval_every": 7}, "eval_from", 1),
         ({"arms": ["averaged"]}, "average_every", 7),
         (REESTIMATED, "eval_batch_size", 8),
         ({"schedule": "step", "lr_drops": [5]}, "lr_drops", [6]),

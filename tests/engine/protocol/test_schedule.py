@@ -9,6 +9,9 @@ from engine.protocol import (
     SpecError,
     decode_spec,
     encode_spec,
+    evaluation_steps,
+    evaluations_after,
+    is_evaluated,
     learning_rate_factor,
     learning_rates,
     resolve_new_spec,
@@ -35,13 +38,33 @@ def test_what_the_user_set_is_not_fitted() -> None:
     assert spec.lr_drops == (10_000,)
 
 
-def test_the_paper_s_drop_and_averages_are_moved_into_a_shorter_run() -> None:
-    spec = resolve_new_spec({"recipe": "paper", "steps": 100})
-    assert (spec.lr_drops, spec.average_from) == ((50,), 2)
-    long = resolve_new_spec({"recipe": "paper", "steps": 20_000})
-    assert (long.lr_drops, long.average_from) == ((5_000,), 300)
+def test_without_drops_a_shorter_run_needs_none() -> None:
     fewer = resolve_new_spec({"recipe": "paper", "steps": 100, "schedule": "cosine"})
     assert learning_rates(fewer).end < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("values", "evaluated"),
+    [
+        ({"steps": 12, "eval_every": 5}, (5, 10, 12)),
+        ({"steps": 10, "eval_every": 5}, (5, 10)),
+        ({"steps": 12, "eval_every": 5, "eval_from": 1}, (1, 6, 11, 12)),
+        ({"steps": 11, "eval_every": 5, "eval_from": 1}, (1, 6, 11)),
+        ({"steps": 12, "eval_every": 2, "eval_from": 7}, (7, 9, 11, 12)),
+        ({"steps": 12, "eval_every": 5, "eval_from": 12}, (12,)),
+        ({"steps": 1, "eval_every": 1, "eval_from": 1}, (1,)),
+    ],
+)
+def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_its_end(
+    values: dict[str, object], evaluated: tuple[int, ...]
+) -> None:
+    spec = resolve_new_spec(values)
+    assert evaluation_steps(spec) == evaluated
+    steps = range(spec.steps + 1)
+    assert tuple(step for step in steps[1:] if is_evaluated(spec, step)) == evaluated
+    assert [evaluations_after(spec, step) for step in steps] == [
+        sum(each > step for each in evaluated) for step in steps
+    ]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +83,8 @@ def test_the_paper_s_drop_and_averages_are_moved_into_a_shorter_run() -> None:
         ({"arms": ["averaged"], "average_from": 1_000, "steps": 10}, "average_from is 1000"),
         ({"arms": ["averaged"], "average_every": 11, "steps": 10}, "average_every is 11"),
         ({"eval_every": 11, "steps": 10}, "eval_every is 11, but the run has 10 steps"),
+        ({"eval_from": 11, "steps": 10}, "eval_from is 11, but the run has 10 steps: give "
+         "--eval-from 10 or less"),
         ({"log_every": 11, "steps": 10}, "log_every is 11, but the run has 10 steps"),
         ({"eval_every": 201}, "eval_every is 201, but the run has 200 steps"),
         ({"eval_every": 2, "steps": 1}, "but the run has 1 step:"),

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from engine.protocol import (
     FIELDS,
     RECIPES,
-    RunSpec,
     SpecError,
     decode_spec,
     encode_spec,
@@ -21,50 +20,6 @@ def test_a_bare_run_is_the_embedded_default() -> None:
     assert (spec.dataset, spec.target, spec.image_size) == ("emoji", "fluent-mono", 96)
     assert (spec.model, spec.weights) == ("tf_efficientnet_lite0", "pretrained")
     assert spec.dropout_rate == 0.9
-
-
-def test_the_paper_recipe_is_the_paper_field_by_field() -> None:
-    """Zhang & Bottou, arXiv 2403.00946, and DomainBed's conventions."""
-    spec = resolve_spec({"recipe": "paper", "dataset": "PACS", "target": "sketch"})
-    assert spec == RunSpec(
-        recipe="paper",
-        dataset="PACS",
-        target="sketch",
-        image_size=224,
-        batch_size=32,
-        transforms="pil",
-        validation_fraction=0.2,
-        trial_seed=None,
-        skip_bad_images=False,
-        model="resnet50.tv2_in1k",
-        weights="pretrained",
-        freeze_batchnorm=True,
-        dropout_rate=0.9,
-        masks=1,
-        head_steps=0,
-        head_lr_factor=1.0,
-        scale_head_lr=False,
-        arms=("averaged", "ensemble"),
-        average_from=300,
-        average_every=1,
-        steps=10_001,
-        optimizer="sgd",
-        lr=1e-3,
-        momentum=0.9,
-        weight_decay=1e-4,
-        schedule="step",
-        lr_drops=(5_000,),
-        warmup_steps=0,
-        grad_clip=None,
-        eval_every=300,
-        log_every=100,
-        eval_batch_size=32,
-        seed=0,
-        device="auto",
-        precision="auto",
-        memory_format="auto",
-        threads=None,
-    )
 
 
 def test_what_the_user_says_wins_over_recipe_and_data_set() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from engine.evaluate import Evaluation
-from engine.protocol import CollapseDetected, Evaluated, RunSpec
+from engine.protocol import CollapseDetected, Evaluated, RunSpec, evaluation_steps, resolve_spec
 from engine.train.collapse import has_learned, judge_collapse
 from tests.small_runs import MakeRun, read_events, run_here
 
@@ -41,6 +41,18 @@ def test_a_collapse_is_told_when_it_can_be(
 ) -> None:
     spec = RunSpec(weights=weights, warmup_steps=20)
     assert judge_collapse(spec, step, evaluation(predicted), ENTROPY, learned=learned) is found
+
+
+def test_one_update_of_a_new_last_layer_is_not_judged() -> None:
+    spec = resolve_spec({"recipe": "paper"})
+    first, second = evaluation_steps(spec)[:2]
+    found = [
+        judge_collapse(spec, step, evaluation((100, 0, 0)), ENTROPY, learned=False)
+        for step in (first, second)
+    ]
+    assert found == [None, True]
+    kept = RunSpec(weights="pretrained", head_steps=10)
+    assert judge_collapse(kept, 1, evaluation((100, 0, 0)), ENTROPY, learned=False)
 
 
 def test_a_network_has_learned_when_it_knows_more_than_frequencies() -> None:

@@ -33,6 +33,13 @@ def test_the_next_evaluations_take_what_was_foretold() -> None:
     assert _left(pace, 5) == pytest.approx(3 * 100.0)
 
 
+def test_they_are_counted_from_the_first() -> None:
+    spec = resolve_spec({"steps": 20, "eval_every": 5, "eval_from": 1})
+    pace = Pace(spec, _start(100.0), 1)
+    assert _left(pace, 1) == pytest.approx(4 * 100.0)  # after 6, 11, 16 and 20
+    assert _left(pace, 16) == pytest.approx(100.0)
+
+
 def test_a_resumed_run_knows_how_long_they_take() -> None:
     spec = resolve_spec({"steps": 20, "eval_every": 5})
     assert _left(Pace(spec, _start(60.0), 1), 10) == pytest.approx(2 * 60.0)

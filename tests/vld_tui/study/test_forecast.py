@@ -75,6 +75,8 @@ def test_steps_batches_and_evaluations_scale(store: Store) -> None:
     assert known.wall_s == pytest.approx(4 + 2 * 100 / 2 + 2 * 1)
     assert known.memory_bytes is None, "another batch needs another amount of memory"
     assert known.disk_bytes == 3_000
+    first_too = ask(store, steps=100, batch_size=32, eval_every=50, eval_from=1)
+    assert first_too.wall_s == pytest.approx(4 + 2 * 100 / 2 + 3 * 1)  # after 1, 51 and 100
 
 
 def test_another_data_set_scales_by_its_domains_and_images(store: Store) -> None:

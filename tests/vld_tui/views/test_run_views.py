@@ -179,7 +179,7 @@ def test_the_plan_says_how_folders_were_read_and_what_was_left_out() -> None:
          "schedule, 1 step of warm-up"),
         ({"steps": 10, "warmup_steps": 20}, "rate at most 0.00015 at step 10, never 0.0003 · "),
         ({"schedule": "constant", "warmup_steps": 0}, "learning rate 0.0003 · "),
-        ({"recipe": "paper"}, "rate peak 0.001, end 0.0001 · weight decay 0.0001 · "
+        ({"recipe": "paper"}, "rate peak 0.001, end 1e-05 · weight decay 0.0001 · "
          "step schedule"),
     ],
 )  # fmt: skip
@@ -205,6 +205,19 @@ def test_a_collapse_that_is_over_is_no_alarm() -> None:
 def test_a_run_shorter_than_its_interval_is_evaluated_at_the_end() -> None:
     plan = dict(plan_rows(resolve_spec({"steps": 10}), Progress()))
     assert "evaluated at the end" in plan["training"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (10_001, "evaluated every 300 from step 1 ·"),
+        (200, "evaluated at step 1 and at the end ·"),
+        (1, "evaluated at the end ·"),
+    ],
+)
+def test_the_first_evaluation_is_named(steps: int, words: str) -> None:
+    plan = dict(plan_rows(resolve_spec({"recipe": "paper", "steps": steps}), Progress()))
+    assert words in plan["training"]
 
 
 @pytest.mark.parametrize(
