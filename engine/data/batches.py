@@ -73,13 +73,12 @@ class TrainingBatches:
         chosen = [(domain, self._draw_indices(domain)) for domain in self._sources]
         self.drawn = np.concatenate([domain.rows[indices] for domain, indices in chosen])
         labels = torch.cat([domain.labels[indices] for domain, indices in chosen])
-        count = len(labels)
-        share = self._ranks.share(count)
+        share = self._ranks.share(len(labels))
         if self._pil is None:
-            raw = torch.from_numpy(self._sources[0].cached.take(self.drawn[share]))
-            pixels = augment_batch(
-                _send(raw, self._device), self._generator, self._threads, share=share, count=count
-            )
+            cached = self._sources[0].cached
+            raw = _send(torch.from_numpy(cached.take(self.drawn[share])), self._device)
+            sizes = torch.from_numpy(cached.sizes[self.drawn])
+            pixels = augment_batch(raw, sizes, self._generator, self._threads, share=share)
         else:
             augmented = self._pil.augment(self.drawn, self._generator, share)
             pixels = _send(augmented, self._device)

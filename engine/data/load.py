@@ -55,6 +55,10 @@ class DomainData:
         """Return images by their indices in this domain, (B, S, S, 3) uint8, as a copy."""
         return torch.from_numpy(self.cached.take(self.rows[indices]))
 
+    def sizes(self, indices: Indices) -> Tensor:
+        """Return width and height of the originals, in pixels, (B, 2)."""
+        return torch.from_numpy(self.cached.sizes[self.rows[indices]])
+
 
 @dataclass(frozen=True)
 class RunData:

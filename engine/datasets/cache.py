@@ -1,9 +1,10 @@
 """Decoded images on disk: every image decoded and resized once, then mapped into memory.
 
-The cache of a data set at one size is a folder of two files, ``pixels.bin`` (uint8, N × S × S
-× 3, in the order of the data set's files) and ``manifest.json``. It is built under another name
-and renamed when complete, so a partial one is never used; several processes may ask for it at
-once, and one builds while the others wait.
+The cache of a data set at one size is a folder of ``pixels.bin`` (uint8, N × S × S × 3, in the
+order of the data set's files), ``sizes.bin`` (width and height of the originals) and
+``manifest.json``. It is built under another name and renamed when complete, so a partial one is
+never used; several processes may ask for it at once, and one builds while the others wait. Caches
+of earlier versions lack the sizes, which are then read from the images' headers.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from PIL import Image
 from engine.datasets.duplicates import same_content
 from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet
+from engine.datasets.original_sizes import Sizes, look_at_sizes, read_sizes, write_sizes
 from engine.datasets.progress import Progress
 from engine.disk import is_full
 from engine.processor import usable_cores
@@ -71,13 +73,15 @@ class CachedImages:
 
     Attributes:
         pixels: (N, S, S, 3) uint8.
+        sizes: width and height of the originals, in pixels, (N, 2) int32; 0 where unreadable.
         unreadable: index of an image that cannot be decoded: why; its pixels are 0.
         copies: groups of images of the same pixels, as indices; none where they are not known.
     """
 
-    def __init__(self, mapped: mmap.mmap, manifest: Manifest) -> None:
+    def __init__(self, mapped: mmap.mmap, sizes: Sizes, manifest: Manifest) -> None:
         shape = (-1, manifest.image_size, manifest.image_size, CHANNELS)
         self.pixels: Pixels = np.frombuffer(mapped, dtype=np.uint8).reshape(shape)
+        self.sizes = sizes
         self.unreadable = manifest.unreadable
         self.copies = manifest.copies
         self._mapped = mapped
@@ -120,10 +124,10 @@ def cached_images(
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _locked(root / f"{folder.name}.lock"):
-            found = _open(folder, image_set, image_size)
+            found = _open(folder, image_set, image_size, on_progress)
             if found is None:
                 _build(folder, image_set, image_size, on_progress)
-                found = _open(folder, image_set, image_size)
+                found = _open(folder, image_set, image_size, on_progress)
     except OSError as error:
         raise _cannot_write(root, error, _bytes_needed(image_set, image_size)) from None
     if found is None:
@@ -146,8 +150,23 @@ def _bytes_needed(image_set: ImageSet, image_size: int) -> int:
     return len(image_set) * image_size * image_size * CHANNELS + SPARE_BYTES
 
 
-def _open(folder: Path, image_set: ImageSet, image_size: int) -> CachedImages | None:
+def _open(
+    folder: Path, image_set: ImageSet, image_size: int, on_progress: Progress
+) -> CachedImages | None:
     """Map a cache; None when there is none, it is damaged, or a bad image was mended."""
+    manifest = _sound_manifest(folder, image_set, image_size)
+    if manifest is None:
+        return None
+    sizes = _sizes(folder, image_set, manifest, on_progress)
+    if sizes is None:
+        return None
+    with (folder / "pixels.bin").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return CachedImages(mapped, sizes, manifest)
+
+
+def _sound_manifest(folder: Path, image_set: ImageSet, image_size: int) -> Manifest | None:
+    """Return a cache's manifest; None unless its pixels are what it says, and still should be."""
     try:
         manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
@@ -163,9 +182,20 @@ def _open(folder: Path, image_set: ImageSet, image_size: int) -> CachedImages | 
         return None
     if any(_why_unreadable(image_set, index) is None for index in manifest.unreadable):
         return None
-    with pixels_file.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return CachedImages(mapped, manifest)
+    return manifest
+
+
+def _sizes(
+    folder: Path, image_set: ImageSet, manifest: Manifest, on_progress: Progress
+) -> Sizes | None:
+    """Return the originals' sizes, stored or read from their headers; None: one is unreadable."""
+    stored = read_sizes(folder, len(image_set))
+    if stored is not None:
+        return stored
+    sizes = look_at_sizes(image_set, manifest.unreadable, on_progress)
+    if sizes is not None:
+        write_sizes(folder, sizes)
+    return sizes
 
 
 def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Progress) -> None:
@@ -177,9 +207,10 @@ def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Prog
     shutil.rmtree(temporary, ignore_errors=True)  # of a process that died
     try:
         temporary.mkdir()
-        unreadable, copies = _decode_all(
+        unreadable, copies, sizes = _decode_all(
             temporary / "pixels.bin", image_set, image_size, on_progress
         )
+        write_sizes(temporary, sizes)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             images=len(image_set),
@@ -199,12 +230,13 @@ def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Prog
 
 def _decode_all(
     pixels_file: Path, image_set: ImageSet, image_size: int, on_progress: Progress
-) -> tuple[dict[int, str], list[list[int]]]:
+) -> tuple[dict[int, str], list[list[int]], Sizes]:
     """Write all pixels on several threads (PIL decodes without the GIL).
 
-    Returns what failed, and groups of images of the same pixels.
+    Returns what failed, groups of images of the same pixels, and the images' sizes.
     """
     image_bytes = image_size * image_size * CHANNELS
+    sizes: Sizes = np.zeros((len(image_set), 2), dtype=np.int32)
     digests: list[bytes] = [b""] * len(image_set)
     with pixels_file.open("xb", buffering=0) as file:
         file.truncate(len(image_set) * image_bytes)
@@ -213,13 +245,14 @@ def _decode_all(
             unreadable = {}
             for index in indices:
                 try:
-                    pixels = resize(image_set.open_image(index), image_size).tobytes()
+                    image = image_set.open_image(index)
+                    pixels = resize(image, image_size).tobytes()
                 except OSError as error:
                     unreadable[index] = _reason(error)
                     continue
+                sizes[index] = image.size
                 digests[index] = hashlib.blake2b(pixels, digest_size=16).digest()
-                if os.pwrite(file.fileno(), pixels, index * image_bytes) != image_bytes:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                _write_at(file.fileno(), pixels, index * image_bytes)
             return unreadable
 
         unreadable: dict[int, str] = {}
@@ -234,7 +267,12 @@ def _decode_all(
                 pool.shutdown(cancel_futures=True)  # not all the rest of them first
                 raise
         os.fsync(file.fileno())
-    return unreadable, same_content(digests)
+    return unreadable, same_content(digests), sizes
+
+
+def _write_at(descriptor: int, content: bytes, offset: int) -> None:
+    if os.pwrite(descriptor, content, offset) != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _why_unreadable(image_set: ImageSet, index: int) -> str | None:

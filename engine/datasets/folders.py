@@ -131,9 +131,12 @@ class ImageSet:
         """Open an image without decoding it: its size is known, and its pixels are not.
 
         Raises:
-            OSError: when it cannot be read.
+            OSError: when it cannot be read, or its header is damaged.
         """
-        return _open_content(self.read(index))
+        try:
+            return _open_content(self.read(index))
+        except DAMAGE as error:
+            raise OSError(f"{type(error).__name__}: {error}") from None
 
 
 def decode_image(content: bytes) -> Image.Image:

@@ -1,9 +1,11 @@
 """DomainBed's training augmentation for a whole batch, every image with its own parameters.
 
-Equal in distribution to torchvision's ``RandomResizedCrop(S, scale=(0.7, 1))``,
-``RandomHorizontalFlip()``, ``ColorJitter(0.3, 0.3, 0.3, 0.3)`` and ``RandomGrayscale(0.1)`` one
-after another on each PIL image. All parameters are drawn on the processor from one generator, so
-its state tells what comes next, whatever the device.
+Parameters are distributed as those of torchvision's ``RandomResizedCrop(S, scale=(0.7, 1))``,
+``RandomHorizontalFlip()``, ``ColorJitter(0.3, 0.3, 0.3, 0.3)`` and ``RandomGrayscale(0.1)`` on
+the original images; crops begin at most half a pixel of the result beside. Pixels are near to what
+these make of PIL images, not equal: crops are enlarged from images already squeezed to S × S, which
+blurs fine detail, and colours are rounded otherwise. All parameters are drawn on the processor from
+one generator, so its state tells what comes next, whatever the device.
 """
 
 from __future__ import annotations
@@ -22,25 +24,26 @@ __all__ = ["AugmentParameters", "augment_batch", "augment_with", "draw_parameter
 
 def augment_batch(
     images: Tensor,
+    sizes: Tensor,
     generator: torch.Generator,
     threads: Executor,
     *,
     share: slice = slice(None),
-    count: int | None = None,
 ) -> Tensor:
     """Augment images with parameters of their own, drawn from the generator.
 
     Args:
-        images: (b, S, S, 3) uint8, on any device.
+        images: (b, S, S, 3) uint8, on any device, squeezed from their originals.
+        sizes: width and height of the originals of the whole batch, in pixels, (B, 2): parameters
+            are drawn for all of them.
         generator: on the processor.
         threads: share the work where the images are on the processor.
-        share: which images of a batch these are.
-        count: B, images of the batch, for all of which parameters are drawn; None: no others.
+        share: which images of the batch these are.
 
     Returns:
         (b, S, S, 3) uint8, on the images' device.
     """
-    parameters = draw_parameters(count or len(images), images.shape[1], generator)
+    parameters = draw_parameters(sizes, images.shape[1], generator)
     return augment_with(images, parameters.of(share), threads)
 
 

@@ -1,7 +1,9 @@
 """Augmentation image by image in 8 bits, as PIL does it, with OpenCV's vectorised operations.
 
-OpenCV computes without the interpreter's lock, so that threads share a batch. Rounding differs
-from PIL's by a level here and there.
+OpenCV computes without the interpreter's lock, so that threads share a batch. With the same
+parameters, levels of 0 … 255 differ from PIL's by 0.5 to 1.3 in the mean, the more the more
+saturated the colours are, and by up to 30 in few values. Without the hue it is 0.2, and up to 5:
+both turn it in 8 bits of hue and saturation, PIL rounds these down, and has 255 hues against 256.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ def augment_pixels(images: Pixels, parameters: AugmentParameters, threads: Execu
     drawn = list(
         zip(
             parameters.box.tolist(),
+            parameters.covered().tolist(),
             parameters.flip.tolist(),
             parameters.factors.tolist(),
             parameters.order.tolist(),
@@ -42,8 +45,10 @@ def augment_pixels(images: Pixels, parameters: AugmentParameters, threads: Execu
 
     def work(indices: range) -> None:
         for index in indices:
-            box, flip, factors, order, grayscale = drawn[index]
-            image = _crop(images[index], box, flip)
+            box, covered, flip, factors, order, grayscale = drawn[index]
+            image = _crop(images[index], box, covered)
+            if flip:
+                image = cv2.flip(image, 1)
             for operation in order:
                 image = _jitter(image, operation, factors[operation])
             if grayscale:
@@ -56,14 +61,26 @@ def augment_pixels(images: Pixels, parameters: AugmentParameters, threads: Execu
     return augmented
 
 
-def _crop(image: MatLike, box: list[int], flip: bool) -> MatLike:
-    """Cut a box out, stretch it over the whole image, mirror it if told."""
+def _crop(image: MatLike, box: list[float], covered: list[int]) -> MatLike:
+    """Cut a box out, and stretch it over the whole image.
+
+    Args:
+        image: (S, S, 3).
+        box: top, left, height and width in pixels.
+        covered: the whole pixels that it reaches into.
+    """
     top, left, height, width = box
+    first_row, first_column, after_row, after_column = covered
     size = image.shape[0]
-    cropped = image[top : top + height, left : left + width]
-    if (height, width) != (size, size):
-        cropped = cv2.resize(cropped, (size, size), interpolation=cv2.INTER_LINEAR)
-    return cv2.flip(cropped, 1) if flip else cropped
+    around = image[first_row:after_row, first_column:after_column]
+    if (height, width) == (size, size):
+        return around
+    if (height, width) == around.shape[:2]:
+        return cv2.resize(around, (size, size), interpolation=cv2.INTER_LINEAR)
+    down, across = size / height, size / width
+    enlarged = cv2.resize(around, None, fx=across, fy=down, interpolation=cv2.INTER_LINEAR)
+    row, column = round((top - first_row) * down), round((left - first_column) * across)
+    return enlarged[row : row + size, column : column + size]
 
 
 def _jitter(image: MatLike, operation: int, factor: float) -> MatLike:

@@ -17,13 +17,17 @@ GRAYSCALE_PROBABILITY: Final = 0.1
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
+ROUNDING: Final = 1e-6
+"""Pixels by which a whole number may be missed in calculations."""
+
 
 @dataclass(frozen=True)
 class AugmentParameters:
     """How each of B images is changed; all tensors on the processor.
 
     Attributes:
-        box: top, left, height and width of the crop in pixels, (B, 4) int64.
+        box: top, left, height and width of the crop in pixels of the squeezed image, (B, 4)
+            float64: whole numbers where the original is square.
         flip: mirrored from left to right, (B,) bool.
         factors: brightness, contrast and saturation factors and hue shift in turns, (B, 4).
         order: the four in the order they are applied, (B, 4) int64.
@@ -46,15 +50,35 @@ class AugmentParameters:
             self.grayscale[share],
         )
 
+    def covered(self) -> Tensor:
+        """Return the whole pixels that each crop reaches into.
 
-def draw_parameters(count: int, image_size: int, generator: torch.Generator) -> AugmentParameters:
-    """Draw the parameters of ``count`` images of S × S pixels."""
+        Returns:
+            first row, first column, row after the last, column after the last, (B, 4) int64.
+        """
+        start, length = self.box[:, :2], self.box[:, 2:]
+        first = (start + ROUNDING).floor()
+        after = (start + length - ROUNDING).ceil()
+        return torch.cat((first, after), dim=1).long()
+
+
+def draw_parameters(
+    sizes: Tensor, image_size: int, generator: torch.Generator
+) -> AugmentParameters:
+    """Draw the parameters of B images.
+
+    Args:
+        sizes: width and height of the original images, in pixels, (B, 2).
+        image_size: side S of the squares that they were squeezed to, in pixels.
+        generator: on the processor.
+    """
+    count = len(sizes)
     uniform = torch.rand(count, 2, generator=generator, dtype=torch.float64)
     jitter = torch.rand(count, 4, generator=generator, dtype=torch.float64) * 2 - 1
     factors = JITTER * jitter
     factors[:, :HUE] += 1
     return AugmentParameters(
-        box=_draw_boxes(count, image_size, generator),
+        box=_draw_boxes(sizes, image_size, generator),
         flip=uniform[:, 0] < 0.5,
         factors=factors.float(),
         order=torch.rand(count, 4, generator=generator, dtype=torch.float64).argsort(dim=1),
@@ -62,17 +86,74 @@ def draw_parameters(count: int, image_size: int, generator: torch.Generator) -> 
     )
 
 
-def _draw_boxes(count: int, image_size: int, generator: torch.Generator) -> Tensor:
-    """Draw crops as ``RandomResizedCrop.get_params``: the first of ten that fits, or all."""
+def _draw_boxes(sizes: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
+    """Draw crops of the originals as ``RandomResizedCrop.get_params``, in the squeezed images.
+
+    Those of square originals are drawn in whole pixels of the squeezed image.
+    """
+    is_square = sizes[:, :1] == sizes[:, 1:]
+    frame = torch.where(is_square, image_size, sizes).double()
+    width_height = frame.T[..., None]  # two of (B, 1)
+    crops = _crops(width_height[0], width_height[1], generator)
+    height_width = frame.flip(1)
+    start = crops[:, :2] * image_size / height_width
+    length = crops[:, 2:] * image_size / height_width
+    return _align(start, length, image_size)
+
+
+def _crops(width: Tensor, height: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw the first of ten boxes that fits, else the central one of the nearest ratio.
+
+    Args:
+        width: of the images, (B, 1) float64.
+        height: of the images, (B, 1) float64.
+        generator: on the processor.
+
+    Returns:
+        top, left, height and width, (B, 4), whole numbers.
+    """
+    count = len(width)
     draws = torch.rand(4, count, CROP_ATTEMPTS, generator=generator, dtype=torch.float64)
-    area = (SCALE[0] + (SCALE[1] - SCALE[0]) * draws[0]) * image_size**2
+    area = (SCALE[0] + (SCALE[1] - SCALE[0]) * draws[0]) * (width * height)
     log_low, log_high = math.log(RATIO[0]), math.log(RATIO[1])
     ratio = (log_low + (log_high - log_low) * draws[1]).exp()
-    width, height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
-    fits = (width <= image_size) & (height <= image_size)
-    top = ((image_size - height + 1) * draws[2]).floor()
-    left = ((image_size - width + 1) * draws[3]).floor()
-    boxes = torch.stack((top, left, height, width), dim=2).long()
+    crop_width, crop_height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+    fits = (crop_width > 0) & (crop_width <= width) & (crop_height > 0) & (crop_height <= height)
+    top = ((height - crop_height + 1) * draws[2]).floor()
+    left = ((width - crop_width + 1) * draws[3]).floor()
+    boxes = torch.stack((top, left, crop_height, crop_width), dim=2)
     chosen = boxes[torch.arange(count), fits.int().argmax(dim=1)]
-    whole = torch.tensor((0, 0, image_size, image_size))
-    return torch.where(fits.any(dim=1, keepdim=True), chosen, whole)
+    return torch.where(fits.any(dim=1, keepdim=True), chosen, _central_crops(width, height))
+
+
+def _central_crops(width: Tensor, height: Tensor) -> Tensor:
+    """Return the largest central boxes of a ratio that may be drawn, (B, 4)."""
+    crop_width = torch.minimum(width, (height * RATIO[1]).round())
+    crop_height = torch.minimum(height, (width / RATIO[0]).round())
+    top, left = ((height - crop_height) / 2).floor(), ((width - crop_width) / 2).floor()
+    return torch.cat((top, left, crop_height, crop_width), dim=1)
+
+
+def _align(start: Tensor, length: Tensor, image_size: int) -> Tensor:
+    """Move crops by up to half a pixel of the result, so that resizing whole pixels makes them.
+
+    A crop of ``length`` is enlarged to S pixels. Where the whole pixels around it are enlarged by
+    as much, the crop then begins at one of the resulting pixels. Its size stays, unless it is
+    narrower than a pixel: it becomes one.
+
+    Args:
+        start: top and left, (B, 2).
+        length: height and width, (B, 2).
+        image_size: side S of the image and of the result.
+
+    Returns:
+        top, left, height and width, (B, 4).
+    """
+    length = length.clamp_min(1)
+    start = torch.minimum(start, image_size - length)
+    first = (start + ROUNDING).floor()
+    step = length / image_size
+    steps = ((start - first) / step).round()
+    leaves = (steps * step > 1) | (first + steps * step + length > image_size + ROUNDING / 2)
+    steps = torch.where(leaves, ((start - first) / step).floor(), steps).clamp_min(0)
+    return torch.cat((first + steps * step, length), dim=1)

@@ -114,6 +114,18 @@ def test_labels_belong_to_their_images_domain_after_domain(data: RunData, kind: 
     assert labels.tolist() == [*art.tolist(), *(1 - sketch).tolist()]
 
 
+@pytest.mark.parametrize("kind", ["batch", "pil"])
+def test_crops_keep_to_the_shape_of_the_original(data: RunData, kind: Kind) -> None:
+    """No crop of 4:3 with 0.7 of its area fits in a strip, so that its middle is cut out."""
+    strip = Image.new("RGB", (400, 100), "black")
+    strip.paste("white", (120, 0, 280, 100))
+    for file in data.image_set.files:
+        strip.save(data.image_set.location / file.path)
+    strips = load(data.image_set.location, data.image_set.location.parent / "strips")
+    images, _ = plain_batches(strips, kind, 16).draw()
+    assert float(images.amin()) > 0.45  # white at the lowest brightness and contrast
+
+
 def test_pil_batches_are_torchvisions_transforms(data: RunData) -> None:
     compose = transforms.Compose(
         [

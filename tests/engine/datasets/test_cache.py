@@ -244,3 +244,104 @@ def test_a_build_that_is_stopped_decodes_no_more_and_leaves_nothing(
     assert len(opened) < 640
     assert pixel_files(tmp_path / "cache") == []
     assert build(tmp_path / "images", tmp_path / "cache").unreadable == {}
+
+
+def remove_sizes(cache_dir: Path) -> bytes:
+    """Make a cache one of an earlier version, which kept no sizes; return them."""
+    (file,) = (cache_dir / "images").glob("*/sizes.bin")
+    content = file.read_bytes()
+    file.unlink()
+    return content
+
+
+def size_files(cache_dir: Path) -> list[Path]:
+    return sorted((cache_dir / "images").glob("*/sizes.bin"))
+
+
+def test_sizes_are_those_of_the_decoded_originals(tmp_path: Path) -> None:
+    """Whatever the format: none is turned by its EXIF orientation but those PIL turns itself."""
+    root = tmp_path / "images"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    kinds: dict[str, dict[str, object]] = {
+        "a.jpg": {"exif": exif}, "b.png": {"exif": exif}, "c.tif": {"tiffinfo": {0x0112: 6}},
+        "d.webp": {"exif": exif}, "e.gif": {}, "f.bmp": {}, "g.ppm": {}, "h.jp2": {},
+    }  # fmt: skip
+    for place in ("photo/cat", "photo/dog"):
+        (root / place).mkdir(parents=True)
+        for number, (name, options) in enumerate(kinds.items()):
+            Image.new("RGB", (30 + number, 50)).save(root / place / name, **options)  # type: ignore[arg-type]
+    image_set = open_image_set("mine", root)
+    expected = [image_set.open_image(index).size for index in range(len(image_set))]
+    assert len(set(expected)) == len(kinds)
+    cache_dir = tmp_path / "cache"
+    assert cached_images(image_set, 32, cache_dir).sizes.tolist() == [list(s) for s in expected]
+    remove_sizes(cache_dir)
+    assert cached_images(image_set, 32, cache_dir).sizes.tolist() == [list(s) for s in expected]
+
+
+def test_a_cache_of_an_earlier_version_gets_its_sizes_without_decoding(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_set = open_image_set("mine", make_folder(TWO_DOMAINS, size=(40, 36)))
+    expected = np.array(cached_images(image_set, 32, tmp_path / "cache").pixels)
+    stored = remove_sizes(tmp_path / "cache")
+    told = []
+
+    def decode(_: int) -> Image.Image:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(image_set, "open_image", decode)
+    for _ in range(2):
+        cached = cached_images(
+            image_set, 32, tmp_path / "cache", lambda *progress: told.append(progress)
+        )
+        assert np.array_equal(cached.pixels, expected)
+        assert cached.sizes.tolist() == [[40, 36]] * 24
+    assert told == [(24, 24)]
+    assert size_files(tmp_path / "cache")[0].read_bytes() == stored
+
+
+@pytest.mark.parametrize("place", [0, 100, -1, "cut", "empty", "longer"])
+def test_damaged_sizes_are_read_from_the_images_again(
+    make_folder: MakeFolder, tmp_path: Path, place: int | str
+) -> None:
+    root = make_folder(TWO_DOMAINS, size=(40, 36))
+    build(root, tmp_path / "cache")
+    (file,) = size_files(tmp_path / "cache")
+    content = bytearray(file.read_bytes())
+    if isinstance(place, int):
+        content[place] ^= 1
+    elif place == "longer":
+        content += bytes(8)
+    else:
+        del content[-8 if place == "cut" else 0 :]
+    file.write_bytes(content)
+    assert build(root, tmp_path / "cache").sizes.tolist() == [[40, 36]] * 24
+
+
+def test_an_image_whose_size_can_no_longer_be_read_is_found_unreadable(
+    make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    root = make_folder(TWO_DOMAINS, size=(40, 36))
+    image_set = open_image_set("mine", root)
+    cached_images(image_set, 32, tmp_path / "cache")
+    remove_sizes(tmp_path / "cache")
+    (root / "art" / "dog" / "2.png").write_bytes(b"\0" * 100)
+    cached = cached_images(image_set, 32, tmp_path / "cache")
+    assert list(cached.unreadable) == [8]
+    assert cached.sizes.tolist() == [[0, 0] if index == 8 else [40, 36] for index in range(24)]
+    remove_sizes(tmp_path / "cache")
+    again = cached_images(image_set, 32, tmp_path / "cache")
+    assert again.sizes.tolist() == cached.sizes.tolist()
+
+
+def test_runs_that_look_for_sizes_at_once_find_them(
+    make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    root = make_folder(TWO_DOMAINS, size=(40, 36))
+    build(root, tmp_path / "cache")
+    remove_sizes(tmp_path / "cache")
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: build(root, tmp_path / "cache"), range(8)))
+    assert all(cached.sizes.tolist() == [[40, 36]] * 24 for cached in found)

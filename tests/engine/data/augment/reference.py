@@ -27,12 +27,22 @@ Picture = TypeVar("Picture", Tensor, Image.Image)
 def untouched(count: int) -> AugmentParameters:
     """Return parameters that change nothing."""
     return AugmentParameters(
-        box=torch.tensor([0, 0, SIZE, SIZE]).repeat(count, 1),
+        box=torch.tensor([0.0, 0.0, SIZE, SIZE], dtype=torch.float64).repeat(count, 1),
         flip=torch.zeros(count, dtype=torch.bool),
         factors=torch.tensor([1.0, 1.0, 1.0, 0.0]).repeat(count, 1),
         order=torch.arange(4).repeat(count, 1),
         grayscale=torch.zeros(count, dtype=torch.bool),
     )
+
+
+def square(count: int, side: int = SIZE) -> Tensor:
+    """Return the sizes of square originals, (B, 2)."""
+    return sizes(count, side, side)
+
+
+def sizes(count: int, width: int, height: int) -> Tensor:
+    """Return the sizes of originals that are all of one size, (B, 2)."""
+    return torch.tensor([width, height]).repeat(count, 1)
 
 
 def planar(images: Tensor) -> Tensor:

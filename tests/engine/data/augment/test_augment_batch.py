@@ -10,7 +10,7 @@ from torchvision import transforms
 from torchvision.transforms import functional
 
 from engine.data.augment import augment_batch
-from tests.engine.data.augment.reference import GREY_LEVEL, SIZE, planar
+from tests.engine.data.augment.reference import GREY_LEVEL, SIZE, planar, square
 
 
 def test_pixels_have_the_statistics_of_torchvisions_transforms(
@@ -28,7 +28,8 @@ def test_pixels_have_the_statistics_of_torchvisions_transforms(
     )
     image = images[2]
     generator = torch.Generator().manual_seed(5)
-    found = planar(augment_batch(image.expand(repeats, -1, -1, -1), generator, threads))
+    batch = image.expand(repeats, -1, -1, -1)
+    found = planar(augment_batch(batch, square(repeats), generator, threads))
     pil = functional.to_pil_image(image.permute(2, 0, 1))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(6)
@@ -44,7 +45,7 @@ def test_pixels_have_the_statistics_of_torchvisions_transforms(
 
 def test_the_generator_decides_everything(images: Tensor, threads: ThreadPoolExecutor) -> None:
     def augmented(seed: int) -> Tensor:
-        return augment_batch(images, torch.Generator().manual_seed(seed), threads)
+        return augment_batch(images, square(48), torch.Generator().manual_seed(seed), threads)
 
     global_state = torch.get_rng_state()
     assert torch.equal(augmented(7), augmented(7))
@@ -57,7 +58,7 @@ def test_images_are_augmented_apart_and_the_originals_stay(
 ) -> None:
     before = images.clone()
     found = augment_batch(
-        images[:1].expand(32, -1, -1, -1), torch.Generator().manual_seed(9), threads
+        images[:1].expand(32, -1, -1, -1), square(32), torch.Generator().manual_seed(9), threads
     )
     assert len({tuple(image.flatten()[::97].tolist()) for image in found}) == 32
     assert torch.equal(images, before)

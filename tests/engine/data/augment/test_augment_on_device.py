@@ -18,6 +18,7 @@ from tests.engine.data.augment.reference import (
     adjust,
     furthest,
     planar,
+    square,
     untouched,
 )
 
@@ -65,7 +66,7 @@ def test_grey_is_torchvisions_and_only_where_drawn(images: Tensor) -> None:
 
 
 def test_crops_and_mirrors_are_those_of_pil(images: Tensor) -> None:
-    parameters = draw_parameters(48, SIZE, torch.Generator().manual_seed(1))
+    parameters = draw_parameters(square(48), SIZE, torch.Generator().manual_seed(1))
     plain = untouched(48)
     found = augment_tensors(
         images,
@@ -86,7 +87,7 @@ def test_crops_and_mirrors_are_those_of_pil(images: Tensor) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_augments_as_the_processor_does(images: Tensor) -> None:
-    parameters = draw_parameters(48, SIZE, torch.Generator().manual_seed(10))
+    parameters = draw_parameters(square(48), SIZE, torch.Generator().manual_seed(10))
     on_gpu = augment_tensors(images.cuda(), parameters)
     assert on_gpu.is_cuda
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -17,7 +17,7 @@ from torchvision.transforms import functional
 from engine.data.augment import AugmentParameters, draw_parameters
 from engine.data.augment.on_processor import augment_pixels
 from engine.data.augment.parameters import BRIGHTNESS, CONTRAST, HUE, SATURATION
-from tests.engine.data.augment.reference import EXTREMES, SIZE, adjust, to_pil, untouched
+from tests.engine.data.augment.reference import EXTREMES, SIZE, adjust, square, to_pil, untouched
 
 
 def pil_levels(images: list[Image.Image]) -> Tensor:
@@ -58,7 +58,7 @@ def test_each_operation_is_that_of_pil(
 
 
 def test_a_whole_augmentation_is_that_of_pil(images: Tensor, threads: ThreadPoolExecutor) -> None:
-    parameters = draw_parameters(48, SIZE, torch.Generator().manual_seed(1))
+    parameters = draw_parameters(square(48), SIZE, torch.Generator().manual_seed(1))
     parameters.grayscale[::10] = True
     expected = []
     for index, image in enumerate(images):
@@ -79,7 +79,7 @@ def test_crops_and_grey_are_those_of_pil_to_a_level(
 ) -> None:
     """Grey images have no hue: what the conversion to HSV rounds does not show."""
     grey = pil_levels([to_pil(image).convert("L").convert("RGB") for image in images])
-    drawn = draw_parameters(48, SIZE, torch.Generator().manual_seed(1))
+    drawn = draw_parameters(square(48), SIZE, torch.Generator().manual_seed(1))
     plain = untouched(48)
     parameters = AugmentParameters(
         drawn.box, drawn.flip, plain.factors, plain.order, plain.grayscale
