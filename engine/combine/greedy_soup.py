@@ -1,6 +1,9 @@
 """The greedy soup: a parent is in the mean only if ID accuracy does not fall with it.
 
-Wortsman et al., "Model soups", arXiv 2203.05482, algorithm 1.
+Wortsman et al., "Model soups", arXiv 2203.05482, algorithm 1: a parent is kept when accuracy rises
+or stays the same (≥). The authors' code (github.com/mlfoundations/model-soups) keeps it only when
+accuracy rises (>), and tries parents of equal accuracy in reverse order. Here they are tried in the
+order given.
 """
 
 from __future__ import annotations

@@ -20,7 +20,10 @@ class Ranked:
 
 
 def rank_parents(bench: Bench) -> list[Ranked]:
-    """Measure every parent on ID validation images and return them, the best first."""
+    """Measure every parent on ID validation images and return them, the best first.
+
+    Parents of equal accuracy stay in the order given.
+    """
     measured = []
     for parent in bench.parents:
         validation = bench.validate(parent.weights())

@@ -89,14 +89,21 @@ class Launching:
             run_and_follow(store, made, resumes=False, as_json=self._as_json, following=following)
 
 
-@app.command(cls=Command, help="Mean of weights; with --greedy of those that help.")
+@app.command(
+    cls=Command,
+    help="Mean of weights; with --greedy, of the runs that do not lower ID accuracy.",
+)
 def soup(
     ctx: typer.Context,
     runs: RunsOrNone = None,
     where: FinishedOption = None,
     greedy: Annotated[
         bool,
-        typer.Option("--greedy", help="Keep a run only if ID accuracy does not fall with it."),
+        typer.Option(
+            "--greedy",
+            help="Greedy soup (algorithm 1 of Model soups): try runs from the best ID accuracy "
+            "down, ties in the order given, and keep a run if ID accuracy does not fall (>=).",
+        ),
     ] = False,
     at: AtOption = "best",
     name: NameOption = None,

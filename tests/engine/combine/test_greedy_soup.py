@@ -26,18 +26,21 @@ class TableOfAccuracies:
 
     log: Any = field(init=False)
     events: list[object] = field(default_factory=list)
-    parents: tuple[Any, ...] = tuple(
-        SimpleNamespace(run_id=name, weights=lambda weight=weight: {"w": torch.tensor([weight])})
-        for name, weight in WEIGHT.items()
-    )
+    weight_of: Mapping[str, float] = field(default_factory=lambda: WEIGHT)
+    accuracy_of: Mapping[float, float] = field(default_factory=lambda: ACCURACY)
+    parents: tuple[Any, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.log = SimpleNamespace(record=self.events.append)
+        self.parents = tuple(
+            SimpleNamespace(run_id=name, weights=lambda value=value: {"w": torch.tensor([value])})
+            for name, value in self.weight_of.items()
+        )
 
     def validate(self, weights: Mapping[str, Tensor]) -> Validation:
         value = float(weights["w"])
-        known = min(ACCURACY, key=lambda each: abs(each - value))
-        return Validation(ACCURACY[known], 1.0)
+        known = min(self.accuracy_of, key=lambda each: abs(each - value))
+        return Validation(self.accuracy_of[known], 1.0)
 
 
 def test_a_candidate_is_held_against_the_soup_so_far_and_not_its_best_parent(
@@ -54,3 +57,19 @@ def test_a_candidate_is_held_against_the_soup_so_far_and_not_its_best_parent(
     }
     assert tried == {"better with it": (0.8, True), "worse than both": (0.7, False)}
     assert served == [0.5]
+
+
+def test_parents_of_equal_accuracy_are_tried_in_the_order_given_and_a_tie_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served: list[float] = []
+    monkeypatch.setattr(
+        greedy_soup, "serve", lambda _bench, weights: served.append(float(weights["w"]))
+    )
+    weights = {"worse": 8.0, "first": 0.0, "second": 1.0, "third": 2.0}
+    accuracies = {0.0: 0.6, 1.0: 0.6, 2.0: 0.6, 0.5: 0.6, 8.0: 0.1, 11 / 4: 0.1}
+    bench = TableOfAccuracies(weight_of=weights, accuracy_of=accuracies)
+    greedy_soup.combine(cast("Bench", bench))
+    tried = [(e.parent, e.is_kept) for e in bench.events if isinstance(e, ParentTried)]
+    assert tried == [("second", True), ("third", True), ("worse", False)]
+    assert served == [1.0]
