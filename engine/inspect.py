@@ -83,6 +83,7 @@ def inspect_weights(spec: RunSpec) -> dict[str, Any]:
             image_size=spec.image_size,
             seed=0,
             tuning=spec.tuning,
+            linear_start=spec.linear_start,
             weights_key=spec.weights_key,
             class_names=classes,
         )

@@ -15,8 +15,9 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from engine.errors import InputError
+from engine.model.card import features_read
 from engine.model.consistency import check_consistency
-from engine.model.linear import LinearNetwork
+from engine.model.linear import LinearNetwork, LinearStart
 from engine.model.network import FineTunedNetwork
 from engine.model.weights import (
     PACKAGED_WEIGHTS,
@@ -37,6 +38,7 @@ def build_network(
     image_size: int,
     seed: int,
     tuning: Literal["full", "linear"] = "full",
+    linear_start: LinearStart = "ones",
     weights_key: str | None = None,
     class_names: Sequence[str] = (),
 ) -> FineTunedNetwork:
@@ -53,6 +55,7 @@ def build_network(
         image_size: side of the images in pixels.
         seed: seed of the initialisation.
         tuning: ``linear``: see :mod:`engine.model.linear`.
+        linear_start: which features linear tuning reads, and how their weights start.
         weights_key: entry of a file of weights; None: EMA weights first.
         class_names: names of the classes, in the order of the labels; empty: not known.
 
@@ -71,7 +74,7 @@ def build_network(
         module, taken = _create(model, weights, weights_key, image_size)
         module = _without_noise(module)
         if tuning == "linear":
-            module = LinearNetwork(module, image_size, classes)
+            module = LinearNetwork(module, image_size, classes, linear_start)
             head = module.head
         else:
             head = _replace_head(module, model, classes)
@@ -80,9 +83,11 @@ def build_network(
     loaded = None
     if taken is not None:
         _check_normalisation(taken, mean, std)
-        if isinstance(module, LinearNetwork):
+        features = features_read(tuning, linear_start)
+        reads_the_same = taken.card is None or taken.card.features == features
+        if isinstance(module, LinearNetwork) and reads_the_same:
             module.take_scales(taken.saved("scales"))
-        loaded = keep_last_layer(head, taken, class_names, tuning)
+        loaded = keep_last_layer(head, taken, class_names, features)
     network = FineTunedNetwork(module=module, head=head, mean=mean, std=std, loaded=loaded)
     check_consistency(network, model, image_size)
     return network

@@ -24,6 +24,7 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
         mean: of each channel of images in [0, 1], subtracted.
         std: of each channel, divided by.
         tuning: ``linear``: its tensors are those of :class:`engine.model.linear.LinearNetwork`.
+        linear_start: which features linear tuning reads; None: ``ones``, or it is not linear.
         dataset: that it was trained on.
         target: the domain left out of training, if one was.
         held_out_source: another one that was.
@@ -41,12 +42,18 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     tuning: Literal["full", "linear"] = "full"
+    linear_start: Literal["ones", "authors"] | None = None
     dataset: str
     target: str | None = None
     held_out_source: str | None = None
     split_seed: int
     validation_fraction: float
     run: str
+
+    @property
+    def features(self) -> str:
+        """Return what its last layer reads, as :func:`features_read` names it."""
+        return features_read(self.tuning, self.linear_start or "ones")
 
     def as_header(self) -> dict[str, str]:
         """Return the texts that say so in a file's header."""
@@ -56,6 +63,11 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
             for key, value in values.items()
             if value is not None
         }
+
+
+def features_read(tuning: str, linear_start: str) -> str:
+    """Return a name of what a last layer reads, equal for networks that share it."""
+    return tuning if tuning == "full" or linear_start == "ones" else f"{tuning} ({linear_start})"
 
 
 def read_card(header: Mapping[str, str]) -> NetworkCard | None:
@@ -74,6 +86,6 @@ def read_card(header: Mapping[str, str]) -> NetworkCard | None:
 _TYPES: Mapping[str, Any] = {
     "model": str, "model_args": dict[str, int], "classes": tuple[str, ...], "image_size": int,
     "resize": str, "interpolation": str, "mean": tuple[float, ...], "std": tuple[float, ...],
-    "tuning": str, "dataset": str, "target": str, "held_out_source": str, "split_seed": int,
-    "validation_fraction": float, "run": str,
+    "tuning": str, "linear_start": str, "dataset": str, "target": str, "held_out_source": str,
+    "split_seed": int, "validation_fraction": float, "run": str,
 }  # fmt: skip

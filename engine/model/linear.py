@@ -3,18 +3,25 @@
 Zhang & Bottou, arXiv 2403.00946, equation 1: Φ̃(x) = Σ_l v_l ⊙ φ_l(x) over the last three
 residual blocks, logits = V Φ̃(x) + b, and nothing but v, V and b is trained. It is what
 fine-tuning amounts to as far as a network is linear in its weights.
+
+The paper calls φ_l normalised and does not say how. The authors' file does not normalise it:
+github.com/TjuJianyu/verylarge_dropout, ``domainbed/resnet50_unfold.py``. :data:`LinearStart` names
+both readings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
 from engine.errors import InputError
 
+LinearStart = Literal["ones", "authors"]
+"""``ones``: φ_l is divided by its root mean square over features, image by image; v starts at 1.
+``authors``: φ_l is the pooled output itself; v starts as a draw from N(0, 1)."""
 BLOCKS: Final = 3
 """L, the blocks whose features are weighed."""
 _STAGES: Final = (("layer1", "layer2", "layer3", "layer4"), ("stages",), ("layers",), ("blocks",))
@@ -27,13 +34,18 @@ class LinearNetwork(nn.Module):
     It answers as timm's networks do: see :class:`engine.model.FineTunedNetwork`.
     """
 
-    def __init__(self, backbone: Any, image_size: int, classes: int) -> None:
+    def __init__(
+        self, backbone: Any, image_size: int, classes: int, start: LinearStart = "ones"
+    ) -> None:
         """Put a linear last layer on the last blocks of equal width.
+
+        What is random is drawn from torch's generator.
 
         Args:
             backbone: timm's network, in evaluation mode from here on.
             image_size: side of the images in pixels.
             classes: C.
+            start: whether φ_l is normalised, and how v starts.
 
         Raises:
             InputError: when the network has no three blocks of equal width in a row.
@@ -43,7 +55,9 @@ class LinearNetwork(nn.Module):
         self.backbone = backbone.requires_grad_(requires_grad=False).eval()
         self.pretrained_cfg = backbone.pretrained_cfg
         self.block_names, width = _last_blocks(backbone, image_size)
-        self.scales = nn.Parameter(torch.ones(BLOCKS, width))
+        self.start = start
+        scales = torch.ones(BLOCKS, width) if start == "ones" else torch.randn(BLOCKS, width)
+        self.scales = nn.Parameter(scales)
         self.head = nn.Linear(width, classes)
 
     def train(self, mode: bool = True) -> LinearNetwork:
@@ -63,11 +77,20 @@ class LinearNetwork(nn.Module):
         return self.head
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """Return φ_l(x), pooled and normalised to a root mean square of 1, (B, L, D)."""
+        """Return φ_l(x), pooled and, but for the authors' start, of a root mean square of 1.
+
+        Args:
+            images: (B, 3, S, S), normalised.
+
+        Returns:
+            (B, L, D).
+        """
         with torch.no_grad():
             outputs = _outputs(self.backbone, self.block_names, images)
             width = self.scales.shape[1]
             pooled = torch.stack([_pool(each, width) for each in outputs], dim=1).float()
+            if self.start == "authors":
+                return pooled
             rms = pooled.square().mean(dim=2, keepdim=True).sqrt()
             return pooled / rms.clamp_min(torch.finfo(pooled.dtype).eps)
 

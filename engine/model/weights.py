@@ -149,23 +149,24 @@ def load_from_file(
 
 
 def keep_last_layer(
-    head: nn.Linear, taken: Taken, classes: Sequence[str], tuning: str
+    head: nn.Linear, taken: Taken, classes: Sequence[str], features: str
 ) -> LoadedWeights:
     """Give a last layer the weights of the file's for the same classes; say what became of it.
 
     A file that this program saved names its classes. Rows are found by name, so that the order
-    of the classes may be another; where one of them is new, so is the whole layer.
+    of the classes may be another; where one of them is new, so is the whole layer, and where it
+    reads other ``features`` (:func:`engine.model.card.features_read`).
     """
     card = taken.card
     if card is None or not classes:
         return taken.report("new", is_kept=False)
-    if card.tuning != tuning:
-        return taken.report(f"new: the file's reads {card.tuning} features", is_kept=False)
+    if card.features != features:
+        return taken.report(f"new: the file's reads {card.features} features", is_kept=False)
     place = {name: at for at, name in enumerate(card.classes)}
     if lacking := [name for name in classes if name not in place]:
         which = "other classes" if len(lacking) == len(classes) else _classes_not_known(lacking)
         return taken.report(f"new: {which}", is_kept=False)
-    prefix = "head." if tuning == "linear" else taken.wanted.last_layer
+    prefix = "head." if card.tuning == "linear" else taken.wanted.last_layer
     weight, bias = taken.saved(prefix + "weight"), taken.saved(prefix + "bias")
     expected = (len(card.classes), head.in_features)
     if weight is None or bias is None or tuple(weight.shape) != expected:

@@ -12,7 +12,7 @@ from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec
 
 METHODS: Final = {
     "soup": "the mean of the weights",
-    "greedy_soup": "the mean of the weights of those that raise ID accuracy, tried best first",
+    "greedy_soup": "the mean of weights; best first, each one kept if ID accuracy does not fall",
     "ensemble": "the mean of the logits",
     "interpolation": "weights, and representations, on the way from one to the other",
 }
@@ -30,7 +30,9 @@ INTERPOLATION_STEPS: Final = 100
 OWN_FIELDS: Final = ("steps", "head_steps", "warmup_steps", "lr_drops", "arms")
 """Fields that say nothing of the networks a run combines; the others are the first one's."""
 
-SHARED_FIELDS: Final = ("model", "tuning", "image_size", "dataset", "target", "held_out_source")
+SHARED_FIELDS: Final = (
+    "model", "tuning", "linear_start", "image_size", "dataset", "target", "held_out_source",
+)  # fmt: skip
 """Fields in which runs must agree to be combined."""
 
 

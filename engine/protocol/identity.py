@@ -40,6 +40,7 @@ DECIDING_ONLY: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
     "average_batchnorm": _averages,
     # Statistics estimated anew are means over batches; all else is the same in any batch.
     "eval_batch_size": lambda spec: _averages(spec) and spec.average_batchnorm == "reestimate",
+    "linear_start": lambda spec: spec.tuning == "linear",
     "weights_key": lambda spec: spec.weights_file is not None,
     "lr_drops": lambda spec: spec.schedule == "step",
 }

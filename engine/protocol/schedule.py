@@ -99,6 +99,11 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
         yield from _misfit_of_warmup(spec, run)
     if "lr_drops" in given and spec.lr_drops:
         yield from _misfit_of_drops(spec, run)
+    if "linear_start" in given and spec.linear_start != "ones" and spec.tuning != "linear":
+        yield (
+            f"linear_start is {spec.linear_start!r}, but tuning is {spec.tuning!r}: it is about "
+            "linear tuning. Give --tuning linear, or leave out --linear-start."
+        )
     if "averaged" in spec.arms and "average_every" in given and spec.average_every > spec.steps:
         yield (
             f"average_every is {spec.average_every}, but {run}: the weights of one step alone "

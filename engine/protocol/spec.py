@@ -194,6 +194,15 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "method",
         ),
     ] = "full"
+    linear_start: Annotated[
+        Literal["ones", "authors"],
+        _about(
+            "Features of linear tuning: ones (each block divided by its root mean square, weights "
+            "start at 1) or authors (not divided, weights start at random, as in the file of the "
+            "paper's authors).",
+            "method",
+        ),
+    ] = "ones"
     objective: Annotated[
         str,
         _about("Training loss.", "method", choices=OBJECTIVES),

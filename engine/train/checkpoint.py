@@ -140,6 +140,7 @@ def card_of(
         mean=tuple(network.mean),
         std=tuple(network.std),
         tuning=spec.tuning,
+        linear_start=spec.linear_start if spec.tuning == "linear" else None,
         dataset=data.name,
         target=data.target.name if data.target else None,
         held_out_source=spec.held_out_source,

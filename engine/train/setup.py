@@ -157,6 +157,7 @@ def prepare(
         image_size=spec.image_size,
         seed=seed_hash("network", spec.seed),
         tuning=spec.tuning,
+        linear_start=spec.linear_start,
         weights_key=spec.weights_key,
         class_names=data.classes,
     )

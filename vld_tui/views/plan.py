@@ -157,7 +157,8 @@ def _method(spec: RunSpec) -> str:
         masks = plural(spec.masks, "mask")
         parts = [f"dropout {spec.dropout_rate:g} × {masks}"]
     if spec.tuning != "full":
-        parts.append(f"{spec.tuning} tuning")
+        start = " from the authors' start" if spec.linear_start == "authors" else ""
+        parts.append(f"{spec.tuning} tuning{start}")
     if spec.objective != "erm":
         parts.append(spec.objective)
     if spec.arms:

@@ -37,7 +37,10 @@ RUNS: Mapping[str, Mapping[str, object]] = {
         "micro_batch_size": 2, "eval_batch_size": 4, "masks": 2,
     },
     "pil": {"transforms": "pil", "batch_size": 5, "head_steps": 0, "eval_batch_size": 7},
-    "linear": {"tuning": "linear", "model": "tf_efficientnet_lite0", "optimizer": "sgd"},
+    "linear": {
+        "tuning": "linear", "linear_start": "authors", "model": "tf_efficientnet_lite0",
+        "optimizer": "sgd",
+    },
     "begun-by-two": {"head_steps": 0, "arms": ["averaged"], "target": "none"},
     "begun-by-one": {"head_steps": 0, "arms": ["averaged"]},
 }  # fmt: skip

@@ -6,16 +6,24 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine.data import load_data
 from engine.errors import InputError
+from engine.eventlog import EventLog
 from engine.model import FineTunedNetwork, build_network
-from engine.model.linear import LinearNetwork
-from tests.small_runs import MakeRun, run_here
+from engine.model.linear import LinearNetwork, LinearStart
+from engine.protocol import RunStopped
+from engine.tensorfile import read_metadata
+from engine.train import fine_tune
+from tests.small_runs import SMALL_CLASSES, MakeRun, StopAfter, run_here
 
 
-def _network(model: str, image_size: int = 64) -> tuple[FineTunedNetwork, LinearNetwork]:
+def _network(
+    model: str, image_size: int = 64, start: LinearStart = "ones", seed: int = 0
+) -> tuple[FineTunedNetwork, LinearNetwork]:
     network = build_network(
-        model, classes=5, weights="none", image_size=image_size, seed=0, tuning="linear"
-    )
+        model, classes=5, weights="none", image_size=image_size, seed=seed,
+        tuning="linear", linear_start=start,
+    )  # fmt: skip
     assert isinstance(network.module, LinearNetwork)
     return network, network.module
 
@@ -45,8 +53,9 @@ def test_a_network_without_such_blocks_is_refused(model: str) -> None:
         _network(model)
 
 
-def test_features_are_the_weighed_sum_of_pooled_and_normalised_blocks() -> None:
-    network, module = _network("resnet50")
+@pytest.mark.parametrize("start", ["ones", "authors"])
+def test_features_are_the_weighed_sum_of_pooled_blocks(start: LinearStart) -> None:
+    network, module = _network("resnet50", start=start)
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         module.scales.copy_(torch.rand_like(module.scales))
@@ -58,9 +67,21 @@ def test_features_are_the_weighed_sum_of_pooled_and_normalised_blocks() -> None:
         for index, block in enumerate(module.backbone.layer4):
             before = block(before)
             pooled = before.mean(dim=(2, 3))
-            expected += module.scales[index] * pooled / pooled.square().mean(1, True).sqrt()
+            rms = pooled.square().mean(1, True).sqrt()
+            expected += module.scales[index] * (pooled / rms if start == "ones" else pooled)
     assert torch.allclose(network.features(images), expected, atol=1e-5)
     assert torch.allclose(module(images), module.head(expected), atol=1e-5)
+
+
+def test_the_authors_weights_of_features_start_as_normal_draws_of_the_seed() -> None:
+    first, again, other = (
+        _network("resnet50", 32, "authors", seed)[1].scales.detach() for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert abs(float((first * other).mean())) < 0.05  # 6,144 independent draws
+    assert abs(float(first.mean())) < 0.05
+    assert abs(float(first.std()) - 1) < 0.05
+    assert torch.equal(_network("resnet50", 32)[1].scales, torch.ones(3, 2048))
 
 
 def test_a_run_leaves_the_backbone_as_it_was(make_run: MakeRun) -> None:
@@ -78,3 +99,40 @@ def test_a_run_leaves_the_backbone_as_it_was(make_run: MakeRun) -> None:
             assert torch.equal(best[name], last[name])
             assert torch.allclose(averaged[name].float(), last[name].float(), atol=1e-6)
     assert not torch.equal(last["scales"], torch.ones_like(last["scales"]))
+
+
+def test_a_run_of_the_authors_start_resumes_with_its_features(make_run: MakeRun) -> None:
+    fields = {
+        "tuning": "linear", "linear_start": "authors", "model": "test_vit", "steps": 4,
+        "eval_every": 2, "head_steps": 0,
+    }  # fmt: skip
+    whole, parts = make_run("whole", **fields), make_run("parts", **fields)
+    run_here(whole)
+    spec, log = parts.read_spec(), EventLog(parts.events)
+    stopped = fine_tune(spec, load_data(spec, parts.cache), parts, None, log, StopAfter(2))
+    assert isinstance(stopped, RunStopped)
+    log.close()
+    run_here(parts)
+    ours, theirs = load_file(parts.last_checkpoint), load_file(whole.last_checkpoint)
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    assert read_metadata(whole.best_checkpoint)["linear_start"] == "authors"
+    loaded = build_network(
+        "test_vit", classes=3, weights=str(whole.best_checkpoint), image_size=32, seed=9,
+        tuning="linear", linear_start="authors", class_names=SMALL_CLASSES,
+    )  # fmt: skip
+    saved = load_file(whole.best_checkpoint)
+    assert all(torch.equal(each, saved[name]) for name, each in loaded.module.state_dict().items())
+
+
+def test_weights_of_other_features_are_not_taken(make_run: MakeRun) -> None:
+    run_dir = make_run("ones", tuning="linear", model="test_vit", steps=2)
+    run_here(run_dir)
+    network = build_network(
+        "test_vit", classes=3, weights=str(run_dir.best_checkpoint), image_size=32, seed=1,
+        tuning="linear", linear_start="authors", class_names=SMALL_CLASSES,
+    )  # fmt: skip
+    saved = load_file(run_dir.best_checkpoint)
+    assert isinstance(network.module, LinearNetwork)
+    assert float((network.module.scales.detach() - saved["scales"]).abs().max()) > 0.5
+    assert network.loaded is not None
+    assert network.loaded.last_layer == "new: the file's reads linear features"

@@ -106,6 +106,8 @@ def test_every_undeciding_field_is_a_field() -> None:
         ({"arms": ["averaged"]}, {"arms": ["averaged"], "eval_batch_size": 8}),
         ({"schedule": "cosine"}, {"schedule": "cosine", "lr_drops": [5]}),
         ({}, {"weights_key": "teacher"}),
+        ({}, {"linear_start": "authors"}),
+        ({"tuning": "linear"}, {"tuning": "linear", "linear_start": "ones"}),
     ],
 )
 def test_what_decides_nothing_of_a_run_does_not_tell_it_apart(
@@ -128,6 +130,7 @@ REESTIMATED = {"arms": ["averaged"], "average_batchnorm": "reestimate"}
         (REESTIMATED, "eval_batch_size", 8),
         ({"schedule": "step", "lr_drops": [5]}, "lr_drops", [6]),
         ({"weights": "/w.pth"}, "weights_key", "teacher"),
+        ({"tuning": "linear"}, "linear_start", "authors"),
     ],
 )
 def test_where_it_decides_something_it_does(

@@ -384,11 +384,11 @@ def test_no_number_is_told_where_there_is_no_ood_accuracy() -> None:
 
 def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:
     spec = resolve_spec(
-        {"tuning": "linear", "objective": "groupdro", "arms": ["averaged", "ensemble"],
-         "held_out_source": "noto"}
+        {"tuning": "linear", "linear_start": "authors", "objective": "groupdro",
+         "arms": ["averaged", "ensemble"], "held_out_source": "noto"}
     )  # fmt: skip
     rows = dict(plan_rows(spec, Progress()))
-    assert "linear tuning" in rows["method"]
+    assert "linear tuning from the authors' start" in rows["method"]
     assert "groupdro" in rows["method"]
     assert "beside it averaged and ensemble" in rows["method"]
     assert rows["target"] == "fluent-mono · noto left out as well"
