@@ -1,0 +1,65 @@
+"""Whether this program does what DomainBed's and the paper's authors' code do, thing by thing.
+
+    python -m benchmarks.parity [--only PATTERN] [--write]
+
+What they do is transcribed in ``benchmarks/parity/reference``, in our own words, each function
+with its source, and runs on torch and torchvision alone; nothing there comes from the engine. Each
+row runs both and says what it found. Prints one Markdown table; exit code 1 when a row does not
+find what it must. ``--write`` puts the table into docs/parity.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the engine does, before torch loads
+
+from benchmarks.parity.page import HEADINGS, facts, part_line, row_line, write_page
+from benchmarks.parity.row import Check
+from benchmarks.parity.rows import CHECKS, run_check
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", default="*", help="rows whose name matches, such as 'split*'")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/parity.md")
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore")
+    chosen = {
+        part: {name: check for name, check in checks.items() if fnmatch.fnmatch(name, asked.only)}
+        for part, checks in CHECKS.items()
+    }
+    if asked.write and asked.only != "*":
+        parser.error("--write takes every row: leave out --only")
+    beginning = [facts(), "", *HEADINGS]
+    print("\n".join(beginning), flush=True)
+    lines, failed = list(beginning), 0
+    for line, holds in _lines(chosen):
+        print(line, flush=True)
+        lines.append(line)
+        failed += not holds
+    if asked.write:
+        write_page(lines)
+    if failed:
+        print(f"\n{failed} rows did not find what they must.", file=sys.stderr)
+    return int(failed > 0)
+
+
+def _lines(chosen: Mapping[str, Mapping[str, Check]]) -> Iterator[tuple[str, bool]]:
+    """Yield the lines of the table, each with whether it found what it must."""
+    for part, checks in chosen.items():
+        if checks:
+            yield part_line(part), True
+        for check in checks.values():
+            row = run_check(check)
+            yield row_line(row), row.holds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The parity table as Markdown, and the page that holds it."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import PIL
+import timm
+import torch
+import torchvision
+
+from benchmarks.parity.row import Row
+from engine.processor import cpu_name, usable_cores
+
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs" / "parity.md"
+BEGIN: Final = "<!-- the table: make parity -->"
+END: Final = "<!-- end of the table -->"
+HEADINGS: Final = (
+    "| what | theirs | ours | compared | result |",
+    "|---|---|---|---|---|",
+)
+
+
+def facts() -> str:
+    """Return the machine, the versions and the revision."""
+    versions = {
+        "Python": platform.python_version(), "torch": torch.__version__,
+        "torchvision": torchvision.__version__, "timm": timm.__version__,
+        "NumPy": np.__version__, "Pillow": PIL.__version__,
+    }  # fmt: skip
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"Revision {revision()}; {cpu_name()}, {usable_cores()} cores; {named}."
+
+
+def revision() -> str:
+    """Return the revision of this checkout, and whether files differ from it."""
+    try:
+        commit, changes = (_git("rev-parse", "--short", "HEAD"), _git("status", "--porcelain"))
+    except (OSError, subprocess.CalledProcessError):
+        return "not known"
+    return commit + (" and changes" if changes else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def part_line(part: str) -> str:
+    """Return the line that begins a part of the table."""
+    return f"| **{part}** | | | | |"
+
+
+def row_line(row: Row) -> str:
+    """Return a row."""
+    verdict = row.expected.value if row.holds else "NOT AS EXPECTED"
+    cells = (row.what, row.theirs, row.ours, row.compared, f"**{verdict}**: {row.result}")
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def write_page(lines: list[str]) -> None:
+    """Put a table into the page, in place of the one there."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    table = "\n".join([BEGIN, *lines, END])
+    PAGE.write_text(before + table + after, encoding="utf-8")
