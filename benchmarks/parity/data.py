@@ -156,7 +156,7 @@ def lacking_class(folder: Path) -> Row:
     in_domain = [path for path in expected if path.parent.parent.name == DOMAINS[1]]
     return Row(
         "a class that a domain lacks (DomainNet's *painting*)",
-        "`ImageFolder` numbers the classes of each domain: later labels of that domain shift by one",
+        "`ImageFolder` numbers the classes of each domain: later labels of it shift by one",
         "one label space for all domains",
         f"4 domains, one without its first class, {len(in_domain)} images in it",
         f"{len(shifted)} labels differ, all of them in that domain; theirs name another class",

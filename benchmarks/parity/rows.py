@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from benchmarks.parity import data
+from benchmarks.parity import data, method, updates
 from benchmarks.parity.row import Check, Row
 
 CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
@@ -21,6 +21,18 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "sixteen-bits": data.sixteen_bits,
         "pil": data.pil_augmentation,
         "draws": data.draws_with_replacement,
+    },
+    "Masks": {
+        "masks-by-seed": method.masks_by_seed,
+        "masks-in-distribution": method.masks_in_distribution,
+        "several-masks": method.several_masks,
+        "no-masks-at-evaluation": method.no_masks_at_evaluation,
+    },
+    "Update": {
+        "update-fp32": updates.update_fp32,
+        "update-fp64": updates.update_fp64,
+        "update-head-factor": updates.update_head_factor,
+        "update-groupdro": updates.update_groupdro,
     },
 }
 

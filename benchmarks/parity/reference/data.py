@@ -46,7 +46,7 @@ def in_and_out(
 
 
 def domain_folders(root: Path) -> list[ImageFolder]:
-    """Return the domains in order: DomainBed, ``datasets.py``, ``MultipleEnvironmentImageFolder``."""
+    """Return the domains in order: ``datasets.py``, ``MultipleEnvironmentImageFolder``."""
     return [ImageFolder(str(path)) for path in sorted(root.iterdir()) if path.is_dir()]
 
 
