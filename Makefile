@@ -1,5 +1,5 @@
 # make run · make test · make test-slow · make test-slurm · make check · make setup · make lock, audit · make chaos, fuzz ·
-# make networks
+# make networks, parity
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ SLOW = $(shell grep -rl 'mark\.slow' tests --include='test_*.py' --exclude-dir=s
 # Sources are compiled once, not by each of hundreds of processes, whatever the shell has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-slow test-slurm chaos fuzz networks check lock audit setup clean
+.PHONY: run test test-slow test-slurm chaos fuzz networks parity check lock audit setup clean
 
 run: $(VENV)/.installed
 	$(BIN)/vld run
@@ -43,6 +43,11 @@ fuzz: $(VENV)/.installed-test
 # Prints which of timm's networks can be fine-tuned, in some ten minutes.
 networks: $(VENV)/.installed
 	@$(BIN)/python benchmarks/networks.py
+
+# Compares this program with DomainBed's and the paper's authors' protocol, in a few minutes. Another
+# page: make parity WRITE=--write.
+parity: $(VENV)/.installed
+	@$(BIN)/python -m benchmarks.parity $(WRITE)
 
 # What the checks and tests ran with: nothing is installed from it. The suffix of a build such as
 # torch's +cpu names no release.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torchvision.datasets.folder import default_loader
@@ -29,6 +30,8 @@ from engine.data.transforms import network_input
 from engine.datasets.folders import ImageSet, open_image_set
 from engine.datasets.sources import FolderSource
 from engine.protocol import RunSpec, resolve_spec
+
+Counts = npt.NDArray[np.int64]
 
 COUNTS: Final = (
     *range(5, 17), 99, 100, 101, 255, 1_000, 1_415, 1_670, 2_048, 2_427, 4_357, 4_879, 9_767, 48_129
@@ -250,8 +253,8 @@ def draws_with_replacement(folder: Path) -> Row:
     images = save_domains(folder / "images", per_class=10, sizes=((40, 40),))
     spec = paper_spec(images, transforms="batch", image_size=32)
     data = load(spec, folder)
-    counts = _drawn(spec, data, batches=400)
-    expected = np.concatenate([_share_of(domain, 400 * spec.batch_size) for domain in data.sources])
+    counts = _drawn(spec, data, batches=100)
+    expected = np.concatenate([_share_of(domain, 100 * spec.batch_size) for domain in data.sources])
     chi_square = float(((counts - expected) ** 2 / expected).sum())
     freedom = len(counts) - len(data.sources)
     z = (chi_square - freedom) / (2 * freedom) ** 0.5
@@ -260,32 +263,31 @@ def draws_with_replacement(folder: Path) -> Row:
         "32 of each source's `in`, drawn with replacement, whatever their class (DomainBed "
         "`fast_data_loader.py`, `InfiniteDataLoader`)",
         "the same distribution, another random stream",
-        f"400 batches of {len(data.sources)} sources, {len(counts)} images",
+        f"100 batches of {len(data.sources)} sources, {len(counts)} images",
         f"χ² of even draws {chi_square:.0f} for {freedom} degrees of freedom (z = {z:.1f}); "
         "no other image was drawn",
         abs(z) < 4,
     )
 
 
-def _drawn(
-    spec: RunSpec, data: RunData, batches: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _drawn(spec: RunSpec, data: RunData, batches: int) -> Counts:
     """Return how often each training image was drawn, in the order of sources and ``in``."""
     generator = torch.Generator().manual_seed(0)
     training = TrainingBatches(
         data, spec.batch_size, "batch", (0.5,) * 3, (0.5,) * 3, generator, torch.device("cpu")
     )
-    of_row: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = np.zeros(len(data.image_set), int)
+    of_row: Counts = np.zeros(len(data.image_set), int)
     for _ in range(batches):
         training.draw()
         assert training.drawn is not None, "a batch was drawn"
         np.add.at(of_row, training.drawn, 1)
     rows = np.concatenate([domain.rows[domain.in_indices] for domain in data.sources])
     assert of_row.sum() == of_row[rows].sum(), "nothing but training images is drawn"
-    return of_row[rows]
+    counts: Counts = of_row[rows]
+    return counts
 
 
-def _share_of(domain: DomainData, draws: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _share_of(domain: DomainData, draws: int) -> npt.NDArray[np.float64]:
     return np.full(len(domain.in_indices), draws / len(domain.in_indices))
 
 

@@ -25,7 +25,7 @@ STEPS: Final = 20
 MILESTONES: Final = (8, 16)
 UPDATE: Final[dict[str, object]] = {
     "model": "resnet18", "batch_size": 4, "steps": STEPS, "lr": 1e-2, "precision": "fp32",
-    "lr_drops": list(MILESTONES), "transforms": "batch", "arms": [],
+    "lr_drops": list(MILESTONES), "transforms": "batch", "arms": [], "image_size": 32,
 }  # fmt: skip
 """The paper's update on a small network, at a rate that moves it."""
 
@@ -59,7 +59,7 @@ def update_fp32(folder: Path) -> Row:
         "weight, `MultiStepLR`; BatchNorm in evaluation mode, its weights train",
         "the engine's `take_step` under the paper recipe",
         "torchvision's ResNet-18 against timm's with the same random weights, "
-        f"3 × 4 images at 64 px, λ = 0.9, rate ×0.1 after {MILESTONES[0]} and {MILESTONES[1]} "
+        f"3 × 4 images at 32 px, λ = 0.9, rate ×0.1 after {MILESTONES[0]} and {MILESTONES[1]} "
         "updates; same batches and masks",
         found.text,
         found.loss == found.weights == 0 < found.moved,
