@@ -104,8 +104,9 @@ def compare_arms(spec: RunSpec, data: RunData, training: Training, rounds: int) 
         evaluate_domains(predictor, data, "dropout")
 
     def ensemble_evaluation() -> None:
-        ensemble = Ensemble(data)
-        ensemble.evaluate(evaluate_domains(predictor, data, "dropout", keeps_logits=True))
+        ensemble = Ensemble(spec, data)
+        evaluation = evaluate_domains(predictor, data, "dropout", keeps_logits=True)
+        ensemble.evaluate(spec.average_from, evaluation)
 
     few = max(3, rounds // 3)  # each looks at all validation and target images
     paired(
@@ -180,7 +181,7 @@ def main() -> None:
 
     def bare_forward() -> None:
         network.module.eval()
-        with torch.inference_mode(), execution.autocast():
+        with torch.inference_mode():
             for images, _ in batches:
                 network.module(execution.lay_out(images))
 

@@ -31,8 +31,11 @@ class Arm(Protocol):
     def after_step(self, updates: int) -> None:
         """Look at the run's network after so many updates."""
 
-    def evaluate(self, evaluation: Evaluation) -> Evaluation | None:
-        """Evaluate at the end of an evaluation of the run's own network; None: not yet there."""
+    def evaluate(self, step: int, evaluation: Evaluation) -> Evaluation | None:
+        """Evaluate at the end of an evaluation of the run's own network after ``step`` updates.
+
+        None: there is nothing to evaluate yet.
+        """
 
     def tensors(self) -> Mapping[str, Tensor]:
         """Return all that a resumed run needs to go on with."""

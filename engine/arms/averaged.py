@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from engine.data import RunData, evaluation_batches
+from engine.data import RunData, evaluation_batches, validation_augmentation
 from engine.evaluate import Evaluation, evaluate_domains, network_predictor
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
@@ -50,7 +50,7 @@ class Averaged:
         exact = torch.float32 if execution.device.type == "mps" else torch.float64
         self._sums = [torch.zeros_like(state[name], dtype=exact) for name in self._averages]
         self._count = 0
-        self._predictor = network_predictor(self.network, spec.eval_batch_size, execution)
+        self._augmentation = validation_augmentation(spec, data)
 
     @torch.no_grad()
     def after_step(self, updates: int) -> None:
@@ -62,16 +62,23 @@ class Averaged:
         torch._foreach_add_(self._sums, [state[name] for name in self._averages])
         self._count += 1
 
-    def evaluate(self, evaluation: Evaluation) -> Evaluation | None:  # noqa: ARG002
-        """Evaluate the mean of the weights; None before any were averaged."""
+    def evaluate(self, step: int, evaluation: Evaluation) -> Evaluation | None:  # noqa: ARG002
+        """Evaluate the mean of the weights; None before any were averaged.
+
+        Validation images are augmented as they were for the run's own network.
+        """
         if not self._count:
             return None
         self.network.module.load_state_dict(self._mean())
         # Tuned linearly, the backbone and its statistics never change.
         if self._spec.average_batchnorm == "reestimate" and self._spec.tuning == "full":
-            with self._execution.autocast():
-                update_bn(self._training_images(), self.network.module)
-        return evaluate_domains(self._predictor, self._data, "averaged")
+            update_bn(self._training_images(), self.network.module)
+        predictor = network_predictor(
+            self.network, self._spec.eval_batch_size, self._execution, self._augmentation, step
+        )
+        return evaluate_domains(
+            predictor, self._data, "averaged", is_augmented=self._spec.augment_validation
+        )
 
     def tensors(self) -> Mapping[str, Tensor]:
         """Return the sums and how many networks are in them."""

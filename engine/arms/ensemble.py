@@ -1,6 +1,8 @@
-"""The ensemble of a run's own networks: the mean of their logits at every evaluation so far.
+"""The ensemble of a run's own networks: the mean of their logits at the evaluations so far.
 
-The logits are those of the evaluations, which happen anyway: it costs no pass of the network.
+It takes the evaluations from ``average_from`` on, as the paper's authors do. The logits are those
+of the evaluations, which happen anyway: it costs no pass of the network. Where validation images
+are augmented, each evaluation has draws of its own, so that the ensemble averages over them too.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ COUNT: Final = "count"
 
 def make(spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution) -> Ensemble:
     """Make the arm of a run."""
-    del spec, network, execution
-    return Ensemble(data)
+    del network, execution
+    return Ensemble(spec, data)
 
 
 class Ensemble:
@@ -33,23 +35,27 @@ class Ensemble:
     network: FineTunedNetwork | None = None
     needs_logits = True
 
-    def __init__(self, data: RunData) -> None:
-        self._data = data
+    def __init__(self, spec: RunSpec, data: RunData) -> None:
+        self._spec, self._data = spec, data
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 
     def after_step(self, updates: int) -> None:
         """Do nothing: evaluations are all that counts."""
 
-    def evaluate(self, evaluation: Evaluation) -> Evaluation:
-        """Add the logits of an evaluation, and evaluate their mean."""
+    def evaluate(self, step: int, evaluation: Evaluation) -> Evaluation | None:
+        """Add the logits of an evaluation, and evaluate their mean; None before the first step."""
+        if step < self._spec.average_from:
+            return None
         self._count += 1
-        for each in evaluation.measured:
+        for each in (*evaluation.measured, *evaluation.augmented):
             if each.result.logits is None:
                 raise AssertionError("an ensemble needs the logits of every evaluation")
             key, logits = _key(each.domain, each.split), each.result.logits.double()
             self._sums[key] = self._sums[key] + logits if key in self._sums else logits
-        return evaluate_domains(self._predict, self._data, "ensemble")
+        return evaluate_domains(
+            self._predict, self._data, "ensemble", is_augmented=self._spec.augment_validation
+        )
 
     def tensors(self) -> Mapping[str, Tensor]:
         """Return the sums and how many evaluations are in them."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from engine.combine.parents import ParentRun
-from engine.data import DomainData, RunData
+from engine.data import DomainData, RunData, ValidationAugmentation
 from engine.data.splits import Indices
 from engine.evaluate import (
     Evaluation,
@@ -23,7 +23,14 @@ from engine.eventlog import EventLog
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
 from engine.processor import peak_memory_bytes
-from engine.protocol import CheckpointSaved, Combination, Evaluated, RunFinished, RunSpec
+from engine.protocol import (
+    AUGMENTED,
+    CheckpointSaved,
+    Combination,
+    Evaluated,
+    RunFinished,
+    RunSpec,
+)
 from engine.rundir import RunDir
 from engine.stop import StopRequest
 from engine.train.checkpoint import Selected, TrainingState, card_of, save_network
@@ -51,6 +58,7 @@ class Bench:
     log: EventLog
     stop: StopRequest
     feature_rms: float
+    augmentation: ValidationAugmentation | None
     began: float = field(default_factory=time.perf_counter)
 
     def predictor(self, weights: Mapping[str, Tensor]) -> Predictor:
@@ -59,7 +67,9 @@ class Bench:
         Its batches raise :class:`StopRequested` when a stop was asked for.
         """
         self.network.module.load_state_dict(weights)
-        predict = network_predictor(self.network, self.spec.eval_batch_size, self.execution)
+        predict = network_predictor(
+            self.network, self.spec.eval_batch_size, self.execution, self.augmentation
+        )
 
         def predictions(
             domain: DomainData, split: str, indices: Indices
@@ -71,10 +81,14 @@ class Bench:
         return predictions
 
     def validate(self, weights: Mapping[str, Tensor]) -> Validation:
-        """Evaluate weights on the sources' validation images alone."""
+        """Evaluate weights on the sources' validation images alone, augmented if the runs' are.
+
+        All weights see the same draws, so that they can be compared.
+        """
         predictor = self.predictor(weights)
+        split = "out" if self.augmentation is None else AUGMENTED
         results = [
-            judge(predictor(domain, "out", domain.out_indices), len(self.data.classes))
+            judge(predictor(domain, split, domain.out_indices), len(self.data.classes))
             for domain in self.data.sources
         ]
         return Validation(
@@ -84,7 +98,13 @@ class Bench:
 
     def evaluate(self, predictor: Predictor) -> Evaluation:
         """Evaluate predictions on every domain, as those of the run's own arm."""
-        return evaluate_domains(predictor, self.data, self.combination.method)
+        return self.evaluate_arm(predictor, self.combination.method)
+
+    def evaluate_arm(self, predictor: Predictor, arm: str) -> Evaluation:
+        """Evaluate predictions on every domain, as those of an arm."""
+        return evaluate_domains(
+            predictor, self.data, arm, is_augmented=self.augmentation is not None
+        )
 
     def tell(self, step: int, evaluation: Evaluation, began: float, *, is_best: bool) -> None:
         """Record an evaluation that began at this ``time.perf_counter()``."""
@@ -96,6 +116,7 @@ class Bench:
                 ood_accuracy=evaluation.ood_accuracy,
                 is_best=is_best,
                 wall_s=time.perf_counter() - began,
+                plain_id_accuracy=evaluation.plain_id_accuracy,
             )
         )
 
@@ -107,7 +128,9 @@ class Bench:
         state = TrainingState(
             step=step,
             elapsed_s=self.elapsed_s,
-            selected=Selected(step, evaluation.id_accuracy, evaluation.ood_accuracy),
+            selected=Selected(
+                step, evaluation.id_accuracy, evaluation.ood_accuracy, evaluation.plain_id_accuracy
+            ),
             feature_rms=self.feature_rms,
             data_digest=self.data.digest,
             precision=self.execution.precision,
@@ -129,6 +152,7 @@ class Bench:
             ood_accuracy=evaluation.ood_accuracy,
             wall_s=self.elapsed_s,
             peak_memory_bytes=peak_memory_bytes(),
+            plain_id_accuracy=evaluation.plain_id_accuracy,
         )
 
     @property

@@ -9,7 +9,7 @@ import torch
 
 from engine.combine.bench import Bench
 from engine.combine.parents import ParentRun, check_images, check_shapes
-from engine.data import RunData, seed_hash
+from engine.data import RunData, seed_hash, validation_augmentation
 from engine.errors import InputError
 from engine.eventlog import EventLog
 from engine.execution import Execution
@@ -48,16 +48,17 @@ def combine(
     check_images(parents, data)
     torch.set_num_threads(spec.threads or usable_cores())
     network = _build(spec, combination, parents, data)
-    # As the first run computed, so that its accuracies are what they were.
     first = parents[0].state
-    execution = Execution(resolve_device(spec.device), first.precision, first.memory_format)
+    # Nothing is fine-tuned, and evaluations are in fp32, as those of the runs were.
+    execution = Execution(resolve_device(spec.device), "fp32", first.memory_format)
     execution.prepare(network.module)
     feature_rms = first.feature_rms
     if _starts_pretrained(combination):
         feature_rms = measure_feature_rms(network, data, spec, execution)
     bench = Bench(
-        spec, combination, parents, data, network, execution, run_dir, log, stop, feature_rms
-    )
+        spec, combination, parents, data, network, execution, run_dir, log, stop, feature_rms,
+        validation_augmentation(spec, data),
+    )  # fmt: skip
     log.record(describe_network(spec, network, execution, feature_rms, loaded=network.loaded))
     if splits_differ({parent.run_id: parent.spec for parent in parents} | {"": spec}):
         log.record(

@@ -22,7 +22,7 @@ from engine.combine.bench import Bench, Validation
 from engine.combine.probe import probe
 from engine.data import DomainData
 from engine.data.splits import Indices
-from engine.evaluate import Evaluation, Predictor, evaluate_domains
+from engine.evaluate import Evaluation, Predictor
 from engine.protocol import ArmEvaluated, RunFinished
 from engine.protocol.combination import INTERPOLATION_STEPS
 
@@ -86,7 +86,7 @@ def _mix_representations(
     for step in steps:
         began = time.perf_counter()
         bench.stop.raise_if_requested()
-        evaluation = evaluate_domains(_mixed(kept, _share(step)), bench.data, REPRESENTATIONS)
+        evaluation = bench.evaluate_arm(_mixed(kept, _share(step)), REPRESENTATIONS)
         is_best = evaluation.id_accuracy > best_accuracy
         best_accuracy = max(best_accuracy, evaluation.id_accuracy)
         bench.log.record(
@@ -98,6 +98,7 @@ def _mix_representations(
                 ood_accuracy=evaluation.ood_accuracy,
                 is_best=is_best,
                 wall_s=time.perf_counter() - began,
+                plain_id_accuracy=evaluation.plain_id_accuracy,
             )
         )
 
@@ -129,7 +130,7 @@ def _tell_barrier(
 
 
 def _validation(evaluation: Evaluation) -> Validation:
-    return Validation(evaluation.id_accuracy, evaluation.id_loss)
+    return Validation(evaluation.id_accuracy, evaluation.selection_loss)
 
 
 def _share(step: int) -> float:

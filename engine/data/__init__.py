@@ -4,15 +4,18 @@ from engine.data.augment import augment_batch
 from engine.data.batches import TrainingBatches, evaluation_batches
 from engine.data.load import DomainData, RunData, load_data
 from engine.data.splits import seed_hash, split_groups, split_indices
+from engine.data.validation import ValidationAugmentation, validation_augmentation
 
 __all__ = [
     "DomainData",
     "RunData",
     "TrainingBatches",
+    "ValidationAugmentation",
     "augment_batch",
     "evaluation_batches",
     "load_data",
     "seed_hash",
     "split_groups",
     "split_indices",
+    "validation_augmentation",
 ]

@@ -76,13 +76,13 @@ class TrainingBatches:
         share = self._ranks.share(len(labels))
         if self._pil is None:
             cached = self._sources[0].cached
-            raw = _send(torch.from_numpy(cached.take(self.drawn[share])), self._device)
+            raw = send(torch.from_numpy(cached.take(self.drawn[share])), self._device)
             sizes = torch.from_numpy(cached.sizes[self.drawn])
             pixels = augment_batch(raw, sizes, self._generator, self._threads, share=share)
         else:
             augmented = self._pil.augment(self.drawn, self._generator, share)
-            pixels = _send(augmented, self._device)
-        return network_input(pixels, self._mean, self._std), _send(labels, self._device)
+            pixels = send(augmented, self._device)
+        return network_input(pixels, self._mean, self._std), send(labels, self._device)
 
     def _draw_indices(self, domain: DomainData) -> Indices:
         count = len(domain.in_indices)
@@ -121,6 +121,24 @@ class PilAugmentation:
             drawn = [self._transform.draw(image) for image in images]
         done = self._threads.map(self._transform.apply, images[share], drawn[share])
         return torch.stack(list(done))
+
+    def augment_each(self, rows: Indices, seeds: Sequence[int]) -> Tensor:
+        """Return images of the image set, each augmented as its own seed draws it.
+
+        Args:
+            rows: of the images, (b,); all of them are decoded at once.
+            seeds: one for each.
+
+        Raises:
+            TrainingError: when a file can no longer be read.
+        """
+        images = list(self._threads.map(self._open, rows.tolist(), [True] * len(rows)))
+        drawn = []
+        with torch.random.fork_rng(devices=[]):
+            for image, seed in zip(images, seeds, strict=True):
+                torch.default_generator.manual_seed(seed)
+                drawn.append(self._transform.draw(image))
+        return torch.stack(list(self._threads.map(self._transform.apply, images, drawn)))
 
     def _open(self, row: int, is_wanted: bool) -> Image.Image:
         images = self._image_set
@@ -161,11 +179,11 @@ def evaluation_batches(
     of_all = batch_size * ranks.size
     for start in range(0, len(indices), of_all):
         batch = indices[start : start + of_all]
-        images = _send(domain.images(batch[ranks.share(len(batch))]), device)
-        yield network_input(images, mean, std), _send(domain.labels[batch], device)
+        images = send(domain.images(batch[ranks.share(len(batch))]), device)
+        yield network_input(images, mean, std), send(domain.labels[batch], device)
 
 
-def _send(tensor: Tensor, device: torch.device) -> Tensor:
+def send(tensor: Tensor, device: torch.device) -> Tensor:
     """Move a tensor to the device, without waiting for the copy where the device allows it."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)

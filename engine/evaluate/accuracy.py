@@ -81,7 +81,7 @@ def evaluate(
     Args:
         network: the network, on its device.
         batches: pairs of images (B, 3, S, S), normalised, and labels (B,) int64.
-        execution: precision and memory layout.
+        execution: memory layout and ranks.
     """
     return judge(predict(network, batches, execution), network.head.out_features)
 
@@ -93,13 +93,15 @@ def predict(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the logits (B, C) float32 and the labels (B,) of each batch, on the device.
 
-    The arguments are those of :func:`evaluate`; of ranks, each has its share of the images.
+    They are computed in fp32, whatever the precision of training, so that accuracies of runs
+    that were trained in different precisions can be compared. The arguments are those of
+    :func:`evaluate`; of ranks, each has its share of the images.
     """
     network.module.eval()
     for images, labels in batches:
-        with torch.inference_mode(), execution.autocast():
+        with torch.inference_mode():
             if len(images):
-                logits = network.module(execution.lay_out(images)).float()
+                logits = network.module(execution.lay_out(images))
             else:  # fewer are left than there are ranks
                 logits = images.new_empty(0, network.head.out_features)
             logits = execution.ranks.gather(logits, len(labels))

@@ -21,6 +21,7 @@ from engine.protocol.combination import (
     trial_seed,
 )
 from engine.protocol.events import (
+    AUGMENTED,
     EVENT_TYPES,
     TERMINAL_EVENTS,
     AnyEvent,
@@ -102,6 +103,7 @@ PROTOCOL_VERSION = 2
 
 __all__ = [
     "ARMS",
+    "AUGMENTED",
     "DATASET_DEFAULTS",
     "EVENT_TYPES",
     "FIELDS",

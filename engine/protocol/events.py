@@ -7,20 +7,23 @@ repeat from the checkpoint it resumed at, with the same values.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from engine.protocol.datasets import LeftOut
 
+AUGMENTED: Final = "out_augmented"
+"""The split of a source's validation images as the training transform changes them."""
+
 
 class Metric(msgspec.Struct, frozen=True):
     """One measured value.
 
-    ``split`` is ``out`` (the held-out validation share of a domain), ``in`` (the rest) or
-    ``train`` (batches as trained on). ``domain`` is a domain's name. ``arm`` says how the
-    prediction was made (``erm``, ``dropout``). ``name`` is ``accuracy`` (0 to 1) or ``loss``
-    (nats). A value that is not finite is None.
+    ``split`` is ``out`` (the held-out validation share of a domain), ``out_augmented`` (the same
+    images, augmented), ``in`` (the rest) or ``train`` (batches as trained on). ``domain`` is a
+    domain's name. ``arm`` says how the prediction was made (``erm``, ``dropout``). ``name`` is
+    ``accuracy`` (0 to 1) or ``loss`` (nats). A value that is not finite is None.
     """
 
     split: str
@@ -146,7 +149,9 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     empty when nothing was left to choose; ``under_load``: other programs were at work meanwhile.
     ``seconds_left`` estimates the whole run. ``ranks`` are
     the processes that train together, each on such a device with so many ``threads``. ``loaded``
-    is what was taken from a file of weights; None: they are no file.
+    is what was taken from a file of weights; None: they are no file. ``precision`` is that of
+    training. ``evaluation_precision`` is fp32; None in runs of before it was, whose evaluations
+    had the precision of training.
     """
 
     model: str
@@ -164,6 +169,7 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     ranks: int = 1
     loaded: LoadedWeights | None = None
     under_load: bool = False
+    evaluation_precision: str | None = None
 
 
 class HeadTrained(Event, frozen=True, kw_only=True, tag="head_trained"):
@@ -193,10 +199,11 @@ class StepsTaken(Event, frozen=True, kw_only=True, tag="steps_taken"):
 class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     """Accuracies after ``step`` updates.
 
-    ``id_accuracy`` is the mean over source domains of their ``out`` split; ``ood_accuracy``
-    is the target's ``in`` split (DomainBed's report), None without a target. ``is_best``: no
-    earlier step had a higher ``id_accuracy``. ``collapsed``: one class is predicted; None: it
-    cannot be told yet, or the run was made before evaluations said so.
+    ``id_accuracy`` is the mean over source domains of their ``out`` split, augmented where the run
+    augments it; ``plain_id_accuracy`` is then the mean without augmentation, and None elsewhere.
+    ``ood_accuracy`` is the target's ``in`` split (DomainBed's report), None without a target.
+    ``is_best``: no earlier step had a higher ``id_accuracy``. ``collapsed``: one class is
+    predicted; None: it cannot be told yet, or the run was made before evaluations said so.
     """
 
     step: int
@@ -206,6 +213,7 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     is_best: bool
     wall_s: float
     collapsed: bool | None = None
+    plain_id_accuracy: float | None = None
 
 
 class ArmEvaluated(Event, frozen=True, kw_only=True, tag="arm_evaluated"):
@@ -221,6 +229,7 @@ class ArmEvaluated(Event, frozen=True, kw_only=True, tag="arm_evaluated"):
     ood_accuracy: float | None
     is_best: bool
     wall_s: float
+    plain_id_accuracy: float | None = None
 
 
 class BarrierMeasured(Event, frozen=True, kw_only=True, tag="barrier_measured"):
@@ -286,7 +295,10 @@ class CollapseDetected(Event, frozen=True, kw_only=True, tag="collapse_detected"
 
 
 class RunFinished(Event, frozen=True, kw_only=True, tag="run_finished"):
-    """All steps are done; the selected step has the best ID validation accuracy."""
+    """All steps are done; the selected step has the best ID validation accuracy.
+
+    Its accuracies are as in :class:`Evaluated`.
+    """
 
     step: int
     selected_step: int
@@ -294,6 +306,7 @@ class RunFinished(Event, frozen=True, kw_only=True, tag="run_finished"):
     ood_accuracy: float | None
     wall_s: float
     peak_memory_bytes: int
+    plain_id_accuracy: float | None = None
 
 
 class RunStopped(Event, frozen=True, kw_only=True, tag="run_stopped"):

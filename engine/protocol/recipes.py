@@ -38,6 +38,7 @@ RECIPES: Final[dict[str, dict[str, object]]] = {
         "validation_fraction": 0.2,
         # Their command line sets --seed alone: one split for all seeds.
         "trial_seed": 0,
+        "augment_validation": True,
         "optimizer": "sgd",
         "momentum": 0.9,
         "lr": 1e-3,

@@ -146,6 +146,14 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(gt=0, lt=1),
         _about("Share of each domain held out for validation.", "data"),
     ] = 0.2
+    augment_validation: Annotated[
+        bool,
+        _about(
+            "Augment the sources' validation images at each evaluation, as DomainBed does; the "
+            "step is then selected on them.",
+            "data",
+        ),
+    ] = False
     trial_seed: Annotated[
         Annotated[int, Meta(ge=0, le=2**31 - 1)] | None,
         _about("Seed of the split; none: a split for each seed, as in DomainBed.", "data"),

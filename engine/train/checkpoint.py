@@ -31,12 +31,14 @@ ARMS = "arms."
 class Selected(msgspec.Struct, frozen=True):
     """The step with the best ID validation accuracy so far, and its accuracies (0 to 1).
 
-    ``ood_accuracy`` is None without a target.
+    ``ood_accuracy`` is None without a target, ``plain_id_accuracy`` where validation images are
+    not augmented.
     """
 
     step: int
     id_accuracy: float
     ood_accuracy: float | None
+    plain_id_accuracy: float | None = None
 
 
 class TrainingState(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.allocator import release_freed_memory
 from engine.arms import Arm
-from engine.data import RunData
+from engine.data import RunData, validation_augmentation
 from engine.errors import TrainingError
 from engine.evaluate import (
     Evaluation,
@@ -66,9 +66,7 @@ class Milestones:
         self._run_dir = run_dir
         self._log = log
         self._writes = training.execution.ranks.is_first
-        self._predictor = network_predictor(
-            training.network, spec.eval_batch_size, training.execution
-        )
+        self._augmentation = validation_augmentation(spec, data)
         self._class_entropy = class_entropy(data)
         self._kept_step = training.start.step if run_dir.last_checkpoint.exists() else None
         images_per_step = spec.batch_size * len(data.sources)
@@ -97,12 +95,7 @@ class Milestones:
         self._check_weights(state.step)
         started = time.perf_counter()
         release_freed_memory()
-        evaluation = evaluate_domains(
-            self._predictor,
-            self._data,
-            own_arm(self._spec),
-            keeps_logits=self._training.arms.need_logits,
-        )
+        evaluation = self._measure(state.step)
         release_freed_memory()
         wall_s = time.perf_counter() - started
         if not math.isfinite(evaluation.id_loss):
@@ -114,7 +107,7 @@ class Milestones:
         best = state.selected
         is_best = best is None or evaluation.id_accuracy > best.id_accuracy
         if is_best:
-            best = Selected(state.step, evaluation.id_accuracy, evaluation.ood_accuracy)
+            best = _selected(state.step, evaluation)
         state = msgspec.structs.replace(state, selected=best)
         state = self._report(state, evaluation, is_best=is_best, wall_s=wall_s)
         if is_best:
@@ -133,6 +126,24 @@ class Milestones:
             keep_predictions(self._run_dir, state.step, evaluation.measured, self._data.classes)
         return self._save_last(state)
 
+    def _measure(self, step: int) -> Evaluation:
+        """Evaluate the run's own network after so many updates."""
+        training = self._training
+        predictor = network_predictor(
+            training.network,
+            self._spec.eval_batch_size,
+            training.execution,
+            self._augmentation,
+            step,
+        )
+        return evaluate_domains(
+            predictor,
+            self._data,
+            own_arm(self._spec),
+            keeps_logits=training.arms.need_logits,
+            is_augmented=self._spec.augment_validation,
+        )
+
     def _report(
         self, state: TrainingState, evaluation: Evaluation, *, is_best: bool, wall_s: float
     ) -> TrainingState:
@@ -149,6 +160,7 @@ class Milestones:
                 is_best=is_best,
                 wall_s=wall_s,
                 collapsed=collapsed,
+                plain_id_accuracy=evaluation.plain_id_accuracy,
             )
         )
         if collapsed and not state.collapsed:
@@ -199,6 +211,7 @@ class Milestones:
             ood_accuracy=selected.ood_accuracy,
             wall_s=self.pace.elapsed_s,
             peak_memory_bytes=peak_memory_bytes(),
+            plain_id_accuracy=selected.plain_id_accuracy,
         )
 
     def _check_weights(self, step: int) -> None:
@@ -223,7 +236,7 @@ class Milestones:
     ) -> TrainingState:
         """Evaluate another way of predicting; return the state with its selected step."""
         started = time.perf_counter()
-        found = arm.evaluate(evaluation)
+        found = arm.evaluate(state.step, evaluation)
         release_freed_memory()
         if found is None:
             return state
@@ -238,11 +251,12 @@ class Milestones:
                 ood_accuracy=found.ood_accuracy,
                 is_best=is_best,
                 wall_s=time.perf_counter() - started,
+                plain_id_accuracy=found.plain_id_accuracy,
             )
         )
         if not is_best:
             return state
-        selected = Selected(state.step, found.id_accuracy, found.ood_accuracy)
+        selected = _selected(state.step, found)
         state = msgspec.structs.replace(
             state, selected_of_arms={**state.selected_of_arms, name: selected}
         )
@@ -271,3 +285,9 @@ class Milestones:
             class_entropy=self._class_entropy,
             advice=COLLAPSE_ADVICE,
         )
+
+
+def _selected(step: int, evaluation: Evaluation) -> Selected:
+    return Selected(
+        step, evaluation.id_accuracy, evaluation.ood_accuracy, evaluation.plain_id_accuracy
+    )

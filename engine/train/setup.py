@@ -96,7 +96,10 @@ class Training:
         step_s = min(self.step_ms.values()) / 1000
         forward_s = FORWARD_SHARE * step_s / (spec.batch_size * len(data.sources))
         evaluated = sum(len(domain.out_indices) for domain in data.domains)
-        evaluated += len(data.target.in_indices) if data.target else 0
+        left_out = [domain for domain in data.domains if domain.is_target or domain.is_held_out]
+        evaluated += sum(len(domain.in_indices) for domain in left_out)
+        if spec.augment_validation:
+            evaluated += sum(len(domain.out_indices) for domain in data.sources)
         evaluations = evaluations_after(spec, self.start.step)
         cached = 0
         if spec.head_steps > 0 and self.start.step == 0:
@@ -127,6 +130,7 @@ def describe_network(
         device=str(execution.device),
         device_name=device_name(execution.device),
         precision=execution.precision,
+        evaluation_precision="fp32",
         memory_format=execution.memory_format,
         threads=torch.get_num_threads(),
         ranks=execution.ranks.size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import reduce
 
 import pytest
@@ -64,10 +64,10 @@ def test_the_ensemble_is_exactly_the_sum_of_the_logits_of_the_evaluations(
 ) -> None:
     saved: list[dict[str, Tensor]] = []
     sums: list[dict[str, Tensor]] = []
-    real: Callable[[Ensemble, Evaluation], Evaluation] = Ensemble.evaluate
+    real = Ensemble.evaluate
 
-    def spy(arm: Ensemble, evaluation: Evaluation) -> Evaluation:
-        found = real(arm, evaluation)
+    def spy(arm: Ensemble, step: int, evaluation: Evaluation) -> Evaluation | None:
+        found = real(arm, step, evaluation)
         logits = {f"{each.split}.{each.domain.name}": each.result for each in evaluation.measured}
         saved.append({key: each.logits for key, each in logits.items() if each.logits is not None})
         sums.append(dict(arm.tensors()))
@@ -92,13 +92,16 @@ def test_a_restored_ensemble_is_the_one_that_was_saved(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[bool] = []
-    real: Callable[[Ensemble, Evaluation], Evaluation] = Ensemble.evaluate
+    real = Ensemble.evaluate
 
-    def spy(arm: Ensemble, evaluation: Evaluation) -> Evaluation:
-        restored = Ensemble(arm._data)
+    def spy(arm: Ensemble, step: int, evaluation: Evaluation) -> Evaluation | None:
+        restored = Ensemble(arm._spec, arm._data)
         restored.restore({name: tensor.clone() for name, tensor in arm.tensors().items()})
-        found = real(arm, evaluation)
-        compared.append(real(restored, evaluation).metrics == found.metrics)
+        found = real(arm, step, evaluation)
+        again = real(restored, step, evaluation)
+        assert found is not None
+        assert again is not None
+        compared.append(again.metrics == found.metrics)
         return found
 
     monkeypatch.setattr(Ensemble, "evaluate", spy)
@@ -120,9 +123,20 @@ def test_the_average_is_not_there_before_its_first_step(make_run: MakeRun) -> No
     run_dir = make_run(**ARMS, average_from=9)
     run_here(run_dir)
     assert [each.step for each in _arm_events(run_dir, "averaged")] == [16, 24]
-    assert [each.step for each in _arm_events(run_dir, "ensemble")] == [8, 16, 24]
     with pytest.raises(SpecError, match="nothing would be averaged"):
         make_run("never", **ARMS, average_from=25)
+
+
+def test_the_ensemble_begins_where_the_average_does(make_run: MakeRun) -> None:
+    run_dir = make_run(**ARMS, average_from=9)
+    run_here(run_dir)
+    own = [each for each in read_events(run_dir) if isinstance(each, Evaluated)]
+    first, second = _arm_events(run_dir, "ensemble")
+    assert (first.step, second.step) == (16, 24)
+    assert [first.id_accuracy] == [each.id_accuracy for each in own if each.step == 16]
+    assert [each.value for each in first.metrics] == pytest.approx(
+        [metric.value for each in own if each.step == 16 for metric in each.metrics], rel=1e-5
+    )
 
 
 def test_arms_are_evaluated_with_the_run_and_leave_it_alone(make_run: MakeRun) -> None:

@@ -270,3 +270,28 @@ def test_networks_that_left_out_no_domain_combine_without_an_ood_accuracy(family
         assert measured
         assert {each.ood_accuracy for each in (told[-1], *measured)} == {None}
         assert all(len(each.metrics) == 8 for each in measured)  # two of each domain
+
+
+def test_augmented_runs_are_combined_on_one_set_of_augmented_images(family: Family) -> None:
+    for name, seed in (("one", 4), ("two", 5)):
+        family.train(name, seed=seed, augment_validation=True)
+    alone, *soups = (family.combine("greedy_soup", *names) for names in
+                     (("one", "two"), ("two", "one")))  # fmt: skip
+    measured = [
+        {each.parent: each.id_accuracy for each in read_events(run) if
+         isinstance(each, ParentMeasured)} for run in (alone, *soups)
+    ]  # fmt: skip
+    assert measured[0].keys() == {"one", "two"}
+    path = family.combine("interpolation", "one", "two", points=2)
+    ends = evaluations(path)
+    assert [ends[0].id_accuracy, ends[100].id_accuracy] == list(measured[0].values())
+    mixed = [each for each in read_events(path) if isinstance(each, ArmEvaluated)]
+    for first, second in zip(ends.values(), mixed, strict=True):
+        assert first.plain_id_accuracy is not None
+        assert first.plain_id_accuracy == second.plain_id_accuracy
+        assert first.id_accuracy == second.id_accuracy
+    end = read_events(alone)[-1]
+    assert isinstance(end, RunFinished)
+    assert end.plain_id_accuracy is not None
+    ensemble = family.combine("ensemble", "one", "two")
+    assert best_of(ensemble).plain_id_accuracy is not None
