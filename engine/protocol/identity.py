@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from engine.protocol.combination import Combination
+from engine.protocol.schedule import first_evaluation
 from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec
 
 SEEDS: Final = ("seed", "trial_seed")
@@ -34,8 +35,14 @@ def _averages(spec: RunSpec) -> bool:
     return "averaged" in spec.arms
 
 
+def _ensembles_late(spec: RunSpec) -> bool:
+    """Say whether the ensemble leaves out evaluations that it would otherwise take."""
+    begins = first_evaluation(spec, spec.average_from)
+    return "ensemble" in spec.arms and begins > first_evaluation(spec)
+
+
 DECIDING_ONLY: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
-    "average_from": _averages,
+    "average_from": lambda spec: _averages(spec) or _ensembles_late(spec),
     "average_every": _averages,
     "average_batchnorm": _averages,
     # Statistics estimated anew are means over batches; all else is the same in any batch.
@@ -77,10 +84,13 @@ def _deciding(spec: RunSpec, name: str) -> object:
         return FIELDS[name].default
     if name == "arms":  # each is measured by itself
         return tuple(sorted(set(spec.arms)))
-    if name == "target" and spec.target == NO_TARGET:  # images of one domain need not say so
+    need_not_be_said = {
+        "target": NO_TARGET,  # images of one domain
+        "trial_seed": spec.seed,
+        "eval_from": spec.eval_every,
+    }
+    if name in need_not_be_said and getattr(spec, name) == need_not_be_said[name]:
         return None
-    if name == "trial_seed" and spec.trial_seed == spec.seed:
-        return None
-    if name == "eval_from" and spec.eval_from == spec.eval_every:
-        return None
+    if name == "average_from" and not _averages(spec):  # the ensemble takes evaluations alone
+        return first_evaluation(spec, spec.average_from)
     return getattr(spec, name)

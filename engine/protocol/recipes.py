@@ -114,10 +114,12 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
             "BatchNorm's statistics would be those of the parts, not of the batch. Leave out "
             "--micro-batch, or give --freeze-batchnorm."
         )
-    if "averaged" in spec.arms and spec.average_from > spec.steps:
+    late = [arm for arm in ("averaged", "ensemble") if arm in spec.arms]
+    if late and spec.average_from > spec.steps:
         raise SpecError(
             f"average_from is {spec.average_from}, but the run ends at step {spec.steps}: nothing "
-            "would be averaged. Give a lower --average-from, or leave averaged out of --arms."
+            f"would be averaged. Give a lower --average-from, or leave {' and '.join(late)} out of "
+            "--arms."
         )
     return spec
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
@@ -59,6 +59,16 @@ def evaluations_after(spec: RunSpec, step: int) -> int:
 def evaluation_steps(spec: RunSpec) -> tuple[int, ...]:
     """Return the numbers of updates after which a run is evaluated."""
     return (*_evaluated_before_the_last(spec), spec.steps)
+
+
+def first_evaluation(spec: RunSpec, at_least: int = 1) -> int:
+    """Return the number of updates at a run's first evaluation from ``at_least`` updates on.
+
+    Where the run ends before, it is that of the last evaluation.
+    """
+    steps = _evaluated_before_the_last(spec)
+    index = bisect_left(steps, at_least)
+    return steps[index] if index < len(steps) else spec.steps
 
 
 def _evaluated_before_the_last(spec: RunSpec) -> range:

@@ -298,7 +298,12 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     average_from: Annotated[
         int,
         Positive,
-        _about("First step whose weights are averaged.", "arms", unit="steps", most=MOST_STEPS),
+        _about(
+            "First step whose weights are averaged, and whose evaluation may be in the ensemble.",
+            "arms",
+            unit="steps",
+            most=MOST_STEPS,
+        ),
     ] = 1
     average_every: Annotated[
         int,

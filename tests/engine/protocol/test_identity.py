@@ -54,9 +54,11 @@ def test_seeds_are_of_one_configuration() -> None:
     assert configuration_identity(first) == configuration_identity(second)
 
 
+ENSEMBLE = {"arms": ["ensemble"], "steps": 300, "eval_every": 50}
+
 OLDER_PAPER = {
     "recipe": "paper", "trial_seed": None, "precision": "auto", "lr_drops": [5_000],
-    "average_from": 300, "eval_from": None,
+    "average_from": 300, "eval_from": None, "augment_validation": False,
 }  # fmt: skip
 """What ``--recipe paper`` meant when runs of older homes were made."""
 
@@ -69,6 +71,7 @@ OLDER_PAPER = {
         (OLDER_PAPER, "8d94daba8f5c9c0c"),
         ({**OLDER_PAPER, "dataset": "PACS", "target": "sketch", "seed": 1, "lr": 5e-4},
          "7e129c1ff8773f1b"),
+        ({"arms": ["ensemble"], "average_from": 50}, "023c25c80ad56532"),
     ],
 )  # fmt: skip
 def test_runs_of_older_homes_keep_their_identities(
@@ -78,7 +81,7 @@ def test_runs_of_older_homes_keep_their_identities(
 
 
 def test_the_paper_recipe_has_an_identity_of_its_own() -> None:
-    assert run_identity(resolve_spec({"recipe": "paper"})) == "3d83dbd807290ca6"
+    assert run_identity(resolve_spec({"recipe": "paper"})) == "4e72a5afaee77c75"
 
 
 def test_a_recipe_s_name_is_only_a_name() -> None:
@@ -108,6 +111,16 @@ def test_every_undeciding_field_is_a_field() -> None:
         ({}, {"weights_key": "teacher"}),
         ({}, {"linear_start": "authors"}),
         ({"tuning": "linear"}, {"tuning": "linear", "linear_start": "ones"}),
+        (ENSEMBLE, {**ENSEMBLE, "average_from": 50}),
+        ({**ENSEMBLE, "average_from": 51}, {**ENSEMBLE, "average_from": 100}),
+        (
+            {**ENSEMBLE, "average_from": 99, "eval_from": 1},
+            {**ENSEMBLE, "average_from": 101, "eval_from": 1},
+        ),
+        (
+            {**ENSEMBLE, "steps": 310, "average_from": 301},
+            {**ENSEMBLE, "steps": 310, "average_from": 310},
+        ),
     ],
 )
 def test_what_decides_nothing_of_a_run_does_not_tell_it_apart(
@@ -131,6 +144,10 @@ REESTIMATED = {"arms": ["averaged"], "average_batchnorm": "reestimate"}
         ({"schedule": "step", "lr_drops": [5]}, "lr_drops", [6]),
         ({"weights": "/w.pth"}, "weights_key", "teacher"),
         ({"tuning": "linear"}, "linear_start", "authors"),
+        ({}, "augment_validation", True),
+        (ENSEMBLE, "average_from", 51),
+        ({**ENSEMBLE, "average_from": 100}, "average_from", 101),
+        ({"arms": ["averaged", "ensemble"]}, "average_from", 50),
     ],
 )
 def test_where_it_decides_something_it_does(

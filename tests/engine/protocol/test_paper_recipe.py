@@ -38,6 +38,7 @@ def paper(**said: object) -> RunSpec:
         ("image_size", 224),  # datasets.py
         ("batch_size", 32),  # hparams_registry.py, of each source
         ("validation_fraction", 0.2),  # trainv2.py: --holdout_fraction
+        ("augment_validation", True),  # trainv2.py: out_ splits keep the training transform
         ("trial_seed", 0),  # trainv2.py: --trial_seed, which the command does not set
         ("steps", N_STEPS),
         ("optimizer", "sgd"),  # hparams_registry.py, and the seven below
@@ -109,10 +110,11 @@ def test_nothing_else_is_set() -> None:
     spec = paper(dataset="PACS", target="sketch")
     assert spec == RunSpec(
         recipe="paper", dataset="PACS", target="sketch", image_size=224, batch_size=32,
-        transforms="pil", validation_fraction=0.2, trial_seed=0, model="resnet50.tv2_in1k",
-        weights="pretrained", freeze_batchnorm=True, dropout_rate=0.9, masks=1, head_steps=0,
-        head_lr_factor=1.0, scale_head_lr=False, arms=("averaged", "ensemble"), average_from=301,
-        average_every=1, steps=10_001, optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=1e-4,
+        transforms="pil", validation_fraction=0.2, augment_validation=True, trial_seed=0,
+        model="resnet50.tv2_in1k", weights="pretrained", freeze_batchnorm=True, dropout_rate=0.9,
+        masks=1, head_steps=0, head_lr_factor=1.0, scale_head_lr=False,
+        arms=("averaged", "ensemble"), average_from=301, average_every=1, steps=10_001,
+        optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=1e-4,
         schedule="step", lr_drops=(5_000, 10_000), warmup_steps=0, grad_clip=None, eval_every=300,
         eval_from=1, log_every=100, precision="fp32",
     )  # fmt: skip
