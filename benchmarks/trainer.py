@@ -7,6 +7,11 @@ own words: a DataLoader with workers for each source (images decoded and augment
 with replacement), ResNet-50 in fp32, and an evaluation after the first and the last step over the
 sources' held-out fifth and all of the target, through loaders that augment the sources' images too.
 Ours is the engine's process on the same images, network, batch, steps and number of evaluations.
+
+What is compared is the time of two programs, not of one recipe in both: ours is `--recipe paper`
+except for its transforms, which are `batch` (whole batches from the cache), the program's default,
+where the recipe has `pil` (file by file, as theirs). It measures no arms, as theirs does not. Ours
+evaluates the sources' validation images as they are in addition to augmented.
 Each side is a process of its own, timed from its start to its end; ours begins with empty caches.
 """
 
