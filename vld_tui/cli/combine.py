@@ -38,7 +38,8 @@ AtOption = Annotated[
     typer.Option(
         "--at",
         metavar="WHICH",
-        help="Checkpoint of each run: best (its selected step's) or last [default: best].",
+        help="Checkpoint of each run: best (its selected step's) or last (its final weights, as "
+        "arXiv 2403.00946 combines all runs) [default: best].",
         show_default=False,
         autocompletion=proposes("checkpoints"),
     ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -24,8 +25,9 @@ from vld_tui.views.numbers import plural
 Method = Literal["soup", "greedy_soup", "ensemble", "interpolation"]
 Checkpoint = Literal["best", "last"]
 
-CHECKPOINTS: Final = ("best", "last")
+CHECKPOINTS: Final[tuple[Checkpoint, ...]] = ("best", "last")
 """Checkpoints of a run whose network can be combined."""
+_ARE: Final[Mapping[Checkpoint, str]] = {"best": "selected steps", "last": "final weights"}
 
 
 class Chosen(NamedTuple):
@@ -83,7 +85,7 @@ def plan_combination(
     """
     for run in runs:
         _check_usable(run)
-    parents = [_parent(store, run, at) for run in runs]
+    parents = _parents(store, runs, at)
     if from_pretrained:
         parents.insert(0, Parent("", None))
     if not 2 <= points <= 101:
@@ -112,14 +114,40 @@ def _check_usable(run: Run) -> None:
         raise CombinationError(f"Run {run.run_id} is {run.status}, not finished: {advice}")
 
 
-def _parent(store: Store, run: Run, at: Checkpoint) -> Parent:
+def _parents(store: Store, runs: Sequence[Run], at: Checkpoint) -> list[Parent]:
+    """Return the files of the runs' networks.
+
+    Raises:
+        CombinationError: when some runs have no such checkpoint any more.
+    """
+    parents = [Parent(run.run_id, str(_path(store, run, at).absolute())) for run in runs]
+    if without := [run for run in runs if not _path(store, run, at).is_file()]:
+        raise CombinationError(_without_checkpoint(store, without, at))
+    return parents
+
+
+def _path(store: Store, run: Run, at: Checkpoint) -> Path:
     run_dir = store.run_dir(run.run_id)
-    paths = {"best": run_dir.best_checkpoint, "last": run_dir.last_checkpoint}
-    path = paths[at]
-    if not path.is_file():
-        left = next((name for name, each in paths.items() if each.is_file()), None)
+    return run_dir.best_checkpoint if at == "best" else run_dir.last_checkpoint
+
+
+def _without_checkpoint(store: Store, runs: Sequence[Run], at: Checkpoint) -> str:
+    """Say which runs have no such checkpoint any more, why, and what to do."""
+    others = len(runs) - 1
+    which, has, were = f"Run {runs[0].run_id}", "has", "it was"
+    if others:
+        which, has, were = f"{which} and {plural(others, 'other')}", "have", "they were"
+    left = next(
+        (each for each in CHECKPOINTS if all(_path(store, run, each).is_file() for run in runs)),
+        None,
+    )
+    kept = {run.spec.keep_checkpoints for run in runs}
+    if "all" in kept or (at == "best" and "best" in kept):
         advice = f"Take --at {left}, or run it again." if left else "Run it again to combine it."
-        raise CombinationError(
-            f"Run {run.run_id} has no {at} checkpoint any more: it was pruned. {advice}"
-        )
-    return Parent(run.run_id, str(path.absolute()))
+        return f"{which} {has} no {at} checkpoint any more: {were} pruned. {advice}"
+    advice = f"Take --at {left}. " if left else ""
+    return (
+        f"{which} {has} no {at} checkpoint: {were} run with --keep {'/'.join(sorted(kept))}.\n"
+        f"{advice}To combine {_ARE[at]}, make them again with --keep all; in a study: set "
+        'keep = "all", vld rm these runs, then vld sweep it.'
+    )

@@ -181,8 +181,13 @@ def _memory(spec: RunSpec, like: Run, progress: Progress) -> int | None:
 
 def _disk(store: Store, spec: RunSpec, runs: Iterable[Run]) -> tuple[int | None, Run | None]:
     """Return the bytes of the checkpoints that the run leaves, by those that the newest run with
-    this optimizer saved."""
+    this optimizer saved; of several, one whose tuning and arms are most alike."""
+
+    def differs(run: Run) -> tuple[bool, int]:
+        return run.spec.tuning != spec.tuning, len(set(run.spec.arms) ^ set(spec.arms))
+
     alike = [run for run in runs if run.spec.optimizer == spec.optimizer and run.step > 0]
+    alike.sort(key=differs)
     for run in alike[:MOST_DISK_RUNS]:
         saved = {each.kind: each.bytes for each in store.checkpoints(run.run_id)}
         if {"best", "last"} <= saved.keys():

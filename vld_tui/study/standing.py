@@ -89,6 +89,21 @@ def refuse_misfits(standing: Standing) -> None:
             raise StudyError(f"{standing.study.name}: {problem}")
 
 
+def without_final_weights(store: Store, standing: Standing) -> int:
+    """Return how many finished runs lack the last checkpoint that the study keeps.
+
+    They were made under another name, with fewer checkpoints to keep, or were pruned.
+    """
+    pairs = zip(standing.study.specs, standing.runs, strict=True)
+    return sum(
+        spec.keep_checkpoints == "all"
+        and run is not None
+        and run.status == "finished"
+        and not store.run_dir(run.run_id).last_checkpoint.is_file()
+        for spec, run in pairs
+    )
+
+
 def launch_missing(store: Store, standing: Standing) -> None:
     """Queue what is left of a study: runs that were broken off go on, the others are made.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Final
 
 from engine.protocol import (
@@ -24,6 +25,10 @@ MOST_PARENTS: Final = 6
 """Named in a line; of more, the others are counted."""
 MOST_FINDINGS: Final = 10
 """Of one kind, a line each."""
+_TAKEN_AT: Final = {
+    "best.safetensors": "their selected steps (--at best)",
+    "last.safetensors": "their last steps: the final weights (--at last)",
+}
 
 
 def has_choice(combination: Combination | None) -> bool:
@@ -57,10 +62,13 @@ def _tried(combination: Combination) -> str:
 def combination_rows(combination: Combination) -> list[tuple[str, str]]:
     """Return what is combined and how, as pairs of a label and a line of plain text."""
     method = combination.method.replace("_", " ")
-    return [
+    rows = [
         ("method", f"{method}: {METHODS[combination.method]}"),
         ("networks", networks(combination)),
     ]
+    files = {PurePath(parent.file).name for parent in combination.parents if parent.file}
+    taken = " · ".join(words for name, words in _TAKEN_AT.items() if name in files)
+    return [*rows, ("taken at", taken)] if taken else rows
 
 
 def networks(combination: Combination) -> str:

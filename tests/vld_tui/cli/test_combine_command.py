@@ -59,6 +59,7 @@ def test_a_soup_is_a_run_in_history_that_names_its_parents(family: Vld) -> None:
     assert ran.exit_code == 0, ran.output
     one, two = ids(family, "one", "two")
     assert "method    soup: the mean of the weights" in ran.stdout
+    assert "taken at  their selected steps (--at best)" in ran.stdout
     assert f"networks  2 · {one} · {two}" in ran.stdout
     assert f"vld compare {one} {two} @last" in ran.stdout
     record = family.json("show", "@last")
@@ -96,6 +97,8 @@ def test_each_way_of_combining_is_an_arm(
     assert all(
         (parent.file or "").endswith(f"{files}.safetensors") for parent in combination.parents
     )
+    taken = {"best": "their selected steps", "last": "their last steps: the final weights"}[files]
+    assert f"{taken} (--at {files})" in family("show", record["run"]).stdout
     assert combination.points == (5 if method == "interpolation" else 11)
     assert family.json("show", record["run"])["spec"]["device"] == "cpu"
 
@@ -185,6 +188,23 @@ def test_a_run_whose_checkpoint_was_pruned_is_named_with_what_to_do(family: Vld)
     assert refused.exit_code == 2
     assert f"Run {one} has no last checkpoint any more: it was pruned." in refused.stderr
     assert "--at best" in refused.stderr
+
+
+def test_final_weights_that_were_never_kept_are_told_from_pruned_ones(family: Vld) -> None:
+    with family.start("run", "--name", "kept", "--keep", "best", *SHORT) as run:
+        run.communicate(timeout=60)
+    kept, one = ids(family, "kept", "one")
+    for run_id in (kept, one):
+        (family.home / "runs" / run_id / "checkpoints" / "last.safetensors").unlink(missing_ok=True)
+    refused = family("combine", "soup", "kept", "two", "--at", "last")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        f"Error: Run {kept} has no last checkpoint: it was run with --keep best.\n"
+        "Take --at best. To combine final weights, make them again with --keep all; in a study: "
+        'set keep = "all", vld rm these runs, then vld sweep it.\n'
+    )
+    both = family("combine", "ensemble", "kept", "one", "--at", "last").stderr
+    assert f"Run {kept} and 1 other have no last checkpoint any more: they were pruned." in both
 
 
 @pytest.mark.parametrize("keep", ["best", "none"])

@@ -11,11 +11,13 @@ import pytest
 
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.queue.stand_in import start_stand_in
+from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
 from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import open_home
 from vld_tui.launch.local import LaunchError
 from vld_tui.queue.supervisor import Supervisor
 from vld_tui.store.store import Store
+from vld_tui.study.kept import find_study
 
 STUDY = """\
 name = "rates"
@@ -90,6 +92,25 @@ def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
     record = vld.json("sweep", file, "--dry-run")
     assert (record["runs"], record["missing"], record["seconds"]) == (8, 8, None)
     assert record["largest_cost"] == {"field": "target", "values": 2}
+
+
+def test_final_weights_that_finished_runs_no_longer_have_are_told_of(vld: Vld, file: str) -> None:
+    home = open_home(vld.home)
+    with Store.open(home) as store:
+        for spec in find_study(home, file).specs[:2]:
+            teller = Teller(store.run_dir(store.create_run(spec).run_id))
+            teller.says(started(), *evaluated(10, id_accuracy=0.8, ood_accuracy=0.5))
+            teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
+    plan = vld.json("sweep", file, "--dry-run")
+    assert (plan["finished"], plan["without_final_weights"]) == (2, 0), "none is to be kept"
+    Path(file).write_text('keep = "all"\n' + STUDY)
+    assert vld.json("sweep", file, "--dry-run")["without_final_weights"] == 2
+    caution = (
+        "2 finished runs have no last checkpoint, though keep is all: vld combine --at last cannot "
+        "take them. For final weights, vld rm them, then launch again"
+    )
+    assert f"caution   {caution}" in vld("sweep", file, "--dry-run").stdout.splitlines()
+    assert f"caution: {caution}" in vld("sweep", file).stdout.splitlines()
 
 
 def test_a_study_is_launched_finished_and_grows(vld: Vld, file: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.protocol import HeadTrained, RunSpec, resolve_spec
+from engine.protocol import CheckpointSaved, HeadTrained, RunSpec, resolve_spec
 from tests.vld_tui.store.told_runs import (
     Teller,
     arm_evaluated,
@@ -34,7 +34,9 @@ def store(tmp_path: Path) -> Store:
     return Store.open(open_home(tmp_path / "home"))
 
 
-def tell_run(store: Store, spec: RunSpec = SPEC, *, head_s: float | None = None) -> Run:
+def tell_run(
+    store: Store, spec: RunSpec = SPEC, *, head_s: float | None = None, last_bytes: int = 2_000
+) -> Run:
     """Tell of a run: 2 steps a second of 2 sources, 1 s an evaluation, 3,000 bytes saved."""
     run = store.create_run(spec)
     teller = Teller(store.run_dir(run.run_id))
@@ -44,6 +46,7 @@ def tell_run(store: Store, spec: RunSpec = SPEC, *, head_s: float | None = None)
     if head_s is not None:
         teller.says(HeadTrained(steps=spec.head_steps, loss=1.0, wall_s=head_s))
     teller.says(steps_taken(10, 1.5), *evaluated(0, id_accuracy=0.8, ood_accuracy=0.5))
+    teller.says(CheckpointSaved(step=20, kind="last", file="last.safetensors", bytes=last_bytes))
     teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
     return store.get(run.run_id)
 
@@ -129,6 +132,14 @@ def test_another_machine_says_nothing_but_what_is_saved(store: Store) -> None:
 def test_another_optimizer_saves_another_amount(store: Store) -> None:
     tell_run(store)
     assert ask(store, optimizer="sgd").disk_bytes is None
+
+
+def test_what_is_saved_is_that_of_a_run_with_these_arms_if_there_is_one(store: Store) -> None:
+    tell_run(store)
+    tell_run(store, msgspec.structs.replace(SPEC, arms=("averaged",)), last_bytes=4_000)
+    assert ask(store).disk_bytes == 3_000, "not of the newest, which has sums to save"
+    assert ask(store, arms=("averaged",)).disk_bytes == 1_000 + 1_000 + 4_000
+    assert ask(store, arms=("averaged", "ensemble")).disk_bytes == 1_000 + 1_000 + 4_000
 
 
 def test_a_run_that_only_began_tells_nothing(store: Store) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.protocol import evaluation_steps
 from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
@@ -117,6 +118,52 @@ RUNS = {
 }  # fmt: skip
 
 
+COMBINED = ("paper-fig2", "paper-fig6", "paper-fig7")
+"""Figures with averages and ensembles of the final weights of all runs."""
+SGD: dict[str, set[object]] = {"lr": {1e-3, 5e-4}, "weight_decay": {1e-4, 5e-5, 1e-5}}
+OF_THE_FIGURES: dict[str, dict[str, set[object]]] = {
+    "paper-fig2": {**SGD, "dropout_rate": {0.0, 0.9}},
+    "paper-fig3": {**SGD, "dropout_rate": {0.0, 0.5, 0.9, 0.95}},
+    "paper-fig4": {
+        **SGD, "dropout_rate": {0.0, 0.5, 0.9, 0.95}, "lr": {3e-3, 5e-3}, "steps": {30_000},
+        "lr_drops": {(15_000, 25_000)}, "eval_every": {1_000}, "dataset": {"DomainNet"},
+    },
+    "paper-fig5": {
+        **SGD, "dropout_rate": {0.0, 0.5, 0.9, 0.95}, "lr": {5e-3, 1e-2}, "weights": {"none"},
+        "dataset": {"VLCS"},
+    },
+    "paper-fig6": {**SGD, "dropout_rate": {0.0, 0.9}, "head_lr_factor": {10.0}},
+    "paper-fig7": {**SGD, "dropout_rate": {0.9}},
+    "paper-fig8": {
+        **SGD, "dropout_rate": {0.0, 0.9}, "model": {"resnet50.tv_in1k", "resnet50.tv2_in1k"},
+    },
+    "paper-fig9": {
+        **SGD, "dropout_rate": {0.0, 0.5, 0.9, 0.95}, "weight_decay": {1e-2, 5e-3},
+        "tuning": {"linear"},
+    },
+}  # fmt: skip
+"""What the paper and its code say of each figure's runs; the rest is that of the recipe."""
+
+
+@pytest.mark.parametrize("name", OF_THE_FIGURES)
+def test_a_preset_varies_and_fixes_what_its_figure_does(name: str, home: Home) -> None:
+    usual = {
+        "dataset": {"PACS", "VLCS", "OfficeHome", "TerraIncognita"}, "seed": {0, 1, 2},
+        "trial_seed": {0}, "precision": {"fp32"}, "steps": {10_001}, "eval_from": {1},
+        "lr_drops": {(5_000, 10_000)}, "eval_every": {300}, "head_lr_factor": {1.0},
+        "model": {"resnet50.tv2_in1k"}, "weights": {"pretrained"}, "tuning": {"full"},
+    }  # fmt: skip
+    specs = find_study(home, name).specs
+    for field, values in {**usual, **OF_THE_FIGURES[name]}.items():
+        assert {getattr(spec, field) for spec in specs} == values, field
+
+
+def test_domainnet_is_evaluated_as_often_as_by_the_authors(home: Home) -> None:
+    spec = find_study(home, "paper-fig4").specs[0]
+    # theirs: after the update of each step that 1,000 divides, and after the last
+    assert evaluation_steps(spec) == (*range(1, 30_000, 1_000), 30_000)
+
+
 def test_every_preset_has_the_runs_of_its_figure(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +176,9 @@ def test_every_preset_has_the_runs_of_its_figure(
         is_small = name.endswith("-small")
         assert study.name == name
         assert {spec.recipe for spec in study.specs} == {"default" if is_small else "paper"}
-        assert {spec.keep_checkpoints for spec in study.specs} == {"best"}
+        combined = name.removesuffix("-small") in COMBINED
+        kept = {spec.keep_checkpoints for spec in study.specs}
+        assert kept == {"all" if combined else "best"}, "final weights are combined across runs"
         assert bool(study.absent) is not is_small
         if not is_small:
             assert study.choose == ("lr", "weight_decay")

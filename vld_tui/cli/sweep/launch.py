@@ -46,7 +46,12 @@ from vld_tui.study.launching import (
     submit_study,
 )
 from vld_tui.study.place import last_place
-from vld_tui.study.standing import Standing, refuse_misfits, standing_of
+from vld_tui.study.standing import (
+    Standing,
+    refuse_misfits,
+    standing_of,
+    without_final_weights,
+)
 from vld_tui.study.weights import AbsentWeights, absent_weights
 from vld_tui.views.numbers import plural
 from vld_tui.views.planned_jobs import planned_lines
@@ -164,10 +169,11 @@ def launch(
             standing, gone = launch_study(store, known, text)
         else:
             standing, gone, submission = submit_study(store, known, text, cluster)
+        without = without_final_weights(store, standing)
     if as_json and submission is not None:
         print_submission(submission, standing_record(standing) | place_record(place.settings))
         return
-    _tell_launch(standing, gone, absent, place, as_json=as_json)
+    _tell_launch(standing, gone, without, absent, place, as_json=as_json)
     if submission is not None:
         tell_submission(submission, f"vld sweep {known.name}  # later: submits what is left")
 
@@ -252,6 +258,7 @@ def _tell_plan(
 ) -> None:
     cost, devices = cost_to_launch(store, standing, datasets), devices_of(store)
     absent = _absent_weights(store.home, standing)
+    without = without_final_weights(store, standing)
     if not as_json:
         for label, line in plan_lines(standing, cost, devices):
             say(f"{label:<9} {line}")
@@ -262,6 +269,8 @@ def _tell_plan(
             say(f"{'weights':<9} {line}")
         if gone:
             say(f"{'caution':<9} {_gone(gone, standing.study.name)}")
+        if without:
+            say(f"{'caution':<9} {_without_final_weights(without)}")
         return
     largest = cost.largest
     print_json(
@@ -273,6 +282,7 @@ def _tell_plan(
             "disk_bytes": cost.disk_bytes,
             "largest_cost": largest and {"field": largest.name, "values": largest.values},
             "left_behind": gone,
+            "without_final_weights": without,
             "absent_datasets": standing.study.absent,
             "absent_weights": [weights._asdict() for weights in absent],
         }
@@ -285,8 +295,22 @@ def _gone(runs: int, name: str) -> str:
     return f"{plural(runs, 'run')} of {name} as it was launched before {are} no longer in it"
 
 
+def _without_final_weights(runs: int) -> str:
+    have = "has" if runs == 1 else "have"
+    return (
+        f"{plural(runs, 'finished run')} {have} no last checkpoint, though keep is all: "
+        "vld combine --at last cannot take them. For final weights, vld rm them, then launch again"
+    )
+
+
 def _tell_launch(
-    standing: Standing, gone: int, absent: Sequence[AbsentWeights], place: _Place, *, as_json: bool
+    standing: Standing,
+    gone: int,
+    without: int,
+    absent: Sequence[AbsentWeights],
+    place: _Place,
+    *,
+    as_json: bool,
 ) -> None:
     name = standing.study.name
     if as_json:
@@ -304,6 +328,8 @@ def _tell_launch(
         say(f"weights: {line}")
     if gone:
         say(_gone(gone, name))
+    if without:
+        say(f"caution: {_without_final_weights(without)}")
     for command, purpose in (
         (f"vld sweep status {name}", "how far it is, and what came of it so far"),
         ("vld queue ls", "what goes on and what waits"),
