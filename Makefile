@@ -40,7 +40,7 @@ fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.hostile.fuzz
 
-# Prints which of timm's networks can be fine-tuned, in some ten minutes.
+# Prints which of timm's networks can be fine-tuned, in some half an hour.
 networks: $(VENV)/.installed
 	@$(BIN)/python benchmarks/networks.py
 

@@ -1,6 +1,9 @@
-"""Which timm networks can be fine-tuned: one of each family, the smallest, with random weights.
+"""Which timm networks can be fine-tuned: the smallest of each architecture, with random weights.
 
     python benchmarks/networks.py [--only PATTERN] [--largest 100]
+
+An architecture is a module of timm and what a network's name begins with: ``ghostnet`` has
+``ghostnet``, ``ghostnetv2`` and ``ghostnetv3``.
 
 Each is prepared, trained for two steps at λ = 0.9, evaluated, stopped after the first step and
 resumed. A network passes when the resumed run measures what the uninterrupted one did, to the bit.
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import os
+import re
 import tempfile
 import warnings
 from collections import defaultdict
@@ -35,6 +39,8 @@ from engine.run import run
 from engine.rundir import RunDir, UserData
 from engine.stop import StopRequest
 
+ARCHITECTURE: Final = re.compile(r"((tf|gc|legacy)_)?[a-z]+((?<=v)\d)?")
+"""What names an architecture at the beginning of a network's name; sizes follow."""
 SMALL_PX: Final = 64
 """Tried first: the size a network was made for takes longer."""
 CANNOT_BE_MADE: Final = "timm cannot make"
@@ -64,30 +70,33 @@ class StopAfterOneStep(StopRequest):
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="*", help="families whose name matches")
+    parser.add_argument("--only", default="*", help="architectures whose name matches")
     parser.add_argument("--largest", type=float, default=100, help="millions of weights")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"timm {timm.__version__}, torch {torch.__version__}, {cpu_name()}, fp32.\n")
-    print("| family | network | weights | image | |\n|---|---|---|---|---|")
+    print("| module | architecture | network | weights | image | |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         images = make_images(Path(folder) / "images")
-        for family, network, parameters in smallest_networks(asked.only):
+        for (module, architecture), network, parameters in smallest_networks(asked.only):
             if parameters > asked.largest * 1e6:
                 size, verdict = "–", f"not tried: above {asked.largest:g} M weights"
             else:
                 tried = try_network(network, images, Path(folder))
                 size, verdict = f"{tried.image_size} px", tried.reason or "✓"
             weights = f"{parameters / 1e6:.1f} M"
-            print(f"| {family} | `{network}` | {weights} | {size} | {verdict} |", flush=True)
+            row = (module, architecture, f"`{network}`", weights, size, verdict)
+            print(f"| {' | '.join(row)} |", flush=True)
 
 
-def smallest_networks(pattern: str = "*") -> Iterator[tuple[str, str, int]]:
-    """Yield each family of timm, its smallest network, and the number of its weights."""
-    families: dict[str, list[tuple[int, str]]] = defaultdict(list)
+def smallest_networks(pattern: str = "*") -> Iterator[tuple[tuple[str, str], str, int]]:
+    """Yield each architecture with its module, its smallest network and its number of weights."""
+    architectures: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
     for name in timm.list_models():
-        family = timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
-        if name.startswith("test_") or not fnmatch.fnmatch(family, pattern):
+        module_name = timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
+        found = ARCHITECTURE.match(name)
+        architecture = found[0] if found else name
+        if name.startswith("test_") or not fnmatch.fnmatch(architecture, pattern):
             continue
         with torch.device("meta"):
             try:
@@ -96,10 +105,10 @@ def smallest_networks(pattern: str = "*") -> Iterator[tuple[str, str, int]]:
                 module = None
         if module is not None:
             size = sum(parameter.numel() for parameter in module.parameters())
-            families[family].append((size, name))
-    for family, sizes in sorted(families.items()):
+            architectures[module_name, architecture].append((size, name))
+    for key, sizes in sorted(architectures.items()):
         size, name = min(sizes)
-        yield family, name, size
+        yield key, name, size
 
 
 def make_images(root: Path) -> Path:

@@ -51,7 +51,7 @@ def write_tensors(
         OSError: when it cannot be written; the file before it is then untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    contiguous = _apart(tensors)
     header = {**about, "format": "pt", STATE_KEY: state.decode()}
     digest = _digest_of_header(header)
     for name in sorted(contiguous):
@@ -75,6 +75,22 @@ def write_tensors(
             temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
     return size
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors on the processor that share no memory, as the format wants them.
+
+    Layers that share their weights have each its own in the file, as in a state dict.
+    """
+    apart: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        alone = tensor.detach().cpu().contiguous()
+        if alone.numel() and alone.untyped_storage().data_ptr() in seen:
+            alone = alone.clone()
+        seen.add(alone.untyped_storage().data_ptr())
+        apart[name] = alone
+    return apart
 
 
 def read_header(path: Path) -> tuple[bytes, Shapes]:

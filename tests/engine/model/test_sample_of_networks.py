@@ -1,4 +1,4 @@
-"""A sample of what `make networks` tries: families of timm that are made in different ways."""
+"""A sample of what `make networks` tries: architectures of timm that are made in different ways."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
+        ("coat_tiny", ""),
         ("convnext_zepto_rms", ""),
         ("ghostnet_050", ""),
+        ("ghostnetv2_100", ""),
         ("mobilenetv3_small_050", ""),
         ("regnetx_002", ""),
         ("repghostnet_050", ""),
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.slow
         ("levit_128s", "has no linear last layer on pooled features"),
     ],
 )
-def test_a_family_trains_and_resumes_or_is_refused_for_a_reason(
+def test_an_architecture_trains_and_resumes_or_is_refused_for_a_reason(
     tmp_path: Path, network: str, reason: str
 ) -> None:
     with warnings.catch_warnings():
