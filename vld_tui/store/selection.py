@@ -29,7 +29,8 @@ def domain_accuracies(
     connection: sqlite3.Connection, run: int, step: int, arm: str
 ) -> dict[str, float]:
     """Return an arm's accuracy of each domain at an evaluation: the ``in`` split of those left out
-    of training, the ``out`` split of the others; empty when there was none at this step."""
+    of training, the ``out`` split of the others, without augmentation; empty when there was none
+    at this step."""
     rows = connection.execute(_AROUND_STEP, {"run": run, "step": step, "arm": arm}).fetchall()
     values: dict[tuple[str, str], float] = {}
     for split, domain, steps, readings in rows:
@@ -39,8 +40,8 @@ def domain_accuracies(
             values[split, domain] = points.values[at]
     found: dict[str, float] = {}
     for (split, domain), value in values.items():
-        is_reported = split == "in" or ("in", domain) not in values
-        if is_reported and domain != JUDGED and not math.isnan(value):
+        reported = "in" if ("in", domain) in values else "out"
+        if split == reported and domain != JUDGED and not math.isnan(value):
             found[domain] = value
     return found
 

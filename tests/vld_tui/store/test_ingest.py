@@ -5,6 +5,7 @@ import time
 import msgspec
 import pytest
 
+from engine.protocol import AUGMENTED, Metric
 from engine.rundir import ProcessInfo, write_atomic
 from engine.rundir.life import HEARTBEAT_INTERVAL_S
 from tests.vld_tui.store.told_runs import (
@@ -75,6 +76,23 @@ def test_the_selected_step_has_the_best_id_accuracy_and_is_the_earliest_of_equal
     seen = _now(store, run)
     assert (seen.selected_step, seen.id_accuracy, seen.ood_accuracy) == (10, 0.7, 0.3)
     assert seen.domains[TARGET] == 0.3
+
+
+def test_domains_show_the_images_without_augmentation(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    told = evaluation(5, id_accuracy=0.5, ood_accuracy=0.3)
+    plain = [Metric("out", name, "dropout", "accuracy", 0.7) for name in SOURCES]
+    augmented = [Metric(AUGMENTED, name, "dropout", "accuracy", 0.5) for name in SOURCES]
+    others = [each for each in told.metrics if each.split == "in"]
+    teller.starts()
+    teller.says(
+        data_prepared(), msgspec.structs.replace(told, metrics=[*plain, *others, *augmented])
+    )
+    seen = _now(store, run)
+    assert (seen.id_accuracy, seen.domains) == (0.5, {"noto": 0.7, "twemoji": 0.7, TARGET: 0.3})
+    [kept] = store.metrics(run.run_id, split=AUGMENTED, domain="noto")
+    assert (kept.step, kept.value) == (5, 0.5)
 
 
 def test_a_finished_run_s_own_selection_counts(store: Store, run: Run, teller: Teller) -> None:
