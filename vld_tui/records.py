@@ -57,6 +57,7 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
         "wall_s": run.wall_s,
         "device": run.device,
         "precision": run.precision,
+        "evaluation_precision": run.evaluated_in,
         "memory_format": run.memory_format,
         "attempts": run.attempts,
         "created_at": run.created_at,

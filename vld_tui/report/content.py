@@ -11,7 +11,7 @@ from vld_tui.records import quoting_of
 from vld_tui.report.accuracy import by_target, centres
 from vld_tui.report.choices import choice_tables
 from vld_tui.report.differences import differences
-from vld_tui.report.facts import Fact, coverage_table, facts
+from vld_tui.report.facts import CAUTION, Fact, coverage_table, facts
 from vld_tui.report.tables import Table, records
 from vld_tui.store.metrics import Attempt
 from vld_tui.study.cloud import Cloud, clouds
@@ -82,7 +82,11 @@ def report_record(report: Report) -> dict[str, Any]:
     return {
         "study": report.name,
         "title": report.title,
-        "facts": {fact.label: fact.text for fact in report.facts},
+        "facts": {
+            label: "\n".join(fact.text for fact in report.facts if fact.label == label)
+            for label in dict.fromkeys(fact.label for fact in report.facts)
+        },
+        "cautions": [fact.text for fact in report.facts if fact.label == CAUTION],
         "missing": [] if report.missing is None else records(report.missing),
         "tables": {table.name: records(table) for table in report.tables},
         "compared": report.design.compared,

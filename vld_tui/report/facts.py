@@ -9,11 +9,15 @@ from typing import Final, NamedTuple
 from engine.protocol import FIELDS
 from vld_tui.report.tables import CellValue, Table, TableColumn
 from vld_tui.store.metrics import Attempt
+from vld_tui.store.runs import Run
 from vld_tui.study.gather import Coverage, Gathered
 from vld_tui.study.outcomes import PLACES
 from vld_tui.views.images import image_cautions
 from vld_tui.views.numbers import duration, moment, plural
+from vld_tui.views.precisions import precision_cautions
 
+CAUTION: Final = "caution"
+"""The label of what to know before the results are believed."""
 _ALWAYS: Final = ("model", "weights", "steps", "batch_size", "optimizer", "lr", "weight_decay",
                   "dropout_rate", "masks")  # fmt: skip
 """Fields that are told even at their default: no result means anything without them."""
@@ -50,7 +54,8 @@ def facts(
     """
     study, runs = gathered.study, gathered.runs
     return [
-        *(Fact("caution", each) for each in image_cautions(study.name, runs)),
+        *(Fact(CAUTION, each) for each in image_cautions(study.name, runs)),
+        *(Fact(CAUTION, each) for each in precision_cautions(study, runs)),
         Fact("study", f"{study.name}: {study.title}" if study.title != study.name else study.name),
         Fact("runs", _counts(gathered)),
         Fact("data", _joined(dict.fromkeys(spec.dataset for spec in study.specs))),
@@ -60,7 +65,7 @@ def facts(
         Fact("fixed", _fixed(gathered)),
         Fact("ways of predicting", _joined(_arms(gathered))),
         Fact("machines", _tally(_machine(run.host, run.gpu, run.device) for run in runs)),
-        Fact("precision", _tally(run.precision or "unknown" for run in runs)),
+        Fact("precision", _tally(_precision(run) for run in runs)),
         Fact("versions", _versions(attempts)),
         Fact("computing", duration(sum(run.wall_s or 0.0 for run in runs))),
         Fact("made", f"{moment(made_at)} by vld-tui {version}"),
@@ -164,6 +169,13 @@ def _tally(names: Iterable[str]) -> str:
     if len(counts) == 1:
         return next(iter(counts))
     return ", ".join(f"{name} ({plural(count, 'run')})" for name, count in counts.items())
+
+
+def _precision(run: Run) -> str:
+    """Return the precision of a run's training, and that of its evaluations where they differ."""
+    if run.precision is None or run.evaluated_in == run.precision:
+        return run.precision or "unknown"
+    return f"{run.precision}, evaluated in {run.evaluated_in}"
 
 
 def _versions(attempts: Iterable[Attempt]) -> str:

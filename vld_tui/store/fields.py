@@ -91,6 +91,8 @@ _OF_RUN: Final = (
                about="Why the run failed, crashed or cannot be read."),
     QueryField("host", "text", "coalesce(host, '')", about="Machine the run ran on."),
     QueryField("data_digest", "text", "data_digest", about="Digest of the images."),
+    QueryField("evaluation_precision", "text", "coalesce(evaluation_precision, precision, '')",
+               about="Precision of the evaluations."),
 )  # fmt: skip
 
 QUERY_FIELDS: Final[dict[str, QueryField]] = {

@@ -293,6 +293,12 @@ def m013_no_target(db: Database) -> None:
     db.execute("DROP TABLE old_arms")
 
 
+@migrations()
+def m014_evaluation_precision(db: Database) -> None:
+    """Know the precision of a run's evaluations; none: as it trained, in runs of before."""
+    db.execute("ALTER TABLE runs ADD COLUMN evaluation_precision TEXT")
+
+
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
     for key, text, combined in rows:

@@ -135,6 +135,7 @@ class EventRecorder:
                 state.target, state.data_digest = event.target or NO_TARGET, event.digest
             case ModelPrepared():
                 state.device, state.precision = event.device, event.precision
+                state.evaluation_precision = event.evaluation_precision
                 state.memory_format = event.memory_format
                 state.seconds_left = event.seconds_left
             case CheckpointSaved():

@@ -105,7 +105,13 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     has_job: bool = False
     collapsed_step: int | None = None
     recovered_step: int | None = None
+    evaluation_precision: str | None = None
     mixed_fields: tuple[str, ...] = ()
+
+    @property
+    def evaluated_in(self) -> str | None:
+        """Return the precision of its evaluations; runs of before had that of training."""
+        return self.evaluation_precision or self.precision
 
     @property
     def dataset(self) -> str:
@@ -278,6 +284,7 @@ _COLUMNS: Final = RowKinds(
         "job_open": WHOLE,
         "collapsed_step": WHOLE + NOTHING,
         "recovered_step": WHOLE + NOTHING,
+        "evaluation_precision": TEXT + NOTHING,
         "target": TEXT + NOTHING,
     }
 )

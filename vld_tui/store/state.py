@@ -44,6 +44,7 @@ class RunState:
     pid: int | None = None
     host: str | None = None
     precision: str | None = None
+    evaluation_precision: str | None = None
     memory_format: str | None = None
     device: str | None = None
     attempts: int = 0

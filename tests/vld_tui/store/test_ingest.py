@@ -42,6 +42,7 @@ def test_a_finished_run_says_all_it_was(store: Store, run: Run, teller: Teller) 
     assert (seen.id_accuracy, seen.ood_accuracy, seen.loss) == (0.8, 0.5, 1.0)
     assert seen.domains == {"noto": 0.8, "twemoji": 0.8, TARGET: 0.5}
     assert (seen.precision, seen.memory_format, seen.device) == ("bf16", "channels_last", "cpu")
+    assert (seen.evaluation_precision, seen.evaluated_in) == (None, "bf16"), "as it trained"
     assert (seen.steps_per_s, seen.images_per_s, seen.seconds_left) == (2.0, 96.0, None)
     assert (seen.name, seen.tags, seen.spec) == (run.name, run.tags, run.spec)
     assert store.list_runs() == [seen]

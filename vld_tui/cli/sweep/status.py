@@ -25,6 +25,7 @@ from vld_tui.study.place import last_place
 from vld_tui.study.results import results_of
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.views.images import image_cautions
+from vld_tui.views.precisions import precision_cautions
 from vld_tui.views.queue import at_rest_lines
 from vld_tui.views.study import counts_text, failure_lines, left_text, result_lines, study_heading
 
@@ -95,7 +96,9 @@ def _following(standing: Standing, place: SlurmSettings | None) -> Iterator[tupl
 
 def _cautions(standing: Standing) -> Iterator[str]:
     """Yield what to know before the results are believed."""
-    return image_cautions(standing.study.name, (*standing.finished, *standing.live))
+    runs = (*standing.finished, *standing.live)
+    yield from image_cautions(standing.study.name, runs)
+    yield from precision_cautions(standing.study, runs)
 
 
 def _print_record(
