@@ -1,7 +1,7 @@
 """Augmentation as operations on whole batches, on a device with many lanes.
 
 Values stay real numbers between the operations, where PIL cuts them to 8 bits. So the result is
-brighter than PIL's, by 1.5 levels of 255 in the mean.
+brighter than PIL's, by up to 1.5 levels of 255 in the mean.
 """
 
 from __future__ import annotations

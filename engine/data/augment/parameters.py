@@ -123,7 +123,8 @@ def _crops(width: Tensor, height: Tensor, generator: torch.Generator) -> Tensor:
     left = ((width - crop_width + 1) * draws[3]).floor()
     boxes = torch.stack((top, left, crop_height, crop_width), dim=2)
     chosen = boxes[torch.arange(count), fits.int().argmax(dim=1)]
-    return torch.where(fits.any(dim=1, keepdim=True), chosen, _central_crops(width, height))
+    has_fit = fits.any(dim=1, keepdim=True)
+    return chosen if has_fit.all() else torch.where(has_fit, chosen, _central_crops(width, height))
 
 
 def _central_crops(width: Tensor, height: Tensor) -> Tensor:
@@ -150,10 +151,8 @@ def _align(start: Tensor, length: Tensor, image_size: int) -> Tensor:
         top, left, height and width, (B, 4).
     """
     length = length.clamp_min(1)
-    start = torch.minimum(start, image_size - length)
-    first = (start + ROUNDING).floor()
     step = length / image_size
-    steps = ((start - first) / step).round()
-    leaves = (steps * step > 1) | (first + steps * step + length > image_size + ROUNDING / 2)
-    steps = torch.where(leaves, ((start - first) / step).floor(), steps).clamp_min(0)
+    first = (start + ROUNDING).floor()
+    room = (image_size - length - first).clamp_max(1)
+    steps = torch.minimum(((start - first) / step).round(), (room / step + ROUNDING).floor())
     return torch.cat((first + steps * step, length), dim=1)
