@@ -23,6 +23,7 @@ from engine.protocol import (
     RunSpec,
     splits_differ,
 )
+from engine.protocol.validation import uncertain_selection
 from engine.rundir import RunDir
 from engine.stop import StopRequest
 from engine.train.setup import describe_network, measure_feature_rms
@@ -60,6 +61,8 @@ def combine(
         validation_augmentation(spec, data),
     )  # fmt: skip
     log.record(describe_network(spec, network, execution, feature_rms, loaded=network.loaded))
+    if few := uncertain_selection(data.validation_images):
+        log.record(Cautioned(message=few))
     if splits_differ({parent.run_id: parent.spec for parent in parents} | {"": spec}):
         log.record(
             Cautioned(message=_contamination(combination, has_target=data.target is not None))

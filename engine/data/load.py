@@ -90,6 +90,11 @@ class RunData:
         )
 
     @property
+    def validation_images(self) -> dict[str, int]:
+        """Return how many validation images each source has."""
+        return {domain.name: len(domain.out_indices) for domain in self.sources}
+
+    @property
     def held_out(self) -> tuple[DomainData, ...]:
         """Return the source that is left out of training too, if there is one."""
         return tuple(domain for domain in self.domains if domain.is_held_out)

@@ -14,7 +14,8 @@ from engine.datasets.duplicates import NearDuplicates
 from engine.datasets.folders import ImageSet, counted, listed, quoted
 from engine.protocol import SpecError
 from engine.protocol.datasets import Finding, check_splits
-from engine.protocol.validation import FEW_VALIDATION_IMAGES, uncertain_id
+from engine.protocol.intervals import half_interval
+from engine.protocol.validation import uncertain_selection
 
 LEAK_SHARE: Final = 0.01
 """Share of a published domain's images found again in another above which OOD accuracy means
@@ -206,15 +207,19 @@ def split_findings(
 
 
 def _few_validation_images(held_out: Mapping[str, int]) -> Iterator[Finding]:
-    small = {domain: count for domain, count in held_out.items() if count <= FEW_VALIDATION_IMAGES}
-    if small:
-        left_out = min(held_out.values()) if len(held_out) > 1 else 0  # a domain without a target
-        in_use = sum(held_out.values()) - left_out
-        shown = _shown([f"{count} of {quoted(domain)}" for domain, count in small.items()])
-        yield Finding(
-            False,
-            f"Few validation images: {shown}. {uncertain_id(in_use)}",
-        )
+    """Yield how uncertain ID accuracy is with the target that leaves the fewest images."""
+    sources = {
+        target: {name: count for name, count in held_out.items() if name != target}
+        for target in held_out
+    }
+    if len(held_out) < 2:  # no domain can be a target
+        sources = {"": dict(held_out)}
+    said = {target: uncertain_selection(of_target) for target, of_target in sources.items()}
+    worst = max(sources, key=lambda target: half_interval([*sources[target].values()]))
+    if text := said[worst]:
+        is_any = len(set(said.values())) == 1
+        when = "whichever domain is the target" if is_any else f"with {quoted(worst)} as the target"
+        yield Finding(False, text if not worst else f"{text.removesuffix('.')}, {when}.")
 
 
 def count_findings(counts: Counts) -> Iterator[Finding]:

@@ -43,6 +43,15 @@ class DomainInfo(msgspec.Struct, frozen=True):
     out_images: int
     is_held_out: bool = False
 
+    @property
+    def is_source(self) -> bool:
+        """Say whether the domain is trained on, so that ID accuracy is measured on it."""
+        return not (self.is_target or self.is_held_out)
+
+    def images_of(self, split: str) -> int:
+        """Return how many images a split has: ``in``, or one of the held-out validation share."""
+        return self.in_images if split == "in" else self.out_images
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """What every event carries: ``seq`` counts from 0 in a run, ``time`` is Unix seconds."""
@@ -103,6 +112,11 @@ class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
     reading: str = ""
     left_out: tuple[LeftOut, ...] = ()
     shared_images: int = 0
+
+    @property
+    def sources(self) -> list[DomainInfo]:
+        """Return the domains that are trained on."""
+        return [domain for domain in self.domains if domain.is_source]
 
 
 class PastTraining(msgspec.Struct, frozen=True, kw_only=True):

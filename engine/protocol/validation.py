@@ -1,23 +1,39 @@
-"""How far an accuracy on a few validation images can be believed."""
+"""What selects the step on too few validation images, in words."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import Final
 
-FEW_VALIDATION_IMAGES: Final = 60
-"""Held-out images of a domain up to which users are warned."""
+from engine.protocol.intervals import half_interval
+
+FEWEST_VALIDATION_IMAGES: Final = 100
+"""Validation images of all sources together; with fewer, users are cautioned."""
+FEWEST_OF_A_DOMAIN: Final = 61
+"""Validation images of each source; with fewer, one domain makes the mean over domains uncertain,
+however many images the others have."""
 
 
-def half_interval(images: int) -> float:
-    """Return half of the 95% interval (Wilson) of an accuracy of 50% on so many images."""
-    z = 1.959964
-    return z * math.sqrt(0.25 / images + z * z / (4 * images**2)) / (1 + z * z / images)
+def uncertain_selection(held_out: Mapping[str, int]) -> str:
+    """Return a sentence on how uncertain ID accuracy is that is measured on a few images.
 
-
-def uncertain_id(images: int) -> str:
-    """Return the sentence that says how uncertain ID accuracy on so many images is."""
-    return (
-        f"ID accuracy, which selects the step, is uncertain by up to "
-        f"±{100 * half_interval(images):.0f} points."
-    )
+    ``held_out`` is the number of validation images of each source. Empty: there are enough.
+    """
+    counts = [*held_out.values()]
+    images, smallest = sum(counts), min(held_out, key=lambda name: held_out[name], default="")
+    if min(counts, default=0) < 1:
+        return ""
+    about_id = "ID accuracy, and what is selected by it, is uncertain by up to"
+    id_points = f"±{100 * half_interval(counts):.0f} points (95% interval)."
+    if images < FEWEST_VALIDATION_IMAGES:
+        noun = "validation image" if images == 1 else "validation images"
+        return f"{images} {noun}: {about_id} {id_points}"
+    fewest = held_out[smallest]
+    if fewest < FEWEST_OF_A_DOMAIN:
+        noun = "validation image" if fewest == 1 else "validation images"
+        points = f"±{100 * half_interval([fewest]):.0f}"
+        return (
+            f"Few validation images: {fewest} of {smallest}, whose accuracy is uncertain by up to "
+            f"{points} points; {about_id} {id_points}"
+        )
+    return ""

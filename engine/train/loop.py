@@ -24,6 +24,7 @@ from engine.protocol import (
     RunStopped,
     is_evaluated,
 )
+from engine.protocol.validation import uncertain_selection
 from engine.rundir import RunDir
 from engine.stop import StopRequest, StopRequested
 from engine.train.checkpoint import Checkpoint
@@ -62,7 +63,8 @@ def fine_tune(
     milestones = Milestones(spec, data, training, run_dir, log, began)
     pace = milestones.pace
     log.record(training.describe(spec, data))
-    for message in overlaps(spec, data, training.start.loaded):
+    few = uncertain_selection(data.validation_images)
+    for message in [*([few] if few else []), *overlaps(spec, data, training.start.loaded)]:
         log.record(Cautioned(message=message))
 
     if checkpoint is not None:

@@ -18,6 +18,7 @@ from engine.protocol import (
     TERMINAL_EVENTS,
     AnyEvent,
     ArmEvaluated,
+    Cautioned,
     CheckpointSaved,
     DataPrepared,
     Evaluated,
@@ -91,7 +92,7 @@ def test_a_run_tells_its_story_and_finishes(make_run: MakeRun) -> None:
     events = read_events(run_dir)
     assert [event.seq for event in events] == list(range(len(events)))
     kinds = [type(event) for event in events]
-    assert kinds[:4] == [RunStarted, DataPrepared, ModelPrepared, HeadTrained]
+    assert kinds[:5] == [RunStarted, DataPrepared, ModelPrepared, Cautioned, HeadTrained]
     assert kinds[-1] is RunFinished
     assert sum(kind in TERMINAL_EVENTS for kind in kinds) == 1
     evaluated = [event for event in events if isinstance(event, Evaluated)]

@@ -55,6 +55,7 @@ def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Prospects) -> N
         rows.append(("time", forecast_text(found.forecast).plain))
     else:
         rows += planned_lines(cluster)
+    rows += [("caution", line) for line in found.cautions]
     rows += [("problem", line) for line in found.problems]
     rows += [("weights", line) for line in weights_lines(found.absent)]
     unasked = ["GPUs of the cluster"] if cluster is not None and not cluster.jobs else []
@@ -78,6 +79,7 @@ def _record(
     base = msgspec.to_builtins(spec) if cluster is None else {"spec": spec, "cluster": cluster}
     return base | {
         "problems": problems,
+        "cautions": found.cautions,
         "unchecked": found.unchecked,
         "absent_weights": [each._asdict() for each in found.absent],
         "loaded_weights": found.loaded,

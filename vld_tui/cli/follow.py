@@ -31,6 +31,7 @@ from vld_tui.launch.local import (
 from vld_tui.records import run_records
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store, StoreError
+from vld_tui.views.intervals import interval_record
 from vld_tui.views.progress import Progress
 
 POLL_INTERVAL_S: Final = 0.1
@@ -96,7 +97,8 @@ def run_and_follow(
         status = "killed" if is_killed and run.status in ("crashed", "stopped") else run.status
         reporter.conclude(progress, status, following if status == "finished" else ())
         if as_json:
-            print_json(run_records(store, [run])[0])
+            (record,) = run_records(store, [run])
+            print_json(record | interval_record(progress, progress.selected))
     _leave(run, run_dir, interrupted=requests.count > 0)
 
 

@@ -19,6 +19,8 @@ from engine.protocol import Event, StepsTaken
 from vld_tui.cli.hints import with_home
 from vld_tui.store.runs import Run
 from vld_tui.views.closing import closing_view, next_commands
+from vld_tui.views.combined import cautions
+from vld_tui.views.intervals import interval_line
 from vld_tui.views.lines import closing_line, event_lines
 from vld_tui.views.live import preparing_view, training_view
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
@@ -234,6 +236,10 @@ class LineReporter:
             self._spec, progress, status=status, combination=self._combination, gives_reason=False
         )
         self._write(closing)
+        if progress.selected is not None:
+            told = [interval_line(progress), *(f"caution: {each}" for each in cautions(progress))]
+            for line in filter(None, told):
+                self._write(line)
         for command, purpose in following:
             self._write(with_home(f"  {plain_text(command)}  # {purpose}"))
 

@@ -19,7 +19,9 @@ from vld_tui.run_folder import stop_asked, suspended_pid
 from vld_tui.store.ingest import log_size
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
+from vld_tui.views.combined import cautions
 from vld_tui.views.detail import run_detail
+from vld_tui.views.intervals import interval_record
 from vld_tui.views.predictions import class_shares
 from vld_tui.views.progress import Progress
 
@@ -77,42 +79,54 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
     step = run.selected_step
     at_selected = [] if step is None else store.metrics(run.run_id, step=step)
     (record,) = run_records(store, [run])
-    return record | {
-        "pid": run.pid,
-        "host": run.host,
-        "suspended": run.is_live and suspended_pid(run_dir) is not None,
-        "stop_asked": stop_asked(run_dir) if run.is_live else None,
-        "exit_code": run.exit_code,
-        "steps_per_s": run.steps_per_s,
-        "images_per_s": run.images_per_s,
-        "seconds_left": run.seconds_left if run.is_live else None,
-        "damaged_lines": run.damaged_lines,
-        "spec": run.spec,
-        "data": progress.data,
-        "network": progress.model,
-        "collapse": progress.collapse,
-        "cautions": [caution.message for caution in progress.cautions],
-        "parents_measured": progress.parents,
-        "parents_tried": progress.tried,
-        "barriers": progress.barriers,
-        "metrics": at_selected,
-        "combination": run.combination,
-        "class_accuracies": _class_accuracies(run_dir),
-        "checkpoints": [
-            msgspec.structs.asdict(each) | {"path": str(run_dir.path / each.file)}
-            for each in store.left_checkpoints(run.run_id)
-        ],
-        "timeline": attempts,
-        "versions": attempts[-1].versions if attempts else {},
-        "commit": attempts[-1].commit if attempts else None,
-        "paths": {
-            "folder": str(run_dir.path),
-            "spec": str(run_dir.spec),
-            "events": str(run_dir.events),
-            "log": str(run_dir.log),
-            "predictions": str(run_dir.predictions),
-        },
-    }
+    return (
+        record
+        | interval_record(progress, progress.selected)
+        | {
+            "arms": [each | _arm_intervals(progress, each) for each in record["arms"]],
+            "pid": run.pid,
+            "host": run.host,
+            "suspended": run.is_live and suspended_pid(run_dir) is not None,
+            "stop_asked": stop_asked(run_dir) if run.is_live else None,
+            "exit_code": run.exit_code,
+            "steps_per_s": run.steps_per_s,
+            "images_per_s": run.images_per_s,
+            "seconds_left": run.seconds_left if run.is_live else None,
+            "damaged_lines": run.damaged_lines,
+            "spec": run.spec,
+            "data": progress.data,
+            "network": progress.model,
+            "collapse": progress.collapse,
+            "cautions": cautions(progress),
+            "parents_measured": progress.parents,
+            "parents_tried": progress.tried,
+            "barriers": progress.barriers,
+            "metrics": at_selected,
+            "combination": run.combination,
+            "class_accuracies": _class_accuracies(run_dir),
+            "checkpoints": [
+                msgspec.structs.asdict(each) | {"path": str(run_dir.path / each.file)}
+                for each in store.left_checkpoints(run.run_id)
+            ],
+            "timeline": attempts,
+            "versions": attempts[-1].versions if attempts else {},
+            "commit": attempts[-1].commit if attempts else None,
+            "paths": {
+                "folder": str(run_dir.path),
+                "spec": str(run_dir.spec),
+                "events": str(run_dir.events),
+                "log": str(run_dir.log),
+                "predictions": str(run_dir.predictions),
+            },
+        }
+    )
+
+
+def _arm_intervals(progress: Progress, arm: dict[str, Any]) -> dict[str, Any]:
+    """Return the intervals of an arm at the step that is selected for it."""
+    evaluations = progress.arms.get(arm["arm"], ())
+    at_step = (each for each in evaluations if each.step == arm["selected_step"])
+    return interval_record(progress, next(at_step, None))
 
 
 def _class_accuracies(run_dir: RunDir) -> list[dict[str, Any]] | None:

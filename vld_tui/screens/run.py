@@ -145,7 +145,8 @@ class RunScreen(RunKeys):
 
     def _show_heading(self, detail: RunDetail) -> None:
         run = detail.curves.run
-        self.query_one("#status", Static).update(run_heading(run, self.app.size.width))
+        heading = run_heading(run, self.app.size.width, detail.progress)
+        self.query_one("#status", Static).update(heading)
         contents = detail.contents
         line = trouble_line(run, detail.checkpoints, contents.suspended_pid, contents.stop_asked)
         trouble = self.query_one("#trouble", Static)

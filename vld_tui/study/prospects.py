@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from engine.protocol import (
@@ -20,6 +21,7 @@ from engine.protocol.datasets import (
     check_splits,
     check_target,
 )
+from engine.protocol.validation import uncertain_selection
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.planner import InspectedWeights, LocalPlanner
@@ -34,6 +36,7 @@ class Prospects(NamedTuple):
 
     ``images`` are those it would be made of; None: they cannot be read. ``loaded`` is
     what it would load from its file of weights; None: they are no file, or cannot be loaded.
+    ``cautions`` are what to know of its numbers before they are believed.
     """
 
     problems: tuple[str, ...]
@@ -42,6 +45,7 @@ class Prospects(NamedTuple):
     images: DatasetListing | None
     forecast: Forecast
     loaded: LoadedWeights | None = None
+    cautions: tuple[str, ...] = ()
 
 
 def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = False) -> Prospects:
@@ -86,7 +90,10 @@ def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
             expected = planner.forecast(spec, listing)
     except StoreError as error:
         unchecked = [*unchecked, f"the time ({error})"]
-    return Prospects(tuple(problems), absent, tuple(unchecked), listing, expected, weights.loaded)
+    cautions = () if listing is None else tuple(_cautions(spec, listing))
+    return Prospects(
+        tuple(problems), absent, tuple(unchecked), listing, expected, weights.loaded, cautions
+    )
 
 
 def _of_network(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
@@ -147,8 +154,24 @@ def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
         return
     if problem := too_few_images(spec, len(set(domains) - {target, held_out})):
         yield problem
-    images = {domain.name: domain.images for domain in listing.domains}
     try:
-        check_splits(listing.name, images, spec.validation_fraction)
+        _validation_images(spec, listing)
     except SpecError as error:
         yield str(error)
+
+
+def _cautions(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
+    """Yield what to know of the run's numbers; nothing where the images make no run."""
+    with suppress(SpecError):
+        domains = [domain.name for domain in listing.domains]
+        target = check_target(listing.name, domains, spec.target)
+        held_out = check_held_out_source(listing.name, domains, spec.held_out_source, target)
+        images = _validation_images(spec, listing)
+        sources = {name: images[name] for name in domains if name not in (target, held_out)}
+        if few := uncertain_selection(sources):
+            yield few
+
+
+def _validation_images(spec: RunSpec, listing: DatasetListing) -> dict[str, int]:
+    images = {domain.name: domain.images for domain in listing.domains}
+    return check_splits(listing.name, images, spec.validation_fraction)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.console import RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from engine.protocol import ArmEvaluated, Combination
+from engine.protocol.intervals import Interval
 from vld_tui.views.combined import has_choice, step_label
-from vld_tui.views.numbers import decimal, percent
+from vld_tui.views.intervals import interval_note, run_certainty, split_interval
+from vld_tui.views.numbers import decimal, percent, percent_range
 from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.progress import Progress, best_of, domain_accuracy
 from vld_tui.views.sparkline import sparkline
 from vld_tui.views.text import plain_text, shorten
 
 _NAME_CELLS = 20
+_INTERVAL_CELLS = 12
 _MIN_SPARK_CELLS, _MAX_SPARK_CELLS = 8, 40
 
 
@@ -23,7 +28,7 @@ _MIN_SPARK_CELLS, _MAX_SPARK_CELLS = 8, 40
 class AccuracyRow:
     """One accuracy over the evaluations, and at the selected step; shares from 0 to 1.
 
-    ``note`` is said beside it.
+    ``note`` is said beside it; ``interval`` is that at the selected step, from the images.
     """
 
     name: str
@@ -31,6 +36,7 @@ class AccuracyRow:
     values: tuple[float | None, ...]
     at_selected: float | None
     note: str = ""
+    interval: Interval | None = None
 
     @property
     def latest(self) -> float | None:
@@ -38,32 +44,56 @@ class AccuracyRow:
         return self.values[-1] if self.values else None
 
 
-def accuracy_table(progress: Progress, cells: int, combination: Combination | None = None) -> Table:
+def accuracy_views(
+    progress: Progress, cells: int, combination: Combination | None = None
+) -> list[RenderableType]:
+    """Return the table of accuracies with their 95% intervals, and what those follow from."""
+    table = accuracy_table(progress, cells, combination, has_intervals=True)
+    note = interval_note(progress)
+    return [table, *([Padding(Text(note, QUIET_STYLE), (0, 2))] if note else []), Text("")]
+
+
+def accuracy_table(
+    progress: Progress,
+    cells: int,
+    combination: Combination | None = None,
+    *,
+    has_intervals: bool = False,
+) -> Table:
     """Return loss, ID, OOD and domains: latest value, value at the selected step, course.
 
     ``cells`` is the width to fill. A source domain shows its validation accuracy, the target
-    the accuracy that is reported as OOD.
+    the accuracy that is reported as OOD. ``has_intervals``: with the 95% interval of the value at
+    the selected step.
     """
-    spark_cells = min(_MAX_SPARK_CELLS, max(_MIN_SPARK_CELLS, cells - _NAME_CELLS - 24))
+    rows = accuracy_rows(progress, combination)
+    has_intervals = has_intervals and any(row.interval for row in rows)
+    taken = _NAME_CELLS + 24 + (_INTERVAL_CELLS + 2 if has_intervals else 0)
+    spark_cells = min(_MAX_SPARK_CELLS, max(_MIN_SPARK_CELLS, cells - taken))
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=_NAME_CELLS)
     table.add_column(justify="right", width=7)
     table.add_column(justify="right", width=9)
+    if has_intervals:
+        table.add_column(justify="right", width=_INTERVAL_CELLS)
     table.add_column(no_wrap=True)
     selected = progress.selected
     at_step = step_label(selected.step, combination) if selected else ""
     why = "← selected: best ID" if selected else ""
     headings = ("", "latest", at_step, why) if has_choice(combination) else ("", "", "together", "")
-    table.add_row(*(Text(each, style=QUIET_STYLE) for each in headings))
+    titles = [*headings[:3], *(["95% interval"] if has_intervals else []), headings[3]]
+    table.add_row(*(Text(each, style=QUIET_STYLE) for each in titles))
     if combination is None:
         losses = [reading.loss for reading in progress.losses]
         loss = decimal(losses[-1]) if losses else ""
-        table.add_row(Text("  loss"), loss, "", Text(sparkline(losses, spark_cells)))
-    for row in accuracy_rows(progress, combination):
+        blanks = [""] * (len(titles) - 3)
+        table.add_row(Text("  loss"), loss, *blanks, Text(sparkline(losses, spark_cells)))
+    for row in rows:
         table.add_row(
             Text(shorten(f"  {row.name}", _NAME_CELLS), style=row.style),
             Text(percent(row.latest) if row.values and headings[1] else "", style=row.style),
             Text(percent(row.at_selected) if row.values else "", style=row.style),
+            *([_range(row)] if has_intervals else []),
             Text.assemble(
                 (sparkline(row.values, spark_cells), row.style),
                 (f" {row.note}" if row.note else "", QUIET_STYLE),
@@ -72,34 +102,47 @@ def accuracy_table(progress: Progress, cells: int, combination: Combination | No
     return table
 
 
+def _range(row: AccuracyRow) -> Text:
+    return Text("" if row.interval is None else percent_range(row.interval), style=row.style)
+
+
 def accuracy_rows(progress: Progress, combination: Combination | None = None) -> list[AccuracyRow]:
     """Return ID, OOD, every domain, sources first, then ID and OOD of other arms."""
     evaluations, selected = progress.evaluations, progress.selected
+    certainty = run_certainty(progress, selected)
     rows = [
         AccuracyRow(
             "ID",
             ID_STYLE,
             tuple(each.id_accuracy for each in evaluations),
             selected.id_accuracy if selected else None,
+            interval=certainty.id.interval,
         ),
         AccuracyRow(
             "OOD",
             OOD_STYLE,
             tuple(each.ood_accuracy for each in evaluations),
             selected.ood_accuracy if selected else None,
+            interval=certainty.ood.interval,
         ),
     ]
+    infos = {info.name: info for info in progress.data.domains} if progress.data else {}
     for domain, is_target in progress.domains():
         accuracies = [domain_accuracy(each, domain, is_target=is_target) for each in evaluations]
         chosen = domain_accuracy(selected, domain, is_target=is_target) if selected else None
-        rows.append(AccuracyRow(plain_text(domain), "", tuple(accuracies), chosen))
+        interval = split_interval(infos.get(domain), "in" if is_target else "out", chosen)
+        name = plain_text(domain)
+        rows.append(AccuracyRow(name, "", tuple(accuracies), chosen, interval=interval))
     for arm, of_arm in progress.arms.items():
-        rows += _arm_rows(arm, of_arm, combination)
+        rows += _arm_rows(progress, arm, of_arm, combination)
     return rows
 
 
 def _arm_rows(
-    arm: str, evaluations: tuple[ArmEvaluated, ...], combination: Combination | None
+    progress: Progress,
+    arm: str,
+    evaluations: tuple[ArmEvaluated, ...],
+    combination: Combination | None,
 ) -> list[AccuracyRow]:
     """Return ID and OOD accuracy of an arm, at the step that is selected for it."""
     best = best_of(evaluations)
@@ -108,7 +151,8 @@ def _arm_rows(
     name, note = plain_text(arm), step_label(best.step, combination)
     ids = tuple(each.id_accuracy for each in evaluations)
     oods = tuple(each.ood_accuracy for each in evaluations)
+    of_id, of_ood = run_certainty(progress, best)
     return [
-        AccuracyRow(f"{name} ID", ID_STYLE, ids, best.id_accuracy, note),
-        AccuracyRow(f"{name} OOD", OOD_STYLE, oods, best.ood_accuracy, note),
+        AccuracyRow(f"{name} ID", ID_STYLE, ids, best.id_accuracy, note, of_id.interval),
+        AccuracyRow(f"{name} OOD", OOD_STYLE, oods, best.ood_accuracy, note, of_ood.interval),
     ]

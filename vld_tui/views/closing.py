@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from engine.protocol import Combination, RunFinished, RunSpec
-from vld_tui.views.accuracies import accuracy_table
+from vld_tui.views.accuracies import accuracy_views
 from vld_tui.views.lines import closing_line
 from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.numbers import size
@@ -43,7 +43,7 @@ def closing_view(
     if progress.collapse is not None:
         parts += [collapse_notice(progress, progress.collapse), Text("")]
     if progress.evaluations:
-        parts += [accuracy_table(progress, cells, combination), Text("")]
+        parts += accuracy_views(progress, cells, combination)
     footer = f"  run {plain_text(run_id)}  {plain_text(name)}"
     if isinstance(progress.end, RunFinished):
         footer += f" · peak memory {size(progress.end.peak_memory_bytes)}"

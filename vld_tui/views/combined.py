@@ -14,6 +14,7 @@ from engine.protocol import (
     ParentMeasured,
     ParentTried,
 )
+from engine.protocol.validation import uncertain_selection
 from vld_tui.views.numbers import decimal, percent, plural
 from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.progress import Progress
@@ -86,7 +87,7 @@ def combining_lines(event: Event) -> list[str]:
     """Return the lines that tell an event of combining; those of others give none."""
     match event:
         case Cautioned(message=message):
-            return [plain_text(message)]
+            return [f"caution: {plain_text(message)}"]
         case ParentMeasured():
             return [f"alone: {parent_line(event)}"]
         case ParentTried():
@@ -119,9 +120,21 @@ def barrier_line(event: BarrierMeasured) -> str:
     return f"half way between {ends}: {found}"
 
 
+def cautions(progress: Progress) -> list[str]:
+    """Return what to know of a run's numbers before they are believed.
+
+    A run of an earlier version did not say itself that a few images select its step.
+    """
+    lines = [caution.message for caution in progress.cautions]
+    if progress.data is not None:
+        few = uncertain_selection({each.name: each.out_images for each in progress.data.sources})
+        lines[:0] = [few] if few and few not in lines else []
+    return lines
+
+
 def notices(progress: Progress) -> list[str]:
     """Return what a person should know of a run's numbers, a line each."""
-    lines = [plain_text(caution.message) for caution in progress.cautions]
+    lines = [plain_text(line) for line in cautions(progress)]
     high = [each for each in progress.barriers if each.is_barrier]
     if len(high) == 1:
         return [*lines, barrier_line(high[0])]

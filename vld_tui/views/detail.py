@@ -12,7 +12,7 @@ from rich.text import Text
 from engine.protocol import Combination
 from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.runs import Run
-from vld_tui.views.accuracies import accuracy_table
+from vld_tui.views.accuracies import accuracy_views
 from vld_tui.views.combined import MIXED, findings, progress_label, step_label
 from vld_tui.views.jobs import job_text, reason_in_words
 from vld_tui.views.live import collapse_notice, notice_views
@@ -59,7 +59,7 @@ def run_detail(
     if found := findings(progress):
         parts += [_table(found), Text("")]
     if progress.evaluations:
-        parts += [accuracy_table(progress, cells, run.combination), Text("")]
+        parts += accuracy_views(progress, cells, run.combination)
     history = [_attempt_row(attempt, run.combination) for attempt in attempts]
     history += [_checkpoint_row(checkpoint, run.combination) for checkpoint in checkpoints]
     if attempts:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Final
 
 from rich.text import Text
 
-from engine.protocol import DomainInfo
+from engine.protocol import AUGMENTED, DomainInfo
 from vld_tui.views.columns import Column
-from vld_tui.views.numbers import UNKNOWN, decimal, percent
+from vld_tui.views.intervals import interval_line, split_interval
+from vld_tui.views.numbers import UNKNOWN, decimal, percent, percent_range
 from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.progress import Progress
 from vld_tui.views.styled_table import StyledColumn, styled_table
@@ -19,6 +21,7 @@ _COLUMNS: Final = (
     StyledColumn(Column("domain", rank=1000, shrinks=True, narrowest=8)),
     StyledColumn(Column("split", rank=997)),
     StyledColumn(Column("accuracy", right=True, rank=999)),
+    StyledColumn(Column("95% interval", right=True, rank=995)),
     StyledColumn(Column("loss", right=True, rank=998)),
     StyledColumn(Column("images", right=True, rank=996), QUIET_STYLE),
     StyledColumn(Column("", rank=1, shrinks=True), QUIET_STYLE),
@@ -33,6 +36,7 @@ def domain_results(progress: Progress, cells: int) -> Text:
     values = {(m.domain, m.split, m.name): m.value for m in selected.metrics}
     targets = [name for name, is_target in progress.domains() if is_target]
     sizes = {each.name: each for each in progress.data.domains} if progress.data else {}
+    id_split = "out" if selected.plain_id_accuracy is None else AUGMENTED
     rows = []
     for domain, split in sorted(
         dict.fromkeys((m.domain, m.split) for m in selected.metrics),
@@ -42,28 +46,32 @@ def domain_results(progress: Progress, cells: int) -> Text:
             [
                 plain_text(domain),
                 split,
-                percent(values.get((domain, split, "accuracy"))),
+                percent(accuracy := values.get((domain, split, "accuracy"))),
+                percent_range(split_interval(sizes.get(domain), split, accuracy)),
                 decimal(values.get((domain, split, "loss"))),
                 _images(sizes.get(domain), split),
-                _meaning(sizes.get(domain), split),
+                _meaning(sizes.get(domain), split, id_split),
             ]
         )
     text = Text(no_wrap=True, overflow="crop")
     text.append(f"step {selected.step:,}, selected on ID validation  ", QUIET_STYLE)
     text.append(f"ID {percent(selected.id_accuracy)}  ", ID_STYLE)
     text.append(f"OOD {percent(selected.ood_accuracy)}\n", OOD_STYLE)
-    return text.append_text(styled_table(_COLUMNS, rows, cells))
+    text.append_text(styled_table(_COLUMNS, rows, cells))
+    for line in textwrap.wrap(interval_line(progress), cells):
+        text.append(f"\n{line}", QUIET_STYLE)
+    return text
 
 
 def _images(info: DomainInfo | None, split: str) -> str:
     if info is None:
         return UNKNOWN
-    return f"{info.in_images if split == 'in' else info.out_images:,}"
+    return f"{info.images_of(split):,}"
 
 
-def _meaning(info: DomainInfo | None, split: str) -> str:
+def _meaning(info: DomainInfo | None, split: str, id_split: str) -> str:
     if info is not None and info.is_held_out:
         return "held-out source"
     if info is None or not info.is_target:
-        return "source, held out: ID"
-    return "target: OOD as reported" if split == "in" else "target, the rest"
+        return "source: ID" if split == id_split else "source"
+    return "target: OOD" if split == "in" else "target"

@@ -14,6 +14,11 @@ def percent(share: float | None) -> str:
     return UNKNOWN if share is None else f"{100 * share:.1f}%"
 
 
+def percent_range(interval: tuple[float, float] | None) -> str:
+    """Show two shares (0 to 1) as a range of percentages with one decimal."""
+    return UNKNOWN if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}%"
+
+
 def decimal(value: float | None, digits: int = 3) -> str:
     """Show a value with a fixed number of decimals."""
     return UNKNOWN if value is None else f"{value:.{digits}f}"

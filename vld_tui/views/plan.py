@@ -17,7 +17,6 @@ from engine.protocol import (
     learning_rates,
 )
 from engine.protocol.datasets import LeftOut, left_out_text
-from engine.protocol.validation import FEW_VALIDATION_IMAGES, uncertain_id
 from vld_tui.views.combined import combination_rows
 from vld_tui.views.numbers import UNKNOWN, duration, magnitude, plural
 from vld_tui.views.palette import QUIET_STYLE
@@ -45,8 +44,6 @@ def plan_rows(
     rows.append(("target", _target(spec, progress.data)))
     if progress.data is not None and progress.data.shared_images:
         rows.append(("caution", _shared(progress.data.shared_images)))
-    if progress.data is not None and (few := _few_validation_images(progress.data)):
-        rows.append(("caution", few))
     if combination is not None:
         return [
             *rows,
@@ -113,25 +110,12 @@ def _shared(images: int) -> str:
     )
 
 
-def _few_validation_images(data: DataPrepared) -> str:
-    held_out = [
-        domain.out_images for domain in data.domains if not (domain.is_target or domain.is_held_out)
-    ]
-    images = sum(held_out)
-    if not images or min(held_out) > FEW_VALIDATION_IMAGES:
-        return ""
-    return f"{plural(images, 'validation image')}: {uncertain_id(images).removesuffix('.')}"
-
-
 def _sources(data: DataPrepared) -> str:
-    others = [domain for domain in data.domains if not domain.is_target]
     counts = [
-        f"{plain_text(each.name)} {each.in_images:,}+{each.out_images:,}"
-        for each in others
-        if not each.is_held_out
+        f"{plain_text(each.name)} {each.in_images:,}+{each.out_images:,}" for each in data.sources
     ]
     words = _SEPARATOR.join(counts) + " (train + held out)"
-    for domain in others:
+    for domain in data.domains:
         if domain.is_held_out:
             words += f"{_SEPARATOR}{plain_text(domain.name)} left out as well"
     return words
@@ -171,7 +155,7 @@ def _method(spec: RunSpec) -> str:
 def _training(spec: RunSpec, data: DataPrepared | None) -> str:
     batch = f"{plural(spec.batch_size, 'image')} per source"
     if data is not None:
-        sources = sum(not (each.is_target or each.is_held_out) for each in data.domains)
+        sources = len(data.sources)
         batch = f"{spec.batch_size} × {sources} = {plural(spec.batch_size * sources, 'image')}"
     return _SEPARATOR.join(
         [

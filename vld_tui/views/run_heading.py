@@ -10,8 +10,9 @@ from rich.text import Text
 from vld_tui.store.metrics import CheckpointInfo
 from vld_tui.store.runs import DAMAGED, QUEUED, Run
 from vld_tui.views.combined import progress_label
+from vld_tui.views.intervals import Certainty, RunCertainty, run_certainty
 from vld_tui.views.jobs import job_text
-from vld_tui.views.numbers import percent
+from vld_tui.views.numbers import percent, percent_range
 from vld_tui.views.palette import (
     ALARM_STYLE,
     ID_STYLE,
@@ -20,19 +21,25 @@ from vld_tui.views.palette import (
     status_label,
     status_style,
 )
+from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text, shorten, width
 
 SHORTEST_NAME: Final = 8
 IN_TROUBLE: Final = ("failed", "crashed")
 
 
-def run_heading(run: Run, cells: int) -> Text:
+def run_heading(run: Run, cells: int, progress: Progress | None = None) -> Text:
     """Return name, id, status, steps and accuracies in one line of ``cells``.
 
-    Where there is no room, tags, then the id, then the end of the name are left out.
+    Where there is no room, the 95% intervals of accuracies, then tags, then the id, then the end of
+    the name are left out. The intervals are known from ``progress``.
     """
-    standing = _standing(run)
-    tags = Text(f"  {plain_text(' '.join(run.tags))}" if run.tags else "", QUIET_STYLE)
+    if progress is not None:
+        whole = Text(f" {plain_text(run.name)}  {run.run_id}", "bold")
+        whole = Text.assemble(whole, _standing(run, _certainty(run, progress)), _tags(run))
+        if whole.cell_len <= cells:
+            return whole
+    standing, tags = _standing(run), _tags(run)
     name, run_id = f" {plain_text(run.name)}", f"  {run.run_id}"
     room = cells - standing.cell_len
     if width(name + run_id) > room:
@@ -45,7 +52,21 @@ def run_heading(run: Run, cells: int) -> Text:
     return text
 
 
-def _standing(run: Run) -> Text:
+def _certainty(run: Run, progress: Progress) -> RunCertainty:
+    """Return how certain the accuracies of a run are, once its log tells of them too."""
+    selected = progress.selected
+    if selected is None or (selected.id_accuracy, selected.ood_accuracy) != (
+        run.id_accuracy, run.ood_accuracy
+    ):  # fmt: skip
+        return RunCertainty()
+    return run_certainty(progress, selected)
+
+
+def _tags(run: Run) -> Text:
+    return Text(f"  {plain_text(' '.join(run.tags))}" if run.tags else "", QUIET_STYLE)
+
+
+def _standing(run: Run, certainty: RunCertainty | None = None) -> Text:
     """Return status, steps and accuracies."""
     label = status_label(run.status, collapsed=run.collapsed)
     text = Text(f"  {label}", status_style(run.status, collapsed=run.collapsed))
@@ -57,9 +78,15 @@ def _standing(run: Run) -> Text:
     if run.has_job and run.status == QUEUED:
         text.append(f"  job {plain_text(job_text(run))}", QUIET_STYLE)
     if run.id_accuracy is not None:
-        text.append(f"  ID {percent(run.id_accuracy)}", ID_STYLE)
-        text.append(f"  OOD {percent(run.ood_accuracy)}", OOD_STYLE)
+        of_id, of_ood = certainty or RunCertainty()
+        text.append(f"  ID {percent(run.id_accuracy)}{_within(of_id)}", ID_STYLE)
+        text.append(f"  OOD {percent(run.ood_accuracy)}{_within(of_ood)}", OOD_STYLE)
     return text
+
+
+def _within(certainty: Certainty) -> str:
+    interval = certainty.interval
+    return "" if interval is None else f" (95%: {percent_range(interval)})"
 
 
 def suspended_label(pid: int) -> str:

@@ -66,15 +66,15 @@ def test_sound_images_have_nothing_that_spoils(images: Path) -> None:
     assert (report.modes, report.formats) == ({"RGB": 48}, {"PNG": 48})
     assert spoiling(report) == []
     assert warnings(report) == [
-        "Few validation images: 4 of photo, 4 of sketch. ID accuracy, which selects the step, is "
-        "uncertain by up to ±35 points."
+        "4 validation images: ID accuracy, and what is selected by it, is uncertain by up to ±35 "
+        "points (95% interval), whichever domain is the target."
     ]
 
 
 def test_images_of_one_domain_are_all_counted_for_its_uncertainty(images: Path) -> None:
     assert warnings(check(images / "photo")) == [
-        "Few validation images: 4 of all. ID accuracy, which selects the step, is uncertain by up "
-        "to ±35 points."
+        "4 validation images: ID accuracy, and what is selected by it, is uncertain by up to ±35 "
+        "points (95% interval)."
     ]
 
 

@@ -159,7 +159,8 @@ def test_a_run_says_when_its_start_was_trained_on_what_it_is_measured_on(
                "warmup_steps": 0, **fields}  # fmt: skip
     again = make_run("again", **further)
     run_here(again)
-    said = [each.message for each in read_events(again) if isinstance(each, Cautioned)]
+    first, *said = [each.message for each in read_events(again) if isinstance(each, Cautioned)]
+    assert "validation images: ID accuracy" in first
     assert len(said) == (words is not None)
     assert words is None or words in said[0]
 

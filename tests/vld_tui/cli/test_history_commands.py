@@ -128,7 +128,8 @@ class TestShow:
             "100 of 100 in 12s",
             "tags      best",
             "data      emoji · 17 classes",
-            "ID                    73.3%      73.3%  ▁█",
+            "ID                    73.3%      73.3%    70.0–76.3%  ▁█",
+            "95% intervals: ID from 738 images, OOD from 984 images; they cover",
             "fluent-mono           53.3%",
             "attempt 1",
             "best      step 100 · 3 B · checkpoints/best.safetensors",
@@ -159,6 +160,9 @@ class TestShow:
         assert record["data"]["classes"][0] == "class 0"
         assert record["timeline"][0]["outcome"] == "finished"
         assert {point["step"] for point in record["metrics"]} == {100}
+        assert record["id_interval"] == pytest.approx([0.6995, 0.7632], abs=1e-4)
+        assert record["ood_interval"] == pytest.approx([0.5013, 0.5636], abs=1e-4)
+        assert record["cautions"] == []
         assert record["collapse"] is None
         assert history.json("show", "noto-d0.5-m8-s0")["collapse"]["predicted_class"]
 

@@ -38,6 +38,7 @@ def test_a_run_tells_its_plan_its_course_and_its_end(vld: Vld) -> None:
         "precision fp32 channels_last, fastest measured here: ",
         "step  50/100  ID 67.2% · OOD 47.2% · noto 66.2%",
         "finished in 12s · selected step 100 · ID 73.3% · OOD 53.3%",
+        "95% intervals: ID 70.0–76.3% from 738 images, OOD 50.1–56.4% from 984 images; they cover",
         "vld run --model finish --head-steps 5 --steps 100 --dropout 0  #",
     ):
         assert line in result.stdout
@@ -60,6 +61,7 @@ def test_json_is_one_object_on_stdout_and_progress_goes_to_stderr(vld: Vld) -> N
     }  # fmt: skip
     assert record["id_accuracy"] == pytest.approx(0.7326, abs=1e-4)
     assert record["ood_accuracy"] == pytest.approx(0.5326, abs=1e-4)
+    assert record["ood_interval"] == pytest.approx([0.5013, 0.5636], abs=1e-4)
     assert set(record["domains"]) == {"noto", "twemoji", "fluent", "fluent-mono"}
     assert "step 100/100" in result.stderr
 
@@ -230,7 +232,12 @@ def test_a_trial_counts_the_images_of_the_validation_part(vld: Vld, tmp_path: Pa
     assert result.exit_code == 2
     assert "left out  1 .svg" in result.stdout
     assert "Domain a of few: 2 images at --validation-fraction 0.2 leave none for" in result.stdout
-    assert vld("run", *words, "--validation-fraction", "0.5").exit_code == 0
+    enough = vld("run", *words, "--validation-fraction", "0.5")
+    assert enough.exit_code == 0
+    assert "caution   1 validation image: ID accuracy, and what is selected by it" in enough.stdout
+    (caution,) = vld.json("run", *words, "--validation-fraction", "0.5")["cautions"]
+    assert caution.startswith("1 validation image")
+    assert vld.json("run", "--dry-run")["cautions"] == []
 
 
 @pytest.mark.parametrize("words", [["--name", "@last"], ["--tag", "two words"]])

@@ -53,7 +53,7 @@ def on_screen(app: Dashboard) -> str:
 def test_every_tab_is_reached_by_its_number(size: tuple[int, int]) -> None:
     found = {
         "1": "accuracy  last  70.0% ID",
-        "2": "target: OOD as reported",
+        "2": "target: OOD",
         "3": "unlike recipe default",
         "4": "of 30 target images",
         "5": "line 199 of the log",

@@ -149,11 +149,11 @@ def test_predictions_of_another_step_are_told() -> None:
 def test_domains_come_sources_first_with_what_they_mean() -> None:
     table = lines(domain_results(make_progress(), 100))
     assert table[0] == "step 150, selected on ID validation  ID 75.0%  OOD 50.0%"
-    rows = [line.split()[:5] for line in table[2:]]
+    rows = [line.split()[:6] for line in table[2:6]]
     assert rows == [
-        ["art", "out", "75.0%", "0.600", "20"],
-        ["noto", "out", "75.0%", "0.600", "20"],
-        ["fluent-mono", "in", "50.0%", "–", "80"],
-        ["fluent-mono", "out", "50.0%", "0.600", "20"],
+        ["art", "out", "75.0%", "53.1–88.8%", "0.600", "20"],
+        ["noto", "out", "75.0%", "53.1–88.8%", "0.600", "20"],
+        ["fluent-mono", "in", "50.0%", "39.3–60.7%", "–", "80"],
+        ["fluent-mono", "out", "50.0%", "29.9–70.1%", "0.600", "20"],
     ]
     assert str(domain_results(Progress(), 80)) == NOT_EVALUATED

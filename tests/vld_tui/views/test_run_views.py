@@ -148,18 +148,6 @@ def test_the_plan_fills_up_as_the_run_prepares() -> None:
     assert plan_of(STARTED, DATA, on_gpus)["device"].startswith("4 × cuda (H) · ")
 
 
-def test_the_plan_cautions_when_a_few_images_select_the_step() -> None:
-    assert "caution" not in plan_of(STARTED, DATA)
-    few = [
-        msgspec.structs.replace(domain, out_images=20 if domain.is_target else 2)
-        for domain in DATA.domains
-    ]
-    plan = plan_of(STARTED, msgspec.structs.replace(DATA, domains=few))
-    assert plan["caution"] == (
-        "8 validation images: ID accuracy, which selects the step, is uncertain by up to ±28 points"
-    )
-
-
 def test_the_plan_says_how_folders_were_read_and_what_was_left_out() -> None:
     assert {"layout", "left out"}.isdisjoint(plan_of(STARTED, DATA))
     left_out = (LeftOut(".heic", 60, "a/b/1.heic"),)

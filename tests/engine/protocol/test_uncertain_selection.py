@@ -1,0 +1,33 @@
+"""What is said where a few validation images select the step."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.protocol.validation import uncertain_selection
+
+
+@pytest.mark.parametrize(
+    ("held_out", "said"),
+    [
+        (
+            {"a": 33, "b": 33, "c": 33},
+            "99 validation images: ID accuracy, and what is selected by it, is uncertain by up to "
+            "±10 points (95% interval).",
+        ),
+        ({"a": 1}, "1 validation image: ID accuracy, and what is selected by it, is uncertain by "
+         "up to ±45 points (95% interval)."),
+        (
+            {"a": 400, "b": 12},
+            "Few validation images: 12 of b, whose accuracy is uncertain by up to ±25 points; ID "
+            "accuracy, and what is selected by it, is uncertain by up to ±13 points (95% "
+            "interval).",
+        ),
+        ({"a": 61, "b": 61}, ""),
+        ({"a": 100}, ""),
+        ({}, ""),
+        ({"a": 0, "b": 5}, ""),
+    ],
+)  # fmt: skip
+def test_few_images_in_all_or_of_one_domain(held_out: dict[str, int], said: str) -> None:
+    assert uncertain_selection(held_out) == said

@@ -1,0 +1,110 @@
+"""95% intervals of one run's accuracies, from the numbers of images they were measured on.
+
+They cover the sampling of images only. How accuracies differ between seeds is another matter, with
+a spread of its own where runs are grouped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from engine.protocol import ArmEvaluated, DataPrepared, DomainInfo, Evaluated
+from engine.protocol.intervals import Interval, Sample, accuracy_interval
+from vld_tui.views.numbers import percent_range, plural
+from vld_tui.views.progress import Progress
+
+COVERED: Final = "they cover the sampling of images, not seeds or training"
+_SAME: Final = 1e-6
+
+
+class Certainty(NamedTuple):
+    """The interval of an accuracy, and the number of images in all that it follows from.
+
+    None: the accuracy, or a number of images, is not known.
+    """
+
+    interval: Interval | None = None
+    images: int = 0
+
+
+class RunCertainty(NamedTuple):
+    """How certain ID and OOD accuracy are."""
+
+    id: Certainty = Certainty()
+    ood: Certainty = Certainty()
+
+
+def run_certainty(progress: Progress, evaluation: Evaluated | ArmEvaluated | None) -> RunCertainty:
+    """Return how certain ID and OOD accuracy of an evaluation are."""
+    if progress.data is None or evaluation is None:
+        return RunCertainty()
+    target = next((domain for domain in progress.data.domains if domain.is_target), None)
+    on_target = []
+    if target is not None and evaluation.ood_accuracy is not None:
+        on_target = [Sample(evaluation.ood_accuracy, target.images_of("in"))]
+    return RunCertainty(_certainty(_id_samples(progress.data, evaluation)), _certainty(on_target))
+
+
+def split_interval(info: DomainInfo | None, split: str, accuracy: float | None) -> Interval | None:
+    """Return the interval of an accuracy on a split of a domain."""
+    if info is None or accuracy is None:
+        return None
+    return accuracy_interval([Sample(accuracy, info.images_of(split))])
+
+
+def interval_line(progress: Progress) -> str:
+    """Return the intervals at the selected step in a line; empty: none is known."""
+    return _told(
+        progress,
+        lambda of: f"{percent_range(of.interval)} from {plural(of.images, 'image')}",
+    )
+
+
+def interval_note(progress: Progress) -> str:
+    """Return what the intervals at the selected step follow from; empty: none is known."""
+    return _told(progress, lambda of: f"from {plural(of.images, 'image')}")
+
+
+def interval_record(
+    progress: Progress, evaluation: Evaluated | ArmEvaluated | None
+) -> dict[str, Interval | None]:
+    """Return the intervals of an evaluation for scripts."""
+    of_run = run_certainty(progress, evaluation)
+    return {"id_interval": of_run.id.interval, "ood_interval": of_run.ood.interval}
+
+
+def _told(progress: Progress, show: Callable[[Certainty], str]) -> str:
+    of_run = run_certainty(progress, progress.selected)
+    told = [
+        f"{name} {show(each)}"
+        for name, each in (("ID", of_run.id), ("OOD", of_run.ood))
+        if each.interval is not None
+    ]
+    return f"95% intervals: {', '.join(told)}; {COVERED}" if told else ""
+
+
+def _certainty(samples: Sequence[Sample]) -> Certainty:
+    return Certainty(accuracy_interval(samples), sum(sample.images for sample in samples))
+
+
+def _id_samples(data: DataPrepared, evaluation: Evaluated | ArmEvaluated) -> list[Sample]:
+    """Return the sources' accuracies of which ID accuracy is the mean; empty: not known."""
+    known = {
+        (metric.split, metric.domain): metric.value
+        for metric in evaluation.metrics
+        if metric.name == "accuracy" and metric.split != "in"  # which may be trained on
+    }
+    for split in dict.fromkeys(split for split, _ in known):
+        samples = [
+            Sample(accuracy, source.images_of(split))
+            for source in data.sources
+            if (accuracy := known.get((split, source.name))) is not None
+        ]
+        if not samples or len(samples) < len(data.sources):
+            continue
+        mean = sum(sample.accuracy for sample in samples) / len(samples)
+        if math.isclose(mean, evaluation.id_accuracy, abs_tol=_SAME):
+            return samples
+    return []
