@@ -1,4 +1,4 @@
-"""``python -m engine.inspect models|doctor|weights``: what is here, as one JSON document.
+"""``python -m engine.inspect models|sizes|doctor|weights``: what is here, as one JSON document.
 
 Interfaces that may not import torch ask this instead.
 """
@@ -10,6 +10,7 @@ import contextlib
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,20 @@ def _weights_of(model: str) -> str:
         return "none"
     folder = Path(hub.HF_HUB_CACHE) / f"models--{hub_id.replace('/', '--')}" / "snapshots"
     return "cached" if any(folder.glob("*/*")) else "hub"
+
+
+def network_sizes(models: Sequence[str]) -> dict[str, int]:
+    """Return the bytes of networks' weights, last layers apart; those timm does not know have none.
+
+    No memory is taken for the weights.
+    """
+    sizes: dict[str, int] = {}
+    for model in models:
+        with contextlib.suppress(RuntimeError, ValueError), torch.device("meta"):
+            network = timm.create_model(model, pretrained=False, num_classes=0)
+            tensors = network.state_dict().values()
+            sizes[model] = sum(each.numel() * each.element_size() for each in tensors)
+    return sizes
 
 
 def inspect_weights(spec: RunSpec) -> dict[str, Any]:
@@ -135,12 +150,16 @@ def _precisions(name: str) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Print what was asked for and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m engine.inspect", description=__doc__)
-    parser.add_argument("what", choices=["models", "doctor", "weights"])
-    parser.add_argument("about", nargs="?", help="networks whose name matches; a run's spec")
+    parser.add_argument("what", choices=["models", "sizes", "doctor", "weights"])
+    parser.add_argument(
+        "about", nargs="?", help="networks whose name matches; networks, with commas; a run's spec"
+    )
     asked = parser.parse_args(arguments)
     answer: object
     if asked.what == "models":
         answer = list_models(asked.about)
+    elif asked.what == "sizes":
+        answer = network_sizes(asked.about.split(","))
     elif asked.what == "weights":
         answer = inspect_weights(decode_spec(asked.about.encode()))
     else:

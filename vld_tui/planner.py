@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -141,6 +141,15 @@ class LocalPlanner:
                 with contextlib.suppress(OSError):  # it can be asked again
                     write_atomic(self._networks_file, msgspec.json.encode(self._networks))
         return self._networks
+
+    def network_sizes(self, models: Iterable[str]) -> dict[str, int]:
+        """Return the bytes of networks' weights, as far as timm knows them; takes seconds.
+
+        Raises:
+            LaunchError: when the engine cannot answer.
+        """
+        answer = ask_engine("sizes", ",".join(models), on_start=self._keep)
+        return msgspec.convert(answer, dict[str, int])
 
     def devices(self) -> tuple[str, ...]:
         """Return the devices of this machine as ``--device`` names them; takes seconds.

@@ -44,6 +44,14 @@ def test_models_say_where_their_weights_are(ask: Ask) -> None:
     assert "tf_efficientnet_lite0" not in found
 
 
+def test_the_size_of_a_network_is_that_of_its_weights_without_the_last_layer(ask: Ask) -> None:
+    sizes = ask("sizes", "test_resnet,resnet50.tv2_in1k,no_such_network")
+    state = timm.create_model("test_resnet", num_classes=0).state_dict()
+    assert sizes.keys() == {"test_resnet", "resnet50.tv2_in1k"}
+    assert sizes["test_resnet"] == sum(each.nbytes for each in state.values())
+    assert sizes["resnet50.tv2_in1k"] == 4 * (23_508_032 + 2 * 26_560) + 8 * 53, "BatchNorm's too"
+
+
 def test_an_unknown_device_names_what_is_here() -> None:
     with pytest.raises(InputError, match=r"no device 'cpuu' .*cpu\. Did you mean cpu"):
         resolve_device("cpuu")

@@ -17,7 +17,7 @@ Asked = subprocess.Popen[bytes]
 
 
 def ask_engine(
-    subject: Literal["models", "doctor", "weights"],
+    subject: Literal["models", "sizes", "doctor", "weights"],
     *arguments: str,
     on_start: Callable[[Asked], None] | None = None,
 ) -> Any:

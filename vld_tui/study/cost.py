@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final
 
 from engine.protocol import FIELDS, RunSpec
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
-from vld_tui.study.forecast import DECIDING, Forecast, ImageCounts, forecast
+from vld_tui.study.forecast import DECIDING, Forecast, ImageCounts, checkpoint_bytes, forecast
 
 Counts = Callable[[str, str | None], ImageCounts | None]
 """How many images a data set has, by name and folder; None: not known."""
@@ -72,6 +72,18 @@ def cost_of(store: Store, left: Sequence[tuple[RunSpec, float]], counts: Counts)
         disk_bytes=_disk(alike, forecasts),
         largest=_largest(spec for spec, _ in left),
     )
+
+
+def with_disk(
+    cost: StudyCost, specs: Iterable[RunSpec], network_sizes: Mapping[str, int]
+) -> StudyCost:
+    """Return the cost with the disk of all runs, by the bytes of their networks if those are known
+    and no earlier run tells it."""
+    specs = list(specs)
+    if cost.disk_bytes is not None or not {spec.model for spec in specs} <= network_sizes.keys():
+        return cost
+    total = sum(checkpoint_bytes(spec, network_sizes[spec.model]) for spec in specs)
+    return replace(cost, disk_bytes=total)
 
 
 def seconds_left(live: Iterable[Run], cost: StudyCost, devices: int) -> float:

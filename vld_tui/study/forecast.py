@@ -195,6 +195,20 @@ def _disk(store: Store, spec: RunSpec, runs: Iterable[Run]) -> tuple[int | None,
     return None, None
 
 
+def checkpoint_bytes(spec: RunSpec, network_bytes: int) -> int:
+    """Return the bytes of the checkpoints that a run leaves, by the size of its network.
+
+    The last checkpoint holds the network, what the optimizer keeps of each weight, and the sum of
+    the averaged weights in float64.
+    """
+    of_optimizer = 2 if spec.optimizer == "adamw" else int(spec.momentum > 0)
+    if spec.tuning == "linear":  # little more than the last layer trains
+        of_optimizer = 0
+    of_averages = 2 * len(NETWORK_ARMS.intersection(spec.arms))
+    last_bytes = network_bytes * (1 + of_optimizer + of_averages)
+    return _left(spec, network_bytes, last_bytes)
+
+
 def _left(spec: RunSpec, best_bytes: int, last_bytes: int) -> int:
     if spec.keep_checkpoints == "none":
         return 0

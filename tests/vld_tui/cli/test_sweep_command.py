@@ -41,7 +41,9 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return where the weights of networks are; the engine answers what the test puts in."""
     places = {"tf_efficientnet_lite0": "packaged", "finish": "cached"}
 
-    def answer(*_: object, **__: object) -> object:
+    def answer(subject: str, *_: object, **__: object) -> object:
+        if subject == "sizes":
+            return {name: 2**20 for name, place in places.items() if place != "none"}
         return [{"name": name, "weights": place} for name, place in places.items()]
 
     monkeypatch.setattr("vld_tui.planner.ask_engine", answer)
@@ -83,7 +85,7 @@ def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
         "there     0 finished · 0 running · 0 queued · 8 missing",
         "to do     8 new",
         "time      unknown (no earlier run with this network and image size on this device)",
-        "disk      size of checkpoints not known (keep = best)",
+        "disk      about 8.0 MiB of checkpoints (keep = best)",
         "cost      largest from target: one of its 2 values alone takes about 4 runs",
         "where     this machine",
     ]

@@ -11,7 +11,7 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from engine.protocol import RunSpec, run_identity
+from engine.protocol import RunSpec, resolve_spec, run_identity
 from tests.vld_tui.dashboard.fake_history import make_run
 from tests.vld_tui.store.told_runs import Teller, evaluated, failed, finished, started, steps_taken
 from tests.vld_tui.study.known_datasets import read
@@ -19,7 +19,7 @@ from tests.vld_tui.study.test_forecast import tell_run
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
-from vld_tui.study.cost import StudyCost, cost_of, value_counts
+from vld_tui.study.cost import StudyCost, cost_of, value_counts, with_disk
 from vld_tui.study.errors import StudyError
 from vld_tui.study.results import results_of
 from vld_tui.study.standing import (
@@ -54,6 +54,29 @@ def tell_failed(store: Store, spec: RunSpec) -> Run:
 
 def cost(store: Store, standing: Standing) -> StudyCost:
     return cost_of(store, standing.left, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "networks"),
+    [
+        # the best network, and of the averages; the last, momentum and sums of twice the bytes
+        ({"recipe": "paper", "keep_checkpoints": "all"}, 2 + 4),
+        ({"recipe": "paper", "keep_checkpoints": "best"}, 2),
+        ({"recipe": "paper", "keep_checkpoints": "all", "arms": []}, 1 + 2),
+        ({"keep_checkpoints": "all"}, 1 + 3),  # AdamW keeps two values of each weight
+        ({"recipe": "paper", "keep_checkpoints": "all", "arms": [], "tuning": "linear"}, 1 + 1),
+        ({"keep_checkpoints": "none"}, 0),
+    ],
+)
+def test_disk_that_no_run_tells_is_told_by_the_size_of_the_network(
+    fields: dict[str, object], networks: int
+) -> None:
+    specs = [resolve_spec({"target": target, **fields}) for target in ("noto", "fluent")]
+    unknown = StudyCost(2)
+    assert with_disk(unknown, specs, {specs[0].model: 10}).disk_bytes == 2 * 10 * networks
+    assert with_disk(unknown, specs, {"another": 10}) == unknown
+    told = StudyCost(2, disk_bytes=7)
+    assert with_disk(told, specs, {specs[0].model: 10}) == told
 
 
 def test_what_is_missing_is_queued_and_what_broke_off_goes_on(store: Store) -> None:

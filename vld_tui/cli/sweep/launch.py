@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -28,12 +29,14 @@ from vld_tui.cli.slurm import (
 from vld_tui.cli.sweep.ls import standing_record
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
+from vld_tui.launch.local import LaunchError
 from vld_tui.planner import LocalPlanner
 from vld_tui.queue.slots import check_slots, keep_gpus, keep_slots, read_gpus
 from vld_tui.slurm.plan import ClusterPlan, plan_jobs
 from vld_tui.slurm.settings import SlurmSettings
 from vld_tui.slurm.submit import Cluster
 from vld_tui.store.store import Store
+from vld_tui.study.cost import StudyCost, with_disk
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.definition import Study
 from vld_tui.study.kept import SMALL, StudyText, find_text, preset_names, preset_text
@@ -256,7 +259,7 @@ def _tell_plan(
     *,
     as_json: bool,
 ) -> None:
-    cost, devices = cost_to_launch(store, standing, datasets), devices_of(store)
+    cost, devices = _cost(store, standing, datasets), devices_of(store)
     absent = _absent_weights(store.home, standing)
     without = without_final_weights(store, standing)
     if not as_json:
@@ -288,6 +291,18 @@ def _tell_plan(
         }
         | ({} if plan is None else {"cluster": plan})
     )
+
+
+def _cost(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
+    """Return what a launch takes; the engine is asked for networks that were never run here."""
+    cost = cost_to_launch(store, standing, datasets)
+    specs = [spec for spec, _ in standing.to_launch]
+    if cost.disk_bytes is not None or not specs:
+        return cost
+    sizes: dict[str, int] = {}
+    with contextlib.suppress(LaunchError):  # it stays unknown
+        sizes = LocalPlanner(store.home).network_sizes({spec.model for spec in specs})
+    return with_disk(cost, specs, sizes)
 
 
 def _gone(runs: int, name: str) -> str:
