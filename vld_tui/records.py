@@ -14,7 +14,7 @@ from vld_tui.store.arms import ArmResult
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 
-_OF_ARM: Final = ("selected_step", "id_accuracy", "ood_accuracy")
+_OF_ARM: Final = ("selected_step", "id_accuracy", "plain_id_accuracy", "ood_accuracy")
 
 
 Record = dict[str, Any]
@@ -49,10 +49,14 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
         "steps": run.steps if run.has_spec else None,
         "selected_step": run.selected_step,
         "id_accuracy": run.id_accuracy,
+        "plain_id_accuracy": run.plain_id_accuracy,
         "ood_accuracy": run.ood_accuracy,
         "domains": run.domains,
         "arm": run.arm,
-        "arms": [msgspec.structs.asdict(each) for each in arms],
+        "arms": [
+            msgspec.structs.asdict(each) | {"plain_id_accuracy": run.plain_mean(each.domains)}
+            for each in arms
+        ],
         "loss": run.loss,
         "wall_s": run.wall_s,
         "device": run.device,

@@ -7,14 +7,14 @@ them are passed over.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from engine.protocol import Evaluated, EventDecodeError, Metric, decode_event
+from engine.protocol import AUGMENTED, Evaluated, EventDecodeError, Metric, decode_event
 from engine.rundir import RunDir, plain_file
 from vld_tui.views.progress import LossReading, Progress
 from vld_tui.views.raster import Values
@@ -119,9 +119,22 @@ def _evaluations(curves: Curves) -> tuple[Evaluated, ...]:
             ood_accuracy=None if ood_values is None else float(ood_values[at]),
             is_best=at == 0 or bool(id_values[at] > highest[at - 1]),
             wall_s=0.0,
+            plain_id_accuracy=_plain_id_accuracy(metrics[place]),
         )
         for place, at in enumerate(chosen)
     )
+
+
+def _plain_id_accuracy(metrics: Sequence[Metric]) -> float | None:
+    """Return the mean over sources without augmentation; None where none was augmented."""
+    sources = {each.domain for each in metrics if each.split == AUGMENTED}
+    found = [
+        each.value
+        for each in metrics
+        if (each.split, each.name) == ("out", "accuracy") and each.domain in sources
+    ]
+    known = [value for value in found if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(found) else None
 
 
 def _metrics(curves: Curves, at_steps: Values) -> list[list[Metric]]:

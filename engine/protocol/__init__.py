@@ -51,7 +51,13 @@ from engine.protocol.events import (
     decode_event,
     encode_event,
 )
-from engine.protocol.identity import SEEDS, UNDECIDING, configuration_identity, run_identity
+from engine.protocol.identity import (
+    MEASURED_ON,
+    SEEDS,
+    UNDECIDING,
+    configuration_identity,
+    run_identity,
+)
 from engine.protocol.methods import ARMS, NETWORK_ARMS, OBJECTIVES
 from engine.protocol.predictions import (
     MOST_PREDICTION_BYTES,
@@ -107,6 +113,7 @@ __all__ = [
     "DATASET_DEFAULTS",
     "EVENT_TYPES",
     "FIELDS",
+    "MEASURED_ON",
     "METHODS",
     "MOST_PREDICTION_BYTES",
     "NETWORK_ARMS",

@@ -15,6 +15,9 @@ from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec
 SEEDS: Final = ("seed", "trial_seed")
 """Fields in which runs of one configuration differ."""
 
+MEASURED_ON: Final = ("augment_validation",)
+"""Fields that say which images ID accuracy is of: where they differ, it cannot be compared."""
+
 UNDECIDING: Final = frozenset(
     {
         "device",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Final, NamedTuple
 
 from engine.protocol import FIELDS
@@ -13,7 +14,7 @@ from vld_tui.store.runs import Run
 from vld_tui.study.gather import Coverage, Gathered
 from vld_tui.study.outcomes import PLACES
 from vld_tui.views.images import image_cautions
-from vld_tui.views.numbers import duration, moment, plural
+from vld_tui.views.numbers import duration, moment, percent, plural
 from vld_tui.views.precisions import precision_cautions
 
 CAUTION: Final = "caution"
@@ -64,12 +65,26 @@ def facts(
         Fact("seeds", _joined(dict.fromkeys(spec.seed for spec in study.specs))),
         Fact("fixed", _fixed(gathered)),
         Fact("ways of predicting", _joined(_arms(gathered))),
+        *_augmented(runs),
         Fact("machines", _tally(_machine(run.host, run.gpu, run.device) for run in runs)),
         Fact("precision", _tally(_precision(run) for run in runs)),
         Fact("versions", _versions(attempts)),
         Fact("computing", duration(sum(run.wall_s or 0.0 for run in runs))),
         Fact("made", f"{moment(made_at)} by vld-tui {version}"),
     ]
+
+
+def _augmented(runs: Sequence[Run]) -> list[Fact]:
+    """Return which images ID accuracy is of, where some runs augment them, and both means."""
+    augmented = [run for run in runs if run.spec.augment_validation]
+    pairs = [(run.id_accuracy, run.plain_id_accuracy) for run in augmented]
+    known = [(of_id, plain) for of_id, plain in pairs if of_id is not None and plain is not None]
+    if not known:
+        return []
+    of_id, plain = (percent(fmean(each)) for each in zip(*known, strict=True))
+    whose = "" if len(augmented) == len(runs) else f" of {plural(len(augmented), 'run')}"
+    words = f"of augmented validation images{whose}, which select the step: {of_id} in the mean"
+    return [Fact("ID accuracy", f"{words}; {plain} on plain images")]
 
 
 def coverage_table(coverage: Sequence[Coverage]) -> Table | None:

@@ -7,14 +7,24 @@ from typing import Final
 
 import msgspec
 
-from engine.protocol import FIELDS, OWN_FIELDS, SHARED_FIELDS, UNDECIDING, Combination, RunSpec
+from engine.protocol import (
+    FIELDS,
+    MEASURED_ON,
+    OWN_FIELDS,
+    SHARED_FIELDS,
+    UNDECIDING,
+    Combination,
+    RunSpec,
+)
 from vld_tui.store.database import MOST_AT_ONCE, Database
 from vld_tui.store.specs import decode_stored_spec
 
 TRAINED_FIELDS: Final = tuple(
-    name for name in FIELDS if name not in {*OWN_FIELDS, *SHARED_FIELDS, *UNDECIDING}
+    name for name in FIELDS if name not in {*OWN_FIELDS, *SHARED_FIELDS, *UNDECIDING, *MEASURED_ON}
 )
-"""Fields that say how a network was trained, in which runs that are combined may differ."""
+"""Fields that say how a network was trained, in which runs that are combined may differ.
+
+What they are measured on together is said by the first one's specification."""
 
 
 def mixed_fields(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any, Final
 
 import msgspec
@@ -160,6 +161,20 @@ class Run(msgspec.Struct, frozen=True, gc=False):
         if self.id_accuracy is None or self.ood_accuracy is None:
             return None
         return self.ood_accuracy - self.id_accuracy
+
+    @property
+    def plain_id_accuracy(self) -> float | None:
+        """Return what ID accuracy is without augmentation; None where it is of plain images."""
+        return self.plain_mean(self.domains)
+
+    def plain_mean(self, domains: Mapping[str, float]) -> float | None:
+        """Return the mean accuracy of the sources' plain images, by those of an arm's domains.
+
+        None where validation images are not augmented, or before an evaluation.
+        """
+        left_out = (self.spec.target, self.spec.held_out_source)
+        found = [value for name, value in domains.items() if name not in left_out]
+        return fmean(found) if self.spec.augment_validation and found else None
 
     @property
     def is_live(self) -> bool:

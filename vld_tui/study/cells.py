@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from engine.protocol import FIELDS, SEEDS, RunSpec
+from engine.protocol import FIELDS, MEASURED_ON, SEEDS, RunSpec
 from vld_tui.statistics import Estimate
 from vld_tui.store.arms import ArmResult, own_result
 from vld_tui.store.runs import Run
@@ -61,7 +61,9 @@ class StudyCell:
 
     def estimate(self, measure: Measure) -> Estimate | None:
         """Return the mean over seeds, as :func:`over_seeds` has it; None before a run is
-        finished."""
+        finished, or where their ID accuracies are of other images."""
+        if len({tuple(getattr(spec, name) for name in MEASURED_ON) for spec in self.specs}) > 1:
+            return None
         found = [run for run in self.finished if run.run_id in self.reached]
         return over_seeds(found, self._measured(measure))
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from engine.protocol import (
     FIELDS,
+    MEASURED_ON,
     SEEDS,
     SPELLINGS,
     RunSpec,
@@ -121,6 +122,12 @@ class _Reader:
         declared = {name: None for grid in grids for name in grid.names}
         _refuse_twins(specs, declared)
         compare = self._names("compare") or _varying(specs, declared, choose)
+        if measured := set(MEASURED_ON).intersection(choose):
+            raise StudyError(
+                f"choose names {min(measured)}, which decides which images ID accuracy is of, and "
+                "the choice is made by ID accuracy: name it in compare."
+            )
+        compare = (*compare, *_measured_on(specs, compare))
         if both := set(compare).intersection(choose):
             raise StudyError(f"{min(both)!r} stands in compare and in choose: name it in one.")
         if self._flag("leave_one_source_out"):
@@ -212,6 +219,16 @@ class _Remembered:
     def absent(self) -> tuple[str, ...]:
         """Return the data sets that are not on this machine."""
         return self._datasets.absent
+
+
+def _measured_on(specs: Sequence[RunSpec], compare: Sequence[str]) -> list[str]:
+    """Return the fields that are compared because ID accuracy is of other images with each value:
+    a mean over them would mean nothing."""
+    return [
+        name
+        for name in MEASURED_ON
+        if name not in compare and len({getattr(spec, name) for spec in specs}) > 1
+    ]
 
 
 def _varying(

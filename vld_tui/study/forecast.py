@@ -10,6 +10,8 @@ from engine.protocol import (
     NETWORK_ARMS,
     NO_TARGET,
     ArmEvaluated,
+    DataPrepared,
+    DomainInfo,
     Evaluated,
     RunFinished,
     RunSpec,
@@ -31,7 +33,8 @@ SAME_PACE: Final = (
 """Fields, beside the network, without which one run's pace says nothing of another's."""
 DECIDING: Final = (
     "model", *SAME_PACE, "dataset", "data_dir", "batch_size", "eval_batch_size", "masks",
-    "head_steps", "steps", "eval_every", "eval_from", "optimizer", "arms", "keep_checkpoints",
+    "head_steps", "steps", "eval_every", "eval_from", "augment_validation", "optimizer", "arms",
+    "keep_checkpoints",
 )  # fmt: skip
 """Fields that a forecast looks at: runs alike in them have the same one."""
 
@@ -107,6 +110,7 @@ def _likest(spec: RunSpec, runs: Iterable[Run]) -> Run | None:
             run.status == "finished",
             _same_images(run.spec, spec),
             (run.target == NO_TARGET) == (spec.target == NO_TARGET),
+            run.spec.augment_validation == spec.augment_validation,
             run.spec.batch_size == spec.batch_size,
             run.spec.head_steps == spec.head_steps,
             run.spec.arms == spec.arms,
@@ -141,12 +145,16 @@ def _time(
     image_s = 1 / progress.latest.steps_per_s / (like.spec.batch_size * their_sources)
     training_s = spec.steps * spec.batch_size * _sources(spec, ours.domains) * image_s
 
-    own_s = _mean_s(progress.evaluations)
+    own_s = _evaluation_s(spec, like, progress.evaluations, data, image_s)
     in_steps = evaluations_after(spec, 0)
     evaluating_s = own_s * (in_steps + (spec.head_steps > 0))
     for arm in spec.arms:
         of_arm = progress.arms.get(arm)
-        arm_s = _mean_s(of_arm) if of_arm else own_s * (arm in NETWORK_ARMS)
+        arm_s = own_s * (arm in NETWORK_ARMS)
+        if of_arm and arm in NETWORK_ARMS:
+            arm_s = _evaluation_s(spec, like, of_arm, data, image_s)
+        elif of_arm:
+            arm_s = _mean_s(of_arm)
         evaluating_s += arm_s * in_steps
     evaluating_s *= ours.images / theirs.images
 
@@ -163,6 +171,31 @@ def _sources(spec: RunSpec, domains: int) -> int:
     """Return of how many domains a run trains on, at least one."""
     has_target = spec.target != NO_TARGET
     return max(1, domains - has_target - (spec.held_out_source is not None))
+
+
+def _evaluation_s(
+    spec: RunSpec,
+    like: Run,
+    evaluations: Sequence[Evaluated | ArmEvaluated],
+    data: DataPrepared,
+    image_s: float,
+) -> float:
+    """Return the seconds of an evaluation by those of a run that may differ in augmentation.
+
+    An augmented image takes ``image_s``, what one takes in a training step, or less.
+    """
+    mean_s = _mean_s(evaluations)
+    if spec.augment_validation == like.spec.augment_validation:
+        return mean_s
+    held_out = sum(each.out_images for each in data.domains if not _is_left_out(each))
+    if spec.augment_validation:
+        return mean_s + held_out * image_s
+    plain = held_out + sum(each.images for each in data.domains if _is_left_out(each))
+    return mean_s * plain / (plain + held_out)
+
+
+def _is_left_out(domain: DomainInfo) -> bool:
+    return domain.is_target or domain.is_held_out
 
 
 def _mean_s(evaluations: Sequence[Evaluated | ArmEvaluated]) -> float:

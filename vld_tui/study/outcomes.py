@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from engine.protocol import FIELDS, SEEDS, UNDECIDING, RunSpec
+from engine.protocol import FIELDS, MEASURED_ON, SEEDS, UNDECIDING, RunSpec
 from vld_tui.store.last_evaluations import LastEvaluation
 
 PLACES: Final = ("dataset", "data_dir", "target", "held_out_source", *SEEDS)
@@ -81,10 +81,16 @@ class Design(NamedTuple):
         """Return the design of a study.
 
         Runs that differ in a field that is neither compared nor chosen among must not be
-        averaged as if they were seeds: such a field is compared as well.
+        averaged as if they were seeds: such a field is compared as well. So is one that says
+        which images ID accuracy is of.
         """
-        chosen = tuple(name for name in choose if name not in PLACES and name not in compare)
         compared = [name for name in compare if name not in PLACES]
+        compared += [
+            name
+            for name in MEASURED_ON
+            if name not in compared and len({getattr(spec, name) for spec in specs}) > 1
+        ]
+        chosen = tuple(name for name in choose if name not in (*PLACES, *compared))
         alike = grouped(specs, lambda spec: _values(spec, (*PLACES, *compared, *chosen)))
         compared += [
             name

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from engine.protocol import ArmEvaluated, Combination
+from engine.protocol import ArmEvaluated, Combination, Evaluated
 from engine.protocol.intervals import Interval
 from vld_tui.views.combined import has_choice, step_label
 from vld_tui.views.intervals import interval_note, run_certainty, split_interval
@@ -19,6 +21,8 @@ from vld_tui.views.progress import Progress, best_of, domain_accuracy
 from vld_tui.views.sparkline import sparkline
 from vld_tui.views.text import plain_text, shorten
 
+AUGMENTED_IMAGES: Final = "augmented images"
+Judged = Evaluated | ArmEvaluated
 _NAME_CELLS = 20
 _INTERVAL_CELLS = 12
 _MIN_SPARK_CELLS, _MAX_SPARK_CELLS = 8, 40
@@ -116,8 +120,10 @@ def accuracy_rows(progress: Progress, combination: Combination | None = None) ->
             ID_STYLE,
             tuple(each.id_accuracy for each in evaluations),
             selected.id_accuracy if selected else None,
+            AUGMENTED_IMAGES if selected and selected.plain_id_accuracy is not None else "",
             interval=certainty.id.interval,
         ),
+        *_plain_row("ID plain", evaluations, selected),
         AccuracyRow(
             "OOD",
             OOD_STYLE,
@@ -138,6 +144,16 @@ def accuracy_rows(progress: Progress, combination: Combination | None = None) ->
     return rows
 
 
+def _plain_row(
+    name: str, evaluations: Sequence[Judged], best: Judged | None, note: str = ""
+) -> list[AccuracyRow]:
+    """Return the row of ID accuracy without augmentation, where ID is of augmented images."""
+    if best is None or best.plain_id_accuracy is None:
+        return []
+    values = tuple(each.plain_id_accuracy for each in evaluations)
+    return [AccuracyRow(name, ID_STYLE, values, best.plain_id_accuracy, note)]
+
+
 def _arm_rows(
     progress: Progress,
     arm: str,
@@ -154,5 +170,6 @@ def _arm_rows(
     of_id, of_ood = run_certainty(progress, best)
     return [
         AccuracyRow(f"{name} ID", ID_STYLE, ids, best.id_accuracy, note, of_id.interval),
+        *_plain_row(f"{name} ID plain", evaluations, best, note),
         AccuracyRow(f"{name} OOD", OOD_STYLE, oods, best.ood_accuracy, note, of_ood.interval),
     ]

@@ -62,6 +62,8 @@ def _differences(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
 def _results(groups: Sequence[RunGroup], arms: Arms) -> Iterator[list[str]]:
     yield ["status", *(_statuses(group) for group in groups)]
     yield _row("ID", groups, lambda run: run.id_accuracy, _points)
+    if any(run.spec.augment_validation for group in groups for run in group.runs):
+        yield _row("ID, plain images", groups, _plain_id, _points)
     yield _row("OOD", groups, lambda run: run.ood_accuracy, _points)
     yield _row("OOD − ID", groups, lambda run: run.accuracy_gap, _points)
     for arm in sorted({each.arm for found in arms.values() for each in found}):
@@ -102,6 +104,10 @@ def _cell(found: Estimate | None, show: Show) -> str:
 
 def _accuracy(domain: str, run: Run) -> float | None:
     return run.domains.get(domain)
+
+
+def _plain_id(run: Run) -> float | None:
+    return run.plain_id_accuracy if run.spec.augment_validation else run.id_accuracy
 
 
 def _of_arm(arms: Arms, arm: str) -> Mapping[str, ArmResult]:

@@ -10,7 +10,7 @@ from rich.text import Text
 from engine.protocol import AUGMENTED, DomainInfo
 from vld_tui.views.columns import Column
 from vld_tui.views.intervals import interval_line, split_interval
-from vld_tui.views.numbers import UNKNOWN, decimal, percent, percent_range
+from vld_tui.views.numbers import UNKNOWN, decimal, id_words, percent, percent_range
 from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.progress import Progress
 from vld_tui.views.styled_table import StyledColumn, styled_table
@@ -55,7 +55,8 @@ def domain_results(progress: Progress, cells: int) -> Text:
         )
     text = Text(no_wrap=True, overflow="crop")
     text.append(f"step {selected.step:,}, selected on ID validation  ", QUIET_STYLE)
-    text.append(f"ID {percent(selected.id_accuracy)}  ", ID_STYLE)
+    of_id = id_words(selected.id_accuracy, selected.plain_id_accuracy)
+    text.append(f"{of_id}  ", ID_STYLE)
     text.append(f"OOD {percent(selected.ood_accuracy)}\n", OOD_STYLE)
     text.append_text(styled_table(_COLUMNS, rows, cells))
     for line in textwrap.wrap(interval_line(progress), cells):

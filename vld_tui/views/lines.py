@@ -22,7 +22,7 @@ from engine.protocol import (
     StepsTaken,
 )
 from vld_tui.views.combined import combining_lines, has_choice, progress_label, step_label
-from vld_tui.views.numbers import decimal, duration, percent, plural, rate
+from vld_tui.views.numbers import decimal, duration, id_words, percent, plural, rate
 from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress, domain_accuracy
@@ -93,7 +93,10 @@ def recovery_line(collapse: CollapseDetected, recovered_step: int) -> str:
 
 
 def _arm_line(spec: RunSpec, event: ArmEvaluated, combination: Combination | None) -> str:
-    parts = [f"ID {percent(event.id_accuracy)}", f"OOD {percent(event.ood_accuracy)}"]
+    parts = [
+        id_words(event.id_accuracy, event.plain_id_accuracy),
+        f"OOD {percent(event.ood_accuracy)}",
+    ]
     best = " · best ID so far" if event.is_best else ""
     step = _step(spec, event.step, combination)
     return f"{step}  {plain_text(event.arm)}: {' · '.join(parts)}{best}"
@@ -133,7 +136,7 @@ def _reached(
     """Yield the selected step and its accuracies."""
     if has_choice(combination):
         yield f"selected {step_label(step, combination)}"
-    yield f"ID {percent(judged.id_accuracy)}"
+    yield id_words(judged.id_accuracy, judged.plain_id_accuracy)
     yield f"OOD {percent(judged.ood_accuracy)}"
 
 
@@ -148,7 +151,10 @@ def _steps_line(spec: RunSpec, event: StepsTaken) -> str:
 def _evaluation_line(
     spec: RunSpec, progress: Progress, event: Evaluated, combination: Combination | None
 ) -> str:
-    parts = [f"ID {percent(event.id_accuracy)}", f"OOD {percent(event.ood_accuracy)}"]
+    parts = [
+        id_words(event.id_accuracy, event.plain_id_accuracy),
+        f"OOD {percent(event.ood_accuracy)}",
+    ]
     for domain, is_target in progress.domains():
         accuracy = domain_accuracy(event, domain, is_target=is_target)
         parts.append(f"{plain_text(domain)} {percent(accuracy)}")

@@ -19,6 +19,13 @@ def percent_range(interval: tuple[float, float] | None) -> str:
     return UNKNOWN if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}%"
 
 
+def id_words(accuracy: float | None, plain: float | None) -> str:
+    """Write an ID accuracy, and that of plain images where it is of augmented ones (shares)."""
+    if plain is None:
+        return f"ID {percent(accuracy)}"
+    return f"ID {percent(accuracy)} augmented ({percent(plain)} plain)"
+
+
 def decimal(value: float | None, digits: int = 3) -> str:
     """Show a value with a fixed number of decimals."""
     return UNKNOWN if value is None else f"{value:.{digits}f}"

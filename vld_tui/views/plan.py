@@ -27,6 +27,7 @@ from vld_tui.views.weights import loaded_line
 LABEL_CELLS = 9
 _SEPARATOR = " · "
 _EVERY_DOMAIN = f"{NO_TARGET}: every domain is trained on, so there is no OOD accuracy"
+_AUGMENTED = "by ID accuracy on augmented validation images; that on plain ones is shown as well"
 ONE_DOMAIN = f"{NO_TARGET}: one domain, no OOD accuracy; vld data shift makes domains"
 
 
@@ -56,6 +57,8 @@ def plan_rows(
         ("optimizer", _optimizer(spec)),
         ("device", _device(spec, progress.model)),
     ]
+    if spec.augment_validation:
+        rows.insert(-2, ("selection", _AUGMENTED))
     if progress.model is not None:
         if progress.model.step_ms:
             rows.append(("precision", _precision(progress.model)))
@@ -216,13 +219,14 @@ def _device(spec: RunSpec, model: ModelPrepared | None) -> str:
         device = f"{model.ranks} × {device.partition(':')[0]}"
     if model.device_name and model.device_name != model.device:
         device += f" ({plain_text(model.device_name)})"
-    return _SEPARATOR.join(
-        [
-            device,
-            plural(model.threads, "thread"),
-            f"{model.precision} {model.memory_format}",
-        ]
-    )
+    parts = [
+        device,
+        plural(model.threads, "thread"),
+        f"{model.precision} {model.memory_format}",
+    ]
+    if model.evaluation_precision not in (None, model.precision):
+        parts.append(f"evaluated in {model.evaluation_precision}")
+    return _SEPARATOR.join(parts)
 
 
 def _precision(model: ModelPrepared) -> str:

@@ -12,7 +12,7 @@ from vld_tui.store.metrics import Attempt
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.views.jobs import job_text
 from vld_tui.views.lines import collapse_line, recovery_line
-from vld_tui.views.numbers import duration, moment, percent
+from vld_tui.views.numbers import duration, id_words, moment, percent
 from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
 from vld_tui.views.progress import Progress
 from vld_tui.views.text import plain_text
@@ -61,7 +61,8 @@ def _moments(run: Run, attempts: Sequence[Attempt], progress: Progress) -> Itera
         style = ALARM_STYLE if recovered is None else ""
         yield Moment(collapse.time or None, "", style, line)
     if (selected := progress.selected) is not None:
-        accuracies = f"ID {percent(selected.id_accuracy)} · OOD {percent(selected.ood_accuracy)}"
+        of_id = id_words(selected.id_accuracy, selected.plain_id_accuracy)
+        accuracies = f"{of_id} · OOD {percent(selected.ood_accuracy)}"
         what = f"selected step {selected.step:,} was evaluated · {accuracies}"
         yield Moment(selected.time or None, "★", "", what)
     if run.status == QUEUED:

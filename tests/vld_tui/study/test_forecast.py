@@ -107,6 +107,23 @@ def test_arms_add_their_evaluations(store: Store) -> None:
     assert ask(store, arms=("averaged",)).wall_s == pytest.approx(4 + 20 / 2 + 2 * 1.5)
 
 
+def test_augmented_validation_images_add_to_an_evaluation(store: Store) -> None:
+    tell_run(store)  # 2 sources with 20 validation images each; 2 steps a second of 32 images
+    added = 2 * 20 / (2 * 32)
+    known = ask(store, augment_validation=True)
+    assert known.wall_s == pytest.approx(4 + 20 / 2 + 2 * (1 + added))
+    with_average = ask(store, augment_validation=True, arms=("averaged",))
+    assert with_average.wall_s == pytest.approx(4 + 20 / 2 + 4 * (1 + added))
+    tell_run(store, msgspec.structs.replace(SPEC, augment_validation=True))
+    assert ask(store, augment_validation=True).wall_s == pytest.approx(4 + 20 / 2 + 2 * 1)
+
+
+def test_a_run_without_them_takes_its_part_of_one_with_them(store: Store) -> None:
+    tell_run(store, msgspec.structs.replace(SPEC, augment_validation=True))
+    share = (2 * 20 + 100) / (2 * 20 + 100 + 2 * 20)
+    assert ask(store).wall_s == pytest.approx(4 + 20 / 2 + 2 * share)
+
+
 def test_the_last_layers_own_steps_count_where_they_were_measured(store: Store) -> None:
     tell_run(store)
     assert ask(store, head_steps=100).apart_from == ("training the last layer first",)

@@ -112,6 +112,14 @@ def test_fields_that_nobody_named_are_compared_not_averaged() -> None:
     assert Design.of(where, ("dropout_rate",), ()).compared == ("dropout_rate",)
 
 
+def test_accuracies_of_other_images_are_compared_whatever_a_study_says() -> None:
+    tied = [*make_specs()[::2], *make_specs(augment_validation=True)[1::2]]
+    assert len({spec.dropout_rate for spec in tied}) == 2
+    named = "augment_validation"
+    assert Design.of(tied, ("dropout_rate",), ("lr", named)).compared == ("dropout_rate", named)
+    assert Design.of(tied, (named, "dropout_rate"), ("lr",)).chosen == ("lr",)
+
+
 def test_settings_are_told_in_words() -> None:
     setting = Setting((("dropout_rate", 0.9), ("model", "a net"), ("freeze_batchnorm", False)))
     assert setting.label == "λ 0.9 · model a net · freeze-batchnorm no"

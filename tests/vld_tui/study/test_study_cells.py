@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+import msgspec
 import pytest
 
 from tests.vld_tui.study.known_datasets import read
@@ -72,6 +73,13 @@ def test_a_place_is_the_mean_over_seeds() -> None:
     assert cell.worst_domain == "noto"
     assert cell.is_complete
     assert cell.estimate("done") is None
+
+
+def test_accuracies_of_other_images_have_no_mean() -> None:
+    cell = grid(state_of(), "dropout_rate", "target").cells[0.9, NOTO]
+    first, *others = cell.specs
+    augmented = msgspec.structs.replace(first, augment_validation=True)
+    assert StudyCell((augmented, *others), cell.runs, cell.reached).estimate("id") is None
 
 
 def test_another_arm_is_measured_where_it_was() -> None:

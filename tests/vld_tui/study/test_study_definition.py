@@ -44,6 +44,22 @@ def test_lists_are_crossed_and_one_seed_of_everything_comes_first() -> None:
     assert study.identities == tuple(map(run_identity, study.specs))
 
 
+AUGMENTED = """
+    name = "images"
+    seeds = 1
+    [cross]
+    lr = [1e-3, 1e-4]
+    augment_validation = [false, true]
+    target = ["noto"]
+    """
+
+
+def test_accuracies_of_other_images_are_never_chosen_among_or_averaged() -> None:
+    assert read(f'compare = ["lr"]\n{AUGMENTED}').compare == ("lr", "augment_validation")
+    with pytest.raises(StudyError, match="decides which images ID accuracy is of.*in compare"):
+        read(f'choose = ["augment_validation"]\n{AUGMENTED}')
+
+
 def test_specs_are_those_of_the_same_options_of_vld_run() -> None:
     study = read(
         'name = "one"\nseeds = 1\n[fields]\nrecipe = "paper"\ndevice = "cpu"\nthreads = 2\n'
