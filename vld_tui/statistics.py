@@ -6,28 +6,64 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 _T_975: Final = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-    2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+    12.70620474, 4.30265273, 3.18244631, 2.77644511, 2.57058184, 2.44691185, 2.36462425,
+    2.30600414, 2.26215716, 2.22813885, 2.20098516, 2.17881283, 2.16036866, 2.14478669,
+    2.13144955, 2.1199053, 2.10981558, 2.10092204, 2.09302405, 2.08596345, 2.07961384,
+    2.07387307, 2.06865761, 2.06389856, 2.05953855, 2.05552944, 2.05183052, 2.04840714,
+    2.04522964, 2.04227246,
 )  # fmt: skip
 """97.5% points of Student's t for 1 to 30 degrees of freedom."""
-_NORMAL_975: Final = 1.96
+_NORMAL_975: Final = 1.959963984540054
 FEWEST: Final = 3
-"""Values that an interval is made of, at least."""
+"""Values that an interval is made of, at least: of two it would be nine deviations wide either
+way."""
 
 
 class Estimate(NamedTuple):
     """A mean over ``n`` values.
 
-    ``deviation`` is their standard deviation, ``interval`` half the width of the 95% confidence
-    interval of the mean (Student's t). Both are None for a single run, and the interval for two as
-    well: it would be nine deviations wide, which says nothing.
+    ``deviation`` is their standard deviation, None for a single value. ``interval`` is half the
+    width of the 95% confidence interval of the mean (Student's t), None for fewer than
+    :data:`FEWEST` values.
     """
 
     mean: float
     deviation: float | None
     interval: float | None
     n: int
+
+    @property
+    def standard_error(self) -> float | None:
+        """Return the standard error of the mean; None for a single value."""
+        return None if self.deviation is None else float(self.deviation / self.n**0.5)
+
+    @property
+    def has_too_few(self) -> bool:
+        """Say whether the values differ but are too few for an interval."""
+        return self.deviation is not None and self.n < FEWEST
+
+
+def half_interval(deviation: float, n: int) -> float | None:
+    """Return half the width of the 95% interval of a mean of ``n`` values (Student's t); None for
+    fewer than :data:`FEWEST`."""
+    return None if n < FEWEST else float(t_975(n - 1) * deviation / n**0.5)
+
+
+def t_975(freedom: int) -> float:
+    """Return the 97.5% point of Student's t, exact to 3e-8.
+
+    Beyond the table by the expansion in powers of 1 / freedom (Abramowitz & Stegun, 26.7.5).
+    """
+    if freedom <= len(_T_975):
+        return _T_975[freedom - 1]
+    z = _NORMAL_975
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / float(freedom) ** power for power, term in enumerate(terms, start=1))
 
 
 def estimate(values: Sequence[float]) -> Estimate | None:
@@ -54,9 +90,5 @@ def of_moments(n: int, mean: float | None, mean_square: float | None) -> Estimat
 
 
 def _estimate(mean: float, deviation: float | None, n: int) -> Estimate:
-    if deviation is None:
-        return Estimate(mean, None, None, n)
-    if n < FEWEST:
-        return Estimate(mean, deviation, None, n)
-    t = _T_975[n - 2] if n - 2 < len(_T_975) else _NORMAL_975
-    return Estimate(mean, deviation, t * deviation / n**0.5, n)
+    interval = None if deviation is None else half_interval(deviation, n)
+    return Estimate(mean, deviation, interval, n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 import pytest
+from scipy import stats
 
 from vld_tui.statistics import estimate
 
@@ -33,8 +34,12 @@ def test_three_values_have_students_interval() -> None:
     assert found.interval == pytest.approx(0.24841, abs=1e-4)  # t(0.975, 2) = 4.30265
 
 
-def test_many_values_have_the_normal_one() -> None:
-    values = [float(at % 7) for at in range(200)]
+@pytest.mark.parametrize("count", [3, 4, 11, 31, 32, 33, 60, 200, 5000])
+def test_intervals_are_those_of_scipy_for_any_number_of_values(count: int) -> None:
+    values = [float(at % 7) for at in range(count)]
     found = estimate(values)
     assert found is not None
-    assert found.interval == pytest.approx(1.96 * statistics.stdev(values) / 200**0.5)
+    assert found.interval is not None
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert found.mean - found.interval == pytest.approx(expected.low, rel=1e-7)
+    assert found.mean + found.interval == pytest.approx(expected.high, rel=1e-7)

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from vld_tui.report.tables import CellValue, Points, Share, Spread, Table, TableColumn
-from vld_tui.statistics import Estimate
-from vld_tui.study.bootstrap import find_baseline
+from vld_tui.statistics import FEWEST, Estimate
+from vld_tui.study.bootstrap import find_baseline, pair_up, paired_changes
 from vld_tui.study.cloud import Cloud, clouds, make_cloud
-from vld_tui.study.outcomes import Outcome, grouped, in_full, settings_of, with_ood
+from vld_tui.study.outcomes import (
+    Outcome,
+    domain_accuracies,
+    grouped,
+    in_full,
+    settings_of,
+    with_ood,
+)
 
 ERROR: Final = "_standard_error"
 INTERVAL: Final = "_half_interval"
+DEVIATION: Final = "_deviation"
+TOO_FEW: Final = (
+    f"Two seeds are too few for an interval, which takes {FEWEST}: their standard deviation (sd) "
+    "is shown instead of ±."
+)
 UNLIKE: Final = (
     "Some settings lack targets or cells that others have: their means are of other things, and "
     "cannot be compared yet."
@@ -28,8 +40,8 @@ _BY_TARGET: Final = (
     TableColumn("dataset", "data set", right=False, rank=40),
     TableColumn("target", "target", right=False),
     TableColumn("setting", "setting", right=False),
-    TableColumn("id_accuracy", "ID %", parts=("", ERROR)),
-    TableColumn("ood_accuracy", "OOD %", parts=("", ERROR)),
+    TableColumn("id_accuracy", "ID % ± s.e.", parts=("", ERROR, DEVIATION)),
+    TableColumn("ood_accuracy", "OOD % ± s.e.", parts=("", ERROR, DEVIATION)),
     TableColumn("worst_domain", "worst domain %", rank=30, parts=("_accuracy", "")),
     TableColumn("worst_source", "worst source %", rank=20, parts=("_accuracy", "")),
     TableColumn("runs", "runs", rank=60),
@@ -39,8 +51,8 @@ _BY_TARGET: Final = (
 _CENTRES: Final = (
     TableColumn("dataset", "data set", right=False),
     TableColumn("setting", "setting", right=False),
-    TableColumn("id_accuracy", "ID %", parts=("", INTERVAL)),
-    TableColumn("ood_accuracy", "OOD %", parts=("", INTERVAL)),
+    TableColumn("id_accuracy", "ID % ± 95%", parts=("", INTERVAL, DEVIATION)),
+    TableColumn("ood_accuracy", "OOD % ± 95%", parts=("", INTERVAL, DEVIATION)),
     TableColumn("id_change", "ID change", rank=80),
     TableColumn("ood_change", "OOD change", rank=80),
     TableColumn("targets", "targets", rank=60),
@@ -71,9 +83,11 @@ def by_target(results: Sequence[Outcome]) -> Table:
             of_setting = grouped(measured, lambda each: each.setting)
             rows += [(dataset, *_mean_cells(of_setting[s])) for s in settings_of(measured)]
     notes: tuple[str, ...] = (
-        "Mean over cells of the mean over seeds, ± standard error over seeds.",
+        "Mean over cells of the mean over seeds, ± the standard error (s.e.) over the seeds that "
+        "every cell has.",
         "Accuracies are those at each run's selected step, the one with the best ID accuracy.",
         "Worst domain: the lowest accuracy of any domain, the target's among them.",
+        *_too_few(rows),
     )
     if len(with_ood(full)) < len(full):
         notes += (NO_OOD,)
@@ -83,23 +97,27 @@ def by_target(results: Sequence[Outcome]) -> Table:
 
 def centres(results: Sequence[Outcome]) -> Table:
     """Return the centre of each setting's cloud, and what it gives up on ID for OOD."""
-    found = clouds(results)
-    known = {(cloud.dataset, cloud.setting): cloud for cloud in found}
+    of_setting = grouped(with_ood(in_full(results)), lambda each: (each.dataset, each.setting))
     rows: list[tuple[CellValue, ...]] = []
     breaks: list[int] = []
     notes: tuple[str, ...] = ()
-    for dataset, of_dataset in grouped(found, lambda cloud: cloud.dataset).items():
+    for dataset, of_dataset in grouped(clouds(results), lambda cloud: cloud.dataset).items():
         if len({_places(cloud) for cloud in of_dataset}) > 1:
             notes = (UNLIKE,)
         breaks += [len(rows)] if rows else []
-        settings = [cloud.setting for cloud in of_dataset]
+        known = {cloud.setting: cloud for cloud in of_dataset}
         for cloud in of_dataset:
-            baseline = known[dataset, find_baseline(cloud.setting, settings)]
-            rows.append(_centre_cells(cloud, baseline))
+            baseline = known[find_baseline(cloud.setting, list(known))]
+            is_like = cloud is not baseline and _places(cloud) == _places(baseline)
+            pairs = of_setting[dataset, baseline.setting], of_setting[dataset, cloud.setting]
+            rows.append(_centre_cells(cloud, _changes(*pairs) if is_like else (None, None)))
     notes += (
-        "Mean over cells, then over targets, of the mean over seeds; ± half the 95% interval "
-        "(Student's t) over the seeds that every cell of every target has, from three of them on.",
-        "Changes are in points against no dropout, or the first setting.",
+        "Mean over cells, then over targets, of the mean over seeds; ± half the 95% interval over "
+        "seeds, these targets (Student's t), of the seeds that every cell of every target has, "
+        f"from {FEWEST} on.",
+        *_too_few(rows),
+        "Changes are in points against no dropout, or the first setting, of the runs that both "
+        "have: where some are missing, a change is not the difference of the two centres.",
         "Points are the ways to pick one cell for each target: they are no runs.",
     )
     return Table("centres", "Centres of the clouds", _CENTRES, tuple(rows), notes, tuple(breaks))
@@ -134,37 +152,56 @@ def _mean_cells(results: Sequence[Outcome]) -> tuple[CellValue, ...]:
 
 
 def _accuracies(cloud: Cloud) -> tuple[Spread, Spread | None]:
-    ids = Spread(cloud.id_accuracy, standard_error(cloud.id_estimate))
-    if math.isnan(cloud.ood_accuracy):
-        return ids, None
-    return ids, Spread(cloud.ood_accuracy, standard_error(cloud.ood_estimate))
+    ids, oods = (
+        _spread(accuracy, found, found and found.standard_error)
+        for accuracy, found in _measured(cloud)
+    )
+    return ids, None if math.isnan(oods.value) else oods
 
 
-def standard_error(found: Estimate | None) -> float | None:
-    """Return the standard error of a mean; None for a single value."""
-    if found is None or found.deviation is None:
-        return None
-    return float(found.deviation / found.n**0.5)
-
-
-def _centre_cells(cloud: Cloud, baseline: Cloud) -> tuple[CellValue, ...]:
-    ids, oods = cloud.id_estimate, cloud.ood_estimate
-    is_like = cloud.setting != baseline.setting and _places(cloud) == _places(baseline)
-    id_change = Points(cloud.id_accuracy - baseline.id_accuracy)
-    ood_change = Points(cloud.ood_accuracy - baseline.ood_accuracy)
+def _centre_cells(
+    cloud: Cloud, changes: tuple[Points | None, Points | None]
+) -> tuple[CellValue, ...]:
     return (
         cloud.dataset,
         cloud.setting.label,
-        Spread(cloud.id_accuracy, ids and ids.interval),
-        Spread(cloud.ood_accuracy, oods and oods.interval),
-        id_change if is_like else None,
-        ood_change if is_like else None,
+        *(
+            _spread(accuracy, found, found and found.interval)
+            for accuracy, found in _measured(cloud)
+        ),
+        *changes,
         len(cloud.targets),
         cells_text(cloud),
         cloud.runs,
         seeds_text(cloud.fewest_seeds, cloud.most_seeds),
         cloud.ways,
     )
+
+
+def _changes(
+    baseline: Sequence[Outcome], others: Sequence[Outcome]
+) -> tuple[Points | None, Points | None]:
+    """Return the change of ID and OOD accuracy, as the table of differences has it."""
+    changes = paired_changes(pair_up(baseline, others)).values()
+    if not changes:
+        return None, None
+    ids, oods = (statistics.fmean(each[at] for each in changes) for at in (0, 1))
+    return Points(ids), Points(oods)
+
+
+def _measured(cloud: Cloud) -> tuple[tuple[float, Estimate | None], tuple[float, Estimate | None]]:
+    return (cloud.id_accuracy, cloud.id_estimate), (cloud.ood_accuracy, cloud.ood_estimate)
+
+
+def _spread(accuracy: float, found: Estimate | None, error: float | None) -> Spread:
+    """Return an accuracy with what its column calls ±."""
+    return Spread(accuracy, error, found and found.deviation, found.n if found else 0)
+
+
+def _too_few(rows: Iterable[Sequence[CellValue]]) -> tuple[str, ...]:
+    """Return what to say where a row has too few seeds."""
+    cells = (cell for row in rows for cell in row)
+    return (TOO_FEW,) if any(isinstance(c, Spread) and c.has_too_few for c in cells) else ()
 
 
 def _places(cloud: Cloud) -> frozenset[tuple[str, int]]:
@@ -178,14 +215,14 @@ def cells_text(cloud: Cloud) -> str:
 
 
 def _worst(results: Sequence[Outcome], *, is_source: bool) -> Share | None:
-    """Return the domain with the lowest mean accuracy over runs, and that accuracy."""
-    values: dict[str, list[float]] = {}
-    for each in results:
-        for name, accuracy in each.domains.items():
-            if not (is_source and name == each.target):
-                values.setdefault(name, []).append(accuracy)
-    means = [Share(statistics.fmean(found), name) for name, found in values.items()]
-    return min(means, default=None)
+    """Return the domain with the lowest accuracy of one target's results, and that accuracy."""
+    target = results[0].target
+    found = [
+        Share(accuracy, name)
+        for name, accuracy in domain_accuracies(results).items()
+        if not (is_source and name == target)
+    ]
+    return min(found, default=None)
 
 
 def _steps(results: Sequence[Outcome]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from vld_tui.report.accuracy import seeds_text
+from vld_tui.statistics import FEWEST, Estimate
 from vld_tui.study.cloud import Cloud
 from vld_tui.study.outcomes import Outcome, grouped
 from vld_tui.views.numbers import plural
@@ -29,6 +30,21 @@ def seeds_behind(results: Sequence[Outcome]) -> str:
     alike = grouped(results, lambda each: (each.dataset, each.target, each.setting, each.cell))
     counts = [len({each.seed for each in found}) for found in alike.values()]
     return _seeds(min(counts), max(counts))
+
+
+def bars(estimates: Sequence[Estimate | None]) -> str:
+    """Say what the bars of a figure are, and where there are none."""
+    known = [each for each in estimates if each is not None]
+    none_of_two = f"no bar where there are 2 seeds: too few for an interval, which takes {FEWEST}"
+    if not any(each.interval is not None for each in known):
+        if any(each.has_too_few for each in known):
+            return f"no bars: 2 seeds are too few for an interval, which takes {FEWEST}"
+        return f"no bars: an interval takes {FEWEST} seeds"
+    words = (
+        "bars: 95% intervals over seeds, these targets (Student's t); long ones continue beyond "
+    )
+    words += "the axes"
+    return f"{words}; {none_of_two}" if any(each.has_too_few for each in known) else words
 
 
 def _told(of_dataset: Mapping[str, Sequence[Cloud]], tell: Callable[[Sequence[Cloud]], str]) -> str:

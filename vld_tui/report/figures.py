@@ -9,7 +9,7 @@ import numpy as np
 
 from vld_tui.fields import shown_value
 from vld_tui.report.canvas import Picture, add_legend, files_of, fitting, panels, style, widen
-from vld_tui.report.captions import MOST_DRAWN, points_behind, runs_behind, seeds_behind
+from vld_tui.report.captions import MOST_DRAWN, bars, points_behind, runs_behind, seeds_behind
 from vld_tui.report.style import COLOURS, FAINT, LINES, MARKERS, RC, Look, looks, shown
 from vld_tui.statistics import Estimate
 from vld_tui.study.cloud import Cloud, hull, make_cloud
@@ -83,8 +83,7 @@ def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
     is_numbered = all(_is_number(cloud.setting.value(field)) for cloud in clouds)
     by_itself = "" if is_numbered else ", those without a number by themselves"
     caption = (
-        f"Centres joined in the order of {word}{by_itself}; bars: 95% intervals over seeds "
-        "(Student's t), where there are several; long ones go on beyond the axes. "
+        f"Centres joined in the order of {word}{by_itself}; {bars(_estimates(clouds))}. "
         + runs_behind(of_dataset)
     )
     return Picture("chain", f"Centres along {word}", caption, files)
@@ -118,9 +117,11 @@ def target_picture(results: Sequence[Outcome]) -> Picture | None:
         add_legend(figure, drawn)
         files = files_of(figure)
     runs = len({each.run_id for each in full})
+    of_place = grouped(full, lambda each: (each.dataset, each.target, each.setting)).values()
+    told = bars(_estimates([make_cloud(each) for each in of_place]))
     caption = (
-        "Mean over cells of the mean over seeds, for each target; bars: 95% intervals over "
-        f"seeds; long ones go on beyond the axis. {plural(runs, 'run')}, {seeds_behind(full)}."
+        f"Mean over cells of the mean over seeds, for each target; {told}. "
+        f"{plural(runs, 'run')}, {seeds_behind(full)}."
     )
     return Picture("targets", "Each target by itself", caption, files)
 
@@ -256,6 +257,10 @@ def _mark(axes: Axes, cloud: Cloud, look: Look, *, size: float) -> None:
         [100 * cloud.id_accuracy], [100 * cloud.ood_accuracy], look.marker, color=look.colour,
         markersize=size, markeredgecolor="white", markeredgewidth=0.8, zorder=3,
     )  # fmt: skip
+
+
+def _estimates(clouds: Sequence[Cloud]) -> list[Estimate | None]:
+    return [each for cloud in clouds for each in (cloud.id_estimate, cloud.ood_estimate)]
 
 
 def _bar(found: Estimate | None) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vld_tui.report.tables import Table, sparse_texts
+from vld_tui.report.tables import Table, printed, sparse_texts
 from vld_tui.views.text import plain_text
 
 NEEDS: Final = r"% needs \usepackage[T1]{fontenc} and \usepackage{booktabs}"
@@ -24,6 +24,7 @@ def latex_text(text: str) -> str:
 
 def latex_table(table: Table) -> str:
     """Write a table with its caption; it takes the packages booktabs and textcomp."""
+    table = printed(table)
     sides = "".join("r" if column.right else "l" for column in table.columns)
     headings = " & ".join(latex_text(column.heading) for column in table.columns)
     caption = " ".join([f"{table.title}.", *table.notes])

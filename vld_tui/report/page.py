@@ -9,7 +9,7 @@ from typing import Final
 
 from vld_tui.report.canvas import Picture
 from vld_tui.report.content import Report
-from vld_tui.report.tables import Table, sparse_texts
+from vld_tui.report.tables import Table, printed, sparse_texts
 from vld_tui.views.text import plain_text
 
 _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -123,6 +123,7 @@ def _width(picture: Picture) -> int:
 
 
 def _table(table: Table) -> str:
+    table = printed(table)
     sides = [' class="right"' if column.right else "" for column in table.columns]
     heads = "".join(
         f"<th{side}>{_text(column.heading)}</th>"

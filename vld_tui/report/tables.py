@@ -7,6 +7,7 @@ import io
 from typing import Final, NamedTuple
 
 from vld_tui.records import quoting_of
+from vld_tui.statistics import FEWEST
 from vld_tui.views.numbers import UNKNOWN
 
 PLACE_KEYS: Final = ("dataset", "target", "among")
@@ -27,10 +28,21 @@ class Points(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """A share, and how far it can be trusted; None: that is not known."""
+    """A share, and how far it can be trusted.
+
+    ``error`` is what the column calls ±; None: not known. ``deviation`` is that of ``seeds`` seeds.
+    With too few of them the deviation is written, as no ± would mean much.
+    """
 
     value: float
     error: float | None
+    deviation: float | None = None
+    seeds: int = 0
+
+    @property
+    def has_too_few(self) -> bool:
+        """Say whether seeds differ but are too few for an interval."""
+        return self.deviation is not None and self.seeds < FEWEST
 
 
 class Range(NamedTuple):
@@ -40,19 +52,26 @@ class Range(NamedTuple):
     high: float
 
 
+class Absent(NamedTuple):
+    """Why there is no value."""
+
+    words: str
+
+
 class Probability(NamedTuple):
     """A p-value."""
 
     value: float
 
 
-CellValue = str | int | Share | Points | Spread | Range | Probability | None
+CellValue = str | int | Share | Points | Spread | Range | Probability | Absent | None
 
 
 class TableColumn(NamedTuple):
     """A column: its name for scripts, its heading, and where room is short, how dear it is.
 
-    ``parts`` end the names of the columns of a CSV file that it takes.
+    ``parts`` end the names of the columns of a CSV file that it takes. A column ``for_scripts``
+    is in CSV and JSON alone.
     """
 
     key: str
@@ -60,6 +79,7 @@ class TableColumn(NamedTuple):
     right: bool = True
     rank: int = 100
     parts: tuple[str, ...] = ("",)
+    for_scripts: bool = False
 
 
 class Table(NamedTuple):
@@ -85,12 +105,18 @@ def cell_text(cell: CellValue) -> str:
             text = f"{100 * value:.1f}{f' ({words})' if words else ''}"
         case Points(value):
             text = _signed(value)
-        case Spread(value, error):
-            text = f"{100 * value:.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
+        case Spread(value, error, deviation):
+            text = f"{100 * value:.1f}"
+            if cell.has_too_few and deviation is not None:
+                text += f" (sd {100 * deviation:.1f})"
+            elif error is not None:
+                text += f" ± {100 * error:.1f}"
         case Range(low, high):
             text = f"{_signed(low)} to {_signed(high)}"
         case Probability(value):
             text = "<0.001" if value < 0.001 else f"{value:.3f}"
+        case Absent(words):
+            text = words
         case int():
             text = f"{cell:,}"
         case _:
@@ -105,12 +131,25 @@ def cell_values(cell: CellValue) -> list[str | int | float | None]:
             return [value, words]
         case Points(value) | Probability(value):
             return [value]
-        case Spread(value, error):
-            return [value, error]
+        case Spread(value, error, deviation, _):
+            return [value, error, deviation]
         case Range(low, high):
             return [low, high]
+        case Absent():
+            return [None]
         case _:
             return [cell]
+
+
+def printed(table: Table) -> Table:
+    """Return a table without the columns that are for scripts."""
+    kept = [at for at, column in enumerate(table.columns) if not column.for_scripts]
+    if len(kept) == len(table.columns):
+        return table
+    return table._replace(
+        columns=tuple(table.columns[at] for at in kept),
+        rows=tuple(tuple(row[at] for at in kept) for row in table.rows),
+    )
 
 
 def texts(table: Table) -> list[list[str]]:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from vld_tui.report.content import Report
 from vld_tui.report.facts import Fact
-from vld_tui.report.tables import Table, sparse_texts
+from vld_tui.report.tables import Table, printed, sparse_texts
 from vld_tui.store.runs import RunPoint
 from vld_tui.study.cloud import Cloud
 from vld_tui.study.outcomes import grouped
@@ -52,6 +52,7 @@ def facts_text(facts: Sequence[Fact]) -> Text:
 
 def table_text(table: Table, cells: int) -> Text:
     """Return a table with its title above and its notes below."""
+    table = printed(table)
     columns = [
         StyledColumn(
             Column(

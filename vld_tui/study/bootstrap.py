@@ -1,9 +1,8 @@
 """Whether two settings differ out of distribution, by paired differences.
 
-Runs of two settings are paired by target, cell and seed; the differences are averaged over the
-cells. What is left, a difference for each target and seed, tells of other targets by its means
-over seeds, and of other seeds by its means over targets; beside that targets, and seeds within
-each, are drawn again with replacement.
+Runs of two settings are paired by target, cell and seed. The means over targets and cells tell of
+other seeds on the same targets; the means of targets tell of other targets, as far as targets are
+independent. Comparisons with a baseline on one data set are a family: their p-values are adjusted.
 """
 
 from __future__ import annotations
@@ -14,8 +13,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from vld_tui.study.intervals import LEVEL, Interval, bootstrap_interval, infer
+from vld_tui.statistics import FEWEST
+from vld_tui.study.intervals import (
+    LEVEL,
+    Interval,
+    bootstrap_interval,
+    holm,
+    infer,
+    infer_targets,
+)
 from vld_tui.study.outcomes import (
+    Cell,
     Outcome,
     Seed,
     Setting,
@@ -34,15 +42,28 @@ Differences = Mapping[str, Mapping[Seed, float]]
 """OOD accuracy of one setting less that of another, by target and seed."""
 
 
+class Pair(NamedTuple):
+    """Accuracies of one setting less those of another, of a run each, as shares."""
+
+    target: str
+    seed: Seed
+    cell: Cell
+    id_difference: float
+    ood_difference: float
+
+
 class Comparison(NamedTuple):
     """A setting against a baseline on one data set: OOD accuracies, as shares.
 
-    ``interval`` (95%, Student's t) is of other seeds and other targets, and ``p_value`` goes with
-    it; None with one target, or where a target has one seed only. ``bootstrap_interval`` is of
-    the same, None also for too few targets. ``seeds_interval`` is of other seeds on these
-    targets, ``deviation`` that of the mean over them between the seeds that all of them have;
-    None for fewer than two. ``seeds_needed`` is how many would tell such a difference of these
-    targets with 80% power; None: no number that anyone runs, or not known.
+    ``difference`` is the mean over targets of :func:`paired_changes`. ``seeds_interval`` (95%,
+    Student's t) is of other seeds on these targets, ``seeds_p_value`` goes with it, and
+    ``deviation`` is that of the mean over targets between the ``shared_seeds`` that all of them
+    have; the interval is None for fewer than three of them, the deviation for fewer than two.
+    ``interval`` and ``p_value`` are of other targets as well; None for fewer than three targets,
+    or where a target has one seed only. ``bootstrap_interval`` is of the same, None also for too
+    few targets. ``seeds`` is the number that every target has at least. ``seeds_needed`` is how
+    many would tell such a difference of these targets with 80% power; None: no number that anyone
+    runs, or not known. Adjusted p-values (Holm) are of all ``comparisons`` on the data set.
     """
 
     dataset: str
@@ -57,6 +78,11 @@ class Comparison(NamedTuple):
     seeds: int
     deviation: float | None
     seeds_needed: int | None
+    shared_seeds: int
+    seeds_p_value: float | None
+    comparisons: int = 1
+    p_adjusted: float | None = None
+    seeds_p_adjusted: float | None = None
 
     @property
     def more_seeds(self) -> int | None:
@@ -70,12 +96,29 @@ def compare_settings(results: Sequence[Outcome]) -> list[Comparison]:
     for of_dataset in grouped(with_ood(in_full(results)), lambda each: each.dataset).values():
         of_setting = grouped(of_dataset, lambda each: each.setting)
         settings = settings_of(of_dataset)
-        for setting in settings:
-            baseline = find_baseline(setting, settings)
-            if baseline != setting:
-                pair = compare_pair(of_setting[baseline], of_setting[setting])
-                found += [] if pair is None else [pair]
+        pairs = [
+            compare_pair(of_setting[baseline], of_setting[setting])
+            for setting in settings
+            if (baseline := find_baseline(setting, settings)) != setting
+        ]
+        found += _adjusted([each for each in pairs if each is not None])
     return found
+
+
+def _adjusted(family: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons on one data set with p-values adjusted for their number."""
+    over_targets = _holm_of_known([each.p_value for each in family])
+    over_seeds = _holm_of_known([each.seeds_p_value for each in family])
+    return [
+        each._replace(comparisons=len(family), p_adjusted=p, seeds_p_adjusted=seeds_p)
+        for each, p, seeds_p in zip(family, over_targets, over_seeds, strict=True)
+    ]
+
+
+def _holm_of_known(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjust for all comparisons: one without a p-value yet counts as not rejected."""
+    adjusted = holm([1.0 if p is None else p for p in p_values])
+    return [None if p is None else each for p, each in zip(p_values, adjusted, strict=True)]
 
 
 def find_baseline(setting: Setting, settings: Sequence[Setting]) -> Setting:
@@ -97,17 +140,19 @@ def find_baseline(setting: Setting, settings: Sequence[Setting]) -> Setting:
 
 def compare_pair(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Comparison | None:
     """Return how two settings' results on one data set differ; None when none can be paired."""
-    differences = paired_differences(baseline, others)
-    if not differences:
+    pairs = pair_up(baseline, others)
+    if not pairs:
         return None
-    values = [np.array(list(of_seed.values())) for of_seed in differences.values()]
-    fewest = min(map(len, values))
-    has_several = fewest > 1 and len(values) > 1
-    over_targets = infer(np.array([each.mean() for each in values])) if has_several else None
-    of_seeds = _means_of_seeds(differences)
-    is_spread = len(of_seeds) > 1
-    deviation = statistics.stdev(of_seeds) if is_spread else None
-    difference = statistics.fmean(float(each.mean()) for each in values)
+    of_target = list(paired_differences(pairs).values())
+    fewest = min(map(len, of_target))
+    has_several = fewest > 1 and len(of_target) > 1
+    means = [ood for _, ood in paired_changes(pairs).values()]
+    difference = statistics.fmean(means)
+    over_targets = infer_targets(np.array(means)) if has_several else None
+    of_seeds = _means_of_seeds(of_target)
+    over_seeds = infer(np.array(of_seeds), difference)
+    deviation = statistics.stdev(of_seeds) if len(of_seeds) > 1 else None
+    values = [np.array(list(of_seed.values())) for of_seed in of_target]
     return Comparison(
         dataset=baseline[0].dataset,
         baseline=baseline[0].setting,
@@ -115,31 +160,55 @@ def compare_pair(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Comp
         difference=difference,
         interval=over_targets and over_targets.interval,
         bootstrap_interval=bootstrap_interval(values) if has_several else None,
-        seeds_interval=infer(np.array(of_seeds)).interval if is_spread else None,
+        seeds_interval=over_seeds and over_seeds.interval,
         p_value=over_targets and over_targets.p_value,
-        targets=len(values),
+        targets=len(means),
         seeds=fewest,
         deviation=deviation,
-        seeds_needed=None if deviation is None else seeds_to_tell(difference, deviation),
+        seeds_needed=None if deviation is None else _seeds_needed(difference, deviation),
+        shared_seeds=len(of_seeds),
+        seeds_p_value=over_seeds and over_seeds.p_value,
     )
 
 
-def paired_differences(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Differences:
-    """Return the differences by target and seed, each a mean over the cells that both have."""
+def pair_up(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> list[Pair]:
+    """Return the differences of runs that both settings have."""
 
-    def by_place(results: Sequence[Outcome]) -> dict[tuple[str, Seed, object], float]:
+    def by_place(results: Sequence[Outcome]) -> dict[tuple[str, Seed, Cell], tuple[float, float]]:
         alike = grouped(results, lambda each: (each.target, each.seed, each.cell))
-        return {place: mean_accuracies(members)[1] for place, members in alike.items()}
+        return {place: mean_accuracies(members) for place, members in alike.items()}
 
     before, after = by_place(baseline), by_place(others)
-    cells: dict[str, dict[Seed, list[float]]] = {}
-    for place, accuracy in before.items():
-        if place in after:
-            target, seed, _ = place
-            cells.setdefault(target, {}).setdefault(seed, []).append(after[place] - accuracy)
+    return [
+        Pair(*place, after[place][0] - id_accuracy, after[place][1] - ood_accuracy)
+        for place, (id_accuracy, ood_accuracy) in before.items()
+        if place in after
+    ]
+
+
+def paired_differences(pairs: Sequence[Pair]) -> Differences:
+    """Return the OOD differences by target and seed, each a mean over the cells of its pairs."""
     return {
-        target: {seed: statistics.fmean(values) for seed, values in of_seed.items()}
-        for target, of_seed in cells.items()
+        target: {
+            seed: statistics.fmean(each.ood_difference for each in cells)
+            for seed, cells in grouped(of_target, lambda pair: pair.seed).items()
+        }
+        for target, of_target in grouped(pairs, lambda pair: pair.target).items()
+    }
+
+
+def paired_changes(pairs: Sequence[Pair]) -> dict[str, tuple[float, float]]:
+    """Return the change of ID and of OOD accuracy by target: as accuracies are, the mean over
+    cells of the mean over seeds, but of the pairs only."""
+
+    def mean(of_target: Sequence[Pair]) -> tuple[float, float]:
+        of_cell = grouped(of_target, lambda pair: pair.cell).values()
+        ids = (statistics.fmean(each.id_difference for each in alike) for alike in of_cell)
+        oods = (statistics.fmean(each.ood_difference for each in alike) for alike in of_cell)
+        return statistics.fmean(ids), statistics.fmean(oods)
+
+    return {
+        target: mean(found) for target, found in grouped(pairs, lambda pair: pair.target).items()
     }
 
 
@@ -181,8 +250,13 @@ def _power(effect: float, seeds: int) -> float:
     return float(upper + lower)
 
 
-def _means_of_seeds(differences: Differences) -> list[float]:
+def _seeds_needed(difference: float, deviation: float) -> int | None:
+    """Return how many seeds tell a difference, and have an interval at all."""
+    needed = seeds_to_tell(difference, deviation)
+    return None if needed is None else max(FEWEST, needed)
+
+
+def _means_of_seeds(of_target: Sequence[Mapping[Seed, float]]) -> list[float]:
     """Return the mean over targets of each seed that every target has."""
-    of_target = list(differences.values())
     shared = [seed for seed in of_target[0] if all(seed in each for each in of_target)]
     return [statistics.fmean(each[seed] for each in of_target) for seed in shared]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -12,7 +11,8 @@ from vld_tui.statistics import Estimate
 from vld_tui.store.arms import ArmResult, own_result
 from vld_tui.store.runs import Run
 from vld_tui.study.definition import Study
-from vld_tui.study.results import over_seeds
+from vld_tui.study.groups import RunGroup, group_by_seed
+from vld_tui.study.results import over_seeds, over_seeds_of
 from vld_tui.study.state import StudyState
 
 Measure = Literal["ood", "id", "gap", "worst", "done"]
@@ -64,18 +64,44 @@ class StudyCell:
         finished, or where their ID accuracies are of other images."""
         if len({tuple(getattr(spec, name) for name in MEASURED_ON) for spec in self.specs}) > 1:
             return None
-        found = [run for run in self.finished if run.run_id in self.reached]
-        return over_seeds(found, self._measured(measure))
+        if measure == "worst":
+            worst = self._worst
+            return None if worst is None else worst[1]
+        return over_seeds(self._measured_runs, self._measured(measure))
 
     @property
     def worst_domain(self) -> str | None:
-        """Return the domain with the lowest mean accuracy; None: not known."""
-        accuracies: dict[str, list[float]] = {}
-        for result in self.reached.values():
-            for domain, accuracy in result.domains.items():
-                accuracies.setdefault(domain, []).append(accuracy)
-        means = {domain: statistics.fmean(found) for domain, found in accuracies.items()}
-        return min(means, key=lambda domain: means[domain], default=None)
+        """Return the domain with the lowest mean accuracy, of any target; None: not known."""
+        worst = self._worst
+        return None if worst is None else worst[0]
+
+    @property
+    def _measured_runs(self) -> list[Run]:
+        return [run for run in self.finished if run.run_id in self.reached]
+
+    @property
+    def _worst(self) -> tuple[str, Estimate] | None:
+        """Return the domain with the lowest mean accuracy, and that accuracy; runs with another
+        target were trained on other domains, and have means of their own."""
+        of_target: dict[tuple[str, str | None], list[RunGroup]] = {}
+        for group in group_by_seed(self._measured_runs):
+            spec = group.runs[0].spec
+            of_target.setdefault((spec.dataset, spec.target), []).append(group)
+        found = [
+            (domain, accuracy)
+            for groups in of_target.values()
+            for domain in self._domains(groups)
+            if (accuracy := over_seeds_of(groups, self._on(domain))) is not None
+        ]
+        return min(found, key=lambda each: (each[1].mean, each[0]), default=None)
+
+    def _domains(self, groups: Sequence[RunGroup]) -> dict[str, None]:
+        """Return the domains that were measured, each once."""
+        runs = (run for group in groups for run in group.runs)
+        return dict.fromkeys(name for run in runs for name in self.reached[run.run_id].domains)
+
+    def _on(self, domain: str) -> Callable[[Run], float | None]:
+        return lambda run: self.reached[run.run_id].domains.get(domain)
 
     def _measured(self, measure: Measure) -> Callable[[Run], float | None]:
         def value(run: Run) -> float | None:
@@ -88,9 +114,7 @@ class StudyCell:
                 case "gap":
                     ood = result.ood_accuracy
                     return None if ood is None else ood - result.id_accuracy
-                case "worst":
-                    return min(result.domains.values(), default=None)
-                case "done":
+                case _:
                     return None
 
         return value

@@ -8,6 +8,7 @@ give 6⁴ = 1,296 points. That is no number of runs.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -93,7 +94,9 @@ def make_cloud(results: Sequence[Outcome]) -> Cloud:
     means = [np.array([mean_accuracies(seeds) for seeds in cells.values()]) for cells in of_cell]
     seeds = [len({each.seed for each in alike}) for cells in of_cell for alike in cells.values()]
     points = ways_to_pick(means)
-    centre = np.mean([cells.mean(axis=0) for cells in means], axis=0)
+    id_accuracy, ood_accuracy = (
+        statistics.fmean(statistics.fmean(cells[:, at]) for cells in means) for at in (0, 1)
+    )
     id_estimate, ood_estimate = over_seeds(results)
     return Cloud(
         dataset=results[0].dataset,
@@ -106,8 +109,8 @@ def make_cloud(results: Sequence[Outcome]) -> Cloud:
         ways=math.prod(len(cells) for cells in of_cell),
         ids=points[:, 0],
         oods=points[:, 1],
-        id_accuracy=float(centre[0]),
-        ood_accuracy=float(centre[1]),
+        id_accuracy=id_accuracy,
+        ood_accuracy=ood_accuracy,
         id_estimate=id_estimate,
         ood_estimate=ood_estimate,
     )

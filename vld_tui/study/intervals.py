@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from vld_tui.statistics import FEWEST, t_975
+
 RESAMPLES: Final = 10_000
 LEVEL: Final = 0.05
 FEW: Final = 6
@@ -33,19 +35,46 @@ class Inference(NamedTuple):
     p_value: float
 
 
-def infer(means: Values) -> Inference:
-    """Return what independent values, (n,) and n at least 2, tell of their mean by Student's t,
-    which is exact where they are normal; the p-value is :func:`least_p` at least."""
+def infer(values: Values, mean: float | None = None) -> Inference | None:
+    """Return what independent values, (n,), tell of their mean by Student's t, which is exact
+    where they are normal; None for fewer than :data:`vld_tui.statistics.FEWEST`.
+
+    Args:
+        values: such as a difference for each seed.
+        mean: a better known one that the interval stands around; None: theirs.
+    """
     from scipy import special  # noqa: PLC0415 - takes a moment to import
 
-    mean, error = _mean_and_error(means)
-    freedom = len(means) - 1
-    half = float(special.stdtrit(freedom, 1 - LEVEL / 2)) * error
+    if len(values) < FEWEST:
+        return None
+    own_mean, error = _mean_and_error(values)
+    centre = own_mean if mean is None else mean
+    freedom = len(values) - 1
+    half = t_975(freedom) * error
     if error == 0:
-        p_value = float(mean == 0)
+        p_value = float(centre == 0)
     else:
-        p_value = 2 * float(special.stdtr(freedom, -abs(mean) / error))
-    return Inference((mean - half, mean + half), max(p_value, least_p(len(means))))
+        p_value = 2 * float(special.stdtr(freedom, -abs(centre) / error))
+    return Inference((centre - half, centre + half), p_value)
+
+
+def infer_targets(means: Values) -> Inference | None:
+    """Return what the means of targets tell of other targets: as :func:`infer`, with a p-value of
+    :func:`least_p` at least, as few would take their differences for normal."""
+    found = infer(means)
+    return found and found._replace(p_value=max(found.p_value, least_p(len(means))))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number (Holm 1979): rejecting those below 5% rejects
+    any true hypothesis of the family in at most 5% of cases, however they depend on each other."""
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    order = sorted(range(len(p_values)), key=lambda at: p_values[at])
+    for rank, at in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[at]))
+        adjusted[at] = highest
+    return adjusted
 
 
 def bootstrap_interval(values: Sequence[Values], resamples: int = RESAMPLES) -> Interval | None:

@@ -171,6 +171,19 @@ def mean_accuracies(results: Sequence[Outcome]) -> tuple[float, float]:
     )
 
 
+def domain_accuracies(results: Sequence[Outcome]) -> dict[str, float]:
+    """Return the accuracy on each domain of one target's results with one setting: as ID and OOD
+    accuracy are, the mean over cells of the mean over seeds."""
+    cells: dict[str, dict[Cell, list[float]]] = {}
+    for each in results:
+        for name, accuracy in each.domains.items():
+            cells.setdefault(name, {}).setdefault(each.cell, []).append(accuracy)
+    return {
+        name: statistics.fmean(map(statistics.fmean, of_cell.values()))
+        for name, of_cell in cells.items()
+    }
+
+
 def _order(value: object) -> tuple[int, float, str]:
     if isinstance(value, int | float):
         return 0, float(value), ""

@@ -9,7 +9,8 @@ from typing import Any
 
 from vld_tui.statistics import Estimate, estimate
 from vld_tui.store.runs import Run
-from vld_tui.study.groups import group_by_seed
+from vld_tui.study.groups import RunGroup, group_by_seed
+from vld_tui.study.outcomes import Seed
 from vld_tui.study.standing import Standing
 
 
@@ -54,22 +55,49 @@ def results_of(standing: Standing) -> Iterator[Result]:
 
 
 def over_seeds(runs: Sequence[Run], measured: Callable[[Run], float | None]) -> Estimate | None:
-    """Return the mean over cells of the mean over seeds, and the deviation between the seeds that
-    have every cell; None when there is no run that measured it."""
-    cells = []
-    for group in group_by_seed(run for run in runs if measured(run) is not None):
-        of_seed: dict[tuple[int, int | None], list[float]] = {}
-        for run in group.runs:
-            if (value := measured(run)) is not None:
-                of_seed.setdefault((run.spec.seed, run.spec.trial_seed), []).append(value)
-        cells.append({seed: statistics.fmean(values) for seed, values in of_seed.items()})
-    if not cells:
+    """Return the mean over targets of the mean over cells of the mean over seeds, and the
+    deviation between the seeds that have every cell of every target; None when there is no run
+    that measured it."""
+    return over_seeds_of(group_by_seed(runs), measured)
+
+
+def over_seeds_of(
+    groups: Sequence[RunGroup], measured: Callable[[Run], float | None]
+) -> Estimate | None:
+    """Return the same of runs that are grouped by all but their seeds."""
+    targets = _by_target(groups, measured)
+    if not targets:
         return None
+    cells = [cell for of_target in targets for cell in of_target]
     shared = [seed for seed in cells[0] if all(seed in cell for cell in cells)]
-    spread = estimate([statistics.fmean(cell[seed] for cell in cells) for seed in shared])
+    spread = estimate(
+        [
+            statistics.fmean(statistics.fmean(cell[seed] for cell in each) for each in targets)
+            for seed in shared
+        ]
+    )
     return Estimate(
-        mean=statistics.fmean(statistics.fmean(cell.values()) for cell in cells),
+        mean=statistics.fmean(
+            statistics.fmean(statistics.fmean(cell.values()) for cell in each) for each in targets
+        ),
         deviation=spread and spread.deviation,
         interval=spread and spread.interval,
         n=len(shared),
     )
+
+
+def _by_target(
+    groups: Sequence[RunGroup], measured: Callable[[Run], float | None]
+) -> list[list[dict[Seed, float]]]:
+    """Return what was measured, by target, cell and seed; runs of one seed count as one."""
+    targets: dict[tuple[str, str | None], list[dict[Seed, float]]] = {}
+    for group in groups:
+        of_seed: dict[Seed, list[float]] = {}
+        for run in group.runs:
+            if (value := measured(run)) is not None:
+                of_seed.setdefault((run.spec.seed, run.spec.trial_seed), []).append(value)
+        if of_seed:
+            means = {seed: statistics.fmean(values) for seed, values in of_seed.items()}
+            first = group.runs[0].spec
+            targets.setdefault((first.dataset, first.target), []).append(means)
+    return list(targets.values())

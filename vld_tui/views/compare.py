@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 from engine.protocol import FIELDS
 from vld_tui.fields import shown_value
-from vld_tui.statistics import Estimate
+from vld_tui.statistics import FEWEST, Estimate
 from vld_tui.store.arms import ArmResult
 from vld_tui.store.runs import Run
 from vld_tui.study.groups import RunGroup, differing_fields, group_labels
@@ -17,8 +18,8 @@ from vld_tui.views.numbers import UNKNOWN, decimal, duration
 from vld_tui.views.text import plain_text
 
 Show = Callable[[float], str]
-INTERVALS = "±: 95% confidence interval of the mean over 3 seeds or more (Student's t)"
-
+INTERVALS: Final = f"±: 95% confidence interval over seeds (Student's t), from {FEWEST} seeds on"
+TOO_FEW: Final = "sd: standard deviation of 2 seeds, too few for an interval"
 
 Arms = Mapping[str, Sequence[ArmResult]]
 """What ways of predicting beside a run's own reached, by run."""
@@ -42,6 +43,8 @@ def compare_lines(
     yield from table_lines(columns, rows, cells)
     if any(len(group.runs) > 1 for group in groups):
         yield INTERVALS
+    if any(found.has_too_few for group in groups if (found := group.estimate(_id_accuracy))):
+        yield TOO_FEW
 
 
 def _combinations(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
@@ -61,7 +64,7 @@ def _differences(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
 
 def _results(groups: Sequence[RunGroup], arms: Arms) -> Iterator[list[str]]:
     yield ["status", *(_statuses(group) for group in groups)]
-    yield _row("ID", groups, lambda run: run.id_accuracy, _points)
+    yield _row("ID", groups, _id_accuracy, _points)
     if any(run.spec.augment_validation for group in groups for run in group.runs):
         yield _row("ID, plain images", groups, _plain_id, _points)
     yield _row("OOD", groups, lambda run: run.ood_accuracy, _points)
@@ -96,10 +99,14 @@ def _means(
 def _cell(found: Estimate | None, show: Show) -> str:
     if found is None:
         return UNKNOWN
-    if found.interval is None:
-        spread = "" if found.deviation is None else f" (sd {show(found.deviation)}, n={found.n})"
-        return f"{show(found.mean)}{spread}"
-    return f"{show(found.mean)} ± {show(found.interval)}"
+    if found.interval is not None:
+        return f"{show(found.mean)} ± {show(found.interval)}"
+    spread = "" if found.deviation is None else f" (sd {show(found.deviation)}, n={found.n})"
+    return f"{show(found.mean)}{spread}"
+
+
+def _id_accuracy(run: Run) -> float | None:
+    return run.id_accuracy
 
 
 def _accuracy(domain: str, run: Run) -> float | None:

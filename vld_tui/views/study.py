@@ -22,6 +22,8 @@ from vld_tui.views.text import plain_text, width
 
 MISSING: Final = "·"
 """In place of a result that is not there yet."""
+SPREAD: Final = "± sd over seeds"
+"""What stands after a mean over seeds."""
 NO_SETTING: Final = "all runs"
 """Names the only row of a study that compares nothing."""
 MOST_FAILURES: Final = 10
@@ -34,6 +36,12 @@ def shown_setting(name: str, value: object) -> str:
     """Write the value of a field as a study's tables have it; of a path its end."""
     text = plain_text(shown_value(value))
     return text.rsplit("/", 1)[-1] if name in _PATHS else text
+
+
+def mean_words(over: Sequence[str]) -> str:
+    """Say what a place's number and its ± are, with the fields besides seeds it is a mean over:
+    the deviation is that between seeds alone."""
+    return f"mean over {', '.join(over)}, {SPREAD}" if over else f"mean {SPREAD}"
 
 
 def study_heading(study: Study) -> str:

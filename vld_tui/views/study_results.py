@@ -80,10 +80,10 @@ def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -
     """Return a table for each data set: ID and OOD accuracy of what is compared, by target."""
     text = Text(no_wrap=True, overflow="crop")
     of_arm = "" if arm == OWN_ARM else f" of {arm}"
-    over = ", ".join(("seeds", *grid.over))
+    over = f", mean over {', '.join(grid.over)}" if grid.over else ""
     for dataset, targets in _by_dataset(grid).items():
         text.append(f"{plain_text(dataset)}{of_arm}", HEADING_STYLE)
-        said = f": ID/OOD accuracy by target, % ± sd of OOD over {over}; {WORST} worst"
+        said = f": ID/OOD accuracy by target, % ± sd of OOD over seeds{over}; {WORST} worst target"
         text.append(f"{said}\n", QUIET_STYLE)
         heads = compare or ("",)
         columns = [StyledColumn(Column(name, shrinks=True, narrowest=12)) for name in heads]
@@ -92,7 +92,7 @@ def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -
             for _, target in targets
         ]
         columns.append(StyledColumn(Column("mean", right=True, rank=60), HEADING_STYLE))
-        columns.append(StyledColumn(Column("worst", rank=50)))
+        columns.append(StyledColumn(Column("worst target", rank=50)))
         rows = [
             _table_row(values, [grid.cells.get((values, each)) for each in targets], compare)
             for values in grid.rows

@@ -20,7 +20,13 @@ from vld_tui.report.choices import choice_tables
 from vld_tui.report.content import Report, results_csv
 from vld_tui.report.differences import differences
 from vld_tui.report.facts import Fact
-from vld_tui.report.figures import chain_field, chain_picture, cloud_picture, way_picture
+from vld_tui.report.figures import (
+    chain_field,
+    chain_picture,
+    cloud_picture,
+    target_picture,
+    way_picture,
+)
 from vld_tui.report.page import page
 from vld_tui.report.style import COLUMN_INCHES, looks
 from vld_tui.report.tables import Table, TableColumn, records
@@ -106,6 +112,24 @@ def test_captions_tell_points_runs_and_seeds() -> None:
     chain = chain_picture(found)
     assert chain is not None
     assert "72 runs for each setting (4 targets, 6 cells, 3 seeds)." in chain.caption
+
+
+def test_captions_say_what_bars_are_and_where_there_are_none() -> None:
+    told = {}
+    for seeds in ((0,), (0, 1), (0, 1, 2)):
+        results = study(seeds=seeds)
+        for picture in (chain_picture(clouds(results)), target_picture(results)):
+            assert picture is not None
+            told[picture.name, len(seeds)] = picture.caption
+    for name in ("chain", "targets"):
+        assert "no bars: an interval takes 3 seeds." in told[name, 1]
+        assert "no bars: 2 seeds are too few for an interval, which takes 3." in told[name, 2]
+        assert "bars: 95% intervals over seeds, these targets (Student's t)" in told[name, 3]
+        assert "too few" not in told[name, 3]
+    mixed = study(rates=(0.0,)) + study(rates=(0.9,), seeds=(0, 1))
+    chain = chain_picture(clouds(mixed))
+    assert chain is not None
+    assert "no bar where there are 2 seeds: too few for an interval" in chain.caption
 
 
 def test_the_same_report_is_the_same_figure() -> None:

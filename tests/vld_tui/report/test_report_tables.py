@@ -9,12 +9,13 @@ import statistics
 
 import pytest
 
-from tests.vld_tui.study.made_outcomes import CELLS, result, study
-from vld_tui.report.accuracy import UNLIKE, by_target, centres
+from tests.vld_tui.study.made_outcomes import CELLS, SEEDS, TARGETS, result, study
+from vld_tui.report.accuracy import TOO_FEW, UNLIKE, by_target, centres
 from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
 from vld_tui.report.differences import differences
 from vld_tui.report.latex import latex_table, latex_text
 from vld_tui.report.tables import (
+    Absent,
     Points,
     Probability,
     Range,
@@ -24,9 +25,12 @@ from vld_tui.report.tables import (
     TableColumn,
     cell_text,
     csv_text,
+    printed,
     records,
     sparse_texts,
+    texts,
 )
+from vld_tui.report.terminal import table_text
 from vld_tui.study.outcomes import Design
 
 HOSTILE = "\\input{x} & 50% $y$ #1_a^b~{<script>alert(1)</script>}\x1b[31m \"' λ ± [q]"
@@ -35,10 +39,12 @@ _DESIGN = Design(("dropout_rate",), ("lr", "weight_decay"))
 
 def test_cells_are_written_in_percent_and_points() -> None:
     cells = [None, Share(0.7345, "λ 0.9"), Points(-0.0215), Points(0.0001), Spread(0.5, 0.012),
-             Spread(0.5, None), Range(-0.01, 0.02), Probability(0.0123), Probability(1e-4),
+             Spread(0.5, None), Spread(0.5, 0.007, 0.01, 2), Spread(0.5, 0.02, 0.01, 3),
+             Absent("2 seeds"), Range(-0.01, 0.02), Probability(0.0123), Probability(1e-4),
              1296, "as it is"]  # fmt: skip
     assert [cell_text(cell) for cell in cells] == [
-        "–", "73.5 (λ 0.9)", "−2.1", "0.0", "50.0 ± 1.2", "50.0", "−1.0 to +2.0", "0.012",
+        "–", "73.5 (λ 0.9)", "−2.1", "0.0", "50.0 ± 1.2", "50.0", "50.0 (sd 1.0)",
+        "50.0 ± 2.0", "2 seeds", "−1.0 to +2.0", "0.012",
         "<0.001", "1,296", "as it is",
     ]  # fmt: skip
 
@@ -118,37 +124,100 @@ def test_one_seed_is_told_to_tell_nothing_of_seeds() -> None:
     assert row["p"] is None
     assert row["interval_low"] is None
     assert row["interval_by"] == "one seed"
-    assert "nothing can be told about other seeds" in " ".join(table.notes)
+    assert row["seeds_interval_low"] is None
+    assert row["seeds_interval_by"] == "one seed"
+    notes = " ".join(table.notes)
+    assert "nothing is known about other seeds" in notes
+    assert "95%" not in notes
     assert differences([result()]) is None
 
 
 def test_it_is_said_what_an_interval_is_by_and_where_targets_are_few() -> None:
     told = {}
-    for targets in (1, 4, 6):
+    for targets in (1, 2, 4, 6):
         names = [f"t{at}" for at in range(6)]
         results = study(targets=names, cells=CELLS[:1])
         table = differences([each for each in results if each.target in names[:targets]])
         assert table is not None
         (row,) = records(table)
         notes = " ".join(table.notes)
-        assert "tell nothing of other targets" in notes
+        assert "nothing about other targets" in notes
+        assert ("Caution: targets that are left out in turn share their sources" in notes) == (
+            targets > 2
+        )
         has_bootstrap = row["bootstrap_interval_low"] is not None
         told[targets] = (row["interval_by"], row["p"] is not None, has_bootstrap)
         assert ("Few targets" in notes) == (targets == 4)
     assert told == {
         1: ("one target", False, False),
+        2: ("2 targets: too few", False, False),
         4: ("t, few targets", True, True),
         6: ("t", True, True),
     }
 
 
 def test_a_p_value_stands_only_beside_its_interval() -> None:
+    for targets, seeds in ((TARGETS, SEEDS), (TARGETS, (0, 1)), (TARGETS[:2], SEEDS)):
+        table = differences(study(rates=(0.0, 0.5, 0.9), targets=targets, seeds=seeds))
+        assert table is not None
+        for row in records(table):
+            for interval, p in (("seeds_interval", "seeds_p"), ("interval", "p")):
+                ends = (row[f"{interval}_low"], row[f"{interval}_high"])
+                values = (*ends, row[p], row[f"{p}_adjusted"])
+                assert len({value is None for value in values}) == 1
+
+
+def test_the_interval_over_seeds_of_these_targets_stands_first() -> None:
     table = differences(study())
     assert table is not None
-    for row in records(table):
-        assert row["p"] is not None
-        assert row["interval_low"] is not None
-        assert row["interval_high"] is not None
+    headings = [column.heading for column in printed(table).columns]
+    assert headings.index("95% over seeds, these 4 targets") < headings.index(
+        "95% over targets (caution)"
+    )
+    notes = " ".join(table.notes)
+    assert notes.index("95% over seeds") < notes.index("95% over targets")
+    tex = latex_table(table)
+    assert r"95\% over seeds, these 4 targets & p, seeds & adjusted p, seeds &" in tex
+    assert "left out the truth in 24" in tex
+
+
+def test_with_two_seeds_it_is_said_that_they_are_too_few() -> None:
+    table = differences(study(seeds=(0, 1)))
+    assert table is not None
+    (row,) = records(table)
+    assert row["seeds_interval_by"] == "2 seeds: too few"
+    assert "2 seeds: too few" in " ".join(texts(printed(table))[0])
+    assert "2 seeds are too few for an interval" in " ".join(table.notes)
+    for of_accuracy in (by_target, centres):
+        shown = of_accuracy(study(seeds=(0, 1)))
+        cells = [text for row in texts(printed(shown)) for text in row]
+        assert not any("±" in text for text in cells)
+        assert any("(sd " in text for text in cells)
+        assert TOO_FEW in shown.notes
+        assert TOO_FEW not in of_accuracy(study()).notes
+
+
+def test_the_family_of_comparisons_is_stated() -> None:
+    table = differences(study(rates=(0.0, 0.5, 0.9)) + study(dataset="VLCS"))
+    assert table is not None
+    assert "2 comparisons on PACS; 1 comparison on VLCS" in " ".join(table.notes)
+    assert [row["comparisons"] for row in records(table)] == [2, 2, 1]
+
+
+def test_headings_say_what_stands_after_plus_minus() -> None:
+    for table, words in ((by_target(study()), "± s.e."), (centres(study()), "± 95%")):
+        assert [column.heading for column in table.columns if "±" in column.heading] == [
+            f"ID % {words}", f"OOD % {words}",
+        ]  # fmt: skip
+
+
+def test_columns_for_scripts_are_not_printed() -> None:
+    columns = (TableColumn("a", "A"), TableColumn("b", "", for_scripts=True))
+    table = Table("t", "T", columns, (("1", "2"),))
+    assert records(table) == [{"a": "1", "b": "2"}]
+    assert printed(table).rows == (("1",),)
+    assert "2" not in table_text(table, 80).plain
+    assert "& 2" not in latex_table(table)
 
 
 def test_places_are_told_once_and_again_where_another_begins() -> None:

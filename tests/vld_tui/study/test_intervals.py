@@ -8,11 +8,14 @@ from scipy import stats
 
 from vld_tui.study.intervals import (
     FEW,
+    Inference,
     Interval,
     Values,
     bootstrap_interval,
     draw_targets,
+    holm,
     infer,
+    infer_targets,
     least_p,
 )
 
@@ -21,6 +24,16 @@ def _leaves_out(intervals: list[Interval | None]) -> float:
     """Return how large a share of intervals leaves out 0."""
     assert all(interval is not None for interval in intervals)
     return sum(each[0] > 0 or each[1] < 0 for each in intervals if each) / len(intervals)
+
+
+def _inferred(values: Values) -> Inference:
+    found = infer_targets(values)
+    assert found is not None
+    return found
+
+
+def _interval(values: Values) -> Interval | None:
+    return _inferred(values).interval
 
 
 def _without_effect(times: int, between: float, noise: np.random.Generator) -> Values:
@@ -32,7 +45,7 @@ def _without_effect(times: int, between: float, noise: np.random.Generator) -> V
 @pytest.mark.parametrize("between", [0.0, 0.3, 1.0, 3.0])
 def test_without_an_effect_intervals_leave_out_zero_as_often_as_they_say(between: float) -> None:
     values = _without_effect(2000, between, np.random.default_rng(0))
-    by_t: list[Interval | None] = [infer(each.mean(axis=1)).interval for each in values]
+    by_t = [_interval(each.mean(axis=1)) for each in values]
     assert _leaves_out(by_t) == pytest.approx(0.05, abs=0.02)
     drawn = [bootstrap_interval([*each], resamples=500) for each in values[:600]]
     assert _leaves_out(drawn) == pytest.approx(0.05, abs=0.03)
@@ -67,7 +80,7 @@ def test_the_studentised_bootstrap_is_that_of_plain_loops() -> None:
 
 def test_few_values_are_told_by_student_s_t() -> None:
     values = np.array([0.03, -0.01, 0.02])
-    found, expected = infer(values), stats.ttest_1samp(values, 0)
+    found, expected = _inferred(values), stats.ttest_1samp(values, 0)
     assert found.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
     assert found.p_value == pytest.approx(expected.pvalue)
 
@@ -75,14 +88,14 @@ def test_few_values_are_told_by_student_s_t() -> None:
 def test_the_p_value_agrees_with_the_interval() -> None:
     noise = np.random.default_rng(0)
     for shift in np.linspace(-0.08, 0.08, 21):
-        found = infer(noise.normal(shift, 0.05, 8))
+        found = _inferred(noise.normal(shift, 0.05, 8))
         low, high = found.interval
         assert (found.p_value < 0.05) == (low > 0 or high < 0)
 
 
-@pytest.mark.parametrize("targets", [2, 4, 5, 6, 8])
+@pytest.mark.parametrize("targets", [3, 4, 5, 6, 8])
 def test_no_p_value_is_below_what_luck_with_the_signs_of_targets_can_do(targets: int) -> None:
-    found = infer(np.array([0.1 + 1e-4 * at for at in range(targets)]))
+    found = _inferred(np.array([0.1 + 1e-4 * at for at in range(targets)]))
     assert found.p_value == pytest.approx(least_p(targets), rel=1e-3)
     assert (found.p_value < 0.05) == (targets >= FEW)
 
@@ -92,13 +105,13 @@ def test_no_p_value_is_below_what_luck_with_the_signs_of_targets_can_do(targets:
     [
         (np.array([0.0] * 5 + [0.1]), False),  # most draws have no spread to divide by
         (np.full(7, 0.1), True),
-        (np.array([0.1, 0.1]), False),
+        (np.array([0.1, 0.1, 0.1]), False),
     ],
 )
 def test_values_without_spread_still_have_finite_bounds(
     values: Values, can_be_drawn_from: bool
 ) -> None:
-    found = infer(values)
+    found = _inferred(values)
     drawn = bootstrap_interval([*values[:, None]])
     assert (drawn is not None) == can_be_drawn_from
     for interval in (found.interval, drawn or found.interval):
@@ -110,3 +123,43 @@ def test_values_without_spread_still_have_finite_bounds(
 
 def test_three_targets_are_too_few_to_draw_from() -> None:
     assert bootstrap_interval([np.array([0.1, 0.2])] * 3) is None
+
+
+@pytest.mark.parametrize("values", [[0.1], [0.1, 0.3]])
+def test_one_and_two_values_are_too_few_for_an_interval(values: list[float]) -> None:
+    assert infer(np.array(values)) is None
+    assert infer_targets(np.array(values)) is None
+
+
+def test_without_targets_p_is_that_of_student_s_t_alone() -> None:
+    values = np.array([0.030, 0.031, 0.029])
+    found = infer(values)
+    assert found is not None
+    assert found.p_value == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    assert found.p_value < least_p(3)
+
+
+def test_an_interval_can_stand_around_a_better_known_mean() -> None:
+    values = np.array([0.01, 0.05, 0.03, 0.02])
+    own, moved = infer(values), infer(values, 0.04)
+    assert own is not None
+    assert moved is not None
+    widths = [each.interval[1] - each.interval[0] for each in (own, moved)]
+    assert widths[0] == pytest.approx(widths[1])
+    assert sum(moved.interval) / 2 == pytest.approx(0.04)
+    assert moved.p_value < own.p_value
+
+
+def test_holm_s_adjusted_p_values_are_those_of_a_worked_example() -> None:
+    """Holm's steps: 4 × 0.005, 3 × 0.01, 2 × 0.03, then no less than what came before."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+
+
+def test_of_true_hypotheses_holm_rejects_any_in_one_family_of_twenty() -> None:
+    noise = np.random.default_rng(0)
+    families = noise.random((4000, 11))
+    rejected = np.mean([min(holm([*map(float, each)])) < 0.05 for each in families])
+    assert rejected == pytest.approx(0.05, abs=0.012)
