@@ -18,8 +18,9 @@ from vld_tui.views.numbers import UNKNOWN, decimal, duration
 from vld_tui.views.text import plain_text
 
 Show = Callable[[float], str]
-INTERVALS: Final = f"±: 95% confidence interval over seeds (Student's t), from {FEWEST} seeds on"
-TOO_FEW: Final = "sd: standard deviation of 2 seeds, too few for an interval"
+INTERVALS: Final = (
+    f"±: 95% interval over {FEWEST} or more seeds (Student's t); sd: 2 seeds, too few"
+)
 
 Arms = Mapping[str, Sequence[ArmResult]]
 """What ways of predicting beside a run's own reached, by run."""
@@ -43,8 +44,6 @@ def compare_lines(
     yield from table_lines(columns, rows, cells)
     if any(len(group.runs) > 1 for group in groups):
         yield INTERVALS
-    if any(found.has_too_few for group in groups if (found := group.estimate(_id_accuracy))):
-        yield TOO_FEW
 
 
 def _combinations(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
@@ -64,7 +63,7 @@ def _differences(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
 
 def _results(groups: Sequence[RunGroup], arms: Arms) -> Iterator[list[str]]:
     yield ["status", *(_statuses(group) for group in groups)]
-    yield _row("ID", groups, _id_accuracy, _points)
+    yield _row("ID", groups, lambda run: run.id_accuracy, _points)
     if any(run.spec.augment_validation for group in groups for run in group.runs):
         yield _row("ID, plain images", groups, _plain_id, _points)
     yield _row("OOD", groups, lambda run: run.ood_accuracy, _points)
@@ -103,10 +102,6 @@ def _cell(found: Estimate | None, show: Show) -> str:
         return f"{show(found.mean)} ± {show(found.interval)}"
     spread = "" if found.deviation is None else f" (sd {show(found.deviation)}, n={found.n})"
     return f"{show(found.mean)}{spread}"
-
-
-def _id_accuracy(run: Run) -> float | None:
-    return run.id_accuracy
 
 
 def _accuracy(domain: str, run: Run) -> float | None:

@@ -22,8 +22,6 @@ from vld_tui.views.text import plain_text, width
 
 MISSING: Final = "·"
 """In place of a result that is not there yet."""
-SPREAD: Final = "± sd over seeds"
-"""What stands after a mean over seeds."""
 NO_SETTING: Final = "all runs"
 """Names the only row of a study that compares nothing."""
 MOST_FAILURES: Final = 10
@@ -41,7 +39,8 @@ def shown_setting(name: str, value: object) -> str:
 def mean_words(over: Sequence[str]) -> str:
     """Say what a place's number and its ± are, with the fields besides seeds it is a mean over:
     the deviation is that between seeds alone."""
-    return f"mean over {', '.join(over)}, {SPREAD}" if over else f"mean {SPREAD}"
+    mean = f"mean over {', '.join(over)}," if over else "mean"
+    return f"{mean} ± sd over seeds"
 
 
 def study_heading(study: Study) -> str:

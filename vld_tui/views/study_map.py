@@ -15,7 +15,7 @@ from vld_tui.views.groups import estimate_text
 from vld_tui.views.heat_map import HeatCell, HeatMap
 from vld_tui.views.numbers import UNKNOWN, plural
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
-from vld_tui.views.study import MISSING, SPREAD, mean_words, shown_setting
+from vld_tui.views.study import MISSING, mean_words, shown_setting
 from vld_tui.views.text import plain_text
 
 MEASURE_NAMES: Final[Mapping[Measure, str]] = {
@@ -80,7 +80,7 @@ def cell_text(cell: StudyCell, name: str) -> Text:
     for measure, short in _SHORT_NAMES.items() if cell.reached else ():
         text.append(f"{short} {estimate_text(cell.estimate(measure))}  ")
     if cell.reached:
-        text.append(f"{plain_text(cell.worst_domain or '')}  {SPREAD}", QUIET_STYLE)
+        text.append(f"{plain_text(cell.worst_domain or '')}  ± sd", QUIET_STYLE)
         text.append("\n")
     for status, shown in _told_runs(cell.known):
         text.append(STATUS_SIGNS.get(status, "?"), status_style(status))

@@ -218,7 +218,7 @@ def test_fields_are_chosen_for_rows_and_columns() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_study(pilot, "x", "s", "e", "e", "d", "enter")
         lines = screen_lines(app)
-        assert any("by seed, mean ± sd over seeds, target" in line for line in lines)
+        assert any("by seed, mean over target, ± sd over seeds" in line for line in lines)
         await pilot.press("y", "s", "e", "e", "d", "enter")  # they change places
         await settle(pilot)
         assert any("by dropout_rate, mean" in line for line in screen_lines(app))
