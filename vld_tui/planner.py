@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -21,6 +22,7 @@ from vld_tui.launch.inspection import Asked, ask_engine
 from vld_tui.launch.local import LaunchError
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
+from vld_tui.study.cost import StudyCost, with_disk
 from vld_tui.study.errors import StudyError
 from vld_tui.study.forecast import Forecast, ImageCounts, forecast
 from vld_tui.study.presets import Preset, drop_preset, keep_preset, read_presets
@@ -142,14 +144,17 @@ class LocalPlanner:
                     write_atomic(self._networks_file, msgspec.json.encode(self._networks))
         return self._networks
 
-    def network_sizes(self, models: Iterable[str]) -> dict[str, int]:
-        """Return the bytes of networks' weights, as far as timm knows them; takes seconds.
-
-        Raises:
-            LaunchError: when the engine cannot answer.
-        """
-        answer = ask_engine("sizes", ",".join(models), on_start=self._keep)
-        return msgspec.convert(answer, dict[str, int])
+    def with_disk(self, cost: StudyCost, specs: Collection[RunSpec]) -> StudyCost:
+        """Return what runs take with their disk, also where their networks were never run here;
+        takes seconds then. It stays unknown where the engine cannot answer."""
+        if cost.disk_bytes is not None or not specs:
+            return cost
+        models = ",".join(sorted({spec.model for spec in specs}))
+        try:
+            answer = ask_engine("sizes", models, on_start=self._keep)
+        except LaunchError:
+            return cost
+        return with_disk(cost, specs, msgspec.convert(answer, dict[str, int]))
 
     def devices(self) -> tuple[str, ...]:
         """Return the devices of this machine as ``--device`` names them; takes seconds.
@@ -200,7 +205,9 @@ class LocalPlanner:
         from vld_tui.study.launching import plan_launch  # noqa: PLC0415 - not for the first picture
 
         with Store.open(self._home) as store:
-            return plan_launch(store, reference)
+            plan = plan_launch(store, reference)
+        specs = [spec for spec, _ in plan.standing.to_launch]
+        return replace(plan, cost=self.with_disk(plan.cost, specs))
 
     def close(self) -> None:
         """End the engine's processes that are still asked: nobody waits for them."""

@@ -89,6 +89,14 @@ def time_text(cost: StudyCost, devices: int) -> str:
     return text
 
 
+def disk_text(study: Study, cost: StudyCost) -> str:
+    """Return how large the checkpoints are that runs leave, and which those are."""
+    kept = ", ".join(sorted({spec.keep_checkpoints for spec in study.specs}))
+    if cost.disk_bytes is None:
+        return f"size of checkpoints not known (keep = {kept})"
+    return f"about {size(cost.disk_bytes)} of checkpoints (keep = {kept})"
+
+
 def left_text(standing: Standing, cost: StudyCost, devices: int) -> str:
     """Return how long it takes until nothing runs or waits; ``cost`` is of what is left."""
     left_s = seconds_left(standing.live, cost, devices)
@@ -108,11 +116,7 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
         todo += going_on(standing.broken_off)
     yield "to do", " · ".join(todo)
     yield "time", time_text(cost, devices)
-    kept = {spec.keep_checkpoints for spec in study.specs}
-    disk = "size of checkpoints not known"
-    if cost.disk_bytes is not None:
-        disk = f"about {size(cost.disk_bytes)} of checkpoints"
-    yield "disk", f"{disk} (keep = {', '.join(sorted(kept))})"
+    yield "disk", disk_text(study, cost)
     if cost.largest is not None:
         part = f"one of its {cost.largest.values} values"
         if cost.unknown or not cost.runs:

@@ -225,6 +225,7 @@ def test_much_is_asked_about(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = vld(*words)
     assert refused.exit_code == 2
     assert "Make 288 new runs of paper-fig3? Time: unknown" in refused.stderr
+    assert " Disk: " in refused.stderr
     assert "Confirm with --yes" in refused.stderr
     monkeypatch.setattr("vld_tui.cli.asking.is_somebody_there", lambda: True)
     no = vld(*words, typed="n\n")

@@ -28,11 +28,18 @@ dropout_rate = [0.0, 0.9]
 [domains]
 emoji = ["fluent", "fluent-mono", "noto", "twemoji"]
 """
+NETWORK_BYTES = 1_000
+
+
+def _answer(_subject: str, models: str, **_: object) -> object:
+    """Answer as the engine does when it is asked how large networks are."""
+    return dict.fromkeys(models.split(","), NETWORK_BYTES)
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setattr("vld_tui.study.launching.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.planner.ask_engine", _answer)
     home = open_home(tmp_path / "home")
     keep(home, STUDY)
     return home
@@ -115,6 +122,7 @@ def test_the_list_tells_how_far_each_study_is(home: Home) -> None:
 def test_what_a_launch_would_do_is_what_it_does(home: Home) -> None:
     plan = LocalPlanner(home).study_plan("rates")
     assert (len(plan.standing.missing), plan.cost.runs, plan.refusal) == (2, 2, None)
+    assert plan.cost.disk_bytes == 2 * NETWORK_BYTES, "one network a run"
     with Store.open(home) as store:
         assert not store.list_runs(), "nothing was made"
     actions = LocalActions(home)

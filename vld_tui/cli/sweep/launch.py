@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -29,14 +28,13 @@ from vld_tui.cli.slurm import (
 from vld_tui.cli.sweep.ls import standing_record
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.launch.local import LaunchError
 from vld_tui.planner import LocalPlanner
 from vld_tui.queue.slots import check_slots, keep_gpus, keep_slots, read_gpus
 from vld_tui.slurm.plan import ClusterPlan, plan_jobs
 from vld_tui.slurm.settings import SlurmSettings
 from vld_tui.slurm.submit import Cluster
 from vld_tui.store.store import Store
-from vld_tui.study.cost import StudyCost, with_disk
+from vld_tui.study.cost import StudyCost
 from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.definition import Study
 from vld_tui.study.kept import SMALL, StudyText, find_text, preset_names, preset_text
@@ -60,6 +58,7 @@ from vld_tui.views.numbers import plural
 from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.study import (
     counts_text,
+    disk_text,
     going_on,
     plan_lines,
     study_heading,
@@ -242,11 +241,15 @@ def _ask(
     if new <= MOST_UNASKED and not may_all_fail:
         return
     what = f"Make {plural(new, 'new run')}" if new else f"Go on with {plural(total, 'run')}"
-    takes = time_text(cost_to_launch(store, standing, datasets), devices_of(store))
+    cost = _cost(store, standing, datasets)
+    takes, disk = time_text(cost, devices_of(store)), disk_text(standing.study, cost)
     told = "".join(f"\nWeights: {line}." for line in weights_lines(absent))
     if place.is_as_before:
         told += f"\nOn {place.told}."
-    ask(f"{what} of {standing.study.name}? Time: {takes}.{told}", refusal="Nothing was launched.")
+    ask(
+        f"{what} of {standing.study.name}? Time: {takes}. Disk: {disk}.{told}",
+        refusal="Nothing was launched.",
+    )
 
 
 def _tell_plan(
@@ -294,15 +297,8 @@ def _tell_plan(
 
 
 def _cost(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
-    """Return what a launch takes; the engine is asked for networks that were never run here."""
     cost = cost_to_launch(store, standing, datasets)
-    specs = [spec for spec, _ in standing.to_launch]
-    if cost.disk_bytes is not None or not specs:
-        return cost
-    sizes: dict[str, int] = {}
-    with contextlib.suppress(LaunchError):  # it stays unknown
-        sizes = LocalPlanner(store.home).network_sizes({spec.model for spec in specs})
-    return with_disk(cost, specs, sizes)
+    return LocalPlanner(store.home).with_disk(cost, [spec for spec, _ in standing.to_launch])
 
 
 def _gone(runs: int, name: str) -> str:
