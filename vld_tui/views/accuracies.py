@@ -123,7 +123,7 @@ def accuracy_rows(progress: Progress, combination: Combination | None = None) ->
             AUGMENTED_IMAGES if selected and selected.plain_id_accuracy is not None else "",
             interval=certainty.id.interval,
         ),
-        *_plain_row("ID plain", evaluations, selected),
+        *_plain_row("ID plain", evaluations, selected, certainty.plain_id.interval),
         AccuracyRow(
             "OOD",
             OOD_STYLE,
@@ -145,13 +145,17 @@ def accuracy_rows(progress: Progress, combination: Combination | None = None) ->
 
 
 def _plain_row(
-    name: str, evaluations: Sequence[Judged], best: Judged | None, note: str = ""
+    name: str,
+    evaluations: Sequence[Judged],
+    best: Judged | None,
+    interval: Interval | None,
+    note: str = "",
 ) -> list[AccuracyRow]:
     """Return the row of ID accuracy without augmentation, where ID is of augmented images."""
     if best is None or best.plain_id_accuracy is None:
         return []
     values = tuple(each.plain_id_accuracy for each in evaluations)
-    return [AccuracyRow(name, ID_STYLE, values, best.plain_id_accuracy, note)]
+    return [AccuracyRow(name, ID_STYLE, values, best.plain_id_accuracy, note, interval)]
 
 
 def _arm_rows(
@@ -167,9 +171,9 @@ def _arm_rows(
     name, note = plain_text(arm), step_label(best.step, combination)
     ids = tuple(each.id_accuracy for each in evaluations)
     oods = tuple(each.ood_accuracy for each in evaluations)
-    of_id, of_ood = run_certainty(progress, best)
+    found = run_certainty(progress, best)
     return [
-        AccuracyRow(f"{name} ID", ID_STYLE, ids, best.id_accuracy, note, of_id.interval),
-        *_plain_row(f"{name} ID plain", evaluations, best, note),
-        AccuracyRow(f"{name} OOD", OOD_STYLE, oods, best.ood_accuracy, note, of_ood.interval),
+        AccuracyRow(f"{name} ID", ID_STYLE, ids, best.id_accuracy, note, found.id.interval),
+        *_plain_row(f"{name} ID plain", evaluations, best, found.plain_id.interval, note),
+        AccuracyRow(f"{name} OOD", OOD_STYLE, oods, best.ood_accuracy, note, found.ood.interval),
     ]

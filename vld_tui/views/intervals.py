@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import fmean
 from typing import Final, NamedTuple
 
-from engine.protocol import ArmEvaluated, DataPrepared, DomainInfo, Evaluated
+from engine.protocol import AUGMENTED, ArmEvaluated, DataPrepared, DomainInfo, Evaluated
 from engine.protocol.intervals import Interval, Sample, accuracy_interval
 from vld_tui.views.numbers import percent_range, plural
 from vld_tui.views.progress import Progress
@@ -27,24 +29,34 @@ class Certainty(NamedTuple):
 
     interval: Interval | None = None
     images: int = 0
+    noun: str = "image"
 
 
 class RunCertainty(NamedTuple):
-    """How certain ID and OOD accuracy are."""
+    """How certain ID and OOD accuracy are, and ID accuracy of plain images where ID is not."""
 
     id: Certainty = Certainty()
     ood: Certainty = Certainty()
+    plain_id: Certainty = Certainty()
 
 
 def run_certainty(progress: Progress, evaluation: Evaluated | ArmEvaluated | None) -> RunCertainty:
-    """Return how certain ID and OOD accuracy of an evaluation are."""
+    """Return how certain the accuracies of an evaluation are."""
     if progress.data is None or evaluation is None:
         return RunCertainty()
     target = next((domain for domain in progress.data.domains if domain.is_target), None)
     on_target = []
     if target is not None and evaluation.ood_accuracy is not None:
         on_target = [Sample(evaluation.ood_accuracy, target.images_of("in"))]
-    return RunCertainty(_certainty(_id_samples(progress.data, evaluation)), _certainty(on_target))
+    plain, of_id = evaluation.plain_id_accuracy, evaluation.id_accuracy
+    on_sources = partial(_id_samples, progress.data, evaluation)
+    if plain is None:
+        return RunCertainty(_certainty(on_sources("out", of_id)), _certainty(on_target))
+    return RunCertainty(
+        _certainty(on_sources(AUGMENTED, of_id))._replace(noun="augmented image"),
+        _certainty(on_target),
+        _certainty(on_sources("out", plain)),
+    )
 
 
 def split_interval(info: DomainInfo | None, split: str, accuracy: float | None) -> Interval | None:
@@ -58,13 +70,13 @@ def interval_line(progress: Progress) -> str:
     """Return the intervals at the selected step in a line; empty: none is known."""
     return _told(
         progress,
-        lambda of: f"{percent_range(of.interval)} from {plural(of.images, 'image')}",
+        lambda of: f"{percent_range(of.interval)} from {plural(of.images, of.noun)}",
     )
 
 
 def interval_note(progress: Progress) -> str:
     """Return what the intervals at the selected step follow from; empty: none is known."""
-    return _told(progress, lambda of: f"from {plural(of.images, 'image')}")
+    return _told(progress, lambda of: f"from {plural(of.images, of.noun)}")
 
 
 def interval_record(
@@ -72,7 +84,11 @@ def interval_record(
 ) -> dict[str, Interval | None]:
     """Return the intervals of an evaluation for scripts."""
     of_run = run_certainty(progress, evaluation)
-    return {"id_interval": of_run.id.interval, "ood_interval": of_run.ood.interval}
+    return {
+        "id_interval": of_run.id.interval,
+        "plain_id_interval": of_run.plain_id.interval,
+        "ood_interval": of_run.ood.interval,
+    }
 
 
 def _told(progress: Progress, show: Callable[[Certainty], str]) -> str:
@@ -89,22 +105,21 @@ def _certainty(samples: Sequence[Sample]) -> Certainty:
     return Certainty(accuracy_interval(samples), sum(sample.images for sample in samples))
 
 
-def _id_samples(data: DataPrepared, evaluation: Evaluated | ArmEvaluated) -> list[Sample]:
-    """Return the sources' accuracies of which ID accuracy is the mean; empty: not known."""
+def _id_samples(
+    data: DataPrepared, evaluation: Evaluated | ArmEvaluated, split: str, mean: float | None
+) -> list[Sample]:
+    """Return the sources' accuracies on a split, whose mean is ``mean``; empty: not known."""
     known = {
-        (metric.split, metric.domain): metric.value
+        metric.domain: metric.value
         for metric in evaluation.metrics
-        if metric.name == "accuracy" and metric.split != "in"  # which may be trained on
+        if (metric.name, metric.split) == ("accuracy", split)
     }
-    for split in dict.fromkeys(split for split, _ in known):
-        samples = [
-            Sample(accuracy, source.images_of(split))
-            for source in data.sources
-            if (accuracy := known.get((split, source.name))) is not None
-        ]
-        if not samples or len(samples) < len(data.sources):
-            continue
-        mean = sum(sample.accuracy for sample in samples) / len(samples)
-        if math.isclose(mean, evaluation.id_accuracy, abs_tol=_SAME):
-            return samples
-    return []
+    samples = [
+        Sample(accuracy, source.images_of(split))
+        for source in data.sources
+        if (accuracy := known.get(source.name)) is not None
+    ]
+    if mean is None or not samples or len(samples) < len(data.sources):
+        return []
+    found = fmean(sample.accuracy for sample in samples)
+    return samples if math.isclose(found, mean, abs_tol=_SAME) else []

@@ -78,9 +78,9 @@ def _standing(run: Run, certainty: RunCertainty | None = None) -> Text:
     if run.has_job and run.status == QUEUED:
         text.append(f"  job {plain_text(job_text(run))}", QUIET_STYLE)
     if run.id_accuracy is not None:
-        of_id, of_ood = certainty or RunCertainty()
-        text.append(f"  ID {percent(run.id_accuracy)}{_within(of_id)}", ID_STYLE)
-        text.append(f"  OOD {percent(run.ood_accuracy)}{_within(of_ood)}", OOD_STYLE)
+        found = certainty or RunCertainty()
+        text.append(f"  ID {percent(run.id_accuracy)}{_within(found.id)}", ID_STYLE)
+        text.append(f"  OOD {percent(run.ood_accuracy)}{_within(found.ood)}", OOD_STYLE)
     return text
 
 

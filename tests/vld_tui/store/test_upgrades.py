@@ -66,6 +66,10 @@ def test_a_database_of_before_keeps_its_data(home: Home, name: str) -> None:
         }  # fmt: skip
         assert store.setting("slots", int, 1) == (2 if name >= "m003" else 1)
         assert len(store.arms([TOLD])) == (name >= "m006")
+    record = Vld(home.path).json("show", TOLD)
+    assert (record["id_accuracy"], record["id_interval"], record["ood_interval"]) == (
+        0.75, None, None  # its folder, which knows the numbers of images, is not there
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("failing", range(1, len(MIGRATIONS)))

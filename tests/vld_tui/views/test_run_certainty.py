@@ -31,6 +31,7 @@ from vld_tui.views.run_heading import run_heading
 PHOTO = DomainInfo("photo", False, 500, 400, 100)
 ART = DomainInfo("art", False, 250, 200, 50)
 SKETCH = DomainInfo("sketch", True, 1000, 800, 200)
+NOTHING = {"id_interval": None, "plain_id_interval": None, "ood_interval": None}
 MEASURED = {("out", "photo"): 0.9, ("out", "art"): 0.7, ("in", "sketch"): 0.5, ("out", "sketch"): 0}
 
 
@@ -72,16 +73,17 @@ WHOLE = told(prepared(ART, PHOTO, SKETCH), evaluated(MEASURED))
 
 
 def test_id_is_a_mean_over_sources_and_ood_is_the_targets_in_split() -> None:
-    of_id, of_ood = run_certainty(WHOLE, WHOLE.selected)
-    assert of_id == (of((0.7, 50), (0.9, 100)), 150)
-    assert of_ood == (of((0.5, 800)), 800)
+    found = run_certainty(WHOLE, WHOLE.selected)
+    assert (found.id.interval, found.id.images) == (of((0.7, 50), (0.9, 100)), 150)
+    assert (found.ood.interval, found.ood.images) == (of((0.5, 800)), 800)
+    assert found.plain_id.interval is None
 
 
 def test_without_a_target_ood_has_none() -> None:
     measured = {("out", "photo"): 0.9, ("out", "art"): 0.7}
     progress = told(prepared(ART, PHOTO), evaluated(measured, ood=None))
     record = interval_record(progress, progress.selected)
-    assert record == {"id_interval": of((0.7, 50), (0.9, 100)), "ood_interval": None}
+    assert record == {**NOTHING, "id_interval": of((0.7, 50), (0.9, 100))}
     assert "OOD" not in interval_line(progress)
 
 
@@ -93,11 +95,16 @@ def test_a_source_that_is_held_out_is_no_part_of_id() -> None:
     assert "16.4–24.2%" in str(domain_results(progress, 100))  # on its 400 images
 
 
-def test_the_interval_is_that_of_the_split_that_id_is_the_mean_of() -> None:
+def test_where_validation_images_are_augmented_both_means_have_their_interval() -> None:
     measured = {**MEASURED, (AUGMENTED, "photo"): 0.6, (AUGMENTED, "art"): 0.4}
     found = msgspec.structs.replace(evaluated(measured, id_accuracy=0.5), plain_id_accuracy=0.8)
     progress = told(prepared(ART, PHOTO, SKETCH), found)
-    assert run_certainty(progress, found).id == (of((0.4, 50), (0.6, 100)), 150)
+    augmented, plain = of((0.4, 50), (0.6, 100)), of((0.7, 50), (0.9, 100))
+    record = interval_record(progress, found)
+    assert (record["id_interval"], record["plain_id_interval"]) == (augmented, plain)
+    intervals = {row.name: row.interval for row in accuracy_rows(progress)}
+    assert (intervals["ID"], intervals["ID plain"]) == (augmented, plain)
+    assert "from 150 augmented images, OOD" in interval_line(progress)
     rows = {
         tuple(line.split()[:2]): line for line in str(domain_results(progress, 78)).splitlines()
     }
@@ -119,17 +126,13 @@ def test_what_is_not_known_has_none_and_nothing_is_shown(
     data: DataPrepared | None, measured: dict[tuple[str, str], float], ood: float | None
 ) -> None:
     progress = told(data, evaluated(measured, ood=ood))
-    assert interval_record(progress, progress.selected) == {
-        "id_interval": None, "ood_interval": None
-    }  # fmt: skip
+    assert interval_record(progress, progress.selected) == NOTHING
     assert interval_line(progress) == ""
     assert "95% intervals" not in closing(progress)
 
 
 def test_nothing_was_evaluated_yet() -> None:
-    assert interval_record(told(prepared(ART)), None) == {
-        "id_interval": None, "ood_interval": None
-    }  # fmt: skip
+    assert interval_record(told(prepared(ART)), None) == NOTHING
 
 
 def closing(progress: Progress, cells: int = 100) -> str:
