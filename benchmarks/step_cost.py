@@ -1,4 +1,4 @@
-"""What the engine adds to a training step, what masks and arms cost, and how fast evaluation is.
+"""What the engine adds to a training step, and what masks, arms and evaluations cost.
 
     python benchmarks/step_cost.py [--rounds 15]
 
@@ -25,7 +25,7 @@ import torch
 from engine.allocator import keep_freed_memory
 from engine.arms import Arms
 from engine.arms.ensemble import Ensemble
-from engine.data import RunData, evaluation_batches, load_data
+from engine.data import RunData, evaluation_batches, load_data, validation_augmentation
 from engine.evaluate import evaluate, evaluate_domains, network_predictor
 from engine.hardware import device_name, synchronize
 from engine.model import masked_cross_entropy
@@ -115,6 +115,27 @@ def compare_arms(spec: RunSpec, data: RunData, training: Training, rounds: int) 
     )  # fmt: skip
 
 
+def compare_augmentation(spec: RunSpec, data: RunData, training: Training, rounds: int) -> None:
+    """Print what augmented validation images add to an evaluation."""
+    network, execution = training.network, training.execution
+    augmented = msgspec.structs.replace(spec, augment_validation=True)
+    plain_predictor = network_predictor(network, spec.eval_batch_size, execution)
+    predictor = network_predictor(
+        network, spec.eval_batch_size, execution, validation_augmentation(augmented, data)
+    )
+
+    def plain_evaluation() -> None:
+        evaluate_domains(plain_predictor, data, "dropout")
+
+    def augmented_evaluation() -> None:
+        evaluate_domains(predictor, data, "dropout", is_augmented=True)
+
+    paired(
+        "evaluation with augmented validation images as well / evaluation",
+        augmented_evaluation, plain_evaluation, rounds, training,
+    )  # fmt: skip
+
+
 def main() -> None:
     """Print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -187,6 +208,7 @@ def main() -> None:
 
     paired("bare forward / evaluation (rate)", bare_forward, evaluation, rounds, training)
     compare_arms(spec, data, training, rounds)
+    compare_augmentation(spec, data, training, max(3, rounds // 3))
 
 
 if __name__ == "__main__":
