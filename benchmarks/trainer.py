@@ -12,6 +12,7 @@ What is compared is the time of two programs, not of one recipe in both: ours is
 except for its transforms, which are `batch` (whole batches from the cache), the program's default,
 where the recipe has `pil` (file by file, as theirs). It measures no arms, as theirs does not. Ours
 evaluates the sources' validation images as they are in addition to augmented.
+
 Each side is a process of its own, timed from its start to its end; ours begins with empty caches.
 """
 
