@@ -202,6 +202,7 @@ class RunPoint(msgspec.Struct, frozen=True, gc=False):
 
     Accuracies are shares from 0 to 1 at the selected step. ``run_id`` is the run's, or that of
     the latest of several; None: they differ in it. ``setting`` is what a study compares, in words.
+    ``is_augmented``: the ID accuracy is of augmented validation images.
     """
 
     run_id: str
@@ -214,6 +215,7 @@ class RunPoint(msgspec.Struct, frozen=True, gc=False):
     model: str | None = None
     dataset: str | None = None
     setting: str | None = None
+    is_augmented: bool = False
 
 
 def read_points(
@@ -227,19 +229,21 @@ def read_points(
     rows = database.rows(
         f"SELECT run_id, name, id_accuracy, ood_accuracy, {spec_value('dropout_rate')}, "
         f"arm, target, {spec_value('model')}, {spec_value('dataset')}, "
-        "iif(combination IS NULL, NULL, spec), combination "
+        f"{spec_value('augment_validation')}, iif(combination IS NULL, NULL, spec), combination "
         f"FROM runs WHERE {where} AND {STATUS_SQL} <> '{DAMAGED}' "
         "AND typeof(id_accuracy) = 'real' AND typeof(ood_accuracy) = 'real' "
         f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
         parameters,
     )
     found: list[tuple[RunPoint, tuple[RunSpec, Combination] | None]] = []
-    for *values, spec, text in rows:
+    for *values, is_augmented, spec, text in rows:
         with contextlib.suppress(msgspec.DecodeError, CombinationError):  # listed as damaged
             combining = (
                 None if text is None else (decode_stored_spec(spec), decode_combination(text))
             )
-            found.append((RunPoint(*values), combining))
+            point = RunPoint(*values)
+            point = msgspec.structs.replace(point, is_augmented=is_augmented == 1)
+            found.append((point, combining))
     mixed = mixed_fields(database, [combining for _, combining in found if combining])
     return [
         msgspec.structs.replace(point, dropout_rate=None)

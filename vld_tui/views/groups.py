@@ -54,6 +54,7 @@ def group_point(summary: RunSummary, grouping: Grouping, name: str) -> RunPoint 
         target=summary.target,
         model=run.model if common("model") else None,
         dataset=summary.dataset,
+        is_augmented=grouping.is_by_configuration and run.spec.augment_validation,
     )
 
 

@@ -118,13 +118,23 @@ class PlanePlot:
     def explanation(self) -> str:
         """Return what the axes and the lines are."""
         names, drawn = self._task_names, [self._task_names[task] for task in self._fronts]
+        axes = f"{AXES}{self._augmented}"
         if not drawn:
-            return f"{AXES} · choose a run for its line" if names else AXES
+            return f"{axes} · choose a run for its line" if names else axes
         if len(names) == 1:
-            return f"{AXES} · line: none better on both"
+            return f"{axes} · line: none better on both"
         if len(drawn) < len(names):
-            return f"{AXES} · line: none of {drawn[0]} better"
-        return f"{AXES} · lines: none better, by target"
+            return f"{axes} · line: none of {drawn[0]} better"
+        return f"{axes} · lines: none better, by target"
+
+    @property
+    def _augmented(self) -> str:
+        """Say how many ID accuracies are of augmented images; empty where none is."""
+        count = sum(point.is_augmented for point in self.points)
+        if count == 0:
+            return ""
+        whose = "" if count == len(self.points) else f" of {plural(count, 'point')}"
+        return f" · ID{whose} on augmented images"
 
     @property
     def _left_out(self) -> str:

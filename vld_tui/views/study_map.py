@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from rich.text import Text
 
+from engine.protocol import MEASURED_ON
 from vld_tui.statistics import Estimate
 from vld_tui.store.runs import LIVE, QUEUED, Run
 from vld_tui.study.cells import OWN_ARM, Measure, StudyCell, StudyGrid
@@ -122,8 +123,11 @@ class _Shares:
 
 def _title(grid: StudyGrid, axes: Axes, measure: Measure, arm: str) -> str:
     of_arm = "" if arm == OWN_ARM or measure == "done" else f"{arm}: "
-    spread = "" if measure == "done" else f", {mean_words(grid.over)}"
-    return f"{of_arm}{MEASURE_NAMES[measure]} by {axes.across}{spread}"
+    means = mean_words([name for name in grid.over if name not in MEASURED_ON])
+    spread = "" if measure == "done" else f", {means}"
+    apart = [name for name in grid.over if name in MEASURED_ON and measure != "done"]
+    hint = f"; none over {apart[0]}: choose it as an axis" if apart else ""
+    return f"{of_arm}{MEASURE_NAMES[measure]} by {axes.across}{spread}{hint}"
 
 
 def _value(cell: StudyCell | None, measure: Measure, grid: StudyGrid) -> float | None:

@@ -163,4 +163,5 @@ def _point(
         target=target,
         dataset=dataset,
         setting=setting,
+        is_augmented=cell.specs[0].augment_validation,
     )

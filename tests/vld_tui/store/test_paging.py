@@ -32,12 +32,13 @@ def test_what_is_in_the_trash_is_counted_apart(store: Store) -> None:
 
 def test_points_are_the_evaluated_runs_that_match(store: Store) -> None:
     for seed in range(3):
-        run = store.create_run(resolve_spec({"seed": seed, "dropout_rate": 0.5}))
+        fields = {"seed": seed, "dropout_rate": 0.5, "augment_validation": seed == 2}
+        run = store.create_run(resolve_spec(fields))
         if seed:
             events = evaluated(10, id_accuracy=0.7, ood_accuracy=0.4 + seed / 10)
             Teller(store.run_dir(run.run_id)).says(started(), *events)
     store.refresh()
     (point,) = store.points(Query.parse("seed<2"), limit=10)
     assert (point.id_accuracy, point.ood_accuracy, point.dropout_rate) == (0.7, 0.5, 0.5)
-    assert len(store.points(limit=10)) == 2
+    assert [each.is_augmented for each in store.points(limit=10)] == [True, False]
     assert len(store.points(limit=1)) == 1

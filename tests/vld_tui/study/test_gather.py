@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from benchmarks.filled_study import fill_study
 from engine.protocol import Combination, Parent, RunSpec, resolve_spec, run_identity
 from tests.vld_tui.store.told_runs import Teller, arm_evaluated, data_prepared, evaluation, finished
 from vld_tui.home import Home
+from vld_tui.report.facts import facts
 from vld_tui.store.store import Store
 from vld_tui.study.definition import Study
 from vld_tui.study.gather import gather
@@ -50,6 +52,18 @@ def test_each_way_of_predicting_of_a_finished_run_is_an_outcome(home: Home) -> N
         for run_id, of_run in arms.items()
         for each in of_run
     ]
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_the_facts_of_a_report_have_both_id_accuracies(home: Home, augmented: bool) -> None:
+    study = make_study(make_specs(augment_validation=augmented))
+    fill_study(home, study)
+    with Store.open(home) as store:
+        found = gather(store, study)
+    told = {fact.label: fact.text for fact in facts(found, [], made_at=0.0, version="1")}
+    said = told.get("ID accuracy", "")
+    assert said.startswith("of augmented validation images, which select the step:") is augmented
+    assert said.endswith("% on plain images") is augmented
 
 
 def test_of_the_same_run_the_newest_that_finished_counts(home: Home, store: Store) -> None:

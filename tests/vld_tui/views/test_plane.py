@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 import numpy as np
 from rich.segment import Segment
 
@@ -52,6 +53,13 @@ def test_the_front_is_what_none_beats_on_both() -> None:
     assert pareto_front([]) == []
     twins = [point("a", 0.7, 0.6), point("b", 0.7, 0.6)]
     assert len(pareto_front(twins)) == 1
+
+
+def test_points_of_augmented_images_are_counted() -> None:
+    augmented = msgspec.structs.replace(POINTS[0], is_augmented=True)
+    assert "on augmented images" not in "".join(text(POINTS))
+    assert "ID of 1 point on augmented images" in text([augmented, *POINTS[1:]])[-1]
+    assert "up · ID on augmented images" in text([augmented])[-1]
 
 
 def test_better_on_id_is_further_right_and_better_on_ood_higher_up() -> None:
