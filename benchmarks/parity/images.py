@@ -26,14 +26,17 @@ def save_domains(
 ) -> Path:
     """Write four domains of three classes as domain/class/image; return the folder.
 
+    A class has more of one colour.
+
     ``sizes``: widths and heights, which take turns.
     """
     random = np.random.default_rng(0)
     for domain in DOMAINS:
-        for label in CLASSES:
+        for place, label in enumerate(CLASSES):
             folder = root / domain / label
             folder.mkdir(parents=True)
             for number in range(per_class):
-                image = smooth_image(random, *sizes[number % len(sizes)])
-                image.save(folder / f"{number:02d}.png")
+                pixels = np.array(smooth_image(random, *sizes[number % len(sizes)]))
+                pixels[..., place] = 128 + pixels[..., place] // 2
+                Image.fromarray(pixels).save(folder / f"{number:02d}.png")
     return root

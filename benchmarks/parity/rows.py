@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from benchmarks.parity import data, method, updates
+from benchmarks.parity import data, method, schedule, updates, whole_run
 from benchmarks.parity.row import Check, Row
 
 CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
@@ -33,6 +33,16 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "update-fp64": updates.update_fp64,
         "update-head-factor": updates.update_head_factor,
         "update-groupdro": updates.update_groupdro,
+    },
+    "Course of a run": {
+        "fields": schedule.fields,
+        "learning-rates": schedule.learning_rates,
+        "evaluations": schedule.evaluations,
+        "evaluations-of-domainnet": schedule.evaluations_of_domainnet,
+        "splits-of-seeds": schedule.splits_of_seeds,
+        "precision": schedule.precision,
+        "averages": schedule.averages,
+        "whole-run": whole_run.whole_run,
     },
 }
 

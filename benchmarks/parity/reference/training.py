@@ -171,10 +171,12 @@ class Ensemble:
     """
 
     average_from: int
-    sums: dict[str, Tensor] = field(default_factory=dict)
+    sums: dict[tuple[str, str], Tensor] = field(default_factory=dict)
     count: int = 0
 
-    def predict(self, step: int, logits: dict[str, Tensor]) -> dict[str, Tensor]:
+    def predict(
+        self, step: int, logits: dict[tuple[str, str], Tensor]
+    ) -> dict[tuple[str, str], Tensor]:
         """Take in the logits of an evaluation after a step; return what is reported."""
         if step < self.average_from:
             return logits
@@ -186,7 +188,7 @@ class Ensemble:
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Return the share of images classified correctly: ``domainbed/lib/misc.py``, ``accuracy``."""
-    return float((logits.argmax(1) == labels).float().sum() / len(labels))
+    return float((logits.argmax(1) == labels).sum()) / len(labels)
 
 
 def select(scores: Sequence[float]) -> int:
