@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Final
@@ -25,8 +24,6 @@ from engine.data import (
     seed_hash,
     split_indices,
 )
-from engine.data.batches import PilAugmentation
-from engine.data.transforms import network_input
 from engine.datasets.folders import ImageSet, open_image_set
 from engine.datasets.sources import FolderSource
 from engine.protocol import RunSpec, resolve_spec
@@ -218,33 +215,6 @@ def sixteen_bits(folder: Path) -> Row:
         f"theirs is {100 * white:.0f}% white; ours has {len(np.unique(ours))} levels",
         white > 0.9 and len(np.unique(ours)) > 200,
         Expected.DIFFERENT,
-    )
-
-
-def pil_augmentation(folder: Path) -> Row:
-    """Compare the training transforms with the same seed."""
-    sizes = ((64, 64), (640, 480), (500, 125), (60, 300), (33, 47), (2000, 30), (1, 1))
-    images = save_domains(folder / "images", per_class=21, sizes=sizes)
-    data = load(paper_spec(images), folder)
-    transform = theirs.training_transform(IMAGE_SIZE)
-    rows = np.arange(len(data.image_set))
-    with ThreadPoolExecutor(2) as threads:
-        pixels = PilAugmentation(data, threads).augment(rows, torch.Generator().manual_seed(5))
-    ours = network_input(pixels, theirs.IMAGENET_MEAN, theirs.IMAGENET_STD)
-    seed = int(torch.randint(2**63 - 1, (), generator=torch.Generator().manual_seed(5)))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        files = [images / file.path for file in data.image_set.files]
-        expected = torch.stack([transform(default_loader(str(file))) for file in files])
-    difference = largest_difference([ours], [expected])
-    return Row(
-        "training images, `--transforms pil` (the paper recipe)",
-        "`RandomResizedCrop`, `RandomHorizontalFlip`, `ColorJitter`, `RandomGrayscale` on the "
-        "decoded file (DomainBed `datasets.py`)",
-        "the same draws in the same order, the work shared by threads",
-        f"{len(rows)} images of {len(sizes)} sizes up to 2000×30, one seed for both",
-        difference_text(difference),
-        difference == 0,
     )
 
 

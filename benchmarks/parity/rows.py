@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from benchmarks.parity import data, method, schedule, updates, whole_run
+from benchmarks.parity import (
+    augmentation,
+    combined,
+    data,
+    linear,
+    method,
+    schedule,
+    updates,
+    whole_run,
+)
 from benchmarks.parity.row import Check, Row
 
 CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
@@ -19,8 +28,16 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "lacking-class": data.lacking_class,
         "evaluation-transform": data.evaluation_transform,
         "sixteen-bits": data.sixteen_bits,
-        "pil": data.pil_augmentation,
         "draws": data.draws_with_replacement,
+    },
+    "Training transforms": {
+        "pil": augmentation.pil_augmentation,
+        "validation-images": augmentation.validation_images,
+        "crop-sizes": augmentation.crop_sizes,
+        "crop-places": augmentation.crop_places,
+        "colours": augmentation.colours,
+        "pixels": augmentation.pixels,
+        "channels": augmentation.channels,
     },
     "Masks": {
         "masks-by-seed": method.masks_by_seed,
@@ -34,6 +51,11 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "update-head-factor": updates.update_head_factor,
         "update-groupdro": updates.update_groupdro,
     },
+    "Linear fine-tuning": {
+        "linear-features": linear.features,
+        "linear-updates": linear.updates,
+        "linear-ones": linear.ones,
+    },
     "Course of a run": {
         "fields": schedule.fields,
         "learning-rates": schedule.learning_rates,
@@ -41,8 +63,15 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "evaluations-of-domainnet": schedule.evaluations_of_domainnet,
         "splits-of-seeds": schedule.splits_of_seeds,
         "precision": schedule.precision,
+        "precision-of-evaluations": schedule.precision_of_evaluations,
         "averages": schedule.averages,
         "whole-run": whole_run.whole_run,
+    },
+    "Combined networks": {
+        "uniform-soup": combined.uniform_soup,
+        "greedy-soup-by-algorithm": combined.greedy_soup_by_algorithm,
+        "greedy-soup-by-code": combined.greedy_soup_by_code,
+        "interpolation": combined.interpolation,
     },
 }
 

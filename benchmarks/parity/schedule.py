@@ -15,8 +15,9 @@ from benchmarks.parity.reference import training as theirs
 from benchmarks.parity.row import Row, difference_text, largest_difference
 from engine.arms.averaged import Averaged
 from engine.data import split_indices
+from engine.evaluate import predict
 from engine.execution import Execution
-from engine.model import FineTunedNetwork
+from engine.model import FineTunedNetwork, build_network
 from engine.protocol import (
     RunSpec,
     evaluation_steps,
@@ -54,6 +55,7 @@ def fields(_folder: Path) -> Row:
         "frozen BatchNorm": (ours.freeze_batchnorm, True),
         "optimizer": (ours.optimizer, "sgd"),
         "precision": (ours.precision, "fp32"),
+        "augmented validation": (ours.augment_validation, True),
         "split's seed": (ours.trial_seed, 0),
         "one mask": (ours.masks, 1),
         "steps of the last layer alone": (ours.head_steps, 0),
@@ -221,4 +223,26 @@ def precision(folder: Path) -> Row:
         f"{len(specs):,} runs of {len(names)} presets",
         f"{', '.join(found)} in all of them",
         found == ["fp32"],
+    )
+
+
+def precision_of_evaluations(_folder: Path) -> Row:
+    """Compare predictions of a run that trains in half precision with those in single."""
+    network = build_network("resnet18", classes=5, weights="none", image_size=64, seed=0)
+    images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    batches = [(images, torch.zeros(8, dtype=torch.int64))]
+    logits = {}
+    for name in ("fp32", "bf16"):
+        execution = Execution(torch.device("cpu"), name, "contiguous")
+        [(logits[name], _)] = predict(network, batches, execution)
+        with execution.autocast(), torch.inference_mode():
+            trained_in = network.module(images).dtype
+    difference = largest_difference([logits["bf16"]], [logits["fp32"]])
+    return Row(
+        "precision of evaluations",
+        "fp32 (authors)",
+        "fp32, whatever a run trains in",
+        "predictions of ResNet-18 with `--precision bf16` and fp32",
+        difference_text(difference),
+        difference == 0 and trained_in == torch.bfloat16,
     )

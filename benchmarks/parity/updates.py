@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import torch
 import torchvision
@@ -28,6 +29,10 @@ UPDATE: Final[dict[str, object]] = {
     "lr_drops": list(MILESTONES), "transforms": "batch", "arms": [], "image_size": 32,
 }  # fmt: skip
 """The paper's update on a small network, at a rate that moves it."""
+
+Weights = Sequence[Tensor]
+Build = Callable[[Training, RunSpec], theirs.Network]
+WeightsOf = Callable[[Training, theirs.Network], tuple[Weights, Weights]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Compared:
 
 def update_fp32(folder: Path) -> Row:
     """Compare steps in single precision."""
-    found = _compare(folder)
+    found = compare_updates(folder)
     return Row(
         f"{STEPS} updates, fp32",
         "`ERM.update` (authors, `algorithms.py`): SGD with momentum 0.9, weight decay on every "
@@ -68,7 +73,7 @@ def update_fp32(folder: Path) -> Row:
 
 def update_fp64(folder: Path) -> Row:
     """Compare steps in double precision."""
-    found = _compare(folder, dtype=torch.float64)
+    found = compare_updates(folder, dtype=torch.float64)
     return Row(
         f"{STEPS} updates, fp64",
         "the same",
@@ -81,7 +86,7 @@ def update_fp64(folder: Path) -> Row:
 
 def update_head_factor(folder: Path) -> Row:
     """Compare steps with another rate for the last layer."""
-    found = _compare(folder, head_lr_factor=10.0)
+    found = compare_updates(folder, head_lr_factor=10.0)
     return Row(
         f"{STEPS} updates, last layer ×10 (figure 6)",
         "a parameter group with `lr` × `lastlrfac` (authors, `algorithms.py`)",
@@ -94,7 +99,7 @@ def update_head_factor(folder: Path) -> Row:
 
 def update_groupdro(folder: Path) -> Row:
     """Compare steps of GroupDRO."""
-    found = _compare(folder, algorithm=theirs.GroupDro, objective="groupdro")
+    found = compare_updates(folder, algorithm=theirs.GroupDro, objective="groupdro")
     return Row(
         f"{STEPS} updates of GroupDRO",
         "`GroupDRO.update` (DomainBed `algorithms.py`), η = 0.01",
@@ -105,15 +110,26 @@ def update_groupdro(folder: Path) -> Row:
     )
 
 
-def reference_of(training: Training, spec: RunSpec, dtype: torch.dtype) -> theirs.Network:
+def resnet18_of(training: Training, spec: RunSpec) -> theirs.Network:
     """Return torchvision's ResNet-18 with the weights of the run's network."""
     backbone = torchvision.models.resnet18()
     backbone.fc = nn.Identity()
     state = training.network.module.state_dict()
     backbone.load_state_dict({name: each for name, each in state.items() if name[:3] != "fc."})
-    head = nn.Linear(training.network.feature_dim, training.network.head.out_features)
-    head.load_state_dict(training.network.head.state_dict())
-    return theirs.Network(backbone, head, spec.dropout_rate).to(dtype)
+    return theirs.Network(backbone, head_of(training), spec.dropout_rate)
+
+
+def head_of(training: Training) -> nn.Linear:
+    """Return a copy of the run's last layer."""
+    return copy.deepcopy(training.network.head)
+
+
+def weights_of_resnet(training: Training, network: theirs.Network) -> tuple[Weights, Weights]:
+    """Return the weights of both networks in one order, by torchvision's names."""
+    ours = dict(training.network.module.named_parameters())
+    names = [name for name, _ in network.featurizer.named_parameters()]
+    mine = [ours[name] for name in names] + list(training.network.head.parameters())
+    return mine, list(network.parameters())
 
 
 def peek(training: Training) -> list[tuple[Tensor, Tensor]]:
@@ -143,15 +159,26 @@ class DoubleBatches:
         return images.double(), labels
 
 
-def _compare(
+def compare_updates(
     folder: Path,
     dtype: torch.dtype = torch.float32,
     algorithm: type[theirs.Erm] = theirs.Erm,
+    build: Build = resnet18_of,
+    weights_of: WeightsOf = weights_of_resnet,
     **fields: object,
 ) -> Compared:
-    """Take the same steps with both."""
+    """Take the same steps with both programs.
+
+    Args:
+        folder: of images and run.
+        dtype: of weights and images.
+        algorithm: of the reference.
+        build: makes the reference's network, with the weights of the run's.
+        weights_of: returns the weights of both.
+        fields: of the run, in place of :data:`UPDATE`.
+    """
     images = save_domains(folder / "images")
-    spec = paper_spec(images, **UPDATE, **fields)
+    spec = paper_spec(images, **{**UPDATE, **fields})
     training = prepare(spec, load(spec, folder), RunDir(folder / "run"), None)
     hparams = theirs.Hyperparameters(
         lr=spec.lr,
@@ -159,7 +186,7 @@ def _compare(
         head_lr_factor=spec.head_lr_factor,
         milestones=MILESTONES,
     )
-    network = reference_of(training, spec, dtype)
+    network = build(training, spec).to(dtype)
     reference = algorithm(network, hparams, torch.float32)
     network.train()
     if dtype == torch.float64:
@@ -167,24 +194,15 @@ def _compare(
         batches = cast("TrainingBatches", DoubleBatches(training.batches))
         training = dataclasses.replace(training, batches=batches)
     training.network.set_training(freeze_batchnorm=True)
-    before = [each.detach().clone() for each in network.parameters()]
+    before = [each.detach().clone() for each in weights_of(training, network)[1]]
     losses = []
     with torch.random.fork_rng(devices=[]):
         for step in range(STEPS):
             minibatches = peek(training)
             share_masks(training)
-            expected = reference.update(minibatches)
-            losses.append(abs(float(take_step(spec, training, step)) - expected))
-    weights = _weights(training, network)
+            their_loss = reference.update(minibatches)
+            losses.append(abs(float(take_step(spec, training, step)) - their_loss))
+    ours, expected = weights_of(training, network)
     return Compared(
-        max(losses), largest_difference(*weights), largest_difference(weights[1], before)
+        max(losses), largest_difference(ours, expected), largest_difference(expected, before)
     )
-
-
-def _weights(training: Training, network: theirs.Network) -> tuple[Sequence[Tensor], ...]:
-    """Return the weights of both networks by name, in the order of the reference's parameters."""
-    module: Any = training.network.module
-    ours = dict(module.named_parameters())
-    names = [name for name, _ in network.featurizer.named_parameters()]
-    mine = [ours[name] for name in names] + list(training.network.head.parameters())
-    return mine, list(network.parameters())

@@ -18,7 +18,7 @@ from benchmarks.parity.reference import data as their_data
 from benchmarks.parity.reference import loop as theirs
 from benchmarks.parity.reference.training import Erm, Hyperparameters, accuracy
 from benchmarks.parity.row import Row, difference_text
-from benchmarks.parity.updates import reference_of
+from benchmarks.parity.updates import resnet18_of
 from engine.eventlog import EventLog
 from engine.protocol import AnyEvent, ArmEvaluated, Evaluated, RunFinished, RunSpec, decode_event
 from engine.run import run
@@ -119,7 +119,7 @@ def _values(event: AnyEvent) -> Iterator[tuple[Key, tuple[float, float]]]:
 def _their_run(spec: RunSpec, images: Path, folder: Path) -> Found:
     """Do the authors' loop with the batches that the run draws, its masks and first weights."""
     training = prepare(spec, load(spec, folder), RunDir(folder / "given"), None)
-    algorithm = Erm(reference_of(training, spec, torch.float32), HPARAMS)
+    algorithm = Erm(resnet18_of(training, spec), HPARAMS)
     batches = []
     for _ in range(spec.steps):
         pixels, labels = training.batches.draw()

@@ -8,9 +8,11 @@ order given.
 
 from __future__ import annotations
 
-from engine.combine.averaging import WeightMean
+from collections.abc import Callable, Iterator, Sequence
+
+from engine.combine.averaging import WeightMean, Weights
 from engine.combine.bench import Bench
-from engine.combine.ranking import measure_barriers, rank_parents
+from engine.combine.ranking import Ranked, measure_barriers, rank_parents
 from engine.combine.soup import serve
 from engine.protocol import ParentTried, RunFinished
 
@@ -19,17 +21,29 @@ def combine(bench: Bench) -> RunFinished:
     """Try the parents in turn, the best first, and evaluate the mean of those that are kept."""
     ranked = rank_parents(bench)
     measure_barriers(bench, ranked)
+    mean = WeightMean(ranked[0].parent.weights())
+    for tried in try_parents(ranked, mean, lambda weights: bench.validate(weights).accuracy):
+        bench.log.record(tried)
+    return serve(bench, mean.weights())
+
+
+def try_parents(
+    ranked: Sequence[Ranked], mean: WeightMean, accuracy_of: Callable[[Weights], float]
+) -> Iterator[ParentTried]:
+    """Add each parent that does not lower accuracy to a mean, and yield what was tried.
+
+    Args:
+        ranked: the best parent, which the mean holds, then the others in the order to try them.
+        mean: of the parents kept so far.
+        accuracy_of: returns the ID accuracy of weights, 0 to 1.
+    """
     best, *others = ranked
-    mean = WeightMean(best.parent.weights())
     soup_accuracy = best.validation.accuracy
     for other in others:
         weights = other.parent.weights()
-        tried = bench.validate(mean.with_one_more(weights))
-        is_kept = tried.accuracy >= soup_accuracy
-        bench.log.record(
-            ParentTried(parent=other.parent.run_id, soup_accuracy=tried.accuracy, is_kept=is_kept)
-        )
+        accuracy = accuracy_of(mean.with_one_more(weights))
+        is_kept = accuracy >= soup_accuracy
         if is_kept:
             mean.add(weights)
-            soup_accuracy = tried.accuracy
-    return serve(bench, mean.weights())
+            soup_accuracy = accuracy
+        yield ParentTried(parent=other.parent.run_id, soup_accuracy=accuracy, is_kept=is_kept)

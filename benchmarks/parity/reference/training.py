@@ -8,11 +8,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import MultiStepLR
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -129,20 +132,20 @@ class GroupDro(Erm):
         return float(loss)
 
 
-class Swa:
+class Swa(Generic[AnyNetwork]):
     """The authors, ``domainbed/algorithms.py``, ``SWA``: a running mean in the weights' precision.
 
     The network's weights are copied as long as no more than ``average_from`` updates came before.
     """
 
-    def __init__(self, network: nn.Module, average_from: int) -> None:
-        self.network = copy.deepcopy(network)
+    def __init__(self, network: AnyNetwork, average_from: int) -> None:
+        self.network: AnyNetwork = copy.deepcopy(network)
         self._average_from = average_from
         self._updates = 0
         self._averaged = 0
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
+    def update(self, network: AnyNetwork) -> None:
         """Take in the weights after an update."""
         self._averaged += self._updates > self._average_from
         count = self._averaged
