@@ -13,6 +13,7 @@ from benchmarks.parity import (
     data,
     linear,
     method,
+    reported,
     schedule,
     updates,
     whole_run,
@@ -72,6 +73,11 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "greedy-soup-by-algorithm": combined.greedy_soup_by_algorithm,
         "greedy-soup-by-code": combined.greedy_soup_by_code,
         "interpolation": combined.interpolation,
+    },
+    "Report": {
+        "clouds": reported.clouds_of_points,
+        "choices": reported.choices,
+        "differences": reported.differences,
     },
 }
 
