@@ -9,8 +9,10 @@ from benchmarks.parity.row import Check
 from benchmarks.parity.rows import CHECKS, run_check
 
 FAST = {
-    "seeds", "split", "lacking-class", "sixteen-bits", "masks-by-seed", "several-masks",
-    "no-masks-at-evaluation", "update-fp32",
+    "seeds", "split", "lacking-class", "sixteen-bits", "colours", "masks-by-seed", "several-masks",
+    "no-masks-at-evaluation", "update-fp32", "fields", "learning-rates", "evaluations",
+    "splits-of-seeds", "uniform-soup", "greedy-soup-by-algorithm", "interpolation", "clouds",
+    "choices", "differences",
 }  # fmt: skip
 """Rows that take a second at most; `make test-slow` computes the others."""
 
