@@ -60,9 +60,9 @@ def revisions(home: Path, runs: Iterable[str]) -> list[str]:
 
 
 def percent(values: list[float]) -> str:
-    """Format accuracies as mean ± standard deviation in percent."""
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{100 * statistics.mean(values):.1f} ± {100 * spread:.1f}"
+    """Format accuracies as mean ± standard deviation in percent; of one seed it has none."""
+    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.1f}{spread}"
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ from vld_tui.study.outcomes import (
 ERROR: Final = "_standard_error"
 INTERVAL: Final = "_half_interval"
 DEVIATION: Final = "_deviation"
+SEEDS: Final = "_seeds"
+"""How many seeds ± and the deviation are of."""
 TOO_FEW: Final = (
     f"Two seeds are too few for an interval, which takes {FEWEST}: their standard deviation (sd) "
     "is shown instead of ±."
@@ -40,8 +42,8 @@ _BY_TARGET: Final = (
     TableColumn("dataset", "data set", right=False, rank=40),
     TableColumn("target", "target", right=False),
     TableColumn("setting", "setting", right=False),
-    TableColumn("id_accuracy", "ID % ± s.e.", parts=("", ERROR, DEVIATION)),
-    TableColumn("ood_accuracy", "OOD % ± s.e.", parts=("", ERROR, DEVIATION)),
+    TableColumn("id_accuracy", "ID % ± s.e.", parts=("", ERROR, DEVIATION, SEEDS)),
+    TableColumn("ood_accuracy", "OOD % ± s.e.", parts=("", ERROR, DEVIATION, SEEDS)),
     TableColumn("worst_domain", "worst domain %", rank=30, parts=("_accuracy", "")),
     TableColumn("worst_source", "worst source %", rank=20, parts=("_accuracy", "")),
     TableColumn("runs", "runs", rank=60),
@@ -51,8 +53,8 @@ _BY_TARGET: Final = (
 _CENTRES: Final = (
     TableColumn("dataset", "data set", right=False),
     TableColumn("setting", "setting", right=False),
-    TableColumn("id_accuracy", "ID % ± 95%", parts=("", INTERVAL, DEVIATION)),
-    TableColumn("ood_accuracy", "OOD % ± 95%", parts=("", INTERVAL, DEVIATION)),
+    TableColumn("id_accuracy", "ID % ± 95%", parts=("", INTERVAL, DEVIATION, SEEDS)),
+    TableColumn("ood_accuracy", "OOD % ± 95%", parts=("", INTERVAL, DEVIATION, SEEDS)),
     TableColumn("id_change", "ID change", rank=80),
     TableColumn("ood_change", "OOD change", rank=80),
     TableColumn("targets", "targets", rank=60),

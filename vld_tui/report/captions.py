@@ -35,16 +35,17 @@ def seeds_behind(results: Sequence[Outcome]) -> str:
 def bars(estimates: Sequence[Estimate | None]) -> str:
     """Say what the bars of a figure are, and where there are none."""
     known = [each for each in estimates if each is not None]
-    none_of_two = f"no bar where there are 2 seeds: too few for an interval, which takes {FEWEST}"
+    has_two = any(each.has_too_few for each in known)
     if not any(each.interval is not None for each in known):
-        if any(each.has_too_few for each in known):
+        if has_two:
             return f"no bars: 2 seeds are too few for an interval, which takes {FEWEST}"
-        return f"no bars: an interval takes {FEWEST} seeds"
-    words = (
-        "bars: 95% intervals over seeds, these targets (Student's t); long ones continue beyond "
+        return f"no bars: an interval takes {FEWEST} seeds that have every cell"
+    parts = (
+        "bars: 95% intervals over seeds, these targets (Student's t)",
+        "long ones continue beyond the axes",
+        f"no bar where there are 2 seeds: too few for an interval, which takes {FEWEST}",
     )
-    words += "the axes"
-    return f"{words}; {none_of_two}" if any(each.has_too_few for each in known) else words
+    return "; ".join(parts if has_two else parts[:2])
 
 
 def _told(of_dataset: Mapping[str, Sequence[Cloud]], tell: Callable[[Sequence[Cloud]], str]) -> str:

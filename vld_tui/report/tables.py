@@ -131,8 +131,8 @@ def cell_values(cell: CellValue) -> list[str | int | float | None]:
             return [value, words]
         case Points(value) | Probability(value):
             return [value]
-        case Spread(value, error, deviation, _):
-            return [value, error, deviation]
+        case Spread(value, error, deviation, seeds):
+            return [value, error, deviation, seeds]
         case Range(low, high):
             return [low, high]
         case Absent():

@@ -62,8 +62,6 @@ class StudyCell:
     def estimate(self, measure: Measure) -> Estimate | None:
         """Return the mean over seeds, as :func:`over_seeds` has it; None before a run is
         finished, or where their ID accuracies are of other images."""
-        if len({tuple(getattr(spec, name) for name in MEASURED_ON) for spec in self.specs}) > 1:
-            return None
         if measure == "worst":
             worst = self._worst
             return None if worst is None else worst[1]
@@ -77,6 +75,9 @@ class StudyCell:
 
     @property
     def _measured_runs(self) -> list[Run]:
+        """Return the finished runs that have this arm; none where images differ."""
+        if len({tuple(getattr(spec, name) for name in MEASURED_ON) for spec in self.specs}) > 1:
+            return []
         return [run for run in self.finished if run.run_id in self.reached]
 
     @property

@@ -118,6 +118,7 @@ def test_the_report_has_the_numbers_of_the_study_s_screen(shown: Shown, arm: str
             assert row[key] == pytest.approx(known.mean, abs=EXACT)
             assert row[f"{key}_deviation"] == pytest.approx(known.deviation, abs=EXACT)
             assert row[f"{key}_standard_error"] == pytest.approx(known.standard_error, abs=EXACT)
+            assert row[f"{key}_seeds"] == known.n
         worst = cell.estimate("worst")
         assert worst is not None
         assert row["worst_domain"] == cell.worst_domain

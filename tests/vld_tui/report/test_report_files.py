@@ -122,7 +122,7 @@ def test_captions_say_what_bars_are_and_where_there_are_none() -> None:
             assert picture is not None
             told[picture.name, len(seeds)] = picture.caption
     for name in ("chain", "targets"):
-        assert "no bars: an interval takes 3 seeds." in told[name, 1]
+        assert "no bars: an interval takes 3 seeds that have every cell." in told[name, 1]
         assert "no bars: 2 seeds are too few for an interval, which takes 3." in told[name, 2]
         assert "bars: 95% intervals over seeds, these targets (Student's t)" in told[name, 3]
         assert "too few" not in told[name, 3]
