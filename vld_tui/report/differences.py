@@ -30,7 +30,7 @@ OVER_TARGETS: Final = (
     f"{FEWEST} targets on. Caution: targets that are left out in turn share their sources and are "
     "not independent, so it is too narrow: where the differences of targets are correlated by 0.5, "
     "or one target in four is the only real shift, it left out the truth in 24% of simulated "
-    "studies of 4 targets, not in 5% (docs/report.md)."
+    "studies of 4 targets, not in 5%."
 )
 _MORE_SEEDS: Final = (
     "More seeds: how many would show a difference of this size on these targets with 80% power "
@@ -92,6 +92,8 @@ def _notes(found: Sequence[Comparison]) -> Iterator[str]:
     yield "Runs are paired by target, cell and seed."
     if any(each.seeds_interval for each in found):
         yield OVER_SEEDS.format(these=_these(found))
+    if any(1 < each.shared_seeds < FEWEST for each in found):
+        yield f"2 seeds are too few for an interval over seeds: {FEWEST} is the least."
     if any(each.interval for each in found):
         yield OVER_TARGETS
     if any(each.interval or each.seeds_interval for each in found):
@@ -99,8 +101,6 @@ def _notes(found: Sequence[Comparison]) -> Iterator[str]:
     if any(each.interval and each.targets < FEW for each in found):
         yield _FEW_TARGETS
     yield _MORE_SEEDS
-    if any(1 < each.shared_seeds < FEWEST for each in found):
-        yield f"2 seeds are too few for an interval: {FEWEST} is the least."
     if any(each.targets == 1 for each in found):
         yield "One target shows nothing of others: there is no interval over targets, no p."
     if any(each.targets == 2 for each in found):
