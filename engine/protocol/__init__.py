@@ -56,6 +56,7 @@ from engine.protocol.identity import (
     SEEDS,
     UNDECIDING,
     configuration_identity,
+    deciding_differences,
     run_identity,
 )
 from engine.protocol.methods import ARMS, NETWORK_ARMS, OBJECTIVES
@@ -168,6 +169,7 @@ __all__ = [
     "check_alike",
     "check_gpus",
     "configuration_identity",
+    "deciding_differences",
     "decode_combination",
     "decode_event",
     "decode_predictions",

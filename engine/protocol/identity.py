@@ -71,6 +71,15 @@ def configuration_identity(spec: RunSpec, combination: Combination | None = None
     return _hash(spec, combination, UNDECIDING.union(SEEDS))
 
 
+def deciding_differences(one: RunSpec, other: RunSpec) -> tuple[str, ...]:
+    """Return the fields that make two runs differ in their results."""
+    return tuple(
+        name
+        for name in FIELDS
+        if name not in UNDECIDING and _deciding(one, name) != _deciding(other, name)
+    )
+
+
 def _hash(spec: RunSpec, combination: Combination | None, left_out: Iterable[str]) -> str:
     decided = {
         name: value

@@ -24,7 +24,10 @@ from vld_tui.store.store import Store
 from vld_tui.study.gather import Gathered, gather
 from vld_tui.study.interpolation import METHOD, Way, find_ways, read_ways
 from vld_tui.study.kept import find_study
+from vld_tui.study.standing import standing_of
+from vld_tui.study.strays import Strays, find_strays
 from vld_tui.views.numbers import plural
+from vld_tui.views.study import stray_text
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -68,7 +71,8 @@ def report(
         store.refresh()
         gathered = gather(store, found)
         if not gathered.runs:
-            raise CommandError(_nothing(gathered), exit_code=FAILED_EXIT)
+            strays = find_strays(store, standing_of(store, found))
+            raise CommandError(_nothing(gathered, strays), exit_code=FAILED_EXIT)
         made = _report(store, gathered, _ways(store, gathered, runs))
         folder = store.home.path / "reports" / found.name if out is None else out.expanduser()
     try:
@@ -108,16 +112,17 @@ def _ways(store: Store, gathered: Gathered, named: Sequence[str] | None) -> list
     return read_ways(store, known)
 
 
-def _nothing(gathered: Gathered) -> str:
+def _nothing(gathered: Gathered, strays: Strays | None) -> str:
     counts: dict[str, int] = {}
     for each in gathered.coverage:
         for status, count in each.others.items():
             counts[status] = counts.get(status, 0) + count
     told = ", ".join(f"{count:,} {status}" for status, count in counts.items())
     name = gathered.study.name
+    others = "" if strays is None else f"\n{stray_text(gathered.study, strays)}"
     return (
         f"No run of study {name} has finished yet: of {plural(gathered.asked, 'run')}, {told}.\n"
-        f"Run it, or let it go on: vld sweep {name}"
+        f"Run it, or resume it: vld sweep {name}{others}"
     )
 
 

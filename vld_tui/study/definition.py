@@ -48,6 +48,7 @@ class Study:
     fields of a specification. ``text`` is the TOML it was read from. ``domains`` are those of
     each data set whose domains mattered. ``absent`` are data sets that are not on this machine.
     ``misfits`` say why runs, by identity, cannot honour a setting: they are not started.
+    ``declared`` are the fields that the study sets; the others have the recipe's values.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Study:
     domains: Mapping[str, tuple[str, ...]] | None = None
     absent: tuple[str, ...] = ()
     misfits: Mapping[str, str] = field(default_factory=dict)
+    declared: tuple[str, ...] = ()
 
     @property
     def main_specs(self) -> tuple[RunSpec, ...]:
@@ -143,6 +145,7 @@ class _Reader:
             domains=self._datasets.asked,
             absent=self._datasets.absent,
             misfits=_misfits(specs, declared),
+            declared=tuple(declared),
         )
 
     def _name(self) -> str:

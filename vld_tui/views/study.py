@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from vld_tui.study.cost import StudyCost, seconds_left, value_counts
 from vld_tui.study.definition import Study
 from vld_tui.study.results import Result, results_of
 from vld_tui.study.standing import Standing
+from vld_tui.study.strays import Strays
 from vld_tui.study.weights import AbsentWeights
 from vld_tui.views.columns import GAP, Column, table_lines
 from vld_tui.views.groups import estimate_text
@@ -95,6 +97,22 @@ def disk_text(study: Study, cost: StudyCost) -> str:
     if cost.disk_bytes is None:
         return f"size of checkpoints not known (keep = {kept})"
     return f"about {size(cost.disk_bytes)} of checkpoints (keep = {kept})"
+
+
+def stray_text(study: Study, strays: Strays) -> str:
+    """Return what to say of finished runs that a study does not count, and how it would."""
+    have, are = ("has", "is") if strays.runs == 1 else ("have", "are")
+    values = ", ".join(f"{name} = {_toml(value)}" for name, value in strays.values.items())
+    return (
+        f"{plural(strays.runs, 'finished run')} {have} the tag {study.name} but {are} not in the "
+        "study: its recipe has changed since. Below [fields], these values count what is finished: "
+        f"{values}"
+    )
+
+
+def _toml(value: object) -> str:
+    """Write a field's value as a study has it."""
+    return json.dumps("none" if value is None else value, ensure_ascii=False)
 
 
 def left_text(standing: Standing, cost: StudyCost, devices: int) -> str:

@@ -53,6 +53,7 @@ from vld_tui.study.standing import (
     standing_of,
     without_final_weights,
 )
+from vld_tui.study.strays import find_strays
 from vld_tui.study.weights import AbsentWeights, absent_weights
 from vld_tui.views.numbers import plural
 from vld_tui.views.planned_jobs import planned_lines
@@ -61,6 +62,7 @@ from vld_tui.views.study import (
     disk_text,
     going_on,
     plan_lines,
+    stray_text,
     study_heading,
     time_text,
     weights_lines,
@@ -171,11 +173,11 @@ def launch(
             standing, gone = launch_study(store, known, text)
         else:
             standing, gone, submission = submit_study(store, known, text, cluster)
-        without = without_final_weights(store, standing)
+        cautions = _cautions(store, standing)
     if as_json and submission is not None:
         print_submission(submission, standing_record(standing) | place_record(place.settings))
         return
-    _tell_launch(standing, gone, without, absent, place, as_json=as_json)
+    _tell_launch(standing, gone, cautions, absent, place, as_json=as_json)
     if submission is not None:
         tell_submission(submission, f"vld sweep {known.name}  # later: submits what is left")
 
@@ -244,6 +246,8 @@ def _ask(
     cost = _cost(store, standing, datasets)
     takes, disk = time_text(cost, devices_of(store)), disk_text(standing.study, cost)
     told = "".join(f"\nWeights: {line}." for line in weights_lines(absent))
+    if strays := find_strays(store, standing):
+        told += f"\nCaution: {stray_text(standing.study, strays)}."
     if place.is_as_before:
         told += f"\nOn {place.told}."
     ask(
@@ -264,7 +268,6 @@ def _tell_plan(
 ) -> None:
     cost, devices = _cost(store, standing, datasets), devices_of(store)
     absent = _absent_weights(store.home, standing)
-    without = without_final_weights(store, standing)
     if not as_json:
         for label, line in plan_lines(standing, cost, devices):
             say(f"{label:<9} {line}")
@@ -275,8 +278,8 @@ def _tell_plan(
             say(f"{'weights':<9} {line}")
         if gone:
             say(f"{'caution':<9} {_gone(gone, standing.study.name)}")
-        if without:
-            say(f"{'caution':<9} {_without_final_weights(without)}")
+        for line in _cautions(store, standing):
+            say(f"{'caution':<9} {line}")
         return
     largest = cost.largest
     print_json(
@@ -288,7 +291,8 @@ def _tell_plan(
             "disk_bytes": cost.disk_bytes,
             "largest_cost": largest and {"field": largest.name, "values": largest.values},
             "left_behind": gone,
-            "without_final_weights": without,
+            "without_final_weights": without_final_weights(store, standing),
+            "cautions": _cautions(store, standing),
             "absent_datasets": standing.study.absent,
             "absent_weights": [weights._asdict() for weights in absent],
         }
@@ -306,6 +310,15 @@ def _gone(runs: int, name: str) -> str:
     return f"{plural(runs, 'run')} of {name} as it was launched before {are} no longer in it"
 
 
+def _cautions(store: Store, standing: Standing) -> list[str]:
+    """Return what to know of finished runs before a launch makes others."""
+    without, strays = without_final_weights(store, standing), find_strays(store, standing)
+    return [
+        *([_without_final_weights(without)] if without else []),
+        *([stray_text(standing.study, strays)] if strays else []),
+    ]
+
+
 def _without_final_weights(runs: int) -> str:
     have = "has" if runs == 1 else "have"
     return (
@@ -317,7 +330,7 @@ def _without_final_weights(runs: int) -> str:
 def _tell_launch(
     standing: Standing,
     gone: int,
-    without: int,
+    cautions: Sequence[str],
     absent: Sequence[AbsentWeights],
     place: _Place,
     *,
@@ -339,8 +352,8 @@ def _tell_launch(
         say(f"weights: {line}")
     if gone:
         say(_gone(gone, name))
-    if without:
-        say(f"caution: {_without_final_weights(without)}")
+    for line in cautions:
+        say(f"caution: {line}")
     for command, purpose in (
         (f"vld sweep status {name}", "how far it is, and what came of it so far"),
         ("vld queue ls", "what goes on and what waits"),

@@ -24,10 +24,18 @@ from vld_tui.study.launching import devices_of
 from vld_tui.study.place import last_place
 from vld_tui.study.results import results_of
 from vld_tui.study.standing import Standing, standing_of
+from vld_tui.study.strays import Strays, find_strays
 from vld_tui.views.images import image_cautions
 from vld_tui.views.precisions import precision_cautions
 from vld_tui.views.queue import at_rest_lines
-from vld_tui.views.study import counts_text, failure_lines, left_text, result_lines, study_heading
+from vld_tui.views.study import (
+    counts_text,
+    failure_lines,
+    left_text,
+    result_lines,
+    stray_text,
+    study_heading,
+)
 
 StudyOrNone = Annotated[
     str | None,
@@ -52,26 +60,33 @@ def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = 
             return
         datasets = HomeDatasets(store.home)
         standing = standing_of(store, find_text(store.home, study).read(store.home, datasets))
+        strays = find_strays(store, standing)
         cost = cost_of(store, standing.left, datasets.known_counts)
         devices = devices_of(store)
         place = last_place(store.home, standing.study.name)
         waiting = () if is_supervised(store.home) else store.queue()
     if as_json:
-        _print_record(standing, cost, devices, place)
+        _print_record(standing, strays, cost, devices, place)
     else:
-        _tell(standing, cost, devices, place)
+        _tell(standing, strays, cost, devices, place)
     for line in at_rest_lines(waiting) if standing.queued else ():
         say(line, to_stderr=as_json)
 
 
-def _tell(standing: Standing, cost: StudyCost, devices: int, place: SlurmSettings | None) -> None:
+def _tell(
+    standing: Standing,
+    strays: Strays | None,
+    cost: StudyCost,
+    devices: int,
+    place: SlurmSettings | None,
+) -> None:
     say(study_heading(standing.study))
     say(f"{'runs':<9} {counts_text(standing)}")
     if standing.live or standing.queued or standing.missing:
         say(f"{'time left':<9} {left_text(standing, cost, devices)}")
     for line in failure_lines(standing.broken_off):
         say(f"{'broken':<9} {line}")
-    for line in _cautions(standing):
+    for line in _cautions(standing, strays):
         say(f"{'caution':<9} {line}")
     say("")
     cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -94,15 +109,21 @@ def _following(standing: Standing, place: SlurmSettings | None) -> Iterator[tupl
         yield f"vld sweep stop {name}", "has what runs save and stop, and takes out what waits"
 
 
-def _cautions(standing: Standing) -> Iterator[str]:
+def _cautions(standing: Standing, strays: Strays | None) -> Iterator[str]:
     """Yield what to know before the results are believed."""
     runs = (*standing.finished, *standing.live)
     yield from image_cautions(standing.study.name, runs)
     yield from precision_cautions(standing.study, runs)
+    if strays is not None:
+        yield stray_text(standing.study, strays)
 
 
 def _print_record(
-    standing: Standing, cost: StudyCost, devices: int, place: SlurmSettings | None
+    standing: Standing,
+    strays: Strays | None,
+    cost: StudyCost,
+    devices: int,
+    place: SlurmSettings | None,
 ) -> None:
     compare = standing.study.compare
     print_json(
@@ -114,7 +135,7 @@ def _print_record(
                 {"run": run.run_id, "status": run.status, "error": run.error}
                 for run in standing.broken_off
             ],
-            "cautions": list(_cautions(standing)),
+            "cautions": list(_cautions(standing, strays)),
             "compare": compare,
             "results": [
                 {
