@@ -93,12 +93,9 @@ def _draw_boxes(sizes: Tensor, image_size: int, generator: torch.Generator) -> T
     """
     is_square = sizes[:, :1] == sizes[:, 1:]
     frame = torch.where(is_square, image_size, sizes).double()
-    width_height = frame.T[..., None]  # two of (B, 1)
-    crops = _crops(width_height[0], width_height[1], generator)
-    height_width = frame.flip(1)
-    start = crops[:, :2] * image_size / height_width
-    length = crops[:, 2:] * image_size / height_width
-    return _align(start, length, image_size)
+    crops = _crops(frame[:, :1], frame[:, 1:], generator)
+    boxes = crops * image_size / frame.flip(1).repeat(1, 2)
+    return boxes if is_square.all() else _align(boxes, image_size)
 
 
 def _crops(width: Tensor, height: Tensor, generator: torch.Generator) -> Tensor:
@@ -135,22 +132,18 @@ def _central_crops(width: Tensor, height: Tensor) -> Tensor:
     return torch.cat((top, left, crop_height, crop_width), dim=1)
 
 
-def _align(start: Tensor, length: Tensor, image_size: int) -> Tensor:
+def _align(boxes: Tensor, image_size: int) -> Tensor:
     """Move crops by up to half a pixel of the result, so that resizing whole pixels makes them.
 
-    A crop of ``length`` is enlarged to S pixels. Where the whole pixels around it are enlarged by
-    as much, the crop then begins at one of the resulting pixels. Its size stays, unless it is
-    narrower than a pixel: it becomes one.
+    A crop is enlarged to S pixels. Where the whole pixels around it are enlarged by as much, the
+    crop then begins at one of the resulting pixels. Its size stays, unless it is narrower than a
+    pixel: it becomes one.
 
     Args:
-        start: top and left, (B, 2).
-        length: height and width, (B, 2).
+        boxes: top, left, height and width, (B, 4).
         image_size: side S of the image and of the result.
-
-    Returns:
-        top, left, height and width, (B, 4).
     """
-    length = length.clamp_min(1)
+    start, length = boxes[:, :2], boxes[:, 2:].clamp_min(1)
     step = length / image_size
     first = (start + ROUNDING).floor()
     room = (image_size - length - first).clamp_max(1)

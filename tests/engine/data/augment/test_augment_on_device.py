@@ -18,6 +18,7 @@ from tests.engine.data.augment.reference import (
     adjust,
     furthest,
     planar,
+    sizes,
     square,
     untouched,
 )
@@ -87,7 +88,8 @@ def test_crops_and_mirrors_are_those_of_pil(images: Tensor) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_augments_as_the_processor_does(images: Tensor) -> None:
-    parameters = draw_parameters(square(48), SIZE, torch.Generator().manual_seed(10))
+    originals = torch.cat([square(24), sizes(12, 640, 480), sizes(12, 500, 125)])
+    parameters = draw_parameters(originals, SIZE, torch.Generator().manual_seed(10))
     on_gpu = augment_tensors(images.cuda(), parameters)
     assert on_gpu.is_cuda
     torch.backends.cuda.matmul.allow_tf32 = False
