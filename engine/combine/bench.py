@@ -61,6 +61,11 @@ class Bench:
     augmentation: ValidationAugmentation | None
     began: float = field(default_factory=time.perf_counter)
 
+    def weights(self) -> dict[str, Tensor]:
+        """Return a copy of the network's weights as they are now, on the processor."""
+        state = self.network.module.state_dict()
+        return {name: tensor.cpu().clone() for name, tensor in state.items()}
+
     def predictor(self, weights: Mapping[str, Tensor]) -> Predictor:
         """Return what these weights predict, until the next ones are asked for.
 

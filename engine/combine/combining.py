@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from engine.combine.bench import Bench
-from engine.combine.parents import ParentRun, check_images, check_shapes
+from engine.combine.parents import ParentRun, check_images, check_shapes, check_weights_file
 from engine.data import RunData, seed_hash, validation_augmentation
 from engine.errors import InputError
 from engine.eventlog import EventLog
@@ -54,7 +54,7 @@ def combine(
     execution = Execution(resolve_device(spec.device), "fp32", first.memory_format)
     execution.prepare(network.module)
     feature_rms = first.feature_rms
-    if _starts_pretrained(combination):
+    if combination.starts_at == "linear_probe":
         feature_rms = measure_feature_rms(network, data, spec, execution)
     bench = Bench(
         spec, combination, parents, data, network, execution, run_dir, log, stop, feature_rms,
@@ -76,7 +76,7 @@ def _build(
     spec: RunSpec, combination: Combination, parents: Sequence[ParentRun], data: RunData
 ) -> FineTunedNetwork:
     """Return the network that takes the parents' weights; pre-trained only where that is used."""
-    is_pretrained = _starts_pretrained(combination)
+    is_pretrained = combination.starts_at is not None
     if is_pretrained and spec.weights == "none":
         raise InputError(
             f"Run {parents[0].run_id} started from no pre-trained weights: there is nothing to "
@@ -94,11 +94,9 @@ def _build(
         class_names=data.classes,
     )
     check_shapes(parents, network, spec.model)
+    if is_pretrained:
+        check_weights_file(parents[0], network)
     return network
-
-
-def _starts_pretrained(combination: Combination) -> bool:
-    return any(parent.file is None for parent in combination.parents)
 
 
 def _contamination(combination: Combination, *, has_target: bool) -> str:

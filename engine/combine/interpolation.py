@@ -2,9 +2,12 @@
 
 Along the way of weights the network is (1 − α) A + α B. Interpolating representations puts both
 side by side under their last layers, scaled by 1 − α and α, which is (1 − α) times A's logits and
-α times B's: Zhang & Bottou, arXiv 2403.00946, figure 1. From the pre-trained network, with a last
-layer of its own, the way of weights is WiSE-FT: Wortsman et al., "Robust fine-tuning of zero-shot
-models", arXiv 2109.01903.
+α times B's: Zhang & Bottou, arXiv 2403.00946, figure 1.
+
+From the very network that B's fine-tuning started from, with a last layer that could classify, the
+way of weights is WiSE-FT: Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv
+2109.01903. Where B started with a random last layer there is no such network: the way then begins
+at a linear probe of the pre-trained one, from which B did not start.
 
 A step is a percent of B.
 """
@@ -20,6 +23,7 @@ from engine.combine.averaging import blend
 from engine.combine.barrier import describe_barrier
 from engine.combine.bench import Bench, Validation
 from engine.combine.probe import probe
+from engine.combine.start import rebuild_start
 from engine.data import DomainData
 from engine.data.splits import Indices
 from engine.evaluate import Evaluation, Predictor
@@ -32,8 +36,7 @@ REPRESENTATIONS = "representations"
 
 def combine(bench: Bench) -> RunFinished:
     """Evaluate weights along the way, then representations, and select on ID validation."""
-    *runs, last = bench.parents
-    ends = (runs[0].weights() if runs else probe(bench), last.weights())
+    ends = (_first_end(bench), bench.parents[-1].weights())
     kept = (KeptPredictions(), KeptPredictions())
     points = bench.combination.points
     steps = [round(INTERPOLATION_STEPS * at / (points - 1)) for at in range(points)]
@@ -52,6 +55,16 @@ def combine(bench: Bench) -> RunFinished:
     _mix_representations(bench, kept, steps)
     bench.save(selected, found[selected], blend(*ends, _share(selected)))
     return bench.finish(selected, found[selected])
+
+
+def _first_end(bench: Bench) -> dict[str, Tensor]:
+    match bench.combination.starts_at:
+        case "start_of_run":
+            return rebuild_start(bench)
+        case "linear_probe":
+            return probe(bench)
+        case None:
+            return bench.parents[0].weights()
 
 
 class KeptPredictions:

@@ -86,6 +86,20 @@ def check_shapes(parents: Sequence[ParentRun], network: FineTunedNetwork, model:
                 )
 
 
+def check_weights_file(parent: ParentRun, network: FineTunedNetwork) -> None:
+    """Refuse a file of weights other than the one the run started from, as it recorded it.
+
+    Raises:
+        InputError: naming the file.
+    """
+    then, now = parent.state.loaded, network.loaded
+    if then is not None and now is not None and then.sha256 != now.sha256:
+        raise InputError(
+            f"The weights in {now.file} are not those run {parent.run_id} started from: the file "
+            "has changed. Put the file back, or name a run in place of 'pretrained'."
+        )
+
+
 def _find(parent: Parent) -> ParentRun:
     if parent.file is None:
         raise AssertionError("only a run has a checkpoint")

@@ -24,6 +24,13 @@ The module that does the work bears the name: ``engine/combine/NAME.py``.
 PRETRAINED: Final = "pretrained"
 """What the parent that no run fine-tuned is called."""
 
+LastLayer = Literal["start_of_run", "linear_probe"]
+"""The last layer of the pre-trained network that is interpolated from.
+
+``start_of_run``: the one that the run's fine-tuning started with, trained before; then the
+interpolation is WiSE-FT. ``linear_probe``: a new one, trained alone on the data set's features.
+"""
+
 INTERPOLATION_STEPS: Final = 100
 """In an interpolation, a step is a percent of the way from the first network to the second."""
 
@@ -40,15 +47,16 @@ class CombinationError(ValueError):
     """A ``combination.json`` that is not one."""
 
 
-class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A network to combine: a run's checkpoint.
 
-    ``file`` is absolute; None: the pre-trained network, its last layer trained alone on the
-    data set's features. ``run_id`` is then empty.
+    ``file`` is absolute; None: the pre-trained network, with the last layer that ``last_layer``
+    names. ``run_id`` is then empty. Earlier versions name no last layer: it was a linear probe.
     """
 
     run_id: str
     file: str | None
+    last_layer: LastLayer | None = None
 
     @property
     def label(self) -> str:
@@ -78,6 +86,14 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise CombinationError(f"To interpolate takes two runs; there are {len(runs)}.")
         if PRETRAINED in runs and (self.method != "interpolation" or runs[0] != PRETRAINED):
             raise CombinationError(f"Only an interpolation can start from {PRETRAINED!r}.")
+        if any(parent.file is not None and parent.last_layer for parent in self.parents):
+            raise CombinationError("Only the pre-trained network has a last_layer to name.")
+
+    @property
+    def starts_at(self) -> LastLayer | None:
+        """Return which pre-trained network is interpolated from; None: all parents are runs."""
+        first = self.parents[0]
+        return (first.last_layer or "linear_probe") if first.file is None else None
 
     @property
     def steps(self) -> int:

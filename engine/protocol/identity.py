@@ -86,8 +86,17 @@ def _hash(spec: RunSpec, combination: Combination | None, left_out: Iterable[str
         for name, info in FIELDS.items()
         if name not in left_out and (value := _deciding(spec, name)) != info.default
     }
-    text = msgspec.json.encode((decided, combination), order="sorted")
+    text = msgspec.json.encode((decided, _as_first_told(combination)), order="sorted")
     return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _as_first_told(combination: Combination | None) -> Combination | None:
+    """Return a combination as earlier versions wrote it, which named no linear probe."""
+    if combination is None or combination.starts_at != "linear_probe":
+        return combination
+    first, *others = combination.parents
+    parents = (msgspec.structs.replace(first, last_layer=None), *others)
+    return msgspec.structs.replace(combination, parents=parents)
 
 
 def _deciding(spec: RunSpec, name: str) -> object:

@@ -9,15 +9,18 @@ Out-of-Distribution", arXiv 2202.10054 (LP-FT).
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from engine.data import RunData
 from engine.execution import Execution
 from engine.model import FineTunedNetwork, masked_cross_entropy
-from engine.protocol import RunSpec
+from engine.protocol import HeadTrained, RunSpec
+from engine.train.setup import training_images
 
 HEAD_LR = 1e-3
 """Peak rate of Adam on features scaled to a root mean square of 1; cosine to zero."""
@@ -28,6 +31,32 @@ class CachedFeatures:
     """Unmasked features of each source domain's training images: (n, D) and labels (n,)."""
 
     domains: list[tuple[Tensor, Tensor]]
+
+
+def train_head_on(
+    data: RunData,
+    network: FineTunedNetwork,
+    spec: RunSpec,
+    execution: Execution,
+    feature_rms: float,
+    generators: Mapping[str, torch.Generator],
+    stop_if_asked: Callable[[], None],
+) -> HeadTrained:
+    """Train the last layer on the sources' training images, and return the event that tells of it.
+
+    The arguments are those of :func:`cache_features` and :func:`train_head`; every rank ends with
+    the same weights.
+    """
+    began = time.perf_counter()
+    ranks = execution.ranks
+    domains = [
+        training_images(domain, network, spec, execution.device, ranks=ranks)
+        for domain in data.sources
+    ]
+    cached = cache_features(network, domains, execution, stop_if_asked)
+    loss = train_head(network, cached, feature_rms, spec, generators, stop_if_asked)
+    ranks.copy_first(network.head.parameters())
+    return HeadTrained(steps=spec.head_steps, loss=loss, wall_s=time.perf_counter() - began)
 
 
 def cache_features(

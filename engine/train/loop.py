@@ -28,12 +28,12 @@ from engine.protocol.validation import uncertain_selection
 from engine.rundir import RunDir
 from engine.stop import StopRequest, StopRequested
 from engine.train.checkpoint import Checkpoint
-from engine.train.head import cache_features, train_head
+from engine.train.head import train_head_on
 from engine.train.losses import LossMeter
 from engine.train.milestones import Milestones
 from engine.train.optim import set_learning_rates
 from engine.train.overlap import overlaps
-from engine.train.setup import Training, prepare, training_images
+from engine.train.setup import Training, prepare
 
 
 def fine_tune(
@@ -138,25 +138,13 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
 def _train_head_first(
     spec: RunSpec, data: RunData, training: Training, stop: StopRequest
 ) -> HeadTrained:
-    started = time.perf_counter()
-    network, execution = training.network, training.execution
-    ranks = execution.ranks
+    ranks = training.execution.ranks
 
     def stop_if_asked() -> None:
         if ranks.agree(stop.requested):
             raise StopRequested
 
-    domains = [
-        training_images(domain, network, spec, execution.device, ranks=ranks)
-        for domain in data.sources
-    ]
-    loss = train_head(
-        network,
-        cache_features(network, domains, execution, stop_if_asked),
-        training.start.feature_rms,
-        spec,
-        training.generators,
-        stop_if_asked,
-    )
-    ranks.copy_first(network.head.parameters())
-    return HeadTrained(steps=spec.head_steps, loss=loss, wall_s=time.perf_counter() - started)
+    return train_head_on(
+        data, training.network, spec, training.execution, training.start.feature_rms,
+        training.generators, stop_if_asked,
+    )  # fmt: skip

@@ -165,10 +165,7 @@ def prepare(
         weights_key=spec.weights_key,
         class_names=data.classes,
     )
-    generators = {
-        "batches": torch.Generator().manual_seed(seed_hash("batches", spec.seed)),
-        "masks": torch.Generator(device).manual_seed(seed_hash("masks", spec.seed)),
-    }
+    generators = make_generators(spec, device)
     batches = TrainingBatches(
         data, spec.batch_size, spec.transforms, network.mean, network.std,
         generators["batches"], device, ranks,
@@ -206,6 +203,17 @@ def prepare(
         under_load=under_load,
         start=start,
     )
+
+
+def make_generators(spec: RunSpec, device: torch.device) -> dict[str, torch.Generator]:
+    """Return the sources of all that is random once a network is built, as a run begins.
+
+    ``batches`` is on the processor, ``masks`` on the device.
+    """
+    return {
+        "batches": torch.Generator().manual_seed(seed_hash("batches", spec.seed)),
+        "masks": torch.Generator(device).manual_seed(seed_hash("masks", spec.seed)),
+    }
 
 
 def _check_same_images(data: RunData, start: TrainingState) -> None:

@@ -69,12 +69,13 @@ class Launching:
         device: str | None,
         points: int = 11,
         from_pretrained: bool = False,
+        probe: bool = False,
     ) -> None:
         """Make the run and start it, or let it wait."""
         try:
             spec, combination = plan_combination(
                 store, method, runs, at=_checkpoint(at), points=points,
-                from_pretrained=from_pretrained, device=device,
+                from_pretrained=from_pretrained, probe=probe, device=device,
             )  # fmt: skip
         except CombinationError as error:
             raise CommandError(str(error)) from None
@@ -141,15 +142,15 @@ def ensemble(
         launching.go(store, "ensemble", _choose(store, runs, where), at=at, device=device)
 
 
-@app.command(cls=Command, help="The way from one network to another.")
+@app.command(cls=Command, help="Accuracy on the line between two networks.")
 def interpolate(
     ctx: typer.Context,
     first: Annotated[
         str,
         typer.Argument(
             metavar="A",
-            help="A run, or 'pretrained': the network B started from, its last layer "
-            "trained alone.",
+            help="A run, or 'pretrained': the network B's fine-tuning started from (WiSE-FT) or, "
+            "where B started with a random last layer, a linear probe.",
             show_default=False,
             autocompletion=proposes("runs"),
         ),
@@ -161,6 +162,14 @@ def interpolate(
             "--points", metavar="N", help="Shares of B to evaluate, 0 and 1 included; 2 to 101."
         ),
     ] = 11,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="With 'pretrained': start from a linear probe (a new last layer, trained alone) "
+            "in any case.",
+        ),
+    ] = False,
     at: AtOption = "best",
     name: NameOption = None,
     tag: TagOption = None,
@@ -172,11 +181,13 @@ def interpolate(
     """Make a run that evaluates the way between two networks."""
     launching = Launching(name, tag, detach=detach, queue=queue, as_json=as_json)
     from_pretrained = first == PRETRAINED
+    if probe and not from_pretrained:
+        raise CommandError(f"--probe is about {PRETRAINED!r}, but A is {first!r}: leave it out.")
     with open_store(ctx) as store:
         names = [second] if from_pretrained else [first, second]
         launching.go(
             store, "interpolation", _choose(store, names, None), at=at, device=device,
-            points=points, from_pretrained=from_pretrained,
+            points=points, from_pretrained=from_pretrained, probe=probe,
         )  # fmt: skip
 
 

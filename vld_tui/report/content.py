@@ -114,12 +114,12 @@ def ways_csv(report: Report) -> str:
     """Write the accuracies between networks as CSV."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["run", "dataset", "target", "arm", "accuracy_of", "share", "accuracy"])
+    writer.writerow(["run", "dataset", "target", "arm", "accuracy_of", "share", "accuracy", "from"])
     for way in report.ways:
         for curve in way.curves:
             for share, accuracy in zip(curve.shares, curve.accuracies, strict=True):
                 place = (way.run_id, way.dataset, way.target, curve.arm, curve.domain)
-                writer.writerow([*place, share, accuracy])
+                writer.writerow([*place, share, accuracy, way.starts_at or "run"])
     return file.getvalue()
 
 

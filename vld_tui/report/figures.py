@@ -23,6 +23,7 @@ from vld_tui.study.outcomes import (
     settings_of,
     with_ood,
 )
+from vld_tui.views.combined import METHOD_FROM
 from vld_tui.views.numbers import plural
 
 if TYPE_CHECKING:
@@ -148,11 +149,16 @@ def way_picture(ways: Sequence[Way]) -> Picture:
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
         files = files_of(figure)
     caption = (
-        "Accuracy of weights, and of representations, between two fine-tuned networks: "
-        + "; ".join(f"{way.dataset}, target {way.target}: run {way.run_id}" for way in ways)
+        "Accuracy of weights, and of representations, between two networks: "
+        + "; ".join(_way_words(way) for way in ways)
         + "."
     )
     return Picture("interpolation", "On the way from one network to another", caption, files)
+
+
+def _way_words(way: Way) -> str:
+    method = "" if way.starts_at is None else f" ({METHOD_FROM[way.starts_at]})"
+    return f"{way.dataset}, target {way.target}: run {way.run_id}{method}"
 
 
 def chain_field(settings: Sequence[Setting]) -> str | None:

@@ -77,10 +77,19 @@ def default_name(spec: RunSpec, combination: Combination | None = None) -> str:
         for character in target or spec.dataset
     ).lstrip("-")
     if combination is not None:
-        method = combination.method.replace("_", "-")
-        return f"{place[:60] or 'run'}-{method}-of-{len(combination.parents)}"
+        return f"{place[:60] or 'run'}-{_combined_name(combination)}"
     masks = f"-m{spec.masks}" if spec.dropout_rate else ""
     return f"{place[:60] or 'run'}-d{spec.dropout_rate:g}{masks}-s{spec.seed}"
+
+
+def _combined_name(combination: Combination) -> str:
+    match combination.starts_at:
+        case "start_of_run":
+            return "wise-ft"
+        case "linear_probe":
+            return "interpolation-from-probe"
+        case None:
+            return f"{combination.method.replace('_', '-')}-of-{len(combination.parents)}"
 
 
 def _check_text(what: str, value: str) -> None:

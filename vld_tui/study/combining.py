@@ -12,11 +12,15 @@ from engine.protocol import (
     PRETRAINED,
     Combination,
     CombinationError,
+    LastLayer,
+    ModelPrepared,
     Parent,
     RunSpec,
     check_alike,
     derived_spec,
 )
+from engine.rundir import RunDir
+from vld_tui.launch.follower import EventFollower
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
@@ -67,6 +71,7 @@ def plan_combination(
     at: Checkpoint,
     points: int = 11,
     from_pretrained: bool = False,
+    probe: bool = False,
     device: str | None = None,
 ) -> Plan:
     """Return the specification and the parents of a run that combines ``runs``.
@@ -77,7 +82,9 @@ def plan_combination(
         runs: whose networks, in order.
         at: which checkpoint of each.
         points: shares of an interpolation, ends included.
-        from_pretrained: start from the pre-trained network of the only run.
+        from_pretrained: begin at the network that the only run's fine-tuning started from, where
+            its last layer was trained already, and at a linear probe of it otherwise.
+        probe: begin at a linear probe in any case.
         device: where to compute; None: where the first run was told to.
 
     Raises:
@@ -87,7 +94,7 @@ def plan_combination(
         _check_usable(run)
     parents = _parents(store, runs, at)
     if from_pretrained:
-        parents.insert(0, Parent("", None))
+        parents.insert(0, _pretrained_parent(store, runs[0], at, probe=probe))
     if not 2 <= points <= 101:
         raise CombinationError(f"--points is {points}, but must be from 2 to 101.")
     combination = Combination(method=method, parents=tuple(parents), points=points)
@@ -100,6 +107,34 @@ def plan_combination(
     spec = derived_spec(runs[0].spec, combination)
     return Plan(spec if device is None else msgspec.structs.replace(spec, device=device),
                 combination)  # fmt: skip
+
+
+def _pretrained_parent(store: Store, run: Run, at: Checkpoint, *, probe: bool) -> Parent:
+    """Return the pre-trained end of an interpolation to a run.
+
+    Raises:
+        CombinationError: when both ends would be one network.
+    """
+    last_layer: LastLayer = "linear_probe"
+    if not probe and (run.spec.head_steps > 0 or _kept_last_layer(store.run_dir(run.run_id))):
+        last_layer = "start_of_run"
+    if last_layer == "start_of_run" and at == "best" and run.selected_step == 0:
+        raise CombinationError(
+            f"Run {run.run_id} selected step 0: its best checkpoint is the network it started "
+            "from, so both ends are the same. Take --at last."
+        )
+    return Parent("", None, last_layer)
+
+
+def _kept_last_layer(run_dir: RunDir) -> bool:
+    """Say whether a run started with the last layer of its file of weights."""
+    try:
+        for event in EventFollower(run_dir).news():
+            if isinstance(event, ModelPrepared):
+                return event.loaded is not None and event.loaded.is_kept
+    except OSError:  # then it is not known
+        pass
+    return False
 
 
 def _check_usable(run: Run) -> None:

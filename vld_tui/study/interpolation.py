@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
+from engine.protocol import LastLayer
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
@@ -28,13 +29,14 @@ class Curve(NamedTuple):
 
 
 class Way(NamedTuple):
-    """The curves of one run that interpolates."""
+    """The curves of one run that interpolates; ``starts_at``: from which pre-trained network."""
 
     run_id: str
     name: str
     dataset: str
     target: str
     curves: tuple[Curve, ...]
+    starts_at: LastLayer | None = None
 
 
 def find_ways(store: Store, parents: Collection[str]) -> list[Run]:
@@ -59,7 +61,9 @@ def read_ways(store: Store, runs: Sequence[Run]) -> list[Way]:
             and each.is_judged
         )  # fmt: skip
         if curves:
-            ways.append(Way(run.run_id, run.name, run.dataset, str(run.target), curves))
+            starts_at = run.combination.starts_at if run.combination else None
+            target = str(run.target)
+            ways.append(Way(run.run_id, run.name, run.dataset, target, curves, starts_at))
     return ways
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Final
 
@@ -11,6 +12,7 @@ from engine.protocol import (
     Cautioned,
     Combination,
     Event,
+    LastLayer,
     ParentMeasured,
     ParentTried,
 )
@@ -22,6 +24,15 @@ from vld_tui.views.text import plain_text
 
 MIXED: Final = "mixed"
 """Said in place of a value in which networks that are combined differ."""
+METHOD_FROM: Final[Mapping[LastLayer, str]] = {
+    "start_of_run": "WiSE-FT",
+    "linear_probe": "interpolation from a linear probe",
+}
+"""What an interpolation from the pre-trained network is called, by its last layer."""
+_LAST_LAYERS: Final[Mapping[LastLayer, str]] = {
+    "start_of_run": "B before its first step",
+    "linear_probe": "linear probe",
+}
 MOST_PARENTS: Final = 6
 """Named in a line; of more, the others are counted."""
 MOST_FINDINGS: Final = 10
@@ -62,9 +73,8 @@ def _tried(combination: Combination) -> str:
 
 def combination_rows(combination: Combination) -> list[tuple[str, str]]:
     """Return what is combined and how, as pairs of a label and a line of plain text."""
-    method = combination.method.replace("_", " ")
     rows = [
-        ("method", f"{method}: {METHODS[combination.method]}"),
+        ("method", f"{method_name(combination)}: {METHODS[combination.method]}"),
         ("networks", networks(combination)),
     ]
     files = {PurePath(parent.file).name for parent in combination.parents if parent.file}
@@ -72,11 +82,20 @@ def combination_rows(combination: Combination) -> list[tuple[str, str]]:
     return [*rows, ("taken at", taken)] if taken else rows
 
 
+def method_name(combination: Combination) -> str:
+    """Return what a way of combining is called."""
+    if combination.starts_at is not None:
+        return METHOD_FROM[combination.starts_at]
+    return combination.method.replace("_", " ")
+
+
 def networks(combination: Combination) -> str:
     """Name the networks that are combined."""
     labels = [plain_text(parent.label) for parent in combination.parents]
     if combination.method == "interpolation":
         first, second = labels
+        if combination.starts_at is not None:
+            first += f" ({_LAST_LAYERS[combination.starts_at]})"
         return f"A {first} → B {second} · {combination.points} points"
     more = len(labels) - MOST_PARENTS
     listed = " · ".join(labels[:MOST_PARENTS]) + (f" and {more} more" if more > 0 else "")

@@ -13,7 +13,7 @@ from vld_tui.store.arms import ArmResult
 from vld_tui.store.runs import Run
 from vld_tui.study.groups import RunGroup, differing_fields, group_labels
 from vld_tui.views.columns import Column, table_lines
-from vld_tui.views.combined import networks
+from vld_tui.views.combined import method_name, networks
 from vld_tui.views.numbers import UNKNOWN, decimal, duration
 from vld_tui.views.text import plain_text
 
@@ -50,7 +50,7 @@ def _combinations(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
     """Yield how networks are combined, and which, where a group does."""
     combined = [group.combination for group in groups]
     if any(combined):
-        yield ["method", *(each.method.replace("_", " ") if each else UNKNOWN for each in combined)]
+        yield ["method", *(method_name(each) if each else UNKNOWN for each in combined)]
         yield ["networks", *(networks(each) if each else UNKNOWN for each in combined)]
 
 

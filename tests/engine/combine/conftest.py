@@ -13,6 +13,7 @@ from engine.eventlog import EventLog
 from engine.protocol import (
     Combination,
     Evaluated,
+    LastLayer,
     Parent,
     RunSpec,
     derived_spec,
@@ -25,6 +26,8 @@ from tests.small_runs import SMALL_RUN, read_events
 
 NETWORK = "test_resnet"
 OTHER_NETWORK = "test_efficientnet"
+
+PRETRAINED_ENDS: dict[str, LastLayer] = {"start": "start_of_run", "probe": "linear_probe"}
 
 RUNS: dict[str, dict[str, Any]] = {
     "first": {"seed": 1},
@@ -65,9 +68,10 @@ class Family:
         return RunDir(self.home / "runs" / name)
 
     def parent(self, name: str, at: str = "best") -> Parent:
-        """Return a run as a parent; ``pretrained`` is what all started from."""
-        if name == "pretrained":
-            return Parent("", None)
+        """Return a run as a parent; what it started from is ``start`` or, with a last layer of its
+        own, ``probe``."""
+        if name in PRETRAINED_ENDS:
+            return Parent("", None, PRETRAINED_ENDS[name])
         return Parent(name, str(self[name].checkpoints / f"{at}.safetensors"))
 
     def make(
@@ -79,7 +83,7 @@ class Family:
             parents=tuple(self.parent(name, at) for name in names),
             points=points,
         )
-        first = next(name for name in names if name != "pretrained")
+        first = next(name for name in names if name not in PRETRAINED_ENDS)
         spec = derived_spec(self[first].read_spec(), combination)
         spec = RunSpec(**{f: getattr(spec, f) for f in spec.__struct_fields__} | fields)
         run_dir = self[f"{method}-{len(list((self.home / 'runs').iterdir()))}"]

@@ -207,7 +207,7 @@ def test_representations_half_way_are_the_ensemble_of_both(family: Family) -> No
 
 
 def test_from_the_pretrained_network_the_way_begins_at_a_linear_probe(family: Family) -> None:
-    path = family.combine("interpolation", "pretrained", "first", points=3)
+    path = family.combine("interpolation", "probe", "first", points=3)
     (probe,) = [event for event in read_events(path) if isinstance(event, HeadTrained)]
     assert probe.loss is not None
     ends = evaluations(path)

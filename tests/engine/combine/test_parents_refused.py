@@ -109,8 +109,17 @@ def test_a_run_that_combines_others(family: Family) -> None:
 
 def test_no_pretrained_network_to_start_from(family: Family) -> None:
     trained_with(family, weights="none")
-    with pytest.raises(InputError, match="Run other started from no pre-trained weights"):
-        do(family.make("interpolation", "pretrained", "other"))
+    for end in ("probe", "start"):
+        with pytest.raises(InputError, match="Run other started from no pre-trained weights"):
+            do(family.make("interpolation", end, "other"))
+
+
+def test_linear_networks_of_another_start(family: Family) -> None:
+    fields = {"model": "test_vit", "weights": "none", "tuning": "linear", "steps": 1}
+    family.train("ones", **fields)
+    family.train("authors", linear_start="authors", **fields)
+    with pytest.raises(InputError, match="linear-start is ones in run ones but authors in run"):
+        do(family.make("soup", "ones", "authors"))
 
 
 @pytest.mark.parametrize(

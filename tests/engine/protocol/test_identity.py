@@ -8,6 +8,7 @@ from engine.protocol import (
     FIELDS,
     Combination,
     CombinationError,
+    LastLayer,
     Parent,
     RunSpec,
     SpecError,
@@ -163,9 +164,38 @@ def test_a_combination_is_another_run_and_survives_its_file() -> None:
     assert decode_combination(encode_combination(soup)) == soup
 
 
+def interpolation_from(last_layer: LastLayer | None) -> Combination:
+    parents = (Parent("", None, last_layer), PARENTS[1])
+    return Combination(method="interpolation", parents=parents)
+
+
+def test_an_interpolation_says_which_pretrained_network_it_starts_from() -> None:
+    for last_layer in ("start_of_run", "linear_probe"):
+        combination = interpolation_from(last_layer)
+        assert f'"last_layer": "{last_layer}"'.encode() in encode_combination(combination)
+        read = decode_combination(encode_combination(combination))
+        assert (read, read.starts_at) == (combination, last_layer)
+    assert Combination(method="interpolation", parents=PARENTS).starts_at is None
+
+
+def test_an_interpolation_of_an_earlier_version_starts_from_a_linear_probe() -> None:
+    told = (
+        b'{"method": "interpolation", "parents": [{"run_id": "", "file": null}, '
+        b'{"run_id": "b", "file": "/b.safetensors"}], "points": 11}'
+    )
+    earlier = decode_combination(told)
+    assert earlier.starts_at == "linear_probe"
+    assert run_identity(RunSpec(), earlier) == "6a86bb37c1824d1f"
+    assert run_identity(RunSpec(), interpolation_from("linear_probe")) == "6a86bb37c1824d1f"
+    assert run_identity(RunSpec(), interpolation_from("start_of_run")) != "6a86bb37c1824d1f"
+    soup = Combination(method="soup", parents=PARENTS)
+    assert run_identity(RunSpec(), soup) == "063ca4e53484bc37"
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"[]", b'{"method": "soup"}', b'{"method": "soup", "parents": []}',
+     b'{"method": "soup", "parents": [{"run_id": "a", "file": "/a", "last_layer": "x"}]}',
      b'{"method": "stew", "parents": [{"run_id": "a", "file": null}]}', b"\xff", b"[" * 100_000],
 )  # fmt: skip
 def test_what_is_no_combination_is_refused(data: bytes) -> None:

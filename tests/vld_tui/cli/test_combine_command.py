@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from engine.protocol import Combination, Parent
+from engine.protocol import Combination, CombinationError, Parent
 from tests.vld_tui.cli.conftest import Vld
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
+from vld_tui.study.combining import plan_combination
 
 SHORT = ("--model", "finish", "--steps", "100", "--head-steps", "5")
 
@@ -103,13 +106,45 @@ def test_each_way_of_combining_is_an_arm(
     assert family.json("show", record["run"])["spec"]["device"] == "cpu"
 
 
-def test_from_the_pretrained_network_a_run_is_interpolated_alone(family: Vld) -> None:
-    record = family.json("combine", "interpolate", "pretrained", "two")
-    (two,) = ids(family, "two")
-    assert record["parents"] == ["pretrained", two]
+@pytest.mark.parametrize(
+    ("words", "last_layer", "name", "method", "end"),
+    [
+        (("two",), "start_of_run", "wise-ft", "WiSE-FT", "B before its first step"),
+        (("two", "--probe"), "linear_probe", "interpolation-from-probe",
+         "interpolation from a linear probe", "linear probe"),
+        (("random-head",), "linear_probe", "interpolation-from-probe",
+         "interpolation from a linear probe", "linear probe"),
+    ],
+)  # fmt: skip
+def test_from_the_pretrained_network_a_run_is_interpolated_alone(
+    family: Vld, words: tuple[str, ...], last_layer: str, name: str, method: str, end: str
+) -> None:
+    if words == ("random-head",):
+        ran = family("run", "--name", "random-head", "--seed", "2", *SHORT[:-1], "0")
+        assert ran.exit_code == 0, ran.output
+    record = family.json("combine", "interpolate", "pretrained", *words)
+    (fine_tuned,) = ids(family, words[0])
+    assert record["parents"] == ["pretrained", fine_tuned]
     assert record["steps"] == 100
     assert record["seed"] == 2
-    assert "A pretrained → B" in family("show", "@last").stdout
+    assert record["name"] == f"fluent-mono-{name}"
+    (start, _) = combination_of(family, record["run"]).parents
+    assert start == Parent("", None, last_layer)  # type: ignore[arg-type]
+    (told, _) = family.json("show", "@last")["combination"]["parents"]
+    assert told["last_layer"] == last_layer
+    shown = " ".join(family("show", "@last").stdout.split())
+    assert f"method {method}: " in shown
+    assert f"A pretrained ({end}) → B {fine_tuned}" in shown
+
+
+def test_a_run_that_selected_its_start_is_interpolated_to_its_last_network(family: Vld) -> None:
+    with Store.open(open_home(family.home)) as store:
+        run = msgspec.structs.replace(store.get("two"), selected_step=0)
+        way = partial(plan_combination, store, "interpolation", [run], from_pretrained=True)
+        with pytest.raises(CombinationError, match=r"selected step 0: .* Take --at last\."):
+            way(at="best")
+        assert way(at="last").combination.starts_at == "start_of_run"
+        assert way(at="best", probe=True).combination.starts_at == "linear_probe"
 
 
 def test_runs_are_chosen_by_a_filter_without_those_that_cannot_be_meant(family: Vld) -> None:
@@ -168,6 +203,7 @@ def test_runs_and_what_is_made_of_them_are_compared(family: Vld) -> None:
         (("interpolate", "one", "two", "--points", "1"), "--points is 1, but must be from 2 to"),
         (("interpolate", "one", "two", "--points", "102"), "--points is 102, but must be from"),
         (("interpolate", "one", "pretrained"), "pretrained"),
+        (("interpolate", "one", "two", "--probe"), "--probe is about 'pretrained', but A is 'one'"),
         (("interpolate", "one", "two", "--name", "a/b"), "must hold no '/'"),
     ],
 )

@@ -177,7 +177,9 @@ def test_interpolations_are_drawn() -> None:
     )
     picture = way_picture([Way("a-run", HOSTILE, HOSTILE, "sketch", curves)])
     assert picture.files["png"]
-    assert "run a-run" in picture.caption
+    assert "run a-run." in picture.caption
+    from_probe = Way("a-run", HOSTILE, HOSTILE, "sketch", curves, "linear_probe")
+    assert "run a-run (interpolation from a linear probe)." in way_picture([from_probe]).caption
 
 
 def test_files_are_written_and_written_again(tmp_path: Path) -> None:
