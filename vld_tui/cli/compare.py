@@ -30,7 +30,7 @@ def compare(
     where: MatchingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show where runs differ and what came of it; seeds of one configuration are averaged."""
+    """Show where runs differ and their results; seeds of one configuration are averaged."""
     if bool(runs) == (where is not None):
         raise CommandError("Name the runs to compare, or choose them with --where.")
     with open_store(ctx, to_look=True) as store:

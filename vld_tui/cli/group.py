@@ -36,7 +36,7 @@ COMMANDS: Final = {
     "ls": CommandInfo("Look", "List runs: filter with --where, order with --sort."),
     "show": CommandInfo("Look", "Show everything known of a run."),
     "curve": CommandInfo("Look", "Draw a run's accuracies and loss over its steps."),
-    "compare": CommandInfo("Look", "Show where runs differ, and what came of it over seeds."),
+    "compare": CommandInfo("Look", "Show where runs differ, and their results over seeds."),
     "report": CommandInfo("Look", "Tables, figures and a page of what a study came to."),
     "logs": CommandInfo("Look", "Print what a run's process wrote; with -f, as it comes."),
     "serve": CommandInfo("Look", "Open the dashboard to a browser on this machine."),

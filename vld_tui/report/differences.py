@@ -17,7 +17,7 @@ from vld_tui.report.tables import (
 from vld_tui.statistics import FEWEST
 from vld_tui.study.bootstrap import MOST_SEEDS, Comparison, compare_settings
 from vld_tui.study.intervals import FEW, Interval
-from vld_tui.study.outcomes import Outcome
+from vld_tui.study.outcomes import Outcome, share_one_split
 from vld_tui.views.numbers import plural
 
 _BOUNDS: Final = ("_low", "_high")
@@ -32,6 +32,7 @@ OVER_TARGETS: Final = (
     "or one target in four is the only real shift, it left out the truth in 24% of simulated "
     "studies of 4 targets, not in 5%."
 )
+ONE_SPLIT: Final = "All seeds share one split (trial_seed is set): other splits are not covered."
 _MORE_SEEDS: Final = (
     "More seeds: how many would show a difference of this size on these targets with 80% power "
     "(paired t test at 5%); they add nothing about other targets."
@@ -52,7 +53,7 @@ def differences(results: Sequence[Outcome]) -> Table | None:
         "Differences out of distribution",
         _columns(found),
         tuple(_row(each) for each in found),
-        tuple(_notes(found)),
+        tuple(_notes(found, share_one_split(results))),
         tuple(at for at in range(1, len(found)) if found[at].dataset != found[at - 1].dataset),
     )
 
@@ -88,10 +89,10 @@ def _these(found: Sequence[Comparison]) -> str:
     return f"these {counts.pop()} targets" if len(counts) == 1 else "these targets"
 
 
-def _notes(found: Sequence[Comparison]) -> Iterator[str]:
+def _notes(found: Sequence[Comparison], has_one_split: bool) -> Iterator[str]:
     yield "Runs are paired by target, cell and seed."
     if any(each.seeds_interval for each in found):
-        yield OVER_SEEDS.format(these=_these(found))
+        yield OVER_SEEDS.format(these=_these(found)) + (f" {ONE_SPLIT}" if has_one_split else "")
     if any(1 < each.shared_seeds < FEWEST for each in found):
         yield f"2 seeds are too few for an interval over seeds: {FEWEST} is the least."
     if any(each.interval for each in found):

@@ -148,6 +148,12 @@ def with_ood(results: Iterable[Outcome]) -> list[Outcome]:
     return [each for each in results if each.ood_accuracy is not None]
 
 
+def share_one_split(results: Iterable[Outcome]) -> bool:
+    """Say whether every seed trained on the same split of its data set."""
+    splits = {trial_seed for _, trial_seed in (each.seed for each in results)}
+    return None not in splits and len(splits) == 1
+
+
 def settings_of(results: Iterable[Outcome]) -> list[Setting]:
     """Return the settings: by rising value where values can be ordered, the run's own network
     before other ways of predicting."""

@@ -7,12 +7,13 @@ import io
 import re
 import statistics
 
+import msgspec
 import pytest
 
 from tests.vld_tui.study.made_outcomes import CELLS, SEEDS, TARGETS, result, study
 from vld_tui.report.accuracy import TOO_FEW, UNLIKE, by_target, centres
 from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
-from vld_tui.report.differences import differences
+from vld_tui.report.differences import ONE_SPLIT, differences
 from vld_tui.report.latex import latex_table, latex_text
 from vld_tui.report.tables import (
     Absent,
@@ -195,6 +196,15 @@ def test_with_two_seeds_it_is_said_that_they_are_too_few() -> None:
         assert any("(sd " in text for text in cells)
         assert TOO_FEW in shown.notes
         assert TOO_FEW not in of_accuracy(study()).notes
+
+
+def test_where_seeds_share_a_split_it_is_said_that_others_are_not_covered() -> None:
+    own_splits = study()
+    one_split = [msgspec.structs.replace(each, seed=(each.seed[0], 0)) for each in own_splits]
+    for results, is_one in ((own_splits, False), (one_split, True)):
+        table = differences(results)
+        assert table is not None
+        assert (ONE_SPLIT in " ".join(table.notes)) == is_one
 
 
 def test_the_family_of_comparisons_is_stated() -> None:

@@ -42,8 +42,6 @@ app.command(
     cls=Command,
     help="Queue what is missing of a study; the word may be left out.",
 )(launch)
-app.command("status", cls=Command, help="Show how far a study is, and what came of it so far.")(
-    status
-)
+app.command("status", cls=Command, help="Show how far a study is, and its results so far.")(status)
 app.command("stop", cls=Command, help="Stop all that runs or waits of a study.")(stop)
 app.command("ls", cls=Command, help="List the studies that were launched, and the presets.")(ls)

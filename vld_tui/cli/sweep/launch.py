@@ -355,7 +355,7 @@ def _tell_launch(
     for line in cautions:
         say(f"caution: {line}")
     for command, purpose in (
-        (f"vld sweep status {name}", "how far it is, and what came of it so far"),
+        (f"vld sweep status {name}", "how far it is, and its results so far"),
         ("vld queue ls", "what goes on and what waits"),
         (f"vld report {name}", "tables and figures"),
     ):

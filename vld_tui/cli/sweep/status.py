@@ -48,7 +48,7 @@ StudyOrNone = Annotated[
 
 
 def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = False) -> None:
-    """Show how far a study is, and what came of it so far."""
+    """Show how far a study is, and its results so far."""
     with open_store(ctx, to_look=True) as store:
         refresh(store)
         if study is None:
