@@ -9,7 +9,8 @@ from engine.protocol.schedule import fit_schedule, misfits
 from engine.protocol.spec import RunSpec, SpecError, by_field, nearest, spec_from_mapping
 
 RECIPES: Final[dict[str, dict[str, object]]] = {
-    # Chosen by measurement on the embedded data: docs/recipe.md.
+    # Chosen by measurement on the embedded data: docs/recipe.md, "What was tuned on what". So is
+    # that validation images are not augmented: "What selects the step".
     "default": {
         "steps": 200,
         "eval_every": 50,

@@ -16,6 +16,7 @@ from benchmarks.selection import (
     read_csv,
     write_csv,
 )
+from engine.protocol import resolve_spec
 
 EARLY = Row(0, plain_id=0.7, augmented_id=0.4, first=0.25, second=0.5)
 
@@ -67,6 +68,12 @@ def test_the_accuracy_of_a_target_is_not_in_its_own_decision() -> None:
 
     changed = {target for target in before if before[target] != after[target]}
     assert changed == {("emoji", "fluent-mono"), ("emoji", "noto"), ("emoji", "twemoji")}
+
+
+def test_the_default_recipe_is_as_the_measurement_decided() -> None:
+    measured = Path(__file__).parents[2] / "benchmarks" / "selection.csv"
+
+    assert resolve_spec({}).augment_validation is decide(read_csv(measured))
 
 
 def test_what_was_measured_is_written_and_read_again(tmp_path: Path) -> None:
