@@ -296,3 +296,14 @@ def test_augmented_runs_are_combined_on_one_set_of_augmented_images(family: Fami
     assert end.plain_id_accuracy is not None
     ensemble = family.combine("ensemble", "one", "two")
     assert best_of(ensemble).plain_id_accuracy is not None
+
+
+def test_networks_trained_in_bf16_are_combined_in_fp32(family: Family) -> None:
+    low = family.train("low", precision="bf16")
+    path = family.combine("interpolation", "low", "first", points=2)
+    [prepared] = [each for each in read_events(path) if isinstance(each, ModelPrepared)]
+    assert (prepared.precision, prepared.evaluation_precision) == ("fp32", "fp32")
+    alone, combined = (
+        [each.value for each in found.metrics] for found in (best_of(low), evaluations(path)[0])
+    )
+    assert combined == pytest.approx(alone, rel=1e-5)

@@ -80,6 +80,10 @@ def test_accuracies_of_other_images_have_no_mean() -> None:
     first, *others = cell.specs
     augmented = msgspec.structs.replace(first, augment_validation=True)
     assert StudyCell((augmented, *others), cell.runs, cell.reached).estimate("id") is None
+    over = StudyGrid((0.0,), (NOTO,), {}, ("lr", "augment_validation"))
+    title = study_map(over, Axes("dropout_rate", "target"), "id", OWN_ARM).title
+    assert "mean over lr, ± sd" in title
+    assert title.endswith("none over augment_validation: choose it as an axis")
 
 
 def test_another_arm_is_measured_where_it_was() -> None:
