@@ -1,8 +1,10 @@
 """How far a mean over targets, or over seeds, can be trusted when there are few of them.
 
-Percentiles of bootstrap means leave out the truth far too often there: of four targets that differ
-in up to a fifth of cases, not in 5%. What is here holds its level: Student's t, and the studentised
-bootstrap (bootstrap-t; Efron & Tibshirani 1993, chapter 12).
+Student's t keeps its level where values are independent and about normal, as seeds are. The
+studentised bootstrap (bootstrap-t; Efron & Tibshirani 1993, chapter 12) takes no normal
+distribution; plain percentiles of bootstrap means leave out the truth in up to a fifth of cases of
+four targets that differ. Neither keeps its level for targets that are correlated, or of which few
+are a shift: ``benchmarks/coverage.py`` measures how far they are off.
 """
 
 from __future__ import annotations
