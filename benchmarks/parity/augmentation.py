@@ -241,13 +241,18 @@ def colours(_folder: Path) -> Row:
     for drawn, share in ((ours.flip, 0.5), (ours.grayscale, 0.1)):
         p_values.append(float(stats.binomtest(int(drawn.sum()), DRAWS, share).pvalue))
     least = min(p_values)
+    ends = torch.stack([ours.factors.amin(dim=0), ours.factors.amax(dim=0)], dim=1)
+    beyond = float(((ends - torch.tensor(ranges)) * torch.tensor([-1, 1])).max())
+    within = float((ends - torch.tensor(ranges)).abs().max())
     return Row(
         "other draws of whole batches",
         "`ColorJitter(0.3, 0.3, 0.3, 0.3)`, `RandomHorizontalFlip()`, `RandomGrayscale()`",
         "the same distributions, from one generator",
-        f"{DRAWS:,} draws: four factors, the {len(orders[0])} orders, flips, grey images",
-        f"lowest of {len(p_values)} p-values {least:.3f}",
-        least > LEAST_P and len(orders[0]) == 24,
+        f"{DRAWS:,} draws: four factors and their ranges, the {len(orders[0])} orders, flips, grey "
+        "images",
+        f"lowest of {len(p_values)} p-values {least:.3f}; ranges end within {within:.4f} of "
+        "theirs, inside them",
+        least > LEAST_P and len(orders[0]) == 24 and beyond < 1e-6 and within < 2e-3,
     )
 
 

@@ -98,7 +98,7 @@ def several_masks(_folder: Path) -> Row:
     away = float((of_mean_logits - ours).abs())
     return Row(
         "K masks of a batch (`--masks`)",
-        "one mask; K losses would be averaged by K steps' gradients",
+        "one mask a step",
         "the mean of the K losses; K = 1 is the paper's",
         f"K = {masks}, λ = {rate}, against {masks} losses one by one",
         f"{difference_text(difference)}; the loss of the mean logits is {away:.2f} nats away",

@@ -62,6 +62,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "learning-rates": schedule.learning_rates,
         "evaluations": schedule.evaluations,
         "evaluations-of-domainnet": schedule.evaluations_of_domainnet,
+        "kept-for-soups": schedule.kept_for_soups,
         "splits-of-seeds": schedule.splits_of_seeds,
         "precision": schedule.precision,
         "precision-of-evaluations": schedule.precision_of_evaluations,

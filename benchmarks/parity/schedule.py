@@ -141,6 +141,21 @@ def evaluations_of_domainnet(folder: Path) -> Row:
     )
 
 
+def kept_for_soups(folder: Path) -> Row:
+    """Look at which networks a preset's runs leave for soups across runs."""
+    names = ("paper-fig2", "paper-fig6", "paper-fig7")
+    specs = [spec for name in names for spec in preset(folder, name)]
+    kept = sum(spec.keep_checkpoints == "all" for spec in specs)
+    return Row(
+        "networks of averages and ensembles across runs",
+        "the final weights of all runs (authors, README, caption of figure 1)",
+        "`--at last`; presets keep all checkpoints. Without it, each run's selected step",
+        f"{len(specs):,} runs of presets {', '.join(names)}",
+        f"{kept:,} of {len(specs):,} keep their final weights",
+        kept == len(specs),
+    )
+
+
 def splits_of_seeds(_folder: Path) -> Row:
     """Compare the splits of runs that differ in their seed."""
     specs = [resolve_spec({"recipe": "paper", "seed": seed}) for seed in range(3)]

@@ -45,9 +45,13 @@ Values = dict[Key, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Found:
-    """What a run measured, and the step it selected."""
+    """What a run measured: each split, then ID and OOD accuracy as reported of its own network.
+
+    ``selected``: after how many updates the network was that is kept.
+    """
 
     values: Values
+    reported: dict[int, tuple[float, float]]
     selected: int
 
 
@@ -66,24 +70,27 @@ def whole_run(folder: Path) -> Row:
         for key in shared
     ]
     of_accuracy, of_loss = (max(values) for values in zip(*differences, strict=True))
+    same = sum(ours.reported.get(step) == pair for step, pair in expected.reported.items())
     chosen = f"both select step {ours.selected}"
     if ours.selected != expected.selected:
         chosen = f"selected: step {ours.selected}, theirs {expected.selected}"
     return Row(
         "a whole run: own network, average, ensemble, selection",
         "`scripts/trainv2.py` (authors), with their `--outsplit_noaug 1`: target's `in` and `out`, "
-        "sources' `out`; sums of logits and SWA from `ma_start_iter` on; strict `>` of the mean "
-        "over sources",
+        "sources' `out`; sums of logits and SWA from `ma_start_iter` on; ID: mean over sources, "
+        "strict `>`; OOD: the target's `in` (DomainBed `model_selection.py`)",
         "the engine's run with arms `averaged` and `ensemble`",
         f"ResNet-18, {HPARAMS.steps} updates, evaluated after "
         f"{', '.join(str(step) for step in sorted({key[0] for key in expected.values}))}; their "
         "split, order and images read by the reference; same batches and masks",
         f"{len(shared)} accuracies: {difference_text(of_accuracy)}; losses: "
-        f"{difference_text(of_loss)}; {chosen}",
+        f"{difference_text(of_loss)}; ID and OOD equal in {same} of {len(expected.reported)} "
+        f"evaluations; {chosen}",
         len(own_arms) == 3
         and ours.values.keys() == expected.values.keys()
         and of_accuracy == 0
         and of_loss < 1e-5
+        and same == len(expected.reported)
         and ours.selected == expected.selected,
     )
 
@@ -100,7 +107,12 @@ def _our_run(spec: RunSpec, folder: Path) -> Found:
     events = [decode_event(line) for line in run_dir.events.read_bytes().splitlines()]
     values = {key: value for event in events for key, value in _values(event)}
     [finished] = [event for event in events if isinstance(event, RunFinished)]
-    return Found(values, finished.selected_step)
+    reported = {
+        event.step: (event.id_accuracy, event.ood_accuracy or 0.0)
+        for event in events
+        if isinstance(event, Evaluated)
+    }
+    return Found(values, reported, finished.selected_step)
 
 
 def _values(event: AnyEvent) -> Iterator[tuple[Key, tuple[float, float]]]:
@@ -130,7 +142,14 @@ def _their_run(spec: RunSpec, images: Path, folder: Path) -> Found:
         torch.default_generator.set_state(training.generators["masks"].get_state())
         found = theirs.train(algorithm, batches, splits, HPARAMS)
     values = {key: value for each in found for key, value in _their_values(each, splits)}
-    return Found(values, theirs.selected(found, splits, TARGET))
+    reported = {
+        each.updates: (
+            theirs.id_accuracy(each.own, splits, TARGET),
+            accuracy(each.own[TARGET, "in"], splits[TARGET, "in"][1]),
+        )
+        for each in found
+    }
+    return Found(values, reported, theirs.selected(found, splits, TARGET))
 
 
 def _their_values(
