@@ -40,10 +40,12 @@ def _ood(run_dir: RunDir) -> list[float | None]:
     return [each.ood_accuracy for each in read_events(run_dir) if isinstance(each, Evaluated)]
 
 
+@pytest.mark.parametrize("augmented", [False, True])
 def test_random_target_labels_change_nothing_but_what_is_reported(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, augmented: bool
 ) -> None:
-    fields = {"arms": ["averaged", "ensemble"], "average_batchnorm": "reestimate"}
+    fields = {"arms": ["averaged", "ensemble"], "average_batchnorm": "reestimate",
+              "augment_validation": augmented}  # fmt: skip
     true, random = make_run("true", **fields), make_run("random", **fields)
     run_here(true)
     monkeypatch.setattr(
