@@ -33,6 +33,10 @@ UNLIKE: Final = (
     "Some settings lack targets or cells that others have: their means are of other things, and "
     "cannot be compared yet."
 )
+OTHER_IMAGES: Final = (
+    "Some settings have their ID accuracy on augmented validation images, others on plain ones: "
+    "they are not compared by it, nor chosen among."
+)
 NO_OOD: Final = (
     "Runs without a target train on every domain: they have no OOD accuracy, and are in no other "
     "table or figure."
@@ -113,6 +117,8 @@ def centres(results: Sequence[Outcome]) -> Table:
             is_like = cloud is not baseline and _places(cloud) == _places(baseline)
             pairs = of_setting[dataset, baseline.setting], of_setting[dataset, cloud.setting]
             rows.append(_centre_cells(cloud, _changes(*pairs) if is_like else (None, None)))
+    if len({setting.measured_on for _, setting in of_setting}) > 1:
+        notes += (OTHER_IMAGES,)
     notes += (
         "Mean over cells, then over targets, of the mean over seeds; ± half the 95% interval over "
         "seeds, these targets (Student's t), of the seeds that every cell of every target has, "
@@ -183,12 +189,16 @@ def _centre_cells(
 def _changes(
     baseline: Sequence[Outcome], others: Sequence[Outcome]
 ) -> tuple[Points | None, Points | None]:
-    """Return the change of ID and OOD accuracy, as the table of differences has it."""
+    """Return the change of ID and OOD accuracy, as the table of differences has it.
+
+    None: ID accuracies of augmented and of plain images have no difference that means anything.
+    """
     changes = paired_changes(pair_up(baseline, others)).values()
     if not changes:
         return None, None
     ids, oods = (statistics.fmean(each[at] for each in changes) for at in (0, 1))
-    return Points(ids), Points(oods)
+    is_measured_alike = baseline[0].setting.measured_on == others[0].setting.measured_on
+    return Points(ids) if is_measured_alike else None, Points(oods)
 
 
 def _measured(cloud: Cloud) -> tuple[tuple[float, Estimate | None], tuple[float, Estimate | None]]:

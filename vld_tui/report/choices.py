@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from vld_tui.report.accuracy import OTHER_IMAGES
 from vld_tui.report.tables import CellValue, Points, Share, Table, TableColumn
 from vld_tui.study.outcomes import Design, Outcome, grouped, in_full, with_ood
 from vld_tui.study.selection import (
@@ -54,6 +55,8 @@ def choice_tables(results: Sequence[Outcome], design: Design) -> list[Table]:
     notes: tuple[str, ...] = (_ORACLE_NOTE,)
     if not any(each.method == "leave_one_source_out" for each in of_cells + of_settings):
         notes += (NO_HELD_OUT_SOURCES,)
+    if len({each.setting.measured_on for each in results}) > 1:
+        notes += (OTHER_IMAGES,)
     if any(each.last is None for each in with_ood(in_full(results))):
         notes += (NO_ORACLE,)
     tables = []

@@ -42,6 +42,11 @@ class Setting(NamedTuple):
         words += [self.arm] if self.arm else []
         return " · ".join(words) or AS_TRAINED
 
+    @property
+    def measured_on(self) -> tuple[Any, ...]:
+        """Return what says which images ID accuracy is of: it compares within one value alone."""
+        return tuple(self.value(name) for name in MEASURED_ON)
+
     def value(self, field: str) -> Any:
         """Return the value of a compared field; None when it is not compared."""
         return dict(self.values).get(field)

@@ -142,8 +142,13 @@ def choose(
 def scores_by(
     method: Method, target: str, of_target: Sequence[Outcome], results: Sequence[Outcome]
 ) -> Scores:
-    """Return the score of each candidate that has one, averaged over seeds."""
+    """Return the score of each candidate that has one, averaged over seeds.
+
+    ID accuracies of other images are no scores of one another.
+    """
     candidates = grouped(of_target, lambda each: (each.setting, each.cell))
+    if method == "id" and len({setting.measured_on for setting, _ in candidates}) > 1:
+        return {}
     if method == "id":
         return {
             candidate: statistics.fmean(each.id_accuracy for each in seeds)

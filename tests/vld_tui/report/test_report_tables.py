@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.vld_tui.study.made_outcomes import CELLS, SEEDS, TARGETS, result, study
-from vld_tui.report.accuracy import TOO_FEW, UNLIKE, by_target, centres
+from vld_tui.report.accuracy import OTHER_IMAGES, TOO_FEW, UNLIKE, by_target, centres
 from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
 from vld_tui.report.differences import ONE_SPLIT, differences
 from vld_tui.report.latex import latex_table, latex_text
@@ -32,7 +32,7 @@ from vld_tui.report.tables import (
     texts,
 )
 from vld_tui.report.terminal import table_text
-from vld_tui.study.outcomes import Design
+from vld_tui.study.outcomes import Design, Setting
 
 HOSTILE = "\\input{x} & 50% $y$ #1_a^b~{<script>alert(1)</script>}\x1b[31m \"' λ ± [q]"
 _DESIGN = Design(("dropout_rate",), ("lr", "weight_decay"))
@@ -90,6 +90,22 @@ def test_means_over_other_targets_are_not_compared() -> None:
     assert UNLIKE in table.notes
     assert [row["ood_change"] for row in records(table)] == [None, None]
     assert UNLIKE not in centres(results[1:]).notes
+
+
+def test_id_accuracies_of_other_images_are_not_compared() -> None:
+    results = []
+    for rate, augmented in ((0.0, False), (0.9, True)):
+        of = Setting((("dropout_rate", rate), ("augment_validation", augmented)))
+        results += [msgspec.structs.replace(each, setting=of) for each in study(rates=(rate,))]
+    table = centres(results)
+    assert OTHER_IMAGES in table.notes
+    _, augmented_row = records(table)
+    assert augmented_row["id_change"] is None
+    assert augmented_row["ood_change"] is not None
+    settings = next(each for each in choice_tables(results, _DESIGN) if "settings" in each.name)
+    assert OTHER_IMAGES in settings.notes
+    assert "ID validation" not in {row["method"] for row in records(settings)}
+    assert OTHER_IMAGES not in centres(study()).notes
 
 
 def test_the_gap_to_the_oracle_is_a_row_for_each_way_of_choosing() -> None:
