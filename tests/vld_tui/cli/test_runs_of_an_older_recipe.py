@@ -94,6 +94,11 @@ def test_with_those_values_they_count(vld: Vld, file: Path) -> None:
     assert (record["finished"], record["missing"], record["cautions"]) == (4, 0, [])
 
 
+def test_a_study_may_be_called_as_a_word_of_the_query_language(vld: Vld, file: Path) -> None:
+    file.write_text(STUDY.replace('"rates"', '"or"'))
+    assert vld.json("sweep", "status", str(file))["cautions"] == [], "none has that tag"
+
+
 def test_runs_that_the_study_itself_left_out_are_not_told_of(vld: Vld, file: Path) -> None:
     file.write_text(STUDY.replace("[0.0, 0.9]", "[0.5, 0.9]"))
     (caution,) = vld.json("sweep", "status", str(file))["cautions"]
