@@ -101,7 +101,7 @@ def predict(
     for images, labels in batches:
         with torch.inference_mode():
             if len(images):
-                logits = network.module(execution.lay_out(images))
+                logits = network.module(execution.lay_out(images)).float()
             else:  # fewer are left than there are ranks
                 logits = images.new_empty(0, network.head.out_features)
             logits = execution.ranks.gather(logits, len(labels))
