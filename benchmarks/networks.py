@@ -129,7 +129,8 @@ def try_network(network: str, images: Path, home: Path) -> Tried:
     config = timm.get_pretrained_cfg(network)
     own_size = config.input_size[-1] if config else 224
     for size in sorted({SMALL_PX, own_size}):
-        reason = _reason_against(network, size, images, home)
+        with tempfile.TemporaryDirectory(dir=home) as runs:  # hundreds of networks fill a disk
+            reason = _reason_against(network, size, images, Path(runs))
         if not reason or size == own_size or not reason.startswith(CANNOT_BE_MADE):
             return Tried(size, reason)
     raise AssertionError("a size is always tried")
@@ -137,7 +138,7 @@ def try_network(network: str, images: Path, home: Path) -> Tried:
 
 def _reason_against(network: str, image_size: int, images: Path, home: Path) -> str:
     """Return why a network cannot be used at a size; empty: it can."""
-    runs = home / "runs" / f"{network}-{image_size}"
+    runs = home / "runs"
     try:
         whole, broken = (
             _make(runs / name, network, image_size, images) for name in ("whole", "broken")
