@@ -16,6 +16,7 @@ from benchmarks.parity import (
     reported,
     schedule,
     updates,
+    way,
     whole_run,
 )
 from benchmarks.parity.row import Check, Row
@@ -74,6 +75,7 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "greedy-soup-by-algorithm": combined.greedy_soup_by_algorithm,
         "greedy-soup-by-code": combined.greedy_soup_by_code,
         "interpolation": combined.interpolation,
+        "wise-ft": way.wise_ft_of_a_run,
     },
     "Report": {
         "clouds": reported.clouds_of_points,

@@ -147,6 +147,23 @@ def share_masks(training: Training) -> None:
     torch.default_generator.set_state(training.generators["masks"].get_state())
 
 
+def hyperparameters(spec: RunSpec) -> theirs.Hyperparameters:
+    """Return the authors' for an update as the run's."""
+    return theirs.Hyperparameters(
+        lr=spec.lr,
+        weight_decay=spec.weight_decay,
+        head_lr_factor=spec.head_lr_factor,
+        milestones=MILESTONES,
+    )
+
+
+def in_double_precision(training: Training) -> Training:
+    """Return the run with weights and images in double precision."""
+    training.network.module.double()
+    batches = cast("TrainingBatches", DoubleBatches(training.batches))
+    return dataclasses.replace(training, batches=batches)
+
+
 class DoubleBatches:
     """Batches of a run whose images are in double precision."""
 
@@ -180,19 +197,11 @@ def compare_updates(
     images = save_domains(folder / "images")
     spec = paper_spec(images, **{**UPDATE, **fields})
     training = prepare(spec, load(spec, folder), RunDir(folder / "run"), None)
-    hparams = theirs.Hyperparameters(
-        lr=spec.lr,
-        weight_decay=spec.weight_decay,
-        head_lr_factor=spec.head_lr_factor,
-        milestones=MILESTONES,
-    )
     network = build(training, spec).to(dtype)
-    reference = algorithm(network, hparams, torch.float32)
+    reference = algorithm(network, hyperparameters(spec), torch.float32)
     network.train()
     if dtype == torch.float64:
-        training.network.module.double()
-        batches = cast("TrainingBatches", DoubleBatches(training.batches))
-        training = dataclasses.replace(training, batches=batches)
+        training = in_double_precision(training)
     training.network.set_training(freeze_batchnorm=True)
     before = [each.detach().clone() for each in weights_of(training, network)[1]]
     losses = []

@@ -99,11 +99,7 @@ def _our_run(spec: RunSpec, folder: Path) -> Found:
     """Do the run; an arm's values are by its name, the own network's by ``own``."""
     run_dir = RunDir(folder / "home" / "runs" / "ours")
     run_dir.create(spec, UserData())
-    log = EventLog(run_dir.events)
-    try:
-        log.record(run(run_dir, log, StopRequest()))
-    finally:
-        log.close()
+    do(run_dir)
     events = [decode_event(line) for line in run_dir.events.read_bytes().splitlines()]
     values = {key: value for event in events for key, value in _values(event)}
     [finished] = [event for event in events if isinstance(event, RunFinished)]
@@ -113,6 +109,15 @@ def _our_run(spec: RunSpec, folder: Path) -> Found:
         if isinstance(event, Evaluated)
     }
     return Found(values, reported, finished.selected_step)
+
+
+def do(run_dir: RunDir, stop: StopRequest | None = None) -> None:
+    """Do a run in this process, to its end or until it is asked to stop."""
+    log = EventLog(run_dir.events)
+    try:
+        log.record(run(run_dir, log, stop or StopRequest()))
+    finally:
+        log.close()
 
 
 def _values(event: AnyEvent) -> Iterator[tuple[Key, tuple[float, float]]]:
@@ -137,7 +142,7 @@ def _their_run(spec: RunSpec, images: Path, folder: Path) -> Found:
         pixels, labels = training.batches.draw()
         parts = (each.chunk(training.sources) for each in (pixels.contiguous(), labels))
         batches.append(list(zip(*parts, strict=True)))
-    splits = _read_splits(images)
+    splits = read_splits(images, SIZE)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.set_state(training.generators["masks"].get_state())
         found = theirs.train(algorithm, batches, splits, HPARAMS)
@@ -169,9 +174,9 @@ def _their_values(
             yield (found.updates, arm, domain, split), (accuracy(each, labels), loss)
 
 
-def _read_splits(images: Path) -> Mapping[theirs.Split, tuple[Tensor, Tensor]]:
+def read_splits(images: Path, size: int) -> Mapping[theirs.Split, tuple[Tensor, Tensor]]:
     """Return the images that are evaluated on, read, split and transformed as they do."""
-    transform = their_data.evaluation_transform(SIZE)
+    transform = their_data.evaluation_transform(size)
     found = {}
     for place, domain in enumerate(their_data.domain_folders(images)):
         is_target = DOMAINS[place] == TARGET
