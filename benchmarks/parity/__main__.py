@@ -35,6 +35,9 @@ def main() -> int:
         part: {name: check for name, check in checks.items() if fnmatch.fnmatch(name, asked.only)}
         for part, checks in CHECKS.items()
     }
+    if not any(chosen.values()):
+        known = ", ".join(name for checks in CHECKS.values() for name in checks)
+        parser.error(f"no row matches {asked.only!r}; rows: {known}")
     if asked.write and asked.only != "*":
         parser.error("--write takes every row: leave out --only")
     beginning = [facts(), "", *HEADINGS]
