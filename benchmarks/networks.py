@@ -44,6 +44,7 @@ ARCHITECTURE: Final = re.compile(r"((tf|gc|legacy)_)?[a-z]+((?<=v)\d)?")
 SMALL_PX: Final = 64
 """Tried first: the size a network was made for takes longer."""
 CANNOT_BE_MADE: Final = "timm cannot make"
+CANNOT_READ: Final = "cannot read images"
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def try_network(network: str, images: Path, home: Path) -> Tried:
     for size in sorted({SMALL_PX, own_size}):
         with tempfile.TemporaryDirectory(dir=home) as runs:  # hundreds of networks fill a disk
             reason = _reason_against(network, size, images, Path(runs))
-        if not reason or size == own_size or not reason.startswith(CANNOT_BE_MADE):
+        if not reason or size == own_size or not reason.startswith((CANNOT_BE_MADE, CANNOT_READ)):
             return Tried(size, reason)
     raise AssertionError("a size is always tried")
 

@@ -135,8 +135,8 @@ def _create(
     model: str, weights: str, weights_key: str | None, image_size: int
 ) -> tuple[Any, Taken | None]:
     """Return timm's network, and what it took from a file if its weights are one."""
-    options = creation_options(model, image_size)
     try:
+        options = creation_options(model, image_size)
         if weights == "none":
             return timm.create_model(model, **options), None
         if weights != "pretrained":

@@ -1,20 +1,24 @@
 """Check that a network is what the method takes it for: a representation Φ and a last layer.
 
-A timm network may draw noise of its own while training, or classify by more than its last layer.
-Then λ would not be the dropout rate, or the accuracy that of another network than the one that was
-trained, and neither would show in the results.
+A timm network may draw noise of its own while training, compute other features than in evaluation,
+or classify by more than its last layer. Then λ would not be the dropout rate, or the accuracy that
+of another network than the one that was trained, and neither would show in the results.
 """
 
 from __future__ import annotations
 
+import pickle
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from engine.errors import InputError
+from engine.memory import is_out_of_memory
 from engine.model.network import FineTunedNetwork
 
 IMAGES: Final = 2
@@ -41,20 +45,63 @@ def check_consistency(network: FineTunedNetwork, model: str, image_size: int) ->
         IMAGES, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)
     )
     with _untouched(network.module):
+        _check_vector(network, model, images)
         _check_noise(network, model, images)
+        _check_training(network, model, images)
         _check_last_layer(network, model, images)
         _check_gradients(network, model, images)
 
 
+def _check_vector(network: FineTunedNetwork, model: str, images: Tensor) -> None:
+    """Compute features once, in evaluation mode."""
+    network.module.eval()
+    try:
+        with torch.no_grad():
+            features: object = network.features(images)
+    except Exception as error:  # whatever a network raises that was not made for such images
+        if is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"{model} cannot read images of {images.shape[-1]} px: {error}. Choose another "
+            "--image-size or network: vld models ls"
+        ) from None
+    expected = (len(images), network.feature_dim)
+    if not isinstance(features, Tensor) or features.shape != expected:
+        raise InputError(
+            f"{model} has no vector of {network.feature_dim} pooled features per image, so there "
+            "is no representation to mask. Choose another network: vld models ls"
+        )
+
+
 def _check_noise(network: FineTunedNetwork, model: str, images: Tensor) -> None:
+    """Compare two passes, and the random generators: they show noise that is seldom drawn."""
     network.set_training(freeze_batchnorm=True)
+    before = _generators()
     with torch.no_grad():
         first, second = network.features(images), network.features(images)
-    if not _agree(first, second):
+    if _generators() != before or not _agree(first, second):
         raise InputError(
-            f"{model} adds random noise of its own while training: two passes over the same images "
-            "give different features, so the dropout rate would not be the only one. "
+            f"{model} adds random noise of its own while training: the same images do not always "
+            "give the same features, so the dropout rate would not be the only one. "
             "Choose another network: vld models ls"
+        )
+
+
+def _check_training(network: FineTunedNetwork, model: str, images: Tensor) -> None:
+    network.set_training(freeze_batchnorm=True)
+    with torch.no_grad():
+        in_training, alone = network.features(images), network.features(images[:1])
+        network.module.eval()
+        in_evaluation = network.features(images)
+    if not _agree(in_training, in_evaluation):
+        raise InputError(
+            f"{model} computes other features while training than in evaluation, so what is "
+            "trained here would not be what is evaluated. Choose another network: vld models ls"
+        )
+    if not _agree(in_training[:1], alone):
+        raise InputError(
+            f"In {model} the features of an image depend on the other images of its batch, so "
+            "accuracies would too. Choose another network: vld models ls"
         )
 
 
@@ -97,6 +144,12 @@ def _agree(one: Tensor, other: Tensor) -> bool:
         return False
     scale = float(one.abs().max()) if one.numel() else 0.0
     return float((one - other).abs().max()) <= TOLERANCE * max(scale, 1e-6)
+
+
+def _generators() -> tuple[bytes, ...]:
+    """Return the states of the global random generators."""
+    states = (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state())
+    return tuple(pickle.dumps(state) for state in states)
 
 
 @contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import StochasticDepth
 
 from engine.errors import InputError
 from engine.model import FineTunedNetwork, build_network
@@ -39,23 +42,45 @@ class Odd(nn.Module):
         super().__init__()
         self.inner: Any = timm.create_model("test_resnet", num_classes=3)
         self.oddness = oddness
+        self.stochastic_depth = StochasticDepth(0.01, "row")
 
     def forward_features(self, images: Tensor) -> Tensor:
         features: Tensor = self.inner.forward_features(images)
-        if self.oddness == "noisy":
-            features = F.dropout(features, 0.1, self.training)
+        if self.oddness == "one less the mean of the batch":
+            return features - features.mean(dim=0, keepdim=True)
+        return self._in_training(features) if self.training else features
+
+    def _in_training(self, features: Tensor) -> Tensor:
+        match self.oddness:
+            case "noisy":
+                return F.dropout(features, 0.1)
+            case "seldom noisy":
+                return self.stochastic_depth(features)  # type: ignore[no-any-return]
+            case "of Python's numbers":
+                return features * (random.random() > 0.01)
+            case "of NumPy's numbers":
+                return features * bool(np.random.random() > 0.01)
+            case "scaled in training":
+                return features * 2
         return features
 
-    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Any:
         pooled: Tensor = self.inner.forward_head(features, pre_logits=True)
         if pre_logits:
+            match self.oddness:
+                case "not flat":
+                    return pooled[..., None, None]
+                case "two":
+                    return pooled, pooled
+                case "too small":
+                    raise RuntimeError("Kernel size can't be greater than actual input size")
             return pooled
         if self.oddness == "scaled":
             pooled = pooled * 2
         logits: Tensor = self.inner.fc(pooled)
         return logits + 1 if self.oddness == "shifted" else logits
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Any:
         return self.forward_head(self.forward_features(images))
 
 
@@ -72,6 +97,33 @@ def test_what_is_wrong_is_said() -> None:
     for oddness in ("scaled", "shifted"):
         with pytest.raises(InputError, match="odd does not classify by its last layer"):
             check(oddness)
+
+
+@pytest.mark.parametrize("oddness", ["seldom noisy", "of Python's numbers", "of NumPy's numbers"])
+def test_noise_that_is_seldom_seen_is_found_by_the_random_numbers_it_takes(oddness: str) -> None:
+    with pytest.raises(InputError, match="odd adds random noise of its own while training"):
+        check(oddness)
+
+
+def test_features_that_training_changes_are_refused() -> None:
+    with pytest.raises(InputError, match="odd computes other features while training than in ev"):
+        check("scaled in training")
+
+
+def test_features_that_depend_on_the_other_images_of_a_batch_are_refused() -> None:
+    with pytest.raises(InputError, match="features of an image depend on the other images"):
+        check("one less the mean of the batch")
+
+
+@pytest.mark.parametrize("oddness", ["not flat", "two"])
+def test_features_that_are_no_vector_are_refused(oddness: str) -> None:
+    with pytest.raises(InputError, match="odd has no vector of 96 pooled features per image"):
+        check(oddness)
+
+
+def test_a_network_that_cannot_read_images_of_a_size_is_refused() -> None:
+    with pytest.raises(InputError, match="odd cannot read images of 32 px: Kernel size"):
+        check("too small")
 
 
 @pytest.mark.parametrize("model", ["efficientvit_m0", "shvit_s1"])
@@ -94,3 +146,14 @@ def test_a_check_leaves_the_network_and_the_generator_alone() -> None:
     assert odd.inner.bn1.training
     assert all(parameter.grad is None for parameter in odd.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in odd.state_dict().items())
+
+
+def test_a_network_of_ones_own_without_a_configuration_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def make(**_options: Any) -> nn.Module:
+        return Odd("")
+
+    monkeypatch.setitem(timm.models._registry._model_entrypoints, "odd", make)
+    with pytest.raises(InputError, match=r"timm cannot make odd for 64 px: .*no pretrained cfg"):
+        build("odd")
