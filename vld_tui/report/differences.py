@@ -32,6 +32,12 @@ OVER_TARGETS: Final = (
     "or one target in four is the only real shift, it left out the truth in 24% of simulated "
     "studies of 4 targets, not in 5%."
 )
+_EQUAL_SEEDS: Final = "seeds do not differ"
+_EQUAL_TARGETS: Final = "targets do not differ"
+EQUAL: Final = (
+    "Where all seeds, or all targets, have the same change, there is no interval and no p: nothing "
+    "shows how much others would differ."
+)
 ONE_SPLIT: Final = "All seeds share one split (trial_seed is set): other splits are not covered."
 _MORE_SEEDS: Final = (
     "More seeds: how many would show a difference of this size on these targets with 80% power "
@@ -95,6 +101,8 @@ def _notes(found: Sequence[Comparison], has_one_split: bool) -> Iterator[str]:
         yield OVER_SEEDS.format(these=_these(found)) + (f" {ONE_SPLIT}" if has_one_split else "")
     if any(1 < each.shared_seeds < FEWEST for each in found):
         yield f"2 seeds are too few for an interval over seeds: {FEWEST} is the least."
+    if any(_lacks_spread(each) for each in found):
+        yield EQUAL
     if any(each.interval for each in found):
         yield OVER_TARGETS
     if any(each.interval or each.seeds_interval for each in found):
@@ -155,6 +163,8 @@ def _seeds_interval_by(found: Comparison) -> str:
         return "one seed"
     if found.shared_seeds == 0:
         return "no seed that every target has"
+    if found.shared_seeds >= FEWEST:
+        return _EQUAL_SEEDS
     return f"{plural(found.shared_seeds, 'seed')}: too few"
 
 
@@ -164,9 +174,16 @@ def _interval_by(found: Comparison) -> str:
         return "one target"
     if found.targets < FEWEST:
         return f"{found.targets} targets: too few"
-    if found.interval is None:
+    if found.seeds == 1:
         return "one seed"
+    if found.interval is None:
+        return _EQUAL_TARGETS
     return "t" if found.targets >= FEW else "t, few targets"
+
+
+def _lacks_spread(found: Comparison) -> bool:
+    """Say whether an interval is missing because the values it is of do not differ."""
+    return _seeds_interval_by(found) == _EQUAL_SEEDS or _interval_by(found) == _EQUAL_TARGETS
 
 
 def _range(interval: Interval | None, reason: str) -> Range | Absent:
@@ -178,6 +195,6 @@ def _probability(value: float | None) -> Probability | None:
 
 
 def _more_seeds(found: Comparison) -> CellValue:
-    if found.deviation is None:
+    if found.deviation is None or found.has_equal_seeds:
         return None
     return f">{MOST_SEEDS:,}" if found.more_seeds is None else found.more_seeds

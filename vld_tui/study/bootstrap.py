@@ -16,6 +16,7 @@ import numpy as np
 from vld_tui.statistics import FEWEST
 from vld_tui.study.intervals import (
     LEVEL,
+    NO_SPREAD,
     Interval,
     bootstrap_interval,
     holm,
@@ -58,9 +59,9 @@ class Comparison(NamedTuple):
     ``difference`` is the mean over targets of :func:`paired_changes`. ``seeds_interval`` (95%,
     Student's t) is of other seeds on these targets, ``seeds_p_value`` goes with it, and
     ``deviation`` is that of the mean over targets between the ``shared_seeds`` that all of them
-    have; the interval is None for fewer than three of them, the deviation for fewer than two.
-    ``interval`` and ``p_value`` are of other targets as well; None for fewer than three targets,
-    or where a target has one seed only. ``bootstrap_interval`` is of the same, None also for too
+    have; the interval is None for fewer than three of them, or where they do not differ, the
+    deviation for fewer than two. ``interval`` and ``p_value`` are of other targets as well; None
+    for fewer than three targets, where they do not differ, or where a target has one seed only. ``bootstrap_interval`` is of the same, None also for too
     few targets. ``seeds`` is the number that every target has at least. ``seeds_needed`` is how
     many would tell such a difference of these targets with 80% power; None: no number that anyone
     runs, or not known. Adjusted p-values (Holm) are of all ``comparisons`` on the data set.
@@ -83,6 +84,11 @@ class Comparison(NamedTuple):
     comparisons: int = 1
     p_adjusted: float | None = None
     seeds_p_adjusted: float | None = None
+
+    @property
+    def has_equal_seeds(self) -> bool:
+        """Say whether there are several seeds, and none differs from another."""
+        return self.deviation is not None and self.deviation < NO_SPREAD
 
     @property
     def more_seeds(self) -> int | None:
@@ -251,7 +257,10 @@ def _power(effect: float, seeds: int) -> float:
 
 
 def _seeds_needed(difference: float, deviation: float) -> int | None:
-    """Return how many seeds tell a difference, and have an interval at all."""
+    """Return how many seeds tell a difference, and have an interval at all; None also where seeds
+    do not differ."""
+    if deviation < NO_SPREAD:
+        return None
     needed = seeds_to_tell(difference, deviation)
     return None if needed is None else max(FEWEST, needed)
 

@@ -23,6 +23,9 @@ FEW: Final = 6
 """Values below which signs alone cannot tell at 5%."""
 FEWEST_DRAWN: Final = 4
 """Targets below which a bootstrap has too few to draw from."""
+NO_SPREAD: Final = 1e-12
+"""Deviations of shares below which they are equal but for rounding: nothing can be told of chance
+from values that do not differ."""
 _NOISE_SEED: Final = 0
 
 Values = npt.NDArray[np.float64]
@@ -39,7 +42,8 @@ class Inference(NamedTuple):
 
 def infer(values: Values, mean: float | None = None) -> Inference | None:
     """Return what independent values, (n,), tell of their mean by Student's t, which is exact
-    where they are normal; None for fewer than :data:`vld_tui.statistics.FEWEST`.
+    where they are normal; None for fewer than :data:`vld_tui.statistics.FEWEST`, or where all of
+    them are equal: an interval of no width would claim that other values are known exactly.
 
     Args:
         values: such as a difference for each seed.
@@ -50,13 +54,12 @@ def infer(values: Values, mean: float | None = None) -> Inference | None:
     if len(values) < FEWEST:
         return None
     own_mean, error = _mean_and_error(values)
+    if error < NO_SPREAD:
+        return None
     centre = own_mean if mean is None else mean
     freedom = len(values) - 1
     half = t_975(freedom) * error
-    if error == 0:
-        p_value = float(centre == 0)
-    else:
-        p_value = 2 * float(special.stdtr(freedom, -abs(centre) / error))
+    p_value = 2 * float(special.stdtr(freedom, -abs(centre) / error))
     return Inference((centre - half, centre + half), p_value)
 
 
@@ -81,7 +84,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def bootstrap_interval(values: Sequence[Values], resamples: int = RESAMPLES) -> Interval | None:
     """Return the 95% interval of the mean over other targets with other seeds, by a studentised
-    bootstrap; None for too few targets, or too many draws of no spread at all.
+    bootstrap; None for too few targets, targets that do not differ, or too many draws of no spread
+    at all.
 
     Args:
         values: for each target (seeds,) differences.
@@ -90,6 +94,8 @@ def bootstrap_interval(values: Sequence[Values], resamples: int = RESAMPLES) -> 
     if len(values) < FEWEST_DRAWN:
         return None
     mean, error = _mean_and_error(np.array([each.mean() for each in values]))
+    if error < NO_SPREAD:
+        return None
     draws = draw_targets(values, resamples)
     away = draws.mean(axis=1) - mean
     errors = draws.std(axis=1, ddof=1) / len(values) ** 0.5

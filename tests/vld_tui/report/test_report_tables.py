@@ -13,7 +13,7 @@ import pytest
 from tests.vld_tui.study.made_outcomes import CELLS, SEEDS, TARGETS, result, study
 from vld_tui.report.accuracy import OTHER_IMAGES, TOO_FEW, UNLIKE, by_target, centres
 from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
-from vld_tui.report.differences import ONE_SPLIT, differences
+from vld_tui.report.differences import EQUAL, ONE_SPLIT, differences
 from vld_tui.report.latex import latex_table, latex_text
 from vld_tui.report.tables import (
     Absent,
@@ -196,6 +196,28 @@ def test_the_interval_over_seeds_of_these_targets_stands_first() -> None:
     tex = latex_table(table)
     assert r"95\% over seeds, these 4 targets & p, seeds & adjusted p, seeds &" in tex
     assert "left out the truth in 24" in tex
+
+
+def test_seeds_that_do_not_differ_make_no_interval_of_no_width() -> None:
+    results = [
+        result(target, rate=rate, seed=seed, ood_accuracy=0.7 + gain * (rate > 0))
+        for target, gain in (("art", 0.02), ("pen", 0.03), ("ink", 0.01))
+        for rate in (0.0, 0.9)
+        for seed in SEEDS
+    ]
+    table = differences(results)
+    assert table is not None
+    (row,) = records(table)
+    assert row["seeds_interval_by"] == "seeds do not differ"
+    assert (row["seeds_p"], row["more_seeds"], row["interval_by"]) == (None, None, "t, few targets")
+    assert EQUAL in table.notes
+    assert not any("95% over seeds" in note for note in table.notes)
+    alike = differences([each for each in results if each.target == "art"])
+    assert alike is not None
+    assert records(alike)[0]["interval_by"] == "one target"
+    known = differences(study())
+    assert known is not None
+    assert EQUAL not in known.notes
 
 
 def test_with_two_seeds_it_is_said_that_they_are_too_few() -> None:
