@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from vld_tui.report.tables import CellValue, Points, Share, Spread, Table, TableColumn
@@ -29,9 +29,12 @@ TOO_FEW: Final = (
     f"Two seeds are too few for an interval, which takes {FEWEST}: their standard deviation (sd) "
     "is shown instead of ±."
 )
+ONE_SEED: Final = (
+    "Where fewer than 2 seeds have every cell there is no ±: nothing is known about other seeds."
+)
 UNLIKE: Final = (
-    "Some settings lack targets or cells that others have: their means are of other things, and "
-    "cannot be compared yet."
+    "Some settings lack targets or cells that others have: their means are of different things, "
+    "and cannot be compared yet."
 )
 OTHER_IMAGES: Final = (
     "Some settings have their ID accuracy on augmented validation images, others on plain ones: "
@@ -70,7 +73,7 @@ _CENTRES: Final = (
 
 
 def by_target(results: Sequence[Outcome]) -> Table:
-    """Return accuracies by data set, target and setting, and beside them never alone the mean."""
+    """Return accuracies by data set, target and setting, and their mean over targets."""
     full = in_full(results)
     rows: list[tuple[CellValue, ...]] = []
     breaks: list[int] = []
@@ -93,7 +96,7 @@ def by_target(results: Sequence[Outcome]) -> Table:
         "every cell has.",
         "Accuracies are those at each run's selected step, the one with the best ID accuracy.",
         "Worst domain: the lowest accuracy of any domain, the target's among them.",
-        *_too_few(rows),
+        *_few_seeds(rows),
     )
     if len(with_ood(full)) < len(full):
         notes += (NO_OOD,)
@@ -123,10 +126,10 @@ def centres(results: Sequence[Outcome]) -> Table:
         "Mean over cells, then over targets, of the mean over seeds; ± half the 95% interval over "
         "seeds, these targets (Student's t), of the seeds that every cell of every target has, "
         f"from {FEWEST} on.",
-        *_too_few(rows),
+        *_few_seeds(rows),
         "Changes are in points against no dropout, or the first setting, of the runs that both "
         "have: where some are missing, a change is not the difference of the two centres.",
-        "Points are the ways to pick one cell for each target: they are no runs.",
+        "Points are the ways to pick one cell for each target: they are not runs.",
     )
     return Table("centres", "Centres of the clouds", _CENTRES, tuple(rows), notes, tuple(breaks))
 
@@ -210,10 +213,13 @@ def _spread(accuracy: float, found: Estimate | None, error: float | None) -> Spr
     return Spread(accuracy, error, found and found.deviation, found.n if found else 0)
 
 
-def _too_few(rows: Iterable[Sequence[CellValue]]) -> tuple[str, ...]:
-    """Return what to say where a row has too few seeds."""
-    cells = (cell for row in rows for cell in row)
-    return (TOO_FEW,) if any(isinstance(c, Spread) and c.has_too_few for c in cells) else ()
+def _few_seeds(rows: Iterable[Sequence[CellValue]]) -> Iterator[str]:
+    """Yield what to say where a row has too few seeds for ±."""
+    spreads = [cell for row in rows for cell in row if isinstance(cell, Spread)]
+    if any(each.has_too_few for each in spreads):
+        yield TOO_FEW
+    if any(each.deviation is None for each in spreads):
+        yield ONE_SEED
 
 
 def _places(cloud: Cloud) -> frozenset[tuple[str, int]]:

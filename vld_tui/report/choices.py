@@ -19,13 +19,17 @@ from vld_tui.study.selection import (
 )
 
 NO_HELD_OUT_SOURCES: Final = (
-    "There is no run that left out a source as well as the target: with "
-    "leave_one_source_out = true in the study, settings can be chosen by those sources."
+    "No run left out a source as well as the target: with leave_one_source_out = true in the "
+    "study, settings can be chosen by accuracy on such sources."
 )
 _ORACLE_NOTE: Final = (
-    "The oracle is no method: it chooses by the target's own accuracy, which nobody has. As in "
-    "DomainBed that is of the 20% of it that are not reported, at the last step, and its ID and "
-    "OOD are of the last step, those of the others of the selected one: a gap may be below 0."
+    "The oracle is not a method: it chooses by accuracy on the target, which is not known in "
+    "practice. As in DomainBed, it reads the 20% of the target that is not reported, at the last "
+    "step. Its ID and OOD are those of the last step, those of the methods are of the selected "
+    "step, so a gap can be below 0."
+)
+_NO_INTERVALS: Final = (
+    "Means over seeds, without intervals: with other seeds a method may choose otherwise."
 )
 NO_ORACLE: Final = (
     "There is no oracle where the accuracy on the target's out split at the last step is not known."
@@ -52,7 +56,7 @@ def choice_tables(results: Sequence[Outcome], design: Design) -> list[Table]:
     of_cells, of_settings = choose_cells(results), choose_settings(results)
     has_cells = any(choice.candidates > 1 for each in of_cells for choice in each.choices)
     of_cells = of_cells if has_cells else []
-    notes: tuple[str, ...] = (_ORACLE_NOTE,)
+    notes: tuple[str, ...] = (_NO_INTERVALS, _ORACLE_NOTE)
     if not any(each.method == "leave_one_source_out" for each in of_cells + of_settings):
         notes += (NO_HELD_OUT_SOURCES,)
     if len({each.setting.measured_on for each in results}) > 1:

@@ -41,11 +41,11 @@ EQUAL: Final = (
 ONE_SPLIT: Final = "All seeds share one split (trial_seed is set): other splits are not covered."
 _MORE_SEEDS: Final = (
     "More seeds: how many would show a difference of this size on these targets with 80% power "
-    "(paired t test at 5%); they add nothing about other targets."
+    "(paired t test at 5%). From the deviation between 2 or 3 seeds it is a rough guess. They add "
+    "nothing about other targets."
 )
 _FEW_TARGETS: Final = (
-    f"Few targets: with fewer than {FEW} the signs alone cannot come to p < 0.05, so p over "
-    "targets does not either, adjusted or not."
+    f"Few targets: with fewer than {FEW}, p over targets cannot be below 0.05, adjusted or not."
 )
 
 

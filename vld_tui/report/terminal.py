@@ -32,7 +32,7 @@ def report_texts(report: Report, cells: int) -> Iterator[Text]:
     yield facts_text(report.facts)
     if report.missing is not None:
         yield table_text(report.missing, cells)
-        yield Text(f"Go on: vld sweep {plain_text(report.name)}")
+        yield Text(f"To run them: vld sweep {plain_text(report.name)}")
     for table in report.tables:
         if table.name != _LONG:
             yield table_text(table, cells)

@@ -61,10 +61,11 @@ class Comparison(NamedTuple):
     ``deviation`` is that of the mean over targets between the ``shared_seeds`` that all of them
     have; the interval is None for fewer than three of them, or where they do not differ, the
     deviation for fewer than two. ``interval`` and ``p_value`` are of other targets as well; None
-    for fewer than three targets, where they do not differ, or where a target has one seed only. ``bootstrap_interval`` is of the same, None also for too
-    few targets. ``seeds`` is the number that every target has at least. ``seeds_needed`` is how
-    many would tell such a difference of these targets with 80% power; None: no number that anyone
-    runs, or not known. Adjusted p-values (Holm) are of all ``comparisons`` on the data set.
+    for fewer than three targets, where they do not differ, or where a target has one seed only.
+    ``bootstrap_interval`` is of the same, None also for too few targets. ``seeds`` is the number
+    that every target has at least. ``seeds_needed`` is how many would show such a difference of
+    these targets with 80% power; None: no number that anyone runs, or not known. Adjusted p-values
+    (Holm) are of all ``comparisons`` on the data set.
     """
 
     dataset: str

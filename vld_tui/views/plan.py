@@ -91,6 +91,7 @@ def _network(spec: RunSpec, model: ModelPrepared | None) -> str:
             plain_text(model.model),
             f"weights: {plain_text(model.weights)}",
             f"{magnitude(model.parameters)} parameters",
+            f"feature RMS {model.feature_rms:.3g}",
         ]
     )
 

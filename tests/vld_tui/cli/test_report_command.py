@@ -98,7 +98,7 @@ def test_an_unfinished_study_is_told_with_what_is_missing(
     assert told.exit_code == 0, told.stderr
     assert "21 of 48 finished" in told.stdout
     assert "Runs that are missing" in told.stdout
-    assert "Go on: vld sweep rates" in told.stdout
+    assert "To run them: vld sweep rates" in told.stdout
     assert "leave_one_source_out = true in the study" in told.stdout
     assert "vld sweep rates" in (home.path / "reports" / "rates" / "index.html").read_text()
 

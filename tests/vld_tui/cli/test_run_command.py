@@ -30,7 +30,7 @@ def test_a_run_tells_its_plan_its_course_and_its_end(vld: Vld) -> None:
     result = vld("run", "--model", "finish", *SHORT)
     assert result.exit_code == 0, result.output
     for line in (
-        "network   finish · weights: packaged · 3.4M parameters",
+        "network   finish · weights: packaged · 3.4M parameters · feature RMS 1.14",
         "sources   noto 984+246 · twemoji 984+246 · fluent 984+246",
         "target    fluent-mono 984",
         "method    dropout 0.9 × 8 masks",

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.vld_tui.study.made_outcomes import CELLS, SEEDS, TARGETS, result, study
-from vld_tui.report.accuracy import OTHER_IMAGES, TOO_FEW, UNLIKE, by_target, centres
+from vld_tui.report.accuracy import ONE_SEED, OTHER_IMAGES, TOO_FEW, UNLIKE, by_target, centres
 from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
 from vld_tui.report.differences import EQUAL, ONE_SPLIT, differences
 from vld_tui.report.latex import latex_table, latex_text
@@ -233,7 +233,14 @@ def test_with_two_seeds_it_is_said_that_they_are_too_few() -> None:
         assert not any("±" in text for text in cells)
         assert any("(sd " in text for text in cells)
         assert TOO_FEW in shown.notes
-        assert TOO_FEW not in of_accuracy(study()).notes
+        assert not {TOO_FEW, ONE_SEED} & {*of_accuracy(study()).notes}
+
+
+def test_with_one_seed_the_tables_of_accuracy_say_why_there_is_no_spread() -> None:
+    for of_accuracy in (by_target, centres):
+        notes = of_accuracy(study(seeds=(0,))).notes
+        assert ONE_SEED in notes
+        assert TOO_FEW not in notes
 
 
 def test_where_seeds_share_a_split_it_is_said_that_others_are_not_covered() -> None:
