@@ -91,7 +91,7 @@ def _missing(report: Report) -> list[str]:
     command = f"<code>vld sweep {_text(report.name)}</code>"
     return [
         f'<div class="missing"><h2>{_text(report.missing.title)}</h2>',
-        f"<p>What is below is of the finished runs alone. Go on: {command}</p>",
+        f"<p>The results below are of the finished runs only. To run the others: {command}</p>",
         f"{_table(report.missing)}</div>",
     ]
 

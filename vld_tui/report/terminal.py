@@ -13,7 +13,7 @@ from vld_tui.report.tables import Table, printed, sparse_texts
 from vld_tui.store.runs import RunPoint
 from vld_tui.study.cloud import Cloud
 from vld_tui.study.outcomes import grouped
-from vld_tui.views.columns import Column
+from vld_tui.views.columns import Column, lay_out
 from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.plane import PlanePlot
 from vld_tui.views.styled_table import StyledColumn, styled_table
@@ -51,7 +51,7 @@ def facts_text(facts: Sequence[Fact]) -> Text:
 
 
 def table_text(table: Table, cells: int) -> Text:
-    """Return a table with its title above and its notes below."""
+    """Return a table with its title above and its notes below, and which columns have no room."""
     table = printed(table)
     columns = [
         StyledColumn(
@@ -66,6 +66,11 @@ def table_text(table: Table, cells: int) -> Text:
     text = Text(plain_text(table.title), HEADING_STYLE)
     text.append("\n")
     text.append_text(styled_table(columns, rows, cells))
+    layout = lay_out([each.column for each in columns], rows, cells)
+    hidden = [each.column.heading for at, each in enumerate(columns) if at not in layout.shown]
+    if hidden:
+        words = f"Columns without room here: {'; '.join(hidden)}. The report's files have them."
+        text.append(f"\n{words}", QUIET_STYLE)
     for note in table.notes:
         text.append(f"\n{plain_text(note)}", QUIET_STYLE)
     return text

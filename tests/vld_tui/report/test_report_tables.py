@@ -220,6 +220,19 @@ def test_seeds_that_do_not_differ_make_no_interval_of_no_width() -> None:
     assert EQUAL not in known.notes
 
 
+def test_a_narrow_terminal_names_the_columns_that_its_notes_speak_of_and_it_lacks() -> None:
+    table = differences(study(rates=(0.0, 0.5, 0.9)))
+    assert table is not None
+    headings = [column.heading for column in printed(table).columns]
+    for cells in (80, 100, 1000):
+        lines = table_text(table, cells).plain.splitlines()
+        (heading,) = (line for line in lines if line.startswith("data set"))
+        missing = [each for each in headings if each not in heading]
+        told = [line for line in lines if line.startswith("Columns without room here: ")]
+        assert bool(told) == bool(missing) == (cells < 1000)
+        assert all(name in told[0] for name in missing)
+
+
 def test_with_two_seeds_it_is_said_that_they_are_too_few() -> None:
     table = differences(study(seeds=(0, 1)))
     assert table is not None
