@@ -12,6 +12,7 @@ from vld_tui.statistics import FEWEST, Estimate
 from vld_tui.study.bootstrap import find_baseline, pair_up, paired_changes
 from vld_tui.study.cloud import Cloud, clouds, make_cloud
 from vld_tui.study.outcomes import (
+    Cell,
     Outcome,
     domain_accuracies,
     grouped,
@@ -77,6 +78,7 @@ def by_target(results: Sequence[Outcome]) -> Table:
     full = in_full(results)
     rows: list[tuple[CellValue, ...]] = []
     breaks: list[int] = []
+    is_unlike = False
     for dataset, of_dataset in grouped(full, lambda each: each.dataset).items():
         targets = grouped(of_dataset, lambda each: each.target)
         for target, of_target in targets.items():
@@ -87,9 +89,10 @@ def by_target(results: Sequence[Outcome]) -> Table:
                 for setting in settings_of(of_target)
             ]
         measured = with_ood(of_dataset)
+        of_setting = grouped(measured, lambda each: each.setting)
+        is_unlike |= len({_places(each) for each in of_setting.values()}) > 1
         if len({each.target for each in measured}) > 1:
             breaks.append(len(rows))
-            of_setting = grouped(measured, lambda each: each.setting)
             rows += [(dataset, *_mean_cells(of_setting[s])) for s in settings_of(measured)]
     notes: tuple[str, ...] = (
         "Mean over cells of the mean over seeds, ± the standard error (s.e.) over the seeds that "
@@ -98,6 +101,8 @@ def by_target(results: Sequence[Outcome]) -> Table:
         "Worst domain: the lowest accuracy of any domain, the target's among them.",
         *_few_seeds(rows),
     )
+    if is_unlike:
+        notes += (UNLIKE,)
     if len(with_ood(full)) < len(full):
         notes += (NO_OOD,)
     title = "Accuracy by target"
@@ -111,13 +116,14 @@ def centres(results: Sequence[Outcome]) -> Table:
     breaks: list[int] = []
     notes: tuple[str, ...] = ()
     for dataset, of_dataset in grouped(clouds(results), lambda cloud: cloud.dataset).items():
-        if len({_places(cloud) for cloud in of_dataset}) > 1:
+        places = {each.setting: _places(of_setting[dataset, each.setting]) for each in of_dataset}
+        if len({*places.values()}) > 1:
             notes = (UNLIKE,)
         breaks += [len(rows)] if rows else []
         known = {cloud.setting: cloud for cloud in of_dataset}
         for cloud in of_dataset:
             baseline = known[find_baseline(cloud.setting, list(known))]
-            is_like = cloud is not baseline and _places(cloud) == _places(baseline)
+            is_like = places[cloud.setting] == places[baseline.setting] and cloud is not baseline
             pairs = of_setting[dataset, baseline.setting], of_setting[dataset, cloud.setting]
             rows.append(_centre_cells(cloud, _changes(*pairs) if is_like else (None, None)))
     if len({setting.measured_on for _, setting in of_setting}) > 1:
@@ -222,9 +228,9 @@ def _few_seeds(rows: Iterable[Sequence[CellValue]]) -> Iterator[str]:
         yield ONE_SEED
 
 
-def _places(cloud: Cloud) -> frozenset[tuple[str, int]]:
-    """Return the targets and how many cells each has."""
-    return frozenset(zip(cloud.targets, cloud.cells, strict=True))
+def _places(results: Sequence[Outcome]) -> frozenset[tuple[str, Cell]]:
+    """Return the cells of the targets that a setting has results in."""
+    return frozenset((each.target, each.cell) for each in results)
 
 
 def cells_text(cloud: Cloud) -> str:

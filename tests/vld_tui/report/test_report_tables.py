@@ -32,7 +32,7 @@ from vld_tui.report.tables import (
     texts,
 )
 from vld_tui.report.terminal import table_text
-from vld_tui.study.outcomes import Design, Setting
+from vld_tui.study.outcomes import Design, Outcome, Setting
 
 HOSTILE = "\\input{x} & 50% $y$ #1_a^b~{<script>alert(1)</script>}\x1b[31m \"' λ ± [q]"
 _DESIGN = Design(("dropout_rate",), ("lr", "weight_decay"))
@@ -231,6 +231,24 @@ def test_a_narrow_terminal_names_the_columns_that_its_notes_speak_of_and_it_lack
         told = [line for line in lines if line.startswith("Columns without room here: ")]
         assert bool(told) == bool(missing) == (cells < 1000)
         assert all(name in told[0] for name in missing)
+
+
+def test_means_over_different_cells_or_targets_are_not_compared_though_as_many() -> None:
+    def without(*lacking: tuple[float, str, tuple[float, ...]]) -> list[Outcome]:
+        return [
+            each
+            for each in study(cells=CELLS[:2], targets=TARGETS[:3])
+            if (each.setting.value("dropout_rate"), each.target, each.cell) not in lacking
+        ]
+
+    cells = without((0.0, "art", CELLS[0]), (0.9, "art", CELLS[1]))
+    targets = without(*((0.0, "art", cell) for cell in CELLS), *((0.9, "photo", c) for c in CELLS))
+    for results in (cells, targets):
+        table = centres(results)
+        assert UNLIKE in table.notes
+        assert UNLIKE in by_target(results).notes
+        assert records(table)[1]["ood_change"] is None
+    assert UNLIKE not in by_target(without()).notes + centres(without()).notes
 
 
 def test_with_two_seeds_it_is_said_that_they_are_too_few() -> None:
