@@ -28,14 +28,16 @@ def this_home(ctx: typer.Context, *, to_look: bool = False) -> Home:
     return look_at_home(home_option(ctx)) if to_look else open_home(home_option(ctx))
 
 
-def open_store(ctx: typer.Context, *, to_look: bool = False) -> Store:
+def open_store(ctx: typer.Context, *, to_look: bool = False, may_be_new: bool = False) -> Store:
     """Open the history of this home, as all who have it know it; ``to_look``: to be read only.
+
+    ``may_be_new``: a home that is named need not exist, as what is planned would make it.
 
     Raises:
         HomeError: when the home cannot be written, or one that is named is not there to look at.
         StoreError: when the database cannot be used.
     """
-    if to_look:
+    if to_look and not may_be_new:
         find_named_home(home_option(ctx))
     home = this_home(ctx, to_look=to_look)
     if to_look and not home.is_made:

@@ -77,6 +77,12 @@ def work(vld: Vld) -> None:
         store.refresh()
 
 
+def test_a_dry_run_plans_for_a_home_that_a_launch_would_make(file: str, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    assert "to do     8 new" in Vld(new)("sweep", file, "--dry-run").stdout.splitlines()
+    assert not new.exists()
+
+
 def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
     told = vld("sweep", file, "--dry-run").stdout.splitlines()
     assert told == [

@@ -144,7 +144,7 @@ def launch(
             "local too."
         )
     _check_queue(slots, gpus)
-    with open_store(ctx, to_look=dry_run) as store:
+    with open_store(ctx, to_look=dry_run, may_be_new=dry_run) as store:
         refresh(store)
         standing = standing_of(store, known)
         refuse_misfits(standing)
