@@ -57,7 +57,7 @@ def draw_run(home: Home, reference: str) -> None:
         )
     )
     console.print()
-    console.print(next_commands([("vld curve @last", "its accuracies and loss over the steps")]))
+    console.print(next_commands([("vld curve @last", "accuracies and loss over the steps")]))
     console.save_svg(str(HERE / "run.svg"), title="vld run")
 
 

@@ -559,7 +559,7 @@ def _allowed(kind: Any, metas: list[Meta]) -> str:
     if get_origin(kind) in (Union, UnionType):
         inner = next(arg for arg in get_args(kind) if arg is not type(None))
         base, *inner_metas = get_args(inner) if get_origin(inner) is Annotated else (inner,)
-        return _allowed(base, inner_metas) + ", or nothing"
+        return _allowed(base, inner_metas) + ", or none"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     text = words.get(kind, "a list of whole numbers")
     for meta in metas:

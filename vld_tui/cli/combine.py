@@ -213,9 +213,9 @@ def _checkpoint(at: str) -> Checkpoint:
 def _following(method: Method, runs: Sequence[Run]) -> NextCommands:
     """Return what is worth typing after the run."""
     compared = shlex.join(["vld", "compare", *(run.run_id for run in runs), "@last"])
-    show = ("vld show @last", "everything known of it")
+    show = ("vld show @last", "all settings and results")
     if method == "interpolation":
         return [("vld curve @last", "accuracies along the way, in percent of B"), show]
     if len(runs) > MOST_COMPARED:
         return [show]
-    return [show, (compared, "beside the runs it is made of")]
+    return [show, (compared, "next to the runs it combines")]

@@ -118,7 +118,7 @@ def _help(info: FieldInfo, defaults: Mapping[str, Mapping[str, object]]) -> str:
     else:
         for kind in ("a whole number", "a number"):
             if info.allowed.startswith(f"{kind} "):
-                facts.append(info.allowed.removeprefix(kind).removesuffix(", or nothing").strip())
+                facts.append(info.allowed.removeprefix(kind).removesuffix(", or none").strip())
                 break
     usual = defaults["default"][info.name]
     is_needed = info.name == "target"

@@ -137,8 +137,8 @@ def _go_on(store: Store, run: Run, *, detach: bool, as_json: bool, gpus: int | N
         start_and_leave(store, run, resumes=True, as_json=as_json, gpus=gpus)
         return
     following = [
-        (f"vld curve {run.run_id}", "its accuracies and loss over the steps"),
-        (f"vld show {run.run_id}", "everything known of it"),
+        (f"vld curve {run.run_id}", "accuracies and loss over the steps"),
+        (f"vld show {run.run_id}", "all settings and results"),
     ]
     run_and_follow(store, run, resumes=True, as_json=as_json, following=following, gpus=gpus)
 

@@ -126,7 +126,7 @@ def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec
     words += command_line({**options, "dropout_rate": other})
     purpose = "the same without dropout" if spec.dropout_rate else "the same with dropout"
     return [
-        ("vld curve @last", "its accuracies and loss over the steps"),
-        ("vld show @last", "everything known of it"),
+        ("vld curve @last", "accuracies and loss over the steps"),
+        ("vld show @last", "all settings and results"),
         (shlex.join(["vld", "run", *words]), f"{purpose}, to compare"),
     ]

@@ -62,7 +62,8 @@ def plan_rows(
     if progress.model is not None:
         if progress.model.step_ms:
             rows.append(("precision", _precision(progress.model)))
-        rows.append(("time", _time(spec, progress.model)))
+        if (time := _time(spec, progress, progress.model)) is not None:
+            rows.append(("time", time))
     return rows
 
 
@@ -150,7 +151,7 @@ def _method(spec: RunSpec) -> str:
     if spec.objective != "erm":
         parts.append(spec.objective)
     if spec.arms:
-        parts.append(f"beside it {' and '.join(spec.arms)}")
+        parts.append(f"also {' and '.join(spec.arms)}")
     if spec.head_steps:
         parts.append(f"last layer first, {plural(spec.head_steps, 'step')}")
     return _SEPARATOR.join(parts)
@@ -201,13 +202,17 @@ def _learning_rate(spec: RunSpec) -> str:
     return f"learning rate {spec.lr:g}"
 
 
-def _time(spec: RunSpec, model: ModelPrepared) -> str:
-    """Return the engine's estimate, else one from the step it measured."""
+def _time(spec: RunSpec, progress: Progress, model: ModelPrepared) -> str | None:
+    """Return the engine's estimate, else one from the step it measured.
+
+    None: there is neither, and the run has trained already.
+    """
     if model.seconds_left is not None:
         return f"about {duration(model.seconds_left)}"
     step_ms = model.step_ms.get(f"{model.precision} {model.memory_format}")
     if step_ms is None:
-        return "estimated once it trains"
+        trains = progress.latest is not None or progress.end is not None
+        return None if trains else "estimated once it trains"
     return f"about {duration(spec.steps * step_ms / 1000)} of training, evaluations besides"
 
 

@@ -81,7 +81,7 @@ def time_text(cost: StudyCost, devices: int) -> str:
     if not cost.runs:
         return "none"
     if cost.unknown == cost.runs:
-        return "unknown (no earlier run with this network and image size on this device)"
+        return "unknown (no comparable earlier run on this device)"
     text = f"about {duration(cost.wall_s / devices)}"
     text += f" on {devices} GPUs" if devices > 1 else ""
     if cost.unknown:

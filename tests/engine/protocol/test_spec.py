@@ -62,7 +62,7 @@ def test_a_folder_names_the_data_set_and_has_no_default_target() -> None:
         ("seed", 2**31, "from 0 to 2147483647"),
         ("lr", 0, "above 0"),
         ("lr", "fast", "a number"),
-        ("grad_clip", -1, "above 0, or nothing"),
+        ("grad_clip", -1, "above 0, or none"),
         ("lr_drops", 5, "a list of whole numbers"),
         ("freeze_batchnorm", "yes", "true or false"),
         ("steps", True, "a whole number"),
@@ -107,7 +107,7 @@ def test_no_field_takes_an_absurd_number_or_one_of_another_type(name: str, value
         ("lr", float("inf"), "lr is inf, but must be a finite number above 0."),
         ("lr", 1e30, "lr is 1e+30, but must be at most 1,000."),
         ("steps", 10**20, "steps is 100000000000000000000, but must be at most 1,000,000,000."),
-        ("grad_clip", float("inf"), "but must be a finite number above 0, or nothing."),
+        ("grad_clip", float("inf"), "but must be a finite number above 0, or none."),
         ("lr_drops", [5, 10**12], "lr_drops is '5,1000000000000', but must be at most"),
     ],
 )

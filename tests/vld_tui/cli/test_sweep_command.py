@@ -90,7 +90,7 @@ def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
         "runs      8 runs of 2 target, 2 dropout_rate, 2 seed",
         "there     0 finished · 0 running · 0 queued · 8 missing",
         "to do     8 new",
-        "time      unknown (no earlier run with this network and image size on this device)",
+        "time      unknown (no comparable earlier run on this device)",
         "disk      about 8.0 MiB of checkpoints (keep = best)",
         "cost      largest from target: one of its 2 values alone takes about 4 runs",
         "where     this machine",
@@ -142,12 +142,12 @@ def test_a_study_is_launched_finished_and_grows(vld: Vld, file: str) -> None:
     assert again[1] == "nothing to launch: 8 finished · 0 running · 0 queued · 0 missing"
     Path(file).write_text(STUDY.replace("[0.0, 0.9]", "[0.0, 0.5]"))
     assert vld("sweep", file, "--dry-run").stdout.splitlines()[-1] == (
-        "caution   4 runs of rates as it was launched before are no longer in it"
+        "caution   4 runs of the previous launch of rates are no longer in the study"
     )
     assert vld.json("sweep", file, "--dry-run")["left_behind"] == 4
     grown = vld("sweep", file).stdout.splitlines()
     assert grown[1] == "4 new runs; before: 4 finished · 0 running · 0 queued · 4 missing"
-    assert grown[2] == "4 runs of rates as it was launched before are no longer in it"
+    assert grown[2] == "4 runs of the previous launch of rates are no longer in the study"
     assert len(vld.json("ls", "--where", "tag:rates")) == 12
 
 

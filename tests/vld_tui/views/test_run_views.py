@@ -222,6 +222,12 @@ def test_the_time_is_the_engines_estimate_or_follows_from_its_measurement(
     assert plan_of(STARTED, DATA, model(step_ms, seconds_left))["time"].startswith(shown)
 
 
+def test_no_estimate_is_announced_once_the_run_trained() -> None:
+    prepared = (STARTED, DATA, model({}, None))
+    assert "time" in plan_of(*prepared)
+    assert "time" not in plan_of(*prepared, steps(10))
+
+
 @pytest.mark.parametrize(
     ("events", "phase"),
     [
@@ -378,7 +384,7 @@ def test_the_plan_tells_what_trains_and_what_is_measured_beside_it() -> None:
     rows = dict(plan_rows(spec, Progress()))
     assert "linear tuning from the authors' start" in rows["method"]
     assert "groupdro" in rows["method"]
-    assert "beside it averaged and ensemble" in rows["method"]
+    assert "also averaged and ensemble" in rows["method"]
     assert rows["target"] == "fluent-mono · noto left out as well"
 
 

@@ -307,7 +307,7 @@ def _cost(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost
 
 def _gone(runs: int, name: str) -> str:
     are = "is" if runs == 1 else "are"
-    return f"{plural(runs, 'run')} of {name} as it was launched before {are} no longer in it"
+    return f"{plural(runs, 'run')} of the previous launch of {name} {are} no longer in the study"
 
 
 def _cautions(store: Store, standing: Standing) -> list[str]:
