@@ -73,7 +73,7 @@ def greedy_soup_by_algorithm(_folder: Path) -> Row:
     return Row(
         "greedy soup, the paper's algorithm",
         "kept if accuracy does not fall: ≥ (arXiv 2203.05482, algorithm 1)",
-        "`vld combine greedy_soup`: the same; of equals the first is tried first",
+        "`vld combine soup --greedy`: the same; of equals the first is tried first",
         f"{CASES} cases: {INGREDIENTS} networks, accuracy a made-up function of the weights, on "
         "1,000 images",
         f"the same networks kept in {same} of {CASES}",

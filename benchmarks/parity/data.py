@@ -130,7 +130,7 @@ def file_order(folder: Path) -> Row:
     return Row(
         "order of domains, classes and files",
         "sorted `os.scandir`, then torchvision's `ImageFolder` (DomainBed `datasets.py`)",
-        "the same order; hidden folders and files that are no images are left out",
+        "the same order; hidden folders and files other than images are left out",
         f"{len(listed)} files: digits, case, spaces, é composed and not, 日本, folders in folders; "
         f"{len(names)} domains",
         f"{same} of {len(listed)} files at the same place with the same label",
