@@ -22,7 +22,6 @@ from engine.model.network import FineTunedNetwork
 from engine.model.weights import (
     PACKAGED_WEIGHTS,
     Taken,
-    classifier_prefix,
     keep_last_layer,
     load_from_file,
     load_packaged,
@@ -141,8 +140,8 @@ def _create(
             return timm.create_model(model, **options), None
         if weights != "pretrained":
             module = timm.create_model(model, **options)
-            path, last_layer = Path(weights).expanduser(), classifier_prefix(module)
-            return module, load_from_file(module, model, path, last_layer, weights_key)
+            path = Path(weights).expanduser()
+            return module, load_from_file(module, model, path, weights_key)
         if model in PACKAGED_WEIGHTS:
             module = timm.create_model(model, **options)
             load_packaged(module, model)

@@ -52,19 +52,29 @@ def check_consistency(network: FineTunedNetwork, model: str, image_size: int) ->
         _check_gradients(network, model, images)
 
 
-def _check_vector(network: FineTunedNetwork, model: str, images: Tensor) -> None:
-    """Compute features once, in evaluation mode."""
-    network.module.eval()
+@contextmanager
+def reading_images(model: str, image_size: int) -> Iterator[None]:
+    """Refuse a network whose features cannot be computed in the block.
+
+    Raises:
+        InputError: giving what the network raised, which may be anything.
+    """
     try:
-        with torch.no_grad():
-            features: object = network.features(images)
-    except Exception as error:  # whatever a network raises that was not made for such images
+        yield
+    except Exception as error:
         if is_out_of_memory(error):
             raise
         raise InputError(
-            f"{model} cannot read images of {images.shape[-1]} px: {error}. Choose another "
-            "--image-size or network: vld models ls"
+            f"{model} cannot read images of {image_size} px: {error}. Choose another --image-size "
+            "or network: vld models ls"
         ) from None
+
+
+def _check_vector(network: FineTunedNetwork, model: str, images: Tensor) -> None:
+    """Compute features once, in evaluation mode."""
+    network.module.eval()
+    with torch.no_grad(), reading_images(model, images.shape[-1]):
+        features: object = network.features(images)
     expected = (len(images), network.feature_dim)
     if not isinstance(features, Tensor) or features.shape != expected:
         raise InputError(

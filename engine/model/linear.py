@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import InputError
+from engine.model.consistency import reading_images
 
 LinearStart = Literal["ones", "authors"]
 """``ones``: φ_l is divided by its root mean square over features, image by image; v starts at 1.
@@ -107,18 +108,19 @@ class LinearNetwork(nn.Module):
 def _last_blocks(backbone: Any, image_size: int) -> tuple[tuple[str, ...], int]:
     """Return the names and the width of the last three blocks in a row of equal width."""
     names = _block_names(backbone)
+    model = backbone.pretrained_cfg["architecture"]
     widths = []
     if names:
         parameter = next(backbone.parameters())
         image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
-        with torch.no_grad():
+        with torch.no_grad(), reading_images(model, image_size):
             widths = [_width(each) for each in _outputs(backbone, names, image)]
     for end in range(len(names), BLOCKS - 1, -1):
-        widths_here = widths[end - BLOCKS : end]
-        if len(set(widths_here)) == 1:
-            return tuple(names[end - BLOCKS : end]), widths_here[0]
+        width, *others = widths[end - BLOCKS : end]
+        if width is not None and all(other == width for other in others):
+            return tuple(names[end - BLOCKS : end]), width
     raise InputError(
-        f"{backbone.pretrained_cfg['architecture']} has no {BLOCKS} blocks of equal width in a "
+        f"{model} has no {BLOCKS} blocks of equal width in a "
         "row, so there is nothing to fine-tune linearly. Choose a ResNet with bottleneck blocks, "
         "an EfficientNet, a ConvNeXt or a ViT, or --tuning full."
     )
@@ -149,15 +151,15 @@ def _leaves(name: str, module: nn.Module) -> list[str]:
     return found
 
 
-def _outputs(backbone: nn.Module, names: Sequence[str], images: Tensor) -> list[Tensor]:
+def _outputs(backbone: nn.Module, names: Sequence[str], images: Tensor) -> list[Any]:
     """Run the backbone and return what the named blocks gave, in their order.
 
     Hooks stay no longer than this, so that a copy of the network never hears of the original's.
     """
-    given: dict[str, Tensor] = {}
+    given: dict[str, Any] = {}
 
     def keep(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             given[name] = output
 
         return hook
@@ -171,8 +173,13 @@ def _outputs(backbone: nn.Module, names: Sequence[str], images: Tensor) -> list[
     return [given[name] for name in names]
 
 
-def _width(output: Tensor) -> int:
-    """Return the channels of an output: (B, C, H, W), (B, N, C) or, in Swin, (B, H, W, C)."""
+def _width(output: object) -> int | None:
+    """Return the channels of an output: (B, C, H, W), (B, N, C) or, in Swin, (B, H, W, C).
+
+    None where a block gives several tensors, or none for each position.
+    """
+    if not isinstance(output, Tensor) or output.ndim not in (3, 4):
+        return None
     is_channels_last = output.ndim == 3 or output.shape[1] == output.shape[2]
     return output.shape[-1] if is_channels_last else output.shape[1]
 

@@ -42,11 +42,11 @@ _COUNT: Final = "n_averaged"
 class Wanted:
     """What a network wants of a file: the shapes of its tensors.
 
-    ``last_layer`` stands before the names of its last layer's tensors, which need not fit.
+    ``last_layers`` stand before the names of its last layers' tensors, which need not fit.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
-    last_layer: str
+    last_layers: tuple[str, ...]
 
     @property
     def backbone(self) -> set[str]:
@@ -54,7 +54,7 @@ class Wanted:
         return {
             name
             for name in self.shapes
-            if not name.startswith(self.last_layer) and not is_optional(name)
+            if not name.startswith(self.last_layers) and not is_optional(name)
         }
 
 
@@ -114,7 +114,7 @@ class Fit:
             name
             for name in self.tensors
             if name not in wanted.shapes
-            and not name.startswith(wanted.last_layer)
+            and not name.startswith(wanted.last_layers)
             and not is_optional(name)
         ]
 

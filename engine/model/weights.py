@@ -70,7 +70,7 @@ class Taken:
     def report(self, last_layer: str, *, is_kept: bool) -> LoadedWeights:
         """Say what was taken, given what became of the last layer."""
         fit, wanted = self.fit, self.wanted
-        backbone = {name for name in wanted.shapes if not name.startswith(wanted.last_layer)}
+        backbone = {name for name in wanted.shapes if not name.startswith(wanted.last_layers)}
         prefixes = "" if not fit.prefixes else ".".join(fit.prefixes) + "."
         return LoadedWeights(
             file=str(self.file.path),
@@ -115,23 +115,20 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
     return read_file(path).entries[0].tensors
 
 
-def load_from_file(
-    network: nn.Module, model: str, path: Path, last_layer: str, key: str | None = None
-) -> Taken:
+def load_from_file(network: nn.Module, model: str, path: Path, key: str | None = None) -> Taken:
     """Load a network's weights from a file, all but its last layer's.
 
     Args:
         network: timm's.
         model: its name.
         path: of the file.
-        last_layer: what stands before the names of its last layer's tensors.
         key: entry of the file that is wanted; None: EMA weights first, as timm does.
 
     Raises:
         InputError: when the file cannot be read or its tensors do not fit, naming them.
     """
     file = read_file(path)
-    wanted = _wanted(network, last_layer)
+    wanted = _wanted(network)
     fits = [fit for entry in file.entries for fit in readings(entry, wanted)]
     _refuse_last_checkpoint(file, key)
     asked = [fit for fit in fits if key is None or fit.answers_to(key)]
@@ -166,7 +163,7 @@ def keep_last_layer(
     if lacking := [name for name in classes if name not in place]:
         which = "other classes" if len(lacking) == len(classes) else _classes_not_known(lacking)
         return taken.report(f"new: {which}", is_kept=False)
-    prefix = "head." if card.tuning == "linear" else taken.wanted.last_layer
+    prefix = "head." if card.tuning == "linear" else taken.wanted.last_layers[0]
     weight, bias = taken.saved(prefix + "weight"), taken.saved(prefix + "bias")
     expected = (len(card.classes), head.in_features)
     if weight is None or bias is None or tuple(weight.shape) != expected:
@@ -189,9 +186,12 @@ def _past(card: NetworkCard) -> PastTraining:
     )
 
 
-def _wanted(network: nn.Module, last_layer: str) -> Wanted:
+def _wanted(network: Any) -> Wanted:
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    return Wanted(shapes, last_layer)
+    classifier = network.get_classifier()  # a distilled network has two
+    layers = classifier if isinstance(classifier, tuple) else (classifier,)
+    named = network.named_modules()
+    return Wanted(shapes, tuple(f"{name}." for name, part in named if part in layers))
 
 
 def _load(network: nn.Module, fit: Fit, wanted: Wanted, path: Path) -> None:
@@ -203,7 +203,8 @@ def _load(network: nn.Module, fit: Fit, wanted: Wanted, path: Path) -> None:
     taken = {
         name: tensor
         for name, tensor in fit.tensors.items()
-        if not name.startswith(wanted.last_layer) and wanted.shapes.get(name) == tuple(tensor.shape)
+        if not name.startswith(wanted.last_layers)
+        and wanted.shapes.get(name) == tuple(tensor.shape)
     }
     own = network.state_dict()
     whole = [
@@ -315,18 +316,11 @@ def _likely_network(file: WeightsFile, model: str) -> str | None:
             continue
         with contextlib.suppress(*_MISFIT, NotImplementedError), torch.device("meta"):
             network = timm.create_model(architecture)
-            wanted = _wanted(network, classifier_prefix(network))
+            wanted = _wanted(network)
             fits = (fit for entry in file.entries for fit in readings(entry, wanted))
             if any(not fit.misfits(wanted) for fit in fits):
                 return name
     return None
-
-
-def classifier_prefix(network: Any) -> str:
-    """Return what stands before the names of a network's last layer."""
-    classifier = network.get_classifier()
-    names = (name for name, part in network.named_modules() if part is classifier)
-    return f"{next(names)}."
 
 
 def _classes_not_known(names: Sequence[str]) -> str:

@@ -53,6 +53,16 @@ def test_a_network_without_such_blocks_is_refused(model: str) -> None:
         _network(model)
 
 
+def test_a_network_whose_blocks_give_several_tensors_is_refused() -> None:
+    with pytest.raises(InputError, match="mvitv2_tiny has no 3 blocks"):
+        _network("mvitv2_tiny")
+
+
+def test_a_network_that_cannot_read_images_of_a_size_is_refused() -> None:
+    with pytest.raises(InputError, match="crossvit_tiny_240 cannot read images of 64 px: "):
+        _network("crossvit_tiny_240")
+
+
 @pytest.mark.parametrize("start", ["ones", "authors"])
 def test_features_are_the_weighed_sum_of_pooled_blocks(start: LinearStart) -> None:
     network, module = _network("resnet50", start=start)

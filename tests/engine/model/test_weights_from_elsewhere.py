@@ -237,6 +237,21 @@ def test_a_network_that_the_file_names_is_advised(tmp_path: Path) -> None:
         build(tmp_path / "w.pth")
 
 
+def test_a_file_of_a_network_with_two_last_layers_is_read(tmp_path: Path) -> None:
+    distilled = "deit_tiny_distilled_patch16_224"
+    network = timm.create_model(distilled, num_classes=7, img_size=64)
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": network.state_dict(), "arch": distilled}, path)
+    with pytest.raises(InputError, match="no linear last layer on pooled features"):
+        build(path, model=distilled)
+    with pytest.raises(InputError, match="do not fit"):
+        build(path, model="resnet18")
+    linear = build_network(
+        distilled, classes=3, weights=str(path), image_size=64, seed=0, tuning="linear"
+    )
+    assert loaded(linear).missing == []
+
+
 def test_position_embeddings_of_another_image_size_are_fitted_by_timm(tmp_path: Path) -> None:
     torch.save(timm.create_model("test_vit", img_size=160).state_dict(), tmp_path / "w.pth")
     report = loaded(build(tmp_path / "w.pth", model="test_vit"))
