@@ -35,3 +35,9 @@ def test_a_row_finds_what_it_must_and_is_on_the_page(check: Check) -> None:
 
 def test_every_fast_row_exists() -> None:
     assert ALL.keys() >= FAST
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_row_finds_the_same_whenever_it_is_computed() -> None:
+    check = ALL["several-masks"]
+    assert run_check(check) == run_check(check)
