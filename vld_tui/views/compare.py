@@ -64,13 +64,18 @@ def _differences(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
 def _results(groups: Sequence[RunGroup], arms: Arms) -> Iterator[list[str]]:
     yield ["status", *(_statuses(group) for group in groups)]
     yield _row("ID", groups, lambda run: run.id_accuracy, _points)
-    if any(run.spec.augment_validation for group in groups for run in group.runs):
+    is_augmented = any(run.spec.augment_validation for group in groups for run in group.runs)
+    if is_augmented:
         yield _row("ID, plain images", groups, _plain_id, _points)
     yield _row("OOD", groups, lambda run: run.ood_accuracy, _points)
-    yield _row("OOD − ID", groups, lambda run: run.accuracy_gap, _points)
+    # The target is never augmented, so the difference is between plain images.
+    yield _row(f"OOD − ID{', plain images' if is_augmented else ''}", groups, _gap, _points)
     for arm in sorted({each.arm for found in arms.values() for each in found}):
         of_arm = _of_arm(arms, arm)
         yield _row(f"{plain_text(arm)} ID", groups, partial(_arm_id, of_arm), _points)
+        if is_augmented:
+            label = f"{plain_text(arm)} ID, plain images"
+            yield _row(label, groups, partial(_arm_plain_id, of_arm), _points)
         yield _row(f"{plain_text(arm)} OOD", groups, partial(_arm_ood, of_arm), _points)
     for domain in sorted({name for group in groups for run in group.runs for name in run.domains}):
         targets = {run.target for group in groups for run in group.runs}
@@ -112,12 +117,25 @@ def _plain_id(run: Run) -> float | None:
     return run.plain_id_accuracy if run.spec.augment_validation else run.id_accuracy
 
 
+def _gap(run: Run) -> float | None:
+    """Return OOD less ID accuracy on images that are not augmented."""
+    id_accuracy, ood_accuracy = _plain_id(run), run.ood_accuracy
+    return None if id_accuracy is None or ood_accuracy is None else ood_accuracy - id_accuracy
+
+
 def _of_arm(arms: Arms, arm: str) -> Mapping[str, ArmResult]:
     return {run_id: each for run_id, found in arms.items() for each in found if each.arm == arm}
 
 
 def _arm_id(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
     return of_arm[run.run_id].id_accuracy if run.run_id in of_arm else None
+
+
+def _arm_plain_id(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:
+    if run.run_id not in of_arm:
+        return None
+    found = of_arm[run.run_id]
+    return run.plain_mean(found.domains) if run.spec.augment_validation else found.id_accuracy
 
 
 def _arm_ood(of_arm: Mapping[str, ArmResult], run: Run) -> float | None:

@@ -98,11 +98,19 @@ def test_a_source_that_is_held_out_is_no_part_of_it() -> None:
 def test_a_comparison_has_a_row_of_what_can_be_compared() -> None:
     plain = make_run(1, name="plain", spec=resolve_spec({"steps": 10, "target": "sketch"}))
     augmented = make_run(2, name="augmented", spec=SPEC, domains=DOMAINS, id_accuracy=0.616)
-    lines = compare_lines(group_by_seed([plain, augmented]), cells=None)
-    rows = {line[:20].strip(): line[20:].split() for line in lines}
+    arms = {
+        run.run_id: [ArmResult("averaged", 10, id_accuracy, 0.35, {**DOMAINS, "art": 1.0})]
+        for run, id_accuracy in ((plain, 0.8), (augmented, 0.6))
+    }
+    lines = compare_lines(group_by_seed([plain, augmented]), arms, cells=None)
+    rows = {line[:26].strip(): line[26:].split() for line in lines}
     assert rows["augment-validation"] == ["no", "yes"]
     assert rows["ID"] == ["70.0", "61.6"]
     assert rows["ID, plain images"] == ["70.0", "70.0"]
+    assert rows["averaged ID"] == ["80.0", "60.0"]
+    assert rows["averaged ID, plain images"] == ["80.0", "80.0"]
+    assert rows["OOD − ID, plain images"] == [f"{100 * (run.ood_accuracy or 0) - 70:.1f}"
+                                              for run in (plain, augmented)]  # fmt: skip
     alone = "\n".join(compare_lines(group_by_seed([plain]), cells=None))
     assert "plain images" not in alone
 
