@@ -7,7 +7,6 @@ of another network than the one that was trained, and neither would show in the 
 
 from __future__ import annotations
 
-import pickle
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,10 +155,10 @@ def _agree(one: Tensor, other: Tensor) -> bool:
     return float((one - other).abs().max()) <= TOLERANCE * max(scale, 1e-6)
 
 
-def _generators() -> tuple[bytes, ...]:
+def _generators() -> tuple[object, ...]:
     """Return the states of the global random generators."""
-    states = (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state())
-    return tuple(pickle.dumps(state) for state in states)
+    _, words, position, *_ = np.random.get_state(legacy=True)
+    return torch.get_rng_state().tolist(), random.getstate(), np.asarray(words).tolist(), position
 
 
 @contextmanager
