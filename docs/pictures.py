@@ -36,7 +36,7 @@ SCREENS = {
     "groups": GROUPED,
     "plane": (*GROUPED, "b", *"none", "1.0", "enter", "2", "2.0"),
     "compare": ("down", "down", *("space",) * 4, "d", "2.0"),
-    "new-run": ("n", "3.0"),
+    "new-run": ("n", "20.0"),
     "run-domains": ("enter", "2", "2.0"),
     "run-samples": ("enter", "4", "2.0"),
 }
