@@ -147,7 +147,10 @@ def _list_files(folder: Path) -> Iterator[RunFile]:
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            if left and not (name.startswith(".") and name.endswith(".tmp")):
+            is_temporary = name.startswith(".tmp") or (
+                name.startswith(".") and name.endswith(".tmp")
+            )
+            if left and not is_temporary:
                 path = Path(parent, name)
                 if (found := _signature(path)) is not None:
                     left -= 1

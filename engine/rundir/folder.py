@@ -52,6 +52,8 @@ from engine.protocol import (
 from engine.rundir.process import ExitInfo, JobInfo, KillAsked, ProcessInfo, StopAsked
 
 CHECKPOINT_PATTERN = "*.safetensors"
+SAFETENSORS_TEMPORARY = ".tmp??????"
+"""Names under which safetensors writes a file; only whoever holds the run writes checkpoints."""
 """Of the names in a run's folder of checkpoints."""
 _WRITTEN_BY_THEN_S = 60.0
 """Age at which nobody is still writing a small file."""
@@ -224,6 +226,8 @@ class RunDir:
         for path in (*self.checkpoints.glob(".*.tmp"), *self.path.glob(".*.json.*.tmp")):
             if not _may_be_written(path):
                 path.unlink(missing_ok=True)
+        for path in self.checkpoints.glob(SAFETENSORS_TEMPORARY):
+            path.unlink(missing_ok=True)
 
     def spare_checkpoints(self, keep: Literal["all", "best", "none"]) -> list[Path]:
         """Return the checkpoints there are that a finished run is not to leave."""
@@ -366,10 +370,18 @@ def _words_of(error: Exception) -> str:
 def _may_be_written(temporary: Path) -> bool:
     """Say whether somebody may be writing a file that is to be renamed: here, or a moment ago."""
     pid = temporary.name.split(".")[-2].partition("-")[0]
-    if pid.isdecimal() and int(pid) != os.getpid() and psutil.pid_exists(int(pid)):
+    if pid.isdecimal() and int(pid) != os.getpid() and _is_alive(int(pid)):
         return True
     by_anyone = temporary.name.startswith(".user.json.")  # from another host as well
     return by_anyone and time.time() - temporary.stat().st_mtime < _WRITTEN_BY_THEN_S
+
+
+def _is_alive(pid: int) -> bool:
+    """Say whether a process runs; one that was killed and not yet collected does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -57,7 +57,8 @@ def attempts_are_explained(store: Store, run: Run) -> Iterator[str]:
 
 def nothing_torn_is_left(home: Home, run: Run) -> Iterator[str]:
     """Complain of files that somebody began to write and nobody ended."""
-    for path in home.run_dir(run.run_id).path.rglob(".*.tmp"):
+    folder = home.run_dir(run.run_id).path
+    for path in (*folder.rglob(".*.tmp"), *folder.rglob(".tmp*")):
         yield f"{run.run_id}: {path.name} is left"
 
 

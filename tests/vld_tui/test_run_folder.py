@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,7 @@ def test_what_a_killed_process_began_to_write_goes_and_nothing_else(run_dir: Run
     run_dir.checkpoints.mkdir()
     torn = [
         run_dir.checkpoints / f".last.safetensors.{dead}.tmp",
+        run_dir.checkpoints / ".tmpBNv0Me",  # safetensors' own
         run_dir.path / f".process.json.{dead}-0a.tmp",
         run_dir.path / f".user.json.{dead}-0a.tmp",
     ]
@@ -94,6 +96,10 @@ def test_what_a_killed_process_began_to_write_goes_and_nothing_else(run_dir: Run
     for path in (*torn, *fresh):
         path.touch()
     os.utime(torn[-1], (1.0, 1.0))
-    run_dir.drop_torn_files()
+    with subprocess.Popen(["true"]) as killed:
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # ended, and not yet collected
+        torn.append(run_dir.checkpoints / f".best.safetensors.{killed.pid}.tmp")
+        torn[-1].touch()
+        run_dir.drop_torn_files()
     assert [path for path in torn if path.exists()] == []
     assert [path for path in fresh if not path.exists()] == []

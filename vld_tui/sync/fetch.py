@@ -21,7 +21,7 @@ from vld_tui.sync.rsync import NoSuchFolder, SyncError, bring, check_source, is_
 from vld_tui.sync.studies import FetchedStudies, fetch_studies
 
 _NEVER: Final = (
-    "*.tmp", "engine.lock", "writer.lock", "synced", "labelled", "ranks/", ".lock",
+    "*.tmp", ".tmp*", "engine.lock", "writer.lock", "synced", "labelled", "ranks/", ".lock",
 )  # fmt: skip
 """Files that mean something only where they are."""
 _INCOMING: Final = ".incoming"
