@@ -43,7 +43,7 @@ class Estimate(NamedTuple):
         return self.deviation is not None and self.n < FEWEST
 
 
-def half_interval(deviation: float, n: int) -> float | None:
+def half_width(deviation: float, n: int) -> float | None:
     """Return half the width of the 95% interval of a mean of ``n`` values (Student's t); None for
     fewer than :data:`FEWEST`."""
     return None if n < FEWEST else float(t_975(n - 1) * deviation / n**0.5)
@@ -90,5 +90,5 @@ def of_moments(n: int, mean: float | None, mean_square: float | None) -> Estimat
 
 
 def _estimate(mean: float, deviation: float | None, n: int) -> Estimate:
-    interval = None if deviation is None else half_interval(deviation, n)
+    interval = None if deviation is None else half_width(deviation, n)
     return Estimate(mean, deviation, interval, n)

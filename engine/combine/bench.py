@@ -133,9 +133,7 @@ class Bench:
         state = TrainingState(
             step=step,
             elapsed_s=self.elapsed_s,
-            selected=Selected(
-                step, evaluation.id_accuracy, evaluation.ood_accuracy, evaluation.plain_id_accuracy
-            ),
+            selected=Selected.of(step, evaluation),
             feature_rms=self.feature_rms,
             data_digest=self.data.digest,
             precision=self.execution.precision,

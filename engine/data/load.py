@@ -51,6 +51,11 @@ class DomainData:
     out_indices: Indices
     is_held_out: bool = False
 
+    @property
+    def is_source(self) -> bool:
+        """Say whether the domain is trained on."""
+        return not (self.is_target or self.is_held_out)
+
     def images(self, indices: Indices) -> Tensor:
         """Return images by their indices in this domain, (B, S, S, 3) uint8, as a copy."""
         return torch.from_numpy(self.cached.take(self.rows[indices]))
@@ -85,9 +90,7 @@ class RunData:
     @property
     def sources(self) -> tuple[DomainData, ...]:
         """Return the domains that are trained on."""
-        return tuple(
-            domain for domain in self.domains if not (domain.is_target or domain.is_held_out)
-        )
+        return tuple(domain for domain in self.domains if domain.is_source)
 
     @property
     def validation_images(self) -> dict[str, int]:
@@ -147,7 +150,7 @@ def load_data(
 def _shared_images(image_set: ImageSet, cached: CachedImages, domains: Sequence[DomainData]) -> int:
     """Return how many images of the target have the same pixels as one that is trained on."""
     target = {domain.name for domain in domains if domain.is_target}
-    sources = {domain.name for domain in domains if not (domain.is_target or domain.is_held_out)}
+    sources = {domain.name for domain in domains if domain.is_source}
     shared = 0
     for group in cached.copies:
         of_group = [image_set.files[index].domain for index in group]

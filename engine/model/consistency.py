@@ -44,10 +44,10 @@ def check_consistency(network: FineTunedNetwork, model: str, image_size: int) ->
         IMAGES, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)
     )
     with _untouched(network.module):
-        _check_vector(network, model, images)
-        _check_noise(network, model, images)
-        _check_training(network, model, images)
-        _check_last_layer(network, model, images)
+        in_evaluation = _check_vector(network, model, images)
+        in_training = _check_noise(network, model, images)
+        _check_training(network, model, images, in_training, in_evaluation)
+        _check_last_layer(network, model, images, in_evaluation)
         _check_gradients(network, model, images)
 
 
@@ -69,8 +69,8 @@ def reading_images(model: str, image_size: int) -> Iterator[None]:
         ) from None
 
 
-def _check_vector(network: FineTunedNetwork, model: str, images: Tensor) -> None:
-    """Compute features once, in evaluation mode."""
+def _check_vector(network: FineTunedNetwork, model: str, images: Tensor) -> Tensor:
+    """Return the features in evaluation."""
     network.module.eval()
     with torch.no_grad(), reading_images(model, images.shape[-1]):
         features: object = network.features(images)
@@ -80,10 +80,14 @@ def _check_vector(network: FineTunedNetwork, model: str, images: Tensor) -> None
             f"{model} has no vector of {network.feature_dim} pooled features per image, so there "
             "is no representation to mask. Choose another network: vld models ls"
         )
+    return features
 
 
-def _check_noise(network: FineTunedNetwork, model: str, images: Tensor) -> None:
-    """Compare two passes, and the random generators: they show noise that is seldom drawn."""
+def _check_noise(network: FineTunedNetwork, model: str, images: Tensor) -> Tensor:
+    """Return the features while training, equal in two passes that draw nothing.
+
+    The random generators show noise that is seldom drawn.
+    """
     network.set_training(freeze_batchnorm=True)
     before = _generators()
     with torch.no_grad():
@@ -94,14 +98,19 @@ def _check_noise(network: FineTunedNetwork, model: str, images: Tensor) -> None:
             "give the same features, so the dropout rate would not be the only one. "
             "Choose another network: vld models ls"
         )
+    return first
 
 
-def _check_training(network: FineTunedNetwork, model: str, images: Tensor) -> None:
+def _check_training(
+    network: FineTunedNetwork,
+    model: str,
+    images: Tensor,
+    in_training: Tensor,
+    in_evaluation: Tensor,
+) -> None:
     network.set_training(freeze_batchnorm=True)
     with torch.no_grad():
-        in_training, alone = network.features(images), network.features(images[:1])
-        network.module.eval()
-        in_evaluation = network.features(images)
+        alone = network.features(images[:1])
     if not _agree(in_training, in_evaluation):
         raise InputError(
             f"{model} computes other features while training than in evaluation, so what is "
@@ -114,7 +123,9 @@ def _check_training(network: FineTunedNetwork, model: str, images: Tensor) -> No
         )
 
 
-def _check_last_layer(network: FineTunedNetwork, model: str, images: Tensor) -> None:
+def _check_last_layer(
+    network: FineTunedNetwork, model: str, images: Tensor, features: Tensor
+) -> None:
     read: list[Tensor] = []
     hook = network.head.register_forward_pre_hook(lambda _head, inputs: read.append(inputs[0]))
     network.module.eval()
@@ -122,7 +133,6 @@ def _check_last_layer(network: FineTunedNetwork, model: str, images: Tensor) -> 
         with torch.no_grad():
             logits = network.module(images)
             of_module = read[-1] if read else None
-            features = network.features(images)
             expected = network.head(features)
     finally:
         hook.remove()

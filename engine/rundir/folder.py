@@ -379,8 +379,8 @@ def _may_be_written(temporary: Path) -> bool:
 def _is_alive(pid: int) -> bool:
     """Say whether a process runs; one that was killed and not yet collected does not."""
     try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
+        return ProcessInfo.of(pid).is_alive() is not False
+    except psutil.NoSuchProcess:
         return False
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from engine.data import RunData
 from engine.errors import TrainingError
+from engine.evaluate import Evaluation
 from engine.model import NETWORK, FineTunedNetwork, NetworkCard, creation_options
 from engine.protocol import LoadedWeights, RunSpec, trial_seed
 from engine.rundir import RunDir
@@ -39,6 +40,13 @@ class Selected(msgspec.Struct, frozen=True):
     id_accuracy: float
     ood_accuracy: float | None
     plain_id_accuracy: float | None = None
+
+    @classmethod
+    def of(cls, step: int, evaluation: Evaluation) -> Selected:
+        """Return a step as its evaluation judges it."""
+        return cls(
+            step, evaluation.id_accuracy, evaluation.ood_accuracy, evaluation.plain_id_accuracy
+        )
 
 
 class TrainingState(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,7 +64,7 @@ def fine_tune(
     pace = milestones.pace
     log.record(training.describe(spec, data))
     few = uncertain_selection(data.validation_images)
-    for message in [*([few] if few else []), *overlaps(spec, data, training.start.loaded)]:
+    for message in filter(None, (few, *overlaps(spec, data, training.start.loaded))):
         log.record(Cautioned(message=message))
 
     if checkpoint is not None:

@@ -107,7 +107,7 @@ class Milestones:
         best = state.selected
         is_best = best is None or evaluation.id_accuracy > best.id_accuracy
         if is_best:
-            best = _selected(state.step, evaluation)
+            best = Selected.of(state.step, evaluation)
         state = msgspec.structs.replace(state, selected=best)
         state = self._report(state, evaluation, is_best=is_best, wall_s=wall_s)
         if is_best:
@@ -256,7 +256,7 @@ class Milestones:
         )
         if not is_best:
             return state
-        selected = _selected(state.step, found)
+        selected = Selected.of(state.step, found)
         state = msgspec.structs.replace(
             state, selected_of_arms={**state.selected_of_arms, name: selected}
         )
@@ -285,9 +285,3 @@ class Milestones:
             class_entropy=self._class_entropy,
             advice=COLLAPSE_ADVICE,
         )
-
-
-def _selected(step: int, evaluation: Evaluation) -> Selected:
-    return Selected(
-        step, evaluation.id_accuracy, evaluation.ood_accuracy, evaluation.plain_id_accuracy
-    )

@@ -15,8 +15,7 @@ def overlaps(spec: RunSpec, data: RunData, loaded: LoadedWeights | None) -> Iter
         return
     begins = f"The network in --weights was trained by run {past.run} on images"
     for domain in data.domains:
-        is_measured = domain.is_target or domain.is_held_out
-        if is_measured and domain.name not in (past.target, past.held_out_source):
+        if not domain.is_source and domain.name not in (past.target, past.held_out_source):
             accuracy = "OOD accuracy" if domain.is_target else "accuracy"
             yield f"{begins} of {domain.name}: its {accuracy} is too high."
     split = (trial_seed(spec), spec.validation_fraction)

@@ -96,10 +96,9 @@ class Training:
         step_s = min(self.step_ms.values()) / 1000
         forward_s = FORWARD_SHARE * step_s / (spec.batch_size * len(data.sources))
         evaluated = sum(len(domain.out_indices) for domain in data.domains)
-        left_out = [domain for domain in data.domains if domain.is_target or domain.is_held_out]
-        evaluated += sum(len(domain.in_indices) for domain in left_out)
+        evaluated += sum(len(each.in_indices) for each in data.domains if not each.is_source)
         if spec.augment_validation:
-            evaluated += sum(len(domain.out_indices) for domain in data.sources)
+            evaluated += sum(data.validation_images.values())
         evaluations = evaluations_after(spec, self.start.step)
         cached = 0
         if spec.head_steps > 0 and self.start.step == 0:

@@ -14,9 +14,9 @@ from vld_tui.study.cloud import Cloud, clouds, make_cloud
 from vld_tui.study.outcomes import (
     Cell,
     Outcome,
-    domain_accuracies,
     grouped,
     in_full,
+    mean_domain_accuracies,
     settings_of,
     with_ood,
 )
@@ -243,7 +243,7 @@ def _worst(results: Sequence[Outcome], *, is_source: bool) -> Share | None:
     target = results[0].target
     found = [
         Share(accuracy, name)
-        for name, accuracy in domain_accuracies(results).items()
+        for name, accuracy in mean_domain_accuracies(results).items()
         if not (is_source and name == target)
     ]
     return min(found, default=None)

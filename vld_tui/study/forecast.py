@@ -11,7 +11,6 @@ from engine.protocol import (
     NO_TARGET,
     ArmEvaluated,
     DataPrepared,
-    DomainInfo,
     Evaluated,
     RunFinished,
     RunSpec,
@@ -135,7 +134,7 @@ def _time(
     is_same = _same_images(like.spec, spec)
     theirs = ImageCounts(len(data.domains), sum(domain.images for domain in data.domains))
     ours = theirs if is_same else counts
-    their_sources = sum(not (each.is_target or each.is_held_out) for each in data.domains)
+    their_sources = len(data.sources)
     if ours is None or not their_sources or not theirs.images:
         return None, ()
 
@@ -187,15 +186,11 @@ def _evaluation_s(
     mean_s = _mean_s(evaluations)
     if spec.augment_validation == like.spec.augment_validation:
         return mean_s
-    held_out = sum(each.out_images for each in data.domains if not _is_left_out(each))
+    held_out = sum(each.out_images for each in data.sources)
     if spec.augment_validation:
         return mean_s + held_out * image_s
-    plain = held_out + sum(each.images for each in data.domains if _is_left_out(each))
+    plain = held_out + sum(each.images for each in data.domains if not each.is_source)
     return mean_s * plain / (plain + held_out)
-
-
-def _is_left_out(domain: DomainInfo) -> bool:
-    return domain.is_target or domain.is_held_out
 
 
 def _mean_s(evaluations: Sequence[Evaluated | ArmEvaluated]) -> float:

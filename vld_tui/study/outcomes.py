@@ -182,7 +182,7 @@ def mean_accuracies(results: Sequence[Outcome]) -> tuple[float, float]:
     )
 
 
-def domain_accuracies(results: Sequence[Outcome]) -> dict[str, float]:
+def mean_domain_accuracies(results: Sequence[Outcome]) -> dict[str, float]:
     """Return the accuracy on each domain of one target's results with one setting: as ID and OOD
     accuracy are, the mean over cells of the mean over seeds."""
     cells: dict[str, dict[Cell, list[float]]] = {}
