@@ -14,7 +14,7 @@ METHODS: Final = {
     "soup": "the mean of the weights",
     "greedy_soup": "the mean of weights; best first, each one kept if ID accuracy does not fall",
     "ensemble": "the mean of the logits",
-    "interpolation": "weights, and representations, on the way from one to the other",
+    "interpolation": "weights, and representations, between two networks",
 }
 """Ways to combine networks; each is an arm of its own in tables and in the plane.
 

@@ -182,7 +182,7 @@ def interpolate(
     launching = Launching(name, tag, detach=detach, queue=queue, as_json=as_json)
     from_pretrained = first == PRETRAINED
     if probe and not from_pretrained:
-        raise CommandError(f"--probe is about {PRETRAINED!r}, but A is {first!r}: leave it out.")
+        raise CommandError(f"--probe needs {PRETRAINED!r} as A, not {first!r}: leave it out.")
     with open_store(ctx) as store:
         names = [second] if from_pretrained else [first, second]
         launching.go(

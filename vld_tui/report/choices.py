@@ -29,7 +29,7 @@ _ORACLE_NOTE: Final = (
     "step, so a gap can be below 0."
 )
 _NO_INTERVALS: Final = (
-    "Means over seeds, without intervals: with other seeds a method may choose otherwise."
+    "Means over seeds, without intervals: with other seeds a method may choose differently."
 )
 NO_ORACLE: Final = (
     "There is no oracle where the accuracy on the target's out split at the last step is not known."

@@ -27,7 +27,7 @@ from vld_tui.views.weights import loaded_line
 LABEL_CELLS = 9
 _SEPARATOR = " · "
 _EVERY_DOMAIN = f"{NO_TARGET}: every domain is trained on, so there is no OOD accuracy"
-_AUGMENTED = "by ID accuracy on augmented validation images; that on plain ones is shown as well"
+_AUGMENTED = "by ID accuracy on augmented validation images; that on plain images is shown too"
 ONE_DOMAIN = f"{NO_TARGET}: one domain, no OOD accuracy; vld data shift makes domains"
 
 

@@ -20,7 +20,7 @@ def precision_cautions(study: Study, runs: Iterable[Run]) -> Iterator[str]:
     if len(trained) > 1 and "precision" not in study.compare:
         yield (
             f"the precision of training differs from run to run: {_counts(trained)}{_why(known)}. "
-            "Differences between them may be the precision's. To avoid this: "
+            "Their results may differ for that reason alone. To avoid this: "
             'precision = "fp32" below [fields] of the study (--precision fp32 of vld run).'
         )
     evaluated = Counter(run.evaluated_in for run in known)

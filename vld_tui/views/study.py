@@ -105,7 +105,7 @@ def stray_text(study: Study, strays: Strays) -> str:
     values = ", ".join(f"{name} = {_toml(value)}" for name, value in strays.values.items())
     return (
         f"{plural(strays.runs, 'finished run')} {have} the tag {study.name} but {are} not in the "
-        "study: its recipe has changed since. Below [fields], these values count what is finished: "
+        "study: its recipe has changed since. To count them, set below [fields]: "
         f"{values}"
     )
 

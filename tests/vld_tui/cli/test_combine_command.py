@@ -203,7 +203,7 @@ def test_runs_and_what_is_made_of_them_are_compared(family: Vld) -> None:
         (("interpolate", "one", "two", "--points", "1"), "--points is 1, but must be from 2 to"),
         (("interpolate", "one", "two", "--points", "102"), "--points is 102, but must be from"),
         (("interpolate", "one", "pretrained"), "pretrained"),
-        (("interpolate", "one", "two", "--probe"), "--probe is about 'pretrained', but A is 'one'"),
+        (("interpolate", "one", "two", "--probe"), "--probe needs 'pretrained' as A, not 'one'"),
         (("interpolate", "one", "two", "--name", "a/b"), "must hold no '/'"),
     ],
 )

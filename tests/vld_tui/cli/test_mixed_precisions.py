@@ -64,7 +64,7 @@ def test_status_and_report_name_the_counts_and_how_to_avoid_it(vld: Vld, tmp_pat
     (caution,) = cautions(vld, file)
     assert caution == (
         "the precision of training differs from run to run: 3 runs in fp32, 1 run in bf16 (auto "
-        "takes the fastest on each machine). Differences between them may be the precision's. To "
+        "takes the fastest on each machine). Their results may differ for that reason alone. To "
         'avoid this: precision = "fp32" below [fields] of the study (--precision fp32 of vld run).'
     )
     assert f"caution   {caution}" in vld("sweep", "status", str(file)).stdout

@@ -65,7 +65,7 @@ def _answer(subject: str, *_: object, **__: object) -> object:
 
 CAUTION = (
     "4 finished runs have the tag rates but are not in the study: its recipe has changed since. "
-    "Below [fields], these values count what is finished: "
+    "To count them, set below [fields]: "
 )
 VALUES = """\
 trial_seed = "none"
