@@ -91,6 +91,16 @@ def test_the_page_asks_for_nothing_and_obeys_no_name(hostile: Report) -> None:
     assert "default-src 'none'" in written
 
 
+def test_the_page_folds_long_tables_and_keeps_the_lines_of_the_definition() -> None:
+    report = report_of(study(seeds=(0,)))
+    results, centre = report.tables
+    long = [each._replace(rows=each.rows[:1] * 61) for each in (results, centre)]
+    definition = 'name = "a<b"\n\n[fields]  # \x1b&\n'
+    written = page(report._replace(tables=tuple(long), definition=definition), [])
+    assert written.count("<details><summary>61 rows</summary>") == 1, "the results stay open"
+    assert "<pre>name = &#34;a&lt;b&#34;\n\n[fields]  # ␛&amp;\n</pre>" in written
+
+
 def test_figures_are_drawn_of_any_name_for_print_and_screen(hostile: Report) -> None:
     for picture in draw(hostile):
         assert picture.files["pdf"].startswith(b"%PDF")
