@@ -1,7 +1,7 @@
-"""What a run is: every field's help, unit, range and default, written once.
+"""The run specification: every field's help, unit, range and default.
 
-The command line's options, configuration files, the dashboard's form and the documentation
-are generated from :data:`FIELDS`.
+Command-line options, configuration files, the dashboard's form and the documentation are
+generated from :data:`FIELDS`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Value = TypeVar("Value")
 Layout = Literal[
     "auto", "plain", "class", "split/class", "domain/split/class", "split/domain/class"
 ]
-"""How folders of images are read; ``plain`` is ``domain/class``, whatever their names."""
+"""Folder layouts; ``plain`` is ``domain/class``, whatever the folders are called."""
 
 
 class SpecError(ValueError):
-    """A specification that cannot be run; the message names field, value and allowed range."""
+    """An invalid specification; the message names field, value and allowed range."""
 
 
 def _about(
@@ -50,8 +50,8 @@ def _about(
 ) -> Meta:
     """Describe a field.
 
-    ``most`` refuses what can only be a mistake. It is no part of the type: runs in the history
-    that were started with more stay readable.
+    ``most`` rejects values that can only be mistakes. It is not part of the type, so that stored
+    runs with larger values stay readable.
     """
     extra = {
         "group": group,
@@ -65,33 +65,33 @@ def _about(
 
 
 NO_TARGET: Final = "none"
-"""The target of a run that leaves no domain out of training. A target of None: not chosen, which
-only images of one domain allow."""
+"""The target of a run that trains on every domain. A target of None means "not chosen", which is
+valid only for data with a single domain."""
 
 Positive = Meta(gt=0)
 NonNegative = Meta(ge=0)
 
 MOST_STEPS: Final = 1_000_000_000
-"""Far more than any run has, and far less than overflows."""
+"""Upper limit for step counts: more than any run needs, and safe from overflow."""
 MOST_SHOWN: Final = 200
-"""Characters of a refused value that are shown whole."""
+"""Maximum number of characters of a rejected value shown in an error."""
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that determines a run's result, plus the device it runs on.
 
     Raises:
-        SpecError: when built with a value out of its range.
+        SpecError: if a value is out of range.
     """
 
     # Data
-    dataset: Annotated[str, _about("Data set by name; with --data, the folder's name.", "data")] = (
-        "emoji"
-    )
+    dataset: Annotated[
+        str, _about("Data set name; with --data, defaults to the folder's name.", "data")
+    ] = "emoji"
     data_dir: Annotated[
         str | None,
         _about(
-            "Images of your own: a folder of domain/class/image, a table (.csv, .tsv) or a .zip.",
+            "Your own images: a folder of domain/class/image, a table (.csv, .tsv) or a .zip.",
             "data",
             flag="--data",
         ),
@@ -99,8 +99,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     target: Annotated[
         str | None,
         _about(
-            "Domain left out of training; its accuracy is the OOD accuracy. none: trains on every "
-            "domain, without an OOD accuracy.",
+            "Domain to leave out of training and measure OOD accuracy on. none: train on every "
+            "domain; no OOD accuracy.",
             "data",
             none_is_word=True,
         ),
@@ -108,25 +108,25 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     held_out_source: Annotated[
         str | None,
         _about(
-            "Source domain left out of training as well; its accuracy chooses among settings.",
+            "Source domain to leave out of training as well, for choosing hyper-parameters.",
             "data",
         ),
     ] = None
     image_size: Annotated[
         int,
         Meta(ge=32, le=1024),
-        _about("Side of the square images the network sees.", "data", unit="px"),
+        _about("Side of the square input images.", "data", unit="px"),
     ] = 224
     batch_size: Annotated[
         int,
         Meta(ge=1, le=4096),
-        _about("Images per source domain and step.", "data", flag="--batch", unit="images"),
+        _about("Images per source domain in each step.", "data", flag="--batch", unit="images"),
     ] = 16
     micro_batch_size: Annotated[
         Annotated[int, Positive] | None,
         _about(
-            "Images of a batch computed at a time, to save memory; none: all. The result is that "
-            "of the whole batch; a step takes about 1.5 times as long.",
+            "Compute the batch in chunks of this many images to save memory. Same result; each "
+            "step takes about 1.5× as long. none: the whole batch at once.",
             "data",
             flag="--micro-batch",
             unit="images",
@@ -136,46 +136,46 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     transforms: Annotated[
         Literal["batch", "pil"],
         _about(
-            "Training transforms: batch (whole batches from the cache) or pil "
-            "(DomainBed's own, image by image).",
+            "Training transforms: batch (whole batches from the cache) or pil (image by image, "
+            "as in DomainBed).",
             "data",
         ),
     ] = "batch"
     validation_fraction: Annotated[
         float,
         Meta(gt=0, lt=1),
-        _about("Share of each domain held out for validation.", "data"),
+        _about("Fraction of each domain held out for validation.", "data"),
     ] = 0.2
     augment_validation: Annotated[
         bool,
         _about(
-            "Augment the sources' validation images at each evaluation, as DomainBed does; the "
-            "step is then selected on them.",
+            "Augment the source domains' validation images at each evaluation, as DomainBed does; "
+            "affects which step is selected.",
             "data",
         ),
     ] = False
     trial_seed: Annotated[
         Annotated[int, Meta(ge=0, le=2**31 - 1)] | None,
-        _about("Seed of the split; none: a split for each seed, as in DomainBed.", "data"),
+        _about("Seed of the split. none: a different split per --seed, as in DomainBed.", "data"),
     ] = None
     skip_bad_images: Annotated[
-        bool, _about("Leave out images that cannot be read, and record which.", "data")
+        bool, _about("Skip images that cannot be read, and record which.", "data")
     ] = False
     layout: Annotated[
         Layout,
         _about(
-            "How the folders of --data are read: plain is domain/class/image without splits; auto "
-            "recognizes the layout and reports it.",
+            "Folder layout of --data. auto: detect and report it; plain: domain/class/image "
+            "without splits.",
             "data",
         ),
     ] = "auto"
 
     # Network
-    model: Annotated[str, _about("timm network.", "network")] = "tf_efficientnet_lite0"
+    model: Annotated[str, _about("timm model name.", "network")] = "tf_efficientnet_lite0"
     weights: Annotated[
         str,
         _about(
-            "Pre-trained weights: pretrained (packaged or timm's hub), none, or a "
+            "Initial weights: pretrained (packaged or from timm's hub), none (random), or a "
             ".safetensors or .pth file.",
             "network",
         ),
@@ -183,31 +183,30 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     weights_key: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
         _about(
-            "Entry of the file of weights to load, such as state_dict or teacher; none: EMA "
-            "weights first, as timm does.",
+            "Key of the weight file to load, such as state_dict or teacher. none: EMA weights if "
+            "present, as timm does.",
             "network",
         ),
     ] = None
     freeze_batchnorm: Annotated[
         bool,
-        _about("Keep BatchNorm statistics as pre-trained; its weights still train.", "network"),
+        _about("Keep the pre-trained BatchNorm statistics; scale and bias still train.", "network"),
     ] = True
 
     # Method
     tuning: Annotated[
         Literal["full", "linear"],
         _about(
-            "What trains: full (every weight) or linear (a weight for each feature of the last "
-            "three blocks, and the last layer).",
+            "Parameters to train: full (all) or linear (one weight per feature of the last three "
+            "blocks, and the last layer).",
             "method",
         ),
     ] = "full"
     linear_start: Annotated[
         Literal["ones", "authors"],
         _about(
-            "Features of linear tuning: ones (each block divided by its root mean square, weights "
-            "start at 1) or authors (not divided, weights start at random, as in the file of the "
-            "paper's authors).",
+            "Initialisation of linear tuning: ones (features divided by their block's RMS, weights "
+            "1) or authors (features as they are, random weights, as in the paper's code).",
             "method",
         ),
     ] = "ones"
@@ -219,7 +218,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         float,
         Meta(ge=0, lt=1),
         _about(
-            "Probability of zeroing each penultimate feature while training.",
+            "Probability of zeroing each penultimate feature during training.",
             "method",
             flag="--dropout",
         ),
@@ -227,13 +226,13 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     masks: Annotated[
         int,
         Meta(ge=1, le=1024),
-        _about("Dropout masks per backbone pass; the loss is their mean.", "method"),
+        _about("Dropout masks per backbone pass; the loss is averaged over them.", "method"),
     ] = 8
     head_steps: Annotated[
         int,
         NonNegative,
         _about(
-            "Steps on cached features that train the last layer before everything trains.",
+            "Steps that train only the last layer, on cached features, before the main training.",
             "method",
             unit="steps",
             most=MOST_STEPS,
@@ -242,20 +241,20 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     head_lr_factor: Annotated[
         float,
         Positive,
-        _about("Learning rate of the last layer, as a multiple of --lr.", "method", most=1e6),
+        _about("Last layer's learning rate as a multiple of --lr.", "method", most=1e6),
     ] = 1.0
     scale_head_lr: Annotated[
         bool,
         _about(
-            "Divide the last layer's learning rate by the measured mean square of a feature, "
-            "so that one setting serves networks of any feature scale.",
+            "Divide the last layer's learning rate by the features' measured mean square, so that "
+            "one setting suits networks of any feature scale.",
             "method",
         ),
     ] = False
 
     # Optimization
     steps: Annotated[
-        int, Meta(ge=1), _about("Updates of the weights.", "optimization", most=MOST_STEPS)
+        int, Meta(ge=1), _about("Training steps.", "optimization", most=MOST_STEPS)
     ] = 300
     optimizer: Annotated[Literal["sgd", "adamw"], _about("Optimizer.", "optimization")] = "sgd"
     lr: Annotated[float, Positive, _about("Learning rate.", "optimization", most=1e3)] = 1e-3
@@ -267,12 +266,12 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 1e-4
     schedule: Annotated[
         Literal["constant", "step", "cosine"],
-        _about("Learning rate over the steps.", "optimization"),
+        _about("Learning rate schedule.", "optimization"),
     ] = "constant"
     lr_drops: Annotated[
         tuple[int, ...],
         _about(
-            "Steps at which the step schedule multiplies the rate by 0.1.",
+            "Steps at which the step schedule multiplies the learning rate by 0.1.",
             "optimization",
             unit="steps",
             most=MOST_STEPS,
@@ -281,25 +280,28 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     warmup_steps: Annotated[
         int,
         NonNegative,
-        _about("Steps of linear warm-up from zero.", "optimization", unit="steps", most=MOST_STEPS),
+        _about(
+            "Steps of linear learning-rate warm-up from zero.",
+            "optimization",
+            unit="steps",
+            most=MOST_STEPS,
+        ),
     ] = 0
     grad_clip: Annotated[
         Annotated[float, Positive] | None,
-        _about("Largest gradient norm; none: no clipping.", "optimization", most=1e9),
+        _about("Maximum gradient norm. none: no clipping.", "optimization", most=1e9),
     ] = None
 
     # Arms
     arms: Annotated[
         tuple[str, ...],
-        _about(
-            "Predictors to evaluate in addition to the run's own network.", "arms", choices=ARMS
-        ),
+        _about("Additional predictors to evaluate during the run.", "arms", choices=ARMS),
     ] = ()
     average_from: Annotated[
         int,
         Positive,
         _about(
-            "First step whose weights are averaged, and whose evaluation may be in the ensemble.",
+            "First step included in the weight average and the ensemble.",
             "arms",
             unit="steps",
             most=MOST_STEPS,
@@ -309,7 +311,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         int,
         Positive,
         _about(
-            "Steps from one averaging of the weights to the next.",
+            "Steps between updates of the weight average.",
             "arms",
             unit="steps",
             most=MOST_STEPS,
@@ -318,8 +320,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     average_batchnorm: Annotated[
         Literal["average", "reestimate"],
         _about(
-            "BatchNorm statistics of averaged weights: averaged too, or re-estimated on "
-            "training images.",
+            "BatchNorm statistics of the averaged weights: average (averaged too) or reestimate "
+            "(computed from training images).",
             "arms",
         ),
     ] = "average"
@@ -333,8 +335,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     eval_from: Annotated[
         Annotated[int, Positive] | None,
         _about(
-            "First step evaluated; the others follow every --eval-every steps. none: the first is "
-            "--eval-every.",
+            "First step to evaluate, then every --eval-every steps. none: --eval-every.",
             "measuring",
             unit="steps",
             most=MOST_STEPS,
@@ -343,65 +344,70 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     log_every: Annotated[
         int,
         Positive,
-        _about("Steps between loss readings.", "measuring", unit="steps", most=MOST_STEPS),
+        _about("Steps between logged losses.", "measuring", unit="steps", most=MOST_STEPS),
     ] = 10
     eval_batch_size: Annotated[
-        int, Meta(ge=1, le=8192), _about("Images per evaluation batch.", "measuring", unit="images")
+        int, Meta(ge=1, le=8192), _about("Evaluation batch size.", "measuring", unit="images")
     ] = 32
 
     # Machine
     seed: Annotated[
         int,
         Meta(ge=0, le=2**31 - 1),
-        _about("Seed of initialisation, sampling, augmentation and masks.", "machine"),
+        _about(
+            "Random seed for initialisation, sampling, augmentation and dropout masks.", "machine"
+        ),
     ] = 0
-    device: Annotated[str, _about("auto, cpu, cuda, cuda:N or mps.", "machine")] = "auto"
+    device: Annotated[str, _about("Device: auto, cpu, cuda, cuda:N or mps.", "machine")] = "auto"
     gpus: Annotated[
         int,
         Meta(ge=1, le=64),
         _about(
-            "GPUs of a machine that share each batch, or processes with --device cpu. The result "
-            "is that of one.",
+            "GPUs per machine to split each batch over (processes with --device cpu). Results "
+            "match a single GPU.",
             "machine",
         ),
     ] = 1
     nodes: Annotated[
         int,
         Meta(ge=1, le=64),
-        _about("Machines of a Slurm job that share each batch, with --gpus each.", "machine"),
+        _about("Slurm nodes to split each batch over, with --gpus each.", "machine"),
     ] = 1
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
-        _about("auto takes the fastest measured here whose loss agrees with fp32.", "machine"),
+        _about(
+            "Numeric precision. auto: the fastest on this device whose loss agrees with fp32.",
+            "machine",
+        ),
     ] = "auto"
     memory_format: Annotated[
         Literal["auto", "contiguous", "channels_last"],
-        _about("Memory layout of images and features; auto measures.", "machine"),
+        _about("Memory layout of images and features. auto: the faster on this device.", "machine"),
     ] = "auto"
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | None,
-        _about("Processor threads of each process; all cores unless given.", "machine"),
+        _about("CPU threads per process. none: all cores.", "machine"),
     ] = None
     keep_checkpoints: Annotated[
         Literal["all", "best", "none"],
         _about(
-            "Checkpoints left when the run has finished: all, best (the selected step's) or none.",
+            "Checkpoints to keep after the run: all, best (the selected step's) or none.",
             "machine",
             flag="--keep",
         ),
     ] = "all"
-    recipe: Annotated[str, _about("Set of defaults the other fields start from.", "machine")] = (
+    recipe: Annotated[str, _about("Named set of defaults for the other fields.", "machine")] = (
         "default"
     )
 
     @property
     def weights_file(self) -> str | None:
-        """Return the path of the file of weights; None: they are no file."""
+        """Return the path of the weight file, or None if the weights are not a file."""
         return None if self.weights in ("pretrained", "none") else self.weights
 
     @property
     def ranks(self) -> int:
-        """Return the number of processes that train together."""
+        """Return the number of training processes."""
         return self.gpus * self.nodes
 
     def __post_init__(self) -> None:
@@ -413,7 +419,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class FieldInfo(msgspec.Struct, frozen=True):
     """One field of :class:`RunSpec`, as the interfaces need it.
 
-    ``none_is_word``: ``none`` is a value as any other, not the way to write that there is none.
+    ``none_is_word``: ``none`` is an ordinary text value and does not mean None.
     """
 
     name: str
@@ -434,10 +440,10 @@ class FieldInfo(msgspec.Struct, frozen=True):
         return self.flag.removeprefix("--").replace("-", "_")
 
     def check(self, value: object) -> Any:
-        """Return ``value`` in the field's type.
+        """Return ``value`` converted to the field's type.
 
         Raises:
-            SpecError: naming field, value and what is allowed.
+            SpecError: if it is not allowed; names field, value and allowed range.
         """
         parts = value if isinstance(value, list | tuple) else (value,)
         numbers = [
@@ -453,7 +459,7 @@ class FieldInfo(msgspec.Struct, frozen=True):
             raise self._refusal(value, self.allowed) from None
         words = converted if isinstance(converted, tuple) else (converted,)
         if self.choices and isinstance(converted, tuple):
-            converted = tuple(dict.fromkeys(converted))  # each once
+            converted = tuple(dict.fromkeys(converted))  # without duplicates
         if self.choices and any(word not in self.choices for word in words):
             raise self._refusal(value, self.allowed)
         return converted
@@ -468,31 +474,33 @@ class FieldInfo(msgspec.Struct, frozen=True):
 
 
 def _shown(value: object) -> str:
-    """Write a refused value, however long it is."""
+    """Format a rejected value, shortened if it is long."""
     try:
         text = repr(",".join(map(str, value)) if isinstance(value, list | tuple) else value)
-    except ValueError:  # Python writes whole numbers of up to 4,300 digits
-        return "a number of thousands of digits"
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN // 2]}… ({len(text):,} long)"
+    except ValueError:  # Python refuses to print integers of more than 4,300 digits
+        return "a number with thousands of digits"
+    if len(text) <= MOST_SHOWN:
+        return text
+    return f"{text[: MOST_SHOWN // 2]}… ({len(text):,} characters)"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean …?`` with the nearest known names, or nothing."""
+    """Return `` Did you mean …?`` with the nearest known names, or an empty string."""
     spelled = {name.casefold(): name for name in known}
     matches = difflib.get_close_matches(word.casefold(), list(spelled), n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(spelled[name] for name in matches)}?" if matches else ""
 
 
 def nearest_field(key: str) -> str:
-    """Return a hint at the nearest fields, or at the list of all."""
-    return nearest(key, FIELDS) or nearest(key, SPELLINGS) or " 'vld run --help' lists them."
+    """Return a hint that names the nearest fields, or the command that lists all."""
+    return nearest(key, FIELDS) or nearest(key, SPELLINGS) or "  List them with: vld run --help"
 
 
 def by_field(values: Mapping[str, Value]) -> dict[str, Value]:
-    """Return values by the names of their fields; a key may be spelled as the field's flag.
+    """Return values keyed by field name; a key may be a field's name or its flag.
 
     Raises:
-        SpecError: for an unknown key (with the nearest known ones) or two spellings of one.
+        SpecError: for an unknown key (with the nearest known ones) or a field given twice.
     """
     found: dict[str, Value] = {}
     spelled: dict[str, str] = {}
@@ -501,20 +509,20 @@ def by_field(values: Mapping[str, Value]) -> dict[str, Value]:
         if name is None:
             raise SpecError(f"unknown field {key!r}.{nearest_field(key)}")
         if name in spelled:
-            raise SpecError(f"{spelled[name]} and {key} are the same field: give one of them.")
+            raise SpecError(f"{spelled[name]} and {key} are the same field; give only one.")
         found[name], spelled[name] = value, key
     return found
 
 
 def spec_from_mapping(values: Mapping[str, object]) -> RunSpec:
-    """Build a spec from field names and values, defaults filling the rest.
+    """Build a spec from field names and values; missing fields take their defaults.
 
     Raises:
         SpecError: for an unknown key (with the nearest known ones) or a value out of range.
     """
     for key in values:
         if key not in FIELDS:
-            raise SpecError(f"Unknown field {key!r}.{nearest(key, FIELDS)}")
+            raise SpecError(f"unknown field {key!r}.{nearest(key, FIELDS)}")
     return RunSpec(**values)  # type: ignore[arg-type]
 
 
@@ -527,35 +535,35 @@ def decode_spec(data: bytes) -> RunSpec:
     """Read a spec from JSON.
 
     Raises:
-        SpecError: when it is not a JSON object or holds a bad key or value.
+        SpecError: if it is not a JSON object or has an invalid key or value.
     """
     try:
         values = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SpecError(f"Not valid JSON: {error}.") from None
+        raise SpecError(f"invalid JSON: {error}.") from None
     if not isinstance(values, dict):
-        raise SpecError("A spec must be a JSON object.")
+        raise SpecError("a spec must be a JSON object.")
     try:
         return spec_from_mapping(values)
     except SpecError as error:
         if values.keys() <= FIELDS.keys():
             raise
-        raise SpecError(f"{error} A newer version has more fields: upgrade vld-tui.") from None
+        raise SpecError(f"{error} If the spec is from a newer version, upgrade vld-tui.") from None
 
 
 def _written(bound: float) -> str:
-    """Write a bound with all digits of a whole number and without ``.0``."""
+    """Format a bound: integers with all digits, floats without ``.0``."""
     return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _allowed_words(kind: Any, choices: tuple[str, ...]) -> str:
-    """Say which words a field takes."""
+    """Return the text of the choices a field accepts."""
     listed = ", ".join(choices)
     return f"any of {listed}" if get_origin(kind) is tuple else f"one of {listed}"
 
 
 def _allowed(kind: Any, metas: list[Meta]) -> str:
-    """Say in words what values a field takes."""
+    """Return the text of the values a field accepts."""
     if get_origin(kind) in (Union, UnionType):
         inner = next(arg for arg in get_args(kind) if arg is not type(None))
         base, *inner_metas = get_args(inner) if get_origin(inner) is Annotated else (inner,)
@@ -602,10 +610,10 @@ def _field_infos() -> dict[str, FieldInfo]:
 
 
 FIELDS: dict[str, FieldInfo] = _field_infos()
-"""Every field of :class:`RunSpec` by name, in order of declaration."""
+"""Every field of :class:`RunSpec` by name, in declaration order."""
 
 SPELLINGS: Final[dict[str, str]] = {
     **{info.spelled_as_flag: name for name, info in FIELDS.items()},
     **{name: name for name in FIELDS},
 }
-"""What a field may be called where a user writes it: its own name, or its flag's."""
+"""Field names by the spellings users may write: the field's name or its flag."""

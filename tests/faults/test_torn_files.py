@@ -201,7 +201,7 @@ def test_what_a_newer_version_wrote_is_refused_as_such(make_run: MakeRun) -> Non
     with pytest.raises(InputError, match="begun by a newer version .* upgrade vld-tui"):
         run_here(run_dir)
     run_dir.spec.write_bytes(b'{"temperature": 1}')
-    with pytest.raises(SpecError, match="Unknown field 'temperature'.* upgrade vld-tui"):
+    with pytest.raises(SpecError, match="unknown field 'temperature'.* upgrade vld-tui"):
         run_dir.read_spec()
 
 

@@ -289,7 +289,10 @@ def test_a_trial_says_how_many_gpus_are_missing_here(
         (["--lr", "inf"], "--lr is inf, but must be a finite number above 0."),
         (["--weight-decay", "1e400"], "--weight-decay is inf, but must be a finite number"),
         (["--grad-clip", "inf"], "--grad-clip is inf, but must be a finite number above 0, or"),
-        (["--steps", "9" * 5000], "9… (5,002 long), but must be a whole number of at least 1"),
+        (
+            ["--steps", "9" * 5000],
+            "9… (5,002 characters), but must be a whole number of at least",
+        ),
         (["--warmup-steps", "500"], "--warmup-steps is 500, but the run has 200 steps"),
         (["--lr-drops", "5"], "--lr-drops is 5, but schedule is 'cosine', which has no drops"),
         (["--dropout", "0", "--dropout-rate", "0"], "--dropout and --dropout-rate are the same"),

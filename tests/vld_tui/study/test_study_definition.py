@@ -215,13 +215,13 @@ def test_what_is_named_is_compared() -> None:
         ('name = "x"\n[fields]\ndropuot = 0.9', "[fields] has an unknown field 'dropuot'. Did you"),
         (
             'name = "x"\n[cross]\ndropout = [0.9]\ndropout_rate = [0.9]',
-            "[cross]: dropout and dropout_rate are the same field: give one of them",
+            "[cross]: dropout and dropout_rate are the same field; give only one",
         ),
         (
             'name = "x"\n[fields]\nbatch = 4\n[cross]\nbatch-size = [4]',
             "batch_size stands in [fields] and in [cross]",
         ),
-        ('name = "x"\n[cross]\nqqqq = [1]', "unknown field 'qqqq'. 'vld run --help' lists them"),
+        ('name = "x"\n[cross]\nqqqq = [1]', "unknown field 'qqqq'.  List them with: vld run"),
         ('name = "x"\n[cross]\nlr = []', "[cross] lr is an empty list"),
         ('name = "x"\n[cross]\nlr = 1.0', "[cross] lr is 1.0, but must be a list of values"),
         ('name = "x"\n[cross]\ndropout_rate = [0, 1.5]', "[cross] dropout_rate is 1.5, but must"),
