@@ -33,9 +33,9 @@ def measure(steps: int) -> None:
     """Print the median milliseconds of a step in this process."""
     import torch  # noqa: PLC0415 - the environment must be set before
 
-    from engine.allocator import keep_freed_memory  # noqa: PLC0415
+    from engine.machine.allocator import keep_freed_memory  # noqa: PLC0415
+    from engine.machine.processor import usable_cores  # noqa: PLC0415
     from engine.model import build_network, masked_cross_entropy  # noqa: PLC0415
-    from engine.processor import usable_cores  # noqa: PLC0415
 
     if os.environ["KEEP"]:
         keep_freed_memory()

@@ -24,7 +24,7 @@ import torch
 
 from engine.data import TrainingBatches, evaluation_batches, load_data
 from engine.datasets import find_image_set
-from engine.processor import cpu_name, usable_cores
+from engine.machine.processor import cpu_name, usable_cores
 from engine.protocol import resolve_spec
 
 MEAN = STD = (0.5, 0.5, 0.5)

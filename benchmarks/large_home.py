@@ -31,7 +31,7 @@ from benchmarks.filled_home import (
     run_id,
     write_finished_run,
 )
-from engine.processor import cpu_name, usable_cores
+from engine.machine.processor import cpu_name, usable_cores
 from engine.protocol import RunFinished, RunSpec, StepsTaken, encode_event, resolve_spec
 from engine.rundir import RunDir
 from vld_tui.home import Home, open_home

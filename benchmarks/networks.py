@@ -33,7 +33,7 @@ from PIL import Image
 
 from engine.errors import InputError
 from engine.eventlog import EventLog
-from engine.processor import cpu_name
+from engine.machine.processor import cpu_name
 from engine.protocol import Evaluated, StepsTaken, decode_event, resolve_spec
 from engine.run import run
 from engine.rundir import RunDir, UserData

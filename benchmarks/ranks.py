@@ -25,11 +25,11 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from engine.allocator import keep_freed_memory
 from engine.data import load_data
 from engine.distributed.ranks import Ranks
 from engine.evaluate import evaluate_domains, network_predictor
-from engine.hardware import device_name
+from engine.machine.allocator import keep_freed_memory
+from engine.machine.devices import device_name
 from engine.protocol import RunSpec, resolve_spec
 from engine.rundir import RunDir
 from engine.train.loop import take_step

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.filled_home import run_id, write_finished_run
-from engine.processor import cpu_name, usable_cores
+from engine.machine.processor import cpu_name, usable_cores
 from engine.rundir import ProcessInfo, RunDir, write_atomic
 from vld_tui.home import Home, open_home
 from vld_tui.store.store import Store

@@ -26,7 +26,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.filled_home import fill, run_id
-from engine.processor import cpu_name, usable_cores
+from engine.machine.processor import cpu_name, usable_cores
 from engine.protocol import resolve_spec
 from engine.rundir import JobInfo, ProcessInfo, RunDir, UserData, write_atomic
 from engine.rundir.life import HEARTBEAT_INTERVAL_S

@@ -22,12 +22,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the engine does, befor
 import msgspec
 import torch
 
-from engine.allocator import keep_freed_memory
 from engine.arms import Arms
 from engine.arms.ensemble import Ensemble
 from engine.data import RunData, evaluation_batches, load_data, validation_augmentation
 from engine.evaluate import evaluate, evaluate_domains, network_predictor
-from engine.hardware import device_name, synchronize
+from engine.machine.allocator import keep_freed_memory
+from engine.machine.devices import device_name, synchronize
 from engine.model import masked_cross_entropy
 from engine.protocol import RunSpec, resolve_spec
 from engine.rundir import RunDir

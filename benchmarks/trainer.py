@@ -35,7 +35,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from engine.datasets import find_image_set
-from engine.processor import cpu_name, usable_cores
+from engine.machine.processor import cpu_name, usable_cores
 from engine.protocol import Evaluated, ModelPrepared, decode_event, resolve_spec
 from engine.rundir import RunDir, UserData
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from engine.disk import plain_file
+from engine.machine.disk import plain_file
 from engine.protocol import (
     TERMINAL_EVENTS,
     Event,

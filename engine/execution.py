@@ -22,9 +22,9 @@ from torch import Tensor
 
 from engine.distributed.ranks import ALONE, Ranks
 from engine.errors import InputError
-from engine.hardware import device_name, synchronize
-from engine.memory import is_out_of_memory
-from engine.processor import OtherPrograms
+from engine.machine.devices import device_name, synchronize
+from engine.machine.memory import is_out_of_memory
+from engine.machine.processor import OtherPrograms
 from engine.protocol import RunSpec
 from engine.rundir import write_atomic
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from engine.discretion import without_secrets
-from engine.disk import disk_trouble
 from engine.errors import InputError, TrainingError
+from engine.machine.disk import disk_trouble
 from engine.protocol import RunFailed, SpecError
 from engine.rundir import RunDir
+from engine.text import without_secrets
 
 
 def describe_failure(error: Exception, run_dir: RunDir) -> RunFailed:

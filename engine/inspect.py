@@ -22,9 +22,9 @@ from huggingface_hub import constants as hub
 from engine.datasets.catalog import find_image_set
 from engine.datasets.errors import DataError
 from engine.errors import InputError
-from engine.hardware import available_devices, device_name
+from engine.machine.devices import available_devices, device_name
+from engine.machine.processor import cpu_name, usable_cores
 from engine.model import PACKAGED_WEIGHTS, build_network
-from engine.processor import cpu_name, usable_cores
 from engine.protocol import RunSpec, SpecError, decode_spec
 from engine.run import versions
 

@@ -21,8 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engine.disk import sync_folder
-from engine.sizes import size_in_words
+from engine.machine.disk import sync_folder
+from engine.text import size_in_words
 
 STATE_KEY: Final = "vld_state"
 """Key of the JSON state in the header of a checkpoint."""

@@ -14,7 +14,7 @@ import torch
 import torchvision
 
 from benchmarks.parity.row import Row
-from engine.processor import cpu_name, usable_cores
+from engine.machine.processor import cpu_name, usable_cores
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "parity.md"

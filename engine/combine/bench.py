@@ -21,8 +21,8 @@ from engine.evaluate import (
 )
 from engine.eventlog import EventLog
 from engine.execution import Execution
+from engine.machine.processor import peak_memory_bytes
 from engine.model import FineTunedNetwork
-from engine.processor import peak_memory_bytes
 from engine.protocol import (
     AUGMENTED,
     CheckpointSaved,

@@ -13,9 +13,9 @@ from engine.data import RunData, seed_hash, validation_augmentation
 from engine.errors import InputError
 from engine.eventlog import EventLog
 from engine.execution import Execution
-from engine.hardware import resolve_device
+from engine.machine.devices import resolve_device
+from engine.machine.processor import usable_cores
 from engine.model import FineTunedNetwork, build_network
-from engine.processor import usable_cores
 from engine.protocol import (
     Cautioned,
     Combination,

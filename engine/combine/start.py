@@ -13,9 +13,9 @@ from torch import Tensor
 
 from engine.combine.bench import Bench
 from engine.combine.parents import ParentRun
-from engine.disk import plain_file
 from engine.errors import InputError
 from engine.execution import Execution
+from engine.machine.disk import plain_file
 from engine.protocol import Cautioned, EventDecodeError, HeadTrained, decode_event
 from engine.rundir import RunDir
 from engine.train.head import train_head_on

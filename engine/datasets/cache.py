@@ -31,11 +31,11 @@ from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet
 from engine.datasets.original_sizes import Sizes, look_at_sizes, read_sizes, write_sizes
 from engine.datasets.progress import Progress
-from engine.disk import is_full
-from engine.processor import usable_cores
+from engine.machine.disk import is_full
+from engine.machine.processor import usable_cores
 from engine.rundir import write_atomic
 from engine.rundir.lock import held
-from engine.sizes import size_in_words
+from engine.text import size_in_words
 
 FORMAT_VERSION: Final = 2
 CHANNELS: Final = 3

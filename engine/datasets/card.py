@@ -11,7 +11,7 @@ from engine.datasets.errors import DataError
 from engine.datasets.reading import Reading
 from engine.datasets.sources import FolderSource, ImageSource
 from engine.datasets.tables import TableSource
-from engine.disk import read_plain
+from engine.machine.disk import read_plain
 from engine.protocol.spec import Layout
 from engine.rundir import write_atomic
 

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from engine.datasets.errors import DataError
 from engine.datasets.progress import Progress
-from engine.discretion import without_secrets
-from engine.disk import is_full
+from engine.machine.disk import is_full
+from engine.text import without_secrets
 
 BLOCK_BYTES: Final = 8 * 2**20
 """Read from the hub at a time: what an interrupt loses at most."""

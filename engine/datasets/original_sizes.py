@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from engine.datasets.folders import ImageSet
 from engine.datasets.progress import Progress
-from engine.disk import write_atomic
-from engine.processor import usable_cores
+from engine.machine.disk import write_atomic
+from engine.machine.processor import usable_cores
 
 Sizes = npt.NDArray[np.int32]
 """Width and height in pixels, (N, 2); 0 where the image cannot be read."""

@@ -32,7 +32,7 @@ from engine.datasets.named_sets import IMAGES, check_name
 from engine.datasets.progress import Progress, Tell, progress_of
 from engine.datasets.register import register
 from engine.datasets.sources import ImageFile
-from engine.processor import usable_cores
+from engine.machine.processor import usable_cores
 from engine.protocol.datasets import (
     AddDataset,
     DatasetListing,

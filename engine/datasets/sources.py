@@ -21,7 +21,7 @@ from engine.datasets.reading import Placer, Reading, recognize
 from engine.datasets.tree import Tree, TreeFile, archive_tree, folder_tree
 from engine.protocol.datasets import LeftOut
 from engine.protocol.spec import Layout
-from engine.sizes import size_in_words
+from engine.text import size_in_words
 
 TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 """How tar archives are named; they are unpacked before they are read."""

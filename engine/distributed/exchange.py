@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from engine.disk import write_atomic
+from engine.machine.disk import write_atomic
 from engine.protocol import RunFailed, RunFinished, RunStopped
 from engine.rundir import StopAsked
 from engine.rundir.lock import held

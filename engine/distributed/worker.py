@@ -16,7 +16,6 @@ import msgspec
 import torch
 import torch.distributed as dist
 
-from engine.allocator import keep_freed_memory
 from engine.data import load_data
 from engine.distributed.agent import AGENT_PID
 from engine.distributed.exchange import Exchange, writing
@@ -27,7 +26,8 @@ from engine.errors import InputError, TrainingError
 from engine.eventlog import EventLog, SilentLog
 from engine.every import every
 from engine.failures import describe_failure
-from engine.hardware import device_name, resolve_device
+from engine.machine.allocator import keep_freed_memory
+from engine.machine.devices import device_name, resolve_device
 from engine.protocol import RunFailed, RunFinished, RunStopped, SpecError
 from engine.rundir import RunDir
 from engine.stop import StopRequest, StopRequested

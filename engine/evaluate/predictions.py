@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from engine.discretion import log_lines
 from engine.evaluate.accuracy import MOST_MISTAKES, Mistake
 from engine.evaluate.domains import Measured
 from engine.protocol import Confusion, DomainPredictions, Predictions, WrongImage
 from engine.rundir import RunDir
+from engine.text import log_lines
 
 PICTURE_PX: Final = 96
 """Longest side of a picture."""

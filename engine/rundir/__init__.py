@@ -1,6 +1,13 @@
 """The run folder, the processes that work in it, and how they are known to live or to have died."""
 
-from engine.disk import LinkError, describe_disk, plain_file, read_plain, touch_plain, write_atomic
+from engine.machine.disk import (
+    LinkError,
+    describe_disk,
+    plain_file,
+    read_plain,
+    touch_plain,
+    write_atomic,
+)
 from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData
 from engine.rundir.process import ExitInfo, JobInfo, KillAsked, ProcessInfo, StopAsked
 

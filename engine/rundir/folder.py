@@ -33,7 +33,7 @@ from typing import Literal, TypeVar
 import msgspec
 import psutil
 
-from engine.disk import plain_file, read_plain, sync_folder, touch_plain, write_atomic
+from engine.machine.disk import plain_file, read_plain, sync_folder, touch_plain, write_atomic
 from engine.protocol import (
     MOST_PREDICTION_BYTES,
     Combination,

@@ -11,7 +11,7 @@ from typing import Final
 
 import psutil
 
-from engine.disk import plain_file
+from engine.machine.disk import plain_file
 from engine.protocol import AttemptEnd
 from engine.rundir.clock import disk_time
 from engine.rundir.folder import RunDir

@@ -20,8 +20,8 @@ from typing import Final
 
 import msgspec
 
-from engine.disk import plain_file, read_plain
 from engine.every import every
+from engine.machine.disk import plain_file, read_plain
 from engine.rundir.clock import disk_time
 from engine.rundir.process import ProcessInfo
 

@@ -8,7 +8,6 @@ import time
 import msgspec
 from torch import Tensor
 
-from engine.allocator import release_freed_memory
 from engine.arms import Arm
 from engine.data import RunData, validation_augmentation
 from engine.errors import TrainingError
@@ -20,8 +19,9 @@ from engine.evaluate import (
     network_predictor,
 )
 from engine.eventlog import EventLog
+from engine.machine.allocator import release_freed_memory
+from engine.machine.processor import peak_memory_bytes
 from engine.model import FineTunedNetwork
-from engine.processor import peak_memory_bytes
 from engine.protocol import (
     ArmEvaluated,
     CheckpointSaved,

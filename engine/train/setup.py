@@ -10,16 +10,16 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from engine.allocator import release_freed_memory
 from engine.arms import Arms
 from engine.data import DomainData, RunData, TrainingBatches, evaluation_batches, seed_hash
 from engine.distributed.ranks import ALONE, Backbone, Ranks
 from engine.errors import InputError
 from engine.execution import Choice, Execution, choose_execution
-from engine.hardware import device_name, resolve_device
+from engine.machine.allocator import release_freed_memory
+from engine.machine.devices import device_name, resolve_device
+from engine.machine.processor import usable_cores
 from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
 from engine.objectives import Objective, make_objective
-from engine.processor import usable_cores
 from engine.protocol import LoadedWeights, ModelPrepared, RunSpec, evaluations_after
 from engine.rundir import RunDir
 from engine.stop import StopRequest

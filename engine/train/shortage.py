@@ -10,16 +10,16 @@ from collections.abc import Iterator
 import msgspec
 import torch
 
-from engine.allocator import give_back_freed_memory
 from engine.data import RunData
 from engine.distributed.ranks import ALONE, Ranks
 from engine.errors import TrainingError
-from engine.hardware import resolve_device
-from engine.memory import is_out_of_memory, memory_there_is, wanted_bytes
+from engine.machine.allocator import give_back_freed_memory
+from engine.machine.devices import resolve_device
+from engine.machine.memory import is_out_of_memory, memory_there_is, wanted_bytes
 from engine.protocol import RunSpec
 from engine.rundir import RunDir
-from engine.sizes import size_in_words
 from engine.stop import StopRequest
+from engine.text import size_in_words
 from engine.train.loop import take_step
 from engine.train.setup import prepare
 

@@ -8,8 +8,8 @@ import timm
 import torch
 
 from engine.errors import InputError
-from engine.hardware import available_devices, resolve_device
 from engine.inspect import main
+from engine.machine.devices import available_devices, resolve_device
 from engine.protocol import encode_spec, resolve_spec
 from tests.small_runs import SMALL_RUN
 

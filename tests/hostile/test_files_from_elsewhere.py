@@ -20,7 +20,6 @@ from engine.datasets import DataError
 from engine.datasets.card import CARD_FILE, read_card
 from engine.datasets.imports.archives import unpack
 from engine.datasets.tables import TableSource
-from engine.discretion import without_secrets
 from engine.failures import describe_failure
 from engine.protocol import (
     CombinationError,
@@ -33,6 +32,7 @@ from engine.protocol import (
     decode_spec,
 )
 from engine.rundir import RunDir
+from engine.text import without_secrets
 from engine.train.checkpoint import TrainingState, save_network
 from tests.vld_tui.study.known_datasets import read
 from vld_tui.config import ConfigError, read_config

@@ -13,7 +13,7 @@ from typing import IO, Any, Final
 from engine.datasets.errors import DataError
 from engine.datasets.progress import Progress
 from engine.datasets.sources import TAR_SUFFIXES, ZIP_DAMAGE
-from engine.sizes import size_in_words
+from engine.text import size_in_words
 
 _COPIED_BYTES: Final = 2**20
 MOST_GROWTH: Final = 100

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.datasets.errors import DataError
-from engine.disk import is_full
+from engine.machine.disk import is_full
 from engine.rundir.lock import held
-from engine.sizes import size_in_words
+from engine.text import size_in_words
 
 
 @contextlib.contextmanager

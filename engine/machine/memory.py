@@ -9,7 +9,7 @@ from typing import Final
 import psutil
 import torch
 
-from engine.sizes import size_in_words
+from engine.text import size_in_words
 
 _UNITS: Final = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _WANTED: Final = re.compile(r"allocate ([\d.]+) ?(bytes|KiB|MiB|GiB)", re.IGNORECASE)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from engine.processor import OtherPrograms, usable_cores
+from engine.machine.processor import OtherPrograms, usable_cores
 
 WINDOW_S = 0.4
 BUSY = "import time\nprint(flush=True)\nwhile True: time.monotonic()"
@@ -32,9 +32,9 @@ def test_programs_on_every_core_disturb() -> None:
 
 def test_its_own_work_does_not_disturb(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([0.0, WINDOW_S * usable_cores()])
-    monkeypatch.setattr("engine.processor._busy_s", lambda: next(ticks))
+    monkeypatch.setattr("engine.machine.processor._busy_s", lambda: next(ticks))
     own = iter([0.0, WINDOW_S * usable_cores()])
-    monkeypatch.setattr("engine.processor._own_s", lambda: next(own))
+    monkeypatch.setattr("engine.machine.processor._own_s", lambda: next(own))
     others = OtherPrograms()
     time.sleep(WINDOW_S)
     assert not others.disturbed(usable_cores())

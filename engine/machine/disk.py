@@ -10,7 +10,7 @@ import stat
 import uuid
 from pathlib import Path
 
-from engine.sizes import size_in_words
+from engine.text import size_in_words
 
 
 class LinkError(OSError):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.sizes import size_in_words
+from engine.text import size_in_words
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import platform
 import torch
 
 from engine.errors import InputError
-from engine.processor import cpu_name
+from engine.machine.processor import cpu_name
 from engine.protocol import nearest
 
 

@@ -1,4 +1,4 @@
-"""Text of errors, without the secrets that libraries put into it, and nothing a terminal obeys."""
+"""Text of messages: readable sizes, no secrets, and no control characters for a terminal."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ _TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{8,}|(?<=\bBearer )[A-Za-z0-9._~+/=
 
 _UNSEEN: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Categories of characters that steer a terminal or cannot be seen."""
+
+
+def size_in_words(size_bytes: float) -> str:
+    """Return a number of bytes in GiB, or in MiB where they are few."""
+    if size_bytes >= 2**29:
+        return f"{size_bytes / 2**30:,.1f} GiB"
+    return f"{size_bytes / 2**20:,.1f} MiB"
 
 
 def without_secrets(text: str) -> str:

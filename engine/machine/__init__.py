@@ -1,0 +1,1 @@
+"""The machine a run computes on: devices, processor, memory and disk."""
