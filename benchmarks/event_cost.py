@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine.eventlog import EventLog
 from engine.protocol import Evaluated, Metric
+from engine.rundir.event_log import EventLog
 
 
 def main() -> None:

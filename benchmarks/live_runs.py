@@ -11,9 +11,9 @@ from contextlib import contextmanager
 import msgspec
 
 from benchmarks.filled_home import evaluation
-from engine.eventlog import EventLog
 from engine.protocol import Event, RunStarted, StepsTaken, resolve_spec
 from engine.rundir import RunDir
+from engine.rundir.event_log import EventLog
 from vld_tui.home import Home
 from vld_tui.store.store import Store
 

@@ -32,12 +32,12 @@ import torch
 from PIL import Image
 
 from engine.errors import InputError
-from engine.eventlog import EventLog
 from engine.machine.processor import cpu_name
 from engine.protocol import Evaluated, StepsTaken, decode_event, resolve_spec
 from engine.run import run
 from engine.rundir import RunDir, UserData
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 
 ARCHITECTURE: Final = re.compile(r"((tf|gc|legacy)_)?[a-z]+((?<=v)\d)?")
 """What names an architecture at the beginning of a network's name; sizes follow."""

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import msgspec
 
-from engine.eventlog import EventLog
 from engine.protocol import RunStarted, StepsTaken
 from engine.rundir import ProcessInfo, RunDir, write_atomic
+from engine.rundir.event_log import EventLog
 from tests.slurm.cluster import Options, Partition, SlurmCluster, why_missing
 from vld_tui.home import Home, open_home
 from vld_tui.slurm.settings import SlurmSettings

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import msgspec
 
-from engine.eventlog import EventLog
-from engine.every import every
 from engine.failures import describe_failure, in_words
 from engine.machine.allocator import keep_freed_memory
 from engine.protocol import AttemptEnd, RunFailed, RunFinished, RunStopped
 from engine.rundir import LinkError, ProcessInfo, RunDir, touch_plain
+from engine.rundir.clock import every
+from engine.rundir.event_log import EventLog
 from engine.rundir.life import HEARTBEAT_INTERVAL_S, end_of, last_sign_of_life
 from engine.rundir.lock import held, wait_until_free
-from engine.stop import StopRequest, StopRequested
+from engine.stop_request import StopRequest, StopRequested
 from engine.text import log_lines
 
 EXIT_FINISHED, EXIT_FAILED, EXIT_REFUSED, EXIT_HELD, EXIT_STOPPED = 0, 1, 2, 3, 130

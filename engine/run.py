@@ -18,7 +18,6 @@ from engine.combine import combine, find_parents
 from engine.data import RunData, load_data
 from engine.distributed.head import check_images, check_machine, train_on_ranks
 from engine.errors import InputError
-from engine.eventlog import EventLog
 from engine.protocol import (
     PROTOCOL_VERSION,
     AttemptEnd,
@@ -31,7 +30,8 @@ from engine.protocol import (
     check_gpus,
 )
 from engine.rundir import ProcessInfo, RunDir
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 from engine.train import fine_tune, load_last, shortage_explained
 
 

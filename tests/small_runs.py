@@ -10,10 +10,10 @@ from pathlib import Path
 
 from engine.__main__ import tidy
 from engine.datasets.catalog import EMOJI_ARCHIVE
-from engine.eventlog import EventLog
 from engine.protocol import AnyEvent, decode_event
 from engine.rundir import RunDir
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 
 SMALL_CLASSES = ("animal", "face", "food")
 IMAGES_PER_CLASS = 16

@@ -18,7 +18,7 @@ from benchmarks.parity.row import Row, difference_text
 from benchmarks.parity.whole_run import do, read_splits
 from engine.protocol import Combination, Evaluated, Parent, RunSpec, decode_event, derived_spec
 from engine.rundir import RunDir, UserData
-from engine.stop import StopRequest
+from engine.stop_request import StopRequest
 
 NETWORK: Final = "resnet18"
 SIZE: Final = 32

@@ -19,11 +19,11 @@ from benchmarks.parity.reference import loop as theirs
 from benchmarks.parity.reference.training import Erm, Hyperparameters, accuracy
 from benchmarks.parity.row import Row, difference_text
 from benchmarks.parity.updates import resnet18_of
-from engine.eventlog import EventLog
 from engine.protocol import AnyEvent, ArmEvaluated, Evaluated, RunFinished, RunSpec, decode_event
 from engine.run import run
 from engine.rundir import RunDir, UserData
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 from engine.train.setup import prepare
 
 SIZE: Final = 32

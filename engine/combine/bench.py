@@ -19,7 +19,6 @@ from engine.evaluate import (
     keep_predictions,
     network_predictor,
 )
-from engine.eventlog import EventLog
 from engine.execution import Execution
 from engine.machine.processor import peak_memory_bytes
 from engine.model import FineTunedNetwork
@@ -32,7 +31,8 @@ from engine.protocol import (
     RunSpec,
 )
 from engine.rundir import RunDir
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 from engine.train.checkpoint import Selected, TrainingState, card_of, save_network
 
 

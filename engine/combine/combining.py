@@ -11,7 +11,6 @@ from engine.combine.bench import Bench
 from engine.combine.parents import ParentRun, check_images, check_shapes, check_weights_file
 from engine.data import RunData, seed_hash, validation_augmentation
 from engine.errors import InputError
-from engine.eventlog import EventLog
 from engine.execution import Execution
 from engine.machine.devices import resolve_device
 from engine.machine.processor import usable_cores
@@ -25,7 +24,8 @@ from engine.protocol import (
 )
 from engine.protocol.validation import uncertain_selection
 from engine.rundir import RunDir
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 from engine.train.setup import describe_network, measure_feature_rms
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from engine.data import RunData
 from engine.errors import InputError
 from engine.model import NETWORK, FineTunedNetwork
+from engine.model.tensor_file import DamagedFileError, Shapes, read_header, read_tensors
 from engine.protocol import Combination, CombinationError, Parent, RunSpec, check_alike
 from engine.rundir import RunDir
-from engine.tensorfile import DamagedFileError, Shapes, read_header, read_tensors
 from engine.train.checkpoint import TrainingState, decode_state
 
 

@@ -13,7 +13,6 @@ from engine.data import RunData
 from engine.distributed.exchange import Exchange
 from engine.distributed.machines import machines_of_job, on_each_machine
 from engine.errors import InputError
-from engine.eventlog import EventLog
 from engine.protocol import (
     RunFailed,
     RunFinished,
@@ -23,8 +22,9 @@ from engine.protocol import (
     too_few_images,
 )
 from engine.rundir import RunDir
+from engine.rundir.event_log import EventLog
 from engine.rundir.life import exit_cause
-from engine.stop import StopRequest
+from engine.stop_request import StopRequest
 
 POLL_S: Final = 0.1
 AGENT_COMMAND: Final = (sys.executable, "-P", "-m", "engine.distributed.agent")

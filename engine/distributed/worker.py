@@ -23,14 +23,14 @@ from engine.distributed.group import joined
 from engine.distributed.parent import end_with
 from engine.distributed.ranks import Ranks
 from engine.errors import InputError, TrainingError
-from engine.eventlog import EventLog, SilentLog
-from engine.every import every
 from engine.failures import describe_failure
 from engine.machine.allocator import keep_freed_memory
 from engine.machine.devices import device_name, resolve_device
 from engine.protocol import RunFailed, RunFinished, RunStopped, SpecError
 from engine.rundir import RunDir
-from engine.stop import StopRequest, StopRequested
+from engine.rundir.clock import every
+from engine.rundir.event_log import EventLog, SilentLog
+from engine.stop_request import StopRequest, StopRequested
 from engine.train import fine_tune, load_last, shortage_explained
 
 STOP_POLL_S: Final = 1.0

@@ -26,7 +26,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from engine.errors import InputError
 from engine.model.other_files import describe_file, describe_folder
-from engine.tensorfile import DamagedFileError, read_metadata, read_tensors
+from engine.model.tensor_file import DamagedFileError, read_metadata, read_tensors
 
 # Whatever loads weights in this process, timm and the hub's client included, is held to it.
 os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from engine.errors import InputError
 from engine.model.card import NetworkCard, read_card
+from engine.model.tensor_file import STATE_KEY
 from engine.model.weight_files import WeightsFile, digest, read_file
 from engine.model.weight_names import Fit, Wanted, closest, readings
 from engine.protocol import LoadedWeights, PastTraining
-from engine.tensorfile import STATE_KEY
 
 NETWORK: Final = "network."
 """Stands before the names of the network's tensors in what a run needs to be resumed."""

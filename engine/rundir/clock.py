@@ -1,10 +1,13 @@
-"""The clock of a disk: a file server's may differ from this machine's by minutes."""
+"""Time: the clock of a disk, which may differ from this machine's by minutes, and a timer."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -35,3 +38,21 @@ def _read_clock(folder: Path) -> float:
         file.flush()
         os.fsync(file.fileno())
         return os.fstat(file.fileno()).st_mtime
+
+
+@contextlib.contextmanager
+def every(seconds: float, act: Callable[[], None], name: str) -> Iterator[None]:
+    """Do something in a thread of this name, again and again, until the block ends."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            act()
+
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -20,9 +20,8 @@ from typing import Final
 
 import msgspec
 
-from engine.every import every
 from engine.machine.disk import plain_file, read_plain
-from engine.rundir.clock import disk_time
+from engine.rundir.clock import disk_time, every
 from engine.rundir.process import ProcessInfo
 
 LEASE_SUFFIX: Final = ".lease"

@@ -12,6 +12,8 @@ import psutil
 
 _PROC: Final = Path("/proc")
 _BOOT_ID: Final = _PROC / "sys/kernel/random/boot_id"
+_OWN_CGROUP: Final = _PROC / "self/cgroup"
+_CGROUP_ROOT: Final = Path("/sys/fs/cgroup")
 _START_TICKS: Final = 19
 """Place of the start time in ``/proc/PID/stat``, after the name in brackets."""
 
@@ -133,3 +135,23 @@ def _birth(pid: int) -> str | None:
         ticks = stat.rpartition(")")[2].split()[_START_TICKS]
         return f"{_BOOT_ID.read_text().strip()} {ticks}"
     return None
+
+
+def killed_for_memory(of: Path = _OWN_CGROUP, root: Path = _CGROUP_ROOT) -> int | None:
+    """Return how many processes the kernel has killed for the limit; None: it cannot be told.
+
+    Read from the control groups, version 2 and 1 (Linux).
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        for line in of.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "":
+                return _oom_kills(root / path.lstrip("/") / "memory.events")
+            if "memory" in controllers.split(","):
+                return _oom_kills(root / "memory" / path.lstrip("/") / "memory.oom_control")
+    return None
+
+
+def _oom_kills(file: Path) -> int:
+    pairs = dict(line.split(" ", 1) for line in file.read_text().splitlines())
+    return int(pairs["oom_kill"])

@@ -19,9 +19,9 @@ from engine.data import RunData
 from engine.errors import TrainingError
 from engine.evaluate import Evaluation
 from engine.model import NETWORK, FineTunedNetwork, NetworkCard, creation_options
+from engine.model.tensor_file import DamagedFileError, read_header, read_tensors, write_tensors
 from engine.protocol import LoadedWeights, RunSpec, trial_seed
 from engine.rundir import RunDir
-from engine.tensorfile import DamagedFileError, read_header, read_tensors, write_tensors
 
 OPTIMIZER = "optimizer."
 RANDOM = "random."

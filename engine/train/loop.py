@@ -13,7 +13,6 @@ from torch import Tensor
 
 from engine.data import RunData
 from engine.distributed.ranks import ALONE, Ranks
-from engine.eventlog import EventLog
 from engine.model import masked_logits
 from engine.objectives import Batch
 from engine.protocol import (
@@ -26,7 +25,8 @@ from engine.protocol import (
 )
 from engine.protocol.validation import uncertain_selection
 from engine.rundir import RunDir
-from engine.stop import StopRequest, StopRequested
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest, StopRequested
 from engine.train.checkpoint import Checkpoint
 from engine.train.head import train_head_on
 from engine.train.losses import LossMeter

@@ -18,7 +18,6 @@ from engine.evaluate import (
     keep_predictions,
     network_predictor,
 )
-from engine.eventlog import EventLog
 from engine.machine.allocator import release_freed_memory
 from engine.machine.processor import peak_memory_bytes
 from engine.model import FineTunedNetwork
@@ -32,6 +31,7 @@ from engine.protocol import (
     own_arm,
 )
 from engine.rundir import RunDir
+from engine.rundir.event_log import EventLog
 from engine.train.checkpoint import (
     Selected,
     TrainingState,

@@ -22,7 +22,7 @@ from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
 from engine.objectives import Objective, make_objective
 from engine.protocol import LoadedWeights, ModelPrepared, RunSpec, evaluations_after
 from engine.rundir import RunDir
-from engine.stop import StopRequest
+from engine.stop_request import StopRequest
 from engine.train.checkpoint import ARMS, OBJECTIVE, Checkpoint, TrainingState, restore
 from engine.train.optim import make_optimizer
 

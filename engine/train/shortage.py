@@ -18,7 +18,7 @@ from engine.machine.devices import resolve_device
 from engine.machine.memory import is_out_of_memory, memory_there_is, wanted_bytes
 from engine.protocol import RunSpec
 from engine.rundir import RunDir
-from engine.stop import StopRequest
+from engine.stop_request import StopRequest
 from engine.text import size_in_words
 from engine.train.loop import take_step
 from engine.train.setup import prepare

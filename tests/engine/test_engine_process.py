@@ -13,7 +13,6 @@ import pytest
 from safetensors.torch import load_file
 
 from engine.errors import InputError, TrainingError
-from engine.eventlog import EventLog
 from engine.protocol import (
     TERMINAL_EVENTS,
     AnyEvent,
@@ -31,6 +30,7 @@ from engine.protocol import (
     StepsTaken,
 )
 from engine.rundir import ExitInfo, RunDir
+from engine.rundir.event_log import EventLog
 from engine.train.checkpoint import load_last
 from tests.small_runs import MakeRun, engine_environment, read_events, run_here
 from tests.warm_engine import start_engine

@@ -13,11 +13,11 @@ import torch
 from engine.datasets import open_image_set
 from engine.datasets.cache import cached_images
 from engine.errors import InputError, TrainingError
-from engine.eventlog import EventLog
+from engine.model.tensor_file import DIGEST_KEY, DamagedFileError, read_tensors, write_tensors
 from engine.model.weights import read_weights
 from engine.protocol import PROTOCOL_VERSION, PredictionsError, RunSpec, SpecError, encode_event
 from engine.rundir import RunDir, UserData
-from engine.tensorfile import DIGEST_KEY, DamagedFileError, read_tensors, write_tensors
+from engine.rundir.event_log import EventLog
 from engine.train.checkpoint import TrainingState, load_last, save_last, save_network
 from tests.small_runs import MakeRun, run_here
 from tests.vld_tui.store.told_runs import (

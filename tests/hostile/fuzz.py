@@ -17,9 +17,11 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["engine.protocol", "vld_tui.store", "engine.eventlog"]):
-    from engine.eventlog import EventLog
+with atheris.instrument_imports(
+    include=["engine.protocol", "vld_tui.store", "engine.rundir.event_log"]
+):
     from engine.protocol import EventDecodeError, decode_event, encode_event, resolve_spec
+    from engine.rundir.event_log import EventLog
     from vld_tui.home import open_home
     from vld_tui.store.query import Query, QueryError
     from vld_tui.store.store import Store

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.__main__ import EXIT_FAILED, EXIT_REFUSED, main
-from engine.eventlog import EventLog
+from engine.model.tensor_file import write_tensors
+from engine.rundir.event_log import EventLog
 from engine.rundir.lock import held
-from engine.tensorfile import write_tensors
 from tests.hostile.planted import OBEYED
 from tests.small_runs import MakeRun
 from tests.vld_tui.cli.conftest import Vld

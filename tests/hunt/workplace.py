@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 from typer.testing import Result
 
-from engine.eventlog import EventLog
 from engine.protocol import DataPrepared, RunFailed, RunStopped, resolve_spec
 from engine.rundir import RunDir
+from engine.rundir.event_log import EventLog
 from tests.engine.datasets.image_folders import fill_folder
 from tests.engine.test_engine_process import measured
 from tests.small_runs import SMALL_RUN, StopAfter, read_events, run_here

@@ -17,9 +17,9 @@ import psutil
 
 import engine
 from engine.rundir import ExitInfo, ProcessInfo, RunDir, plain_file
-from engine.rundir.cgroup import killed_for_memory
 from engine.rundir.life import is_alive
 from engine.rundir.lock import held
+from engine.rundir.process import killed_for_memory
 from vld_tui.launch.follower import EventFollower
 
 __all__ = [

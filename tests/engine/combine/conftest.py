@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from engine.eventlog import EventLog
 from engine.protocol import (
     Combination,
     Evaluated,
@@ -21,7 +20,8 @@ from engine.protocol import (
 )
 from engine.run import run
 from engine.rundir import RunDir, UserData
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 from tests.small_runs import SMALL_RUN, read_events
 
 NETWORK = "test_resnet"

@@ -16,6 +16,7 @@ from engine.combine.barrier import describe_barrier
 from engine.combine.bench import Validation
 from engine.data import RunData, evaluation_batches, load_data
 from engine.model import build_network
+from engine.model.tensor_file import read_metadata
 from engine.protocol import (
     TERMINAL_EVENTS,
     ArmEvaluated,
@@ -33,7 +34,6 @@ from engine.protocol import (
     RunStopped,
 )
 from engine.rundir import RunDir
-from engine.tensorfile import read_metadata
 from tests.engine.combine.conftest import NETWORK, Family, best_of, do, evaluations
 from tests.small_runs import SMALL_CLASSES, read_events
 from tests.warm_engine import start_engine

@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.errors import InputError
-from engine.eventlog import EventLog
 from engine.protocol import Cautioned, Evaluated, HeadTrained, RunSpec, RunStopped
 from engine.run import run
 from engine.rundir import RunDir, UserData
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 from tests.engine.combine.conftest import Family, do, evaluations
 from tests.small_runs import read_events
 

@@ -10,9 +10,9 @@ from torch.multiprocessing.spawn import start_processes
 
 from engine.data import load_data
 from engine.distributed.ranks import Ranks
-from engine.eventlog import EventLog, SilentLog
 from engine.rundir import RunDir
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog, SilentLog
+from engine.stop_request import StopRequest
 from engine.train import fine_tune, load_last
 from tests.small_runs import StopAfter
 from tests.warm_engine import START_METHOD

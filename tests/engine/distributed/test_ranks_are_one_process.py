@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 from engine.data import load_data
-from engine.eventlog import EventLog
 from engine.protocol import (
     ArmEvaluated,
     CheckpointSaved,
@@ -20,6 +19,7 @@ from engine.protocol import (
     resolve_spec,
 )
 from engine.rundir import RunDir, UserData
+from engine.rundir.event_log import EventLog
 from engine.train import fine_tune
 from tests.engine.distributed.rank_processes import train_on_two
 from tests.measured import numbers

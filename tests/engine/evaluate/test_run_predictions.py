@@ -6,11 +6,11 @@ import io
 
 from PIL import Image
 
-from engine.eventlog import EventLog
 from engine.protocol import DomainPredictions, Evaluated, Predictions, RunFinished
 from engine.run import run
 from engine.rundir import RunDir
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 from tests.small_runs import SMALL_CLASSES, MakeRun, read_events
 
 

@@ -8,11 +8,11 @@ from safetensors.torch import load_file
 
 from engine.data import load_data
 from engine.errors import InputError
-from engine.eventlog import EventLog
 from engine.model import FineTunedNetwork, build_network
 from engine.model.linear import LinearNetwork, LinearStart
+from engine.model.tensor_file import read_metadata
 from engine.protocol import RunStopped
-from engine.tensorfile import read_metadata
+from engine.rundir.event_log import EventLog
 from engine.train import fine_tune
 from tests.small_runs import SMALL_CLASSES, MakeRun, StopAfter, run_here
 

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from safetensors.torch import load_file
 
 from engine.data import load_data
-from engine.eventlog import EventLog
 from engine.protocol import AUGMENTED, ArmEvaluated, Evaluated, Metric, RunFinished, RunStopped
 from engine.rundir import RunDir
+from engine.rundir.event_log import EventLog
 from engine.train import fine_tune, load_last
 from tests.small_runs import MakeRun, StopAfter, read_events, run_here
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from engine.data import TrainingBatches
 from engine.errors import TrainingError
-from engine.eventlog import EventLog
 from engine.protocol import RunFinished, encode_spec
 from engine.run import run
 from engine.rundir import RunDir
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 from engine.train import load_last
 from tests.small_runs import MakeRun, read_events, run_here
 

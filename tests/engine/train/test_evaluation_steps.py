@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import load_file
 
 from engine.data import load_data
-from engine.eventlog import EventLog
 from engine.protocol import ArmEvaluated, Evaluated, RunFinished, evaluation_steps
 from engine.rundir import RunDir
+from engine.rundir.event_log import EventLog
 from engine.train import fine_tune
 from tests.small_runs import MakeRun, StopAfter, read_events, run_here
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import engine.train.loop
-from engine.eventlog import EventLog
 from engine.model import FineTunedNetwork, build_network
+from engine.model.tensor_file import read_metadata
 from engine.protocol import (
     Cautioned,
     Evaluated,
@@ -27,8 +27,8 @@ from engine.protocol import (
 )
 from engine.run import run
 from engine.rundir import RunDir, UserData
-from engine.stop import StopRequest
-from engine.tensorfile import read_metadata
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 from engine.train.head import CachedFeatures, train_head
 from engine.train.setup import Training
 from tests.small_runs import SMALL_CLASSES, SMALL_RUN, MakeRun, read_events, run_here

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engine.data import load_data
-from engine.stop import StopRequested
+from engine.stop_request import StopRequested
 from engine.train.setup import prepare
 from tests.small_runs import MakeRun, StopAfter
 

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 
 from engine.data import load_data
 from engine.errors import InputError
-from engine.eventlog import EventLog
 from engine.model.card import read_card
 from engine.protocol import (
     ArmEvaluated,
@@ -22,6 +21,7 @@ from engine.protocol import (
     resolve_spec,
 )
 from engine.rundir import RunDir
+from engine.rundir.event_log import EventLog
 from engine.train import fine_tune
 from tests.engine.datasets.image_folders import MakeFolder
 from tests.small_runs import SMALL_CLASSES, MakeRun, StopAfter, read_events, run_here

@@ -16,7 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-from engine.eventlog import EventLog
 from engine.protocol import (
     NO_TARGET,
     CheckpointSaved,
@@ -35,7 +34,8 @@ from engine.protocol import (
     StepsTaken,
 )
 from engine.rundir import RunDir, write_atomic
-from engine.stop import StopRequest
+from engine.rundir.event_log import EventLog
+from engine.stop_request import StopRequest
 
 DOMAINS = ("noto", "twemoji", "fluent", "fluent-mono")
 PAUSE_S = float(os.environ.get("STAND_IN_PAUSE_S", "0.002"))

@@ -9,7 +9,6 @@ import sys
 
 import msgspec
 
-from engine.eventlog import EventLog
 from engine.protocol import (
     ArmEvaluated,
     CheckpointSaved,
@@ -28,6 +27,7 @@ from engine.protocol import (
     encode_event,
 )
 from engine.rundir import RunDir
+from engine.rundir.event_log import EventLog
 
 SOURCES = ("noto", "twemoji")
 TARGET = "fluent-mono"

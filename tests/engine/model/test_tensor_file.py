@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from engine.tensorfile import read_tensors, write_tensors
+from engine.model.tensor_file import read_tensors, write_tensors
 
 
 def test_layers_that_share_their_weights_are_saved_each_by_its_name(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engine.eventlog import EventLog
 from engine.protocol import (
     Evaluated,
     Event,
@@ -14,6 +13,7 @@ from engine.protocol import (
     RunStopped,
     decode_event,
 )
+from engine.rundir.event_log import EventLog
 
 STARTED = RunStarted(
     protocol_version=1, attempt=1, pid=1, host="h", resumed_step=None, versions={}, commit=None
@@ -92,7 +92,7 @@ def test_damaged_lines_are_errors_of_ours() -> None:
 BURST = """
 import os, sys
 from pathlib import Path
-from engine.eventlog import EventLog
+from engine.rundir.event_log import EventLog
 from engine.protocol import RunStopped
 log = EventLog(Path(sys.argv[1]))
 for step in range(1000):
