@@ -26,11 +26,11 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from engine.data import load_data
-from engine.distributed.ranks import Ranks
 from engine.evaluate import evaluate_domains, network_predictor
 from engine.machine.allocator import keep_freed_memory
 from engine.machine.devices import device_name
 from engine.protocol import RunSpec, resolve_spec
+from engine.ranks import Ranks
 from engine.rundir import RunDir
 from engine.train.loop import take_step
 from engine.train.setup import prepare

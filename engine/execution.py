@@ -20,12 +20,12 @@ import msgspec
 import torch
 from torch import Tensor
 
-from engine.distributed.ranks import ALONE, Ranks
 from engine.errors import InputError
 from engine.machine.devices import device_name, synchronize
 from engine.machine.memory import is_out_of_memory
 from engine.machine.processor import OtherPrograms
 from engine.protocol import RunSpec
+from engine.ranks import ALONE, Ranks
 from engine.rundir import write_atomic
 
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

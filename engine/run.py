@@ -16,7 +16,7 @@ import torch
 
 from engine.combine import combine, find_parents
 from engine.data import RunData, load_data
-from engine.distributed.head import check_images, check_machine, train_on_ranks
+from engine.distributed.launcher import check_images, check_machine, train_on_ranks
 from engine.errors import InputError
 from engine.protocol import (
     PROTOCOL_VERSION,

@@ -8,7 +8,7 @@ import msgspec
 from torch import Tensor
 
 from engine.combine.bench import Bench
-from engine.train.head import train_head_on
+from engine.train.last_layer import train_head_on
 from engine.train.setup import make_generators
 
 PROBE_STEPS: Final = 1000

@@ -18,7 +18,7 @@ from engine.execution import Execution
 from engine.machine.disk import plain_file
 from engine.protocol import Cautioned, EventDecodeError, HeadTrained, decode_event
 from engine.rundir import RunDir
-from engine.train.head import train_head_on
+from engine.train.last_layer import train_head_on
 from engine.train.setup import make_generators
 
 TOLERANCE: Final = 1e-4

@@ -16,8 +16,8 @@ from engine.data.augment import augment_batch
 from engine.data.load import DomainData, RunData
 from engine.data.splits import Indices
 from engine.data.transforms import PilTransform, network_input
-from engine.distributed.ranks import ALONE, Ranks
 from engine.errors import TrainingError
+from engine.ranks import ALONE, Ranks
 
 
 class TrainingBatches:

@@ -15,8 +15,8 @@ from engine.data.batches import PilAugmentation, send
 from engine.data.load import DomainData, RunData
 from engine.data.splits import Indices, seed_hash
 from engine.data.transforms import network_input
-from engine.distributed.ranks import ALONE, Ranks
 from engine.protocol import RunSpec
+from engine.ranks import ALONE, Ranks
 
 AT_ONCE = 64
 """Original files decoded at a time, at most."""

@@ -6,11 +6,13 @@ It opens no port and restarts nothing: a run resumes from its checkpoint in a ne
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +20,10 @@ from typing import Final
 
 from engine.distributed.exchange import Exchange
 from engine.distributed.machines import claim_number
-from engine.distributed.parent import end_with, end_with_heartbeat
 from engine.failures import describe_failure
 from engine.protocol import RunFailed
 from engine.rundir import RunDir
-from engine.rundir.life import exit_cause
+from engine.rundir.life import HEARTBEAT_STALE_S, exit_cause
 
 AGENT_PID: Final = "VLD_AGENT_PID"
 """Environment variable that tells a rank which process it ends with."""
@@ -32,6 +33,12 @@ RANK_COMMAND: Final = (
 POLL_S: Final = 0.1
 SETTLE_S: Final = 3.0
 """How long ranks have to end when another one failed: most notice, and report it themselves."""
+
+_PR_SET_PDEATHSIG: Final = 1
+_PARENT_POLL_S: Final = 0.5
+_HEART_POLL_S: Final = 5.0
+HEARTBEAT_PATIENCE_S: Final = 3 * HEARTBEAT_STALE_S
+"""A shared disk may tell of a heartbeat a minute late."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         end_with(given.parent)
     else:
         end_with_heartbeat(run_dir)
-    # A cluster's scheduler signals every process of a job. The head listens, and has the ranks
+    # A cluster's scheduler signals every process of a job. The launcher listens, and has the ranks
     # save: this process ignores it, and so do those it starts (see engine.distributed.worker).
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
@@ -112,6 +119,51 @@ def _tell_death(exchange: Exchange, rank: int, code: int) -> None:
         str(rank),
         RunFailed(error="RankDied", message=message, traceback="", step=None, refused=False),
     )
+
+
+def end_with(parent_pid: int) -> None:
+    """Have the kernel kill this process when its parent ends; where it cannot, watch for that.
+
+    Call it from the main thread, as the first thing. The process that started this one must have
+    done so from its main thread: the kernel takes the end of the thread for the end of all.
+    """
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(
+            target=_watch_parent, args=(parent_pid,), name="parent", daemon=True
+        ).start()
+    if os.getppid() != parent_pid:  # it was over before the kernel was told
+        os._exit(1)
+
+
+def end_with_heartbeat(run_dir: RunDir) -> None:
+    """End this process when the run's launcher, on any machine, shows no sign of life."""
+    threading.Thread(target=_watch_heart, args=(run_dir,), name="parent", daemon=True).start()
+
+
+def _watch_heart(run_dir: RunDir) -> None:
+    """Wait until the heartbeat no longer changes, by this machine's clock: those of two differ."""
+    last, changed_at = _last_beat(run_dir), time.monotonic()
+    while time.monotonic() - changed_at < HEARTBEAT_PATIENCE_S:
+        time.sleep(_HEART_POLL_S)
+        if (beat := _last_beat(run_dir)) != last:
+            last, changed_at = beat, time.monotonic()
+    os._exit(1)
+
+
+def _last_beat(run_dir: RunDir) -> float:
+    """Return when the launcher last touched its heartbeat, as its disk has it; 0: never."""
+    try:
+        return run_dir.heartbeat.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _watch_parent(parent_pid: int) -> None:
+    while os.getppid() == parent_pid:
+        time.sleep(_PARENT_POLL_S)
+    os._exit(1)
 
 
 if __name__ == "__main__":

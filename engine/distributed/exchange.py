@@ -1,4 +1,4 @@
-"""The folder in which the head of a run, its agent and its ranks meet, for one attempt."""
+"""The folder in which the launcher of a run, its agent and its ranks meet, for one attempt."""
 
 from __future__ import annotations
 
@@ -137,9 +137,9 @@ class Exchange:
 
 @contextlib.contextmanager
 def writing(lock: Path) -> Iterator[None]:
-    """Hold the lock of whoever writes a run's events and checkpoints on its head's behalf.
+    """Hold the lock of whoever writes a run's events and checkpoints on its launcher's behalf.
 
-    It is let go of when this process is gone, which may be after its head is: see
+    It is let go of when this process is gone, which may be after its launcher is: see
     :func:`~engine.rundir.lock.wait_until_free`.
 
     Raises:

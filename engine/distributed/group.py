@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.distributed import FileStore, Store  # type: ignore[attr-defined]
 
 from engine.distributed.exchange import Exchange
-from engine.distributed.ranks import Ranks
 from engine.errors import TrainingError
+from engine.ranks import Ranks
 
 PATIENCE: Final = timedelta(minutes=30)
 """How long ranks wait for one that writes a checkpoint, or tries how to compute."""

@@ -17,16 +17,15 @@ import torch
 import torch.distributed as dist
 
 from engine.data import load_data
-from engine.distributed.agent import AGENT_PID
+from engine.distributed.agent import AGENT_PID, end_with
 from engine.distributed.exchange import Exchange, writing
 from engine.distributed.group import joined
-from engine.distributed.parent import end_with
-from engine.distributed.ranks import Ranks
 from engine.errors import InputError, TrainingError
 from engine.failures import describe_failure
 from engine.machine.allocator import keep_freed_memory
 from engine.machine.devices import device_name, resolve_device
 from engine.protocol import RunFailed, RunFinished, RunStopped, SpecError
+from engine.ranks import Ranks
 from engine.rundir import RunDir
 from engine.rundir.clock import every
 from engine.rundir.event_log import EventLog, SilentLog
@@ -111,7 +110,7 @@ def _check_alike(device: torch.device, ranks: Ranks) -> None:
 
 @contextlib.contextmanager
 def _listening(exchange: Exchange, stop: StopRequest) -> Iterator[None]:
-    """Listen to the head's request to stop until the block ends."""
+    """Listen to the launcher's request to stop until the block ends."""
 
     def listen() -> None:
         reason = exchange.read_stop()

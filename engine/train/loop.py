@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from engine.data import RunData
-from engine.distributed.ranks import ALONE, Ranks
 from engine.model import masked_logits
 from engine.objectives import Batch
 from engine.protocol import (
@@ -24,13 +23,14 @@ from engine.protocol import (
     is_evaluated,
 )
 from engine.protocol.validation import uncertain_selection
+from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest, StopRequested
 from engine.train.checkpoint import Checkpoint
-from engine.train.head import train_head_on
+from engine.train.evaluation import Milestones
+from engine.train.last_layer import train_head_on
 from engine.train.losses import LossMeter
-from engine.train.milestones import Milestones
 from engine.train.optim import set_learning_rates
 from engine.train.overlap import overlaps
 from engine.train.setup import Training, prepare

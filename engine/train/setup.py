@@ -12,7 +12,6 @@ from torch import Tensor
 
 from engine.arms import Arms
 from engine.data import DomainData, RunData, TrainingBatches, evaluation_batches, seed_hash
-from engine.distributed.ranks import ALONE, Backbone, Ranks
 from engine.errors import InputError
 from engine.execution import Choice, Execution, choose_execution
 from engine.machine.allocator import release_freed_memory
@@ -21,6 +20,7 @@ from engine.machine.processor import usable_cores
 from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
 from engine.objectives import Objective, make_objective
 from engine.protocol import LoadedWeights, ModelPrepared, RunSpec, evaluations_after
+from engine.ranks import ALONE, Backbone, Ranks
 from engine.rundir import RunDir
 from engine.stop_request import StopRequest
 from engine.train.checkpoint import ARMS, OBJECTIVE, Checkpoint, TrainingState, restore

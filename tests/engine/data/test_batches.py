@@ -12,9 +12,9 @@ from torch import Tensor
 from torchvision import transforms
 
 from engine.data import RunData, TrainingBatches, evaluation_batches, load_data
-from engine.distributed.ranks import Ranks
 from engine.errors import TrainingError
 from engine.protocol import resolve_spec
+from engine.ranks import Ranks
 from tests.engine.datasets.image_folders import MakeFolder
 
 CPU = torch.device("cpu")

@@ -22,8 +22,8 @@ from engine.data import (
 )
 from engine.data.batches import PilAugmentation
 from engine.data.transforms import PilTransform
-from engine.distributed.ranks import Ranks
 from engine.protocol import resolve_spec
+from engine.ranks import Ranks
 from tests.engine.datasets.image_folders import MakeFolder
 
 CPU = torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Real ranks on this machine's processor, without the head and the agent."""
+"""Real ranks on this machine's processor, without the launcher and the agent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
 from engine.data import load_data
-from engine.distributed.ranks import Ranks
+from engine.ranks import Ranks
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog, SilentLog
 from engine.stop_request import StopRequest

@@ -14,8 +14,8 @@ from torch.multiprocessing.spawn import start_processes
 from engine.distributed.exchange import Exchange
 from engine.distributed.group import joined, verify
 from engine.distributed.machines import claim_number
-from engine.distributed.ranks import Ranks
 from engine.errors import TrainingError
+from engine.ranks import Ranks
 from tests.warm_engine import START_METHOD
 
 NOT_FINITE = float("inf")

@@ -49,13 +49,13 @@ def start() -> Iterator[Callable[..., WarmEngine]]:
     """Return a function that starts the real engine; what is left of it is ended."""
     started: list[WarmEngine] = []
 
-    def start_head(run_dir: RunDir, *arguments: str, **variables: str) -> WarmEngine:
+    def start_launcher(run_dir: RunDir, *arguments: str, **variables: str) -> WarmEngine:
         environment = {"PYTHONPATH": engine_environment()["PYTHONPATH"], **variables}
         process = start_engine(run_dir, *arguments, environment=environment)
         started.append(process)
         return process
 
-    yield start_head
+    yield start_launcher
     for process in started:
         process.kill()
         process.wait()
@@ -195,7 +195,7 @@ def test_asked_to_stop_all_ranks_save_and_one_process_goes_on(
 
 
 @pytest.mark.slow
-def test_a_head_that_is_killed_takes_its_ranks_with_it_and_the_run_goes_on(
+def test_a_launcher_that_is_killed_takes_its_ranks_with_it_and_the_run_goes_on(
     make_run: MakeRun, start: Start
 ) -> None:
     whole = make_run("whole", head_steps=0)
@@ -272,7 +272,7 @@ def test_what_is_wrong_with_the_network_is_said_once_and_refused(
 
 
 @pytest.mark.slow
-def test_a_head_suspended_and_killed_leaves_the_lock_to_the_next(
+def test_a_launcher_suspended_and_killed_leaves_the_lock_to_the_next(
     make_run: MakeRun, start: Start
 ) -> None:
     run_dir = make_run(gpus=2, steps=100_000, head_steps=0)

@@ -29,7 +29,7 @@ from engine.run import run
 from engine.rundir import RunDir, UserData
 from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest
-from engine.train.head import CachedFeatures, train_head
+from engine.train.last_layer import CachedFeatures, train_head
 from engine.train.setup import Training
 from tests.small_runs import SMALL_CLASSES, SMALL_RUN, MakeRun, read_events, run_here
 

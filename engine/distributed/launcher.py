@@ -1,4 +1,4 @@
-"""The head of a run on several ranks: it starts them, has them stop, and hears how they ended."""
+"""Start the ranks of a run, ask them to stop, and learn how they ended."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _agent(spec: RunSpec, run_dir: RunDir) -> subprocess.Popen[bytes]:
         words += ["--parent", str(os.getpid())]
     else:
         words = [*on_each_machine(spec.nodes), *words, "--nodes", str(spec.nodes)]
-    # In a session of its own: a signal to the head's whole group would end ranks in mid-step.
+    # In a session of its own: a signal to the launcher's whole group would end ranks in mid-step.
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
 
 

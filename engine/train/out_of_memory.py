@@ -11,12 +11,12 @@ import msgspec
 import torch
 
 from engine.data import RunData
-from engine.distributed.ranks import ALONE, Ranks
 from engine.errors import TrainingError
 from engine.machine.allocator import give_back_freed_memory
 from engine.machine.devices import resolve_device
 from engine.machine.memory import is_out_of_memory, memory_there_is, wanted_bytes
 from engine.protocol import RunSpec
+from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
 from engine.stop_request import StopRequest
 from engine.text import size_in_words
