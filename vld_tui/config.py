@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from engine.protocol import FIELDS, SpecError, by_field
+from vld_tui.words.toml_text import read_toml
 
 
 class ConfigError(ValueError):
@@ -22,11 +22,13 @@ def read_config(path: Path) -> dict[str, object]:
             value out of range.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = read_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits too
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not valid TOML: it is not text in UTF-8.") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is {error}") from None
     try:
         found = by_field(values)
         for name, value in found.items():

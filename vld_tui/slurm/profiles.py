@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
-import tomllib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,6 +16,7 @@ from vld_tui.home import Home
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.settings import SlurmSettings, make_settings
 from vld_tui.slurm.variables import by_name, has_secret, refuse_secrets
+from vld_tui.words.toml_text import change_toml, read_toml
 
 DEFAULT_PROFILE: Final = "default"
 SUFFIX: Final = ".toml"
@@ -48,15 +47,15 @@ def read_profile(home: Home, name: str | None) -> dict[str, Any]:
         )
     path = home.profiles / f"{name}{SUFFIX}"
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = read_toml(path.read_text(encoding="utf-8"))
         make_settings(values)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, SlurmError) as error:
+    except (OSError, ValueError, SlurmError) as error:
         raise SlurmError(f"{path}: {error}") from None
     return values
 
 
 def keep_profile(home: Home, name: str, values: Mapping[str, Any]) -> SlurmSettings:
-    """Keep a profile, in place of the one of this name if there is one.
+    """Keep a profile; one of this name has these settings then, and keeps its comments.
 
     Raises:
         SlurmError: for an unusable name or setting, or when it cannot be written.
@@ -67,15 +66,18 @@ def keep_profile(home: Home, name: str, values: Mapping[str, Any]) -> SlurmSetti
             "and '-'."
         )
     settings = make_settings(dict(values))
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    path = home.profiles / f"{name}{SUFFIX}"
     try:
         home.profiles.mkdir(parents=True, exist_ok=True)
-        path = home.profiles / f"{name}{SUFFIX}"
-        write_atomic(path, "".join(f"{x}\n" for x in lines).encode())
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        gone = dict.fromkeys(read_toml(text))
+        write_atomic(path, change_toml(text, {**gone, **values}).encode())
         if has_secret(values):  # of a profile from before they were refused
             path.chmod(0o600)
     except OSError as error:
         raise SlurmError(f"{home.profiles} cannot be written: {error.strerror}.") from None
+    except ValueError as error:
+        raise SlurmError(f"{path}: {error}") from None
     return settings
 
 

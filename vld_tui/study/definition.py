@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from engine.protocol.spec import Layout
 from vld_tui.study.errors import StudyError
 from vld_tui.study.expansion import DATA_FIELDS, Datasets, expand, with_held_out_sources
 from vld_tui.study.grid import check_fields, check_value, grids_of
+from vld_tui.words.toml_text import read_toml
 
 __all__ = ["Datasets", "Study", "StudyError", "read_study"]
 
@@ -90,9 +90,9 @@ def read_study(text: str, where: str, datasets: Datasets, *, folder: Path) -> St
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits too
-        raise StudyError(f"not valid TOML: {error}.") from None
+        values = read_toml(text)
+    except ValueError as error:
+        raise StudyError(str(error)) from None
     for key in values:
         if key not in _KEYS:
             hint = nearest(key, _KEYS)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib.resources
 import json
-import re
-import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +18,11 @@ from vld_tui.study.datasets import HomeDatasets
 from vld_tui.study.definition import Study, read_study
 from vld_tui.study.errors import StudyError
 from vld_tui.study.expansion import DATA_FIELDS
+from vld_tui.words.toml_text import change_toml, read_toml
 
 SUFFIX: Final = ".toml"
 SMALL: Final = "-small"
 """Ends the name of a preset's miniature."""
-_LOCAL_FOLDER: Final = re.compile(r"""^folder\s*=\s*["']+[/~].*\n?""", re.MULTILINE)
-_TABLE: Final = re.compile(r"^\s*\[", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -49,21 +46,28 @@ class StudyText:
         found = datasets or HomeDatasets(home)
         return read_study(self.text, self.where, found, folder=self.folder or Path())
 
-    def with_value(self, key: str, value: str | Sequence[str]) -> StudyText:
-        """Return the study with another value of a key that stands above all tables.
+    @property
+    def values(self) -> dict[str, Any]:
+        """Return the values as written.
 
         Raises:
-            StudyError: when it is not TOML, or the value takes several lines.
+            StudyError: when it is not valid TOML.
         """
-        line = f"{key} = {_toml(value)}"
-        first = _TABLE.search(self.text)
-        head = self.text[: first.start()] if first else self.text
-        rest = self.text[len(head) :]
-        changed, count = re.subn(rf"(?m)^{key}\s*=.*$", lambda _match: line, head, count=1)
-        made = (changed if count else f"{line}\n{head}") + rest
-        if _values(made, self.where) != {**_values(self.text, self.where), key: _plain(value)}:
-            raise StudyError(f"{self.where}: {key} cannot be replaced: write it on one line.")
-        return StudyText(made, self.where, self.folder)
+        try:
+            return read_toml(self.text)
+        except ValueError as error:
+            raise StudyError(f"{self.where}: {error}") from None
+
+    def with_value(self, key: str, value: Any) -> StudyText:
+        """Return the study with another value of a top-level key; its comments stay.
+
+        Raises:
+            StudyError: when it is not valid TOML.
+        """
+        try:
+            return replace(self, text=change_toml(self.text, {key: value}))
+        except ValueError as error:
+            raise StudyError(f"{self.where}: {error}") from None
 
     def with_data(self, names: Sequence[str]) -> StudyText:
         """Return the study over other data sets.
@@ -71,15 +75,15 @@ class StudyText:
         Raises:
             StudyError: when it names its images field by field, or see :meth:`with_value`.
         """
-        values = _values(self.text, self.where)
+        values = self.values
         tables = [*map(values.get, ("fields", "cross")), *(values.get("zip") or ())]
         named = {name for table in tables if isinstance(table, dict) for name in table}
         if both := named.intersection(DATA_FIELDS):
             raise StudyError(
                 f"{self.where}: --data does not replace its {min(both)}. Name the data set above "
-                f"all tables instead: data = {_toml([*names])}"
+                f"all tables instead: data = {json.dumps([*names], ensure_ascii=False)}"
             )
-        return self.with_value("data", names)
+        return self.with_value("data", [*names])
 
 
 def find_study(home: Home, reference: str) -> Study:
@@ -122,23 +126,23 @@ def keep_study(home: Home, study: Study, source: StudyText) -> None:
     Raises:
         StudyError: when it cannot be written.
     """
-    values = _values(source.text, source.where)
+    values = source.values
     if "folder" not in values and source.folder is not None:
         source = source.with_value("folder", str(source.folder))
-    written = source.text
     if study.domains and "domains" not in values:
-        lists = (f"{_toml(name)} = {_toml(domains)}" for name, domains in study.domains.items())
-        written = f"{written.rstrip()}\n\n[domains] # as they were\n" + "\n".join(lists) + "\n"
+        domains = {name: [*names] for name, names in study.domains.items()}
+        source = source.with_value("domains", domains)
     try:
         home.studies.mkdir(exist_ok=True)
-        write_atomic(kept_path(home, study.name), written.encode())
+        write_atomic(kept_path(home, study.name), source.text.encode())
     except OSError as error:
         raise StudyError(f"{home.studies} cannot be written: {error.strerror}.") from None
 
 
 def without_local_folder(text: str) -> str:
-    """Return a study's text for others: without the line that says where on this machine it lay."""
-    return _LOCAL_FOLDER.sub("", text)
+    """Return a study's text for others: without its folder on this machine."""
+    is_local = str(read_toml(text).get("folder", "")).startswith(("/", "~"))
+    return change_toml(text, {"folder": None}) if is_local else text
 
 
 @contextlib.contextmanager
@@ -177,7 +181,7 @@ def preset_titles(*, with_small: bool = False) -> dict[str, str]:
     """Return the titles of the presets by name; ``with_small``: those of the miniatures too."""
     names = (name for name in preset_names() if with_small or not name.endswith(SMALL))
     texts = {name: preset_text(name) for name in names}
-    return {name: _values(text.text, name)["title"] for name, text in texts.items()}
+    return {name: text.values["title"] for name, text in texts.items()}
 
 
 def preset_text(name: str) -> StudyText:
@@ -208,19 +212,3 @@ def _read(path: Path) -> str:
         raise StudyError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise StudyError(f"{path} is not text in UTF-8.") from None
-
-
-def _values(text: str, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise StudyError(f"{where}: not valid TOML: {error}.") from None
-
-
-def _plain(value: str | Sequence[str]) -> str | list[str]:
-    return value if isinstance(value, str) else list(value)
-
-
-def _toml(value: str | Sequence[str]) -> str:
-    """Write text or a list of texts as TOML, whose strings are those of JSON."""
-    return json.dumps(_plain(value), ensure_ascii=False)

@@ -8,6 +8,7 @@ import pytest
 from vld_tui.home import Home
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.slurm.profiles import (
+    change_profile,
     keep_profile,
     profile_names,
     read_profile,
@@ -75,6 +76,15 @@ def test_a_profile_is_kept_as_it_was_typed(home: Home) -> None:
     assert not stat.S_IMODE((home.profiles / "a100.toml").stat().st_mode) & 0o111
     remove_profile(home, "a100")
     assert profile_names(home) == []
+
+
+def test_a_changed_profile_keeps_its_comments(home: Home) -> None:
+    keep_profile(home, "gpu", {"partition": "gpu", "time": "1:00:00"})
+    file = home.profiles / "gpu.toml"
+    env = 'env = [\n  "A=1", # first\n]\n'
+    file.write_text(f"# big\n{file.read_text()}{env}".replace('"gpu"', '"gpu" # 8 GPUs'))
+    change_profile(home, "gpu", {"partition": "a100", "time": None, "cpus": "4"})
+    assert file.read_text() == f'# big\npartition = "a100" # 8 GPUs\n{env}cpus = "4"\n'
 
 
 def test_the_default_profile_goes_unsaid(home: Home) -> None:

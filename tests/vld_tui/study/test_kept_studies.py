@@ -58,9 +58,7 @@ def test_a_kept_study_has_the_same_runs_from_anywhere(
     assert (
         kept_path(home, "mine")
         .read_text()
-        .endswith(
-            '[domains] # as they were\n"emoji" = ["fluent", "fluent-mono", "noto", "twemoji"]\n'
-        )
+        .endswith('\n\n[domains]\nemoji = ["fluent", "fluent-mono", "noto", "twemoji"]\n')
     )
     keep_study(home, kept, find_text(home, "mine"))
     assert find_study(home, "mine").specs == study.specs, "kept again as it is"
@@ -69,12 +67,14 @@ def test_a_kept_study_has_the_same_runs_from_anywhere(
 def test_a_value_is_replaced_and_all_else_stays() -> None:
     text = StudyText(TEXT, "mine", None)
     assert text.with_value("data", ["A", "/b c"]).text == TEXT.replace(
-        'data = ["emoji"] # the embedded ones', 'data = ["A", "/b c"]'
+        'data = ["emoji"]', 'data = ["A", "/b c"]'
     )
     assert text.with_value("title", 'a "b" é\\').text == 'title = "a \\"b\\" é\\\\"\n' + TEXT
-    several = StudyText('name = "x"\ndata = [\n  "a",\n]\n', "x.toml", None)
-    with pytest.raises(StudyError, match=r"x\.toml: "):
-        several.with_value("data", ["b"])
+    several = StudyText('name = "x"\n"data" = [\n  "a",\n] # two\n', "x.toml", None)
+    assert several.with_value("data", ["b"]).text == 'name = "x"\n"data" = ["b"] # two\n'
+    for broken in ('name = "x"\n[fields\n', f"seeds = [{'9' * 5000}]"):
+        with pytest.raises(StudyError, match=r"x\.toml: not valid TOML: "):
+            StudyText(broken, "x.toml", None).with_data(["b"])
     below = StudyText('[fields]\ndata = "a"\n', "x.toml", None)
     assert tomllib.loads(below.with_value("data", ["b"]).text) == {
         "data": ["b"], "fields": {"data": "a"},
@@ -205,5 +205,7 @@ def test_others_are_not_told_where_a_study_lay() -> None:
     rest = 'title = "x"\n[fields]\nmodel = "folder"\n'
     for local in ("/home/somebody", "~/studies"):
         assert without_local_folder(f'folder = "{local}"\n{rest}') == rest
+    several_lines = f'"folder" = """\n/home/x"""\n# mine\n{rest}'
+    assert without_local_folder(several_lines) == f"# mine\n{rest}"
     relative = f'folder = "data"\n{rest}'
     assert without_local_folder(relative) == relative

@@ -1,0 +1,1 @@
+"""Text, numbers and columns: strings, and nothing that knows of runs."""

@@ -1,0 +1,49 @@
+"""TOML files of the user: read with tomllib; changed with tomlkit, which keeps all else."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """Return the values.
+
+    Raises:
+        ValueError: naming line and column, when it is not valid TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits too
+        raise ValueError(f"not valid TOML: {error}.") from None
+
+
+def change_toml(text: str, changes: Mapping[str, Any]) -> str:
+    """Return the text with other top-level values; a value of None removes its key.
+
+    A new key goes to the top where tables follow, else to the end.
+
+    Raises:
+        ValueError: when it is not valid TOML.
+    """
+    before = read_toml(text)
+    changes = {key: value for key, value in changes.items() if repr(before.get(key)) != repr(value)}
+    if not changes:
+        return text
+    import tomlkit  # noqa: PLC0415 - 25 ms
+    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
+
+    try:
+        document = tomlkit.parse(text)
+    except TOMLKitError as error:  # such as lists in lists, 100 deep
+        raise ValueError(f"not valid TOML: {error}.") from None
+    has_tables = any(isinstance(value, dict | tomlkit.items.AoT) for value in document.values())
+    top = tomlkit.document()
+    for key, value in changes.items():
+        if value is None:
+            document.remove(key)
+        else:
+            is_above = has_tables and key not in document and not isinstance(value, dict)
+            (top if is_above else document)[key] = value
+    return tomlkit.dumps(top) + tomlkit.dumps(document)
