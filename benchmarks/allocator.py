@@ -31,11 +31,11 @@ SETTINGS = {
 
 def measure(steps: int) -> None:
     """Print the median milliseconds of a step in this process."""
-    import torch  # noqa: PLC0415 - the environment must be set before
+    import torch  # the environment must be set before
 
-    from engine.machine.allocator import keep_freed_memory  # noqa: PLC0415
-    from engine.machine.processor import usable_cores  # noqa: PLC0415
-    from engine.model import build_network, masked_cross_entropy  # noqa: PLC0415
+    from engine.machine.allocator import keep_freed_memory
+    from engine.machine.processor import usable_cores
+    from engine.model import build_network, masked_cross_entropy
 
     if os.environ["KEEP"]:
         keep_freed_memory()

@@ -63,7 +63,7 @@ def endless(loader: DataLoader[tuple[Tensor, Tensor]]) -> Batches:
 
 def their_run(images: Path, steps: int) -> None:
     """Train and evaluate as DomainBed's loop does."""
-    import timm  # noqa: PLC0415 - only this process needs it
+    import timm
 
     normalize = [transforms.ToTensor(), transforms.Normalize((0.485, 0.456, 0.406),
                                                              (0.229, 0.224, 0.225))]  # fmt: skip

@@ -90,7 +90,7 @@ def _run_to_its_end(
     outcome: RunFinished | RunStopped | RunFailed
     try:
         run_dir.drop_torn_files()
-        from engine.run import run  # noqa: PLC0415 - torch takes seconds; we are already alive
+        from engine.run import run  # torch takes seconds; we are already alive
 
         outcome = run(run_dir, log, stop, previous_end, gpus)
     except StopRequested:

@@ -78,7 +78,7 @@ def engine_environment() -> dict[str, str]:
 
 def run_here(run_dir: RunDir) -> None:
     """Do the run in this process, where torch is imported already."""
-    from engine.run import run  # noqa: PLC0415 - not every test needs torch
+    from engine.run import run
 
     log = EventLog(run_dir.events)
     try:

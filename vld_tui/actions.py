@@ -224,7 +224,7 @@ class LocalActions:
     def launch_study(self, name: str) -> str:
         """Queue what is missing of a study, a kept one or a preset, and what broke off, or submit
         it where it went to a cluster last."""
-        from vld_tui.study.launching import launch_named  # noqa: PLC0415 - not for the first picture
+        from vld_tui.study.launching import launch_named  # not for the first picture
 
         with Store.open(self._home) as store:
             before, submission = launch_named(store, name)
@@ -240,7 +240,7 @@ class LocalActions:
 
     def export_study(self, state: StudyState, path: str) -> str:
         """Write what a study's runs reached to a new file, ``.csv``."""
-        from vld_tui.study.table import export_table  # noqa: PLC0415 - not for the first picture
+        from vld_tui.study.table import export_table  # not for the first picture
 
         place = Path(path).expanduser().absolute()
         if place.suffix != ".csv":
@@ -323,7 +323,7 @@ class LocalActions:
 
 def _control() -> ModuleType:
     """Return what handles runs that were given to a cluster; many homes have none."""
-    from vld_tui.slurm import control  # noqa: PLC0415
+    from vld_tui.slurm import control
 
     return control
 

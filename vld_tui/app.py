@@ -178,7 +178,7 @@ class Dashboard(Guarded, App[None]):
         self.set_keymap(chosen)
         if not chosen:
             return
-        from vld_tui.keys import every_action, find_clashes  # noqa: PLC0415 - imports every screen
+        from vld_tui.keys import every_action, find_clashes  # imports every screen
 
         clashes = dict(find_clashes(chosen))
         self.set_keymap({action: keys for action, keys in chosen.items() if action not in clashes})
@@ -207,7 +207,7 @@ class Dashboard(Guarded, App[None]):
 
     def action_open_settings(self) -> None:
         """Show what can be set."""
-        from vld_tui.screens.settings import SettingsScreen  # noqa: PLC0415 - not for the first picture
+        from vld_tui.screens.settings import SettingsScreen  # not for the first picture
 
         self.push_screen(SettingsScreen(self.preferences))
 
@@ -218,7 +218,7 @@ class Dashboard(Guarded, App[None]):
 
     def action_show_help_panel(self) -> None:
         """Show every key of this screen, in place of Textual's panel, which keys cannot scroll."""
-        from vld_tui.screens.help import HelpScreen  # noqa: PLC0415 - not for the first picture
+        from vld_tui.screens.help import HelpScreen  # not for the first picture
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen.active_bindings))
@@ -239,7 +239,7 @@ class Dashboard(Guarded, App[None]):
 
     def on_run_opened(self, message: RunOpened) -> None:
         """Show all of a run."""
-        from vld_tui.screens.run import RunScreen  # noqa: PLC0415 - as above
+        from vld_tui.screens.run import RunScreen
 
         if isinstance(self.screen, RunScreen):  # asked for twice before the first was there
             return
@@ -248,14 +248,14 @@ class Dashboard(Guarded, App[None]):
 
     def action_clone(self) -> None:
         """Configure a run from the one that is opened."""
-        from vld_tui.screens.run import RunScreen  # noqa: PLC0415 - as above
+        from vld_tui.screens.run import RunScreen
 
         if isinstance(self.screen, RunScreen) and self.screen.run is not None:
             self.home.clone(self.screen.run)
 
     def action_open_queue(self) -> None:
         """Show what goes on and what waits."""
-        from vld_tui.screens.queue import QueueScreen  # noqa: PLC0415 - as above
+        from vld_tui.screens.queue import QueueScreen
 
         self._look(replace(self._interest, queue=True))
         self.push_screen(QueueScreen(self._actions))
@@ -267,7 +267,7 @@ class Dashboard(Guarded, App[None]):
 
     def action_open_studies(self) -> None:
         """Show the studies that were launched, and those that can be."""
-        from vld_tui.screens.study.studies import StudiesScreen  # noqa: PLC0415 - as above
+        from vld_tui.screens.study.studies import StudiesScreen
 
         if not isinstance(self.screen, StudiesScreen):
             self._look(replace(self._interest, studies=True))
@@ -280,7 +280,7 @@ class Dashboard(Guarded, App[None]):
 
     def on_study_opened(self, message: StudyOpened) -> None:
         """Show all of a study."""
-        from vld_tui.screens.study.screen import StudyScreen  # noqa: PLC0415 - as above
+        from vld_tui.screens.study.screen import StudyScreen
 
         if not isinstance(self.screen, StudyScreen):  # asked for twice
             self._look(replace(self._interest, studies=False, study=message.name))

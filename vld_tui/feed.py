@@ -242,7 +242,7 @@ class HistorySource:
         if not store.open_jobs():
             return None
         if self._jobs is None:
-            from vld_tui.slurm.watch import JobWatch  # noqa: PLC0415 - many do without a cluster
+            from vld_tui.slurm.watch import JobWatch  # many do without a cluster
 
             self._jobs = JobWatch(self._home)
         return self._jobs.look()
@@ -272,7 +272,7 @@ class HistorySource:
     def _reader(self) -> StudyReader:
         """Return what reads studies, made when one is first asked for."""
         if self._studies is None:
-            from vld_tui.study.reader import StudyReader  # noqa: PLC0415 - not for the first picture
+            from vld_tui.study.reader import StudyReader  # not for the first picture
 
             self._studies = StudyReader(self._home)
         return self._studies
@@ -329,8 +329,8 @@ class OpenedRun:
     """Reads all of one run, again and again, what is new only."""
 
     def __init__(self, run_dir: RunDir) -> None:
-        from vld_tui.event_tail import EventTail  # noqa: PLC0415 - as below
-        from vld_tui.story import Story  # noqa: PLC0415 - imports numpy
+        from vld_tui.event_tail import EventTail
+        from vld_tui.story import Story  # imports numpy
 
         self.run_dir = run_dir
         self._story = Story(run_dir)
@@ -382,7 +382,7 @@ def _unread(store: Store) -> str | None:
 
 
 def _last_told(run_dir: RunDir, run: Run) -> tuple[str, ...]:
-    from vld_tui.event_tail import EventTail, told_spec  # noqa: PLC0415 - not for the first picture
+    from vld_tui.event_tail import EventTail, told_spec  # not for the first picture
 
     tail = EventTail(run_dir.events, most_bytes=LOG_BYTES)
     return tail.read(told_spec(run, run_dir), run.combination)
@@ -429,7 +429,7 @@ def _read_queue(store: Store) -> QueueState:
 
 
 def _curves(store: Store, run: Run) -> Mapping[CurveKey, tuple[Values, Values]]:
-    from vld_tui.curves import as_arrays  # noqa: PLC0415 - imports numpy
+    from vld_tui.curves import as_arrays  # imports numpy
 
     try:
         return as_arrays(store.series(run.run_id), run.arm)

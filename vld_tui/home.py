@@ -181,6 +181,6 @@ def _resolve(option: Path | None) -> Path:
         return option.expanduser().absolute()
     if named := os.environ.get(HOME_VARIABLE):
         return Path(named).expanduser().absolute()
-    import platformdirs  # noqa: PLC0415 - most homes are named
+    import platformdirs
 
     return platformdirs.user_data_path("vld-tui")

@@ -101,11 +101,11 @@ def _holders() -> tuple[tuple[Holder, ...], ...]:
 def _chains() -> tuple[tuple[list[BindingType], ...], ...]:
     """Return the bindings that act together: the application's, a screen's, and those of the
     part of it that has the focus. What is below a modal screen does not act."""
-    from vld_tui import app  # noqa: PLC0415 - the application imports the settings
-    from vld_tui.screens import choose_columns, compare, home, new_run, pick, queue, run  # noqa: PLC0415
-    from vld_tui.screens.study import screen, studies  # noqa: PLC0415
-    from vld_tui.widgets import chart, heat_map, plane, run_table, slider, study_plane  # noqa: PLC0415
-    from vld_tui.widgets.run import domains, files, log, samples, scrolled  # noqa: PLC0415
+    from vld_tui import app  # the application imports the settings
+    from vld_tui.screens import choose_columns, compare, home, new_run, pick, queue, run
+    from vld_tui.screens.study import screen, studies
+    from vld_tui.widgets import chart, heat_map, plane, run_table, slider, study_plane
+    from vld_tui.widgets.run import domains, files, log, samples, scrolled
 
     everywhere = app.Dashboard.BINDINGS
     of_home, of_run = (everywhere, home.HomeScreen.BINDINGS), (everywhere, run.RunScreen.BINDINGS)

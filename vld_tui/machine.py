@@ -48,7 +48,7 @@ class MachineLoad:
 @functools.cache
 def _gpus() -> tuple[Any, ...]:
     """Return NVML's handles of this machine's GPUs; none where there is no driver."""
-    import pynvml  # noqa: PLC0415 - looks for the driver's library
+    import pynvml  # looks for the driver's library
 
     try:
         pynvml.nvmlInit()
@@ -60,7 +60,7 @@ def _gpus() -> tuple[Any, ...]:
 
 def _gpu_load(gpu: Any) -> GpuLoad | None:
     """Measure a GPU now; None: it does not say."""
-    import pynvml  # noqa: PLC0415
+    import pynvml
 
     try:
         memory = pynvml.nvmlDeviceGetMemoryInfo(gpu)

@@ -42,7 +42,7 @@ def database_of(home: Path) -> Path:
 @functools.cache
 def is_on_network(path: Path) -> bool:
     """Say whether a path lies on a disk that several machines share; where unknown, it does not."""
-    import psutil  # noqa: PLC0415 - takes a moment
+    import psutil  # takes a moment
 
     path = path.resolve()
     mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}

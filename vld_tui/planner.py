@@ -202,7 +202,7 @@ class LocalPlanner:
 
     def study_plan(self, reference: str) -> LaunchPlan:
         """Return what launching a study, a kept one or a preset, would do."""
-        from vld_tui.study.launching import plan_launch  # noqa: PLC0415 - not for the first picture
+        from vld_tui.study.launching import plan_launch  # not for the first picture
 
         with Store.open(self._home) as store:
             plan = plan_launch(store, reference)

@@ -15,12 +15,12 @@ def main() -> None:
     use_utf8_names()
     home = _only_home(sys.argv[1:]) if sys.stdout.isatty() else None
     if home is None:
-        from vld_tui.cli.dashboard import main as main_of_command  # noqa: PLC0415
+        from vld_tui.cli.dashboard import main as main_of_command
 
         main_of_command()
     else:
         gc.disable()  # the dashboard enables it once something is on the screen
-        from vld_tui.app import make_dashboard  # noqa: PLC0415
+        from vld_tui.app import make_dashboard
 
         make_dashboard(home).run()
 

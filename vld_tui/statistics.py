@@ -70,7 +70,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     """Return the mean of values and how far it can be trusted; None when there are none."""
     if not values:
         return None
-    import statistics  # noqa: PLC0415 - takes a moment, and few lists need it
+    import statistics  # takes a moment, and few lists need it
 
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return _estimate(statistics.fmean(values), deviation, len(values))

@@ -54,7 +54,7 @@ def require_corruptions() -> Any:
         DataError: when it is not installed, or cannot be loaded.
     """
     try:
-        import imagecorruptions  # noqa: PLC0415 - only this needs it, and it brings a compiler
+        import imagecorruptions  # only this needs it, and it brings a compiler
     except ModuleNotFoundError:
         raise DataError(
             f"Corruptions need a package that is not installed: {install_command('corruptions')}"

@@ -43,7 +43,7 @@ class Signature(NamedTuple):
 
 def signature_of(image: Image.Image) -> Signature:
     """Return what an RGB image is compared by."""
-    import imagehash  # noqa: PLC0415 - only a check needs it, and it brings scipy
+    import imagehash  # only a check needs it, and it brings scipy
 
     small = image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
     return Signature(int(str(imagehash.phash(image)), 16), np.asarray(small), image.size)

@@ -116,7 +116,7 @@ def formats_of(content: bytes) -> tuple[str, ...]:
 
 @cache
 def _register_heic() -> None:
-    import pillow_heif  # noqa: PLC0415 - an extra
+    import pillow_heif  # an extra
 
     pillow_heif.register_heif_opener()
     Image.init()

@@ -46,7 +46,7 @@ def download_tables(hub_id: str, into: Path, on_progress: Progress) -> Download:
             files. What was downloaded stays, and the next call goes on from there.
         OSError: when the disk is full or cannot be written.
     """
-    import huggingface_hub  # noqa: PLC0415 - half a second
+    import huggingface_hub  # half a second
 
     try:
         revision = str(huggingface_hub.HfApi().dataset_info(hub_id).sha)

@@ -152,8 +152,8 @@ def _create(
 
 
 def _create_from_hub(model: str, options: dict[str, Any]) -> Any:
-    from huggingface_hub import constants  # noqa: PLC0415
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     if not _is_reachable(constants.ENDPOINT):
         constants.HF_HUB_OFFLINE = True  # look in the local cache at once, without retries

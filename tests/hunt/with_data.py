@@ -162,7 +162,7 @@ def formats_are_told_by_content(place: Workplace) -> None:
 
 
 def sixteen_bits_of_grey(place: Workplace) -> None:
-    from engine.datasets.folders import decode_image  # noqa: PLC0415
+    from engine.datasets.folders import decode_image
 
     grey = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
     Image.fromarray(grey).save(place.path / "8.png")
@@ -213,7 +213,7 @@ def duplicates_leak_into_the_target(place: Workplace) -> None:
 
 
 def files_lie_in_another_order_on_another_disk(place: Workplace) -> None:
-    from tests.hunt.workplace import results  # noqa: PLC0415
+    from tests.hunt.workplace import results
 
     folder = place.images()
     elsewhere = place.path / "elsewhere"

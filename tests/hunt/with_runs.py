@@ -47,7 +47,7 @@ def a_resumed_run_differs(place: Workplace) -> None:
 
 
 def _tensors(run: RunDir) -> dict[str, list[float]]:
-    from safetensors.torch import load_file  # noqa: PLC0415
+    from safetensors.torch import load_file
 
     tensors = load_file(run.best_checkpoint)
     return {name: tensor.flatten().tolist() for name, tensor in tensors.items()}

@@ -96,7 +96,7 @@ class Workplace:
 
     def stop_and_resume(self, run: RunDir, *looks: int) -> None:
         """Do a run in several lives; each but the last is stopped after so many looks."""
-        from engine.run import run as take_up  # noqa: PLC0415 - not every test needs torch
+        from engine.run import run as take_up
 
         for count in looks:
             log = EventLog(run.events)

@@ -26,7 +26,7 @@ app = typer.Typer(
 
 def _print_version(value: bool) -> None:
     if value:
-        from importlib import metadata  # noqa: PLC0415 - needed for this answer alone
+        from importlib import metadata
 
         typer.echo(f"vld {metadata.version('vld-tui')}")
         raise typer.Exit

@@ -21,7 +21,7 @@ def proposes(what: str) -> Callable[[typer.Context, str], list[Any]]:
     """Return what completes a word in the shell: see :data:`vld_tui.cli.complete.COMPLETERS`."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[Any]:
-        from vld_tui.cli.complete import COMPLETERS  # noqa: PLC0415 - when a shell asks
+        from vld_tui.cli.complete import COMPLETERS
 
         complete_word = COMPLETERS.get(what)
         return complete_word(ctx, incomplete) if complete_word else []

@@ -53,7 +53,7 @@ def _word(proposal: Proposal) -> str:
 
 def _runs(condition: str) -> Source:
     def runs(home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
-        from vld_tui.store.glance import glance_at_runs  # noqa: PLC0415 - SQLite, when asked for
+        from vld_tui.store.glance import glance_at_runs  # SQLite, when asked for
 
         found = glance_at_runs(home.database, incomplete.removeprefix("@"), condition)
         if home.database.is_file():
@@ -70,7 +70,7 @@ def _runs(condition: str) -> Source:
 @completer
 def complete_sort(_home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
     """Propose fields to sort by, ``-`` before them too, after a comma too."""
-    from vld_tui.store.fields import QUERY_FIELDS  # noqa: PLC0415 - when asked for
+    from vld_tui.store.fields import QUERY_FIELDS
 
     head, comma, _ = incomplete.rpartition(",")
     for sign in ("", "-"):
@@ -81,8 +81,8 @@ def complete_sort(_home: Home, _ctx: typer.Context, incomplete: str) -> Iterator
 @completer
 def complete_filter(home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
     """Propose fields of a filter, and after ``=`` or ``:`` what they can be."""
-    from vld_tui.store.fields import QUERY_FIELDS, known_name  # noqa: PLC0415 - when asked for
-    from vld_tui.store.glance import glance_at_values  # noqa: PLC0415
+    from vld_tui.store.fields import QUERY_FIELDS, known_name
+    from vld_tui.store.glance import glance_at_values
 
     term = _LAST_TERM.fullmatch(incomplete)
     if term is None:
@@ -114,7 +114,7 @@ def complete_datasets(home: Home, _ctx: typer.Context, _incomplete: str) -> Iter
 @completer
 def complete_targets(home: Home, ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Propose the domains of the data set that is given, by ``--data`` or ``--dataset``."""
-    from vld_tui.store.glance import glance_at_values  # noqa: PLC0415
+    from vld_tui.store.glance import glance_at_values
 
     yield "none", "no domain is left out"
     if data_dir := ctx.params.get("data_dir"):
@@ -145,7 +145,7 @@ def _folders(folder: Path) -> list[Path]:
 @completer
 def complete_models(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Propose networks: those that runs had, and those that were listed before."""
-    from vld_tui.store.glance import glance_at_values  # noqa: PLC0415
+    from vld_tui.store.glance import glance_at_values
 
     yield str(FIELDS["model"].default), "the usual one"
     yield from glance_at_values(home.database, "model")
@@ -157,7 +157,7 @@ def complete_models(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterat
 @completer
 def complete_studies(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Propose studies that were launched, and presets."""
-    from vld_tui.study.kept import kept_names, preset_names  # noqa: PLC0415 - when asked for
+    from vld_tui.study.kept import kept_names, preset_names
 
     kept = kept_names(home)
     yield from ((name, "launched") for name in kept)
@@ -167,7 +167,7 @@ def complete_studies(home: Home, _ctx: typer.Context, _incomplete: str) -> Itera
 @completer
 def complete_profiles(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Propose settings of a cluster that are kept."""
-    from vld_tui.slurm.profiles import profile_names  # noqa: PLC0415 - when asked for
+    from vld_tui.slurm.profiles import profile_names
 
     yield from profile_names(home)
 

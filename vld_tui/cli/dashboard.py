@@ -38,14 +38,14 @@ def dashboard(ctx: typer.Context, once: OnceOption = False) -> None:
         _print_once(ctx)
         return
     home = open_home(home_option(ctx), to_look=True)
-    from vld_tui.app import make_dashboard  # noqa: PLC0415 - Textual takes a moment
+    from vld_tui.app import make_dashboard  # Textual takes a moment
 
     make_dashboard(home).run()
 
 
 def _print_once(ctx: typer.Context) -> None:
-    from vld_tui.views.run_table import run_table  # noqa: PLC0415 - only here
-    from vld_tui.views.status_line import status_text  # noqa: PLC0415
+    from vld_tui.views.run_table import run_table
+    from vld_tui.views.status_line import status_text
 
     home = find_home(home_option(ctx))
     if not home.database.is_file():  # likely a name mistyped: nothing is made of it

@@ -116,7 +116,7 @@ class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
         """Propose subcommands without importing them, or options."""
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
-        from typer._click.shell_completion import CompletionItem  # noqa: PLC0415 - on TAB only
+        from typer._click.shell_completion import CompletionItem
 
         found = ((name, info.help) for name, info in COMMANDS.items())
         return [
@@ -127,7 +127,7 @@ class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
         """Find the subcommand; an unknown one is answered with the nearest names."""
         is_unknown = args[0] not in COMMANDS and not args[0].startswith("-")
         if is_unknown and not ctx.resilient_parsing:
-            from engine.protocol import nearest  # noqa: PLC0415 - only after a slip
+            from engine.protocol import nearest
 
             ctx.fail(f"No such command {args[0]!r}.{nearest(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
@@ -148,7 +148,7 @@ class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
 
 
 def _report(error: Exception) -> int:
-    from vld_tui.cli.complaints import report  # noqa: PLC0415 - only when something went wrong
+    from vld_tui.cli.complaints import report
 
     return report(error)
 

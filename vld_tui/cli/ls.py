@@ -96,9 +96,9 @@ def _print_fields(*, as_json: bool) -> None:
 
 
 def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
-    from rich.console import Console  # noqa: PLC0415 - a pipe does without it
+    from rich.console import Console  # a pipe does without it
 
-    from vld_tui.views.run_table import run_table  # noqa: PLC0415
+    from vld_tui.views.run_table import run_table
 
     cells = shutil.get_terminal_size().columns
     console = Console(highlight=False, markup=False, emoji=False)

@@ -135,7 +135,7 @@ def slots(
 
 def _hold(store: Store, run: Run, *, is_held: bool) -> None:
     if run.has_job:
-        from vld_tui.slurm import control  # noqa: PLC0415 - many do without a cluster
+        from vld_tui.slurm import control  # many do without a cluster
 
         control.hold(store, run, is_held=is_held)
     else:

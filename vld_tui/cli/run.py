@@ -93,7 +93,7 @@ def run(
         raise as_typed(error, options) from None
     asked.refuse_contradiction([spec])
     if dry_run:
-        from vld_tui.cli.dry_run import tell_plan  # noqa: PLC0415 - a run does without
+        from vld_tui.cli.dry_run import tell_plan
 
         check_tags(tag or ())
         if name is not None:

@@ -50,8 +50,8 @@ def serve(
         )
     home = this_home(ctx)
     try:
-        from vld_tui.serve.access import Access  # noqa: PLC0415 - an extra, and slow to import
-        from vld_tui.serve.server import serve_dashboard  # noqa: PLC0415
+        from vld_tui.serve.access import Access  # an extra, and slow to import
+        from vld_tui.serve.server import serve_dashboard
     except ImportError:
         raise CommandError(
             "A browser is served with textual-serve, which is not installed: "

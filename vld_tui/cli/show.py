@@ -67,8 +67,8 @@ def _progress(store: Store, run: Run, run_dir: RunDir) -> Progress:
     """Return where a run stands by its log; what a long one measured comes from history."""
     if log_size(run_dir) <= LONG_LOG_BYTES:
         return Progress.told_by(EventFollower(run_dir).news())
-    from vld_tui.curves import as_arrays  # noqa: PLC0415 - imports numpy
-    from vld_tui.story import MOST_EVALUATIONS, Story  # noqa: PLC0415
+    from vld_tui.curves import as_arrays  # imports numpy
+    from vld_tui.story import MOST_EVALUATIONS, Story
 
     series = store.thinned_series(run.run_id, most=MOST_EVALUATIONS, kept_step=run.selected_step)
     return Story(run_dir, reads_all=True).progress(as_arrays(series, run.arm))

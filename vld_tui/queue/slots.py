@@ -129,7 +129,7 @@ def choose_slots(free: Sequence[Slot], wanted: int) -> list[Slot] | None:
 
 def _count_gpus() -> int:
     try:
-        import pynvml  # noqa: PLC0415 - looks for the driver's library
+        import pynvml  # looks for the driver's library
 
         pynvml.nvmlInit()
     except Exception:  # noqa: BLE001 - no driver, another version of it, no permission: no GPU

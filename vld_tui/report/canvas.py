@@ -35,7 +35,7 @@ class Picture(NamedTuple):
 
 def style() -> Any:
     """Return the context in which everything is drawn in the one style."""
-    import matplotlib as mpl  # noqa: PLC0415 - slow to import
+    import matplotlib as mpl  # slow to import
 
     parameters: Any = RC
     return mpl.rc_context(parameters)
@@ -43,7 +43,7 @@ def style() -> Any:
 
 def new_figure(width: float, height: float) -> Figure:
     """Return a figure without a window, its parts laid out so that none covers another."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
+    from matplotlib.figure import Figure  # slow to import
 
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -63,7 +63,7 @@ def panels(count: int, *, legend: int, height: float = PANEL_INCHES) -> tuple[Fi
 
 def add_legend(figure: Figure, drawn: dict[Setting, Look]) -> None:
     """Name settings below the panels."""
-    from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to import
+    from matplotlib.lines import Line2D  # slow to import
 
     handles = [
         Line2D([], [], color=look.colour, marker=look.marker, linestyle="none")

@@ -208,7 +208,7 @@ class HomeScreen(RunKeys):
     def action_plane(self, is_wanted: bool) -> None:
         """Show the ID–OOD plane of the runs that match, or the curves."""
         if self._plane is None:
-            from vld_tui.widgets.plane import Plane  # noqa: PLC0415 - not for the first picture
+            from vld_tui.widgets.plane import Plane  # not for the first picture
 
             self._plane = Plane(id="plane")
             self.query_one("#charts").mount(self._plane)
@@ -250,8 +250,8 @@ class HomeScreen(RunKeys):
 
     def action_export(self) -> None:
         """Ask where to write the runs that match, or the screen."""
-        from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - as above
-        from vld_tui.screens.picture import save_picture  # noqa: PLC0415 - as above
+        from vld_tui.screens.ask import AskLine
+        from vld_tui.screens.picture import save_picture
 
         def answered(path: str | None) -> None:
             if path and path.endswith(".svg"):
@@ -264,7 +264,7 @@ class HomeScreen(RunKeys):
 
     def action_filter(self) -> None:
         """Ask which runs to show."""
-        from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - as above
+        from vld_tui.screens.ask import AskLine
 
         question = AskLine("Show runs that match:", answer=self._listing.filter, example=EXAMPLE)
         self.app.push_screen(question, self._set_filter)
@@ -279,7 +279,7 @@ class HomeScreen(RunKeys):
 
     def action_group(self) -> None:
         """Ask by what to take runs together."""
-        from vld_tui.screens.pick import Choice, Pick  # noqa: PLC0415 - as above
+        from vld_tui.screens.pick import Choice, Pick
 
         choices = [
             Choice(CONFIGURATION, ("all but seed", "mean and spread of each configuration")),
@@ -291,7 +291,7 @@ class HomeScreen(RunKeys):
 
     def action_columns(self) -> None:
         """Ask which columns the table has."""
-        from vld_tui.screens.choose_columns import ChooseColumns  # noqa: PLC0415 - as above
+        from vld_tui.screens.choose_columns import ChooseColumns
 
         def answered(columns: tuple[str, ...] | None) -> None:
             if columns is not None:
@@ -322,7 +322,7 @@ class HomeScreen(RunKeys):
         if len(self.query_one(RunTable).marked) < 2:
             self.notify("Mark two runs or more with space to compare them.", severity="warning")
         else:
-            from vld_tui.screens.compare import CompareScreen  # noqa: PLC0415 - as above
+            from vld_tui.screens.compare import CompareScreen
 
             self.app.push_screen(CompareScreen(self._snapshot.watched))
 
@@ -349,7 +349,7 @@ class HomeScreen(RunKeys):
         return self.run
 
     def _configure(self, spec: RunSpec | None) -> None:
-        from vld_tui.screens.new_run import NewRun  # noqa: PLC0415 - as above
+        from vld_tui.screens.new_run import NewRun
 
         def answered(order: Order | None) -> None:
             if order is not None:

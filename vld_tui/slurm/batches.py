@@ -124,7 +124,7 @@ def require_submitit() -> None:
         SlurmError: when it is not.
     """
     try:
-        import submitit  # noqa: F401, PLC0415 - many do without a cluster
+        import submitit  # noqa: F401 - many do without a cluster
     except ImportError:
         raise SlurmError(
             "Submitting needs the package submitit, which is not installed: "
@@ -149,7 +149,7 @@ def _hand_over(batch: Batch, home: Home, folder: Path) -> None:
     if not missing:
         return
     require_submitit()
-    from submitit.core.utils import DelayedSubmission  # noqa: PLC0415
+    from submitit.core.utils import DelayedSubmission
 
     time_limit = make_settings(batch.settings).time
     try:

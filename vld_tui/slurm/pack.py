@@ -108,7 +108,7 @@ class Pack:
 
         submitit calls this when the job's time is up or others take its place.
         """
-        from submitit.helpers import DelayedSubmission  # noqa: PLC0415 - the job has loaded it
+        from submitit.helpers import DelayedSubmission  # the job has loaded it
 
         self._end_all(signal.SIGUSR2, None)
         while self._engines:

@@ -187,8 +187,8 @@ class Cluster:
 
     def _give(self, home: Home, batch: Batch, folder: Path, need: Need) -> str:
         """Have submitit submit the packs; return the id that Slurm gave them."""
-        from submitit.core.utils import FailedJobError, FailedSubmissionError  # noqa: PLC0415
-        from submitit.slurm.slurm import SlurmExecutor  # noqa: PLC0415
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+        from submitit.slurm.slurm import SlurmExecutor
 
         python = shlex.quote(sys.executable)
         if need.nodes > 1:  # in place of the shell, which is all that Slurm warns then
@@ -237,7 +237,7 @@ class Cluster:
 
     def _own_variables(self) -> contextlib.AbstractContextManager[None]:
         """Have sbatch find the variables that are passed by name for the duration of the block."""
-        from submitit.core.utils import environment_variables  # noqa: PLC0415
+        from submitit.core.utils import environment_variables
 
         variables = dict(self._passed)
         if variables and (base := os.environ.get(_EXPORT)):  # it wins over the script's option

@@ -349,7 +349,7 @@ def _applied(connection: sqlite3.Connection) -> set[str]:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    from vld_tui.store import migrations  # noqa: PLC0415 - slow, and needed once in a while
+    from vld_tui.store import migrations  # slow, and needed once in a while
 
     connection.execute("PRAGMA journal_mode = WAL")
     with _transaction(connection):

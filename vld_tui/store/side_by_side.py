@@ -16,7 +16,7 @@ def side_by_side(work: Callable[[Item], None], items: Sequence[Item]) -> None:
         for item in items:
             work(item)
         return
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - few commands make many
+    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(MOST_WRITERS) as writers:
         for _ in writers.map(work, items):

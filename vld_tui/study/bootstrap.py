@@ -247,7 +247,7 @@ def seeds_to_tell(difference: float, deviation: float) -> int | None:
 
 def _power(effect: float, seeds: int) -> float:
     """Return the power of a two-sided paired t test, by the noncentral t distribution."""
-    from scipy import special  # noqa: PLC0415 - stats takes a second to import
+    from scipy import special  # stats takes a second to import
 
     freedom = seeds - 1
     critical = special.stdtrit(freedom, 1 - LEVEL / 2)

@@ -167,7 +167,7 @@ def hull(ids: Values, oods: Values) -> Values:
     spread = points - points.mean(axis=0)
     if len(points) < 3 or np.linalg.matrix_rank(spread, tol=1e-9) < 2:
         return points[[0, -1]] if len(points) > 1 else points
-    from scipy.spatial import ConvexHull, QhullError  # noqa: PLC0415 - slow to import
+    from scipy.spatial import ConvexHull, QhullError  # slow to import
 
     try:
         return np.asarray(points[ConvexHull(points).vertices], dtype=np.float64)

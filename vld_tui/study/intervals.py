@@ -49,7 +49,7 @@ def infer(values: Values, mean: float | None = None) -> Inference | None:
         values: such as a difference for each seed.
         mean: a better known one that the interval stands around; None: theirs.
     """
-    from scipy import special  # noqa: PLC0415 - takes a moment to import
+    from scipy import special  # takes a moment to import
 
     if len(values) < FEWEST:
         return None

@@ -38,7 +38,7 @@ def tile_rows(
         colour: whether it may be used.
     """
     # Importing it asks the terminal what it can draw, so not before images are wanted.
-    from textual_image import renderable  # noqa: PLC0415
+    from textual_image import renderable
 
     draw = renderable.Image if colour else renderable.UnicodeImage
     width = max(1, min(WIDEST, cells // len(domains)))

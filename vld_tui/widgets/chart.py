@@ -64,7 +64,7 @@ class Chart(Picture, can_focus=True):
 
     def action_filter(self) -> None:
         """Ask which curves to show: those whose names hold a text."""
-        from vld_tui.screens.ask import AskLine  # noqa: PLC0415 - not for the first picture
+        from vld_tui.screens.ask import AskLine  # not for the first picture
 
         def answered(text: str | None) -> None:
             if text is not None:

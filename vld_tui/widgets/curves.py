@@ -23,8 +23,8 @@ class Curves(Vertical):
             return
         self._shown = seen
         # What draws takes a moment to load, so not before there is something to draw.
-        from vld_tui.views.run_series import chart_contents  # noqa: PLC0415
-        from vld_tui.widgets.chart import Chart  # noqa: PLC0415
+        from vld_tui.views.run_series import chart_contents
+        from vld_tui.widgets.chart import Chart
 
         if not self.children:
             percents = [Chart(id=name, is_percent=True) for name in ("first", "second")]

@@ -31,8 +31,8 @@ def change_toml(text: str, changes: Mapping[str, Any]) -> str:
     changes = {key: value for key, value in changes.items() if repr(before.get(key)) != repr(value)}
     if not changes:
         return text
-    import tomlkit  # noqa: PLC0415 - 25 ms
-    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
+    import tomlkit  # 25 ms
+    from tomlkit.exceptions import TOMLKitError
 
     try:
         document = tomlkit.parse(text)

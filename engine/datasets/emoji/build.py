@@ -161,7 +161,7 @@ def resvg_renderer() -> Renderer:
         BuildError: when resvg-py is not installed.
     """
     try:
-        import resvg_py  # noqa: PLC0415 - only this script needs it
+        import resvg_py
     except ImportError:
         raise BuildError(f"A package is missing: {install_command('emoji')}") from None
 

@@ -79,7 +79,7 @@ def write_images(
 
 
 def _rows(file: Path, table: _Table, columns: ImageColumns) -> Iterator[tuple[Any, Any, Any]]:
-    import pyarrow  # noqa: PLC0415 - an extra
+    import pyarrow  # an extra
 
     wanted = [columns.image, columns.label, columns.domain]
     try:
@@ -96,7 +96,7 @@ def require_pyarrow() -> None:
         DataError: when it is not; the message says how to get it.
     """
     try:
-        import pyarrow  # noqa: F401, PLC0415 - an extra
+        import pyarrow  # noqa: F401 - an extra
     except ImportError:
         raise DataError(
             f"Parquet files are read by a package that is not installed: {install_command('data')}"
@@ -104,9 +104,9 @@ def require_pyarrow() -> None:
 
 
 def _open(file: Path) -> _Table:
-    import pyarrow  # noqa: PLC0415 - an extra
-    import pyarrow.ipc  # noqa: PLC0415
-    import pyarrow.parquet  # noqa: PLC0415
+    import pyarrow  # an extra
+    import pyarrow.ipc
+    import pyarrow.parquet
 
     try:
         if file.suffix.lower() == ".parquet":

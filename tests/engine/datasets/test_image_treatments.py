@@ -44,7 +44,7 @@ def test_16_bits_of_grey_become_the_higher_8(kind: str) -> None:
 
 
 def test_16_bits_of_colour_become_the_higher_8() -> None:
-    import cv2  # noqa: PLC0415 - PIL cannot write them
+    import cv2  # PIL cannot write them
 
     colours = np.random.default_rng(0).integers(0, 65536, (8, 8, 3), dtype=np.uint16)
     _, content = cv2.imencode(".png", colours)

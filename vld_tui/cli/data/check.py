@@ -99,7 +99,7 @@ def check(
 def _tell(report: CheckReport, sheet: Path | None, tiles: Path | None, *, shows_all: bool) -> None:
     terminal = shutil.get_terminal_size().columns
     if tiles is not None:
-        from vld_tui.views.tiles import tile_rows  # noqa: PLC0415 - PIL, for images only
+        from vld_tui.views.tiles import tile_rows  # PIL, for images only
 
         console = Console(width=terminal, highlight=False)
         for row in tile_rows(

@@ -128,7 +128,7 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
                     importlib.import_module(TILE_MODULE)
             except SuspendNotSupported:  # a browser, or a test: nobody to ask
                 pass
-        from vld_tui.widgets.run.tile import Tile  # noqa: PLC0415
+        from vld_tui.widgets.run.tile import Tile
 
         return Tile
 
