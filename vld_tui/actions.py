@@ -35,7 +35,7 @@ from vld_tui.store.query import Query
 from vld_tui.store.runs import QUEUED
 from vld_tui.store.store import Store
 from vld_tui.study.errors import StudyError
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:  # not for the first picture
     from vld_tui.study.state import StudyState

@@ -47,7 +47,7 @@ from vld_tui.screens.home import HomeScreen
 from vld_tui.store.errors import StoreError
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
-from vld_tui.views.text import plain_text
+from vld_tui.words.text import plain_text
 
 AGEING_S: Final = 10.0
 """What has not changed is shown anew after so long: how old runs are goes on."""

@@ -20,8 +20,8 @@ from vld_tui.store.runs import QUEUED, Run, RunPoint
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import Grouping, RunSummary
 from vld_tui.views.groups import group_names, group_point
-from vld_tui.views.numbers import plural
 from vld_tui.views.progress import Progress
+from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
     from vld_tui.slurm.watch import JobWatch

@@ -10,7 +10,7 @@ from vld_tui.feed import GroupRow, Interest
 from vld_tui.preferences import Preferences
 from vld_tui.store.query import Condition, Query, QueryError, is_one_of
 from vld_tui.store.summaries import CONFIGURATION, Grouping, find_grouping, member_condition
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")
 """Orders that a person goes through."""

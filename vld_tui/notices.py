@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from vld_tui.views.text import plain_text, shorten
+from vld_tui.words.text import plain_text, shorten
 
 Notice = Literal["off", "bell", "desktop"]
 NOTICES: Final[tuple[Notice, ...]] = ("off", "bell", "desktop")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from vld_tui.home import Home, HomeError, open_home
-from vld_tui.utf8 import use_utf8_names
+from vld_tui.words.utf8 import use_utf8_names
 
 
 def main() -> None:

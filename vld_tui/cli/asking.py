@@ -7,7 +7,7 @@ import sys
 import typer
 
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
-from vld_tui.views.text import plain_text
+from vld_tui.words.text import plain_text
 
 
 def ask(

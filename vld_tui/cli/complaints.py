@@ -21,7 +21,7 @@ from vld_tui.store.query import QueryError
 from vld_tui.store.store import StoreError
 from vld_tui.study.errors import StudyError
 from vld_tui.sync import SyncError
-from vld_tui.views.text import plain_text
+from vld_tui.words.text import plain_text
 
 _FOR_A_PERSON = (
     AddressError,

@@ -21,7 +21,7 @@ from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.chart import Curve, Panel, draw
 from vld_tui.views.combined import networks, step_label
-from vld_tui.views.palette import status_label
+from vld_tui.words.palette import status_label
 
 WIDTHS: Final = (40, 1_000)
 HEIGHTS: Final = (10, 500)

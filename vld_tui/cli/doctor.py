@@ -20,7 +20,7 @@ from vld_tui.slurm.batches import require_submitit
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.store.store import Store, StoreError
 from vld_tui.views.inventory import Check, check_lines
-from vld_tui.views.numbers import plural, size
+from vld_tui.words.numbers import plural, size
 
 LEAST_FREE_BYTES: Final = 2**30
 """A run with its caches and checkpoints may need as much."""

@@ -15,12 +15,12 @@ from vld_tui.planner import LocalPlanner
 from vld_tui.slurm.plan import ClusterPlan
 from vld_tui.study.prospects import Prospects, prospects
 from vld_tui.views.forecast import forecast_text
-from vld_tui.views.numbers import plural
 from vld_tui.views.plan import ONE_DOMAIN, image_rows, plan_rows
 from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.progress import Progress
 from vld_tui.views.study import weights_lines
 from vld_tui.views.weights import loaded_line
+from vld_tui.words.numbers import plural
 
 
 def tell_plan(home: Home, spec: RunSpec, cluster: ClusterPlan | None, *, as_json: bool) -> None:

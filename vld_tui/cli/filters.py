@@ -10,7 +10,7 @@ import typer
 from vld_tui.cli.command import proposes
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, QueryField
 from vld_tui.store.query import EXAMPLE
-from vld_tui.views.columns import Column, table_lines
+from vld_tui.words.columns import Column, table_lines
 
 LANGUAGE: Final = (
     "Filters: FIELD=VALUE, != < <= > >=, ':' (text within text), '~' (regular expression); and, "

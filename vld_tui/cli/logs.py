@@ -23,7 +23,7 @@ from vld_tui.store.runs import QUEUED, Run
 from vld_tui.store.store import Store
 from vld_tui.views.lines import story_lines
 from vld_tui.views.progress import Progress
-from vld_tui.views.text import plain_text
+from vld_tui.words.text import plain_text
 
 POLL_INTERVAL_S: Final = 0.2
 

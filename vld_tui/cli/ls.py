@@ -21,8 +21,8 @@ from vld_tui.records import run_records, write_csv
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
-from vld_tui.views.numbers import plural
 from vld_tui.views.runs import run_lines
+from vld_tui.words.numbers import plural
 
 TERMINAL_LIMIT: Final = 50
 """As many runs as a person scrolls through; a pipe gets them all."""

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import typer
 
-from vld_tui.views.text import plain_text
+from vld_tui.words.text import plain_text
 
 
 def say(line: str, *, to_stderr: bool = False) -> None:

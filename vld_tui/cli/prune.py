@@ -19,7 +19,7 @@ from vld_tui.store.runs import DAMAGED
 from vld_tui.store.store import Store
 from vld_tui.study.kept import find_study
 from vld_tui.study.standing import standing_of
-from vld_tui.views.numbers import plural, size
+from vld_tui.words.numbers import plural, size
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

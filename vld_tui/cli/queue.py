@@ -18,8 +18,8 @@ from vld_tui.records import run_records
 from vld_tui.run_folder import stop_asked
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
-from vld_tui.views.numbers import plural
 from vld_tui.views.queue import at_rest_lines, job_lines, queue_lines
+from vld_tui.words.numbers import plural
 
 QueuedRun = Annotated[str, run_argument("RUN", "Id, unique prefix, name or @last.", "queued runs")]
 

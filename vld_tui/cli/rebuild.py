@@ -8,7 +8,7 @@ from vld_tui.cli.command import Command
 from vld_tui.cli.output import say
 from vld_tui.cli.session import this_home
 from vld_tui.store.store import Store
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -26,8 +26,8 @@ from vld_tui.study.interpolation import METHOD, Way, find_ways, read_ways
 from vld_tui.study.kept import find_study
 from vld_tui.study.standing import standing_of
 from vld_tui.study.strays import Strays, find_strays
-from vld_tui.views.numbers import plural
 from vld_tui.views.study import stray_text
+from vld_tui.words.numbers import plural
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

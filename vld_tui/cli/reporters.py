@@ -23,10 +23,10 @@ from vld_tui.views.combined import cautions
 from vld_tui.views.intervals import interval_line
 from vld_tui.views.lines import closing_line, event_lines
 from vld_tui.views.live import preparing_view, training_view
-from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.plan import plan_table
 from vld_tui.views.progress import Progress
-from vld_tui.views.text import plain_text
+from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 REPAINT_INTERVAL_S: Final = 0.25
 IDLE_REPAINT_INTERVAL_S: Final = 1.0

@@ -23,7 +23,7 @@ from vld_tui.slurm.settings import SETTINGS, SlurmSettings, make_settings
 from vld_tui.slurm.submit import Cluster, Need, Submission, submit_runs
 from vld_tui.slurm.variables import refuse_secrets
 from vld_tui.store.store import Store
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 PANEL: Final = "On a cluster"
 PLACES: Final = ("local", "slurm")

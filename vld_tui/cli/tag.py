@@ -16,7 +16,7 @@ from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -9,7 +9,7 @@ from vld_tui.report.accuracy import seeds_text
 from vld_tui.statistics import FEWEST, Estimate
 from vld_tui.study.cloud import Cloud
 from vld_tui.study.outcomes import Outcome, grouped
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 MOST_DRAWN: Final = 5000
 """Points of a cloud that are drawn; its outline is that of all."""

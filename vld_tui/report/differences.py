@@ -18,7 +18,7 @@ from vld_tui.statistics import FEWEST
 from vld_tui.study.bootstrap import MOST_SEEDS, Comparison, compare_settings
 from vld_tui.study.intervals import FEW, Interval
 from vld_tui.study.outcomes import Outcome, share_one_split
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 _BOUNDS: Final = ("_low", "_high")
 OVER_SEEDS: Final = (

@@ -14,8 +14,8 @@ from vld_tui.store.runs import Run
 from vld_tui.study.gather import Coverage, Gathered
 from vld_tui.study.outcomes import PLACES
 from vld_tui.views.images import image_cautions
-from vld_tui.views.numbers import duration, moment, percent, plural
 from vld_tui.views.precisions import precision_cautions
+from vld_tui.words.numbers import duration, moment, percent, plural
 
 CAUTION: Final = "caution"
 """The label of what to know before the results are believed."""

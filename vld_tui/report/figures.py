@@ -24,7 +24,7 @@ from vld_tui.study.outcomes import (
     with_ood,
 )
 from vld_tui.views.combined import METHOD_FROM
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

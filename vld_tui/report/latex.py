@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from vld_tui.report.tables import Table, printed, sparse_texts
-from vld_tui.views.text import plain_text
+from vld_tui.words.text import plain_text
 
 NEEDS: Final = r"% needs \usepackage[T1]{fontenc} and \usepackage{booktabs}"
 _SIGNS: Final = {

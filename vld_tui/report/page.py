@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from vld_tui.report.canvas import Picture
 from vld_tui.report.content import Report
 from vld_tui.report.tables import Table, printed, sparse_texts
-from vld_tui.views.text import plain_text
+from vld_tui.words.text import plain_text
 
 LONGEST_TABLE: Final = 60
 """Rows above which a table is folded, unless it is the table of results."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from vld_tui.study.outcomes import Setting
-from vld_tui.views.palette import (
+from vld_tui.words.palette import (
     BLUE,
     GREEN,
     GREY,
@@ -15,7 +15,7 @@ from vld_tui.views.palette import (
     SKY_BLUE,
     VERMILION,
 )
-from vld_tui.views.text import plain_text, shorten
+from vld_tui.words.text import plain_text, shorten
 
 COLUMN_INCHES, PAGE_INCHES = 3.4, 7.0
 """Widths of a column and of the text of a page."""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from vld_tui.records import quoting_of
 from vld_tui.statistics import FEWEST
-from vld_tui.views.numbers import UNKNOWN
+from vld_tui.words.numbers import UNKNOWN
 
 PLACE_KEYS: Final = ("dataset", "target", "among")
 """Columns that say where a row belongs; they stand first."""

@@ -13,11 +13,11 @@ from vld_tui.report.tables import Table, printed, sparse_texts
 from vld_tui.store.runs import RunPoint
 from vld_tui.study.cloud import Cloud
 from vld_tui.study.outcomes import grouped
-from vld_tui.views.columns import Column, lay_out
-from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.plane import PlanePlot
 from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.views.text import plain_text
+from vld_tui.words.columns import Column, lay_out
+from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 AS_WIDE_AS_IT_TAKES: Final = 10_000
 PLANE_CELLS, PLANE_ROWS = 100, 20

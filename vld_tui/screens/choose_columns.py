@@ -18,9 +18,9 @@ from textual.widgets.selection_list import Selection
 
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
-from vld_tui.views.palette import QUIET_STYLE
 from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS
 from vld_tui.widgets.key_bar import KeyBar
+from vld_tui.words.palette import QUIET_STYLE
 
 
 class _Ticks(SelectionList[str]):

@@ -17,9 +17,9 @@ from vld_tui.guard import Guarded
 from vld_tui.messages import SnapshotTaken
 from vld_tui.study.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
-from vld_tui.views.numbers import plural
 from vld_tui.widgets.curves import Curves
 from vld_tui.widgets.key_bar import KeyBar
+from vld_tui.words.numbers import plural
 
 
 class CompareScreen(Guarded, Screen[None]):

@@ -16,8 +16,8 @@ from textual.widgets import Static
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
 from vld_tui.views.key_list import KeyGroup, key_list
-from vld_tui.views.palette import QUIET_STYLE
 from vld_tui.widgets.run.scrolled import ScrolledText
+from vld_tui.words.palette import QUIET_STYLE
 
 HERE, ON_SCREEN, EVERYWHERE = "here, where the focus is", "on this screen", "everywhere"
 ADVICE = "esc or ? closes · ↑ ↓ scroll · other parts (tab) have keys of their own"

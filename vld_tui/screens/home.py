@@ -45,12 +45,12 @@ from vld_tui.store.query import EXAMPLE, QueryError
 from vld_tui.store.runs import Run
 from vld_tui.store.summaries import CONFIGURATION
 from vld_tui.views.log import log_tail
-from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.status_line import status_text
-from vld_tui.views.text import plain_text
 from vld_tui.widgets.curves import Curves
 from vld_tui.widgets.key_bar import KeyBar
 from vld_tui.widgets.run_table import RunTable
+from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:  # not for the first picture
     from vld_tui.actions import Actions

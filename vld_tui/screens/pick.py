@@ -17,11 +17,11 @@ from textual.widgets.option_list import Option
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
 from vld_tui.screens.ask import Confirm
-from vld_tui.views.columns import GAP
-from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
-from vld_tui.views.text import fit, plain_text, width
 from vld_tui.widgets.key_bar import KeyBar
 from vld_tui.widgets.plain_input import PlainInput
+from vld_tui.words.columns import GAP
+from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
+from vld_tui.words.text import fit, plain_text, width
 
 MOST_SHOWN: Final = 200
 OTHER_LINES: Final = 4

@@ -21,8 +21,8 @@ from vld_tui.messages import PreferencesChanged
 from vld_tui.notices import NOTICES
 from vld_tui.preferences import FASTEST_REFRESH_S, SLOWEST_REFRESH_S, Preferences
 from vld_tui.screens.ask import AskLine
-from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
 from vld_tui.widgets.key_bar import KeyBar
+from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
 
 KEYS: Final = re.compile(r"[a-zA-Z0-9_+?!.,;:/*<>=-]+( [a-zA-Z0-9_+?!.,;:/*<>=-]+)*")
 NOTICE_WORDS: Final = {

@@ -31,7 +31,7 @@ from engine.protocol import (
 from engine.rundir import RunDir, plain_file
 from engine.rundir.life import HEARTBEAT_STALE_S
 from vld_tui.launch.local import LaunchError, await_exit, launch, wait_and_record
-from vld_tui.views.text import plain_text
+from vld_tui.words.text import plain_text
 
 POLL_S: Final = 0.2
 VERSION: Final = f"{metadata.version('vld-tui')}, protocol {PROTOCOL_VERSION}"

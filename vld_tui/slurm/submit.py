@@ -28,7 +28,7 @@ from vld_tui.slurm.settings import SlurmSettings, minutes_of
 from vld_tui.slurm.variables import export_of, from_environment, with_values
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 WARNING_S: Final = 120
 """How long before its end a job is warned, so that runs save."""

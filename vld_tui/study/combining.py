@@ -24,7 +24,7 @@ from vld_tui.launch.follower import EventFollower
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 Method = Literal["soup", "greedy_soup", "ensemble", "interpolation"]
 Checkpoint = Literal["best", "last"]

@@ -15,11 +15,11 @@ from engine.protocol import ArmEvaluated, Combination, Evaluated
 from engine.protocol.intervals import Interval
 from vld_tui.views.combined import has_choice, step_label
 from vld_tui.views.intervals import interval_note, run_certainty, split_interval
-from vld_tui.views.numbers import decimal, percent, percent_range
-from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.progress import Progress, best_of, domain_accuracy
-from vld_tui.views.sparkline import sparkline
-from vld_tui.views.text import plain_text, shorten
+from vld_tui.words.numbers import decimal, percent, percent_range
+from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.words.sparkline import sparkline
+from vld_tui.words.text import plain_text, shorten
 
 AUGMENTED_IMAGES: Final = "augmented images"
 Judged = Evaluated | ArmEvaluated

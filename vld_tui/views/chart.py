@@ -10,9 +10,9 @@ from typing import Final
 import plotext
 
 from vld_tui.views.combined import step_label
-from vld_tui.views.numbers import decimal, percent
-from vld_tui.views.palette import SERIES_MARKS
-from vld_tui.views.text import plain_text, shorten
+from vld_tui.words.numbers import decimal, percent
+from vld_tui.words.palette import SERIES_MARKS
+from vld_tui.words.text import plain_text, shorten
 
 COLOURS: Final = (33, 208, 36, 170, 246, 81)
 """Of the 256: blue, orange, green, purple, grey, sky. Every curve has its own mark besides."""

@@ -12,10 +12,10 @@ from engine.protocol import Combination, RunFinished, RunSpec
 from vld_tui.views.accuracies import accuracy_views
 from vld_tui.views.lines import closing_line
 from vld_tui.views.live import collapse_notice, notice_views
-from vld_tui.views.numbers import size
-from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, STATUS_STYLES
 from vld_tui.views.progress import Progress
-from vld_tui.views.text import fit, plain_text, width
+from vld_tui.words.numbers import size
+from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, STATUS_STYLES
+from vld_tui.words.text import fit, plain_text, width
 
 _SHORT_COMMAND_CELLS: Final = 32
 

@@ -17,10 +17,10 @@ from engine.protocol import (
     ParentTried,
 )
 from engine.protocol.validation import uncertain_selection
-from vld_tui.views.numbers import decimal, percent, plural
-from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.progress import Progress
-from vld_tui.views.text import plain_text
+from vld_tui.words.numbers import decimal, percent, plural
+from vld_tui.words.palette import COLLAPSED_SIGN
+from vld_tui.words.text import plain_text
 
 MIXED: Final = "mixed"
 """Said in place of a value in which networks that are combined differ."""

@@ -12,10 +12,10 @@ from vld_tui.statistics import FEWEST, Estimate
 from vld_tui.store.arms import ArmResult
 from vld_tui.store.runs import Run
 from vld_tui.study.groups import RunGroup, differing_fields, group_labels
-from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.combined import method_name, networks
-from vld_tui.views.numbers import UNKNOWN, decimal, duration
-from vld_tui.views.text import plain_text
+from vld_tui.words.columns import Column, table_lines
+from vld_tui.words.numbers import UNKNOWN, decimal, duration
+from vld_tui.words.text import plain_text
 
 Show = Callable[[float], str]
 INTERVALS: Final = (

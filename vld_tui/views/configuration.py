@@ -19,13 +19,13 @@ from engine.protocol import (
 )
 from vld_tui.fields import shown_value
 from vld_tui.store.runs import Run
-from vld_tui.views.columns import Column
 from vld_tui.views.combined import MIXED, combination_rows, findings
-from vld_tui.views.numbers import UNKNOWN, plural
-from vld_tui.views.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, YELLOW
 from vld_tui.views.progress import Progress
 from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.views.text import fit, plain_text, shorten, width
+from vld_tui.words.columns import Column
+from vld_tui.words.numbers import UNKNOWN, plural
+from vld_tui.words.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, YELLOW
+from vld_tui.words.text import fit, plain_text, shorten, width
 
 CHANGED_SIGN: Final = "●"
 CHANGED_STYLE: Final = f"bold {YELLOW}"

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from engine.protocol.datasets import CheckReport, Duplicate
-from vld_tui.views.columns import Column, table_lines
-from vld_tui.views.numbers import plural
-from vld_tui.views.text import plain_text, shorten_middle, width
+from vld_tui.words.columns import Column, table_lines
+from vld_tui.words.numbers import plural
+from vld_tui.words.text import plain_text, shorten_middle, width
 
 SHOWN: Final = 10
 """Files and pairs listed; the rest are counted, and all are in ``--json``."""

@@ -16,8 +16,12 @@ from vld_tui.views.accuracies import accuracy_views
 from vld_tui.views.combined import MIXED, findings, progress_label, step_label
 from vld_tui.views.jobs import job_text, reason_in_words
 from vld_tui.views.live import collapse_notice, notice_views
-from vld_tui.views.numbers import duration, moment, plural, size
-from vld_tui.views.palette import (
+from vld_tui.views.plan import LABEL_CELLS, plan_rows
+from vld_tui.views.progress import Progress
+from vld_tui.views.run_heading import stopping_label, suspended_label
+from vld_tui.views.timeline import reason_line
+from vld_tui.words.numbers import duration, moment, plural, size
+from vld_tui.words.palette import (
     HEADING_STYLE,
     QUIET_STYLE,
     STATUS_SIGNS,
@@ -25,11 +29,7 @@ from vld_tui.views.palette import (
     status_label,
     status_style,
 )
-from vld_tui.views.plan import LABEL_CELLS, plan_rows
-from vld_tui.views.progress import Progress
-from vld_tui.views.run_heading import stopping_label, suspended_label
-from vld_tui.views.text import plain_text
-from vld_tui.views.timeline import reason_line
+from vld_tui.words.text import plain_text
 
 Row = tuple[str, str]
 

@@ -8,13 +8,13 @@ from typing import Final
 from rich.text import Text
 
 from engine.protocol import AUGMENTED, DomainInfo
-from vld_tui.views.columns import Column
 from vld_tui.views.intervals import interval_line, split_interval
-from vld_tui.views.numbers import UNKNOWN, decimal, id_words, percent, percent_range
-from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.progress import Progress
 from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.views.text import plain_text
+from vld_tui.words.columns import Column
+from vld_tui.words.numbers import UNKNOWN, decimal, id_words, percent, percent_range
+from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 NOT_EVALUATED: Final = "Nothing has been evaluated yet."
 _COLUMNS: Final = (

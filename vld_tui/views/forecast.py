@@ -6,9 +6,9 @@ from rich.text import Text
 
 from vld_tui.store.runs import Run
 from vld_tui.study.forecast import Forecast
-from vld_tui.views.numbers import duration, size
-from vld_tui.views.palette import QUIET_STYLE
-from vld_tui.views.text import plain_text
+from vld_tui.words.numbers import duration, size
+from vld_tui.words.palette import QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 
 def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:

@@ -12,7 +12,7 @@ from rich.style import Style
 
 from vld_tui.store.runs import RunPoint
 from vld_tui.views.plot import Cell
-from vld_tui.views.text import plain_text, shorten, width
+from vld_tui.words.text import plain_text, shorten, width
 
 Task = tuple[str, str]
 """A data set and the domain left out of training."""

@@ -8,8 +8,8 @@ from vld_tui.statistics import Estimate
 from vld_tui.store.runs import RunPoint
 from vld_tui.store.summaries import Grouping, Key, RunSummary
 from vld_tui.study.groups import distinctions
-from vld_tui.views.numbers import UNKNOWN
-from vld_tui.views.palette import STATUS_SIGNS
+from vld_tui.words.numbers import UNKNOWN
+from vld_tui.words.palette import STATUS_SIGNS
 
 
 def group_names(groups: Sequence[RunSummary], grouping: Grouping) -> list[str]:

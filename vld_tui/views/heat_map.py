@@ -15,7 +15,7 @@ from rich.style import Style
 
 from vld_tui.views.heat_scale import heat_style
 from vld_tui.views.plot import Line
-from vld_tui.views.text import fit, shorten, width
+from vld_tui.words.text import fit, shorten, width
 
 NARROWEST_CELL: Final = 11
 WIDEST_CELL: Final = 22

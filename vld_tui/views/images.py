@@ -7,7 +7,7 @@ from typing import Final
 
 from vld_tui.store.runs import Run
 from vld_tui.study.images import image_versions
-from vld_tui.views.numbers import moment, plural
+from vld_tui.words.numbers import moment, plural
 
 DIGITS: Final = 12
 """Of a digest, enough to tell it from others."""

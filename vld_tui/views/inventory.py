@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.protocol.datasets import DatasetListing, left_out_text
-from vld_tui.views.columns import Column, table_lines
-from vld_tui.views.numbers import UNKNOWN, plural, size
-from vld_tui.views.text import plain_text
+from vld_tui.words.columns import Column, table_lines
+from vld_tui.words.numbers import UNKNOWN, plural, size
+from vld_tui.words.text import plain_text
 
 _WEIGHTS = {
     "packaged": "packaged: works offline",

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from rich.text import Text
 
-from vld_tui.views.palette import HEADING_STYLE, ID_STYLE
-from vld_tui.views.text import fit, width
+from vld_tui.words.palette import HEADING_STYLE, ID_STYLE
+from vld_tui.words.text import fit, width
 
 NARROWEST_ENTRY: Final = 34
 """Cells a key and what it does have at least."""

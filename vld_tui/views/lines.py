@@ -22,11 +22,11 @@ from engine.protocol import (
     StepsTaken,
 )
 from vld_tui.views.combined import combining_lines, has_choice, progress_label, step_label
-from vld_tui.views.numbers import decimal, duration, id_words, percent, plural, rate
-from vld_tui.views.palette import COLLAPSED_SIGN
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress, domain_accuracy
-from vld_tui.views.text import plain_text
+from vld_tui.words.numbers import decimal, duration, id_words, percent, plural, rate
+from vld_tui.words.palette import COLLAPSED_SIGN
+from vld_tui.words.text import plain_text
 
 _WITHOUT_SPEC: Final = ("network", "weights", "layout", "left out", "sources", "caution")
 """Rows of a plan that a damaged run's own events tell, when its settings cannot be read."""

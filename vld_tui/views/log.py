@@ -9,9 +9,9 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from vld_tui.views.numbers import plural
-from vld_tui.views.palette import ALARM_STYLE, ID_STYLE, QUIET_STYLE
-from vld_tui.views.text import plain_text
+from vld_tui.words.numbers import plural
+from vld_tui.words.palette import ALARM_STYLE, ID_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 WRITTEN_HEADING: Final = "── what its process wrote besides (engine.log) ──"
 WRITTEN_MARK: Final = "┆ "

@@ -18,11 +18,11 @@ from engine.protocol import (
 )
 from engine.protocol.datasets import LeftOut, left_out_text
 from vld_tui.views.combined import combination_rows
-from vld_tui.views.numbers import UNKNOWN, duration, magnitude, plural
-from vld_tui.views.palette import QUIET_STYLE
 from vld_tui.views.progress import Progress
-from vld_tui.views.text import plain_text
 from vld_tui.views.weights import loaded_line
+from vld_tui.words.numbers import UNKNOWN, duration, magnitude, plural
+from vld_tui.words.palette import QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 LABEL_CELLS = 9
 _SEPARATOR = " · "

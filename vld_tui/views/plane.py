@@ -17,11 +17,11 @@ from rich.style import Style
 
 from vld_tui.store.runs import RunPoint
 from vld_tui.views.front import Task, fronts, task_names, write_label
-from vld_tui.views.numbers import percent, plural
-from vld_tui.views.palette import MANY_MARKS, SERIES_STYLES
 from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Cell, Line, join_cells
 from vld_tui.views.raster import BLANK, Axis, Values, draw_curve
-from vld_tui.views.text import plain_text, shorten
+from vld_tui.words.numbers import percent, plural
+from vld_tui.words.palette import MANY_MARKS, SERIES_STYLES
+from vld_tui.words.text import plain_text, shorten
 
 Colouring = Literal["dropout_rate", "arm", "target", "model", "setting"]
 COLOURINGS: Final[tuple[Colouring, ...]] = ("dropout_rate", "arm", "target", "model")

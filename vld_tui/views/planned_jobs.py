@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vld_tui.slurm.plan import ClusterPlan, PlannedJobs
-from vld_tui.views.numbers import duration, plural
+from vld_tui.words.numbers import duration, plural
 
 
 def planned_lines(plan: ClusterPlan) -> Iterator[tuple[str, str]]:

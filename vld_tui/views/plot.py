@@ -13,10 +13,10 @@ import numpy.typing as npt
 from rich.segment import Segment
 from rich.style import Style
 
-from vld_tui.views.columns import GAP
-from vld_tui.views.numbers import UNKNOWN
 from vld_tui.views.raster import BLANK, Axis, Values, draw_curve, smoothed
-from vld_tui.views.text import plain_text, shorten, width
+from vld_tui.words.columns import GAP
+from vld_tui.words.numbers import UNKNOWN
+from vld_tui.words.text import plain_text, shorten, width
 
 LABEL_CELLS: Final = 7
 NARROWEST, LOWEST = 20, 4

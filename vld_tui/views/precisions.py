@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from vld_tui.store.runs import Run
 from vld_tui.study.definition import Study
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 
 def precision_cautions(study: Study, runs: Iterable[Run]) -> Iterator[str]:

@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 from rich.text import Text
 
 from engine.protocol import Confusion, DomainPredictions, Predictions
-from vld_tui.views.columns import Column
-from vld_tui.views.numbers import UNKNOWN, percent, plural
-from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.views.text import fit, plain_text, shorten, width
+from vld_tui.words.columns import Column
+from vld_tui.words.numbers import UNKNOWN, percent, plural
+from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.words.text import fit, plain_text, shorten, width
 
 CLASS_ORDERS: Final = ("weakest on the target first", "largest gap to the sources first", "by name")
 CLASS_ORDERS_WITHOUT_TARGET: Final = ("weakest first", CLASS_ORDERS[2])

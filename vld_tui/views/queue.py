@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from vld_tui.store.runs import DAMAGED, Run
-from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.jobs import job_text, reason_in_words
-from vld_tui.views.numbers import UNKNOWN, duration, plural
-from vld_tui.views.palette import STATUS_SIGNS
-from vld_tui.views.text import plain_text
+from vld_tui.words.columns import Column, table_lines
+from vld_tui.words.numbers import UNKNOWN, duration, plural
+from vld_tui.words.palette import STATUS_SIGNS
+from vld_tui.words.text import plain_text
 
 QUEUE_COLUMNS: Final = (
     Column("", rank=100),

@@ -9,9 +9,9 @@ from rich.segment import Segment
 from rich.style import Style
 
 from vld_tui.store.runs import Run
-from vld_tui.views.columns import GAP, Layout, align, lay_out
-from vld_tui.views.palette import status_style
 from vld_tui.views.run_columns import RUN_COLUMNS, RunColumn
+from vld_tui.words.columns import GAP, Layout, align, lay_out
+from vld_tui.words.palette import status_style
 
 MARK: Final = "▐"
 GROUP_NAME_CELLS: Final = 48

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.protocol import FIELDS
 from vld_tui.store.runs import QUEUED, Run
-from vld_tui.views.columns import Column
 from vld_tui.views.groups import estimate_text, statuses_text
-from vld_tui.views.numbers import UNKNOWN, age, decimal, duration, percent, rate
-from vld_tui.views.palette import (
+from vld_tui.views.runs import data_cell, trained_cell
+from vld_tui.words.columns import Column
+from vld_tui.words.numbers import UNKNOWN, age, decimal, duration, percent, rate
+from vld_tui.words.palette import (
     COLLAPSED_SIGN,
     ID_STYLE,
     OOD_STYLE,
     QUIET_STYLE,
     STATUS_SIGNS,
 )
-from vld_tui.views.runs import data_cell, trained_cell
-from vld_tui.views.sparkline import sparkline
-from vld_tui.views.text import plain_text
+from vld_tui.words.sparkline import sparkline
+from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
     from vld_tui.feed import GroupRow

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from vld_tui.run_folder import RunFile
 from vld_tui.store.metrics import CheckpointInfo
-from vld_tui.views.columns import Column
-from vld_tui.views.numbers import size
-from vld_tui.views.palette import QUIET_STYLE
 from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.views.text import plain_text
+from vld_tui.words.columns import Column
+from vld_tui.words.numbers import size
+from vld_tui.words.palette import QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 PURPOSES: Final[Mapping[str, str]] = {
     "spec.json": "every field of the run",

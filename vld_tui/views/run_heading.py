@@ -12,8 +12,9 @@ from vld_tui.store.runs import DAMAGED, QUEUED, Run
 from vld_tui.views.combined import progress_label
 from vld_tui.views.intervals import Certainty, RunCertainty, run_certainty
 from vld_tui.views.jobs import job_text
-from vld_tui.views.numbers import percent, percent_range
-from vld_tui.views.palette import (
+from vld_tui.views.progress import Progress
+from vld_tui.words.numbers import percent, percent_range
+from vld_tui.words.palette import (
     ALARM_STYLE,
     ID_STYLE,
     OOD_STYLE,
@@ -21,8 +22,7 @@ from vld_tui.views.palette import (
     status_label,
     status_style,
 )
-from vld_tui.views.progress import Progress
-from vld_tui.views.text import plain_text, shorten, width
+from vld_tui.words.text import plain_text, shorten, width
 
 SHORTEST_NAME: Final = 8
 IN_TROUBLE: Final = ("failed", "crashed")

@@ -10,9 +10,9 @@ import numpy as np
 
 from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, CurveKey, RunCurves
 from vld_tui.study.groups import RunGroup, distinctions, group_by_seed, group_labels
-from vld_tui.views.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES
 from vld_tui.views.plot import Series
 from vld_tui.views.raster import Values
+from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES
 
 DOMAIN_STYLES: Final = SERIES_STYLES[2:]
 """Those that stand for neither ID nor OOD."""

@@ -8,9 +8,9 @@ from typing import Final
 from rich.text import Text
 
 from vld_tui.store.runs import Run
-from vld_tui.views.columns import GAP, align, lay_out
-from vld_tui.views.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, status_style
 from vld_tui.views.runs import RUN_COLUMNS, run_row
+from vld_tui.words.columns import GAP, align, lay_out
+from vld_tui.words.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, status_style
 
 _STYLES: Final = {
     "ID acc": ID_STYLE, "OOD acc": OOD_STYLE, "age": QUIET_STYLE, "run": QUIET_STYLE

@@ -7,10 +7,10 @@ from typing import Final
 
 from vld_tui.fields import shown_value
 from vld_tui.store.runs import Run
-from vld_tui.views.columns import Column, table_lines
-from vld_tui.views.numbers import UNKNOWN, age, percent
-from vld_tui.views.palette import status_label
-from vld_tui.views.text import plain_text
+from vld_tui.words.columns import Column, table_lines
+from vld_tui.words.numbers import UNKNOWN, age, percent
+from vld_tui.words.palette import status_label
+from vld_tui.words.text import plain_text
 
 RUN_COLUMNS: Final = (
     Column("status", rank=100),

@@ -17,10 +17,10 @@ from vld_tui.study.results import Result, results_of
 from vld_tui.study.standing import Standing
 from vld_tui.study.strays import Strays
 from vld_tui.study.weights import AbsentWeights
-from vld_tui.views.columns import GAP, Column, table_lines
 from vld_tui.views.groups import estimate_text
-from vld_tui.views.numbers import UNKNOWN, duration, plural, size
-from vld_tui.views.text import plain_text, width
+from vld_tui.words.columns import GAP, Column, table_lines
+from vld_tui.words.numbers import UNKNOWN, duration, plural, size
+from vld_tui.words.text import plain_text, width
 
 MISSING: Final = "·"
 """In place of a result that is not there yet."""

@@ -14,10 +14,10 @@ from vld_tui.store.runs import LIVE, QUEUED, Run
 from vld_tui.study.cells import OWN_ARM, Measure, StudyCell, StudyGrid
 from vld_tui.views.groups import estimate_text
 from vld_tui.views.heat_map import HeatCell, HeatMap
-from vld_tui.views.numbers import UNKNOWN, plural
-from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
 from vld_tui.views.study import MISSING, mean_words, shown_setting
-from vld_tui.views.text import plain_text
+from vld_tui.words.numbers import UNKNOWN, plural
+from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
+from vld_tui.words.text import plain_text
 
 MEASURE_NAMES: Final[Mapping[Measure, str]] = {
     "ood": "OOD accuracy",

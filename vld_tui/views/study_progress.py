@@ -8,10 +8,10 @@ from typing import Final
 from rich.text import Text
 
 from vld_tui.study.state import Counts, StudyProgress, TimeLeft
-from vld_tui.views.columns import GAP, Column, align, lay_out
-from vld_tui.views.numbers import duration
-from vld_tui.views.palette import QUIET_STYLE, STATUS_STYLES
-from vld_tui.views.text import plain_text
+from vld_tui.words.columns import GAP, Column, align, lay_out
+from vld_tui.words.numbers import duration
+from vld_tui.words.palette import QUIET_STYLE, STATUS_STYLES
+from vld_tui.words.text import plain_text
 
 BAR_CELLS: Final = 20
 PARTS: Final = (

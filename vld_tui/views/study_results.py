@@ -10,12 +10,12 @@ from rich.text import Text
 from engine.protocol import NO_TARGET
 from vld_tui.store.runs import RunPoint
 from vld_tui.study.cells import OWN_ARM, StudyCell, StudyGrid
-from vld_tui.views.columns import Column
-from vld_tui.views.numbers import UNKNOWN, plural
-from vld_tui.views.palette import HEADING_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.study import MISSING, NO_SETTING, accuracies_text, shown_setting
 from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.views.text import plain_text
+from vld_tui.words.columns import Column
+from vld_tui.words.numbers import UNKNOWN, plural
+from vld_tui.words.palette import HEADING_STYLE, OOD_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 Target = tuple[str, str | None]
 """A data set and the domain left out of training."""

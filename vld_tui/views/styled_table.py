@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from vld_tui.views.columns import GAP, Column, align, lay_out
-from vld_tui.views.palette import QUIET_STYLE
+from vld_tui.words.columns import GAP, Column, align, lay_out
+from vld_tui.words.palette import QUIET_STYLE
 
 
 class StyledColumn(NamedTuple):

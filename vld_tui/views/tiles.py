@@ -12,9 +12,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from engine.protocol.datasets import TILE
-from vld_tui.views.numbers import plural
-from vld_tui.views.palette import HEADING_STYLE
-from vld_tui.views.text import plain_text
+from vld_tui.words.numbers import plural
+from vld_tui.words.palette import HEADING_STYLE
+from vld_tui.words.text import plain_text
 
 WIDEST: Final = 16
 """Cells an image takes at most."""

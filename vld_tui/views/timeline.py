@@ -12,10 +12,10 @@ from vld_tui.store.metrics import Attempt
 from vld_tui.store.runs import QUEUED, Run
 from vld_tui.views.jobs import job_text
 from vld_tui.views.lines import collapse_line, recovery_line
-from vld_tui.views.numbers import duration, id_words, moment, percent
-from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
 from vld_tui.views.progress import Progress
-from vld_tui.views.text import plain_text
+from vld_tui.words.numbers import duration, id_words, moment, percent
+from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
+from vld_tui.words.text import plain_text
 
 UNDATED: Final = " " * 19
 SINCE_CELLS: Final = 8

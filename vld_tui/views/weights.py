@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.protocol import LoadedWeights
-from vld_tui.views.numbers import plural
-from vld_tui.views.text import plain_text
+from vld_tui.words.numbers import plural
+from vld_tui.words.text import plain_text
 
 _SHOWN = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual.widgets import Input
 
-from vld_tui.views.text import plain_text
+from vld_tui.words.text import plain_text
 
 
 class PlainInput(Input):

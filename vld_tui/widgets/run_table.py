@@ -25,9 +25,9 @@ from vld_tui.messages import (
     RunOpened,
     SortAsked,
 )
-from vld_tui.views.columns import Layout
 from vld_tui.views.run_cells import cell_layout, column_at, heading_line, row_line
 from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS, RunColumn
+from vld_tui.words.columns import Layout
 
 PAGE: Final = 100
 """Runs asked for at a time, around those in sight."""

@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from vld_tui.bindings import bind
-from vld_tui.views.palette import QUIET_STYLE
+from vld_tui.words.palette import QUIET_STYLE
 
 FINE_STEP: Final = 0.01
 _NEAR: Final = 1e-9

@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from vld_tui.views.chart import Curve, Panel, draw, nice_ticks
-from vld_tui.views.text import width
+from vld_tui.words.text import width
 
 STEPS = (0, 50, 100, 150, 200, 250, 300)
 ID = Curve("ID", STEPS, (0.45, 0.62, 0.68, 0.70, 0.715, 0.725, 0.72))

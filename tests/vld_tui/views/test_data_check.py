@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.protocol.datasets import CheckReport, Duplicate, Finding
 from vld_tui.views.data_check import check_report_lines
-from vld_tui.views.text import width
+from vld_tui.words.text import width
 
 
 def make_report(classes: tuple[str, ...], **more: object) -> CheckReport:

@@ -10,7 +10,7 @@ from rich.color import Color
 from vld_tui.views.heat_map import HeatCell, HeatMap
 from vld_tui.views.heat_scale import STEPS, contrast, heat_style
 from vld_tui.views.plot import Line
-from vld_tui.views.text import width
+from vld_tui.words.text import width
 
 
 def make_map(rows: int = 2, columns: int = 3, cursor: tuple[int, int] = (0, 0)) -> HeatMap:

@@ -1,6 +1,6 @@
 import pytest
 
-from vld_tui.views.numbers import (
+from vld_tui.words.numbers import (
     age,
     decimal,
     duration,

@@ -1,6 +1,6 @@
 import pytest
 
-from vld_tui.views.text import fit, plain_text, shorten, shorten_middle, width
+from vld_tui.words.text import fit, plain_text, shorten, shorten_middle, width
 
 
 def test_ordinary_text_is_left_alone() -> None:

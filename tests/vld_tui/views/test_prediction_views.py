@@ -23,7 +23,7 @@ from vld_tui.views.predictions import (
     predictions_line,
 )
 from vld_tui.views.progress import Progress
-from vld_tui.views.text import width
+from vld_tui.words.text import width
 
 HOSTILE = ("[red]a[/red]", "\x1b[2J\x07", "\u202eright to left", "漢字漢字漢字漢字漢字漢字")
 

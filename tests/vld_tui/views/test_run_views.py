@@ -31,7 +31,7 @@ from vld_tui.views.lines import closing_line, event_lines
 from vld_tui.views.live import preparing_view, training_view
 from vld_tui.views.plan import plan_rows
 from vld_tui.views.progress import Progress
-from vld_tui.views.text import width
+from vld_tui.words.text import width
 
 SPEC = resolve_spec({"steps": 300})
 DOMAINS = ("fluent", "noto", "[b]evil\x1b[2J", "a-very-long-name-of-a-domain", "fluent-mono")

@@ -1,4 +1,4 @@
-from vld_tui.views.sparkline import sparkline
+from vld_tui.words.sparkline import sparkline
 
 
 def test_values_span_the_blocks() -> None:

@@ -1,9 +1,9 @@
 import pytest
 
 from engine.protocol.datasets import DatasetListing, DomainListing
-from vld_tui.views.columns import Column, table_lines
 from vld_tui.views.inventory import Check, check_lines, dataset_detail, model_lines
-from vld_tui.views.text import width
+from vld_tui.words.columns import Column, table_lines
+from vld_tui.words.text import width
 
 COLUMNS = (
     Column("name", rank=9, shrinks=True, narrowest=6),

@@ -14,7 +14,7 @@ from vld_tui.cli.errors import FAILED_EXIT
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
 from vld_tui.datasets import values_of
-from vld_tui.views.numbers import plural, size
+from vld_tui.words.numbers import plural, size
 
 SizeOption = Annotated[
     int | None,

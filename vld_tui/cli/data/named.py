@@ -17,7 +17,7 @@ from vld_tui.cli.session import open_store
 from vld_tui.store.query import Query
 from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
-from vld_tui.views.numbers import plural, size
+from vld_tui.words.numbers import plural, size
 
 _SHOWN_RUNS = 5
 

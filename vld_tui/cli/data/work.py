@@ -22,7 +22,7 @@ from vld_tui.cli.command import proposes
 from vld_tui.cli.output import say
 from vld_tui.fields import as_typed
 from vld_tui.launch.datasets import work_on_datasets
-from vld_tui.views.text import plain_text
+from vld_tui.words.text import plain_text
 
 Answer = TypeVar("Answer")
 

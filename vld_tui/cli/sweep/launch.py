@@ -55,7 +55,6 @@ from vld_tui.study.standing import (
 )
 from vld_tui.study.strays import find_strays
 from vld_tui.study.weights import AbsentWeights, absent_weights
-from vld_tui.views.numbers import plural
 from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.study import (
     counts_text,
@@ -67,6 +66,7 @@ from vld_tui.views.study import (
     time_text,
     weights_lines,
 )
+from vld_tui.words.numbers import plural
 
 StudyArgument = Annotated[
     str,

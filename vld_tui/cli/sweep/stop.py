@@ -15,7 +15,7 @@ from vld_tui.cli.session import open_store, refresh
 from vld_tui.study.kept import find_study
 from vld_tui.study.standing import standing_of
 from vld_tui.study.stopping import StoppedStudy, stop_study
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 StudyArgument = Annotated[
     str,

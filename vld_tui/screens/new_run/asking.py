@@ -17,7 +17,7 @@ from vld_tui.screens.new_run.appraisal import appraise
 from vld_tui.screens.new_run.knowledge import LOOKING
 from vld_tui.screens.new_run.messages import DatasetsFound, NetworksFound, PresetsFound
 from vld_tui.study.presets import Preset
-from vld_tui.views.text import plain_text
+from vld_tui.words.text import plain_text
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from vld_tui.planner import Network
 from vld_tui.screens.pick import Choice
 from vld_tui.study.presets import Preset
 from vld_tui.views.inventory import weights_words
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 A_FOLDER: Final = ""
 """Stands for a folder of one's own among the data sets."""

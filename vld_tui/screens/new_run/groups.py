@@ -15,9 +15,9 @@ from engine.protocol import FIELDS
 from vld_tui.bindings import bind
 from vld_tui.screens.new_run.choices import typed_words
 from vld_tui.screens.new_run.lines import NAME_CELLS, TYPED_MARK, FieldLine
-from vld_tui.views.numbers import plural
-from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
-from vld_tui.views.text import plain_text
+from vld_tui.words.numbers import plural
+from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 
 class GroupTitle(Static, can_focus=True):

@@ -21,7 +21,7 @@ from vld_tui.screens.new_run.choices import (
 from vld_tui.screens.new_run.messages import Appraised
 from vld_tui.screens.pick import Choice
 from vld_tui.views.inventory import weights_words
-from vld_tui.views.numbers import plural
+from vld_tui.words.numbers import plural
 
 LOOKING: Final = "looking for networks…"
 

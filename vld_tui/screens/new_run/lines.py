@@ -14,10 +14,10 @@ from textual.widgets import Input
 from engine.protocol import FieldInfo
 from vld_tui.screens.new_run.choices import is_pickable
 from vld_tui.screens.new_run.messages import PickAsked
-from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
-from vld_tui.views.text import plain_text
 from vld_tui.widgets.plain_input import PlainInput
 from vld_tui.widgets.slider import Slider
+from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 PAPER_RATES: Final = (0.0, 0.5, 0.9, 0.95)
 """Dropout rates of the paper (Zhang & Bottou, arXiv 2403.00946, section 4)."""

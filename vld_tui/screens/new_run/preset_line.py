@@ -12,9 +12,9 @@ from textual.widgets import Static
 
 from vld_tui.bindings import bind
 from vld_tui.screens.new_run.lines import NAME_CELLS
-from vld_tui.views.numbers import plural
-from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
-from vld_tui.views.text import plain_text
+from vld_tui.words.numbers import plural
+from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 
 class PresetLine(Static, can_focus=True):

@@ -37,12 +37,12 @@ from vld_tui.screens.new_run.walk import line_of, next_line
 from vld_tui.screens.pick import Pick
 from vld_tui.study.presets import Preset
 from vld_tui.views.forecast import forecast_text
-from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.plan import plan_table
 from vld_tui.views.progress import Progress
-from vld_tui.views.text import plain_text
 from vld_tui.widgets.key_bar import KeyBar
 from vld_tui.widgets.slider import Slider
+from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 FIRST: Final = (
     "dataset", "target", "model", "dropout_rate", "masks", "recipe", "steps", "seed",

@@ -26,17 +26,17 @@ from vld_tui.screens.study.look import LaidOut, StudyLook
 from vld_tui.study.cells import StudyCell
 from vld_tui.study.launching import MOST_UNASKED
 from vld_tui.study.state import Counts, StudyState
-from vld_tui.views.numbers import plural
-from vld_tui.views.palette import ALARM_STYLE, HEADING_STYLE
 from vld_tui.views.study import failure_lines, study_heading
 from vld_tui.views.study_map import cell_text
 from vld_tui.views.study_progress import progress_line
 from vld_tui.views.study_results import runs_without_ood, study_table
-from vld_tui.views.text import plain_text
 from vld_tui.widgets.heat_map import HeatMapView
 from vld_tui.widgets.key_bar import KeyBar
 from vld_tui.widgets.run.scrolled import ScrolledText
 from vld_tui.widgets.study_plane import StudyPlane
+from vld_tui.words.numbers import plural
+from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE
+from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
     from vld_tui.actions import Actions

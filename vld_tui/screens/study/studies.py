@@ -20,11 +20,11 @@ from vld_tui.messages import ActionAsked, SnapshotTaken, StudyOpened
 from vld_tui.planner import PLANNER_ERRORS
 from vld_tui.screens.ask import Confirm, Told
 from vld_tui.study.kept import SMALL, preset_titles
-from vld_tui.views.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.views.study import plan_lines
 from vld_tui.views.study_progress import study_lines, study_list_heading
-from vld_tui.views.text import fit, shorten
 from vld_tui.widgets.key_bar import KeyBar
+from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
+from vld_tui.words.text import fit, shorten
 
 if TYPE_CHECKING:
     from vld_tui.actions import Actions

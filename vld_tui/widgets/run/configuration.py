@@ -13,10 +13,10 @@ from vld_tui.views.configuration import (
     configuration,
     configuration_difference,
 )
-from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.progress import Progress
-from vld_tui.views.text import plain_text
 from vld_tui.widgets.run.scrolled import ScrolledText
+from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 
 class ConfigurationPane(ScrolledText):

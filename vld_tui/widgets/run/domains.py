@@ -15,7 +15,6 @@ from vld_tui.bindings import bind
 from vld_tui.feed import RunDetail
 from vld_tui.guard import Guarded
 from vld_tui.views.domain_results import domain_results
-from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.views.predictions import (
     class_orders,
     class_table,
@@ -24,8 +23,9 @@ from vld_tui.views.predictions import (
     matrix_cells,
     predictions_line,
 )
-from vld_tui.views.text import plain_text, width
 from vld_tui.widgets.run.scrolled import ScrolledText
+from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text, width
 
 NOT_KEPT: Final = (
     "Nothing is kept of single classes: an older version ran this. When it is resumed, that comes "

@@ -9,10 +9,10 @@ from textual.binding import BindingType
 
 from vld_tui.bindings import bind
 from vld_tui.feed import RunDetail
-from vld_tui.views.palette import QUIET_STYLE
 from vld_tui.views.run_files import run_files
-from vld_tui.views.text import plain_text
 from vld_tui.widgets.run.scrolled import ScrolledText
+from vld_tui.words.palette import QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 
 class FilesPane(ScrolledText):

@@ -20,8 +20,8 @@ from textual.widgets import Input, Static
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
 from vld_tui.views.log import log_line, log_state
-from vld_tui.views.palette import ORANGE
-from vld_tui.views.text import width
+from vld_tui.words.palette import ORANGE
+from vld_tui.words.text import width
 
 EMPTY: Final = "Nothing yet."
 HIT_STYLE: Final = Style(reverse=True)

@@ -16,8 +16,8 @@ from textual.widgets import Static
 from engine.protocol import Predictions
 from vld_tui.bindings import bind
 from vld_tui.guard import Guarded
-from vld_tui.views.palette import ALARM_STYLE, QUIET_STYLE
-from vld_tui.views.text import plain_text
+from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
     from vld_tui.widgets.run.tile import Tile

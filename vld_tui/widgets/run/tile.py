@@ -20,8 +20,8 @@ from textual_image.renderable import UnicodeImage as GreyRenderable
 from textual_image.widget import HalfcellImage, Image, UnicodeImage
 
 from engine.protocol import WrongImage
-from vld_tui.views.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.views.predictions import caption
+from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 
 FORMATS: Final = ("WEBP", "PNG")
 WIDEST_PX: Final = 512

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from vld_tui.views.text import fit, width
+from vld_tui.words.text import fit, width
 
 GAP = "  "
 
