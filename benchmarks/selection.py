@@ -57,7 +57,7 @@ from typing import Any, Final, NamedTuple
 
 from engine.protocol import DataPrepared, Evaluated, decode_event
 from vld_tui.home import Home
-from vld_tui.statistics import estimate
+from vld_tui.runs.statistics import estimate
 
 DOMAINS: Final = {
     "emoji": ("fluent", "fluent-mono", "noto", "twemoji"),

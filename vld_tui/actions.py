@@ -29,10 +29,10 @@ from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.queue.slots import SLOTS_SETTING
 from vld_tui.queue.supervisor import start_supervisor
 from vld_tui.records import export_runs, run_records
+from vld_tui.runs.run import QUEUED
 from vld_tui.slurm.errors import SlurmError
 from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
-from vld_tui.store.runs import QUEUED
 from vld_tui.store.store import Store
 from vld_tui.study.errors import StudyError
 from vld_tui.words.numbers import plural

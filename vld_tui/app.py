@@ -29,7 +29,6 @@ from vld_tui.bindings import bind
 from vld_tui.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.guard import ErrorLog, Guarded
 from vld_tui.home import Home
-from vld_tui.machine import MachineLoad
 from vld_tui.messages import (
     ActionAsked,
     InterestChanged,
@@ -43,9 +42,10 @@ from vld_tui.messages import (
 from vld_tui.notices import notice_for, terminal_name
 from vld_tui.planner import LocalPlanner, Planner
 from vld_tui.preferences import PREFERENCES_SETTING, Preferences
+from vld_tui.runs.machine import MachineLoad
+from vld_tui.runs.run import Run
 from vld_tui.screens.home import HomeScreen
 from vld_tui.store.errors import StoreError
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.words.text import plain_text
 

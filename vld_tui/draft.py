@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec, resolve_spec
-from vld_tui.fields import command_line, shown_value, spec_values, with_absolute_paths
+from vld_tui.runs.fields import command_line, shown_value, spec_values, with_absolute_paths
 
 DECIDING: Final = ("recipe", "dataset", "data_dir", "steps")
 """Fields that other fields' usual values depend on."""

@@ -17,10 +17,10 @@ from engine.protocol import (
     decode_event,
 )
 from engine.rundir import RunDir, plain_file
-from vld_tui.launch.follower import read_events
-from vld_tui.store.runs import Run
+from vld_tui.runs.event_reader import read_events
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import Run
 from vld_tui.views.lines import story_lines
-from vld_tui.views.progress import Progress
 
 MOST_BYTES: Final = 2**19
 FIRST_BYTES: Final = 2**17

@@ -12,33 +12,27 @@ from typing import TYPE_CHECKING, Final, Protocol
 from engine.rundir import RunDir
 from vld_tui.home import Home
 from vld_tui.queue.slots import Slot, slots_of
-from vld_tui.run_folder import FolderContents, FolderReader, read_log
+from vld_tui.runs.metrics import Attempt, CheckpointInfo, CurveKey
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import QUEUED, Run, RunPoint
+from vld_tui.runs.run_folder import FolderContents, FolderReader, read_log
+from vld_tui.runs.summary import Grouping, GroupRow, RunRow, TableRow
 from vld_tui.store.errors import DatabaseDamaged, SeriesDamaged, StoreError
-from vld_tui.store.metrics import Attempt, CheckpointInfo
 from vld_tui.store.query import Query
-from vld_tui.store.runs import QUEUED, Run, RunPoint
 from vld_tui.store.store import Store
-from vld_tui.store.summaries import Grouping, RunSummary
 from vld_tui.views.groups import group_names, group_point
-from vld_tui.views.progress import Progress
 from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
+    from vld_tui.runs.curves import Values
     from vld_tui.slurm.watch import JobWatch
     from vld_tui.study.reader import StudyReader
     from vld_tui.study.state import StudyProgress, StudyState
-    from vld_tui.views.raster import Values
 
 LOG_BYTES: Final = 16_384
 """Of the events and the log of a run whose curves are drawn: the last stand below them."""
 MOST_POINTS: Final = 2_000
 EVERY_RUN: Final = Query()
-
-CurveKey = tuple[str, str, str]
-"""Split, domain and name of a metric."""
-ID_CURVE: Final[CurveKey] = ("out", "id", "accuracy")
-OOD_CURVE: Final[CurveKey] = ("in", "ood", "accuracy")
-LOSS_CURVE: Final[CurveKey] = ("train", "sources", "loss")
 
 
 @dataclass(frozen=True)
@@ -62,36 +56,6 @@ class Interest:
     queue: bool = False
     studies: bool = False
     study: str | None = None
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """A line of the run table: the run, and its OOD accuracy at every evaluation."""
-
-    run: Run
-    ood_history: tuple[float, ...] = ()
-
-    @property
-    def run_ids(self) -> tuple[str, ...]:
-        """Return the run's id."""
-        return (self.run.run_id,)
-
-
-@dataclass(frozen=True)
-class GroupRow:
-    """A line of the run table that stands for several runs; ``name`` tells it from the others."""
-
-    summary: RunSummary
-    grouping: Grouping
-    name: str
-
-    @property
-    def run_ids(self) -> tuple[str, ...]:
-        """Return the ids of its runs, the latest first."""
-        return self.summary.run_ids
-
-
-TableRow = RunRow | GroupRow
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,7 +294,7 @@ class OpenedRun:
 
     def __init__(self, run_dir: RunDir) -> None:
         from vld_tui.event_tail import EventTail
-        from vld_tui.story import Story  # imports numpy
+        from vld_tui.runs.story import Story  # imports numpy
 
         self.run_dir = run_dir
         self._story = Story(run_dir)
@@ -429,7 +393,7 @@ def _read_queue(store: Store) -> QueueState:
 
 
 def _curves(store: Store, run: Run) -> Mapping[CurveKey, tuple[Values, Values]]:
-    from vld_tui.curves import as_arrays  # imports numpy
+    from vld_tui.runs.curves import as_arrays  # imports numpy
 
     try:
         return as_arrays(store.series(run.run_id), run.arm)

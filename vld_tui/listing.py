@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from vld_tui.feed import GroupRow, Interest
+from vld_tui.feed import Interest
 from vld_tui.preferences import Preferences
+from vld_tui.runs.summary import CONFIGURATION, Grouping, GroupRow
 from vld_tui.store.query import Condition, Query, QueryError, is_one_of
-from vld_tui.store.summaries import CONFIGURATION, Grouping, find_grouping, member_condition
+from vld_tui.store.summaries import find_grouping, member_condition
 from vld_tui.words.numbers import plural
 
 SORTS: Final = ("-created", "-ood", "-id_accuracy", "name", "status", "dropout", "target")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from vld_tui.feed import GroupRow, Interest, Snapshot, TableRow
+from vld_tui.feed import Interest, Snapshot
+from vld_tui.runs.summary import GroupRow, TableRow
 
 
 @dataclass

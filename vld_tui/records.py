@@ -10,8 +10,7 @@ from typing import IO, Any, Final, Literal
 import msgspec
 
 from engine.protocol import learning_rates
-from vld_tui.store.arms import ArmResult
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import ArmResult, Run
 from vld_tui.store.store import Store
 
 _OF_ARM: Final = ("selected_step", "id_accuracy", "plain_id_accuracy", "ood_accuracy")

@@ -13,7 +13,7 @@ from benchmarks.parity.images import DOMAINS
 from benchmarks.parity.reference import report as theirs
 from benchmarks.parity.reference.report import Run
 from benchmarks.parity.row import Row
-from vld_tui.store.last_evaluations import LastEvaluation
+from vld_tui.runs.metrics import LastEvaluation
 from vld_tui.study.bootstrap import compare_settings
 from vld_tui.study.cloud import clouds
 from vld_tui.study.outcomes import Outcome, Setting

@@ -17,7 +17,7 @@ from engine.protocol import RunSpec, decode_event
 from engine.rundir import RunDir
 from tests.small_runs import run_here
 from vld_tui.home import Home, open_home
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 
 Row = tuple[object, ...]

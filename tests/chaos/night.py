@@ -22,8 +22,8 @@ from tests.chaos.household import (
     kill,
     wait_until_gone,
 )
+from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 
 WEIGHTS: Final = {ENGINE: 12.0, SUPERVISOR: 2.0, DASHBOARD: 1.0, COMMAND: 1.0}

@@ -11,7 +11,7 @@ from engine.protocol import resolve_spec
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import Home, open_home
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 
 

@@ -29,7 +29,7 @@ from tests.vld_tui.store.told_runs import (
     steps_taken,
 )
 from vld_tui.home import Home, open_home
-from vld_tui.run_folder import FolderReader
+from vld_tui.runs.run_folder import FolderReader
 from vld_tui.store.store import Store
 
 STATE = TrainingState(

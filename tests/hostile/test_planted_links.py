@@ -15,7 +15,7 @@ from tests.hostile.planted import OBEYED
 from tests.small_runs import MakeRun
 from tests.vld_tui.cli.conftest import Vld
 from vld_tui.launch.local import LaunchError, launch
-from vld_tui.run_folder import read_log
+from vld_tui.runs.run_folder import read_log
 
 SECRET = b"somebody's own\n"
 WRITTEN = ("engine.log", "engine.lock", "events.jsonl", "heartbeat", "writer.lock")

@@ -11,7 +11,7 @@ import pytest
 
 from engine.rundir import RunDir
 from tests.vld_tui.dashboard.run_facts import make_predictions
-from vld_tui.run_folder import MOST_LOG_BYTES, FolderReader
+from vld_tui.runs.run_folder import MOST_LOG_BYTES, FolderReader
 
 
 @pytest.fixture

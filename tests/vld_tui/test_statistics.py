@@ -7,7 +7,7 @@ import statistics
 import pytest
 from scipy import stats
 
-from vld_tui.statistics import estimate
+from vld_tui.runs.statistics import estimate
 
 
 def test_no_value_has_no_mean_and_one_has_no_spread() -> None:

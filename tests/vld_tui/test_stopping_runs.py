@@ -9,7 +9,7 @@ from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, stopped
 from vld_tui.feed import HistorySource, Interest
 from vld_tui.home import Home
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.views.run_heading import trouble_line
 

@@ -14,11 +14,11 @@ from tests.vld_tui.store.told_runs import (
     model_prepared,
     steps_taken,
 )
-from vld_tui import story
-from vld_tui.curves import as_arrays
 from vld_tui.home import Home, open_home
+from vld_tui.runs import story
+from vld_tui.runs.curves import as_arrays
+from vld_tui.runs.story import Curves, Story
 from vld_tui.store.store import Store
-from vld_tui.story import Curves, Story
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.run import DetachOption, NameOption, QueueOption, TagOption
 from vld_tui.cli.session import open_store
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.study.combining import (
     CHECKPOINTS,

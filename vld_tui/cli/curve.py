@@ -16,8 +16,8 @@ from vld_tui.cli.command import Command, RunArgument, check_range
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_for_runs
-from vld_tui.store.metrics import MetricSeries
-from vld_tui.store.runs import Run
+from vld_tui.runs.metrics import MetricSeries
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.views.chart import Curve, Panel, draw
 from vld_tui.views.combined import networks, step_label

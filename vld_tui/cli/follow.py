@@ -29,10 +29,10 @@ from vld_tui.launch.local import (
     wait_and_record,
 )
 from vld_tui.records import run_records
-from vld_tui.store.runs import Run
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store, StoreError
 from vld_tui.views.intervals import interval_record
-from vld_tui.views.progress import Progress
 
 POLL_INTERVAL_S: Final = 0.1
 INGEST_INTERVAL_S: Final = 3.0

@@ -11,7 +11,7 @@ import typer
 
 from engine.protocol import DATASET_DEFAULTS, FIELDS, RECIPES, FieldInfo, SpecError, resolve_spec
 from vld_tui.cli.command import proposes
-from vld_tui.fields import base_type, off_flag, shown_value
+from vld_tui.runs.fields import base_type, off_flag, shown_value
 
 _OTHER: Final = "_in_full"
 """Ends the name of a parameter that is another spelling of an option."""
@@ -22,7 +22,7 @@ def with_spec_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give ``function`` one keyword option for every field of a run, beside its own.
 
     An option that is not given arrives as None. Texts arrive as typed: see
-    :func:`vld_tui.fields.spec_values`.
+    :func:`vld_tui.runs.fields.spec_values`.
     """
     own = [
         parameter

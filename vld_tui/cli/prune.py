@@ -13,9 +13,9 @@ from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import WhereOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
+from vld_tui.runs.run import DAMAGED
 from vld_tui.store.prune import Keep, Prunable
 from vld_tui.store.query import Query
-from vld_tui.store.runs import DAMAGED
 from vld_tui.store.store import Store
 from vld_tui.study.kept import find_study
 from vld_tui.study.standing import standing_of

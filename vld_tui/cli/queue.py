@@ -15,8 +15,8 @@ from vld_tui.cli.session import open_store, refresh
 from vld_tui.queue.slots import keep_gpus, keep_slots, slots_of
 from vld_tui.queue.supervisor import is_supervised, start_supervisor
 from vld_tui.records import run_records
-from vld_tui.run_folder import stop_asked
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
+from vld_tui.runs.run_folder import stop_asked
 from vld_tui.store.store import Store
 from vld_tui.views.queue import at_rest_lines, job_lines, queue_lines
 from vld_tui.words.numbers import plural

@@ -17,14 +17,14 @@ from rich.text import Text
 
 from engine.protocol import Event, StepsTaken
 from vld_tui.cli.hints import with_home
-from vld_tui.store.runs import Run
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import Run
 from vld_tui.views.closing import closing_view, next_commands
 from vld_tui.views.combined import cautions
 from vld_tui.views.intervals import interval_line
 from vld_tui.views.lines import closing_line, event_lines
 from vld_tui.views.live import preparing_view, training_view
 from vld_tui.views.plan import plan_table
-from vld_tui.views.progress import Progress
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 

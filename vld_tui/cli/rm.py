@@ -13,7 +13,7 @@ from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store, refresh
-from vld_tui.store.runs import QUEUED, Run
+from vld_tui.runs.run import QUEUED, Run
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 

@@ -26,8 +26,8 @@ from vld_tui.cli.slurm import (
 )
 from vld_tui.config import read_config
 from vld_tui.datasets import check_own_name, find_added
-from vld_tui.fields import as_typed, command_line, spec_values, with_absolute_paths
 from vld_tui.home import find_home
+from vld_tui.runs.fields import as_typed, command_line, spec_values, with_absolute_paths
 from vld_tui.slurm.plan import plan_jobs
 from vld_tui.store.labels import check_name, check_tags
 

@@ -15,15 +15,15 @@ from vld_tui.cli.output import print_json
 from vld_tui.cli.session import open_for_runs, refresh_or_say
 from vld_tui.launch.local import EventFollower
 from vld_tui.records import run_records
-from vld_tui.run_folder import stop_asked, suspended_pid
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import Run
+from vld_tui.runs.run_folder import stop_asked, suspended_pid
 from vld_tui.store.ingest import log_size
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.views.combined import cautions
 from vld_tui.views.detail import run_detail
 from vld_tui.views.intervals import interval_record
 from vld_tui.views.predictions import class_shares
-from vld_tui.views.progress import Progress
 
 LONG_LOG_BYTES: Final = 2**23
 """Of a log that is longer, the losses and evaluations are not read one by one."""
@@ -67,8 +67,8 @@ def _progress(store: Store, run: Run, run_dir: RunDir) -> Progress:
     """Return where a run stands by its log; what a long one measured comes from history."""
     if log_size(run_dir) <= LONG_LOG_BYTES:
         return Progress.told_by(EventFollower(run_dir).news())
-    from vld_tui.curves import as_arrays  # imports numpy
-    from vld_tui.story import MOST_EVALUATIONS, Story
+    from vld_tui.runs.curves import as_arrays  # imports numpy
+    from vld_tui.runs.story import MOST_EVALUATIONS, Story
 
     series = store.thinned_series(run.run_id, most=MOST_EVALUATIONS, kept_step=run.selected_step)
     return Story(run_dir, reads_all=True).progress(as_arrays(series, run.arm))

@@ -13,7 +13,7 @@ from vld_tui.cli.output import say
 from vld_tui.cli.session import open_for_runs
 from vld_tui.launch.local import await_exit
 from vld_tui.launch.local import stop as stop_process
-from vld_tui.store.runs import DAMAGED, QUEUED, Run
+from vld_tui.runs.run import DAMAGED, QUEUED, Run
 from vld_tui.store.store import Store
 
 PATIENCE_S: Final = 15.0

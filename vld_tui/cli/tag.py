@@ -14,7 +14,7 @@ from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 

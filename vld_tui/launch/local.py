@@ -20,7 +20,7 @@ from engine.rundir import ExitInfo, ProcessInfo, RunDir, plain_file
 from engine.rundir.life import is_alive
 from engine.rundir.lock import held
 from engine.rundir.process import killed_for_memory
-from vld_tui.launch.follower import EventFollower
+from vld_tui.runs.event_reader import EventFollower
 
 __all__ = [
     "ENGINE_COMMAND",

@@ -29,8 +29,8 @@ from vld_tui.launch.local import (
     wait_and_record,
 )
 from vld_tui.queue.slots import Slot, choose_slots, free_slots, slots_of, wanted_slots
+from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 
 POLL_S: Final = 1.0

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from vld_tui.report.tables import CellValue, Points, Share, Spread, Table, TableColumn
-from vld_tui.statistics import FEWEST, Estimate
+from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.bootstrap import find_baseline, pair_up, paired_changes
 from vld_tui.study.cloud import Cloud, clouds, make_cloud
 from vld_tui.study.outcomes import (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from vld_tui.report.accuracy import seeds_text
-from vld_tui.statistics import FEWEST, Estimate
+from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.cloud import Cloud
 from vld_tui.study.outcomes import Outcome, grouped
 from vld_tui.words.numbers import plural

@@ -13,7 +13,7 @@ from vld_tui.report.choices import choice_tables
 from vld_tui.report.differences import differences
 from vld_tui.report.facts import CAUTION, Fact, coverage_table, facts
 from vld_tui.report.tables import Table, records
-from vld_tui.store.metrics import Attempt
+from vld_tui.runs.metrics import Attempt
 from vld_tui.study.cloud import Cloud, clouds
 from vld_tui.study.gather import Gathered
 from vld_tui.study.interpolation import Way

@@ -14,7 +14,7 @@ from vld_tui.report.tables import (
     Table,
     TableColumn,
 )
-from vld_tui.statistics import FEWEST
+from vld_tui.runs.statistics import FEWEST
 from vld_tui.study.bootstrap import MOST_SEEDS, Comparison, compare_settings
 from vld_tui.study.intervals import FEW, Interval
 from vld_tui.study.outcomes import Outcome, share_one_split

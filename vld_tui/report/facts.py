@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 from engine.protocol import FIELDS
 from vld_tui.report.tables import CellValue, Table, TableColumn
-from vld_tui.store.metrics import Attempt
-from vld_tui.store.runs import Run
+from vld_tui.runs.metrics import Attempt
+from vld_tui.runs.run import Run
 from vld_tui.study.gather import Coverage, Gathered
 from vld_tui.study.outcomes import PLACES
 from vld_tui.views.images import image_cautions

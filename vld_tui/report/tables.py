@@ -7,7 +7,7 @@ import io
 from typing import Final, NamedTuple
 
 from vld_tui.records import quoting_of
-from vld_tui.statistics import FEWEST
+from vld_tui.runs.statistics import FEWEST
 from vld_tui.words.numbers import UNKNOWN
 
 PLACE_KEYS: Final = ("dataset", "target", "among")

@@ -10,7 +10,7 @@ from rich.text import Text
 from vld_tui.report.content import Report
 from vld_tui.report.facts import Fact
 from vld_tui.report.tables import Table, printed, sparse_texts
-from vld_tui.store.runs import RunPoint
+from vld_tui.runs.run import RunPoint
 from vld_tui.study.cloud import Cloud
 from vld_tui.study.outcomes import grouped
 from vld_tui.views.plane import PlanePlot

@@ -15,16 +15,7 @@ from textual.widgets import Static
 
 from engine.protocol import RunSpec, resolve_spec
 from vld_tui.bindings import bind
-from vld_tui.feed import (
-    ID_CURVE,
-    OOD_CURVE,
-    GroupRow,
-    Interest,
-    RunCurves,
-    RunRow,
-    Snapshot,
-    TableRow,
-)
+from vld_tui.feed import Interest, RunCurves, Snapshot
 from vld_tui.listing import Listing
 from vld_tui.messages import (
     GroupOpened,
@@ -39,11 +30,12 @@ from vld_tui.messages import (
     SortAsked,
 )
 from vld_tui.preferences import Preferences
+from vld_tui.runs.metrics import ID_CURVE, OOD_CURVE
+from vld_tui.runs.run import Run
+from vld_tui.runs.summary import CONFIGURATION, GroupRow, RunRow, TableRow
 from vld_tui.screens.run_keys import RunKeys
 from vld_tui.store.fields import QUERY_FIELDS
 from vld_tui.store.query import EXAMPLE, QueryError
-from vld_tui.store.runs import Run
-from vld_tui.store.summaries import CONFIGURATION
 from vld_tui.views.log import log_tail
 from vld_tui.views.status_line import status_text
 from vld_tui.widgets.curves import Curves
@@ -54,8 +46,8 @@ from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:  # not for the first picture
     from vld_tui.actions import Actions
-    from vld_tui.machine import MachineLoad
     from vld_tui.planner import Planner
+    from vld_tui.runs.machine import MachineLoad
     from vld_tui.screens.new_run import Order
     from vld_tui.widgets.plane import Plane
 

@@ -15,9 +15,9 @@ from vld_tui.actions import Actions
 from vld_tui.bindings import bind
 from vld_tui.feed import OtherRun, RunDetail
 from vld_tui.messages import OtherRunNamed, SnapshotTaken
+from vld_tui.runs.run import Run
 from vld_tui.screens.ask import AskLine
 from vld_tui.screens.run_keys import RunKeys
-from vld_tui.store.runs import Run
 from vld_tui.views.log import log_lines
 from vld_tui.views.run_heading import run_heading, trouble_line
 from vld_tui.views.timeline import timeline

@@ -9,7 +9,7 @@ from textual.screen import Screen
 
 from vld_tui.guard import Guarded
 from vld_tui.messages import ActionAsked
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 
 if TYPE_CHECKING:  # not for the first picture
     from vld_tui.actions import Actions

@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
+from vld_tui.runs.job import EXIT_CODE, Job
 from vld_tui.slurm.errors import SlurmAwayError, SlurmError
-from vld_tui.slurm.jobs import EXIT_CODE, Job
 
 PATIENCE_S: Final = 60.0
 """How long a busy controller may take to answer."""

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from engine.rundir.life import is_alive
 from vld_tui.launch.local import ask_to_stop, refuse_copy
 from vld_tui.launch.local import stop as stop_process
+from vld_tui.runs.run import LIVE, QUEUED, Run
 from vld_tui.slurm import commands
 from vld_tui.slurm.batches import find_lost_batches
 from vld_tui.slurm.errors import SlurmAwayError, SlurmError
 from vld_tui.slurm.settings import SlurmSettings, make_settings
 from vld_tui.slurm.submit import Cluster, Submission, submit_what_fits
 from vld_tui.slurm.watch import look_at_jobs
-from vld_tui.store.runs import LIVE, QUEUED, Run
 from vld_tui.store.store import Store
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from vld_tui.home import Home
+from vld_tui.runs.job import FORGOTTEN, Job
+from vld_tui.runs.run import LIVE
 from vld_tui.slurm import commands
 from vld_tui.slurm.batches import find_lost_batches, has_lost_batches
 from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.jobs import FORGOTTEN, Job
 from vld_tui.store.jobs import OpenJob
-from vld_tui.store.runs import LIVE
 from vld_tui.store.store import Store
 
 INTERVAL_S: Final = 15.0

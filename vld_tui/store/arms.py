@@ -9,30 +9,9 @@ from contextlib import suppress
 import msgspec
 
 from engine.protocol import ArmEvaluated
+from vld_tui.runs.run import ArmResult
 from vld_tui.store.database import MOST_AT_ONCE, Database
-from vld_tui.store.runs import Run
 from vld_tui.store.selection import best_evaluation, domain_accuracies
-
-
-class ArmResult(msgspec.Struct, frozen=True):
-    """How an arm of a run did; accuracies are shares at the step with its best ID accuracy.
-
-    ``ood_accuracy`` is None for a run without a target.
-    """
-
-    arm: str
-    selected_step: int
-    id_accuracy: float
-    ood_accuracy: float | None
-    domains: dict[str, float]
-
-
-def own_result(run: Run) -> ArmResult | None:
-    """Return what a run's own network reached; None before an evaluation."""
-    if run.id_accuracy is None:
-        return None
-    step = run.selected_step or 0
-    return ArmResult(run.arm, step, run.id_accuracy, run.ood_accuracy, run.domains)
 
 
 def read_arms(database: Database, run_ids: Sequence[str]) -> dict[str, list[ArmResult]]:

@@ -8,7 +8,8 @@ from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from engine.protocol import FIELDS
-from vld_tui.store.runs import COLLAPSED, STATUS_SQL, STATUSES
+from vld_tui.runs.run import STATUSES
+from vld_tui.store.runs import COLLAPSED, STATUS_SQL
 from vld_tui.store.specs import SPEC_JSON, spec_value
 
 Kind = Literal["number", "duration", "flag", "text", "choice", "words", "time"]

@@ -26,11 +26,11 @@ from engine.rundir.life import (
     with_log,
 )
 from vld_tui.home import Home
-from vld_tui.launch.follower import BATCH_BYTES, EventBatch, read_events
+from vld_tui.runs.event_reader import BATCH_BYTES, EventBatch, read_events
+from vld_tui.runs.run import LIVE
 from vld_tui.store.database import Database
 from vld_tui.store.errors import SeriesDamaged
 from vld_tui.store.record import EventRecorder
-from vld_tui.store.runs import LIVE
 from vld_tui.store.sequence import in_sequence
 from vld_tui.store.state import RunState, load_state, save_state
 

@@ -13,12 +13,12 @@ import msgspec
 from engine.rundir import JobInfo, RunDir
 from engine.rundir.life import last_lines, with_log
 from vld_tui.home import Home
-from vld_tui.slurm.jobs import FORGOTTEN, Job
+from vld_tui.runs.job import FORGOTTEN, Job
+from vld_tui.runs.run import LIVE, QUEUED
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.ingest import refresh_run
 from vld_tui.store.lookup import Found
-from vld_tui.store.runs import LIVE, QUEUED
 from vld_tui.store.side_by_side import side_by_side
 
 UNKNOWN: Final = "UNKNOWN"

@@ -6,11 +6,12 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
+from vld_tui.runs.metrics import JUDGED, LastEvaluation, Points
 from vld_tui.store.database import MOST_AT_ONCE, Database
 from vld_tui.store.errors import SeriesDamaged
-from vld_tui.store.series import JUDGED, Points
+from vld_tui.store.series import unpack
 
 _LAST_CHUNKS: Final = """
     SELECT run_id, series.arm, split, domain, max(first_step), steps, readings
@@ -22,16 +23,6 @@ _LAST_CHUNKS: Final = """
 
 Place = tuple[str, bool]
 """A split, and whether it is of what a run is judged by, not of the target by its name."""
-
-
-class LastEvaluation(NamedTuple):
-    """Accuracies at the last evaluation, shares: ``ood_accuracy`` on the target's ``in`` split,
-    ``target_out_accuracy`` on its ``out`` split, which decides nothing but what an oracle does."""
-
-    step: int
-    id_accuracy: float
-    ood_accuracy: float
-    target_out_accuracy: float
 
 
 def read_last_evaluations(
@@ -49,7 +40,7 @@ def read_last_evaluations(
         for run_id, arm, split, domain, _, *packed in database.rows(query, [*asked, JUDGED]):
             of_arm = chunks.setdefault((run_id, arm), {})
             with suppress(SeriesDamaged):  # the arm then lacks an accuracy
-                of_arm[split, domain == JUDGED] = Points.unpack([(packed[0], packed[1])])
+                of_arm[split, domain == JUDGED] = unpack([(packed[0], packed[1])])
     found = {key: _last(of_arm) for key, of_arm in chunks.items()}
     return {key: last for key, last in found.items() if last is not None}
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from vld_tui.store.arms import ArmResult, read_arms
-from vld_tui.store.last_evaluations import LastEvaluation, read_last_evaluations
+from vld_tui.runs.metrics import Attempt, CheckpointInfo, LastEvaluation, MetricPoint, MetricSeries
+from vld_tui.runs.run import ArmResult
+from vld_tui.store.arms import read_arms
+from vld_tui.store.last_evaluations import read_last_evaluations
 from vld_tui.store.lookup import find_by_id
 from vld_tui.store.metrics import (
-    Attempt,
-    CheckpointInfo,
-    MetricPoint,
-    MetricSeries,
     read_attempts,
     read_checkpoints,
     read_metrics,

@@ -8,74 +8,14 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
+from vld_tui.runs.metrics import JUDGED, Attempt, CheckpointInfo, MetricPoint, MetricSeries, Points
 from vld_tui.store.database import Database
 from vld_tui.store.kinds import NOTHING, NUMBER, TEXT, WHOLE, RowKinds
-from vld_tui.store.series import IS_WHOLE, JUDGED, STEP_BYTES, Points
-
-
-class MetricPoint(msgspec.Struct, frozen=True):
-    """One measured value; None where it was not finite.
-
-    Beside the domains there are ``id`` (split ``out``) and ``ood`` (split ``in``), the
-    accuracies a run is judged by, and ``sources`` (split ``train``), the training loss.
-    """
-
-    step: int
-    split: str
-    domain: str
-    arm: str
-    name: str
-    value: float | None
-
-
-class CheckpointInfo(msgspec.Struct, frozen=True):
-    """A checkpoint as it was last saved; ``file`` is relative to the run folder."""
-
-    kind: str
-    step: int
-    file: str
-    bytes: int
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """One process's work on a run.
-
-    ``outcome`` is ``finished``, ``stopped``, ``failed`` or ``crashed`` at ``step``, for
-    ``reason``; None while it goes on.
-    """
-
-    attempt: int
-    started_at: float
-    resumed_step: int | None
-    pid: int
-    host: str
-    versions: dict[str, str]
-    commit: str | None
-    ended_at: float | None
-    outcome: str | None
-    step: int | None
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class MetricSeries:
-    """The points of one metric in order of steps; see :class:`MetricPoint` for its names.
-
-    ``is_judged``: of all sources, or of the target as reported, and of no domain by its name.
-    """
-
-    name: str
-    split: str
-    domain: str
-    arm: str
-    points: Points
-    is_judged: bool = False
-
+from vld_tui.store.series import IS_WHOLE, STEP_BYTES, unpack
 
 _CHECKPOINT: Final = RowKinds({"kind": TEXT, "step": WHOLE, "file": TEXT, "bytes": WHOLE})
 _ATTEMPT: Final = RowKinds(
@@ -116,7 +56,7 @@ def read_series(
         of_name, of_split, of_domain, arm = series
         shown = _JUDGED_NAMES[of_split] if of_domain == JUDGED else of_domain
         if domain in (None, shown):
-            points = Points.unpack(chunk[4:] for chunk in chunks)
+            points = unpack(chunk[4:] for chunk in chunks)
             is_judged = of_domain == JUDGED
             found.append(MetricSeries(of_name, of_split, shown, arm, points, is_judged))
     return sorted(found, key=lambda each: (each.name, each.split, each.domain, each.arm))
@@ -157,7 +97,7 @@ def _thinned(chunks: Iterator[Sequence[bytes]], distance: int, kept_step: int | 
     kept, before = Points.none(), 0
     last: tuple[int, float] | None = None
     for steps, readings in chunks:
-        points = Points.unpack([(steps, readings)])
+        points = unpack([(steps, readings)])
         for at in range(-before % distance, len(points.steps), distance):
             kept.put(points.steps[at], points.values[at])
         before += len(points.steps)

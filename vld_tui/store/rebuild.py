@@ -15,6 +15,7 @@ import msgspec
 from engine.protocol import SpecError
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
+from vld_tui.runs.run import LIVE, QUEUED
 from vld_tui.store.copying import replace_run
 from vld_tui.store.create import insert_row
 from vld_tui.store.damage import note_damage, note_missing
@@ -25,7 +26,6 @@ from vld_tui.store.ingest import log_size, read_anew
 from vld_tui.store.jobs import read_job
 from vld_tui.store.labels import default_name
 from vld_tui.store.lost_files import read_files
-from vld_tui.store.runs import LIVE, QUEUED
 from vld_tui.store.state import load_state
 
 _BATCH: Final = 100

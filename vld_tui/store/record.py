@@ -23,9 +23,10 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
+from vld_tui.runs.metrics import JUDGED, LOSS_DOMAIN, LOSS_SPLIT
 from vld_tui.store.arms import ArmRecorder
 from vld_tui.store.selection import best_evaluation, domain_accuracies, last_loss
-from vld_tui.store.series import JUDGED, LOSS_DOMAIN, LOSS_SPLIT, SeriesKey, SeriesWriter
+from vld_tui.store.series import SeriesKey, SeriesWriter
 from vld_tui.store.state import RunState
 
 _DISAPPEARED: Final = "process disappeared before the next attempt"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.rundir import RunDir
+from vld_tui.runs.run import DAMAGED, Run, RunPoint
+from vld_tui.runs.summary import Grouping, RunSummary
 from vld_tui.store import ingest
 from vld_tui.store.database import MOST_AT_ONCE
 from vld_tui.store.errors import DatabaseLocked, DatabaseUnwritable, QueryError, RunNotFound
@@ -13,23 +15,8 @@ from vld_tui.store.folders import run_ids
 from vld_tui.store.lookup import Found, find, find_by_id
 from vld_tui.store.opening import OpenHistory
 from vld_tui.store.query import Query
-from vld_tui.store.runs import (
-    DAMAGED,
-    IS_SOUND_SQL,
-    STATUS_SQL,
-    Run,
-    RunPoint,
-    find_unreadable,
-    read_points,
-    read_runs,
-)
-from vld_tui.store.summaries import (
-    Grouping,
-    RunSummary,
-    count_groups,
-    group_order,
-    read_groups,
-)
+from vld_tui.store.runs import IS_SOUND_SQL, STATUS_SQL, find_unreadable, read_points, read_runs
+from vld_tui.store.summaries import count_groups, group_order, read_groups
 from vld_tui.store.unmatched import refuse_unknown_words, unmatched_values
 
 _ALL = Query()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
-from statistics import fmean
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,203 +18,17 @@ from engine.protocol import (
     RunSpec,
     decode_combination,
 )
+from vld_tui.runs.run import DAMAGED, STATUSES, UNKNOWN_SPEC, Run, RunPoint
 from vld_tui.store.database import UNREADABLE, Database, Parameters
 from vld_tui.store.kinds import NOTHING, NUMBER, TEXT, WHOLE, RowKinds, is_time
 from vld_tui.store.parents import mixed_fields
 from vld_tui.store.specs import decode_stored_spec, spec_value
-
-LIVE: Final = ("starting", "running")
-"""Statuses of runs that a process should be working on."""
-
-QUEUED: Final = "queued"
-"""Status of a run that waits for a slot."""
-
-DAMAGED: Final = "damaged"
-"""Status of a run of which history cannot read everything; its ``error`` says what and why."""
-
-STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed", DAMAGED)
 
 IS_SOUND_SQL: Final = f"damage IS NULL AND key NOT IN (SELECT key FROM {UNREADABLE})"
 """Holds for the rows of runs that are not damaged, as far as they were read."""
 
 STATUS_SQL: Final = f"iif({IS_SOUND_SQL}, status, '{DAMAGED}')"
 """A run's status as an expression over its row."""
-
-UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
-"""What a damaged run has in place of a specification that cannot be read."""
-
-
-class Run(msgspec.Struct, frozen=True, gc=False):
-    """A run: what it is, and how it went so far.
-
-    Accuracies are shares from 0 to 1 at the selected step: while it runs, the step with the
-    best ID accuracy so far. ``domains`` has the sources' ``out`` split and the target's ``in``
-    split. Times are Unix seconds. ``seconds_left`` is as estimated at the last event.
-    ``collapsed``: the selected step predicts one class, or the last step of a run at work does;
-    it did so from ``collapsed_step`` to ``recovered_step``, None: to the end.
-    ``damaged_lines`` of the event log could not be read. ``queue_position`` orders those that
-    wait; one that ``is_held`` is passed over. ``gpu`` is what the queue gave it.
-    ``job`` is the cluster's job that it was given to, with the scheduler's words for where it
-    stands, why, and on which node; ``has_job``: that job is not over.
-    ``arm`` is how it predicts; ``combination`` is of a run that trains nothing. ``identity`` is
-    shared by runs that must give the same result. ``data_digest`` changes with the images; empty:
-    not known. Of ``mixed_fields`` a run that combines others has no one value: ``spec`` has that of
-    its first parent. A damaged run whose specification cannot be read has a value for no field.
-    """
-
-    run_id: str
-    name: str
-    tags: tuple[str, ...]
-    note: str
-    created_at: float
-    status: str
-    collapsed: bool
-    spec: RunSpec
-    step: int
-    steps: int
-    selected_step: int | None = None
-    id_accuracy: float | None = None
-    ood_accuracy: float | None = None
-    domains: dict[str, float] = {}
-    combination: Combination | None = None
-    loss: float | None = None
-    steps_per_s: float | None = None
-    images_per_s: float | None = None
-    seconds_left: float | None = None
-    wall_s: float | None = None
-    error: str | None = None
-    pid: int | None = None
-    host: str | None = None
-    precision: str | None = None
-    memory_format: str | None = None
-    device: str | None = None
-    attempts: int = 0
-    trashed_at: float | None = None
-    exit_code: int | None = None
-    damaged_lines: int = 0
-    queue_position: float | None = None
-    is_held: bool = False
-    gpu: str | None = None
-    arm: str = ""
-    identity: str | None = None
-    data_digest: str = ""
-    job: str | None = None
-    job_state: str | None = None
-    job_reason: str | None = None
-    job_node: str | None = None
-    has_job: bool = False
-    collapsed_step: int | None = None
-    recovered_step: int | None = None
-    evaluation_precision: str | None = None
-    mixed_fields: tuple[str, ...] = ()
-
-    @property
-    def evaluated_in(self) -> str | None:
-        """Return the precision of its evaluations; runs of before had that of training."""
-        return self.evaluation_precision or self.precision
-
-    @property
-    def dataset(self) -> str:
-        """Return the data set's name."""
-        return self.spec.dataset
-
-    @property
-    def target(self) -> str | None:
-        """Return the domain left out of training: ``none`` where none is, None where that is not
-        known yet."""
-        return self.spec.target
-
-    @property
-    def has_ood(self) -> bool:
-        """Say whether it has or will have an OOD accuracy, as far as is known."""
-        return self.target != NO_TARGET
-
-    @property
-    def model(self) -> str:
-        """Return the network's name."""
-        return self.spec.model
-
-    @property
-    def dropout_rate(self) -> float:
-        """Return the probability of zeroing a feature."""
-        return self.spec.dropout_rate
-
-    @property
-    def masks(self) -> int:
-        """Return the masks per backbone pass."""
-        return self.spec.masks
-
-    @property
-    def seed(self) -> int:
-        """Return the run's seed."""
-        return self.spec.seed
-
-    @property
-    def name_without_seed(self) -> str:
-        """Return the run's name without the seed at its end."""
-        return self.name.removesuffix(f"-s{self.seed}")
-
-    @property
-    def accuracy_gap(self) -> float | None:
-        """Return OOD less ID accuracy, from −1 to 1."""
-        if self.id_accuracy is None or self.ood_accuracy is None:
-            return None
-        return self.ood_accuracy - self.id_accuracy
-
-    @property
-    def plain_id_accuracy(self) -> float | None:
-        """Return what ID accuracy is without augmentation; None where it is of plain images."""
-        return self.plain_mean(self.domains)
-
-    def plain_mean(self, domains: Mapping[str, float]) -> float | None:
-        """Return the mean accuracy of the sources' plain images, by those of an arm's domains.
-
-        None where validation images are not augmented, or before an evaluation.
-        """
-        left_out = (self.spec.target, self.spec.held_out_source)
-        found = [value for name, value in domains.items() if name not in left_out]
-        return fmean(found) if self.spec.augment_validation and found else None
-
-    @property
-    def is_live(self) -> bool:
-        """Say whether a process should be working on it."""
-        return self.status in LIVE
-
-    @property
-    def reason(self) -> str:
-        """Return the first line of why it failed, crashed or cannot be read."""
-        return (self.error or "").partition("\n")[0]
-
-    @property
-    def is_due(self) -> bool:
-        """Say whether the queue is to start it when there is a slot: neither held nor damaged."""
-        return self.status == QUEUED and not self.is_held
-
-    @property
-    def has_spec(self) -> bool:
-        """Say whether its specification is known; that of a damaged run may not be."""
-        return self.spec is not UNKNOWN_SPEC
-
-
-class RunPoint(msgspec.Struct, frozen=True, gc=False):
-    """An evaluated run in the ID–OOD plane, or several runs at their mean.
-
-    Accuracies are shares from 0 to 1 at the selected step. ``run_id`` is the run's, or that of
-    the latest of several; None: they differ in it. ``setting`` is what a study compares, in words.
-    ``is_augmented``: the ID accuracy is of augmented validation images.
-    """
-
-    run_id: str
-    name: str
-    id_accuracy: float
-    ood_accuracy: float
-    dropout_rate: float | None
-    arm: str | None = None
-    target: str | None = None
-    model: str | None = None
-    dataset: str | None = None
-    setting: str | None = None
-    is_augmented: bool = False
 
 
 def read_points(

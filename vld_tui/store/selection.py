@@ -7,7 +7,8 @@ import sqlite3
 from bisect import bisect_left
 from typing import Final
 
-from vld_tui.store.series import JUDGED, LOSS_DOMAIN, LOSS_SPLIT, Points
+from vld_tui.runs.metrics import JUDGED, LOSS_DOMAIN, LOSS_SPLIT
+from vld_tui.store.series import unpack
 
 _AROUND_STEP: Final = """
     SELECT split, domain, steps, readings FROM series
@@ -34,7 +35,7 @@ def domain_accuracies(
     rows = connection.execute(_AROUND_STEP, {"run": run, "step": step, "arm": arm}).fetchall()
     values: dict[tuple[str, str], float] = {}
     for split, domain, steps, readings in rows:
-        points = Points.unpack([(steps, readings)])
+        points = unpack([(steps, readings)])
         at = bisect_left(points.steps, step)
         if at < len(points.steps) and points.steps[at] == step:
             values[split, domain] = points.values[at]
@@ -52,8 +53,7 @@ def best_evaluation(
     """Return step, ID and OOD accuracy where an arm's ID accuracy is highest, the earliest of
     equals; a run without a target has no OOD accuracy."""
     id_points, ood_points = (
-        Points.unpack(connection.execute(_JUDGED, [run, split, JUDGED, arm]))
-        for split in ("out", "in")
+        unpack(connection.execute(_JUDGED, [run, split, JUDGED, arm])) for split in ("out", "in")
     )
     ood_at = dict(zip(ood_points.steps, ood_points.values, strict=True))
     evaluations = zip(id_points.steps, id_points.values, strict=True)
@@ -68,4 +68,4 @@ def last_loss(connection: sqlite3.Connection, run: int) -> float | None:
         "AND domain = ? ORDER BY first_step DESC LIMIT 1",
         [run, LOSS_SPLIT, LOSS_DOMAIN],
     ).fetchone()
-    return None if row is None else Points.unpack([row]).at(-1)
+    return None if row is None else unpack([row]).at(-1)

@@ -6,22 +6,18 @@ whole numbers of 64 bits, and floats of 64 bits of which NaN stands for "not fin
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from array import array
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from vld_tui.runs.metrics import Points
 from vld_tui.store.errors import SeriesDamaged
 
 CHUNK: Final = 512
 """Points of a row: what is appended to is written anew, so it is small."""
 STEP_BYTES: Final = 8
-JUDGED: Final = ""
-"""The domain of ID accuracy (split ``out``) and OOD accuracy (split ``in``): no folder's name."""
-LOSS_SPLIT: Final = "train"
-LOSS_DOMAIN: Final = "sources"
 
 _DAMAGED: Final = (
     "What a run measured is damaged in the history.\n"
@@ -43,44 +39,22 @@ class SeriesKey(NamedTuple):
     arm: str
 
 
-class Points(NamedTuple):
-    """A series: steps, ascending, and a value for each; NaN: not finite."""
+def unpack(rows: Iterable[tuple[bytes, bytes]]) -> Points:
+    """Return the points of rows in their order.
 
-    steps: array[int]
-    values: array[float]
-
-    @classmethod
-    def none(cls) -> Points:
-        """Return a series without points, to put some in."""
-        return cls(array("q"), array("d"))
-
-    @classmethod
-    def unpack(cls, rows: Iterable[tuple[bytes, bytes]]) -> Points:
-        """Return the points of rows in their order.
-
-        Raises:
-            SeriesDamaged: when a row has not as many values as steps.
-        """
-        points, chunks = cls.none(), list(rows)
-        try:
-            for steps, values in chunks:
-                points.steps.frombytes(steps)
-                points.values.frombytes(values)
-        except (ValueError, TypeError):
-            raise SeriesDamaged(_DAMAGED) from None
-        if len(points.steps) != len(points.values):
-            raise SeriesDamaged(_DAMAGED)
-        return points
-
-    def put(self, step: int, value: float | None) -> None:
-        """Add a point at the end."""
-        self.steps.append(step)
-        self.values.append(math.nan if value is None else value)
-
-    def at(self, index: int) -> float | None:
-        """Return a value; None: not finite."""
-        value = self.values[index]
-        return None if math.isnan(value) else value
+    Raises:
+        SeriesDamaged: when a row has not as many values as steps.
+    """
+    points, chunks = Points.none(), list(rows)
+    try:
+        for steps, values in chunks:
+            points.steps.frombytes(steps)
+            points.values.frombytes(values)
+    except (ValueError, TypeError):
+        raise SeriesDamaged(_DAMAGED) from None
+    if len(points.steps) != len(points.values):
+        raise SeriesDamaged(_DAMAGED)
+    return points
 
 
 class SeriesWriter:
@@ -139,7 +113,7 @@ class SeriesWriter:
             "ORDER BY first_step DESC LIMIT 1",
             [self._run, *key],
         ).fetchone()
-        return None if row is None else Points.unpack([row])
+        return None if row is None else unpack([row])
 
     def _merge(self, key: SeriesKey, points: Points) -> None:
         """Write points among those that are there: a step that was there is replaced."""
@@ -147,7 +121,7 @@ class SeriesWriter:
         rows = self._connection.execute(
             f"SELECT steps, readings FROM series WHERE {_OF_SERIES} ORDER BY first_step", place
         )
-        before = Points.unpack(rows.fetchall())
+        before = unpack(rows.fetchall())
         merged = dict(zip(before.steps, before.values, strict=True))
         merged |= zip(points.steps, points.values, strict=True)
         self._connection.execute(f"DELETE FROM series WHERE {_OF_SERIES}", place)

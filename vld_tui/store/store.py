@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.protocol import Combination, RunSpec
+from vld_tui.runs.metrics import Attempt, CheckpointInfo, MetricPoint, MetricSeries
+from vld_tui.runs.run import Run
 from vld_tui.store import create, prune, trash
 from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
 from vld_tui.store.labels import check_name, check_note, check_tags
 from vld_tui.store.measured import MeasuredRuns
-from vld_tui.store.metrics import Attempt, CheckpointInfo, MetricPoint, MetricSeries
 from vld_tui.store.rebuild import DamagedFolder, RebuildReport
-from vld_tui.store.runs import Run
 from vld_tui.store.user_data import TagChange, add_tag, change_tags, set_label
 from vld_tui.store.waiting import WaitingRuns
 

@@ -4,55 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
-from vld_tui.statistics import Estimate, of_moments
+from vld_tui.runs.run import STATUSES, Run
+from vld_tui.runs.statistics import of_moments
+from vld_tui.runs.summary import CONFIGURATION, MOST_MEMBERS, Grouping, Key, RunSummary
 from vld_tui.store.database import Database, Parameters
 from vld_tui.store.query import Condition, find_field
-from vld_tui.store.runs import STATUS_SQL, STATUSES, Run, read_runs
+from vld_tui.store.runs import STATUS_SQL, read_runs
 from vld_tui.store.specs import spec_value
 
-CONFIGURATION: Final = "configuration"
-"""The grouping of runs that differ in nothing but their seeds."""
-MOST_MEMBERS: Final = 200
 _DONE: Final = f"{STATUS_SQL} = 'finished'"
-
-Key = str | float | None
-
-
-class Grouping(msgspec.Struct, frozen=True):
-    """What runs of one group have in common: a field's value, or all but their seeds.
-
-    ``sql`` is an expression over a run's row.
-    """
-
-    name: str
-    sql: str
-
-    @property
-    def is_by_configuration(self) -> bool:
-        """Say whether runs of a group differ in nothing but their seeds."""
-        return self.name == CONFIGURATION
-
-
-class RunSummary(msgspec.Struct, frozen=True):
-    """Runs of one group.
-
-    ``key`` is what they have in common; ``newest`` is the one created last, ``run_ids`` the
-    latest ones, at most :data:`MOST_MEMBERS` of the ``runs`` there are. Accuracies are shares at
-    the selected step of each run that is finished; those of runs that are the same, seed and all,
-    count as one. ``dataset`` and ``target`` are those of all runs; None: they differ in it.
-    """
-
-    key: Key
-    newest: Run
-    run_ids: tuple[str, ...]
-    runs: int
-    statuses: dict[str, int]
-    id_accuracy: Estimate | None
-    ood_accuracy: Estimate | None
-    dataset: str | None = None
-    target: str | None = None
 
 
 def find_grouping(name: str) -> Grouping:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.protocol import nearest
+from vld_tui.runs.run import STATUSES
 from vld_tui.store.comparison import SEARCHED, condition_of, find_field
 from vld_tui.store.database import Database
 from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS
 from vld_tui.store.query import Query
-from vld_tui.store.runs import STATUSES
 from vld_tui.store.terms import Term
 
 _CONSIDERED: Final = 1000

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.rundir import JobInfo
-from vld_tui.slurm.jobs import Job
+from vld_tui.runs.job import Job
+from vld_tui.runs.run import DAMAGED, QUEUED, Run
 from vld_tui.store import ingest, jobs, queue
 from vld_tui.store.errors import StoreError
 from vld_tui.store.jobs import OpenJob
 from vld_tui.store.lookup import find_by_id
 from vld_tui.store.run_lists import RunLists
-from vld_tui.store.runs import DAMAGED, QUEUED, Run, read_runs
+from vld_tui.store.runs import read_runs
 
 
 class WaitingRuns(RunLists):

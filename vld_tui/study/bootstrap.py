@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from vld_tui.statistics import FEWEST
+from vld_tui.runs.statistics import FEWEST
 from vld_tui.study.intervals import (
     LEVEL,
     NO_SPREAD,

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from engine.protocol import FIELDS, MEASURED_ON, SEEDS, RunSpec
-from vld_tui.statistics import Estimate
-from vld_tui.store.arms import ArmResult, own_result
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import ArmResult, Run, own_result
+from vld_tui.runs.statistics import Estimate
 from vld_tui.study.definition import Study
 from vld_tui.study.groups import RunGroup, group_by_seed
 from vld_tui.study.results import over_seeds, over_seeds_of

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vld_tui.statistics import Estimate, estimate
+from vld_tui.runs.statistics import Estimate, estimate
 from vld_tui.study.outcomes import (
     Cell,
     Outcome,

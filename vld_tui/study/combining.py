@@ -20,9 +20,9 @@ from engine.protocol import (
     derived_spec,
 )
 from engine.rundir import RunDir
-from vld_tui.launch.follower import EventFollower
+from vld_tui.runs.event_reader import EventFollower
+from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from engine.protocol import FIELDS, RunSpec
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.study.forecast import DECIDING, Forecast, ImageCounts, checkpoint_bytes, forecast
 

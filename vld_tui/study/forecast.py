@@ -16,11 +16,11 @@ from engine.protocol import (
     RunSpec,
     evaluations_after,
 )
-from vld_tui.launch.follower import EventFollower
+from vld_tui.runs.event_reader import EventFollower
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import Run
 from vld_tui.store.query import Query, QueryError
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
-from vld_tui.views.progress import Progress
 
 MOST_RUNS: Final = 200
 """Runs of a network that are looked at, the newest first."""

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from engine.protocol import RunSpec
-from vld_tui.store.arms import ArmResult, own_result
-from vld_tui.store.last_evaluations import LastEvaluation
-from vld_tui.store.runs import Run
+from vld_tui.runs.metrics import LastEvaluation
+from vld_tui.runs.run import ArmResult, Run, own_result
 from vld_tui.store.store import Store
 from vld_tui.study.definition import Study
 from vld_tui.study.outcomes import Design, Outcome, Setting

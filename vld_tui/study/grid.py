@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.protocol import FIELDS, SPELLINGS, SpecError, by_field, nearest, nearest_field
-from vld_tui.fields import base_type, with_absolute_paths
+from vld_tui.runs.fields import base_type, with_absolute_paths
 from vld_tui.study.errors import StudyError
 
 ALL: Final = "all"

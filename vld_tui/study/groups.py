@@ -14,9 +14,9 @@ from engine.protocol import (
     RunSpec,
     configuration_identity,
 )
-from vld_tui.fields import shown_value
-from vld_tui.statistics import Estimate, estimate
-from vld_tui.store.runs import Run
+from vld_tui.runs.fields import shown_value
+from vld_tui.runs.run import Run
+from vld_tui.runs.statistics import Estimate, estimate
 
 
 class RunGroup(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 
 
 def image_versions(runs: Iterable[Run]) -> dict[str, list[list[Run]]]:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from engine.protocol import LastLayer
+from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 
 METHOD: Final = "interpolation"

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vld_tui.statistics import FEWEST, t_975
+from vld_tui.runs.statistics import FEWEST, t_975
 
 RESAMPLES: Final = 10_000
 LEVEL: Final = 0.05
@@ -41,8 +41,8 @@ class Inference(NamedTuple):
 
 
 def infer(values: Values, mean: float | None = None) -> Inference | None:
-    """Return what independent values, (n,), tell of their mean by Student's t, which is exact
-    where they are normal; None for fewer than :data:`vld_tui.statistics.FEWEST`, or where all of
+    """Return what independent values, (n,), tell of their mean by Student's t, exact for
+    normal values; None for fewer than :data:`~vld_tui.runs.statistics.FEWEST`, or where all of
     them are equal: an interval of no width would claim that other values are known exactly.
 
     Args:

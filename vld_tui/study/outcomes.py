@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from engine.protocol import FIELDS, MEASURED_ON, SEEDS, UNDECIDING, RunSpec
-from vld_tui.store.last_evaluations import LastEvaluation
+from vld_tui.runs.metrics import LastEvaluation
 
 PLACES: Final = ("dataset", "data_dir", "target", "held_out_source", *SEEDS)
 """Fields by which results are ordered, whatever a study compares."""

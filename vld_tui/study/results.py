@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vld_tui.statistics import Estimate, estimate
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
+from vld_tui.runs.statistics import Estimate, estimate
 from vld_tui.study.groups import RunGroup, group_by_seed
 from vld_tui.study.outcomes import Seed
 from vld_tui.study.standing import Standing

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.protocol import RunSpec
+from vld_tui.runs.run import DAMAGED, LIVE, QUEUED, Run
 from vld_tui.store.errors import StoreError
-from vld_tui.store.runs import DAMAGED, LIVE, QUEUED, Run
 from vld_tui.store.store import Store
 from vld_tui.study.definition import Study
 from vld_tui.study.errors import StudyError

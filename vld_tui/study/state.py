@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from vld_tui.store.arms import ArmResult
+from vld_tui.runs.run import ArmResult
 from vld_tui.study.standing import Standing
 
 

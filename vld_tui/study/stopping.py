@@ -8,9 +8,9 @@ from typing import Final
 
 from vld_tui.launch.local import LaunchError, ask_to_stop
 from vld_tui.launch.local import stop as stop_process
+from vld_tui.runs.run import LIVE, QUEUED, Run
 from vld_tui.slurm import commands, control
 from vld_tui.store.errors import StoreError
-from vld_tui.store.runs import LIVE, QUEUED, Run
 from vld_tui.store.side_by_side import side_by_side
 from vld_tui.store.store import Store
 from vld_tui.study.standing import Standing

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from vld_tui.fields import shown_value
 from vld_tui.records import write_records
-from vld_tui.statistics import Estimate
+from vld_tui.runs.fields import shown_value
+from vld_tui.runs.statistics import Estimate
 from vld_tui.study.cells import StudyCell, arms_of, compared_grid, varying_fields
 from vld_tui.study.state import StudyState
 

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from engine.protocol import ArmEvaluated, Combination, Evaluated
 from engine.protocol.intervals import Interval
+from vld_tui.runs.progress import Progress, best_of, domain_accuracy
 from vld_tui.views.combined import has_choice, step_label
 from vld_tui.views.intervals import interval_note, run_certainty, split_interval
-from vld_tui.views.progress import Progress, best_of, domain_accuracy
 from vld_tui.words.numbers import decimal, percent, percent_range
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.sparkline import sparkline

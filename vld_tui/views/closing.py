@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from engine.protocol import Combination, RunFinished, RunSpec
+from vld_tui.runs.progress import Progress
 from vld_tui.views.accuracies import accuracy_views
 from vld_tui.views.lines import closing_line
 from vld_tui.views.live import collapse_notice, notice_views
-from vld_tui.views.progress import Progress
 from vld_tui.words.numbers import size
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, STATUS_STYLES
 from vld_tui.words.text import fit, plain_text, width

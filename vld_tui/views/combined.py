@@ -17,7 +17,7 @@ from engine.protocol import (
     ParentTried,
 )
 from engine.protocol.validation import uncertain_selection
-from vld_tui.views.progress import Progress
+from vld_tui.runs.progress import Progress
 from vld_tui.words.numbers import decimal, percent, plural
 from vld_tui.words.palette import COLLAPSED_SIGN
 from vld_tui.words.text import plain_text

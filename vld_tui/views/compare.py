@@ -7,10 +7,9 @@ from functools import partial
 from typing import Final
 
 from engine.protocol import FIELDS
-from vld_tui.fields import shown_value
-from vld_tui.statistics import FEWEST, Estimate
-from vld_tui.store.arms import ArmResult
-from vld_tui.store.runs import Run
+from vld_tui.runs.fields import shown_value
+from vld_tui.runs.run import ArmResult, Run
+from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.groups import RunGroup, differing_fields, group_labels
 from vld_tui.views.combined import method_name, networks
 from vld_tui.words.columns import Column, table_lines

@@ -17,10 +17,10 @@ from engine.protocol import (
     SpecError,
     resolve_spec,
 )
-from vld_tui.fields import shown_value
-from vld_tui.store.runs import Run
+from vld_tui.runs.fields import shown_value
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import Run
 from vld_tui.views.combined import MIXED, combination_rows, findings
-from vld_tui.views.progress import Progress
 from vld_tui.views.styled_table import StyledColumn, styled_table
 from vld_tui.words.columns import Column
 from vld_tui.words.numbers import UNKNOWN, plural

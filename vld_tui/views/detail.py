@@ -10,14 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.protocol import Combination
-from vld_tui.store.metrics import Attempt, CheckpointInfo
-from vld_tui.store.runs import Run
+from vld_tui.runs.metrics import Attempt, CheckpointInfo
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import Run
 from vld_tui.views.accuracies import accuracy_views
 from vld_tui.views.combined import MIXED, findings, progress_label, step_label
 from vld_tui.views.jobs import job_text, reason_in_words
 from vld_tui.views.live import collapse_notice, notice_views
 from vld_tui.views.plan import LABEL_CELLS, plan_rows
-from vld_tui.views.progress import Progress
 from vld_tui.views.run_heading import stopping_label, suspended_label
 from vld_tui.views.timeline import reason_line
 from vld_tui.words.numbers import duration, moment, plural, size

@@ -8,8 +8,8 @@ from typing import Final
 from rich.text import Text
 
 from engine.protocol import AUGMENTED, DomainInfo
+from vld_tui.runs.progress import Progress
 from vld_tui.views.intervals import interval_line, split_interval
-from vld_tui.views.progress import Progress
 from vld_tui.views.styled_table import StyledColumn, styled_table
 from vld_tui.words.columns import Column
 from vld_tui.words.numbers import UNKNOWN, decimal, id_words, percent, percent_range

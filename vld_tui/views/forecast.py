@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.study.forecast import Forecast
 from vld_tui.words.numbers import duration, size
 from vld_tui.words.palette import QUIET_STYLE

@@ -10,7 +10,7 @@ from typing import Final
 
 from rich.style import Style
 
-from vld_tui.store.runs import RunPoint
+from vld_tui.runs.run import RunPoint
 from vld_tui.views.plot import Cell
 from vld_tui.words.text import plain_text, shorten, width
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vld_tui.statistics import Estimate
-from vld_tui.store.runs import RunPoint
-from vld_tui.store.summaries import Grouping, Key, RunSummary
+from vld_tui.runs.run import RunPoint
+from vld_tui.runs.statistics import Estimate
+from vld_tui.runs.summary import Grouping, Key, RunSummary
 from vld_tui.study.groups import distinctions
 from vld_tui.words.numbers import UNKNOWN
 from vld_tui.words.palette import STATUS_SIGNS

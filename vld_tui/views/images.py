@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.study.images import image_versions
 from vld_tui.words.numbers import moment, plural
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from engine.protocol import AUGMENTED, ArmEvaluated, DataPrepared, DomainInfo, Evaluated
 from engine.protocol.intervals import Interval, Sample, accuracy_interval
-from vld_tui.views.progress import Progress
+from vld_tui.runs.progress import Progress
 from vld_tui.words.numbers import percent_range, plural
 
 COVERED: Final = "they cover the sampling of images, not seeds or training"

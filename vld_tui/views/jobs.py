@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vld_tui.store.runs import QUEUED, Run
+from vld_tui.runs.run import QUEUED, Run
 
 _OVER: Final = "over"
 _AS_WAS: Final = ("", "forgotten", "pending", "running")

@@ -21,9 +21,9 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
+from vld_tui.runs.progress import Progress, domain_accuracy
 from vld_tui.views.combined import combining_lines, has_choice, progress_label, step_label
 from vld_tui.views.plan import plan_rows
-from vld_tui.views.progress import Progress, domain_accuracy
 from vld_tui.words.numbers import decimal, duration, id_words, percent, plural, rate
 from vld_tui.words.palette import COLLAPSED_SIGN
 from vld_tui.words.text import plain_text

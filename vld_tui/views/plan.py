@@ -17,8 +17,8 @@ from engine.protocol import (
     learning_rates,
 )
 from engine.protocol.datasets import LeftOut, left_out_text
+from vld_tui.runs.progress import Progress
 from vld_tui.views.combined import combination_rows
-from vld_tui.views.progress import Progress
 from vld_tui.views.weights import loaded_line
 from vld_tui.words.numbers import UNKNOWN, duration, magnitude, plural
 from vld_tui.words.palette import QUIET_STYLE

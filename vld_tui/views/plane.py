@@ -15,10 +15,11 @@ import numpy as np
 from rich.segment import Segment
 from rich.style import Style
 
-from vld_tui.store.runs import RunPoint
+from vld_tui.runs.curves import Values
+from vld_tui.runs.run import RunPoint
 from vld_tui.views.front import Task, fronts, task_names, write_label
 from vld_tui.views.plot import LABEL_CELLS, LOWEST, NARROWEST, Cell, Line, join_cells
-from vld_tui.views.raster import BLANK, Axis, Values, draw_curve
+from vld_tui.views.raster import BLANK, Axis, draw_curve
 from vld_tui.words.numbers import percent, plural
 from vld_tui.words.palette import MANY_MARKS, SERIES_STYLES
 from vld_tui.words.text import plain_text, shorten

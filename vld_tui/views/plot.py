@@ -13,7 +13,8 @@ import numpy.typing as npt
 from rich.segment import Segment
 from rich.style import Style
 
-from vld_tui.views.raster import BLANK, Axis, Values, draw_curve, smoothed
+from vld_tui.runs.curves import Values
+from vld_tui.views.raster import BLANK, Axis, draw_curve, smoothed
 from vld_tui.words.columns import GAP
 from vld_tui.words.numbers import UNKNOWN
 from vld_tui.words.text import plain_text, shorten, width

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.study.definition import Study
 from vld_tui.words.numbers import plural
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from vld_tui.store.runs import DAMAGED, Run
+from vld_tui.runs.run import DAMAGED, Run
 from vld_tui.views.jobs import job_text, reason_in_words
 from vld_tui.words.columns import Column, table_lines
 from vld_tui.words.numbers import UNKNOWN, duration, plural

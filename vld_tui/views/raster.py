@@ -15,7 +15,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-Values = npt.NDArray[np.float64]
+from vld_tui.runs.curves import Values
 
 DOTS_ACROSS: Final = 2
 DOTS_DOWN: Final = 4

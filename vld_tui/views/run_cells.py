@@ -8,7 +8,7 @@ from typing import Final
 from rich.segment import Segment
 from rich.style import Style
 
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.views.run_columns import RUN_COLUMNS, RunColumn
 from vld_tui.words.columns import GAP, Layout, align, lay_out
 from vld_tui.words.palette import status_style

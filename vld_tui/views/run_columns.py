@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.protocol import FIELDS
-from vld_tui.store.runs import QUEUED, Run
+from vld_tui.runs.run import QUEUED, Run
 from vld_tui.views.groups import estimate_text, statuses_text
 from vld_tui.views.runs import data_cell, trained_cell
 from vld_tui.words.columns import Column
@@ -22,7 +22,7 @@ from vld_tui.words.sparkline import sparkline
 from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
-    from vld_tui.feed import GroupRow
+    from vld_tui.runs.summary import GroupRow
 
 BAR_CELLS: Final = 6
 SPARK_CELLS: Final = 8

@@ -7,8 +7,8 @@ from typing import Final
 
 from rich.text import Text
 
-from vld_tui.run_folder import RunFile
-from vld_tui.store.metrics import CheckpointInfo
+from vld_tui.runs.metrics import CheckpointInfo
+from vld_tui.runs.run_folder import RunFile
 from vld_tui.views.styled_table import StyledColumn, styled_table
 from vld_tui.words.columns import Column
 from vld_tui.words.numbers import size

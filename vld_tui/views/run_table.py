@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.views.runs import RUN_COLUMNS, run_row
 from vld_tui.words.columns import GAP, align, lay_out
 from vld_tui.words.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, status_style

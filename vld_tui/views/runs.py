@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from vld_tui.fields import shown_value
-from vld_tui.store.runs import Run
+from vld_tui.runs.fields import shown_value
+from vld_tui.runs.run import Run
 from vld_tui.words.columns import Column, table_lines
 from vld_tui.words.numbers import UNKNOWN, age, percent
 from vld_tui.words.palette import status_label

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
-from vld_tui.machine import MachineLoad
+from vld_tui.runs.machine import MachineLoad
 from vld_tui.words.numbers import plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, ID_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from vld_tui.fields import shown_value
-from vld_tui.statistics import Estimate
-from vld_tui.store.runs import Run
+from vld_tui.runs.fields import shown_value
+from vld_tui.runs.run import Run
+from vld_tui.runs.statistics import Estimate
 from vld_tui.study.cost import StudyCost, seconds_left, value_counts
 from vld_tui.study.definition import Study
 from vld_tui.study.results import Result, results_of

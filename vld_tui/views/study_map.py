@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 from rich.text import Text
 
 from engine.protocol import MEASURED_ON
-from vld_tui.statistics import Estimate
-from vld_tui.store.runs import LIVE, QUEUED, Run
+from vld_tui.runs.run import LIVE, QUEUED, Run
+from vld_tui.runs.statistics import Estimate
 from vld_tui.study.cells import OWN_ARM, Measure, StudyCell, StudyGrid
 from vld_tui.views.groups import estimate_text
 from vld_tui.views.heat_map import HeatCell, HeatMap

@@ -11,7 +11,7 @@ from textual.binding import BindingType
 
 from vld_tui.bindings import bind
 from vld_tui.messages import RunChosen, RunOpened
-from vld_tui.store.runs import RunPoint
+from vld_tui.runs.run import RunPoint
 from vld_tui.views.plane import COLOURINGS, Colouring, PlanePlot, Trail
 from vld_tui.views.plot import Line
 from vld_tui.widgets.picture import Picture

@@ -15,7 +15,6 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from vld_tui.bindings import bind
-from vld_tui.feed import GroupRow, RunRow, TableRow
 from vld_tui.guard import Guarded
 from vld_tui.messages import (
     GroupOpened,
@@ -25,6 +24,7 @@ from vld_tui.messages import (
     RunOpened,
     SortAsked,
 )
+from vld_tui.runs.summary import GroupRow, RunRow, TableRow
 from vld_tui.views.run_cells import cell_layout, column_at, heading_line, row_line
 from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS, RunColumn
 from vld_tui.words.columns import Layout

@@ -13,9 +13,9 @@ from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller, dead_process, model_prepared, started, stopped
 from vld_tui.cli.reporters import LineReporter
-from vld_tui.store.runs import Run
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
-from vld_tui.views.progress import Progress
 
 
 def leave(store: Store, run: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.slurm_programs import Programs
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 
 
 def test_every_setting_is_replaced_in_the_same_way(vld: Vld) -> None:

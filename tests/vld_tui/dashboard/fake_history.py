@@ -14,32 +14,19 @@ from textual.pilot import Pilot
 from engine.protocol import RunSpec, resolve_spec
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from vld_tui.app import Dashboard
-from vld_tui.feed import (
-    ID_CURVE,
-    LOSS_CURVE,
-    OOD_CURVE,
-    GroupRow,
-    Interest,
-    OtherRun,
-    QueueState,
-    RunCurves,
-    RunDetail,
-    RunRow,
-    Snapshot,
-    Source,
-    TableRow,
-)
+from vld_tui.feed import Interest, OtherRun, QueueState, RunCurves, RunDetail, Snapshot, Source
 from vld_tui.guard import ErrorLog
-from vld_tui.machine import MachineLoad
 from vld_tui.preferences import Preferences
-from vld_tui.statistics import estimate
+from vld_tui.runs.machine import MachineLoad
+from vld_tui.runs.metrics import ID_CURVE, LOSS_CURVE, OOD_CURVE
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import Run, RunPoint
+from vld_tui.runs.statistics import estimate
+from vld_tui.runs.summary import Grouping, GroupRow, RunRow, RunSummary, TableRow
 from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
-from vld_tui.store.runs import Run, RunPoint
-from vld_tui.store.summaries import Grouping, RunSummary
 from vld_tui.study.state import StudyProgress, StudyState
 from vld_tui.views.groups import group_names
-from vld_tui.views.progress import Progress
 
 NOW = 1_800_000_000.0
 LOAD = MachineLoad(cpu_share=0.25, memory_gib=2, memory_total_gib=16, disk_left_gib=100)

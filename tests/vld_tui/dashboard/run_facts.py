@@ -21,9 +21,9 @@ from engine.protocol import (
 )
 from tests.vld_tui.dashboard.fake_history import NOW, bare_detail
 from vld_tui.feed import RunCurves, RunDetail
-from vld_tui.run_folder import FolderContents, RunFile
-from vld_tui.store.metrics import Attempt, CheckpointInfo
-from vld_tui.views.progress import Progress
+from vld_tui.runs.metrics import Attempt, CheckpointInfo
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run_folder import FolderContents, RunFile
 
 CLASSES = ("animal", "face", "food")
 SPLITS = (("art", "out"), ("noto", "out"), ("fluent-mono", "in"), ("fluent-mono", "out"))

@@ -21,7 +21,7 @@ from tests.vld_tui.dashboard.fake_history import (
 )
 from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_predictions
 from vld_tui.app import Dashboard
-from vld_tui.run_folder import FolderContents
+from vld_tui.runs.run_folder import FolderContents
 from vld_tui.screens.run import PANES
 from vld_tui.views.log import WRITTEN_HEADING
 from vld_tui.widgets.run.log import LogLines, LogPane, SearchInput

@@ -14,6 +14,7 @@ from submitit.core.utils import DelayedSubmission
 from engine.protocol import resolve_spec
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
+from vld_tui.runs.run import Run
 from vld_tui.slurm import commands, submit
 from vld_tui.slurm.batches import BATCH_FILE, Batch, find_lost_batches
 from vld_tui.slurm.control import hold, stop, submit_again
@@ -23,7 +24,6 @@ from vld_tui.slurm.settings import make_settings
 from vld_tui.slurm.submit import USUAL_NEED, Cluster, submit_runs
 from vld_tui.slurm.watch import look_at_jobs
 from vld_tui.store.errors import StoreError
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 
 

@@ -7,7 +7,7 @@ import pytest
 from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import Home
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 
 

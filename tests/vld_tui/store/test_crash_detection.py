@@ -17,8 +17,8 @@ from engine.rundir.life import HEARTBEAT_STALE_S, is_alive
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, steps_taken, stopped
 from vld_tui.home import Home
 from vld_tui.launch.local import stop, wait_and_record
+from vld_tui.runs.run import Run
 from vld_tui.store import ingest
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 
 

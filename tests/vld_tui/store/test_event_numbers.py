@@ -19,9 +19,9 @@ from tests.vld_tui.store.told_runs import (
     started,
     steps_taken,
 )
-from vld_tui.launch import follower
+from vld_tui.runs import event_reader as follower
+from vld_tui.runs.run import Run
 from vld_tui.store import ingest
-from vld_tui.store.runs import Run
 from vld_tui.store.sequence import in_sequence
 from vld_tui.store.store import Store
 

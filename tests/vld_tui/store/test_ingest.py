@@ -24,8 +24,8 @@ from tests.vld_tui.store.told_runs import (
     steps_taken,
     stopped,
 )
+from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
-from vld_tui.store.runs import Run
 from vld_tui.store.store import MetricPoint, Store
 
 

@@ -29,7 +29,7 @@ from tests.vld_tui.store.told_runs import (
     steps_taken,
     stopped,
 )
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 
 _LINES = [encode_event(event) for event in (

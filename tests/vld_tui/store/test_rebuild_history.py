@@ -10,7 +10,7 @@ from engine.protocol import Combination, Parent, resolve_spec
 from engine.rundir import RunDir, UserData
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, steps_taken, stopped
 from vld_tui.home import Home
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 
 

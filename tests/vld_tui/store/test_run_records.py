@@ -12,8 +12,8 @@ from engine.protocol import RunSpec, resolve_spec
 from engine.rundir import RunDir
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import Home
+from vld_tui.runs.run import Run
 from vld_tui.store.create import MADE_AT_ONCE
-from vld_tui.store.runs import Run
 from vld_tui.store.store import AmbiguousRun, RunNotFound, Store, StoreError
 
 

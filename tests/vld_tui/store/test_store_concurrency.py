@@ -13,9 +13,9 @@ from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluation, started, steps_taken
 from vld_tui.home import Home
 from vld_tui.preferences import Preferences
+from vld_tui.runs.run import Run
 from vld_tui.slurm.profiles import read_profile
 from vld_tui.store import database
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store, StoreError
 from vld_tui.study.presets import read_presets
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vld_tui.store.last_evaluations import LastEvaluation
+from vld_tui.runs.metrics import LastEvaluation
 from vld_tui.study.outcomes import Outcome, Setting
 
 TARGETS = ("art", "cartoon", "photo", "sketch")

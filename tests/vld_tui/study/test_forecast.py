@@ -22,7 +22,7 @@ from tests.vld_tui.store.told_runs import (
     steps_taken,
 )
 from vld_tui.home import open_home
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.study.forecast import Forecast, ImageCounts, forecast
 

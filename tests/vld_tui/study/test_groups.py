@@ -6,7 +6,7 @@ import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import make_run
-from vld_tui.store.runs import Run
+from vld_tui.runs.run import Run
 from vld_tui.study.groups import differing_fields, group_by_seed, group_labels
 
 

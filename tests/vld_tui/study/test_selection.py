@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.vld_tui.study.made_outcomes import CELLS, TARGETS, result, setting, study
-from vld_tui.store.last_evaluations import LastEvaluation
+from vld_tui.runs.metrics import LastEvaluation
 from vld_tui.study.outcomes import Outcome
 from vld_tui.study.selection import (
     METHODS,

@@ -16,8 +16,8 @@ from tests.vld_tui.dashboard.fake_history import make_run
 from tests.vld_tui.store.told_runs import Teller, evaluated, failed, finished, started, steps_taken
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.test_forecast import tell_run
+from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of, value_counts, with_disk
 from vld_tui.study.errors import StudyError

@@ -20,15 +20,15 @@ from engine.protocol import (
 from engine.rundir import RunDir
 from tests.vld_tui.dashboard.fake_history import make_run
 from vld_tui.records import run_record
-from vld_tui.store.arms import ArmResult
-from vld_tui.story import Story
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import ArmResult
+from vld_tui.runs.story import Story
 from vld_tui.study.groups import group_by_seed
 from vld_tui.views.accuracies import accuracy_rows
 from vld_tui.views.compare import compare_lines
 from vld_tui.views.domain_results import domain_results
 from vld_tui.views.lines import story_lines
 from vld_tui.views.plan import plan_rows
-from vld_tui.views.progress import Progress
 
 SPEC = resolve_spec({"steps": 10, "augment_validation": True, "target": "sketch"})
 DOMAINS = {"art": 0.8, "photo": 0.6, "sketch": 0.3}

@@ -19,10 +19,10 @@ from engine.protocol import (
     derived_spec,
     resolve_spec,
 )
+from vld_tui.runs.progress import Progress
 from vld_tui.views.closing import closing_view
 from vld_tui.views.combined import findings, networks, notices, step_label
 from vld_tui.views.lines import closing_line, event_lines
-from vld_tui.views.progress import Progress
 
 PARENTS = tuple(Parent(f"run-{index}\x1b[2J", f"/{index}") for index in range(9))
 SOUP = Combination(method="greedy_soup", parents=PARENTS)

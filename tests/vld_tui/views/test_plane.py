@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from rich.segment import Segment
 
-from vld_tui.store.runs import RunPoint
+from vld_tui.runs.run import RunPoint
 from vld_tui.views.front import MOST_FRONTS, fronts, pareto_front
 from vld_tui.views.plane import CURRENT_MARK, PlanePlot
 

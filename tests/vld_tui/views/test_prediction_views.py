@@ -11,6 +11,7 @@ from tests.vld_tui.dashboard.run_facts import (
     make_predictions,
     make_progress,
 )
+from vld_tui.runs.progress import Progress
 from vld_tui.views.domain_results import NOT_EVALUATED, domain_results
 from vld_tui.views.predictions import (
     CLASS_ORDERS,
@@ -22,7 +23,6 @@ from vld_tui.views.predictions import (
     matrix_cells,
     predictions_line,
 )
-from vld_tui.views.progress import Progress
 from vld_tui.words.text import width
 
 HOSTILE = ("[red]a[/red]", "\x1b[2J\x07", "\u202eright to left", "漢字漢字漢字漢字漢字漢字")

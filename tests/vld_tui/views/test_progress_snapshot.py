@@ -12,8 +12,8 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
+from vld_tui.runs.progress import MAX_LOSSES, Progress, domain_accuracy
 from vld_tui.views.accuracies import accuracy_rows
-from vld_tui.views.progress import MAX_LOSSES, Progress, domain_accuracy
 
 
 def started(attempt: int = 1, resumed_step: int | None = None) -> RunStarted:

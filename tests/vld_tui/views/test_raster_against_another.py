@@ -11,7 +11,8 @@ from textual.app import App, ComposeResult
 from textual_hires_canvas import Canvas, HiResMode
 from textual_plot import PlotWidget
 
-from vld_tui.views.raster import BLANK, DOTS_ACROSS, DOTS_DOWN, Axis, Values, draw_curve
+from vld_tui.runs.curves import Values
+from vld_tui.views.raster import BLANK, DOTS_ACROSS, DOTS_DOWN, Axis, draw_curve
 
 BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 CLOSE_DOTS = 2

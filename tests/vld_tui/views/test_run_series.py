@@ -8,7 +8,8 @@ import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import make_run
-from vld_tui.feed import ID_CURVE, LOSS_CURVE, OOD_CURVE, RunCurves
+from vld_tui.feed import RunCurves
+from vld_tui.runs.metrics import ID_CURVE, LOSS_CURVE, OOD_CURVE
 from vld_tui.views.plot import Plot
 from vld_tui.views.run_series import chart_contents
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vld_tui.machine import GpuLoad, MachineLoad
+from vld_tui.runs.machine import GpuLoad, MachineLoad
 from vld_tui.views.status_line import status_text
 
 

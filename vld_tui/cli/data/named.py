@@ -14,8 +14,8 @@ from vld_tui.cli.data.work import do_work
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
+from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
-from vld_tui.store.runs import Run
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural, size
 

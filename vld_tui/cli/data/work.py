@@ -20,8 +20,8 @@ from engine.protocol.datasets import DatasetRequest, WorkNote, WorkProgress
 from engine.protocol.spec import Layout
 from vld_tui.cli.command import proposes
 from vld_tui.cli.output import say
-from vld_tui.fields import as_typed
 from vld_tui.launch.datasets import work_on_datasets
+from vld_tui.runs.fields import as_typed
 from vld_tui.words.text import plain_text
 
 Answer = TypeVar("Answer")

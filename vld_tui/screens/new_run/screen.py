@@ -19,6 +19,7 @@ from engine.protocol import FIELDS, RunSpec
 from vld_tui.bindings import bind
 from vld_tui.draft import Draft, read_draft, typed_texts, usual_texts
 from vld_tui.planner import Planner
+from vld_tui.runs.progress import Progress
 from vld_tui.screens.ask import AskLine
 from vld_tui.screens.new_run.asking import AskingScreen, Order, ask_datasets, ask_presets
 from vld_tui.screens.new_run.choices import A_FOLDER, preset_choices
@@ -38,7 +39,6 @@ from vld_tui.screens.pick import Pick
 from vld_tui.study.presets import Preset
 from vld_tui.views.forecast import forecast_text
 from vld_tui.views.plan import plan_table
-from vld_tui.views.progress import Progress
 from vld_tui.widgets.key_bar import KeyBar
 from vld_tui.widgets.slider import Slider
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE

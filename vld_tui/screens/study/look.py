@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from vld_tui.store.runs import RunPoint
+from vld_tui.runs.run import RunPoint
 from vld_tui.study.cells import (
     MEASURES,
     Measure,

@@ -7,13 +7,13 @@ from typing import Any
 from rich.text import Text
 
 from vld_tui.feed import OtherRun
-from vld_tui.store.runs import Run
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import Run
 from vld_tui.views.configuration import (
     combination_text,
     configuration,
     configuration_difference,
 )
-from vld_tui.views.progress import Progress
 from vld_tui.widgets.run.scrolled import ScrolledText
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from vld_tui.feed import CurveKey
-from vld_tui.store.metrics import MetricSeries
-from vld_tui.views.raster import Values
+from vld_tui.runs.metrics import CurveKey, MetricSeries
 
 
 def as_arrays(
@@ -30,3 +29,6 @@ def as_arrays(
 def curve_name(name: str, arm: str, own_arm: str) -> str:
     """Return a metric's name in a curve's key."""
     return name if arm == own_arm else f"{arm} {name}"
+
+
+Values = npt.NDArray[np.float64]

@@ -16,8 +16,8 @@ import numpy as np
 
 from engine.protocol import AUGMENTED, Evaluated, EventDecodeError, Metric, decode_event
 from engine.rundir import RunDir, plain_file
-from vld_tui.views.progress import LossReading, Progress
-from vld_tui.views.raster import Values
+from vld_tui.runs.curves import Values
+from vld_tui.runs.progress import LossReading, Progress
 
 MOST_EVALUATIONS: Final = 256
 MOST_LOSSES: Final = 512

@@ -1,0 +1,113 @@
+"""What a run measured, and the checkpoints and attempts behind it."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgspec
+
+JUDGED: Final = ""
+"""The domain of ID accuracy (split ``out``) and OOD accuracy (split ``in``): no folder's name."""
+LOSS_SPLIT: Final = "train"
+LOSS_DOMAIN: Final = "sources"
+
+
+class Points(NamedTuple):
+    """A series: steps, ascending, and a value for each; NaN: not finite."""
+
+    steps: array[int]
+    values: array[float]
+
+    @classmethod
+    def none(cls) -> Points:
+        """Return a series without points, to put some in."""
+        return cls(array("q"), array("d"))
+
+    def put(self, step: int, value: float | None) -> None:
+        """Add a point at the end."""
+        self.steps.append(step)
+        self.values.append(math.nan if value is None else value)
+
+    def at(self, index: int) -> float | None:
+        """Return a value; None: not finite."""
+        value = self.values[index]
+        return None if math.isnan(value) else value
+
+
+class MetricPoint(msgspec.Struct, frozen=True):
+    """One measured value; None where it was not finite.
+
+    Beside the domains there are ``id`` (split ``out``) and ``ood`` (split ``in``), the
+    accuracies a run is judged by, and ``sources`` (split ``train``), the training loss.
+    """
+
+    step: int
+    split: str
+    domain: str
+    arm: str
+    name: str
+    value: float | None
+
+
+class CheckpointInfo(msgspec.Struct, frozen=True):
+    """A checkpoint as it was last saved; ``file`` is relative to the run folder."""
+
+    kind: str
+    step: int
+    file: str
+    bytes: int
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One process's work on a run.
+
+    ``outcome`` is ``finished``, ``stopped``, ``failed`` or ``crashed`` at ``step``, for
+    ``reason``; None while it goes on.
+    """
+
+    attempt: int
+    started_at: float
+    resumed_step: int | None
+    pid: int
+    host: str
+    versions: dict[str, str]
+    commit: str | None
+    ended_at: float | None
+    outcome: str | None
+    step: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class MetricSeries:
+    """The points of one metric in order of steps; see :class:`MetricPoint` for its names.
+
+    ``is_judged``: of all sources, or of the target as reported, and of no domain by its name.
+    """
+
+    name: str
+    split: str
+    domain: str
+    arm: str
+    points: Points
+    is_judged: bool = False
+
+
+CurveKey = tuple[str, str, str]
+"""Split, domain and name of a metric."""
+ID_CURVE: Final[CurveKey] = ("out", "id", "accuracy")
+OOD_CURVE: Final[CurveKey] = ("in", "ood", "accuracy")
+LOSS_CURVE: Final[CurveKey] = ("train", "sources", "loss")
+
+
+class LastEvaluation(NamedTuple):
+    """Accuracies at the last evaluation, shares: ``ood_accuracy`` on the target's ``in`` split,
+    ``target_out_accuracy`` on its ``out`` split, which decides nothing but what an oracle does."""
+
+    step: int
+    id_accuracy: float
+    ood_accuracy: float
+    target_out_accuracy: float
