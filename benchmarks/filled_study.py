@@ -23,7 +23,7 @@ from engine.protocol import (
 from engine.rundir import UserData
 from vld_tui.home import Home
 from vld_tui.store.store import Store
-from vld_tui.study.definition import Study
+from vld_tui.study.define.definition import Study
 
 ARMS = ("averaged", "ensemble")
 FIRST_AT = 1.7e9

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.filled_study import fill_study
 from vld_tui.home import open_home
-from vld_tui.study.kept import find_text, keep_study
+from vld_tui.study.define.files import find_text, keep_study
 
 MOST_S, MOST_GIB = 10.0, 1.0
 

@@ -28,11 +28,11 @@ from engine.rundir import ProcessInfo, RunDir, write_atomic
 from engine.rundir.event_log import EventLog
 from tests.slurm.cluster import Options, Partition, SlurmCluster, why_missing
 from vld_tui.home import Home, open_home
-from vld_tui.slurm.settings import SlurmSettings
-from vld_tui.slurm.submit import Cluster
-from vld_tui.slurm.watch import look_at_jobs
+from vld_tui.launch.slurm.settings import SlurmSettings
+from vld_tui.launch.slurm.submit import Cluster
+from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.store.store import Store
-from vld_tui.study.kept import find_study, find_text, keep_study
+from vld_tui.study.define.files import find_study, find_text, keep_study
 from vld_tui.study.launching import submit_study
 
 STUDY = "paper-fig3"

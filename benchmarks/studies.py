@@ -19,7 +19,7 @@ from pathlib import Path
 
 from vld_tui.home import Home, open_home
 from vld_tui.store.store import Store
-from vld_tui.study.kept import find_study, find_text, keep_study
+from vld_tui.study.define.files import find_study, find_text, keep_study
 from vld_tui.study.standing import launch_missing, standing_of
 
 STUDY = "paper-fig3"

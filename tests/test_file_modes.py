@@ -13,7 +13,7 @@ from benchmarks.filled_study import fill_study
 from tests.small_runs import MakeRun, run_here
 from tests.vld_tui.cli.conftest import Vld
 from vld_tui.home import open_home
-from vld_tui.study.kept import find_text, keep_study
+from vld_tui.study.define.files import find_text, keep_study
 
 STUDY = """
 name = "rates"

@@ -14,9 +14,9 @@ import msgspec
 
 from engine.protocol import RunSpec
 from engine.rundir import RunDir
-from vld_tui.datasets import added_folder
+from vld_tui.control.export import export_runs, run_records
 from vld_tui.home import Home
-from vld_tui.launch.datasets import DatasetError
+from vld_tui.launch.datasets import DatasetError, added_folder
 from vld_tui.launch.local import (
     EXIT_PATIENCE_S,
     LaunchError,
@@ -25,12 +25,11 @@ from vld_tui.launch.local import (
     stop,
     wait_and_record,
 )
+from vld_tui.launch.queue.slots import SLOTS_SETTING
+from vld_tui.launch.queue.supervisor import start_supervisor
+from vld_tui.launch.slurm.errors import SlurmError
 from vld_tui.preferences import PREFERENCES_SETTING, Preferences
-from vld_tui.queue.slots import SLOTS_SETTING
-from vld_tui.queue.supervisor import start_supervisor
-from vld_tui.records import export_runs, run_records
 from vld_tui.runs.run import QUEUED
-from vld_tui.slurm.errors import SlurmError
 from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
@@ -240,7 +239,7 @@ class LocalActions:
 
     def export_study(self, state: StudyState, path: str) -> str:
         """Write what a study's runs reached to a new file, ``.csv``."""
-        from vld_tui.study.table import export_table  # not for the first picture
+        from vld_tui.control.study_table import export_table  # not for the first picture
 
         place = Path(path).expanduser().absolute()
         if place.suffix != ".csv":
@@ -323,7 +322,7 @@ class LocalActions:
 
 def _control() -> ModuleType:
     """Return what handles runs that were given to a cluster; many homes have none."""
-    from vld_tui.slurm import control
+    from vld_tui.launch.slurm import control
 
     return control
 

@@ -40,13 +40,13 @@ from vld_tui.messages import (
     StudyOpened,
 )
 from vld_tui.notices import notice_for, terminal_name
-from vld_tui.planner import LocalPlanner, Planner
 from vld_tui.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.runs.machine import MachineLoad
 from vld_tui.runs.run import Run
 from vld_tui.screens.home import HomeScreen
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
+from vld_tui.study.planner import LocalPlanner, Planner
 from vld_tui.words.text import plain_text
 
 AGEING_S: Final = 10.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.rundir import RunDir
 from vld_tui.home import Home
-from vld_tui.queue.slots import Slot, slots_of
+from vld_tui.launch.queue.slots import Slot, slots_of
 from vld_tui.runs.metrics import Attempt, CheckpointInfo, CurveKey
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import QUEUED, Run, RunPoint
@@ -24,8 +24,8 @@ from vld_tui.views.groups import group_names, group_point
 from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
+    from vld_tui.launch.slurm.watch import JobWatch
     from vld_tui.runs.curves import Values
-    from vld_tui.slurm.watch import JobWatch
     from vld_tui.study.reader import StudyReader
     from vld_tui.study.state import StudyProgress, StudyState
 
@@ -206,7 +206,7 @@ class HistorySource:
         if not store.open_jobs():
             return None
         if self._jobs is None:
-            from vld_tui.slurm.watch import JobWatch  # many do without a cluster
+            from vld_tui.launch.slurm.watch import JobWatch  # many do without a cluster
 
             self._jobs = JobWatch(self._home)
         return self._jobs.look()

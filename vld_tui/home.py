@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.rundir import RunDir
-from vld_tui.place import database_of
+from vld_tui.database_path import database_of
 
 HOME_VARIABLE = "VLD_HOME"
 

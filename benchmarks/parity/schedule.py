@@ -26,7 +26,7 @@ from engine.protocol import (
     trial_seed,
 )
 from vld_tui.home import Home
-from vld_tui.study.kept import find_study
+from vld_tui.study.define.files import find_study
 
 AUTHORS: Final = theirs.Hyperparameters()
 DOMAINNET_EVERY: Final = 1_000

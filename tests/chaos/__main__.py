@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def _gather(household: Household, options: argparse.Namespace) -> Crowd:
-    crowd = Crowd(household, (sys.executable, "-m", "vld_tui.queue"))
+    crowd = Crowd(household, (sys.executable, "-m", "vld_tui.launch.queue"))
     fields = {**RUN, "data_dir": str(household.data)}
     specs = [resolve_spec({**fields, "seed": seed}) for seed in range(options.engines)]
     try:

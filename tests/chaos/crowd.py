@@ -14,8 +14,8 @@ import psutil
 from engine.protocol import RunSpec
 from tests.chaos.household import DASHBOARD, ENGINE, Household, kill
 from tests.small_runs import engine_environment
-from vld_tui.queue.slots import keep_slots
-from vld_tui.queue.supervisor import is_supervised
+from vld_tui.launch.queue.slots import keep_slots
+from vld_tui.launch.queue.supervisor import is_supervised
 from vld_tui.store.store import Store
 
 

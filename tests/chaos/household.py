@@ -32,7 +32,7 @@ STUDY: Final = "chaos"
 _PROGRAMS: Final = {
     "engine": ENGINE,
     "stand_in_engine.py": ENGINE,
-    "vld_tui.queue": SUPERVISOR,
+    "vld_tui.launch.queue": SUPERVISOR,
     "tests.vld_tui.queue.queue_with_stand_in": SUPERVISOR,
 }
 """Modules and scripts by what they are."""

@@ -16,7 +16,7 @@ from tests.hostile.planted import HOSTILE, LATEX, TEXT, WORD, obeyed_in
 from tests.vld_tui.cli.conftest import Vld
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
-from vld_tui.study.kept import find_text, keep_study
+from vld_tui.study.define.files import find_text, keep_study
 
 NAME = "\x1b[31m\x9b2J\u202e<script>alert(1)<⁄script>\"'><img src=x>&\\input{x}$\\frac%#_^~"
 DOMAINS = [f"{letter} {NAME}" for letter in "abc"]

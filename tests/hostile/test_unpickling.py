@@ -33,12 +33,12 @@ KNOWN: Mapping[tuple[str, str], str] = {
     ("engine/model/weight_files.py", "torch.load weights_only"): "torch's loader of tensors alone",
     ("engine/datasets/shift.py", "multiprocessing"): "pipes between a process and its children",
     ("engine/datasets/shift.py", "ProcessPoolExecutor"): "pipes between a process and its children",
-    ("vld_tui/slurm/batches.py", "pickle"): "writes what a job is to do, and reads none",
-    ("vld_tui/slurm/batches.py", "submitit"): "asks whether it is installed; writes a job's task",
-    ("vld_tui/slurm/batches.py", "DelayedSubmission"): "writes a job's task, and reads none",
-    ("vld_tui/slurm/submit.py", "submitit"): "writes jobs' tasks into a folder it just made",
-    ("vld_tui/slurm/pack.py", "submitit"): "in the job, which is what was unpickled",
-    ("vld_tui/slurm/pack.py", "DelayedSubmission"): "what the job is to go on with, to be written",
+    ("vld_tui/launch/slurm/batches.py", "pickle"): "writes what a job is to do, and reads none",
+    ("vld_tui/launch/slurm/batches.py", "submitit"): "writes a job's task if it is installed",
+    ("vld_tui/launch/slurm/batches.py", "DelayedSubmission"): "writes a job's task, and reads none",
+    ("vld_tui/launch/slurm/submit.py", "submitit"): "writes jobs' tasks into a folder it just made",
+    ("vld_tui/launch/slurm/pack.py", "submitit"): "in the job, which is what was unpickled",
+    ("vld_tui/launch/slurm/pack.py", "DelayedSubmission"): "writes the task of a requeued job",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ DIES = """\
 import os
 from vld_tui.cli import main
 from submitit.core import utils
-from vld_tui.slurm import submit
+from vld_tui.launch.slurm import submit
 given = {what}
 def dies(*arguments, **named):
     given(*arguments, **named)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.protocol import resolve_spec
-from vld_tui import place
+from vld_tui import database_path as place
 from vld_tui.cli import app
 from vld_tui.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home

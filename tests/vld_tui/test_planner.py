@@ -12,7 +12,7 @@ from engine.protocol import resolve_spec
 from engine.protocol.datasets import AddDataset
 from vld_tui.home import open_home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.planner import LocalPlanner, Network
+from vld_tui.study.planner import LocalPlanner, Network
 
 
 def test_data_sets_are_found_by_name_and_by_folder(tmp_path: Path, small_emoji: Path) -> None:
@@ -46,7 +46,7 @@ def test_networks_are_asked_for_once_and_remembered(
         asked.append(words)
         return [{"name": "far", "weights": "hub"}, {"name": "near", "weights": "packaged"}]
 
-    monkeypatch.setattr("vld_tui.planner.ask_engine", answer)
+    monkeypatch.setattr("vld_tui.study.planner.ask_engine", answer)
     home = open_home(tmp_path / "home")
     planner = LocalPlanner(home)
     assert planner.known_networks() == ()

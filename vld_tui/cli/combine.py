@@ -18,15 +18,15 @@ from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.run import DetachOption, NameOption, QueueOption, TagOption
 from vld_tui.cli.session import open_store
-from vld_tui.runs.run import Run
-from vld_tui.store.store import Store
-from vld_tui.study.combining import (
+from vld_tui.control.combine import (
     CHECKPOINTS,
     Checkpoint,
     Method,
     choose_matching,
     plan_combination,
 )
+from vld_tui.runs.run import Run
+from vld_tui.store.store import Store
 
 MOST_COMPARED: Final = 4
 """Runs that are proposed for a comparison with what was made of them."""

@@ -15,7 +15,7 @@ from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.runs.run import DAMAGED
-from vld_tui.study.groups import RunGroup, differing_fields, group_by_seed, group_labels
+from vld_tui.study.results.groups import RunGroup, differing_fields, group_by_seed, group_labels
 from vld_tui.views.compare import Arms, compare_lines
 
 MOST_RUNS: Final = 200

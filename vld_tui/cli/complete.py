@@ -157,7 +157,7 @@ def complete_models(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterat
 @completer
 def complete_studies(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Propose studies that were launched, and presets."""
-    from vld_tui.study.kept import kept_names, preset_names
+    from vld_tui.study.define.files import kept_names, preset_names
 
     kept = kept_names(home)
     yield from ((name, "launched") for name in kept)
@@ -167,7 +167,7 @@ def complete_studies(home: Home, _ctx: typer.Context, _incomplete: str) -> Itera
 @completer
 def complete_profiles(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
     """Propose settings of a cluster that are kept."""
-    from vld_tui.slurm.profiles import profile_names
+    from vld_tui.launch.slurm.profiles import profile_names
 
     yield from profile_names(home)
 

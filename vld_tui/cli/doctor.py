@@ -15,9 +15,9 @@ from vld_tui.cli.session import this_home
 from vld_tui.home import Home, HomeError
 from vld_tui.launch.inspection import ask_engine
 from vld_tui.launch.local import LaunchError
-from vld_tui.slurm import commands
-from vld_tui.slurm.batches import require_submitit
-from vld_tui.slurm.errors import SlurmError
+from vld_tui.launch.slurm import commands
+from vld_tui.launch.slurm.batches import require_submitit
+from vld_tui.launch.slurm.errors import SlurmError
 from vld_tui.store.store import Store, StoreError
 from vld_tui.views.inventory import Check, check_lines
 from vld_tui.words.numbers import plural, size

@@ -11,10 +11,10 @@ from engine.protocol import NO_TARGET, RunSpec, learning_rates
 from vld_tui.cli.errors import USAGE_EXIT
 from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
-from vld_tui.planner import LocalPlanner
+from vld_tui.launch.slurm.plan import ClusterPlan
 from vld_tui.runs.progress import Progress
-from vld_tui.slurm.plan import ClusterPlan
-from vld_tui.study.prospects import Prospects, prospects
+from vld_tui.study.planner import LocalPlanner
+from vld_tui.study.preflight import Prospects, prospects
 from vld_tui.views.forecast import forecast_text
 from vld_tui.views.plan import ONE_DOMAIN, image_rows, plan_rows
 from vld_tui.views.planned_jobs import planned_lines

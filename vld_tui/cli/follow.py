@@ -20,6 +20,7 @@ from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.reporters import NextCommands, Reporter, make_reporter
+from vld_tui.control.export import run_records
 from vld_tui.launch.local import (
     EXIT_PATIENCE_S,
     EventFollower,
@@ -28,7 +29,6 @@ from vld_tui.launch.local import (
     stop,
     wait_and_record,
 )
-from vld_tui.records import run_records
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store, StoreError

@@ -62,7 +62,7 @@ def _comes_yet(store: Store, run: Run) -> bool:
     """Say whether a cluster's job is still to begin the run, or to go on with it."""
     if not run.has_job:
         return False
-    from vld_tui.slurm.watch import INTERVAL_S, look_at_jobs
+    from vld_tui.launch.slurm.watch import INTERVAL_S, look_at_jobs
 
     time.sleep(INTERVAL_S)
     look_at_jobs(store)

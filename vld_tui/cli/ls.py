@@ -17,7 +17,7 @@ from vld_tui.cli.filters import LANGUAGE, SortOption, WhereOption, field_lines, 
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, print_text, say
 from vld_tui.cli.session import open_store, refresh_or_say
-from vld_tui.records import run_records, write_csv
+from vld_tui.control.export import run_records, write_csv
 from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store

@@ -11,16 +11,16 @@ from vld_tui.cli.command import Command, Group, JsonOption, proposes
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
-from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.profiles import (
+from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.profiles import (
     DEFAULT_PROFILE,
     change_profile,
     profile_names,
     read_profile,
     remove_profile,
 )
-from vld_tui.slurm.settings import NONE, SETTINGS
-from vld_tui.slurm.variables import by_name
+from vld_tui.launch.slurm.settings import NONE, SETTINGS
+from vld_tui.launch.slurm.variables import by_name
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 

@@ -17,7 +17,7 @@ from vld_tui.runs.run import DAMAGED
 from vld_tui.store.prune import Keep, Prunable
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
-from vld_tui.study.kept import find_study
+from vld_tui.study.define.files import find_study
 from vld_tui.study.standing import standing_of
 from vld_tui.words.numbers import plural, size
 

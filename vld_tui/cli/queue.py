@@ -12,9 +12,9 @@ from vld_tui.cli.command import Command, Group, JsonOption, run_argument
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
-from vld_tui.queue.slots import keep_gpus, keep_slots, slots_of
-from vld_tui.queue.supervisor import is_supervised, start_supervisor
-from vld_tui.records import run_records
+from vld_tui.control.export import run_records
+from vld_tui.launch.queue.slots import keep_gpus, keep_slots, slots_of
+from vld_tui.launch.queue.supervisor import is_supervised, start_supervisor
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import stop_asked
 from vld_tui.store.store import Store
@@ -135,7 +135,7 @@ def slots(
 
 def _hold(store: Store, run: Run, *, is_held: bool) -> None:
     if run.has_job:
-        from vld_tui.slurm import control  # many do without a cluster
+        from vld_tui.launch.slurm import control  # many do without a cluster
 
         control.hold(store, run, is_held=is_held)
     else:

@@ -23,9 +23,9 @@ from vld_tui.cli.slurm import (
     with_slurm_options,
 )
 from vld_tui.launch.local import refuse_copy
+from vld_tui.launch.slurm.control import refuse_open_job, submit_again
 from vld_tui.runs.fields import spec_values
 from vld_tui.runs.run import DAMAGED, QUEUED, Run
-from vld_tui.slurm.control import refuse_open_job, submit_again
 from vld_tui.store.store import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

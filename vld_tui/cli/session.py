@@ -62,7 +62,7 @@ def refresh(store: Store) -> None:
     store.refresh()
     if not store.open_jobs() and not store.home.jobs.is_dir():
         return
-    from vld_tui.slurm.watch import look_at_jobs  # many do without a cluster
+    from vld_tui.launch.slurm.watch import look_at_jobs  # many do without a cluster
 
     problem = look_at_jobs(store)
     if problem is not None:

@@ -15,13 +15,13 @@ from vld_tui.cli.command import proposes
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
+from vld_tui.control.export import run_records
 from vld_tui.home import Home
-from vld_tui.records import run_records
-from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.profiles import read_profile, settings_as_values, settings_in_full
-from vld_tui.slurm.settings import SETTINGS, SlurmSettings, make_settings
-from vld_tui.slurm.submit import Cluster, Need, Submission, submit_runs
-from vld_tui.slurm.variables import refuse_secrets
+from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.profiles import read_profile, settings_as_values, settings_in_full
+from vld_tui.launch.slurm.settings import SETTINGS, SlurmSettings, make_settings
+from vld_tui.launch.slurm.submit import Cluster, Need, Submission, submit_runs
+from vld_tui.launch.slurm.variables import refuse_secrets
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 

@@ -60,7 +60,7 @@ def stop(
 
 
 def _stop_on_cluster(store: Store, run: Run, *, kill: bool) -> None:
-    from vld_tui.slurm import control  # many do without a cluster
+    from vld_tui.launch.slurm import control  # many do without a cluster
 
     say(f"{run.run_id} {control.stop(store, run, kill=kill)}")
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
+from engine.protocol import RunSpec, nearest
 from engine.protocol.datasets import (
+    EMBEDDED_DATASETS,
+    STUDY_DATASETS,
+    DatasetListing,
     DatasetRequest,
+    DescribeDataset,
     WorkDone,
     WorkNote,
     WorkProgress,
     WorkRefused,
     WorkReport,
 )
+from vld_tui.home import Home
 from vld_tui.launch.local import LaunchError, engine_environment
 
 Answer = TypeVar("Answer")
@@ -76,3 +84,96 @@ def work_on_datasets(
         lines = log.read().decode(errors="replace").strip().splitlines()
     reason = lines[-1] if lines else "it gave no reason"
     raise LaunchError(f"The work was not finished (exit code {process.returncode}): {reason}")
+
+
+def added_folder(home: Home, name: str) -> Path | None:
+    """Return the folder of a data set that was added or fetched under a name; None: it was not."""
+    if not name or name.startswith(".") or "/" in name:
+        return None
+    folder = home.datasets / name
+    return folder if folder.is_dir() else None
+
+
+def values_of(home: Home, name_or_path: str) -> dict[str, object]:
+    """Return a run's values for the images that a name or a path stands for; a path wins.
+
+    Raises:
+        DatasetError: when it is neither; the message says what to do.
+    """
+    path = Path(os.path.expanduser(name_or_path))
+    if name_or_path and path.exists():
+        return {"dataset": path.resolve().name, "data_dir": str(path.absolute())}
+    return find_added(home, {"dataset": name_or_path})
+
+
+def find_added(home: Home, values: Mapping[str, object]) -> dict[str, object]:
+    """Return a run's values with the folder of the data set that they name, if it was added.
+
+    Raises:
+        DatasetError: when nothing has that name; the message says what to do.
+    """
+    name = values.get("dataset")
+    if values.get("data_dir") is not None or not isinstance(name, str):
+        return dict(values)
+    folder = added_folder(home, name)
+    if folder is not None:
+        return {**values, "data_dir": str(folder)}
+    if name in EMBEDDED_DATASETS:
+        return dict(values)
+    if name in STUDY_DATASETS:
+        raise DatasetError(
+            f"{name} is not on this machine: vld data fetch {name} downloads it, or shows how."
+        )
+    added = (path.name for path in home.datasets.glob("*") if not path.name.startswith("."))
+    known = sorted({*EMBEDDED_DATASETS, *STUDY_DATASETS, *added})
+    hint = nearest(name, known) or " List them with: vld data ls."
+    raise DatasetError(
+        f"No data set named {name!r}.{hint} For images of your own: vld data add NAME PATH, or "
+        "--data DIR."
+    )
+
+
+def check_own_name(home: Home, spec: RunSpec) -> None:
+    """Refuse a run that would record images of one's own under the name of a known data set.
+
+    Looks into the images only where the name is a published one and they were not added by it.
+
+    Raises:
+        DatasetError: saying how they differ.
+        LaunchError: when they cannot be looked into.
+    """
+    if spec.data_dir is None:
+        return
+    refuse_embedded_name(spec.dataset, spec.data_dir)
+    if spec.dataset in STUDY_DATASETS and Path(spec.data_dir) != home.datasets / spec.dataset:
+        asked = DescribeDataset(spec.data_dir, spec.dataset, spec.layout)
+        refuse_unfit(work_on_datasets(asked, DatasetListing, lambda _report: None))
+
+
+def refuse_embedded_name(name: str, data_dir: str | None) -> None:
+    """Refuse the name of an embedded data set for a folder.
+
+    Raises:
+        DatasetError: saying so.
+    """
+    if data_dir is not None and name.lower() in EMBEDDED_DATASETS:
+        raise DatasetError(
+            f"{name} is the name of an embedded data set, but --data is {data_dir}: give another "
+            "name with --dataset, or leave out --data."
+        )
+
+
+def refuse_unfit(listing: DatasetListing) -> None:
+    """Refuse images that no run can be made of, or not under their name.
+
+    Raises:
+        DatasetError: saying why.
+    """
+    if listing.problem is not None:
+        raise DatasetError(listing.problem)
+    if listing.mismatch is not None:
+        raise DatasetError(
+            f"The images in {listing.where} are not the published {listing.name}, which "
+            f"{listing.mismatch}. Give them another name: --dataset NAME with --data, or: vld data "
+            f"mv {listing.name} NAME"
+        )

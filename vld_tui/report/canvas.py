@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vld_tui.report.style import COLUMN_INCHES, PAGE_INCHES, PANEL_INCHES, RC, Look, shown
-from vld_tui.study.outcomes import Setting
+from vld_tui.study.results.outcomes import Setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

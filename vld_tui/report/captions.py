@@ -7,8 +7,8 @@ from typing import Final
 
 from vld_tui.report.accuracy import seeds_text
 from vld_tui.runs.statistics import FEWEST, Estimate
-from vld_tui.study.cloud import Cloud
-from vld_tui.study.outcomes import Outcome, grouped
+from vld_tui.study.results.cloud import Cloud
+from vld_tui.study.results.outcomes import Outcome, grouped
 from vld_tui.words.numbers import plural
 
 MOST_DRAWN: Final = 5000

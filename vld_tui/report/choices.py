@@ -7,8 +7,8 @@ from typing import Final
 
 from vld_tui.report.accuracy import OTHER_IMAGES
 from vld_tui.report.tables import CellValue, Points, Share, Table, TableColumn
-from vld_tui.study.outcomes import Design, Outcome, grouped, in_full, with_ood
-from vld_tui.study.selection import (
+from vld_tui.study.results.outcomes import Design, Outcome, grouped, in_full, with_ood
+from vld_tui.study.results.selection import (
     METHOD_WORDS,
     METHODS,
     ORACLE,

@@ -7,18 +7,18 @@ import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from vld_tui.records import quoting_of
+from vld_tui.control.export import quoting_of
 from vld_tui.report.accuracy import by_target, centres
 from vld_tui.report.choices import choice_tables
 from vld_tui.report.differences import differences
 from vld_tui.report.facts import CAUTION, Fact, coverage_table, facts
 from vld_tui.report.tables import Table, records
 from vld_tui.runs.metrics import Attempt
-from vld_tui.study.cloud import Cloud, clouds
-from vld_tui.study.gather import Gathered
-from vld_tui.study.interpolation import Way
-from vld_tui.study.kept import without_local_folder
-from vld_tui.study.outcomes import Design, Outcome
+from vld_tui.study.define.files import without_local_folder
+from vld_tui.study.results.cloud import Cloud, clouds
+from vld_tui.study.results.gather import Gathered
+from vld_tui.study.results.interpolation import Way
+from vld_tui.study.results.outcomes import Design, Outcome
 
 
 class Report(NamedTuple):

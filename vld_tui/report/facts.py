@@ -11,8 +11,8 @@ from engine.protocol import FIELDS
 from vld_tui.report.tables import CellValue, Table, TableColumn
 from vld_tui.runs.metrics import Attempt
 from vld_tui.runs.run import Run
-from vld_tui.study.gather import Coverage, Gathered
-from vld_tui.study.outcomes import PLACES
+from vld_tui.study.results.gather import Coverage, Gathered
+from vld_tui.study.results.outcomes import PLACES
 from vld_tui.views.images import image_cautions
 from vld_tui.views.precisions import precision_cautions
 from vld_tui.words.numbers import duration, moment, percent, plural

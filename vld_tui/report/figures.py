@@ -12,9 +12,9 @@ from vld_tui.report.captions import MOST_DRAWN, bars, points_behind, runs_behind
 from vld_tui.report.style import COLOURS, FAINT, LINES, MARKERS, RC, Look, looks, shown
 from vld_tui.runs.fields import shown_value
 from vld_tui.runs.statistics import Estimate
-from vld_tui.study.cloud import Cloud, hull, make_cloud
-from vld_tui.study.interpolation import ARM_WORDS, Way
-from vld_tui.study.outcomes import (
+from vld_tui.study.results.cloud import Cloud, hull, make_cloud
+from vld_tui.study.results.interpolation import ARM_WORDS, Way
+from vld_tui.study.results.outcomes import (
     DROPOUT_WORD,
     Outcome,
     Setting,

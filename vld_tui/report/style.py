@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from vld_tui.study.outcomes import Setting
+from vld_tui.study.results.outcomes import Setting
 from vld_tui.words.palette import (
     BLUE,
     GREEN,

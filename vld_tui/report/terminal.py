@@ -11,8 +11,8 @@ from vld_tui.report.content import Report
 from vld_tui.report.facts import Fact
 from vld_tui.report.tables import Table, printed, sparse_texts
 from vld_tui.runs.run import RunPoint
-from vld_tui.study.cloud import Cloud
-from vld_tui.study.outcomes import grouped
+from vld_tui.study.results.cloud import Cloud
+from vld_tui.study.results.outcomes import grouped
 from vld_tui.views.plane import PlanePlot
 from vld_tui.views.styled_table import StyledColumn, styled_table
 from vld_tui.words.columns import Column, lay_out

@@ -15,7 +15,7 @@ from vld_tui.bindings import bind
 from vld_tui.feed import RunCurves
 from vld_tui.guard import Guarded
 from vld_tui.messages import SnapshotTaken
-from vld_tui.study.groups import group_by_seed
+from vld_tui.study.results.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
 from vld_tui.widgets.curves import Curves
 from vld_tui.widgets.key_bar import KeyBar

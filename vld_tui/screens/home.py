@@ -46,9 +46,9 @@ from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:  # not for the first picture
     from vld_tui.actions import Actions
-    from vld_tui.planner import Planner
     from vld_tui.runs.machine import MachineLoad
     from vld_tui.screens.new_run import Order
+    from vld_tui.study.planner import Planner
     from vld_tui.widgets.plane import Plane
 
 MOST_CURVES: Final = 32

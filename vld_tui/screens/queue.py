@@ -16,8 +16,8 @@ from vld_tui.actions import Actions
 from vld_tui.bindings import bind
 from vld_tui.feed import QueueState
 from vld_tui.guard import Guarded
+from vld_tui.launch.queue.slots import MOST_SLOTS
 from vld_tui.messages import ActionAsked, RunOpened, SnapshotTaken
-from vld_tui.queue.slots import MOST_SLOTS
 from vld_tui.runs.run import Run
 from vld_tui.views.queue import QUEUE_COLUMNS, job_rows, queue_rows, slots_line
 from vld_tui.widgets.key_bar import KeyBar

@@ -1,5 +1,1 @@
-"""Runs as jobs of a Slurm cluster: submitted, watched, stopped.
-
-The run folder on the shared disk stays the whole contract: jobs read and write it alone, and no
-job opens the database.
-"""
+"""The former place of a cluster job's task."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from vld_tui.database_path import make_folder
 from vld_tui.home import Home
-from vld_tui.place import make_folder
 from vld_tui.store import health, ingest
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError

@@ -8,17 +8,17 @@ from typing import Final
 
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.queue.slots import slots_of
-from vld_tui.queue.supervisor import start_supervisor
-from vld_tui.slurm.batches import find_lost_batches
-from vld_tui.slurm.errors import InterruptedSubmissionError, SlurmError
-from vld_tui.slurm.submit import Cluster, Submission, submit_runs
-from vld_tui.slurm.watch import look_at_jobs
+from vld_tui.launch.queue.slots import slots_of
+from vld_tui.launch.queue.supervisor import start_supervisor
+from vld_tui.launch.slurm.batches import find_lost_batches
+from vld_tui.launch.slurm.errors import InterruptedSubmissionError, SlurmError
+from vld_tui.launch.slurm.submit import Cluster, Submission, submit_runs
+from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of
-from vld_tui.study.datasets import HomeDatasets
-from vld_tui.study.definition import Study
-from vld_tui.study.kept import StudyText, find_text, keep_study, kept_path, only_launch
+from vld_tui.study.define.datasets import HomeDatasets
+from vld_tui.study.define.definition import Study
+from vld_tui.study.define.files import StudyText, find_text, keep_study, kept_path, only_launch
 from vld_tui.study.place import last_place, remember_place
 from vld_tui.study.standing import (
     Standing,

@@ -9,9 +9,9 @@ import msgspec
 
 from engine.rundir import write_atomic
 from vld_tui.home import Home
-from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.profiles import settings_as_values
-from vld_tui.slurm.settings import SlurmSettings, make_settings
+from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.profiles import settings_as_values
+from vld_tui.launch.slurm.settings import SlurmSettings, make_settings
 from vld_tui.study.errors import StudyError
 
 SUFFIX: Final = ".slurm.json"

@@ -11,10 +11,10 @@ from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of, seconds_left
-from vld_tui.study.datasets import HomeDatasets
-from vld_tui.study.definition import Study
+from vld_tui.study.define.datasets import HomeDatasets
+from vld_tui.study.define.definition import Study
+from vld_tui.study.define.files import find_text, kept_names, kept_path
 from vld_tui.study.errors import StudyError
-from vld_tui.study.kept import find_text, kept_names, kept_path
 from vld_tui.study.launching import devices_of
 from vld_tui.study.place import goes_to_cluster
 from vld_tui.study.standing import Standing, standing_of

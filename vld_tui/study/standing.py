@@ -9,7 +9,7 @@ from engine.protocol import RunSpec
 from vld_tui.runs.run import DAMAGED, LIVE, QUEUED, Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
-from vld_tui.study.definition import Study
+from vld_tui.study.define.definition import Study
 from vld_tui.study.errors import StudyError
 
 _RANKS: Final = {"finished": 3, "running": 2, "starting": 2, QUEUED: 1}

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from engine.protocol import RunSpec
 from vld_tui.launch.local import LaunchError
-from vld_tui.planner import LocalPlanner, Network, weights_places
+from vld_tui.study.planner import LocalPlanner, Network, weights_places
 
 _OTHERS: Final = ("pretrained", "none")
 """Weights that are no file."""

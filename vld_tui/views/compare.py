@@ -10,7 +10,7 @@ from engine.protocol import FIELDS
 from vld_tui.runs.fields import shown_value
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.runs.statistics import FEWEST, Estimate
-from vld_tui.study.groups import RunGroup, differing_fields, group_labels
+from vld_tui.study.results.groups import RunGroup, differing_fields, group_labels
 from vld_tui.views.combined import method_name, networks
 from vld_tui.words.columns import Column, table_lines
 from vld_tui.words.numbers import UNKNOWN, decimal, duration

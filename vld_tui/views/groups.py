@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vld_tui.runs.run import RunPoint
 from vld_tui.runs.statistics import Estimate
 from vld_tui.runs.summary import Grouping, Key, RunSummary
-from vld_tui.study.groups import distinctions
+from vld_tui.study.results.groups import distinctions
 from vld_tui.words.numbers import UNKNOWN
 from vld_tui.words.palette import STATUS_SIGNS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vld_tui.slurm.plan import ClusterPlan, PlannedJobs
+from vld_tui.launch.slurm.plan import ClusterPlan, PlannedJobs
 from vld_tui.words.numbers import duration, plural
 
 

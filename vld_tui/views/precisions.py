@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from vld_tui.runs.run import Run
-from vld_tui.study.definition import Study
+from vld_tui.study.define.definition import Study
 from vld_tui.words.numbers import plural
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from vld_tui.feed import RunCurves
 from vld_tui.runs.curves import Values
 from vld_tui.runs.metrics import ID_CURVE, LOSS_CURVE, OOD_CURVE, CurveKey
-from vld_tui.study.groups import RunGroup, distinctions, group_by_seed, group_labels
+from vld_tui.study.results.groups import RunGroup, distinctions, group_by_seed, group_labels
 from vld_tui.views.plot import Series
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES
 

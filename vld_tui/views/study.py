@@ -12,10 +12,10 @@ from vld_tui.runs.fields import shown_value
 from vld_tui.runs.run import Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.cost import StudyCost, seconds_left, value_counts
-from vld_tui.study.definition import Study
-from vld_tui.study.results import Result, results_of
+from vld_tui.study.define.definition import Study
+from vld_tui.study.results.seeds import Result, results_of
+from vld_tui.study.results.strays import Strays
 from vld_tui.study.standing import Standing
-from vld_tui.study.strays import Strays
 from vld_tui.study.weights import AbsentWeights
 from vld_tui.views.groups import estimate_text
 from vld_tui.words.columns import GAP, Column, table_lines

@@ -11,7 +11,7 @@ from rich.text import Text
 from engine.protocol import MEASURED_ON
 from vld_tui.runs.run import LIVE, QUEUED, Run
 from vld_tui.runs.statistics import Estimate
-from vld_tui.study.cells import OWN_ARM, Measure, StudyCell, StudyGrid
+from vld_tui.study.results.cells import OWN_ARM, Measure, StudyCell, StudyGrid
 from vld_tui.views.groups import estimate_text
 from vld_tui.views.heat_map import HeatCell, HeatMap
 from vld_tui.views.study import MISSING, mean_words, shown_setting

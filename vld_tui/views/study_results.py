@@ -9,7 +9,7 @@ from rich.text import Text
 
 from engine.protocol import NO_TARGET
 from vld_tui.runs.run import RunPoint
-from vld_tui.study.cells import OWN_ARM, StudyCell, StudyGrid
+from vld_tui.study.results.cells import OWN_ARM, StudyCell, StudyGrid
 from vld_tui.views.study import MISSING, NO_SETTING, accuracies_text, shown_setting
 from vld_tui.views.styled_table import StyledColumn, styled_table
 from vld_tui.words.columns import Column

@@ -9,7 +9,7 @@ from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, data_prepared, evaluated, finished, started
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
-from vld_tui.study.kept import find_study
+from vld_tui.study.define.files import find_study
 from vld_tui.views.images import image_cautions
 
 STUDY = """

@@ -19,10 +19,10 @@ from tests.vld_tui.store.told_runs import Teller, dead_process, started, stopped
 from vld_tui.actions import REFUSALS, LocalActions
 from vld_tui.home import Home
 from vld_tui.launch.local import launch
+from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.settings import make_settings
+from vld_tui.launch.slurm.submit import Cluster, Need, submit_runs
 from vld_tui.runs.run import Run
-from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.settings import make_settings
-from vld_tui.slurm.submit import Cluster, Need, submit_runs
 from vld_tui.store.store import Store
 
 RUNNING = "7_0|RUNNING|None|node3\n"

@@ -63,7 +63,7 @@ def test_a_dry_run_says_what_the_cluster_would_refuse(
     assert dry(vld, "run", "--time", "91")[1] == (
         "problem   time is 91, but a job of main may take 90 minutes: give --time 90 or less."
     )
-    monkeypatch.setattr("vld_tui.slurm.commands.most_submitted", lambda: 0)
+    monkeypatch.setattr("vld_tui.launch.slurm.commands.most_submitted", lambda: 0)
     programs.complains("sbatch", "allocation failure: Requested node configuration is not ...\n")
     assert dry(vld, "run")[1:] == [
         "problem   the cluster takes 0 more of your jobs now, not 1 (MaxSubmitJobs).",

@@ -12,9 +12,9 @@ import pytest
 
 from engine.protocol import Combination, CombinationError, Parent
 from tests.vld_tui.cli.conftest import Vld
+from vld_tui.control.combine import plan_combination
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
-from vld_tui.study.combining import plan_combination
 
 SHORT = ("--model", "finish", "--steps", "100", "--head-steps", "5")
 

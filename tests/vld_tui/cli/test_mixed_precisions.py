@@ -18,7 +18,7 @@ from tests.vld_tui.store.told_runs import (
 )
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
-from vld_tui.study.kept import find_study
+from vld_tui.study.define.files import find_study
 
 STUDY = """
 name = "rates"

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.filled_study import fill_study
 from tests.vld_tui.cli.conftest import Vld
 from vld_tui.home import Home, open_home
-from vld_tui.study.definition import Study
-from vld_tui.study.kept import find_text, keep_study
+from vld_tui.study.define.definition import Study
+from vld_tui.study.define.files import find_text, keep_study
 
 STUDY = """
 name = "rates"

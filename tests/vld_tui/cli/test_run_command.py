@@ -14,7 +14,9 @@ from tests.vld_tui.study.known_datasets import ask_once
 @pytest.fixture(autouse=True)
 def _asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the engine describe the same images but once."""
-    monkeypatch.setattr("vld_tui.planner.work_on_datasets", lambda *asked, **_: ask_once(*asked))
+    monkeypatch.setattr(
+        "vld_tui.study.planner.work_on_datasets", lambda *asked, **_: ask_once(*asked)
+    )
 
 
 def planned_spec(result: Result) -> RunSpec:
@@ -121,7 +123,7 @@ def _known_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the engine know three networks."""
     places = {"tf_efficientnet_lite0": "packaged", "resnet50.a1_in1k": "hub", "bare": "none"}
     answer = [{"name": name, "weights": place} for name, place in places.items()]
-    monkeypatch.setattr("vld_tui.planner.ask_engine", lambda *_, **__: answer)
+    monkeypatch.setattr("vld_tui.study.planner.ask_engine", lambda *_, **__: answer)
 
 
 @pytest.mark.usefixtures("_known_networks")
@@ -212,7 +214,7 @@ def test_a_trial_checks_the_device(vld: Vld, monkeypatch: pytest.MonkeyPatch) ->
         "models": [{"name": "tf_efficientnet_lite0", "weights": "packaged"}],
         "doctor": {"devices": [{"device": "cuda:0"}, {"device": "cpu"}]},
     }
-    monkeypatch.setattr("vld_tui.planner.ask_engine", lambda what, *_, **__: answers[what])
+    monkeypatch.setattr("vld_tui.study.planner.ask_engine", lambda what, *_, **__: answers[what])
     for device in ("gpu", "cuda:7", "mps"):
         result = vld("run", "--dry-run", "--device", device)
         assert result.exit_code == 2

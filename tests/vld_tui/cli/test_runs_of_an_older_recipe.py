@@ -13,7 +13,7 @@ from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
 from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
-from vld_tui.study.kept import find_study
+from vld_tui.study.define.files import find_study
 
 STUDY = """\
 name = "rates"
@@ -54,8 +54,8 @@ def _finished_before(vld: Vld, file: Path) -> Iterator[None]:
             teller.says(finished(10_001, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
         store.refresh()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vld_tui.planner.ask_engine", _answer)
-        patch.setattr("vld_tui.study.datasets.work_on_datasets", ask_once)
+        patch.setattr("vld_tui.study.planner.ask_engine", _answer)
+        patch.setattr("vld_tui.study.define.datasets.work_on_datasets", ask_once)
         yield
 
 

@@ -20,7 +20,9 @@ def _at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing work on the queue, and weights be where they are."""
     monkeypatch.setattr("vld_tui.study.launching.start_supervisor", lambda _home: None)
     answers: dict[str, object] = {"sizes": {}}
-    monkeypatch.setattr("vld_tui.planner.ask_engine", lambda what, *_, **__: answers.get(what, []))
+    monkeypatch.setattr(
+        "vld_tui.study.planner.ask_engine", lambda what, *_, **__: answers.get(what, [])
+    )
 
 
 @pytest.fixture

@@ -25,7 +25,9 @@ def rates(vld: Vld, programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp_pat
     """Return the file of a study that was submitted, and whose runs were cancelled since."""
     monkeypatch.setattr("vld_tui.study.launching.start_supervisor", lambda _home: None)
     answers: dict[str, object] = {"sizes": {}}
-    monkeypatch.setattr("vld_tui.planner.ask_engine", lambda what, *_, **__: answers.get(what, []))
+    monkeypatch.setattr(
+        "vld_tui.study.planner.ask_engine", lambda what, *_, **__: answers.get(what, [])
+    )
     file = tmp_path / "rates.toml"
     file.write_text('name = "rates"\nseeds = 2\n[cross]\ntarget = ["noto"]\n')
     launched = vld("sweep", str(file), "--on", "slurm", *SETTINGS)

@@ -15,9 +15,9 @@ from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
 from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import open_home
 from vld_tui.launch.local import LaunchError
-from vld_tui.queue.supervisor import Supervisor
+from vld_tui.launch.queue.supervisor import Supervisor
 from vld_tui.store.store import Store
-from vld_tui.study.kept import find_study
+from vld_tui.study.define.files import find_study
 
 STUDY = """\
 name = "rates"
@@ -46,20 +46,20 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
             return {name: 2**20 for name, place in places.items() if place != "none"}
         return [{"name": name, "weights": place} for name, place in places.items()]
 
-    monkeypatch.setattr("vld_tui.planner.ask_engine", answer)
+    monkeypatch.setattr("vld_tui.study.planner.ask_engine", answer)
     return places
 
 
 @pytest.fixture(autouse=True)
 def _asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the engine describe the embedded images but once."""
-    monkeypatch.setattr("vld_tui.study.datasets.work_on_datasets", ask_once)
+    monkeypatch.setattr("vld_tui.study.define.datasets.work_on_datasets", ask_once)
 
 
 @pytest.fixture(autouse=True)
 def _queue_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing work on the queue but the test."""
-    monkeypatch.setattr("vld_tui.queue.supervisor.POLL_S", 0.05)
+    monkeypatch.setattr("vld_tui.launch.queue.supervisor.POLL_S", 0.05)
     monkeypatch.setattr("vld_tui.study.launching.start_supervisor", lambda _home: None)
 
 
@@ -282,7 +282,7 @@ def test_an_engine_that_cannot_answer_keeps_nobody_from_a_launch(
     def fail(*_: object, **__: object) -> object:
         raise LaunchError("The engine cannot start.")
 
-    monkeypatch.setattr("vld_tui.planner.ask_engine", fail)
+    monkeypatch.setattr("vld_tui.study.planner.ask_engine", fail)
     assert vld("sweep", file).exit_code == 0
 
 

@@ -12,8 +12,8 @@ from engine.protocol.datasets import DatasetListing, DomainListing
 from tests.vld_tui.dashboard.fake_history import make_run, screen_lines
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from tests.vld_tui.dashboard.new_run_form import Form, use_form
-from vld_tui.planner import Network
 from vld_tui.study.forecast import Forecast
+from vld_tui.study.planner import Network
 
 
 def test_every_field_is_there_and_the_line_to_type_is_told() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.vld_tui.queue.stand_in import start_stand_in
 from vld_tui.home import Home
-from vld_tui.queue.supervisor import main
+from vld_tui.launch.queue.supervisor import main
 
 if __name__ == "__main__":
     main(Home(Path(sys.argv[1])), start_stand_in)

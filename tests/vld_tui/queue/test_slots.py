@@ -8,7 +8,7 @@ import pytest
 
 from engine.protocol import resolve_spec
 from vld_tui.home import open_home
-from vld_tui.queue.slots import (
+from vld_tui.launch.queue.slots import (
     Slot,
     SlotsError,
     choose_slots,

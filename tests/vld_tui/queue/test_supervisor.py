@@ -20,9 +20,9 @@ from tests.vld_tui.queue.stand_in import start_stand_in
 from tests.waiting import wait_until
 from vld_tui.home import Home, open_home
 from vld_tui.launch.local import LaunchError, stop
-from vld_tui.queue.slots import SLOTS_SETTING
-from vld_tui.queue.supervisor import Supervisor, is_supervised, start_supervisor
-from vld_tui.queue.supervisor import main as work
+from vld_tui.launch.queue.slots import SLOTS_SETTING
+from vld_tui.launch.queue.supervisor import Supervisor, is_supervised, start_supervisor
+from vld_tui.launch.queue.supervisor import main as work
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 
@@ -243,7 +243,7 @@ def test_a_worker_that_fails_at_once_is_reported_with_its_log(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing = (sys.executable, "-c", "raise SystemExit('no disk')")
-    monkeypatch.setattr("vld_tui.queue.supervisor.SUPERVISOR_COMMAND", failing)
+    monkeypatch.setattr("vld_tui.launch.queue.supervisor.SUPERVISOR_COMMAND", failing)
     with pytest.raises(LaunchError, match=r"worker failed:\nno disk\nQueued runs stay queued"):
         start_supervisor(store.home)
 

@@ -12,18 +12,18 @@ import pytest
 
 from benchmarks.filled_study import fill_study
 from engine.protocol import RunSpec
+from vld_tui.control.study_table import table_records
 from vld_tui.home import Home
 from vld_tui.report.content import Report, make_report, report_record
 from vld_tui.report.tables import csv_text
 from vld_tui.store.store import Store
-from vld_tui.study.cells import OWN_ARM, StudyCell, compared_grid, varying_fields
-from vld_tui.study.gather import gather
-from vld_tui.study.kept import find_text, keep_study
-from vld_tui.study.outcomes import grouped, mean_accuracies
+from vld_tui.study.define.files import find_text, keep_study
 from vld_tui.study.reader import StudyReader
-from vld_tui.study.results import results_of
+from vld_tui.study.results.cells import OWN_ARM, StudyCell, compared_grid, varying_fields
+from vld_tui.study.results.gather import gather
+from vld_tui.study.results.outcomes import grouped, mean_accuracies
+from vld_tui.study.results.seeds import results_of
 from vld_tui.study.state import StudyState
-from vld_tui.study.table import table_records
 from vld_tui.views.study_results import mean_points
 
 STUDY = """

@@ -32,9 +32,9 @@ from vld_tui.report.style import COLUMN_INCHES, looks
 from vld_tui.report.tables import Table, TableColumn, records
 from vld_tui.report.terminal import report_texts
 from vld_tui.report.write import draw, file_names, write_report
-from vld_tui.study.cloud import clouds
-from vld_tui.study.interpolation import Curve, Way
-from vld_tui.study.outcomes import Design, Outcome, Setting
+from vld_tui.study.results.cloud import clouds
+from vld_tui.study.results.interpolation import Curve, Way
+from vld_tui.study.results.outcomes import Design, Outcome, Setting
 
 
 def report_of(results: list[Outcome], *, name: str = "rates") -> Report:

@@ -32,7 +32,7 @@ from vld_tui.report.tables import (
     texts,
 )
 from vld_tui.report.terminal import table_text
-from vld_tui.study.outcomes import Design, Outcome, Setting
+from vld_tui.study.results.outcomes import Design, Outcome, Setting
 
 HOSTILE = "\\input{x} & 50% $y$ #1_a^b~{<script>alert(1)</script>}\x1b[31m \"' λ ± [q]"
 _DESIGN = Design(("dropout_rate",), ("lr", "weight_decay"))

@@ -12,9 +12,9 @@ from engine.rundir import ExitInfo, ProcessInfo, write_atomic
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.home import Home
+from vld_tui.launch.slurm import control
+from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.runs.run import Run
-from vld_tui.slurm import control
-from vld_tui.slurm.watch import look_at_jobs
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 

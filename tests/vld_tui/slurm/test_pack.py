@@ -19,7 +19,7 @@ from tests.small_runs import read_events
 from tests.vld_tui.cli.vld_with_stand_in import STAND_IN_COMMAND
 from tests.vld_tui.store.told_runs import Teller, stopped
 from vld_tui.launch.local import launch
-from vld_tui.slurm.pack import Pack
+from vld_tui.launch.slurm.pack import Pack
 from vld_tui.store.store import Store
 
 DEADLINE_S = 60.0
@@ -28,7 +28,7 @@ DEADLINE_S = 60.0
 @pytest.fixture(autouse=True)
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     stand_in = functools.partial(launch, command=STAND_IN_COMMAND)
-    monkeypatch.setattr("vld_tui.slurm.pack.launch", stand_in)
+    monkeypatch.setattr("vld_tui.launch.slurm.pack.launch", stand_in)
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -97,7 +97,9 @@ def test_when_its_time_is_up_the_job_has_its_runs_save_and_goes_on_with_them(
 ) -> None:
     done, waits, next_ = make(store, "fail", "wait", "finish")
     pack = pack_of([done, waits, next_])
-    monkeypatch.setattr("vld_tui.slurm.pack.signal.signal", lambda *_: None)  # not in a thread
+    monkeypatch.setattr(
+        "vld_tui.launch.slurm.pack.signal.signal", lambda *_: None
+    )  # not in a thread
     worker = threading.Thread(target=pack, daemon=True)
     worker.start()
     deadline = time.monotonic() + DEADLINE_S
@@ -120,7 +122,9 @@ def test_a_job_that_gets_no_further_is_queued_again_a_few_times_only(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (run_dir,) = make(store, "wait")
-    monkeypatch.setattr("vld_tui.slurm.pack.signal.signal", lambda *_: None)  # not in a thread
+    monkeypatch.setattr(
+        "vld_tui.launch.slurm.pack.signal.signal", lambda *_: None
+    )  # not in a thread
     teller = Teller(run_dir)
     pack = pack_of([run_dir])
     for _ in range(3):
@@ -180,7 +184,7 @@ def test_a_run_that_something_else_works_on_is_left_to_it(
     store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (run_dir,) = make(store, "wait")
-    monkeypatch.setattr("vld_tui.slurm.pack.HEARTBEAT_STALE_S", -15)
+    monkeypatch.setattr("vld_tui.launch.slurm.pack.HEARTBEAT_STALE_S", -15)
     process = launch(run_dir, STAND_IN_COMMAND)
     try:
         pack_of([run_dir])()

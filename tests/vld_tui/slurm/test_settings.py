@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from vld_tui.home import Home
-from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.profiles import (
+from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.profiles import (
     change_profile,
     keep_profile,
     profile_names,
@@ -15,7 +15,7 @@ from vld_tui.slurm.profiles import (
     remove_profile,
     settings_as_values,
 )
-from vld_tui.slurm.settings import make_settings, minutes_of
+from vld_tui.launch.slurm.settings import make_settings, minutes_of
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,15 @@ from submitit.core.utils import DelayedSubmission
 from engine.protocol import resolve_spec
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
+from vld_tui.launch.slurm import commands, submit
+from vld_tui.launch.slurm.batches import BATCH_FILE, Batch, find_lost_batches
+from vld_tui.launch.slurm.control import hold, stop, submit_again
+from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.pack import Pack
+from vld_tui.launch.slurm.settings import make_settings
+from vld_tui.launch.slurm.submit import USUAL_NEED, Cluster, submit_runs
+from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.runs.run import Run
-from vld_tui.slurm import commands, submit
-from vld_tui.slurm.batches import BATCH_FILE, Batch, find_lost_batches
-from vld_tui.slurm.control import hold, stop, submit_again
-from vld_tui.slurm.errors import SlurmError
-from vld_tui.slurm.pack import Pack
-from vld_tui.slurm.settings import make_settings
-from vld_tui.slurm.submit import USUAL_NEED, Cluster, submit_runs
-from vld_tui.slurm.watch import look_at_jobs
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 

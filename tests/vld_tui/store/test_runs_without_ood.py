@@ -19,14 +19,14 @@ from tests.vld_tui.store.told_runs import (
     finished,
     started,
 )
+from vld_tui.control.export import run_records, write_csv
 from vld_tui.home import Home
-from vld_tui.records import run_records, write_csv
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.runs.summary import CONFIGURATION
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import find_grouping
-from vld_tui.study.groups import group_by_seed
+from vld_tui.study.results.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
 from vld_tui.views.groups import group_point
 from vld_tui.views.runs import RUN_COLUMNS, run_row

@@ -9,7 +9,7 @@ from typing import Final
 
 from engine.protocol.spec import Layout
 from vld_tui.launch.datasets import work_on_datasets
-from vld_tui.study.definition import Study, read_study
+from vld_tui.study.define.definition import Study, read_study
 
 EMOJI = ("fluent", "fluent-mono", "noto", "twemoji")
 

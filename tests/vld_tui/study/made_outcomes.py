@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vld_tui.runs.metrics import LastEvaluation
-from vld_tui.study.outcomes import Outcome, Setting
+from vld_tui.study.results.outcomes import Outcome, Setting
 
 TARGETS = ("art", "cartoon", "photo", "sketch")
 RATES = (0.0, 0.9)

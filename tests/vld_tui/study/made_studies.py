@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from engine.protocol import RunSpec
 from tests.vld_tui.study.known_datasets import read
 from vld_tui.runs.run import ArmResult, Run
-from vld_tui.study.definition import Study
+from vld_tui.study.define.definition import Study
 from vld_tui.study.standing import Standing
 from vld_tui.study.state import StudyState, TimeLeft
 

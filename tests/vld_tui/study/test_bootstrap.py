@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tests.vld_tui.study.made_outcomes import result, setting, study
-from vld_tui.study.bootstrap import (
+from vld_tui.study.results.bootstrap import (
     compare_pair,
     compare_settings,
     find_baseline,
@@ -20,7 +20,7 @@ from vld_tui.study.bootstrap import (
     paired_differences,
     seeds_to_tell,
 )
-from vld_tui.study.outcomes import Outcome, Setting
+from vld_tui.study.results.outcomes import Outcome, Setting
 
 
 def _pair(differences: dict[str, list[float]]) -> tuple[list[Outcome], list[Outcome]]:

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from tests.vld_tui.study.made_outcomes import CELLS, TARGETS, result, setting, study
-from vld_tui.study.cloud import SAMPLED_WAYS, clouds, hull, make_cloud, over_seeds, ways_to_pick
+from vld_tui.study.results.cloud import (
+    SAMPLED_WAYS,
+    clouds,
+    hull,
+    make_cloud,
+    over_seeds,
+    ways_to_pick,
+)
 
 
 def test_six_cells_and_four_targets_give_1296_points_of_72_runs() -> None:

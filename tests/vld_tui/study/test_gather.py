@@ -11,10 +11,10 @@ from tests.vld_tui.store.told_runs import Teller, arm_evaluated, data_prepared, 
 from vld_tui.home import Home
 from vld_tui.report.facts import facts
 from vld_tui.store.store import Store
-from vld_tui.study.definition import Study
-from vld_tui.study.gather import gather
-from vld_tui.study.interpolation import Curve, find_ways, read_ways
-from vld_tui.study.outcomes import Design, Setting, field_words
+from vld_tui.study.define.definition import Study
+from vld_tui.study.results.gather import gather
+from vld_tui.study.results.interpolation import Curve, find_ways, read_ways
+from vld_tui.study.results.outcomes import Design, Setting, field_words
 
 DOMAINS = ("fluent", "fluent-mono", "noto")
 

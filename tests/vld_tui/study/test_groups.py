@@ -7,7 +7,7 @@ import pytest
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import make_run
 from vld_tui.runs.run import Run
-from vld_tui.study.groups import differing_fields, group_by_seed, group_labels
+from vld_tui.study.results.groups import differing_fields, group_by_seed, group_labels
 
 
 def run(index: int, *, ood: float | None = 0.5, **fields: object) -> Run:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vld_tui.study.intervals import (
+from vld_tui.study.results.intervals import (
     FEW,
     Inference,
     Interval,

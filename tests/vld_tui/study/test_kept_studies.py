@@ -11,8 +11,7 @@ from engine.protocol import evaluation_steps
 from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.study.errors import StudyError
-from vld_tui.study.kept import (
+from vld_tui.study.define.files import (
     StudyText,
     find_study,
     find_text,
@@ -24,6 +23,7 @@ from vld_tui.study.kept import (
     preset_titles,
     without_local_folder,
 )
+from vld_tui.study.errors import StudyError
 
 TEXT = """\
 # mine
@@ -167,7 +167,7 @@ def test_domainnet_is_evaluated_as_often_as_by_the_authors(home: Home) -> None:
 def test_every_preset_has_the_runs_of_its_figure(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vld_tui.study.datasets.work_on_datasets", ask_once)
+    monkeypatch.setattr("vld_tui.study.define.datasets.work_on_datasets", ask_once)
     assert preset_names() == sorted(RUNS)
     assert list(preset_titles()) == sorted(name for name in RUNS if "small" not in name)
     known = {name: find_study(home, name) for name in RUNS}

@@ -11,8 +11,8 @@ import pytest
 
 from tests.vld_tui.study.made_outcomes import CELLS, TARGETS, result, setting, study
 from vld_tui.runs.metrics import LastEvaluation
-from vld_tui.study.outcomes import Outcome
-from vld_tui.study.selection import (
+from vld_tui.study.results.outcomes import Outcome
+from vld_tui.study.results.selection import (
     METHODS,
     Method,
     Selection,

@@ -10,7 +10,8 @@ import pytest
 
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.made_studies import RATES, half_done, state_of
-from vld_tui.study.cells import (
+from vld_tui.control.study_table import write_table
+from vld_tui.study.results.cells import (
     OWN_ARM,
     Measure,
     StudyCell,
@@ -21,9 +22,8 @@ from vld_tui.study.cells import (
     usual_axes,
     varying_fields,
 )
-from vld_tui.study.results import results_of
+from vld_tui.study.results.seeds import results_of
 from vld_tui.study.state import StudyState
-from vld_tui.study.table import write_table
 from vld_tui.views.study import result_lines
 from vld_tui.views.study_map import Axes, study_map
 from vld_tui.views.study_results import (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.protocol import resolve_spec, run_identity
 from tests.vld_tui.study.known_datasets import EMOJI, KnownDatasets, read
-from vld_tui.study.definition import Study, StudyError, read_study
+from vld_tui.study.define.definition import Study, StudyError, read_study
 
 
 def values_of(study: Study, *names: str) -> list[tuple[Any, ...]]:

@@ -12,10 +12,10 @@ from vld_tui.actions import LocalActions
 from vld_tui.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.planner import LocalPlanner
 from vld_tui.store.store import Store
+from vld_tui.study.define.files import kept_path
 from vld_tui.study.errors import StudyError
-from vld_tui.study.kept import kept_path
+from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.state import StudyState
 
 STUDY = """\
@@ -39,7 +39,7 @@ def _answer(_subject: str, models: str, **_: object) -> object:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setattr("vld_tui.study.launching.start_supervisor", lambda _home: None)
-    monkeypatch.setattr("vld_tui.planner.ask_engine", _answer)
+    monkeypatch.setattr("vld_tui.study.planner.ask_engine", _answer)
     home = open_home(tmp_path / "home")
     keep(home, STUDY)
     return home

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import make_run
-from vld_tui.study.groups import group_by_seed
+from vld_tui.study.results.groups import group_by_seed
 from vld_tui.views.compare import INTERVALS, compare_lines
 
 DOMAINS = {"noto": 0.8, "fluent-mono": 0.5}

@@ -13,7 +13,7 @@ from vld_tui.cli.data.work import LayoutOption, WhatArgument, checked_layout, do
 from vld_tui.cli.errors import FAILED_EXIT
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
-from vld_tui.datasets import values_of
+from vld_tui.launch.datasets import values_of
 from vld_tui.words.numbers import plural, size
 
 SizeOption = Annotated[

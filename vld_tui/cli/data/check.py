@@ -18,8 +18,7 @@ from vld_tui.cli.data.work import LayoutOption, WhatArgument, checked_layout, do
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
-from vld_tui.datasets import values_of
-from vld_tui.launch.datasets import DatasetError
+from vld_tui.launch.datasets import DatasetError, values_of
 from vld_tui.views.data_check import check_report_lines
 
 NearOption = Annotated[

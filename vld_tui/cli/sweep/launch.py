@@ -28,16 +28,15 @@ from vld_tui.cli.slurm import (
 from vld_tui.cli.sweep.ls import standing_record
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.planner import LocalPlanner
-from vld_tui.queue.slots import check_slots, keep_gpus, keep_slots, read_gpus
-from vld_tui.slurm.plan import ClusterPlan, plan_jobs
-from vld_tui.slurm.settings import SlurmSettings
-from vld_tui.slurm.submit import Cluster
+from vld_tui.launch.queue.slots import check_slots, keep_gpus, keep_slots, read_gpus
+from vld_tui.launch.slurm.plan import ClusterPlan, plan_jobs
+from vld_tui.launch.slurm.settings import SlurmSettings
+from vld_tui.launch.slurm.submit import Cluster
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost
-from vld_tui.study.datasets import HomeDatasets
-from vld_tui.study.definition import Study
-from vld_tui.study.kept import SMALL, StudyText, find_text, preset_names, preset_text
+from vld_tui.study.define.datasets import HomeDatasets
+from vld_tui.study.define.definition import Study
+from vld_tui.study.define.files import SMALL, StudyText, find_text, preset_names, preset_text
 from vld_tui.study.launching import (
     MOST_UNASKED,
     cost_to_launch,
@@ -47,13 +46,14 @@ from vld_tui.study.launching import (
     submit_study,
 )
 from vld_tui.study.place import last_place
+from vld_tui.study.planner import LocalPlanner
+from vld_tui.study.results.strays import find_strays
 from vld_tui.study.standing import (
     Standing,
     refuse_misfits,
     standing_of,
     without_final_weights,
 )
-from vld_tui.study.strays import find_strays
 from vld_tui.study.weights import AbsentWeights, absent_weights
 from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.study import (

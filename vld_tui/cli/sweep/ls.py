@@ -13,8 +13,8 @@ from vld_tui.cli.session import open_store, refresh
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.store.store import Store
+from vld_tui.study.define.files import find_study, kept_names, preset_titles
 from vld_tui.study.errors import StudyError
-from vld_tui.study.kept import find_study, kept_names, preset_titles
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.views.study import counts_text
 

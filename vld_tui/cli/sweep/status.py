@@ -15,16 +15,16 @@ from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
 from vld_tui.cli.slurm import place_record
 from vld_tui.cli.sweep.ls import launched_record, launched_studies, standing_record, tell_launched
-from vld_tui.queue.supervisor import is_supervised
-from vld_tui.slurm.settings import SlurmSettings
+from vld_tui.launch.queue.supervisor import is_supervised
+from vld_tui.launch.slurm.settings import SlurmSettings
 from vld_tui.study.cost import StudyCost, cost_of, seconds_left
-from vld_tui.study.datasets import HomeDatasets
-from vld_tui.study.kept import find_text
+from vld_tui.study.define.datasets import HomeDatasets
+from vld_tui.study.define.files import find_text
 from vld_tui.study.launching import devices_of
 from vld_tui.study.place import last_place
-from vld_tui.study.results import results_of
+from vld_tui.study.results.seeds import results_of
+from vld_tui.study.results.strays import Strays, find_strays
 from vld_tui.study.standing import Standing, standing_of
-from vld_tui.study.strays import Strays, find_strays
 from vld_tui.views.images import image_cautions
 from vld_tui.views.precisions import precision_cautions
 from vld_tui.views.queue import at_rest_lines

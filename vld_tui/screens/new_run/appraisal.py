@@ -5,9 +5,9 @@ from __future__ import annotations
 from engine.protocol import RunSpec, SpecError
 from engine.protocol.datasets import DatasetListing, check_target
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.planner import PLANNER_ERRORS, Planner
 from vld_tui.screens.new_run.messages import Appraised
 from vld_tui.study.forecast import Forecast
+from vld_tui.study.planner import PLANNER_ERRORS, Planner
 
 
 def appraise(planner: Planner, spec: RunSpec) -> Appraised:

@@ -12,10 +12,10 @@ from textual.worker import get_current_worker
 
 from engine.protocol import RunSpec
 from vld_tui.guard import Guarded
-from vld_tui.planner import PLANNER_ERRORS, Planner
 from vld_tui.screens.new_run.appraisal import appraise
 from vld_tui.screens.new_run.knowledge import LOOKING
 from vld_tui.screens.new_run.messages import DatasetsFound, NetworksFound, PresetsFound
+from vld_tui.study.planner import PLANNER_ERRORS, Planner
 from vld_tui.study.presets import Preset
 from vld_tui.words.text import plain_text
 

@@ -8,7 +8,6 @@ from typing import Final
 
 from engine.protocol.datasets import DatasetListing
 from vld_tui.draft import Draft
-from vld_tui.planner import Network, networks_of_kind, weights_places
 from vld_tui.screens.new_run.appraisal import is_same_choice
 from vld_tui.screens.new_run.choices import (
     dataset_choices,
@@ -20,6 +19,7 @@ from vld_tui.screens.new_run.choices import (
 )
 from vld_tui.screens.new_run.messages import Appraised
 from vld_tui.screens.pick import Choice
+from vld_tui.study.planner import Network, networks_of_kind, weights_places
 from vld_tui.views.inventory import weights_words
 from vld_tui.words.numbers import plural
 

@@ -18,7 +18,6 @@ from textual.widgets import Input, Static
 from engine.protocol import FIELDS, RunSpec
 from vld_tui.bindings import bind
 from vld_tui.draft import Draft, read_draft, typed_texts, usual_texts
-from vld_tui.planner import Planner
 from vld_tui.runs.progress import Progress
 from vld_tui.screens.ask import AskLine
 from vld_tui.screens.new_run.asking import AskingScreen, Order, ask_datasets, ask_presets
@@ -36,6 +35,7 @@ from vld_tui.screens.new_run.messages import (
 from vld_tui.screens.new_run.preset_line import PresetLine
 from vld_tui.screens.new_run.walk import line_of, next_line
 from vld_tui.screens.pick import Pick
+from vld_tui.study.planner import Planner
 from vld_tui.study.presets import Preset
 from vld_tui.views.forecast import forecast_text
 from vld_tui.views.plan import plan_table

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from vld_tui.runs.run import RunPoint
-from vld_tui.study.cells import (
+from vld_tui.study.define.definition import Study
+from vld_tui.study.results.cells import (
     MEASURES,
     Measure,
     StudyCell,
@@ -19,7 +20,6 @@ from vld_tui.study.cells import (
     usual_axes,
     varying_fields,
 )
-from vld_tui.study.definition import Study
 from vld_tui.study.state import StudyState
 from vld_tui.views.heat_map import HeatMap
 from vld_tui.views.study_map import Axes, study_map, value_labels

@@ -23,8 +23,8 @@ from vld_tui.screens.ask import AskLine, Confirm
 from vld_tui.screens.pick import Choice, Pick
 from vld_tui.screens.picture import save_picture
 from vld_tui.screens.study.look import LaidOut, StudyLook
-from vld_tui.study.cells import StudyCell
 from vld_tui.study.launching import MOST_UNASKED
+from vld_tui.study.results.cells import StudyCell
 from vld_tui.study.state import Counts, StudyState
 from vld_tui.views.study import failure_lines, study_heading
 from vld_tui.views.study_map import cell_text

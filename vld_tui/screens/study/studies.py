@@ -17,9 +17,9 @@ from vld_tui.bindings import bind
 from vld_tui.feed import Snapshot
 from vld_tui.guard import Guarded
 from vld_tui.messages import ActionAsked, SnapshotTaken, StudyOpened
-from vld_tui.planner import PLANNER_ERRORS
 from vld_tui.screens.ask import Confirm, Told
-from vld_tui.study.kept import SMALL, preset_titles
+from vld_tui.study.define.files import SMALL, preset_titles
+from vld_tui.study.planner import PLANNER_ERRORS
 from vld_tui.views.study import plan_lines
 from vld_tui.views.study_progress import study_lines, study_list_heading
 from vld_tui.widgets.key_bar import KeyBar
@@ -28,8 +28,8 @@ from vld_tui.words.text import fit, shorten
 
 if TYPE_CHECKING:
     from vld_tui.actions import Actions
-    from vld_tui.planner import Planner
     from vld_tui.study.launching import LaunchPlan
+    from vld_tui.study.planner import Planner
     from vld_tui.study.state import StudyProgress
 
 NOTHING: Final = """\

@@ -1,0 +1,1 @@
+"""Actions on runs, studies and queues: plain values in, plain values out, no sentences."""

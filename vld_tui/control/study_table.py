@@ -1,0 +1,66 @@
+"""A study's results as CSV: a line for each setting, target and arm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from vld_tui.control.export import write_records
+from vld_tui.runs.fields import shown_value
+from vld_tui.runs.statistics import Estimate
+from vld_tui.study.results.cells import StudyCell, arms_of, compared_grid, varying_fields
+from vld_tui.study.state import StudyState
+
+
+def export_table(state: StudyState, path: Path) -> int:
+    """Write what a study's finished runs reached to a new CSV file; return how many lines.
+
+    Raises:
+        OSError: when it cannot be written, or is there already.
+    """
+    with path.open("x", encoding="utf-8") as file:
+        return write_table(state, file)
+
+
+def write_table(state: StudyState, file: IO[str]) -> int:
+    """Write the table as CSV; accuracies are shares from 0 to 1, over seeds of all that the study
+    chooses among."""
+    records = list(table_records(state))
+    write_records(records, file)
+    return len(records)
+
+
+def table_records(state: StudyState) -> Iterator[dict[str, Any]]:
+    """Yield what each setting reached on each target, arm by arm."""
+    if state.standing is None:
+        return
+    study = state.standing.study
+    varying = varying_fields(study)
+    for arm in arms_of(study):
+        grid = compared_grid(state, arm=arm, varying=varying)
+        for (values, (dataset, target)), cell in grid.cells.items():
+            shown = (shown_value(value) for value in values)
+            settings = dict(zip(study.compare, shown, strict=True))
+            yield {"dataset": dataset, "target": target, **settings, "arm": arm, **_figures(cell)}
+
+
+def _figures(cell: StudyCell) -> dict[str, Any]:
+    ids = cell.estimate("id")
+    figures: dict[str, Any] = {
+        "seeds": ids.n if ids else 0,
+        "finished": len(cell.reached),
+        "runs": len(cell.specs),
+    }
+    for name, found in (
+        ("ood_accuracy", cell.estimate("ood")),
+        ("id_accuracy", ids),
+        ("ood_less_id", cell.estimate("gap")),
+        ("worst_domain_accuracy", cell.estimate("worst")),
+    ):
+        figures |= _columns(name, found)
+    return figures | {"worst_domain": cell.worst_domain or ""}
+
+
+def _columns(name: str, found: Estimate | None) -> dict[str, float | None]:
+    return {name: found and found.mean, f"{name}_deviation": found and found.deviation}

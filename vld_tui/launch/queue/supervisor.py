@@ -1,0 +1,207 @@
+"""The process that starts waiting runs as slots come free.
+
+``python -m vld_tui.launch.queue HOME``. Of several, one works: it holds a lock that the operating
+system releases when it dies. All its state is in the database and the run folders, so a killed
+supervisor is replaced by the next, started by any process that queues a run or by the dashboard. It
+ends when nothing is queued and every run it started is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from engine.rundir import RunDir, plain_file
+from engine.rundir.life import is_alive, last_lines
+from engine.rundir.lock import held, is_held
+from vld_tui.home import Home
+from vld_tui.launch.local import (
+    EXIT_PATIENCE_S,
+    LaunchError,
+    engine_environment,
+    launch,
+    wait_and_record,
+)
+from vld_tui.launch.queue.slots import Slot, choose_slots, free_slots, slots_of, wanted_slots
+from vld_tui.runs.run import Run
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
+
+POLL_S: Final = 1.0
+START_PATIENCE_S: Final = 3.0
+START_POLL_S: Final = 0.02
+"""How long, and how often, a new supervisor is looked at before it is left alone."""
+LOCK_PATIENCE_S: Final = 5.0
+"""How long a second supervisor waits for the first one to end."""
+SUPERVISOR_COMMAND: Final = (sys.executable, "-P", "-m", "vld_tui.launch.queue")
+
+
+Starter = Callable[[RunDir, str | None], subprocess.Popen[bytes]]
+"""Starts the engine on a run, on a GPU of its own if there is one."""
+
+
+def _start_engine(run_dir: RunDir, gpu: str | None) -> subprocess.Popen[bytes]:
+    return launch(run_dir, patience_s=EXIT_PATIENCE_S, gpu=gpu)
+
+
+class Supervisor:
+    """Starts waiting runs, in order, as slots come free."""
+
+    def __init__(self, store: Store, start: Starter = _start_engine) -> None:
+        self._store = store
+        self._launch = start
+        self._watchers: list[threading.Thread] = []
+
+    def work(self) -> None:
+        """Start runs until nothing waits and those started are over."""
+        while self.take_turn():
+            time.sleep(POLL_S)
+
+    def take_turn(self) -> bool:
+        """Start what there is room for; say whether there is more to do."""
+        try:
+            self._store.refresh()
+            waiting = [run for run in self._store.queue() if run.is_due]
+            left = self._start_some(waiting)
+        except StoreError as error:  # such as a database locked for long: next time
+            _say(str(error))
+            return True
+        self._watchers = [thread for thread in self._watchers if thread.is_alive()]
+        return left or bool(self._watchers)
+
+    def _start_some(self, waiting: Sequence[Run]) -> bool:
+        """Start what there is room for, in order; say whether some are left.
+
+        No run overtakes one that waits for more GPUs than are free, so that it has its turn.
+        """
+        slots = slots_of(self._store)
+        live = [
+            run
+            for run in self._store.live_runs()
+            if _is_here(run) and not (run.has_job or self._store.run_dir(run.run_id).is_copy)
+        ]
+        taken = [slot for run in live for slot in _taken(run)]
+        free = free_slots(slots, taken)
+        for run in waiting:
+            wanted = wanted_slots(run.spec, slots)
+            if choose_slots(slots, wanted) is None:
+                gpus = len(set(slots))
+                why = (
+                    f"It wants {wanted} GPUs, but the queue has {gpus}. Give the queue more (vld "
+                    "queue slots 0 --gpus all), or start it on fewer: vld resume "
+                    f"{run.run_id} --gpus {gpus}"
+                )
+                self._store.mark_unlaunched(run.run_id, why)
+                _say(f"{run.run_id} is not started: {why}")
+                continue
+            chosen = choose_slots(free, wanted)
+            if chosen is None:
+                return True
+            for slot in chosen:
+                free.remove(slot)
+            gpus_named = [slot for slot in chosen if slot is not None]
+            self._start(run, ",".join(gpus_named) or None)
+        return False
+
+    def _start(self, run: Run, slot: Slot) -> None:
+        run_dir = self._store.run_dir(run.run_id)
+        try:
+            process = self._launch(run_dir, slot)
+        except LaunchError as error:
+            _say(str(error))
+            known = run_dir.read_process()
+            if known is not None and is_alive(run_dir, known):  # by one of us that was killed
+                self._store.mark_relaunched(run.run_id, gpu=slot)
+            else:
+                self._store.mark_unlaunched(run.run_id, str(error))
+            return
+        self._store.mark_relaunched(run.run_id, gpu=slot)
+        _say(f"{run.run_id} started" + (f" on GPU {slot}" if slot else ""))
+        watcher = threading.Thread(target=wait_and_record, args=(process, run_dir))
+        watcher.daemon = True
+        watcher.start()
+        self._watchers.append(watcher)
+
+
+def start_supervisor(home: Home) -> None:
+    """Have a process start the queued runs, unless one does so already.
+
+    Raises:
+        LaunchError: when it cannot be started, or fails at once.
+    """
+    if is_supervised(home):
+        return
+    try:
+        with open(home.supervisor_log, "ab", opener=plain_file) as log:
+            process = subprocess.Popen(
+                [*SUPERVISOR_COMMAND, str(home.path.absolute())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=engine_environment(),
+            )
+    except OSError as error:
+        raise LaunchError(f"The queue's worker cannot be started: {error}.") from None
+    _refuse_failure(home, process)
+
+
+def _refuse_failure(home: Home, process: subprocess.Popen[bytes]) -> None:
+    """Look for a moment whether the queue's worker begins its work.
+
+    Raises:
+        LaunchError: when it failed, with the end of its log.
+    """
+    deadline = time.monotonic() + START_PATIENCE_S
+    while time.monotonic() < deadline and not is_supervised(home):
+        if process.poll() is None:
+            time.sleep(START_POLL_S)
+            continue
+        if process.returncode:
+            raise LaunchError(
+                f"The queue's worker failed:\n{last_lines(home.supervisor_log)}\n"
+                f"Queued runs stay queued until: vld queue start"
+            )
+        return  # another was faster, or nothing is queued any more
+
+
+def is_supervised(home: Home) -> bool:
+    """Say whether a process works on the queue. Nothing is written."""
+    return is_held(home.supervisor_lock)
+
+
+def main(home: Home, start: Starter = _start_engine) -> None:
+    """Work on the queue of a home, unless another process does."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(held(home.supervisor_lock, patience_s=LOCK_PATIENCE_S))
+            except BlockingIOError:
+                return
+            with Store.open(home) as store:
+                Supervisor(store, start).work()
+        with Store.open(home) as store:  # whoever queued a run just now may have seen it held
+            if not any(run.is_due for run in store.queue()):
+                return
+
+
+def _is_here(run: Run) -> bool:
+    """Say whether a run goes on on this machine; one that has not said where is taken to."""
+    return run.host in (None, socket.gethostname())
+
+
+def _taken(run: Run) -> list[Slot]:
+    """Return the slots that a run that goes on takes."""
+    if run.gpu is not None:
+        return list(run.gpu.split(","))
+    return [None] * (1 if run.spec.device == "cpu" else run.spec.gpus)
+
+
+def _say(text: str) -> None:
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)  # noqa: T201 - into its log

@@ -1,0 +1,179 @@
+"""What was submitted to Slurm, written down before it is asked (``jobs/BATCH/batch.json``) under a
+name that the jobs bear too. So a submission that broke off half-way is found again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from engine.protocol.extras import install_command
+from engine.rundir import JobInfo, read_plain, write_atomic
+from vld_tui.home import Home, HomeError
+from vld_tui.launch.slurm import commands
+from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.pack import Pack
+from vld_tui.launch.slurm.settings import make_settings, minutes_of
+from vld_tui.store.store import Store
+
+BATCH_FILE: Final = "batch.json"
+EVER: Final = 10**6
+"""Jobs are queued again as often as their time runs out."""
+YEAR_MIN: Final = 365 * 24 * 60
+_FOLDER_MODE: Final = 0o755
+"""Of a batch's folder, less the umask: a job does what is in it, so nobody else may write there."""
+_LOST_AFTER_S: Final = 7 * 86_400.0
+"""Age at which a submission that nobody finished is not asked about any more."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """One array of jobs: the runs of each, and the array's id once history has it.
+
+    ``time`` is when it was written down, in Unix seconds.
+    """
+
+    name: str
+    time: float
+    runs: tuple[tuple[str, ...], ...]
+    settings: dict[str, Any]
+    job_id: str | None = None
+
+    def packs(self, home: Home) -> list[Pack]:
+        """Return what each job is to do.
+
+        Raises:
+            HomeError: when a run's id cannot name a folder.
+            SlurmError: when the settings make no sense.
+        """
+        at_once = make_settings(self.settings).runs_per_gpu
+        return [Pack([str(home.run_dir(run).path) for run in runs], at_once) for runs in self.runs]
+
+    def write(self, folder: Path) -> None:
+        """Write it down.
+
+        Raises:
+            OSError: when it cannot be written.
+        """
+        write_atomic(folder / BATCH_FILE, msgspec.json.encode(self))
+
+    def job_of(self, index: int, folder: Path) -> JobInfo:
+        """Return the job of the array's task with this index."""
+        job_id = self.job_id or ""
+        if len(self.runs) > 1:
+            job_id = f"{job_id}_{index}"
+        return JobInfo(job_id, self.time, str(folder / f"{job_id}_0_log.out"), self.settings)
+
+
+def record(store: Store, batch: Batch, folder: Path, *, is_found: bool = False) -> None:
+    """Record in history and run folders which job each run was given to, and that this is done.
+
+    ``is_found``: that was a while ago, and some of it may be recorded.
+
+    Raises:
+        StoreError: when it cannot be recorded.
+    """
+    store.mark_submitted(
+        {run: batch.job_of(index, folder) for index, runs in enumerate(batch.runs) for run in runs},
+        is_found=is_found,
+    )
+    with contextlib.suppress(OSError):  # it is found again next time
+        batch.write(folder)
+
+
+def make_folder(home: Home, batch: Batch) -> Path:
+    """Make the folder of a batch, with the batch written down in it, and return it.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    home.jobs.mkdir(parents=True, exist_ok=True)
+    folder = home.jobs / batch.name
+    folder.mkdir(mode=_FOLDER_MODE)
+    batch.write(folder)
+    return folder
+
+
+def find_lost_batches(store: Store) -> None:
+    """Record what was submitted by somebody who died before it was recorded.
+
+    Raises:
+        SlurmError: when Slurm does not answer, or what jobs are to do cannot be handed to them.
+        StoreError: when it cannot be recorded.
+    """
+    lost = list(_unfinished(store.home))
+    if not lost:
+        return
+    arrays = commands.arrays_by_name()
+    for path, batch in lost:
+        if batch.name in arrays:
+            found = msgspec.structs.replace(batch, job_id=arrays[batch.name])
+            _hand_over(found, store.home, path.parent)
+            record(store, found, path.parent, is_found=True)
+
+
+def require_submitit() -> None:
+    """Refuse where the package that submits is not installed.
+
+    Raises:
+        SlurmError: when it is not.
+    """
+    try:
+        import submitit  # noqa: F401 - many do without a cluster
+    except ImportError:
+        raise SlurmError(
+            "Submitting needs the package submitit, which is not installed: "
+            f"{install_command('slurm')}"
+        ) from None
+
+
+def _hand_over(batch: Batch, home: Home, folder: Path) -> None:
+    """Put what each job is to do where it looks for it, as submitit would have.
+
+    submitit writes it under a random name, and renames it once Slurm reported the job's id. Such a
+    file is a pickle that anybody may have put there: it is not read but written again.
+
+    Raises:
+        SlurmError: when submitit is not installed, or the folder cannot be written.
+    """
+    missing = {
+        path: pack
+        for index, pack in enumerate(batch.packs(home))
+        if not (path := folder / f"{batch.job_of(index, folder).job_id}_submitted.pkl").exists()
+    }
+    if not missing:
+        return
+    require_submitit()
+    from submitit.core.utils import DelayedSubmission
+
+    time_limit = make_settings(batch.settings).time
+    try:
+        for path, pack in missing.items():
+            task = DelayedSubmission(pack)
+            task.set_timeout(minutes_of(time_limit or "") or YEAR_MIN, EVER)
+            write_atomic(path, pickle.dumps(task))
+    except OSError as error:
+        raise SlurmError(f"{folder} cannot be written: {error.strerror}.") from None
+
+
+def has_lost_batches(home: Home) -> bool:
+    """Say whether there is a submission of which nobody knows whether Slurm took it."""
+    return bool(_unfinished(home))
+
+
+def _unfinished(home: Home) -> Sequence[tuple[Path, Batch]]:
+    """Return the batches without a job, but for those that no submission of this home wrote."""
+    found = []
+    for path in home.jobs.glob(f"*/{BATCH_FILE}"):
+        with contextlib.suppress(OSError, msgspec.DecodeError, HomeError, SlurmError):
+            if time.time() - path.stat().st_mtime > _LOST_AFTER_S:
+                continue
+            batch = msgspec.json.decode(read_plain(path), type=Batch)
+            if batch.job_id is None and batch.packs(home):
+                found.append((path, batch))
+    return found

@@ -1,0 +1,273 @@
+"""Slurm's own commands, run here: what they answer, and what they refuse."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
+
+from vld_tui.launch.slurm.errors import SlurmAwayError, SlurmError
+from vld_tui.runs.job import EXIT_CODE, Job
+
+PATIENCE_S: Final = 60.0
+"""How long a busy controller may take to answer."""
+_SEPARATOR: Final = "|"
+_NO_MUNGE: Final = "Munge encode failed"
+_FATAL: Final = "fatal: "
+_REST: Final = 2**32 - 2
+"""Index under which an array's tasks are known together that were cancelled while they waited."""
+
+
+def is_slurm_here() -> bool:
+    """Say whether jobs can be submitted from this machine."""
+    return shutil.which("sbatch") is not None
+
+
+def require_slurm() -> None:
+    """Refuse where no job can be submitted.
+
+    Raises:
+        SlurmAwayError: when there is no Slurm on this machine.
+    """
+    if not is_slurm_here():
+        raise SlurmAwayError(
+            "There is no Slurm on this machine: sbatch is not found. Log in to the cluster, where "
+            "this home is visible too, or run here: --on local"
+        )
+
+
+def refuse_other_clusters() -> None:
+    """Refuse to submit where jobs would go to another cluster than is asked of them.
+
+    Raises:
+        SlurmError: when the environment names clusters.
+    """
+    for name in ("SLURM_CLUSTERS", "SBATCH_CLUSTERS"):
+        if os.environ.get(name):
+            raise SlurmError(
+                f"{name} is set, which sends jobs to another cluster than the one that is asked "
+                f"where they stand: unset {name}, on a login node of that cluster."
+            )
+
+
+def require_controller() -> None:
+    """Refuse while Slurm's controller is away: other commands take 10 s to find out.
+
+    Raises:
+        SlurmAwayError: when it does not answer.
+    """
+    done = _run("scontrol", "ping")
+    if done.returncode != 0:
+        raise SlurmAwayError(
+            f"Slurm's controller does not answer: {_why_away(done)}. Try again, or ask who runs "
+            "the cluster."
+        )
+
+
+def list_jobs() -> dict[str, Job]:
+    """Return this user's jobs by id, array tasks one by one: those that wait or run, and for some
+    minutes those that are over.
+
+    Raises:
+        SlurmError: when Slurm does not answer.
+    """
+    return _read_table(_squeue("--array", "-o", "%i|%T|%r|%N"))
+
+
+def arrays_by_name() -> dict[str, str]:
+    """Return the ids of this user's jobs and arrays by their names.
+
+    Raises:
+        SlurmError: when Slurm does not answer.
+    """
+    answer = _squeue("-o", "%j|%A|%F")
+    lines = (line.split(_SEPARATOR) for line in answer.splitlines() if line.count("|") == 2)
+    return {name: array if array != "N/A" else job for name, job, array in lines}
+
+
+def ended_jobs(job_ids: Collection[str]) -> dict[str, Job]:
+    """Return how jobs ended of which Slurm still knows: from its accounting, or within minutes.
+
+    Raises:
+        SlurmError: when Slurm does not answer.
+    """
+    found: dict[str, Job] = {}
+    for array in sorted({job_id.partition("_")[0] for job_id in job_ids}):
+        try:
+            answer = ask("scontrol", "show", "job", "--all", "--oneliner", array)
+        except SlurmError as error:
+            if not any(words in str(error) for words in ("Invalid job id", "not found")):
+                raise
+            continue
+        found |= {job.job_id: job for job in map(_read_job, answer.splitlines()) if job}
+    for job_id in job_ids:
+        rest = found.get(f"{job_id.partition('_')[0]}_{_REST}")
+        if job_id not in found and rest is not None and rest.state == "CANCELLED":
+            found[job_id] = rest._replace(job_id=job_id)
+    missing = [job_id for job_id in job_ids if job_id not in found]
+    if missing:
+        found |= _from_accounting(missing)
+    return {job_id: found[job_id] for job_id in job_ids if job_id in found}
+
+
+def configuration() -> dict[str, str]:
+    """Return the cluster's configuration, ``scontrol show config``.
+
+    Raises:
+        SlurmError: when Slurm does not answer.
+    """
+    pairs = (line.partition("=") for line in ask("scontrol", "show", "config").splitlines())
+    return {name.strip(): value.strip() for name, sign, value in pairs if sign}
+
+
+def most_submitted() -> int | None:
+    """Return how many jobs this user may have at once by the accounting; None: not known."""
+    if shutil.which("sacctmgr") is None:
+        return None
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+        answer = ask(
+            "sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}",
+            "format=MaxSubmitJobs",
+        )  # fmt: skip
+    except (KeyError, SlurmError):  # a user without a name, no accounting here
+        return None
+    limits = [int(line) for line in answer.split() if line.isdecimal()]
+    return min(limits, default=None)
+
+
+def ask(*command: str) -> str:
+    """Run a command of Slurm's and return what it prints.
+
+    Raises:
+        SlurmError: with what it complains of.
+    """
+    done = _run(*command)
+    if done.returncode != 0:
+        raise SlurmError(complaint(command[0], done.stderr or done.stdout))
+    return done.stdout
+
+
+def fields_of(line: str) -> Iterator[tuple[str, str]]:
+    """Yield names and values of a line of ``scontrol show --oneliner``."""
+    for word in line.split():
+        name, sign, value = word.partition("=")
+        if sign:
+            yield name, value
+
+
+def complaint(program: str, text: str) -> str:
+    """Return what a program of Slurm's complains of, in one line."""
+    return f"{program}: {_reason(program, text)}"
+
+
+def _reason(program: str, text: str) -> str:
+    """Return what a program complains of: what it died of if it did, else all that it says."""
+    if _NO_MUNGE in text:
+        return "munge does not run on this machine, so Slurm cannot tell who asks"
+    lines = [re.sub(rf"^{program}: (error: )?", "", line).strip() for line in text.splitlines()]
+    died_of = [line.removeprefix(_FATAL) for line in lines if line.startswith(_FATAL)]
+    kept = died_of or [line for line in lines if line and not line.startswith("**")]  # a banner
+    return "; ".join(dict.fromkeys(kept)) or "it gave no reason"
+
+
+def _why_away(done: subprocess.CompletedProcess[str]) -> str:
+    """Return why ``scontrol ping`` did not reach the controller, on whatever machines it is."""
+    down = re.findall(r"\bat (\S+) is DOWN", done.stdout)
+    if down and _NO_MUNGE not in done.stderr:
+        return f"it is down on {', '.join(down)}"
+    return _reason("scontrol", done.stderr or done.stdout)
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of Slurm's to its end.
+
+    Raises:
+        SlurmError: when it cannot be run, or takes too long.
+    """
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=PATIENCE_S, check=False, env=_plain_environment(),
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise SlurmError(f"{command[0]} is not found: is Slurm on this machine?") from None
+    except subprocess.TimeoutExpired:
+        raise SlurmError(f"{command[0]} gives no answer within {PATIENCE_S:g} s.") from None
+    except OSError as error:
+        raise SlurmError(f"{command[0]} cannot be run: {error.strerror}.") from None
+
+
+def is_full(text: str) -> bool:
+    """Say whether sbatch complains of a queue that takes no more jobs of anybody for now."""
+    return "unable to accept job" in text or "job queue full" in text
+
+
+def _plain_environment() -> dict[str, str]:
+    """Return this environment without what changes the form of the answers."""
+    changing = ("SQUEUE_", "SACCT_", "SLURM_TIME_FORMAT", "SLURM_CLUSTERS", "SLURM_JSON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(changing)}
+    return {**kept, "LC_ALL": "C.UTF-8"}
+
+
+def _squeue(*options: str) -> str:
+    """Return what squeue prints of all this user's jobs."""
+    of_user = ("--all", "--user", str(os.getuid()), "--noheader", "--states=all")
+    return ask("squeue", *of_user, *options)
+
+
+def _read_table(answer: str) -> dict[str, Job]:
+    """Return the jobs of lines of id, state, reason and node; other lines are passed over.
+
+    Of several lives of a job the last counts; CANCELLED by 1000 is CANCELLED.
+    """
+    lines = (line.split(_SEPARATOR, 3) for line in answer.splitlines())
+    jobs = (Job(*fields) for fields in lines if len(fields) == len(Job._fields))
+    return {
+        job.job_id: job._replace(state=job.state.partition(" ")[0], reason=_plain(job.reason))
+        for job in jobs
+    }
+
+
+def _read_job(line: str) -> Job | None:
+    fields = dict(fields_of(line))
+    if "JobId" not in fields:
+        return None
+    job_id = fields["JobId"]
+    if fields.get("ArrayTaskId", "").isdecimal():
+        job_id = f"{fields['ArrayJobId']}_{fields['ArrayTaskId']}"
+    node = fields.get("NodeList", "")
+    return Job(
+        job_id,
+        fields.get("JobState", "UNKNOWN").partition(" ")[0],
+        _exit_code(fields) or _plain(fields.get("Reason", "")),
+        "" if node == "(null)" else node,
+    )
+
+
+def _exit_code(fields: Mapping[str, str]) -> str:
+    """Return with what a job's script ended that ended badly."""
+    code = fields.get("ExitCode", "").partition(":")[0]
+    return f"{EXIT_CODE}{code}" if fields.get("Reason") == "NonZeroExitCode" else ""
+
+
+def _plain(reason: str) -> str:
+    """Return why a job waits or how it ended; nothing where Slurm says None."""
+    return "" if reason == "None" else reason
+
+
+def _from_accounting(job_ids: Sequence[str]) -> dict[str, Job]:
+    if shutil.which("sacct") is None:
+        return {}
+    try:
+        answer = ask(
+            "sacct", "--allocations", "--noheader", "--parsable2", "--duplicates",
+            "--format=JobID,State,Reason,NodeList", "--jobs", ",".join(job_ids),
+        )  # fmt: skip
+    except SlurmError:  # no accounting here
+        return {}
+    return _read_table(answer)

@@ -1,0 +1,44 @@
+"""The cluster's partitions: how long a job of each may take."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from engine.protocol import nearest
+from vld_tui.launch.slurm import commands
+from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.settings import minutes_of
+
+
+class Partition(NamedTuple):
+    """A partition, the minutes that a job gets unless it says, and at most; None: no end."""
+
+    name: str
+    usual_minutes: int | None
+    most_minutes: int | None
+
+
+def partitions_for(names: str | None) -> list[Partition]:
+    """Return the partitions of these names, split by commas; None: the one where jobs go anyway.
+
+    Raises:
+        SlurmError: when Slurm does not answer, or there is no such partition.
+    """
+    answer = commands.ask("scontrol", "show", "partition", "--all", "--oneliner")
+    found = [dict(commands.fields_of(line)) for line in answer.splitlines()]
+    known = {fields["PartitionName"]: fields for fields in found if "PartitionName" in fields}
+    usual = [name for name in known if known[name].get("Default") == "YES"]
+    chosen = names.split(",") if names else usual[:1]
+    for name in chosen:
+        if name not in known:
+            raise SlurmError(
+                f"There is no partition {name!r} on this cluster.{nearest(name, known)} There are: "
+                f"{', '.join(known)}."
+            )
+    return [_partition(known[name]) for name in chosen]
+
+
+def _partition(fields: dict[str, str]) -> Partition:
+    most = minutes_of(fields.get("MaxTime", ""))
+    usual = minutes_of(fields.get("DefaultTime", "")) or most
+    return Partition(fields["PartitionName"], usual, most)

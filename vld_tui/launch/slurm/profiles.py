@@ -1,0 +1,137 @@
+"""Settings of a cluster that a home keeps under a name."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from engine.protocol import nearest
+from engine.rundir import write_atomic
+from engine.rundir.lock import held
+from vld_tui.home import Home
+from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.settings import SlurmSettings, make_settings
+from vld_tui.launch.slurm.variables import by_name, has_secret, refuse_secrets
+from vld_tui.words.toml_text import change_toml, read_toml
+
+DEFAULT_PROFILE: Final = "default"
+SUFFIX: Final = ".toml"
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}")
+
+
+def profile_names(home: Home) -> list[str]:
+    """Return the names of the profiles that are kept."""
+    return sorted(path.stem for path in home.profiles.glob(f"*{SUFFIX}"))
+
+
+def read_profile(home: Home, name: str | None) -> dict[str, Any]:
+    """Return the settings of a profile; None: those of ``default``, if there is one.
+
+    Raises:
+        SlurmError: when there is none of this name, or it makes no sense.
+    """
+    names = profile_names(home)
+    if name is None:
+        if DEFAULT_PROFILE not in names:
+            return {}
+        name = DEFAULT_PROFILE
+    if name not in names:
+        known = f"There are: {', '.join(names)}." if names else "None is kept yet."
+        raise SlurmError(
+            f"No profile {name!r}.{nearest(name, names)} {known}\n"
+            f"Make it: vld profile set {name} partition=gpu time=4:00:00"
+        )
+    path = home.profiles / f"{name}{SUFFIX}"
+    try:
+        values = read_toml(path.read_text(encoding="utf-8"))
+        make_settings(values)
+    except (OSError, ValueError, SlurmError) as error:
+        raise SlurmError(f"{path}: {error}") from None
+    return values
+
+
+def keep_profile(home: Home, name: str, values: Mapping[str, Any]) -> SlurmSettings:
+    """Keep a profile; one of this name has these settings then, and keeps its comments.
+
+    Raises:
+        SlurmError: for an unusable name or setting, or when it cannot be written.
+    """
+    if not _NAME.fullmatch(name):
+        raise SlurmError(
+            f"The profile's name is {name!r}, but must be one word of letters, digits, '.', '_' "
+            "and '-'."
+        )
+    settings = make_settings(dict(values))
+    path = home.profiles / f"{name}{SUFFIX}"
+    try:
+        home.profiles.mkdir(parents=True, exist_ok=True)
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        gone = dict.fromkeys(read_toml(text))
+        write_atomic(path, change_toml(text, {**gone, **values}).encode())
+        if has_secret(values):  # of a profile from before they were refused
+            path.chmod(0o600)
+    except OSError as error:
+        raise SlurmError(f"{home.profiles} cannot be written: {error.strerror}.") from None
+    except ValueError as error:
+        raise SlurmError(f"{path}: {error}") from None
+    return settings
+
+
+def change_profile(home: Home, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a profile, or change some settings of one, None or an empty list: without it.
+
+    Returns all of its settings; those that others change meanwhile are kept.
+
+    Raises:
+        SlurmError: see :func:`keep_profile`, or when a change holds a secret.
+    """
+    refuse_secrets(changes)
+    with contextlib.ExitStack() as stack:
+        try:
+            home.profiles.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(home.profiles / ".lock"))
+        except OSError as error:
+            raise SlurmError(f"{home.profiles} cannot be written: {error.strerror}.") from None
+        values = dict(read_profile(home, name)) if name in profile_names(home) else {}
+        values |= changes
+        values = {key: value for key, value in values.items() if value not in (None, [])}
+        keep_profile(home, name, values)
+    return values
+
+
+def remove_profile(home: Home, name: str) -> None:
+    """Forget a profile.
+
+    Raises:
+        SlurmError: when there is none, or it cannot be deleted.
+    """
+    if name not in profile_names(home):
+        read_profile(home, name)  # which says what there is
+    try:
+        (home.profiles / f"{name}{SUFFIX}").unlink()
+    except OSError as error:
+        raise SlurmError(f"The profile {name} cannot be deleted: {error.strerror}.") from None
+
+
+def settings_as_values(settings: SlurmSettings) -> dict[str, Any]:
+    """Return the settings that are not as they are anyway, by name, plain enough for JSON.
+
+    They may be stored and shown: of a variable that is a secret it is the name alone.
+    """
+    values = settings_in_full(settings)
+    return values | ({"env": by_name(settings.env)} if settings.env else {})
+
+
+def settings_in_full(settings: SlurmSettings) -> dict[str, Any]:
+    """Return the settings that are not as they are anyway, with secrets: not to be stored."""
+    usual = msgspec.structs.asdict(SlurmSettings())
+    given = msgspec.structs.asdict(settings)
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if value != usual[name]
+    }

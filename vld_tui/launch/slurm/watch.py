@@ -1,0 +1,101 @@
+"""Bring history up to date with what the scheduler says of the runs' jobs.
+
+It is asked in one question for all jobs, and not often: a controller serves everybody.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from vld_tui.home import Home
+from vld_tui.launch.slurm import commands
+from vld_tui.launch.slurm.batches import find_lost_batches, has_lost_batches
+from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.runs.job import FORGOTTEN, Job
+from vld_tui.runs.run import LIVE
+from vld_tui.store.jobs import OpenJob
+from vld_tui.store.store import Store
+
+INTERVAL_S: Final = 15.0
+"""How often the scheduler is asked while a dashboard is open."""
+
+
+def look_at_jobs(store: Store) -> str | None:
+    """Ask where the jobs stand that are not over, and record it; return why that failed, if it did.
+
+    Raises:
+        StoreError: when it cannot be recorded.
+    """
+    if store.is_read_only:
+        return None
+    if not (any(_own_jobs(store)) or has_lost_batches(store.home)):
+        return None
+    if not commands.is_slurm_here():
+        return "there is no Slurm on this machine to ask about jobs"
+    try:
+        commands.require_controller()
+        find_lost_batches(store)
+        known = list(_own_jobs(store))
+        jobs = commands.list_jobs()
+        gone = [each for each in known if each.job.job_id not in jobs]
+        jobs |= _ends_of(gone)
+        jobs |= commands.ended_jobs(_failed_early(known, jobs))
+    except SlurmError as error:
+        return str(error)
+    for each in known:
+        job = jobs[each.job.job_id]
+        if job.is_over or job != each.job or each.status not in ("queued", *LIVE):
+            store.note_job(each, job)
+    return None
+
+
+def _own_jobs(store: Store) -> Iterator[OpenJob]:
+    """Yield the runs with jobs that are not known to be over, but for copies from elsewhere."""
+    return (each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy)
+
+
+def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:
+    """Return how jobs ended that neither wait nor run."""
+    told = commands.ended_jobs([each.job.job_id for each in gone]) if gone else {}
+    ends = {}
+    for each in gone:
+        job = told.get(each.job.job_id)
+        ends[each.job.job_id] = job or each.job._replace(state=FORGOTTEN, reason="")
+    return ends
+
+
+def _failed_early(known: Sequence[OpenJob], jobs: Mapping[str, Job]) -> list[str]:
+    """Return the ids of jobs that failed with runs not begun, of which more is to be asked."""
+    waiting = {each.job.job_id for each in known if each.status == "queued"}
+    return sorted(job_id for job_id in waiting if jobs[job_id].state == "FAILED")
+
+
+class JobWatch:
+    """Looks at the jobs now and then in a thread, for somebody who asks all the time: a busy
+    controller may take its time."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._looked_at = -INTERVAL_S
+        self._thread: threading.Thread | None = None
+        self._problem: str | None = None
+
+    def look(self) -> str | None:
+        """Have the jobs looked at unless that was done a moment ago; return what came up last."""
+        now = time.monotonic()
+        is_looking = self._thread is not None and self._thread.is_alive()
+        if not is_looking and now - self._looked_at >= INTERVAL_S:
+            self._looked_at = now
+            self._thread = threading.Thread(target=self._look, name="jobs", daemon=True)
+            self._thread.start()
+        return self._problem
+
+    def _look(self) -> None:
+        try:
+            with Store.open(self._home) as store:
+                self._problem = look_at_jobs(store)
+        except Exception as error:  # noqa: BLE001 - the edge of the thread: always told
+            self._problem = str(error)

@@ -1,0 +1,97 @@
+"""What studies must know of the data sets of a home."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.protocol.datasets import STUDY_DATASETS, DatasetListing, DescribeDataset, ListDatasets
+from engine.protocol.spec import Layout
+from vld_tui.home import Home
+from vld_tui.launch.datasets import (
+    DatasetError,
+    find_added,
+    refuse_embedded_name,
+    refuse_unfit,
+    work_on_datasets,
+)
+from vld_tui.study.forecast import ImageCounts
+
+
+class HomeDatasets:
+    """The data sets of a home, looked into once and only when a study asks for their domains."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._listings: dict[tuple[str, str | None, Layout], DatasetListing] = {}
+        self._absent: dict[str, str] = {}
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Return the data sets that were located but are not on this machine."""
+        return tuple(self._absent)
+
+    @property
+    def refusal(self) -> str | None:
+        """Return why runs on an absent data set cannot start, and what to do; None: none is."""
+        return next(iter(self._absent.values()), None)
+
+    def locate(self, values: Mapping[str, object]) -> dict[str, object]:
+        """Return a run's values with the folder of its data set, if that was added by name.
+
+        A published one that is not here is taken to lie where it will once it is fetched.
+
+        Raises:
+            DatasetError: when nothing has that name.
+        """
+        try:
+            return find_added(self._home, values)
+        except DatasetError as error:
+            name = values.get("dataset")
+            if name not in STUDY_DATASETS:
+                raise
+            self._absent[str(name)] = str(error)
+            return {**values, "data_dir": str(self._home.datasets / str(name))}
+
+    def domains(
+        self, dataset: str, data_dir: str | None, layout: Layout = "auto"
+    ) -> tuple[str, ...]:
+        """Return the domains of a data set; those published where it is not here.
+
+        Raises:
+            DatasetError, LaunchError: when it cannot be looked into.
+        """
+        return tuple(domain.name for domain in self._listing(dataset, data_dir, layout).domains)
+
+    def known_counts(self, dataset: str, data_dir: str | None) -> ImageCounts | None:
+        """Return how many domains and images a data set has, if it was looked into and is here."""
+        looked_into = (
+            listing for key, listing in self._listings.items() if key[:2] == (dataset, data_dir)
+        )
+        listing = next(looked_into, None)
+        if listing is None or listing.where is None:
+            return None
+        images = sum(domain.images for domain in listing.domains)
+        return ImageCounts(len(listing.domains), images)
+
+    def _listing(self, dataset: str, data_dir: str | None, layout: Layout) -> DatasetListing:
+        key = dataset, data_dir, layout
+        if key not in self._listings:
+            if dataset in self._absent:
+                nowhere = ListDatasets(str(self._home.path / "nowhere"))
+                listings = work_on_datasets(nowhere, list[DatasetListing], _ignore)
+                self._listings |= {
+                    (listing.name, str(self._home.datasets / listing.name), layout): listing
+                    for listing in listings
+                    if listing.where is None
+                }
+            else:
+                refuse_embedded_name(dataset, data_dir)
+                asked = DescribeDataset(data_dir or "", dataset, layout)
+                listing = work_on_datasets(asked, DatasetListing, _ignore)
+                refuse_unfit(listing)
+                self._listings[key] = listing
+        return self._listings[key]
+
+
+def _ignore(_report: object) -> None:
+    """Take no notice of how far the engine is."""

@@ -1,0 +1,271 @@
+"""A study: a grid of runs, written in TOML (docs/studies.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from engine.protocol import (
+    FIELDS,
+    MEASURED_ON,
+    SEEDS,
+    SPELLINGS,
+    RunSpec,
+    SpecError,
+    misfits,
+    nearest,
+    run_identity,
+)
+from engine.protocol.spec import Layout
+from vld_tui.study.define.expansion import DATA_FIELDS, Datasets, expand, with_held_out_sources
+from vld_tui.study.define.grid import check_fields, check_value, grids_of
+from vld_tui.study.errors import StudyError
+from vld_tui.words.toml_text import read_toml
+
+__all__ = ["Datasets", "Study", "StudyError", "read_study"]
+
+MOST_SEEDS: Final = 1000
+RESERVED_NAMES: Final = ("launch", "ls", "status")
+"""What stands for something else where a study is named."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
+_KEYS: Final = (
+    "name", "title", "data", "compare", "choose", "seeds", "keep", "leave_one_source_out",
+    "folder", "domains", "fields", "cross", "zip", "exclude", "add",
+)  # fmt: skip
+_NOT_COMPARED: Final = frozenset({"target", "held_out_source", *DATA_FIELDS, *SEEDS})
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study and its runs.
+
+    ``specs`` are in the order in which they are to run: one seed of everything first, those with
+    a source held out last. ``identities`` are theirs, each once. ``compare`` and ``choose`` name
+    fields of a specification. ``text`` is the TOML it was read from. ``domains`` are those of
+    each data set whose domains mattered. ``absent`` are data sets that are not on this machine.
+    ``misfits`` say why runs, by identity, cannot honour a setting: they are not started.
+    ``declared`` are the fields that the study sets; the others have the recipe's values.
+    """
+
+    name: str
+    title: str
+    compare: tuple[str, ...]
+    choose: tuple[str, ...]
+    specs: tuple[RunSpec, ...]
+    identities: tuple[str, ...]
+    text: str = ""
+    domains: Mapping[str, tuple[str, ...]] | None = None
+    absent: tuple[str, ...] = ()
+    misfits: Mapping[str, str] = field(default_factory=dict)
+    declared: tuple[str, ...] = ()
+
+    @property
+    def main_specs(self) -> tuple[RunSpec, ...]:
+        """Return the specs of the runs that leave out their target alone."""
+        return tuple(spec for spec in self.specs if spec.held_out_source is None)
+
+
+def read_study(text: str, where: str, datasets: Datasets, *, folder: Path) -> Study:
+    """Read a study and make the specs of its runs.
+
+    Args:
+        text: TOML.
+        where: what it is called in messages: a path or a name.
+        datasets: what is known of data sets.
+        folder: paths in the study are relative to it, unless the study says otherwise.
+
+    Raises:
+        StudyError: naming the file and the key, when it makes no sense.
+        DatasetError: when there is no data set of a name.
+    """
+    try:
+        return _Reader(_parse(text), datasets, folder).read(text)
+    except (StudyError, SpecError) as error:
+        raise StudyError(f"{where}: {error}") from None
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        values = read_toml(text)
+    except ValueError as error:
+        raise StudyError(str(error)) from None
+    for key in values:
+        if key not in _KEYS:
+            hint = nearest(key, _KEYS)
+            if not hint and key.replace("-", "_") in SPELLINGS:
+                hint = " Fields of runs stand below [fields] or [cross]."
+            raise StudyError(f"unknown key {key!r}.{hint}")
+    return values
+
+
+class _Reader:
+    """Reads one study, key by key."""
+
+    def __init__(self, values: Mapping[str, Any], datasets: Datasets, folder: Path) -> None:
+        self._values = values
+        self._folder = folder / Path(self._text("folder") or "").expanduser()
+        self._datasets = _Remembered(datasets, self._domains())
+
+    def read(self, text: str) -> Study:
+        """Return the study.
+
+        Raises:
+            StudyError, SpecError, DatasetError: see :func:`read_study`.
+        """
+        name, choose = self._name(), self._names("choose")
+        grids = grids_of(self._values, self._folder)
+        specs = expand(grids, self._datasets, self._seeds())
+        if not specs:
+            raise StudyError("[[exclude]] leaves no run.")
+        declared = {name: None for grid in grids for name in grid.names}
+        _refuse_twins(specs, declared)
+        compare = self._names("compare") or _varying(specs, declared, choose)
+        if measured := set(MEASURED_ON).intersection(choose):
+            raise StudyError(
+                f"choose names {min(measured)}, which decides which images ID accuracy is of, and "
+                "the choice is made by ID accuracy: name it in compare."
+            )
+        compare = (*compare, *_measured_on(specs, compare))
+        if both := set(compare).intersection(choose):
+            raise StudyError(f"{min(both)!r} stands in compare and in choose: name it in one.")
+        if self._flag("leave_one_source_out"):
+            specs = with_held_out_sources(specs, self._datasets)
+        return Study(
+            name=name,
+            title=self._text("title") or name,
+            compare=compare,
+            choose=choose,
+            specs=tuple(specs),
+            identities=tuple(map(run_identity, specs)),
+            text=text,
+            domains=self._datasets.asked,
+            absent=self._datasets.absent,
+            misfits=_misfits(specs, declared),
+            declared=tuple(declared),
+        )
+
+    def _name(self) -> str:
+        name = self._text("name")
+        if name is None:
+            raise StudyError('it has no name: begin it with a line such as name = "my-study".')
+        if not _NAME.fullmatch(name) or name in RESERVED_NAMES or name.endswith(".toml"):
+            raise StudyError(
+                f"name is {name!r}, but must be one word of up to 60 letters, digits, '.', '_' and "
+                f"'-', beginning with a letter or digit, and not {' or '.join(RESERVED_NAMES)}."
+            )
+        return name
+
+    def _text(self, key: str) -> str | None:
+        value = self._values.get(key)
+        if value is not None and not isinstance(value, str):
+            raise StudyError(f"{key} is {value!r}, but must be text.")
+        return value
+
+    def _flag(self, key: str) -> bool:
+        value = self._values.get(key, False)
+        if not isinstance(value, bool):
+            raise StudyError(f"{key} is {value!r}, but must be true or false.")
+        return value
+
+    def _names(self, key: str) -> tuple[str, ...]:
+        names = self._values.get(key, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise StudyError(f"{key} is {names!r}, but must be a list of fields.")
+        return tuple(dict.fromkeys(check_fields(names, key)))
+
+    def _seeds(self) -> tuple[int, ...]:
+        given = self._values.get("seeds", 1)
+        if isinstance(given, int) and not isinstance(given, bool):
+            given = list(range(min(given, MOST_SEEDS + 1)))
+        if not isinstance(given, list) or not 0 < len(given) <= MOST_SEEDS:
+            raise StudyError(
+                f"seeds is {self._values['seeds']!r}, but must be how many (1 to {MOST_SEEDS}), or "
+                "a list of them."
+            )
+        return tuple(check_value("seed", seed, "seeds") for seed in given)
+
+    def _domains(self) -> dict[str, tuple[str, ...]]:
+        given = self._values.get("domains", {})
+        if not isinstance(given, dict):
+            raise StudyError("[domains] must name the domains of data sets.")
+        for name, domains in given.items():
+            if not isinstance(domains, list) or not all(isinstance(each, str) for each in domains):
+                raise StudyError(f"[domains] {name} must be a list of names.")
+        return {name: tuple(domains) for name, domains in given.items()}
+
+
+class _Remembered:
+    """Data sets whose domains a study may say itself; keeps what was asked."""
+
+    def __init__(self, datasets: Datasets, said: Mapping[str, tuple[str, ...]]) -> None:
+        self._datasets, self._said = datasets, said
+        self.asked: dict[str, tuple[str, ...]] = {}
+
+    def locate(self, values: Mapping[str, object]) -> dict[str, object]:
+        """Return a run's values with the folder of its data set."""
+        return self._datasets.locate(values)
+
+    def domains(
+        self, dataset: str, data_dir: str | None, layout: Layout = "auto"
+    ) -> tuple[str, ...]:
+        """Return the domains, as the study says or as they are."""
+        if dataset not in self.asked:
+            said = self._said.get(dataset)
+            self.asked[dataset] = said or self._datasets.domains(dataset, data_dir, layout)
+        return self.asked[dataset]
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Return the data sets that are not on this machine."""
+        return self._datasets.absent
+
+
+def _measured_on(specs: Sequence[RunSpec], compare: Sequence[str]) -> list[str]:
+    """Return the fields that are compared because ID accuracy is of other images with each value:
+    a mean over them would mean nothing."""
+    return [
+        name
+        for name in MEASURED_ON
+        if name not in compare and len({getattr(spec, name) for spec in specs}) > 1
+    ]
+
+
+def _varying(
+    specs: Sequence[RunSpec], declared: Mapping[str, None], choose: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the fields that a study varies and its report compares unless it is told."""
+    names = [name for name in FIELDS if name in declared and name not in _NOT_COMPARED]
+    return tuple(
+        name
+        for name in names
+        if name not in choose and len({getattr(spec, name) for spec in specs}) > 1
+    )
+
+
+def _misfits(specs: Iterable[RunSpec], declared: Mapping[str, None]) -> dict[str, str]:
+    """Return why runs cannot honour what the study sets, by their identity."""
+    specs = list(specs)
+    given = set(declared)
+    if len({spec.schedule for spec in specs}) > 1:  # drops are for one of the schedules
+        given.discard("lr_drops")
+    found = ((spec, next(misfits(spec, given), None)) for spec in specs)
+    return {run_identity(spec): problem for spec, problem in found if problem is not None}
+
+
+def _refuse_twins(specs: Sequence[RunSpec], declared: Mapping[str, None]) -> None:
+    known: dict[str, RunSpec] = {}
+    for spec in specs:
+        other = known.setdefault(run_identity(spec), spec)
+        if other is spec:
+            continue
+        differing = [name for name in FIELDS if getattr(spec, name) != getattr(other, name)]
+        shown = ["seed", *(name for name in FIELDS if name in declared and name not in differing)]
+        values = ", ".join(f"{name} {getattr(spec, name)}" for name in dict.fromkeys(shown))
+        apart = (
+            f" in {', '.join(differing)}, which decides no result" if differing else " in nothing"
+        )
+        raise StudyError(f"two runs differ{apart}: {values}.")

@@ -1,0 +1,214 @@
+"""Where studies are: files of one's own, those launched from a home, and the presets."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from engine.protocol import nearest
+from engine.rundir import write_atomic
+from engine.rundir.lock import held
+from vld_tui.home import Home
+from vld_tui.study.define.datasets import HomeDatasets
+from vld_tui.study.define.definition import Study, read_study
+from vld_tui.study.define.expansion import DATA_FIELDS
+from vld_tui.study.errors import StudyError
+from vld_tui.words.toml_text import change_toml, read_toml
+
+SUFFIX: Final = ".toml"
+SMALL: Final = "-small"
+"""Ends the name of a preset's miniature."""
+
+
+@dataclass(frozen=True)
+class StudyText:
+    """A study as it is written.
+
+    ``where`` is what messages call it; paths in it are relative to ``folder``, None: it has none.
+    """
+
+    text: str
+    where: str
+    folder: Path | None
+
+    def read(self, home: Home, datasets: HomeDatasets | None = None) -> Study:
+        """Return the study.
+
+        Raises:
+            StudyError: when it makes no sense.
+            DatasetError, LaunchError: when a data set is not known or cannot be looked into.
+        """
+        found = datasets or HomeDatasets(home)
+        return read_study(self.text, self.where, found, folder=self.folder or Path())
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Return the values as written.
+
+        Raises:
+            StudyError: when it is not valid TOML.
+        """
+        try:
+            return read_toml(self.text)
+        except ValueError as error:
+            raise StudyError(f"{self.where}: {error}") from None
+
+    def with_value(self, key: str, value: Any) -> StudyText:
+        """Return the study with another value of a top-level key; its comments stay.
+
+        Raises:
+            StudyError: when it is not valid TOML.
+        """
+        try:
+            return replace(self, text=change_toml(self.text, {key: value}))
+        except ValueError as error:
+            raise StudyError(f"{self.where}: {error}") from None
+
+    def with_data(self, names: Sequence[str]) -> StudyText:
+        """Return the study over other data sets.
+
+        Raises:
+            StudyError: when it names its images field by field, or see :meth:`with_value`.
+        """
+        values = self.values
+        tables = [*map(values.get, ("fields", "cross")), *(values.get("zip") or ())]
+        named = {name for table in tables if isinstance(table, dict) for name in table}
+        if both := named.intersection(DATA_FIELDS):
+            raise StudyError(
+                f"{self.where}: --data does not replace its {min(both)}. Name the data set above "
+                f"all tables instead: data = {json.dumps([*names], ensure_ascii=False)}"
+            )
+        return self.with_value("data", [*names])
+
+
+def find_study(home: Home, reference: str) -> Study:
+    """Return the study that a path, the name of a launched study or of a preset means.
+
+    Raises:
+        StudyError: when there is none, with the nearest names, or it makes no sense.
+        DatasetError, LaunchError: when a data set is not known or cannot be looked into.
+    """
+    return find_text(home, reference).read(home)
+
+
+def find_text(home: Home, reference: str) -> StudyText:
+    """Return the text of a study.
+
+    Raises:
+        StudyError: when there is none, with the nearest names, or it cannot be read.
+    """
+    if reference.endswith(SUFFIX) or "/" in reference:
+        path = Path(reference).expanduser()
+        return StudyText(_read(path), str(path), path.absolute().parent)
+    kept = kept_path(home, reference)
+    if kept.is_file():
+        return StudyText(_read(kept), str(kept), home.studies)
+    presets = preset_names()
+    if reference in presets:
+        return preset_text(reference)
+    known = [*presets, *kept_names(home)]
+    file = Path(reference + SUFFIX)
+    hint = f" Did you mean {file}?" if file.is_file() else nearest(reference, known)
+    raise StudyError(
+        f"No study or preset {reference!r}.{hint or ' See: vld sweep ls'}\n"
+        "A study of your own is a TOML file: vld sweep FILE.toml"
+    )
+
+
+def keep_study(home: Home, study: Study, source: StudyText) -> None:
+    """Keep a study under its name, with what it needs to be read again from anywhere.
+
+    Raises:
+        StudyError: when it cannot be written.
+    """
+    values = source.values
+    if "folder" not in values and source.folder is not None:
+        source = source.with_value("folder", str(source.folder))
+    if study.domains and "domains" not in values:
+        domains = {name: [*names] for name, names in study.domains.items()}
+        source = source.with_value("domains", domains)
+    try:
+        home.studies.mkdir(exist_ok=True)
+        write_atomic(kept_path(home, study.name), source.text.encode())
+    except OSError as error:
+        raise StudyError(f"{home.studies} cannot be written: {error.strerror}.") from None
+
+
+def without_local_folder(text: str) -> str:
+    """Return a study's text for others: without its folder on this machine."""
+    is_local = str(read_toml(text).get("folder", "")).startswith(("/", "~"))
+    return change_toml(text, {"folder": None}) if is_local else text
+
+
+@contextlib.contextmanager
+def only_launch(home: Home) -> Iterator[None]:
+    """Wait until nobody else launches a study of this home: both would make the same runs.
+
+    Raises:
+        StudyError: when the folder of studies cannot be written.
+    """
+    stack = contextlib.ExitStack()
+    try:
+        home.studies.mkdir(exist_ok=True)
+        stack.enter_context(held(home.studies / ".lock"))
+    except OSError as error:
+        raise StudyError(f"{home.studies} cannot be written: {error.strerror}.") from None
+    with stack:
+        yield
+
+
+def kept_path(home: Home, name: str) -> Path:
+    """Return where a launched study is kept."""
+    return home.studies / f"{name}{SUFFIX}"
+
+
+def kept_names(home: Home) -> list[str]:
+    """Return the names of the studies that were launched."""
+    return sorted(path.stem for path in home.studies.glob(f"*{SUFFIX}"))
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets."""
+    return sorted(_preset_files())
+
+
+def preset_titles(*, with_small: bool = False) -> dict[str, str]:
+    """Return the titles of the presets by name; ``with_small``: those of the miniatures too."""
+    names = (name for name in preset_names() if with_small or not name.endswith(SMALL))
+    texts = {name: preset_text(name) for name in names}
+    return {name: text.values["title"] for name, text in texts.items()}
+
+
+def preset_text(name: str) -> StudyText:
+    """Return the text of a preset.
+
+    Raises:
+        StudyError: when there is none, with the nearest names.
+    """
+    files = _preset_files()
+    if name not in files:
+        raise StudyError(f"No preset {name!r}.{nearest(name, files) or ' See: vld sweep ls'}")
+    return StudyText(files[name].read_text(encoding="utf-8"), name, None)
+
+
+def _preset_files() -> dict[str, Any]:
+    folder = importlib.resources.files("vld_tui.study") / "studies"
+    return {
+        file.name.removesuffix(SUFFIX).replace(".small", SMALL): file
+        for file in folder.iterdir()
+        if file.name.endswith(SUFFIX)
+    }
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise StudyError(f"{path} is not text in UTF-8.") from None

@@ -1,0 +1,255 @@
+"""What there is to make runs of, and what they would take: each blocks, so a worker asks."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+import msgspec
+
+from engine.protocol import LoadedWeights, RunSpec, encode_spec
+from engine.protocol.datasets import DatasetListing, DatasetRequest, DescribeDataset, ListDatasets
+from engine.rundir import write_atomic
+from vld_tui.home import Home
+from vld_tui.launch.datasets import (
+    DatasetError,
+    find_added,
+    refuse_embedded_name,
+    refuse_unfit,
+    work_on_datasets,
+)
+from vld_tui.launch.inspection import Asked, ask_engine
+from vld_tui.launch.local import LaunchError
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
+from vld_tui.study.cost import StudyCost, with_disk
+from vld_tui.study.errors import StudyError
+from vld_tui.study.forecast import Forecast, ImageCounts, forecast
+from vld_tui.study.presets import Preset, drop_preset, keep_preset, read_presets
+
+if TYPE_CHECKING:  # not for the first picture
+    from vld_tui.study.launching import LaunchPlan
+
+Answer = TypeVar("Answer")
+
+NETWORKS_FILE: Final = "networks.json"
+PLANNER_ERRORS: Final = (StoreError, LaunchError, DatasetError, StudyError)
+"""What a planner may raise; the message says why not."""
+
+
+class Network(msgspec.Struct, frozen=True):
+    """A network and where its weights are: ``packaged``, ``cached``, ``hub`` or ``none``."""
+
+    name: str
+    weights: str
+
+    @property
+    def is_here(self) -> bool:
+        """Say whether its weights are on this machine."""
+        return self.weights in ("packaged", "cached")
+
+
+class InspectedWeights(msgspec.Struct, frozen=True):
+    """What a run would load from its file of weights, or why it could not."""
+
+    loaded: LoadedWeights | None = None
+    problem: str | None = None
+
+
+class Planner(Protocol):
+    """What the form of a new run asks of its surroundings. Every method may raise one of
+    ``PLANNER_ERRORS``."""
+
+    def datasets(self) -> tuple[DatasetListing, ...]:
+        """Return the data sets known by name, as they are now."""
+
+    def dataset_of(self, spec: RunSpec) -> DatasetListing:
+        """Return the images a run would be made of; the refusal is that of ``vld run``."""
+
+    def known_networks(self) -> tuple[Network, ...]:
+        """Return the networks as they were found last, at once; empty: never asked yet."""
+
+    def networks(self) -> tuple[Network, ...]:
+        """Return every network, those with weights on this machine first; takes seconds once."""
+
+    def forecast(self, spec: RunSpec, listing: DatasetListing | None) -> Forecast:
+        """Return what a run would take."""
+
+    def presets(self) -> Mapping[str, Preset]:
+        """Return the presets by name."""
+
+    def keep_preset(self, name: str, preset: Preset) -> None:
+        """Keep a preset."""
+
+    def drop_preset(self, name: str) -> None:
+        """Forget a preset."""
+
+    def study_plan(self, reference: str) -> LaunchPlan:
+        """Return what launching a study, a kept one or a preset, would do."""
+
+    def close(self) -> None:
+        """Let go of questions that were not answered yet."""
+
+
+class LocalPlanner:
+    """Plans on the history of a home, with the engine of this machine."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._networks: tuple[Network, ...] = ()
+        self._datasets: tuple[DatasetListing, ...] = ()
+        self._folders: dict[tuple[str, str], DatasetListing] = {}
+        self._asks = threading.Lock()
+        self._is_closed = False
+        self._asked: list[Asked] = []
+
+    def datasets(self) -> tuple[DatasetListing, ...]:
+        """Return the data sets known by name, as they are now."""
+        request = ListDatasets(str(self._home.datasets))
+        self._folders = {}
+        self._datasets = tuple(self._work(request, list[DatasetListing]))
+        return self._datasets
+
+    def dataset_of(self, spec: RunSpec) -> DatasetListing:
+        """Return the images a run would be made of; the refusal is that of ``vld run``."""
+        given = {"dataset": spec.dataset, "data_dir": spec.data_dir}
+        folder = find_added(self._home, given)["data_dir"]
+        if spec.data_dir is None:
+            listings = self._datasets or self.datasets()
+            named = [listing for listing in listings if listing.name == spec.dataset]
+            if named and named[0].where is not None:
+                refuse_unfit(named[0])
+                return named[0]
+        refuse_embedded_name(spec.dataset, spec.data_dir)
+        listing = self._describe(DescribeDataset(str(folder or ""), spec.dataset, spec.layout))
+        refuse_unfit(listing)
+        return listing
+
+    def known_networks(self) -> tuple[Network, ...]:
+        """Return the networks as they were found last, at once; empty: never asked yet."""
+        if not self._networks:
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                kept = self._networks_file.read_bytes()
+                return msgspec.json.decode(kept, type=tuple[Network, ...])
+        return self._networks
+
+    def networks(self) -> tuple[Network, ...]:
+        """Return every network, those with weights on this machine first; takes seconds once."""
+        with self._asks:
+            if not self._networks:
+                answer = ask_engine("models", "*", on_start=self._keep)
+                found = msgspec.convert(answer, list[Network])
+                self._networks = tuple(sorted(found, key=lambda network: not network.is_here))
+                with contextlib.suppress(OSError):  # it can be asked again
+                    write_atomic(self._networks_file, msgspec.json.encode(self._networks))
+        return self._networks
+
+    def with_disk(self, cost: StudyCost, specs: Collection[RunSpec]) -> StudyCost:
+        """Return what runs take with their disk, also where their networks were never run here;
+        takes seconds then. It stays unknown where the engine cannot answer."""
+        if cost.disk_bytes is not None or not specs:
+            return cost
+        models = ",".join(sorted({spec.model for spec in specs}))
+        try:
+            answer = ask_engine("sizes", models, on_start=self._keep)
+        except LaunchError:
+            return cost
+        return with_disk(cost, specs, msgspec.convert(answer, dict[str, int]))
+
+    def devices(self) -> tuple[str, ...]:
+        """Return the devices of this machine as ``--device`` names them; takes seconds.
+
+        Raises:
+            LaunchError: when the engine cannot answer.
+        """
+        answer = ask_engine("doctor", on_start=self._keep)
+        return tuple(entry["device"] for entry in answer["devices"])
+
+    def weights(self, spec: RunSpec) -> InspectedWeights:
+        """Return what a run would load from its file of weights; takes seconds."""
+        asked = spec
+        with contextlib.suppress(DatasetError):  # which is said of the images
+            given = {"dataset": spec.dataset, "data_dir": spec.data_dir}
+            asked = msgspec.structs.replace(spec, **find_added(self._home, given))
+        answer = ask_engine("weights", encode_spec(asked).decode(), on_start=self._keep)
+        return msgspec.convert(answer, InspectedWeights)
+
+    def forecast(self, spec: RunSpec, listing: DatasetListing | None) -> Forecast:
+        """Return what a run would take."""
+        if not self._home.database.is_file():  # nothing was run here, and looking makes no home
+            return Forecast()
+        counts = None
+        if listing is not None and listing.where is not None:
+            images = sum(domain.images for domain in listing.domains)
+            counts = ImageCounts(len(listing.domains), images)
+        with Store.open(self._home) as store:
+            return forecast(store, spec, host=socket.gethostname(), counts=counts)
+
+    def presets(self) -> Mapping[str, Preset]:
+        """Return the presets by name."""
+        with Store.open(self._home) as store:
+            return read_presets(store)
+
+    def keep_preset(self, name: str, preset: Preset) -> None:
+        """Keep a preset."""
+        with Store.open(self._home) as store:
+            keep_preset(store, name, preset)
+
+    def drop_preset(self, name: str) -> None:
+        """Forget a preset."""
+        with Store.open(self._home) as store:
+            drop_preset(store, name)
+
+    def study_plan(self, reference: str) -> LaunchPlan:
+        """Return what launching a study, a kept one or a preset, would do."""
+        from vld_tui.study.launching import plan_launch  # not for the first picture
+
+        with Store.open(self._home) as store:
+            plan = plan_launch(store, reference)
+        specs = [spec for spec, _ in plan.standing.to_launch]
+        return replace(plan, cost=self.with_disk(plan.cost, specs))
+
+    def close(self) -> None:
+        """End the engine's processes that are still asked: nobody waits for them."""
+        self._is_closed = True
+        for process in self._asked:
+            process.kill()
+
+    def _describe(self, request: DescribeDataset) -> DatasetListing:
+        """Return what a folder holds, looked at once."""
+        key = request.location, request.layout
+        if key not in self._folders:
+            self._folders[key] = self._work(request, DatasetListing)
+        return msgspec.structs.replace(self._folders[key], name=request.name)
+
+    def _work(self, request: DatasetRequest, answer_type: type[Answer]) -> Answer:
+        return work_on_datasets(request, answer_type, _ignore, on_start=self._keep)
+
+    def _keep(self, asked: Asked) -> None:
+        self._asked = [each for each in self._asked if each.poll() is None] + [asked]
+        if self._is_closed:
+            asked.kill()
+
+    @property
+    def _networks_file(self) -> Path:
+        return self._home.cache / NETWORKS_FILE
+
+
+def weights_places(name: str, networks: Sequence[Network]) -> set[str]:
+    """Return where a network's weights are, or those that timm chooses from; empty: not known."""
+    named = {network.weights for network in networks if network.name == name}
+    return named or {network.weights for network in networks_of_kind(name, networks)}
+
+
+def networks_of_kind(name: str, networks: Sequence[Network]) -> list[Network]:
+    """Return the networks of that name with one set of weights each."""
+    return [network for network in networks if network.name.startswith(f"{name}.")]
+
+
+def _ignore(_report: object) -> None:
+    """Take no notice of how far the engine is."""

@@ -1,0 +1,177 @@
+"""What a run would be made of and take, and what would keep it from its end, before it starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from engine.protocol import (
+    LoadedWeights,
+    RunSpec,
+    SpecError,
+    nearest,
+    too_few_gpus,
+    too_few_images,
+)
+from engine.protocol.datasets import (
+    DatasetListing,
+    check_held_out_source,
+    check_splits,
+    check_target,
+)
+from engine.protocol.validation import uncertain_selection
+from vld_tui.launch.datasets import DatasetError
+from vld_tui.launch.local import LaunchError
+from vld_tui.launch.queue.slots import VISIBLE_GPUS, find_gpus
+from vld_tui.store.errors import StoreError
+from vld_tui.study.forecast import Forecast
+from vld_tui.study.planner import InspectedWeights, LocalPlanner
+from vld_tui.study.weights import AbsentWeights, absent_weights, networks_for
+
+
+class Prospects(NamedTuple):
+    """Why a run would fail, weights that are missing here, and what was not checked; in words.
+
+    ``images`` are those it would be made of; None: they cannot be read. ``loaded`` is
+    what it would load from its file of weights; None: they are no file, or cannot be loaded.
+    ``cautions`` are what to know of its numbers before they are believed.
+    """
+
+    problems: tuple[str, ...]
+    absent: tuple[AbsentWeights, ...]
+    unchecked: tuple[str, ...]
+    images: DatasetListing | None
+    forecast: Forecast
+    loaded: LoadedWeights | None = None
+    cautions: tuple[str, ...] = ()
+
+
+def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = False) -> Prospects:
+    """Look whether there are the network, its weights, the images and their domains, and the
+    device unless the run ``goes_elsewhere``.
+
+    The engine is asked what it knows: no image is decoded, and a network is built only to see
+    whether a file of weights fits it.
+    """
+    unchecked = ["individual images", "memory"]
+    if spec.tuning != "full":
+        unchecked.insert(0, f"{spec.tuning} tuning of this network")
+    try:
+        problems = [*_of_network(planner, spec)]
+    except LaunchError as error:
+        problems, unchecked = [], [f"the network ({error})", *unchecked]
+    absent = () if problems else absent_weights(planner, [spec])
+    weights = InspectedWeights()
+    if spec.weights_file is not None and not absent and not problems:
+        try:
+            weights = planner.weights(spec)
+        except LaunchError as error:
+            unchecked = [f"the file of weights ({error})", *unchecked]
+        problems += [] if weights.problem is None else [weights.problem]
+    listing: DatasetListing | None = None
+    try:
+        listing = planner.dataset_of(spec)
+        problems += _of_images(spec, listing)
+    except DatasetError as error:
+        problems.append(str(error))
+    except LaunchError as error:
+        unchecked = [f"the images ({error})", *unchecked]
+    if not goes_elsewhere:
+        problems += _of_machine(spec)
+        try:
+            problems += _of_device(planner, spec)
+        except LaunchError as error:
+            unchecked = [f"the device ({error})", *unchecked]
+    expected = Forecast()
+    try:
+        if not goes_elsewhere:
+            expected = planner.forecast(spec, listing)
+    except StoreError as error:
+        unchecked = [*unchecked, f"the time ({error})"]
+    cautions = () if listing is None else tuple(_cautions(spec, listing))
+    return Prospects(
+        tuple(problems), absent, tuple(unchecked), listing, expected, weights.loaded, cautions
+    )
+
+
+def _of_network(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
+    """Yield why there is no such network, or no such weights of it."""
+    names = {network.name for network in networks_for(planner, [spec.model])}
+    known = sorted({name.split(".", maxsplit=1)[0] for name in names})
+    architecture, _, tag = spec.model.partition(".")
+    if not known:
+        return
+    if architecture not in known:
+        yield f"timm has no network {spec.model!r}.{nearest(architecture, known)}"
+    elif tag and spec.model not in names:
+        tagged = sorted(name for name in names if name.startswith(f"{architecture}."))
+        hint = nearest(spec.model, tagged) or (f" It has {', '.join(tagged)}." if tagged else "")
+        yield f"timm has no weights {tag!r} of {architecture}.{hint}"
+
+
+def _of_device(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
+    """Yield why this machine has no such device."""
+    if spec.ranks > 1 or spec.device in ("auto", "cpu"):
+        return
+    available = planner.devices()
+    is_here = spec.device in available or (spec.device == "cuda" and "cuda:0" in available)
+    if not is_here:
+        yield (
+            f"there is no device {spec.device!r} on this machine; it has {', '.join(available)}."
+            f"{nearest(spec.device, ['auto', *available])}"
+        )
+
+
+def _of_machine(spec: RunSpec) -> Iterator[str]:
+    """Yield why this machine has no room for the run's ranks; the engine looks closer."""
+    if spec.nodes > 1 and os.environ.get("SLURM_JOB_NUM_NODES", "1") != str(spec.nodes):
+        yield (
+            f"nodes is {spec.nodes}, but this is no Slurm job of {spec.nodes} machines: submit it "
+            "with --on slurm, or leave out --nodes."
+        )
+    if spec.ranks == 1 or spec.device == "cpu":
+        return
+    gpus = len(find_gpus())
+    if gpus == 0:
+        yield (
+            f"gpus is {spec.gpus}, but no GPU is found on this machine. Leave out --gpus, or give "
+            "--device cpu to share the work among processes."
+        )
+    elif problem := too_few_gpus(spec, gpus, os.environ.get(VISIBLE_GPUS)):
+        yield problem
+
+
+def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
+    """Yield why the images or the domains make no run."""
+    domains = [domain.name for domain in listing.domains]
+    try:
+        target = check_target(listing.name, domains, spec.target)
+        held_out = check_held_out_source(listing.name, domains, spec.held_out_source, target)
+    except SpecError as error:
+        yield str(error)
+        return
+    if problem := too_few_images(spec, len(set(domains) - {target, held_out})):
+        yield problem
+    try:
+        _validation_images(spec, listing)
+    except SpecError as error:
+        yield str(error)
+
+
+def _cautions(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
+    """Yield what to know of the run's numbers; nothing where the images make no run."""
+    with suppress(SpecError):
+        domains = [domain.name for domain in listing.domains]
+        target = check_target(listing.name, domains, spec.target)
+        held_out = check_held_out_source(listing.name, domains, spec.held_out_source, target)
+        images = _validation_images(spec, listing)
+        sources = {name: images[name] for name in domains if name not in (target, held_out)}
+        if few := uncertain_selection(sources):
+            yield few
+
+
+def _validation_images(spec: RunSpec, listing: DatasetListing) -> dict[str, int]:
+    images = {domain.name: domain.images for domain in listing.domains}
+    return check_splits(listing.name, images, spec.validation_fraction)

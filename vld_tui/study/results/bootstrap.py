@@ -1,0 +1,272 @@
+"""Whether two settings differ out of distribution, by paired differences.
+
+Runs of two settings are paired by target, cell and seed. The means over targets and cells tell of
+other seeds on the same targets; the means of targets tell of other targets, as far as targets are
+independent. Comparisons with a baseline on one data set are a family: their p-values are adjusted.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from vld_tui.runs.statistics import FEWEST
+from vld_tui.study.results.intervals import (
+    LEVEL,
+    NO_SPREAD,
+    Interval,
+    bootstrap_interval,
+    holm,
+    infer,
+    infer_targets,
+)
+from vld_tui.study.results.outcomes import (
+    Cell,
+    Outcome,
+    Seed,
+    Setting,
+    grouped,
+    in_full,
+    mean_accuracies,
+    settings_of,
+    with_ood,
+)
+
+POWER: Final = 0.8
+MOST_SEEDS: Final = 10_000
+"""Seeds beyond which a difference is as good as none."""
+
+Differences = Mapping[str, Mapping[Seed, float]]
+"""OOD accuracy of one setting less that of another, by target and seed."""
+
+
+class Pair(NamedTuple):
+    """Accuracies of one setting less those of another, of a run each, as shares."""
+
+    target: str
+    seed: Seed
+    cell: Cell
+    id_difference: float
+    ood_difference: float
+
+
+class Comparison(NamedTuple):
+    """A setting against a baseline on one data set: OOD accuracies, as shares.
+
+    ``difference`` is the mean over targets of :func:`paired_changes`. ``seeds_interval`` (95%,
+    Student's t) is of other seeds on these targets, ``seeds_p_value`` goes with it, and
+    ``deviation`` is that of the mean over targets between the ``shared_seeds`` that all of them
+    have; the interval is None for fewer than three of them, or where they do not differ, the
+    deviation for fewer than two. ``interval`` and ``p_value`` are of other targets as well; None
+    for fewer than three targets, where they do not differ, or where a target has one seed only.
+    ``bootstrap_interval`` is of the same, None also for too few targets. ``seeds`` is the number
+    that every target has at least. ``seeds_needed`` is how many would show such a difference of
+    these targets with 80% power; None: no number that anyone runs, or not known. Adjusted p-values
+    (Holm) are of all ``comparisons`` on the data set.
+    """
+
+    dataset: str
+    baseline: Setting
+    setting: Setting
+    difference: float
+    interval: Interval | None
+    bootstrap_interval: Interval | None
+    seeds_interval: Interval | None
+    p_value: float | None
+    targets: int
+    seeds: int
+    deviation: float | None
+    seeds_needed: int | None
+    shared_seeds: int
+    seeds_p_value: float | None
+    comparisons: int = 1
+    p_adjusted: float | None = None
+    seeds_p_adjusted: float | None = None
+
+    @property
+    def has_equal_seeds(self) -> bool:
+        """Say whether there are several seeds, and none differs from another."""
+        return self.deviation is not None and self.deviation < NO_SPREAD
+
+    @property
+    def more_seeds(self) -> int | None:
+        """Return how many seeds more are needed to tell the difference of these targets."""
+        return None if self.seeds_needed is None else max(0, self.seeds_needed - self.seeds)
+
+
+def compare_settings(results: Sequence[Outcome]) -> list[Comparison]:
+    """Return each setting against its baseline, on each data set that has both."""
+    found = []
+    for of_dataset in grouped(with_ood(in_full(results)), lambda each: each.dataset).values():
+        of_setting = grouped(of_dataset, lambda each: each.setting)
+        settings = settings_of(of_dataset)
+        pairs = [
+            compare_pair(of_setting[baseline], of_setting[setting])
+            for setting in settings
+            if (baseline := find_baseline(setting, settings)) != setting
+        ]
+        found += _adjusted([each for each in pairs if each is not None])
+    return found
+
+
+def _adjusted(family: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons on one data set with p-values adjusted for their number."""
+    over_targets = _holm_of_known([each.p_value for each in family])
+    over_seeds = _holm_of_known([each.seeds_p_value for each in family])
+    return [
+        each._replace(comparisons=len(family), p_adjusted=p, seeds_p_adjusted=seeds_p)
+        for each, p, seeds_p in zip(family, over_targets, over_seeds, strict=True)
+    ]
+
+
+def _holm_of_known(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjust for all comparisons: one without a p-value yet counts as not rejected."""
+    adjusted = holm([1.0 if p is None else p for p in p_values])
+    return [None if p is None else each for p, each in zip(p_values, adjusted, strict=True)]
+
+
+def find_baseline(setting: Setting, settings: Sequence[Setting]) -> Setting:
+    """Return what a setting is held against: no dropout, all else the same, the run's own
+    network; else the first one."""
+    others = [each for each in settings if each.arm is None] or list(settings)
+
+    def distance(other: Setting) -> tuple[bool, int]:
+        has_dropout = bool(other.value("dropout_rate"))
+        differing = sum(
+            value != setting.value(name) for name, value in other.values if name != "dropout_rate"
+        )
+        return has_dropout, differing
+
+    if others[0].value("dropout_rate") is None:
+        return others[0]
+    return min(others, key=distance)
+
+
+def compare_pair(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> Comparison | None:
+    """Return how two settings' results on one data set differ; None when none can be paired."""
+    pairs = pair_up(baseline, others)
+    if not pairs:
+        return None
+    of_target = list(paired_differences(pairs).values())
+    fewest = min(map(len, of_target))
+    has_several = fewest > 1 and len(of_target) > 1
+    means = [ood for _, ood in paired_changes(pairs).values()]
+    difference = statistics.fmean(means)
+    over_targets = infer_targets(np.array(means)) if has_several else None
+    of_seeds = _means_of_seeds(of_target)
+    over_seeds = infer(np.array(of_seeds), difference)
+    deviation = statistics.stdev(of_seeds) if len(of_seeds) > 1 else None
+    values = [np.array(list(of_seed.values())) for of_seed in of_target]
+    return Comparison(
+        dataset=baseline[0].dataset,
+        baseline=baseline[0].setting,
+        setting=others[0].setting,
+        difference=difference,
+        interval=over_targets and over_targets.interval,
+        bootstrap_interval=bootstrap_interval(values) if has_several else None,
+        seeds_interval=over_seeds and over_seeds.interval,
+        p_value=over_targets and over_targets.p_value,
+        targets=len(means),
+        seeds=fewest,
+        deviation=deviation,
+        seeds_needed=None if deviation is None else _seeds_needed(difference, deviation),
+        shared_seeds=len(of_seeds),
+        seeds_p_value=over_seeds and over_seeds.p_value,
+    )
+
+
+def pair_up(baseline: Sequence[Outcome], others: Sequence[Outcome]) -> list[Pair]:
+    """Return the differences of runs that both settings have."""
+
+    def by_place(results: Sequence[Outcome]) -> dict[tuple[str, Seed, Cell], tuple[float, float]]:
+        alike = grouped(results, lambda each: (each.target, each.seed, each.cell))
+        return {place: mean_accuracies(members) for place, members in alike.items()}
+
+    before, after = by_place(baseline), by_place(others)
+    return [
+        Pair(*place, after[place][0] - id_accuracy, after[place][1] - ood_accuracy)
+        for place, (id_accuracy, ood_accuracy) in before.items()
+        if place in after
+    ]
+
+
+def paired_differences(pairs: Sequence[Pair]) -> Differences:
+    """Return the OOD differences by target and seed, each a mean over the cells of its pairs."""
+    return {
+        target: {
+            seed: statistics.fmean(each.ood_difference for each in cells)
+            for seed, cells in grouped(of_target, lambda pair: pair.seed).items()
+        }
+        for target, of_target in grouped(pairs, lambda pair: pair.target).items()
+    }
+
+
+def paired_changes(pairs: Sequence[Pair]) -> dict[str, tuple[float, float]]:
+    """Return the change of ID and of OOD accuracy by target: as accuracies are, the mean over
+    cells of the mean over seeds, but of the pairs only."""
+
+    def mean(of_target: Sequence[Pair]) -> tuple[float, float]:
+        of_cell = grouped(of_target, lambda pair: pair.cell).values()
+        ids = (statistics.fmean(each.id_difference for each in alike) for alike in of_cell)
+        oods = (statistics.fmean(each.ood_difference for each in alike) for alike in of_cell)
+        return statistics.fmean(ids), statistics.fmean(oods)
+
+    return {
+        target: mean(found) for target, found in grouped(pairs, lambda pair: pair.target).items()
+    }
+
+
+def seeds_to_tell(difference: float, deviation: float) -> int | None:
+    """Return how many seeds a paired t test needs to tell a difference with 80% power.
+
+    Args:
+        difference: the mean paired difference that is really there.
+        deviation: the standard deviation of paired differences between seeds.
+
+    Returns:
+        At least 2; None when it would take more than ``MOST_SEEDS``.
+    """
+    if difference == 0:
+        return None
+    if deviation <= abs(difference) * 1e-6:
+        return 2
+    effect = abs(difference) / deviation
+    low, high = 2, 2
+    while _power(effect, high) < POWER:
+        if high >= MOST_SEEDS:
+            return None
+        low, high = high, min(2 * high, MOST_SEEDS)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _power(effect, middle) >= POWER else (middle + 1, high)
+    return high
+
+
+def _power(effect: float, seeds: int) -> float:
+    """Return the power of a two-sided paired t test, by the noncentral t distribution."""
+    from scipy import special  # stats takes a second to import
+
+    freedom = seeds - 1
+    critical = special.stdtrit(freedom, 1 - LEVEL / 2)
+    shift = min(effect * seeds**0.5, 30.0)  # beyond, the power is 1 and the series slow
+    below = special.nctdtr(freedom, shift, [critical, -critical])
+    upper, lower = 1 - below[0], np.nan_to_num(below[1])
+    return float(upper + lower)
+
+
+def _seeds_needed(difference: float, deviation: float) -> int | None:
+    """Return how many seeds tell a difference, and have an interval at all; None also where seeds
+    do not differ."""
+    if deviation < NO_SPREAD:
+        return None
+    needed = seeds_to_tell(difference, deviation)
+    return None if needed is None else max(FEWEST, needed)
+
+
+def _means_of_seeds(of_target: Sequence[Mapping[Seed, float]]) -> list[float]:
+    """Return the mean over targets of each seed that every target has."""
+    shared = [seed for seed in of_target[0] if all(seed in each for each in of_target)]
+    return [statistics.fmean(each[seed] for each in of_target) for seed in shared]

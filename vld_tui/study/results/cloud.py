@@ -1,0 +1,175 @@
+"""The cloud of a setting in the ID–OOD plane: every way to pick a hyper-parameter cell for each
+target, averaged over the targets.
+
+Zhang & Bottou, "Fine-tuning with Very Large Dropout" (2024), figure 2: six cells and four targets
+give 6⁴ = 1,296 points. That is no number of runs.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vld_tui.runs.statistics import Estimate, estimate
+from vld_tui.study.results.outcomes import (
+    Cell,
+    Outcome,
+    Seed,
+    Setting,
+    grouped,
+    in_full,
+    mean_accuracies,
+    settings_of,
+    with_ood,
+)
+
+Values = npt.NDArray[np.float64]
+
+MOST_WAYS: Final = 2_000_000
+"""Ways beyond which a cloud is a sample of them."""
+SAMPLED_WAYS: Final = 100_000
+_SAMPLING_SEED: Final = 0
+
+
+class Cloud(NamedTuple):
+    """A setting's cloud on one data set.
+
+    Accuracies are shares. ``ids`` and ``oods``, (n,) each, are its points; ``ways`` is how many
+    there would be in all. ``cells`` counts the cells of each of ``targets``. ``fewest_seeds`` and
+    ``most_seeds`` are of a cell of a target. The centre is exact even where points are sampled;
+    its estimates are over the seeds that every cell of every target has.
+    """
+
+    dataset: str
+    setting: Setting
+    targets: tuple[str, ...]
+    cells: tuple[int, ...]
+    runs: int
+    fewest_seeds: int
+    most_seeds: int
+    ways: int
+    ids: Values
+    oods: Values
+    id_accuracy: float
+    ood_accuracy: float
+    id_estimate: Estimate | None
+    ood_estimate: Estimate | None
+
+    @property
+    def is_sampled(self) -> bool:
+        """Say whether the points are some of the ways only."""
+        return len(self.ids) < self.ways
+
+
+def clouds(results: Sequence[Outcome]) -> list[Cloud]:
+    """Return the cloud of each setting on each data set; runs that held out a source, or left
+    out no target, are none of them."""
+    full = with_ood(in_full(results))
+    of_setting = grouped(full, lambda each: (each.dataset, each.setting))
+    datasets = dict.fromkeys(each.dataset for each in full)
+    return [
+        make_cloud(of_setting[dataset, setting])
+        for dataset in datasets
+        for setting in settings_of(full)
+        if (dataset, setting) in of_setting
+    ]
+
+
+def make_cloud(results: Sequence[Outcome]) -> Cloud:
+    """Return the cloud of one setting's results on one data set; OOD accuracies of results
+    without a target are NaN.
+
+    Raises:
+        ValueError: when there are none.
+    """
+    if not results:
+        raise ValueError("A cloud takes one result at least.")
+    of_target = grouped(results, lambda each: each.target)
+    of_cell = [grouped(each, lambda one: one.cell) for each in of_target.values()]
+    means = [np.array([mean_accuracies(seeds) for seeds in cells.values()]) for cells in of_cell]
+    seeds = [len({each.seed for each in alike}) for cells in of_cell for alike in cells.values()]
+    points = ways_to_pick(means)
+    id_accuracy, ood_accuracy = (
+        statistics.fmean(statistics.fmean(cells[:, at]) for cells in means) for at in (0, 1)
+    )
+    id_estimate, ood_estimate = over_seeds(results)
+    return Cloud(
+        dataset=results[0].dataset,
+        setting=results[0].setting,
+        targets=tuple(of_target),
+        cells=tuple(len(cells) for cells in of_cell),
+        runs=len({each.run_id for each in results}),
+        fewest_seeds=min(seeds),
+        most_seeds=max(seeds),
+        ways=math.prod(len(cells) for cells in of_cell),
+        ids=points[:, 0],
+        oods=points[:, 1],
+        id_accuracy=id_accuracy,
+        ood_accuracy=ood_accuracy,
+        id_estimate=id_estimate,
+        ood_estimate=ood_estimate,
+    )
+
+
+def ways_to_pick(means: Sequence[Values], most: int = MOST_WAYS) -> Values:
+    """Return the mean over targets of every way to pick one row for each of them.
+
+    Args:
+        means: for each target (cells, 2): ID and OOD accuracy of each cell.
+        most: ways beyond which some of them are drawn, each as likely as any other.
+
+    Returns:
+        (ways, 2), in the order of ``itertools.product``, or drawn with a fixed seed.
+    """
+    if math.prod(len(cells) for cells in means) > most:
+        noise = np.random.default_rng(_SAMPLING_SEED)
+        count = min(SAMPLED_WAYS, most)
+        drawn = [cells[noise.integers(len(cells), size=count)] for cells in means]
+        return np.asarray(np.mean(drawn, axis=0))
+    sums = np.zeros((1, 2))
+    for cells in means:
+        sums = (sums[:, None] + cells[None]).reshape(-1, 2)
+    return sums / len(means)
+
+
+def over_seeds(results: Sequence[Outcome]) -> tuple[Estimate | None, Estimate | None]:
+    """Return ID and OOD accuracy, averaged over cells and then targets, over the seeds.
+
+    A seed counts when it has every cell of every target: else seeds would differ in more than
+    chance. Where some result has no OOD accuracy, there is no estimate of it.
+    """
+    places: dict[Seed, dict[str, dict[Cell, tuple[float, float]]]] = {}
+    for (seed, target, cell), alike in grouped(
+        results, lambda each: (each.seed, each.target, each.cell)
+    ).items():
+        places.setdefault(seed, {}).setdefault(target, {})[cell] = mean_accuracies(alike)
+    whole = len({(each.target, each.cell) for each in results})
+    means = [
+        np.mean([np.mean(list(cells.values()), axis=0) for cells in targets.values()], axis=0)
+        for targets in places.values()
+        if sum(map(len, targets.values())) == whole
+    ]
+    ids, oods = ([float(each[at]) for each in means] for at in (0, 1))
+    return estimate(ids), None if any(map(math.isnan, oods)) else estimate(oods)
+
+
+def hull(ids: Values, oods: Values) -> Values:
+    """Return the corners of the smallest convex outline, (corners, 2), counter-clockwise.
+
+    Points on one line have no outline: their two ends are returned, or the only point.
+    """
+    points = np.unique(np.stack([ids, oods], axis=1), axis=0)
+    spread = points - points.mean(axis=0)
+    if len(points) < 3 or np.linalg.matrix_rank(spread, tol=1e-9) < 2:
+        return points[[0, -1]] if len(points) > 1 else points
+    from scipy.spatial import ConvexHull, QhullError  # slow to import
+
+    try:
+        return np.asarray(points[ConvexHull(points).vertices], dtype=np.float64)
+    except QhullError:
+        return points[[0, -1]]

@@ -1,0 +1,122 @@
+"""What a study's runs have come to, read from the history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from engine.protocol import RunSpec
+from vld_tui.runs.metrics import LastEvaluation
+from vld_tui.runs.run import ArmResult, Run, own_result
+from vld_tui.store.store import Store
+from vld_tui.study.define.definition import Study
+from vld_tui.study.results.outcomes import Design, Outcome, Setting
+
+FINISHED: Final = "finished"
+NOT_STARTED: Final = "not started"
+
+
+class Coverage(NamedTuple):
+    """How many of the runs that a study asks for are finished, in one place of it.
+
+    ``held_out_source``: of the runs that leave out a source as well. ``others`` counts what is
+    missing by its status.
+    """
+
+    dataset: str
+    target: str
+    setting: Setting
+    has_held_out_source: bool
+    asked: int
+    finished: int
+    others: Mapping[str, int]
+
+    @property
+    def missing(self) -> int:
+        """Return how many are still to come."""
+        return self.asked - self.finished
+
+
+class Gathered(NamedTuple):
+    """A study and what there is of it; ``runs`` are those that count, in the study's order."""
+
+    study: Study
+    design: Design
+    runs: tuple[Run, ...]
+    results: tuple[Outcome, ...]
+    coverage: tuple[Coverage, ...]
+
+    @property
+    def asked(self) -> int:
+        """Return how many runs the study has."""
+        return sum(each.asked for each in self.coverage)
+
+
+def gather(store: Store, study: Study) -> Gathered:
+    """Return what a study's finished runs reached, and how many are missing.
+
+    Of several finished runs of one identity the newest counts.
+
+    Raises:
+        StoreError: when the history cannot be read.
+    """
+    design = Design.of(study.specs, study.compare, study.choose)
+    known = store.runs_by_identity(study.identities)
+    counted: list[tuple[RunSpec, Run]] = []
+    statuses: dict[tuple[str, str, Setting, bool], Counter[str]] = {}
+    for spec, identity in zip(study.specs, study.identities, strict=True):
+        runs = known.get(identity, [])
+        finished = [run for run in runs if run.status == FINISHED and own_result(run) is not None]
+        place = (spec.dataset, str(spec.target), design.setting(spec), bool(spec.held_out_source))
+        status = FINISHED if finished else runs[-1].status if runs else NOT_STARTED
+        statuses.setdefault(place, Counter())[status] += 1
+        if finished:
+            counted.append((spec, finished[-1]))
+    coverage = tuple(
+        Coverage(
+            *place,
+            asked=found.total(),
+            finished=found[FINISHED],
+            others={name: count for name, count in found.items() if name != FINISHED},
+        )
+        for place, found in statuses.items()
+    )
+    results = _results(store, design, counted)
+    return Gathered(study, design, tuple(run for _, run in counted), tuple(results), coverage)
+
+
+def _results(store: Store, design: Design, counted: Sequence[tuple[RunSpec, Run]]) -> list[Outcome]:
+    """Return a result for each way of predicting of each run."""
+    run_ids = [run.run_id for _, run in counted]
+    others, last = store.arms(run_ids), store.last_evaluations(run_ids)
+    found = []
+    for spec, run in counted:
+        own = own_result(run)
+        beside = [each for each in others.get(run.run_id, ()) if each.arm != run.arm]
+        found += [
+            _result(design, spec, run, each, last.get((run.run_id, each.arm)))
+            for each in ((own, *beside) if own else beside)
+        ]
+    return found
+
+
+def _result(
+    design: Design, spec: RunSpec, run: Run, reached: ArmResult, last: LastEvaluation | None
+) -> Outcome:
+    arm = None if reached.arm == run.arm else reached.arm
+    return Outcome(
+        dataset=spec.dataset,
+        target=str(spec.target),
+        setting=design.setting(spec, arm),
+        cell=design.cell(spec),
+        seed=(spec.seed, spec.trial_seed),
+        run_id=run.run_id,
+        steps=spec.steps,
+        selected_step=reached.selected_step,
+        id_accuracy=reached.id_accuracy,
+        ood_accuracy=reached.ood_accuracy,
+        domains=reached.domains,
+        held_out_source=spec.held_out_source,
+        last=last,
+    )
