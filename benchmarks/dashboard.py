@@ -23,7 +23,7 @@ import pyte
 from benchmarks.filled_home import fill, run_id, write_long_run
 from benchmarks.live_runs import live_runs
 from benchmarks.terminal import LINES, Terminal
-from vld_tui.feed import HistorySource, Interest
+from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.store.store import Store
 from vld_tui.views.plot import Plot, Series

@@ -20,7 +20,7 @@ def main() -> None:
         main_of_command()
     else:
         gc.disable()  # the dashboard enables it once something is on the screen
-        from vld_tui.app import make_dashboard
+        from vld_tui.dashboard.app import make_dashboard
 
         make_dashboard(home).run()
 

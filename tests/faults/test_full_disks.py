@@ -24,7 +24,7 @@ from tests.small_runs import LONGER_RUN, read_events
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, started
 from tests.warm_engine import start_engine
-from vld_tui.feed import HistorySource, Interest
+from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.launch.local import launch, wait_and_record
 from vld_tui.store.store import Store

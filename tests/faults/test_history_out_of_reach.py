@@ -27,7 +27,7 @@ from tests.vld_tui.store.told_runs import (
     started,
     steps_taken,
 )
-from vld_tui.feed import HistorySource, Interest
+from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.store import database
 from vld_tui.store.store import Store, StoreError

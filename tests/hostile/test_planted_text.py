@@ -20,7 +20,7 @@ from textual.pilot import Pilot
 from tests.hostile.planted import PAGE, TEXT, obeyed_in, plant
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.dashboard.fake_history import screen_lines
-from vld_tui.app import Dashboard, make_dashboard
+from vld_tui.dashboard.app import Dashboard, make_dashboard
 from vld_tui.home import Home
 
 COMMANDS = (

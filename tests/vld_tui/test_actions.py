@@ -11,7 +11,7 @@ import pytest
 from engine.datasets.register import add_dataset
 from engine.protocol import resolve_spec
 from engine.protocol.datasets import AddDataset
-from vld_tui.actions import LocalActions
+from vld_tui.dashboard.actions import LocalActions
 from vld_tui.home import open_home
 from vld_tui.launch.local import LaunchError, launch
 from vld_tui.store.store import Store
@@ -20,7 +20,7 @@ from vld_tui.store.store import Store
 def idle_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the engine's processes end at once."""
     idle = functools.partial(launch, command=(sys.executable, "-c", "pass"))
-    monkeypatch.setattr("vld_tui.actions.launch", idle)
+    monkeypatch.setattr("vld_tui.dashboard.actions.launch", idle)
 
 
 def test_a_run_finds_the_data_set_that_was_added_under_its_name(
@@ -44,7 +44,7 @@ def test_of_several_runs_the_first_is_started_and_the_others_wait(
 ) -> None:
     idle_engine(monkeypatch)
     supervised: list[object] = []
-    monkeypatch.setattr("vld_tui.actions.start_supervisor", supervised.append)
+    monkeypatch.setattr("vld_tui.dashboard.actions.start_supervisor", supervised.append)
     home = open_home(tmp_path / "home")
     actions = LocalActions(home)
     specs = [resolve_spec({"seed": seed}) for seed in range(3)]
@@ -66,7 +66,7 @@ def test_where_the_first_cannot_be_started_none_waits(
     def refuse(*_: object, **__: object) -> None:
         raise LaunchError("no process")
 
-    monkeypatch.setattr("vld_tui.actions.launch", refuse)
+    monkeypatch.setattr("vld_tui.dashboard.actions.launch", refuse)
     home = open_home(tmp_path / "home")
     with pytest.raises(LaunchError):
         LocalActions(home).start(resolve_spec({"seed": 0}), resolve_spec({"seed": 1}))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.protocol import resolve_spec
-from vld_tui.draft import read_draft, typed_texts
+from vld_tui.dashboard.screens.new_run.draft import read_draft, typed_texts
 
 
 def test_nothing_typed_is_the_plain_command() -> None:

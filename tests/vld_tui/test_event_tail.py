@@ -10,8 +10,8 @@ import pytest
 from engine.protocol import resolve_spec
 from engine.rundir import RunDir
 from tests.vld_tui.store.told_runs import Teller, data_prepared, evaluation, finished, steps_taken
-from vld_tui import event_tail
-from vld_tui.event_tail import EventTail
+from vld_tui.views import event_tail
+from vld_tui.views.event_tail import EventTail
 
 SPEC = resolve_spec({"steps": 60_000})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vld_tui.keys import every_action, find_clash, find_clashes
+from vld_tui.dashboard.keys import every_action, find_clash, find_clashes
 
 
 def test_the_usual_keys_do_not_clash() -> None:

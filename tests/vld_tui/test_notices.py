@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vld_tui.notices import notice_for, terminal_name
+from vld_tui.dashboard.notices import notice_for, terminal_name
 
 
 def test_nothing_is_told_unless_asked_for() -> None:

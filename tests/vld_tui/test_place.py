@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from engine.protocol import resolve_spec
 from vld_tui import database_path as place
 from vld_tui.cli import app
-from vld_tui.feed import HistorySource, Interest
+from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store

@@ -13,7 +13,7 @@ from vld_tui.start import _only_home
 _OPEN = """
 import sys
 from vld_tui import start
-from vld_tui.app import make_dashboard
+from vld_tui.dashboard.app import make_dashboard
 make_dashboard(start._only_home(["--home", sys.argv[1]]))
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """

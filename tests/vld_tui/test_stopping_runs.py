@@ -7,7 +7,7 @@ import socket
 from engine.protocol import RunStopped
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, stopped
-from vld_tui.feed import HistorySource, Interest
+from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store

@@ -15,7 +15,7 @@ from engine.protocol import resolve_spec
 from engine.rundir import RunDir
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, finished, started, steps_taken
-from vld_tui.feed import HistorySource, Interest
+from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home
 from vld_tui.runs.run_folder import suspended_pid
 from vld_tui.store.store import Store

@@ -11,13 +11,13 @@ from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, USAGE_EXIT, Comman
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.surroundings import is_folder_gone
 from vld_tui.config import ConfigError
+from vld_tui.dashboard.serve.address import AddressError
 from vld_tui.home import HomeError
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.launch.queue.slots import SlotsError
 from vld_tui.launch.slurm.errors import InterruptedSubmissionError, SlurmError
 from vld_tui.launch.sync import SyncError
-from vld_tui.serve.address import AddressError
 from vld_tui.store.query import QueryError
 from vld_tui.store.store import StoreError
 from vld_tui.study.errors import StudyError

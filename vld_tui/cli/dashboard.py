@@ -38,7 +38,7 @@ def dashboard(ctx: typer.Context, once: OnceOption = False) -> None:
         _print_once(ctx)
         return
     home = open_home(home_option(ctx), to_look=True)
-    from vld_tui.app import make_dashboard  # Textual takes a moment
+    from vld_tui.dashboard.app import make_dashboard  # Textual takes a moment
 
     make_dashboard(home).run()
 

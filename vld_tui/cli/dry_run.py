@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from engine.protocol import NO_TARGET, RunSpec, learning_rates
+from vld_tui.cli.draw.planned_jobs import planned_lines
 from vld_tui.cli.errors import USAGE_EXIT
 from vld_tui.cli.output import print_json, say
 from vld_tui.home import Home
@@ -17,7 +18,6 @@ from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.preflight import Prospects, prospects
 from vld_tui.views.forecast import forecast_text
 from vld_tui.views.plan import ONE_DOMAIN, image_rows, plan_rows
-from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.study import weights_lines
 from vld_tui.views.weights import loaded_line
 from vld_tui.words.numbers import plural

@@ -16,12 +16,12 @@ import typer
 from engine.rundir import LinkError, plain_file
 from vld_tui.cli.command import Command, RunArgument, check_range
 from vld_tui.cli.session import open_for_runs
-from vld_tui.event_tail import MOST_LINES, last_told, told_spec
 from vld_tui.launch.local import EventFollower
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.run_folder import start_of_last_lines
 from vld_tui.store.store import Store
+from vld_tui.views.event_tail import MOST_LINES, last_told, told_spec
 from vld_tui.views.lines import story_lines
 from vld_tui.words.text import plain_text
 

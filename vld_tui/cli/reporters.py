@@ -16,10 +16,10 @@ from rich.live import Live
 from rich.text import Text
 
 from engine.protocol import Event, StepsTaken
+from vld_tui.cli.draw.closing import closing_view, next_commands
 from vld_tui.cli.hints import with_home
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
-from vld_tui.views.closing import closing_view, next_commands
 from vld_tui.views.combined import cautions
 from vld_tui.views.intervals import interval_line
 from vld_tui.views.lines import closing_line, event_lines

@@ -11,7 +11,7 @@ from vld_tui.cli.command import Command
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
 from vld_tui.cli.session import this_home
-from vld_tui.serve.address import is_loopback, listen, url_of
+from vld_tui.dashboard.serve.address import is_loopback, listen, url_of
 
 HIGHEST_PORT: Final = 65_535
 
@@ -50,8 +50,8 @@ def serve(
         )
     home = this_home(ctx)
     try:
-        from vld_tui.serve.access import Access  # an extra, and slow to import
-        from vld_tui.serve.server import serve_dashboard
+        from vld_tui.dashboard.serve.access import Access  # an extra, and slow to import
+        from vld_tui.dashboard.serve.server import serve_dashboard
     except ImportError:
         raise CommandError(
             "A browser is served with textual-serve, which is not installed: "

@@ -16,7 +16,7 @@ from engine.rundir import ProcessInfo, RunDir, write_atomic
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, stopped
-from vld_tui.actions import REFUSALS, LocalActions
+from vld_tui.dashboard.actions import REFUSALS, LocalActions
 from vld_tui.home import Home
 from vld_tui.launch.local import launch
 from vld_tui.launch.slurm.errors import SlurmError

@@ -15,7 +15,7 @@ import pytest
 from engine.protocol import resolve_spec
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, arm_evaluated, finished, started
-from vld_tui.feed import HistorySource, Interest
+from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.runs.run import Run
 from vld_tui.runs.summary import RunRow

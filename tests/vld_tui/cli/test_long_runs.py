@@ -19,13 +19,13 @@ from tests.vld_tui.store.told_runs import (
     started,
     steps_taken,
 )
-from vld_tui import event_tail
 from vld_tui.cli import show as show_module
 from vld_tui.home import open_home
 from vld_tui.runs import event_reader as follower
 from vld_tui.runs import run_folder
 from vld_tui.store import ingest
 from vld_tui.store.store import Store
+from vld_tui.views import event_tail
 
 STEPS = 40_000
 EVALUATED_EVERY = 400

@@ -44,7 +44,7 @@ def test_a_port_that_is_taken(vld: Vld) -> None:
 def test_without_textual_serve_it_says_how_to_get_it(
     vld: Vld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "vld_tui.serve.server", raising=False)
+    monkeypatch.delitem(sys.modules, "vld_tui.dashboard.serve.server", raising=False)
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)
     result = vld("serve")
     assert result.exit_code == 2

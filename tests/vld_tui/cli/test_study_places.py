@@ -9,7 +9,7 @@ import pytest
 
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.slurm_programs import Programs
-from vld_tui.actions import LocalActions
+from vld_tui.dashboard.actions import LocalActions
 from vld_tui.home import Home
 from vld_tui.store.store import Store
 from vld_tui.study.errors import StudyError

@@ -13,10 +13,18 @@ from textual.pilot import Pilot
 
 from engine.protocol import RunSpec, resolve_spec
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
-from vld_tui.app import Dashboard
-from vld_tui.feed import Interest, OtherRun, QueueState, RunCurves, RunDetail, Snapshot, Source
-from vld_tui.guard import ErrorLog
-from vld_tui.preferences import Preferences
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.feed import (
+    Interest,
+    OtherRun,
+    QueueState,
+    RunCurves,
+    RunDetail,
+    Snapshot,
+    Source,
+)
+from vld_tui.dashboard.guard import ErrorLog
+from vld_tui.dashboard.preferences import Preferences
 from vld_tui.runs.machine import MachineLoad
 from vld_tui.runs.metrics import ID_CURVE, LOSS_CURVE, OOD_CURVE
 from vld_tui.runs.progress import Progress

@@ -17,9 +17,9 @@ from tests.vld_tui.dashboard.fake_history import (
     settle,
 )
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
-from vld_tui.app import Dashboard
-from vld_tui.screens.new_run.groups import FieldGroup
-from vld_tui.screens.pick import Pick
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.screens.new_run.groups import FieldGroup
+from vld_tui.dashboard.screens.pick import Pick
 
 Use = Callable[["Form"], Awaitable[None]]
 

@@ -20,7 +20,7 @@ from engine.protocol import (
     WrongImage,
 )
 from tests.vld_tui.dashboard.fake_history import NOW, bare_detail
-from vld_tui.feed import RunCurves, RunDetail
+from vld_tui.dashboard.feed import RunCurves, RunDetail
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run_folder import FolderContents, RunFile

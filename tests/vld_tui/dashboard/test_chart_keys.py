@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from textual.app import App, ComposeResult
 
+from vld_tui.dashboard.widgets.chart import Chart
 from vld_tui.views.plot import Series
-from vld_tui.widgets.chart import Chart
 
 
 class OneChart(App[None]):

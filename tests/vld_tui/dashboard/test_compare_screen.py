@@ -7,8 +7,8 @@ from textual.pilot import Pilot
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import FakeSource, make_run, play, screen_lines, settle
-from vld_tui.app import Dashboard
-from vld_tui.widgets.chart import Chart
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.widgets.chart import Chart
 
 
 def two_arms() -> FakeSource:

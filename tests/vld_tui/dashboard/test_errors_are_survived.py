@@ -14,12 +14,12 @@ from tests.vld_tui.dashboard.fake_history import (
     screen_lines,
     settle,
 )
-from vld_tui.app import Dashboard
-from vld_tui.feed import Interest, Snapshot
-from vld_tui.guard import ErrorLog
-from vld_tui.screens.home import HomeScreen
-from vld_tui.widgets.plane import Plane
-from vld_tui.widgets.run_table import RunTable
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.feed import Interest, Snapshot
+from vld_tui.dashboard.guard import ErrorLog
+from vld_tui.dashboard.screens.home import HomeScreen
+from vld_tui.dashboard.widgets.plane import Plane
+from vld_tui.dashboard.widgets.run_table import RunTable
 
 
 class BrokenNow(FakeSource):

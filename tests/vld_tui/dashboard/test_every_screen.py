@@ -13,10 +13,10 @@ from textual.pilot import Pilot
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import FakeSource, make_run, play, screen_lines, settle
 from tests.vld_tui.dashboard.run_facts import full_detail
-from vld_tui.app import Dashboard
-from vld_tui.feed import QueueState
-from vld_tui.preferences import Preferences
-from vld_tui.screens.run import PANES
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.feed import QueueState
+from vld_tui.dashboard.preferences import Preferences
+from vld_tui.dashboard.screens.run import PANES
 
 SIZES = ((80, 24), (120, 40))
 SCREENS: dict[str, tuple[str, ...]] = {

@@ -17,8 +17,8 @@ from tests.vld_tui.dashboard.fake_history import (
     screen_lines,
     settle,
 )
-from vld_tui.actions import ExportError, LocalActions
-from vld_tui.app import Dashboard
+from vld_tui.dashboard.actions import ExportError, LocalActions
+from vld_tui.dashboard.app import Dashboard
 from vld_tui.home import Home
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store

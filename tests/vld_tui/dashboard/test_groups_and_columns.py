@@ -15,11 +15,11 @@ from tests.vld_tui.dashboard.fake_history import (
     screen_lines,
     settle,
 )
-from vld_tui.app import Dashboard
-from vld_tui.preferences import Preferences
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.preferences import Preferences
+from vld_tui.dashboard.widgets.plane import Plane
+from vld_tui.dashboard.widgets.run_table import RunTable
 from vld_tui.views.run_columns import RUN_COLUMNS
-from vld_tui.widgets.plane import Plane
-from vld_tui.widgets.run_table import RunTable
 
 
 def three() -> FakeSource:

@@ -12,9 +12,9 @@ from tests.vld_tui.dashboard.fake_history import (
     screen_lines,
     settle,
 )
-from vld_tui.app import Dashboard
-from vld_tui.preferences import Preferences
-from vld_tui.screens.help import HelpScreen
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.preferences import Preferences
+from vld_tui.dashboard.screens.help import HelpScreen
 
 
 @pytest.mark.parametrize("way_out", ["escape", "question_mark"])

@@ -12,7 +12,7 @@ import pytest
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.run_facts import make_predictions
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started, steps_taken
-from vld_tui.feed import HistorySource, Interest, RunDetail
+from vld_tui.dashboard.feed import HistorySource, Interest, RunDetail
 from vld_tui.home import Home
 from vld_tui.runs.metrics import ID_CURVE, LOSS_CURVE, OOD_CURVE
 from vld_tui.runs.summary import GroupRow, RunRow

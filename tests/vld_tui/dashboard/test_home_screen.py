@@ -15,9 +15,9 @@ from tests.vld_tui.dashboard.fake_history import (
     screen_lines,
     settle,
 )
-from vld_tui.app import Dashboard
-from vld_tui.widgets.chart import Chart
-from vld_tui.widgets.run_table import RunTable
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.widgets.chart import Chart
+from vld_tui.dashboard.widgets.run_table import RunTable
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
 

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Button, Static
 from textual.widgets._footer import FooterKey
 
-from vld_tui.widgets.key_bar import KeyBar
+from vld_tui.dashboard.widgets.key_bar import KeyBar
 
 
 class Zoomed(Static, can_focus=True):

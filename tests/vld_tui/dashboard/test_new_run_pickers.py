@@ -9,12 +9,12 @@ from engine.protocol.datasets import DatasetListing, DomainListing
 from tests.vld_tui.dashboard.fake_history import FakeActions, screen_lines
 from tests.vld_tui.dashboard.fake_planner import EMOJI, FakePlanner
 from tests.vld_tui.dashboard.new_run_form import Form, use_form
-from vld_tui.screens.new_run import NewRun
-from vld_tui.screens.new_run.lines import FieldLine
-from vld_tui.screens.new_run.messages import NetworksFound
-from vld_tui.screens.pick import Pick
+from vld_tui.dashboard.screens.new_run import NewRun
+from vld_tui.dashboard.screens.new_run.lines import FieldLine
+from vld_tui.dashboard.screens.new_run.messages import NetworksFound
+from vld_tui.dashboard.screens.pick import Pick
+from vld_tui.dashboard.widgets.slider import Slider
 from vld_tui.study.planner import Network
-from vld_tui.widgets.slider import Slider
 
 HOSTILE = "[red]x[/red] \x1b[31m \u202e名前"
 SHOWN = "[red]x[/red] ␛[31m \\u202e名前"

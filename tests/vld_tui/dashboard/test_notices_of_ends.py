@@ -9,10 +9,10 @@ from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
 
 from tests.vld_tui.dashboard.fake_history import FakeSource, make_run, play
-from vld_tui.app import Dashboard
-from vld_tui.feed import Interest, Snapshot
-from vld_tui.notices import Notice, notice_for
-from vld_tui.preferences import Preferences
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.feed import Interest, Snapshot
+from vld_tui.dashboard.notices import Notice, notice_for
+from vld_tui.dashboard.preferences import Preferences
 
 
 @pytest.mark.parametrize("kind", ["off", "bell", "desktop"])

@@ -13,8 +13,8 @@ from tests.vld_tui.dashboard.fake_history import (
     screen_lines,
     settle,
 )
-from vld_tui.app import Dashboard
-from vld_tui.feed import QueueState
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.feed import QueueState
 
 GOING_ON = make_run(0, status="running", step=50, seconds_left=60.0, gpu="1")
 WAITING = (

@@ -20,13 +20,13 @@ from tests.vld_tui.dashboard.fake_history import (
     settle,
 )
 from tests.vld_tui.dashboard.run_facts import FULL, full_detail, make_predictions
-from vld_tui.app import Dashboard
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.draw.log import WRITTEN_HEADING
+from vld_tui.dashboard.screens.run import PANES
+from vld_tui.dashboard.widgets.run.log import LogLines, LogPane, SearchInput
+from vld_tui.dashboard.widgets.run.samples import SamplesPane
+from vld_tui.dashboard.widgets.run.tile import Tile
 from vld_tui.runs.run_folder import FolderContents
-from vld_tui.screens.run import PANES
-from vld_tui.views.log import WRITTEN_HEADING
-from vld_tui.widgets.run.log import LogLines, LogPane, SearchInput
-from vld_tui.widgets.run.samples import SamplesPane
-from vld_tui.widgets.run.tile import Tile
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
 HOSTILE = ("[red]a[/red]", "\x1b[2J\x07\u202e", "漢字" * 20)

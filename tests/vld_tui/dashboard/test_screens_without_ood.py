@@ -16,8 +16,8 @@ from tests.vld_tui.store.told_runs import (
     model_prepared,
     steps_taken,
 )
-from vld_tui.app import Dashboard
-from vld_tui.feed import HistorySource
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.feed import HistorySource
 from vld_tui.home import Home
 from vld_tui.store.store import Store
 

@@ -13,10 +13,10 @@ from tests.vld_tui.dashboard.fake_history import (
     screen_lines,
     settle,
 )
-from vld_tui.app import Dashboard
-from vld_tui.keys import every_action
-from vld_tui.preferences import Preferences
-from vld_tui.widgets.run_table import RunTable
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.keys import every_action
+from vld_tui.dashboard.preferences import Preferences
+from vld_tui.dashboard.widgets.run_table import RunTable
 
 
 def source() -> FakeSource:

@@ -22,16 +22,16 @@ from tests.vld_tui.dashboard.fake_history import (
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.made_studies import RATES, half_done, run_of, state_of
-from vld_tui.app import Dashboard
-from vld_tui.screens.study.screen import StudyScreen
-from vld_tui.screens.study.studies import StudiesScreen
+from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.screens.study.screen import StudyScreen
+from vld_tui.dashboard.screens.study.studies import StudiesScreen
+from vld_tui.dashboard.widgets.heat_map import HeatMapView
+from vld_tui.dashboard.widgets.study_plane import StudyPlane
 from vld_tui.study.cost import StudyCost
 from vld_tui.study.errors import StudyError
 from vld_tui.study.launching import LaunchPlan
 from vld_tui.study.standing import Standing
 from vld_tui.study.state import Counts, StudyProgress, StudyState, TimeLeft
-from vld_tui.widgets.heat_map import HeatMapView
-from vld_tui.widgets.study_plane import StudyPlane
 
 SIZES = ((80, 24), (120, 40))
 VIEWS = {

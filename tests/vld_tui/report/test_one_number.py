@@ -13,6 +13,7 @@ import pytest
 from benchmarks.filled_study import fill_study
 from engine.protocol import RunSpec
 from vld_tui.control.study_table import table_records
+from vld_tui.dashboard.draw.study_results import mean_points
 from vld_tui.home import Home
 from vld_tui.report.content import Report, make_report, report_record
 from vld_tui.report.tables import csv_text
@@ -24,7 +25,6 @@ from vld_tui.study.results.gather import gather
 from vld_tui.study.results.outcomes import grouped, mean_accuracies
 from vld_tui.study.results.seeds import results_of
 from vld_tui.study.state import StudyState
-from vld_tui.views.study_results import mean_points
 
 STUDY = """
 name = "rates"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.vld_tui.serve.conftest import UPGRADE, Serve, Served, Window, frame, wait_until
-from vld_tui.serve.server import MOST_WINDOWS
+from vld_tui.dashboard.serve.server import MOST_WINDOWS
 
 REFUSED = 1008
 """Code a websocket is closed with."""

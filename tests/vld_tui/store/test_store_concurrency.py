@@ -11,9 +11,9 @@ import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluation, started, steps_taken
+from vld_tui.dashboard.preferences import Preferences
 from vld_tui.home import Home
 from vld_tui.launch.slurm.profiles import read_profile
-from vld_tui.preferences import Preferences
 from vld_tui.runs.run import Run
 from vld_tui.store import database
 from vld_tui.store.store import Store, StoreError
@@ -46,7 +46,7 @@ with Store.open(Home(Path(sys.argv[1]))) as store:
 _CHANGING = """
 import sys
 from pathlib import Path
-from vld_tui.actions import LocalActions
+from vld_tui.dashboard.actions import LocalActions
 from vld_tui.home import Home
 from vld_tui.launch.slurm.profiles import change_profile
 from vld_tui.store.store import Store

@@ -13,7 +13,7 @@ import pytest
 from engine.protocol import resolve_spec
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.release import RELEASED, load, newest_dump
-from vld_tui.feed import HistorySource, Interest
+from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home
 from vld_tui.store import database, migrations
 from vld_tui.store.database import MIGRATIONS, Database

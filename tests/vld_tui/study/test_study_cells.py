@@ -11,6 +11,13 @@ import pytest
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.made_studies import RATES, half_done, state_of
 from vld_tui.control.study_table import write_table
+from vld_tui.dashboard.draw.study_map import Axes, study_map
+from vld_tui.dashboard.draw.study_results import (
+    mean_points,
+    runs_without_ood,
+    study_table,
+    target_points,
+)
 from vld_tui.study.results.cells import (
     OWN_ARM,
     Measure,
@@ -25,13 +32,6 @@ from vld_tui.study.results.cells import (
 from vld_tui.study.results.seeds import results_of
 from vld_tui.study.state import StudyState
 from vld_tui.views.study import result_lines
-from vld_tui.views.study_map import Axes, study_map
-from vld_tui.views.study_results import (
-    mean_points,
-    runs_without_ood,
-    study_table,
-    target_points,
-)
 
 NOTO, FLUENT = ("emoji", "noto"), ("emoji", "fluent")
 

@@ -8,8 +8,8 @@ import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
-from vld_tui.actions import LocalActions
-from vld_tui.feed import HistorySource, Interest
+from vld_tui.dashboard.actions import LocalActions
+from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.store.store import Store

@@ -19,8 +19,8 @@ from engine.protocol import (
     derived_spec,
     resolve_spec,
 )
+from vld_tui.cli.draw.closing import closing_view
 from vld_tui.runs.progress import Progress
-from vld_tui.views.closing import closing_view
 from vld_tui.views.combined import findings, networks, notices, step_label
 from vld_tui.views.lines import closing_line, event_lines
 

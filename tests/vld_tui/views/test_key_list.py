@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vld_tui.views.key_list import KeyGroup, key_list
+from vld_tui.dashboard.draw.key_list import KeyGroup, key_list
 
 GROUPS = (
     KeyGroup("here", [("a", "one"), ("ctrl+shift+end k", "two"), ("c", "three")]),

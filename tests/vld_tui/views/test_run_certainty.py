@@ -19,9 +19,9 @@ from engine.protocol import (
 from engine.protocol.intervals import Interval, Sample, accuracy_interval
 from engine.protocol.validation import uncertain_selection
 from tests.vld_tui.dashboard.fake_history import make_run
+from vld_tui.cli.draw.closing import closing_view
 from vld_tui.runs.progress import Progress
 from vld_tui.views.accuracies import accuracy_rows
-from vld_tui.views.closing import closing_view
 from vld_tui.views.combined import cautions
 from vld_tui.views.domain_results import domain_results
 from vld_tui.views.intervals import interval_line, interval_record, run_certainty

@@ -8,10 +8,10 @@ import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.dashboard.fake_history import make_run
-from vld_tui.feed import RunCurves
+from vld_tui.dashboard.draw.run_series import chart_contents
+from vld_tui.dashboard.feed import RunCurves
 from vld_tui.runs.metrics import ID_CURVE, LOSS_CURVE, OOD_CURVE
 from vld_tui.views.plot import Plot
-from vld_tui.views.run_series import chart_contents
 
 
 def curves(seed: int, values: list[float], *, rate: float = 0.9, last: int = 200) -> RunCurves:

@@ -15,11 +15,11 @@ from engine.protocol import FIELDS
 from engine.protocol.datasets import CheckDataset, CheckReport
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.data.work import LayoutOption, WhatArgument, checked_layout, do_work
+from vld_tui.cli.draw.data_check import check_report_lines
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
 from vld_tui.launch.datasets import DatasetError, values_of
-from vld_tui.views.data_check import check_report_lines
 
 NearOption = Annotated[
     int,
@@ -98,7 +98,7 @@ def check(
 def _tell(report: CheckReport, sheet: Path | None, tiles: Path | None, *, shows_all: bool) -> None:
     terminal = shutil.get_terminal_size().columns
     if tiles is not None:
-        from vld_tui.views.tiles import tile_rows  # PIL, for images only
+        from vld_tui.cli.draw.tiles import tile_rows  # PIL, for images only
 
         console = Console(width=terminal, highlight=False)
         for row in tile_rows(

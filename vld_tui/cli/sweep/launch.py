@@ -10,6 +10,7 @@ import typer
 
 from vld_tui.cli.asking import ask
 from vld_tui.cli.command import JsonOption, proposes
+from vld_tui.cli.draw.planned_jobs import planned_lines
 from vld_tui.cli.errors import USAGE_EXIT, CommandError
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, print_text, say
@@ -55,7 +56,6 @@ from vld_tui.study.standing import (
     without_final_weights,
 )
 from vld_tui.study.weights import AbsentWeights, absent_weights
-from vld_tui.views.planned_jobs import planned_lines
 from vld_tui.views.study import (
     counts_text,
     disk_text,

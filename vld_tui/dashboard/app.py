@@ -1,0 +1,381 @@
+"""The dashboard: ``vld-tui``."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Final
+
+import msgspec
+from textual import work
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.events import Key
+from textual.screen import Screen
+from textual.theme import Theme
+from textual.widgets import Input
+from textual.worker import Worker, get_current_worker
+
+from vld_tui.dashboard.actions import REFUSALS, Actions, LocalActions
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.feed import HistorySource, Interest, Snapshot, Source
+from vld_tui.dashboard.guard import ErrorLog, Guarded
+from vld_tui.dashboard.messages import (
+    ActionAsked,
+    InterestChanged,
+    OtherRunNamed,
+    PreferencesChanged,
+    RunOpened,
+    RunsChosen,
+    SnapshotTaken,
+    StudyOpened,
+)
+from vld_tui.dashboard.notices import notice_for, terminal_name
+from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
+from vld_tui.dashboard.screens.home import HomeScreen
+from vld_tui.home import Home
+from vld_tui.runs.machine import MachineLoad
+from vld_tui.runs.run import Run
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
+from vld_tui.study.planner import LocalPlanner, Planner
+from vld_tui.words.text import plain_text
+
+AGEING_S: Final = 10.0
+"""What has not changed is shown anew after so long: how old runs are goes on."""
+LOAD_S: Final = 5.0
+"""How often to measure how busy the machine is."""
+
+
+class Dashboard(Guarded, App[None]):
+    """Configures, launches, watches and remembers runs. Leaving it stops none of them."""
+
+    TITLE = "vld-tui"
+    CSS_PATH = "app.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("q", "quit", "quit", show=True),
+        bind("question_mark", "show_help_panel", "help", key_display="?", show=True),
+        bind("comma", "open_settings", "settings", key_display=","),
+    ]
+
+    def __init__(
+        self,
+        source: Source,
+        actions: Actions,
+        planner: Planner,
+        *,
+        home: Path,
+        clock: Callable[[], float] = time.time,
+        measure_load: Callable[[Path], MachineLoad] = MachineLoad.measure,
+        preferences: Preferences | None = None,
+        error_log: ErrorLog | None = None,
+    ) -> None:
+        super().__init__()
+        self.animation_level = "none"  # nothing moves for its own sake, least of all over SSH
+        self.preferences = preferences or Preferences()
+        self._error_log = error_log
+        self._source, self._actions, self._planner = source, actions, planner
+        self._home_path, self._clock, self._measure_load = home, clock, measure_load
+        self.home = HomeScreen(
+            actions, planner, home=str(home), clock=clock, preferences=self.preferences
+        )
+        self._shown: tuple[Snapshot | None, object, float] = (None, None, -math.inf)
+        self._measured_at = -math.inf
+        self._interest = Interest()
+        self._is_read_only = False
+        self._wake = threading.Event()
+
+    def get_default_screen(self) -> HomeScreen:
+        """Return the home screen: nothing is below it."""
+        return self.home
+
+    def on_mount(self) -> None:
+        """Begin to read history, as a person likes it."""
+        if self.preferences.theme in self.available_themes:
+            self.theme = self.preferences.theme
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
+        self.set_keymap(self.preferences.keys)
+        self.read_history()
+
+    def _begin(self) -> None:
+        """Do what could wait for the first picture."""
+        gc.enable()
+        self._put_keys_in_force()
+        self._act(self._actions.work_on_queue)  # that of a supervisor that was killed
+        self._load_run_screen()
+
+    @work(thread=True)
+    def _load_run_screen(self) -> None:
+        """Have at hand what the first ``enter`` needs."""
+        importlib.import_module("vld_tui.dashboard.screens.run")
+
+    def on_key(self, event: Key) -> None:
+        """Hand on what was typed before the focus came to an input: it is text, and no action."""
+        if isinstance(self.focused, Input) and event.is_printable:
+            event.prevent_default()
+            self.focused.post_message(Key(event.key, event.character))
+
+    def on_interest_changed(self, message: InterestChanged) -> None:
+        """Have the worker read what is looked at now."""
+        mine = self._interest
+        self._look(
+            replace(
+                message.interest,
+                opened=mine.opened,
+                other=mine.other,
+                queue=mine.queue,
+                studies=mine.studies,
+                study=mine.study,
+            )
+        )
+
+    def on_other_run_named(self, message: OtherRunNamed) -> None:
+        """Have the worker find the run that the opened one is compared with."""
+        self._look(replace(self._interest, other=message.reference))
+
+    def on_preferences_changed(self, message: PreferencesChanged) -> None:
+        """Remember how a person likes the dashboard."""
+        self.preferences = msgspec.structs.replace(self.preferences, **message.changes)
+        if "keys" in message.changes:
+            self._put_keys_in_force()
+        if not self._is_read_only:
+            self._act(partial(self._actions.change_preferences, message.changes))
+
+    def _keep_theme(self, theme: Theme) -> None:
+        if theme.name != self.preferences.theme:
+            self.post_message(PreferencesChanged(theme=theme.name))
+
+    def survive(self, error: Exception) -> bool:
+        """Tell an error and go on; without a log, as in tests, errors end the dashboard."""
+        if self._error_log is None:
+            return False
+        if self._error_log.is_new(error):
+            said = plain_text(f"{type(error).__name__}: {error}")
+            self.notify(
+                f"Something went wrong in the dashboard: {said}\n{self._error_log.path} has more.",
+                severity="error",
+                markup=False,
+                timeout=15,
+            )
+        return True
+
+    def _handle_exception(self, error: Exception) -> None:
+        if not self.survive(error):
+            super()._handle_exception(error)
+
+    def _put_keys_in_force(self) -> None:
+        """Put the chosen keys in force, without those that clash: their actions keep the usual."""
+        chosen = self.preferences.keys
+        self.set_keymap(chosen)
+        if not chosen:
+            return
+        from vld_tui.dashboard.keys import every_action, find_clashes  # imports every screen
+
+        clashes = dict(find_clashes(chosen))
+        self.set_keymap({action: keys for action, keys in chosen.items() if action not in clashes})
+        for action, clash in clashes.items():
+            about = every_action()[action][0]
+            said = (
+                f"The key chosen for “{about}”, {clash.key}, does “{clash.about}” as well: "
+                f"“{about}” keeps its usual one until the settings (,) say otherwise."
+            )
+            self.notify(said, severity="warning", timeout=10, markup=False)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Yield all that can be done on this screen, with its key."""
+        yield from super().get_system_commands(screen)
+        known: set[str] = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if not binding.description or binding.action in known or binding.system:
+                continue
+            known.add(binding.action)
+            yield SystemCommand(
+                binding.description.capitalize(),
+                f"key {self.get_key_display(binding)}",
+                partial(self.run_action, binding.action, active.node),
+            )
+
+    def action_open_settings(self) -> None:
+        """Show what can be set."""
+        from vld_tui.dashboard.screens.settings import SettingsScreen  # not for the first picture
+
+        self.push_screen(SettingsScreen(self.preferences))
+
+    def on_unmount(self) -> None:
+        """Let the workers end at once."""
+        self._wake.set()
+        self._planner.close()
+
+    def action_show_help_panel(self) -> None:
+        """Show every key of this screen, in place of Textual's panel, which keys cannot scroll."""
+        from vld_tui.dashboard.screens.help import HelpScreen  # not for the first picture
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen.active_bindings))
+
+    def on_action_asked(self, message: ActionAsked) -> None:
+        """Do something to runs without keeping the screen waiting, and say what came of it."""
+        self._act(message.action)
+
+    @work(thread=True)
+    def _act(self, action: Callable[[], str]) -> None:
+        try:
+            said, severity = action(), "information"
+        except REFUSALS as error:
+            said, severity = str(error), "error"
+        if said:
+            self.call_from_thread(self.notify, said, severity=severity, markup=False)
+        self._wake.set()
+
+    def on_run_opened(self, message: RunOpened) -> None:
+        """Show all of a run."""
+        from vld_tui.dashboard.screens.run import RunScreen
+
+        if isinstance(self.screen, RunScreen):  # asked for twice before the first was there
+            return
+        self._look(replace(self._interest, opened=message.run_id))
+        self.push_screen(RunScreen(self._actions, message.run_id, pane=message.pane))
+
+    def action_clone(self) -> None:
+        """Configure a run from the one that is opened."""
+        from vld_tui.dashboard.screens.run import RunScreen
+
+        if isinstance(self.screen, RunScreen) and self.screen.run is not None:
+            self.home.clone(self.screen.run)
+
+    def action_open_queue(self) -> None:
+        """Show what goes on and what waits."""
+        from vld_tui.dashboard.screens.queue import QueueScreen
+
+        self._look(replace(self._interest, queue=True))
+        self.push_screen(QueueScreen(self._actions))
+
+    def action_close_queue(self) -> None:
+        """Go back to the list."""
+        self._look(replace(self._interest, queue=False))
+        self.pop_screen()
+
+    def action_open_studies(self) -> None:
+        """Show the studies that were launched, and those that can be."""
+        from vld_tui.dashboard.screens.study.studies import StudiesScreen
+
+        if not isinstance(self.screen, StudiesScreen):
+            self._look(replace(self._interest, studies=True))
+            self.push_screen(StudiesScreen(self._actions, self._planner))
+
+    def action_close_studies(self) -> None:
+        """Go back to the list."""
+        self._look(replace(self._interest, studies=False))
+        self.pop_screen()
+
+    def on_study_opened(self, message: StudyOpened) -> None:
+        """Show all of a study."""
+        from vld_tui.dashboard.screens.study.screen import StudyScreen
+
+        if not isinstance(self.screen, StudyScreen):  # asked for twice
+            self._look(replace(self._interest, studies=False, study=message.name))
+            self.push_screen(StudyScreen(self._actions, message.name))
+
+    def action_close_study(self) -> None:
+        """Go back to the studies."""
+        self._look(replace(self._interest, studies=True, study=None))
+        self.pop_screen()
+
+    def on_runs_chosen(self, message: RunsChosen) -> None:
+        """Show several runs on the list."""
+        self._look(replace(self._interest, studies=False, study=None))
+        while self.screen is not self.home:
+            self.pop_screen()
+        self.home.list_runs(message.name, message.run_ids)
+
+    def action_close_run(self) -> None:
+        """Go back to the list."""
+        self._look(replace(self._interest, opened=None, other=None))
+        self.pop_screen()
+
+    def _look(self, interest: Interest) -> None:
+        self._interest = interest
+        self._wake.set()
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Hand a snapshot to the screens that can be seen."""
+        snapshot = message.snapshot
+        self._is_read_only = snapshot.is_read_only
+        for screen in reversed(self.screen_stack):
+            screen.post_message(SnapshotTaken(snapshot))
+            if not screen.is_modal:
+                break
+
+    def _tell_of_ends(self, ended: Sequence[Run]) -> None:
+        """Have the terminal ring or show a notice for the runs that ended."""
+        terminal = terminal_name()
+        told = dict.fromkeys(  # one bell for several runs
+            notice_for(run.name, run.status, self.preferences.notice, terminal=terminal)
+            for run in ended
+        )
+        if any(told) and self._driver is not None:  # Textual offers nothing public but the bell
+            self._driver.write("".join(told))
+            self._driver.flush()
+
+    def _show_load(self, load: MachineLoad) -> None:
+        if self.screen is self.home:
+            self.home.show_load(load)
+
+    @work(thread=True, exit_on_error=False)
+    def read_history(self) -> None:
+        """Take snapshots as long as the dashboard is open, at once when interest changes."""
+        worker = get_current_worker()
+        while not worker.is_cancelled:
+            self._wake.clear()
+            try:
+                self._look_again(worker)
+            except Exception as error:  # the worker's edge: told, and tried again
+                if not self.survive(error):
+                    raise
+            self._wake.wait(self.preferences.refresh_s)
+        self._source.close()
+
+    def _look_again(self, worker: Worker[None]) -> None:
+        """Take a snapshot, and show it where it is new; measure the machine now and then."""
+        snapshot, on = self._source.take(self._interest), self.screen
+        if snapshot.ended and not worker.is_cancelled:  # a later snapshot may replace this one
+            self.call_from_thread(self._tell_of_ends, snapshot.ended)
+        now = time.monotonic()
+        shown, shown_on, shown_at = self._shown
+        is_new = snapshot is not shown or on is not shown_on or now > shown_at + AGEING_S
+        if is_new and not worker.is_cancelled:
+            self._shown = (snapshot, on, now)
+            self.post_message(SnapshotTaken(snapshot))
+            if shown is None:
+                self.call_from_thread(self.home.call_after_refresh, self._begin)
+        if now > self._measured_at + LOAD_S:
+            self._measured_at = now
+            load = self._measure_load(self._home_path)
+            if not worker.is_cancelled:
+                self.call_from_thread(self._show_load, load)
+
+
+def make_dashboard(home: Home) -> Dashboard:
+    """Return the dashboard of a home, as a person likes it."""
+    preferences = Preferences()
+    if home.database.exists():  # a new home is made after the first picture
+        with contextlib.suppress(StoreError), Store.open(home) as store:  # the screen says why
+            preferences = store.setting(PREFERENCES_SETTING, Preferences, preferences)
+    return Dashboard(
+        HistorySource(home),
+        LocalActions(home),
+        LocalPlanner(home),
+        home=home.path,
+        preferences=preferences,
+        error_log=ErrorLog(home.error_log),
+    )

@@ -1,0 +1,1 @@
+"""Drawings that only the dashboard shows: plain values to Rich renderables."""

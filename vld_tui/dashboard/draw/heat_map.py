@@ -1,0 +1,189 @@
+"""A table of figures as a heat map: every cell tells its value, its colour only helps.
+
+Where there is no room for all of it, the part around the cursor is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+from rich.segment import Segment
+from rich.style import Style
+
+from vld_tui.dashboard.draw.heat_scale import heat_style
+from vld_tui.views.plot import Line
+from vld_tui.words.text import fit, shorten, width
+
+NARROWEST_CELL: Final = 11
+WIDEST_CELL: Final = 22
+MOST_LABEL_CELLS: Final = 24
+HEIGHTS: Final = (5, 3, 1)
+"""Rows of a cell: as many as there is room for with all of them."""
+LEGEND_ROWS: Final = 2
+"""Rows above the cells: what they show, and the columns."""
+_SCALE_CELLS: Final = 10
+_QUIET: Final = Style(dim=True)
+_STRONG: Final = Style(bold=True)
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    """What a place shows: its value and a remark, and the share of the scale it is coloured by;
+    None: without colour."""
+
+    text: str
+    remark: str = ""
+    share: float | None = None
+
+    @property
+    def whole(self) -> str:
+        """Return all of the text."""
+        return f"{self.text} {self.remark}".strip()
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Cells in rows and columns; ``title`` says what they show, ``low`` and ``high`` are the ends
+    of the colours' scale. ``corner`` names the rows. The cursor is a row and a column."""
+
+    title: str = ""
+    corner: str = ""
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    cells: tuple[tuple[HeatCell, ...], ...] = ()
+    low: str = ""
+    high: str = ""
+    cursor: tuple[int, int] = (0, 0)
+
+    def lines(self, cells: int, rows: int) -> Iterator[Line]:
+        """Yield the picture in ``cells`` columns and ``rows`` rows."""
+        if not self.rows or not self.columns:
+            yield [Segment(shorten(self.title, cells), _QUIET)]
+            return
+        layout = self._layout(cells, rows)
+        yield self._legend(layout, cells)
+        yield self._heading(layout)
+        for row in layout.rows:
+            for line in range(layout.cell_rows):
+                yield self._row(layout, row, is_text=line == layout.cell_rows // 2)
+        for _ in range(LEGEND_ROWS + len(layout.rows) * layout.cell_rows, rows):
+            yield []
+
+    def moved(self, down: int, across: int) -> HeatMap:
+        """Return the map with the cursor elsewhere, as far as there are cells."""
+        row, column = self.cursor
+        return self.at(row + down, column + across)
+
+    def at(self, row: int, column: int) -> HeatMap:
+        """Return the map with the cursor at a place, or at the nearest that there is."""
+        row = max(0, min(row, len(self.rows) - 1))
+        return replace(self, cursor=(row, max(0, min(column, len(self.columns) - 1))))
+
+    def place_at(self, x: int, y: int, cells: int, rows: int) -> tuple[int, int] | None:
+        """Return the row and the column of the cell that is drawn there; None: there is none."""
+        if not self.rows or not self.columns:
+            return None
+        layout = self._layout(cells, rows)
+        row = (y - LEGEND_ROWS) // layout.cell_rows
+        column = (x - layout.label_cells - 1) // (layout.cell_cells + 1)
+        if 0 <= row < len(layout.rows) and 0 <= column < len(layout.columns):
+            return layout.rows[row], layout.columns[column]
+        return None
+
+    @cached_property
+    def _needed_cells(self) -> int:
+        """Return the width that cells need, with room for the cursor around the longest."""
+        longest = max(width(cell.whole) for row in self.cells for cell in row)
+        named = max(map(width, self.columns))
+        return min(WIDEST_CELL, max(NARROWEST_CELL, longest + 2, min(named + 2, 16)))
+
+    def _layout(self, cells: int, rows: int) -> _Layout:
+        label_cells = min(
+            MOST_LABEL_CELLS, cells // 3, max(width(self.corner), *map(width, self.rows))
+        )
+        room, needed = max(1, cells - label_cells), self._needed_cells
+        fitting = max(1, room // (needed + 1))
+        wide = room // len(self.columns) - 1
+        cell_cells = min(max(wide, needed), WIDEST_CELL) if fitting >= len(self.columns) else needed
+        row_room = max(1, rows - LEGEND_ROWS)
+        fits = (height for height in HEIGHTS if height * len(self.rows) <= row_room)
+        cell_rows = next(fits, HEIGHTS[-1])
+        return _Layout(
+            label_cells,
+            min(cell_cells, max(1, room - 1)),
+            cell_rows,
+            _part(len(self.rows), row_room // cell_rows, self.cursor[0]),
+            _part(len(self.columns), fitting, self.cursor[1]),
+        )
+
+    def _legend(self, layout: _Layout, cells: int) -> Line:
+        """Return what the cells show, the scale of the colours, and which part is in sight."""
+        parts = [_part_text("rows", layout.rows, self.rows)]
+        parts.append(_part_text("columns", layout.columns, self.columns))
+        beside = "".join(f"  {part}" for part in parts if part)
+        beside = beside if len(beside) <= cells // 2 else ""
+        title = shorten(self.title, cells - len(beside))
+        line = [Segment(title, _STRONG), Segment(beside, _QUIET)]
+        left = cells - width(title) - len(beside)
+        if self.low and left >= len(self.low) + len(self.high) + _SCALE_CELLS + 5:
+            line.append(Segment(f"   {self.low} ", _QUIET))
+            shares = (step / (_SCALE_CELLS - 1) for step in range(_SCALE_CELLS))
+            line += [Segment(" ", heat_style(share)) for share in shares]
+            line.append(Segment(f" {self.high}", _QUIET))
+        return line
+
+    def _heading(self, layout: _Layout) -> Line:
+        names = (_centred(self.columns[column], layout.cell_cells) for column in layout.columns)
+        corner = fit(self.corner, layout.label_cells)
+        return [Segment(corner, _QUIET), *(Segment(f" {name}", _QUIET) for name in names)]
+
+    def _row(self, layout: _Layout, row: int, *, is_text: bool) -> Line:
+        """Return one line of a row of cells: that with the text, or one above or below it."""
+        label = fit(self.rows[row] if is_text else "", layout.label_cells)
+        line = [Segment(label)]
+        for column in layout.columns:
+            cell, cells = self.cells[row][column], layout.cell_cells
+            is_current = (row, column) == self.cursor
+            style = Style.null() if cell.share is None else heat_style(cell.share)
+            text = _centred(cell.whole if is_text else "", max(0, cells - 2))
+            left, right = "▐▌" if is_current else "  "
+            edge = style + _STRONG
+            line += [
+                Segment(" "),
+                Segment(left, edge),
+                Segment(text, edge if is_current else style),
+            ]
+            line.append(Segment(right, edge))
+        return line
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Widths of the rows' names and of a cell, its height, and the rows and columns in sight."""
+
+    label_cells: int
+    cell_cells: int
+    cell_rows: int
+    rows: range
+    columns: range
+
+
+def _part(count: int, fitting: int, cursor: int) -> range:
+    """Return the page of ``fitting`` of ``count`` things that the cursor is on."""
+    fitting = max(1, min(fitting, count))
+    start = min(cursor // fitting * fitting, count - fitting)
+    return range(start, start + fitting)
+
+
+def _part_text(noun: str, part: range, things: tuple[str, ...]) -> str:
+    if len(part) == len(things):
+        return ""
+    return f"{noun} {part.start + 1}–{part.stop} of {len(things)}"
+
+
+def _centred(text: str, cells: int) -> str:
+    text = shorten(text, cells)
+    return fit(" " * ((cells - width(text)) // 2) + text, cells)

@@ -1,0 +1,140 @@
+"""Which curves of which runs stand in which chart."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from vld_tui.dashboard.feed import RunCurves
+from vld_tui.runs.curves import Values
+from vld_tui.runs.metrics import ID_CURVE, LOSS_CURVE, OOD_CURVE, CurveKey
+from vld_tui.study.results.groups import RunGroup, distinctions, group_by_seed, group_labels
+from vld_tui.views.plot import Series
+from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES
+
+DOMAIN_STYLES: Final = SERIES_STYLES[2:]
+"""Those that stand for neither ID nor OOD."""
+
+
+class ChartContent(NamedTuple):
+    """A chart's title and its curves."""
+
+    title: str
+    series: tuple[Series, ...]
+
+
+def chart_contents(
+    watched: Sequence[RunCurves], *, over_seeds: bool = False
+) -> tuple[ChartContent, ChartContent, ChartContent]:
+    """Return three charts: of one run its accuracies, its domains and its loss; of several
+    runs their OOD accuracies, ID accuracies and losses.
+
+    ``over_seeds``: runs that differ in nothing but their seeds are one curve, their mean, between
+    two fainter ones a standard deviation away.
+    """
+    if len(watched) == 1:
+        (run,) = watched
+        accuracies = (
+            _series(run, ID_CURVE, "ID", ID_STYLE),
+            _series(run, OOD_CURVE, "OOD", OOD_STYLE),
+            *_arms(run),
+        )
+        return (
+            ChartContent("accuracy", _known(accuracies)),
+            ChartContent("domains", _domains(run)),
+            ChartContent("loss", _known([_series(run, LOSS_CURVE, "training", ID_STYLE)])),
+        )
+    charts = (("OOD", OOD_CURVE), ("ID", ID_CURVE), ("loss", LOSS_CURVE))
+    groups = group_by_seed(each.run for each in watched)
+    if over_seeds and len(groups) < len(watched):
+        curves = {each.run.run_id: each.curves for each in watched}
+        first, second, third = (
+            ChartContent(f"{title} ± sd", tuple(_of_groups(groups, curves, key)))
+            for title, key in charts
+        )
+    else:
+        first, second, third = (
+            ChartContent(title, _of_runs(watched, key)) for title, key in charts
+        )
+    return first, second, third
+
+
+def _of_runs(watched: Sequence[RunCurves], key: CurveKey) -> tuple[Series, ...]:
+    runs = [each.run for each in watched]
+    told = distinctions([run.name for run in runs], [run.spec for run in runs])
+    return _known(
+        [
+            _series(each, key, each.run.name + told[at], SERIES_STYLES[at % len(SERIES_STYLES)])
+            for at, each in enumerate(watched)
+        ]
+    )
+
+
+def _of_groups(
+    groups: Sequence[RunGroup],
+    curves: Mapping[str, Mapping[CurveKey, tuple[Values, Values]]],
+    key: CurveKey,
+) -> Iterator[Series]:
+    """Yield the mean of each group at the steps that all of its runs have, and its spread."""
+    for index, (group, label) in enumerate(zip(groups, group_labels(groups), strict=True)):
+        style = SERIES_STYLES[index % len(SERIES_STYLES)]
+        known = [curves[run.run_id][key] for run in group.runs if key in curves.get(run.run_id, {})]
+        if not known:
+            continue
+        steps = functools.reduce(np.intersect1d, [steps for steps, _ in known])
+        values = np.stack([of_run[np.isin(at, steps)] for at, of_run in known])
+        mean = values.mean(axis=0)
+        if len(known) > 1:
+            deviation = values.std(axis=0, ddof=1)
+            for bound in (mean - deviation, mean + deviation):
+                yield Series("", steps, bound, f"dim {style}", is_bound=True)
+        yield Series(label, steps, mean, style)
+
+
+def _arms(run: RunCurves) -> Iterator[Series]:
+    """Yield ID and OOD accuracy of arms beside the run's own, in colours of their own."""
+    names = sorted({name for _, _, name in run.curves if name.endswith(" accuracy")})
+    for index, name in enumerate(names):
+        arm, style = name.removesuffix(" accuracy"), DOMAIN_STYLES[index % len(DOMAIN_STYLES)]
+        steps, values = run.curves[ID_CURVE[0], ID_CURVE[1], name]
+        selected = int(steps[values.argmax()])
+        for (split, domain, _), title in ((ID_CURVE, "ID"), (OOD_CURVE, "OOD")):
+            if (split, domain, name) not in run.curves:  # no OOD accuracy without a target
+                continue
+            steps, values = run.curves[split, domain, name]
+            yield Series(f"{title} {arm}", steps, values, style, selected)
+
+
+def _domains(run: RunCurves) -> tuple[Series, ...]:
+    """Return the accuracy of each source's held-out images, and of the target's others."""
+    split_of = {run.run.target: "in"}
+    domains = sorted(
+        {domain for _, domain, name in run.curves if name == "accuracy"} - {"id", "ood"}
+    )
+    others = [domain for domain in domains if domain != run.run.target]
+    styles = dict(zip(others, DOMAIN_STYLES * len(others), strict=False))
+    return _known(
+        [
+            _series(
+                run,
+                (split_of.get(domain, "out"), domain, "accuracy"),
+                domain,
+                styles.get(domain, OOD_STYLE),
+            )
+            for domain in domains
+        ]
+    )
+
+
+def _series(run: RunCurves, key: CurveKey, name: str, style: str) -> Series | None:
+    if key not in run.curves:
+        return None
+    steps, values = run.curves[key]
+    return Series(name, steps, values, style, run.run.selected_step)
+
+
+def _known(series: Sequence[Series | None]) -> tuple[Series, ...]:
+    return tuple(each for each in series if each is not None)

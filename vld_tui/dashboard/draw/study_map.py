@@ -1,0 +1,177 @@
+"""A study's grid as a heat map, and what there is to say of one of its places."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from rich.text import Text
+
+from engine.protocol import MEASURED_ON
+from vld_tui.dashboard.draw.heat_map import HeatCell, HeatMap
+from vld_tui.runs.run import LIVE, QUEUED, Run
+from vld_tui.runs.statistics import Estimate
+from vld_tui.study.results.cells import OWN_ARM, Measure, StudyCell, StudyGrid
+from vld_tui.views.groups import estimate_text
+from vld_tui.views.study import MISSING, mean_words, shown_setting
+from vld_tui.words.numbers import UNKNOWN, plural
+from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
+from vld_tui.words.text import plain_text
+
+MEASURE_NAMES: Final[Mapping[Measure, str]] = {
+    "ood": "OOD accuracy",
+    "id": "ID accuracy",
+    "gap": "gap, OOD less ID,",
+    "worst": "worst domain",
+    "done": "runs finished",
+}
+_SHORT_NAMES: Final[Mapping[Measure, str]] = {
+    "ood": "OOD", "id": "ID", "gap": "gap", "worst": "worst domain",
+}  # fmt: skip
+
+
+MOST_NAMED: Final = 4
+"""Runs of a place that are named."""
+
+
+class Axes(NamedTuple):
+    """The fields that stand down and across."""
+
+    down: str
+    across: str
+
+
+def study_map(grid: StudyGrid, axes: Axes, measure: Measure, arm: str) -> HeatMap:
+    """Return the heat map of a study."""
+    places = [
+        [grid.at(row, column) for column in range(len(grid.columns))]
+        for row in range(len(grid.rows))
+    ]
+    shares = _Shares([_value(cell, measure, grid) for row in places for cell in row])
+    return HeatMap(
+        title=_title(grid, axes, measure, arm),
+        corner=axes.down,
+        rows=value_labels(axes.down, grid.rows),
+        columns=value_labels(axes.across, grid.columns),
+        cells=tuple(
+            tuple(_heat_cell(cell, measure, shares.of(_value(cell, measure, grid))) for cell in row)
+            for row in places
+        ),
+        low=shares.text(shares.low),
+        high=shares.text(shares.high),
+    )
+
+
+def value_labels(field: str, values: Sequence[Any]) -> tuple[str, ...]:
+    """Return what the values of a field are called; a target's data set is named where there are
+    several."""
+    if field != "target":
+        return tuple(shown_setting(field, value) for value in values)
+    is_one = len({dataset for dataset, _ in values}) == 1
+    return tuple(
+        plain_text(str(target) if is_one else f"{dataset}/{target}") for dataset, target in values
+    )
+
+
+def cell_text(cell: StudyCell, name: str) -> Text:
+    """Return what the runs of a place reached, and how each of them stands."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(f"{name}\n", HEADING_STYLE)
+    for measure, short in _SHORT_NAMES.items() if cell.reached else ():
+        text.append(f"{short} {estimate_text(cell.estimate(measure))}  ")
+    if cell.reached:
+        text.append(f"{plain_text(cell.worst_domain or '')}  ± sd", QUIET_STYLE)
+        text.append("\n")
+    for status, shown in _told_runs(cell.known):
+        text.append(STATUS_SIGNS.get(status, "?"), status_style(status))
+        text.append(f" {shown}  ", QUIET_STYLE)
+    if missing := len(cell.specs) - len(cell.known):
+        text.append(f"{MISSING} {plural(missing, 'run')} not there yet", QUIET_STYLE)
+    return text
+
+
+def _told_runs(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    """Yield the status of each run and its name, or of many runs how many have which status."""
+    if len(runs) > MOST_NAMED:
+        for status, count in Counter(run.status for run in runs).items():
+            yield status, f"{count} {status}"
+        return
+    for run in runs:
+        how = f" {run.step / run.steps:.0%}" if run.is_live and run.steps else ""
+        yield run.status, f"{plain_text(run.name)}{how}"
+
+
+class _Shares:
+    """Where values lie between the lowest and the highest."""
+
+    def __init__(self, values: Sequence[float | None]) -> None:
+        known = [value for value in values if value is not None]
+        self.low, self.high = min(known, default=None), max(known, default=None)
+
+    def of(self, value: float | None) -> float | None:
+        """Return the share of a value; one half where all are the same."""
+        if value is None or self.low is None or self.high is None:
+            return None
+        span = self.high - self.low
+        return (value - self.low) / span if span > 0 else 0.5
+
+    def text(self, value: float | None) -> str:
+        """Write an end of the scale."""
+        return "" if value is None or self.low == self.high else f"{100 * value:z.1f}"
+
+
+def _title(grid: StudyGrid, axes: Axes, measure: Measure, arm: str) -> str:
+    of_arm = "" if arm == OWN_ARM or measure == "done" else f"{arm}: "
+    means = mean_words([name for name in grid.over if name not in MEASURED_ON])
+    spread = "" if measure == "done" else f", {means}"
+    apart = [name for name in grid.over if name in MEASURED_ON and measure != "done"]
+    hint = f"; none over {apart[0]}: choose it as an axis" if apart else ""
+    return f"{of_arm}{MEASURE_NAMES[measure]} by {axes.across}{spread}{hint}"
+
+
+def _value(cell: StudyCell | None, measure: Measure, grid: StudyGrid) -> float | None:
+    """Return what a place is coloured by; None where it could not be compared with others: means
+    over part of other runs than seeds."""
+    if cell is None:
+        return None
+    if measure == "done":
+        return len(cell.finished) / len(cell.specs)
+    found = cell.estimate(measure)
+    is_comparable = cell.is_complete or not grid.over
+    return found.mean if found is not None and is_comparable else None
+
+
+def _heat_cell(cell: StudyCell | None, measure: Measure, share: float | None) -> HeatCell:
+    if cell is None:
+        return HeatCell("")
+    sign = _sign(cell)
+    if measure == "done":
+        return HeatCell(f"{len(cell.finished)}/{len(cell.specs)}", sign, share)
+    found = cell.estimate(measure)
+    if found is not None:
+        return HeatCell(estimate_text(found), _remark(cell, found, sign), share)
+    if len(cell.finished) == len(cell.specs):
+        return HeatCell(UNKNOWN)  # not of this arm
+    return HeatCell(sign or MISSING)
+
+
+def _remark(cell: StudyCell, found: Estimate, sign: str) -> str:
+    if cell.is_complete:
+        return f"×{found.n}"
+    return f"{len(cell.reached)}/{len(cell.specs)} {sign}".rstrip()
+
+
+def _sign(cell: StudyCell) -> str:
+    """Return what goes on among the runs that are not finished: failures first."""
+    open_runs = [run for run in cell.known if run.status != "finished"]
+    if broken := [run for run in open_runs if run.status not in (*LIVE, QUEUED)]:
+        return f"{STATUS_SIGNS.get(broken[0].status, '?')}{len(broken)}"
+    if live := [run for run in open_runs if run.is_live]:
+        return f"{STATUS_SIGNS['running']}{_done(live):.0%}"
+    return STATUS_SIGNS[QUEUED] if open_runs else ""
+
+
+def _done(runs: Sequence[Run]) -> float:
+    """Return the share of steps that are done."""
+    return sum(run.step for run in runs) / max(1, sum(run.steps for run in runs))

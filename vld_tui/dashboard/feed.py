@@ -1,0 +1,401 @@
+"""What the dashboard shows, read from history as unchanging snapshots.
+
+A source is asked by a worker, never by a widget: it reads files and the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from engine.rundir import RunDir
+from vld_tui.home import Home
+from vld_tui.launch.queue.slots import Slot, slots_of
+from vld_tui.runs.metrics import Attempt, CheckpointInfo, CurveKey
+from vld_tui.runs.progress import Progress
+from vld_tui.runs.run import QUEUED, Run, RunPoint
+from vld_tui.runs.run_folder import FolderContents, FolderReader, read_log
+from vld_tui.runs.summary import Grouping, GroupRow, RunRow, TableRow
+from vld_tui.store.errors import DatabaseDamaged, SeriesDamaged, StoreError
+from vld_tui.store.query import Query
+from vld_tui.store.store import Store
+from vld_tui.views.groups import group_names, group_point
+from vld_tui.words.numbers import plural
+
+if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
+    from vld_tui.launch.slurm.watch import JobWatch
+    from vld_tui.runs.curves import Values
+    from vld_tui.study.reader import StudyReader
+    from vld_tui.study.state import StudyProgress, StudyState
+
+LOG_BYTES: Final = 16_384
+"""Of the events and the log of a run whose curves are drawn: the last stand below them."""
+MOST_POINTS: Final = 2_000
+EVERY_RUN: Final = Query()
+
+
+@dataclass(frozen=True)
+class Interest:
+    """What a person looks at: a page of the runs that match, and runs whose curves are drawn.
+
+    ``other`` refers to the run that the opened one is compared with.
+    With ``grouping`` the page is of groups, in the order of ``sort``, and so is the plane.
+    ``study`` names the study that is looked at, ``studies``: how far each is.
+    """
+
+    query: Query = EVERY_RUN
+    grouping: Grouping | None = None
+    sort: str = "-created"
+    offset: int = 0
+    limit: int = 50
+    watched: tuple[str, ...] = ()
+    opened: str | None = None
+    other: str | None = None
+    plane: bool = False
+    queue: bool = False
+    studies: bool = False
+    study: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RunCurves:
+    """A run and its metrics: (n,) steps and (n,) values of each; NaN: not finite.
+
+    ``told`` is what the run told last, ``log`` the end of what its process wrote besides.
+    The source hands out the same object while nothing happened, so that is what equal means.
+    """
+
+    run: Run
+    curves: Mapping[CurveKey, tuple[Values, Values]]
+    log: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunDetail:
+    """Everything known of the run that was opened; ``told_is_cut``: it told earlier lines too."""
+
+    curves: RunCurves
+    progress: Progress
+    attempts: tuple[Attempt, ...]
+    checkpoints: tuple[CheckpointInfo, ...]
+    folder: str
+    contents: FolderContents = field(default_factory=FolderContents)
+    told: tuple[str, ...] = ()
+    told_is_cut: bool = False
+
+
+@dataclass(frozen=True)
+class OtherRun:
+    """The run that ``reference`` means, or why it means none."""
+
+    reference: str
+    run: Run | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """What goes on here, what waits in which order, what there is room for, and what a cluster
+    was given."""
+
+    live: tuple[Run, ...] = ()
+    waiting: tuple[Run, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    on_cluster: tuple[Run, ...] = ()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """History at one moment, as far as it is of interest; ``problem``: why it is not newer.
+
+    ``count`` is the number of rows in all, ``runs`` that of the runs that match, ``unmatched`` why
+    there is none; ``ended`` are the runs that were live in the snapshot before. ``points`` are
+    those of the ID–OOD plane, in which ``without_ood`` runs have no place.
+    """
+
+    interest: Interest = field(default_factory=Interest)
+    count: int = 0
+    runs: int = 0
+    unmatched: str = ""
+    rows: tuple[TableRow, ...] = ()
+    live: Mapping[str, int] = field(default_factory=dict)
+    watched: tuple[RunCurves, ...] = ()
+    opened: RunDetail | None = None
+    points: tuple[RunPoint, ...] = ()
+    without_ood: int = 0
+    queue: QueueState | None = None
+    is_read_only: bool = False
+    problem: str | None = None
+    ended: tuple[Run, ...] = ()
+    other: OtherRun | None = None
+    studies: tuple[StudyProgress, ...] | None = None
+    study: StudyState | None = None
+
+
+class Source(Protocol):
+    """Where snapshots come from; used by one thread at a time."""
+
+    def take(self, interest: Interest) -> Snapshot:
+        """Return how things stand now, the same object while nothing changed; may block."""
+
+    def close(self) -> None:
+        """Let go of files."""
+
+
+class HistorySource:
+    """Snapshots of the history in a home."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._store: Store | None = None
+        self._curves: dict[str, tuple[object, RunCurves]] = {}
+        self._opened: OpenedRun | None = None
+        self._studies: StudyReader | None = None
+        self._jobs: JobWatch | None = None
+        self._listed: tuple[object, Snapshot] | None = None
+        self._last = Snapshot()
+        self._live: set[str] = set()
+        self._looked_at: tuple[int, int] | None = None
+
+    def take(self, interest: Interest) -> Snapshot:
+        """Return how things stand now, or how they stood with the problem that came up."""
+        try:
+            self._last = self._read(interest)
+        except StoreError as error:
+            self.close()  # what comes next may be another file
+            return replace(
+                self._last, interest=interest, ended=(), problem=str(error).splitlines()[0]
+            )
+        return self._last
+
+    def close(self) -> None:
+        """Close the database."""
+        self._listed = self._looked_at = None
+        if self._studies is not None:
+            self._studies.forget_versions()
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _read(self, interest: Interest) -> Snapshot:
+        if self._store is not None and (self._store.is_replaced or self._store.is_read_only):
+            self.close()  # one that is only read is not told of what others write
+        if self._store is None:
+            self._store = Store.open(self._home)
+        store = self._store
+        problem = _refresh(store) or self._problem_with_jobs(store) or _unread(store)
+        watched = tuple(self._watch(store, interest))  # looks into folders: history may change
+        now = replace(
+            self._list(store, interest),
+            interest=interest,
+            problem=problem,
+            watched=watched,
+            opened=self._open(store, interest.opened) if interest.opened else None,
+            other=_find_other(store, interest.other) if interest.other else None,
+            queue=_read_queue(store) if interest.queue else None,
+            studies=self._reader.list(store) if interest.studies else None,
+            study=self._reader.open(store, interest.study) if interest.study else None,
+            ended=self._read_ended(store),
+        )
+        return self._last if now == self._last else now
+
+    def _problem_with_jobs(self, store: Store) -> str | None:
+        """Have the cluster's jobs looked at, if there are any; return what came up."""
+        if not store.open_jobs():
+            return None
+        if self._jobs is None:
+            from vld_tui.launch.slurm.watch import JobWatch  # many do without a cluster
+
+            self._jobs = JobWatch(self._home)
+        return self._jobs.look()
+
+    def _list(self, store: Store, interest: Interest) -> Snapshot:
+        """Return what the list of runs shows; the same as before while history is the same."""
+        looked_at = replace(
+            interest, watched=(), opened=None, other=None, queue=False, studies=False, study=None
+        )
+        state = (store.version(), looked_at)
+        if self._listed is None or self._listed[0] != state:
+            runs, grouping = store.count_runs(interest.query), interest.grouping
+            listed = Snapshot(
+                count=runs if grouping is None else store.count_groups(interest.query, grouping),
+                runs=runs,
+                unmatched="" if runs else store.why_nothing_matches(interest.query),
+                rows=_read_rows(store, interest),
+                live=store.count_statuses(),
+                points=_read_points(store, interest) if interest.plane else (),
+                without_ood=store.count_without_ood(interest.query) if interest.plane else 0,
+                is_read_only=store.is_read_only,
+            )
+            self._listed = (state, listed)
+        return self._listed[1]
+
+    @property
+    def _reader(self) -> StudyReader:
+        """Return what reads studies, made when one is first asked for."""
+        if self._studies is None:
+            from vld_tui.study.reader import StudyReader  # not for the first picture
+
+            self._studies = StudyReader(self._home)
+        return self._studies
+
+    def _read_ended(self, store: Store) -> tuple[Run, ...]:
+        """Return the runs that were live at the last look and are over now."""
+        if (version := store.version()) == self._looked_at:
+            return ()
+        self._looked_at = version
+        live = {run.run_id for run in store.live_runs()}
+        gone, self._live = self._live - live, live
+        ended = []
+        for run_id in sorted(gone):
+            try:
+                run = store.get(run_id)
+            except StoreError:  # deleted meanwhile
+                continue
+            if not run.is_live and run.status != QUEUED:
+                ended.append(run)
+        return tuple(ended)
+
+    def _open(self, store: Store, run_id: str) -> RunDetail | None:
+        """Return everything known of a run; the same as before while nothing happened."""
+        curves = self._curves.get(run_id)
+        if curves is None:
+            return None
+        run_dir = store.run_dir(run_id)
+        if self._opened is None or self._opened.run_dir != run_dir:
+            self._opened = OpenedRun(run_dir)
+        return self._opened.read(store, curves[1])
+
+    def _watch(self, store: Store, interest: Interest) -> list[RunCurves]:
+        """Return the curves of the watched runs, read anew where something happened."""
+        found: dict[str, tuple[object, RunCurves]] = {}
+        opened = (interest.opened,) if interest.opened else ()
+        for run_id in dict.fromkeys((*interest.watched, *opened)):
+            try:
+                run = store.get(run_id)
+            except StoreError:  # deleted meanwhile
+                continue
+            log, _ = read_log(store.run_dir(run_id).log, LOG_BYTES)
+            state = (run, log)
+            before = self._curves.get(run_id)
+            if before is not None and before[0] == state:
+                found[run_id] = before
+            else:
+                told = _last_told(store.run_dir(run_id), run)
+                found[run_id] = (state, RunCurves(run, _curves(store, run), log, told))
+        self._curves = found
+        return [found[run_id][1] for run_id in interest.watched if run_id in found]
+
+
+class OpenedRun:
+    """Reads all of one run, again and again, what is new only."""
+
+    def __init__(self, run_dir: RunDir) -> None:
+        from vld_tui.runs.story import Story  # imports numpy
+        from vld_tui.views.event_tail import EventTail
+
+        self.run_dir = run_dir
+        self._story = Story(run_dir)
+        self._folder = FolderReader(run_dir)
+        self._tail = EventTail(run_dir.events)
+        self._detail: RunDetail | None = None
+
+    def read(self, store: Store, curves: RunCurves) -> RunDetail:
+        """Return everything known of the run; the same as before while nothing happened."""
+        before, contents = self._detail, self._folder.read()
+        told = self._tail.read(curves.run.spec, curves.run.combination)
+        news = (curves, contents, told)
+        if before is not None and not self._story.is_behind:
+            known = (before.curves, before.contents, before.told)
+            if all(new is old for new, old in zip(news, known, strict=True)):
+                return before
+        run_id = curves.run.run_id
+        self._detail = RunDetail(
+            curves,
+            self._story.progress(curves.curves),
+            tuple(store.timeline(run_id)),
+            tuple(store.left_checkpoints(run_id)),
+            str(self.run_dir.path),
+            contents,
+            told,
+            self._tail.is_cut,
+        )
+        return self._detail
+
+
+def _refresh(store: Store) -> str | None:
+    """Bring history up to date; return why it cannot be, such as for want of room on the disk."""
+    try:
+        store.look_for_others()
+        store.refresh()
+    except DatabaseDamaged:
+        raise
+    except StoreError as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def _unread(store: Store) -> str | None:
+    """Say that history lacks run folders that a rebuild would read."""
+    folders = store.unread_folders()
+    if not folders:
+        return None
+    return f"{plural(folders, 'run folder')} not in the history yet: vld rebuild"
+
+
+def _last_told(run_dir: RunDir, run: Run) -> tuple[str, ...]:
+    from vld_tui.views.event_tail import EventTail, told_spec  # not for the first picture
+
+    tail = EventTail(run_dir.events, most_bytes=LOG_BYTES)
+    return tail.read(told_spec(run, run_dir), run.combination)
+
+
+def _find_other(store: Store, reference: str) -> OtherRun:
+    try:
+        return OtherRun(reference, store.get(reference))
+    except StoreError as error:
+        return OtherRun(reference, None, str(error))
+
+
+def _read_rows(store: Store, interest: Interest) -> tuple[TableRow, ...]:
+    """Return the page of runs, or of groups, that is looked at."""
+    query, offset, limit = interest.query, interest.offset, interest.limit
+    if (grouping := interest.grouping) is not None:
+        groups = store.list_groups(query, grouping, sort=interest.sort, offset=offset, limit=limit)
+        names = group_names(groups, grouping)
+        return tuple(
+            GroupRow(group, grouping, name) for group, name in zip(groups, names, strict=True)
+        )
+    runs = store.list_runs(query, offset=offset, limit=limit)
+    histories = store.ood_histories([run.run_id for run in runs])
+    return tuple(RunRow(run, histories.get(run.run_id, ())) for run in runs)
+
+
+def _read_points(store: Store, interest: Interest) -> tuple[RunPoint, ...]:
+    """Return the points of the ID–OOD plane: runs, or the means of groups."""
+    if (grouping := interest.grouping) is None:
+        return tuple(store.points(interest.query, limit=MOST_POINTS))
+    groups = store.list_groups(interest.query, grouping, limit=MOST_POINTS)
+    named = zip(groups, group_names(groups, grouping), strict=True)
+    points = (group_point(group, grouping, name) for group, name in named)
+    return tuple(point for point in points if point is not None)
+
+
+def _read_queue(store: Store) -> QueueState:
+    return QueueState(
+        live=tuple(run for run in store.live_runs() if not run.has_job),
+        waiting=tuple(store.queue()),
+        slots=slots_of(store),
+        on_cluster=tuple(store.runs_with_jobs()),
+    )
+
+
+def _curves(store: Store, run: Run) -> Mapping[CurveKey, tuple[Values, Values]]:
+    from vld_tui.runs.curves import as_arrays  # imports numpy
+
+    try:
+        return as_arrays(store.series(run.run_id), run.arm)
+    except SeriesDamaged:  # everything else of the run is shown
+        return {}

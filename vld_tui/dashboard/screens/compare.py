@@ -1,0 +1,66 @@
+"""Marked runs side by side: where they differ, what came of it, their curves."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Static
+
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.feed import RunCurves
+from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.messages import SnapshotTaken
+from vld_tui.dashboard.widgets.curves import Curves
+from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.study.results.groups import group_by_seed
+from vld_tui.views.compare import compare_lines
+from vld_tui.words.numbers import plural
+
+
+class CompareScreen(Guarded, Screen[None]):
+    """Runs in columns, seeds of one configuration put together."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("escape,d", "app.pop_screen", "back", key_display="esc", show=True),
+    ]
+
+    def __init__(self, watched: tuple[RunCurves, ...]) -> None:
+        super().__init__()
+        self._watched = watched
+
+    def compose(self) -> ComposeResult:
+        """Lay out the table above the curves."""
+        yield Static(id="status")
+        with VerticalScroll(id="table"):
+            yield Static(id="differences")
+        yield Curves()
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Show the runs as far as they are known."""
+        self.query_one(Curves).show(self._watched, over_seeds=True)
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Show how the runs stand now."""
+        watched = message.snapshot.watched
+        if [*map(id, watched)] != [*map(id, self._watched)]:
+            self._watched = watched
+            self.query_one(Curves).show(watched, over_seeds=True)
+            self._show_table()
+
+    def on_resize(self) -> None:
+        """Fit the table."""
+        self._show_table()
+
+    def _show_table(self) -> None:
+        groups = group_by_seed(each.run for each in self._watched)
+        lines = compare_lines(groups, cells=max(20, self.size.width - 2))
+        self.query_one("#differences", Static).update(Text("\n".join(lines), no_wrap=True))
+        runs, configurations = len(self._watched), plural(len(groups), "configuration")
+        title = f" compare  {plural(runs, 'run')}, {configurations}"
+        self.query_one("#status", Static).update(Text(title, "bold", no_wrap=True))

@@ -1,0 +1,80 @@
+"""Every key that acts on the screen that is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import ActiveBinding, Binding, BindingType
+from textual.containers import Vertical
+from textual.dom import DOMNode
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.draw.key_list import KeyGroup, key_list
+from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
+from vld_tui.words.palette import QUIET_STYLE
+
+HERE, ON_SCREEN, EVERYWHERE = "here, where the focus is", "on this screen", "everywhere"
+ADVICE = "esc or ? closes · ↑ ↓ scroll · other parts (tab) have keys of their own"
+
+
+class HelpScreen(Guarded, ModalScreen[None]):
+    """A list of keys that scrolls; ``?`` and ``esc`` close it."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; background: $background 60%; }
+    #help { width: 116; max-width: 100%; height: 100%; background: $panel; }
+    #help ScrolledText { height: 1fr; padding: 0 2; }
+    #help > Static { height: 1; padding: 0 2; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("escape", "dismiss(None)", "back"),
+        bind("question_mark", "dismiss(None)", "help"),
+    ]
+
+    def __init__(self, bindings: Mapping[str, ActiveBinding]) -> None:
+        super().__init__()
+        self._active = dict(bindings)
+
+    def compose(self) -> ComposeResult:
+        """Lay the keys out above how to go on."""
+        with Vertical(id="help"):
+            yield ScrolledText(id="help-keys")
+            yield Static(Text(ADVICE, QUIET_STYLE))
+
+    def on_resize(self) -> None:
+        """Fit the columns."""
+        self.call_after_refresh(self._show)
+
+    def _show(self) -> None:
+        keys = self.query_one("#help-keys", ScrolledText)
+        keys.show(key_list(self._groups(), keys.text_cells))
+
+    def _groups(self) -> list[KeyGroup]:
+        """Return the keys by the place they act from; of one action they stand together."""
+        found: dict[str, dict[str, list[Binding]]] = {}
+        for node, binding, enabled, _ in self._active.values():
+            if enabled and binding.description and not binding.system:
+                found.setdefault(_place(node), {}).setdefault(binding.action, []).append(binding)
+        return [
+            KeyGroup(place, [self._entry(bindings) for bindings in found[place].values()])
+            for place in (HERE, ON_SCREEN, EVERYWHERE)
+            if place in found
+        ]
+
+    def _entry(self, bindings: Sequence[Binding]) -> tuple[str, str]:
+        """Return the keys of one action and what it does, in our words rather than Textual's."""
+        keys = dict.fromkeys(self.app.get_key_display(each) for each in bindings)
+        about = next((each for each in bindings if each.id is not None), bindings[0]).description
+        return " ".join(keys), about.lower()
+
+
+def _place(node: DOMNode) -> str:
+    if isinstance(node, App):
+        return EVERYWHERE
+    return ON_SCREEN if isinstance(node, Screen) else HERE

@@ -1,0 +1,450 @@
+"""The home screen: every run, and the curves of those that are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Static
+
+from engine.protocol import RunSpec, resolve_spec
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.draw.log import log_tail
+from vld_tui.dashboard.feed import Interest, RunCurves, Snapshot
+from vld_tui.dashboard.listing import Listing
+from vld_tui.dashboard.messages import (
+    GroupOpened,
+    InterestChanged,
+    MarksChanged,
+    PageNeeded,
+    PreferencesChanged,
+    RowHighlighted,
+    RunChosen,
+    RunOpened,
+    SnapshotTaken,
+    SortAsked,
+)
+from vld_tui.dashboard.preferences import Preferences
+from vld_tui.dashboard.screens.run_keys import RunKeys
+from vld_tui.dashboard.widgets.curves import Curves
+from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.dashboard.widgets.run_table import RunTable
+from vld_tui.runs.metrics import ID_CURVE, OOD_CURVE
+from vld_tui.runs.run import Run
+from vld_tui.runs.summary import CONFIGURATION, GroupRow, RunRow, TableRow
+from vld_tui.store.fields import QUERY_FIELDS
+from vld_tui.store.query import EXAMPLE, QueryError
+from vld_tui.views.status_line import status_text
+from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
+
+if TYPE_CHECKING:  # not for the first picture
+    from vld_tui.dashboard.actions import Actions
+    from vld_tui.dashboard.screens.new_run import Order
+    from vld_tui.dashboard.widgets.plane import Plane
+    from vld_tui.runs.machine import MachineLoad
+    from vld_tui.study.planner import Planner
+
+MOST_CURVES: Final = 32
+"""Runs whose curves are drawn over one another."""
+LOG_ROWS: Final = 3
+WELCOME: Final = """\
+No runs yet.
+
+  enter   run the example: emoji in three styles to train on, a fourth to be tested on,
+          a small network, no download, some minutes on two cores
+  n       configure a run: your own images, another network, another dropout rate
+  ?       every key
+  q       leave; runs go on
+"""
+
+
+class HomeScreen(RunKeys):
+    """Runs on one side, their curves on the other, the log of one below."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("n", "new", "new", show=True),
+        bind("c", "clone", "clone"),
+        bind("f", "filter", "filter", show=True),
+        bind("o", "sort", "sort"),
+        bind("O", "reverse", "reverse order"),
+        bind("b", "group", "group", show=True),
+        bind("C", "columns", "columns"),
+        bind("w", "export", "export"),
+        bind("enter", "begin", "run the example"),
+        bind("r", "resume", "resume"),
+        bind("I,p", "interrupt", "stop"),
+        bind("T,K", "kill", "kill"),
+        bind("ctrl+d", "trash", "trash"),
+        bind("z", "undo", "undo"),
+        bind("l", "log", "log"),
+        bind("t", "tags", "tags"),
+        bind("e", "note", "note"),
+        bind("d", "compare", "compare"),
+        bind("1", "plane(False)", "curves"),
+        bind("2", "plane(True)", "plane", show=True),
+        bind("3", "app.open_queue", "queue", show=True),
+        bind("4", "app.open_studies", "studies", show=True),
+        bind("Q", "queue_again", "wait for a slot"),
+        bind("escape", "clear", "clear"),
+    ]
+
+    def __init__(
+        self,
+        actions: Actions,
+        planner: Planner,
+        *,
+        home: str,
+        clock: Callable[[], float],
+        preferences: Preferences,
+    ) -> None:
+        super().__init__(actions)
+        self._planner = planner
+        self._home, self._clock = home, clock
+        self._listing, self._columns = Listing.liked(preferences), preferences.columns
+        self._interest = self._listing.interest(Interest())
+        self._plane: Plane | None = None
+        self._snapshot = Snapshot()
+        self._load: MachineLoad | None = None
+        self._trashed: tuple[tuple[str, ...], int] | None = None
+        self._drawn: tuple[RunCurves, ...] | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay out the status line, the table, three charts and the log."""
+        yield Static(id="status")
+        with Horizontal(id="body"):
+            with Vertical(id="runs"):
+                yield Static(id="query")
+                yield RunTable(id="table", clock=self._clock)
+                yield Static(WELCOME, id="welcome", markup=False)
+            with Vertical(id="charts"):
+                yield Curves()
+        yield Static(id="log")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Begin with the table, and what it is to show."""
+        table = self.query_one(RunTable)
+        table.set_columns(self._columns)
+        table.focus()
+        self.post_message(InterestChanged(self._interest))
+
+    @property
+    def run(self) -> Run | None:
+        """Return the run the cursor stands on; a group is none."""
+        row = self.query_one(RunTable).current
+        return row.run if isinstance(row, RunRow) else None
+
+    def show_load(self, load: MachineLoad) -> None:
+        """Show how busy the machine is."""
+        self._load = load
+        self._show_status()
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Show the state of history."""
+        snapshot = message.snapshot
+        if _page_of(snapshot.interest) != _page_of(self._interest):  # of before it changed
+            return
+        self._snapshot = snapshot
+        table = self.query_one(RunTable)
+        table.set_page(snapshot.count, snapshot.interest.offset, snapshot.rows)
+        is_empty = snapshot.count == 0
+        self.query_one("#welcome").display = is_empty and self._listing.is_whole
+        table.display = not is_empty
+        self.query_one("#charts").display = not is_empty
+        self._show_curves(snapshot.watched)
+        self._show_plane(table.current)
+        self._show_status()
+        self._show_query()
+
+    def on_page_needed(self, message: PageNeeded) -> None:
+        """Ask for other rows."""
+        self._look(replace(self._interest, offset=message.offset, limit=message.limit))
+
+    def on_row_highlighted(self, message: RowHighlighted) -> None:
+        """Draw the run's curves, unless marked ones are drawn, and its place in the plane."""
+        self._show_plane(message.row)
+        if not self.query_one(RunTable).marked:
+            self._watch(message.row)
+
+    def on_run_chosen(self, message: RunChosen) -> None:
+        """Move the cursor to a run that was chosen in the plane, and draw its trail."""
+        self.query_one(RunTable).action_go_to(message.run_id)
+        self._look(replace(self._interest, watched=(message.run_id,)))
+
+    def on_group_opened(self, message: GroupOpened) -> None:
+        """Show the runs of a group; escape goes back."""
+        self._list(self._listing.inside(message.row))
+
+    def list_runs(self, name: str, run_ids: Sequence[str]) -> None:
+        """Show these runs alone; escape goes back to all of them."""
+        self._list(self._listing.of_runs(name, run_ids))
+
+    def on_sort_asked(self, message: SortAsked) -> None:
+        """Order by a field, or turn its order round."""
+        self._list(self._listing.by(message.field))
+
+    def on_marks_changed(self, message: MarksChanged) -> None:
+        """Draw the marked runs over one another."""
+        if message.run_ids:
+            self._look(replace(self._interest, watched=message.run_ids[:MOST_CURVES]))
+        else:
+            self._watch(self.query_one(RunTable).current)
+
+    def action_plane(self, is_wanted: bool) -> None:
+        """Show the ID–OOD plane of the runs that match, or the curves."""
+        if self._plane is None:
+            from vld_tui.dashboard.widgets.plane import Plane  # not for the first picture
+
+            self._plane = Plane(id="plane")
+            self.query_one("#charts").mount(self._plane)
+            self._show_plane(self.query_one(RunTable).current)
+            self._show_trail(self._drawn or ())
+        self.set_class(is_wanted, "-plane")
+        self._look(replace(self._interest, plane=is_wanted))
+
+    def action_new(self) -> None:
+        """Configure a run from the defaults."""
+        self._configure(None)
+
+    def action_clone(self) -> None:
+        """Configure a run from the one under the cursor."""
+        if self.run:
+            self.clone(self.run)
+        else:
+            self._configure(None)
+
+    def clone(self, run: Run) -> None:
+        """Configure a run from another one."""
+        if run.combination is not None:
+            self.notify("It trains nothing: combine runs anew with vld combine.")
+            return
+        if not run.has_spec:
+            self.notify("Its settings cannot be read: the run is damaged.", severity="warning")
+            return
+        self._configure(run.spec)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the example only where there is nothing yet."""
+        if action == "begin":
+            return bool(self.query_one("#welcome").display)
+        return super().check_action(action, parameters)
+
+    def action_begin(self) -> None:
+        """Start a run of the defaults, which needs no network and no images of one's own."""
+        self._do(partial(self._actions.start, resolve_spec({})))
+
+    def action_export(self) -> None:
+        """Ask where to write the runs that match, or the screen."""
+        from vld_tui.dashboard.screens.ask import AskLine
+        from vld_tui.dashboard.screens.picture import save_picture
+
+        def answered(path: str | None) -> None:
+            if path and path.endswith(".svg"):
+                save_picture(self.app, path)
+            elif path:
+                self._do(partial(self._actions.export, self._interest.query, path))
+
+        question = "Write the runs that match to (.csv, .json), or the screen to (.svg):"
+        self.app.push_screen(AskLine(question, example="runs.csv"), answered)
+
+    def action_filter(self) -> None:
+        """Ask which runs to show."""
+        from vld_tui.dashboard.screens.ask import AskLine
+
+        question = AskLine("Show runs that match:", answer=self._listing.filter, example=EXAMPLE)
+        self.app.push_screen(question, self._set_filter)
+
+    def action_sort(self) -> None:
+        """Order by the next field."""
+        self._list(self._listing.in_next_order())
+
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        self._list(self._listing.turned_round())
+
+    def action_group(self) -> None:
+        """Ask by what to take runs together."""
+        from vld_tui.dashboard.screens.pick import Choice, Pick
+
+        choices = [
+            Choice(CONFIGURATION, ("all but seed", "mean and spread of each configuration")),
+            Choice("", ("none", "every run by itself")),
+            *(Choice(name, (name, f"runs of the same {name}")) for name in QUERY_FIELDS),
+        ]
+        pick = Pick("Take runs together by:", choices, current=self._listing.group or CONFIGURATION)
+        self.app.push_screen(pick, self._set_group)
+
+    def action_columns(self) -> None:
+        """Ask which columns the table has."""
+        from vld_tui.dashboard.screens.choose_columns import ChooseColumns
+
+        def answered(columns: tuple[str, ...] | None) -> None:
+            if columns is not None:
+                self._columns = columns
+                self.query_one(RunTable).set_columns(columns)
+                self.post_message(PreferencesChanged(columns=columns))
+
+        self.app.push_screen(ChooseColumns(self._columns), answered)
+
+    def action_clear(self) -> None:
+        """Take away marks, then leave the group, then take away the filter."""
+        table = self.query_one(RunTable)
+        if table.marked:
+            table.clear_marks()
+        elif self._listing.within is not None:
+            self._list(replace(self._listing, within=None))
+        else:
+            self._list(replace(self._listing, filter=""))
+        table.focus()
+
+    def action_log(self) -> None:
+        """Show the log of the run under the cursor."""
+        if run := self.run_for_keys():
+            self.app.post_message(RunOpened(run.run_id, "log"))
+
+    def action_compare(self) -> None:
+        """Show the marked runs side by side."""
+        if len(self.query_one(RunTable).marked) < 2:
+            self.notify("Mark two runs or more with space to compare them.", severity="warning")
+        else:
+            from vld_tui.dashboard.screens.compare import CompareScreen
+
+            self.app.push_screen(CompareScreen(self._snapshot.watched))
+
+    def action_trash(self) -> None:
+        """Move the marked runs, or the one under the cursor, to the trash."""
+        table = self.query_one(RunTable)
+        run = None if table.marked else self.run_for_keys()
+        if chosen := table.marked or ((run.run_id,) if run else ()):
+            self._trashed = chosen, table.cursor
+            table.clear_marks()
+            self._do(lambda: self._actions.trash(chosen))
+
+    def action_undo(self) -> None:
+        """Take back what was trashed last; the cursor goes where it was."""
+        if self._trashed is not None:
+            (chosen, row), self._trashed = self._trashed, None
+            self.query_one(RunTable).seek(chosen, row)
+            self._do(lambda: self._actions.restore(chosen))
+
+    def run_for_keys(self) -> Run | None:
+        """Return the run under the cursor; say so if there are several."""
+        if isinstance(self.query_one(RunTable).current, GroupRow):
+            self.notify("These are several runs: enter shows them, space marks them.")
+        return self.run
+
+    def _configure(self, spec: RunSpec | None) -> None:
+        from vld_tui.dashboard.screens.new_run import NewRun
+
+        def answered(order: Order | None) -> None:
+            if order is not None:
+                begin = self._actions.queue if order.is_queued else self._actions.start
+                self._do(partial(begin, *order.specs))
+
+        self.app.push_screen(NewRun(spec, self._planner), answered)
+
+    def _set_filter(self, text: str | None) -> None:
+        if text is not None:
+            self._list(replace(self._listing, filter=text))
+
+    def _set_group(self, name: str | None) -> None:
+        if name is not None:
+            self._list(replace(self._listing, group=name or None, within=None))
+
+    def _list(self, listing: Listing) -> None:
+        """List other runs, or the same ones in another way, if that can be understood."""
+        try:
+            interest = listing.interest(self._interest)
+        except QueryError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        before, self._listing = self._listing, listing
+        if (listing.sort, listing.group) != (before.sort, before.group):
+            self.post_message(PreferencesChanged(sort=listing.sort, group=listing.group))
+        self._look(interest)
+        self._show_query()
+
+    def _watch(self, row: TableRow | None) -> None:
+        self._look(replace(self._interest, watched=row.run_ids[:MOST_CURVES] if row else ()))
+
+    def _look(self, interest: Interest) -> None:
+        """Say what is of interest now, if that changed."""
+        if interest != self._interest:
+            self._interest = interest
+            self.post_message(InterestChanged(interest))
+
+    def _show_curves(self, watched: tuple[RunCurves, ...]) -> None:
+        if watched == self._drawn:
+            return
+        self._drawn = watched
+        self.query_one(Curves).show(watched, over_seeds=self._interest.grouping is not None)
+        self._show_trail(watched)
+        self._show_log(watched[0] if len(watched) == 1 else None)
+
+    def _show_log(self, watched: RunCurves | None) -> None:
+        """Show why a run failed, all of it, or else the end of what it told."""
+        lines, reason = Text(), watched.run.error.strip() if watched and watched.run.error else ""
+        if watched is not None and reason:
+            lines.append(f"{watched.run.status}  ", ALARM_STYLE).append("r resumes", QUIET_STYLE)
+            lines.append(f"  {plain_text(reason.splitlines()[0])}", ALARM_STYLE)
+        elif watched is not None:
+            tail = log_tail(watched.told, watched.log, LOG_ROWS)
+            lines.append("\n".join(plain_text(line) for line in tail), QUIET_STYLE)
+            lines.no_wrap, lines.overflow = True, "ellipsis"
+        log = self.query_one("#log", Static)
+        if log.content != lines:
+            log.update(lines)
+        log.set_class(not lines, "-empty").set_class(bool(reason), "-reason")
+
+    def _show_plane(self, row: TableRow | None) -> None:
+        if self._plane is not None:
+            current = row.run_ids[0] if row else None
+            self._plane.set_points(self._snapshot.points, current, self._snapshot.without_ood)
+
+    def _show_trail(self, watched: tuple[RunCurves, ...]) -> None:
+        """Draw in the plane how the chosen run got where it is."""
+        if (plane := self._plane) is None:
+            return
+        for each in watched:
+            curves = each.curves
+            if each.run.run_id == plane.plot.current and {ID_CURVE, OOD_CURVE} <= curves.keys():
+                plane.set_trail((curves[ID_CURVE][1], curves[OOD_CURVE][1]))
+
+    def _show_status(self) -> None:
+        snapshot = self._snapshot
+        text = status_text(
+            snapshot.runs,
+            snapshot.live,
+            self._load,
+            home=self._home,
+            problem=snapshot.problem,
+            is_read_only=snapshot.is_read_only,
+        )
+        self._put("#status", text)
+
+    def _show_query(self) -> None:
+        marked, count = self.query_one(RunTable).marked, self._snapshot.count
+        parts = self._listing.parts(count)
+        parts += [f"{len(marked)} marked"] if marked else []
+        line = Text(f" {plain_text(' · '.join(parts))}", QUIET_STYLE, no_wrap=True)
+        if not self._listing.is_whole and count == 0:
+            line.append("   nothing matches; esc shows every run", ALARM_STYLE)
+            line.append(f"   {plain_text(self._snapshot.unmatched)}", QUIET_STYLE)
+        self._put("#query", line)
+
+    def _put(self, place: str, text: Text) -> None:
+        """Show other text in a place whose size does not depend on it."""
+        static = self.query_one(place, Static)
+        if static.content != text:
+            static.update(text, layout=False)
+
+
+def _page_of(interest: Interest) -> tuple[object, ...]:
+    return interest.query, interest.grouping, interest.sort

@@ -1,0 +1,89 @@
+"""Have workers ask the planner; what they find out comes as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from textual import work
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.worker import get_current_worker
+
+from engine.protocol import RunSpec
+from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.screens.new_run.appraisal import appraise
+from vld_tui.dashboard.screens.new_run.knowledge import LOOKING
+from vld_tui.dashboard.screens.new_run.messages import DatasetsFound, NetworksFound, PresetsFound
+from vld_tui.study.planner import PLANNER_ERRORS, Planner
+from vld_tui.study.presets import Preset
+from vld_tui.words.text import plain_text
+
+
+@dataclass(frozen=True)
+class Order:
+    """Runs to start: the first now, the others when there is a free slot; or all of them then."""
+
+    specs: tuple[RunSpec, ...]
+    is_queued: bool
+
+
+class AskingScreen(Guarded, ModalScreen[Order | None]):
+    """A screen that may ask a planner without waiting for it."""
+
+    def __init__(self, planner: Planner) -> None:
+        super().__init__()
+        self._planner = planner
+
+    @work(thread=True, group="appraisal", exclusive=True)
+    def appraise(self, spec: RunSpec) -> None:
+        """Find out what a run would be made of and take; an earlier question is dropped."""
+        worker = get_current_worker()
+        appraised = appraise(self._planner, spec)
+        if not worker.is_cancelled:
+            self.post_message(appraised)
+
+    @work(thread=True, group="questions")
+    def ask(self, question: Callable[[Planner], Message]) -> None:
+        """Post the answer, or say why there is none."""
+        try:
+            self.post_message(question(self._planner))
+        except PLANNER_ERRORS as error:
+            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
+
+    def keep_preset(self, name: str, preset: Preset) -> None:
+        """Keep a preset, and find out which there are."""
+
+        def keep(planner: Planner) -> Message:
+            planner.keep_preset(name, preset)
+            return PresetsFound(planner.presets(), f"preset {plain_text(name)} kept")
+
+        self.ask(keep)
+
+    def drop_preset(self, name: str) -> None:
+        """Forget a preset, and find out which there are."""
+
+        def drop(planner: Planner) -> Message:
+            planner.drop_preset(name)
+            return PresetsFound(planner.presets(), f"preset {plain_text(name)} forgotten")
+
+        self.ask(drop)
+
+    @work(thread=True, group="questions")
+    def ask_for_networks(self) -> None:
+        """Post the networks that were known before, then those that there are."""
+        try:
+            self.post_message(NetworksFound(self._planner.known_networks(), LOOKING))
+            self.post_message(NetworksFound(self._planner.networks()))
+        except PLANNER_ERRORS as error:
+            self.post_message(NetworksFound((), str(error).splitlines()[0]))
+
+
+def ask_presets(planner: Planner) -> Message:
+    """Return the presets."""
+    return PresetsFound(planner.presets())
+
+
+def ask_datasets(planner: Planner) -> Message:
+    """Return the data sets."""
+    return DatasetsFound(planner.datasets())

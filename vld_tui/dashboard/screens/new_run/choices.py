@@ -1,0 +1,112 @@
+"""What there is to pick for a field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from engine.protocol import FIELDS, NO_TARGET, RECIPES, resolve_spec
+from engine.protocol.datasets import DatasetListing
+from vld_tui.dashboard.screens.pick import Choice
+from vld_tui.runs.fields import base_type
+from vld_tui.study.planner import Network
+from vld_tui.study.presets import Preset
+from vld_tui.views.inventory import weights_words
+from vld_tui.words.numbers import plural
+
+A_FOLDER: Final = ""
+"""Stands for a folder of one's own among the data sets."""
+LISTED: Final = ("dataset", "target", "model", "recipe")
+
+
+def is_pickable(field: str) -> bool:
+    """Say whether a field's values can be listed."""
+    info = FIELDS[field]
+    kind = base_type(info)[0]
+    return field in LISTED or kind is bool or (bool(info.choices) and kind is not tuple)
+
+
+def dataset_choices(listings: Sequence[DatasetListing]) -> list[Choice]:
+    """Return the data sets, those on this machine first, and a folder."""
+    choices = [
+        Choice(
+            listing.name,
+            (
+                listing.name,
+                dataset_words(listing) if listing.where else "not on this machine",
+                "" if listing.where else f"vld data fetch {listing.name}",
+            ),
+            is_near=listing.where is not None,
+        )
+        for listing in sorted(listings, key=lambda listing: listing.where is None)
+    ]
+    return [*choices, Choice(A_FOLDER, ("a folder…", "laid out as domain/class/image", ""))]
+
+
+def dataset_words(listing: DatasetListing) -> str:
+    """Say what a data set holds."""
+    images = sum(domain.images for domain in listing.domains)
+    return (
+        f"{plural(images, 'image')} · {plural(len(listing.classes), 'class')} · "
+        f"{plural(len(listing.domains), 'domain')}"
+    )
+
+
+def target_choices(listing: DatasetListing | None) -> list[Choice]:
+    """Return the domains with their numbers of images, and that none is left out."""
+    domains = listing.domains if listing else ()
+    choices = [Choice(each.name, (each.name, plural(each.images, "image"))) for each in domains]
+    return [*choices, Choice(NO_TARGET, (NO_TARGET, "trains on every domain: no OOD accuracy"))]
+
+
+def target_words(listing: DatasetListing, target: str) -> str:
+    """Say what is left out of training, and what is not."""
+    images = {domain.name: domain.images for domain in listing.domains}
+    if target == NO_TARGET or (not target and len(images) == 1):
+        return f"no OOD accuracy · sources {' '.join(images)}"
+    if target not in images:
+        return f"{plural(len(images), 'domain')}: {' '.join(images)}"
+    sources = " ".join(name for name in images if name != target)
+    return f"{plural(images[target], 'image')} left out · sources {sources}"
+
+
+def network_choices(networks: Sequence[Network]) -> list[Choice]:
+    """Return the networks; a mark says whose weights are on this machine."""
+    return [
+        Choice(
+            network.name,
+            (network.name, f"{'✓' if network.is_here else ' '} {weights_words(network.weights)}"),
+            is_near=network.is_here,
+        )
+        for network in networks
+    ]
+
+
+def preset_choices(presets: Mapping[str, Preset]) -> list[Choice]:
+    """Return the presets with what was typed for each."""
+    return [
+        Choice(name, (name, typed_words(preset) or "nothing typed"))
+        for name, preset in presets.items()
+    ]
+
+
+def typed_words(typed: Mapping[str, str]) -> str:
+    """Say which fields were typed, as the command line names them."""
+    flags = {field: info.flag.removeprefix("--") for field, info in FIELDS.items()}
+    return " · ".join(f"{flags.get(field, field)} {text}" for field, text in typed.items())
+
+
+def value_choices(field: str) -> list[Choice]:
+    """Return the words that a field takes."""
+    if field == "recipe":
+        return [Choice(name, (name, _recipe_words(name))) for name in RECIPES]
+    words = FIELDS[field].choices or ("yes", "no")
+    return [Choice(word, (word,)) for word in words]
+
+
+def _recipe_words(recipe: str) -> str:
+    spec = resolve_spec({"recipe": recipe})
+    return (
+        f"{spec.model} · {plural(spec.steps, 'step')} · {spec.optimizer} {spec.lr:g} · "
+        f"{plural(spec.masks, 'mask')}"
+    )

@@ -1,0 +1,119 @@
+"""What is known by now of the things that a form speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from engine.protocol.datasets import DatasetListing
+from vld_tui.dashboard.screens.new_run.appraisal import is_same_choice
+from vld_tui.dashboard.screens.new_run.choices import (
+    dataset_choices,
+    dataset_words,
+    network_choices,
+    target_choices,
+    target_words,
+    value_choices,
+)
+from vld_tui.dashboard.screens.new_run.draft import Draft
+from vld_tui.dashboard.screens.new_run.messages import Appraised
+from vld_tui.dashboard.screens.pick import Choice
+from vld_tui.study.planner import Network, networks_of_kind, weights_places
+from vld_tui.views.inventory import weights_words
+from vld_tui.words.numbers import plural
+
+LOOKING: Final = "looking for networks…"
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Answers of the planner so far. ``networks_told``: why the networks may not be all."""
+
+    listings: Sequence[DatasetListing] = ()
+    networks: Sequence[Network] = ()
+    networks_told: str = LOOKING
+    appraised: Appraised | None = None
+
+    def listing(self, draft: Draft) -> DatasetListing | None:
+        """Return what the chosen data set holds, if that is known."""
+        if (appraised := self._appraisal(draft)) is not None:
+            return appraised.listing
+        if "data_dir" in draft.typed:
+            return None
+        name = draft.text("dataset")
+        return next((each for each in self.listings if each.name == name and each.where), None)
+
+    def problems(self, draft: Draft) -> dict[str, str]:
+        """Return why fields cannot be so: what the texts say, then what the machine says."""
+        appraised = self._appraisal(draft)
+        return {**draft.problems, **(appraised.problems if appraised else {})}
+
+    def notes(self, draft: Draft) -> dict[str, str]:
+        """Return what is to say beside fields other than what they are."""
+        notes = {"model": self._network_note(draft)}
+        if len(draft.specs) > 1:
+            notes["seed"] = f"{len(draft.specs)} runs: one now, the others wait"
+        listing = self.listing(draft)
+        if listing is not None and listing.domains:
+            notes["dataset"] = dataset_words(listing)
+            notes["target"] = target_words(listing, draft.text("target"))
+        return notes
+
+    def warning(self, draft: Draft) -> str:
+        """Say what may well go wrong, though the run can be launched; empty: nothing known."""
+        if not draft.specs or draft.specs[0].weights != "pretrained":
+            return ""
+        model = draft.specs[0].model
+        weights = weights_places(draft.text("model"), self.networks)
+        if weights == {"hub"}:
+            return (
+                f"! The weights of {model} are not on this machine: they will be downloaded. "
+                "Offline, the run fails unless weights is a file or none."
+            )
+        if weights == {"none"}:
+            return f"! {model} has no weights: the run fails unless weights is a file or none."
+        return ""
+
+    def choices(self, field: str, draft: Draft) -> list[Choice]:
+        """Return what there is to pick for a field."""
+        match field:
+            case "dataset":
+                return dataset_choices(self.listings)
+            case "target":
+                return target_choices(self.listing(draft))
+            case "model":
+                return network_choices(self.networks)
+            case _:
+                return value_choices(field)
+
+    def told(self, field: str, draft: Draft) -> str:
+        """Say what goes for all that there is to pick, or why there may be more."""
+        match field:
+            case "model":
+                return self.networks_told
+            case "dataset" if not self.listings:
+                return "looking for data sets…"
+            case "target":
+                listing = self.listing(draft)
+                return dataset_words(listing) if listing else "the domains are not known yet"
+            case _:
+                return ""
+
+    def _appraisal(self, draft: Draft) -> Appraised | None:
+        """Return the appraisal of a run of the same images and target."""
+        appraised, specs = self.appraised, draft.specs
+        is_of_this = appraised and specs and is_same_choice(appraised.spec, specs[0])
+        return appraised if is_of_this else None
+
+    def _network_note(self, draft: Draft) -> str:
+        """Say where the chosen network's weights are, as far as the engine told."""
+        if "weights" in draft.typed:
+            return f"weights: {draft.typed['weights']}"
+        name = draft.text("model")
+        known = {network.name: network.weights for network in self.networks}
+        if name in known:
+            return weights_words(known[name])
+        if kinds := networks_of_kind(name, self.networks):
+            return f"timm's choice of {plural(len(kinds), 'set')} of weights; enter lists them"
+        return self.networks_told or "not among the networks known here"

@@ -1,0 +1,185 @@
+"""A line of the form: a field's name, its text, and what is to say of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input
+
+from engine.protocol import FieldInfo
+from vld_tui.dashboard.screens.new_run.choices import is_pickable
+from vld_tui.dashboard.screens.new_run.messages import PickAsked
+from vld_tui.dashboard.widgets.plain_input import PlainInput
+from vld_tui.dashboard.widgets.slider import Slider
+from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
+
+PAPER_RATES: Final = (0.0, 0.5, 0.9, 0.95)
+"""Dropout rates of the paper (Zhang & Bottou, arXiv 2403.00946, section 4)."""
+TYPED_MARK: Final = "•"
+NAME_CELLS: Final = 21
+NARROW_CELLS: Final = 27
+RATE_CELLS: Final = 8
+MARK_CELLS: Final = 3
+_NOTES: Final = {"seed": "Several, such as 0,1,2, make several runs."}
+
+
+class FieldLine(Widget):
+    """One field. What is typed differs from what is usual; an empty text is usual, too.
+
+    Name and note are drawn around the text: a widget for each would make the form slow to open.
+    """
+
+    DEFAULT_CSS = """
+    FieldLine { height: 1; layout: horizontal; text-wrap: nowrap; text-overflow: ellipsis; }
+    FieldLine Input { height: 1; border: none; padding: 0 1; background: $boost; }
+    FieldLine Input:focus { border: none; background: $primary 40%; }
+    """
+    value_cells: reactive[int] = reactive(NARROW_CELLS)
+    """Width of what changes the value."""
+
+    def __init__(self, info: FieldInfo, usual: str, typed: str | None) -> None:
+        super().__init__()
+        self.info, self._usual = info, usual
+        self._input = PlainInput(usual if typed is None else typed, id=info.name)
+        self._input.placeholder = plain_text(usual)
+        self._slider = Slider(PAPER_RATES) if info.name == "dropout_rate" else None
+        self._note = Text(_note(info), QUIET_STYLE)
+        self._was_typed: bool | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay out what changes the value."""
+        if self._slider is not None:
+            yield self._slider
+        yield self._input
+
+    def render(self) -> Text:
+        """Draw the name, the mark of a list, and the note."""
+        is_typed = self.typed is not None
+        name = f"{TYPED_MARK if is_typed else ' '} {self.info.flag.removeprefix('--')}"
+        line = Text(no_wrap=True).append(name, HEADING_STYLE if is_typed else "")
+        line.pad_right(NAME_CELLS + self.value_cells - line.cell_len)
+        line.append(f" {'▾' if is_pickable(self.info.name) else ' '} ", QUIET_STYLE)
+        return line.append_text(self._note)
+
+    def watch_value_cells(self, cells: int) -> None:
+        """Fit what changes the value."""
+        if self._slider is not None:
+            self._slider.styles.margin = (0, 1, 0, NAME_CELLS)
+            self._slider.styles.width = cells - RATE_CELLS - 1
+            self._input.styles.width = RATE_CELLS
+        else:
+            self._input.styles.margin = (0, 0, 0, NAME_CELLS)
+            self._input.styles.width = cells
+
+    def go(self) -> None:
+        """Let the value be changed, at once: the next key is meant for it already."""
+        self.screen.set_focus(self._slider or self._input)
+
+    def put(self, text: str) -> None:
+        """Type a text for a person."""
+        self._input.value = text
+
+    @property
+    def typed(self) -> str | None:
+        """Return what was typed; None: nothing that differs from what is usual."""
+        text = self._input.value.strip()
+        return text if text not in ("", self._usual) else None
+
+    def set_usual(self, usual: str) -> None:
+        """Show what is usual now, unless something was typed."""
+        if usual == self._usual:
+            return
+        is_usual = self.typed is None
+        self._keep_usual(usual)
+        if is_usual:
+            self._show(usual)
+
+    def load(self, usual: str, typed: str | None) -> None:
+        """Show another run's text."""
+        self._keep_usual(usual)
+        self._show(usual if typed is None else typed)
+
+    def say(self, note: str = "", problem: str | None = None) -> None:
+        """Show a note beside the field, or why its value cannot be; else what the field is."""
+        if problem is not None:
+            said = Text(plain_text(problem), ALARM_STYLE)
+        elif note:
+            said = Text(plain_text(note))
+        else:
+            said = Text(_note(self.info), QUIET_STYLE)
+        is_typed = self.typed is not None
+        if said != self._note or is_typed != self._was_typed:
+            self._note, self._was_typed = said, is_typed
+            self.refresh()
+        if self._slider is not None:
+            self._slider.value = _number(self._input.value)
+
+    def on_click(self, event: events.Click) -> None:
+        """Open the list by its mark; elsewhere, go to the field."""
+        is_mark = 0 <= event.x - NAME_CELLS - self.value_cells < MARK_CELLS
+        if event.widget is self and is_mark and is_pickable(self.info.name):
+            self.post_message(PickAsked(self.info.name))
+        elif event.widget is self:
+            self.go()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Open the list, if there is one."""
+        if is_pickable(self.info.name):
+            event.stop()
+            self.post_message(PickAsked(self.info.name))
+
+    def on_slider_moved(self, message: Slider.Moved) -> None:
+        """Write the number that was chosen."""
+        message.stop()
+        self._input.value = f"{message.value:g}"
+
+    def on_slider_typed(self, message: Slider.Typed) -> None:
+        """Let the number be typed; keys that came too fast for the keyboard to move are added."""
+        message.stop()
+        if self.screen.focused is self._input:
+            self._input.insert_text_at_cursor(message.character)
+            return
+        self._input.value = message.character
+        self._input.select_on_focus = False
+        self.screen.set_focus(self._input)
+        self._input.cursor_position = len(message.character)
+
+    def on_input_blurred(self, _event: Input.Blurred) -> None:
+        """Let what is typed next replace the text again."""
+        self._input.select_on_focus = True
+
+    def _keep_usual(self, usual: str) -> None:
+        self._usual = usual
+        self._input.placeholder = plain_text(usual)
+
+    def _show(self, text: str) -> None:
+        with self._input.prevent(Input.Changed):
+            self._input.value = text
+            self._input.cursor_position = 0
+
+
+def hint(info: FieldInfo) -> str:
+    """Return all that is to say of a field: what it is, its range and unit."""
+    allowed = info.allowed if info.allowed != "text" else ""
+    if info.unit:
+        allowed = f"{allowed}; unit: {info.unit}" if allowed else f"unit: {info.unit}"
+    help_text = info.help if info.name not in _NOTES else f"{info.help} {_NOTES[info.name]}"
+    return f"{info.flag}  {help_text}" + (f" [{allowed}]" if allowed else "")
+
+
+def _note(info: FieldInfo) -> str:
+    return _NOTES.get(info.name, info.help)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value < 1 else None

@@ -1,0 +1,316 @@
+"""The form of a new run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.timer import Timer
+from textual.widgets import Input, Static
+
+from engine.protocol import FIELDS, RunSpec
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.screens.ask import AskLine
+from vld_tui.dashboard.screens.new_run.asking import AskingScreen, Order, ask_datasets, ask_presets
+from vld_tui.dashboard.screens.new_run.choices import A_FOLDER, preset_choices
+from vld_tui.dashboard.screens.new_run.draft import Draft, read_draft, typed_texts, usual_texts
+from vld_tui.dashboard.screens.new_run.groups import FieldGroup
+from vld_tui.dashboard.screens.new_run.knowledge import Knowledge
+from vld_tui.dashboard.screens.new_run.lines import NARROW_CELLS, FieldLine, hint
+from vld_tui.dashboard.screens.new_run.messages import (
+    Appraised,
+    DatasetsFound,
+    NetworksFound,
+    PickAsked,
+    PresetsFound,
+)
+from vld_tui.dashboard.screens.new_run.preset_line import PresetLine
+from vld_tui.dashboard.screens.new_run.walk import line_of, next_line
+from vld_tui.dashboard.screens.pick import Pick
+from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.dashboard.widgets.slider import Slider
+from vld_tui.runs.progress import Progress
+from vld_tui.study.planner import Planner
+from vld_tui.study.presets import Preset
+from vld_tui.views.forecast import forecast_text
+from vld_tui.views.plan import plan_table
+from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text
+
+FIRST: Final = (
+    "dataset", "target", "model", "dropout_rate", "masks", "recipe", "steps", "seed",
+)  # fmt: skip
+"""Fields in sight: what is most often chosen. The others are folded under their group."""
+GROUPS: Final = tuple(dict.fromkeys(info.group for info in FIELDS.values()))
+MOST_CELLS: Final = 50
+"""Room for the longest names of networks."""
+PLAN_LINES: Final = 34
+"""Height of a terminal that has room for the plan."""
+PATIENCE_S: Final = 0.25
+"""How long the form waits for more typing before it has the run appraised."""
+
+
+class _Fields(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """The lines; arrows walk from one to the next instead of scrolling."""
+
+
+class NewRun(AskingScreen):
+    """A form of every field; answers with the runs to start, or None."""
+
+    DEFAULT_CSS = """
+    NewRun { align: center middle; background: $background 60%; }
+    NewRun #form {
+        width: 100%; max-width: 150; height: 100%; background: $panel; padding: 0 1;
+    }
+    NewRun _Fields { height: 1fr; scrollbar-size-vertical: 1; }
+    NewRun #plan { height: auto; }
+    NewRun #foot { height: auto; border-top: solid $boost; padding: 0 2; }
+    NewRun #hint, NewRun #forecast { height: 2; }
+    NewRun #verdict { height: auto; max-height: 4; }
+    NewRun Footer { background: $panel; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("escape", "dismiss(None)", "back", show=True),
+        bind("ctrl+r", "launch(False)", "launch", show=True, priority=True),
+        bind("ctrl+l", "launch(True)", "queue it", show=True, priority=True),
+        bind("ctrl+y", "copy", "copy command", show=True, priority=True),
+        bind("ctrl+o", "list_presets", "presets", show=True, priority=True),
+        bind("ctrl+s", "keep_preset", "keep preset", show=True, priority=True),
+        bind("up", "walk(-1)", "line up"),
+        bind("down,enter", "walk(1)", "line down"),
+    ]
+
+    def __init__(self, like: RunSpec | None, planner: Planner) -> None:
+        super().__init__(planner)
+        typed = typed_texts(like) if like is not None else {}
+        usual = usual_texts(typed)
+        self._lines = {
+            name: FieldLine(info, usual[name], typed.get(name)) for name, info in FIELDS.items()
+        }
+        self._draft = Draft(typed, usual)
+        self._known = Knowledge()
+        self._presets: Mapping[str, Preset] = {}
+        self._preset: str | None = None
+        self._pick: tuple[str, Pick] | None = None
+        self._timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay out the fields in sight, the groups of the others, and what comes of it all."""
+        with Vertical(id="form"):
+            with _Fields():
+                yield PresetLine()
+                yield from (self._lines[name] for name in FIRST)
+                for group in GROUPS:
+                    lines = [line for line in self._lines.values() if line.info.group == group]
+                    yield FieldGroup(group, [line for line in lines if line.info.name not in FIRST])
+            yield Static(id="plan")
+            with Vertical(id="foot"):
+                yield Static(id="hint")
+                yield Static(id="forecast")
+                yield Static(id="verdict")
+            yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Begin with λ, which is what one comes for."""
+        self.query_one(Slider).focus()
+        self._check()
+        self.ask(ask_presets)
+        self.ask(ask_datasets)
+        self.ask_for_networks()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Share the width between values and notes."""
+        cells = max(NARROW_CELLS, min(MOST_CELLS, event.size.width // 3))
+        for line in self._lines.values():
+            line.value_cells = cells
+        self.query_one("#plan").display = event.size.height >= PLAN_LINES
+
+    def on_input_changed(self, _event: Input.Changed) -> None:
+        """Check the whole form, if anything else is typed than before."""
+        if self._typed() != self._draft.typed:
+            self._check()
+
+    def on_input_submitted(self, _event: Input.Submitted) -> None:
+        """Go to the next field."""
+        self.action_walk(1)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Say all there is to say of the field."""
+        line = line_of(event.widget)
+        if isinstance(line, FieldLine):
+            told = hint(line.info)
+        else:
+            told = "enter lists presets" if isinstance(line, PresetLine) else "enter unfolds"
+        self.query_one("#hint", Static).update(Text(told, QUIET_STYLE))
+
+    def on_pick_asked(self, message: PickAsked) -> None:
+        """List what there is to pick."""
+        field, known = message.field, self._known
+        pick = Pick(
+            f"{FIELDS[field].flag.removeprefix('--')}: {FIELDS[field].help}",
+            known.choices(field, self._draft),
+            current=self._draft.text(field),
+            told=known.told(field, self._draft),
+        )
+        self._pick = (field, pick)
+        self.app.push_screen(pick, partial(self._picked, field))
+
+    def on_preset_line_list_asked(self, _message: PresetLine.ListAsked) -> None:
+        """List the presets."""
+        self.action_list_presets()
+
+    def on_datasets_found(self, message: DatasetsFound) -> None:
+        """Say what the data sets hold."""
+        self._learn(listings=message.listings)
+
+    def on_networks_found(self, message: NetworksFound) -> None:
+        """Say where the networks' weights are."""
+        networks = message.networks or self._known.networks
+        self._learn(networks=networks, networks_told=message.told)
+
+    def on_appraised(self, message: Appraised) -> None:
+        """Say what the run would take, and why it cannot be."""
+        self._learn(appraised=message)
+
+    def on_presets_found(self, message: PresetsFound) -> None:
+        """Say which presets there are."""
+        self._presets = message.presets
+        if self._preset not in self._presets:
+            self._preset = None
+        if message.said:
+            self.notify(message.said, markup=False)
+        self._show()
+
+    def action_walk(self, step: int) -> None:
+        """Go to the next line, or the one before."""
+        if self.focused is None:
+            self.focus_next()
+            return
+        line = next_line(self.focus_chain, self.focused, step)
+        if isinstance(line, FieldLine):
+            line.go()
+        else:
+            self.set_focus(line)
+
+    def action_launch(self, is_queued: bool) -> None:
+        """Answer with the runs, if they can be made."""
+        if self._draft.specs and not self._known.problems(self._draft):
+            self.dismiss(Order(self._draft.specs, is_queued))
+
+    def action_copy(self) -> None:
+        """Copy the command line of each run."""
+        lines = self._draft.lines
+        if not lines:
+            self.notify("There is no command for this yet.", severity="warning")
+        elif not all(line.isprintable() for line in lines):
+            self.notify("The command holds characters no shell should be given.", severity="error")
+        else:
+            self.app.copy_to_clipboard("\n".join(lines))
+            self.notify("copied" if len(lines) == 1 else f"{len(lines)} commands copied")
+
+    def action_list_presets(self) -> None:
+        """Load a preset, or forget one."""
+        rows = preset_choices(self._presets)
+        pick = Pick("Presets", rows, current=self._preset or "", drop=self.drop_preset)
+        self.app.push_screen(pick, self._load_preset)
+
+    def action_keep_preset(self) -> None:
+        """Keep what is typed under a name."""
+        preset = self._typed()
+
+        def answered(name: str | None) -> None:
+            if name:
+                self._preset = name
+                self.keep_preset(name, preset)
+
+        question = "Keep what is typed as a preset named:"
+        self.app.push_screen(AskLine(question, answer=self._preset or ""), answered)
+
+    def _load_preset(self, name: str | None) -> None:
+        """Fill the form from a preset; fields that this program does not have are left out."""
+        if name is None or name not in self._presets:
+            return
+        self._preset = name
+        typed = {field: text for field, text in self._presets[name].items() if field in FIELDS}
+        usual = usual_texts(typed)
+        for field, line in self._lines.items():
+            line.load(usual[field], typed.get(field))
+        self._check()
+
+    def _picked(self, name: str, value: str | None) -> None:
+        self._pick = None
+        if value is None:
+            return
+        if (name, value) == ("dataset", A_FOLDER):
+            for group in self.query(FieldGroup):
+                if group.group == FIELDS["data_dir"].group:
+                    group.unfold(True)
+            self.call_after_refresh(self._lines["data_dir"].go)
+        else:
+            self._lines[name].put(value)
+
+    def _learn(self, **answers: object) -> None:
+        """Take an answer in, and show it, in an open list too."""
+        self._known = replace(self._known, **answers)  # type: ignore[arg-type]
+        if self._pick is not None:
+            field, pick = self._pick
+            known, draft = self._known, self._draft
+            pick.set_choices(known.choices(field, draft), known.told(field, draft))
+        self._show()
+
+    def _typed(self) -> dict[str, str]:
+        """Return what was typed, as the fields stand in the form."""
+        names = (*FIRST, *(name for name in FIELDS if name not in FIRST))
+        texts = {name: self._lines[name].typed for name in names}
+        return {name: text for name, text in texts.items() if text is not None}
+
+    def _check(self) -> None:
+        """Read the form anew, and have the run appraised once the typing stops."""
+        self._draft = read_draft(self._typed())
+        for name, line in self._lines.items():
+            line.set_usual(self._draft.usual[name])
+        self._show()
+        if self._timer is not None:
+            self._timer.stop()
+        if self._draft.specs:
+            self._timer = self.set_timer(PATIENCE_S, partial(self.appraise, self._draft.specs[0]))
+
+    def _show(self) -> None:
+        """Show notes and problems beside the fields, and what comes of it all."""
+        problems = self._known.problems(self._draft)
+        notes = self._known.notes(self._draft)
+        for name, line in self._lines.items():
+            line.say(notes.get(name, ""), problems.get(name))
+        for group in self.query(FieldGroup):
+            group.say(problems)
+        preset = self._presets.get(self._preset or "")
+        self.query_one(PresetLine).show(
+            self._preset, is_changed=preset != self._draft.typed, count=len(self._presets)
+        )
+        runs, text = len(self._draft.specs), Text()
+        if runs:
+            appraised = self._known.appraised
+            text = Text("looking for runs like it…", QUIET_STYLE)
+            if appraised is not None:
+                text = forecast_text(appraised.forecast, runs=runs)
+            self.query_one("#plan", Static).update(plan_table(self._draft.specs[0], Progress()))
+        self.query_one("#forecast", Static).update(text)
+        self.query_one("#verdict", Static).update(self._verdict(problems))
+
+    def _verdict(self, problems: Mapping[str, str]) -> Text:
+        """Return the same message as the command line's, or the line that does the same, after
+        what may go wrong."""
+        for problem in problems.values():
+            return Text(plain_text(problem), ALARM_STYLE)
+        lines, verdict = self._draft.lines, Text()
+        if warning := self._known.warning(self._draft):
+            verdict.append(f"{plain_text(warning)}\n", ALARM_STYLE)
+        count = f"{len(lines)} runs like  " if len(lines) > 1 else ""
+        return verdict.append(f"{count}{plain_text(lines[0])}", QUIET_STYLE)

@@ -1,0 +1,200 @@
+"""Pick one of many: typed words narrow the list down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.screens.ask import Confirm
+from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.dashboard.widgets.plain_input import PlainInput
+from vld_tui.words.columns import GAP
+from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
+from vld_tui.words.text import fit, plain_text, width
+
+MOST_SHOWN: Final = 200
+OTHER_LINES: Final = 4
+"""Lines above and below the list."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value and the columns that tell of it, the first of which names it.
+
+    ``is_near``: at hand; one that is not is shown quietly.
+    """
+
+    value: str
+    columns: tuple[str, ...]
+    is_near: bool = True
+
+
+class _Options(OptionList, can_focus=False):
+    """The list; the keyboard stays with the words that narrow it down."""
+
+
+class Pick(Guarded, ModalScreen[str | None]):
+    """Answers with the value that was picked, or None.
+
+    ``drop`` forgets a value for good, where that can be done.
+    """
+
+    DEFAULT_CSS = """
+    Pick { align: center middle; background: $background 60%; }
+    Pick > Vertical {
+        width: 100; max-width: 100%; height: auto;
+        background: $panel; padding: 0 1;
+    }
+    Pick Input { border: none; height: 1; padding: 0; background: $boost; }
+    Pick OptionList { border: none; height: auto; padding: 0; background: $panel; }
+    Pick #told { height: 1; }
+    Pick Footer { background: $panel; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("escape", "dismiss(None)", "back", show=True),
+        bind("enter", "take", "take", show=True, priority=True),
+        bind("up", "move('cursor_up')", "line up"),
+        bind("down", "move('cursor_down')", "line down"),
+        bind("pageup", "move('page_up')", "page up"),
+        bind("pagedown", "move('page_down')", "page down"),
+        bind("ctrl+d", "drop", "forget", show=True, priority=True),
+    ]
+
+    def __init__(
+        self,
+        title: str,
+        choices: Sequence[Choice],
+        *,
+        current: str,
+        told: str = "",
+        drop: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._title, self._choices, self._current = title, tuple(choices), current
+        self._told, self._drop = told, drop
+        self._shown: tuple[Choice, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Lay out what narrows the list down above it."""
+        with Vertical():
+            yield Static(Text(self._title, HEADING_STYLE))
+            yield PlainInput(placeholder="type to search", compact=True)
+            yield _Options(markup=False)
+            yield Static(id="told")
+            yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Begin at the current value."""
+        self._show()
+
+    def on_resize(self) -> None:
+        """Fit the list, and its columns."""
+        self._options.styles.max_height = max(1, self.size.height * 9 // 10 - OTHER_LINES)
+        self._show()
+
+    def set_choices(self, choices: Sequence[Choice], told: str = "") -> None:
+        """Replace the choices: more is known now. The cursor stays where it is."""
+        if (tuple(choices), told) == (self._choices, self._told):
+            return
+        pointed = self._pointed if self.is_mounted else None
+        self._choices, self._told = tuple(choices), told
+        if self.is_mounted:
+            self._show(pointed.value if pointed else None)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Leave out what cannot be done here."""
+        return action != "drop" or self._drop is not None
+
+    def on_input_changed(self, _event: Input.Changed) -> None:
+        """Narrow the list down."""
+        self._show()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Answer with the one that was clicked."""
+        self.dismiss(self._shown[event.option_index].value)
+
+    def action_take(self) -> None:
+        """Answer with the one under the cursor."""
+        if (choice := self._pointed) is not None:
+            self.dismiss(choice.value)
+
+    def action_move(self, how: str) -> None:
+        """Move the cursor."""
+        getattr(self._options, f"action_{how}")()
+
+    def action_drop(self) -> None:
+        """Forget the value under the cursor, if that is meant."""
+        choice, drop = self._pointed, self._drop
+        if choice is None or drop is None:
+            return
+
+        def answered(is_meant: bool | None) -> None:
+            if is_meant:
+                drop(choice.value)
+                self.set_choices([each for each in self._choices if each != choice])
+
+        self.app.push_screen(Confirm(f"Forget {plain_text(choice.columns[0])}?"), answered)
+
+    @property
+    def _options(self) -> _Options:
+        return self.query_one(_Options)
+
+    @property
+    def _pointed(self) -> Choice | None:
+        at = self._options.highlighted
+        return None if at is None else self._shown[at]
+
+    def _show(self, pointed: str | None = None) -> None:
+        """List what matches; the cursor goes to ``pointed``, the current value or the first."""
+        words = self.query_one(Input).value.casefold().replace("*", " ").split()
+        found = [each for each in self._choices if _matches(each, words)]
+        if words:  # names with a word that begins so come first
+            found.sort(key=lambda each: f" {words[0]}" not in f" {each.columns[0].casefold()}")
+        self._shown = tuple(found[:MOST_SHOWN])
+        options = self._options
+        options.clear_options()
+        options.add_options(Option(line) for line in self._lines())
+        values = [choice.value for choice in self._shown]
+        if values:
+            wanted = pointed or ("" if words else self._current)
+            options.highlighted = values.index(wanted) if wanted in values else 0
+        told = self._told
+        if not found:
+            told = "nothing matches" if self._choices else self._told or "there are none"
+        elif len(found) > MOST_SHOWN:
+            told = f"{len(found) - MOST_SHOWN:,} more: type words of their names  {told}"
+        self.query_one("#told", Static).update(Text(told, QUIET_STYLE, no_wrap=True))
+
+    def _lines(self) -> list[Text]:
+        """Return the choices as aligned columns; the last is cut where there is no room."""
+        if not self._shown:
+            return []
+        room = max(20, min(100, self.size.width) - 4)
+        columns = [[plain_text(text) for text in each.columns] for each in self._shown]
+        cells = [min(room // 2, max(map(width, texts))) for texts in zip(*columns, strict=True)]
+        cells[-1] = max(0, room - sum(cells[:-1]) - len(GAP) * (len(cells) - 1))
+        return [
+            Text(
+                GAP.join(fit(text, room) for text, room in zip(texts, cells, strict=True)),
+                "" if choice.is_near else QUIET_STYLE,
+                no_wrap=True,
+            )
+            for choice, texts in zip(self._shown, columns, strict=True)
+        ]
+
+
+def _matches(choice: Choice, words: Sequence[str]) -> bool:
+    """Say whether every word is in what is told of a choice."""
+    told = " ".join(choice.columns).casefold()
+    return all(word in told for word in words)

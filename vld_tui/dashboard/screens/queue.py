@@ -1,0 +1,138 @@
+"""The queue: what goes on, what waits and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widgets import DataTable, Static
+
+from vld_tui.dashboard.actions import Actions
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.feed import QueueState
+from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.messages import ActionAsked, RunOpened, SnapshotTaken
+from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.launch.queue.slots import MOST_SLOTS
+from vld_tui.runs.run import Run
+from vld_tui.views.queue import QUEUE_COLUMNS, job_rows, queue_rows, slots_line
+from vld_tui.words.palette import QUIET_STYLE, status_style
+
+MOST_ROWS: Final = 500
+NOTHING: Final = (
+    "Nothing goes on and nothing waits. ctrl+l in the form of a new run (n), Q on a run that is "
+    "over, or: vld run --queue"
+)
+
+
+class QueueScreen(Guarded, Screen[None]):
+    """Runs in the order in which they will start."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("escape,3", "app.close_queue", "back", key_display="esc", show=True),
+        bind("u,shift+up", "move(-1)", "earlier", key_display="u", show=True),
+        bind("d,shift+down", "move(1)", "later", key_display="d", show=True),
+        bind("p", "hold", "hold/release", show=True),
+        bind("x,delete", "take_out", "take out", key_display="x", show=True),
+        bind("plus,equals_sign", "slots(1)", "slot more", key_display="+", show=True),
+        bind("minus", "slots(-1)", "slot less", key_display="-", show=True),
+    ]
+
+    def __init__(self, actions: Actions) -> None:
+        super().__init__()
+        self._actions = actions
+        self._state = QueueState()
+        self._shown: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Lay out the number of slots and the table."""
+        yield Static(id="status")
+        table: DataTable[Text] = DataTable(id="queue", cursor_type="row", zebra_stripes=False)
+        for column in QUEUE_COLUMNS:
+            table.add_column(column.heading, key=column.heading or "sign")
+        yield table
+        yield Static(Text(NOTHING, QUIET_STYLE), id="nothing")
+        yield KeyBar()
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Show how the queue stands now; the cursor stays on its run."""
+        state = message.snapshot.queue
+        if state is None:
+            return
+        current = self.run
+        self._state = state
+        runs = self._runs[:MOST_ROWS]
+        all_rows = (*queue_rows(state.live, state.waiting), *job_rows(state.on_cluster))
+        rows = tuple(map(tuple, all_rows))[:MOST_ROWS]
+        line = f" queue  {slots_line(state.live, state.waiting, state.slots)}"
+        if state.on_cluster:
+            line += f" · {len(state.on_cluster)} on the cluster"
+        self.query_one("#status", Static).update(Text(line, no_wrap=True, overflow="ellipsis"))
+        self.query_one("#nothing").display = not runs
+        if rows == self._shown:
+            return
+        self._shown = rows
+        table = self._table
+        table.clear()
+        for run, row in zip(runs, rows, strict=True):
+            table.add_row(*(Text(cell, status_style(run.status)) for cell in row), key=run.run_id)
+        if current is not None and current.run_id in table.rows:
+            table.move_cursor(row=table.get_row_index(current.run_id))
+
+    @property
+    def _runs(self) -> tuple[Run, ...]:
+        """Return the runs in the order of the table."""
+        return (*self._state.live, *self._state.waiting, *self._state.on_cluster)
+
+    @property
+    def run(self) -> Run | None:
+        """Return the run the cursor stands on."""
+        runs = self._runs
+        row = self._table.cursor_row
+        return runs[row] if row < min(len(runs), self._table.row_count) else None
+
+    def action_move(self, places: int) -> None:
+        """Let the run start earlier, or later."""
+        if (run := self._waiting_run()) is not None:
+            self._do(partial(self._actions.move, run.run_id, places))
+
+    def action_hold(self) -> None:
+        """Pass the run over, or no longer."""
+        if (run := self._waiting_run()) is not None:
+            self._do(partial(self._actions.hold, run.run_id, is_held=not run.is_held))
+
+    def action_take_out(self) -> None:
+        """Take the run out of the queue."""
+        if (run := self._waiting_run()) is not None:
+            self._do(partial(self._actions.take_out, run.run_id))
+
+    def action_slots(self, change: int) -> None:
+        """Let one run more go on at once, or one less."""
+        count = len(self._state.slots) + change
+        if 1 <= count <= MOST_SLOTS:
+            self._do(partial(self._actions.set_slots, count))
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        """Show all of a run."""
+        if event.row_key.value is not None:
+            self.post_message(RunOpened(event.row_key.value))
+
+    @property
+    def _table(self) -> DataTable[Text]:
+        return self.query_one("#queue", DataTable)
+
+    def _waiting_run(self) -> Run | None:
+        """Return the run under the cursor, if it waits; say so if it does not."""
+        run = self.run
+        if run is not None and run.is_live:
+            self.notify(f"{run.name} goes on already.", severity="warning", markup=False)
+            return None
+        return run
+
+    def _do(self, action: Callable[[], str]) -> None:
+        self.post_message(ActionAsked(action))

@@ -1,0 +1,194 @@
+"""One run in tabs: curves, domains and classes, configuration, mistakes, log, files, history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widget import Widget
+from textual.widgets import Static, TabbedContent, TabPane
+
+from vld_tui.dashboard.actions import Actions
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.draw.log import log_lines
+from vld_tui.dashboard.feed import OtherRun, RunDetail
+from vld_tui.dashboard.messages import OtherRunNamed, SnapshotTaken
+from vld_tui.dashboard.screens.ask import AskLine
+from vld_tui.dashboard.screens.run_keys import RunKeys
+from vld_tui.dashboard.widgets.curves import Curves
+from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.dashboard.widgets.run.configuration import ConfigurationPane
+from vld_tui.dashboard.widgets.run.domains import DomainsPane
+from vld_tui.dashboard.widgets.run.files import FilesPane
+from vld_tui.dashboard.widgets.run.log import LogPane
+from vld_tui.dashboard.widgets.run.samples import SamplesPane
+from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
+from vld_tui.runs.run import Run
+from vld_tui.views.run_heading import run_heading, trouble_line
+from vld_tui.views.timeline import timeline
+
+PANES: Final[Mapping[str, Callable[[], Widget]]] = {
+    "curves": Curves,
+    "domains": DomainsPane,
+    "configuration": ConfigurationPane,
+    "samples": SamplesPane,
+    "log": LogPane,
+    "files": FilesPane,
+    "timeline": partial(ScrolledText, id="moments", classes="-folds"),
+}
+
+
+class RunScreen(RunKeys):
+    """All of a run, as it goes on."""
+
+    AUTO_FOCUS = ""  # not the tabs: keys act on what the pane shows
+    DEFAULT_CSS = """
+    RunScreen #trouble { height: auto; max-height: 40%; padding: 0 1; }
+    RunScreen ContentSwitcher, RunScreen TabPane { height: 1fr; padding: 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("escape", "app.close_run", "back", show=True),
+        *(
+            bind(f"{place},l" if pane == "log" else f"{place}", f"pane('{pane}')", pane)
+            for place, pane in enumerate(PANES, start=1)
+        ),
+        bind("d", "differences", "differences", show=True),
+        bind("r", "resume", "resume", show=True),
+        bind("I,p", "interrupt", "stop", key_display="I", show=True),
+        bind("T,K", "kill", "kill"),
+        bind("Q", "queue_again", "wait for a slot"),
+        bind("c", "app.clone", "clone", show=True),
+        bind("t", "tags", "tags"),
+        bind("e", "note", "note"),
+    ]
+
+    def __init__(self, actions: Actions, run_id: str, *, pane: str = "curves") -> None:
+        super().__init__(actions)
+        self.run_id, self._first_pane = run_id, pane
+        self._detail: RunDetail | None = None
+        self._other: OtherRun | None = None
+        self._marked: str | None = None
+        self._filled: list[str] = []
+
+    @property
+    def run(self) -> Run | None:
+        """Return the run, once it is known."""
+        return self._detail.curves.run if self._detail is not None else None
+
+    def compose(self) -> ComposeResult:
+        """Lay out the panes."""
+        yield Static(id="status")
+        yield Static(id="trouble")
+        with TabbedContent():
+            for place, pane in enumerate(PANES, start=1):
+                yield TabPane(f"{place} {pane.capitalize()}", id=f"{pane}-pane")
+        yield KeyBar()
+
+    async def on_mount(self) -> None:
+        """Begin with the pane that was asked for, and no line of trouble."""
+        self.query_one("#trouble").display = False
+        await self.action_pane(self._first_pane)
+
+    def on_resize(self) -> None:
+        """Fit the heading."""
+        if self._detail is not None:
+            self._show_heading(self._detail)
+
+    async def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
+        """Fill a pane that was chosen with the mouse."""
+        if event.pane.id is not None:
+            await self._fill(event.pane.id.removesuffix("-pane"))
+
+    async def action_pane(self, pane: str) -> None:
+        """Show a pane and let keys act on it."""
+        await self._fill(pane)  # keys pressed meanwhile wait, so nothing below may
+        self.set_focus(None)  # a part that is hidden would pass its focus on later
+        self.query_one(TabbedContent).active = f"{pane}-pane"
+        self._focus_pane(pane)
+
+    async def action_differences(self) -> None:
+        """Ask for the run to compare the configuration with, or show every field again."""
+        is_shown = self.query_one(TabbedContent).active == "configuration-pane"
+        await self.action_pane("configuration")
+        if self._other is None:
+            self._ask_other()
+        elif is_shown:
+            self.post_message(OtherRunNamed(None))
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Show how the run stands now."""
+        snapshot = message.snapshot
+        others = [each.run.run_id for each in snapshot.watched if each.run.run_id != self.run_id]
+        self._marked = others[0] if others else None
+        opened = snapshot.opened
+        if opened is None or opened.curves.run.run_id != self.run_id:
+            return
+        if opened is self._detail and snapshot.other == self._other:
+            return
+        self._detail, self._other = opened, snapshot.other
+        self._show_heading(opened)
+        for pane in self._filled:
+            self._show(pane)
+        if self.focused is None:  # there was nothing to act on yet
+            self._focus_pane(self.query_one(TabbedContent).active.removesuffix("-pane"))
+
+    async def _fill(self, pane: str) -> None:
+        """Make what a pane holds when it is first looked at: a run is opened sooner for it."""
+        holder = self.query_one(f"#{pane}-pane", TabPane)
+        if not holder.children:
+            await holder.mount(PANES[pane]())
+            self._filled.append(pane)
+            self._show(pane)
+
+    def _show_heading(self, detail: RunDetail) -> None:
+        run = detail.curves.run
+        heading = run_heading(run, self.app.size.width, detail.progress)
+        self.query_one("#status", Static).update(heading)
+        contents = detail.contents
+        line = trouble_line(run, detail.checkpoints, contents.suspended_pid, contents.stop_asked)
+        trouble = self.query_one("#trouble", Static)
+        trouble.display = line is not None
+        trouble.update(line or "")
+
+    def _show(self, pane: str) -> None:
+        """Show in a pane what is known of the run."""
+        if (detail := self._detail) is None:
+            return
+        run, contents = detail.curves.run, detail.contents
+        match self.query_one(f"#{pane}-pane").children[0]:
+            case Curves() as curves:
+                curves.show((detail.curves,))
+            case DomainsPane() as domains:
+                domains.show(detail)
+            case ConfigurationPane() as configuration:
+                configuration.show_run(run, detail.progress, self._other)
+            case SamplesPane() as samples:
+                samples.show(contents.predictions, contents.predictions_problem)
+            case LogPane() as log:
+                is_cut = detail.told_is_cut or contents.log_is_cut
+                log.show(log_lines(detail.told, contents.log), is_cut=is_cut)
+            case FilesPane() as files:
+                files.show_run(detail)
+            case ScrolledText() as moments:
+                moments.show(timeline(run, detail.attempts, detail.progress))
+
+    def _focus_pane(self, pane: str) -> None:
+        """Give the focus to the first part of a pane that is shown and takes it."""
+        within = self.query_one(f"#{pane}-pane").query("*").results(Widget)
+        shown = (
+            each for each in within if all(above.display for above in each.ancestors_with_self)
+        )
+        self.set_focus(next((each for each in shown if each.focusable), None))
+
+    def _ask_other(self) -> None:
+        def answered(reference: str | None) -> None:
+            if reference:
+                self.post_message(OtherRunNamed(reference))
+
+        question = AskLine(
+            "Compare with the run (id, start of an id, name, or @last):", answer=self._marked or ""
+        )
+        self.app.push_screen(question, answered)

@@ -1,0 +1,178 @@
+"""How a person likes the dashboard: theme, how often it looks, what says that a run ended, keys."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Final
+
+import msgspec
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.keys import key_to_character
+from textual.screen import ModalScreen
+from textual.widgets import DataTable, Input, Label, Select, Static
+
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.keys import every_action, find_clash, find_clashes
+from vld_tui.dashboard.messages import PreferencesChanged
+from vld_tui.dashboard.notices import NOTICES
+from vld_tui.dashboard.preferences import FASTEST_REFRESH_S, SLOWEST_REFRESH_S, Preferences
+from vld_tui.dashboard.screens.ask import AskLine
+from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
+
+KEYS: Final = re.compile(r"[a-zA-Z0-9_+?!.,;:/*<>=-]+( [a-zA-Z0-9_+?!.,;:/*<>=-]+)*")
+NOTICE_WORDS: Final = {
+    "off": "nothing",
+    "bell": "the terminal's bell",
+    "desktop": "a desktop notification (OSC 9 and 777)",
+}
+
+
+class Choice(Select[str], inherit_bindings=False):
+    """A list of choices that ``enter`` opens; arrows lead past it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("enter,space", "show_overlay", "choose")]
+
+
+class KeysTable(DataTable[Text]):
+    """The keys of every action; above its first line the settings go on."""
+
+    def action_cursor_up(self) -> None:
+        """Move up, and out of the table."""
+        if self.cursor_row == 0:
+            self.screen.focus_previous()
+        else:
+            super().action_cursor_up()
+
+
+class SettingsScreen(Guarded, ModalScreen[None]):
+    """Settings in lines, each in force at once; the keys of every action below."""
+
+    DEFAULT_CSS = """
+    SettingsScreen { align: center middle; background: $background 60%; }
+    #settings { width: 84; max-width: 100%; height: 100%; background: $panel; padding: 0 2; }
+    #settings Horizontal { height: 1; }
+    #settings Label { width: 28; }
+    #settings Input, #settings Select { width: 1fr; }
+    #settings DataTable { height: 1fr; background: $panel; margin-top: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("escape,comma", "dismiss(None)", "back", key_display="esc", show=True),
+        bind("up", "app.focus_previous", "line up"),
+        bind("down", "app.focus_next", "line down"),
+    ]
+
+    def __init__(self, preferences: Preferences) -> None:
+        super().__init__()
+        self._preferences = preferences
+        self._keys = dict(preferences.keys)
+
+    def compose(self) -> ComposeResult:
+        """Lay out the settings above the keys."""
+        with Vertical(id="settings"):
+            yield Static(Text("Settings", HEADING_STYLE))
+            with Horizontal():
+                yield Label("theme")
+                yield Choice(
+                    [(name, name) for name in sorted(self.app.available_themes)],
+                    value=self.app.theme, allow_blank=False, compact=True, id="theme",
+                )  # fmt: skip
+            with Horizontal():
+                yield Label("seconds between looks")
+                yield Input(f"{self._preferences.refresh_s:g}", compact=True, id="refresh")
+            with Horizontal():
+                yield Label("when a run ends")
+                yield Choice(
+                    [(NOTICE_WORDS[kind], kind) for kind in NOTICES],
+                    value=self._preferences.notice, allow_blank=False, compact=True, id="notice",
+                )  # fmt: skip
+            yield Static(id="verdict")
+            table = KeysTable(id="keys", cursor_type="row")
+            table.add_columns("action", "keys", "")
+            yield table
+            yield Static(Text("enter on an action gives it other keys", QUIET_STYLE))
+            yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Fill the table of keys."""
+        self._show_keys()
+
+    def on_select_changed(self, event: Select.Changed) -> None:
+        """Take over a theme, or what says that a run ended."""
+        if event.select.id == "theme":
+            self.app.theme = str(event.value)
+        elif event.value != self._preferences.notice:
+            self._change(notice=event.value)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Take over how often to look."""
+        try:
+            seconds = float(event.value)
+            if not FASTEST_REFRESH_S <= seconds <= SLOWEST_REFRESH_S:
+                raise ValueError(event.value)
+        except ValueError:
+            said = f"Seconds between looks are from {FASTEST_REFRESH_S:g} to {SLOWEST_REFRESH_S:g}."
+            self.query_one("#verdict", Static).update(Text(said, ALARM_STYLE))
+            return
+        self.query_one("#verdict", Static).update("")
+        if seconds != self._preferences.refresh_s:
+            self._change(refresh_s=seconds)
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        """Ask for an action's keys."""
+        action = str(event.row_key.value)
+        about, usual = every_action()[action]
+
+        def answered(keys: str | None) -> None:
+            if keys is not None:
+                self._set_keys(action, ",".join(keys.replace(",", " comma ").split()))
+
+        question = f"Keys for “{about}”, parted by spaces; nothing: the usual ones ({usual})."
+        now = self._keys.get(action, usual).replace(",", " ")
+        self.app.push_screen(AskLine(question, answer=now, example=usual), answered)
+
+    def _set_keys(self, action: str, keys: str) -> None:
+        if keys and KEYS.fullmatch(keys.replace(",", " ")) is None:
+            self.notify("Keys are named as in ctrl+r, f5, space, x.", severity="error")
+            return
+        about, usual = every_action()[action]
+        chosen = {each: theirs for each, theirs in self._keys.items() if each != action}
+        if keys and keys != usual:
+            chosen[action] = keys
+        if (clash := find_clash(action, chosen)) is not None:
+            said = (
+                f"“{clash.key}” does “{clash.about}” already where “{about}” can be done too, so "
+                f"nothing was changed. Choose another key, or give “{clash.about}” one first."
+            )
+            self.notify(said, severity="error", timeout=10, markup=False)
+            return
+        self._keys = chosen
+        self._change(keys=dict(chosen))
+        self._show_keys()
+
+    def _change(self, **changes: object) -> None:
+        self._preferences = msgspec.structs.replace(self._preferences, **changes)
+        self.post_message(PreferencesChanged(**changes))
+
+    def _show_keys(self) -> None:
+        table = self.query_one(KeysTable)
+        row = table.cursor_row
+        table.clear()
+        clashes = dict(find_clashes(self._keys))  # of settings that were not made here
+        for action, (about, usual) in every_action().items():
+            keys, clash = self._keys.get(action), clashes.get(action)
+            remark = Text("changed" if keys else "", QUIET_STYLE)
+            if clash is not None:
+                remark = Text(f"not in force: {clash.key} does “{clash.about}”", ALARM_STYLE)
+            table.add_row(Text(about), Text(_as_typed(keys or usual)), remark, key=action)
+        table.move_cursor(row=row)
+
+
+def _as_typed(keys: str) -> str:
+    """Return keys with characters for their names: ``?`` for ``question_mark``."""
+    named = ((key, key_to_character(key) or "") for key in keys.split(","))
+    return " ".join(character.strip() or key for key, character in named)

@@ -1,0 +1,310 @@
+"""One study as it fills: a heat map of its grid, its plane, its table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.draw.study_map import cell_text
+from vld_tui.dashboard.draw.study_progress import progress_line
+from vld_tui.dashboard.draw.study_results import runs_without_ood, study_table
+from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.messages import ActionAsked, RunChosen, RunOpened, RunsChosen, SnapshotTaken
+from vld_tui.dashboard.screens.ask import AskLine, Confirm
+from vld_tui.dashboard.screens.pick import Choice, Pick
+from vld_tui.dashboard.screens.picture import save_picture
+from vld_tui.dashboard.screens.study.look import LaidOut, StudyLook
+from vld_tui.dashboard.widgets.heat_map import HeatMapView
+from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
+from vld_tui.dashboard.widgets.study_plane import StudyPlane
+from vld_tui.study.launching import MOST_UNASKED
+from vld_tui.study.results.cells import StudyCell
+from vld_tui.study.state import Counts, StudyState
+from vld_tui.views.study import failure_lines, study_heading
+from vld_tui.words.numbers import plural
+from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE
+from vld_tui.words.text import plain_text
+
+if TYPE_CHECKING:
+    from vld_tui.dashboard.actions import Actions
+    from vld_tui.study.standing import Standing
+
+VIEWS: Final = ("map", "plane", "table")
+MOST_FAILURES: Final = 2
+"""Reasons of failures that are shown."""
+WAITING: Final = "reading the study …"
+
+
+class StudyScreen(Guarded, Screen[None]):
+    """All of a study, as its runs end."""
+
+    AUTO_FOCUS = "#map"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide"), (170, "-both")]  # noqa: RUF012
+    DEFAULT_CSS = """
+    StudyScreen #progress { height: 1; }
+    StudyScreen #failures { height: auto; padding: 0 1; }
+    StudyScreen #status, StudyScreen #progress, StudyScreen #failures, StudyScreen #cell {
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    StudyScreen #views { height: 1fr; padding: 1 1 0 1; }
+    StudyScreen #grid, StudyScreen Plane, StudyScreen #results { display: none; width: 1fr; }
+    StudyScreen #cell { height: 3; }
+    StudyScreen.-map #grid, StudyScreen.-plane Plane, StudyScreen.-table #results {
+        display: block;
+    }
+    StudyScreen.-both.-plane #grid, StudyScreen.-both.-map Plane { display: block; }
+    StudyScreen.-both Plane { padding-left: 2; }
+    StudyScreen Plane:focus { background: $boost; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("escape", "app.close_study", "back", show=True),
+        bind("tab", "next_view(1)", "next view", show=True),
+        bind("shift+tab", "next_view(-1)", "view before"),
+        bind("1", "view('map')", "heat map"),
+        bind("2", "view('plane')", "plane"),
+        bind("3", "view('table')", "table"),
+        bind("v", "measure", "show", show=True),
+        bind("x", "axis('across')", "columns by"),
+        bind("y", "axis('down')", "rows by"),
+        bind("a", "arm", "arm", show=True),
+        bind("r", "launch", "launch rest", show=True),
+        bind("w", "export", "export", show=True),
+    ]
+
+    @dataclass
+    class StudyLaidOut(Message):
+        """What is to be drawn of the study was worked out."""
+
+        laid_out: LaidOut
+
+    def __init__(self, actions: Actions, name: str) -> None:
+        super().__init__()
+        self._actions, self._study_name = actions, name
+        self._state = StudyState(name)
+        self._look: StudyLook | None = None
+        self._laid_out: LaidOut | None = None
+        self._view = VIEWS[0]
+
+    def compose(self) -> ComposeResult:
+        """Lay out how far it is above what came of it."""
+        yield Static(id="status")
+        yield Static(WAITING, id="progress")
+        yield Static(id="failures")
+        with Horizontal(id="views"):
+            with Vertical(id="grid"):
+                yield HeatMapView(id="map")
+                yield Static(id="cell")
+            yield StudyPlane(id="points")
+            yield ScrolledText(id="results")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Begin with the heat map."""
+        self.query_one("#failures").display = False
+        self.query_one("#status", Static).update(
+            Text(f" {plain_text(self._study_name)}", HEADING_STYLE)
+        )
+        self.action_view(self._view)
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Show how the study stands now."""
+        state = message.snapshot.study
+        if state is None or state.name != self._study_name or state is self._state:
+            return
+        self._state = state
+        if state.standing is None:
+            problem = Text(f" {plain_text(state.problem or '')}", ALARM_STYLE)
+            self.query_one("#progress", Static).update(problem)
+            return
+        self._show_progress(state, state.standing)
+        self._lay_out(state, self._look)
+
+    def on_resize(self) -> None:
+        """Fit the table."""
+        self.call_after_refresh(self._show_table)
+
+    def action_view(self, view: str) -> None:
+        """Show the heat map, the plane or the table, and let keys act on it."""
+        self._view = view
+        for each in VIEWS:
+            self.set_class(each == view, f"-{each}")
+        part = {"map": "#map", "plane": "#points", "table": "#results"}[view]
+        self.set_focus(self.query_one(part))
+        self.call_after_refresh(self._show_table)
+
+    def action_next_view(self, step: int) -> None:
+        """Go from the heat map to the plane, to the table, and round again."""
+        self.action_view(VIEWS[(VIEWS.index(self._view) + step) % len(VIEWS)])
+
+    def action_measure(self) -> None:
+        """Let the cells show something else."""
+        if self._look is not None:
+            self._set(self._look.with_next_measure())
+
+    def action_arm(self) -> None:
+        """Show how another way of predicting did."""
+        if (look := self._look) is None:
+            return
+        if len(look.arms) < 2:
+            self.notify("The runs of this study have no other arm than their own.")
+        self._set(look.with_next_arm())
+
+    def action_means(self) -> None:
+        """Draw means over targets in the plane, or each target."""
+        if self._look is None or self._laid_out is None:
+            return
+        other = self._look.with_other_points()
+        if any(other.points(self._laid_out.compared)):
+            self._set(other)
+        else:
+            self.notify("No setting has all of its runs on every target yet.")
+
+    def action_axis(self, axis: str) -> None:
+        """Ask for the field that stands across, or down."""
+        if (look := self._look) is None:
+            return
+        choices = [Choice(name, (name, told)) for name, told in look.choices()]
+        where = "columns" if axis == "across" else "rows"
+
+        def answered(field: str | None) -> None:
+            if field is not None and self._look is not None:
+                self._set(self._look.with_axis(axis, field))
+
+        current = getattr(look.axes, axis)
+        self.app.push_screen(Pick(f"Field of the {where}:", choices, current=current), answered)
+
+    def action_launch(self) -> None:
+        """Launch what is missing, failed or was stopped; ask if that is much."""
+        if (standing := self._state.standing) is None:
+            return
+        new, launch = len(standing.missing), partial(self._actions.launch_study, self._study_name)
+
+        def answered(is_meant: bool | None) -> None:
+            if is_meant:
+                self.post_message(ActionAsked(launch))
+
+        if new > MOST_UNASKED:
+            where = " on slurm, as last time" if self._state.is_on_cluster else ""
+            self.app.push_screen(Confirm(f"Make {plural(new, 'new run')}{where}?"), answered)
+        else:
+            answered(is_meant=True)
+
+    def action_export(self) -> None:
+        """Ask where to write the table, or the screen."""
+
+        def answered(path: str | None) -> None:
+            if path and path.endswith(".svg"):
+                save_picture(self.app, path)
+            elif path:
+                export = partial(self._actions.export_study, self._state, path)
+                self.post_message(ActionAsked(export))
+
+        question = "Write the table of every arm to (.csv), or the screen to (.svg):"
+        self.app.push_screen(AskLine(question, example=f"{self._study_name}.csv"), answered)
+
+    def on_heat_map_view_cell_moved(self, _message: HeatMapView.CellMoved) -> None:
+        """Tell of the cell that is current now."""
+        self._show_cell()
+
+    def on_heat_map_view_cell_opened(self, message: HeatMapView.CellOpened) -> None:
+        """Show the runs of a cell."""
+        if (laid_out := self._laid_out) is None:
+            return
+        place = message.row, message.column
+        if (cell := laid_out.grid.at(*place)) is not None:
+            self._open(cell, laid_out.look.place_name(laid_out.grid, *place))
+
+    def on_run_chosen(self, message: RunChosen) -> None:
+        """Take notice that a point of the plane was chosen: it is no run."""
+        message.stop()
+
+    def on_run_opened(self, message: RunOpened) -> None:
+        """Show the runs of a point of the plane."""
+        message.stop()
+        for point, cell in self._laid_out.points.items() if self._laid_out else ():
+            if point.run_id == message.run_id:
+                self._open(cell, point.name)
+
+    def _open(self, cell: StudyCell, name: str) -> None:
+        runs = cell.known
+        if len(runs) == 1:
+            self.app.post_message(RunOpened(runs[0].run_id))
+        elif runs:
+            name = f"{self._study_name}: {name}"
+            self.app.post_message(RunsChosen(name, tuple(run.run_id for run in runs)))
+        else:
+            self.notify("There is no run yet: r launches what is left.")
+
+    def _set(self, look: StudyLook) -> None:
+        """Look at the study in another way."""
+        if look != self._look:
+            self._look = look
+            self._lay_out(self._state, look)
+
+    @work(thread=True, exclusive=True, group="layout")
+    def _lay_out(self, state: StudyState, look: StudyLook | None) -> None:
+        """Work out what is to be drawn of a study that can be read."""
+        worker = get_current_worker()
+        if state.standing is None:
+            return
+        if look is None or look.study is not state.standing.study:
+            look = StudyLook.usual(state.standing.study, before=look)
+        laid_out = look.lay_out(state)
+        if not worker.is_cancelled:
+            self.post_message(self.StudyLaidOut(laid_out))
+
+    def on_study_screen_study_laid_out(self, message: StudyLaidOut) -> None:
+        """Draw the study."""
+        laid_out = self._laid_out = message.laid_out
+        self._look = laid_out.look
+        heat_map, plane = self.query_one(HeatMapView), self.query_one(StudyPlane)
+        heat_map.show(laid_out.heat_map.at(*heat_map.cursor))
+        without_ood = runs_without_ood(laid_out.compared)
+        plane.set_points(tuple(laid_out.points), plane.plot.current, without_ood)
+        self._show_cell()
+        self._show_table()
+
+    def _show_progress(self, state: StudyState, standing: Standing) -> None:
+        """Show how far the study is, and why runs failed."""
+        heading = Text(f" {plain_text(study_heading(standing.study))}", HEADING_STYLE)
+        heading.no_wrap, heading.overflow = True, "ellipsis"
+        self.query_one("#status", Static).update(heading)
+        line = progress_line(Counts.of(standing), state.left)
+        self.query_one("#progress", Static).update(line)
+        reasons = list(failure_lines(standing.broken_off))
+        shown = reasons[:MOST_FAILURES]
+        if len(reasons) > len(shown):
+            shown[-1] += f"   … and {plural(len(reasons) - len(shown), 'other reason')}"
+        text = Text("\n".join(shown), ALARM_STYLE, no_wrap=True, overflow="ellipsis")
+        failures = self.query_one("#failures", Static)
+        failures.update(text)
+        failures.display = bool(shown)
+
+    def _show_cell(self) -> None:
+        """Tell of the current cell."""
+        if (laid_out := self._laid_out) is None or not laid_out.grid.rows:
+            return
+        place = self.query_one(HeatMapView).cursor
+        cell, name = laid_out.grid.at(*place), laid_out.look.place_name(laid_out.grid, *place)
+        text = Text(f"{name}: no run of this study") if cell is None else cell_text(cell, name)
+        self.query_one("#cell", Static).update(text)
+
+    def _show_table(self) -> None:
+        if (laid_out := self._laid_out) is None or self._view != "table" or not self.is_mounted:
+            return
+        results, look = self.query_one("#results", ScrolledText), laid_out.look
+        table = study_table(laid_out.compared, look.study.compare, look.arm, results.text_cells)
+        results.show(table)

@@ -1,0 +1,197 @@
+"""The studies that were launched, how far each is, and the presets that can be launched."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.draw.study_progress import study_lines, study_list_heading
+from vld_tui.dashboard.feed import Snapshot
+from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.messages import ActionAsked, SnapshotTaken, StudyOpened
+from vld_tui.dashboard.screens.ask import Confirm, Told
+from vld_tui.dashboard.widgets.key_bar import KeyBar
+from vld_tui.study.define.files import SMALL, preset_titles
+from vld_tui.study.planner import PLANNER_ERRORS
+from vld_tui.views.study import plan_lines
+from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
+from vld_tui.words.text import fit, shorten
+
+if TYPE_CHECKING:
+    from vld_tui.dashboard.actions import Actions
+    from vld_tui.study.launching import LaunchPlan
+    from vld_tui.study.planner import Planner
+    from vld_tui.study.state import StudyProgress
+
+NOTHING: Final = """\
+No study was launched yet. A study is a grid of runs: what is compared, on every target, with \
+several seeds. One to begin with, offline, in one or two hours on two cores:
+
+  vld sweep paper-fig3 --scale small      or enter on paper-fig3-small below
+"""
+_KEPT, _PRESET = "kept:", "preset:"
+
+
+class StudiesScreen(Guarded, Screen[None]):
+    """Studies in lines: those that were launched, then presets."""
+
+    DEFAULT_CSS = """
+    StudiesScreen OptionList { border: none; height: 1fr; padding: 0; background: $background; }
+    StudiesScreen OptionList:focus { border: none; }
+    StudiesScreen #told { height: auto; padding: 1 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("escape,4", "app.close_studies", "back", key_display="esc", show=True),
+        bind("j", "move('cursor_down')", "next study"),
+        bind("k", "move('cursor_up')", "study before"),
+        bind("g", "move('first')", "first study"),
+        bind("G", "move('last')", "last study"),
+    ]
+
+    def __init__(self, actions: Actions, planner: Planner) -> None:
+        super().__init__()
+        self._actions, self._planner = actions, planner
+        self._studies: tuple[StudyProgress, ...] | None = None
+        self._presets: dict[str, str] = {}
+
+    def compose(self) -> ComposeResult:
+        """Lay out the list above what to do with it."""
+        yield Static(Text(" studies", HEADING_STYLE), id="status")
+        yield Static(id="told")
+        yield OptionList(markup=False)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Begin with the list."""
+        self._read_presets()
+
+    @work(thread=True)
+    def _read_presets(self) -> None:
+        self.app.call_from_thread(self._set_presets, _presets())
+
+    def _set_presets(self, presets: dict[str, str]) -> None:
+        self._presets = presets
+        self._show()
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Show how far the studies are."""
+        snapshot: Snapshot = message.snapshot
+        if snapshot.studies is not None and snapshot.studies != self._studies:
+            self._studies = snapshot.studies
+            self._show()
+
+    def on_resize(self) -> None:
+        """Fit the lines."""
+        self._show()
+
+    def action_move(self, how: str) -> None:
+        """Move the cursor."""
+        getattr(self.query_one(OptionList), f"action_{how}")()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Open a study, or tell what launching a preset would do."""
+        chosen = event.option.id or ""
+        if chosen.startswith(_KEPT):
+            self.post_message(StudyOpened(chosen.removeprefix(_KEPT)))
+        elif chosen.startswith(_PRESET):
+            self._say("working out what that would take …")
+            self._plan(chosen.removeprefix(_PRESET))
+
+    @work(thread=True, exclusive=True)
+    def _plan(self, name: str) -> None:
+        """Ask what a launch would do."""
+        try:
+            plan: LaunchPlan | str = self._planner.study_plan(name)
+        except PLANNER_ERRORS as error:
+            plan = str(error)
+        self.app.call_from_thread(self._offer, name, plan)
+
+    def _offer(self, name: str, plan: LaunchPlan | str) -> None:
+        """Show what a launch would do, and launch if that is meant."""
+        self._say_what_to_do()
+        if not self.is_current:  # a person went on
+            return
+        if isinstance(plan, str):
+            self.app.push_screen(Told(plan))
+            return
+        lines = plan_lines(plan.standing, plan.cost, plan.devices)
+        told = "\n".join(f"{label:<8} {line}" for label, line in lines)
+        if plan.refusal is not None:
+            self.app.push_screen(Told(f"{told}\n\n{plan.refusal}"))
+            return
+
+        def answered(is_meant: bool | None) -> None:
+            if is_meant:
+                self.post_message(ActionAsked(partial(self._actions.launch_study, name)))
+
+        self.app.push_screen(Confirm(f"{told}\n\nLaunch it?"), answered)
+
+    def _show(self) -> None:
+        """List the studies anew; the cursor stays on its line."""
+        if self._studies is None or not self.is_mounted:
+            return
+        options, cells = self.query_one(OptionList), max(20, self.size.width - 3)
+        pointed = options.highlighted_option
+        made = [*self._study_options(self._studies, cells), *self._preset_options(cells)]
+        options.clear_options()
+        options.add_options(made)
+        known = [option.id for option in made]
+        before = (pointed.id or "") if pointed is not None else ""
+        launched = before.replace(_PRESET, _KEPT)  # it may have been just now
+        if (at := next((each for each in (before, launched) if each in known), None)) is not None:
+            options.highlighted = known.index(at)
+        else:
+            options.action_first()
+        title = f" studies  {len(self._studies):,} launched"
+        self.query_one("#status", Static).update(Text(title, HEADING_STYLE, no_wrap=True))
+        self._say_what_to_do()
+
+    def _study_options(self, studies: tuple[StudyProgress, ...], cells: int) -> list[Option]:
+        if not studies:
+            return []
+        heading = Text(study_list_heading(studies, cells), HEADING_STYLE, no_wrap=True)
+        lines = zip(studies, study_lines(studies, cells), strict=True)
+        return [
+            Option(heading, disabled=True),
+            *(Option(line, id=f"{_KEPT}{study.name}") for study, line in lines),
+            Option("", disabled=True),
+        ]
+
+    def _preset_options(self, cells: int) -> list[Option]:
+        """Return the presets that were not launched yet."""
+        launched = {study.name for study in self._studies or ()}
+        names = [name for name in self._presets if name not in launched]
+        longest = max(map(len, names), default=0)
+        heading = Text("presets: enter shows what a launch would do, and asks", HEADING_STYLE)
+        return [
+            Option(heading, disabled=True),
+            *(
+                Option(
+                    Text(shorten(f"{fit(name, longest)}  {self._presets[name]}", cells)),
+                    id=f"{_PRESET}{name}",
+                )
+                for name in names
+            ),
+        ]
+
+    def _say_what_to_do(self) -> None:
+        self._say(NOTHING if not self._studies else "")
+
+    def _say(self, text: str) -> None:
+        self.query_one("#told", Static).update(Text(text, QUIET_STYLE))
+        self.query_one("#told").display = bool(text)
+
+
+def _presets() -> dict[str, str]:
+    """Return the titles of the presets, miniatures first: they need no download."""
+    titles = preset_titles(with_small=True)
+    return dict(sorted(titles.items(), key=lambda each: not each[0].endswith(SMALL)))

@@ -1,0 +1,34 @@
+"""Three charts: of one run its accuracies, domains and loss; of several OOD, ID and loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.containers import Vertical
+
+from vld_tui.dashboard.feed import RunCurves
+
+
+class Curves(Vertical):
+    """The curves of a run, or of several over one another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: tuple[tuple[RunCurves, ...], bool] | None = None
+
+    def show(self, watched: Sequence[RunCurves], *, over_seeds: bool = False) -> None:
+        """Draw these runs instead of those before, or the means over their seeds."""
+        seen = (tuple(watched), over_seeds)
+        if self._shown == seen or not (watched or self.children):
+            return
+        self._shown = seen
+        # What draws takes a moment to load, so not before there is something to draw.
+        from vld_tui.dashboard.draw.run_series import chart_contents
+        from vld_tui.dashboard.widgets.chart import Chart
+
+        if not self.children:
+            percents = [Chart(id=name, is_percent=True) for name in ("first", "second")]
+            self.mount(*percents, Chart(id="third"))
+        contents = chart_contents(watched, over_seeds=over_seeds)
+        for chart, content in zip(self.query(Chart), contents, strict=True):
+            chart.set_series(content.title, content.series)

@@ -1,0 +1,88 @@
+"""The ID–OOD plane of the runs that match the filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from textual import events
+from textual.binding import BindingType
+
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.messages import RunChosen, RunOpened
+from vld_tui.dashboard.widgets.picture import Picture
+from vld_tui.runs.run import RunPoint
+from vld_tui.views.plane import COLOURINGS, Colouring, PlanePlot, Trail
+from vld_tui.views.plot import Line
+
+
+class Plane(Picture, can_focus=True):
+    """Every run a point; arrows and clicks choose one."""
+
+    DEFAULT_CSS = "Plane { height: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("left,h", "beside(False, -1)", "lower ID"),
+        bind("right,l", "beside(False, 1)", "higher ID"),
+        bind("down,j", "beside(True, -1)", "lower OOD"),
+        bind("up,k", "beside(True, 1)", "higher OOD"),
+        bind("v", "colour", "colour by", show=True),
+        bind("enter", "open", "open", show=True),
+    ]
+
+    def __init__(self, *, colourings: Sequence[Colouring] = COLOURINGS, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._colourings = tuple(colourings)
+        self._plot = PlanePlot(colouring=self._colourings[0])
+
+    @property
+    def plot(self) -> PlanePlot:
+        """Return what is shown."""
+        return self._plot
+
+    def set_points(
+        self, points: Sequence[RunPoint], current: str | None, without_ood: int = 0
+    ) -> None:
+        """Show these points; ``current`` is the run the cursor stands on, ``without_ood`` counts
+        the runs that have no place here."""
+        trail = self._plot.trail if current == self._plot.current else None
+        plot = replace(self._plot, points=tuple(points), current=current, trail=trail)
+        self._show(replace(plot, without_ood=without_ood))
+
+    def set_trail(self, trail: Trail | None) -> None:
+        """Show how the current run got where it is."""
+        self._show(replace(self._plot, trail=trail))
+
+    def action_beside(self, by_ood: bool, step: int) -> None:
+        """Choose the point next to the current one."""
+        self._choose(self._plot.beside(by_ood=by_ood, step=step))
+
+    def action_colour(self) -> None:
+        """Let the marks stand for something else."""
+        following = self._colourings.index(self._plot.colouring) + 1
+        colouring = self._colourings[following % len(self._colourings)]
+        self._show(replace(self._plot, colouring=colouring))
+
+    def action_open(self) -> None:
+        """Show all of the chosen run."""
+        if any(point.run_id == self._plot.current for point in self._plot.points):
+            self.post_message(RunOpened(self._plot.current or ""))
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose the point nearest to the mouse."""
+        self._choose(self._plot.nearest(event.x, event.y, self.size.width, self.size.height))
+
+    def lines(self, cells: int, rows: int) -> Iterable[Line]:
+        """Return the plane at a size."""
+        return self._plot.lines(cells, rows)
+
+    def _choose(self, point: RunPoint | None) -> None:
+        if point is not None:
+            self._show(replace(self._plot, current=point.run_id, trail=None))
+            self.post_message(RunChosen(point.run_id))
+
+    def _show(self, plot: PlanePlot) -> None:
+        if plot.trail is self._plot.trail and plot == replace(self._plot, trail=plot.trail):
+            return
+        self._plot = plot
+        self.redraw()

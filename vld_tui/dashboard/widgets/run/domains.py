@@ -1,0 +1,168 @@
+"""Where the selected network is right and wrong: domains, classes, confusions."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Static
+
+from engine.protocol import DomainPredictions, Predictions
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.feed import RunDetail
+from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
+from vld_tui.views.domain_results import domain_results
+from vld_tui.views.predictions import (
+    class_orders,
+    class_table,
+    confusion_view,
+    domain_title,
+    matrix_cells,
+    predictions_line,
+)
+from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
+from vld_tui.words.text import plain_text, width
+
+NOT_KEPT: Final = (
+    "Nothing is kept of single classes: an older version ran this. When it is resumed, that comes "
+    "with the next evaluation that is the best so far."
+)
+WIDE_CELLS: Final = 110
+"""From this width on classes and confusions stand side by side."""
+
+
+class DomainsPane(Guarded, Vertical):
+    """A table of domains above classes and confusions."""
+
+    DEFAULT_CSS = """
+    DomainsPane { height: 1fr; }
+    DomainsPane > Static { height: auto; padding: 0 1; }
+    DomainsPane #class-accuracies, DomainsPane #confusions { width: 1fr; height: 1fr; }
+    DomainsPane.-one #confusions { display: none; }
+    DomainsPane.-one.-confusions #class-accuracies { display: none; }
+    DomainsPane.-one.-confusions #confusions { display: block; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("o", "order", "order", show=True),
+        bind("m", "domain(1)", "domain", show=True),
+        bind("M", "domain(-1)", "domain before"),
+        bind("v", "other_view", "view", show=True),
+    ]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._detail: RunDetail | None = None
+        self._order = 0
+        self._domain = 0
+        self._drawn: tuple[tuple[object, ...], tuple[object, ...]] = ((), ())
+
+    def compose(self) -> ComposeResult:
+        """Lay out the table, the heading of what is below, classes and confusions."""
+        yield Static(id="domain-results")
+        yield Static(id="predictions-line")
+        with Horizontal():
+            yield ScrolledText(id="class-accuracies")
+            yield ScrolledText(id="confusions")
+
+    def show(self, detail: RunDetail) -> None:
+        """Show the selected step of a run."""
+        self._detail = detail
+        self._show()
+
+    def on_resize(self) -> None:
+        """Fit what is shown."""
+        self._show()
+
+    def action_order(self) -> None:
+        """Go to the next order of classes."""
+        self._order += 1
+        self._show()
+
+    def action_domain(self, step: int) -> None:
+        """Show the confusions of the next domain."""
+        if not self.has_class("-one") or self.has_class("-confusions"):
+            self._domain += step
+        self.add_class("-confusions")
+        self._show()
+        self.query_one("#confusions").focus()
+
+    def action_other_view(self) -> None:
+        """Go from the classes to the confusions, and back."""
+        wanted = "#confusions"
+        if self.has_class("-one"):
+            self.toggle_class("-confusions")
+            wanted = "#confusions" if self.has_class("-confusions") else "#class-accuracies"
+        elif self.query_one("#confusions").has_focus:
+            wanted = "#class-accuracies"
+        self._show()
+        self.query_one(wanted).focus()
+
+    def _show(self) -> None:
+        detail, cells = self._detail, self.size.width - 2
+        if detail is None or cells <= 0:
+            return
+        predictions, progress = detail.contents.predictions, detail.progress
+        problem = detail.contents.predictions_problem
+        view = (cells, self._order, self._domain, self.has_class("-confusions"), problem)
+        things = (predictions, progress.selected, progress.data)
+        if self._drawn[1] == view and [*map(id, self._drawn[0])] == [*map(id, things)]:
+            return
+        self._drawn = (things, view)
+        self.query_one("#domain-results", Static).update(domain_results(progress, cells))
+        if predictions is None:
+            for pane in self.query(ScrolledText):
+                pane.show(Text())
+        else:
+            self._show_predictions(predictions, cells - 1)
+        self._show_line(detail)
+
+    def _show_predictions(self, predictions: Predictions, cells: int) -> None:
+        """Show classes and confusions, side by side where a matrix loses nothing by it."""
+        order, domain = self._class_order(predictions), self._shown_domain()
+        table = class_table(predictions, order, cells * 6 // 10)
+        beside = max(map(width, table.plain.splitlines()), default=0) + 4
+        is_matrix_hurt = cells - beside < matrix_cells(predictions.classes) <= cells
+        is_one = cells < WIDE_CELLS or is_matrix_hurt
+        self.set_class(is_one, "-one")
+        classes = self.query_one("#class-accuracies", ScrolledText)
+        classes.show(class_table(predictions, order, cells) if is_one else table)
+        classes.styles.width = "1fr" if is_one else beside
+        if domain is not None:
+            view = confusion_view(domain, predictions.classes, cells - (0 if is_one else beside))
+            self.query_one("#confusions", ScrolledText).show(view)
+
+    def _class_order(self, predictions: Predictions) -> str:
+        orders = class_orders(predictions)
+        return orders[self._order % len(orders)]
+
+    def _shown_domain(self) -> DomainPredictions | None:
+        """Return the domain whose confusions are shown; the target's reported split at first."""
+        predictions = self._detail.contents.predictions if self._detail else None
+        if predictions is None or not predictions.domains:
+            return None
+        ordered = sorted(predictions.domains, key=lambda each: (not each.is_target, each.split))
+        return ordered[self._domain % len(ordered)]
+
+    def _show_line(self, detail: RunDetail) -> None:
+        """Say what is shown below, or why nothing is."""
+        contents, progress = detail.contents, detail.progress
+        text = Text()
+        if contents.predictions_problem is not None:
+            problem = plain_text(contents.predictions_problem)
+            text.append(f"\npredictions.json cannot be read: {problem}", ALARM_STYLE)
+        elif contents.predictions is None:
+            text.append(f"\n{NOT_KEPT}" if progress.evaluations else "", QUIET_STYLE)
+        else:
+            step = progress.selected.step if progress.selected else None
+            parts = [predictions_line(contents.predictions, step)]
+            shows_both, on_confusions = not self.has_class("-one"), self.has_class("-confusions")
+            if shows_both or not on_confusions:
+                parts.append(f"classes {self._class_order(contents.predictions)} (o)")
+            if (shows_both or on_confusions) and (domain := self._shown_domain()) is not None:
+                parts.append(f"confusions of {domain_title(domain)} (m)")
+            text.append("\n" + " · ".join(parts), QUIET_STYLE)
+        self.query_one("#predictions-line", Static).update(text)

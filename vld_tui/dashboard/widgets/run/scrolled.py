@@ -1,0 +1,55 @@
+"""Text of any length, in a box that scrolls by keys and wheel."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.guard import Guarded
+
+
+class ScrolledText(Guarded, VerticalScroll, can_focus=True):
+    """Text, never read as markup."""
+
+    DEFAULT_CSS = """
+    ScrolledText { padding: 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
+    ScrolledText > Static { height: auto; text-wrap: nowrap; text-overflow: ellipsis; }
+    ScrolledText.-folds > Static { text-wrap: wrap; text-overflow: fold; }
+    ScrolledText:focus { background: $boost; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("j", "scroll_down", "scroll down"),
+        bind("k", "scroll_up", "scroll up"),
+        bind("g", "scroll_home", "first line"),
+        bind("G", "scroll_end", "last line"),
+    ]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._text = Text()
+
+    @property
+    def text(self) -> Text:
+        """Return what is shown."""
+        return self._text
+
+    @property
+    def text_cells(self) -> int:
+        """Return the width that there is for text."""
+        return max(20, self.scrollable_content_region.width)
+
+    def compose(self) -> ComposeResult:
+        """Lay out the text."""
+        yield Static(self._text)
+
+    def show(self, text: Text) -> None:
+        """Show another text; the place scrolled to stays."""
+        if text != self._text:
+            self._text = text
+            self.query_one(Static).update(text)

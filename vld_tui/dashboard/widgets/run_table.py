@@ -1,0 +1,312 @@
+"""The list of runs: draws the rows in sight, and asks for those it does not have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Final
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import BindingType
+from textual.geometry import Region, Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.draw.run_cells import cell_layout, column_at, heading_line, row_line
+from vld_tui.dashboard.guard import Guarded
+from vld_tui.dashboard.messages import (
+    GroupOpened,
+    MarksChanged,
+    PageNeeded,
+    RowHighlighted,
+    RunOpened,
+    SortAsked,
+)
+from vld_tui.runs.summary import GroupRow, RunRow, TableRow
+from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS, RunColumn
+from vld_tui.words.columns import Layout
+
+PAGE: Final = 100
+"""Runs asked for at a time, around those in sight."""
+HEADING_ROWS: Final = 1
+
+
+class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
+    """Runs in lines; as fast with a hundred thousand of them as with ten."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"run-table--cursor"}
+    DEFAULT_CSS = """
+    RunTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    RunTable > .run-table--cursor { background: $panel; text-style: bold; }
+    RunTable:focus > .run-table--cursor { background: $panel-lighten-2; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("up,k", "move(-1)", "up"),
+        bind("down,j", "move(1)", "down"),
+        bind("pageup", "move_page(-1)", "page up"),
+        bind("pagedown", "move_page(1)", "page down"),
+        bind("home,g", "move_to_first", "first"),
+        bind("end,G", "move_to_last", "last"),
+        bind("space", "mark", "mark", show=True),
+        bind("enter", "open", "open", show=True),
+    ]
+
+    def __init__(self, *, clock: Callable[[], float] = time.time, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._clock = clock
+        self._columns: tuple[RunColumn, ...] = ()
+        self._rows: dict[int, TableRow] = {}
+        self._texts: dict[int, tuple[str, ...]] = {}
+        self._layout: tuple[tuple[range, int], Layout] | None = None
+        self._count = 0
+        self._cursor = 0
+        self._sought: tuple[str, ...] = ()
+        self._asked: tuple[int, int] | None = None
+        self._marked: dict[str, None] = {}
+        self._highlighted: TableRow | None = None
+        self._style = self._cursor_style = Style.null()
+        self.set_columns(())
+
+    @property
+    def current(self) -> TableRow | None:
+        """Return the row the cursor stands on, as far as it is known."""
+        return self._rows.get(self._cursor)
+
+    @property
+    def cursor(self) -> int:
+        """Return the number of the row the cursor stands on."""
+        return self._cursor
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """Return the marked runs in the order they were marked."""
+        return tuple(self._marked)
+
+    def set_columns(self, names: Sequence[str]) -> None:
+        """Show these columns of ``RUN_COLUMNS``, in order; the usual ones if there are none."""
+        known = [RUN_COLUMNS[name] for name in names if name in RUN_COLUMNS]
+        self._columns = tuple(known) or tuple(RUN_COLUMNS[name] for name in USUAL_COLUMNS)
+        self._write_rows()
+        self._layout = None
+        self.refresh()
+
+    def set_page(self, count: int, offset: int, rows: Sequence[TableRow]) -> None:
+        """Take in a page of ``count`` rows in all; the cursor stays on its run if it is there."""
+        before = self.current
+        self._asked = None
+        seen = (self._in_sight(), self._layout, self._count, self._cursor)
+        self._count = count
+        self._rows = {offset + index: row for index, row in enumerate(rows)}
+        self._write_rows()
+        if before is not None:
+            same = (at for at, row in self._rows.items() if row.run_ids[0] == before.run_ids[0])
+            self._cursor = next(same, self._cursor)
+        self._cursor = max(0, min(self._cursor, count - 1))
+        found = self._row_of(self._sought)
+        self._tell()
+        self._show_changes(*seen)
+        if found is not None:
+            self._go(found)
+
+    def seek(self, run_ids: Sequence[str], row: int) -> None:
+        """Move the cursor to ``row``, and to the first of these runs once one is there."""
+        self._go(row)
+        self._sought = tuple(run_ids)
+
+    def clear_marks(self) -> None:
+        """Mark no run."""
+        self._marked.clear()
+        self.post_message(MarksChanged(self.marked))
+        self.refresh()
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor down, or up."""
+        self._go(self._cursor + rows)
+
+    def action_move_page(self, pages: int) -> None:
+        """Move the cursor by what is in sight."""
+        self._go(self._cursor + pages * max(1, self.size.height - HEADING_ROWS - 1))
+
+    def action_move_to_first(self) -> None:
+        """Move the cursor to the first run."""
+        self._go(0)
+
+    def action_move_to_last(self) -> None:
+        """Move the cursor to the last run."""
+        self._go(self._count - 1)
+
+    def action_mark(self) -> None:
+        """Mark the row under the cursor, or take its mark away, and go on to the next."""
+        if self.current is None:
+            return
+        run_ids = dict.fromkeys(self.current.run_ids)
+        if run_ids.keys() <= self._marked.keys():
+            self._marked = {each: None for each in self._marked if each not in run_ids}
+        else:
+            self._marked |= run_ids
+        self._refresh_row(self._cursor)
+        self.post_message(MarksChanged(self.marked))
+        self._go(self._cursor + 1)
+
+    def action_open(self) -> None:
+        """Show all of the run under the cursor, or the runs of the group."""
+        match self.current:
+            case RunRow(run=run):
+                self.post_message(RunOpened(run.run_id))
+            case GroupRow() as row:
+                self.post_message(GroupOpened(row))
+
+    def action_go_to(self, run_id: str) -> None:
+        """Move the cursor to a run, if its row is known."""
+        rows = (at for at, row in self._rows.items() if row.run_ids[0] == run_id)
+        if (at := next(rows, None)) is not None:
+            self._go(at)
+
+    def on_click(self, event: events.Click) -> None:
+        """Move the cursor to the line, a second click opens it; sort by a heading."""
+        row = event.y - HEADING_ROWS + self._first_in_sight
+        if event.y < HEADING_ROWS:
+            at = column_at(self._lay_out(self.scrollable_content_region.width), event.x)
+            if at is not None and (field := self._columns[at].field) is not None:
+                self.post_message(SortAsked(field))
+            return
+        if row >= self._count:
+            return
+        self._go(row)
+        if event.x == 0:  # where a mark stands
+            self.action_mark()
+        elif event.chain == 2:
+            self.action_open()
+
+    def on_resize(self) -> None:
+        """Keep the cursor in sight."""
+        self.virtual_size = Size(0, self._count + HEADING_ROWS)
+        self._go(self._cursor)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Ask for the rows that came into sight."""
+        super().watch_scroll_y(old_value, new_value)
+        self._ask_for_sight()
+        self.refresh()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return lines; what they are styled with is found out once for all of them."""
+        self._style = self.rich_style
+        cursor_style = self.get_component_rich_style("run-table--cursor", partial=True)
+        self._cursor_style = self._style + cursor_style
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        """Return the heading, or the line of a run."""
+        base, cells = self._style, self.scrollable_content_region.width
+        index = self._first_in_sight + y - HEADING_ROWS
+        layout = self._lay_out(cells)
+        if y < HEADING_ROWS:
+            line = heading_line(self._columns, layout)
+        elif index >= self._count:
+            return Strip.blank(cells, base)
+        elif (row := self._rows.get(index)) is None:
+            line = [Segment(" …", Style(dim=True))]
+        else:
+            is_marked = bool(self._marked) and all(each in self._marked for each in row.run_ids)
+            run = row.run if isinstance(row, RunRow) else None
+            line = row_line(self._columns, layout, self._texts[index], run, is_marked=is_marked)
+            if index == self._cursor:
+                base = self._cursor_style
+        return Strip(Segment.apply_style(line, base)).adjust_cell_length(cells, base)
+
+    def _lay_out(self, cells: int) -> Layout:
+        """Choose columns and widths for the rows in sight, once for all of their lines."""
+        sight = self._sight()
+        if self._layout is None or self._layout[0] != (sight, cells):
+            texts = [self._texts[at] for at in sight if at in self._texts]
+            are_groups = any(isinstance(self._rows.get(at), GroupRow) for at in sight)
+            layout = cell_layout(self._columns, texts, cells, are_groups=are_groups)
+            self._layout = ((sight, cells), layout)
+        return self._layout[1]
+
+    def _write_rows(self) -> None:
+        now = self._clock()
+        self._texts = {at: self._cells(row, now) for at, row in self._rows.items()}
+
+    def _cells(self, row: TableRow, now: float) -> tuple[str, ...]:
+        if isinstance(row, RunRow):
+            return tuple(each.of_run(row.run, row.ood_history, now) for each in self._columns)
+        return tuple(each.of_group(row, now) for each in self._columns)
+
+    @property
+    def _first_in_sight(self) -> int:
+        return round(self.scroll_y)
+
+    def _sight(self) -> range:
+        first = self._first_in_sight
+        return range(first, min(self._count, first + max(1, self.size.height - HEADING_ROWS)))
+
+    def _in_sight(self) -> dict[int, tuple[Sequence[str], str]]:
+        """Return what the lines in sight show: their cells, and the status that colours them."""
+        known = (at for at in self._sight() if at in self._rows)
+        return {at: (self._texts[at], _status(self._rows[at])) for at in known}
+
+    def _show_changes(
+        self,
+        before: dict[int, tuple[Sequence[str], str]],
+        layout: tuple[object, Layout] | None,
+        count: int,
+        cursor: int,
+    ) -> None:
+        """Draw the lines anew that are not as they were, or all where they moved."""
+        self._layout = None
+        self.virtual_size = Size(0, self._count + HEADING_ROWS)
+        now = self._in_sight()
+        widths = self._lay_out(self.scrollable_content_region.width)
+        is_in_place = (count, cursor, before.keys()) == (self._count, self._cursor, now.keys())
+        if not is_in_place or layout is None or layout[1] != widths:
+            self.refresh()
+            return
+        for at, shown in now.items():
+            if shown != before[at]:
+                self._refresh_row(at)
+
+    def _refresh_row(self, row: int) -> None:
+        """Draw one line anew."""
+        line = row - self._first_in_sight + HEADING_ROWS
+        self.refresh(Region(0, line, self.size.width, 1))
+
+    def _row_of(self, run_ids: Sequence[str]) -> int | None:
+        """Return the first row that has one of these runs, as far as rows are known."""
+        rows = (at for at, row in self._rows.items() if not {*run_ids}.isdisjoint(row.run_ids))
+        return next(rows, None) if run_ids else None
+
+    def _go(self, row: int) -> None:
+        before, self._sought = self._cursor, ()
+        self._cursor = max(0, min(row, self._count - 1))
+        # The heading stays in place, so a line is in sight one row further down.
+        self.scroll_to_region(
+            Region(0, self._cursor, 1, 1 + HEADING_ROWS), animate=False, force=True
+        )
+        self._ask_for_sight()
+        self._tell()
+        self._refresh_row(before)
+        self._refresh_row(self._cursor)
+
+    def _ask_for_sight(self) -> None:
+        sight = self._sight()
+        if all(at in self._rows for at in sight) or self._count == 0:
+            return
+        offset = max(0, sight.start - (PAGE - len(sight)) // 2)
+        if self._asked != (offset, PAGE):
+            self._asked = (offset, PAGE)
+            self.post_message(PageNeeded(offset, PAGE))
+
+    def _tell(self) -> None:
+        """Say which run the cursor stands on, when that or the run has changed."""
+        if self.current != self._highlighted:
+            self._highlighted = self.current
+            self.post_message(RowHighlighted(self.current))
+
+
+def _status(row: TableRow) -> str:
+    return row.run.status if isinstance(row, RunRow) else ""

@@ -1,0 +1,122 @@
+"""A number chosen on a line, with stops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual import events
+from textual.binding import BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from vld_tui.dashboard.bindings import bind
+from vld_tui.words.palette import QUIET_STYLE
+
+FINE_STEP: Final = 0.01
+_NEAR: Final = 1e-9
+
+
+class Slider(Widget, can_focus=True):
+    """Chooses a number from 0 up to but not including 1; arrows go from stop to stop.
+
+    ``value`` is shown on the line; None: it is no number.
+    """
+
+    DEFAULT_CSS = """
+    Slider { height: 1; min-width: 12; }
+    Slider:focus { background: $primary 40%; text-style: bold; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("left", "step(-1)", "less"),
+        bind("right", "step(1)", "more"),
+        bind("shift+left", "fine(-1)", "a little less"),
+        bind("shift+right", "fine(1)", "a little more"),
+    ]
+    value: reactive[float | None] = reactive[float | None](None)
+
+    @dataclass
+    class Moved(Message):
+        """A person chose another number."""
+
+        value: float
+
+    @dataclass
+    class Typed(Message):
+        """A person began to type a number."""
+
+        character: str
+
+    def __init__(self, stops: Sequence[float]) -> None:
+        super().__init__()
+        self._stops = tuple(sorted(stops))
+
+    def render(self) -> Text:
+        """Draw the line, its stops, and where the value is."""
+        cells = max(2, self.size.width)
+        knob = None if self.value is None else self._cell(self.value, cells)
+        stops = {self._cell(stop, cells) for stop in self._stops}
+        line = Text(no_wrap=True)
+        for cell in range(cells):
+            is_low = knob is not None and cell < knob
+            if cell == knob:
+                line.append("●")
+            elif cell in stops:
+                line.append("┿" if is_low else "┼", "" if is_low else QUIET_STYLE)
+            else:
+                line.append("━" if is_low else "─", "" if is_low else QUIET_STYLE)
+        return line
+
+    def action_step(self, direction: int) -> None:
+        """Go to the next stop, or the one before."""
+        value = 0.0 if self.value is None else self.value
+        if direction > 0:
+            ahead = [stop for stop in self._stops if stop > value + _NEAR]
+        else:
+            ahead = [stop for stop in reversed(self._stops) if stop < value - _NEAR]
+        if ahead:
+            self._move(ahead[0])
+
+    def action_fine(self, direction: int) -> None:
+        """Go a hundredth further, or back."""
+        value = 0.0 if self.value is None else self.value
+        self._move(round(value + direction * FINE_STEP, 2))
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Go where the mouse points, and follow it."""
+        self.capture_mouse()
+        self._point(event.x)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Follow the mouse while its button is held."""
+        if self.app.mouse_captured is self:
+            self._point(event.x)
+
+    def on_mouse_up(self, _event: events.MouseUp) -> None:
+        """Let the mouse go."""
+        self.release_mouse()
+
+    def on_key(self, event: events.Key) -> None:
+        """Hand on what begins a number."""
+        if event.character and event.character in "0123456789.":
+            event.stop()
+            self.post_message(self.Typed(event.character))
+
+    def _point(self, cell: int) -> None:
+        """Choose the stop in this cell, or else the number that it stands for."""
+        cells = max(2, self.size.width)
+        cell = min(max(cell, 0), cells - 1)
+        found = [stop for stop in self._stops if self._cell(stop, cells) == cell]
+        self._move(found[0] if found else round(cell / (cells - 1), 2))
+
+    def _move(self, value: float) -> None:
+        value = min(max(value, 0.0), 1 - FINE_STEP)
+        if value != self.value:
+            self.post_message(self.Moved(value))
+
+    @staticmethod
+    def _cell(value: float, cells: int) -> int:
+        return min(max(round(value * (cells - 1)), 0), cells - 1)

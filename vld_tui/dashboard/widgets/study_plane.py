@@ -1,0 +1,21 @@
+"""The ID–OOD plane of what a study compares."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.binding import BindingType
+
+from vld_tui.dashboard.bindings import bind
+from vld_tui.dashboard.widgets.plane import Plane
+
+
+class StudyPlane(Plane):
+    """Every setting a point on each target, or at its mean over them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("m", "screen.means", "means/targets", show=True),
+    ]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(colourings=("setting", "target"), **settings)
