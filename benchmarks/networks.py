@@ -1,13 +1,13 @@
-"""Which timm networks can be fine-tuned: the smallest of each architecture, with random weights.
+"""Test which timm networks can be fine-tuned: the smallest of each architecture, random weights.
 
     python benchmarks/networks.py [--only PATTERN] [--largest 100]
 
-An architecture is a module of timm and what a network's name begins with: ``ghostnet`` has
+An architecture is a module of timm together with the start of the network's name: ``ghostnet`` has
 ``ghostnet``, ``ghostnetv2`` and ``ghostnetv3``.
 
-Each is prepared, trained for two steps at λ = 0.9, evaluated, stopped after the first step and
-resumed. A network passes when the resumed run measures what the uninterrupted one did, to the bit.
-The table is Markdown (`make networks`).
+Each network is prepared, trained for two steps at λ = 0.9, evaluated, stopped after the first step
+and resumed. It passes if the resumed run measures the same as the uninterrupted one, bit for bit.
+Prints a Markdown table (`make networks`).
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest
 
 ARCHITECTURE: Final = re.compile(r"((tf|gc|legacy)_)?[a-z]+((?<=v)\d)?")
-"""What names an architecture at the beginning of a network's name; sizes follow."""
+"""The start of a network's name that names its architecture; sizes follow."""
 SMALL_PX: Final = 64
-"""Tried first: the size a network was made for takes longer."""
+"""Tried first: the network's own size takes longer."""
 CANNOT_BE_MADE: Final = "timm cannot make"
 CANNOT_READ: Final = "cannot read images"
 
 
 @dataclass(frozen=True)
 class Tried:
-    """The size a network was tried at, in pixels; ``reason`` is empty where it passed."""
+    """The image size of a test, in pixels; ``reason`` is empty if the network passed."""
 
     image_size: int
     reason: str = ""
 
 
 class StopAfterOneStep(StopRequest):
-    """A request to stop that is made when the run's log has a step."""
+    """A stop request that becomes true once the run's log has a step."""
 
     def __init__(self, run_dir: RunDir) -> None:
         super().__init__()
@@ -64,24 +64,28 @@ class StopAfterOneStep(StopRequest):
 
     @property
     def requested(self) -> bool:
-        """Say whether a step was recorded."""
+        """Return whether a step was recorded."""
         return b'"steps_taken"' in self._run_dir.events.read_bytes()
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="*", help="architectures whose name matches")
-    parser.add_argument("--largest", type=float, default=100, help="millions of weights")
+    parser.add_argument("--only", default="*", help="test architectures whose name matches")
+    parser.add_argument(
+        "--largest", type=float, default=100, help="skip larger networks (million weights)"
+    )
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"timm {timm.__version__}, torch {torch.__version__}, {cpu_name()}, fp32.\n")
-    print("| module | architecture | network | weights | image | |\n|---|---|---|---|---|---|")
+    print(
+        "| module | architecture | network | weights | image | result |\n|---|---|---|---|---|---|"
+    )
     with tempfile.TemporaryDirectory() as folder:
         images = make_images(Path(folder) / "images")
         for (module, architecture), network, parameters in smallest_networks(asked.only):
             if parameters > asked.largest * 1e6:
-                size, verdict = "–", f"not tried: above {asked.largest:g} M weights"
+                size, verdict = "–", f"not tested: above {asked.largest:g} M weights"
             else:
                 tried = try_network(network, images, Path(folder))
                 size, verdict = f"{tried.image_size} px", tried.reason or "✓"
@@ -113,7 +117,7 @@ def smallest_networks(pattern: str = "*") -> Iterator[tuple[tuple[str, str], str
 
 
 def make_images(root: Path) -> Path:
-    """Write three domains of two classes of six images of noise; return their folder."""
+    """Write three domains with two classes of six noise images each; return their folder."""
     random = np.random.default_rng(0)
     for domain in ("one", "target", "two"):
         for label in ("a", "b"):
@@ -126,11 +130,11 @@ def make_images(root: Path) -> Path:
 
 
 def try_network(network: str, images: Path, home: Path) -> Tried:
-    """Train, stop and resume a network, at a small size or at its own."""
+    """Train, stop and resume a network, at a small image size or at its own."""
     config = timm.get_pretrained_cfg(network)
     own_size = config.input_size[-1] if config else 224
     for size in sorted({SMALL_PX, own_size}):
-        with tempfile.TemporaryDirectory(dir=home) as runs:  # hundreds of networks fill a disk
+        with tempfile.TemporaryDirectory(dir=home) as runs:  # hundreds of them fill the disk
             reason = _reason_against(network, size, images, Path(runs))
         if not reason or size == own_size or not reason.startswith((CANNOT_BE_MADE, CANNOT_READ)):
             return Tried(size, reason)
@@ -138,7 +142,7 @@ def try_network(network: str, images: Path, home: Path) -> Tried:
 
 
 def _reason_against(network: str, image_size: int, images: Path, home: Path) -> str:
-    """Return why a network cannot be used at a size; empty: it can."""
+    """Return why a network cannot be used at a size, or an empty string."""
     runs = home / "runs"
     try:
         whole, broken = (
@@ -178,7 +182,7 @@ def _do(run_dir: RunDir, stop: StopRequest) -> None:
 
 
 def _measured(run_dir: RunDir) -> dict[tuple[object, ...], object]:
-    """Return what a run measured; values told again after a resume count once."""
+    """Return what a run measured; values repeated after a resume count once."""
     values: dict[tuple[object, ...], object] = {}
     for line in run_dir.events.read_bytes().splitlines():
         event = decode_event(line)

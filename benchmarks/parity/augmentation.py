@@ -63,8 +63,8 @@ def pil_augmentation(folder: Path) -> Row:
         "training images, `--transforms pil` (the paper recipe)",
         "`RandomResizedCrop`, `RandomHorizontalFlip`, `ColorJitter`, `RandomGrayscale` on the "
         "decoded file (DomainBed `datasets.py`)",
-        "the same draws in the same order, the work shared by threads",
-        f"{len(rows)} images of {len(SIZES)} sizes up to 2000×30, one seed for both",
+        "the same draws in the same order, computed by several threads",
+        f"{len(rows)} images of {len(SIZES)} sizes up to 2000×30, the same seed for both",
         difference_text(difference),
         difference == 0,
     )
@@ -92,12 +92,12 @@ def validation_images(folder: Path) -> Row:
     difference = _validation_difference(images, data)
     return Row(
         "validation images of the sources",
-        "augmented as training images are, drawn again at each evaluation; the target's are not "
+        "augmented like training images, drawn again at each evaluation; the target's are not "
         "(`datasets.py`; both codes)",
-        "the same under the paper recipe (`--augment-validation`), and selection is on them; "
-        "accuracy without augmentation is measured as well",
+        "the same under the paper recipe (`--augment-validation`), and used for selection; "
+        "plain accuracy is measured as well",
         "evaluations at steps 1 and 301: logits of three sources and of both splits of the target; "
-        "pixels of one with the seeds drawn for each image",
+        "pixels of one domain with the seeds drawn for each image",
         f"logits of {sum(each > 0 for each in changed)} of 3 sources and "
         f"{sum(each > 0 for each in kept)} of 2 splits of the target changed; pixels: "
         f"{difference_text(difference)}",
@@ -146,12 +146,12 @@ def crop_sizes(_folder: Path) -> Row:
     furthest = max(float(test.statistic) for test in tests)
     least = min(float(test.pvalue) for test in tests)
     return Row(
-        "sizes of crops of whole batches, `--transforms batch`",
+        "crop sizes, `--transforms batch`",
         "`RandomResizedCrop.get_params` on the original (torchvision)",
-        "drawn for the original's shape, cut from the squeezed image of the cache",
-        f"{DRAWS:,} draws each for images of {_SHAPES_SHOWN}: width, height, area, aspect to 0.01; "
-        "two-sample Kolmogorov–Smirnov",
-        f"largest distance of distributions {furthest:.3f}; lowest of {len(tests)} p-values "
+        "drawn for the original's shape, cut from the squeezed image in the cache",
+        f"{DRAWS:,} draws each for images of {_SHAPES_SHOWN}: width, height, area, aspect ratio, "
+        "to 0.01; two-sample Kolmogorov–Smirnov",
+        f"largest distance between distributions {furthest:.3f}; lowest of {len(tests)} p-values "
         f"{least:.2f}",
         least > LEAST_P,
     )
@@ -167,11 +167,11 @@ def crop_places(_folder: Path) -> Row:
     furthest = max(float(stats.ks_2samp(*pair).statistic) for pair in pairs)
     away = max(abs(float(ours.mean() - expected.mean())) for ours, expected in pairs)
     return Row(
-        "places of crops of whole batches",
-        "even over the places that fit (torchvision)",
-        "the same, then moved by up to half a pixel of the result unless the original is square",
-        "centres of the same draws, to 0.01",
-        f"largest distance of distributions {furthest:.3f}; means differ by up to "
+        "crop positions, `--transforms batch`",
+        "uniform over the positions that fit (torchvision)",
+        "the same, then shifted by up to half a pixel of the result unless the original is square",
+        "centres of the same crops, to 0.01",
+        f"largest distance between distributions {furthest:.3f}; means differ by up to "
         f"{away * SIZE:.2f} pixels of {SIZE}",
         furthest < 0.05 and away * SIZE < 0.5,
         Expected.NEAR,
@@ -245,13 +245,13 @@ def colours(_folder: Path) -> Row:
     beyond = float(((ends - torch.tensor(ranges)) * torch.tensor([-1, 1])).max())
     within = float((ends - torch.tensor(ranges)).abs().max())
     return Row(
-        "other draws of whole batches",
+        "other draws, `--transforms batch`",
         "`ColorJitter(0.3, 0.3, 0.3, 0.3)`, `RandomHorizontalFlip()`, `RandomGrayscale()`",
         "the same distributions, from one generator",
-        f"{DRAWS:,} draws: four factors and their ranges, the {len(orders[0])} orders, flips, grey "
+        f"{DRAWS:,} draws: four factors and their ranges, {len(orders[0])} orders, flips, grey "
         "images",
-        f"lowest of {len(p_values)} p-values {least:.3f}; ranges end within {within:.4f} of "
-        "theirs, inside them",
+        f"lowest of {len(p_values)} p-values {least:.3f}; ends of the ranges are within "
+        f"{within:.4f} of theirs, inside",
         least > LEAST_P and len(orders[0]) == 24 and beyond < 1e-6 and within < 2e-3,
     )
 
@@ -262,14 +262,14 @@ def pixels(_folder: Path) -> Row:
         shape: [_levels(shape, path) for path in (_on_processor, _on_device)] for shape in SHAPES
     }
     shown = "; ".join(
-        f"{width}×{height}: {_level_text(of_processor)}, on a GPU's path {_level_text(of_device)}"
+        f"{width}×{height}: {_level_text(of_processor)}, GPU code path {_level_text(of_device)}"
         for (width, height), (of_processor, of_device) in levels.items()
     )
     means = [float(each.mean()) for both in levels.values() for each in both]
     return Row(
-        "pixels of whole batches, given the same parameters",
+        "pixels with the same parameters, `--transforms batch`",
         "PIL on the original, rounded to 8 bits after each operation (torchvision)",
-        "OpenCV, or real numbers on a GPU, on the squeezed image",
+        "OpenCV (floating point on a GPU) on the squeezed image",
         f"60 smooth images of each shape, {SIZE} px; differences in levels of 255 (mean, largest, "
         "share above 8)",
         shown,
@@ -357,12 +357,12 @@ def channels(_folder: Path) -> Row:
     found = list(_moments(torch.cat(ours), torch.cat(expected)))
     (of_means, noise), (of_deviations, _) = found
     return Row(
-        "channels of whole batches",
-        "mean and standard deviation of what a network sees",
-        "of the same images",
+        "channels, `--transforms batch`",
+        "mean and standard deviation of the network's input",
+        "the same",
         f"{len(originals)} images of {len(SHAPES)} shapes, 30 draws each, normalised units",
-        f"means differ by up to {of_means:.3f} (standard error {noise:.3f}), deviations by "
-        f"{of_deviations:.3f}",
+        f"means differ by up to {of_means:.3f} (standard error {noise:.3f}), standard "
+        f"deviations by {of_deviations:.3f}",
         of_means < 5 * noise and of_deviations < 0.03,
         Expected.NEAR,
     )

@@ -34,7 +34,7 @@ def uniform_soup(_folder: Path) -> Row:
         "uniform soup",
         "sum of shares in fp32 (model-soups `main.py`)",
         "mean in fp64 (`vld combine soup`)",
-        f"{INGREDIENTS} networks of random weights",
+        f"{INGREDIENTS} networks with random weights",
         difference_text(difference),
         difference < 1e-6,
     )
@@ -73,10 +73,10 @@ def greedy_soup_by_algorithm(_folder: Path) -> Row:
     return Row(
         "greedy soup, the paper's algorithm",
         "kept if accuracy does not fall: ≥ (arXiv 2203.05482, algorithm 1)",
-        "`vld combine soup --greedy`: the same; of equals the first is tried first",
-        f"{CASES} cases: {INGREDIENTS} networks, accuracy a made-up function of the weights, on "
-        "1,000 images",
-        f"the same networks kept in {same} of {CASES}",
+        "`vld combine soup --greedy`: the same; ties are tried in the order given",
+        f"{CASES} cases: {INGREDIENTS} networks, accuracy an artificial function of the weights, "
+        "on 1,000 images",
+        f"the same networks are kept in {same} of {CASES}",
         same == CASES,
     )
 
@@ -94,10 +94,10 @@ def greedy_soup_by_code(_folder: Path) -> Row:
     shown = ", ".join(f"{count} with {images:,}" for images, count in agreed.items())
     return Row(
         "greedy soup, the code of its authors",
-        "kept only if accuracy rises: >; of equals the last is tried first (model-soups `main.py`)",
+        "kept only if accuracy rises: >; ties are tried in reverse order (model-soups `main.py`)",
         "≥, as the paper's algorithm",
         "the same cases with other numbers of validation images",
-        f"the same networks kept in {shown} images, of {CASES} cases each",
+        f"the same networks are kept in {shown} images, of {CASES} cases each",
         agreed[VALIDATION_IMAGES[0]] < agreed[VALIDATION_IMAGES[-1]],
         Expected.DIFFERENT,
     )

@@ -86,11 +86,11 @@ def split(_folder: Path) -> Row:
         same += [each.tolist() for each in ours] == list(expected)
     return Row(
         "split of a source into `in` and `out`",
-        "`split_dataset` (DomainBed `lib/misc.py`): the first 20% of shuffled keys are `out`",
+        "`split_dataset` (DomainBed `lib/misc.py`): the first 20% of the shuffled keys are `out`",
         "the same",
         f"{len(cases)} cases: {len(COUNTS)} numbers of images up to {max(COUNTS):,} × "
         f"{len(TRIAL_SEEDS)} trial seeds × 6 domains",
-        f"{same} of {len(cases)} equal, order included",
+        f"{same} of {len(cases)} equal, including the order",
         same == len(cases),
     )
 
@@ -105,10 +105,11 @@ def split_of_target(_folder: Path) -> Row:
         same_images += (sorted(ours[0].tolist()), ours[1].tolist()) == (sorted(inside), out)
     return Row(
         "split of the target",
-        "`scripts/train.py` (DomainBed): `in` is shuffled a second time, and none of it held out",
+        "`scripts/train.py` (DomainBed): `in` is shuffled a second time, and no part of it is held "
+        "out",
         "shuffled once; accuracy does not depend on the order",
         f"the same {len(cases)} cases",
-        f"{same_images} of {len(cases)} have the same images in `in` and in `out`",
+        f"{same_images} of {len(cases)} have the same images in `in` and `out`",
         same_images == len(cases),
     )
 
@@ -131,9 +132,9 @@ def file_order(folder: Path) -> Row:
         "order of domains, classes and files",
         "sorted `os.scandir`, then torchvision's `ImageFolder` (DomainBed `datasets.py`)",
         "the same order; hidden folders and files other than images are left out",
-        f"{len(listed)} files: digits, case, spaces, é composed and not, 日本, folders in folders; "
-        f"{len(names)} domains",
-        f"{same} of {len(listed)} files at the same place with the same label",
+        f"{len(listed)} files: digits, case, spaces, composed and decomposed é, 日本, nested "
+        f"folders; {len(names)} domains",
+        f"{same} of {len(listed)} files at the same position with the same label",
         ours == listed and list(found.domains) == names,
     )
 
@@ -156,10 +157,10 @@ def lacking_class(folder: Path) -> Row:
     in_domain = [path for path in expected if path.parent.parent.name == DOMAINS[1]]
     return Row(
         "a class that a domain lacks (DomainNet's *painting*)",
-        "`ImageFolder` numbers the classes of each domain: later labels of it shift by one",
+        "`ImageFolder` numbers the classes of each domain: its later labels shift by one",
         "one label space for all domains",
         f"4 domains, one without its first class, {len(in_domain)} images in it",
-        f"{len(shifted)} labels differ, all of them in that domain; theirs name another class",
+        f"{len(shifted)} labels differ, all in that domain; theirs denote another class",
         ours.keys() == expected.keys() and sorted(shifted) == sorted(in_domain),
         Expected.DIFFERENT,
     )
@@ -184,8 +185,8 @@ def evaluation_transform(folder: Path) -> Row:
     mine = torch.cat(ours)
     difference = largest_difference([mine], [torch.stack(expected)])
     return Row(
-        "images at an evaluation",
-        "`Resize`, `ToTensor`, `Normalize` of a decoded file (DomainBed `datasets.py`)",
+        "images of an evaluation",
+        "`Resize`, `ToTensor`, `Normalize` of the decoded file (DomainBed `datasets.py`)",
         "the cached pixels, normalised",
         f"{len(mine)} images: {len(MODES)} modes × {len(SIZES)} sizes as PNG, JPEG and others, to "
         f"{IMAGE_SIZE} px",
@@ -195,7 +196,7 @@ def evaluation_transform(folder: Path) -> Row:
 
 
 def sixteen_bits(folder: Path) -> Row:
-    """Compare images of 16 bits of grey."""
+    """Compare 16-bit grey images."""
     random = np.random.default_rng(2)
     path = folder / "grey" / "a" / "0.png"
     path.parent.mkdir(parents=True)
@@ -208,10 +209,10 @@ def sixteen_bits(folder: Path) -> Row:
     expected = np.asarray(default_loader(str(path))).astype(int)
     white = float((expected == 255).mean())
     return Row(
-        "images of 16 bits of grey",
-        "`pil_loader` (torchvision): PIL cuts values above 255",
+        "16-bit grey images",
+        "`pil_loader` (torchvision): PIL clips values above 255",
         "the higher 8 of the 16 bits",
-        "an image of noise",
+        "a noise image",
         f"theirs is {100 * white:.0f}% white; ours has {len(np.unique(ours))} levels",
         white > 0.9 and len(np.unique(ours)) > 200,
         Expected.DIFFERENT,
@@ -230,12 +231,12 @@ def draws_with_replacement(folder: Path) -> Row:
     z = (chi_square - freedom) / (2 * freedom) ** 0.5
     return Row(
         "images of a batch",
-        "32 of each source's `in`, drawn with replacement, whatever their class (DomainBed "
+        "32 of each source's `in`, drawn with replacement, independent of class (DomainBed "
         "`fast_data_loader.py`, `InfiniteDataLoader`)",
-        "the same distribution, another random stream",
+        "the same distribution, different random stream",
         f"100 batches of {len(data.sources)} sources, {len(counts)} images",
-        f"χ² of even draws {chi_square:.0f} for {freedom} degrees of freedom (z = {z:.1f}); "
-        "no other image was drawn",
+        f"χ² of uniform draws {chi_square:.0f} for {freedom} degrees of freedom (z = {z:.1f}); "
+        "no other images were drawn",
         abs(z) < 4,
     )
 

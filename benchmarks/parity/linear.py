@@ -37,9 +37,10 @@ def features(_folder: Path) -> Row:
         "Σ v ⊙ pooled outputs of the last three blocks, v ~ N(0, 1) (authors, "
         "`resnet50_unfold.py`)",
         "the same",
-        f"torchvision's ResNet-50 against timm's, random weights, 4 images at {SIZE} px, one v",
-        f"pooled outputs: {difference_text(blocks)}; sums: {difference_text(sums)}; v at the start "
-        f"has mean {mean:.3f} and deviation {deviation:.3f} ({len(v):,} values)",
+        f"torchvision's ResNet-50 against timm's, random weights, 4 images at {SIZE} px, the "
+        "same v",
+        f"pooled outputs: {difference_text(blocks)}; sums: {difference_text(sums)}; initial v has "
+        f"mean {mean:.3f} and standard deviation {deviation:.3f} ({len(v):,} values)",
         max(blocks, sums) < 1e-5 and abs(mean) < 4 * error and abs(deviation - 1) < 4 * error,
     )
 
@@ -52,9 +53,9 @@ def updates(folder: Path) -> Row:
     )  # fmt: skip
     return Row(
         f"{STEPS} updates of linear tuning",
-        "`ERM.update`: v, V and b get gradients, nothing else does (authors)",
+        "`ERM.update`: only v, V and b get gradients (authors)",
         "the engine's `take_step` with `--tuning linear --linear-start authors`",
-        "as the updates above, ResNet-50",
+        "as for the updates above, with ResNet-50",
         found.text,
         max(found.loss, found.weights) < 1e-5 < found.moved,
     )
@@ -71,9 +72,9 @@ def ones(_folder: Path) -> Row:
     return Row(
         "features of linear tuning, `--linear-start ones` (the default)",
         "as above",
-        "each block divided by its root mean square, v starts at 1: the paper says normalised, and "
+        "each block divided by its root mean square, v starts at 1: the paper says normalised, but "
         "not how",
-        "the same, one v for both",
+        "the same, with the same v",
         f"relative difference {relative:.1f}; ours have a root mean square of "
         f"{float(rms.min()):.3f} to {float(rms.max()):.3f}",
         relative > 0.1 and float((rms - 1).abs().max()) < 1e-3 and bool((ours.scales == 1).all()),

@@ -33,8 +33,8 @@ def masks_by_seed(_folder: Path) -> Row:
     return Row(
         "masked features, one mask",
         "`nn.Dropout` before the last layer (authors, `networks.py`, `Classifier`)",
-        "m ⊙ Φ / (1 − λ), from a generator of the run's own",
-        f"64 × 512 features, λ = {', '.join(map(str, RATES))}, both generators in one state",
+        "m ⊙ Φ / (1 − λ), from the run's own generator",
+        f"64 × 512 features, λ = {', '.join(map(str, RATES))}, both generators in the same state",
         difference_text(difference),
         difference == 0,
     )
@@ -50,12 +50,12 @@ def masks_in_distribution(_folder: Path) -> Row:
         scales |= {float(value) * (1 - rate) for value in masks.unique() if value}
         worst = max(worst, *_scores(kept, 1 - rate))
     return Row(
-        "masks in distribution",
-        "each feature of each image alone, kept with probability 1 − λ (`nn.Dropout`)",
+        "distribution of masks",
+        "each feature of each image independently, kept with probability 1 − λ (`nn.Dropout`)",
         "the same, and K masks of an image differ",
         f"{MASKED[0]} × {MASKED[1]:,} features × 2 masks, λ = {', '.join(map(str, RATES))}: share "
         "kept of each image and each feature, pairs of neighbours, pairs of masks",
-        f"largest |z| {worst:.1f}; kept features are scaled by 1 / (1 − λ)",
+        f"largest |z| {worst:.1f}; kept features are multiplied by 1 / (1 − λ)",
         worst < 5 and all(abs(scale - 1) < 1e-6 for scale in scales),
     )
 
@@ -100,7 +100,7 @@ def several_masks(_folder: Path) -> Row:
         "K masks of a batch (`--masks`)",
         "one mask a step",
         "the mean of the K losses; K = 1 is the paper's",
-        f"K = {masks}, λ = {rate}, against {masks} losses one by one",
+        f"K = {masks}, λ = {rate}, against {masks} separate losses",
         f"{difference_text(difference)}; the loss of the mean logits is {away:.2f} nats away",
         difference < 1e-6 < away,
     )
@@ -120,10 +120,10 @@ def no_masks_at_evaluation(_folder: Path) -> Row:
     [(ours, _)] = predict(network, [(images, labels)], execution)
     difference = largest_difference([ours], [theirs])
     return Row(
-        "masks at an evaluation",
+        "masks in evaluation",
         "none: `nn.Dropout` is off (authors, `lib/misc.py`, `accuracy`)",
-        "none; all other noise of a network, such as stochastic depth, is off throughout",
-        "ResNet-18: predictions against the last layer on the features that training sees",
+        "none; all other noise of a network, such as stochastic depth, is always off",
+        "ResNet-18: predictions against the last layer on the features used in training",
         difference_text(difference),
         difference == 0,
     )

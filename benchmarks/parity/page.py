@@ -21,7 +21,7 @@ PAGE: Final = ROOT / "docs" / "parity.md"
 BEGIN: Final = "<!-- the table: make parity -->"
 END: Final = "<!-- end of the table -->"
 HEADINGS: Final = (
-    "| what | theirs | ours | compared | result |",
+    "| what | theirs | ours | cases | result |",
     "|---|---|---|---|---|",
 )
 
@@ -58,7 +58,7 @@ def part_line(part: str) -> str:
 
 def row_line(row: Row) -> str:
     """Return a row."""
-    verdict = row.expected.value if row.holds else "NOT AS EXPECTED"
+    verdict = row.expected.value if row.holds else "UNEXPECTED"
     cells = (row.what, row.theirs, row.ours, row.compared, f"**{verdict}**: {row.result}")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

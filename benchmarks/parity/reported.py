@@ -46,12 +46,12 @@ def clouds_of_points(_folder: Path) -> Row:
             intervals.append(abs((interval or 0.0) - theirs.half_interval(of_rate, value)))
     return Row(
         "points, centres and intervals of a report",
-        "every way to pick a cell for each target, averaged (the paper, figure 2); Student's t "
+        "all ways to pick a cell for each target, averaged (the paper, figure 2); Student's t "
         "over seeds (NumPy, SciPy)",
         "`vld report`",
-        f"{len(_whole(runs))} made-up runs: {len(RATES)} rates × {len(DOMAINS)} targets × "
+        f"{len(_whole(runs))} simulated runs: {len(RATES)} rates × {len(DOMAINS)} targets × "
         f"{len(CELLS)} cells × {len(SEEDS)} seeds; {count:,} coordinates",
-        f"points and centres: largest difference {max(exact):.0e}; half intervals: "
+        f"points and centres: largest difference {max(exact):.0e}; half-widths of intervals: "
         f"{max(intervals):.0e}",
         count == 2 * len(RATES) * len(CELLS) ** len(DOMAINS)
         and max(exact) < 1e-12
@@ -78,12 +78,13 @@ def choices(_folder: Path) -> Row:
             compared += 1
             same += abs(choice.ood_accuracy - expected[choice.target]) < 1e-12
     return Row(
-        "choices of cells",
+        "selection of cells",
         "`IIDAccuracySelectionMethod`, `LeaveOneOutSelectionMethod`, `OracleSelectionMethod` "
-        "(DomainBed `model_selection.py`): the last by the target's `out` at the last step",
+        "(DomainBed `model_selection.py`): the oracle by the target's `out` at the last step",
         "ID validation, leave one source out, oracle, each on the mean over seeds",
-        f"{len(runs):,} made-up runs, a source left out of {len(runs) - len(_whole(runs))} of them",
-        f"{same} of {compared} choices reach the same OOD accuracy",
+        f"{len(runs):,} simulated runs, a source left out of {len(runs) - len(_whole(runs))} of "
+        "them",
+        f"{same} of {compared} selections reach the same OOD accuracy",
         same == compared == 3 * len(RATES) * len(DOMAINS),
     )
 
@@ -103,7 +104,7 @@ def differences(_folder: Path) -> Row:
         "differences of settings",
         "paired by target, cell and seed; Student's t over seeds (NumPy, SciPy)",
         "`vld report`",
-        f"{len(RATES) - 1} rates against λ = 0",
+        f"{len(RATES) - 1} rates compared with λ = 0",
         f"means and ends of intervals: largest difference {max(found):.0e}",
         len(found) == 3 * (len(RATES) - 1) and max(found) < 1e-9,
     )

@@ -15,7 +15,7 @@ class Expected(Enum):
 
     EQUAL = "equal"
     NEAR = "near"
-    DIFFERENT = "different, on purpose"
+    DIFFERENT = "different, intended"
 
 
 @dataclass(frozen=True)

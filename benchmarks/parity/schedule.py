@@ -45,20 +45,20 @@ def fields(_folder: Path) -> Row:
         "lr": (ours.lr, AUTHORS.lr),
         "weight decay": (ours.weight_decay, AUTHORS.weight_decay),
         "momentum": (ours.momentum, AUTHORS.momentum),
-        "last layer's factor": (ours.head_lr_factor, AUTHORS.head_lr_factor),
+        "last-layer factor": (ours.head_lr_factor, AUTHORS.head_lr_factor),
         "dropout": (ours.dropout_rate, AUTHORS.dropout_rate),
         "steps": (ours.steps, AUTHORS.steps),
         "drops": (ours.lr_drops, AUTHORS.milestones),
         "batch": (ours.batch_size, 32),
-        "held out": (ours.validation_fraction, 0.2),
+        "validation share": (ours.validation_fraction, 0.2),
         "image size": (ours.image_size, 224),
         "frozen BatchNorm": (ours.freeze_batchnorm, True),
         "optimizer": (ours.optimizer, "sgd"),
         "precision": (ours.precision, "fp32"),
         "augmented validation": (ours.augment_validation, True),
-        "split's seed": (ours.trial_seed, 0),
+        "split seed": (ours.trial_seed, 0),
         "one mask": (ours.masks, 1),
-        "steps of the last layer alone": (ours.head_steps, 0),
+        "head steps": (ours.head_steps, 0),
         "warm-up": (ours.warmup_steps, 0),
         "clipping": (ours.grad_clip, None),
         "weights": (ours.model, "resnet50.tv2_in1k"),
@@ -66,7 +66,7 @@ def fields(_folder: Path) -> Row:
     differing = [name for name, (mine, other) in pairs.items() if mine != other]
     return Row(
         "values of `--recipe paper`",
-        "defaults of `hparams_registry.py` and `scripts/trainv2.py`, and the README's command "
+        "defaults of `hparams_registry.py` and `scripts/trainv2.py`, and the command in the README "
         "(authors)",
         "the recipe",
         f"{len(pairs)} fields: {', '.join(pairs)}",
@@ -96,7 +96,7 @@ def learning_rates(_folder: Path) -> Row:
         "`MultiStepLR` at 5,000 and 10,000, stepped after each update (authors, `algorithms.py`)",
         "`--lr-drops 5000,10000`",
         f"{AUTHORS.steps:,} updates",
-        f"largest relative difference {worst:.0e}; it falls at updates {shown}",
+        f"largest relative difference {worst:.0e}; drops at updates {shown}",
         worst < 1e-12,
     )
 
@@ -108,7 +108,7 @@ def evaluations(_folder: Path) -> Row:
         "evaluations",
         "`step % 300 == 0` or the last, after the update (authors, `scripts/trainv2.py`)",
         "`--eval-from 1 --eval-every 300`",
-        "updates before each",
+        "number of updates before each",
         f"{len(ours)} and {len(expected)}: {ours[0]}, {ours[1]}, …, {ours[-2]:,}, {ours[-1]:,}",
         ours == expected,
     )
@@ -136,7 +136,7 @@ def evaluations_of_domainnet(folder: Path) -> Row:
         f"every {DOMAINNET_EVERY:,} steps (authors, `datasets.py`)",
         "preset `paper-fig4`",
         f"{len(specs)} runs of {specs[0].steps:,} steps",
-        f"{same} of {len(specs)} equal: {len(evaluation_steps(specs[0]))} evaluations a run",
+        f"{same} of {len(specs)} equal: {len(evaluation_steps(specs[0]))} evaluations per run",
         same == len(specs),
     )
 
@@ -147,9 +147,9 @@ def kept_for_soups(folder: Path) -> Row:
     specs = [spec for name in names for spec in preset(folder, name)]
     kept = sum(spec.keep_checkpoints == "all" for spec in specs)
     return Row(
-        "networks of averages and ensembles across runs",
+        "weights for averages and ensembles across runs",
         "the final weights of all runs (authors, README, caption of figure 1)",
-        "`--at last`; presets keep all checkpoints. Without it, each run's selected step",
+        "`--at last`; presets keep all checkpoints. Default: each run's selected step",
         f"{len(specs):,} runs of presets {', '.join(names)}",
         f"{kept:,} of {len(specs):,} keep their final weights",
         kept == len(specs),
@@ -170,10 +170,9 @@ def splits_of_seeds(_folder: Path) -> Row:
         for mine, other in zip(part, first, strict=True)
     )
     return Row(
-        "splits of three seeds",
-        "one for all: the README's command sets `--seed` alone, and `trial_seed` stays 0 (authors)",
-        "one for all under the paper recipe; without it each seed has a split of its own, as in "
-        "DomainBed's sweeps",
+        "splits of several seeds",
+        "one for all: the command in the README sets only `--seed`; `trial_seed` stays 0 (authors)",
+        "one for all under the paper recipe; otherwise one for each seed, as in DomainBed's sweeps",
         "seeds 0, 1, 2; four domains of 2,048 images",
         "the same images are held out" if same else "other images are held out",
         same,
@@ -202,10 +201,10 @@ def averages(folder: Path) -> Row:
     own = largest_difference(ours, [each / count for each in exact])
     return Row(
         "average of the weights along a run",
-        "a running mean in fp32 (authors, `algorithms.py`, `SWA`), beginning with update 301",
+        "a running mean in fp32 (authors, `algorithms.py`, `SWA`), starting at update 301",
         "sums in fp64, `--average-from 301 --average-every 1`",
-        f"a random walk of {AUTHORS.steps:,} updates",
-        f"{count:,} networks; {difference_text(difference)}; ours from the exact mean: "
+        f"random walk of {AUTHORS.steps:,} updates",
+        f"{count:,} networks; {difference_text(difference)}; ours compared with the exact mean: "
         f"{difference_text(own)}",
         count == AUTHORS.steps - AUTHORS.average_from and difference < 1e-5 and own < 1e-12,
     )
@@ -234,9 +233,9 @@ def precision(folder: Path) -> Row:
     return Row(
         "precision of training",
         "fp32 (authors)",
-        "fp32 under the paper recipe; elsewhere `auto` takes what is fastest here",
+        "fp32 under the paper recipe; otherwise `auto` takes the fastest on the machine",
         f"{len(specs):,} runs of {len(names)} presets",
-        f"{', '.join(found)} in all of them",
+        f"{', '.join(found)} in all runs",
         found == ["fp32"],
     )
 
@@ -256,7 +255,7 @@ def precision_of_evaluations(_folder: Path) -> Row:
     return Row(
         "precision of evaluations",
         "fp32 (authors)",
-        "fp32, whatever a run trains in",
+        "fp32, whatever the training precision",
         "predictions of ResNet-18 with `--precision bf16` and fp32",
         difference_text(difference),
         difference == 0 and trained_in == torch.bfloat16,

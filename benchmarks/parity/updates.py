@@ -50,8 +50,8 @@ class Compared:
     def text(self) -> str:
         """Return the differences in words."""
         return (
-            f"loss: {difference_text(self.loss)}; weights: {difference_text(self.weights)} of "
-            f"{self.moved:.2f} moved"
+            f"loss: {difference_text(self.loss)}; weights: {difference_text(self.weights)} of a "
+            f"change of {self.moved:.2f}"
         )
 
 
@@ -77,7 +77,7 @@ def update_fp64(folder: Path) -> Row:
     return Row(
         f"{STEPS} updates, fp64",
         "the same",
-        "the same, in double precision (a run has none)",
+        "the same in double precision (not available in runs)",
         "the same; logits are rounded to fp32 before the loss on both sides, as the engine does",
         found.text,
         max(found.loss, found.weights) < 1e-14 < found.moved,
@@ -104,7 +104,7 @@ def update_groupdro(folder: Path) -> Row:
         f"{STEPS} updates of GroupDRO",
         "`GroupDRO.update` (DomainBed `algorithms.py`), η = 0.01",
         "`--objective groupdro`",
-        "the same in fp32; all domains pass the network together",
+        "the same in fp32; all domains pass through the network together",
         found.text,
         max(found.loss, found.weights) < 1e-5 < found.moved,
     )

@@ -64,13 +64,12 @@ def wise_ft_of_a_run(folder: Path) -> Row:
             theirs = accuracy(_predict(weights, pixels), labels)
             away.append(abs(ours[round(100 * at / (POINTS - 1)), domain, split] - theirs))
     return Row(
-        "the way from the network that a run started from (WiSE-FT)",
-        "between the checkpoint that fine-tuning starts from and its end (wise-ft "
-        "`src/wise_ft.py`)",
+        "interpolation from the network that a run started from (WiSE-FT)",
+        "between the initial and the final checkpoint of fine-tuning (wise-ft `src/wise_ft.py`)",
         "`vld combine interpolate pretrained B`, B's first network rebuilt from its specification; "
-        "a linear probe, and not called WiSE-FT, where B started with a random last layer",
-        f"a run of {spec.steps} updates after {spec.head_steps} of the last layer, its first "
-        f"network kept for the reference; {POINTS} shares, {len(splits)} splits",
+        "a linear probe, not called WiSE-FT, if B started with a random last layer",
+        f"a run of {spec.steps} updates after {spec.head_steps} of the last layer; its first "
+        f"network is kept for the reference; {POINTS} values of α, {len(splits)} splits",
         f"{len(away)} accuracies: {difference_text(max(away))}",
         len(away) == len(ours) and max(away) == 0 and len(set(ours.values())) > POINTS,
     )

@@ -75,13 +75,13 @@ def whole_run(folder: Path) -> Row:
     if ours.selected != expected.selected:
         chosen = f"selected: step {ours.selected}, theirs {expected.selected}"
     return Row(
-        "a whole run: own network, average, ensemble, selection",
+        "a complete run: own network, average, ensemble, selection",
         "`scripts/trainv2.py` (authors), with their `--outsplit_noaug 1`: target's `in` and `out`, "
         "sources' `out`; sums of logits and SWA from `ma_start_iter` on; ID: mean over sources, "
         "strict `>`; OOD: the target's `in` (DomainBed `model_selection.py`)",
         "the engine's run with arms `averaged` and `ensemble`",
         f"ResNet-18, {HPARAMS.steps} updates, evaluated after "
-        f"{', '.join(str(step) for step in sorted({key[0] for key in expected.values}))}; their "
+        f"{', '.join(str(step) for step in sorted({key[0] for key in expected.values}))}; "
         "split, order and images read by the reference; same batches and masks",
         f"{len(shared)} accuracies: {difference_text(of_accuracy)}; losses: "
         f"{difference_text(of_loss)}; ID and OOD equal in {same} of {len(expected.reported)} "
