@@ -1,17 +1,18 @@
-"""Ways of predicting that are measured along a run, each in a module that bears its name.
+"""Predictors that are evaluated along a run besides its own network, by name.
 
-To add one: write the module with a function ``make``, and give its name a line in
+To add one: write a module with an :class:`Arm`, and give it a line in ``ARMS`` here and one in
 :mod:`engine.protocol.methods`.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Protocol
 
 from torch import Tensor
 
+from engine.arms.averaged import Averaged
+from engine.arms.ensemble import Ensemble
 from engine.data import RunData
 from engine.evaluate import Evaluation
 from engine.execution import Execution
@@ -22,11 +23,15 @@ from engine.protocol import RunSpec
 class Arm(Protocol):
     """A way of predicting. It sees the run's network, and never changes it."""
 
-    network: FineTunedNetwork | None
-    """The network that predicts, where one alone does: it is kept as a checkpoint of the arm's
-    name, and evaluated beside the run's own."""
     needs_logits: bool
     """Whether it needs the logits of each evaluation of the run's own network."""
+
+    @property
+    def network(self) -> FineTunedNetwork | None:
+        """Return the network that predicts, if one alone does.
+
+        It is evaluated as the run's own is, and kept as a checkpoint of the arm's name.
+        """
 
     def after_step(self, updates: int) -> None:
         """Look at the run's network after so many updates."""
@@ -44,6 +49,12 @@ class Arm(Protocol):
         """Go on from what :meth:`tensors` returned."""
 
 
+ARMS: Final[Mapping[str, Callable[[RunSpec, RunData, FineTunedNetwork, Execution], Arm]]] = {
+    "averaged": Averaged,
+    "ensemble": Ensemble,
+}
+
+
 class Arms:
     """The arms of one run, by name."""
 
@@ -52,8 +63,7 @@ class Arms:
     ) -> None:
         self._arms: dict[str, Arm] = {}
         for name in spec.arms:
-            module = importlib.import_module(f"engine.arms.{name}")
-            self._arms[name] = module.make(spec, data, network, execution)
+            self._arms[name] = ARMS[name](spec, data, network, execution)
 
     def __iter__(self) -> Iterator[tuple[str, Arm]]:
         return iter(self._arms.items())

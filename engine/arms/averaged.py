@@ -25,11 +25,6 @@ BATCHNORM_IMAGES: Final = 1024
 COUNT: Final = "count"
 
 
-def make(spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution) -> Averaged:
-    """Make the arm of a run."""
-    return Averaged(spec, data, network, execution)
-
-
 class Averaged:
     """Sums the weights in float64; the mean is taken, and evaluated, when it is asked for.
 

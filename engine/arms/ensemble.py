@@ -23,19 +23,19 @@ from engine.protocol import RunSpec
 COUNT: Final = "count"
 
 
-def make(spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution) -> Ensemble:
-    """Make the arm of a run."""
-    del network, execution
-    return Ensemble(spec, data)
-
-
 class Ensemble:
     """Sums of logits in float64, (n, C) for each split of each domain that is evaluated."""
 
-    network: FineTunedNetwork | None = None
+    network = None
     needs_logits = True
 
-    def __init__(self, spec: RunSpec, data: RunData) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        data: RunData,
+        _network: FineTunedNetwork | None = None,
+        _execution: Execution | None = None,
+    ) -> None:
         self._spec, self._data = spec, data
         self._sums: dict[str, Tensor] = {}
         self._count = 0

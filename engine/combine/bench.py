@@ -24,7 +24,6 @@ from engine.machine.processor import peak_memory_bytes
 from engine.model import FineTunedNetwork
 from engine.protocol import (
     AUGMENTED,
-    CheckpointSaved,
     Combination,
     Evaluated,
     RunFinished,
@@ -33,7 +32,7 @@ from engine.protocol import (
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest
-from engine.train.checkpoint import Selected, TrainingState, card_of, save_network
+from engine.train.checkpoint import CheckpointFiles, Selected, TrainingState
 
 
 @dataclass(frozen=True)
@@ -116,19 +115,14 @@ class Bench:
         self.log.record(
             Evaluated(
                 step=step,
-                metrics=evaluation.metrics,
-                id_accuracy=evaluation.id_accuracy,
-                ood_accuracy=evaluation.ood_accuracy,
                 is_best=is_best,
                 wall_s=time.perf_counter() - began,
-                plain_id_accuracy=evaluation.plain_id_accuracy,
+                **evaluation.reported(),
             )
         )
 
     def save(self, step: int, evaluation: Evaluation, weights: Mapping[str, Tensor]) -> None:
         """Save weights as the selected network, an ordinary timm one, if any is to be left."""
-        if self.spec.keep_checkpoints == "none":
-            return
         self.network.module.load_state_dict(weights)
         state = TrainingState(
             step=step,
@@ -139,11 +133,8 @@ class Bench:
             precision=self.execution.precision,
             memory_format=self.execution.memory_format,
         )
-        path = self.run_dir.best_checkpoint
-        card = card_of(self.network, self.spec, self.data, self.run_dir)
-        size = save_network(path, state, self.network.module, card)
-        file = str(path.relative_to(self.run_dir.path))
-        self.log.record(CheckpointSaved(step=step, kind="best", file=file, bytes=size))
+        files = CheckpointFiles(self.spec, self.data, self.run_dir, self.log)
+        files.save_network("best", state, self.network)
 
     def finish(self, step: int, evaluation: Evaluation) -> RunFinished:
         """Keep what the selected predictions were, and return the event that closes the run."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import torch
 
+from engine.combine import ensemble, greedy_soup, interpolation, soup
 from engine.combine.bench import Bench
 from engine.combine.parents import ParentRun, check_images, check_shapes, check_weights_file
 from engine.data import RunData, seed_hash, validation_augmentation
@@ -27,6 +28,13 @@ from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest
 from engine.train.setup import describe_network, measure_feature_rms
+
+METHODS: Final[Mapping[str, Callable[[Bench], RunFinished]]] = {
+    "soup": soup.combine,
+    "greedy_soup": greedy_soup.combine,
+    "interpolation": interpolation.combine,
+    "ensemble": ensemble.combine,
+}
 
 
 def combine(
@@ -67,9 +75,7 @@ def combine(
         log.record(
             Cautioned(message=_contamination(combination, has_target=data.target is not None))
         )
-    method = importlib.import_module(f"engine.combine.{combination.method}")
-    finished: RunFinished = method.combine(bench)
-    return finished
+    return METHODS[combination.method](bench)
 
 
 def _build(

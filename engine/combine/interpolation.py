@@ -106,12 +106,9 @@ def _mix_representations(
             ArmEvaluated(
                 step=step,
                 arm=REPRESENTATIONS,
-                metrics=evaluation.metrics,
-                id_accuracy=evaluation.id_accuracy,
-                ood_accuracy=evaluation.ood_accuracy,
                 is_best=is_best,
                 wall_s=time.perf_counter() - began,
-                plain_id_accuracy=evaluation.plain_id_accuracy,
+                **evaluation.reported(),
             )
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -22,9 +23,6 @@ Predictor = Callable[[DomainData, str, Indices], Iterable[tuple[Tensor, Tensor]]
 
 _BOTH = ("in", "out")
 """Splits of a domain that nothing was trained on."""
-COLLAPSE_SHARE = 0.95
-COLLAPSE_LOSS = 0.9
-"""Of the class entropy: a loss above it, with one class predicted, is a collapse."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,15 @@ class Measured:
     split: str
     indices: Indices
     result: DomainResult
+
+
+class Reported(TypedDict):
+    """What the events of evaluations report, by their fields."""
+
+    metrics: list[Metric]
+    id_accuracy: float
+    ood_accuracy: float | None
+    plain_id_accuracy: float | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,15 @@ class Evaluation:
     measured: tuple[Measured, ...] = ()
     augmented: tuple[Measured, ...] = ()
     plain_id_accuracy: float | None = None
+
+    def reported(self) -> Reported:
+        """Return what the events of evaluations report, by their fields."""
+        return {
+            "metrics": self.metrics,
+            "id_accuracy": self.id_accuracy,
+            "ood_accuracy": self.ood_accuracy,
+            "plain_id_accuracy": self.plain_id_accuracy,
+        }
 
     @property
     def dominant_class(self) -> int:
@@ -153,20 +169,3 @@ def _mean_accuracy(measured: Sequence[Measured]) -> float:
 
 def _mean_loss(measured: Sequence[Measured]) -> float:
     return sum(each.result.loss for each in measured) / len(measured)
-
-
-def class_entropy(data: RunData) -> float:
-    """Return the entropy (nats) of the classes of the training images.
-
-    It is the loss of a network that has learned nothing but how frequent each class is.
-    """
-    labels = torch.cat([domain.labels[domain.in_indices] for domain in data.sources])
-    frequency = torch.bincount(labels).double() / len(labels)
-    return float(torch.special.entr(frequency).sum())
-
-
-def has_collapsed(evaluation: Evaluation, entropy: float) -> bool:
-    """Say whether one class is predicted and the loss is near the class entropy (nats)."""
-    return evaluation.dominant_share >= COLLAPSE_SHARE and (
-        not evaluation.id_loss < COLLAPSE_LOSS * entropy
-    )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.objectives import Batch, Objective
+from engine.objectives.objective import Batch, Objective
 
 
-class Loss(Objective):
+class ERM(Objective):
     """The cross-entropy averaged over images and masks."""
 
     def forward(self, batch: Batch) -> Tensor:

@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.objectives import Batch, Objective
+from engine.objectives.objective import Batch, Objective
 
 STEP_SIZE: Final = 1e-2
 """η of the weights' exponentiated ascent: DomainBed's default."""
 
 
-class Loss(Objective):
+class GroupDRO(Objective):
     """The domains' losses, weighted; the weights rise with the losses, step by step."""
 
     def __init__(self, domains: int) -> None:

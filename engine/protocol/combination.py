@@ -18,7 +18,7 @@ METHODS: Final = {
 }
 """Ways to combine networks; each is an arm of its own in tables and in the plane.
 
-The module that does the work bears the name: ``engine/combine/NAME.py``.
+``engine/combine/combining.py`` says which function does the work.
 """
 
 PRETRAINED: Final = "pretrained"

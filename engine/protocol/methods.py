@@ -1,7 +1,7 @@
-"""What there is to choose among: objectives and arms, by name.
+"""Objectives and arms, by name.
 
-The module that does the work bears the name: ``engine/objectives/NAME.py`` or
-``engine/arms/NAME.py``. A new one is that module and a line here.
+A new one is a module in ``engine/objectives`` or ``engine/arms``, a line in the registry there, and
+a line here.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ from engine.errors import TrainingError
 from engine.evaluate import Evaluation
 from engine.model import NETWORK, FineTunedNetwork, NetworkCard, creation_options
 from engine.model.tensor_file import DamagedFileError, read_header, read_tensors, write_tensors
-from engine.protocol import LoadedWeights, RunSpec, trial_seed
+from engine.protocol import CheckpointSaved, LoadedWeights, RunSpec, trial_seed
 from engine.rundir import RunDir
+from engine.rundir.event_log import EventLog
 
 OPTIMIZER = "optimizer."
 RANDOM = "random."
@@ -158,6 +159,62 @@ def card_of(
         validation_fraction=spec.validation_fraction,
         run=run_dir.run_id,
     )
+
+
+class CheckpointFiles:
+    """The checkpoint files of a run, and the events that report them.
+
+    Attributes:
+        kept_step: updates of the ``last`` checkpoint on disk; None: there is none.
+    """
+
+    def __init__(
+        self, spec: RunSpec, data: RunData, run_dir: RunDir, log: EventLog, *, start_step: int = 0,
+        writes: bool = True,
+    ) -> None:  # fmt: skip
+        """Look for a checkpoint of ``start_step`` updates; ``writes``: this process does."""
+        self._spec, self._data, self._run_dir, self._log = spec, data, run_dir, log
+        self._writes = writes
+        self.kept_step = start_step if run_dir.last_checkpoint.exists() else None
+
+    def save_network(self, kind: str, state: TrainingState, network: FineTunedNetwork) -> None:
+        """Save a network alone, ``best`` or an arm's, unless the run is to leave none.
+
+        Raises:
+            OSError: when it cannot be written; the checkpoint before it is then untouched.
+        """
+        if not self._writes or self._spec.keep_checkpoints == "none":
+            return
+        path = self._run_dir.checkpoints / f"{kind}.safetensors"
+        self._record(kind, state, save_network(path, state, network.module, self._card(network)))
+
+    def save_last(
+        self,
+        state: TrainingState,
+        network: FineTunedNetwork,
+        optimizer: torch.optim.Optimizer,
+        generators: Mapping[str, torch.Generator],
+        beside: Mapping[str, Tensor],
+    ) -> None:
+        """Save what a resumed run needs: see :func:`save_last`.
+
+        Raises:
+            OSError: when it cannot be written; the checkpoint before it is then untouched.
+        """
+        if not self._writes:
+            return
+        self._log.sync()  # a resumed run does not repeat the events before its checkpoint
+        path, card = self._run_dir.last_checkpoint, self._card(network)
+        size = save_last(path, state, network.module, optimizer, generators, beside, card)
+        self._record("last", state, size)
+        self.kept_step = state.step
+
+    def _card(self, network: FineTunedNetwork) -> NetworkCard:
+        return card_of(network, self._spec, self._data, self._run_dir)
+
+    def _record(self, kind: str, state: TrainingState, size: int) -> None:
+        file = f"checkpoints/{kind}.safetensors"
+        self._log.record(CheckpointSaved(step=state.step, kind=kind, file=file, bytes=size))
 
 
 def load_last(path: Path) -> Checkpoint | None:

@@ -4,15 +4,39 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.evaluate import COLLAPSE_LOSS, Evaluation, has_collapsed
-from engine.protocol import RunSpec
+import torch
 
+from engine.data import RunData
+from engine.evaluate import Evaluation
+from engine.protocol import CollapseDetected, RunSpec
+
+COLLAPSE_SHARE: Final = 0.95
+COLLAPSE_LOSS: Final = 0.9
+"""Of the class entropy: a loss above it, with one class predicted, is a collapse."""
 FEWEST_IMAGES: Final = 20
 """Validation images: one class for a handful of them is chance."""
 FROM_SCRATCH_STEPS: Final = 100
 """After the warm-up: until then, a network from a random start may not have learned yet."""
 NEW_LAST_LAYER_STEPS: Final = 20
 """Until then, a pre-trained network whose last layer started at random may not have either."""
+ADVICE: Final = "Try a lower --lr (a third), more --masks, more --head-steps, or a lower --dropout."
+
+
+def class_entropy(data: RunData) -> float:
+    """Return the entropy (nats) of the classes of the training images.
+
+    It is the loss of a network that has learned nothing but how frequent each class is.
+    """
+    labels = torch.cat([domain.labels[domain.in_indices] for domain in data.sources])
+    frequency = torch.bincount(labels).double() / len(labels)
+    return float(torch.special.entr(frequency).sum())
+
+
+def has_collapsed(evaluation: Evaluation, entropy: float) -> bool:
+    """Say whether one class is predicted and the loss is near the class entropy (nats)."""
+    return evaluation.dominant_share >= COLLAPSE_SHARE and (
+        not evaluation.id_loss < COLLAPSE_LOSS * entropy
+    )
 
 
 def has_learned(evaluation: Evaluation, class_entropy: float) -> bool:
@@ -39,3 +63,17 @@ def _had_time(spec: RunSpec, step: int) -> bool:
     if spec.weights == "none":
         return step - spec.warmup_steps >= FROM_SCRATCH_STEPS
     return spec.head_steps > 0 or step > NEW_LAST_LAYER_STEPS
+
+
+def describe_collapse(
+    step: int, evaluation: Evaluation, class_entropy: float, classes: tuple[str, ...]
+) -> CollapseDetected:
+    """Return the event of a collapse that is first seen after ``step`` updates."""
+    return CollapseDetected(
+        step=step,
+        predicted_class=classes[evaluation.dominant_class],
+        share=evaluation.dominant_share,
+        loss=evaluation.id_loss,
+        class_entropy=class_entropy,
+        advice=ADVICE,
+    )

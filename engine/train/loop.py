@@ -1,4 +1,4 @@
-"""Fine-tune with very large dropout: the method, from the first step to the last.
+"""Fine-tune with very large dropout: the method, from the first step to the last evaluation.
 
 Zhang & Bottou, "Fine-tuning with Very Large Dropout", arXiv 2403.00946.
 """
@@ -11,11 +11,16 @@ import msgspec
 import torch
 from torch import Tensor
 
+from engine.arms import Arm
 from engine.data import RunData
+from engine.evaluate import Evaluation
+from engine.machine.allocator import release_freed_memory
 from engine.model import masked_logits
 from engine.objectives import Batch
 from engine.protocol import (
+    ArmEvaluated,
     Cautioned,
+    Evaluated,
     HeadTrained,
     RunFinished,
     RunSpec,
@@ -27,8 +32,9 @@ from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest, StopRequested
-from engine.train.checkpoint import Checkpoint
-from engine.train.evaluation import Milestones
+from engine.train.attempt import Attempt
+from engine.train.checkpoint import Checkpoint, Selected, TrainingState
+from engine.train.collapse import describe_collapse, has_learned, judge_collapse
 from engine.train.last_layer import train_head_on
 from engine.train.losses import LossMeter
 from engine.train.optim import set_learning_rates
@@ -60,8 +66,7 @@ def fine_tune(
     began = time.perf_counter() if began is None else began
     training = prepare(spec, data, run_dir, checkpoint, ranks, stop)
     network, optimizer, state = training.network, training.optimizer, training.start
-    milestones = Milestones(spec, data, training, run_dir, log, began)
-    pace = milestones.pace
+    attempt = Attempt.begin(spec, data, training, run_dir, log, began)
     log.record(training.describe(spec, data))
     few = uncertain_selection(data.validation_images)
     for message in filter(None, (few, *overlaps(spec, data, training.start.loaded))):
@@ -71,34 +76,36 @@ def fine_tune(
         training.restore(checkpoint)
     elif spec.head_steps > 0:
         log.record(_train_head_first(spec, data, training, stop))
-        state = milestones.evaluate(state)
+        state = evaluate(attempt, state)
 
     network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
-    pace.training_begins()
+    attempt.pace.training_begins()
     losses = LossMeter(training.execution.device, state.loss_sum, state.loss_count)
     for step in range(state.step, spec.steps):
         if ranks.agree(stop.requested):
-            milestones.check(losses, step)
-            state = msgspec.structs.replace(
-                state, step=step, loss_sum=losses.total, loss_count=losses.count
+            attempt.check_losses(losses, step)
+            attempt.check_weights(step)
+            attempt.save_last(
+                msgspec.structs.replace(
+                    state, step=step, loss_sum=losses.total, loss_count=losses.count
+                )
             )
-            milestones.save_last(state)
-            return RunStopped(step=step, reason=stop.reason, wall_s=pace.elapsed_s)
+            return RunStopped(step=step, reason=stop.reason, wall_s=attempt.pace.elapsed_s)
 
         loss = take_step(spec, training, step)
         losses.add(loss, training.batches.drawn)
 
         updates = step + 1
         training.arms.after_step(updates)
-        is_milestone = is_evaluated(spec, updates)
-        if updates % spec.log_every == 0 or is_milestone:
-            milestones.check(losses, updates)
-            log.record(pace.steps_taken(updates, losses.take_mean(), optimizer))
-        if is_milestone:
+        evaluates = is_evaluated(spec, updates)
+        if updates % spec.log_every == 0 or evaluates:
+            attempt.check_losses(losses, updates)
+            log.record(attempt.pace.steps_taken(updates, losses.take_mean(), optimizer))
+        if evaluates:
             state = msgspec.structs.replace(state, step=updates, loss_sum=0.0, loss_count=0)
-            state = milestones.evaluate(state)
+            state = evaluate(attempt, state)
             network.set_training(freeze_batchnorm=spec.freeze_batchnorm)
-    return milestones.finish(state)
+    return attempt.finish(state)
 
 
 def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
@@ -133,6 +140,79 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
     scaler.step(optimizer)
     scaler.update()
     return loss.detach()
+
+
+def evaluate(attempt: Attempt, state: TrainingState) -> TrainingState:
+    """Evaluate after ``state.step`` updates, select, report and save.
+
+    The step of the best ID validation accuracy is selected; OOD accuracy is reported alone.
+
+    Raises:
+        TrainingError: when the network has diverged; the checkpoint before it is kept.
+
+    Returns:
+        The state, its selected step brought up to date.
+    """
+    spec, training, step = attempt.spec, attempt.training, state.step
+    attempt.check_weights(step)
+    began = time.perf_counter()
+    evaluation, wall_s = attempt.measure(step)
+
+    is_best = state.selected is None or evaluation.id_accuracy > state.selected.id_accuracy
+    collapsed = judge_collapse(
+        spec, step, evaluation, attempt.class_entropy, learned=state.has_learned
+    )
+    attempt.log.record(
+        Evaluated(
+            step=step, is_best=is_best, collapsed=collapsed, wall_s=wall_s, **evaluation.reported()
+        )
+    )
+    if collapsed and not state.collapsed:
+        classes, entropy = attempt.data.classes, attempt.class_entropy
+        attempt.log.record(describe_collapse(step, evaluation, entropy, classes))
+    state = msgspec.structs.replace(
+        state,
+        selected=Selected.of(step, evaluation) if is_best else state.selected,
+        collapsed=state.collapsed if collapsed is None else collapsed,
+        has_learned=state.has_learned or has_learned(evaluation, attempt.class_entropy),
+    )
+    if is_best:
+        attempt.checkpoints.save_network("best", state, training.network)
+
+    if step > 0:  # before the first step, no arm has seen anything
+        for name, arm in training.arms:
+            state = _evaluate_arm(attempt, state, name, arm, evaluation)
+
+    state = attempt.count_evaluation(state, time.perf_counter() - began)
+    if is_best:  # before the checkpoint: a death in between would leave those of an earlier step
+        attempt.keep_predictions(step, evaluation)
+    return attempt.save_last(state)
+
+
+def _evaluate_arm(
+    attempt: Attempt, state: TrainingState, name: str, arm: Arm, evaluation: Evaluation
+) -> TrainingState:
+    """Evaluate an arm after an evaluation of the run's own network, and select its step."""
+    began = time.perf_counter()
+    found = arm.evaluate(state.step, evaluation)
+    release_freed_memory()
+    if found is None:
+        return state
+    best = state.selected_of_arms.get(name)
+    is_best = best is None or found.id_accuracy > best.id_accuracy
+    attempt.log.record(
+        ArmEvaluated(
+            step=state.step, arm=name, is_best=is_best, wall_s=time.perf_counter() - began,
+            **found.reported(),
+        )
+    )  # fmt: skip
+    if not is_best:
+        return state
+    selected = {**state.selected_of_arms, name: Selected.of(state.step, found)}
+    state = msgspec.structs.replace(state, selected_of_arms=selected)
+    if arm.network is not None:
+        attempt.checkpoints.save_network(name, state, arm.network)
+    return state
 
 
 def _train_head_first(

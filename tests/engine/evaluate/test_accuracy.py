@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.evaluate import DomainResult, Evaluation, evaluate, has_collapsed
+from engine.evaluate import DomainResult, Evaluation, evaluate
 from engine.evaluate.accuracy import MOST_MISTAKES
 from engine.execution import Execution
 from engine.model import build_network
@@ -39,23 +39,6 @@ def test_evaluation_is_unmasked_and_repeats() -> None:
 
 def evaluation(predicted: list[int], id_loss: float) -> Evaluation:
     return Evaluation([], 0.2, 0.2, id_loss, torch.tensor(predicted))
-
-
-@pytest.mark.parametrize(
-    ("predicted", "loss_of_entropy", "collapsed"),
-    [
-        ([0, 100, 0], 1.0, True),
-        ([0, 100, 0], math.nan, True),
-        ([2, 96, 2], 0.95, True),
-        ([0, 100, 0], 0.5, False),  # it learns: the classes are all but one class
-        ([20, 60, 20], 1.0, False),  # a poor network, but not a collapsed one
-    ],
-)
-def test_a_collapse_is_one_class_predicted_at_the_class_entropy(
-    predicted: list[int], loss_of_entropy: float, collapsed: bool
-) -> None:
-    entropy = 2.5
-    assert has_collapsed(evaluation(predicted, loss_of_entropy * entropy), entropy) is collapsed
 
 
 def test_the_dominant_class_and_its_share() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from engine.evaluate import Evaluation
 from engine.protocol import CollapseDetected, Evaluated, RunSpec, evaluation_steps, resolve_spec
-from engine.train.collapse import has_learned, judge_collapse
+from engine.train.collapse import has_collapsed, has_learned, judge_collapse
 from tests.small_runs import MakeRun, read_events, run_here
 
 ENTROPY = math.log(3)
@@ -18,6 +18,22 @@ ENTROPY = math.log(3)
 def evaluation(predicted: tuple[int, ...], loss: float = 1.0) -> Evaluation:
     """Return what was found; ``loss`` is in units of the class entropy."""
     return Evaluation([], 0.3, 0.3, loss * ENTROPY, torch.tensor(predicted))
+
+
+@pytest.mark.parametrize(
+    ("predicted", "loss_of_entropy", "collapsed"),
+    [
+        ((0, 100, 0), 1.0, True),
+        ((0, 100, 0), math.nan, True),
+        ((2, 96, 2), 0.95, True),
+        ((0, 100, 0), 0.5, False),  # it learns: the classes are all but one class
+        ((20, 60, 20), 1.0, False),  # a poor network, but not a collapsed one
+    ],
+)
+def test_a_collapse_is_one_class_predicted_at_the_class_entropy(
+    predicted: tuple[int, ...], loss_of_entropy: float, collapsed: bool
+) -> None:
+    assert has_collapsed(evaluation(predicted, loss_of_entropy), ENTROPY) is collapsed
 
 
 @pytest.mark.parametrize(

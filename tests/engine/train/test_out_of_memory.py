@@ -100,6 +100,6 @@ def test_an_evaluation_too_large_is_told_from_a_step(
     def starved(*_arguments: object, **_named: object) -> None:
         raise torch.OutOfMemoryError(ON_CUDA)
 
-    monkeypatch.setattr("engine.train.evaluation.evaluate_domains", starved)
+    monkeypatch.setattr("engine.train.attempt.evaluate_domains", starved)
     with pytest.raises(TrainingError, match="it was an evaluation.*--eval-batch-size 16"):
         run_here(make_run())

@@ -1,0 +1,37 @@
+"""What an objective is: a loss over a batch of equally many images of each source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The network's outputs on a batch of equally many images of each source.
+
+    Attributes:
+        logits: (K, B, C) float32, under K masks.
+        features: unmasked, (B, D).
+        labels: (B,) int64, domain after domain.
+        domains: number of sources in the batch.
+    """
+
+    logits: Tensor
+    features: Tensor
+    labels: Tensor
+    domains: int
+
+
+class Objective(nn.Module):
+    """A loss in nats over a batch. Its buffers are kept in checkpoints."""
+
+    def __init__(self, domains: int) -> None:
+        """Prepare for batches of so many sources."""
+        super().__init__()
+        self.domains = domains
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the loss, a scalar."""
+        raise NotImplementedError

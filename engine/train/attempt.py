@@ -1,0 +1,157 @@
+"""One attempt at a run: what it measures with, and where it reports and saves."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import msgspec
+from torch import Tensor
+
+from engine.data import RunData, ValidationAugmentation, validation_augmentation
+from engine.errors import TrainingError
+from engine.evaluate import Evaluation, evaluate_domains, keep_predictions, network_predictor
+from engine.machine.allocator import release_freed_memory
+from engine.machine.processor import peak_memory_bytes
+from engine.protocol import RunFinished, RunSpec, own_arm
+from engine.rundir import RunDir
+from engine.rundir.event_log import EventLog
+from engine.train.checkpoint import CheckpointFiles, TrainingState
+from engine.train.collapse import class_entropy
+from engine.train.divergence import ADVICE, are_finite, bad_loss, bad_weights
+from engine.train.losses import LossMeter
+from engine.train.pace import Pace
+from engine.train.setup import Training
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a run. All ranks do the same, and so choose alike; the first writes.
+
+    ``class_entropy`` (nats) is the loss of a network that knows only how frequent each class is.
+    """
+
+    spec: RunSpec
+    data: RunData
+    training: Training
+    run_dir: RunDir
+    log: EventLog
+    pace: Pace
+    checkpoints: CheckpointFiles
+    augmentation: ValidationAugmentation | None
+    class_entropy: float
+
+    @classmethod
+    def begin(
+        cls, spec: RunSpec, data: RunData, training: Training, run_dir: RunDir, log: EventLog,
+        began: float,
+    ) -> Attempt:  # fmt: skip
+        """Begin an attempt, whose time counts from ``began``, as of ``time.perf_counter``."""
+        return cls(
+            spec, data, training, run_dir, log,
+            Pace(spec, training.start, spec.batch_size * len(data.sources), began),
+            CheckpointFiles(
+                spec, data, run_dir, log,
+                start_step=training.start.step, writes=training.execution.ranks.is_first,
+            ),
+            validation_augmentation(spec, data),
+            class_entropy(data),
+        )  # fmt: skip
+
+    def check_losses(self, losses: LossMeter, updates: int) -> None:
+        """Check the losses not yet read, after so many updates.
+
+        Raises:
+            TrainingError: when one is not a finite number; the checkpoint before it is kept.
+        """
+        bad = losses.find_bad()
+        if bad is not None:
+            step = updates - bad.steps_ago
+            raise bad_loss(bad, step, self.data.image_set, self.checkpoints.kept_step)
+
+    def check_weights(self, step: int) -> None:
+        """Refuse weights and momentum that no later step could fix.
+
+        Raises:
+            TrainingError: when some are not finite.
+        """
+        training = self.training
+        of_optimizer = [
+            value
+            for parameter, values in training.optimizer.state.items()
+            for value in values.values()
+            if isinstance(value, Tensor) and value.device == parameter.device
+        ]
+        if not are_finite([*training.network.module.parameters(), *of_optimizer]):
+            drawn, images = training.batches.drawn, self.data.image_set
+            raise bad_weights(step, drawn, images, self.checkpoints.kept_step)
+
+    def measure(self, step: int) -> tuple[Evaluation, float]:
+        """Evaluate the run's own network after so many updates; return the seconds it took too.
+
+        Raises:
+            TrainingError: when the validation loss is not a finite number.
+        """
+        spec, training = self.spec, self.training
+        started = time.perf_counter()
+        release_freed_memory()
+        predictor = network_predictor(
+            training.network, spec.eval_batch_size, training.execution, self.augmentation, step
+        )
+        evaluation = evaluate_domains(
+            predictor,
+            self.data,
+            own_arm(spec),
+            keeps_logits=training.arms.need_logits,
+            is_augmented=spec.augment_validation,
+        )
+        release_freed_memory()
+        if not math.isfinite(evaluation.id_loss):
+            raise TrainingError(
+                f"The network gives no numbers any more at step {step}: its validation loss "
+                f"is not finite. {ADVICE}",
+                step,
+            )
+        return evaluation, time.perf_counter() - started
+
+    def count_evaluation(self, state: TrainingState, took_s: float) -> TrainingState:
+        """Count the time of an evaluation; return the state with how long the next will take.
+
+        Before the first step no arms are evaluated; their networks take as long as the run's.
+        """
+        next_s = took_s * (1 + self.training.arms.networks if state.step == 0 else 1)
+        self.pace.evaluated(took_s, next_s)
+        return msgspec.structs.replace(state, evaluation_s=next_s)
+
+    def keep_predictions(self, step: int, evaluation: Evaluation) -> None:
+        """Keep what the selected network predicts, image by image and class by class."""
+        if self.training.execution.ranks.is_first:
+            keep_predictions(self.run_dir, step, evaluation.measured, self.data.classes)
+
+    def save_last(self, state: TrainingState) -> TrainingState:
+        """Save what a resumed run needs, and return the state as saved."""
+        training = self.training
+        state = msgspec.structs.replace(
+            state, elapsed_s=self.pace.elapsed_s, scaler=training.scaler.state_dict()
+        )
+        self.checkpoints.save_last(
+            state, training.network, training.optimizer, training.generators,
+            training.beside_the_network(),
+        )  # fmt: skip
+        return state
+
+    def finish(self, state: TrainingState) -> RunFinished:
+        """Return the event that closes a run whose steps are all done."""
+        selected = state.selected
+        if selected is None:  # the last step always evaluates
+            raise AssertionError("a finished run has been evaluated")
+        return RunFinished(
+            step=state.step,
+            selected_step=selected.step,
+            id_accuracy=selected.id_accuracy,
+            ood_accuracy=selected.ood_accuracy,
+            wall_s=self.pace.elapsed_s,
+            peak_memory_bytes=peak_memory_bytes(),
+            plain_id_accuracy=selected.plain_id_accuracy,
+        )
