@@ -1,10 +1,10 @@
-"""What waiting threads and freed memory cost a training step, alone and beside other work.
+"""Measure what waiting threads and freed memory cost a training step, alone and under load.
 
     python benchmarks/allocator.py [--steps 10]
 
-Each setting runs in a process of its own, twice over, in turn; the median milliseconds per
-step of the default network and batch are printed, and the process's peak memory. "Beside other
-work": one more process keeps one core busy.
+Each setting runs twice, alternately, in a process of its own. Prints the median milliseconds per
+step of the default network and batch, and the peak memory of the process. "Under load": another
+process keeps one core busy.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def main() -> None:
         if other is not None:
             other.kill()
             other.wait()
-    print("| a step takes (ms) | alone | beside other work | peak (GiB) |\n|---|---|---|---|")
+    print("| step (ms) | alone | under load | peak (GiB) |\n|---|---|---|---|")
     for name in SETTINGS:
         alone, crowded = (min(times[name, beside]) for beside in (False, True))
         print(f"| {name} | {alone:.0f} | {crowded:.0f} | {peaks_gib[name]:.2f} |")

@@ -1,12 +1,13 @@
-"""What the two training transforms, ``batch`` and ``pil``, make of the same images.
+"""Compare the training transforms ``batch`` and ``pil`` on the same images.
 
     python benchmarks/augmentation.py [--size 224] [--images 96]
 
-First, pixels with the same parameters: square images, on the processor and with the operations of
-a device, as levels of 0 … 255 by which they differ from torchvision's on PIL images. Then, whole
-augmentations of images of several shapes with parameters of their own: mean and standard deviation
-of the pixels, and differences between neighbours across and down, as ``batch`` to ``pil``. The
-photographs are noise of a spectrum of 1/f, as natural images have; noise is of all colours alike.
+The first table compares pixels of square images with the same parameters, computed as on a
+processor and as on a GPU: differences from torchvision's on PIL images in levels of 0 … 255. The
+second compares complete augmentations of images of several shapes with different draws: ratio of
+``batch`` to ``pil`` of mean, standard deviation, and horizontal and vertical differences between
+neighbouring pixels. "Photographs" are noise with a 1/f spectrum, as natural images have; "noise" is
+uniform over all colours.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from engine.protocol import resolve_spec
 
 SHAPES = ((500, 500), (640, 480), (480, 640), (500, 125), (100, 1000))
 PERIOD = 1024
-"""Pixels after which the noise repeats."""
+"""Period of the noise in pixels."""
 
 
 def photograph(width: int, height: int, seed: int) -> Image.Image:
-    """Return coloured noise of a spectrum of 1/f."""
+    """Return coloured noise with a 1/f spectrum."""
     random = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(PERIOD)[:, None], np.fft.rfftfreq(PERIOD)[None])
     frequency[0, 0] = 1
@@ -46,12 +47,12 @@ def photograph(width: int, height: int, seed: int) -> Image.Image:
 
 
 def stacked(images: list[Image.Image]) -> Tensor:
-    """Return images of one size, (B, S, S, 3) uint8."""
+    """Stack images of the same size, (B, S, S, 3) uint8."""
     return torch.from_numpy(np.stack([np.asarray(image) for image in images]))
 
 
 def pil_with(images: list[Image.Image], parameters: AugmentParameters) -> Tensor:
-    """Return what torchvision makes of square images with these parameters, (B, S, S, 3)."""
+    """Transform square images as torchvision does with these parameters, (B, S, S, 3)."""
     transform = PilTransform(images[0].width)
     done = []
     for index, image in enumerate(images):
@@ -67,7 +68,7 @@ def pil_with(images: list[Image.Image], parameters: AugmentParameters) -> Tensor
 def compare_levels(
     name: str, images: list[Image.Image], parameters: AugmentParameters, threads: ThreadPoolExecutor
 ) -> None:
-    """Print by how many levels pixels differ with the same parameters."""
+    """Print differences of pixels in levels, with the same parameters."""
     expected = pil_with(images, parameters).int()
     pixels = stacked(images)
     on_device = augment_tensors(pixels, parameters).mul(255).round().permute(0, 2, 3, 1).int()
@@ -80,7 +81,7 @@ def compare_levels(
 
 
 def without_jitter(parameters: AugmentParameters) -> AugmentParameters:
-    """Return the same crops with colours left as they are."""
+    """Return the same parameters without changes of colour."""
     factors = torch.tensor([1.0, 1.0, 1.0, 0.0]).expand_as(parameters.factors)
     none = torch.zeros_like(parameters.grayscale)
     return AugmentParameters(parameters.box, parameters.flip, factors, parameters.order, none)
@@ -131,7 +132,7 @@ def main() -> None:
         for name, images in kinds.items():
             compare_levels(f"{name}, cropped only", images, without_jitter(drawn), threads)
             compare_levels(name, images, drawn, threads)
-        print("\n| shape | mean | deviation | steps across | steps down |")
+        print("\n| shape | mean | deviation | across | down |")
         print("|---|---|---|---|---|")
         for width, height in SHAPES:
             compare_shape(width, height, size, count, threads)

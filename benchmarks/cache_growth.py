@@ -1,11 +1,11 @@
-"""What the cache of decoded images costs, and how that grows with the number of images.
+"""Measure what the cache of decoded images costs, by number of images.
 
     python benchmarks/cache_growth.py [--size 96] [--counts 1000 10000 100000]
 
-The images are the embedded emoji, linked under new names until there are enough. For each number a
-process of its own builds the cache, opens it again as every later run does, and then draws training
-batches and looks at every image once. The memory is what it takes at most beyond what it had
-before (Linux only): it hardly grows while the cache does, so data may be larger than memory.
+The images are the embedded emoji, linked under new names until there are enough. For each count a
+new process builds the cache, opens it again as a later run does, draws training batches and reads
+every image once. Memory is the peak above the initial memory (Linux only). It hardly grows with the
+cache, so data may be larger than memory.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def link_images(folder: Path, count: int) -> None:
         paths.append((path, folder / file.domain / file.class_name))
     for parent in {parent for _, parent in paths}:
         parent.mkdir(parents=True)
-    # One of every class and domain first: a thousand images must hold them all.
+    # One of every class and domain first: even a thousand images must contain them all.
     order = np.random.default_rng(0).permutation(len(paths))
     first = list({paths[i][1]: int(i) for i in order}.values())
     turns = [*first, *(int(i) for i in order if int(i) not in set(first))]
@@ -56,13 +56,13 @@ def link_images(folder: Path, count: int) -> None:
 
 
 def memory_bytes(what: str) -> int:
-    """Return this process's resident size (``VmRSS``) or its peak (``VmHWM``)."""
+    """Return the resident size of this process (``VmRSS``) or its peak (``VmHWM``)."""
     [line] = [line for line in STATUS.read_text().splitlines() if line.startswith(what)]
     return int(line.split()[1]) * 1024
 
 
 def begin_peak() -> int:
-    """Begin to note the peak anew; return the resident size."""
+    """Reset the peak; return the resident size."""
     Path("/proc/self/clear_refs").write_text("5")
     return memory_bytes("VmRSS")
 
@@ -105,7 +105,7 @@ def main() -> None:
         print(json.dumps(measure(folder, cache, asked.size)))
         return
     print(f"{cpu_name()}, {usable_cores()} cores, {asked.size} px\n")
-    print("| images | build | a second | open again | on disk | memory: build | then use |")
+    print("| images | build | per second | reopen | on disk | memory: build | then use |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:
         for count in asked.counts:

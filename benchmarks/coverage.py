@@ -1,11 +1,11 @@
-"""How often the 95% intervals of a report leave out the truth, by simulation.
+"""Simulate how often the 95% intervals of a report miss the true value.
 
     python benchmarks/coverage.py [--draws 20000] [--bootstrap-draws 4000]
 
-Draws paired differences of a made-up study, 4 or 6 targets with 3 seeds each, and computes the
-intervals that ``vld report`` computes. An interval that keeps its level leaves out the truth in 5%.
-The truth of the intervals over targets is the mean of all targets that might have been drawn; that
-of the interval over seeds is the mean of the targets that were.
+Draws paired differences of a study with 4 or 6 targets and 3 seeds, and computes the intervals that
+``vld report`` computes. An interval that keeps its level misses the true value in 5%. The true
+value of the intervals over targets is the mean of all targets that could be drawn; that of the
+interval over seeds is the mean of the targets that were drawn.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Effects = Callable[[np.random.Generator, tuple[int, int]], Values]
 TARGETS: Final = (4, 6)
 SEEDS: Final = 3
 SEED_DEVIATION: Final = 0.3
-"""Deviation of a difference between seeds, in deviations between targets."""
+"""Standard deviation over seeds, in units of that over targets."""
 CORRELATION: Final = 0.5
 SHIFTED: Final = 0.25
 """The share of targets that are a real shift."""
 SHIFT: Final = 10.0
-"""How far they lie from the others, in deviations of those."""
+"""Their distance from the other targets, in standard deviations of those."""
 
 
 def _normal(noise: np.random.Generator, shape: tuple[int, int]) -> Values:
@@ -43,14 +43,14 @@ def _exponential(noise: np.random.Generator, shape: tuple[int, int]) -> Values:
 
 
 def _one_shift_in_four(noise: np.random.Generator, shape: tuple[int, int]) -> Values:
-    """Draw targets that differ little but for a few, as where three of four styles look alike."""
+    """Draw similar targets with a few that differ, such as three similar styles of four."""
     effects = SHIFT * (noise.random(shape) < SHIFTED) + noise.normal(size=shape)
     variance = 1 + SHIFT**2 * SHIFTED * (1 - SHIFTED)
     return np.asarray((effects - SHIFT * SHIFTED) / variance**0.5)
 
 
 def _correlated(noise: np.random.Generator, shape: tuple[int, int]) -> Values:
-    """Draw targets that have sources in common."""
+    """Draw targets that share sources."""
     common, own = noise.normal(size=(shape[0], 1)), noise.normal(size=shape)
     return np.asarray(CORRELATION**0.5 * common + (1 - CORRELATION) ** 0.5 * own)
 
@@ -64,7 +64,7 @@ CASES: Final[dict[str, Effects]] = {
 
 
 class Row(NamedTuple):
-    """The shares of intervals that leave out the truth, in one case."""
+    """Shares of intervals that miss the true value, in one case."""
 
     case: str
     targets: int
@@ -74,13 +74,13 @@ class Row(NamedTuple):
 
 
 def simulate(case: str, targets: int, draws: int, bootstrap_draws: int) -> Row:
-    """Return how often each interval leaves out the truth in one case.
+    """Return how often each interval misses the true value in one case.
 
     Args:
         case: one of :data:`CASES`.
-        targets: of a study.
-        draws: studies.
-        bootstrap_draws: of these, how many a bootstrap interval is computed for.
+        targets: number of targets of a study.
+        draws: number of studies.
+        bootstrap_draws: number of these with a bootstrap interval.
     """
     noise = np.random.default_rng(0)
     effects = CASES[case](noise, (draws, targets))
@@ -103,8 +103,7 @@ def _by_t(values: Values) -> Interval | None:
 
 
 def _left_out(cases: Iterator[tuple[Interval | None, float]]) -> float:
-    """Return the share of intervals that leave out the truth; those that do not exist leave out
-    nothing."""
+    """Return the share of intervals that miss the true value; a missing interval misses nothing."""
     found = [
         interval is not None and not interval[0] <= truth <= interval[1]
         for interval, truth in cases
@@ -118,7 +117,7 @@ def monte_carlo_error(share: float, draws: int) -> float:
 
 
 def table_lines(draws: int, bootstrap_draws: int) -> Iterator[str]:
-    """Yield the lines of a table in Markdown."""
+    """Yield the lines of a Markdown table."""
     yield (
         "| differences between targets | targets | over seeds "
         "| over targets | over targets, bootstrap |"
@@ -141,9 +140,12 @@ def table_lines(draws: int, bootstrap_draws: int) -> Iterator[str]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=20_000, help="studies drawn in each case")
+    parser.add_argument("--draws", type=int, default=20_000, help="number of studies in each case")
     parser.add_argument(
-        "--bootstrap-draws", type=int, default=4_000, help="of these, bootstrapped as well"
+        "--bootstrap-draws",
+        type=int,
+        default=4_000,
+        help="number of them with a bootstrap interval",
     )
     arguments = parser.parse_args()
     for line in table_lines(arguments.draws, arguments.bootstrap_draws):

@@ -1,4 +1,4 @@
-"""How fast the dashboard is, as a person at a terminal of 120 × 40 sees it.
+"""Measure the speed of the dashboard as a user sees it, in a terminal of 120 × 40.
 
     python benchmarks/dashboard.py [--starts 5] [--only start,keys,memory,idle,chart,open]
 
@@ -31,7 +31,7 @@ from vld_tui.views.plot import Plot, Series
 SIZES: Final = (0, 10_000, 100_000)
 LIVE_RUNS: Final = 8
 KEYS: Final = "jj kj kjjj kkkkkkk" * 6
-"""``space`` goes down too; all of them together lead back to the first line."""
+"""``space`` moves down too; all keys together return to the first line."""
 KEY_PAUSE_S: Final = 0.13
 HEADING_LINE: Final = 2
 QUIET_S: Final = 0.4
@@ -44,8 +44,8 @@ A_RUN, WELCOME = rb"run-\d", rb"No runs yet"
 def main() -> None:
     """Print each measurement with its target."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--starts", type=int, default=5, help="starts that a median is over")
-    parser.add_argument("--only", default="", help="what to measure, separated by commas")
+    parser.add_argument("--starts", type=int, default=5, help="number of starts per median")
+    parser.add_argument("--only", default="", help="measurements, separated by commas")
     arguments = parser.parse_args()
     chosen = arguments.only.split(",") if arguments.only else ["start", "chart", "keys", "open"]
     with tempfile.TemporaryDirectory(prefix="vld-bench-") as folder:
@@ -64,11 +64,11 @@ def main() -> None:
             ms = open_ms(home, arguments.starts)
             print(f"open 20 metrics × 50,000    {ms:8.1f} ms  (< 300)")
             read_ms = statistics.median(reading_ms(home) for _ in range(arguments.starts))
-            print(f"  of which reading it       {read_ms:8.1f} ms")
+            print(f"  of which reading          {read_ms:8.1f} ms")
 
 
 def measure_size(path: Path, runs: int, target_ms: int, starts: int) -> None:
-    """Print what depends on how many runs there are."""
+    """Print the measurements that depend on the number of runs."""
     home = open_home(path)
     fill(home, runs)
     shown_ms = statistics.median(first_paint_ms(home, runs) for _ in range(starts))
@@ -86,13 +86,13 @@ def open_dashboard(home: Home) -> Terminal:
 
 
 def first_paint_ms(home: Home, runs: int) -> float:
-    """Return how long it takes until a run, or the welcome, is on the screen."""
+    """Return the time until a run, or the welcome, is on the screen."""
     with open_dashboard(home) as terminal:
         return (terminal.wait_for(A_RUN if runs else WELCOME) - terminal.started_at) * 1000
 
 
 def rest(home: Home) -> tuple[float, float]:
-    """Return the memory of a dashboard that was looked around in, and how busy it is at rest."""
+    """Return the memory of a dashboard after use, and its idle load."""
     with open_dashboard(home) as terminal:
         terminal.wait_for(A_RUN)
         for key in "jjjGg":
@@ -120,7 +120,7 @@ def key_ms(home: Home) -> tuple[float, float]:
     lines: list[tuple[float, int | None]] = []
     screen = terminal.replay(lambda at, screen: lines.append((at, _cursor_line(screen))))
     if f"{LIVE_RUNS} running" not in screen.display[0]:
-        raise RuntimeError(f"not every run goes on: {screen.display[0]}")
+        raise RuntimeError(f"not all runs are running: {screen.display[0]}")
     times_ms = []
     line = HEADING_LINE + 1
     for key, at in zip(KEYS, typed, strict=True):
@@ -131,14 +131,14 @@ def key_ms(home: Home) -> tuple[float, float]:
 
 
 def _cursor_line(screen: pyte.Screen) -> int | None:
-    """Return the line of the table that is lit."""
+    """Return the highlighted line of the table."""
     heading = screen.buffer[HEADING_LINE][2].bg
     below = range(HEADING_LINE + 1, LINES - 6)
     return next((y for y in below if screen.buffer[y][2].bg != heading), None)
 
 
 def open_ms(home: Home, starts: int) -> float:
-    """Return how long it takes from ``enter`` on a long run until nothing changes any more."""
+    """Return the time from ``enter`` on a long run until the screen is complete."""
     fill(home, 20)
     write_long_run(home.run_dir(run_id(20)), 18)  # the second from above
     with Store.open(home) as store:
@@ -158,7 +158,7 @@ def _open_once_ms(home: Home) -> float:
 
 
 def reading_ms(home: Home) -> float:
-    """Return how long the worker takes to read what the screen of a long run shows."""
+    """Return the time the worker takes to read the data of a long run."""
     source = HistorySource(home)
     source.take(Interest())
     started = time.perf_counter()
@@ -169,7 +169,7 @@ def reading_ms(home: Home) -> float:
 
 
 def chart_ms() -> float:
-    """Return how long a chart of very many points takes to draw."""
+    """Return the time to draw a chart of very many points."""
     steps = np.arange(CHART_POINTS, dtype=np.float64)
     noise = np.random.default_rng(0)
     series = [

@@ -1,13 +1,13 @@
-"""Images a second: the training and evaluation paths against torchvision's, and what a step waits.
+"""Compare images per second with torchvision's loader, and measure how long a step waits for them.
 
     python benchmarks/data_path.py [--size 224]
 
-The images are two styles of the embedded emoji, saved as JPEG at the size asked for (as PACS
-comes). Theirs is ImageFolder and a DataLoader with one worker a core and DomainBed's transforms;
-ours what a run does. A pass is as many images as the two styles have. Cold: the first pass, with
-nothing decoded yet, no file in memory and workers to start; warm: passes after it. Then the
-share of a training step that is spent on getting its batch, for the paper's network at 224 px
-and the default one at 96 px.
+The images are two styles of the embedded emoji, saved as JPEG at the given size. "Theirs" is
+ImageFolder and a DataLoader with one worker per core and DomainBed's transforms; "ours" is what a
+run does. A pass has as many images as the two styles. Cold: the first pass, with nothing decoded,
+no file in memory and workers not started. Warm: later passes. The second part measures the share of
+a training step spent waiting for its batch, for the paper's network at 224 px and the default
+network at 96 px.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def save_images(folder: Path, size: int) -> None:
 
 
 def forget_files(folder: Path) -> None:
-    """Ask the system to drop the files' content from memory."""
+    """Ask the system to drop the files from its page cache."""
     os.sync()
     for path in folder.rglob("*.jpg"):
         descriptor = os.open(path, os.O_RDONLY)
@@ -92,7 +92,7 @@ def their_passes(folder: Path, size: int, *, training: bool) -> Iterator[int]:
 
 
 def our_passes(spec: RunSpec, cache: Path, *, training: bool) -> Iterator[int]:
-    """Yield the number of images of each pass, the first of which fills the cache."""
+    """Yield the number of images of each pass; the first pass fills the cache."""
     data = load_data(spec, cache)
     batches = TrainingBatches(data, 32, "batch", MEAN, STD, torch.Generator().manual_seed(0), CPU)
     count = sum(len(domain.rows) for domain in data.domains)
@@ -110,7 +110,7 @@ def our_passes(spec: RunSpec, cache: Path, *, training: bool) -> Iterator[int]:
 
 
 def timed(passes: Iterator[int]) -> float:
-    """Return images a second of the next pass."""
+    """Return the images per second of the next pass."""
     started = time.perf_counter()
     count = next(passes)
     return count / (time.perf_counter() - started)
@@ -133,7 +133,7 @@ def compare(name: str, ours: Callable[[], Iterator[int]], theirs: Callable[[], I
 
 
 def waiting(spec: RunSpec, cache: Path, steps: int) -> None:
-    """Print the share of a step that getting its batch takes."""
+    """Print the share of a step spent waiting for its batch."""
     data = load_data(spec, cache)
     with tempfile.TemporaryDirectory() as folder:
         training = prepare(spec, data, RunDir(Path(folder) / "runs" / "one"), None)

@@ -1,11 +1,11 @@
-"""λ = 0 against λ = 0.9 on the embedded emoji styles: the figures of the README.
+"""Compare λ = 0 and λ = 0.9 on the embedded emoji styles: the figures of the README.
 
     python benchmarks/emoji_study.py HOME [--seeds 0 1 2] [--targets …]
 
-Every run is an ordinary `vld run` kept in HOME; what HOME already holds is not run again. The
-selected step is the one with the best ID validation accuracy. Prints one Markdown table: mean
-± standard deviation over seeds, in percent, and the number of collapsed runs, and the revisions
-that the runs were made with: a table is of one revision when there is one.
+Every run is an ordinary `vld run` kept in HOME; runs that HOME already holds are not repeated. The
+selected step is the one with the best ID validation accuracy. Prints a Markdown table with mean
+± standard deviation over seeds, in percent, the number of collapsed runs, and the revisions of the
+runs: a table is of one revision when only one is printed.
 
 OOD accuracy selects no step here, but the default recipe itself was chosen with the OOD accuracy on
 `fluent-mono` in sight, at λ = 0.9 (docs/recipe.md, "What was tuned on what").
@@ -49,7 +49,7 @@ def find(home: Path, tag: str) -> dict[str, Any] | None:
 
 
 def revisions(home: Path, runs: Iterable[str]) -> list[str]:
-    """Return the commits of the program that made these runs; `unknown` where none was recorded."""
+    """Return the commits that these runs were made with; `unknown` if none was recorded."""
     found = set()
     for run in runs:
         for line in Home(home).run_dir(run).events.read_bytes().splitlines():
@@ -60,7 +60,7 @@ def revisions(home: Path, runs: Iterable[str]) -> list[str]:
 
 
 def percent(values: list[float]) -> str:
-    """Format accuracies as mean ± standard deviation in percent; of one seed it has none."""
+    """Format accuracies as mean ± standard deviation in percent; one seed has no deviation."""
     spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{100 * statistics.mean(values):.1f}{spread}"
 

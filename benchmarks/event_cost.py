@@ -1,4 +1,4 @@
-"""What recording an event of five metrics costs the training process.
+"""Measure what recording an event of five metrics costs the training process.
 
     python benchmarks/event_cost.py [--events 20000]
 

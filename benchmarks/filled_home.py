@@ -1,4 +1,4 @@
-"""Homes full of made-up runs, for benchmarks of what a person waits for."""
+"""Homes full of simulated runs, for benchmarks of commands and the dashboard."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from vld_tui.store.store import Store
 DOMAINS = ("noto", "twemoji", "fluent", "fluent-mono")
 TARGET = "fluent-mono"
 PATTERNS = 100
-"""Runs that are read from real folders; the others of a large home are copies of their rows."""
+"""Runs read from real folders; the other runs of a large home are copies of their rows."""
 FIRST_AT = 1.7e9
 
 
@@ -46,7 +46,7 @@ def fill(home: Home, runs: int) -> None:
 
 
 def run_id(index: int) -> str:
-    """Return the id of a made-up run."""
+    """Return the id of a simulated run."""
     return f"250101-{index:06d}-aaaa"
 
 
@@ -130,7 +130,7 @@ def events(spec: RunSpec, index: int) -> list[Event]:
 
 
 def evaluation(step: int, index: int) -> list[Event]:
-    """Return what a run says when it evaluates: values by domain, then two checkpoints."""
+    """Return the events of an evaluation: values by domain, then two checkpoints."""
     accuracy = accuracy_at(step, index)
     splits = [("out", name) for name in DOMAINS] + [("in", TARGET)]
     return [
@@ -148,13 +148,13 @@ def evaluation(step: int, index: int) -> list[Event]:
 
 
 def accuracy_at(step: int, index: int) -> float:
-    """Return a made-up accuracy that grows with the steps and differs between runs."""
+    """Return a simulated accuracy that grows with the steps and differs between runs."""
     return 0.5 + 0.25 * step / 300 + 0.1 * (index % 97) / 97
 
 
 LONG_STEPS = 50_000
 LONG_DOMAINS = 9
-"""Accuracy and loss of as many domains, ID, OOD: 20 metrics; the training loss besides."""
+"""With accuracy and loss of these domains, ID and OOD, 20 metrics; plus the training loss."""
 
 
 def write_long_run(run_dir: RunDir, index: int) -> None:

@@ -1,4 +1,4 @@
-"""A home in which a study has run, its accuracies made up: for what reads many runs."""
+"""A home with a finished study of simulated accuracies, for benchmarks and tests of studies."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _write_run(
 def _events(
     spec: RunSpec, domains: Sequence[str], arms: Sequence[str], noise: np.random.Generator
 ) -> list[Event]:
-    """Return what a run says whose target is the harder for standing later among the domains."""
+    """Return the events of a run; later domains are harder targets."""
     target = str(spec.target)
     told: list[Event] = [
         RunStarted(
@@ -136,7 +136,7 @@ def _metrics(
     number: int,
     noise: np.random.Generator,
 ) -> list[Metric]:
-    """Return the accuracy on each domain: lower where it was not trained on, and later."""
+    """Return the accuracy on each domain: lower if not trained on, and for later domains."""
     metrics = []
     tempered = 0.01 * np.log10(spec.lr / 1e-4)
     for place, name in enumerate(domains):

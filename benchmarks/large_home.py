@@ -1,11 +1,10 @@
-"""What very large homes take: a run with millions of events, and very many run folders.
+"""Measure commands on very large homes: a run of millions of events, and very many run folders.
 
     python benchmarks/large_home.py [--events 5000000] [--folders 200000]
 
-Each command runs in a process of its own; printed are its seconds and the most memory it had.
-While history is rebuilt another process writes to it again and again: the longest it had to wait
-is how long the rebuild held the database. A rebuild of a quarter and of half of the folders shows
-whether its time grows as they do.
+Each command runs in a process of its own. Prints its time and its peak memory, and the longest that
+another process, which writes to the database all the time, was blocked. A rebuild of a quarter, a
+half and all of the folders shows how its time grows.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ from vld_tui.home import Home, open_home
 from vld_tui.store.store import Store
 
 EVALUATED_EVERY = 10_000
-"""Steps from one evaluation of the long run to the next."""
+"""Steps between evaluations of the long run."""
 ASKED_EVERY_S = 0.005
 
 
 class Taken(NamedTuple):
-    """What a command took: seconds, of a processor as well, MiB of the command itself at most, and
-    the longest another writer waited (s)."""
+    """Cost of a command: wall-clock and processor seconds, peak MiB of the command itself, and
+    the longest that another writer was blocked (s)."""
 
     seconds: float
     cpu_seconds: float
@@ -53,7 +52,7 @@ class Taken(NamedTuple):
 
 
 def main() -> None:
-    """Print the machine, and what each command takes."""
+    """Print the machine and the cost of each command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=5_000_000, help="events of the long run")
     parser.add_argument("--folders", type=int, default=200_000, help="run folders")
@@ -68,7 +67,7 @@ def main() -> None:
 
 
 def measure_long_run(home: Home, count: int) -> None:
-    """Print what commands take on a run of so many events."""
+    """Print the cost of commands on a run with ``count`` events."""
     run_dir = home.run_dir(run_id(0))
     write_finished_run(run_dir, 0)
     write_events(run_dir, count)
@@ -83,7 +82,7 @@ def measure_long_run(home: Home, count: int) -> None:
 
 
 def measure_folders(home: Home, count: int) -> None:
-    """Print what commands take on so many run folders."""
+    """Print the cost of commands on ``count`` run folders."""
     made = 0
     for share in (count // 4, count // 2, count):
         for index in range(made, share):
@@ -98,7 +97,7 @@ def measure_folders(home: Home, count: int) -> None:
 
 
 def write_events(run_dir: RunDir, count: int) -> None:
-    """Write the log of a run that told so many events."""
+    """Write a log of ``count`` events."""
     steps = max(1, count - 5 - 3 * (count // EVALUATED_EVERY))
     spec: RunSpec = resolve_spec({"steps": steps})
     seq = 0
@@ -131,7 +130,7 @@ def write_events(run_dir: RunDir, count: int) -> None:
 
 
 def command(home: Home, words: list[str]) -> Taken:
-    """Run a command beside somebody who writes to the history all the time."""
+    """Run a command while another thread writes to the database all the time."""
     over, waited = threading.Event(), [0.0]
     writer = threading.Thread(target=write_on, args=(home, over, waited))
     writer.start()
@@ -154,7 +153,7 @@ def command(home: Home, words: list[str]) -> Taken:
 
 
 def most_memory(process: int) -> float:
-    """Return the most MiB that a process had so far, without those it started."""
+    """Return the peak memory (MiB) of a process so far, without its children."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
@@ -164,7 +163,7 @@ def most_memory(process: int) -> float:
 
 
 def write_on(home: Home, over: threading.Event, waited: list[float]) -> None:
-    """Write to the history again and again, and note the longest wait."""
+    """Write to the database repeatedly, and record the longest wait."""
     with closing(sqlite3.connect(home.database, isolation_level=None, timeout=600)) as connection:
         while not over.wait(ASKED_EVERY_S):
             started = time.perf_counter()
@@ -175,12 +174,12 @@ def write_on(home: Home, over: threading.Event, waited: list[float]) -> None:
 
 
 def tell(words: list[str], taken: Taken, about: str = "") -> None:
-    """Print what a command took."""
+    """Print the cost of a command."""
     shown = " ".join(["vld", *words])
     print(
-        f"{shown:<36} {taken.seconds:7.2f} s ({taken.cpu_seconds:7.2f} s of a processor) "
+        f"{shown:<36} {taken.seconds:7.2f} s ({taken.cpu_seconds:7.2f} s processor) "
         f"{taken.mebibytes:5.0f} MiB, "
-        f"others waited {taken.waited:6.3f} s  {about}",
+        f"others blocked {taken.waited:6.3f} s  {about}",
         flush=True,
     )
 

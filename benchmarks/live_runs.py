@@ -1,4 +1,4 @@
-"""Runs that go on: a process that appends events to many run folders at a steady pace."""
+"""Live runs: a process that appends events to many run folders at a steady rate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVENTS_PER_S = 100
 
 @contextmanager
 def live_runs(home: Home, count: int) -> Iterator[None]:
-    """Make runs, and append 100 events a second to the log of each meanwhile."""
+    """Create runs, and append 100 events per second to the log of each."""
     with Store.open(home) as store:
         spec = resolve_spec({"steps": 100_000})
         run_dirs = [home.run_dir(store.create_run(spec).run_id) for _ in range(count)]
@@ -57,7 +57,7 @@ def _write(run_dirs: Sequence[RunDir]) -> None:
 
 
 def _told(step: int, index: int) -> list[Event]:
-    """Return what a run says at a step: an evaluation every tenth time, else its loss."""
+    """Return the event of a step: an evaluation every tenth time, otherwise the loss."""
     if step % 10 == 0:
         return [msgspec.structs.replace(evaluation(step, index)[0], is_best=step % 100 == 0)]
     return [

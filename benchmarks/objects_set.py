@@ -41,7 +41,7 @@ from engine.protocol import resolve_spec
 
 IMAGE_SIZE: Final = 128
 MOST_PIXELS: Final = 170_000_000
-"""Eleven drawings of food have 169 million; each takes 1.4 GB while it is drawn."""
+"""Eleven drawings of food have 169 million; drawing one takes 1.4 GB."""
 
 CLASSES: Final = ("animal", "plant", "food", "vehicle", "tool", "music", "clothing", "sport")
 FOLDERS: Final[dict[str, tuple[str, dict[str, tuple[str, ...]]]]] = {
@@ -72,17 +72,17 @@ FOLDERS: Final[dict[str, tuple[str, dict[str, tuple[str, ...]]]]] = {
         },
     ),
 }
-"""Domain → where its images lie in its package, and the folders of each class below that."""
+"""Domain → folder of its images in its package, and the folders of each class below that."""
 EMOJI_STYLES: Final = {"noto": "noto", "mono": "fluent-mono"}
 """Domain → style of the embedded emoji. Their classes have the same names as these."""
 PHOTO_WORDS: Final = ("cartoon", "toys", "plastic")
-"""In a path below the photographs: no photograph of the thing itself."""
+"""Parts of paths of photographs that do not show the object itself."""
 OTHER_FOLDERS: Final = frozenset({"roadsigns", "aiga-symbols", "weapons", "stickmen", "smilies"})
 COUNTS: Final = {"photo": 301, "clipart": 1132, "noto": 551, "mono": 545}
 
 
 def belongs(domain: str, class_name: str, path: Path) -> bool:
-    """Say whether an image, by its path below the domain's images, is one of the class."""
+    """Return whether an image belongs to a class, by its path below the domain's images."""
     folders = set(path.parts[:-1])
     mirrored = path.name.endswith("_mirror.png") or "_flip" in path.name
     other_thing = domain == "photo" and any(word in str(path).lower() for word in PHOTO_WORDS)
@@ -91,7 +91,7 @@ def belongs(domain: str, class_name: str, path: Path) -> bool:
 
 
 def package_images(packages: Path, domain: str) -> Iterator[tuple[str, Path, Image.Image]]:
-    """Yield class, path below the domain's images and image of everything that belongs."""
+    """Yield class, path below the domain's images, and image."""
     below, folders = FOLDERS[domain]
     for class_name in CLASSES:
         for folder in folders[class_name]:
@@ -120,7 +120,7 @@ def draw(image: Image.Image) -> Image.Image:
 
 
 def write_domain(images: Iterator[tuple[str, Path, Image.Image]], folder: Path) -> int:
-    """Write the images of one domain, each once; return how many there are."""
+    """Write the images of one domain without duplicates; return their number."""
     seen = set()
     for class_name, path, image in images:
         drawn = draw(image)
@@ -134,7 +134,7 @@ def write_domain(images: Iterator[tuple[str, Path, Image.Image]], folder: Path) 
 
 
 def unpacked(folder: Path, temporary: Path) -> Path:
-    """Return where the packages lie unpacked, having unpacked those in .deb files."""
+    """Unpack .deb files if there are any; return the folder of the unpacked packages."""
     archives = sorted(folder.glob("*.deb"))
     for archive in archives:
         subprocess.run(["dpkg-deb", "-x", str(archive), str(temporary)], check=True)
@@ -144,8 +144,8 @@ def unpacked(folder: Path, temporary: Path) -> Path:
 def main() -> int:
     """Make the set and print the number of images of each domain."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="holds the two packages")
-    parser.add_argument("out", type=Path, help="a new folder")
+    parser.add_argument("folder", type=Path, help="folder with the two packages")
+    parser.add_argument("out", type=Path, help="folder to create")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True)
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS

@@ -1,11 +1,11 @@
-"""What it costs to share a run among processes: two ranks of one thread against one process of two.
+"""Measure what sharing a run costs: two ranks of one thread against one process of two threads.
 
     python benchmarks/ranks.py [--rounds 15]
 
-The processor's cores are the same in both, so this is what ranks add: gathering features, summing
-gradients, agreeing to go on. The two sides alternate, and the median of the paired ratios is
-printed with its quartiles; of the seconds on the clock, and of those of the processor in all
-processes, which other work on the machine disturbs less. Network and batch are the default run's.
+Both sides use the same cores, so the difference is what ranks add: gathering features, summing
+gradients, agreeing to continue. The two sides alternate. Prints the median of the paired ratios
+with its quartiles, for wall-clock time and for the processor time of all processes, which other
+work on the machine disturbs less. Network and batch are those of the default run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from engine.train.setup import prepare
 
 RANKS = 2
 Timed = Callable[[], tuple[float, float]]
-"""Does something; returns the seconds it took, and those of the processor in all processes."""
+"""An action that returns its wall-clock seconds, and the processor seconds of all processes."""
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def be_a_rank(rank: int, home: str, rounds: int) -> None:
-    """Time steps and evaluations with the other rank; the first does so alone as well."""
+    """Time steps and evaluations on both ranks, and then in the first process alone."""
     keep_freed_memory()
     dist.init_process_group("gloo", init_method=f"file://{home}/at", rank=rank, world_size=RANKS)
     ranks = Ranks(rank, RANKS, rank, RANKS)
@@ -105,12 +105,12 @@ def compare(name: str, ours: Timed, theirs: Timed, rounds: int) -> None:
     for action in (ours, theirs, ours, theirs):
         action()
     pairs = [(ours(), theirs()) for _ in range(rounds)]
-    for index, clock in enumerate(("clock", "processor")):
+    for index, clock in enumerate(("wall-clock", "processor")):
         times = [(one[index], other[index]) for one, other in pairs]
         low, middle, high = statistics.quantiles([one / other for one, other in times], n=4)
         our_ms, their_ms = (1000 * statistics.median(each) for each in zip(*times, strict=True))
         print(
-            f"{name}, by the {clock}: ×{middle:.3f} (quartiles {low:.3f} to {high:.3f}; "
+            f"{name}, {clock} time: ×{middle:.3f} (quartiles {low:.3f} to {high:.3f}; "
             f"{our_ms:.0f} and {their_ms:.0f} ms)"
         )
 

@@ -1,10 +1,10 @@
-"""How long it takes until history is right again: after a crash of the machine, and from nothing.
+"""Measure recovery of the history, after a crash of the machine and without a database.
 
     python benchmarks/recovery.py [--runs 10000] [--live 4]
 
-Fills a temporary home with finished runs, and some whose processes are dead and who have not said
-so. The database is left as a machine that stops leaves it, with a write-ahead log to replay. Then
-``vld ls`` is timed, which finds the dead, and ``vld rebuild`` of a database that is lost.
+Fills a temporary home with finished runs, some of which have a dead process and no final event. The
+database is left as after a power failure, with a write-ahead log to replay. Times ``vld ls``, which
+detects the dead runs, and ``vld rebuild`` of a lost database.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from vld_tui.home import Home, open_home
 from vld_tui.store.store import Store
 
 PAGES_LOGGED = 900
-"""Of the write-ahead log: SQLite takes it into the database at 1,000."""
+"""Pages of the write-ahead log: SQLite checkpoints it at 1,000."""
 DEAD_PID = 2**22 - 1
 
 
 def main() -> None:
-    """Print the machine, and the seconds of each kind of recovery."""
+    """Print the machine and the time of each kind of recovery."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000, help="runs in the home")
-    parser.add_argument("--live", type=int, default=4, help="of them, those whose process died")
+    parser.add_argument("--live", type=int, default=4, help="number of them whose process died")
     asked = parser.parse_args()
-    print(f"{cpu_name()}, {usable_cores()} cores, {asked.runs:,} runs, {asked.live} of them died")
+    print(f"{cpu_name()}, {usable_cores()} cores, {asked.runs:,} runs, {asked.live} of them dead")
     with tempfile.TemporaryDirectory(prefix="vld-bench-") as folder:
         home = open_home(Path(folder))
         for index in range(asked.runs):
@@ -48,21 +48,21 @@ def main() -> None:
         log_mib = home.database.with_name("vld.db-wal").stat().st_size / 2**20
         print(f"write-ahead log to replay             {log_mib:8.1f} MiB")
         listed = functools.partial(vld, home, "ls", "--limit", "5")
-        print(f"first vld ls, which finds the dead    {seconds(listed):8.2f} s")
+        print(f"first vld ls, detects dead runs       {seconds(listed):8.2f} s")
         print(f"vld ls after it                       {seconds(listed):8.2f} s")
         with Store.open(home) as store:
             died = sum(run.status == "crashed" for run in store.list_runs())
         if died != asked.live:
             raise SystemExit(f"{died} dead runs were found, not {asked.live}.")
         rebuilt = functools.partial(vld, home, "rebuild")
-        print(f"vld rebuild over a whole database     {seconds(rebuilt):8.2f} s")
+        print(f"vld rebuild, intact database          {seconds(rebuilt):8.2f} s")
         for path in home.path.glob("vld.db*"):
             path.unlink()
-        print(f"vld rebuild, the database lost        {seconds(rebuilt):8.2f} s")
+        print(f"vld rebuild, lost database            {seconds(rebuilt):8.2f} s")
 
 
 def crash(home: Home, live: int) -> None:
-    """Leave the database as it is when the machine stops while runs go on."""
+    """Leave the database as after a power failure during runs."""
     for index in range(live):
         cut_short(home.run_dir(run_id(index)))
     with Store.open(home) as store:
@@ -87,7 +87,7 @@ def crash(home: Home, live: int) -> None:
 
 
 def cut_short(run_dir: RunDir) -> None:
-    """Take the end of a run away, and give it a process that lives: this one."""
+    """Cut off the end of a run's log, and record this process as the run's."""
     lines = run_dir.events.read_bytes().splitlines(keepends=True)
     run_dir.events.write_bytes(b"".join(lines[: len(lines) // 2]))
     run_dir.write_process(os.getpid())

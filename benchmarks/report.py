@@ -1,9 +1,9 @@
-"""How long a report takes, and how much memory: ``paper-fig3``, 1,152 runs on four data sets.
+"""Measure time and memory of a report: ``paper-fig3``, 1,152 runs on four data sets.
 
     python benchmarks/report.py [--study paper-fig3] [--keep DIR]
 
-Fills a home with runs that tell made-up accuracies, two more ways of predicting beside their own
-network, then runs the real ``vld report`` on it.
+Fills a home with runs of simulated accuracies, each with two additional arms, then runs the real
+``vld report`` on it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ MOST_S, MOST_GIB = 10.0, 1.0
 
 
 def main() -> None:
-    """Print seconds and memory with their targets."""
+    """Print time and memory with their targets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="paper-fig3", help="a preset")
-    parser.add_argument("--keep", type=Path, help="folder of the home, which then stays")
+    parser.add_argument("--keep", type=Path, help="folder of the home, kept afterwards")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vld-bench-") as folder:
         home = open_home(arguments.keep or Path(folder) / "home")
@@ -47,8 +47,8 @@ def main() -> None:
     gibibytes = usage.ru_maxrss / 2**20
     busy_s = usage.ru_utime + usage.ru_stime
     print(f"report on {len(study.specs):,} runs   {took_s:6.1f} s    (< {MOST_S:.0f})")
-    print(f"  of which computing      {busy_s:6.1f} s")
-    print(f"  memory at most          {gibibytes:6.2f} GiB  (< {MOST_GIB:.0f})")
+    print(f"  processor time          {busy_s:6.1f} s")
+    print(f"  peak memory             {gibibytes:6.2f} GiB  (< {MOST_GIB:.0f})")
 
 
 if __name__ == "__main__":

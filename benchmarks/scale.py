@@ -1,11 +1,10 @@
-"""What runs ask of a shared disk, and what a large history takes: the constants of docs/scale.md.
+"""Measure the load of runs on a shared disk, and of a large history, for docs/scale.md.
 
     python benchmarks/scale.py [--runs 100000] [--live 200] [--jobs 1000]
 
-Needs strace. One real engine is traced twice, with few and with many evaluations: its operations on
-names and attributes below the home are counted by kind. Then a home of made-up runs is listed and
-brought up to date, with some that go on on other hosts and some that wait for jobs (a stand-in
-answers for squeue).
+Needs strace. Traces a real engine twice, with few and with many evaluations, and counts its
+operations on names and attributes below the home. Then lists and refreshes a home of simulated
+runs, some of them running on other hosts and some queued as jobs (a stand-in replaces squeue).
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ CALLS = (
 )
 DATA = ("write", "pwrite64")
 REGULAR = ("heartbeat", "stop.json")
-"""Files looked at by the clock, not by the step."""
+"""Files used periodically, not by step."""
 EVALUATIONS = (2, 12)
 
 
@@ -49,8 +48,8 @@ def main() -> None:
     """Print the machine and every constant."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=100_000, help="runs in the history")
-    parser.add_argument("--live", type=int, default=200, help="of them, on other hosts")
-    parser.add_argument("--jobs", type=int, default=1_000, help="of them, waiting for jobs")
+    parser.add_argument("--live", type=int, default=200, help="number of them on other hosts")
+    parser.add_argument("--jobs", type=int, default=1_000, help="number of them queued as jobs")
     asked = parser.parse_args()
     print(f"{cpu_name()}, {usable_cores()} cores")
     with tempfile.TemporaryDirectory(prefix="vld-bench-") as folder:
@@ -60,23 +59,23 @@ def main() -> None:
 
 
 def measure_engine(folder: Path) -> None:
-    """Print the operations of a run's life, of an evaluation, and of a second."""
+    """Print the operations of a run, of an evaluation, and per second."""
     unpack_small_emoji(folder / "images")
-    trace(folder, "warm", 1)  # makes the caches
+    trace(folder, "warm", 1)  # creates the caches
     few, many = (trace(folder, f"of-{count}", count) for count in EVALUATIONS)
     more = EVALUATIONS[1] - EVALUATIONS[0]
     of_evaluation = (names(many) - names(few)) / more
     print(
-        f"operations on names, a run's life      {names(few) - EVALUATIONS[0] * of_evaluation:7.0f}"
+        f"operations on names, per run           {names(few) - EVALUATIONS[0] * of_evaluation:7.0f}"
     )
-    print(f"operations on names, an evaluation     {of_evaluation:7.1f}")
-    print(f"writes, an evaluation                  {(data(many) - data(few)) / more:7.1f}")
+    print(f"operations on names, per evaluation    {of_evaluation:7.1f}")
+    print(f"writes, per evaluation                 {(data(many) - data(few)) / more:7.1f}")
     per_beat = sum(many[call, True] for call in {call for call, _ in many}) / many_beats(many)
-    print(f"operations by the clock, a second      {per_beat / HEARTBEAT_INTERVAL_S:7.2f}")
+    print(f"periodic operations, per second        {per_beat / HEARTBEAT_INTERVAL_S:7.2f}")
 
 
 def trace(folder: Path, name: str, evaluations: int) -> Counter[tuple[str, bool]]:
-    """Run an engine, and count its calls below the home: by the clock, or not."""
+    """Run an engine, and count its calls below the home, periodic and other."""
     run_dir = RunDir(folder / "home" / "runs" / name)
     values = {"data_dir": str(folder / "images"), "dataset": "small", "head_steps": 0}
     steps = {"steps": 4 * evaluations, "eval_every": 4, "log_every": 4}
@@ -98,12 +97,12 @@ def trace(folder: Path, name: str, evaluations: int) -> Counter[tuple[str, bool]
 
 
 def many_beats(counts: Counter[tuple[str, bool]]) -> int:
-    """Return how often the heart beat."""
+    """Return the number of heartbeats."""
     return max(1, counts["utimensat", True])
 
 
 def names(counts: Counter[tuple[str, bool]]) -> int:
-    """Return the operations that are not by the clock, without those on data."""
+    """Return the operations that are neither periodic nor on data."""
     return sum(
         count for (call, is_regular), count in counts.items() if not is_regular and call not in DATA
     )
@@ -115,7 +114,7 @@ def data(counts: Counter[tuple[str, bool]]) -> int:
 
 
 def measure_history(folder: Path, runs: int, live: int, jobs: int) -> None:
-    """Print what a person waits for in a large history."""
+    """Print the time of commands on a large history."""
     home = open_home(folder / "home")
     fill(home, runs)
     print(f"history of                             {runs:7,} runs, {_mib(home):,.0f} MiB")
@@ -123,16 +122,16 @@ def measure_history(folder: Path, runs: int, live: int, jobs: int) -> None:
     with Store.open(home) as store:
         begin(store, live)
         submit(store, jobs)
-        _tell(f"one look at {jobs:,} jobs that wait", _median(lambda: look_at_jobs(store)))
+        _print_time(f"one look at {jobs:,} queued jobs", _median(lambda: look_at_jobs(store)))
     looked = _median(functools.partial(_refresh, home))
-    _tell(f"one look at {live:,} runs on other hosts", looked)
+    _print_time(f"one look at {live:,} runs on other hosts", looked)
     environment = {**os.environ, "PATH": programs, "VLD_HOME": str(home.path)}
     for words in (["ls", "--limit", "20"], ["ls", "--where", "dropout>0.5", "--limit", "20"]):
-        _tell(" ".join(["vld", *words]), _median(functools.partial(_vld, words, environment)))
+        _print_time(" ".join(["vld", *words]), _median(functools.partial(_vld, words, environment)))
 
 
 def stand_in_for_squeue(folder: Path, jobs: int) -> str:
-    """Make a squeue that knows the jobs, and return a search path with it in front."""
+    """Create a squeue that lists the jobs; return a search path that starts with it."""
     programs = folder / "programs"
     programs.mkdir()
     lines = "".join(f"7_{index}|PENDING|Priority|\n" for index in range(jobs))
@@ -149,7 +148,7 @@ def stand_in_for_squeue(folder: Path, jobs: int) -> str:
 
 
 def begin(store: Store, count: int) -> None:
-    """Make runs that go on on other hosts."""
+    """Create runs that run on other hosts."""
     spec = resolve_spec({})
     for run in store.create_runs([spec] * count):
         run_dir = store.run_dir(run)
@@ -162,18 +161,18 @@ def begin(store: Store, count: int) -> None:
 
 
 def submit(store: Store, count: int) -> None:
-    """Make runs that wait for jobs."""
+    """Create runs that are queued as jobs."""
     runs = store.create_runs([resolve_spec({})] * count)
     now = time.time()
     store.mark_submitted({run: JobInfo(f"7_{n}", now, "/log") for n, run in enumerate(runs)})
 
 
 def _refresh(home: Home) -> None:
-    with Store.open(home) as store:  # one just opened has looked at none of them yet
+    with Store.open(home) as store:  # a new store has not looked at them yet
         store.refresh()
 
 
-def _tell(what: str, seconds: float) -> None:
+def _print_time(what: str, seconds: float) -> None:
     print(f"{what:<45} {seconds:7.3f} s")
 
 

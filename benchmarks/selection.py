@@ -1,26 +1,26 @@
-"""Which validation images should select the step of a run: as they are, or augmented?
+"""Which validation images should select the step of a run: plain or augmented ones?
 
     python benchmarks/selection.py HOME --objects FOLDER [--csv FILE] [--at-most N]
     python benchmarks/selection.py --from benchmarks/selection.csv
 
 Every run is an ordinary `vld run` with the default recipe at λ = 0.9 and `--augment-validation`,
-kept in HOME; what HOME already holds is not run again. FOLDER is made by `objects_set.py`. `--csv`
-writes what was measured at every evaluation, `--from` reads it again; results are in
-docs/recipe.md ("What selects the step"). Runs are at 64 px, to save time, of fixed precision and
+kept in HOME; runs that HOME already holds are not repeated. FOLDER is made by `objects_set.py`.
+`--csv` writes the measurements of every evaluation, `--from` reads them; results are in
+docs/recipe.md ("Selection of the step"). Runs are at 64 px, to save time, with fixed precision and
 layout, so that nothing depends on which is fastest on the machine.
 
-**What is compared.** An evaluation records the accuracy on the sources' validation images as they
-are (plain ID) and as the training transform changes them (augmented ID). Each selects a step of the
-same run, the first with the highest value. What counts is the accuracy there on a domain that the
-run did not train on.
+**Comparison.** An evaluation records the accuracy on the sources' validation images as they are
+(plain ID) and under the training transform (augmented ID). Each selects a step of the same run, the
+first with the highest value. The result is the accuracy at that step on a domain that the run did
+not train on.
 
-**Never the target.** For each pair of domains {A, B} one run trains on the others. For a study with
-target A it gives the accuracy on B, a source left out; for one with target B that on A, as
-`vld report` chooses by leave-one-source-out. So no target's accuracy is read for that target's own
-decision, and "by target" below shows each of them. The default is one for all targets, though, and
-every domain is a source of other targets: in the mean over all pairs, each domain is read as a
-source left out. So a figure on these data sets is independent of the choice only where the decision
-of its own target is the same.
+**The target is never used.** For each pair of domains {A, B} one run trains on the others. For a
+study with target A it gives the accuracy on B, a source left out; for one with target B that on A,
+as `vld report` selects by leave-one-source-out. So no target's accuracy is read for that target's
+own decision, and the table "by target" shows each of them. But there is one default for all
+targets, and every domain is a source of other targets: in the mean over all pairs, each domain is
+read as a source left out. So a number on these data sets is independent of the choice only if the
+decision of its own target is the same.
 
 **The rule**, written before the runs were made. A pair's difference is the accuracy at the step
 that augmented ID selects minus that at the step that plain ID selects, a mean over the pair's two
@@ -35,7 +35,7 @@ Otherwise plain ID stays: it is simpler, and an evaluation takes one pass less.
 
 When the rule was written, 48-step runs on the emoji with the target fluent-mono had been seen, on
 which augmented ID selects a far better step. Seed 1 was added when the result of seed 0 was known;
-either seed alone decides as both do.
+either seed alone gives the same decision as both.
 
 The interval treats pairs as independent, but they share domains. It covers these data sets and this
 network, no others.
@@ -65,11 +65,11 @@ DOMAINS: Final = {
 }
 DEFAULT_STEPS: Final = 200
 DECIMALS: Final = 6
-"""Finer than one image makes; so that equal accuracies are equal, in a file as well."""
+"""Finer than one image, so that equal accuracies are equal in a file too."""
 
 
 class Regime(NamedTuple):
-    """Runs of so many steps, evaluated so often, of these seeds."""
+    """Number of steps, evaluation interval and seeds of runs."""
 
     steps: int
     eval_every: int
@@ -84,7 +84,7 @@ FLAGS: Final = (
 
 
 class Design(NamedTuple):
-    """One run: what it leaves out, how long it trains, and its seed."""
+    """One run: domains left out, number of steps, and seed."""
 
     data: str
     first: str
@@ -120,7 +120,7 @@ class Row(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one way of selecting gives: of the domains left out, by name, and plain ID."""
+    """Result of one way of selecting: accuracy on the domains left out, by name, and plain ID."""
 
     step: int
     left_out: dict[str, float]
@@ -142,7 +142,7 @@ def designs() -> list[Design]:
 
 
 def vld(home: Path, *arguments: str) -> Any:
-    """Run a `vld` command that answers in JSON."""
+    """Run a `vld` command that prints JSON."""
     command = [sys.executable, "-m", "vld_tui.cli", *arguments, "--home", str(home), "--json"]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
@@ -197,14 +197,14 @@ def _row(event: Evaluated, images: Mapping[tuple[str, str], int], design: Design
 
 
 def selected(design: Design, rows: Sequence[Row], by: str) -> Outcome:
-    """Return what the step gives that is selected by ``plain_id``, ``augmented_id`` or ``step``."""
+    """Return the result of the step selected by ``plain_id``, ``augmented_id`` or ``step``."""
     best = max(rows, key=lambda row: float(getattr(row, by)))
     left_out = {design.first: best.first, design.second: best.second}
     return Outcome(best.step, left_out, best.plain_id)
 
 
 def differences(results: Results) -> dict[Design, dict[str, float]]:
-    """Return, for each run and domain it left out, how much better augmented ID selected."""
+    """Return the gain of augmented ID for each run and domain left out."""
     found = {}
     for design, rows in results.items():
         plain, augmented = (selected(design, rows, by) for by in ("plain_id", "augmented_id"))
@@ -236,7 +236,7 @@ def points(values: Iterable[float]) -> str:
 
 def print_results(results: Results) -> None:
     """Print one row for each data set and length of run."""
-    print("| data | steps | runs | other step | plain ID selects | augmented ID selects "
+    print("| data | steps | runs | different steps | plain ID selects | augmented ID selects "
           "| difference | last step | plain ID lost |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|")
     for regime, data in itertools.product(REGIMES, DOMAINS):
@@ -282,7 +282,7 @@ def differences_of_runs(results: Results) -> dict[Design, float]:
 
 
 def decide(results: Results) -> bool:
-    """Print what the rule looks at; return whether augmented ID becomes the default."""
+    """Print the quantities of the rule; return whether augmented ID becomes the default."""
     of_runs = differences_of_runs(results)
     pooled = list(pair_means(of_runs).values())
     print(f"\nAll {len(pooled)} pairs: {points(pooled)}\n")
@@ -307,7 +307,7 @@ def decide(results: Results) -> bool:
 def decisions_by_target(results: Results) -> dict[tuple[str, str], float]:
     """Return, for each data set and target, the mean difference on its sources, left out in turn.
 
-    Nothing of the target is in it.
+    It contains nothing of the target.
     """
     found = differences(results)
     return {
@@ -349,7 +349,7 @@ def read_csv(file: Path) -> dict[Design, list[Row]]:
 
 
 def measure(home: Path, objects: Path, at_most: int) -> dict[Design, list[Row]]:
-    """Run what is missing, ``at_most`` so many; return what the finished runs measured."""
+    """Make up to ``at_most`` missing runs; return the measurements of the finished ones."""
     is_made = Home(home).is_made
     listed = vld(home, "ls", "--where", "status:finished", "--limit", "0") if is_made else []
     finished = {tag: str(run["run"]) for run in listed for tag in run["tags"]}
@@ -365,13 +365,15 @@ def measure(home: Path, objects: Path, at_most: int) -> dict[Design, list[Row]]:
 
 
 def main() -> None:
-    """Measure, or read what was measured; print the tables and the decision."""
+    """Make or read the measurements; print the tables and the decision."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("home", type=Path, nargs="?")
     parser.add_argument("--objects", type=Path, default=Path("objects"))
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--from", type=Path, dest="measured")
-    parser.add_argument("--at-most", type=int, default=1000, metavar="N", help="runs to add")
+    parser.add_argument(
+        "--at-most", type=int, default=1000, metavar="N", help="maximum number of new runs"
+    )
     asked = parser.parse_args()
     if asked.measured:
         results = read_csv(asked.measured)

@@ -1,9 +1,9 @@
-"""What submitting a study of 1,152 runs (paper-fig3) to Slurm takes, and looking at it then.
+"""Measure submitting a study of 1,152 runs (paper-fig3) to Slurm, and looking at it then.
 
     python benchmarks/slurm_submission.py
 
-Starts a Slurm of one node (as root; see tests/slurm), whose partition is down, so that all jobs
-wait. Nothing is trained, and no images are looked at.
+Starts a Slurm of one node (as root; see tests/slurm) whose partition is down, so that all jobs stay
+queued. Nothing is trained, and no images are read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from vld_tui.study.launching import submit_study
 
 STUDY = "paper-fig3"
 ARRAY_SIZES = (1001, 8)
-"""Slurm's own MaxArraySize, and a cluster that has no use for long arrays."""
+"""Slurm's default MaxArraySize, and that of a cluster without long arrays."""
 RUNNING = 100
 CALLS = {
     "open": r"openat?\(", "rename": r"rename(at2?)?\(", "fsync": r"f(data)?sync\(",
@@ -68,15 +68,15 @@ def _submit(folder: Path) -> None:
         study, text = find_study(home, STUDY), find_text(home, STUDY)
         cluster = Cluster(SlurmSettings())
         seconds = _seconds(partial(submit_study, store, study, text, cluster))
-        _say(f"make and submit {len(study.specs):,} runs", seconds)
+        _print_time(f"create and submit {len(study.specs):,} runs", seconds)
     files = [path for path in home.path.rglob("*") if path.is_file()]
     of_jobs = sum(home.jobs in path.parents for path in files)
     print(f"  files written{len(files):>43,}  ({of_jobs:,} of them in jobs/)")
     submission = ["sweep", STUDY, "--on", "slurm", "--yes"]
-    _say(f"vld {' '.join(submission)}, again", _seconds(partial(_vld, home, submission)))
+    _print_time(f"vld {' '.join(submission)}, again", _seconds(partial(_vld, home, submission)))
     _look(home)
     _refresh(home)
-    subprocess.run(["scancel", "--user=root"], check=True)  # the next are as many again
+    subprocess.run(["scancel", "--user=root"], check=True)  # the next submission adds as many
     log = folder / "trace"
     _vld(traced, submission, ["strace", "-f", "-y", "-e", "%file,%desc", "-o", str(log)])
     counts = _count(log, traced)
@@ -86,15 +86,17 @@ def _submit(folder: Path) -> None:
 
 def _look(home: Home) -> None:
     for words in (["ls", "--json"], ["queue", "ls"], ["sweep", "status", STUDY]):
-        _say(f"vld {' '.join(words)}", _seconds(partial(_vld, home, words)))
+        _print_time(f"vld {' '.join(words)}", _seconds(partial(_vld, home, words)))
     with Store.open(home) as store:
-        _say(f"look at {len(store.open_jobs()):,} jobs", _seconds(partial(look_at_jobs, store)))
-        _say("the same once more", _seconds(partial(look_at_jobs, store)))
-        _say("refresh, all waiting", _seconds(store.refresh))
+        _print_time(
+            f"look at {len(store.open_jobs()):,} jobs", _seconds(partial(look_at_jobs, store))
+        )
+        _print_time("the same again", _seconds(partial(look_at_jobs, store)))
+        _print_time("refresh, all queued", _seconds(store.refresh))
 
 
 def _refresh(home: Home) -> None:
-    """Time how news of runs that go on elsewhere are taken in."""
+    """Time the import of new events of runs on other hosts."""
     with Store.open(home) as store:
         run_dirs = [store.run_dir(each.run_id) for each in store.open_jobs()[:RUNNING]]
     with closing(sqlite3.connect(home.database)) as connection, connection:
@@ -104,11 +106,11 @@ def _refresh(home: Home) -> None:
         )
     logs = [_begin(run_dir) for run_dir in run_dirs]
     with Store.open(home) as store:
-        _say(f"refresh, {RUNNING} begun", _seconds(store.refresh))
+        _print_time(f"refresh, {RUNNING} started", _seconds(store.refresh))
         for log in logs:
             log.record(_steps(20))
-        _say(f"refresh, {RUNNING} with news", _seconds(store.refresh))
-        _say(f"refresh, {RUNNING} without", _seconds(store.refresh))
+        _print_time(f"refresh, {RUNNING} with new events", _seconds(store.refresh))
+        _print_time(f"refresh, {RUNNING} without new events", _seconds(store.refresh))
 
 
 def _begin(run_dir: RunDir) -> EventLog:
@@ -137,7 +139,7 @@ def _home(path: Path) -> Home:
     study = find_study(home, STUDY)
     keep_study(home, study, find_text(home, STUDY))
     for name in study.absent:
-        (home.datasets / name).mkdir()  # its domains are known; its images are not asked for
+        (home.datasets / name).mkdir()  # its domains are known; images are not needed
     return home
 
 
@@ -162,7 +164,7 @@ def _seconds(do: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def _say(what: str, seconds: float) -> None:
+def _print_time(what: str, seconds: float) -> None:
     print(f"  {what:<46} {seconds:8.2f} s")
 
 

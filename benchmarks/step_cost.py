@@ -1,10 +1,10 @@
-"""What the engine adds to a training step, and what masks, arms and evaluations cost.
+"""Measure what the engine adds to a training step, and what masks, arms and evaluations cost.
 
     python benchmarks/step_cost.py [--rounds 15]
 
 Paired ratios in one process: the two sides of a ratio alternate, and the median of the paired
-ratios is printed with its quartiles. The network, batch, precision and layout are the default
-run's; the bare step works on tensors already in memory.
+ratios is printed with its quartiles. Network, batch, precision and layout are those of the default
+run; the bare step works on tensors already in memory.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def bare_step(spec: RunSpec, training: Training) -> Callable[[], None]:
 
 
 def compare_arms(spec: RunSpec, data: RunData, training: Training, rounds: int) -> None:
-    """Print what averaging adds to a step, and the ensemble to an evaluation."""
+    """Print the cost of averaging for a step, and of the ensemble for an evaluation."""
     averaged = msgspec.structs.replace(spec, arms=("averaged",))
     arms = Arms(averaged, data, training.network, training.execution)
 
@@ -108,7 +108,7 @@ def compare_arms(spec: RunSpec, data: RunData, training: Training, rounds: int) 
         evaluation = evaluate_domains(predictor, data, "dropout", keeps_logits=True)
         ensemble.evaluate(spec.average_from, evaluation)
 
-    few = max(3, rounds // 3)  # each looks at all validation and target images
+    few = max(3, rounds // 3)  # each evaluates all validation and target images
     paired(
         "evaluation with the ensemble / evaluation", ensemble_evaluation, plain_evaluation, few,
         training,
@@ -116,7 +116,7 @@ def compare_arms(spec: RunSpec, data: RunData, training: Training, rounds: int) 
 
 
 def compare_augmentation(spec: RunSpec, data: RunData, training: Training, rounds: int) -> None:
-    """Print what augmented validation images add to an evaluation."""
+    """Print the cost of augmented validation images for an evaluation."""
     network, execution = training.network, training.execution
     augmented = msgspec.structs.replace(spec, augment_validation=True)
     plain_predictor = network_predictor(network, spec.eval_batch_size, execution)

@@ -1,9 +1,9 @@
-"""How fast history is with many runs: reading folders, listing, filtering, ``vld ls``.
+"""Measure the history with many runs: reading folders, listing, filtering, ``vld ls``.
 
     python benchmarks/store.py [--runs 10000]
 
-Fills a temporary home with finished runs of 300 steps, reads them with ``rebuild``, and times
-what a person waits for. Times are the best of several.
+Fills a temporary home with finished runs of 300 steps, reads them with ``rebuild``, and times the
+commands that users wait for. Times are the best of several.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def best_ms(action: Callable[[], object]) -> float:
-    """Return the shortest of several times the action takes, in milliseconds."""
+    """Return the shortest time of several calls, in milliseconds."""
     times_s = []
     for _ in range(REPEATS):
         started = time.perf_counter()

@@ -1,10 +1,10 @@
-"""What a person waits for with a study of 1,152 runs (paper-fig3).
+"""Measure commands on a study of 1,152 runs (paper-fig3).
 
     python benchmarks/studies.py
 
-Queues all of its runs in an empty home, then tells history that they are finished, and times the
-commands that a person types. Nothing is trained, and no images are looked at. A raw figure beside
-a budget is the fastest of three.
+Queues all of its runs in an empty home, marks them as finished in the database, and times the
+commands that users type. Nothing is trained, and no images are read. A time with a budget is the
+fastest of three.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ REPEATS = 3
 
 
 def main() -> None:
-    """Print how long each takes."""
+    """Print the time of each command."""
     with tempfile.TemporaryDirectory() as folder:
         home = open_home(Path(folder) / "home")
         study = find_study(home, STUDY)
         for name in study.absent:
-            (home.datasets / name).mkdir()  # its domains are known; its images are not asked for
+            (home.datasets / name).mkdir()  # its domains are known; images are not needed
         keep_study(home, study, find_text(home, STUDY))
         with Store.open(home) as store:
             begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal: what it draws, and when that arrives."""
+"""A program in a pseudo-terminal: what it draws, and when."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PATIENCE_S = 30.0
 _NOT_OF_PYTE = re.compile(
     rb"\x1b\[[?>=<][0-9;]*(?:\$p|u|[a-ln-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
 )
-"""Requests to newer terminals, which pyte would take for text."""
+"""Requests to newer terminals that pyte would read as text."""
 
 
 class Terminal:
-    """A terminal of 120 × 40 that keeps all that arrives with the moment it did."""
+    """A terminal of 120 × 40 that records all output with its time."""
 
     def __init__(self, command: Sequence[str]) -> None:
         master, slave = pty.openpty()
@@ -59,16 +59,16 @@ class Terminal:
         os.close(self._master)
 
     def type(self, keys: str) -> float:
-        """Write keys, and return when."""
+        """Write keys; return the time."""
         typed_at = time.perf_counter()
         os.write(self._master, keys.encode())
         return typed_at
 
     def wait_for(self, pattern: bytes, since: float = 0.0) -> float:
-        """Return when something that matches had arrived, of what came after ``since``.
+        """Return the time at which matching output after ``since`` arrived.
 
         Raises:
-            TimeoutError: when it does not come.
+            TimeoutError: if it does not arrive.
         """
         deadline = time.perf_counter() + PATIENCE_S
         tail, seen = b"", 0
@@ -82,14 +82,14 @@ class Terminal:
         raise TimeoutError(f"{pattern!r} did not appear")
 
     def last_arrival(self) -> float:
-        """Return when something arrived last."""
+        """Return the time of the last output."""
         return self._chunks[-1][0]
 
     def replay(self, see: Callable[[float, pyte.Screen], None]) -> pyte.Screen:
-        """Draw all that arrived anew; ``see`` is given the screen after each piece.
+        """Replay all output; ``see`` receives the screen after each piece.
 
         Returns:
-            The screen as it was last.
+            The final screen.
         """
         screen = pyte.Screen(COLUMNS, LINES)
         stream = pyte.ByteStream(screen)
@@ -99,6 +99,6 @@ class Terminal:
         return screen
 
     def _read(self) -> None:
-        with suppress(OSError):  # the program is over
+        with suppress(OSError):  # the program has ended
             while chunk := os.read(self._master, 1 << 16):
                 self._chunks.append((time.perf_counter(), chunk))

@@ -1,4 +1,4 @@
-"""A whole short run against the loop that the paper's authors train with.
+"""Compare a complete short run with the training loop of the paper's authors.
 
     python benchmarks/trainer.py [--steps 21] [--skip-theirs]
 
@@ -8,12 +8,12 @@ with replacement), ResNet-50 in fp32, and an evaluation after the first and the 
 sources' held-out fifth and all of the target, through loaders that augment the sources' images too.
 Ours is the engine's process on the same images, network, batch, steps and number of evaluations.
 
-What is compared is the time of two programs, not of one recipe in both: ours is `--recipe paper`
-except for its transforms, which are `batch` (whole batches from the cache), the program's default,
-where the recipe has `pil` (file by file, as theirs). It measures no arms, as theirs does not. Ours
-evaluates the sources' validation images as they are in addition to augmented.
+This compares the time of two programs, not of one recipe in both: ours is `--recipe paper` except
+for the transforms, which are `batch` (whole batches from the cache, the program's default) instead
+of `pil` (file by file, as theirs). Neither evaluates further arms. Ours evaluates the sources'
+validation images both plain and augmented.
 
-Each side is a process of its own, timed from its start to its end; ours begins with empty caches.
+Each side is a process of its own, timed from start to end; ours starts with empty caches.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from engine.rundir import RunDir, UserData
 
 SIZE, BATCH, TARGET, DROPOUT_RATE, LR = 224, 8, "fluent-mono", 0.9, 1e-3
 WORKERS, EVALUATION_BATCH = 8, 64
-"""DomainBed's: workers of each loader, images of an evaluation batch."""
+"""DomainBed's number of workers per loader, and of images per evaluation batch."""
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 
@@ -56,7 +56,7 @@ def save_images(folder: Path) -> None:
 
 
 def endless(loader: DataLoader[tuple[Tensor, Tensor]]) -> Batches:
-    """Yield batches for ever."""
+    """Yield batches without end."""
     while True:
         yield from loader
 
@@ -114,7 +114,7 @@ def their_run(images: Path, steps: int) -> None:
 
 
 def our_run(images: Path, home: Path, steps: int, precision: str, name: str) -> tuple[float, str]:
-    """Run the engine; return seconds and what it computed with."""
+    """Run the engine; return its seconds, precision and layout."""
     spec = resolve_spec(
         {
             "recipe": "paper", "arms": [], "data_dir": str(images), "target": TARGET,
@@ -146,8 +146,8 @@ def main() -> None:
     if asked.theirs:
         their_run(asked.theirs, asked.steps)
         return
-    print(f"{cpu_name()}, {usable_cores()} cores, ResNet-50, {SIZE} px, {3 * BATCH} images a step, "
-          f"{asked.steps} steps, 2 evaluations\n")  # fmt: skip
+    print(f"{cpu_name()}, {usable_cores()} cores, ResNet-50, {SIZE} px, "
+          f"{3 * BATCH} images per step, {asked.steps} steps, 2 evaluations\n")  # fmt: skip
     print("| | seconds | theirs / ours |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:
         images, home = Path(temporary) / "emoji", Path(temporary) / "home"

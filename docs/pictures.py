@@ -1,9 +1,9 @@
-"""Draw the pictures of the README from real runs.
+"""Draw the pictures of README and docs from real runs.
 
     python docs/pictures.py HOME RUN [--only PICTURE ...]
 
-Writes docs/run.svg: what `vld run` shows at the end of RUN, a run of the history in HOME; and the
-screens of the dashboard on a copy of HOME.
+Writes docs/run.svg, the output of `vld run` at the end of RUN, a run in HOME, and the screens of the
+dashboard on a copy of HOME.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ SCREENS = {
     "run-domains": ("enter", "2", "2.0"),
     "run-samples": ("enter", "4", "2.0"),
 }
-"""The keys that lead to each picture's screen; the newest run is the one that is opened."""
+"""The keys that lead to each picture's screen; the newest run is opened."""
 
 
 def draw_run(home: Home, reference: str) -> None:
-    """Draw a run as `vld run` shows it at its end."""
+    """Draw a run as `vld run` shows it at the end."""
     with Store.open(home) as store:
         run = store.get(reference)
         progress = Progress.told_by(EventFollower(store.run_dir(run.run_id)).poll())
@@ -62,7 +62,7 @@ def draw_run(home: Home, reference: str) -> None:
 
 
 async def draw_screen(home: Home, picture: str, keys: Sequence[str]) -> None:
-    """Draw the screen that keys lead to; a number among them is seconds to wait."""
+    """Draw the screen that keys lead to; a number among them means seconds to wait."""
     app = make_dashboard(home)
     async with app.run_test(size=DASHBOARD_SIZE) as pilot:
         await pilot.pause(START_S)
@@ -80,7 +80,7 @@ def draw_screens(home: Home, pictures: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Write the pictures beside this file."""
+    """Write the pictures to the folder of this file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("home", type=Path)
     parser.add_argument("run")
@@ -89,7 +89,7 @@ def main() -> None:
     home = open_home(asked.home)
     if "run" in asked.only:
         draw_run(home, asked.run)
-    with tempfile.TemporaryDirectory() as folder:  # looking at it changes what it remembers
+    with tempfile.TemporaryDirectory() as folder:  # using the dashboard changes stored preferences
         shutil.copytree(home.path, Path(folder) / "home")
         draw_screens(Home(Path(folder) / "home"), [each for each in SCREENS if each in asked.only])
 

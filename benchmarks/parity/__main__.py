@@ -1,11 +1,11 @@
-"""Whether this program does what DomainBed's and the paper's authors' code do, thing by thing.
+"""Compare this program, row by row, with the code of DomainBed and of the paper's authors.
 
     python -m benchmarks.parity [--only PATTERN] [--write]
 
-What they do is transcribed in ``benchmarks/parity/reference``, in our own words, each function
-with its source, and runs on torch and torchvision alone; nothing there comes from the engine. Each
-row runs both and says what it found. Prints one Markdown table; exit code 1 when a row does not
-find what it must. ``--write`` puts the table into docs/parity.md.
+The reference in ``benchmarks/parity/reference`` is a transcription of their code; each function
+names its source. It needs torch and torchvision only, and contains nothing of the engine. Each row
+runs both sides and states its result. Prints a Markdown table; the exit code is 1 if a row does not
+have the expected result. ``--write`` puts the table into docs/parity.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from benchmarks.parity.rows import CHECKS, run_check
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", default="*", help="rows whose name matches, such as 'split*'")
+    parser.add_argument(
+        "--only", default="*", help="compute rows whose name matches, such as 'split*'"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into docs/parity.md")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -39,7 +41,7 @@ def main() -> int:
         known = ", ".join(name for checks in CHECKS.values() for name in checks)
         parser.error(f"no row matches {asked.only!r}; rows: {known}")
     if asked.write and asked.only != "*":
-        parser.error("--write takes every row: leave out --only")
+        parser.error("--write needs every row: remove --only")
     beginning = [facts(), "", *HEADINGS]
     print("\n".join(beginning), flush=True)
     lines, failed = list(beginning), 0
@@ -50,12 +52,12 @@ def main() -> int:
     if asked.write:
         write_page(lines)
     if failed:
-        print(f"\n{failed} rows did not find what they must.", file=sys.stderr)
+        print(f"\n{failed} rows do not have the expected result.", file=sys.stderr)
     return int(failed > 0)
 
 
 def _lines(chosen: Mapping[str, Mapping[str, Check]]) -> Iterator[tuple[str, bool]]:
-    """Yield the lines of the table, each with whether it found what it must."""
+    """Yield the lines of the table, each with whether it has the expected result."""
     for part, checks in chosen.items():
         if checks:
             yield part_line(part), True

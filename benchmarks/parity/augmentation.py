@@ -37,7 +37,7 @@ SHAPES: Final = ((96, 96), (640, 480), (500, 125))
 SIZE: Final = 96
 DRAWS: Final = 10_000
 LEAST_P: Final = 1e-4
-"""Of some twenty tests, below which the lowest p would not fall by chance."""
+"""The lowest p of some twenty tests does not fall below this by chance."""
 
 _SHAPES_SHOWN: Final = ", ".join(f"{width}×{height}" for width, height in SHAPES)
 
@@ -71,7 +71,7 @@ def pil_augmentation(folder: Path) -> Row:
 
 
 def validation_images(folder: Path) -> Row:
-    """Look at what the images of two evaluations are."""
+    """Compare the images of two evaluations."""
     images = save_domains(folder / "images", per_class=10, sizes=SIZES)
     spec = paper_spec(images)
     data = load(spec, folder)
@@ -137,7 +137,7 @@ def _validation_difference(images: Path, data: RunData) -> float:
 
 
 def crop_sizes(_folder: Path) -> Row:
-    """Compare the distributions of the sizes of crops."""
+    """Compare the distributions of crop sizes."""
     tests = [
         stats.ks_2samp(ours[name], expected[name])
         for ours, expected in _crops_of_shapes()
@@ -158,7 +158,7 @@ def crop_sizes(_folder: Path) -> Row:
 
 
 def crop_places(_folder: Path) -> Row:
-    """Compare the distributions of the places of crops."""
+    """Compare the distributions of crop positions."""
     pairs = [
         (ours[name], expected[name])
         for ours, expected in _crops_of_shapes()
@@ -202,9 +202,9 @@ def _their_crops(shape: tuple[int, int], seed: int) -> dict[str, Values]:
 
 
 def _measures(boxes: Values, shape: tuple[int, int]) -> dict[str, Values]:
-    """Return what is compared of crops (top, left, height, width as shares of the image).
+    """Return the compared quantities of crops (top, left, height, width as shares of the image).
 
-    Shares are rounded to hundredths, about a pixel of the result: our crops begin at whole ones.
+    Shares are rounded to hundredths, about a pixel of the result: our crops start at whole pixels.
     """
     top, left, height, width = boxes.T
     found = {
@@ -219,7 +219,7 @@ def _measures(boxes: Values, shape: tuple[int, int]) -> dict[str, Values]:
 
 
 def colours(_folder: Path) -> Row:
-    """Compare the distributions of everything but crops."""
+    """Compare the distributions of all other draws."""
     sizes = torch.full((DRAWS, 2), SIZE)
     ours = draw_parameters(sizes, SIZE, torch.Generator().manual_seed(1))
     jitter = transforms.ColorJitter(0.3, 0.3, 0.3, 0.3)
@@ -284,7 +284,7 @@ def _level_text(levels: Values) -> str:
 
 
 Augment = Callable[[Tensor, AugmentParameters], Tensor]
-"""Changes images (B, S, S, 3) uint8 as told."""
+"""Transforms images (B, S, S, 3) uint8 with given parameters."""
 
 
 def _on_processor(images: Tensor, parameters: AugmentParameters) -> Tensor:
@@ -314,13 +314,13 @@ def _levels(shape: tuple[int, int], augment: Augment, count: int = 60) -> Values
 
 
 def _squeezed(originals: list[Image.Image]) -> Tensor:
-    """Return images as the cache has them."""
+    """Return images as the cache stores them."""
     squeezed = [functional.resize(image, [SIZE, SIZE]) for image in originals]
     return torch.stack([functional.pil_to_tensor(image) for image in squeezed]).permute(0, 2, 3, 1)
 
 
 def _apply(image: Image.Image, parameters: AugmentParameters, at: int) -> Image.Image:
-    """Change an original as torchvision's transforms do with these parameters."""
+    """Transform an original as torchvision does with these parameters."""
     width, height = image.size
     scale = torch.tensor([height, width, height, width]) / SIZE
     box = (parameters.box[at].double() * scale).round().int().tolist()

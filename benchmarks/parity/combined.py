@@ -1,4 +1,4 @@
-"""Rows on networks that are made of several: soups, and the way between two."""
+"""Rows on combined networks: soups, and interpolations."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def uniform_soup(_folder: Path) -> Row:
 
 
 def interpolation(_folder: Path) -> Row:
-    """Compare weights on the way between two networks, and its ends."""
+    """Compare weights interpolated between two networks, and the ends."""
     first, second = _networks(2, 1)
     shares = [at / 10 for at in range(11)]
     difference = max(
@@ -105,7 +105,7 @@ def greedy_soup_by_code(_folder: Path) -> Row:
 
 @dataclass(frozen=True)
 class MadeUpAccuracy:
-    """An accuracy on so many images that falls with the distance from some weights."""
+    """An accuracy on ``images`` images that falls with the distance from some weights."""
 
     best: Mapping[str, Tensor]
     images: int
@@ -127,7 +127,7 @@ def _cases(images: int) -> list[tuple[list[dict[str, Tensor]], MadeUpAccuracy]]:
 
 
 def _networks(count: int, seed: int) -> list[dict[str, Tensor]]:
-    """Return networks of two layers of random weights."""
+    """Return networks of two layers with random weights."""
     generator = torch.Generator().manual_seed(seed)
     shapes = {"layer.weight": (6, 8), "layer.bias": (6,), "head.weight": (3, 6)}
     return [
@@ -160,7 +160,7 @@ class _Parent:
 
 
 class _Bench:
-    """What parents are ranked with, but for images: a made-up accuracy."""
+    """A bench that ranks parents by an artificial accuracy, without images."""
 
     def __init__(self, networks: Sequence[dict[str, Tensor]], validate: theirs.Validate) -> None:
         self.parents = tuple(_Parent(str(at), each) for at, each in enumerate(networks))
@@ -173,7 +173,7 @@ class _Bench:
 
 
 def _kept_by_engine(networks: Sequence[dict[str, Tensor]], validate: theirs.Validate) -> list[int]:
-    """Return the networks that the engine's greedy soup keeps, in the order it took them."""
+    """Return the networks that the engine's greedy soup keeps, in order of addition."""
     ranked = rank_parents(cast("Bench", _Bench(networks, validate)))
     best = ranked[0].parent
     tried = list(try_parents(ranked, WeightMean(best.weights()), validate))

@@ -1,4 +1,4 @@
-"""Rows on which images are trained and measured on, and what a network sees of them."""
+"""Rows on the images of training and evaluation, and the input of the network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Counts = npt.NDArray[np.int64]
 COUNTS: Final = (
     *range(5, 17), 99, 100, 101, 255, 1_000, 1_415, 1_670, 2_048, 2_427, 4_357, 4_879, 9_767, 48_129
 )  # fmt: skip
-"""Images of a domain; the larger ones are of published data sets."""
+"""Numbers of images of a domain; the larger ones are those of published data sets."""
 TRIAL_SEEDS: Final = (0, 1, 2, 3, 17, 2**31 - 1)
 ODD_NAMES: Final = (
     "a.png", "A.png", "aa.PNG", "b 1.jpg", "10.png", "2.png", "é.png", "e\u0301.png", "日本.webp",
@@ -47,7 +47,7 @@ IMAGE_SIZE: Final = 64
 
 
 def paper_spec(images: Path, **fields: object) -> RunSpec:
-    """Return the paper's recipe on images of this comparison, small and on the processor."""
+    """Return the paper's recipe on small images of this comparison, on the processor."""
     return resolve_spec(
         {
             "recipe": "paper", "data_dir": str(images), "target": TARGET, "device": "cpu",
@@ -167,7 +167,7 @@ def lacking_class(folder: Path) -> Row:
 
 
 def evaluation_transform(folder: Path) -> Row:
-    """Compare what a network sees of an image at an evaluation."""
+    """Compare the input of a network in an evaluation."""
     images = folder / "images"
     _save_modes(images)
     spec = paper_spec(images, target=DOMAINS[0], skip_bad_images=False)
@@ -220,7 +220,7 @@ def sixteen_bits(folder: Path) -> Row:
 
 
 def draws_with_replacement(folder: Path) -> Row:
-    """Look at which images batches are made of."""
+    """Compare the images of batches."""
     images = save_domains(folder / "images", per_class=10, sizes=((40, 40),))
     spec = paper_spec(images, transforms="batch", image_size=32)
     data = load(spec, folder)

@@ -1,4 +1,4 @@
-"""Images to compare on: made up on the spot, smooth as photographs are."""
+"""Synthetic images for comparisons, smooth like photographs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def save_domains(
 ) -> Path:
     """Write four domains of three classes as domain/class/image; return the folder.
 
-    A class has more of one colour.
+    Each class has more of one colour.
 
-    ``sizes``: widths and heights, which take turns.
+    ``sizes``: widths and heights, used in turn.
     """
     random = np.random.default_rng(0)
     for domain in DOMAINS:

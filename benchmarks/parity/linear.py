@@ -22,7 +22,7 @@ CLASSES: Final = 5
 
 
 def features(_folder: Path) -> Row:
-    """Compare what the last layer reads, and how the weights of features start."""
+    """Compare the input of the last layer, and the initial weights of features."""
     ours, expected = _both("authors")
     images = _images()
     blocks = largest_difference([ours.forward_features(images)], [expected.blocks(images)])
@@ -105,7 +105,7 @@ def _unfolded(training: Training, spec: RunSpec) -> Network:
 
 
 def _weights(training: Training, network: Network) -> tuple[Weights, Weights]:
-    """Return v, V and b of both, and of theirs what else could have moved beside ours."""
+    """Return v, V and b of both, and the other weights that could have changed in theirs."""
     ours = cast("LinearNetwork", training.network.module)
     backbone = cast("theirs.UnfoldedResNet50", network.featurizer)
     mine = [ours.scales, *ours.head.parameters(), *ours.backbone.parameters()]

@@ -16,7 +16,7 @@ from engine.model import build_network, mask_features, masked_cross_entropy
 
 RATES: Final = (0.5, 0.9, 0.95)
 MASKED: Final = (512, 2048)
-"""Images and features that masks are drawn for."""
+"""Numbers of images and features that masks are drawn for."""
 
 
 def masks_by_seed(_folder: Path) -> Row:
@@ -41,7 +41,7 @@ def masks_by_seed(_folder: Path) -> Row:
 
 
 def masks_in_distribution(_folder: Path) -> Row:
-    """Look at how often, and together with what, features are masked."""
+    """Check how often features are masked, alone and in pairs."""
     worst, scales = 0.0, set()
     for rate in RATES:
         generator = torch.Generator().manual_seed(1)
@@ -61,7 +61,7 @@ def masks_in_distribution(_folder: Path) -> Row:
 
 
 def _scores(kept: Tensor, keep_rate: float) -> list[float]:
-    """Return largest deviations of shares from what they are to be, in standard deviations."""
+    """Return the largest deviations of shares from their expectation, in standard deviations."""
     both = keep_rate**2
     looked_at = (
         (kept, (1,), keep_rate),  # each image's share, of each mask
@@ -107,7 +107,7 @@ def several_masks(_folder: Path) -> Row:
 
 
 def no_masks_at_evaluation(_folder: Path) -> Row:
-    """Compare what an evaluation predicts with the last layer on whole features."""
+    """Compare the predictions of an evaluation with the last layer on unmasked features."""
     network = build_network(
         "resnet18", classes=5, weights="none", image_size=64, seed=0, tuning="full"
     )

@@ -64,7 +64,7 @@ def row_line(row: Row) -> str:
 
 
 def write_page(lines: list[str]) -> None:
-    """Put a table into the page, in place of the one there."""
+    """Replace the table of the page."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     table = "\n".join([BEGIN, *lines, END])

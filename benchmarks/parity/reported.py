@@ -1,4 +1,4 @@
-"""The rows on what a report computes of many runs."""
+"""Rows on the results of reports."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def clouds_of_points(_folder: Path) -> Row:
 
 
 def choices(_folder: Path) -> Row:
-    """Compare what each way of choosing chooses."""
+    """Compare the selections of each method."""
     runs = made_up_runs()
     same = compared = 0
     for selection in choose_cells([outcome(run) for run in runs]):
@@ -111,7 +111,7 @@ def differences(_folder: Path) -> Row:
 
 
 def made_up_runs() -> list[Run]:
-    """Return the runs of a study, those that leave a source out among them."""
+    """Return the runs of a study, including those that leave a source out."""
     noise = np.random.default_rng(0)
     pairs: list[tuple[str, str | None]] = [(target, None) for target in DOMAINS]
     pairs += itertools.combinations(DOMAINS, 2)

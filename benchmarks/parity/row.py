@@ -1,4 +1,4 @@
-"""A row of the parity table: one thing that two programs do, and whether they do the same."""
+"""A row of the parity table: one computation of two programs, and whether they agree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Expected(Enum):
-    """What a row must find."""
+    """The expected result of a row."""
 
     EQUAL = "equal"
     NEAR = "near"
@@ -20,15 +20,15 @@ class Expected(Enum):
 
 @dataclass(frozen=True)
 class Row:
-    """What was compared and what was found.
+    """A comparison and its result.
 
     Attributes:
-        what: the thing in question.
-        theirs: what the other program does, and where: repository, file, function.
+        what: the computation.
+        theirs: what the other program does, with repository, file and function.
         ours: what this program does.
         compared: the cases.
-        result: what was measured.
-        holds: the two are as the row expects them.
+        result: the measurement.
+        holds: whether the result is the expected one.
         expected: equal, near or different.
     """
 
@@ -42,7 +42,7 @@ class Row:
 
 
 Check = Callable[[Path], Row]
-"""Makes a row; it may write into the folder it is given, which is its own."""
+"""Computes a row; it may write into the folder, which is its own."""
 
 
 def largest_difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
@@ -54,5 +54,5 @@ def largest_difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> floa
 
 
 def difference_text(difference: float) -> str:
-    """Write a largest difference."""
+    """Format a largest difference."""
     return "largest difference 0" if difference == 0 else f"largest difference {difference:.1e}"

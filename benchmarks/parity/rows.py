@@ -1,4 +1,4 @@
-"""All rows, by the part of the table they are in, and how one is computed."""
+"""All rows, by part of the table, and how to compute one."""
 
 from __future__ import annotations
 

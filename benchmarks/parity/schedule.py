@@ -1,4 +1,4 @@
-"""Rows on the course of a run: learning rates, evaluations, averages, what the recipe says."""
+"""Rows on the course of a run: learning rates, evaluations, averages, the recipe."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def learning_rates(_folder: Path) -> Row:
 
 
 def evaluations(_folder: Path) -> Row:
-    """Compare after how many updates is evaluated."""
+    """Compare the updates after which runs are evaluated."""
     ours, expected = list(evaluation_steps(recipe())), theirs.evaluated_updates(AUTHORS)
     return Row(
         "evaluations",
@@ -142,7 +142,7 @@ def evaluations_of_domainnet(folder: Path) -> Row:
 
 
 def kept_for_soups(folder: Path) -> Row:
-    """Look at which networks a preset's runs leave for soups across runs."""
+    """Check which weights a preset's runs keep for soups across runs."""
     names = ("paper-fig2", "paper-fig6", "paper-fig7")
     specs = [spec for name in names for spec in preset(folder, name)]
     kept = sum(spec.keep_checkpoints == "all" for spec in specs)
@@ -211,7 +211,7 @@ def averages(folder: Path) -> Row:
 
 
 class _Small(nn.Module):
-    """A network of a few weights."""
+    """A network with a few weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -226,7 +226,7 @@ def _walk(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def precision(folder: Path) -> Row:
-    """Look at what runs of studies of the paper compute with."""
+    """Check the precision of runs of the paper's studies."""
     names = ("paper-fig2", "paper-fig4", "paper-fig9")
     specs = [spec for name in names for spec in preset(folder, name)]
     found = sorted({spec.precision for spec in specs})

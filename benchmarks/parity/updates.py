@@ -39,7 +39,7 @@ WeightsOf = Callable[[Training, theirs.Network], tuple[Weights, Weights]]
 class Compared:
     """Two networks after the same updates: largest difference of losses and of weights.
 
-    ``moved``: how far a weight has moved at most.
+    ``moved``: largest change of a weight.
     """
 
     loss: float
@@ -48,7 +48,7 @@ class Compared:
 
     @property
     def text(self) -> str:
-        """Return the differences in words."""
+        """Format the differences."""
         return (
             f"loss: {difference_text(self.loss)}; weights: {difference_text(self.weights)} of a "
             f"change of {self.moved:.2f}"
@@ -143,12 +143,12 @@ def peek(training: Training) -> list[tuple[Tensor, Tensor]]:
 
 
 def share_masks(training: Training) -> None:
-    """Have torch's own generator, from which dropout draws, be where the run's masks are."""
+    """Set torch's own generator, which dropout uses, to the state of the run's mask generator."""
     torch.default_generator.set_state(training.generators["masks"].get_state())
 
 
 def hyperparameters(spec: RunSpec) -> theirs.Hyperparameters:
-    """Return the authors' for an update as the run's."""
+    """Return the authors' hyper-parameters for an update like the run's."""
     return theirs.Hyperparameters(
         lr=spec.lr,
         weight_decay=spec.weight_decay,
@@ -187,12 +187,12 @@ def compare_updates(
     """Take the same steps with both programs.
 
     Args:
-        folder: of images and run.
+        folder: for images and run.
         dtype: of weights and images.
         algorithm: of the reference.
-        build: makes the reference's network, with the weights of the run's.
+        build: builds the reference's network with the run's weights.
         weights_of: returns the weights of both.
-        fields: of the run, in place of :data:`UPDATE`.
+        fields: fields of the run that replace those of :data:`UPDATE`.
     """
     images = save_domains(folder / "images")
     spec = paper_spec(images, **{**UPDATE, **fields})

@@ -1,4 +1,4 @@
-"""The row on the way of weights from the network that fine-tuning started from: WiSE-FT."""
+"""The row on interpolation from the network that fine-tuning started from: WiSE-FT."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ RUN: Final[dict[str, object]] = {
     "lr": 5e-2, "head_steps": 50, "steps": 8, "eval_every": 8, "lr_drops": [7],
     "augment_validation": False,
 }  # fmt: skip
-"""A run whose last layer is trained first, so that its start classifies."""
+"""A run whose last layer is trained first, so that its start can classify."""
 
 
 class _StopAtTheStart(StopRequest):
-    """Asks for a stop as soon as there is a checkpoint, which is that of the start."""
+    """A stop request that becomes true with the first checkpoint, which is that of the start."""
 
     def __init__(self, run_dir: RunDir) -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class _StopAtTheStart(StopRequest):
 
     @property
     def requested(self) -> bool:
-        """Say whether the checkpoint exists."""
+        """Return whether the checkpoint exists."""
         return self._checkpoint.exists()
 
 
 def wise_ft_of_a_run(folder: Path) -> Row:
-    """Compare every accuracy on the way."""
+    """Compare every accuracy of the interpolation."""
     images = save_domains(folder / "images", per_class=20, sizes=((40, 40),))
     weights_file = folder / "weights.safetensors"
     save_file(timm.create_model(NETWORK).state_dict(), weights_file)
@@ -76,7 +76,7 @@ def wise_ft_of_a_run(folder: Path) -> Row:
 
 
 def _our_way(run_dir: RunDir, spec: RunSpec) -> dict[tuple[int, str, str], float]:
-    """Return the accuracy at each percent of the way, by domain and split."""
+    """Return the accuracy at each value of α, by domain and split."""
     parents = (
         Parent("", None, "start_of_run"),
         Parent(run_dir.path.name, str(run_dir.last_checkpoint)),

@@ -1,4 +1,4 @@
-"""The row on a whole run: the engine's against the authors' loop, on the same batches and masks."""
+"""The row on a complete run: engine and authors' loop on the same batches and masks."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ Values = dict[Key, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Found:
-    """What a run measured: each split, then ID and OOD accuracy as reported of its own network.
+    """Measurements of a run: each split, then reported ID and OOD accuracy of its own network.
 
-    ``selected``: after how many updates the network was that is kept.
+    ``selected``: number of updates of the network that is kept.
     """
 
     values: Values
@@ -96,7 +96,7 @@ def whole_run(folder: Path) -> Row:
 
 
 def _our_run(spec: RunSpec, folder: Path) -> Found:
-    """Do the run; an arm's values are by its name, the own network's by ``own``."""
+    """Run the engine; values are by name of the arm, ``own`` for the run's own network."""
     run_dir = RunDir(folder / "home" / "runs" / "ours")
     run_dir.create(spec, UserData())
     do(run_dir)
@@ -112,7 +112,7 @@ def _our_run(spec: RunSpec, folder: Path) -> Found:
 
 
 def do(run_dir: RunDir, stop: StopRequest | None = None) -> None:
-    """Do a run in this process, to its end or until it is asked to stop."""
+    """Do a run in this process until it ends or is asked to stop."""
     log = EventLog(run_dir.events)
     try:
         log.record(run(run_dir, log, stop or StopRequest()))
@@ -134,7 +134,7 @@ def _values(event: AnyEvent) -> Iterator[tuple[Key, tuple[float, float]]]:
 
 
 def _their_run(spec: RunSpec, images: Path, folder: Path) -> Found:
-    """Do the authors' loop with the batches that the run draws, its masks and first weights."""
+    """Run the authors' loop with the run's batches, masks and initial weights."""
     training = prepare(spec, load(spec, folder), RunDir(folder / "given"), None)
     algorithm = Erm(resnet18_of(training, spec), HPARAMS)
     batches = []
@@ -162,7 +162,7 @@ def _their_values(
 ) -> Iterator[tuple[Key, tuple[float, float]]]:
     """Yield the accuracy and the loss of each split; the ensemble's is of the mean of logits.
 
-    Before averages and ensembles begin, theirs repeat the own network's: they are left out.
+    Before averages and ensembles start, theirs repeat the own network's; these are left out.
     """
     arms = {"own": (found.own, 1)}
     if found.networks:
@@ -175,7 +175,7 @@ def _their_values(
 
 
 def read_splits(images: Path, size: int) -> Mapping[theirs.Split, tuple[Tensor, Tensor]]:
-    """Return the images that are evaluated on, read, split and transformed as they do."""
+    """Return the evaluation images, read, split and transformed as theirs."""
     transform = their_data.evaluation_transform(size)
     found = {}
     for place, domain in enumerate(their_data.domain_folders(images)):

@@ -10,7 +10,7 @@ from engine.protocol.spec import RunSpec, SpecError, by_field, nearest, spec_fro
 
 RECIPES: Final[dict[str, dict[str, object]]] = {
     # Chosen by measurement on the embedded data: docs/recipe.md, "What was tuned on what". So is
-    # that validation images are not augmented: "What selects the step".
+    # that validation images are not augmented: "Selection of the step".
     "default": {
         "steps": 200,
         "eval_every": 50,

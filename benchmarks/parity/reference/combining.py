@@ -1,4 +1,4 @@
-"""How soups and WiSE-FT are made, in our own words.
+"""Soups and WiSE-FT, in our own words.
 
 Soups: mlfoundations/model-soups, ``main.py``; and Wortsman et al., arXiv 2203.05482, algorithm 1.
 WiSE-FT: mlfoundations/wise-ft, ``src/wise_ft.py``.
@@ -35,9 +35,9 @@ def greedy_soup_of_the_code(ingredients: Sequence[Weights], validate: Validate) 
 
 
 def greedy_soup_of_algorithm_1(ingredients: Sequence[Weights], validate: Validate) -> list[int]:
-    """Return the ingredients that algorithm 1 of the paper keeps: those that do no harm (≥).
+    """Return the ingredients that algorithm 1 of the paper keeps (accuracy does not fall: ≥).
 
-    Of equal ingredients the earlier is tried first; the paper names no order for them.
+    Of equal ingredients the earlier is tried first; the paper defines no order for them.
     """
     alone = [validate(each) for each in ingredients]
     order = sorted(range(len(alone)), key=lambda at: -alone[at])

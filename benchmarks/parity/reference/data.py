@@ -1,4 +1,4 @@
-"""What DomainBed and the paper's authors do to images, in our own words.
+"""The image processing of DomainBed and of the paper's authors, in our own words.
 
 DomainBed: facebookresearch/DomainBed. The authors: TjuJianyu/verylarge_dropout, a fork of it.
 """
@@ -35,7 +35,7 @@ def in_and_out(
 ) -> tuple[list[int], list[int]]:
     """Return a domain's ``in`` and ``out`` keys: DomainBed, ``domainbed/scripts/train.py``.
 
-    What is left of a target is split again for domain adaptation, of which nothing is held out.
+    The rest of a target is split again for domain adaptation, and nothing of it is held out.
     """
     seed = seed_hash(trial_seed, domain)
     out, rest = split(images, int(images * holdout_fraction), seed)
@@ -64,7 +64,7 @@ def training_transform(size: int) -> Any:
 
 
 def augmentation(size: int) -> Any:
-    """Return what the transform changes before it makes tensors."""
+    """Return the transforms before the conversion to tensors."""
     return transforms.Compose(
         [
             transforms.RandomResizedCrop(size, scale=(0.7, 1.0)),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 class UnfoldedResNet50(nn.Module):
     """The sum over the blocks of the last stage of v ⊙ their pooled outputs.
 
-    A BatchNorm1d of each pooled output is made there and not used. Blocks are computed without
+    Their BatchNorm1d of each pooled output is created but not used. Blocks are computed without
     gradients, so that of all weights only v gets one.
     """
 

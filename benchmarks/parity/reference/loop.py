@@ -1,7 +1,7 @@
 """The loop of the paper's authors, ``domainbed/scripts/trainv2.py``, in our own words.
 
 Repository: TjuJianyu/verylarge_dropout. As with their ``--outsplit_noaug 1``, no images of an
-evaluation are augmented; what it evaluates is handed in.
+evaluation are augmented; the evaluation images are passed in.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Logits = dict[Split, Tensor]
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The logits of an evaluation after so many updates, by the three ways of predicting.
+    """The logits of an evaluation after ``updates`` updates, of the three predictors.
 
-    ``networks`` is how many checkpoints the ensemble sums up.
+    ``networks`` is the number of checkpoints in the ensemble.
     """
 
     updates: int
@@ -80,5 +80,5 @@ def id_accuracy(logits: Logits, splits: Images, target: str) -> float:
 
 
 def selected(found: Sequence[Evaluated], splits: Images, target: str) -> int:
-    """Return after how many updates the kept network was: ``model_best.pkl``."""
+    """Return the number of updates of the kept network: ``model_best.pkl``."""
     return found[select([id_accuracy(each.own, splits, target) for each in found])].updates

@@ -1,7 +1,7 @@
-"""The arithmetic of the paper's figures and of DomainBed's choices, in our own words.
+"""The arithmetic of the paper's figures and of DomainBed's selection, in our own words.
 
-The cloud of points: Zhang & Bottou, arXiv 2403.00946, figure 2. Choices:
-facebookresearch/DomainBed, ``domainbed/model_selection.py``. NumPy and SciPy alone.
+The cloud of points: Zhang & Bottou, arXiv 2403.00946, figure 2. Selection:
+facebookresearch/DomainBed, ``domainbed/model_selection.py``. NumPy and SciPy only.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Values = npt.NDArray[np.float64]
 
 
 class Run(NamedTuple):
-    """A made-up run: what it is of, and its accuracies.
+    """A simulated run: its setting and its accuracies.
 
-    ``domains``: of each domain that it was measured on. ``last_out`` and ``last_in`` are of the
+    ``domains``: accuracy on each domain. ``last_out`` and ``last_in`` are of the
     target's splits at the last step.
     """
 
@@ -49,7 +49,7 @@ def by_cell(runs: Iterable[Run], value: Callable[[Run], float]) -> dict[str, dic
 
 
 def points(runs: Sequence[Run], value: Callable[[Run], float]) -> Values:
-    """Return the mean over targets of every way to pick a cell for each: 6⁴ = 1,296 of them."""
+    """Return the mean over targets for all 6⁴ = 1,296 ways to pick a cell for each."""
     of_target = by_cell(runs, value).values()
     ways = itertools.product(*(cells.values() for cells in of_target))
     return np.array([np.mean(way) for way in ways])

@@ -1,4 +1,4 @@
-"""How DomainBed and the paper's authors train and evaluate, in our own words.
+"""Training and evaluation of DomainBed and of the paper's authors, in our own words.
 
 DomainBed: facebookresearch/DomainBed. The authors: TjuJianyu/verylarge_dropout, a fork of it.
 """
@@ -35,7 +35,7 @@ class Hyperparameters:
 
 
 class Network(nn.Module):
-    """A backbone without its last layer, dropout, a new last layer.
+    """A backbone without its last layer, followed by dropout and a new last layer.
 
     The authors, ``domainbed/networks.py``: ``ResNet`` (BatchNorm2d is kept in evaluation mode;
     its weights train) and ``Classifier``.
@@ -47,7 +47,7 @@ class Network(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(dropout_rate), head)
 
     def train(self, mode: bool = True) -> Network:
-        """Switch modes, all but BatchNorm."""
+        """Switch the mode of all layers except BatchNorm."""
         super().train(mode)
         for layer in self.featurizer.modules():
             if isinstance(layer, nn.BatchNorm2d):
@@ -63,7 +63,7 @@ class Network(nn.Module):
 class Erm:
     """The authors, ``domainbed/algorithms.py``, ``ERM``.
 
-    ``loss_dtype``: what logits are rounded to before the loss; None: not at all.
+    ``loss_dtype``: type that logits are rounded to before the loss; None: no rounding.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ class GroupDro(Erm):
     def update(self, minibatches: Sequence[tuple[Tensor, Tensor]]) -> float:
         """Take one step on a minibatch of each source; return the loss.
 
-        DomainBed passes each minibatch through the network alone; here they go together, so that
-        the masks can be those of another program's batch.
+        DomainBed passes each minibatch through the network separately; here they are passed
+        together, so that the masks can be those of another program's batch.
         """
         logits = self.logits(torch.cat([each for each, _ in minibatches]))
         labels = torch.cat([each for _, each in minibatches])
@@ -135,7 +135,7 @@ class GroupDro(Erm):
 class Swa(Generic[AnyNetwork]):
     """The authors, ``domainbed/algorithms.py``, ``SWA``: a running mean in the weights' precision.
 
-    The network's weights are copied as long as no more than ``average_from`` updates came before.
+    The network's weights are copied up to update ``average_from``.
     """
 
     def __init__(self, network: AnyNetwork, average_from: int) -> None:
@@ -146,7 +146,7 @@ class Swa(Generic[AnyNetwork]):
 
     @torch.no_grad()
     def update(self, network: AnyNetwork) -> None:
-        """Take in the weights after an update."""
+        """Add the weights after an update."""
         self._averaged += self._updates > self._average_from
         count = self._averaged
         for mean, weight in zip(self.network.parameters(), network.parameters(), strict=True):
@@ -157,7 +157,7 @@ class Swa(Generic[AnyNetwork]):
 
 
 def evaluated_updates(hparams: Hyperparameters) -> list[int]:
-    """Return after how many updates the authors' ``scripts/trainv2.py`` evaluates.
+    """Return the updates after which the authors' ``scripts/trainv2.py`` evaluates.
 
     Its steps count from 0, and it evaluates after the update of a step.
     """
@@ -170,7 +170,7 @@ def evaluated_updates(hparams: Hyperparameters) -> list[int]:
 class Ensemble:
     """The authors, ``scripts/trainv2.py``: the sum of the logits of evaluations, by split.
 
-    Before step ``average_from``, counted from 0, there is none: the network's own are reported.
+    Before step ``average_from``, counted from 0, the network's own logits are reported instead.
     """
 
     average_from: int
@@ -180,7 +180,7 @@ class Ensemble:
     def predict(
         self, step: int, logits: dict[tuple[str, str], Tensor]
     ) -> dict[tuple[str, str], Tensor]:
-        """Take in the logits of an evaluation after a step; return what is reported."""
+        """Add the logits of an evaluation after a step; return the reported ones."""
         if step < self.average_from:
             return logits
         self.count += 1
