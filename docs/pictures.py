@@ -2,8 +2,8 @@
 
     python docs/pictures.py HOME RUN [--only PICTURE ...]
 
-Writes docs/run.svg, the output of `vld run` at the end of RUN, a run in HOME, and the screens of the
-dashboard on a copy of HOME.
+Writes docs/run.svg, the output of `vld run` at the end of RUN, a run in HOME, and the screens of
+the dashboard on a copy of HOME.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class GroupDro(Erm):
 class Swa(Generic[AnyNetwork]):
     """The authors, ``domainbed/algorithms.py``, ``SWA``: a running mean in the weights' precision.
 
-    The network's weights are copied up to update ``average_from``.
+    The weights are copied up to update ``average_from`` + 1, with which the mean starts.
     """
 
     def __init__(self, network: AnyNetwork, average_from: int) -> None:
