@@ -1,5 +1,5 @@
-# make run · make test · make test-slow · make test-slurm · make check · make setup · make lock, audit · make chaos, fuzz ·
-# make networks, parity
+# make run · make test · make test-slow · make test-slurm · make check · make setup · make lock, audit · make chaos, fuzz,
+# mutants · make networks, parity
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ SLOW = $(shell grep -rl 'mark\.slow' tests --include='test_*.py' --exclude-dir=s
 # Sources are compiled once, not by each of hundreds of processes, whatever the shell has set.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-slow test-slurm chaos fuzz networks parity check lock audit setup clean
+.PHONY: run test test-slow test-slurm chaos fuzz mutants networks parity check lock audit setup clean
 
 run: $(VENV)/.installed
 	$(BIN)/vld run
@@ -39,6 +39,10 @@ check: $(VENV)/.installed-check
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.hostile.fuzz
+
+# Which plausible bugs the tests find (docs/mutants.md). To rewrite that page: make mutants WRITE=--write.
+mutants: $(VENV)/.installed-test
+	@$(BIN)/python -m tests.mutants $(WRITE)
 
 # Prints which of timm's networks can be fine-tuned, in some half an hour.
 networks: $(VENV)/.installed
