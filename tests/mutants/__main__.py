@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.mutants.mutants import ROOT, Mutant, Part, read_parts
-from tests.mutants.score import Score, page
+from tests.mutants.score import HEADER, Score, page
 from tests.mutants.trial import Outcome, Trial
 
 PAGE: Final = ROOT / "docs" / "mutants.md"
@@ -57,7 +57,7 @@ def main() -> int:
     text = page(scores, time.monotonic() - began)
     print(text)
     if options.write:
-        PAGE.write_text(text)
+        PAGE.write_text(HEADER + text)
     return int(any(score.survivors for score in scores))
 
 

@@ -42,7 +42,7 @@ class Score:
 
 
 def page(scores: Sequence[Score], wall_s: float) -> str:
-    """Return the page, in Markdown."""
+    """Return the page, in Markdown, without its header."""
     bugs = sum(len(score.outcomes) for score in scores)
     survivors = [mutant for score in scores for mutant in score.survivors]
     found = bugs - len(survivors)
@@ -60,7 +60,7 @@ def page(scores: Sequence[Score], wall_s: float) -> str:
         lines += [f"- {mutant.bug} (`{mutant.place}`)" for mutant in survivors]
     else:
         lines += ["None survived."]
-    return HEADER + "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _rows(scores: Sequence[Score]) -> Iterator[str]:
