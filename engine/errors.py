@@ -1,18 +1,33 @@
-"""Errors that a person can mend."""
+"""Errors that the user can fix."""
+
+from __future__ import annotations
 
 
-class InputError(ValueError):
-    """Input that no run can be made of: refused before anything is trained.
+class UserError(Exception):
+    """Something that the user can fix.
 
-    The message says what is wrong, where, and what to do about it.
+    The message says what failed, where, and what to do next, in one or two lines. ``exit_code`` is
+    that of a command that ends with it.
     """
 
+    exit_code: int = 2
 
-class TrainingError(RuntimeError):
-    """Training that cannot go on, such as a loss that is not finite.
+
+class InputError(UserError, ValueError):
+    """Input that no run can be made of: refused before anything is trained."""
+
+
+class DataError(InputError):
+    """Images that cannot be trained on; the message names the file, folder or data set."""
+
+
+class TrainingError(UserError, RuntimeError):
+    """Training that cannot continue, such as a loss that is not finite.
 
     ``step`` is the update it happened at, counting from 1; None: it belongs to none.
     """
+
+    exit_code = 1
 
     def __init__(self, message: str, step: int | None = None) -> None:
         super().__init__(message)

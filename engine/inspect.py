@@ -20,8 +20,7 @@ import torch
 from huggingface_hub import constants as hub
 
 from engine.datasets.catalog import find_image_set
-from engine.datasets.errors import DataError
-from engine.errors import InputError
+from engine.errors import DataError, InputError
 from engine.machine.devices import available_devices, device_name
 from engine.machine.processor import cpu_name, usable_cores
 from engine.model import PACKAGED_WEIGHTS, build_network

@@ -1,5 +1,7 @@
 """The import contracts in pyproject.toml name everything that they are about."""
 
+import ast
+import builtins
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -37,3 +39,20 @@ def test_every_part_of_the_interface_has_its_layer() -> None:
 
     assert layers["exhaustive"]
     assert named == modules_of("vld_tui") - {"vld_tui.slurm"}
+
+
+def test_every_error_of_the_interface_is_one_that_the_user_can_fix() -> None:
+    builtin = {
+        name
+        for name, value in vars(builtins).items()
+        if isinstance(value, type) and issubclass(value, BaseException)
+    }
+    others = {
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in (ROOT / "vld_tui").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        and not node.name.startswith("_")
+        and builtin & {ast.unparse(base) for base in node.bases}
+    }
+    assert others == set(), "derive them from engine.protocol.UserError"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.protocol import FIELDS, SpecError, by_field
+from engine.protocol import FIELDS, SpecError, UserError, by_field
 from vld_tui.words.toml_text import read_toml
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A configuration file that cannot be used; the message names the file and the key."""
 
 

@@ -7,13 +7,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.protocol import UserError
 from engine.rundir import RunDir
 from vld_tui.database_path import database_of
 
 HOME_VARIABLE = "VLD_HOME"
 
 
-class HomeError(Exception):
+class HomeError(UserError):
     """A home that cannot be used; the message says why and what to do."""
 
 

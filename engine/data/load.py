@@ -21,9 +21,9 @@ from engine.datasets.catalog import (
     refuse_small_domains,
 )
 from engine.datasets.contradictions import refuse_contradiction
-from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, counted, listed
 from engine.datasets.progress import Progress
+from engine.errors import DataError
 from engine.protocol import RunSpec, trial_seed
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.datasets.errors import DataError
+from engine.errors import DataError
 from engine.protocol import too_few_to_split
 
 Indices = npt.NDArray[np.int64]

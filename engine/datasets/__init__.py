@@ -6,8 +6,8 @@ from engine.datasets.catalog import (
     find_target,
     list_datasets,
 )
-from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, open_image_set
+from engine.errors import DataError
 
 __all__ = [
     "CATALOG",

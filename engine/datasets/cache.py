@@ -27,10 +27,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from engine.datasets.duplicates import same_content
-from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet
 from engine.datasets.original_sizes import Sizes, look_at_sizes, read_sizes, write_sizes
 from engine.datasets.progress import Progress
+from engine.errors import DataError
 from engine.machine.disk import is_full
 from engine.machine.processor import usable_cores
 from engine.rundir import write_atomic

@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
-from engine.datasets.errors import DataError
 from engine.datasets.reading import Reading
 from engine.datasets.sources import FolderSource, ImageSource
 from engine.datasets.tables import TableSource
+from engine.errors import DataError
 from engine.machine.disk import read_plain
 from engine.protocol.spec import Layout
 from engine.rundir import write_atomic

@@ -10,9 +10,9 @@ from typing import Final
 
 from engine.datasets.card import DatasetCard, read_card
 from engine.datasets.contradictions import contradiction
-from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, counted, open_image_set
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
+from engine.errors import DataError
 from engine.protocol import RunSpec, SpecError, nearest
 from engine.protocol.datasets import (
     DatasetListing,

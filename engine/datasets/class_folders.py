@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.datasets.errors import DataError
 from engine.datasets.folders import counted, listed
 from engine.datasets.reading import has_shared_classes, sentence
 from engine.datasets.sources import FolderSource, ImageFile
+from engine.errors import DataError
 from engine.protocol.spec import Layout
 
 WITHOUT_DOMAINS = ("class", "split/class")

@@ -8,8 +8,8 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet
+from engine.errors import DataError
 from engine.protocol.datasets import TILE
 
 THUMBNAIL: Final = 64

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, quoted
 from engine.datasets.sources import ImageFile
 from engine.datasets.study_sets import STUDY_SETS
 from engine.datasets.tables import TableSource
+from engine.errors import DataError
 
 
 def contradiction(image_set: ImageSet) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from engine.datasets.errors import DataError
+from engine.errors import DataError
 from engine.protocol import nearest
 from engine.protocol.extras import install_command
 

@@ -19,7 +19,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from engine.datasets.card import TableColumns, read_card
-from engine.datasets.errors import DataError
 from engine.datasets.formats import HEAD_BYTES, IMAGE_EXTENSIONS, formats_of, sniff
 from engine.datasets.imports import find_tables, is_archive
 from engine.datasets.reading import has_shared_classes, sentence, spoken
@@ -32,6 +31,7 @@ from engine.datasets.sources import (
 )
 from engine.datasets.tables import TABLE_SUFFIXES, TableSource
 from engine.datasets.tar_source import TarSource
+from engine.errors import DataError
 from engine.protocol.datasets import LeftOut, left_out_text
 from engine.protocol.spec import Layout
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from engine.datasets.errors import DataError
 from engine.datasets.progress import Progress
+from engine.errors import DataError
 from engine.machine.disk import is_full
 from engine.text import without_secrets
 

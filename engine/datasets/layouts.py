@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from engine.datasets.card import DatasetCard
-from engine.datasets.errors import DataError
 from engine.datasets.sources import ImageSource
 from engine.datasets.study_sets import STUDY_SETS
+from engine.errors import DataError
 from engine.protocol.datasets import AddDataset
 
 

@@ -11,9 +11,9 @@ import msgspec
 
 from engine.datasets.card import CARD_FILE, DatasetCard, read_card, write_card
 from engine.datasets.catalog import CATALOG, mismatch_of
-from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, open_image_set
 from engine.datasets.study_sets import STUDY_SETS
+from engine.errors import DataError
 from engine.protocol import nearest
 from engine.protocol.datasets import NamedSet, RemoveDataset, RenameDataset
 

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from engine.datasets.card import DatasetCard, TableColumns, read_card, write_card
 from engine.datasets.catalog import describe
-from engine.datasets.errors import DataError
 from engine.datasets.folders import ImageSet, listed
 from engine.datasets.hub import download_tables
 from engine.datasets.imports import (
@@ -37,6 +36,7 @@ from engine.datasets.progress import Tell, progress_of
 from engine.datasets.sources import EXCLUDED, FolderSource, ImageSource
 from engine.datasets.study_sets import STUDY_SETS, how_to_get
 from engine.datasets.tables import TABLE_SUFFIXES, TableSource, missing_note
+from engine.errors import DataError
 from engine.protocol import nearest
 from engine.protocol.datasets import (
     AddDataset,

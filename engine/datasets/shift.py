@@ -25,13 +25,13 @@ from engine.datasets.corruptions import (
     find_corruptions,
     require_corruptions,
 )
-from engine.datasets.errors import DataError
 from engine.datasets.folders import counted, decode_image, listed
 from engine.datasets.imports import staged
 from engine.datasets.named_sets import IMAGES, check_name
 from engine.datasets.progress import Progress, Tell, progress_of
 from engine.datasets.register import register
 from engine.datasets.sources import ImageFile
+from engine.errors import DataError
 from engine.machine.processor import usable_cores
 from engine.protocol.datasets import (
     AddDataset,

@@ -16,9 +16,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
 
-from engine.datasets.errors import DataError
 from engine.datasets.reading import Placer, Reading, recognize
 from engine.datasets.tree import Tree, TreeFile, archive_tree, folder_tree
+from engine.errors import DataError
 from engine.protocol.datasets import LeftOut
 from engine.protocol.spec import Layout
 from engine.text import size_in_words

@@ -10,7 +10,6 @@ from typing import Final
 
 from engine.datasets.card import DatasetCard, TableColumns
 from engine.datasets.class_folders import find_class_images
-from engine.datasets.errors import DataError
 from engine.datasets.folders import counted, listed
 from engine.datasets.imports import staged
 from engine.datasets.named_sets import check_name
@@ -18,6 +17,7 @@ from engine.datasets.progress import Tell
 from engine.datasets.register import register
 from engine.datasets.sources import ImageFile
 from engine.datasets.tables import read_columns
+from engine.errors import DataError
 from engine.protocol.datasets import AddDataset, DatasetListing, SplitDataset, WorkNote
 
 TABLE_FILE: Final = "images.csv"

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
-from engine.datasets.errors import DataError
 from engine.datasets.sources import ImageFile, read_image_file
+from engine.errors import DataError
 from engine.protocol.datasets import LeftOut
 
 SHOWN_ROWS: Final = 5

@@ -10,11 +10,14 @@ import stat
 import uuid
 from pathlib import Path
 
+from engine.errors import UserError
 from engine.text import size_in_words
 
 
-class LinkError(OSError):
+class LinkError(UserError, OSError):
     """A file that is not opened because it is a link, a pipe or a device."""
+
+    exit_code = 1
 
     def __init__(self, path: str | os.PathLike[str], what: str) -> None:
         super().__init__(

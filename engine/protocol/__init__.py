@@ -4,6 +4,7 @@ A run is described by a :class:`RunSpec` (``spec.json``) and tells its story in 
 (``events.jsonl``). This package imports no torch.
 """
 
+from engine.errors import UserError
 from engine.protocol.combination import (
     METHODS,
     OWN_FIELDS,
@@ -166,6 +167,7 @@ __all__ = [
     "RunStopped",
     "SpecError",
     "StepsTaken",
+    "UserError",
     "WrongImage",
     "by_field",
     "check_alike",

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from engine.errors import UserError
 from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec
 
 METHODS: Final = {
@@ -43,7 +44,7 @@ SHARED_FIELDS: Final = (
 """Fields in which runs must agree to be combined."""
 
 
-class CombinationError(ValueError):
+class CombinationError(UserError, ValueError):
     """A ``combination.json`` that is not one."""
 
 

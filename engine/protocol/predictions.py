@@ -12,6 +12,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from engine.errors import UserError
+
 Index = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -69,7 +71,7 @@ class Predictions(msgspec.Struct, frozen=True):
         return any(domain.is_target for domain in self.domains)
 
 
-class PredictionsError(ValueError):
+class PredictionsError(UserError):
     """A file that is not what the engine writes."""
 
 

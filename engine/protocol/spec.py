@@ -25,6 +25,7 @@ from typing import (
 import msgspec
 from msgspec import Meta
 
+from engine.errors import UserError
 from engine.protocol.methods import ARMS, OBJECTIVES
 
 Value = TypeVar("Value")
@@ -34,7 +35,7 @@ Layout = Literal[
 """Folder layouts; ``plain`` is ``domain/class``, whatever the folders are called."""
 
 
-class SpecError(ValueError):
+class SpecError(UserError, ValueError):
     """An invalid specification; the message names field, value and allowed range."""
 
 

@@ -39,7 +39,7 @@ from vld_tui.config import ConfigError, read_config
 from vld_tui.home import Home, HomeError, open_home
 from vld_tui.store.labels import check_name
 from vld_tui.store.store import Store, StoreError
-from vld_tui.study.errors import StudyError
+from vld_tui.study.define.grid import StudyError
 
 FEW = settings(
     max_examples=25, deadline=None, derandomize=True,

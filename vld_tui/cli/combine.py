@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from engine.protocol import PRETRAINED, CombinationError
+from engine.protocol import PRETRAINED
 from vld_tui.cli.command import Command, Group, JsonOption, RunsOrNone, proposes, run_argument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import FinishedOption
@@ -72,13 +72,10 @@ class Launching:
         probe: bool = False,
     ) -> None:
         """Make the run and start it, or let it wait."""
-        try:
-            spec, combination = plan_combination(
-                store, method, runs, at=_checkpoint(at), points=points,
-                from_pretrained=from_pretrained, probe=probe, device=device,
-            )  # fmt: skip
-        except CombinationError as error:
-            raise CommandError(str(error)) from None
+        spec, combination = plan_combination(
+            store, method, runs, at=_checkpoint(at), points=points,
+            from_pretrained=from_pretrained, probe=probe, device=device,
+        )  # fmt: skip
         made = store.create_run(
             spec, name=self._name, tags=self._tags, combination=combination, is_queued=self._queue
         )

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from vld_tui.cli.errors import CommandError
 from vld_tui.cli.hints import remember_home
 
 _HOME, _DEBUG = "vld.home", "vld.debug"
@@ -151,17 +150,6 @@ def whole_number(text: str) -> int:
     if abs(number) > MOST:
         raise ValueError(f"{text} is too large: it must be at most {MOST:,}.")
     return number
-
-
-def check_range(option: str, value: int | None, least: int, most: int = MOST) -> None:
-    """Refuse a number outside a range, both ends included; None was not given.
-
-    Raises:
-        CommandError: naming the option and the range.
-    """
-    if value is not None and not least <= value <= most:
-        bounds = f"at least {least}" if most == MOST else f"from {least:,} to {most:,}"
-        raise CommandError(f"{option} is {value}, but must be {bounds}.")
 
 
 _CONVERSIONS: Final[dict[object, Callable[[str], Any]]] = {

@@ -12,8 +12,8 @@ from typing import Annotated, Final
 import typer
 
 from engine.protocol import nearest
-from vld_tui.cli.command import Command, RunArgument, check_range
-from vld_tui.cli.errors import CommandError
+from vld_tui.cli.command import Command, RunArgument
+from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_for_runs
 from vld_tui.runs.metrics import MetricSeries

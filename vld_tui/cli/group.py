@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
 import sys
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +13,6 @@ import typer
 from typer.core import TyperGroup
 
 from vld_tui.cli.command import hastened, is_debugging, write_options
-from vld_tui.cli.errors import BROKEN_PIPE_EXIT, INTERRUPTED_EXIT
 
 
 class CommandInfo(NamedTuple):
@@ -65,11 +62,8 @@ class ErrorsInWords:
             sys.stdout.flush()
         except (typer.Exit, typer.Abort):
             raise
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED_EXIT) from None
-        except BrokenPipeError:
-            _discard_output()
-            raise typer.Exit(BROKEN_PIPE_EXIT) from None
+        except (KeyboardInterrupt, BrokenPipeError) as error:
+            raise typer.Exit(_report(error)) from None
         except Exception as error:  # the edge of the process: always reported
             if is_debugging(ctx):
                 raise
@@ -84,10 +78,8 @@ class ErrorsInWords:
             return super().main(*args, **settings)  # type: ignore[misc]
         try:
             code = super().main(*args, **settings)  # type: ignore[misc]
-        except typer.TyperException as error:
+        except (typer.TyperException, typer.Abort) as error:
             sys.exit(_report(error))
-        except typer.Abort:
-            sys.exit(INTERRUPTED_EXIT)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -147,13 +139,7 @@ class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
                 formatter.write_dl(rows)
 
 
-def _report(error: Exception) -> int:
-    from vld_tui.cli.complaints import report
+def _report(error: BaseException) -> int:
+    from vld_tui.cli.errors import report  # not for the help
 
     return report(error)
-
-
-def _discard_output() -> None:
-    """Let the interpreter flush at its exit without a complaint: nobody reads any more."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,7 +14,8 @@ from typing import Annotated, Final, TextIO
 import typer
 
 from engine.rundir import LinkError, plain_file
-from vld_tui.cli.command import Command, RunArgument, check_range
+from vld_tui.cli.command import Command, RunArgument
+from vld_tui.cli.errors import check_range
 from vld_tui.cli.session import open_for_runs
 from vld_tui.launch.local import EventFollower
 from vld_tui.runs.progress import Progress

@@ -11,8 +11,8 @@ from typing import Annotated, Final
 
 import typer
 
-from vld_tui.cli.command import Command, JsonOption, check_range
-from vld_tui.cli.errors import CommandError
+from vld_tui.cli.command import Command, JsonOption
+from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.filters import LANGUAGE, SortOption, WhereOption, field_lines, field_records
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, print_text, say

@@ -11,7 +11,7 @@ from vld_tui.cli.command import Command, Group, JsonOption, proposes
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import this_home
-from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.profiles import (
     DEFAULT_PROFILE,
     change_profile,

@@ -17,7 +17,7 @@ from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.control.export import run_records
 from vld_tui.home import Home
-from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.profiles import read_profile, settings_as_values, settings_in_full
 from vld_tui.launch.slurm.settings import SETTINGS, SlurmSettings, make_settings
 from vld_tui.launch.slurm.submit import Cluster, Need, Submission, submit_runs

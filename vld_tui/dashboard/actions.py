@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from engine.protocol import RunSpec
+from engine.protocol import RunSpec, UserError
 from engine.rundir import RunDir
 from vld_tui.control.export import export_runs, run_records
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.home import Home
-from vld_tui.launch.datasets import DatasetError, added_folder
+from vld_tui.launch.datasets import added_folder
 from vld_tui.launch.local import (
     EXIT_PATIENCE_S,
     LaunchError,
@@ -28,25 +28,22 @@ from vld_tui.launch.local import (
 )
 from vld_tui.launch.queue.slots import SLOTS_SETTING
 from vld_tui.launch.queue.supervisor import start_supervisor
-from vld_tui.launch.slurm.errors import SlurmError
 from vld_tui.runs.run import QUEUED
-from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
-from vld_tui.study.errors import StudyError
 from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:  # not for the first picture
     from vld_tui.study.state import StudyState
 
 
-class ExportError(Exception):
+class ExportError(UserError):
     """Runs cannot be written to a file; the message says why."""
 
 
 class Actions(Protocol):
-    """Changes to runs. Every method returns what was done, in words, or raises one of
-    ``REFUSALS`` whose message says why not; empty: it can be seen."""
+    """Changes to runs. Every method returns what was done, in words (empty: it can be seen), or
+    raises a :class:`UserError` whose message says why not."""
 
     def start(self, *specs: RunSpec) -> str:
         """Make runs and start the first; the others wait for a free slot."""
@@ -105,9 +102,6 @@ class Actions(Protocol):
 
     def export(self, query: Query, path: str) -> str:
         """Write the runs that match to a new file, ``.csv`` or ``.json``."""
-
-
-REFUSALS: Final = (StoreError, LaunchError, ExportError, SlurmError, StudyError, DatasetError)
 
 
 class LocalActions:

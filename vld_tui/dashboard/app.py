@@ -24,7 +24,8 @@ from textual.theme import Theme
 from textual.widgets import Input
 from textual.worker import Worker, get_current_worker
 
-from vld_tui.dashboard.actions import REFUSALS, Actions, LocalActions
+from engine.protocol import UserError
+from vld_tui.dashboard.actions import Actions, LocalActions
 from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.dashboard.guard import ErrorLog, Guarded
@@ -231,7 +232,7 @@ class Dashboard(Guarded, App[None]):
     def _act(self, action: Callable[[], str]) -> None:
         try:
             said, severity = action(), "information"
-        except REFUSALS as error:
+        except UserError as error:
             said, severity = str(error), "error"
         if said:
             self.call_from_thread(self.notify, said, severity=severity, markup=False)

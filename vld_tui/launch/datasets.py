@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from engine.protocol import RunSpec, nearest
+from engine.protocol import RunSpec, UserError, nearest
 from engine.protocol.datasets import (
     EMBEDDED_DATASETS,
     STUDY_DATASETS,
@@ -33,7 +33,7 @@ Answer = TypeVar("Answer")
 DATASETS_COMMAND: Final = (sys.executable, "-P", "-m", "engine.datasets")
 
 
-class DatasetError(Exception):
+class DatasetError(UserError):
     """Work on an image set that cannot be done; the message says what to do."""
 
 

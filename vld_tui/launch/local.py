@@ -16,6 +16,7 @@ from typing import Final
 import psutil
 
 import engine
+from engine.protocol import UserError
 from engine.rundir import ExitInfo, ProcessInfo, RunDir, plain_file
 from engine.rundir.life import is_alive
 from engine.rundir.lock import held
@@ -43,7 +44,7 @@ EXIT_PATIENCE_S: Final = 15.0
 _POLL_INTERVAL_S: Final = 0.05
 
 
-class LaunchError(Exception):
+class LaunchError(UserError):
     """A process that cannot be started or reached; the message says why."""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from engine.protocol import UserError
 
-class StoreError(Exception):
+
+class StoreError(UserError):
     """Something the history cannot do; the message says what, where and what to do next."""
 
 
@@ -31,5 +33,5 @@ class AmbiguousRun(StoreError):  # noqa: N818 - reads as the fact it states
     """Several runs go by this prefix or name."""
 
 
-class QueryError(ValueError):
+class QueryError(UserError):
     """A query that means nothing; the message names the part and the reason."""

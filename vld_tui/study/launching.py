@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from engine.protocol import UserError
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.queue.slots import slots_of
 from vld_tui.launch.queue.supervisor import start_supervisor
 from vld_tui.launch.slurm.batches import find_lost_batches
-from vld_tui.launch.slurm.errors import InterruptedSubmissionError, SlurmError
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.submit import Cluster, Submission, submit_runs
 from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.store.store import Store
@@ -31,6 +32,12 @@ from vld_tui.study.standing import (
 
 MOST_UNASKED: Final = 100
 """New runs that are made without asking."""
+
+
+class InterruptedSubmissionError(SlurmError):
+    """The user interrupted a submission; the message says how far it was."""
+
+    exit_code = 130
 
 
 @dataclass(frozen=True)
@@ -193,5 +200,5 @@ def _as_it_was(home: Home, name: str) -> Study | None:
         return None
     try:
         return find_text(home, name).read(home)
-    except (ValueError, DatasetError):
+    except UserError:
         return None

@@ -9,10 +9,10 @@ import msgspec
 
 from engine.rundir import write_atomic
 from vld_tui.home import Home
-from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.profiles import settings_as_values
 from vld_tui.launch.slurm.settings import SlurmSettings, make_settings
-from vld_tui.study.errors import StudyError
+from vld_tui.study.define.grid import StudyError
 
 SUFFIX: Final = ".slurm.json"
 

@@ -25,10 +25,8 @@ from vld_tui.launch.datasets import (
 )
 from vld_tui.launch.inspection import Asked, ask_engine
 from vld_tui.launch.local import LaunchError
-from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, with_disk
-from vld_tui.study.errors import StudyError
 from vld_tui.study.forecast import Forecast, ImageCounts, forecast
 from vld_tui.study.presets import Preset, drop_preset, keep_preset, read_presets
 
@@ -38,8 +36,6 @@ if TYPE_CHECKING:  # not for the first picture
 Answer = TypeVar("Answer")
 
 NETWORKS_FILE: Final = "networks.json"
-PLANNER_ERRORS: Final = (StoreError, LaunchError, DatasetError, StudyError)
-"""What a planner may raise; the message says why not."""
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -62,8 +58,8 @@ class InspectedWeights(msgspec.Struct, frozen=True):
 
 
 class Planner(Protocol):
-    """What the form of a new run asks of its surroundings. Every method may raise one of
-    ``PLANNER_ERRORS``."""
+    """What the form of a new run asks of its surroundings. Every method may raise a
+    :class:`UserError`."""
 
     def datasets(self) -> tuple[DatasetListing, ...]:
         """Return the data sets known by name, as they are now."""

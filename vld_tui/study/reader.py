@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from engine.protocol import UserError
 from vld_tui.home import Home
-from vld_tui.launch.datasets import DatasetError
-from vld_tui.launch.local import LaunchError
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of, seconds_left
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import find_text, kept_names, kept_path
-from vld_tui.study.errors import StudyError
 from vld_tui.study.launching import devices_of
 from vld_tui.study.place import goes_to_cluster
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.study.state import Counts, StudyProgress, StudyState, TimeLeft
-
-_UNREADABLE: Final = (StudyError, DatasetError, LaunchError)
 
 
 @dataclass
@@ -116,7 +112,7 @@ class StudyReader:
             known.datasets = HomeDatasets(self._home)
             try:
                 known.study = find_text(self._home, name).read(self._home, known.datasets)
-            except _UNREADABLE as error:
+            except UserError as error:
                 known.study = str(error)
         return known.study
 

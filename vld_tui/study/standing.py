@@ -10,7 +10,7 @@ from vld_tui.runs.run import DAMAGED, LIVE, QUEUED, Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study
-from vld_tui.study.errors import StudyError
+from vld_tui.study.define.grid import StudyError
 
 _RANKS: Final = {"finished": 3, "running": 2, "starting": 2, QUEUED: 1}
 """Of several runs that must give the same result, the one that is furthest counts."""

@@ -30,6 +30,7 @@ from typing import Any, Final
 from PIL import Image
 
 from engine.datasets.emoji.licenses import Notice, licenses_markdown
+from engine.errors import UserError
 from engine.protocol.extras import install_command
 from engine.rundir import write_atomic
 
@@ -80,7 +81,7 @@ Renderer = Callable[[str], bytes]
 """Turns SVG text into PNG bytes on white."""
 
 
-class BuildError(ValueError):
+class BuildError(UserError):
     """Packages the archive cannot be built from."""
 
 

@@ -10,9 +10,9 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-from engine.datasets.errors import DataError
 from engine.datasets.progress import Progress
 from engine.datasets.sources import TAR_SUFFIXES, ZIP_DAMAGE
+from engine.errors import DataError
 from engine.text import size_in_words
 
 _COPIED_BYTES: Final = 2**20

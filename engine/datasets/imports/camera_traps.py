@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from engine.datasets.errors import DataError
 from engine.datasets.progress import Progress
+from engine.errors import DataError
 
 LOCATIONS: Final = ("38", "43", "46", "100")
 CATEGORIES: Final = (

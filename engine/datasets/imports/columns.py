@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.datasets.errors import DataError
+from engine.errors import DataError
 
 _SEPARATORS: Final = str.maketrans({"/": "_", "\\": "_", "\0": "_"})
 

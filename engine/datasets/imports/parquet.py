@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from engine.datasets.errors import DataError
 from engine.datasets.formats import HEAD_BYTES, sniff
 from engine.datasets.imports.columns import FolderNames, ImageColumns, class_names
 from engine.datasets.progress import Progress
+from engine.errors import DataError
 from engine.protocol.extras import install_command
 
 BATCH_ROWS: Final = 64

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine.datasets.errors import DataError
+from engine.errors import DataError
 from engine.machine.disk import is_full
 from engine.rundir.lock import held
 from engine.text import size_in_words

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.data import RunData, load_data
-from engine.datasets.errors import DataError
+from engine.errors import DataError
 from engine.protocol import resolve_spec
 from tests.engine.datasets.image_folders import MakeFolder
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.protocol import resolve_spec
+from engine.protocol import UserError, resolve_spec
 from engine.rundir import ProcessInfo, RunDir, write_atomic
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, stopped
-from vld_tui.dashboard.actions import REFUSALS, LocalActions
+from vld_tui.dashboard.actions import LocalActions
 from vld_tui.home import Home
 from vld_tui.launch.local import launch
-from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.settings import make_settings
 from vld_tui.launch.slurm.submit import Cluster, Need, submit_runs
 from vld_tui.runs.run import Run
@@ -195,7 +195,7 @@ def test_a_copy_of_a_run_with_a_job_is_said_to_be_one(
         assert "is a copy of one elsewhere" in refused.stderr
     actions = LocalActions(store.home)
     for action in (actions.resume, actions.queue_again):
-        with pytest.raises(REFUSALS, match="is a copy of one elsewhere"):
+        with pytest.raises(UserError, match="is a copy of one elsewhere"):
             action(submitted.run_id)
 
 

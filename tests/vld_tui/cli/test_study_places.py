@@ -12,7 +12,7 @@ from tests.vld_tui.slurm_programs import Programs
 from vld_tui.dashboard.actions import LocalActions
 from vld_tui.home import Home
 from vld_tui.store.store import Store
-from vld_tui.study.errors import StudyError
+from vld_tui.study.define.grid import StudyError
 from vld_tui.study.place import last_place
 from vld_tui.study.reader import StudyReader
 

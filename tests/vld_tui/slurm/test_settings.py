@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vld_tui.home import Home
-from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.profiles import (
     change_profile,
     keep_profile,

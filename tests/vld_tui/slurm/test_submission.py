@@ -16,8 +16,8 @@ from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.launch.slurm import commands, submit
 from vld_tui.launch.slurm.batches import BATCH_FILE, Batch, find_lost_batches
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.control import hold, stop, submit_again
-from vld_tui.launch.slurm.errors import SlurmError
 from vld_tui.launch.slurm.pack import Pack
 from vld_tui.launch.slurm.settings import make_settings
 from vld_tui.launch.slurm.submit import USUAL_NEED, Cluster, submit_runs

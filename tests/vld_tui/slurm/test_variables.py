@@ -8,7 +8,7 @@ import pytest
 
 from tests.vld_tui.cli.conftest import Vld
 from vld_tui.home import Home
-from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.profiles import change_profile, keep_profile, read_profile
 from vld_tui.launch.slurm.variables import export_of, is_secret, refuse_secrets
 

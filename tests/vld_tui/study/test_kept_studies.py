@@ -23,7 +23,7 @@ from vld_tui.study.define.files import (
     preset_titles,
     without_local_folder,
 )
-from vld_tui.study.errors import StudyError
+from vld_tui.study.define.grid import StudyError
 
 TEXT = """\
 # mine

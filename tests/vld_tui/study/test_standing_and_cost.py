@@ -20,7 +20,7 @@ from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of, value_counts, with_disk
-from vld_tui.study.errors import StudyError
+from vld_tui.study.define.grid import StudyError
 from vld_tui.study.results.seeds import results_of
 from vld_tui.study.standing import (
     Standing,

@@ -14,7 +14,7 @@ from vld_tui.home import Home, open_home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import kept_path
-from vld_tui.study.errors import StudyError
+from vld_tui.study.define.grid import StudyError
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.state import StudyState
 

@@ -9,10 +9,10 @@ import typer
 
 from engine.protocol import FIELDS
 from engine.protocol.datasets import DatasetListing, ShiftDataset, SplitDataset
-from vld_tui.cli.command import JsonOption, check_range
+from vld_tui.cli.command import JsonOption
 from vld_tui.cli.data.add import tell_listing
 from vld_tui.cli.data.work import LayoutOption, checked_layout, do_work
-from vld_tui.cli.errors import CommandError
+from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.session import this_home
 
 SourceArgument = Annotated[

@@ -6,15 +6,13 @@ from typing import Any
 
 import typer
 
+from engine.protocol import UserError
 from vld_tui.cli.command import JsonOption
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
-from vld_tui.launch.datasets import DatasetError
-from vld_tui.launch.local import LaunchError
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_study, kept_names, preset_titles
-from vld_tui.study.errors import StudyError
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.views.study import counts_text
 
@@ -41,9 +39,11 @@ def launched_studies(store: Store) -> dict[str, Standing | str]:
     found: dict[str, Standing | str] = {}
     for name in kept_names(store.home):
         try:
-            found[name] = standing_of(store, find_study(store.home, name))
-        except (StudyError, DatasetError, LaunchError) as error:
+            study = find_study(store.home, name)
+        except UserError as error:
             found[name] = str(error)
+        else:
+            found[name] = standing_of(store, study)
     return found
 
 

@@ -9,12 +9,14 @@ import re
 import socket
 from typing import Final
 
+from engine.protocol import UserError
+
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 BACKLOG: Final = 64
 _HOST_HEADER: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z._-]+))(?::[0-9]{1,5})?")
 
 
-class AddressError(Exception):
+class AddressError(UserError):
     """An address that cannot be served at; the message says why and what to do."""
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from engine.protocol import RunSpec
+from engine.protocol import RunSpec, UserError
 from vld_tui.store.store import Store
 
 VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
@@ -16,7 +16,7 @@ ALL_GPUS: Final = "all"
 MOST_SLOTS: Final = 64
 
 
-class SlotsError(ValueError):
+class SlotsError(UserError):
     """Slots or GPUs that this machine cannot give; the message says which it can."""
 
 

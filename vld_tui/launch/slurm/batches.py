@@ -17,7 +17,7 @@ from engine.protocol.extras import install_command
 from engine.rundir import JobInfo, read_plain, write_atomic
 from vld_tui.home import Home, HomeError
 from vld_tui.launch.slurm import commands
-from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.pack import Pack
 from vld_tui.launch.slurm.settings import make_settings, minutes_of
 from vld_tui.store.store import Store

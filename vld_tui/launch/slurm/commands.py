@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from vld_tui.launch.slurm.errors import SlurmAwayError, SlurmError
+from engine.protocol import UserError
 from vld_tui.runs.job import EXIT_CODE, Job
 
 PATIENCE_S: Final = 60.0
@@ -20,6 +20,14 @@ _NO_MUNGE: Final = "Munge encode failed"
 _FATAL: Final = "fatal: "
 _REST: Final = 2**32 - 2
 """Index under which an array's tasks are known together that were cancelled while they waited."""
+
+
+class SlurmError(UserError):
+    """What Slurm cannot do, or is missing for; the message says why and what to do."""
+
+
+class SlurmAwayError(SlurmError):
+    """No cluster can be asked from here: Slurm is not installed, or its controller is away."""
 
 
 def is_slurm_here() -> bool:

@@ -10,7 +10,7 @@ from vld_tui.launch.local import ask_to_stop, refuse_copy
 from vld_tui.launch.local import stop as stop_process
 from vld_tui.launch.slurm import commands
 from vld_tui.launch.slurm.batches import find_lost_batches
-from vld_tui.launch.slurm.errors import SlurmAwayError, SlurmError
+from vld_tui.launch.slurm.commands import SlurmAwayError, SlurmError
 from vld_tui.launch.slurm.settings import SlurmSettings, make_settings
 from vld_tui.launch.slurm.submit import Cluster, Submission, submit_what_fits
 from vld_tui.launch.slurm.watch import look_at_jobs

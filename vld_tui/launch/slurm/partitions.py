@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from engine.protocol import nearest
 from vld_tui.launch.slurm import commands
-from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.settings import minutes_of
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from engine.protocol import RunSpec
 from vld_tui.launch.slurm import commands
-from vld_tui.launch.slurm.errors import SlurmAwayError, SlurmError
+from vld_tui.launch.slurm.commands import SlurmAwayError, SlurmError
 from vld_tui.launch.slurm.settings import SlurmSettings
 from vld_tui.launch.slurm.submit import Cluster, Need
 

@@ -9,7 +9,7 @@ import msgspec
 import msgspec.inspect
 
 from engine.protocol import nearest
-from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.variables import VARIABLE
 
 Words = tuple[str, ...]

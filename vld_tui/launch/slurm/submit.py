@@ -28,7 +28,7 @@ from vld_tui.launch.slurm.batches import (
     record,
     require_submitit,
 )
-from vld_tui.launch.slurm.errors import SlurmError
+from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.partitions import partitions_for
 from vld_tui.launch.slurm.profiles import settings_as_values
 from vld_tui.launch.slurm.settings import SlurmSettings, minutes_of

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from engine.protocol import UserError
+
 _BROUGHT: Final = ">"
 """Before each name that rsync says it brought."""
 _PARTIAL: Final = 23
@@ -17,7 +19,7 @@ _VANISHED: Final = 24
 """rsync's exit code when files were gone before it came to them, as those of live runs may be."""
 
 
-class SyncError(Exception):
+class SyncError(UserError):
     """Runs that cannot be brought here; the message says why and what to do."""
 
 

@@ -21,8 +21,7 @@ from engine.protocol import (
 )
 from engine.protocol.spec import Layout
 from vld_tui.study.define.expansion import DATA_FIELDS, Datasets, expand, with_held_out_sources
-from vld_tui.study.define.grid import check_fields, check_value, grids_of
-from vld_tui.study.errors import StudyError
+from vld_tui.study.define.grid import StudyError, check_fields, check_value, grids_of
 from vld_tui.words.toml_text import read_toml
 
 __all__ = ["Datasets", "Study", "StudyError", "read_study"]

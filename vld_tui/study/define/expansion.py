@@ -12,8 +12,7 @@ import msgspec
 from engine.protocol import NO_TARGET, RunSpec, SpecError, nearest, resolve_spec, run_identity
 from engine.protocol.datasets import check_held_out_source, check_target
 from engine.protocol.spec import Layout
-from vld_tui.study.define.grid import ALL, DATA, Grid
-from vld_tui.study.errors import StudyError
+from vld_tui.study.define.grid import ALL, DATA, Grid, StudyError
 
 MOST_RUNS: Final = 20_000
 DATA_FIELDS: Final = ("dataset", "data_dir")

@@ -7,9 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from engine.protocol import FIELDS, SPELLINGS, SpecError, by_field, nearest, nearest_field
+from engine.protocol import (
+    FIELDS,
+    SPELLINGS,
+    SpecError,
+    UserError,
+    by_field,
+    nearest,
+    nearest_field,
+)
 from vld_tui.runs.fields import base_type, with_absolute_paths
-from vld_tui.study.errors import StudyError
 
 ALL: Final = "all"
 """In place of a list of targets: every domain of the data set."""
@@ -21,6 +28,10 @@ Axis = tuple[Values, ...]
 """What is varied together: the values of some fields, one mapping a variant."""
 
 _BLOCK_KEYS: Final = ("fields", "cross", "zip")
+
+
+class StudyError(UserError):
+    """A study that makes no sense, or is missing; the message names the file and the key."""
 
 
 @dataclass(frozen=True)

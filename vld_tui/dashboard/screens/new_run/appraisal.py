@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from engine.protocol import RunSpec, SpecError
+from engine.protocol import RunSpec, SpecError, UserError
 from engine.protocol.datasets import DatasetListing, check_target
 from vld_tui.dashboard.screens.new_run.messages import Appraised
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.forecast import Forecast
-from vld_tui.study.planner import PLANNER_ERRORS, Planner
+from vld_tui.study.planner import Planner
 
 
 def appraise(planner: Planner, spec: RunSpec) -> Appraised:
@@ -25,11 +25,11 @@ def appraise(planner: Planner, spec: RunSpec) -> Appraised:
         problems["target"] = str(error)
     except DatasetError as error:
         problems[images] = str(error)
-    except PLANNER_ERRORS:  # the run's own process will say what it cannot do
+    except UserError:  # the run's own process will say what it cannot do
         listing = None
     try:
         forecast = planner.forecast(spec, listing)
-    except PLANNER_ERRORS:
+    except UserError:
         forecast = Forecast()
     return Appraised(spec, listing, problems, forecast)
 

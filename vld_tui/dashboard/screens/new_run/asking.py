@@ -10,12 +10,12 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.worker import get_current_worker
 
-from engine.protocol import RunSpec
+from engine.protocol import RunSpec, UserError
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.screens.new_run.appraisal import appraise
 from vld_tui.dashboard.screens.new_run.knowledge import LOOKING
 from vld_tui.dashboard.screens.new_run.messages import DatasetsFound, NetworksFound, PresetsFound
-from vld_tui.study.planner import PLANNER_ERRORS, Planner
+from vld_tui.study.planner import Planner
 from vld_tui.study.presets import Preset
 from vld_tui.words.text import plain_text
 
@@ -48,7 +48,7 @@ class AskingScreen(Guarded, ModalScreen[Order | None]):
         """Post the answer, or say why there is none."""
         try:
             self.post_message(question(self._planner))
-        except PLANNER_ERRORS as error:
+        except UserError as error:
             self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
 
     def keep_preset(self, name: str, preset: Preset) -> None:
@@ -75,7 +75,7 @@ class AskingScreen(Guarded, ModalScreen[Order | None]):
         try:
             self.post_message(NetworksFound(self._planner.known_networks(), LOOKING))
             self.post_message(NetworksFound(self._planner.networks()))
-        except PLANNER_ERRORS as error:
+        except UserError as error:
             self.post_message(NetworksFound((), str(error).splitlines()[0]))
 
 

@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from engine.protocol import UserError
 from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.draw.study_progress import study_lines, study_list_heading
 from vld_tui.dashboard.feed import Snapshot
@@ -21,7 +22,6 @@ from vld_tui.dashboard.messages import ActionAsked, SnapshotTaken, StudyOpened
 from vld_tui.dashboard.screens.ask import Confirm, Told
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.study.define.files import SMALL, preset_titles
-from vld_tui.study.planner import PLANNER_ERRORS
 from vld_tui.views.study import plan_lines
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.words.text import fit, shorten
@@ -111,7 +111,7 @@ class StudiesScreen(Guarded, Screen[None]):
         """Ask what a launch would do."""
         try:
             plan: LaunchPlan | str = self._planner.study_plan(name)
-        except PLANNER_ERRORS as error:
+        except UserError as error:
             plan = str(error)
         self.app.call_from_thread(self._offer, name, plan)
 
