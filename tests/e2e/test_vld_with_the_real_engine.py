@@ -127,7 +127,7 @@ def test_a_run_is_told_kept_and_shown(finished: tuple[InstalledVld, dict[str, An
         record["run"]
     ]
     chart = vld("curve", "@last", "--height", "24").stdout
-    assert f"accuracy at step {record['selected_step']}" in chart
+    assert f"accuracy  step {record['selected_step']}" in chart
     assert "✓ finished" in vld("show", "@last").stdout
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import shutil
-import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Final
 
+import numpy as np
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from engine.protocol import nearest
 from vld_tui.cli.command import Command, RunArgument
@@ -19,13 +22,16 @@ from vld_tui.cli.session import open_for_runs
 from vld_tui.runs.metrics import MetricSeries
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
-from vld_tui.views.chart import Curve, Panel, draw
 from vld_tui.views.combined import networks, step_label
-from vld_tui.words.palette import status_label
+from vld_tui.views.plot import Plot, Series, View
+from vld_tui.views.raster import Axis
+from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES, status_label
 
 WIDTHS: Final = (40, 1_000)
 HEIGHTS: Final = (10, 500)
 """Columns and rows in which curves can be drawn and read."""
+
+MIN_PANEL_ROWS: Final = 8
 
 MOST_POINTS: Final = 16_384
 """Of a curve: many more than a terminal has dots in a line."""
@@ -60,7 +66,7 @@ def curve(
     with open_for_runs(ctx, [run], with_jobs=False) as store:
         known = store.get(run)
         panels = _panels(store, known, metric or _usual_metrics(known))
-    if not any(curve.steps for panel in panels for curve in panel.curves):
+    if not any(len(each.x) for panel in panels for each in panel.series):
         if known.id_accuracy is not None and not known.has_ood:
             raise CommandError(
                 f"Run {known.run_id} has no OOD accuracy: it trains on every domain."
@@ -74,17 +80,7 @@ def curve(
     say(f"{known.run_id}  {known.name}  {state}")
     if known.combination is not None:
         say(networks(known.combination))
-    typer.echo(
-        draw(
-            panels,
-            selected_step=known.selected_step,
-            label=partial(step_label, combination=known.combination),
-            cells=width or terminal.columns,
-            rows=(height or terminal.lines - 1) - 1,
-            colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
-        ),
-        color=True,
-    )
+    _draw(panels, max(WIDTHS[0], width or terminal.columns), (height or terminal.lines - 1) - 1)
 
 
 def _usual_metrics(run: Run) -> list[str]:
@@ -94,8 +90,8 @@ def _usual_metrics(run: Run) -> list[str]:
     return ["id", "ood", *(["representations"] if is_whole else [])]
 
 
-def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Panel]:
-    """Return the panels that show ``names``: accuracies in one, the loss in another.
+def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
+    """Return the charts that show ``names``: accuracies in one, the loss in another.
 
     Raises:
         CommandError: for a name that is no metric of the run.
@@ -104,8 +100,8 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Panel]:
     of_accuracy = [each for each in series if each.name == "accuracy"]
     domains = sorted({each.domain for each in of_accuracy if not each.is_judged})
     arms = sorted({each.arm for each in of_accuracy} - {run.arm})
-    accuracies: list[Curve] = []
-    losses: list[Curve] = []
+    accuracies: list[Series] = []
+    losses: list[Series] = []
     for name in names:
         if name == "loss":
             losses.append(_curve(series, run.arm, "training", "train", "sources", "loss"))
@@ -124,13 +120,27 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Panel]:
                 f"Run {run.run_id} has no metric {name!r}.{nearest(name, known)}\n"
                 f"It has: {', '.join(known)}."
             )
-    panels = [Panel("accuracy", tuple(accuracies), is_percent=True)] if accuracies else []
-    if losses:
-        panels.append(Panel("loss", tuple(losses), is_percent=False, has_marks=False))
-    return panels
+    last_step = max([1.0, *(float(each.x[-1]) for each in (*accuracies, *losses) if len(each.x))])
+    view = View(across=Axis(0, last_step), cursor=run.selected_step)
+    label = partial(step_label, combination=run.combination)
+    plot = Plot("", (), view, step_name=label)
+    panels = [
+        replace(
+            plot, title="accuracy", series=_coloured(accuracies), is_percent=True, has_marks=True
+        ),
+        replace(plot, title="loss", series=_coloured(losses)),
+    ]
+    return [panel for panel in panels if panel.series]
 
 
-def _judged(series: Sequence[MetricSeries], arm: str, which: str, title: str = "") -> Curve:
+def _coloured(series: Sequence[Series]) -> tuple[Series, ...]:
+    """Return curves in colours of their own, those of ID and OOD accuracy as everywhere."""
+    others = itertools.cycle(SERIES_STYLES[2:])
+    fixed = {"ID": ID_STYLE, "training": ID_STYLE, "OOD": OOD_STYLE}
+    return tuple(replace(each, style=fixed.get(each.name) or next(others)) for each in series)
+
+
+def _judged(series: Sequence[MetricSeries], arm: str, which: str, title: str = "") -> Series:
     """Return the curve of ID or OOD accuracy of an arm."""
     split = "out" if which == "id" else "in"
     title = f"{title} {which.upper()}".lstrip()
@@ -146,12 +156,34 @@ def _curve(
     name: str = "accuracy",
     *,
     is_judged: bool = False,
-) -> Curve:
+) -> Series:
     """Return a curve of an arm, empty where there is none."""
     wanted = (name, split, domain, arm, is_judged)
     for each in series:
         if (each.name, each.split, each.domain, each.arm, each.is_judged) == wanted:
-            points = each.points
-            values = tuple(points.at(index) for index in range(len(points.steps)))
-            return Curve(title, tuple(points.steps), values)
-    return Curve(title, (), ())
+            return Series(
+                title,
+                np.array(each.points.steps, dtype=np.float64),
+                np.array(each.points.values, dtype=np.float64),
+                "",
+            )
+    return Series(title, np.array([]), np.array([]), "")
+
+
+def _draw(panels: Sequence[Plot], cells: int, rows: int) -> None:
+    """Print charts one below the other in so many columns and rows."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    for panel, panel_rows in zip(panels, _share_rows(len(panels), rows), strict=True):
+        for line in panel.lines(cells, panel_rows):
+            text = Text.assemble(*((each.text, each.style or "") for each in line))
+            text.rstrip()
+            console.print(text, soft_wrap=True)
+
+
+def _share_rows(panels: int, rows: int) -> list[int]:
+    """Share the rows out: the first of several panels gets about two thirds of them."""
+    rows = max(rows, MIN_PANEL_ROWS * panels)
+    if panels == 1:
+        return [rows]
+    others = max(MIN_PANEL_ROWS, rows * 3 // 8 // (panels - 1))
+    return [rows - others * (panels - 1)] + [others] * (panels - 1)

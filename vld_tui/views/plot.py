@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,9 +14,11 @@ from rich.segment import Segment
 from rich.style import Style
 
 from vld_tui.runs.curves import Values
-from vld_tui.views.raster import BLANK, Axis, draw_curve, smoothed
+from vld_tui.views.combined import step_label
+from vld_tui.views.raster import BLANK, DOTS_ACROSS, DOTS_DOWN, Axis, draw_curve, smoothed
 from vld_tui.words.columns import GAP
 from vld_tui.words.numbers import UNKNOWN
+from vld_tui.words.palette import SERIES_MARKS
 from vld_tui.words.text import plain_text, shorten, width
 
 LABEL_CELLS: Final = 7
@@ -33,6 +35,8 @@ TALL: Final = 9
 _QUIET: Final = Style(dim=True)
 _STRONG: Final = Style(bold=True)
 _SHORTEST_LEGEND: Final = 6
+_MARK_CELLS: Final = 8
+"""Cells between two marks of a curve with more values than every second cell could show."""
 
 Line = list[Segment]
 Cell = tuple[str, Style]
@@ -75,12 +79,18 @@ class View:
 
 @dataclass(frozen=True)
 class Plot:
-    """Curves that share their axes. ``is_percent``: the values are shares from 0 to 1."""
+    """Curves that share their axes.
+
+    ``is_percent``: the values are shares from 0 to 1. ``has_marks``: each curve has a mark of its
+    own as well as its colour. ``step_name`` names the step of the cursor.
+    """
 
     title: str
     series: tuple[Series, ...]
     view: View = View()
     is_percent: bool = False
+    has_marks: bool = False
+    step_name: Callable[[int], str] = step_label
 
     @functools.cached_property
     def whole(self) -> Axis:
@@ -111,17 +121,21 @@ class Plot:
             drawn = draw_curve(each.x, each.y, across, up, width, height)
             dots |= drawn
             owner[drawn != 0] = index
+        characters = np.where(dots != 0, BLANK + dots, ord(" "))
+        for index, (each, mark) in enumerate(zip(shown, self._marks(shown), strict=True), start=1):
+            if mark:
+                marked = _marked_cells(each, across, up, width, height)
+                characters[marked], owner[marked] = ord(mark[0]), index
+        is_free = owner == 0
         styles = [Style.null(), *(Style.parse(each.style) for each in shown)]
         labels, rules = self._labels(up, height), self._rules(shown, across, width)
         yield from legend
-        characters = np.where(dots != 0, BLANK + dots, ord(" "))
         for column, (character, style) in rules.items():
-            is_free = dots[:, column] == 0
-            characters[is_free, column] = ord(character)
-            owner[is_free, column] = len(styles)
+            characters[is_free[:, column], column] = ord(character)
+            owner[is_free[:, column], column] = len(styles)
             styles.append(style)
         for column, (character, style) in _gaps(shown, across, width).items():
-            if dots[-1, column] == 0:
+            if is_free[-1, column]:
                 characters[-1, column] = ord(character)
                 owner[-1, column] = len(styles)
                 styles.append(style)
@@ -149,18 +163,20 @@ class Plot:
         """Yield the title, how the curves are looked at, their names with their values, and where
         there is room the step that is marked."""
         view = self.view
-        remarks = [LAST if view.cursor is None else f"step {view.cursor:,.0f}"] if shown else []
+        remarks = (
+            [LAST if view.cursor is None else self.step_name(round(view.cursor))] if shown else []
+        )
         remarks += ["log x"] if view.x_is_log else []
         remarks += ["log y"] if view.y_is_log else []
         remarks += [f"smooth {view.smoothing:g}"] if view.smoothing else []
         line = [Segment(plain_text(self.title), _STRONG)]
         if remarks:
             line.append(Segment(f"  {' · '.join(remarks)}", _QUIET))
-        entries = [
-            (f"{self.number(each.value_at(view.cursor))} {plain_text(each.name)}", each.style)
-            for each in shown
-            if not each.is_bound
-        ]
+        entries = []
+        for each, mark in zip(shown, self._marks(shown), strict=True):
+            if not each.is_bound:
+                value = self.number(each.value_at(view.cursor))
+                entries.append((f"{mark}{value} {plain_text(each.name)}", each.style))
         taken = _width(line)
         needed = sum(width(text) + len(GAP) for text, _ in entries)
         room = max(_SHORTEST_LEGEND, (cells * most_lines - taken) // max(1, len(entries)) - 2)
@@ -174,6 +190,12 @@ class Plot:
             line.append(Segment(mark, _QUIET))
         yield line
 
+    def _marks(self, shown: Sequence[Series]) -> Iterator[str]:
+        """Yield the mark of each curve and a space; empty: it has none."""
+        marks = itertools.cycle(SERIES_MARKS)
+        for each in shown:
+            yield f"{next(marks)} " if self.has_marks and not each.is_bound else ""
+
     def _mark(self, shown: Sequence[Series]) -> str:
         """Say at which step the curves are marked, if that is one and in sight."""
         marked = {each.marked_x for each in shown if each.marked_x is not None}
@@ -186,7 +208,7 @@ class Plot:
     def _labels(self, up: Axis, rows: int) -> dict[int, str]:
         """Return what stands beside which row."""
         labels: dict[int, str] = {}
-        for tick in up.ticks(max(2, rows // 3)):
+        for tick in up.ticks(max(3, rows // 3)):
             labels.setdefault(round((1 - _position(up, tick)) * (rows - 1)), self.number(tick, 0))
         return labels
 
@@ -210,6 +232,21 @@ def _gaps(shown: Sequence[Series], across: Axis, cells: int) -> dict[int, Cell]:
         for column in np.unique(np.round(places * (cells - 1)).astype(int)).tolist():
             gaps[column] = (GAP_MARK, Style.parse(each.style))
     return gaps
+
+
+def _marked_cells(
+    series: Series, across: Axis, up: Axis, cells: int, rows: int
+) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
+    """Return the rows and columns of cells where a curve's mark stands: at its values, or at some
+    of them where there are many."""
+    places, levels = across.positions(series.x), 1 - up.positions(series.y)
+    in_sight = (places >= 0) & (places <= 1) & (levels >= 0) & (levels <= 1)
+    columns = np.round(places[in_sight] * (cells * DOTS_ACROSS - 1)).astype(int) // DOTS_ACROSS
+    rows_of = np.round(levels[in_sight] * (rows * DOTS_DOWN - 1)).astype(int) // DOTS_DOWN
+    if len(columns) > cells // 2:
+        _, chosen = np.unique(columns // _MARK_CELLS, return_index=True)
+        columns, rows_of = columns[chosen], rows_of[chosen]
+    return rows_of, columns
 
 
 def _width(line: Line) -> int:

@@ -205,8 +205,8 @@ class TestShow:
 class TestCurve:
     def test_id_ood_and_loss_are_drawn_with_the_selected_step(self, history: Vld) -> None:
         text = history("curve", "first", "--width", "80", "--height", "24").stdout
-        assert "accuracy at step 100 │  ● ID 73.3%  ▲ OOD 53.3%" in text
-        assert "loss at step 100 │" in text
+        assert "accuracy  step 100  ● 73.3% ID  ▲ 53.3% OOD" in text
+        assert "loss  step 100  0.484 training" in text
         assert "\x1b" not in text
         lines = text.splitlines()
         assert len(lines) <= 24
@@ -214,9 +214,9 @@ class TestCurve:
 
     def test_metrics_can_be_chosen(self, history: Vld) -> None:
         text = history("curve", "first", "--metric", "noto", "--metric", "ood").stdout
-        assert "● noto 72.3%  ▲ OOD 53.3%" in text
+        assert "● 72.3% noto  ▲ 53.3% OOD" in text
         assert "loss" not in text
-        assert "▲ fluent-mono 53.3%" in history("curve", "first", "--metric", "domains").stdout
+        assert "▲ 53.3% fluent-mono" in history("curve", "first", "--metric", "domains").stdout
 
     def test_an_unknown_metric_is_answered_with_the_known_ones(self, history: Vld) -> None:
         result = history("curve", "first", "--metric", "nto")
@@ -403,7 +403,7 @@ def test_a_run_without_a_target_has_no_ood_accuracy_anywhere(vld: Vld) -> None:
     assert "73.3%        –" in line
     shown = vld("show", "@last").stdout
     assert "OOD                       –          –" in shown
-    assert "▲ OOD –" in vld("curve", "@last").stdout
+    assert "▲ – OOD" in vld("curve", "@last").stdout
     refused = vld("curve", "@last", "--metric", "ood")
     assert refused.exit_code == 2
     assert "has no OOD accuracy: it trains on every domain" in refused.stderr

@@ -106,7 +106,7 @@ def test_a_curve_of_many_points_has_its_first_selected_and_last(long_run: Vld) -
     assert SELECTED + 1 in loss.steps
     assert list(loss.steps) == sorted(loss.steps)
     assert all(value == 1 / step for step, value in zip(loss.steps, loss.values, strict=True))
-    assert "at step 20,000" in long_run("curve", "long").stdout
+    assert "step 20,000" in long_run("curve", "long").stdout
 
 
 def test_a_rebuild_holds_a_part_of_a_log_in_memory(

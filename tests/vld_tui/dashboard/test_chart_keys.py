@@ -80,3 +80,11 @@ def test_axes_become_logarithmic_and_back() -> None:
     view = press("x", "y").plot.view
     assert (view.x_is_log, view.y_is_log) == (True, True)
     assert press("x", "x").plot.view.x_is_log is False
+
+
+@pytest.mark.parametrize(("no_color", "has_marks"), [("", False), ("1", True)])
+def test_curves_have_marks_where_there_is_no_colour(
+    monkeypatch: pytest.MonkeyPatch, no_color: str, *, has_marks: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    assert press().plot.has_marks is has_marks

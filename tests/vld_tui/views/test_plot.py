@@ -94,6 +94,23 @@ def test_nothing_to_draw_is_an_empty_picture() -> None:
         assert len(text(Plot("loss", series))) == 12
 
 
+def test_marks_tell_curves_apart_without_colour() -> None:
+    lines = text(Plot("accuracy", (FLAT, RISING), is_percent=True, has_marks=True))
+    assert lines[0].startswith("accuracy  last  ● 60.0% ID  ▲ 50.0% OOD")
+    drawn = "".join(lines[1:-1])
+    assert (drawn.count("●"), drawn.count("▲")) == (4, 5), "one at each value"
+    steps = np.arange(10_000.0)
+    many = (Series("a", steps, steps, "red"), Series("b", steps, -steps, "blue"))
+    drawn = "".join(text(Plot("many", many, has_marks=True))[1:-1])
+    assert 4 <= drawn.count("●") <= 8
+    assert 4 <= drawn.count("▲") <= 8
+
+
+def test_a_step_is_named_as_asked() -> None:
+    plot = Plot("OOD", (RISING,), View(cursor=150), step_name=lambda step: f"{step}% of B")
+    assert text(plot)[0].startswith("OOD  150% of B  0.5 OOD")
+
+
 def test_names_are_plain_text() -> None:
     series = Series("[red]\x1b[2J", STEPS, STEPS, "green")
     assert "[red]␛[2J" in text(Plot("x", (series,)))[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
@@ -38,7 +39,8 @@ class Chart(Picture, can_focus=True):
 
     def __init__(self, *, is_percent: bool = False, **settings: Any) -> None:
         super().__init__(**settings)
-        self._plot = Plot("", (), is_percent=is_percent)
+        without_colour = bool(os.environ.get("NO_COLOR"))
+        self._plot = Plot("", (), is_percent=is_percent, has_marks=without_colour)
         self._all: tuple[Series, ...] = ()
         self._filter = ""
 
