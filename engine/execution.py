@@ -21,8 +21,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import InputError
-from engine.machine.devices import device_name, synchronize
-from engine.machine.memory import is_out_of_memory
+from engine.machine.devices import device_name, is_out_of_memory, synchronize
 from engine.machine.processor import OtherPrograms
 from engine.protocol import RunSpec
 from engine.ranks import ALONE, Ranks

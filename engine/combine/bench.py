@@ -1,10 +1,12 @@
-"""What every way of combining works with: the network's frame, the data, and how to tell of it."""
+"""What every way of combining works with: data, network, and what it reports."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from torch import Tensor
 
@@ -24,6 +26,7 @@ from engine.machine.processor import peak_memory_bytes
 from engine.model import FineTunedNetwork
 from engine.protocol import (
     AUGMENTED,
+    BarrierMeasured,
     Combination,
     Evaluated,
     RunFinished,
@@ -33,6 +36,9 @@ from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest
 from engine.train.checkpoint import CheckpointFiles, Selected, TrainingState
+
+BARRIER_ACCURACY: Final = 0.02
+"""An accuracy half way that is lower than the mean of the ends by more than this is a barrier."""
 
 
 @dataclass(frozen=True)
@@ -153,3 +159,24 @@ class Bench:
     def elapsed_s(self) -> float:
         """Return the seconds since the attempt began."""
         return time.perf_counter() - self.began
+
+
+def describe_barrier(
+    first: str, second: str, *, ends: tuple[Validation, Validation], half_way: Validation
+) -> BarrierMeasured:
+    """Return how far loss and accuracy half way are from the straight line between the ends.
+
+    It tells whether two networks lie in one basin. Frankle et al., "Linear Mode Connectivity and
+    the Lottery Ticket Hypothesis", arXiv 1912.05671: the error barrier, there the highest point of
+    the path; here, as usual for fine-tuned networks, the point half way.
+    """
+    mean_accuracy = (ends[0].accuracy + ends[1].accuracy) / 2
+    loss_barrier = half_way.loss - (ends[0].loss + ends[1].loss) / 2
+    accuracy_barrier = mean_accuracy - half_way.accuracy
+    return BarrierMeasured(
+        first=first,
+        second=second,
+        loss_barrier=loss_barrier if math.isfinite(loss_barrier) else None,
+        accuracy_barrier=accuracy_barrier,
+        is_barrier=accuracy_barrier > BARRIER_ACCURACY,
+    )

@@ -7,9 +7,11 @@ from typing import Final
 
 import torch
 
-from engine.combine import ensemble, greedy_soup, interpolation, soup
 from engine.combine.bench import Bench
+from engine.combine.ensemble import combine_logits
+from engine.combine.interpolation import interpolate
 from engine.combine.parents import ParentRun, check_images, check_shapes, check_weights_file
+from engine.combine.soup import combine_greedily, combine_uniformly
 from engine.data import RunData, seed_hash, validation_augmentation
 from engine.errors import InputError
 from engine.execution import Execution
@@ -30,10 +32,10 @@ from engine.stop_request import StopRequest
 from engine.train.setup import describe_network, measure_feature_rms
 
 METHODS: Final[Mapping[str, Callable[[Bench], RunFinished]]] = {
-    "soup": soup.combine,
-    "greedy_soup": greedy_soup.combine,
-    "interpolation": interpolation.combine,
-    "ensemble": ensemble.combine,
+    "soup": combine_uniformly,
+    "greedy_soup": combine_greedily,
+    "interpolation": interpolate,
+    "ensemble": combine_logits,
 }
 
 

@@ -14,7 +14,7 @@ from engine.data.splits import Indices
 from engine.protocol import RunFinished
 
 
-def combine(bench: Bench) -> RunFinished:
+def combine_logits(bench: Bench) -> RunFinished:
     """Evaluate what the parents predict together. It has no weights, so none are saved."""
     began = time.perf_counter()
     step = bench.combination.steps

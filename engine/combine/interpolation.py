@@ -16,25 +16,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from typing import Final
 
+import msgspec
 from torch import Tensor
 
 from engine.combine.averaging import blend
-from engine.combine.barrier import describe_barrier
-from engine.combine.bench import Bench, Validation
-from engine.combine.probe import probe
-from engine.combine.start import rebuild_start
+from engine.combine.bench import Bench, Validation, describe_barrier
+from engine.combine.parents import ParentRun
 from engine.data import DomainData
 from engine.data.splits import Indices
+from engine.errors import InputError
 from engine.evaluate import Evaluation, Predictor
-from engine.protocol import ArmEvaluated, RunFinished
+from engine.execution import Execution
+from engine.machine.disk import plain_file
+from engine.protocol import (
+    ArmEvaluated,
+    Cautioned,
+    EventDecodeError,
+    HeadTrained,
+    RunFinished,
+    decode_event,
+)
 from engine.protocol.combination import INTERPOLATION_STEPS
+from engine.rundir import RunDir
+from engine.train.last_layer import train_head_on
+from engine.train.setup import make_generators
 
 REPRESENTATIONS = "representations"
 """The arm that mixes what the networks predict."""
+TOLERANCE: Final = 1e-4
+"""Relative difference of losses that rounding explains."""
+PROBE_STEPS: Final = 1000
+"""Of the last layer, on cached features: seconds."""
 
 
-def combine(bench: Bench) -> RunFinished:
+def interpolate(bench: Bench) -> RunFinished:
     """Evaluate weights along the way, then representations, and select on ID validation."""
     ends = (_first_end(bench), bench.parents[-1].weights())
     kept = (KeptPredictions(), KeptPredictions())
@@ -145,3 +162,84 @@ def _validation(evaluation: Evaluation) -> Validation:
 
 def _share(step: int) -> float:
     return step / INTERPOLATION_STEPS
+
+
+def rebuild_start(bench: Bench) -> dict[str, Tensor]:
+    """Return the weights that the last parent had before its first step.
+
+    A run keeps its best and its last network, not the first. The first follows from the run's
+    specification: pre-trained weights, and a last layer that was trained alone, all its randomness
+    drawn from the run's seed.
+
+    On the machine of that run they are equal to the bit. Whether they are is judged by the loss
+    of the last layer, which the run recorded; a difference is told in a ``cautioned`` event. The
+    bench's network must still be as it was built.
+
+    Raises:
+        InputError: when the run started with a random last layer.
+    """
+    parent, network, device = bench.parents[-1], bench.network, bench.execution.device
+    state = parent.state
+    if parent.spec.head_steps > 0:
+        trained = train_head_on(
+            bench.data, network, parent.spec,
+            Execution(device, state.precision, state.memory_format), state.feature_rms,
+            make_generators(parent.spec, device), bench.stop.raise_if_requested,
+        )  # fmt: skip
+        bench.log.record(trained)
+        if caution := _difference(parent, trained):
+            bench.log.record(Cautioned(message=caution))
+    elif not network.is_head_trained:
+        raise InputError(
+            f"Run {parent.run_id} started with a random last layer, so there is no network to "
+            "start from. Interpolate from a linear probe: vld combine interpolate pretrained "
+            f"{parent.run_id} --probe"
+        )
+    return bench.weights()
+
+
+def _difference(parent: ParentRun, trained: HeadTrained) -> str | None:
+    """Return how the last layer's training differs from the run's own, if it does."""
+    before = _head_trained(RunDir(parent.file.parent.parent))
+    if before is None or before.loss is None or trained.loss is None:
+        return (
+            f"Whether the start of run {parent.run_id} was rebuilt exactly is not known: its "
+            "event log does not have the loss of its last layer."
+        )
+    if abs(trained.loss - before.loss) <= TOLERANCE * abs(before.loss):
+        return None
+    return (
+        f"The start of run {parent.run_id} was not rebuilt exactly: its last layer now ends at a "
+        f"training loss of {trained.loss:.4f}, and ended at {before.loss:.4f} in that run. "
+        "Another device or version draws other masks. Interpolate where the run was trained."
+    )
+
+
+def _head_trained(run_dir: RunDir) -> HeadTrained | None:
+    """Return what a run told of its last layer, in the latest attempt that trained it."""
+    found = None
+    try:
+        with open(run_dir.events, "rb", opener=plain_file) as file:
+            for line in file:
+                if b'"head_trained"' not in line:
+                    continue
+                event = decode_event(line)
+                found = event if isinstance(event, HeadTrained) else found
+    except (OSError, EventDecodeError):
+        return None
+    return found
+
+
+def probe(bench: Bench) -> dict[str, Tensor]:
+    """Train the last layer of the network as it was built, without masks, and return its weights.
+
+    The network must still be the pre-trained one.
+    """
+    device = bench.execution.device
+    spec = msgspec.structs.replace(bench.spec, dropout_rate=0.0, masks=1, head_steps=PROBE_STEPS)
+    trained = train_head_on(
+        bench.data, bench.network, spec, bench.execution, bench.feature_rms,
+        make_generators(spec, device), bench.stop.raise_if_requested,
+    )  # fmt: skip
+    bench.log.record(trained)
+    return bench.weights()

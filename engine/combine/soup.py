@@ -1,22 +1,34 @@
-"""The uniform soup: the mean of the weights of all parents.
+"""Soups: the mean of the parents' weights, of all of them or of those that help.
 
-Wortsman et al., "Model soups", arXiv 2203.05482.
+Wortsman et al., "Model soups", arXiv 2203.05482; the greedy soup is its algorithm 1: a parent is
+kept when accuracy rises or stays the same (≥). The authors' code
+(github.com/mlfoundations/model-soups) keeps it only when accuracy rises (>), and tries parents of
+equal accuracy in reverse order. Here they are tried in the order given.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.combine.averaging import WeightMean
-from engine.combine.bench import Bench
-from engine.combine.ranking import measure_barriers, rank_parents
-from engine.protocol import RunFinished
+from engine.combine.averaging import WeightMean, Weights, blend
+from engine.combine.bench import Bench, Validation, describe_barrier
+from engine.combine.parents import ParentRun
+from engine.protocol import ParentMeasured, ParentTried, RunFinished
 
 
-def combine(bench: Bench) -> RunFinished:
+@dataclass(frozen=True)
+class Ranked:
+    """A parent and what it reaches on validation images."""
+
+    parent: ParentRun
+    validation: Validation
+
+
+def combine_uniformly(bench: Bench) -> RunFinished:
     """Average the parents' weights, one at a time, and evaluate the mean."""
     measure_barriers(bench, rank_parents(bench))
     first, *others = bench.parents
@@ -35,3 +47,59 @@ def serve(bench: Bench, weights: Mapping[str, Tensor]) -> RunFinished:
     bench.tell(step, evaluation, began, is_best=True)
     bench.save(step, evaluation, weights)
     return bench.finish(step, evaluation)
+
+
+def combine_greedily(bench: Bench) -> RunFinished:
+    """Try the parents in turn, the best first, and evaluate the mean of those that are kept."""
+    ranked = rank_parents(bench)
+    measure_barriers(bench, ranked)
+    mean = WeightMean(ranked[0].parent.weights())
+    for tried in try_parents(ranked, mean, lambda weights: bench.validate(weights).accuracy):
+        bench.log.record(tried)
+    return serve(bench, mean.weights())
+
+
+def try_parents(
+    ranked: Sequence[Ranked], mean: WeightMean, accuracy_of: Callable[[Weights], float]
+) -> Iterator[ParentTried]:
+    """Add each parent that does not lower accuracy to a mean, and yield what was tried.
+
+    Args:
+        ranked: the best parent, which the mean holds, then the others in the order to try them.
+        mean: of the parents kept so far.
+        accuracy_of: returns the ID accuracy of weights, 0 to 1.
+    """
+    best, *others = ranked
+    soup_accuracy = best.validation.accuracy
+    for other in others:
+        weights = other.parent.weights()
+        accuracy = accuracy_of(mean.with_one_more(weights))
+        is_kept = accuracy >= soup_accuracy
+        if is_kept:
+            mean.add(weights)
+            soup_accuracy = accuracy
+        yield ParentTried(parent=other.parent.run_id, soup_accuracy=accuracy, is_kept=is_kept)
+
+
+def rank_parents(bench: Bench) -> list[Ranked]:
+    """Measure every parent on ID validation images and return them, the best first.
+
+    Parents of equal accuracy stay in the order given.
+    """
+    measured = []
+    for parent in bench.parents:
+        validation = bench.validate(parent.weights())
+        bench.log.record(ParentMeasured(parent=parent.run_id, id_accuracy=validation.accuracy))
+        measured.append(Ranked(parent, validation))
+    return sorted(measured, key=lambda each: -each.validation.accuracy)
+
+
+def measure_barriers(bench: Bench, ranked: list[Ranked]) -> None:
+    """Tell what happens half way between the best parent and each of the others."""
+    best, *others = ranked
+    best_weights = best.parent.weights()
+    for other in others:
+        half_way = bench.validate(blend(best_weights, other.parent.weights(), 0.5))
+        ends = (best.validation, other.validation)
+        runs = (best.parent.run_id, other.parent.run_id)
+        bench.log.record(describe_barrier(*runs, ends=ends, half_way=half_way))

@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from engine.datasets.card import TableColumns, read_card
 from engine.datasets.formats import HEAD_BYTES, IMAGE_EXTENSIONS, formats_of, sniff
 from engine.datasets.imports import find_tables, is_archive
+from engine.datasets.imports.archives import TarSource
 from engine.datasets.reading import has_shared_classes, sentence, spoken
 from engine.datasets.sources import (
     ABOVE_CLASSES,
@@ -30,7 +31,6 @@ from engine.datasets.sources import (
     ZipSource,
 )
 from engine.datasets.tables import TABLE_SUFFIXES, TableSource
-from engine.datasets.tar_source import TarSource
 from engine.errors import DataError
 from engine.protocol.datasets import LeftOut, left_out_text
 from engine.protocol.spec import Layout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import multiprocessing
 import random
@@ -10,40 +11,48 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from engine.datasets.cache import resize
 from engine.datasets.card import DatasetCard
-from engine.datasets.class_folders import find_class_images
-from engine.datasets.corruptions import (
-    GROUPS,
-    SEVERITIES,
-    SMALLEST,
-    corrupt,
-    find_corruptions,
-    require_corruptions,
-)
 from engine.datasets.folders import counted, decode_image, listed
 from engine.datasets.imports import staged
+from engine.datasets.layouts import find_class_images
 from engine.datasets.named_sets import IMAGES, check_name
 from engine.datasets.progress import Progress, Tell, progress_of
 from engine.datasets.register import register
 from engine.datasets.sources import ImageFile
 from engine.errors import DataError
 from engine.machine.processor import usable_cores
+from engine.protocol import nearest
 from engine.protocol.datasets import (
     AddDataset,
     DatasetListing,
     ShiftDataset,
     WorkNote,
 )
+from engine.protocol.extras import install_command
 
 CLEAN: Final = "clean"
 EVERY_GROUP: Final = "all"
 CHUNK: Final = 8
 """Images that a process is given at a time."""
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    "weather": ("snow", "frost", "fog", "brightness"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+}
+"""The common corruptions, each at five severities: Hendrycks & Dietterich, "Benchmarking Neural
+Network Robustness to Common Corruptions and Perturbations", ICLR 2019."""
+SEVERITIES: Final = range(1, 6)
+SMALLEST: Final = 32
+"""Side in pixels below which the corruptions are not defined."""
+_TAKES_SEED: Final = ("impulse_noise", "glass_blur")
 
 
 @dataclass(frozen=True)
@@ -180,3 +189,66 @@ def _write(task: tuple[Path, Path, ImageFile, Shift, int, int]) -> bool:
     name = file.path.removeprefix(f"{file.class_name}/").replace("/", "__")
     image.save(into / shift.domain / file.class_name / f"{name}.png")
     return True
+
+
+def find_corruptions(name: str) -> tuple[str, ...]:
+    """Return the corruptions of a group, or the one of that name.
+
+    Raises:
+        DataError: when there is none.
+    """
+    every = [each for group in GROUPS.values() for each in group]
+    if name in GROUPS:
+        return GROUPS[name]
+    if name in every:
+        return (name,)
+    raise DataError(
+        f"There is no corruption {name!r}.{nearest(name, [*GROUPS, *every])} Groups: "
+        f"{', '.join(GROUPS)}; single ones: {', '.join(every)}."
+    )
+
+
+def require_corruptions() -> Any:
+    """Return the package that corrupts images.
+
+    Raises:
+        DataError: when it is not installed, or cannot be loaded.
+    """
+    try:
+        import imagecorruptions  # only this needs it, and it brings a compiler
+    except ModuleNotFoundError:
+        raise DataError(
+            f"Corruptions need a package that is not installed: {install_command('corruptions')}"
+        ) from None
+    except ImportError as error:  # its OpenCV wants a window system's libraries
+        raise DataError(
+            f"The package of corruptions cannot be loaded: {error}. On a machine without a window "
+            "system: pip install --force-reinstall --no-deps opencv-python-headless"
+        ) from None
+    return imagecorruptions
+
+
+def corrupt(
+    image: Image.Image, corruptions: Sequence[str], severity: int, seed: str
+) -> npt.NDArray[np.uint8]:
+    """Corrupt an image by one of several corruptions.
+
+    The package draws from NumPy's global generator, which this seeds: not for several threads.
+
+    Args:
+        image: RGB, both sides of at least ``SMALLEST`` pixels.
+        corruptions: those to draw from.
+        severity: 1 to 5.
+        seed: the same seed gives the same corruption of the same strength.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4])
+    np.random.seed(number)
+    name = corruptions[np.random.randint(len(corruptions))]
+    extra = {"seed": number} if name in _TAKES_SEED else {}
+    corrupted = require_corruptions().corrupt(
+        np.asarray(image), severity=severity, corruption_name=name, **extra
+    )
+    return np.asarray(corrupted, dtype=np.uint8)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from engine.datasets.card import DatasetCard, TableColumns
-from engine.datasets.class_folders import find_class_images
 from engine.datasets.folders import counted, listed
 from engine.datasets.imports import staged
+from engine.datasets.layouts import find_class_images
 from engine.datasets.named_sets import check_name
 from engine.datasets.progress import Tell
 from engine.datasets.register import register

@@ -10,8 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from engine.datasets.formats import HEAD_BYTES, not_an_image, readable_extensions
-from engine.datasets.junk import HIDDEN_FOLDERS, holds_thumbnails, junk_file, junk_folder
+from engine.datasets.formats import (
+    HEAD_BYTES,
+    HIDDEN_FOLDERS,
+    holds_thumbnails,
+    junk_file,
+    junk_folder,
+    not_an_image,
+    readable_extensions,
+)
 from engine.protocol.datasets import LeftOut
 
 FolderParts = tuple[str, ...]

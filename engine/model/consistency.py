@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import InputError
-from engine.machine.memory import is_out_of_memory
+from engine.machine.devices import is_out_of_memory
 from engine.model.network import FineTunedNetwork
 
 IMAGES: Final = 2

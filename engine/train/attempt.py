@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 import msgspec
+import torch
 from torch import Tensor
 
 from engine.data import RunData, ValidationAugmentation, validation_augmentation
@@ -14,14 +15,12 @@ from engine.errors import TrainingError
 from engine.evaluate import Evaluation, evaluate_domains, keep_predictions, network_predictor
 from engine.machine.allocator import release_freed_memory
 from engine.machine.processor import peak_memory_bytes
-from engine.protocol import RunFinished, RunSpec, own_arm
+from engine.protocol import RunFinished, RunSpec, StepsTaken, evaluations_after, own_arm
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.train.checkpoint import CheckpointFiles, TrainingState
 from engine.train.collapse import class_entropy
-from engine.train.divergence import ADVICE, are_finite, bad_loss, bad_weights
-from engine.train.losses import LossMeter
-from engine.train.pace import Pace
+from engine.train.divergence import ADVICE, LossMeter, are_finite, bad_loss, bad_weights
 from engine.train.setup import Training
 
 
@@ -155,3 +154,67 @@ class Attempt:
             peak_memory_bytes=peak_memory_bytes(),
             plain_id_accuracy=selected.plain_id_accuracy,
         )
+
+
+class Pace:
+    """The clock of one attempt: training and evaluation are timed apart.
+
+    ``elapsed_s`` counts the attempts before this one too.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        start: TrainingState,
+        images_per_step: int,
+        began: float | None = None,
+    ) -> None:
+        """Start the clock; ``began``: when the attempt did, by ``time.perf_counter``; None: now."""
+        self._spec = spec
+        self._images_per_step = images_per_step
+        self._start_step = start.step
+        self._elapsed_before_s = start.elapsed_s
+        self._started = time.perf_counter() if began is None else began
+        self._evaluation_s = 0.0
+        self._per_evaluation_s = start.evaluation_s
+        self._training_started = time.perf_counter()
+        self._evaluation_before_training_s = 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Return the seconds of this attempt, its preparation included, and of earlier ones up to
+        their checkpoint."""
+        return self._elapsed_before_s + time.perf_counter() - self._started
+
+    def training_begins(self) -> None:
+        """Start the clock of the steps, leaving out what came before them."""
+        self._training_started = time.perf_counter()
+        self._evaluation_before_training_s = self._evaluation_s
+
+    def evaluated(self, wall_s: float, next_s: float) -> None:
+        """Count an evaluation that took ``wall_s`` seconds; the next will take ``next_s``."""
+        self._evaluation_s += wall_s
+        self._per_evaluation_s = next_s
+
+    def steps_taken(
+        self, step: int, loss: float | None, optimizer: torch.optim.Optimizer
+    ) -> StepsTaken:
+        """Describe the run after ``step`` updates, with a loss in nats."""
+        in_steps_s = time.perf_counter() - self._training_started
+        in_steps_s -= self._evaluation_s - self._evaluation_before_training_s
+        steps_per_s = (step - self._start_step) / in_steps_s
+        return StepsTaken(
+            step=step,
+            loss=loss,
+            lr=optimizer.param_groups[0]["lr"],
+            head_lr=optimizer.param_groups[1]["lr"],
+            steps_per_s=steps_per_s,
+            images_per_s=steps_per_s * self._images_per_step,
+            elapsed_s=self.elapsed_s,
+            seconds_left=self._seconds_left(step, steps_per_s),
+        )
+
+    def _seconds_left(self, step: int, steps_per_s: float) -> float:
+        spec = self._spec
+        evaluating_s = evaluations_after(spec, step) * self._per_evaluation_s
+        return (spec.steps - step) / steps_per_s + evaluating_s

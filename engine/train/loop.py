@@ -35,11 +35,10 @@ from engine.stop_request import StopRequest, StopRequested
 from engine.train.attempt import Attempt
 from engine.train.checkpoint import Checkpoint, Selected, TrainingState
 from engine.train.collapse import describe_collapse, has_learned, judge_collapse
+from engine.train.divergence import LossMeter
 from engine.train.last_layer import train_head_on
-from engine.train.losses import LossMeter
 from engine.train.optim import set_learning_rates
-from engine.train.overlap import overlaps
-from engine.train.setup import Training, prepare
+from engine.train.setup import Training, overlaps, prepare
 
 
 def fine_tune(

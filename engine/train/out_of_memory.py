@@ -13,8 +13,7 @@ import torch
 from engine.data import RunData
 from engine.errors import TrainingError
 from engine.machine.allocator import give_back_freed_memory
-from engine.machine.devices import resolve_device
-from engine.machine.memory import is_out_of_memory, memory_there_is, wanted_bytes
+from engine.machine.devices import is_out_of_memory, memory_there_is, resolve_device, wanted_bytes
 from engine.protocol import RunSpec
 from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir

@@ -19,7 +19,7 @@ from engine.machine.devices import device_name, resolve_device
 from engine.machine.processor import usable_cores
 from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
 from engine.objectives import Objective, make_objective
-from engine.protocol import LoadedWeights, ModelPrepared, RunSpec, evaluations_after
+from engine.protocol import LoadedWeights, ModelPrepared, RunSpec, evaluations_after, trial_seed
 from engine.ranks import ALONE, Backbone, Ranks
 from engine.rundir import RunDir
 from engine.stop_request import StopRequest
@@ -320,3 +320,22 @@ def _try_executions(
     choice = choose_execution(spec, device, trial_step, memory, network_key)
     release_freed_memory()
     return choice
+
+
+def overlaps(spec: RunSpec, data: RunData, loaded: LoadedWeights | None) -> Iterator[str]:
+    """Yield cautions: which accuracies are too high, as another run trained on their images."""
+    past = None if loaded is None else loaded.training
+    if past is None or past.dataset != data.name:
+        return
+    begins = f"The network in --weights was trained by run {past.run} on images"
+    for domain in data.domains:
+        if not domain.is_source and domain.name not in (past.target, past.held_out_source):
+            accuracy = "OOD accuracy" if domain.is_target else "accuracy"
+            yield f"{begins} of {domain.name}: its {accuracy} is too high."
+    split = (trial_seed(spec), spec.validation_fraction)
+    if split != (past.split_seed, past.validation_fraction):
+        yield (
+            f"{begins} that this run holds out: ID accuracy is too high, and so is what is chosen "
+            f"by it. Give --trial-seed {past.split_seed} --validation-fraction "
+            f"{past.validation_fraction:g} for the same split."
+        )

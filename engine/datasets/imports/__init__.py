@@ -2,8 +2,7 @@
 
 from engine.datasets.imports.archives import is_archive, unpack
 from engine.datasets.imports.camera_traps import arrange_camera_traps, find_annotations
-from engine.datasets.imports.columns import ImageColumns
-from engine.datasets.imports.parquet import find_tables, require_pyarrow, write_images
+from engine.datasets.imports.parquet import ImageColumns, find_tables, require_pyarrow, write_images
 from engine.datasets.imports.staging import staged
 
 __all__ = [

@@ -12,8 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.combine.barrier import describe_barrier
-from engine.combine.bench import Validation
+from engine.combine.bench import Validation, describe_barrier
 from engine.data import RunData, evaluation_batches, load_data
 from engine.model import build_network
 from engine.model.tensor_file import read_metadata

@@ -12,7 +12,7 @@ import pytest
 
 from engine.datasets import DataError, open_image_set
 from engine.datasets.catalog import find_target
-from engine.datasets.class_folders import find_class_images
+from engine.datasets.layouts import find_class_images
 from engine.datasets.register import add_dataset
 from engine.datasets.sources import FolderSource, ImageSource, ZipSource
 from engine.protocol.datasets import AddDataset

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from engine.datasets import DataError, open_image_set
-from engine.datasets.corruptions import GROUPS, corrupt, find_corruptions
-from engine.datasets.shift import plan_shifts, shift_dataset
+from engine.datasets.shift import GROUPS, corrupt, find_corruptions, plan_shifts, shift_dataset
 from engine.protocol.datasets import DatasetListing, ShiftDataset, WorkNote, WorkReport
 from tests.engine.datasets.image_folders import MakeFolder
 

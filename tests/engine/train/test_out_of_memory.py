@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import TrainingError
-from engine.machine.memory import is_out_of_memory, wanted_bytes
+from engine.machine.devices import is_out_of_memory, wanted_bytes
 from engine.model import FineTunedNetwork
 from engine.protocol import RunFailed
 from tests.small_runs import MakeRun, engine_environment, read_events, run_here

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from engine.protocol import resolve_spec
+from engine.train.attempt import Pace
 from engine.train.checkpoint import TrainingState
-from engine.train.pace import Pace
 
 
 def _left(pace: Pace, step: int) -> float:
