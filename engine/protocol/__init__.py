@@ -53,6 +53,7 @@ from engine.protocol.events import (
     decode_event,
     encode_event,
 )
+from engine.protocol.fields import FieldInfo, SpecError, nearest, shown_value
 from engine.protocol.identity import (
     MEASURED_ON,
     SEEDS,
@@ -96,13 +97,11 @@ from engine.protocol.spec import (
     FIELDS,
     NO_TARGET,
     SPELLINGS,
-    FieldInfo,
     RunSpec,
-    SpecError,
     by_field,
     decode_spec,
     encode_spec,
-    nearest,
+    fields_with,
     nearest_field,
     spec_from_mapping,
 )
@@ -185,6 +184,7 @@ __all__ = [
     "encode_spec",
     "evaluation_steps",
     "evaluations_after",
+    "fields_with",
     "is_address",
     "is_evaluated",
     "learning_rate_factor",
@@ -196,6 +196,7 @@ __all__ = [
     "resolve_new_spec",
     "resolve_spec",
     "run_identity",
+    "shown_value",
     "spec_from_mapping",
     "splits_differ",
     "too_few_gpus",

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from engine.errors import UserError
-from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec
+from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, fields_with
 
 METHODS: Final = {
     "soup": "the mean of the weights",
@@ -35,12 +35,10 @@ interpolation is WiSE-FT. ``linear_probe``: a new one, trained alone on the data
 INTERPOLATION_STEPS: Final = 100
 """In an interpolation, a step is a percent of the way from the first network to the second."""
 
-OWN_FIELDS: Final = ("steps", "head_steps", "warmup_steps", "lr_drops", "arms")
-"""Fields that say nothing of the networks a run combines; the others are the first one's."""
+OWN_FIELDS: Final = fields_with("course")
+"""Fields that say nothing about the networks of a combination; its others are the first run's."""
 
-SHARED_FIELDS: Final = (
-    "model", "tuning", "linear_start", "image_size", "dataset", "target", "held_out_source",
-)  # fmt: skip
+SHARED_FIELDS: Final = fields_with("shared")
 """Fields in which runs must agree to be combined."""
 
 
@@ -130,7 +128,7 @@ def check_alike(specs: Mapping[str, RunSpec]) -> None:
         for name in SHARED_FIELDS:
             value, expected = _shared(spec, name), _shared(first_spec, name)
             if value != expected:
-                field = FIELDS[name].flag.removeprefix("--")
+                field = FIELDS[name].label
                 reason = _REASONS.get(name, "their networks differ")
                 raise CombinationError(
                     f"{field} is {expected} in run {first} but {value} in run {run_id}: {reason}."

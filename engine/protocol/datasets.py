@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 
 from engine.protocol.extras import install_command
+from engine.protocol.fields import SpecError, nearest
 from engine.protocol.recipes import too_few_to_split
-from engine.protocol.spec import NO_TARGET, Layout, SpecError, nearest
+from engine.protocol.spec import NO_TARGET, Layout
 
 EMBEDDED_DATASETS: Final = ("emoji",)
 """Data sets that come with the program."""

@@ -10,28 +10,20 @@ import msgspec
 
 from engine.protocol.combination import Combination
 from engine.protocol.schedule import first_evaluation
-from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec
+from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, applies, fields_with
 
-SEEDS: Final = ("seed", "trial_seed")
-"""Fields in which runs of one configuration differ."""
+SEEDS: Final = tuple(sorted(fields_with("seed")))
+"""Fields in which runs of one configuration differ: the run's seed, then that of the split."""
 
-MEASURED_ON: Final = ("augment_validation",)
-"""Fields that say which images ID accuracy is of: where they differ, it cannot be compared."""
+MEASURED_ON: Final = fields_with("measured_on")
+"""Fields that decide which images ID accuracy is of: values of it cannot be compared."""
 
-UNDECIDING: Final = frozenset(
-    {
-        "device",
-        "gpus",
-        "nodes",
-        "threads",
-        "memory_format",
-        "micro_batch_size",
-        "log_every",
-        "keep_checkpoints",
-        "recipe",
-    }
-)
-"""Fields that say where and how a run is computed or told, not what comes out of it."""
+UNDECIDING: Final = frozenset(fields_with("not_result"))
+"""Fields that decide where and how a run is computed and recorded, not its result."""
+
+
+def _always(_spec: RunSpec) -> bool:
+    return True
 
 
 def _averages(spec: RunSpec) -> bool:
@@ -46,15 +38,12 @@ def _ensembles_late(spec: RunSpec) -> bool:
 
 DECIDING_ONLY: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
     "average_from": lambda spec: _averages(spec) or _ensembles_late(spec),
-    "average_every": _averages,
-    "average_batchnorm": _averages,
     # Statistics estimated anew are means over batches; all else is the same in any batch.
     "eval_batch_size": lambda spec: _averages(spec) and spec.average_batchnorm == "reestimate",
-    "linear_start": lambda spec: spec.tuning == "linear",
     "weights_key": lambda spec: spec.weights_file is not None,
-    "lr_drops": lambda spec: spec.schedule == "step",
 }
-"""Fields that decide something of some runs alone: of those for which this is true."""
+"""Fields that decide the result only of runs for which this is true, in addition to what
+``only_with`` of a field declares."""
 
 
 def run_identity(spec: RunSpec, combination: Combination | None = None) -> str:
@@ -101,7 +90,7 @@ def _as_first_told(combination: Combination | None) -> Combination | None:
 
 def _deciding(spec: RunSpec, name: str) -> object:
     """Return a field's value as it decides the result, one for all that come to the same."""
-    if name in DECIDING_ONLY and not DECIDING_ONLY[name](spec):
+    if not applies(spec, name) or not DECIDING_ONLY.get(name, _always)(spec):
         return FIELDS[name].default
     if name == "arms":  # each is measured by itself
         return tuple(sorted(set(spec.arms)))

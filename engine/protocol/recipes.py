@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, cast
 
+from engine.protocol.fields import SpecError, nearest
 from engine.protocol.schedule import fit_schedule, misfits
-from engine.protocol.spec import RunSpec, SpecError, by_field, nearest, spec_from_mapping
+from engine.protocol.spec import RunSpec, by_field, spec_from_mapping
 
 RECIPES: Final[dict[str, dict[str, object]]] = {
     # Chosen by measurement on the embedded data: docs/recipe.md, "What was tuned on what". So is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,14 +16,18 @@ MOST: Final = 2**31 - 1
 """A number that every list, file and screen of the program can hold."""
 
 
-def proposes(what: str) -> Callable[[typer.Context, str], list[Any]]:
-    """Return what completes a word in the shell: see :data:`vld_tui.cli.complete.COMPLETERS`."""
+def proposes(what: str | Sequence[str]) -> Callable[[typer.Context, str], list[Any]]:
+    """Return what completes a word in the shell.
+
+    Args:
+        what: a kind of :data:`vld_tui.cli.complete.COMPLETERS`, or the words themselves.
+    """
 
     def complete(ctx: typer.Context, incomplete: str) -> list[Any]:
-        from vld_tui.cli.complete import COMPLETERS
+        from vld_tui.cli.complete import COMPLETERS, complete_words
 
-        complete_word = COMPLETERS.get(what)
-        return complete_word(ctx, incomplete) if complete_word else []
+        complete_word = COMPLETERS[what] if isinstance(what, str) else complete_words(*what)
+        return complete_word(ctx, incomplete)
 
     return complete
 

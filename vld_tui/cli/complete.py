@@ -183,19 +183,6 @@ def complete_words(*words: str) -> Completer:
     return choices
 
 
-def _of_fields() -> Iterator[tuple[str, Completer]]:
-    """Yield what completes the fields of a run of which something is known."""
-    yield "recipe", complete_words(*RECIPES)
-    for name, info in FIELDS.items():
-        if info.choices:
-            yield name, complete_words(*info.choices)
-    yield "dataset", complete_datasets
-    yield from ((name, complete_targets) for name in ("target", "held_out_source"))
-    yield "model", complete_models
-    yield "weights", complete_words("pretrained", "none")
-    yield "device", complete_words("auto", "cpu", "cuda", "mps")
-
-
 COMPLETERS: Final[dict[str, Completer]] = {
     "runs": completer(_runs(_NOT_TRASHED)),
     "live runs": completer(_runs(f"status IN ({_LIVE}) AND {_NOT_TRASHED}")),
@@ -212,6 +199,10 @@ COMPLETERS: Final[dict[str, Completer]] = {
     "published data sets": complete_words(*STUDY_DATASETS),
     "kept checkpoints": complete_words("best", "none"),
     "checkpoints": complete_words("best", "last"),
-    **{f"field {name}": complete for name, complete in _of_fields()},
+    "domains": complete_targets,
+    "networks": complete_models,
+    "initial weights": complete_words("pretrained", "none"),
+    "devices": complete_words("auto", "cpu", "cuda", "mps"),
+    "recipes": complete_words(*RECIPES),
 }
-"""What completes a word of each kind; ``field NAME`` is a field of a run."""
+"""What completes a word of each kind; the kind of a field's values is its ``completion``."""

@@ -1,39 +1,82 @@
-"""The options of ``vld run``, made from the fields of a run's specification."""
+"""Options made from the fields of a struct: those of ``vld run`` and of a cluster's jobs."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
-from engine.protocol import DATASET_DEFAULTS, FIELDS, RECIPES, FieldInfo, SpecError, resolve_spec
+from engine.protocol import (
+    DATASET_DEFAULTS,
+    FIELDS,
+    RECIPES,
+    FieldInfo,
+    SpecError,
+    resolve_spec,
+    shown_value,
+)
 from vld_tui.cli.command import proposes
-from vld_tui.runs.fields import base_type, off_flag, shown_value
 
 _OTHER: Final = "_in_full"
 """Ends the name of a parameter that is another spelling of an option."""
 _METAVARS = {int: "N", float: "X", str: "TEXT", tuple: "N,N"}
 
 
-def with_spec_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give ``function`` one keyword option for every field of a run, beside its own.
-
-    An option that is not given arrives as None. Texts arrive as typed: see
-    :func:`vld_tui.runs.fields.spec_values`.
-    """
+def with_options(
+    function: Callable[..., None], options: Iterable[inspect.Parameter]
+) -> Callable[..., None]:
+    """Give ``function`` keyword options in addition to its own; they arrive in its ``**given``."""
     own = [
         parameter
         for parameter in inspect.signature(function, eval_str=True).parameters.values()
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
-    defaults = _defaults()
-    fields = [_parameter(info, defaults) for info in FIELDS.values()]
-    fields += [_other_spelling(info) for info in FIELDS.values() if _has_two_spellings(info)]
-    function.__signature__ = inspect.Signature([*own, *fields])  # type: ignore[attr-defined]
+    function.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
     return function
+
+
+def option_of(
+    info: FieldInfo, facts: Iterable[str], *, panel: str, keyword: str | None = None
+) -> inspect.Parameter:
+    """Return the option of a field. One that is not given arrives as None, others as typed.
+
+    Args:
+        facts: what the help states in brackets.
+        keyword: the parameter's name, if not the field's.
+    """
+    is_flag, is_many = info.base is bool, info.base is tuple and info.metavar is not None
+    option = typer.Option(
+        f"{info.flag}/{info.off_flag}" if is_flag else info.flag,
+        metavar=None if is_flag else _metavar(info),
+        help=f"{info.help} [{'; '.join(facts)}]",
+        rich_help_panel=panel,
+        show_default=False,
+        autocompletion=None if is_flag else proposes(info.completion or info.choices),
+    )
+    annotation: Any = bool | None if is_flag else list[str] | None if is_many else str | None
+    return inspect.Parameter(
+        keyword or info.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[annotation, option],
+    )
+
+
+def with_spec_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give ``function`` one keyword option for every field of a run.
+
+    Texts arrive as typed: see :func:`vld_tui.runs.fields.spec_values`.
+    """
+    defaults = _defaults()
+    options = [
+        option_of(info, _facts(info, defaults), panel=info.group.capitalize())
+        for info in FIELDS.values()
+    ]
+    options += [_other_spelling(info) for info in FIELDS.values() if info.flag != info.long_flag]
+    return with_options(function, options)
 
 
 def _defaults() -> dict[str, dict[str, object]]:
@@ -59,18 +102,10 @@ def one_spelling(given: Mapping[str, Any]) -> dict[str, Any]:
         info = FIELDS[key.removesuffix(_OTHER)]
         if found.get(info.name) is not None:
             raise SpecError(
-                f"{info.flag} and {_long_flag(info)} are the same option: give one of them."
+                f"{info.flag} and {info.long_flag} are the same option: give one of them."
             )
         found[info.name] = value
     return found
-
-
-def _long_flag(info: FieldInfo) -> str:
-    return "--" + info.name.replace("_", "-")
-
-
-def _has_two_spellings(info: FieldInfo) -> bool:
-    return info.flag != _long_flag(info)
 
 
 def _other_spelling(info: FieldInfo) -> inspect.Parameter:
@@ -79,37 +114,19 @@ def _other_spelling(info: FieldInfo) -> inspect.Parameter:
         info.name + _OTHER,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[str | None, typer.Option(_long_flag(info), hidden=True)],
+        annotation=Annotated[str | None, typer.Option(info.long_flag, hidden=True)],
     )
 
 
-def _parameter(info: FieldInfo, defaults: Mapping[str, Mapping[str, object]]) -> inspect.Parameter:
-    base, _ = base_type(info)
-    is_flag = base is bool
-    option = typer.Option(
-        f"{info.flag}/{off_flag(info.flag)}" if is_flag else info.flag,
-        metavar=None if is_flag else _metavar(info, base),
-        help=_help(info, defaults),
-        rich_help_panel=info.group.capitalize(),
-        show_default=False,
-        autocompletion=None if is_flag else proposes(f"field {info.name}"),
-    )
-    annotation = bool | None if is_flag else str | None
-    return inspect.Parameter(
-        info.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[annotation, option],
-    )
-
-
-def _metavar(info: FieldInfo, base: Any) -> str:
-    if info.unit is not None and base is not tuple:
+def _metavar(info: FieldInfo) -> str:
+    if info.metavar is not None:
+        return info.metavar
+    if info.unit is not None and info.base is not tuple:
         return info.unit.upper()
-    return _METAVARS.get(base, "WORD")
+    return "WORD" if info.choices and info.base is not tuple else _METAVARS[info.base]
 
 
-def _help(info: FieldInfo, defaults: Mapping[str, Mapping[str, object]]) -> str:
+def _facts(info: FieldInfo, defaults: Mapping[str, Mapping[str, object]]) -> list[str]:
     facts = []
     if info.name == "recipe":
         facts.append(" | ".join(RECIPES))
@@ -128,4 +145,4 @@ def _help(info: FieldInfo, defaults: Mapping[str, Mapping[str, object]]) -> str:
         for name, values in defaults.items()
         if values[info.name] != usual and info.name != "recipe"
     ]
-    return f"{info.help} [{'; '.join(facts)}]"
+    return facts

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Self, get_args
+from typing import Annotated, Any, Final, Self
 
 import msgspec
 import typer
 
-from engine.protocol import RunSpec
+from engine.protocol import FieldInfo, RunSpec
 from vld_tui.cli.command import proposes
 from vld_tui.cli.errors import FAILED_EXIT, CommandError
 from vld_tui.cli.hints import with_home
+from vld_tui.cli.options import option_of, with_options
 from vld_tui.cli.output import print_json, say
 from vld_tui.control.export import run_records
 from vld_tui.home import Home
@@ -50,10 +50,16 @@ def with_slurm_options(function: Callable[..., None]) -> Callable[..., None]:
 
     They arrive in ``given`` beside others; :class:`Asked` takes them.
     """
-    signature = inspect.signature(function, eval_str=True)
-    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
-    function.__signature__ = inspect.Signature([*own, *map(_parameter, SETTINGS)])  # type: ignore[attr-defined]
-    return function
+    options = (
+        option_of(
+            info,
+            [_usual(info)],
+            panel=PANEL,
+            keyword=_keyword(name),
+        )
+        for name, info in SETTINGS.items()
+    )
+    return with_options(function, options)
 
 
 @dataclass(frozen=True)
@@ -216,36 +222,7 @@ def _keyword(name: str) -> str:
     return f"slurm_{name}"
 
 
-def _parameter(name: str) -> inspect.Parameter:
-    kind = SETTINGS[name].type
-    meta = _meta(kind)
-    is_many = SETTINGS[name].default == ()
-    facts = "may be given several times" if is_many else f"default: {_usual(name)}"
-    option = typer.Option(
-        f"--{name.replace('_', '-')}",
-        metavar=meta["metavar"],
-        help=f"{meta['help']} [{facts}]",
-        rich_help_panel=PANEL,
-        show_default=False,
-    )
-    annotation = list[str] | None if is_many else str | None
-    return inspect.Parameter(
-        _keyword(name),
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[annotation, option],
-    )
-
-
-def _meta(kind: Any) -> Mapping[str, str]:
-    """Return help and metavar of a setting, from its annotations."""
-    for part in get_args(kind):
-        if isinstance(part, msgspec.Meta) and part.description is not None:
-            extra = part.extra or {}
-            return {"help": part.description, "metavar": str(extra.get("metavar", "TEXT"))}
-    raise AssertionError("every setting says what it is")
-
-
-def _usual(name: str) -> str:
-    usual = SETTINGS[name].default
-    return "the cluster's" if usual is None else str(usual)
+def _usual(info: FieldInfo) -> str:
+    if info.base is tuple:
+        return "may be given several times"
+    return "default: the cluster's" if info.default is None else f"default: {info.default}"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from engine.protocol import shown_value
 from vld_tui.control.export import write_records
-from vld_tui.runs.fields import shown_value
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.cells import StudyCell, arms_of, compared_grid, varying_fields
 from vld_tui.study.state import StudyState

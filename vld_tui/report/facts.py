@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Final, NamedTuple
 
-from engine.protocol import FIELDS
+from engine.protocol import FIELDS, UNDECIDING, fields_with
 from vld_tui.report.tables import CellValue, Table, TableColumn
 from vld_tui.runs.metrics import Attempt
 from vld_tui.runs.run import Run
@@ -19,12 +19,9 @@ from vld_tui.words.numbers import duration, moment, percent, plural
 
 CAUTION: Final = "caution"
 """The label of what to know before the results are believed."""
-_ALWAYS: Final = ("model", "weights", "steps", "batch_size", "optimizer", "lr", "weight_decay",
-                  "dropout_rate", "masks")  # fmt: skip
-"""Fields that are told even at their default: no result means anything without them."""
-_UNTOLD: Final = ("device", "threads", "memory_format", "eval_batch_size", "log_every",
-                  "keep_checkpoints", "micro_batch_size", "gpus",
-                  "nodes")  # fmt: skip
+_ALWAYS: Final = fields_with("reported")
+"""Fields that are stated even at their default: no result means anything without them."""
+_UNTOLD: Final = UNDECIDING.union(fields_with("not_own_result")) - {"arms", "recipe"}
 _MISSING: Final = (
     TableColumn("dataset", "data set", right=False),
     TableColumn("target", "target", right=False),
@@ -130,7 +127,7 @@ def _varying(gathered: Gathered) -> list[Fact]:
     told = []
     for label, names in (("compared", design.compared), ("chosen among", design.chosen)):
         values = [
-            f"{_flag(name)} {_joined(dict.fromkeys(getattr(spec, name) for spec in specs))}"
+            f"{FIELDS[name].label} {_joined(dict.fromkeys(getattr(spec, name) for spec in specs))}"
             for name in names
         ]
         told += [Fact(label, "; ".join(values))] if values else []
@@ -145,7 +142,7 @@ def _fixed(gathered: Gathered) -> str:
             continue
         values = list(dict.fromkeys(getattr(spec, name) for spec in specs))
         if name in _ALWAYS or values != [info.default]:
-            words.append(f"{_flag(name)} {_joined(values)}")
+            words.append(f"{info.label} {_joined(values)}")
     return "; ".join(words)
 
 
@@ -155,10 +152,6 @@ def _arms(gathered: Gathered) -> list[str]:
         each.setting.arm for each in gathered.results if each.setting.arm is not None
     )
     return [*own, *beside]
-
-
-def _flag(name: str) -> str:
-    return FIELDS[name].flag.removeprefix("--")
 
 
 def _joined(values: Iterable[object]) -> str:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from engine.protocol import shown_value
 from vld_tui.report.canvas import Picture, add_legend, files_of, fitting, panels, style, widen
 from vld_tui.report.captions import MOST_DRAWN, bars, points_behind, runs_behind, seeds_behind
 from vld_tui.report.style import COLOURS, FAINT, LINES, MARKERS, RC, Look, looks, shown
-from vld_tui.runs.fields import shown_value
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.cloud import Cloud, hull, make_cloud
 from vld_tui.study.results.interpolation import ARM_WORDS, Way

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Any, Final, Literal
 
 from engine.protocol import FIELDS
 from vld_tui.runs.run import STATUSES
@@ -37,23 +36,13 @@ _KINDS: Final[dict[Any, Kind]] = {bool: "flag", int: "number", float: "number", 
 def _spec_fields() -> Iterator[QueryField]:
     """Yield the fields of a spec; one that is a list has its items as words."""
     for info in FIELDS.values():
-        base = _plain_type(info.type)
-        if get_origin(base) is tuple:
+        if info.base is tuple:
             items = f"SELECT group_concat(value, ' ') FROM json_each({SPEC_JSON}, '$.{info.name}')"
             yield QueryField(info.name, "words", f"coalesce(({items}), '')", about=info.help)
             continue
-        kind = "choice" if info.choices else _KINDS[base]
+        kind = "choice" if info.choices else _KINDS[info.base]
         sql = spec_value(info.name)
         yield QueryField(info.name, kind, sql, info.choices, about=info.help)
-
-
-def _plain_type(hint: Any) -> Any:
-    """Return the type under annotations and ``| None``."""
-    if get_origin(hint) is Annotated:
-        return _plain_type(get_args(hint)[0])
-    if get_origin(hint) in (Union, UnionType):
-        return _plain_type(next(arg for arg in get_args(hint) if arg is not type(None)))
-    return hint
 
 
 def _measured(name: str) -> QueryField:
@@ -108,9 +97,9 @@ QUERY_FIELDS: Final[dict[str, QueryField]] = {
 
 ALIASES: Final[dict[str, str]] = {
     **{
-        flag: info.name
+        info.spelled_as_flag: info.name
         for info in FIELDS.values()
-        if (flag := info.flag.removeprefix("--").replace("-", "_")) != info.name
+        if info.spelled_as_flag != info.name
     },
     "data": "dataset",
     "id": "id_accuracy",

@@ -50,8 +50,16 @@ def decode_stored_spec(data: str) -> RunSpec:
 
 
 def spec_value(name: str) -> str:
-    """Return the SQL of a field's value over a run's row; NULL where the spec is not JSON."""
-    return f"json_extract({SPEC_JSON}, '$.{name}')"
+    """Return the SQL of a field's value over a run's row; NULL where the spec is not JSON.
+
+    A spec that was written before the field existed has the field's default.
+    """
+    value = f"json_extract({SPEC_JSON}, '$.{name}')"
+    default = FIELDS[name].default
+    if default is None or isinstance(default, tuple):
+        return value
+    literal = f"'{default}'" if isinstance(default, str) else f"{default + 0}"
+    return f"ifnull({value}, iif(json_valid(spec), {literal}, NULL))"
 
 
 def encode_stored_spec(spec: RunSpec) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final
 
-from engine.protocol import FIELDS, RunSpec
+from engine.protocol import FIELDS, RunSpec, fields_with
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.study.forecast import DECIDING, Forecast, ImageCounts, checkpoint_bytes, forecast
@@ -17,7 +17,7 @@ from vld_tui.study.forecast import DECIDING, Forecast, ImageCounts, checkpoint_b
 Counts = Callable[[str, str | None], ImageCounts | None]
 """How many images a data set has, by name and folder; None: not known."""
 
-_COSTLY: Final = tuple(name for name in FIELDS if name not in ("data_dir", "held_out_source"))
+_COUNTED: Final = tuple(name for name in FIELDS if name not in fields_with("implied"))
 _deciding: Final = attrgetter(*DECIDING)
 
 
@@ -124,5 +124,5 @@ def value_counts(specs: Iterable[RunSpec]) -> dict[str, int]:
 
 def _largest(specs: Iterable[RunSpec]) -> FieldCost | None:
     counts = value_counts(specs)
-    name = max(_COSTLY, key=lambda each: counts[each])
+    name = max(_COUNTED, key=lambda each: counts[each])
     return FieldCost(name, counts[name]) if counts[name] > 1 else None

@@ -15,6 +15,7 @@ from engine.protocol import (
     RunFinished,
     RunSpec,
     evaluations_after,
+    fields_with,
 )
 from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.progress import Progress
@@ -25,17 +26,10 @@ from vld_tui.store.store import Store
 MOST_RUNS: Final = 200
 """Runs of a network that are looked at, the newest first."""
 MOST_DISK_RUNS: Final = 20
-SAME_PACE: Final = (
-    "image_size", "micro_batch_size", "transforms", "tuning", "device", "precision",
-    "memory_format", "threads", "gpus", "nodes",
-)  # fmt: skip
-"""Fields, beside the network, without which one run's pace says nothing of another's."""
-DECIDING: Final = (
-    "model", *SAME_PACE, "dataset", "data_dir", "batch_size", "eval_batch_size", "masks",
-    "head_steps", "steps", "eval_every", "eval_from", "augment_validation", "optimizer", "arms",
-    "keep_checkpoints",
-)  # fmt: skip
-"""Fields that a forecast looks at: runs alike in them have the same one."""
+SAME_PACE: Final = fields_with("pace")
+"""Fields, besides the network, in which runs must agree for one's pace to predict another's."""
+DECIDING: Final = (*SAME_PACE, *fields_with("cost"))
+"""Fields that decide a forecast: runs that agree in them have the same one."""
 
 
 @dataclass(frozen=True)
@@ -199,10 +193,9 @@ def _mean_s(evaluations: Sequence[Evaluated | ArmEvaluated]) -> float:
 
 def _memory(spec: RunSpec, like: Run, progress: Progress) -> int | None:
     """Return the most memory of a run of the same images and batches that came to its end."""
-    alike = ("batch_size", "eval_batch_size", "masks")
     if not _same_images(like.spec, spec) or not isinstance(progress.end, RunFinished):
         return None
-    if any(getattr(like.spec, name) != getattr(spec, name) for name in alike):
+    if any(getattr(like.spec, name) != getattr(spec, name) for name in fields_with("memory")):
         return None
     return progress.end.peak_memory_bytes
 

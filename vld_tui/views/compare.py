@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from engine.protocol import FIELDS
-from vld_tui.runs.fields import shown_value
+from engine.protocol import FIELDS, shown_value
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_labels
@@ -57,7 +56,7 @@ def _differences(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
     for name in differing_fields(groups):
         values = (group.values(name) for group in groups)
         cells = [plain_text(", ".join(map(shown_value, each)) or UNKNOWN) for each in values]
-        yield [FIELDS[name].flag.removeprefix("--"), *cells]
+        yield [FIELDS[name].label, *cells]
 
 
 def _results(groups: Sequence[RunGroup], arms: Arms) -> Iterator[list[str]]:

@@ -16,8 +16,8 @@ from engine.protocol import (
     RunSpec,
     SpecError,
     resolve_spec,
+    shown_value,
 )
-from vld_tui.runs.fields import shown_value
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.views.combined import MIXED, combination_rows, findings
@@ -73,7 +73,7 @@ def configuration(run: Run, cells: int) -> Text:
 def _append_field(text: Text, info: FieldInfo, run: Run, usual: RunSpec, cells: int) -> None:
     value, default = getattr(run.spec, info.name), getattr(usual, info.name)
     is_changed = value != default
-    label = fit(info.flag.removeprefix("--"), LABEL_CELLS)
+    label = fit(info.label, LABEL_CELLS)
     text.append(f"{CHANGED_SIGN if is_changed else ' '} ", CHANGED_STYLE)
     text.append(f"{label} ", "" if is_changed else QUIET_STYLE)
     shown = _shown(run, info.name)
@@ -101,7 +101,7 @@ def configuration_difference(run: Run, other: Run, cells: int) -> Text:
         StyledColumn(Column(plain_text(run.name), rank=999, shrinks=True), ID_STYLE),
         StyledColumn(Column(plain_text(other.name), rank=998, shrinks=True), OOD_STYLE),
     ]
-    rows = [[FIELDS[name].flag.removeprefix("--"), *_values(run, other, name)] for name in names]
+    rows = [[FIELDS[name].label, *_values(run, other, name)] for name in names]
     return text.append_text(styled_table(columns, rows, cells))
 
 

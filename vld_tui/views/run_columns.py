@@ -60,7 +60,7 @@ def _spec_column(name: str, column: Column, of_run: Callable[[Run], str]) -> Run
 def _any_field(name: str) -> RunColumn:
     """Return the column of a field that is not among the usual ones."""
     info = FIELDS[name]
-    heading = info.flag.removeprefix("--")
+    heading = info.label
     is_number = not isinstance(info.default, str) and not info.choices
     column = Column(heading, right=is_number, rank=_CHOSEN_RANK, shrinks=not is_number, narrowest=8)
 

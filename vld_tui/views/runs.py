@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from vld_tui.runs.fields import shown_value
+from engine.protocol import shown_value
 from vld_tui.runs.run import Run
 from vld_tui.words.columns import Column, table_lines
 from vld_tui.words.numbers import UNKNOWN, age, percent

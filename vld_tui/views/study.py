@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from vld_tui.runs.fields import shown_value
+from engine.protocol import fields_with, shown_value
 from vld_tui.runs.run import Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.cost import StudyCost, seconds_left, value_counts
@@ -28,14 +28,11 @@ NO_SETTING: Final = "all runs"
 """Names the only row of a study that compares nothing."""
 MOST_FAILURES: Final = 10
 
-_UNTOLD: Final = ("data_dir", "held_out_source")
-_PATHS: Final = ("weights", "data_dir")
-
 
 def shown_setting(name: str, value: object) -> str:
     """Write the value of a field as a study's tables have it; of a path its end."""
     text = plain_text(shown_value(value))
-    return text.rsplit("/", 1)[-1] if name in _PATHS else text
+    return text.rsplit("/", 1)[-1] if name in fields_with("path") else text
 
 
 def mean_words(over: Sequence[str]) -> str:
@@ -54,7 +51,9 @@ def grid_text(study: Study) -> str:
     """Return how many runs there are, and how many values each field has that varies."""
     specs = study.main_specs
     counts = value_counts(specs)
-    varied = [name for name, count in counts.items() if count > 1 and name not in _UNTOLD]
+    varied = [
+        name for name, count in counts.items() if count > 1 and name not in fields_with("implied")
+    ]
     values = ", ".join(f"{counts[name]} {name}" for name in varied)
     text = f"{plural(len(study.specs), 'run')}{' of ' if values else ''}{values}"
     held_out = len(study.specs) - len(specs)

@@ -413,7 +413,7 @@ def test_every_field_has_an_option_with_its_help_and_default(vld: Vld) -> None:
         assert info.help in shown
     assert "default: 0.9" in shown
     assert "[from 32 to 1024; default: 224; emoji: 96]" in shown
-    assert "without an OOD accuracy. [required; emoji: fluent-" in shown
+    assert "no OOD accuracy. [required; emoji: fluent-" in shown
     assert "name. [default: emoji]" in shown
     assert "paper: 10001" in shown
     for heading in ("Data:", "Network:", "Method:", "Optimization:", "Measuring:", "Machine:"):

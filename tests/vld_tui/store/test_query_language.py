@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -333,3 +336,21 @@ def test_the_longest_query_is_answered(store: Store) -> None:
     assert _names(store, " ".join(["e"] * 50)) != []
     assert _names(store, "e" * 1000) == []
     assert time.perf_counter() - started < 5
+
+
+def test_a_run_stored_before_a_field_existed_has_its_default(tmp_path: Path) -> None:
+    home = open_home(tmp_path)
+    with Store.open(home) as store:
+        old = store.create_run(resolve_spec({"seed": 1}), name="old")
+        store.create_run(resolve_spec({"seed": 2, "augment_validation": True}), name="new")
+    with closing(sqlite3.connect(home.database)) as database, database:
+        for name in ("augment_validation", "momentum", "precision", "eval_from"):
+            database.execute(
+                "UPDATE runs SET spec = json_remove(spec, ?) WHERE run_id = ?",
+                [f"$.{name}", old.run_id],
+            )
+    with Store.open(home) as store:
+        assert store.get(old.run_id).spec == old.spec
+        assert _names(store, "augment_validation=no") == ["old"]
+        assert _names(store, "momentum=0.9 precision=auto") == ["new", "old"]
+        assert _names(store, "", sort="augment_validation,name") == ["old", "new"]

@@ -6,9 +6,9 @@ import re
 from typing import Annotated, Any, Final
 
 import msgspec
-import msgspec.inspect
 
 from engine.protocol import nearest
+from engine.protocol.fields import about, fields_of
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.variables import VARIABLE
 
@@ -16,39 +16,39 @@ Words = tuple[str, ...]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
-def _help(text: str, metavar: str) -> msgspec.Meta:
-    return msgspec.Meta(description=text, extra={"metavar": metavar})
-
-
 class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a job asks of the cluster; None: as the cluster has it."""
 
-    partition: Annotated[str | None, _help("Where jobs go.", "WORD")] = None
-    account: Annotated[str | None, _help("Who is charged.", "WORD")] = None
-    qos: Annotated[str | None, _help("Quality of service.", "WORD")] = None
+    partition: Annotated[str | None, about("Where jobs go.", metavar="WORD")] = None
+    account: Annotated[str | None, about("Who is charged.", metavar="WORD")] = None
+    qos: Annotated[str | None, about("Quality of service.", metavar="WORD")] = None
     time: Annotated[
         str | None,
-        _help("Longest life of a job, after which it is queued again: 90, 4:00:00, 1-12.", "TIME"),
+        about(
+            "Longest life of a job, after which it is queued again: 90, 4:00:00, 1-12.",
+            metavar="TIME",
+        ),
     ] = None
-    gpus_per_run: Annotated[int, msgspec.Meta(ge=0), _help("GPUs of each run.", "N")] = 1
-    cpus: Annotated[Count | None, _help("Processor cores of each job.", "N")] = None
-    mem: Annotated[str | None, _help("Memory of each job, such as 32G.", "SIZE")] = None
+    gpus_per_run: Annotated[int, msgspec.Meta(ge=0), about("GPUs of each run.", metavar="N")] = 1
+    cpus: Annotated[Count | None, about("Processor cores of each job.", metavar="N")] = None
+    mem: Annotated[str | None, about("Memory of each job, such as 32G.", metavar="SIZE")] = None
     array_parallelism: Annotated[
-        Count | None, _help("Jobs of an array that run at once, at most.", "N")
+        Count | None, about("Jobs of an array that run at once, at most.", metavar="N")
     ] = None
-    pack: Annotated[Count, _help("Runs in one job, one after another.", "N")] = 1
-    runs_per_gpu: Annotated[Count, _help("Runs that share a GPU at once.", "N")] = 1
+    pack: Annotated[Count, about("Runs in one job, one after another.", metavar="N")] = 1
+    runs_per_gpu: Annotated[Count, about("Runs that share a GPU at once.", metavar="N")] = 1
     setup: Annotated[
-        Words, _help("A line of shell before the runs, such as 'module load cuda'.", "LINE")
+        Words, about("A line of shell before the runs, such as 'module load cuda'.", metavar="LINE")
     ] = ()
     env: Annotated[
         Words,
-        _help(
-            "A variable of the runs; NAME alone passes on your own, as for secrets.", "NAME[=VALUE]"
+        about(
+            "A variable of the runs; NAME alone passes on your own, as for secrets.",
+            metavar="NAME[=VALUE]",
         ),
     ] = ()
     sbatch: Annotated[
-        Words, _help("Any other option of sbatch, such as constraint=a100.", "NAME=VALUE")
+        Words, about("Any other option of sbatch, such as constraint=a100.", metavar="NAME=VALUE")
     ] = ()
 
     @property
@@ -57,7 +57,7 @@ class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return max(self.pack, self.runs_per_gpu)
 
 
-SETTINGS: Final = {field.name: field for field in msgspec.structs.fields(SlurmSettings)}
+SETTINGS: Final = fields_of(SlurmSettings)
 
 NONE: Final = "none"
 """In place of a value: as the cluster has it."""
@@ -148,20 +148,8 @@ def _check(settings: SlurmSettings) -> None:
 
 
 def _in_words(error: str, values: dict[str, Any]) -> str:
-    """Put a validation error as every other is put."""
+    """Return a validation error in the form that all others have."""
     found = re.search(r"`\$\.(\w+)", error)
     if found is None:
         return error
-    name = found[1]
-    kind = "a list of texts" if SETTINGS[name].default == () else "a text"
-    if (least := _least(name)) is not None:
-        kind = f"a whole number from {least}"
-    return f"{name} is {values[name]!r}, but must be {kind}."
-
-
-def _least(name: str) -> int | None:
-    """Return the least value of a setting; None: it is no number."""
-    kind = msgspec.inspect.type_info(SETTINGS[name].type)
-    kind = getattr(kind, "type", kind)  # without its help
-    kinds = getattr(kind, "types", (kind,))  # a number, or None
-    return next((each.ge for each in kinds if isinstance(each, msgspec.inspect.IntType)), None)
+    return f"{found[1]} is {values[found[1]]!r}, but must be {SETTINGS[found[1]].allowed}."

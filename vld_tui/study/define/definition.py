@@ -15,12 +15,13 @@ from engine.protocol import (
     SPELLINGS,
     RunSpec,
     SpecError,
+    fields_with,
     misfits,
     nearest,
     run_identity,
 )
 from engine.protocol.spec import Layout
-from vld_tui.study.define.expansion import DATA_FIELDS, Datasets, expand, with_held_out_sources
+from vld_tui.study.define.expansion import Datasets, expand, with_held_out_sources
 from vld_tui.study.define.grid import StudyError, check_fields, check_value, grids_of
 from vld_tui.words.toml_text import read_toml
 
@@ -35,7 +36,7 @@ _KEYS: Final = (
     "name", "title", "data", "compare", "choose", "seeds", "keep", "leave_one_source_out",
     "folder", "domains", "fields", "cross", "zip", "exclude", "add",
 )  # fmt: skip
-_NOT_COMPARED: Final = frozenset({"target", "held_out_source", *DATA_FIELDS, *SEEDS})
+_NOT_COMPARED: Final = frozenset((*fields_with("place"), *SEEDS))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from engine.protocol import (
     nearest,
     nearest_field,
 )
-from vld_tui.runs.fields import base_type, with_absolute_paths
+from vld_tui.runs.fields import with_absolute_paths
 
 ALL: Final = "all"
 """In place of a list of targets: every domain of the data set."""
@@ -108,7 +108,7 @@ def check_value(name: str, value: object, where: str) -> Any:
         StudyError: when the field does not take it.
     """
     info = FIELDS[name]
-    if value == "none" and base_type(info)[1] and not info.none_is_word:
+    if value == "none" and info.is_optional and not info.none_is_word:
         return None
     try:
         return info.check(value)

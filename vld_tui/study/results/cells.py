@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from engine.protocol import FIELDS, MEASURED_ON, SEEDS, RunSpec
+from engine.protocol import FIELDS, MEASURED_ON, SEEDS, RunSpec, fields_with
 from vld_tui.runs.run import ArmResult, Run, own_result
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.define.definition import Study
@@ -20,7 +20,7 @@ MEASURES: Final[tuple[Measure, ...]] = ("ood", "id", "gap", "worst", "done")
 OWN_ARM: Final = "own"
 """The arm that a run itself is: its last weights, with the dropout it was trained with."""
 
-_UNTOLD: Final = ("data_dir", "held_out_source", "keep_checkpoints")
+_UNCOUNTED: Final = (*fields_with("implied"), "keep_checkpoints")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def varying_fields(study: Study) -> tuple[str, ...]:
     found = {
         name: None
         for name in names
-        if name not in _UNTOLD and len({place_of(spec, name) for spec in specs}) > 1
+        if name not in _UNCOUNTED and len({place_of(spec, name) for spec in specs}) > 1
     }
     return tuple(found)
 

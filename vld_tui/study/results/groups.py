@@ -13,8 +13,8 @@ from engine.protocol import (
     Combination,
     RunSpec,
     configuration_identity,
+    shown_value,
 )
-from vld_tui.runs.fields import shown_value
 from vld_tui.runs.run import Run
 from vld_tui.runs.statistics import Estimate, estimate
 
@@ -100,7 +100,9 @@ def distinctions(names: Sequence[str], specs: Sequence[RunSpec]) -> list[str]:
         alike.setdefault(name, []).append(spec)
     fields = {name: _telling_fields(members) for name, members in alike.items()}
     return [
-        "".join(f" {_flag(field)} {shown_value(getattr(spec, field))}" for field in fields[name])
+        "".join(
+            f" {FIELDS[field].label} {shown_value(getattr(spec, field))}" for field in fields[name]
+        )
         for name, spec in zip(names, specs, strict=True)
     ]
 
@@ -115,7 +117,3 @@ def _telling_fields(specs: Sequence[RunSpec]) -> list[str]:
             found.append(field)
             told = longer
     return found
-
-
-def _flag(field: str) -> str:
-    return FIELDS[field].flag.removeprefix("--")

@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from engine.protocol import FIELDS, MEASURED_ON, SEEDS, UNDECIDING, RunSpec
+from engine.protocol import FIELDS, MEASURED_ON, SEEDS, UNDECIDING, RunSpec, fields_with
 from vld_tui.runs.metrics import LastEvaluation
 
-PLACES: Final = ("dataset", "data_dir", "target", "held_out_source", *SEEDS)
+PLACES: Final = (*fields_with("place"), *SEEDS)
 """Fields by which results are ordered, whatever a study compares."""
 DROPOUT_WORD: Final = "λ"
 AS_TRAINED: Final = "as trained"
@@ -119,13 +119,13 @@ class Design(NamedTuple):
         return ", ".join(field_words(name, value) for name, value in pairs)
 
 
-_TOLD: Final = UNDECIDING | {"eval_batch_size", "arms"}
+_TOLD: Final = UNDECIDING.union(fields_with("not_own_result"))
 """Fields that change no result of a run's own network."""
 
 
 def field_words(name: str, value: object) -> str:
     """Return a field and its value in words."""
-    word = DROPOUT_WORD if name == "dropout_rate" else FIELDS[name].flag.removeprefix("--")
+    word = DROPOUT_WORD if name == "dropout_rate" else FIELDS[name].label
     if value is None:
         return f"{word} none"
     if isinstance(value, bool):

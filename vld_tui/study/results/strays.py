@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from engine.protocol import FIELDS, UNDECIDING, deciding_differences
+from engine.protocol import FIELDS, UNDECIDING, deciding_differences, fields_with
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.study.standing import Standing
 
-_PLACES: Final = ("dataset", "target", "held_out_source", "seed")
-_NOT_TOLD_BY: Final = UNDECIDING.union({"data_dir"})
+_PLACES: Final = (*(name for name in fields_with("place") if name != "data_dir"), "seed")
+_NOT_TOLD_BY: Final = UNDECIDING.union(("data_dir",))
 """Fields that tell no runs of a study apart."""
 
 

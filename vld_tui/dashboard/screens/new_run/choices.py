@@ -8,7 +8,6 @@ from typing import Final
 from engine.protocol import FIELDS, NO_TARGET, RECIPES, resolve_spec
 from engine.protocol.datasets import DatasetListing
 from vld_tui.dashboard.screens.pick import Choice
-from vld_tui.runs.fields import base_type
 from vld_tui.study.planner import Network
 from vld_tui.study.presets import Preset
 from vld_tui.views.inventory import weights_words
@@ -22,7 +21,7 @@ LISTED: Final = ("dataset", "target", "model", "recipe")
 def is_pickable(field: str) -> bool:
     """Say whether a field's values can be listed."""
     info = FIELDS[field]
-    kind = base_type(info)[0]
+    kind = info.base
     return field in LISTED or kind is bool or (bool(info.choices) and kind is not tuple)
 
 
@@ -92,7 +91,7 @@ def preset_choices(presets: Mapping[str, Preset]) -> list[Choice]:
 
 def typed_words(typed: Mapping[str, str]) -> str:
     """Say which fields were typed, as the command line names them."""
-    flags = {field: info.flag.removeprefix("--") for field, info in FIELDS.items()}
+    flags = {field: info.label for field, info in FIELDS.items()}
     return " · ".join(f"{flags.get(field, field)} {text}" for field, text in typed.items())
 
 

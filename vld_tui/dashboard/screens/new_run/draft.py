@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec, resolve_spec
-from vld_tui.runs.fields import command_line, shown_value, spec_values, with_absolute_paths
+from engine.protocol import FIELDS, RunSpec, SpecError, resolve_new_spec, resolve_spec, shown_value
+from vld_tui.runs.fields import command_line, spec_values, with_absolute_paths
 
 DECIDING: Final = ("recipe", "dataset", "data_dir", "steps")
 """Fields that other fields' usual values depend on."""

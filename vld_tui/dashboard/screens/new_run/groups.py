@@ -95,7 +95,7 @@ class FieldGroup(Vertical):
         elif changed and not self.is_unfolded:
             title.append(plain_text(typed_words(changed)))
         elif not self.is_unfolded:
-            names = " ".join(FIELDS[name].flag.removeprefix("--") for name in typed)
+            names = " ".join(FIELDS[name].label for name in typed)
             title.append(f"{plural(len(self._lines), 'field')} at defaults: {names}", QUIET_STYLE)
         if title.markup != self._told:
             self._told = title.markup

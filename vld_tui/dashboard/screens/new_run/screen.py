@@ -15,7 +15,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
-from engine.protocol import FIELDS, RunSpec
+from engine.protocol import FIELDS, RunSpec, fields_with
 from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.screens.ask import AskLine
 from vld_tui.dashboard.screens.new_run.asking import AskingScreen, Order, ask_datasets, ask_presets
@@ -44,10 +44,8 @@ from vld_tui.views.plan import plan_table
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
-FIRST: Final = (
-    "dataset", "target", "model", "dropout_rate", "masks", "recipe", "steps", "seed",
-)  # fmt: skip
-"""Fields in sight: what is most often chosen. The others are folded under their group."""
+FIRST: Final = fields_with("in_sight")
+"""Fields in sight: what is chosen most often. The others are folded under their group."""
 GROUPS: Final = tuple(dict.fromkeys(info.group for info in FIELDS.values()))
 MOST_CELLS: Final = 50
 """Room for the longest names of networks."""

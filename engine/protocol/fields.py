@@ -1,0 +1,304 @@
+"""What a setting is, declared once: type, range, default, unit, help, roles and text form.
+
+A struct declares its settings with :func:`about`; :func:`fields_of` reads them back. The command
+line's options, the form, configuration files, history's queries, run identity and the
+documentation are made from the result, and every list of settings is a query over roles.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import msgspec
+from msgspec import Meta
+
+from engine.errors import UserError
+
+Role = Literal[
+    "place",
+    "seed",
+    "measured_on",
+    "not_result",
+    "not_own_result",
+    "pace",
+    "cost",
+    "memory",
+    "shared",
+    "course",
+    "path",
+    "implied",
+    "in_sight",
+    "reported",
+]
+"""What a setting means to the program. Without a role, it decides the run's result and no more.
+
+``place``: which images a run trains on and leaves out. ``seed``: runs of one configuration differ
+in it. ``measured_on``: ID accuracies with different values cannot be compared. ``not_result``:
+decides where, how or with which records a run is computed, not its result. ``not_own_result``:
+changes no result of the run's own network. ``pace``: the time of a step with another value
+predicts nothing. ``cost``: changes a run's time or disk space in a way that can be predicted.
+``memory``: changes the memory in use. ``shared``: runs must agree in it to be combined.
+``course``: describes how training went, which a combination of networks does not have. ``path``: a
+file or folder. ``implied``: not counted among what a study varies. ``in_sight``: shown in the form
+without unfolding. ``reported``: stated in reports even at its default.
+"""
+
+MOST_SHOWN: Final = 200
+"""Maximum number of characters of a rejected value shown in an error."""
+_TRUTHS: Final = {"yes": True, "true": True, "no": False, "false": False}
+
+
+class SpecError(UserError, ValueError):
+    """An invalid specification; the message names field, value and allowed range."""
+
+
+def about(
+    help_text: str,
+    group: str = "",
+    *,
+    roles: str = "",
+    flag: str | None = None,
+    unit: str | None = None,
+    metavar: str | None = None,
+    choices: Iterable[str] = (),
+    most: float | None = None,
+    none_is_word: bool = False,
+    only_with: tuple[str, str] | None = None,
+    completion: str | None = None,
+) -> Meta:
+    """Describe a field; see :class:`FieldInfo`.
+
+    Args:
+        roles: words of :data:`Role`, separated by spaces.
+        most: rejects values that can only be mistakes. It is not part of the type, so that stored
+            runs with larger values stay readable.
+        only_with: another field and the value (or item) of it without which this one has no effect.
+        completion: what a shell proposes, if not the choices.
+    """
+    unknown = set(roles.split()).difference(get_args(Role))
+    if unknown:
+        raise ValueError(f"unknown roles: {', '.join(sorted(unknown))}")
+    extra = {
+        "group": group,
+        "roles": frozenset(roles.split()),
+        "flag": flag,
+        "unit": unit,
+        "metavar": metavar,
+        "choices": tuple(choices),
+        "most": most,
+        "none_is_word": none_is_word,
+        "only_with": only_with,
+        "completion": completion,
+    }
+    return Meta(description=help_text, extra=extra)
+
+
+class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of a struct, as the interfaces need it.
+
+    ``base`` is the type without constraints and without None, ``is_optional`` whether None is
+    allowed. ``none_is_word``: ``none`` is an ordinary text value and does not mean None.
+    """
+
+    name: str
+    type: Any
+    base: Any
+    is_optional: bool
+    default: Any
+    help: str
+    group: str
+    roles: frozenset[Role]
+    flag: str
+    unit: str | None
+    metavar: str | None
+    choices: tuple[str, ...]
+    allowed: str
+    most: float | None = None
+    none_is_word: bool = False
+    only_with: tuple[str, str] | None = None
+    completion: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return the short name that tables and reports use: ``dropout`` for ``dropout_rate``."""
+        return self.flag.removeprefix("--")
+
+    @property
+    def spelled_as_flag(self) -> str:
+        """Return the flag as a key: ``dropout`` for ``dropout_rate``."""
+        return self.label.replace("-", "_")
+
+    @property
+    def off_flag(self) -> str:
+        """Return the option that switches a flag off."""
+        return f"--no-{self.label}"
+
+    @property
+    def long_flag(self) -> str:
+        """Return the option that is spelled as the field."""
+        return "--" + self.name.replace("_", "-")
+
+    def read_text(self, text: str) -> object:
+        """Return what a text stands for; a text that cannot be read is returned as it is, for
+        :meth:`check` to refuse."""
+        if text == "none" and self.is_optional and not self.none_is_word:
+            return None
+        if self.base is bool:
+            return _TRUTHS.get(text.lower(), text)
+        try:
+            if self.base is tuple:
+                parts = [part.strip() for part in text.split(",") if part.strip()]
+                if parts == ["none"]:
+                    return ()
+                return tuple(parts if self.choices else map(int, parts))
+            return self.base(text) if self.base in (int, float) else text
+        except ValueError:
+            return text
+
+    def check(self, value: object) -> Any:
+        """Return ``value`` converted to the field's type.
+
+        Raises:
+            SpecError: if it is not allowed; names field, value and allowed range.
+        """
+        parts = value if isinstance(value, list | tuple) else (value,)
+        numbers = [
+            part for part in parts if isinstance(part, int | float) and not isinstance(part, bool)
+        ]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise self._refusal(value, self.allowed.replace("a number", "a finite number", 1))
+        if self.most is not None and any(number > self.most for number in numbers):
+            raise self._refusal(value, f"at most {self.most:,.0f}")
+        try:
+            converted = msgspec.convert(value, self.type)
+        except msgspec.ValidationError:
+            raise self._refusal(value, self.allowed) from None
+        words = converted if isinstance(converted, tuple) else (converted,)
+        if self.choices and isinstance(converted, tuple):
+            converted = tuple(dict.fromkeys(converted))  # without duplicates
+        if self.choices and any(word not in self.choices for word in words):
+            raise self._refusal(value, self.allowed)
+        return converted
+
+    def _refusal(self, value: object, allowed: str) -> SpecError:
+        words = value if isinstance(value, list | tuple) else [value]
+        hint = ""
+        unknown = next((w for w in words if isinstance(w, str) and w not in self.choices), None)
+        if self.choices and unknown is not None:
+            hint = nearest(unknown, self.choices)
+        return SpecError(f"{self.name} is {_shown(value)}, but must be {allowed}.{hint}")
+
+
+def shown_value(value: object) -> str:
+    """Return the text of a value, as it can be typed."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean …?`` with the nearest known names, or an empty string."""
+    spelled = {name.casefold(): name for name in known}
+    matches = difflib.get_close_matches(word.casefold(), list(spelled), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(spelled[name] for name in matches)}?" if matches else ""
+
+
+def fields_of(struct: type[msgspec.Struct]) -> dict[str, FieldInfo]:
+    """Return every field of a struct by name, in declaration order."""
+    infos: dict[str, FieldInfo] = {}
+    hints = get_type_hints(struct, include_extras=True)
+    for field in msgspec.structs.fields(struct):
+        kind, *metas = get_args(hints[field.name])
+        described = next(meta for meta in metas if meta.description)
+        extra = dict(described.extra or {})
+        base, is_optional = _base_type(kind)
+        choices = get_args(kind) if get_origin(kind) is Literal else extra["choices"]
+        infos[field.name] = FieldInfo(
+            **extra | {
+                "name": field.name,
+                "type": hints[field.name],
+                "base": base,
+                "is_optional": is_optional,
+                "default": field.default,
+                "help": described.description or "",
+                "flag": extra["flag"] or "--" + field.name.replace("_", "-"),
+                "choices": choices,
+                "allowed": _allowed_words(kind, choices) if choices else _allowed(kind, metas),
+            }
+        )  # fmt: skip
+    return infos
+
+
+def _base_type(kind: Any) -> tuple[Any, bool]:
+    """Return a type without its constraints, and whether it may be None."""
+    optional = False
+    while get_origin(kind) in (Annotated, Union, UnionType):
+        arguments = get_args(kind)
+        if get_origin(kind) is not Annotated:
+            optional = True
+            arguments = tuple(each for each in arguments if each is not type(None))
+        kind = arguments[0]
+    if get_origin(kind) is Literal:
+        return str, optional
+    return (tuple if get_origin(kind) is tuple else kind), optional
+
+
+def _shown(value: object) -> str:
+    """Format a rejected value, shortened if it is long."""
+    try:
+        text = repr(",".join(map(str, value)) if isinstance(value, list | tuple) else value)
+    except ValueError:  # Python refuses to print integers of more than 4,300 digits
+        return "a number with thousands of digits"
+    if len(text) <= MOST_SHOWN:
+        return text
+    return f"{text[: MOST_SHOWN // 2]}… ({len(text):,} characters)"
+
+
+def _written(bound: float) -> str:
+    """Format a bound: integers with all digits, floats without ``.0``."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
+def _allowed_words(kind: Any, choices: tuple[str, ...]) -> str:
+    """Return the text of the choices a field accepts."""
+    listed = ", ".join(choices)
+    return f"any of {listed}" if get_origin(kind) is tuple else f"one of {listed}"
+
+
+def _allowed(kind: Any, metas: list[Meta]) -> str:
+    """Return the text of the values a field accepts."""
+    if get_origin(kind) in (Union, UnionType):
+        inner = next(arg for arg in get_args(kind) if arg is not type(None))
+        base, *inner_metas = get_args(inner) if get_origin(inner) is Annotated else (inner,)
+        return _allowed(base, inner_metas) + ", or none"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    items = "texts" if str in get_args(kind) else "whole numbers"
+    text = words.get(kind, f"a list of {items}")
+    for meta in metas:
+        has_upper = meta.lt is not None or meta.le is not None
+        if meta.gt is not None:
+            text += f" above {_written(meta.gt)}"
+        if meta.ge is not None:
+            text += " from" if has_upper else " of at least"
+            text += f" {_written(meta.ge)}"
+        if meta.lt is not None:
+            text += " up to but not including" if meta.ge is not None else " and below"
+            text += f" {_written(meta.lt)}"
+        if meta.le is not None:
+            text += f" to {_written(meta.le)}"
+    return text
