@@ -1,7 +1,9 @@
 """Training losses, by name.
 
 To add one: write a module with an :class:`Objective`, and give it a line in ``OBJECTIVES`` here and
-one in :mod:`engine.protocol.methods`. The loop, checkpoints and the command line need no change.
+one in :mod:`engine.protocol.methods`. A setting of its own is a field of
+:class:`~engine.protocol.RunSpec` with ``only_with=("objective", NAME)``. The loop, checkpoints, the
+command line, the form and run identity need no change.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ import torch
 from engine.objectives.erm import ERM
 from engine.objectives.groupdro import GroupDRO
 from engine.objectives.objective import Batch, Objective
+from engine.protocol import RunSpec
 
 OBJECTIVES: Final[Mapping[str, type[Objective]]] = {"erm": ERM, "groupdro": GroupDRO}
 
 __all__ = ["OBJECTIVES", "Batch", "Objective", "make_objective"]
 
 
-def make_objective(name: str, domains: int, device: torch.device) -> Objective:
-    """Make an objective by name, for batches of so many sources."""
-    return OBJECTIVES[name](domains).to(device)
+def make_objective(spec: RunSpec, domains: int, device: torch.device) -> Objective:
+    """Return a run's objective, for batches of so many sources."""
+    return OBJECTIVES[spec.objective](spec, domains).to(device)

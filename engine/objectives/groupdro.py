@@ -6,23 +6,22 @@ algorithm 1, with the domains as groups, as in DomainBed.
 
 from __future__ import annotations
 
-from typing import Final
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from engine.objectives.objective import Batch, Objective
-
-STEP_SIZE: Final = 1e-2
-"""η of the weights' exponentiated ascent: DomainBed's default."""
+from engine.protocol import RunSpec
 
 
 class GroupDRO(Objective):
-    """The domains' losses, weighted; the weights rise with the losses, step by step."""
+    """The domains' losses, weighted; the weights rise with the losses, step by step.
 
-    def __init__(self, domains: int) -> None:
-        super().__init__(domains)
+    ``groupdro_step_size`` is η of the weights' exponentiated ascent; its default is DomainBed's.
+    """
+
+    def __init__(self, spec: RunSpec, domains: int) -> None:
+        super().__init__(spec, domains)
         self.register_buffer("weights", torch.full((domains,), 1 / domains))
         self.weights: Tensor
 
@@ -32,6 +31,6 @@ class GroupDRO(Objective):
         losses = F.cross_entropy(batch.logits.flatten(0, 1), labels, reduction="none")
         of_domain = losses.view(len(batch.logits), batch.domains, -1).mean(dim=(0, 2))
         if torch.is_grad_enabled():
-            raised = self.weights * (STEP_SIZE * of_domain.detach()).exp()
+            raised = self.weights * (self.spec.groupdro_step_size * of_domain.detach()).exp()
             self.weights = raised / raised.sum()
         return (self.weights * of_domain).sum()  # autocast would take @ in half precision

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from engine.protocol import RunSpec
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -27,10 +29,10 @@ class Batch:
 class Objective(nn.Module):
     """A loss in nats over a batch. Its buffers are kept in checkpoints."""
 
-    def __init__(self, domains: int) -> None:
-        """Prepare for batches of so many sources."""
+    def __init__(self, spec: RunSpec, domains: int) -> None:
+        """Prepare for a run and its number of sources."""
         super().__init__()
-        self.domains = domains
+        self.spec, self.domains = spec, domains
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""

@@ -9,9 +9,16 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from engine.protocol.spec import RunSpec
+from engine.protocol.spec import FIELDS, RunSpec, applies
 
 STEP_DECAY: Final = 0.1
+
+_OF_OTHERS: Final = tuple(
+    name
+    for name, info in FIELDS.items()
+    if info.only_with is not None and info.only_with[0] in ("objective", "tuning")
+)
+"""Fields that are refused where they have no effect; those of an arm may be set in advance."""
 
 
 class LearningRates(NamedTuple):
@@ -109,11 +116,7 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
         yield from _misfit_of_warmup(spec, run)
     if "lr_drops" in given and spec.lr_drops:
         yield from _misfit_of_drops(spec, run)
-    if "linear_start" in given and spec.linear_start != "ones" and spec.tuning != "linear":
-        yield (
-            f"linear_start is {spec.linear_start!r}, but tuning is {spec.tuning!r}: it is about "
-            "linear tuning. Give --tuning linear, or leave out --linear-start."
-        )
+    yield from _without_effect(spec, given)
     if "averaged" in spec.arms and "average_every" in given and spec.average_every > spec.steps:
         yield (
             f"average_every is {spec.average_every}, but {run}: the weights of one step alone "
@@ -123,6 +126,18 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
         value, flag = getattr(spec, name), "--" + name.replace("_", "-")
         if name in given and value is not None and value > spec.steps:
             yield f"{name} is {value}, but {run}: give {flag} {spec.steps} or less."
+
+
+def _without_effect(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
+    """Yield why fields of another objective or kind of tuning have no effect."""
+    for name in _OF_OTHERS:
+        info, value = FIELDS[name], getattr(spec, name)
+        if name in given and value != info.default and not applies(spec, name):
+            other, wanted = info.only_with or ("", "")
+            yield (
+                f"{name} is {value!r}, but {other} is {getattr(spec, other)!r}, where it has no "
+                f"effect. Give {FIELDS[other].flag} {wanted}, or leave out {info.flag}."
+            )
 
 
 def _misfit_of_warmup(spec: RunSpec, run: str) -> Iterator[str]:

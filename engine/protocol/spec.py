@@ -191,6 +191,15 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = "ones"
     objective: Annotated[str, _method("Training loss.", choices=OBJECTIVES)] = "erm"
+    groupdro_step_size: Annotated[
+        float,
+        Positive,
+        _method(
+            "Step size η of the sources' weights, for --objective groupdro.",
+            most=1e3,
+            only_with=("objective", "groupdro"),
+        ),
+    ] = 0.01
     dropout_rate: Annotated[
         float,
         Meta(ge=0, lt=1),

@@ -196,7 +196,7 @@ def prepare(
         optimizer=make_optimizer(spec, network, start.feature_rms),
         scaler=torch.amp.GradScaler(device.type, enabled=execution.needs_scaler),
         generators=generators,
-        objective=make_objective(spec.objective, len(data.sources), device),
+        objective=make_objective(spec, len(data.sources), device),
         arms=Arms(spec, data, network, execution),
         step_ms=step_ms,
         under_load=under_load,

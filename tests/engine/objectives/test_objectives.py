@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.objectives import Batch, Objective, make_objective
-from engine.objectives.groupdro import STEP_SIZE
-from engine.protocol import OBJECTIVES, Evaluated
+from engine.protocol import OBJECTIVES, Evaluated, RunSpec
 from tests.small_runs import MakeRun, read_events, run_here
 
 CPU = torch.device("cpu")
@@ -30,7 +29,7 @@ def _of_domain(batch: Batch, domain: int) -> Tensor:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_that_is_named_can_be_made_and_trains(name: str) -> None:
-    objective = make_objective(name, 3, CPU)
+    objective = make_objective(RunSpec(objective=name), 3, CPU)
     batch = _batch()
     loss = objective(batch)
     assert isinstance(objective, Objective)
@@ -42,16 +41,18 @@ def test_every_objective_that_is_named_can_be_made_and_trains(name: str) -> None
 def test_erm_is_the_mean_over_images_and_masks() -> None:
     batch = _batch()
     expected = torch.stack([_of_domain(batch, domain) for domain in range(3)]).mean()
-    assert torch.allclose(make_objective("erm", 3, CPU)(batch), expected)
+    assert torch.allclose(make_objective(RunSpec(objective="erm"), 3, CPU)(batch), expected)
 
 
-def test_groupdro_weighs_the_worst_source_most_as_the_algorithm_says() -> None:
-    objective, batch = make_objective("groupdro", 3, CPU), _batch()
+@pytest.mark.parametrize("step_size", [0.01, 0.5])
+def test_groupdro_weighs_the_worst_source_most_as_the_algorithm_says(step_size: float) -> None:
+    spec = RunSpec(objective="groupdro", groupdro_step_size=step_size)
+    objective, batch = make_objective(spec, 3, CPU), _batch()
     losses = torch.stack([_of_domain(batch, domain) for domain in range(3)]).detach()
     weights = torch.full((3,), 1 / 3)
     for _ in range(2):
         loss = objective(batch)
-        weights = weights * (STEP_SIZE * losses).exp()
+        weights = weights * (step_size * losses).exp()
         weights = weights / weights.sum()
         assert torch.allclose(objective.state_dict()["weights"], weights)
         assert torch.allclose(loss, weights @ losses)
@@ -60,12 +61,12 @@ def test_groupdro_weighs_the_worst_source_most_as_the_algorithm_says() -> None:
 
 def test_groupdro_weighs_in_full_precision_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = make_objective("groupdro", 3, CPU)(_batch())
+        loss = make_objective(RunSpec(objective="groupdro"), 3, CPU)(_batch())
     assert loss.dtype == torch.float32
 
 
 def test_looking_does_not_move_the_weights() -> None:
-    objective, batch = make_objective("groupdro", 3, CPU), _batch()
+    objective, batch = make_objective(RunSpec(objective="groupdro"), 3, CPU), _batch()
     with torch.no_grad():
         objective(batch)
     assert objective.state_dict()["weights"].tolist() == pytest.approx([1 / 3] * 3)

@@ -70,3 +70,14 @@ def test_every_struct_declares_its_fields_in_the_same_way() -> None:
     assert list(infos) == list(RunSpec.__struct_fields__)
     assert infos["dropout_rate"].label == "dropout"
     assert infos["freeze_batchnorm"].off_flag == "--no-freeze-batchnorm"
+
+
+def test_an_objectives_own_setting_counts_for_its_runs_only() -> None:
+    erm, groupdro = RunSpec(), RunSpec(objective="groupdro")
+
+    def with_steps_of(spec: RunSpec, size: float) -> str:
+        return run_identity(msgspec.structs.replace(spec, groupdro_step_size=size))
+
+    assert with_steps_of(erm, 0.1) == run_identity(erm)
+    assert with_steps_of(groupdro, 0.1) != run_identity(groupdro)
+    assert with_steps_of(groupdro, 0.01) == run_identity(groupdro)

@@ -88,8 +88,10 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
         ({"log_every": 11, "steps": 10}, "log_every is 11, but the run has 10 steps"),
         ({"eval_every": 201}, "eval_every is 201, but the run has 200 steps"),
         ({"eval_every": 2, "steps": 1}, "but the run has 1 step:"),
-        ({"linear_start": "authors"}, "linear_start is 'authors', but tuning is 'full': it is "
-         "about linear tuning. Give --tuning linear, or leave out --linear-start."),
+        ({"linear_start": "authors"}, "linear_start is 'authors', but tuning is 'full', where "
+         "it has no effect. Give --tuning linear, or leave out --linear-start."),
+        ({"groupdro_step_size": 0.1}, "groupdro_step_size is 0.1, but objective is 'erm', where it "
+         "has no effect. Give --objective groupdro, or leave out --groupdro-step-size."),
     ],
 )  # fmt: skip
 def test_what_the_user_set_and_the_run_cannot_honour_is_refused(

@@ -250,8 +250,10 @@ def _misfits(specs: Iterable[RunSpec], declared: Mapping[str, None]) -> dict[str
     """Return why runs cannot honour what the study sets, by their identity."""
     specs = list(specs)
     given = set(declared)
-    if len({spec.schedule for spec in specs}) > 1:  # drops are for one of the schedules
-        given.discard("lr_drops")
+    for name in declared:
+        needed = FIELDS[name].only_with
+        if needed and len({getattr(spec, needed[0]) for spec in specs}) > 1:
+            given.discard(name)  # for some of the runs only
     found = ((spec, next(misfits(spec, given), None)) for spec in specs)
     return {run_identity(spec): problem for spec, problem in found if problem is not None}
 
