@@ -71,9 +71,9 @@ def main() -> None:
         return
     times: dict[tuple[str, bool], list[float]] = {}
     peaks_gib: dict[str, float] = {}
-    for beside in (False, True) * 2:
+    for loaded in (False, True) * 2:
         busy = [sys.executable, "-c", "while True: pass"]
-        other = subprocess.Popen(busy) if beside else None
+        other = subprocess.Popen(busy) if loaded else None
         for name, setting in SETTINGS.items():
             environment = {**os.environ, **setting}
             if not setting["OMP_WAIT_POLICY"]:
@@ -81,14 +81,14 @@ def main() -> None:
             command = [sys.executable, __file__, "--measure", "--steps", str(asked.steps)]
             answer = subprocess.run(command, env=environment, capture_output=True, check=True)
             step_ms, peak_gib = map(float, answer.stdout.split())
-            times.setdefault((name, beside), []).append(step_ms)
+            times.setdefault((name, loaded), []).append(step_ms)
             peaks_gib[name] = max(peak_gib, peaks_gib.get(name, 0.0))
         if other is not None:
             other.kill()
             other.wait()
     print("| step (ms) | alone | under load | peak (GiB) |\n|---|---|---|---|")
     for name in SETTINGS:
-        alone, crowded = (min(times[name, beside]) for beside in (False, True))
+        alone, crowded = (min(times[name, loaded]) for loaded in (False, True))
         print(f"| {name} | {alone:.0f} | {crowded:.0f} | {peaks_gib[name]:.2f} |")
 
 

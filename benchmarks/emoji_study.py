@@ -7,8 +7,8 @@ selected step is the one with the best ID validation accuracy. Prints a Markdown
 ± standard deviation over seeds, in percent, the number of collapsed runs, and the revisions of the
 runs: a table is of one revision when only one is printed.
 
-OOD accuracy selects no step here, but the default recipe itself was chosen with the OOD accuracy on
-`fluent-mono` in sight, at λ = 0.9 (docs/recipe.md, "What was tuned on what").
+OOD accuracy selects no step here, but the default recipe itself was tuned on the OOD accuracy of
+`fluent-mono`, at λ = 0.9 (docs/recipe.md, "What was tuned on what").
 """
 
 from __future__ import annotations

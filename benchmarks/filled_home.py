@@ -93,7 +93,7 @@ def write_finished_run(run_dir: RunDir, index: int) -> None:
 
 def events(spec: RunSpec, index: int) -> list[Event]:
     """Return the events of a whole run."""
-    told: list[Event] = [
+    recorded: list[Event] = [
         RunStarted(
             protocol_version=1, attempt=1, pid=1000 + index, host="bench", resumed_step=None,
             versions={"torch": "2.8.0", "timm": "1.0.20", "python": "3.11.2"}, commit=None,
@@ -111,22 +111,22 @@ def events(spec: RunSpec, index: int) -> list[Event]:
         ),
     ]  # fmt: skip
     for step in range(10, 301, 10):
-        told.append(
+        recorded.append(
             StepsTaken(
                 step=step, loss=2.0 - step / 300, lr=1e-3, head_lr=1e-4, steps_per_s=1.87,
                 images_per_s=89.8, elapsed_s=step / 1.87, seconds_left=(300 - step) / 1.87,
             )
         )  # fmt: skip
         if step % 50 == 0:
-            told += evaluation(step, index)
+            recorded += evaluation(step, index)
     accuracy = accuracy_at(300, index)
-    told.append(
+    recorded.append(
         RunFinished(
             step=300, selected_step=300, id_accuracy=accuracy, ood_accuracy=accuracy - 0.2,
             wall_s=163.0, peak_memory_bytes=900_000_000,
         )
     )  # fmt: skip
-    return told
+    return recorded
 
 
 def evaluation(step: int, index: int) -> list[Event]:
@@ -160,10 +160,10 @@ LONG_DOMAINS = 9
 def write_long_run(run_dir: RunDir, index: int) -> None:
     """Write the folder of a finished run that was evaluated after each of very many steps."""
     write_finished_run(run_dir, index)
-    told = run_dir.events.read_bytes().splitlines(keepends=True)
+    recorded = run_dir.events.read_bytes().splitlines(keepends=True)
     names = [f"domain {number}" for number in range(LONG_DOMAINS)]
     with run_dir.events.open("wb") as file:
-        file.writelines(told[:3])
+        file.writelines(recorded[:3])
         for step in range(1, LONG_STEPS + 1):
             value = 0.5 + step / (3 * LONG_STEPS) + (step * 7919 % 1000) / 10_000
             metrics = [

@@ -72,7 +72,7 @@ def _events(
 ) -> list[Event]:
     """Return the events of a run; later domains are harder targets."""
     target = str(spec.target)
-    told: list[Event] = [
+    recorded: list[Event] = [
         RunStarted(
             protocol_version=2, attempt=1, pid=1, host="bench", resumed_step=None,
             versions={"torch": "2.8.0", "timm": "1.0.20", "python": "3.11.2"}, commit=None,
@@ -95,17 +95,19 @@ def _events(
             ood_accuracy = next(
                 m.value or 0.0 for m in metrics if (m.split, m.domain) == ("in", target)
             )
-            told.append(_evaluation(step, arm, own, metrics, id_accuracy, ood_accuracy, best[1]))
+            recorded.append(
+                _evaluation(step, arm, own, metrics, id_accuracy, ood_accuracy, best[1])
+            )
             if arm == own and id_accuracy > best[1]:
                 best = (step, id_accuracy, ood_accuracy)
     selected, id_accuracy, ood_accuracy = best
-    told.append(
+    recorded.append(
         RunFinished(
             step=spec.steps, selected_step=selected, id_accuracy=id_accuracy,
             ood_accuracy=ood_accuracy, wall_s=600.0, peak_memory_bytes=2**30,
         )
     )  # fmt: skip
-    return told
+    return recorded
 
 
 def _evaluation(

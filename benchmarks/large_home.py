@@ -78,7 +78,7 @@ def measure_long_run(home: Home, count: int) -> None:
         ["rebuild"], ["logs", "-n", "5", run_id(0)], ["show", run_id(0)],
         ["show", "--json", run_id(0)], ["curve", run_id(0)], ["ls"],
     ):  # fmt: skip
-        tell(words, command(home, words))
+        print_cost(words, command(home, words))
 
 
 def measure_folders(home: Home, count: int) -> None:
@@ -91,9 +91,9 @@ def measure_folders(home: Home, count: int) -> None:
         for path in home.path.glob("vld.db*"):
             path.unlink()
         Store.open(home).close()
-        tell(["rebuild"], command(home, ["rebuild"]), f"of {share:,} run folders")
+        print_cost(["rebuild"], command(home, ["rebuild"]), f"of {share:,} run folders")
     for words in (["rebuild"], ["doctor"], ["prune", "--dry-run"], ["ls", "--limit", "20"]):
-        tell(words, command(home, words), f"of {count:,} run folders")
+        print_cost(words, command(home, words), f"of {count:,} run folders")
 
 
 def write_events(run_dir: RunDir, count: int) -> None:
@@ -173,7 +173,7 @@ def write_on(home: Home, over: threading.Event, waited: list[float]) -> None:
             waited[0] = max(waited[0], time.perf_counter() - started)
 
 
-def tell(words: list[str], taken: Taken, about: str = "") -> None:
+def print_cost(words: list[str], taken: Taken, about: str = "") -> None:
     """Print the cost of a command."""
     shown = " ".join(["vld", *words])
     print(

@@ -80,8 +80,8 @@ def _submit(folder: Path) -> None:
     log = folder / "trace"
     _vld(traced, submission, ["strace", "-f", "-y", "-e", "%file,%desc", "-o", str(log)])
     counts = _count(log, traced)
-    told = ", ".join(f"{counts[name]:,} {name}" for name in CALLS)
-    print(f"  operations in the home: {told}")
+    shown = ", ".join(f"{counts[name]:,} {name}" for name in CALLS)
+    print(f"  operations in the home: {shown}")
 
 
 def _look(home: Home) -> None:
