@@ -115,7 +115,7 @@ def test_a_run_that_goes_on_is_stopped_and_resumed(login: Login) -> None:
     run = begin(login, steps=60)
     with login.asleep(run):
         said = login.does("stop", run["run"])
-        assert f"{run['run']} was asked to stop on {login.cluster.host}" in said
+        assert f"{run['run']} is stopping on {login.cluster.host}" in said
         time.sleep(HEARTBEAT_INTERVAL_S)  # it looks for a stop as soon as it wakes
     (stopped,) = login.until_all("stopped")
     assert stopped["error"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from pathlib import Path
 
@@ -11,16 +12,17 @@ import pytest
 from engine.datasets.register import add_dataset
 from engine.protocol import resolve_spec
 from engine.protocol.datasets import AddDataset
-from vld_tui.dashboard.actions import LocalActions
+from vld_tui.dashboard.actions import Actions
 from vld_tui.home import open_home
 from vld_tui.launch.local import LaunchError, launch
+from vld_tui.launch.queue.slots import SlotsError
 from vld_tui.store.store import Store
 
 
 def idle_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the engine's processes end at once."""
     idle = functools.partial(launch, command=(sys.executable, "-c", "pass"))
-    monkeypatch.setattr("vld_tui.dashboard.actions.launch", idle)
+    monkeypatch.setattr("vld_tui.control.start.launch", idle)
 
 
 def test_a_run_finds_the_data_set_that_was_added_under_its_name(
@@ -29,7 +31,7 @@ def test_a_run_finds_the_data_set_that_was_added_under_its_name(
     idle_engine(monkeypatch)
     home = open_home(tmp_path / "home")
     add_dataset(AddDataset(str(home.datasets), "small", str(small_emoji)), lambda _: None)
-    actions = LocalActions(home)
+    actions = Actions(home)
     actions.start(resolve_spec({"dataset": "small", "target": "noto"}))
     actions.start(resolve_spec({}))
     specs = [home.run_dir(path.name).read_spec() for path in home.runs.iterdir()]
@@ -44,20 +46,20 @@ def test_of_several_runs_the_first_is_started_and_the_others_wait(
 ) -> None:
     idle_engine(monkeypatch)
     supervised: list[object] = []
-    monkeypatch.setattr("vld_tui.dashboard.actions.start_supervisor", supervised.append)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", supervised.append)
     home = open_home(tmp_path / "home")
-    actions = LocalActions(home)
+    actions = Actions(home)
     specs = [resolve_spec({"seed": seed}) for seed in range(3)]
     said = actions.start(*specs)
     with Store.open(home) as store:
         assert [run.seed for run in store.queue()] == [1, 2], "in order"
         (started,) = store.live_runs()
         assert started.seed == 0
-    assert said == f"{started.name} is starting; 2 runs wait for a free slot"
+    assert said == f"{started.name} is starting; 2 runs are queued"
     assert supervised == [home]
     assert actions.start(specs[0]) == f"{started.name} is starting"
     assert supervised == [home], "nothing else waits"
-    assert actions.queue(specs[1]).endswith("-s1 waits for a free slot")
+    assert actions.queue(specs[1]).endswith("-s1 is queued")
 
 
 def test_where_the_first_cannot_be_started_none_waits(
@@ -66,9 +68,43 @@ def test_where_the_first_cannot_be_started_none_waits(
     def refuse(*_: object, **__: object) -> None:
         raise LaunchError("no process")
 
-    monkeypatch.setattr("vld_tui.dashboard.actions.launch", refuse)
+    monkeypatch.setattr("vld_tui.control.start.launch", refuse)
     home = open_home(tmp_path / "home")
     with pytest.raises(LaunchError):
-        LocalActions(home).start(resolve_spec({"seed": 0}), resolve_spec({"seed": 1}))
+        Actions(home).start(resolve_spec({"seed": 0}), resolve_spec({"seed": 1}))
     with Store.open(home) as store:
         assert store.count_runs() == 0
+
+
+def test_a_run_that_the_queue_starts_at_that_moment_is_stopped_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = open_home(tmp_path / "home")
+    with Store.open(home) as store:
+        run = store.create_run(resolve_spec({}), is_queued=True)
+    take_out, started = Store.take_out, []
+
+    def be_late(store: Store, run_id: str) -> None:
+        sleeper = (sys.executable, "-c", "import time; time.sleep(60)")
+        started.append(launch(store.run_dir(run_id), sleeper))
+        store.mark_relaunched(run_id)
+        take_out(store, run_id)
+
+    monkeypatch.setattr(Store, "take_out", be_late)
+    said = Actions(home).interrupt(run.run_id)
+    assert started[0].wait(timeout=60) == -signal.SIGTERM
+    assert said == f"{run.name} is stopping after the current step"
+
+
+def test_a_run_without_a_process_cannot_be_stopped_from_the_dashboard(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    with Store.open(home) as store:
+        run = store.create_run(resolve_spec({}))
+    with pytest.raises(LaunchError, match="has no process here to stop"):
+        Actions(home).interrupt(run.run_id)
+
+
+def test_the_dashboard_sets_no_more_slots_than_the_command_line(tmp_path: Path) -> None:
+    actions = Actions(open_home(tmp_path / "home"))
+    with pytest.raises(SlotsError, match="from 0 to 64"):
+        actions.set_slots(65)

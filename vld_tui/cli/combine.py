@@ -25,6 +25,7 @@ from vld_tui.control.combine import (
     choose_matching,
     plan_combination,
 )
+from vld_tui.control.queue import start_queued
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 
@@ -80,7 +81,7 @@ class Launching:
             spec, name=self._name, tags=self._tags, combination=combination, is_queued=self._queue
         )
         if self._queue:
-            tell_queued(store, made, as_json=self._as_json)
+            tell_queued(store, start_queued(store, [made.run_id]), as_json=self._as_json)
         elif self._detach:
             start_and_leave(store, made, resumes=False, as_json=self._as_json)
         else:

@@ -21,14 +21,9 @@ from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.reporters import NextCommands, Reporter, make_reporter
 from vld_tui.control.export import run_records
-from vld_tui.launch.local import (
-    EXIT_PATIENCE_S,
-    EventFollower,
-    LaunchError,
-    launch,
-    stop,
-    wait_and_record,
-)
+from vld_tui.control.resume import resume_here
+from vld_tui.control.start import begin
+from vld_tui.launch.local import EventFollower, stop, wait_and_record
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store, StoreError
@@ -86,7 +81,7 @@ def run_and_follow(
     progress = msgspec.structs.replace(earlier, model=None)  # this attempt may prepare another
     reporter = make_reporter(_on_gpus(run, gpus), stdout_is_taken=as_json)
     with _listening() as requests:
-        process = _start(store, run, run_dir, resumes=resumes, gpus=gpus)
+        process = _begin(store, run, resumes=resumes, gpus=gpus)
         with reporter:
             progress = _follow(store, run_dir, process, follower, reporter, requests, progress)
         exit_code = wait_and_record(process, run_dir)
@@ -119,7 +114,7 @@ def start_and_leave(
         LaunchError: when its process cannot be started.
     """
     run_dir = store.run_dir(run.run_id)
-    process = _start(store, run, run_dir, resumes=resumes, gpus=gpus)
+    process = _begin(store, run, resumes=resumes, gpus=gpus)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(DETACH_GRACE_S)
         wait_and_record(process, run_dir)
@@ -138,19 +133,8 @@ def start_and_leave(
         _leave(run, run_dir, interrupted=False)
 
 
-def _start(
-    store: Store, run: Run, run_dir: RunDir, *, resumes: bool, gpus: int | None
-) -> subprocess.Popen[bytes]:
-    """Launch the engine; a new run that cannot be launched leaves nothing behind."""
-    try:
-        process = launch(run_dir, patience_s=EXIT_PATIENCE_S if resumes else 0.0, gpus=gpus)
-    except LaunchError:
-        if not resumes:
-            store.discard(run.run_id)
-        raise
-    if resumes:
-        store.mark_relaunched(run.run_id)
-    return process
+def _begin(store: Store, run: Run, *, resumes: bool, gpus: int | None) -> subprocess.Popen[bytes]:
+    return resume_here(store, run.run_id, gpus=gpus) if resumes else begin(store, run)
 
 
 def _follow(

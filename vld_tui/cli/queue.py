@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,9 +13,12 @@ from vld_tui.cli.command import Command, Group, JsonOption, run_argument
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
+from vld_tui.control import queue
 from vld_tui.control.export import run_records
+from vld_tui.control.queue import Queued
+from vld_tui.control.stop import dequeue
 from vld_tui.launch.queue.slots import keep_gpus, keep_slots, slots_of
-from vld_tui.launch.queue.supervisor import is_supervised, start_supervisor
+from vld_tui.launch.queue.supervisor import is_supervised
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import stop_asked
 from vld_tui.store.store import Store
@@ -68,14 +72,13 @@ def start(ctx: typer.Context) -> None:
     """Have the runs that wait started, should nobody do so any more."""
     with open_store(ctx) as store:
         refresh(store)
-        waiting = [run for run in store.queue() if run.is_due]
-        if not waiting:
-            say("Nothing waits.")
-        elif is_supervised(store.home):
-            say("The queue is worked on already.")
-        else:
-            start_supervisor(store.home)
-            say(f"{plural(len(waiting), 'run')} will be started as slots come free.")
+        work = queue.work_on_queue(store)
+    if not work.due:
+        say("Nothing waits.")
+    elif work.was_supervised:
+        say("The queue is worked on already.")
+    else:
+        say(f"{plural(work.due, 'run')} will be started as slots come free.")
 
 
 @app.command(cls=Command)
@@ -110,7 +113,7 @@ def release(ctx: typer.Context, run: QueuedRun) -> None:
 def rm(ctx: typer.Context, run: QueuedRun) -> None:
     """Take a run out of the queue; vld resume starts it all the same."""
     with open_store(ctx) as store:
-        store.take_out(store.get(run).run_id)
+        dequeue(store, store.get(run).run_id)
 
 
 @app.command(cls=Command)
@@ -134,29 +137,22 @@ def slots(
 
 
 def _hold(store: Store, run: Run, *, is_held: bool) -> None:
-    if run.has_job:
-        from vld_tui.launch.slurm import control  # many do without a cluster
-
-        control.hold(store, run, is_held=is_held)
-    else:
-        store.hold(run.run_id, is_held=is_held)
-        if not is_held:
-            start_supervisor(store.home)
+    run = queue.hold(store, run.run_id, is_held=is_held)
     what = f"is held until: vld queue release {run.run_id}" if is_held else "has its turn again"
     say(f"{run.run_id} {what}")
 
 
-def tell_queued(store: Store, run: Run, *, as_json: bool) -> None:
-    """Have the queue worked on, and say that a run waits in it."""
-    queued = [each.run_id for each in store.queue()]
-    start_supervisor(store.home)
+def tell_queued(store: Store, queued: Sequence[Queued], *, as_json: bool) -> None:
+    """Say that runs are queued, and what is worth typing next."""
     if as_json:
-        print_json(run_records(store, [run])[0])
+        records = run_records(store, [each.run for each in queued])
+        print_json(records[0] if len(records) == 1 else records)
         return
-    place = f"number {queued.index(run.run_id) + 1}" if run.run_id in queued else "starting"
-    say(f"run {run.run_id}  {run.name} · queued: {place}")
-    for command, purpose in (
-        ("vld queue ls", "what goes on and what waits"),
-        (f"vld stop {run.run_id}", "take it out, or stop it once it runs"),
-    ):
-        say(with_home(f"  {command}  # {purpose}"))
+    for run, place in ((each.run, each.place) for each in queued):
+        where = "starting" if place is None else f"number {place}"
+        say(f"run {run.run_id}  {run.name} · queued: {where}")
+        for command, purpose in (
+            ("vld queue ls", "what goes on and what waits"),
+            (f"vld stop {run.run_id}", "take it out, or stop it once it runs"),
+        ):
+            say(with_home(f"  {command}  # {purpose}"))

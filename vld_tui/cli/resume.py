@@ -22,10 +22,9 @@ from vld_tui.cli.slurm import (
     tell_submitted,
     with_slurm_options,
 )
-from vld_tui.launch.local import refuse_copy
-from vld_tui.launch.slurm.control import refuse_open_job, submit_again
+from vld_tui.control.resume import queue_again, refuse_unresumable, submit_again
 from vld_tui.runs.fields import spec_values
-from vld_tui.runs.run import DAMAGED, QUEUED, Run
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -83,23 +82,16 @@ def resume(
             raise CommandError(
                 "Several runs go on here when there is a slot for each: give --queue, or one run."
             )
-        for run in known:
-            refuse_copy(store.run_dir(run.run_id))
-            if run.trashed_at is not None:
-                raise CommandError(
-                    f"Run {run.run_id} is in the trash.\nFirst: vld restore {run.run_id}"
-                )
         for run in here:
             asked.settings(store.home)  # which refuses those of a cluster
-            _refuse_unless_over(run, may_wait=not queue)
+            refuse_unresumable(store, run, may_be_queued=not queue)
         if to_submit:
             _submit(store, to_submit, asked, as_json=as_json)
-        for run in here:
-            if queue:
-                store.enqueue(run.run_id)
-                tell_queued(store, store.get(run.run_id), as_json=as_json)
-            else:
-                _go_on(store, run, detach=detach, as_json=as_json, gpus=gpus)
+        if here and queue:
+            queued = queue_again(store, [run.run_id for run in here])
+            tell_queued(store, queued, as_json=as_json)
+        elif here:
+            _go_on(store, here[0], detach=detach, as_json=as_json, gpus=gpus)
 
 
 def _goes_to_cluster(run: Run, on: str | None, *, queue: bool) -> bool:
@@ -107,32 +99,8 @@ def _goes_to_cluster(run: Run, on: str | None, *, queue: bool) -> bool:
     return on == "slurm" or (on is None and run.job is not None and not queue)
 
 
-def _refuse_unless_over(run: Run, *, may_wait: bool) -> None:
-    """Refuse to go on with a run that is finished, or that something works on or will.
-
-    ``may_wait``: it may wait for a slot here.
-
-    Raises:
-        CommandError, SlurmError: when it is.
-    """
-    if run.status == "finished":
-        raise CommandError(f"Run {run.run_id} is finished: there is nothing to go on with.")
-    if run.status == DAMAGED:
-        raise CommandError(f"Run {run.run_id} is damaged: {run.error}")
-    refuse_open_job(run)
-    if run.is_live:
-        raise CommandError(
-            f"Run {run.run_id} is {run.status} (process {run.pid} on {run.host}).\n"
-            f"Watch it with: vld logs -f {run.run_id}"
-        )
-    if run.status == QUEUED and not may_wait:
-        raise CommandError(f"Run {run.run_id} waits for a slot.\nFirst: vld stop {run.run_id}")
-
-
 def _go_on(store: Store, run: Run, *, detach: bool, as_json: bool, gpus: int | None) -> None:
-    """Start a run here, in its turn or not, and follow it unless that is to be left."""
-    if run.status == QUEUED:
-        store.take_out(run.run_id)  # a person would rather not wait
+    """Resume a run here, and follow it unless ``detach``."""
     if detach:
         start_and_leave(store, run, resumes=True, as_json=as_json, gpus=gpus)
         return
@@ -146,9 +114,10 @@ def _go_on(store: Store, run: Run, *, detach: bool, as_json: bool, gpus: int | N
 def _submit(store: Store, runs: Sequence[Run], asked: Asked, *, as_json: bool) -> None:
     """Submit runs again, each as the last time but for what is asked."""
     asked.refuse_contradiction(run.spec for run in runs)
-    submission = submit_again(store, runs, partial(asked.on_cluster, store.home))
+    run_ids = [run.run_id for run in runs]
+    submission = submit_again(store, run_ids, partial(asked.on_cluster, store.home))
     if len(runs) == 1:
-        tell_submitted(store, runs[0].run_id, as_json=as_json)
+        tell_submitted(store, store.get(run_ids[0]), as_json=as_json)
     elif as_json:
         print_submission(submission, {})
     else:

@@ -21,13 +21,17 @@ from vld_tui.cli.slurm import (
     Asked,
     OnOption,
     ProfileOption,
-    submit_new,
+    tell_slow,
+    tell_submitted,
     with_slurm_options,
 )
 from vld_tui.config import read_config
+from vld_tui.control.queue import start_queued
+from vld_tui.control.start import located, submit
 from vld_tui.home import find_home
-from vld_tui.launch.datasets import check_own_name, find_added
+from vld_tui.launch.datasets import find_added
 from vld_tui.launch.slurm.plan import plan_jobs
+from vld_tui.launch.slurm.submit import Cluster
 from vld_tui.runs.fields import as_typed, command_line, spec_values, with_absolute_paths
 from vld_tui.store.labels import check_name, check_tags
 
@@ -98,20 +102,19 @@ def run(
         check_tags(tag or ())
         if name is not None:
             check_name(name)
-        cluster = None if settings is None else plan_jobs(settings, [spec])
-        tell_plan(this_home(ctx, to_look=True), spec, cluster, as_json=as_json)
+        plan = None if settings is None else plan_jobs(settings, [spec])
+        tell_plan(this_home(ctx, to_look=True), spec, plan, as_json=as_json)
         return
-    check_own_name(this_home(ctx), spec)
+    spec = located(this_home(ctx), spec)
+    cluster = None if settings is None else Cluster(settings, tell_slow)
     with open_store(ctx) as store:
-        if settings is not None:
-            submitted = store.create_run(spec, name=name, tags=tag or ())
-            submit_new(store, submitted.run_id, settings, as_json=as_json)
+        created = store.create_run(spec, name=name, tags=tag or (), is_queued=queue)
+        if cluster is not None:
+            tell_submitted(store, submit(store, created, cluster), as_json=as_json)
             return
         if queue:
-            queued = store.create_run(spec, name=name, tags=tag or (), is_queued=True)
-            tell_queued(store, queued, as_json=as_json)
+            tell_queued(store, start_queued(store, [created.run_id]), as_json=as_json)
             return
-        created = store.create_run(spec, name=name, tags=tag or ())
         if detach:
             start_and_leave(store, created, resumes=False, as_json=as_json)
             return

@@ -20,8 +20,9 @@ from vld_tui.home import Home
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.profiles import read_profile, settings_as_values, settings_in_full
 from vld_tui.launch.slurm.settings import SETTINGS, SlurmSettings, make_settings
-from vld_tui.launch.slurm.submit import Cluster, Need, Submission, submit_runs
+from vld_tui.launch.slurm.submit import Need, Submission
 from vld_tui.launch.slurm.variables import refuse_secrets
+from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
@@ -187,24 +188,8 @@ def print_submission(submission: Submission, record: Mapping[str, object]) -> No
         raise typer.Exit(FAILED_EXIT)
 
 
-def submit_new(store: Store, run_id: str, settings: SlurmSettings, *, as_json: bool) -> None:
-    """Submit a run that was just made for it, and say so; it is unmade when it is refused.
-
-    Raises:
-        SlurmError: when the cluster does not take it.
-        StoreError: when that cannot be recorded.
-    """
-    try:
-        submit_runs(store, Cluster(settings, tell_slow), [run_id])
-    except SlurmError:
-        store.discard(run_id)
-        raise
-    tell_submitted(store, run_id, as_json=as_json)
-
-
-def tell_submitted(store: Store, run_id: str, *, as_json: bool) -> None:
+def tell_submitted(store: Store, run: Run, *, as_json: bool) -> None:
     """Say which job a run was given to, and what is worth typing next."""
-    run = store.get(run_id)
     if as_json:
         print_json(run_records(store, [run])[0])
         return

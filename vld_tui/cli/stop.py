@@ -8,13 +8,13 @@ from typing import Annotated, Final
 import typer
 
 from vld_tui.cli.command import Command, run_argument
-from vld_tui.cli.errors import CommandError
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_for_runs
+from vld_tui.control.stop import refuse_stopped
+from vld_tui.control.stop import stop as stop_run
 from vld_tui.launch.local import await_exit
-from vld_tui.launch.local import stop as stop_process
-from vld_tui.runs.run import DAMAGED, QUEUED, Run
 from vld_tui.store.store import Store
+from vld_tui.views.jobs import stopped_text
 
 PATIENCE_S: Final = 15.0
 POLL_INTERVAL_S: Final = 0.1
@@ -38,31 +38,15 @@ def stop(
     with open_for_runs(ctx, runs) as store:
         known = [store.get(run) for run in runs]
         for run in known:
-            if run.status == DAMAGED and not await_exit(store.run_dir(run.run_id), 0.0):
-                continue  # its process works all the same
-            if not run.is_live and run.status != QUEUED and not run.has_job:
-                raise CommandError(f"Run {run.run_id} is not running: it is {run.status}.")
-            if store.is_copy and not run.is_live:
-                raise CommandError(
-                    f"Run {run.run_id} is {run.status}, which only the history knows, and that "
-                    "cannot be written: try again."
-                )
+            refuse_stopped(store, run)
+        waited_for = []
         for run in known:
-            if run.has_job:
-                _stop_on_cluster(store, run, kill=kill)
-            elif run.status == QUEUED:
-                store.take_out(run.run_id)
-                say(f"{run.run_id} waits no longer")
+            done = stop_run(store, run.run_id, kill=kill)
+            if done.how == "dequeued" or done.run.has_job:
+                say(f"{run.run_id} {stopped_text(done)}")
             else:
-                stop_process(store.run_dir(run.run_id), kill=kill)
-        waited_for = [run for run in known if run.status != QUEUED and not run.has_job]
-        _wait(store, [run.run_id for run in waited_for], kill=kill)
-
-
-def _stop_on_cluster(store: Store, run: Run, *, kill: bool) -> None:
-    from vld_tui.launch.slurm import control  # many do without a cluster
-
-    say(f"{run.run_id} {control.stop(store, run, kill=kill)}")
+                waited_for.append(run.run_id)
+        _wait(store, waited_for, kill=kill)
 
 
 def _wait(store: Store, waiting: list[str], *, kill: bool) -> None:
@@ -77,4 +61,4 @@ def _wait(store: Store, waiting: list[str], *, kill: bool) -> None:
                 say(f"{run_id} {outcome} at step {run.step:,} of {run.steps:,}")
         time.sleep(POLL_INTERVAL_S)
     for run_id in waiting:
-        say(f"{run_id} was asked to stop and still finishes its step")
+        say(f"{run_id} is stopping after the current step")

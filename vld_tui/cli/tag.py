@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -14,6 +13,7 @@ from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
+from vld_tui.control.tags import tag_change
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
@@ -81,30 +81,3 @@ def _chosen(store: Store, reference: str, where: str | None) -> list[Run]:
 def _absent(tags: Sequence[str], words: Sequence[str]) -> list[str]:
     """Return the tags that are to be removed, but are not there."""
     return [word[1:] for word in words if word[:1] == "-" and word[1:] not in tags]
-
-
-def tag_change(words: Sequence[str]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
-    """Return the change that ``words`` make to tags: all plain words replace them, ``+a`` adds one
-    and ``-b`` removes one.
-
-    Raises:
-        CommandError: when plain and signed words are mixed.
-    """
-    signed = [word.startswith(("+", "-")) for word in words]
-    if any(signed) and not all(signed):
-        raise CommandError("Give either tags to set (a b) or changes (+a -b), not both.")
-    if lone := [word for word in words if word in ("+", "-", "")]:
-        raise CommandError(f"{lone[0]!r} is not a tag.")
-    return partial(_changed, words, is_signed=any(signed))
-
-
-def _changed(words: Sequence[str], tags: tuple[str, ...], *, is_signed: bool) -> tuple[str, ...]:
-    if not is_signed:
-        return tuple(dict.fromkeys(words))
-    changed = dict.fromkeys(tags)
-    for word in words:
-        if word[0] == "+":
-            changed[word[1:]] = None
-        else:
-            changed.pop(word[1:], None)
-    return tuple(changed)

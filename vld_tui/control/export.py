@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 import msgspec
 
-from engine.protocol import learning_rates
+from engine.protocol import UserError, learning_rates
 from vld_tui.runs.run import ArmResult, Run
+from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 
 _OF_ARM: Final = ("selected_step", "id_accuracy", "plain_id_accuracy", "ood_accuracy")
 
 
 Record = dict[str, Any]
+
+
+class ExportError(UserError):
+    """A file that cannot be written; the message says why."""
 
 
 def run_records(store: Store, runs: Sequence[Run]) -> list[Record]:
@@ -109,21 +115,36 @@ def quoting_of(records: Iterable[Mapping[str, Any]]) -> Literal[0, 1]:
     return csv.QUOTE_ALL if is_broken else csv.QUOTE_MINIMAL
 
 
-def export_runs(records: Sequence[Record], path: Path) -> None:
-    """Write records of runs to a new file: ``.csv`` or ``.json``.
+def export_runs(store: Store, query: Query, path: Path) -> int:
+    """Write the runs that match to a new file, JSON if it ends so and CSV otherwise; return how
+    many.
 
     Raises:
-        ValueError: for another ending.
-        OSError: when it cannot be written, or is there already.
+        ExportError: when it cannot be written, or exists.
+        StoreError: when history cannot be read.
     """
-    if path.suffix not in (".csv", ".json"):
-        raise ValueError(f"{path.name} must end in .csv or .json.")
-    with path.open("x", encoding="utf-8") as file:
-        if path.suffix == ".csv":
-            write_csv(records, file)
-        else:
+    records = run_records(store, store.list_runs(query))
+    with new_file(path) as file:
+        if path.suffix == ".json":
             text = msgspec.json.format(msgspec.json.encode(records), indent=2)
             file.write(text.decode() + "\n")
+        else:
+            write_csv(records, file)
+    return len(records)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[IO[str]]:
+    """Open a new file to be written.
+
+    Raises:
+        ExportError: when it cannot be written, or exists.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def _flat(record: Record) -> Record:

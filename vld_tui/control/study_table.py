@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine.protocol import shown_value
-from vld_tui.control.export import write_records
+from vld_tui.control.export import new_file, write_records
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.cells import StudyCell, arms_of, compared_grid, varying_fields
 from vld_tui.study.state import StudyState
@@ -17,9 +17,9 @@ def export_table(state: StudyState, path: Path) -> int:
     """Write what a study's finished runs reached to a new CSV file; return how many lines.
 
     Raises:
-        OSError: when it cannot be written, or is there already.
+        ExportError: when it cannot be written, or exists.
     """
-    with path.open("x", encoding="utf-8") as file:
+    with new_file(path) as file:
         return write_table(state, file)
 
 

@@ -1,231 +1,146 @@
-"""What a person can do to runs from the dashboard: each blocks, so a worker does it."""
+"""What the user can do from the dashboard. Each action blocks, so a worker does it."""
 
 from __future__ import annotations
 
-import subprocess
-import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.protocol import RunSpec, UserError
-from engine.rundir import RunDir
-from vld_tui.control.export import export_runs, run_records
+from engine.protocol import RunSpec
+from vld_tui.control.export import ExportError, export_runs
+from vld_tui.control.tags import edited_tags
 from vld_tui.dashboard.preferences import PREFERENCES_SETTING, Preferences
 from vld_tui.home import Home
-from vld_tui.launch.datasets import added_folder
-from vld_tui.launch.local import (
-    EXIT_PATIENCE_S,
-    LaunchError,
-    launch,
-    refuse_copy,
-    stop,
-    wait_and_record,
-)
-from vld_tui.launch.queue.slots import SLOTS_SETTING
-from vld_tui.launch.queue.supervisor import start_supervisor
-from vld_tui.runs.run import QUEUED
+from vld_tui.launch.local import LaunchError, record_end
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
-if TYPE_CHECKING:  # not for the first picture
+if TYPE_CHECKING:
+    from vld_tui.control.stop import Stopped
     from vld_tui.study.state import StudyState
 
-
-class ExportError(UserError):
-    """Runs cannot be written to a file; the message says why."""
+# What acts on runs, and so on a cluster, is imported by the actions: not for the first picture.
 
 
-class Actions(Protocol):
-    """Changes to runs. Every method returns what was done, in words (empty: it can be seen), or
-    raises a :class:`UserError` whose message says why not."""
+class Actions:
+    """Actions on the runs of a home, with processes on this machine.
 
-    def start(self, *specs: RunSpec) -> str:
-        """Make runs and start the first; the others wait for a free slot."""
-
-    def queue(self, *specs: RunSpec) -> str:
-        """Make runs that wait for a free slot."""
-
-    def queue_again(self, run_id: str) -> str:
-        """Let a run that is over wait for a free slot, to go on."""
-
-    def take_out(self, run_id: str) -> str:
-        """Take a run out of the queue."""
-
-    def hold(self, run_id: str, *, is_held: bool) -> str:
-        """Let the queue pass a run over, or no longer."""
-
-    def move(self, run_id: str, places: int) -> str:
-        """Let a run change places with the next one that waits (1), or the one before (−1)."""
-
-    def set_slots(self, count: int) -> str:
-        """Let so many runs go on at once; 0: one for each GPU, else one."""
-
-    def work_on_queue(self) -> str:
-        """Have waiting runs started, unless a process does so already."""
-
-    def resume(self, run_id: str) -> str:
-        """Start a run that is over again, from its checkpoint."""
-
-    def interrupt(self, run_id: str) -> str:
-        """Ask a run to save and stop."""
-
-    def kill(self, run_id: str) -> str:
-        """End a run's process at once."""
-
-    def launch_study(self, name: str) -> str:
-        """Queue what is missing of a study, a kept one or a preset, and what broke off, or submit
-        it where it went to a cluster last."""
-
-    def export_study(self, state: StudyState, path: str) -> str:
-        """Write what a study's runs reached to a new file, ``.csv``."""
-
-    def trash(self, run_ids: Sequence[str]) -> str:
-        """Move runs to the trash."""
-
-    def restore(self, run_ids: Sequence[str]) -> str:
-        """Take runs out of the trash."""
-
-    def change_tags(self, run_id: str, before: Sequence[str], after: Sequence[str]) -> str:
-        """Add and remove the tags in which ``after`` differs from ``before``."""
-
-    def set_note(self, run_id: str, note: str) -> str:
-        """Replace a run's note."""
-
-    def change_preferences(self, changes: Mapping[str, object]) -> str:
-        """Remember some of how the user likes the dashboard."""
-
-    def export(self, query: Query, path: str) -> str:
-        """Write the runs that match to a new file, ``.csv`` or ``.json``."""
-
-
-class LocalActions:
-    """Actions on the runs of a home, with processes on this machine."""
+    Every method returns what was done, in words (empty: the screen shows it), or raises a
+    :class:`UserError` whose message says why not.
+    """
 
     def __init__(self, home: Home) -> None:
         self._home = home
 
     def start(self, *specs: RunSpec) -> str:
-        """Make runs and start the first; the others wait for a free slot."""
+        """Make runs and start the first; the others are queued."""
+        from vld_tui.control.start import begin, located
+
         first, *others = specs
         with Store.open(self._home) as store:
-            run = store.create_run(self._located(first))
-            try:
-                _launch(store.run_dir(run.run_id))
-            except LaunchError:
-                store.discard(run.run_id)
-                raise
+            run = store.create_run(located(self._home, first))
+            record_end(begin(store, run), store.run_dir(run.run_id))
         said = f"{run.name} is starting"
         return f"{said}; {self.queue(*others)}" if others else said
 
     def queue(self, *specs: RunSpec) -> str:
         """Make runs that wait for a free slot."""
-        with Store.open(self._home) as store:
-            runs = [store.create_run(self._located(spec), is_queued=True) for spec in specs]
-        start_supervisor(self._home)
-        if len(runs) == 1:
-            return f"{runs[0].name} waits for a free slot"
-        return f"{plural(len(runs), 'run')} wait for a free slot"
+        from vld_tui.control.queue import start_queued
+        from vld_tui.control.start import located
 
-    def queue_again(self, run_id: str) -> str:
-        """Let a run that is over wait for a free slot, to go on."""
+        with Store.open(self._home) as store:
+            placed = [located(self._home, spec) for spec in specs]
+            runs = [store.create_run(spec, is_queued=True) for spec in placed]
+            start_queued(store, [run.run_id for run in runs])
+        return f"{runs[0].name} is queued" if len(runs) == 1 else f"{len(runs):,} runs are queued"
+
+    def resume(self, run_id: str) -> str:
+        """Resume a run that is over, where it was."""
+        from vld_tui.control.resume import resume_here, submit_again
+
         with Store.open(self._home) as store:
             run = store.get(run_id)
-            if run.has_job:
-                (run,) = _control().look_again(store, [run])
-                _control().refuse_open_job(run)
-            store.enqueue(run_id)
-        start_supervisor(self._home)
-        return "it waits for a free slot"
+            if run.job is not None:
+                submit_again(store, [run_id])
+                return f"{run.name} was submitted again"
+            record_end(resume_here(store, run_id), store.run_dir(run_id))
+        return f"{run.name} is resuming"
+
+    def queue_again(self, run_id: str) -> str:
+        """Queue a run that is over, to resume it."""
+        from vld_tui.control.resume import queue_again
+
+        with Store.open(self._home) as store:
+            (queued,) = queue_again(store, [run_id])
+        return f"{queued.run.name} is queued"
 
     def take_out(self, run_id: str) -> str:
         """Take a run out of the queue."""
+        from vld_tui.control.stop import dequeue
+
         with Store.open(self._home) as store:
-            run = store.get(run_id)
-            if run.has_job:
-                _control().stop(store, run)
-            else:
-                store.take_out(run_id)
-        return "it waits no longer; r starts it"
+            return _told(dequeue(store, run_id))
+
+    def interrupt(self, run_id: str) -> str:
+        """Ask a run to save and stop, or take it out of the queue."""
+        from vld_tui.control.stop import stop
+
+        with Store.open(self._home) as store:
+            return _told(stop(store, run_id))
+
+    def kill(self, run_id: str) -> str:
+        """End a run's process at once."""
+        from vld_tui.control.stop import stop
+
+        with Store.open(self._home) as store:
+            return _told(stop(store, run_id, kill=True, by="the dashboard"))
 
     def hold(self, run_id: str, *, is_held: bool) -> str:
-        """Let the queue pass a run over, or no longer."""
+        """Hold a queued run, or release it."""
+        from vld_tui.control.queue import hold
+
         with Store.open(self._home) as store:
-            run = store.get(run_id)
-            if run.has_job:
-                _control().hold(store, run, is_held=is_held)
-                return "held" if is_held else "released"
-            store.hold(run_id, is_held=is_held)
-        if not is_held:
-            start_supervisor(self._home)
-        return "held" if is_held else "released"
+            run = hold(store, run_id, is_held=is_held)
+        return f"{run.name} was {'held' if is_held else 'released'}"
 
     def move(self, run_id: str, places: int) -> str:
-        """Let a run change places with the next one that waits (1), or the one before (−1)."""
+        """Let a run change places with the next queued one (1), or the one before (−1)."""
         with Store.open(self._home) as store:
             store.move_in_queue(run_id, places)
         return ""
 
     def set_slots(self, count: int) -> str:
-        """Let so many runs go on at once; 0: one for each GPU, else one."""
+        """Let so many runs run at once; 0: one for each GPU, else one."""
+        from vld_tui.launch.queue.slots import keep_slots
+
         with Store.open(self._home) as store:
-            store.keep_setting(SLOTS_SETTING, count)
+            keep_slots(store, count)
         return ""
 
     def work_on_queue(self) -> str:
-        """Have waiting runs started, unless a process does so already."""
+        """Have queued runs started, unless a process does so already."""
+        from vld_tui.control.queue import work_on_queue
+
         with Store.open(self._home) as store:
-            is_needed = any(run.is_due for run in store.queue())
-        if is_needed:
-            start_supervisor(self._home)
+            work_on_queue(store)
         return ""
-
-    def resume(self, run_id: str) -> str:
-        """Start a run that is over again, from its checkpoint."""
-        with Store.open(self._home) as store:
-            run = store.get(run_id)
-            refuse_copy(store.run_dir(run_id))
-            if run.job is not None:
-                _control().submit_again(store, [run])
-                return f"{run.name} was submitted again"
-            if run.status == QUEUED:
-                store.take_out(run_id)
-            if run.status == "finished":
-                raise LaunchError(f"{run.name} is finished: there is nothing to resume.")
-            if run.is_live:
-                raise LaunchError(f"{run.name} is {run.status}.")
-            _launch(store.run_dir(run_id), patience_s=EXIT_PATIENCE_S)
-            store.mark_relaunched(run_id)
-            return f"{run.name} goes on"
-
-    def interrupt(self, run_id: str) -> str:
-        """Ask a run to save and stop."""
-        with Store.open(self._home) as store:
-            if store.get(run_id).status == QUEUED:
-                return self.take_out(run_id)
-        return self._stop(run_id, kill=False)
-
-    def kill(self, run_id: str) -> str:
-        """End a run's process at once."""
-        return self._stop(run_id, kill=True)
 
     def launch_study(self, name: str) -> str:
         """Queue what is missing of a study, a kept one or a preset, and what broke off, or submit
         it where it went to a cluster last."""
-        from vld_tui.study.launching import launch_named  # not for the first picture
+        from vld_tui.study.launching import launch_named
 
         with Store.open(self._home) as store:
             before, submission = launch_named(store, name)
         new, broken_off = len(before.missing), len(before.broken_off)
         if not new and not broken_off:
-            return f"{name}: nothing to launch, every run is there"
-        goes_on = f", {broken_off:,} go on" if broken_off else ""
-        said = f"{name}: {plural(new, 'new run')}{goes_on}"
+            return f"{name}: nothing to launch, every run exists"
+        resumed = f", {broken_off:,} to resume" if broken_off else ""
+        said = f"{name}: {plural(new, 'new run')}{resumed}"
         if submission is None:
             return said
         left = f"; {submission.why_left}" if submission.left else ""
@@ -233,18 +148,17 @@ class LocalActions:
 
     def export_study(self, state: StudyState, path: str) -> str:
         """Write what a study's runs reached to a new file, ``.csv``."""
-        from vld_tui.control.study_table import export_table  # not for the first picture
+        from vld_tui.control.study_table import export_table
 
-        place = Path(path).expanduser().absolute()
-        if place.suffix != ".csv":
-            raise ExportError(
-                f"{place.name} must end in .csv for the table, or .svg for the screen."
-            )
-        try:
-            count = export_table(state, place)
-        except OSError as error:
-            raise ExportError(f"{place} cannot be written: {error.strerror}.") from None
-        return f"{plural(count, 'line')} in {place}"
+        place = _place(path, ".csv", about="the table")
+        return f"{plural(export_table(state, place), 'line')} in {place}"
+
+    def export(self, query: Query, path: str) -> str:
+        """Write the runs that match to a new file, ``.csv`` or ``.json``."""
+        place = _place(path, ".csv", ".json", about="the runs")
+        with Store.open(self._home) as store:
+            count = export_runs(store, query, place)
+        return f"{plural(count, 'run')} in {place}"
 
     def trash(self, run_ids: Sequence[str]) -> str:
         """Move runs to the trash."""
@@ -262,20 +176,15 @@ class LocalActions:
 
     def change_tags(self, run_id: str, before: Sequence[str], after: Sequence[str]) -> str:
         """Add and remove the tags in which ``after`` differs from ``before``."""
-
-        def change(now: tuple[str, ...]) -> list[str]:
-            mine = [tag for tag in after if tag in now or tag not in before]
-            return [*mine, *(tag for tag in now if tag not in before)]
-
         with Store.open(self._home) as store:
-            store.change_tags(run_id, change)
-        return "tags kept"
+            store.change_tags(run_id, edited_tags(before, after))
+        return "tags saved"
 
     def set_note(self, run_id: str, note: str) -> str:
         """Replace a run's note."""
         with Store.open(self._home) as store:
             store.set_note(run_id, note)
-        return "note kept"
+        return "note saved"
 
     def change_preferences(self, changes: Mapping[str, object]) -> str:
         """Remember some of how the user likes the dashboard."""
@@ -284,48 +193,35 @@ class LocalActions:
             store.change_setting(PREFERENCES_SETTING, Preferences, Preferences(), change)
         return ""
 
-    def export(self, query: Query, path: str) -> str:
-        """Write the runs that match to a new file, ``.csv`` or ``.json``."""
-        place = Path(path).expanduser().absolute()
-        with Store.open(self._home) as store:
-            records = run_records(store, store.list_runs(query))
-        try:
-            export_runs(records, place)
-        except ValueError:
-            raise ExportError(
-                f"{place.name} must end in .csv or .json for the runs, or .svg for the screen."
-            ) from None
-        except OSError as error:
-            raise ExportError(f"{place} cannot be written: {error.strerror}.") from None
-        return f"{plural(len(records), 'run')} in {place}"
 
-    def _located(self, spec: RunSpec) -> RunSpec:
-        """Return a spec with the folder of its data set, if it was added by name."""
-        folder = None if spec.data_dir else added_folder(self._home, spec.dataset)
-        return spec if folder is None else msgspec.structs.replace(spec, data_dir=str(folder))
+def _told(done: Stopped) -> str:
+    """Return what became of a run that was to stop.
 
-    def _stop(self, run_id: str, *, kill: bool) -> str:
-        with Store.open(self._home) as store:
-            run = store.get(run_id)
-            if run.has_job:
-                return f"{run.name} {_control().stop(store, run, kill=kill, by='the dashboard')}"
-            if not stop(store.run_dir(run_id), kill=kill, by="the dashboard"):
-                raise LaunchError(f"{run.name} has no process here to stop.")
-        return f"{run.name} {'was killed' if kill else 'saves and stops'}"
+    Raises:
+        LaunchError: when it has no process.
+    """
+    from vld_tui.views.jobs import stopped_text
+
+    said = f"{done.run.name} {stopped_text(done)}"
+    if done.how == "gone":
+        raise LaunchError(f"{said}.")
+    is_startable = done.how == "dequeued" and not done.leaves_job
+    return f"{said}; press r to start it" if is_startable else said
 
 
-def _control() -> ModuleType:
-    """Return what handles runs that were given to a cluster; many homes have none."""
-    from vld_tui.launch.slurm import control
+def _place(path: str, *endings: str, about: str) -> Path:
+    """Return the path that is typed.
 
-    return control
-
-
-def _launch(run_dir: RunDir, *, patience_s: float = 0.0) -> None:
-    """Start a run's process; its exit code is recorded as long as this program lives."""
-    process: subprocess.Popen[bytes] = launch(run_dir, patience_s=patience_s)
-    threading.Thread(target=wait_and_record, args=(process, run_dir), daemon=True).start()
+    Raises:
+        ExportError: when it ends otherwise.
+    """
+    place = Path(path).expanduser().absolute()
+    if place.suffix not in endings:
+        raise ExportError(
+            f"{place.name} must end in {' or '.join(endings)} for {about}, or .svg for the screen."
+        )
+    return place
 
 
 def _runs(run_ids: Sequence[str]) -> str:
-    return "1 run is" if len(run_ids) == 1 else f"{len(run_ids)} runs are"
+    return "1 run is" if len(run_ids) == 1 else f"{len(run_ids):,} runs are"

@@ -25,7 +25,7 @@ from textual.widgets import Input
 from textual.worker import Worker, get_current_worker
 
 from engine.protocol import UserError
-from vld_tui.dashboard.actions import Actions, LocalActions
+from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.dashboard.guard import ErrorLog, Guarded
@@ -374,7 +374,7 @@ def make_dashboard(home: Home) -> Dashboard:
             preferences = store.setting(PREFERENCES_SETTING, Preferences, preferences)
     return Dashboard(
         HistorySource(home),
-        LocalActions(home),
+        Actions(home),
         LocalPlanner(home),
         home=home.path,
         preferences=preferences,

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "LaunchError",
     "engine_environment",
     "launch",
+    "record_end",
     "stop",
     "wait_and_record",
 ]
@@ -130,6 +132,13 @@ def wait_and_record(process: subprocess.Popen[bytes], run_dir: RunDir) -> int:
     with contextlib.suppress(OSError):  # it only makes the story of a crash more exact
         run_dir.write_exit(ExitInfo(exit_code, time.time(), process.pid, by_limit, birth))
     return exit_code
+
+
+def record_end(process: subprocess.Popen[bytes], run_dir: RunDir) -> threading.Thread:
+    """Have a thread wait for the process and record its exit code, while this program lives."""
+    thread = threading.Thread(target=wait_and_record, args=(process, run_dir), daemon=True)
+    thread.start()
+    return thread
 
 
 def stop(run_dir: RunDir, *, kill: bool = False, by: str = "vld stop --kill") -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vld_tui.runs.run import QUEUED, Run
+
+if TYPE_CHECKING:
+    from vld_tui.control.stop import Stopped
 
 _OVER: Final = "over"
 _AS_WAS: Final = ("", "forgotten", "pending", "running")
@@ -52,3 +55,24 @@ def job_text(run: Run) -> str:
     elif not run.has_job and state == "unknown":
         state = "waited for no longer"
     return " · ".join(filter(None, (str(run.job), f"{state} ({why})" if why else state)))
+
+
+def stopped_text(done: Stopped) -> str:
+    """Return what became of a run that was to stop, as the rest of a sentence about it."""
+    run = done.run
+    left = f"; job {run.job} itself was not cancelled" if done.leaves_job else ""
+    match done.how:
+        case "dequeued":
+            away = "; Slurm's controller does not answer" if done.is_slurm_away else ""
+            return f"was removed from the queue{away}{left}{left and ', and will skip the run'}"
+        case "asked":
+            where = f" on {run.host}" if run.has_job else ""
+            return f"is stopping{where} after the current step{left}"
+        case "killed" | "cancelled":
+            with_job = f" with job {run.job}" if run.has_job and not left else ""
+            mates = f", and so were {', '.join(done.mates)}" if done.mates else ""
+            return f"was {done.how}{with_job}{mates}{left}"
+        case "released":
+            return f"no longer waits for job {run.job}; the job itself was not cancelled"
+        case "gone":
+            return "has no process here to stop"

@@ -61,7 +61,7 @@ class Vld:
 def vld(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vld:
     """Return ``vld`` in an empty home, its runs taken up by the stand-in engine."""
     stand_in = functools.partial(launch, command=STAND_IN_COMMAND)
-    monkeypatch.setattr("vld_tui.cli.follow.launch", stand_in)
+    monkeypatch.setattr("vld_tui.control.start.launch", stand_in)
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
     return Vld(home)

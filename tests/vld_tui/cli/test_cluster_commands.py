@@ -16,7 +16,7 @@ from engine.rundir import ProcessInfo, RunDir, write_atomic
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, stopped
-from vld_tui.dashboard.actions import LocalActions
+from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home
 from vld_tui.launch.local import launch
 from vld_tui.launch.slurm.commands import SlurmError
@@ -58,8 +58,8 @@ def test_without_slurm_a_run_that_waits_is_passed_over_by_its_job(
     result = vld("stop", submitted.run_id, *options)
     assert (result.exit_code, result.stdout) == (
         0,
-        f"{submitted.run_id} waits no longer; job 7_0 itself was not cancelled, and will pass it "
-        "over\n",
+        f"{submitted.run_id} was removed from the queue; job 7_0 itself was not cancelled, and "
+        "will skip the run\n",
     )
     run = store.get(submitted.run_id)
     assert (run.status, run.has_job) == ("stopped", False)
@@ -97,7 +97,7 @@ def test_without_slurm_a_run_on_a_node_is_asked_through_its_folder(
     assert run_dir.read_stop() is None
     assert store.get(submitted.run_id).has_job
     assert vld("stop", submitted.run_id).stdout == (
-        f"{submitted.run_id} was asked to stop on node3: it ends after its step; "
+        f"{submitted.run_id} is stopping on node3 after the current step; "
         "job 7_0 itself was not cancelled\n"
     )
     assert run_dir.read_stop() is not None
@@ -132,8 +132,8 @@ def test_a_killed_job_takes_along_what_else_was_in_it(
     first, second = packed(store)
     programs.says("squeue", "12|PENDING|Priority|\n")
     told = vld("stop", "--kill", first).stdout
-    assert told == f"{first} was cancelled with job 12, and with it {second}\n"
-    assert "scancel 12" in programs.asked
+    assert told == f"{first} was cancelled with job 12, and so were {second}\n"
+    assert "scancel --quiet 12" in programs.asked
 
 
 def test_the_dashboard_says_what_became_of_a_run_with_a_job(
@@ -141,16 +141,28 @@ def test_the_dashboard_says_what_became_of_a_run_with_a_job(
 ) -> None:
     goes_on(store.run_dir(submitted.run_id))
     store.refresh()
-    actions = LocalActions(store.home)
+    actions = Actions(store.home)
     asked = actions.interrupt(submitted.run_id)
-    assert asked == "first was asked to stop on node3: it ends after its step"
+    assert asked == "first is stopping on node3 after the current step"
     assert actions.kill(submitted.run_id) == "first was killed with job 7_0"
     kill = store.run_dir(submitted.run_id).read_kill()
     assert kill is not None
     assert kill.by == "the dashboard"
-    assert "scancel --signal=KILL 7_0" in programs.asked
+    assert "scancel --quiet --signal=KILL 7_0" in programs.asked
     monkeypatch.setenv("PATH", "/nowhere")
     assert actions.interrupt(submitted.run_id).endswith("job 7_0 itself was not cancelled")
+
+
+def test_a_run_is_taken_out_of_its_job_as_out_of_the_queue(
+    vld: Vld, store: Store, programs: Programs, submitted: Run
+) -> None:
+    programs.says("squeue", "7_0|PENDING|Priority|\n")
+    assert vld("queue", "rm", submitted.run_id).exit_code == 0
+    assert "scancel --quiet 7_0" in programs.asked
+    assert store.get(submitted.run_id).status == "stopped"
+    goes_on(store.run_dir(submitted.run_id))
+    refused = vld("queue", "rm", submitted.run_id)
+    assert refused.exit_code == 2
 
 
 def test_a_run_whose_job_is_open_goes_on_nowhere_else(
@@ -167,7 +179,7 @@ def test_a_run_whose_job_is_open_goes_on_nowhere_else(
             f"Error: Run {run_id} is stopped, and its job 7_0 is not over.\n"
             f"Try again in a moment, or have the job leave it: vld stop {run_id}\n",
         )
-    for action in (LocalActions(store.home).resume, LocalActions(store.home).queue_again):
+    for action in (Actions(store.home).resume, Actions(store.home).queue_again):
         with pytest.raises(SlurmError, match="is stopped, and its job 7_0 is not over"):
             action(run_id)
     assert not any(command.startswith("sbatch") for command in programs.asked)
@@ -177,8 +189,9 @@ def test_the_dashboard_submits_a_run_again_that_it_took_out_a_moment_ago(
     store: Store, programs: Programs, submitted: Run
 ) -> None:
     programs.says("squeue", "7_0|PENDING|Priority|\n")
-    actions = LocalActions(store.home)
-    assert actions.take_out(submitted.run_id) == "it waits no longer; r starts it"
+    actions = Actions(store.home)
+    taken_out = actions.take_out(submitted.run_id)
+    assert taken_out == "first was removed from the queue; press r to start it"
     programs.says("squeue", "7_0|CANCELLED|None|\n")
     assert actions.resume(submitted.run_id) == "first was submitted again"
     run = store.get(submitted.run_id)
@@ -193,7 +206,7 @@ def test_a_copy_of_a_run_with_a_job_is_said_to_be_one(
         refused = vld("resume", submitted.run_id, *options)
         assert refused.exit_code == 2
         assert "is a copy of one elsewhere" in refused.stderr
-    actions = LocalActions(store.home)
+    actions = Actions(store.home)
     for action in (actions.resume, actions.queue_again):
         with pytest.raises(UserError, match="is a copy of one elsewhere"):
             action(submitted.run_id)
@@ -211,7 +224,7 @@ def test_a_run_goes_on_here_while_its_job_goes_on_with_another_once_it_is_taken_
     refused = vld("resume", first, "--on", "local")
     assert "its job 12 is not over" in refused.stderr
     told = vld("stop", first).stdout
-    assert told == f"{first} waits for job 12 no longer; the job itself was not cancelled\n"
+    assert told == f"{first} no longer waits for job 12; the job itself was not cancelled\n"
     assert not any(command.startswith("scancel") for command in programs.asked)
     done = vld.json("resume", first, "--on", "local")
     assert (done["status"], done["attempts"]) == ("finished", 2)
@@ -272,7 +285,7 @@ def test_of_several_runs_none_is_submitted_when_one_cannot_be(
 def test_several_runs_go_on_here_one_after_another(
     vld: Vld, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vld_tui.cli.queue.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
     runs = store.create_runs([resolve_spec({"seed": seed}) for seed in range(2)])
     leave(store, *runs)
     refused = vld("resume", *runs)
@@ -282,7 +295,7 @@ def test_several_runs_go_on_here_one_after_another(
     assert [run.run_id for run in store.queue()] == runs
     again = vld("resume", runs[0], "--queue")
     assert again.exit_code == 2
-    assert f"Run {runs[0]} waits for a slot.\nFirst: vld stop {runs[0]}" in again.stderr
+    assert f"Run {runs[0]} is queued.\nFirst: vld stop {runs[0]}" in again.stderr
 
 
 def test_what_a_quota_leaves_of_a_study_is_told(

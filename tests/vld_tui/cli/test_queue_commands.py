@@ -14,8 +14,7 @@ from vld_tui.store.store import Store
 @pytest.fixture
 def queued(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return three waiting runs; nothing works on the queue."""
-    for module in ("vld_tui.cli.queue", "vld_tui.cli.run"):
-        monkeypatch.setattr(f"{module}.start_supervisor", lambda _home: None, raising=False)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
     return [vld.json("run", "--queue", "--seed", str(seed))["run"] for seed in range(3)]
 
 
@@ -34,7 +33,7 @@ def test_runs_wait_in_the_order_that_a_person_gives_them(vld: Vld, queued: list[
     vld("queue", "release", first)
     assert "1 slot · 0 going on · 3 waiting" in vld("queue", "ls").stdout.splitlines()
     assert vld("queue", "rm", first).exit_code == 0
-    assert "waits no longer" in vld("stop", second).stdout
+    assert "was removed from the queue" in vld("stop", second).stdout
     assert waiting(vld) == [third]
     gone = vld("queue", "rm", first)
     assert gone.exit_code == 2
@@ -42,6 +41,9 @@ def test_runs_wait_in_the_order_that_a_person_gives_them(vld: Vld, queued: list[
     again = vld("resume", first, "--queue")
     assert "queued: number 2" in again.stdout
     assert waiting(vld) == [third, first]
+    vld("stop", third, first)
+    several = vld.json("resume", first, third, "--queue")
+    assert [run["run"] for run in several] == waiting(vld) == [first, third]
     with Store.open(open_home(vld.home)) as store:
         assert {run.status for run in store.list_runs()} == {"queued", "stopped"}
 
@@ -50,7 +52,7 @@ def test_a_look_at_the_queue_starts_nothing_and_says_what_does(
     vld: Vld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     supervised: list[object] = []
-    monkeypatch.setattr("vld_tui.cli.queue.start_supervisor", supervised.append)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", supervised.append)
     assert vld("queue", "start").stdout == "Nothing waits.\n"
     made = [vld.json("run", "--queue", "--seed", str(seed))["run"] for seed in range(2)]
     vld("queue", "hold", made[0])

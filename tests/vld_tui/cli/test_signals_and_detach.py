@@ -168,7 +168,7 @@ def test_a_run_whose_process_cannot_start_leaves_nothing_behind(
     vld: Vld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "vld_tui.cli.follow.launch",
+        "vld_tui.control.start.launch",
         lambda run_dir, **how: launch(run_dir, ["/nowhere/python"], **how),
     )
     result = vld("run")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.slurm_programs import Programs
-from vld_tui.dashboard.actions import LocalActions
+from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home
 from vld_tui.store.store import Store
 from vld_tui.study.define.grid import StudyError
@@ -78,8 +78,8 @@ def test_a_study_that_is_brought_home_stays_there(vld: Vld, store: Store, rates:
 
 
 def test_the_dashboard_submits_a_study_where_it_went_last(store: Store, rates: Path) -> None:
-    said = LocalActions(store.home).launch_study("rates")
-    assert said == "rates: 0 new runs, 2 go on, on slurm as last time"
+    said = Actions(store.home).launch_study("rates")
+    assert said == "rates: 0 new runs, 2 to resume, on slurm as last time"
     assert jobs_of(store) == [("queued", "13_0"), ("queued", "13_1")]
 
 
@@ -94,9 +94,9 @@ def test_the_dashboard_says_what_a_quota_leaves_of_a_study(
 ) -> None:
     rates.write_text(rates.read_text().replace("seeds = 2", "seeds = 5"))
     programs.complains("sbatch", "sbatch: error: QOSMaxSubmitJobPerUserLimit\n", after=1)
-    said = LocalActions(store.home).launch_study(str(rates))
+    said = Actions(store.home).launch_study(str(rates))
     assert said == (
-        f"{rates}: 3 new runs, 2 go on, on slurm as last time; 2 runs left: "
+        f"{rates}: 3 new runs, 2 to resume, on slurm as last time; 2 runs left: "
         "sbatch: QOSMaxSubmitJobPerUserLimit"
     )
 

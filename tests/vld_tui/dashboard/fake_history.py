@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from engine.protocol import RunSpec, resolve_spec
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
+from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.dashboard.feed import (
     Interest,
@@ -165,7 +166,7 @@ class FakeSource:
         self.closed = True
 
 
-class FakeActions:
+class FakeActions(Actions):
     """Keeps what it was told to do; ``refusal`` is raised instead."""
 
     def __init__(self) -> None:

@@ -17,7 +17,8 @@ from tests.vld_tui.dashboard.fake_history import (
     screen_lines,
     settle,
 )
-from vld_tui.dashboard.actions import ExportError, LocalActions
+from vld_tui.control.export import ExportError
+from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.app import Dashboard
 from vld_tui.home import Home
 from vld_tui.store.query import Query
@@ -79,7 +80,7 @@ def test_files_hold_what_scripts_want_to_know(home: Home, tmp_path: Path) -> Non
     with Store.open(home) as store:
         store.create_run(resolve_spec({"seed": 1}), name='odd, "name"')
         store.create_run(resolve_spec({"seed": 2}))
-    actions = LocalActions(home)
+    actions = Actions(home)
     table, document = tmp_path / "runs.csv", tmp_path / "runs.json"
     assert actions.export(Query(), str(table)) == f"2 runs in {table}"
     assert table.read_text().splitlines()[0].startswith("run,name,status")

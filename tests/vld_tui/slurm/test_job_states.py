@@ -11,8 +11,8 @@ from engine.protocol import RunStopped
 from engine.rundir import ExitInfo, ProcessInfo, write_atomic
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
+from vld_tui.control.stop import stop
 from vld_tui.home import Home
-from vld_tui.launch.slurm import control
 from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
@@ -195,7 +195,7 @@ def test_what_ended_before_it_began_stays_so_when_history_is_read_anew(
         programs.says("scontrol-job", ended(state))
         look_at_jobs(store)
     else:
-        control.stop(store, submitted)
+        stop(store, submitted.run_id)
     before = store.get(submitted.run_id)
     assert before.status == ("crashed" if state == "NODE_FAIL" else "stopped")
     if is_lost:

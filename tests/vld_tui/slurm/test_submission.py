@@ -14,10 +14,12 @@ from submitit.core.utils import DelayedSubmission
 from engine.protocol import resolve_spec
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
+from vld_tui.control.queue import hold
+from vld_tui.control.resume import submit_again
+from vld_tui.control.stop import stop
 from vld_tui.launch.slurm import commands, submit
 from vld_tui.launch.slurm.batches import BATCH_FILE, Batch, find_lost_batches
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.launch.slurm.control import hold, stop, submit_again
 from vld_tui.launch.slurm.pack import Pack
 from vld_tui.launch.slurm.settings import make_settings
 from vld_tui.launch.slurm.submit import USUAL_NEED, Cluster, submit_runs
@@ -25,6 +27,7 @@ from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.runs.run import Run
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
+from vld_tui.views.jobs import stopped_text
 
 
 def make_runs(store: Store, count: int) -> list[str]:
@@ -229,9 +232,9 @@ def test_a_controller_that_is_away_is_asked_nothing_more(
 ) -> None:
     words = f"Slurm's controller does not answer: {why}. Try again, or ask who runs the cluster."
     programs.complains("scontrol", complained, told=told)
-    for act in (functools.partial(stop, kill=True), hold):
+    for act in (functools.partial(stop, kill=True), functools.partial(hold, is_held=True)):
         with pytest.raises(SlurmError) as refused:
-            act(store, submitted)
+            act(store, submitted.run_id)
         assert str(refused.value) == words
     assert look_at_jobs(store) == words
     assert set(programs.asked) == {"scontrol ping"}
@@ -242,9 +245,11 @@ def test_a_run_that_waits_is_passed_over_when_it_is_stopped_while_the_controller
     store: Store, programs: Programs, submitted: Run
 ) -> None:
     programs.complains("scontrol", "", told=DOWN)
-    assert stop(store, submitted) == (
-        "waits no longer; Slurm's controller is away: job 7_0 itself was not cancelled, and will "
-        "pass it over"
+    done = stop(store, submitted.run_id)
+    assert (done.how, done.leaves_job, done.is_slurm_away) == ("dequeued", True, True)
+    assert stopped_text(done) == (
+        "was removed from the queue; Slurm's controller does not answer; job 7_0 itself was not "
+        "cancelled, and will skip the run"
     )
     run = store.get(submitted.run_id)
     assert (run.status, run.has_job) == ("stopped", True)
@@ -258,8 +263,8 @@ def test_a_run_that_waits_is_passed_over_when_it_is_stopped_while_the_controller
 def test_a_job_that_waits_is_cancelled_when_its_only_run_is_stopped(
     store: Store, programs: Programs, submitted: Run
 ) -> None:
-    stop(store, submitted)
-    assert "scancel 7_0" in programs.asked
+    stop(store, submitted.run_id)
+    assert "scancel --quiet 7_0" in programs.asked
     assert store.get(submitted.run_id).status == "stopped"
     assert store.run_dir(submitted.run_id).read_stop() is not None
 
@@ -269,17 +274,17 @@ def test_a_job_of_several_runs_goes_on_without_the_one_that_is_stopped(
 ) -> None:
     runs = make_runs(store, 2)
     submit_runs(store, Cluster(make_settings({"pack": "2"})), runs)
-    stop(store, store.get(runs[0]))
+    stop(store, runs[0])
     assert not any(command.startswith("scancel") for command in programs.asked)
     assert [store.get(run).status for run in runs] == ["stopped", "queued"]
 
 
 def test_a_job_is_held_and_released(store: Store, programs: Programs, submitted: Run) -> None:
     programs.says("squeue", "7_0|PENDING|JobHeldUser|\n")
-    hold(store, submitted)
+    hold(store, submitted.run_id, is_held=True)
     assert "scontrol hold 7_0" in programs.asked
     assert store.get(submitted.run_id).is_held
-    hold(store, submitted, is_held=False)
+    hold(store, submitted.run_id, is_held=False)
     assert "scontrol release 7_0" in programs.asked
 
 
@@ -288,11 +293,11 @@ def test_a_run_that_is_over_is_submitted_again_as_before_and_no_other(
 ) -> None:
     programs.says("squeue", "7_0|PENDING|Priority|\n")
     with pytest.raises(SlurmError, match="is queued, and its job 7_0 is not over"):
-        submit_again(store, [submitted])
-    stop(store, submitted)
+        submit_again(store, [submitted.run_id])
+    stop(store, submitted.run_id)
     programs.says("squeue", "")
     programs.says("scontrol-job", "JobId=9 ArrayJobId=7 ArrayTaskId=0 JobState=CANCELLED\n")
-    submit_again(store, [store.get(submitted.run_id)])
+    submit_again(store, [submitted.run_id])
     run = store.get(submitted.run_id)
     assert (run.job, run.status) == ("12", "queued")
     assert store.run_dir(run.run_id).read_stop() is None

@@ -46,7 +46,7 @@ with Store.open(Home(Path(sys.argv[1]))) as store:
 _CHANGING = """
 import sys
 from pathlib import Path
-from vld_tui.dashboard.actions import LocalActions
+from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home
 from vld_tui.launch.slurm.profiles import change_profile
 from vld_tui.store.store import Store
@@ -59,7 +59,7 @@ with Store.open(home) as store:
     store.move_in_queue(queued, 1 if int(number) % 2 else -1)
     store.set_name(run_id, f"name-{number}")
 change_profile(home, "gpu", {key: number})
-LocalActions(home).change_preferences({"theme": "nord"} if int(number) % 2 else {"refresh_s": 7.0})
+Actions(home).change_preferences({"theme": "nord"} if int(number) % 2 else {"refresh_s": 7.0})
 """
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
-from vld_tui.dashboard.actions import LocalActions
+from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.launch.datasets import DatasetError
@@ -72,7 +72,7 @@ def test_a_study_is_read_anew_when_something_happened_and_only_then(home: Home) 
     assert before.standing is not None
     assert len(before.standing.missing) == 2
     assert opened(source) is before
-    LocalActions(home).launch_study("rates")
+    Actions(home).launch_study("rates")
     launched = opened(source)
     assert launched.standing is not None
     assert len(launched.standing.queued) == 2
@@ -108,7 +108,7 @@ def test_a_study_that_grew_is_read_anew(home: Home) -> None:
 
 def test_the_list_tells_how_far_each_study_is(home: Home) -> None:
     source, interest = HistorySource(home), Interest(studies=True)
-    LocalActions(home).launch_study("rates")
+    Actions(home).launch_study("rates")
     finish_first(home)
     (study,) = source.take(interest).studies or ()
     assert (study.name, study.title, study.problem) == ("rates", "Rates", None)
@@ -125,9 +125,9 @@ def test_what_a_launch_would_do_is_what_it_does(home: Home) -> None:
     assert plan.cost.disk_bytes == 2 * NETWORK_BYTES, "one network a run"
     with Store.open(home) as store:
         assert not store.list_runs(), "nothing was made"
-    actions = LocalActions(home)
+    actions = Actions(home)
     assert actions.launch_study("rates") == "rates: 2 new runs"
-    assert actions.launch_study("rates") == "rates: nothing to launch, every run is there"
+    assert actions.launch_study("rates") == "rates: nothing to launch, every run exists"
 
 
 def test_what_cannot_be_launched_is_refused(home: Home) -> None:
@@ -135,13 +135,13 @@ def test_what_cannot_be_launched_is_refused(home: Home) -> None:
     plan = LocalPlanner(home).study_plan("rates")
     assert plan.refusal is not None
     with pytest.raises(DatasetError, match="PACS"):
-        LocalActions(home).launch_study("rates")
+        Actions(home).launch_study("rates")
     with pytest.raises(StudyError, match="No study or preset"):
-        LocalActions(home).launch_study("rate-of-something")
+        Actions(home).launch_study("rate-of-something")
 
 
 def test_the_table_is_written_once(home: Home, tmp_path: Path) -> None:
-    source, actions = HistorySource(home), LocalActions(home)
+    source, actions = HistorySource(home), Actions(home)
     state, path = opened(source), tmp_path / "table.csv"
     assert actions.export_study(state, str(path)) == f"2 lines in {path}"
     assert path.read_text().startswith("dataset,target,dropout_rate,arm,seeds,finished,runs,")

@@ -12,7 +12,7 @@ from vld_tui.cli.errors import FAILED_EXIT
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, refresh
-from vld_tui.control.study_stop import StoppedStudy, stop_study
+from vld_tui.control.stop import StoppedStudy, stop_study
 from vld_tui.study.define.files import find_study
 from vld_tui.study.standing import standing_of
 from vld_tui.words.numbers import plural

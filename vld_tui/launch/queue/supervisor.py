@@ -26,7 +26,7 @@ from vld_tui.launch.local import (
     LaunchError,
     engine_environment,
     launch,
-    wait_and_record,
+    record_end,
 )
 from vld_tui.launch.queue.slots import Slot, choose_slots, free_slots, slots_of, wanted_slots
 from vld_tui.runs.run import Run
@@ -123,10 +123,7 @@ class Supervisor:
             return
         self._store.mark_relaunched(run.run_id, gpu=slot)
         _say(f"{run.run_id} started" + (f" on GPU {slot}" if slot else ""))
-        watcher = threading.Thread(target=wait_and_record, args=(process, run_dir))
-        watcher.daemon = True
-        watcher.start()
-        self._watchers.append(watcher)
+        self._watchers.append(record_end(process, run_dir))
 
 
 def start_supervisor(home: Home) -> None:

@@ -1,0 +1,138 @@
+"""Resume runs: in a process of this machine, in its queue, or on a cluster."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+
+from vld_tui.control.queue import Queued, start_queued
+from vld_tui.control.start import begin
+from vld_tui.launch.local import refuse_copy
+from vld_tui.launch.slurm.batches import find_lost_batches
+from vld_tui.launch.slurm.commands import SlurmError
+from vld_tui.launch.slurm.settings import SlurmSettings, make_settings
+from vld_tui.launch.slurm.submit import Cluster, Submission, submit_what_fits
+from vld_tui.launch.slurm.watch import look_at_jobs
+from vld_tui.runs.run import DAMAGED, QUEUED, Run
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
+
+
+def refuse_unresumable(store: Store, run: Run, *, may_be_queued: bool = False) -> None:
+    """Refuse to resume a run that is finished, or that something works on or will.
+
+    ``may_be_queued``: one that waits for a slot of this machine is not refused.
+
+    Raises:
+        LaunchError: when the run's folder is a copy of one elsewhere.
+        SlurmError: when its job is not over.
+        StoreError: when it is in the trash, finished, damaged, live or queued.
+    """
+    refuse_copy(store.run_dir(run.run_id))
+    name = f"Run {run.run_id}"
+    if run.trashed_at is not None:
+        raise StoreError(f"{name} is in the trash.\nFirst: vld restore {run.run_id}")
+    if run.status == "finished":
+        raise StoreError(f"{name} is finished: there is nothing to resume.")
+    if run.status == DAMAGED:
+        raise StoreError(f"{name} is damaged: {run.error}")
+    _refuse_open_job(run)
+    if run.is_live:
+        raise StoreError(
+            f"{name} is {run.status} (process {run.pid} on {run.host}).\n"
+            f"Watch it with: vld logs -f {run.run_id}"
+        )
+    if run.status == QUEUED and not may_be_queued:
+        raise StoreError(f"{name} is queued.\nFirst: vld stop {run.run_id}")
+
+
+def resume_here(store: Store, run_id: str, *, gpus: int | None = None) -> subprocess.Popen[bytes]:
+    """Start a run's process again, from its last checkpoint; a queued one need not wait.
+
+    ``gpus``: how many it gets; None: as many as it was made for.
+
+    Raises:
+        LaunchError, SlurmError, StoreError: see :func:`refuse_unresumable`, and when its process
+            cannot be started.
+    """
+    run = store.get(run_id)
+    refuse_unresumable(store, run, may_be_queued=True)
+    if run.status == QUEUED:
+        store.take_out(run_id)
+    return begin(store, run, resumes=True, gpus=gpus)
+
+
+def queue_again(store: Store, run_ids: Sequence[str]) -> tuple[Queued, ...]:
+    """Queue runs that are over, to resume them when a slot is free; all of them or none.
+
+    Raises:
+        LaunchError, SlurmError, StoreError: see :func:`refuse_unresumable`, and when nothing can
+            work on the queue.
+    """
+    for run in _look_again(store, run_ids):
+        refuse_unresumable(store, run)
+    for run_id in run_ids:
+        store.enqueue(run_id)
+    return start_queued(store, run_ids)
+
+
+def as_last_time(last: SlurmSettings | None) -> SlurmSettings:
+    """Return what a job asked the last time, or the defaults."""
+    return last or SlurmSettings()
+
+
+def submit_again(
+    store: Store,
+    run_ids: Sequence[str],
+    asks: Callable[[SlurmSettings | None], SlurmSettings] = as_last_time,
+) -> Submission:
+    """Submit runs that are over, those with the same settings together.
+
+    ``asks``: returns what a run's job asks of the cluster, given what it asked the last time; None
+    where the run never had one.
+
+    Raises:
+        LaunchError, StoreError: see :func:`refuse_unresumable`.
+        SlurmError: when a run's job is not over, or the cluster takes none.
+        OSError: when a run's folder cannot be written.
+    """
+    find_lost_batches(store)
+    grouped: dict[SlurmSettings, list[str]] = {}
+    for run in _look_again(store, run_ids):
+        refuse_unresumable(store, run)
+        grouped.setdefault(asks(_last_settings(store, run)), []).append(run.run_id)
+    clusters = [Cluster(each) for each in grouped]  # which refuses what makes no sense there
+    submission = Submission()
+    for cluster, together in zip(clusters, grouped.values(), strict=True):
+        submission += submit_what_fits(store, cluster, together)
+    return submission.unless_refused()
+
+
+def _look_again(store: Store, run_ids: Sequence[str]) -> list[Run]:
+    """Return runs as they are now; the cluster is asked about those whose jobs were not over.
+
+    Raises:
+        LaunchError: when a run's folder is a copy of one elsewhere.
+        StoreError: when it cannot be recorded how they are.
+    """
+    for run_id in run_ids:
+        refuse_copy(store.run_dir(run_id))
+    if any(store.get(run_id).has_job for run_id in run_ids):
+        look_at_jobs(store)
+    return [store.get(run_id) for run_id in run_ids]
+
+
+def _refuse_open_job(run: Run) -> None:
+    if run.has_job:
+        first = f"First: vld stop {run.run_id}"
+        if not (run.is_live or run.status == QUEUED):  # it ends, or does its other runs
+            first = f"Try again in a moment, or have the job leave it: vld stop {run.run_id}"
+        raise SlurmError(
+            f"Run {run.run_id} is {run.status}, and its job {run.job} is not over.\n{first}"
+        )
+
+
+def _last_settings(store: Store, run: Run) -> SlurmSettings | None:
+    """Return what the run's job asked of the cluster the last time; None: it never had one."""
+    job_info = store.run_dir(run.run_id).read_job()
+    return make_settings(dict(job_info.settings)) if job_info else None
