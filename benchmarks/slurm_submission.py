@@ -27,13 +27,13 @@ from engine.protocol import RunStarted, StepsTaken
 from engine.rundir import ProcessInfo, RunDir, write_atomic
 from engine.rundir.event_log import EventLog
 from tests.slurm.cluster import Options, Partition, SlurmCluster, why_missing
+from vld_tui.control.study import launch
 from vld_tui.home import Home, open_home
 from vld_tui.launch.slurm.settings import SlurmSettings
 from vld_tui.launch.slurm.submit import Cluster
 from vld_tui.launch.slurm.watch import look_at_jobs
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_study, find_text, keep_study
-from vld_tui.study.launching import submit_study
 
 STUDY = "paper-fig3"
 ARRAY_SIZES = (1001, 8)
@@ -67,7 +67,7 @@ def _submit(folder: Path) -> None:
     with Store.open(home) as store:
         study, text = find_study(home, STUDY), find_text(home, STUDY)
         cluster = Cluster(SlurmSettings())
-        seconds = _seconds(partial(submit_study, store, study, text, cluster))
+        seconds = _seconds(partial(launch, store, study, text, cluster))
         _print_time(f"create and submit {len(study.specs):,} runs", seconds)
     files = [path for path in home.path.rglob("*") if path.is_file()]
     of_jobs = sum(home.jobs in path.parents for path in files)

@@ -17,10 +17,11 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from vld_tui.control.study import launch_missing
 from vld_tui.home import Home, open_home
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_study, find_text, keep_study
-from vld_tui.study.standing import launch_missing, standing_of
+from vld_tui.study.standing import standing_of
 
 STUDY = "paper-fig3"
 REPEATS = 3

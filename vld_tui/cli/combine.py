@@ -12,9 +12,8 @@ from engine.protocol import PRETRAINED
 from vld_tui.cli.command import Command, Group, JsonOption, RunsOrNone, proposes, run_argument
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import FinishedOption
-from vld_tui.cli.follow import run_and_follow, start_and_leave
+from vld_tui.cli.follow import start_new
 from vld_tui.cli.output import say
-from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.run import DetachOption, NameOption, QueueOption, TagOption
 from vld_tui.cli.session import open_store
@@ -25,7 +24,6 @@ from vld_tui.control.combine import (
     choose_matching,
     plan_combination,
 )
-from vld_tui.control.queue import start_queued
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 
@@ -80,13 +78,10 @@ class Launching:
         made = store.create_run(
             spec, name=self._name, tags=self._tags, combination=combination, is_queued=self._queue
         )
-        if self._queue:
-            tell_queued(store, start_queued(store, [made.run_id]), as_json=self._as_json)
-        elif self._detach:
-            start_and_leave(store, made, resumes=False, as_json=self._as_json)
-        else:
-            following = _following(method, runs)
-            run_and_follow(store, made, resumes=False, as_json=self._as_json, following=following)
+        start_new(
+            store, made, queue=self._queue, detach=self._detach, as_json=self._as_json,
+            following=_following(method, runs),
+        )  # fmt: skip
 
 
 @app.command(

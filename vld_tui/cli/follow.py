@@ -19,8 +19,10 @@ from engine.rundir import RunDir
 from vld_tui.cli.errors import FAILED_EXIT, INTERRUPTED_EXIT, CommandError
 from vld_tui.cli.hints import with_home
 from vld_tui.cli.output import print_json, say
+from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands, Reporter, make_reporter
 from vld_tui.control.export import run_records
+from vld_tui.control.queue import start_queued
 from vld_tui.control.resume import resume_here
 from vld_tui.control.start import begin
 from vld_tui.launch.local import EventFollower, stop, wait_and_record
@@ -59,6 +61,22 @@ class _StopRequests:
     def named(self) -> str:
         """Return what ended the run at once, in words."""
         return "Ctrl-C twice" if self._last == signal.SIGINT else f"a second {self._last.name}"
+
+
+def start_new(
+    store: Store, run: Run, *, queue: bool, detach: bool, as_json: bool, following: NextCommands
+) -> None:
+    """Follow a new run to its end; with ``detach`` only start it, with ``queue`` have it started.
+
+    Raises:
+        CommandError, LaunchError, typer.Exit: see :func:`run_and_follow`.
+    """
+    if queue:
+        tell_queued(store, start_queued(store, [run.run_id]), as_json=as_json)
+    elif detach:
+        start_and_leave(store, run, resumes=False, as_json=as_json)
+    else:
+        run_and_follow(store, run, resumes=False, as_json=as_json, following=following)
 
 
 def run_and_follow(

@@ -12,9 +12,8 @@ import typer
 from engine.protocol import RunSpec, SpecError, resolve_new_spec
 from vld_tui.cli.command import Command, JsonOption, home_option
 from vld_tui.cli.errors import CommandError
-from vld_tui.cli.follow import run_and_follow, start_and_leave
+from vld_tui.cli.follow import start_new
 from vld_tui.cli.options import one_spelling, with_spec_options
-from vld_tui.cli.queue import tell_queued
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.session import open_store, this_home
 from vld_tui.cli.slurm import (
@@ -26,7 +25,6 @@ from vld_tui.cli.slurm import (
     with_slurm_options,
 )
 from vld_tui.config import read_config
-from vld_tui.control.queue import start_queued
 from vld_tui.control.start import located, submit
 from vld_tui.home import find_home
 from vld_tui.launch.datasets import find_added
@@ -112,14 +110,8 @@ def run(
         if cluster is not None:
             tell_submitted(store, submit(store, created, cluster), as_json=as_json)
             return
-        if queue:
-            tell_queued(store, start_queued(store, [created.run_id]), as_json=as_json)
-            return
-        if detach:
-            start_and_leave(store, created, resumes=False, as_json=as_json)
-            return
         following = _following(config, options, spec)
-        run_and_follow(store, created, resumes=False, as_json=as_json, following=following)
+        start_new(store, created, queue=queue, detach=detach, as_json=as_json, following=following)
 
 
 def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec) -> NextCommands:

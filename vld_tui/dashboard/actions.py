@@ -132,11 +132,12 @@ class Actions:
     def launch_study(self, name: str) -> str:
         """Queue what is missing of a study, a kept one or a preset, and what broke off, or submit
         it where it went to a cluster last."""
-        from vld_tui.study.launching import launch_named
+        from vld_tui.control.study import launch_named
 
         with Store.open(self._home) as store:
-            before, submission = launch_named(store, name)
-        new, broken_off = len(before.missing), len(before.broken_off)
+            launched = launch_named(store, name)
+        submission = launched.submission
+        new, broken_off = len(launched.before.missing), len(launched.before.broken_off)
         if not new and not broken_off:
             return f"{name}: nothing to launch, every run exists"
         resumed = f", {broken_off:,} to resume" if broken_off else ""

@@ -31,7 +31,7 @@ from vld_tui.study.forecast import Forecast, ImageCounts, forecast
 from vld_tui.study.presets import Preset, drop_preset, keep_preset, read_presets
 
 if TYPE_CHECKING:  # not for the first picture
-    from vld_tui.study.launching import LaunchPlan
+    from vld_tui.study.launch_plan import LaunchPlan
 
 Answer = TypeVar("Answer")
 
@@ -203,7 +203,7 @@ class LocalPlanner:
 
     def study_plan(self, reference: str) -> LaunchPlan:
         """Return what launching a study, a kept one or a preset, would do."""
-        from vld_tui.study.launching import plan_launch  # not for the first picture
+        from vld_tui.study.launch_plan import plan_launch  # not for the first picture
 
         with Store.open(self._home) as store:
             plan = plan_launch(store, reference)

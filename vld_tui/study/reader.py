@@ -13,7 +13,7 @@ from vld_tui.study.cost import StudyCost, cost_of, seconds_left
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import find_text, kept_names, kept_path
-from vld_tui.study.launching import devices_of
+from vld_tui.study.launch_plan import devices_of
 from vld_tui.study.place import goes_to_cluster
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.study.state import Counts, StudyProgress, StudyState, TimeLeft

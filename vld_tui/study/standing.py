@@ -7,7 +7,6 @@ from typing import Final
 
 from engine.protocol import RunSpec
 from vld_tui.runs.run import DAMAGED, LIVE, QUEUED, Run
-from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.grid import StudyError
@@ -104,60 +103,9 @@ def without_final_weights(store: Store, standing: Standing) -> int:
     )
 
 
-def launch_missing(store: Store, standing: Standing) -> None:
-    """Queue what is left of a study: runs that were broken off go on, the others are made.
-
-    Runs that were there get the study's tag, whoever made them.
-
-    Raises:
-        StoreError: when a run cannot be made, queued or tagged.
-    """
-    _tag(store, standing)
-    for run in standing.broken_off:
-        _queue_again(store, run.run_id)
-    store.queue_runs(standing.missing, tags=(standing.study.name,))
-
-
-def make_missing(store: Store, standing: Standing) -> list[str]:
-    """Make what is missing of a study and return the runs to submit, with those broken off.
-
-    They get the study's tag, as in :func:`launch_missing`.
-
-    Raises:
-        StoreError: when a run cannot be made or tagged.
-    """
-    _tag(store, standing)
-    broken_off = [
-        run.run_id
-        for run in standing.broken_off
-        if not (run.has_job or store.run_dir(run.run_id).is_copy)
-    ]
-    return [*broken_off, *store.create_runs(standing.missing, tags=(standing.study.name,))]
-
-
 def left_behind(before: Study | None, after: Study) -> int:
     """Return how many runs of a study as it was are no longer in it."""
     return 0 if before is None else len(set(before.identities).difference(after.identities))
-
-
-def _tag(store: Store, standing: Standing) -> None:
-    tag = standing.study.name
-    untagged = [run.run_id for run in standing.runs if run is not None and tag not in run.tags]
-    if untagged:
-        store.add_tag(untagged, tag)
-
-
-def _queue_again(store: Store, run_id: str) -> None:
-    run = store.get(run_id)
-    if run.is_live or run.status in ("finished", QUEUED) or run.has_job:
-        return  # somebody was faster, or a cluster has it
-    if store.run_dir(run_id).is_copy:
-        return
-    try:
-        store.enqueue(run_id)
-    except StoreError:
-        if not store.get(run_id).is_live:
-            raise
 
 
 def _left(run: Run) -> tuple[RunSpec, float]:

@@ -18,7 +18,7 @@ STUDY = 'name = "rates"\nseeds = 3\n[cross]\ntarget = ["noto"]\n'
 @pytest.fixture(autouse=True)
 def _at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing work on the queue, and weights be where they are."""
-    monkeypatch.setattr("vld_tui.study.launching.start_supervisor", lambda _home: None)
+    monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
     answers: dict[str, object] = {"sizes": {}}
     monkeypatch.setattr(
         "vld_tui.study.planner.ask_engine", lambda what, *_, **__: answers.get(what, [])

@@ -8,7 +8,7 @@ from engine.protocol import RunSpec
 from engine.protocol.datasets import DatasetListing, DomainListing
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.study.forecast import Forecast
-from vld_tui.study.launching import LaunchPlan
+from vld_tui.study.launch_plan import LaunchPlan
 from vld_tui.study.planner import Network
 from vld_tui.study.presets import Preset
 

@@ -29,7 +29,7 @@ from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.study_plane import StudyPlane
 from vld_tui.study.cost import StudyCost
 from vld_tui.study.define.grid import StudyError
-from vld_tui.study.launching import LaunchPlan
+from vld_tui.study.launch_plan import LaunchPlan
 from vld_tui.study.standing import Standing
 from vld_tui.study.state import Counts, StudyProgress, StudyState, TimeLeft
 

@@ -16,6 +16,7 @@ from tests.vld_tui.dashboard.fake_history import make_run
 from tests.vld_tui.store.told_runs import Teller, evaluated, failed, finished, started, steps_taken
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.test_forecast import tell_run
+from vld_tui.control.study import launch_missing
 from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
@@ -24,7 +25,6 @@ from vld_tui.study.define.grid import StudyError
 from vld_tui.study.results.seeds import results_of
 from vld_tui.study.standing import (
     Standing,
-    launch_missing,
     left_behind,
     refuse_misfits,
     standing_of,

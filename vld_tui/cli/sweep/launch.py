@@ -27,6 +27,8 @@ from vld_tui.cli.slurm import (
     with_slurm_options,
 )
 from vld_tui.cli.sweep.ls import standing_record
+from vld_tui.control.study import launch as launch_study
+from vld_tui.control.study import runs_left_behind
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.queue.slots import check_slots, keep_gpus, keep_slots, read_gpus
@@ -38,14 +40,7 @@ from vld_tui.study.cost import StudyCost
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import SMALL, StudyText, find_text, preset_names, preset_text
-from vld_tui.study.launching import (
-    MOST_UNASKED,
-    cost_to_launch,
-    devices_of,
-    launch_study,
-    runs_left_behind,
-    submit_study,
-)
+from vld_tui.study.launch_plan import MOST_UNASKED, cost_to_launch, devices_of
 from vld_tui.study.place import last_place
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.results.strays import find_strays
@@ -168,16 +163,13 @@ def launch(
             keep_slots(store, slots)
         if gpus is not None:
             keep_gpus(store, gpus)
-        submission = None
-        if cluster is None:
-            standing, gone = launch_study(store, known, text)
-        else:
-            standing, gone, submission = submit_study(store, known, text, cluster)
+        launched = launch_study(store, known, text, cluster)
+        standing, submission = launched.before, launched.submission
         cautions = _cautions(store, standing)
     if as_json and submission is not None:
         print_submission(submission, standing_record(standing) | place_record(place.settings))
         return
-    _tell_launch(standing, gone, cautions, absent, place, as_json=as_json)
+    _tell_launch(standing, launched.gone, cautions, absent, place, as_json=as_json)
     if submission is not None:
         tell_submission(submission, f"vld sweep {known.name}  # later: submits what is left")
 

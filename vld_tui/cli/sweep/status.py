@@ -20,7 +20,7 @@ from vld_tui.launch.slurm.settings import SlurmSettings
 from vld_tui.study.cost import StudyCost, cost_of, seconds_left
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.files import find_text
-from vld_tui.study.launching import devices_of
+from vld_tui.study.launch_plan import devices_of
 from vld_tui.study.place import last_place
 from vld_tui.study.results.seeds import results_of
 from vld_tui.study.results.strays import Strays, find_strays

@@ -28,7 +28,7 @@ from vld_tui.words.text import fit, shorten
 
 if TYPE_CHECKING:
     from vld_tui.dashboard.actions import Actions
-    from vld_tui.study.launching import LaunchPlan
+    from vld_tui.study.launch_plan import LaunchPlan
     from vld_tui.study.planner import Planner
     from vld_tui.study.state import StudyProgress
 
