@@ -44,7 +44,7 @@ def dashboard(ctx: typer.Context, once: OnceOption = False) -> None:
 
 
 def _print_once(ctx: typer.Context) -> None:
-    from vld_tui.views.run_table import run_table
+    from vld_tui.views.run_columns import run_table
     from vld_tui.views.status_line import status_text
 
     home = find_home(home_option(ctx))

@@ -21,7 +21,7 @@ from vld_tui.control.export import run_records, write_csv
 from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
-from vld_tui.views.runs import run_lines
+from vld_tui.views.run_columns import run_lines, run_table
 from vld_tui.words.numbers import plural
 
 TERMINAL_LIMIT: Final = 50
@@ -97,8 +97,6 @@ def _print_fields(*, as_json: bool) -> None:
 
 def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
     from rich.console import Console  # a pipe does without it
-
-    from vld_tui.views.run_table import run_table
 
     cells = shutil.get_terminal_size().columns
     console = Console(highlight=False, markup=False, emoji=False)

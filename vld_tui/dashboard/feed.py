@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.rundir import RunDir
+from vld_tui.dashboard.draw.groups import group_names, group_point
 from vld_tui.home import Home
 from vld_tui.launch.queue.slots import Slot, slots_of
 from vld_tui.runs.metrics import Attempt, CheckpointInfo, CurveKey
@@ -20,7 +21,6 @@ from vld_tui.runs.summary import Grouping, GroupRow, RunRow, TableRow
 from vld_tui.store.errors import DatabaseDamaged, SeriesDamaged, StoreError
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
-from vld_tui.views.groups import group_names, group_point
 from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it

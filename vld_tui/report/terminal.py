@@ -14,8 +14,7 @@ from vld_tui.runs.run import RunPoint
 from vld_tui.study.results.cloud import Cloud
 from vld_tui.study.results.outcomes import grouped
 from vld_tui.views.plane import PlanePlot
-from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.words.columns import Column, lay_out
+from vld_tui.words.columns import Column, lay_out, styled_table
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
@@ -54,11 +53,9 @@ def table_text(table: Table, cells: int) -> Text:
     """Return a table with its title above and its notes below, and which columns have no room."""
     table = printed(table)
     columns = [
-        StyledColumn(
-            Column(
-                plain_text(column.heading), right=column.right, rank=column.rank,
-                shrinks=not column.right,
-            )
+        Column(
+            plain_text(column.heading), right=column.right, rank=column.rank,
+            shrinks=not column.right,
         )
         for column in table.columns
     ]  # fmt: skip
@@ -66,8 +63,8 @@ def table_text(table: Table, cells: int) -> Text:
     text = Text(plain_text(table.title), HEADING_STYLE)
     text.append("\n")
     text.append_text(styled_table(columns, rows, cells))
-    layout = lay_out([each.column for each in columns], rows, cells)
-    hidden = [each.column.heading for at, each in enumerate(columns) if at not in layout.shown]
+    layout = lay_out(columns, rows, cells)
+    hidden = [each.heading for at, each in enumerate(columns) if at not in layout.shown]
     if hidden:
         words = f"Columns without room here: {'; '.join(hidden)}. The report's files have them."
         text.append(f"\n{words}", QUIET_STYLE)

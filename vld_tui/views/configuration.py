@@ -21,8 +21,7 @@ from engine.protocol import (
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
 from vld_tui.views.combined import MIXED, combination_rows, findings
-from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.words.columns import Column
+from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, plural
 from vld_tui.words.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, YELLOW
 from vld_tui.words.text import fit, plain_text, shorten, width
@@ -97,9 +96,9 @@ def configuration_difference(run: Run, other: Run, cells: int) -> Text:
     text.append(f"{plural(len(names), 'field')} of {len(FIELDS)} differ", HEADING_STYLE)
     text.append("\n\n")
     columns = [
-        StyledColumn(Column("", rank=1000)),
-        StyledColumn(Column(plain_text(run.name), rank=999, shrinks=True), ID_STYLE),
-        StyledColumn(Column(plain_text(other.name), rank=998, shrinks=True), OOD_STYLE),
+        Column("", rank=1000),
+        Column(plain_text(run.name), rank=999, shrinks=True, style=ID_STYLE),
+        Column(plain_text(other.name), rank=998, shrinks=True, style=OOD_STYLE),
     ]
     rows = [[FIELDS[name].label, *_values(run, other, name)] for name in names]
     return text.append_text(styled_table(columns, rows, cells))

@@ -10,21 +10,20 @@ from rich.text import Text
 from engine.protocol import AUGMENTED, DomainInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.views.intervals import interval_line, split_interval
-from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.words.columns import Column
+from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, decimal, id_words, percent, percent_range
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
 NOT_EVALUATED: Final = "Nothing has been evaluated yet."
 _COLUMNS: Final = (
-    StyledColumn(Column("domain", rank=1000, shrinks=True, narrowest=8)),
-    StyledColumn(Column("split", rank=997)),
-    StyledColumn(Column("accuracy", right=True, rank=999)),
-    StyledColumn(Column("95% interval", right=True, rank=995)),
-    StyledColumn(Column("loss", right=True, rank=998)),
-    StyledColumn(Column("images", right=True, rank=996), QUIET_STYLE),
-    StyledColumn(Column("", rank=1, shrinks=True), QUIET_STYLE),
+    Column("domain", rank=1000, shrinks=True, narrowest=8),
+    Column("split", rank=997),
+    Column("accuracy", right=True, rank=999),
+    Column("95% interval", right=True, rank=995),
+    Column("loss", right=True, rank=998),
+    Column("images", right=True, rank=996, style=QUIET_STYLE),
+    Column("", rank=1, shrinks=True, style=QUIET_STYLE),
 )
 
 

@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 from rich.text import Text
 
 from engine.protocol import Confusion, DomainPredictions, Predictions
-from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.words.columns import Column
+from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, percent, plural
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import fit, plain_text, shorten, width
@@ -64,14 +63,14 @@ def class_table(predictions: Predictions, order: str, cells: int) -> Text:
     reported = [each for each in predictions.domains if not each.is_target or each.split == "in"]
     reported.sort(key=lambda each: not each.is_target)
     shares = [class_shares(each, len(predictions.classes)) for each in reported]
-    columns = [StyledColumn(Column("class", rank=1000, shrinks=True, narrowest=10))]
+    columns = [Column("class", rank=1000, shrinks=True, narrowest=10)]
     for place, domain in enumerate(reported):
         column = Column(
             plain_text(domain.domain), right=True, rank=999 - place, shrinks=True, narrowest=6
         )
-        columns.append(StyledColumn(column, OOD_STYLE if domain.is_target else ID_STYLE))
+        columns.append(column._replace(style=OOD_STYLE if domain.is_target else ID_STYLE))
     images = Column("images", right=True, rank=1)
-    columns.append(StyledColumn(images, QUIET_STYLE))
+    columns.append(images._replace(style=QUIET_STYLE))
     rows = []
     for label in _class_order(predictions.classes, reported, shares, order):
         accuracies = [percent(of_domain[label].accuracy) for of_domain in shares]
@@ -163,10 +162,10 @@ def _largest_confusions(domain: DomainPredictions, names: Sequence[str], cells: 
     wrong.sort(key=lambda each: -each.images)
     shares = class_shares(domain, len(names))
     columns = [
-        StyledColumn(Column("class", rank=1000, shrinks=True, narrowest=8)),
-        StyledColumn(Column("taken for", rank=999, shrinks=True, narrowest=8), OOD_STYLE),
-        StyledColumn(Column("images", right=True, rank=998)),
-        StyledColumn(Column("of the class", right=True, rank=1), QUIET_STYLE),
+        Column("class", rank=1000, shrinks=True, narrowest=8),
+        Column("taken for", rank=999, shrinks=True, narrowest=8, style=OOD_STYLE),
+        Column("images", right=True, rank=998),
+        Column("of the class", right=True, rank=1, style=QUIET_STYLE),
     ]
     rows = [_confusion_row(each, names, shares[each.label]) for each in wrong[:MOST_CONFUSIONS]]
     text = styled_table(columns, rows, cells)

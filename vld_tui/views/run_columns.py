@@ -1,27 +1,32 @@
-"""The columns that the dashboard's table can have: of a run, and of several runs as one."""
+"""The columns of a table of runs: of one run, and of several as one. Imports no Rich: a list of
+runs should take no time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from engine.protocol import FIELDS
+from engine.protocol import FIELDS, shown_value
 from vld_tui.runs.run import QUEUED, Run
-from vld_tui.views.groups import estimate_text, statuses_text
-from vld_tui.views.runs import data_cell, trained_cell
-from vld_tui.words.columns import Column
+from vld_tui.runs.statistics import Estimate
+from vld_tui.words.columns import Column, styled_table, table_lines
 from vld_tui.words.numbers import UNKNOWN, age, decimal, duration, percent, rate
 from vld_tui.words.palette import (
     COLLAPSED_SIGN,
+    HEADING_STYLE,
     ID_STYLE,
     OOD_STYLE,
     QUIET_STYLE,
     STATUS_SIGNS,
+    status_label,
+    status_style,
 )
 from vld_tui.words.sparkline import sparkline
 from vld_tui.words.text import plain_text
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from vld_tui.runs.summary import GroupRow
 
 BAR_CELLS: Final = 6
@@ -43,8 +48,30 @@ class RunColumn(NamedTuple):
     of_run: OfRun
     of_group: OfGroup
     field: str | None = None
-    style: str = ""
     is_status: bool = False
+
+
+def trained_cell(run: Run, name: str) -> str:
+    """Show a field that says how a run was trained, unless networks it combines differ in it."""
+    value: object = getattr(run.spec, name)
+    if name in run.mixed_fields:
+        return UNKNOWN
+    return plain_text(f"{value:g}" if isinstance(value, float) else shown_value(value))
+
+
+def estimate_text(found: Estimate | None) -> str:
+    """Write an accuracy's mean and standard deviation in percent."""
+    if found is None:
+        return UNKNOWN
+    spread = "" if found.deviation is None else f"±{100 * found.deviation:.1f}"
+    return f"{100 * found.mean:z.1f}{spread}"
+
+
+def _data_cell(run: Run) -> str:
+    """Show a run's data set and the domain left out."""
+    if not run.has_spec:
+        return UNKNOWN
+    return plain_text(f"{run.dataset} → {run.target or UNKNOWN}")
 
 
 def _spec_column(name: str, column: Column, of_run: Callable[[Run], str]) -> RunColumn:
@@ -68,10 +95,14 @@ def _any_field(name: str) -> RunColumn:
 
 
 def _measured(
-    about: str, heading: str, field: str | None, shown: Callable[[Run], str]
+    about: str,
+    heading: str,
+    field: str | None,
+    shown: Callable[[Run], str],
+    rank: int = _CHOSEN_RANK,
 ) -> RunColumn:
     """Return the column of something that a run found, which a group shows nothing of."""
-    column = Column(heading, right=True, rank=_CHOSEN_RANK)
+    column = Column(heading, right=True, rank=rank)
     return RunColumn(about, column, lambda run, _, __: shown(run), lambda *_: "", field)
 
 
@@ -79,11 +110,10 @@ def _accuracy(heading: str, field: str, style: str) -> RunColumn:
     """Return the column of an accuracy that a run is judged by, or of a group's mean."""
     return RunColumn(
         f"{heading} accuracy at the selected step.",
-        Column(heading, right=True, rank=98),
+        Column(heading, right=True, rank=98, style=style),
         lambda run, _, __: percent(getattr(run, field)),
         lambda group, _: estimate_text(getattr(group.summary, field)),
         field,
-        style,
     )
 
 
@@ -133,7 +163,7 @@ _USUAL: Final = {
     "data": _spec_column(
         "target",
         Column("data → target", rank=6, shrinks=True, narrowest=12),
-        data_cell,
+        _data_cell,
     )._replace(about="Data set and the domain left out."),
     "model": _spec_column(
         "model",
@@ -159,7 +189,9 @@ _USUAL: Final = {
         "How far it is and how long it takes yet; how it ended.",
         Column("progress", rank=9),
         lambda run, _, __: progress_cell(run),
-        lambda group, _: statuses_text(group.summary.statuses),
+        lambda group, _: " ".join(
+            f"{count}{STATUS_SIGNS[status]}" for status, count in group.summary.statuses.items()
+        ),
         "status",
         is_status=True,
     ),
@@ -167,33 +199,59 @@ _USUAL: Final = {
     "ood": _accuracy("OOD", "ood_accuracy", OOD_STYLE),
     "trail": RunColumn(
         "OOD accuracy over the steps.",
-        Column("OOD trail", rank=7),
+        Column("OOD trail", rank=7, style=OOD_STYLE),
         lambda _, trail, __: sparkline(trail, SPARK_CELLS),
         lambda *_: "",
-        style=OOD_STYLE,
     ),
     "age": RunColumn(
         "How long ago it was made.",
-        Column("age", right=True, rank=6),
+        Column("age", right=True, rank=8, style=QUIET_STYLE),
         lambda run, _, now: age(now - run.created_at),
         lambda group, now: age(now - group.summary.newest.created_at),
         "created",
-        QUIET_STYLE,
     ),
     "tags": RunColumn(
         "Its tags.",
-        Column("tags", rank=1, shrinks=True, narrowest=6),
+        Column("tags", rank=0, shrinks=True, narrowest=6, style=QUIET_STYLE),
         lambda run, _, __: plain_text(" ".join(run.tags)),
         lambda *_: "",
         "tag",
-        QUIET_STYLE,
     ),
 }
 USUAL_COLUMNS: Final = tuple(_USUAL)
-"""Columns the table has unless a person chose others, as they find room."""
+"""Columns of the dashboard's table unless the user chose others, as they find room."""
+LISTED_COLUMNS: Final = (
+    "state",
+    "name",
+    "data",
+    "model",
+    "arm",
+    "dropout_rate",
+    "masks",
+    "seed",
+    "step",
+    "id",
+    "ood",
+    "age",
+    "tags",
+    "run",
+)
+"""Columns of ``vld ls``."""
 
 RUN_COLUMNS: Final[dict[str, RunColumn]] = {
     **_USUAL,
+    "state": RunColumn(
+        "Its status in words.",
+        Column("status", rank=100),
+        lambda run, _, __: status_label(run.status, collapsed=run.collapsed),
+        lambda *_: "",
+        "status",
+        is_status=True,
+    ),
+    "step": _measured(
+        "Steps taken, of all.", "step", "step",
+        lambda run: f"{run.step}/{run.steps}" if run.has_spec else UNKNOWN, rank=7,
+    ),
     "gap": _measured("OOD less ID accuracy, in points.", "OOD−ID", None, _gap),
     "worst": _measured("Accuracy of its worst domain.", "worst", None, _worst),
     "loss": _measured("Training loss.", "loss", "loss", lambda run: decimal(run.loss)),
@@ -209,14 +267,35 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
         "Times a process took it up.", "attempts", "attempts", lambda run: str(run.attempts)
     ),
     "arm": _measured(
-        "How it predicts.", "arm", "arm", lambda run: plain_text(run.arm.replace("_", " "))
-    ),
+        "How it predicts.", "arm", "arm", lambda run: plain_text(run.arm.replace("_", " ")), rank=1,
+    )._replace(column=Column("arm", rank=1)),
     "gpu": _measured("The GPU it was given.", "gpu", None, lambda run: plain_text(run.gpu or "")),
     "note": _measured("Its note.", "note", "note", lambda run: plain_text(run.note))._replace(
         column=Column("note", rank=_CHOSEN_RANK, shrinks=True, narrowest=8)
     ),
-    "run": _measured("Its id.", "run", "run", lambda run: plain_text(run.run_id)),
+    "run": _measured("Its id.", "run", "run", lambda run: plain_text(run.run_id))._replace(
+        column=Column("run", rank=97, style=QUIET_STYLE)
+    ),
     **{name: _any_field(name) for name in FIELDS if name not in {*_USUAL, "target"}},
     "target": _any_field("target"),
 }  # fmt: skip
 """Every column the table can have, by name."""
+
+
+def run_lines(runs: Sequence[Run], *, now: float) -> Iterator[str]:
+    """Yield a table of runs at Unix time ``now`` as plain lines with every column."""
+    columns = [RUN_COLUMNS[name].column for name in LISTED_COLUMNS]
+    yield from table_lines(columns, [run_row(run, now=now) for run in runs])
+
+
+def run_table(runs: Sequence[Run], *, now: float, cells: int) -> Text:
+    """Return a table of runs in ``cells`` columns, the least needed ones left out."""
+    columns = [RUN_COLUMNS[name].column for name in LISTED_COLUMNS]
+    rows = [run_row(run, now=now) for run in runs]
+    styles = [status_style(run.status, collapsed=run.collapsed) for run in runs]
+    return styled_table(columns, rows, cells, row_styles=styles, heading_style=HEADING_STYLE)
+
+
+def run_row(run: Run, *, now: float) -> tuple[str, ...]:
+    """Return a run's cells at Unix time ``now``, one for each of ``LISTED_COLUMNS``."""
+    return tuple(RUN_COLUMNS[name].of_run(run, (), now) for name in LISTED_COLUMNS)

@@ -9,8 +9,7 @@ from rich.text import Text
 
 from vld_tui.runs.metrics import CheckpointInfo
 from vld_tui.runs.run_folder import RunFile
-from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.words.columns import Column
+from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import size
 from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import plain_text
@@ -34,9 +33,9 @@ PURPOSES: Final[Mapping[str, str]] = {
 }
 UNKNOWN_PURPOSE: Final = "not one of this program's"
 _COLUMNS: Final = (
-    StyledColumn(Column("file", rank=1000, shrinks=True, narrowest=16)),
-    StyledColumn(Column("size", right=True, rank=999)),
-    StyledColumn(Column("", rank=1, shrinks=True), QUIET_STYLE),
+    Column("file", rank=1000, shrinks=True, narrowest=16),
+    Column("size", right=True, rank=999),
+    Column("", rank=1, shrinks=True, style=QUIET_STYLE),
 )
 
 

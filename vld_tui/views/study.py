@@ -17,7 +17,7 @@ from vld_tui.study.results.seeds import Result, results_of
 from vld_tui.study.results.strays import Strays
 from vld_tui.study.standing import Standing
 from vld_tui.study.weights import AbsentWeights
-from vld_tui.views.groups import estimate_text
+from vld_tui.views.run_columns import estimate_text
 from vld_tui.words.columns import GAP, Column, table_lines
 from vld_tui.words.numbers import UNKNOWN, duration, plural, size
 from vld_tui.words.text import plain_text, width

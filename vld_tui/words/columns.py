@@ -6,9 +6,13 @@ Plain strings, so that ten thousand rows are written in a moment.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from vld_tui.words.palette import QUIET_STYLE
 from vld_tui.words.text import fit, width
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 GAP = "  "
 
@@ -17,7 +21,7 @@ class Column(NamedTuple):
     """A column: its heading, its side, and how dear it is where room is short.
 
     Columns of the lowest ``rank`` go first. A column that ``shrinks`` to ``narrowest`` cells
-    is cut before any goes.
+    is cut before any goes. ``style`` is that of the cells below the heading.
     """
 
     heading: str
@@ -25,6 +29,7 @@ class Column(NamedTuple):
     rank: int = 100
     shrinks: bool = False
     narrowest: int = 12
+    style: str = ""
 
 
 class Layout(NamedTuple):
@@ -71,6 +76,32 @@ def table_lines(
     layout = lay_out(columns, rows, cells)
     for row in ([column.heading for column in columns], *rows):
         yield GAP.join(align(columns, layout, row)).rstrip()
+
+
+def styled_table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    cells: int,
+    *,
+    row_styles: Sequence[str] | None = None,
+    heading_style: str = QUIET_STYLE,
+) -> Text:
+    """Return the heading and the rows in colour; ``row_styles`` are those of first cells."""
+    from rich.text import Text  # a pipe does without it
+
+    layout = lay_out(columns, rows, cells)
+    headings = align(columns, layout, [column.heading for column in columns])
+    lines = [Text(GAP.join(headings), heading_style)]
+    for at, row in enumerate(rows):
+        line = Text()
+        for index, cell in zip(layout.shown, align(columns, layout, row), strict=True):
+            of_row = row_styles[at] if row_styles is not None and index == 0 else ""
+            style = of_row or columns[index].style
+            line.append(f"{cell}{GAP}", style)
+        lines.append(line)
+    for line in lines:
+        line.rstrip()
+    return Text("\n", no_wrap=True, overflow="crop").join(lines)
 
 
 def _total(shown: Sequence[int], widths: Sequence[int]) -> int:

@@ -15,6 +15,7 @@ from engine.protocol import RunSpec, resolve_spec
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.app import Dashboard
+from vld_tui.dashboard.draw.groups import group_names
 from vld_tui.dashboard.feed import (
     Interest,
     OtherRun,
@@ -35,7 +36,6 @@ from vld_tui.runs.summary import Grouping, GroupRow, RunRow, RunSummary, TableRo
 from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
 from vld_tui.study.state import StudyProgress, StudyState
-from vld_tui.views.groups import group_names
 
 NOW = 1_800_000_000.0
 LOAD = MachineLoad(cpu_share=0.25, memory_gib=2, memory_total_gib=16, disk_left_gib=100)

@@ -24,7 +24,7 @@ from vld_tui.store.store import Store
 from vld_tui.store.summaries import find_grouping
 from vld_tui.study.results.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
-from vld_tui.views.runs import RUN_COLUMNS, run_row
+from vld_tui.views.run_columns import LISTED_COLUMNS, run_row
 
 
 def _tell(teller: Teller) -> None:
@@ -142,8 +142,13 @@ def test_a_run_that_combines_others_has_the_values_its_parents_agree_on(
     assert soup.mixed_fields == ("masks", "seed")
     (record,) = run_records(store, [soup])
     assert (record["dropout_rate"], record["masks"], record["seed"]) == (0.9, None, None)
-    cells = dict(zip([column.heading for column in RUN_COLUMNS], run_row(soup, now=0), strict=True))
-    assert (cells["λ"], cells["masks"], cells["seed"], cells["arm"]) == ("0.9", "–", "–", "soup")
+    cells = dict(zip(LISTED_COLUMNS, run_row(soup, now=0), strict=True))
+    assert (cells["dropout_rate"], cells["masks"], cells["seed"], cells["arm"]) == (
+        "0.9",
+        "–",
+        "–",
+        "soup",
+    )
     gone = (Parent(run.run_id, "/a"), Parent("gone", "/b"))
     unknown = store.create_run(run.spec, combination=Combination(method="soup", parents=gone))
     assert {"dropout_rate", "lr"} <= set(unknown.mixed_fields)

@@ -20,6 +20,7 @@ from tests.vld_tui.store.told_runs import (
     started,
 )
 from vld_tui.control.export import run_records, write_csv
+from vld_tui.dashboard.draw.groups import group_point
 from vld_tui.home import Home
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.runs.summary import CONFIGURATION
@@ -28,8 +29,7 @@ from vld_tui.store.store import Store
 from vld_tui.store.summaries import find_grouping
 from vld_tui.study.results.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
-from vld_tui.views.groups import group_point
-from vld_tui.views.runs import RUN_COLUMNS, run_row
+from vld_tui.views.run_columns import LISTED_COLUMNS, run_row
 
 MakeTold = Callable[..., Run]
 AVERAGED = ArmResult("averaged", 10, 0.6, None, dict.fromkeys(SOURCES, 0.6))
@@ -127,8 +127,8 @@ def test_seeds_are_grouped_without_an_ood_accuracy(store: Store, make_told: Make
 
 def test_rows_and_records_have_no_number_for_it(store: Store, make_told: MakeTold) -> None:
     run = make_told(target="none")
-    row = dict(zip([column.heading for column in RUN_COLUMNS], run_row(run, now=0.0), strict=True))
-    assert (row["ID acc"], row["OOD acc"], row["data → target"]) == ("80.0%", "–", "photos → none")
+    row = dict(zip(LISTED_COLUMNS, run_row(run, now=0.0), strict=True))
+    assert (row["id"], row["ood"], row["data"]) == ("80.0%", "–", "photos → none")
     (record,) = run_records(store, [run])
     assert (record["target"], record["id_accuracy"], record["ood_accuracy"]) == ("none", 0.8, None)
     assert record["arms"][0]["ood_accuracy"] is None

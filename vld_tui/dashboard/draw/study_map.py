@@ -13,7 +13,7 @@ from vld_tui.dashboard.draw.heat_map import HeatCell, HeatMap
 from vld_tui.runs.run import LIVE, QUEUED, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.cells import OWN_ARM, Measure, StudyCell, StudyGrid
-from vld_tui.views.groups import estimate_text
+from vld_tui.views.run_columns import estimate_text
 from vld_tui.views.study import MISSING, mean_words, shown_setting
 from vld_tui.words.numbers import UNKNOWN, plural
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style

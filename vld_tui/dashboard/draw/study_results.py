@@ -11,8 +11,7 @@ from engine.protocol import NO_TARGET
 from vld_tui.runs.run import RunPoint
 from vld_tui.study.results.cells import OWN_ARM, StudyCell, StudyGrid
 from vld_tui.views.study import MISSING, NO_SETTING, accuracies_text, shown_setting
-from vld_tui.views.styled_table import StyledColumn, styled_table
-from vld_tui.words.columns import Column
+from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, plural
 from vld_tui.words.palette import HEADING_STYLE, OOD_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
@@ -86,13 +85,13 @@ def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -
         said = f": ID/OOD accuracy by target, % ± sd of OOD over seeds{over}; {WORST} worst target"
         text.append(f"{said}\n", QUIET_STYLE)
         heads = compare or ("",)
-        columns = [StyledColumn(Column(name, shrinks=True, narrowest=12)) for name in heads]
+        columns = [Column(name, shrinks=True, narrowest=12) for name in heads]
         columns += [
-            StyledColumn(Column(plain_text(target or UNKNOWN), right=True, rank=90), OOD_STYLE)
+            Column(plain_text(target or UNKNOWN), right=True, rank=90, style=OOD_STYLE)
             for _, target in targets
         ]
-        columns.append(StyledColumn(Column("mean", right=True, rank=60), HEADING_STYLE))
-        columns.append(StyledColumn(Column("worst target", rank=50)))
+        columns.append(Column("mean", right=True, rank=60, style=HEADING_STYLE))
+        columns.append(Column("worst target", rank=50))
         rows = [
             _table_row(values, [grid.cells.get((values, each)) for each in targets], compare)
             for values in grid.rows

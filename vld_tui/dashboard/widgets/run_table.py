@@ -15,7 +15,6 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from vld_tui.dashboard.bindings import bind
-from vld_tui.dashboard.draw.run_cells import cell_layout, column_at, heading_line, row_line
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.messages import (
     GroupOpened,
@@ -25,13 +24,20 @@ from vld_tui.dashboard.messages import (
     RunOpened,
     SortAsked,
 )
+from vld_tui.runs.run import Run
 from vld_tui.runs.summary import GroupRow, RunRow, TableRow
 from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS, RunColumn
-from vld_tui.words.columns import Layout
+from vld_tui.words.columns import GAP, Layout, align, lay_out
+from vld_tui.words.palette import status_style
 
 PAGE: Final = 100
 """Runs asked for at a time, around those in sight."""
 HEADING_ROWS: Final = 1
+MARK: Final = "▐"
+GROUP_NAME_CELLS: Final = 48
+"""Room for a group's name before another column goes."""
+_NAME: Final = RUN_COLUMNS["name"].column
+_HEADING: Final = Style(bold=True)
 
 
 class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
@@ -169,7 +175,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         """Move the cursor to the line, a second click opens it; sort by a heading."""
         row = event.y - HEADING_ROWS + self._first_in_sight
         if event.y < HEADING_ROWS:
-            at = column_at(self._lay_out(self.scrollable_content_region.width), event.x)
+            at = _column_at(self._lay_out(self.scrollable_content_region.width), event.x)
             if at is not None and (field := self._columns[at].field) is not None:
                 self.post_message(SortAsked(field))
             return
@@ -205,7 +211,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         index = self._first_in_sight + y - HEADING_ROWS
         layout = self._lay_out(cells)
         if y < HEADING_ROWS:
-            line = heading_line(self._columns, layout)
+            line = _heading_line(self._columns, layout)
         elif index >= self._count:
             return Strip.blank(cells, base)
         elif (row := self._rows.get(index)) is None:
@@ -213,7 +219,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         else:
             is_marked = bool(self._marked) and all(each in self._marked for each in row.run_ids)
             run = row.run if isinstance(row, RunRow) else None
-            line = row_line(self._columns, layout, self._texts[index], run, is_marked=is_marked)
+            line = _row_line(self._columns, layout, self._texts[index], run, is_marked=is_marked)
             if index == self._cursor:
                 base = self._cursor_style
         return Strip(Segment.apply_style(line, base)).adjust_cell_length(cells, base)
@@ -224,7 +230,7 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
         if self._layout is None or self._layout[0] != (sight, cells):
             texts = [self._texts[at] for at in sight if at in self._texts]
             are_groups = any(isinstance(self._rows.get(at), GroupRow) for at in sight)
-            layout = cell_layout(self._columns, texts, cells, are_groups=are_groups)
+            layout = _cell_layout(self._columns, texts, cells, are_groups=are_groups)
             self._layout = ((sight, cells), layout)
         return self._layout[1]
 
@@ -310,3 +316,63 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
 
 def _status(row: TableRow) -> str:
     return row.run.status if isinstance(row, RunRow) else ""
+
+
+def _heading_line(columns: Sequence[RunColumn], layout: Layout) -> list[Segment]:
+    """Return the table's first line."""
+    shown = [column.column for column in columns]
+    headings = align(shown, layout, [column.heading for column in shown])
+    return [Segment(" " + GAP.join(headings), _HEADING)]
+
+
+def _row_line(
+    columns: Sequence[RunColumn],
+    layout: Layout,
+    cells: Sequence[str],
+    run: Run | None,
+    *,
+    is_marked: bool,
+) -> list[Segment]:
+    """Return the line of one run, or of a group (None)."""
+    line = [Segment(MARK if is_marked else " ", _HEADING)]
+    texts = align([column.column for column in columns], layout, cells)
+    for index, text in zip(layout.shown, texts, strict=True):
+        style = columns[index].column.style
+        if columns[index].is_status and run is not None:
+            style = status_style(run.status, collapsed=run.collapsed)
+        line.append(Segment(text + GAP, Style.parse(style)))
+    return line
+
+
+def _cell_layout(
+    columns: Sequence[RunColumn],
+    rows: Sequence[Sequence[str]],
+    cells: int,
+    *,
+    are_groups: bool = False,
+) -> Layout:
+    """Choose columns and widths for lines of so many cells.
+
+    Groups have nothing to show in some columns: they leave room for names that tell them apart.
+    """
+    shown = [column.column for column in columns]
+    if not are_groups:
+        return lay_out(shown, rows, cells - 1)
+    shown = [
+        column._replace(narrowest=GROUP_NAME_CELLS) if column is _NAME else column
+        for column in shown
+    ]
+    filled = [at for at in range(len(shown)) if any(row[at].strip() for row in rows)]
+    texts = [[row[at] for at in filled] for row in rows]
+    layout = lay_out([shown[at] for at in filled], texts, cells - 1)
+    return Layout(tuple(filled[at] for at in layout.shown), layout.widths)
+
+
+def _column_at(layout: Layout, x: int) -> int | None:
+    """Return the index of the column that stands at a cell of a line; None: between two."""
+    start = 1
+    for index, width in zip(layout.shown, layout.widths, strict=True):
+        if start <= x < start + max(1, width):
+            return index
+        start += width + len(GAP)
+    return None

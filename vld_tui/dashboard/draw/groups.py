@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vld_tui.runs.run import RunPoint
-from vld_tui.runs.statistics import Estimate
 from vld_tui.runs.summary import Grouping, Key, RunSummary
 from vld_tui.study.results.groups import distinctions
-from vld_tui.words.numbers import UNKNOWN
-from vld_tui.words.palette import STATUS_SIGNS
 
 
 def group_names(groups: Sequence[RunSummary], grouping: Grouping) -> list[str]:
@@ -19,19 +16,6 @@ def group_names(groups: Sequence[RunSummary], grouping: Grouping) -> list[str]:
         told = distinctions(names, [group.newest.spec for group in groups])
         return [f"{name}{each}" for name, each in zip(names, told, strict=True)]
     return [f"{grouping.name} {_key_text(group.key)}" for group in groups]
-
-
-def estimate_text(found: Estimate | None) -> str:
-    """Write an accuracy's mean and standard deviation in percent."""
-    if found is None:
-        return UNKNOWN
-    spread = "" if found.deviation is None else f"±{100 * found.deviation:.1f}"
-    return f"{100 * found.mean:z.1f}{spread}"
-
-
-def statuses_text(statuses: dict[str, int]) -> str:
-    """Count runs by the sign of their status."""
-    return " ".join(f"{count}{STATUS_SIGNS[status]}" for status, count in statuses.items())
 
 
 def group_point(summary: RunSummary, grouping: Grouping, name: str) -> RunPoint | None:
