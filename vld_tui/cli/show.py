@@ -17,7 +17,7 @@ from vld_tui.control.export import run_records
 from vld_tui.launch.local import EventFollower
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
-from vld_tui.runs.run_folder import stop_asked, suspended_pid
+from vld_tui.runs.run_folder import FolderReader, stop_asked, suspended_pid
 from vld_tui.store.ingest import log_size
 from vld_tui.store.store import Store
 from vld_tui.views.combined import cautions
@@ -33,7 +33,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(cls=Command)
 def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> None:
-    """Show a run's state, plan, accuracies, history and files."""
+    """Show a run's state, plan, accuracies, fields, files and history."""
     with open_for_runs(ctx, [run], with_jobs=False) as store:
         known = store.get(run)
         if known.has_job:
@@ -51,11 +51,10 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
             progress,
             attempts=store.timeline(known.run_id),
             checkpoints=store.left_checkpoints(known.run_id),
+            contents=FolderReader(run_dir).read(),
             folder=str(run_dir.path),
             cells=console.width,
             job_log=None if job is None else job.log,
-            suspended_pid=suspended_pid(run_dir),
-            stop_asked=stop_asked(run_dir),
         )
         with console.capture() as capture:
             console.print(detail)

@@ -11,16 +11,14 @@ from rich.text import Text
 from engine.protocol import (
     FIELDS,
     RECIPES,
-    Combination,
     FieldInfo,
     RunSpec,
     SpecError,
     resolve_spec,
     shown_value,
 )
-from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
-from vld_tui.views.combined import MIXED, combination_rows, findings
+from vld_tui.views.combined import MIXED
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, plural
 from vld_tui.words.palette import HEADING_STYLE, ID_STYLE, OOD_STYLE, QUIET_STYLE, YELLOW
@@ -43,14 +41,6 @@ def recipe_defaults(spec: RunSpec) -> RunSpec:
     except SpecError:  # of more steps than a run may have now
         usual = resolve_spec(known)
     return msgspec.structs.replace(usual, dataset=FIELDS["dataset"].default, steps=usual_steps)
-
-
-def combination_text(combination: Combination, progress: Progress) -> Text:
-    """Return what is combined and how, and how the networks stand to one another."""
-    text = Text(overflow="fold")
-    for label, line in (*combination_rows(combination), *findings(progress)):
-        text.append(f"  {fit(label, LABEL_CELLS)} ", QUIET_STYLE).append(f"{line}\n")
-    return text.append("\n")
 
 
 def configuration(run: Run, cells: int) -> Text:

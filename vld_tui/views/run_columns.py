@@ -146,7 +146,7 @@ def _worst(run: Run) -> str:
 
 _USUAL: Final = {
     "status": RunColumn(
-        "How it stands, as a sign.",
+        "Status as a sign.",
         Column("", rank=100),
         lambda run, _, __: COLLAPSED_SIGN if run.collapsed else STATUS_SIGNS.get(run.status, "?"),
         lambda *_: "≡",
@@ -154,7 +154,7 @@ _USUAL: Final = {
         is_status=True,
     ),
     "name": RunColumn(
-        "Its name.",
+        "Name.",
         Column("name", rank=99, shrinks=True, narrowest=24),
         lambda run, _, __: plain_text(run.name),
         lambda group, _: plain_text(group.name),
@@ -186,7 +186,7 @@ _USUAL: Final = {
         "seed",
     ),
     "progress": RunColumn(
-        "How far it is and how long it takes yet; how it ended.",
+        "Progress and time left, or how the run ended.",
         Column("progress", rank=9),
         lambda run, _, __: progress_cell(run),
         lambda group, _: " ".join(
@@ -204,14 +204,14 @@ _USUAL: Final = {
         lambda *_: "",
     ),
     "age": RunColumn(
-        "How long ago it was made.",
+        "Time since the run was created.",
         Column("age", right=True, rank=8, style=QUIET_STYLE),
         lambda run, _, now: age(now - run.created_at),
         lambda group, now: age(now - group.summary.newest.created_at),
         "created",
     ),
     "tags": RunColumn(
-        "Its tags.",
+        "Tags.",
         Column("tags", rank=0, shrinks=True, narrowest=6, style=QUIET_STYLE),
         lambda run, _, __: plain_text(" ".join(run.tags)),
         lambda *_: "",
@@ -241,7 +241,7 @@ LISTED_COLUMNS: Final = (
 RUN_COLUMNS: Final[dict[str, RunColumn]] = {
     **_USUAL,
     "state": RunColumn(
-        "Its status in words.",
+        "Status in words.",
         Column("status", rank=100),
         lambda run, _, __: status_label(run.status, collapsed=run.collapsed),
         lambda *_: "",
@@ -249,31 +249,31 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
         is_status=True,
     ),
     "step": _measured(
-        "Steps taken, of all.", "step", "step",
+        "Latest step, of all steps.", "step", "step",
         lambda run: f"{run.step}/{run.steps}" if run.has_spec else UNKNOWN, rank=7,
     ),
-    "gap": _measured("OOD less ID accuracy, in points.", "OOD−ID", None, _gap),
-    "worst": _measured("Accuracy of its worst domain.", "worst", None, _worst),
+    "gap": _measured("OOD minus ID accuracy (percentage points).", "OOD−ID", None, _gap),
+    "worst": _measured("Accuracy on the worst domain.", "worst", None, _worst),
     "loss": _measured("Training loss.", "loss", "loss", lambda run: decimal(run.loss)),
     "selected_step": _measured(
-        "The step with the best ID accuracy.", "selected", "selected_step",
+        "Step with the best ID accuracy.", "selected", "selected_step",
         lambda run: UNKNOWN if run.selected_step is None else f"{run.selected_step:,}",
     ),
-    "wall": _measured("Time it took.", "time", "wall_s", lambda run: duration(run.wall_s)),
+    "wall": _measured("Wall time.", "time", "wall_s", lambda run: duration(run.wall_s)),
     "speed": _measured(
-        "Images a second.", "images/s", "images_per_s", lambda run: rate(run.images_per_s)
+        "Images per second.", "images/s", "images_per_s", lambda run: rate(run.images_per_s)
     ),
     "attempts": _measured(
-        "Times a process took it up.", "attempts", "attempts", lambda run: str(run.attempts)
+        "Number of attempts.", "attempts", "attempts", lambda run: str(run.attempts)
     ),
     "arm": _measured(
-        "How it predicts.", "arm", "arm", lambda run: plain_text(run.arm.replace("_", " ")), rank=1,
+        "Predictor (arm).", "arm", "arm", lambda run: plain_text(run.arm.replace("_", " ")), rank=1,
     )._replace(column=Column("arm", rank=1)),
-    "gpu": _measured("The GPU it was given.", "gpu", None, lambda run: plain_text(run.gpu or "")),
-    "note": _measured("Its note.", "note", "note", lambda run: plain_text(run.note))._replace(
+    "gpu": _measured("Assigned GPU.", "gpu", None, lambda run: plain_text(run.gpu or "")),
+    "note": _measured("Note.", "note", "note", lambda run: plain_text(run.note))._replace(
         column=Column("note", rank=_CHOSEN_RANK, shrinks=True, narrowest=8)
     ),
-    "run": _measured("Its id.", "run", "run", lambda run: plain_text(run.run_id))._replace(
+    "run": _measured("Run id.", "run", "run", lambda run: plain_text(run.run_id))._replace(
         column=Column("run", rank=97, style=QUIET_STYLE)
     ),
     **{name: _any_field(name) for name in FIELDS if name not in {*_USUAL, "target"}},

@@ -104,11 +104,14 @@ def trouble_line(
     checkpoints: Sequence[CheckpointInfo],
     suspended_pid: int | None = None,
     stop_asked: str | None = None,
+    *,
+    resume: str = "r",
 ) -> Text | None:
-    """Say how a run that failed, was stopped, crashed or is suspended goes on, and why it did not;
-    or that it is about to stop.
+    """Return how a run that failed, crashed, was stopped or is suspended can continue, and the
+    reason; or that it is about to stop. None: there is no trouble.
 
-    The reason is as long as it is: the line wraps. None: there is no trouble."""
+    The reason is not cut: the line wraps. ``resume`` is the key or command that resumes the run.
+    """
     if run.is_live and suspended_pid is not None:
         return Text(suspended_label(suspended_pid), ALARM_STYLE, overflow="fold")
     if run.is_live and stop_asked is not None:
@@ -118,7 +121,7 @@ def trouble_line(
     if run.status == DAMAGED:
         return Text(f"damaged  {plain_text(run.error or '')}", ALARM_STYLE, overflow="fold")
     last = next((each.step for each in checkpoints if each.kind == "last"), None)
-    way = "r starts it again" if last is None else f"r resumes from step {last:,}"
+    way = f"{resume} " + ("starts it again" if last is None else f"resumes from step {last:,}")
     style = ALARM_STYLE if run.status in IN_TROUBLE else status_style(run.status)
     text = Text(overflow="fold")
     text.append(f"{run.status} at step {run.step:,}", style)

@@ -124,17 +124,18 @@ class TestShow:
     def test_everything_known_is_shown(self, history: Vld) -> None:
         text = history("show", "first").stdout
         for part in (
-            "first  ✓ finished",
+            "  ✓ finished  100/100  ID 73.3%",
             "100 of 100 in 12s",
             "tags      best",
             "data      emoji · 17 classes",
             "ID                    73.3%      73.3%    70.0–76.3%  ▁█",
             "95% intervals: ID from 738 images, OOD from 984 images; they cover",
             "fluent-mono           53.3%",
-            "attempt 1",
-            "best      step 100 · 3 B · checkpoints/best.safetensors",
+            "fluent-mono  in       53.3%",
+            "started · process",
+            "checkpoints/best.safetensors       3 B  step 100: the network at the selected step",
             "torch 2.0",
-            "dropout_rate=0.9",
+            "  dropout              0.9",
         ):
             assert part in text
 

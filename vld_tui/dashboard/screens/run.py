@@ -164,7 +164,7 @@ class RunScreen(RunKeys):
             case DomainsPane() as domains:
                 domains.show(detail)
             case ConfigurationPane() as configuration:
-                configuration.show_run(run, detail.progress, self._other)
+                configuration.show_run(detail, self._other)
             case SamplesPane() as samples:
                 samples.show(contents.predictions, contents.predictions_problem)
             case LogPane() as log:

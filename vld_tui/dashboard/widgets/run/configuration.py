@@ -1,4 +1,4 @@
-"""Every field of a run, or where it differs from another run."""
+"""What a run is and every field of it, or where it differs from another run."""
 
 from __future__ import annotations
 
@@ -6,31 +6,25 @@ from typing import Any
 
 from rich.text import Text
 
-from vld_tui.dashboard.feed import OtherRun
+from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
-from vld_tui.runs.progress import Progress
-from vld_tui.runs.run import Run
-from vld_tui.views.configuration import (
-    combination_text,
-    configuration,
-    configuration_difference,
-)
+from vld_tui.views.configuration import configuration, configuration_difference
+from vld_tui.views.detail import run_facts
 from vld_tui.words.palette import ALARM_STYLE, QUIET_STYLE
 from vld_tui.words.text import plain_text
 
 
 class ConfigurationPane(ScrolledText):
-    """Fields by group, or those that differ."""
+    """Facts and fields by group, or the fields that differ."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._run: Run | None = None
-        self._progress = Progress()
+        self._detail: RunDetail | None = None
         self._other: OtherRun | None = None
 
-    def show_run(self, run: Run, progress: Progress, other: OtherRun | None) -> None:
-        """Show what a run combines, and its fields; with ``other`` only those that differ."""
-        self._run, self._progress, self._other = run, progress, other
+    def show_run(self, detail: RunDetail, other: OtherRun | None) -> None:
+        """Show a run's facts and fields; with ``other`` only the fields that differ."""
+        self._detail, self._other = detail, other
         self._show()
 
     def on_resize(self) -> None:
@@ -38,17 +32,18 @@ class ConfigurationPane(ScrolledText):
         self._show()
 
     def _show(self) -> None:
-        run, other = self._run, self._other
-        if run is None or self.size.width == 0:
+        detail, other, cells = self._detail, self._other, self.text_cells
+        if detail is None or self.size.width == 0:
             return
+        run = detail.curves.run
         if other is None:
-            fields = configuration(run, self.text_cells)
-            if run.combination is not None:
-                fields = combination_text(run.combination, self._progress).append_text(fields)
-            self.show(fields)
+            facts = run_facts(
+                run, detail.progress, detail.attempts, folder=detail.folder, cells=cells
+            )
+            self.show(facts.append("\n\n").append_text(configuration(run, cells)))
         elif other.run is None:
             problem = plain_text(other.problem or "", keep_newlines=True)
             self.show(Text(f"{problem}\n\n", ALARM_STYLE).append("d goes back", QUIET_STYLE))
         else:
-            text = configuration_difference(run, other.run, self.text_cells)
+            text = configuration_difference(run, other.run, cells)
             self.show(text.append("\n\nd shows every field again", QUIET_STYLE))

@@ -112,7 +112,8 @@ class DomainsPane(Guarded, Vertical):
         if self._drawn[1] == view and [*map(id, self._drawn[0])] == [*map(id, things)]:
             return
         self._drawn = (things, view)
-        self.query_one("#domain-results", Static).update(domain_results(progress, cells))
+        results = domain_results(progress, cells, detail.curves.run.combination)
+        self.query_one("#domain-results", Static).update(results)
         if predictions is None:
             for pane in self.query(ScrolledText):
                 pane.show(Text())
