@@ -50,8 +50,8 @@ def run_detail(
     )
     parts: list[RenderableType] = [run_heading(run, cells, progress)]
     parts += [trouble] if trouble is not None else []
-    if run.error and len(run.error.strip().splitlines()) > 1:
-        parts.append(Text(plain_text(run.error, keep_newlines=True), VERMILION))
+    if more := (run.error or "").strip().partition("\n")[2]:
+        parts.append(Text(plain_text(more, keep_newlines=True), VERMILION))
     parts.append(Text(""))
     if progress.collapse is not None:
         parts += [collapse_notice(progress, progress.collapse), Text("")]
