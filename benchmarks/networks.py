@@ -43,8 +43,8 @@ ARCHITECTURE: Final = re.compile(r"((tf|gc|legacy)_)?[a-z]+((?<=v)\d)?")
 """The start of a network's name that names its architecture; sizes follow."""
 SMALL_PX: Final = 64
 """Tried first: the network's own size takes longer."""
-CANNOT_BE_MADE: Final = "timm cannot make"
-CANNOT_READ: Final = "cannot read images"
+CANNOT_BE_MADE: Final = "timm cannot create"
+CANNOT_READ: Final = "does not accept images"
 
 
 @dataclass(frozen=True)

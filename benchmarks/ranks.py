@@ -56,7 +56,7 @@ def be_a_rank(rank: int, home: str, rounds: int) -> None:
     ranks = Ranks(rank, RANKS, rank, RANKS)
     spec = resolve_spec({"lr": 1e-6, "precision": "fp32", "device": "cpu", "threads": 1})
     run_dir = RunDir(Path(home) / "runs" / "benchmark")
-    ranks.of_first(lambda: load_data(spec, run_dir.cache) is not None, bool)
+    ranks.from_first(lambda: load_data(spec, run_dir.cache) is not None, bool)
     together = timed_actions(spec, run_dir, ranks)
     few = max(3, rounds // 5)  # each looks at all validation and target images
     if not ranks.is_first:
@@ -81,7 +81,7 @@ def timed_actions(spec: RunSpec, run_dir: RunDir, ranks: Ranks) -> list[Timed]:
 
     def step() -> None:
         training.network.set_training(freeze_batchnorm=True)
-        ranks.agree(flag=False)
+        ranks.any_rank(flag=False)
         take_step(spec, training, 0)
 
     def evaluation() -> None:
@@ -89,10 +89,10 @@ def timed_actions(spec: RunSpec, run_dir: RunDir, ranks: Ranks) -> list[Timed]:
 
     def timed(action: Callable[[], None]) -> tuple[float, float]:
         torch.set_num_threads(spec.threads or 1)
-        ranks.agree(flag=False)  # all are there
+        ranks.any_rank(flag=False)  # all are there
         started, started_working = time.perf_counter(), time.process_time()
         action()
-        ranks.agree(flag=False)
+        ranks.any_rank(flag=False)
         wall_s, work_s = time.perf_counter() - started, time.process_time() - started_working
         works_s = ranks.gather(torch.tensor([work_s], dtype=torch.float64), ranks.size)
         return wall_s, float(works_s.sum())

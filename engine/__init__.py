@@ -1,5 +1,5 @@
 """The fine-tuning engine: one process per run, no user interface.
 
-Only :mod:`engine.protocol` and :mod:`engine.rundir` are meant for other packages;
-they import no torch.
+Other packages may import only :mod:`engine.protocol` and :mod:`engine.rundir`, which do not import
+torch.
 """

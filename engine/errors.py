@@ -4,27 +4,27 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something that the user can fix.
+    """An error that the user can fix.
 
-    The message says what failed, where, and what to do next, in one or two lines. ``exit_code`` is
-    that of a command that ends with it.
+    The message states what failed, where, and what to do next, in one or two lines. ``exit_code``
+    is that of a command that fails with it.
     """
 
     exit_code: int = 2
 
 
 class InputError(UserError, ValueError):
-    """Input that no run can be made of: refused before anything is trained."""
+    """Invalid input, found before anything is trained."""
 
 
 class DataError(InputError):
-    """Images that cannot be trained on; the message names the file, folder or data set."""
+    """Unusable images; the message names the file, folder or data set."""
 
 
 class TrainingError(UserError, RuntimeError):
     """Training that cannot continue, such as a loss that is not finite.
 
-    ``step`` is the update it happened at, counting from 1; None: it belongs to none.
+    ``step`` is the update it happened at, counting from 1; None if it concerns no step.
     """
 
     exit_code = 1

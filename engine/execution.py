@@ -1,9 +1,9 @@
-"""Precision and memory layout: measured on this machine for this network, not assumed.
+"""Choice of precision and memory format by measurement.
 
-Which is fastest depends on the processor and on the network: on one server processor bf16
-with channels last was twice as fast as fp32 for a ResNet-50 and three times slower for a
-ResNet-18. So ``auto`` times a few steps of each sensible choice, keeps the fastest whose loss
-agrees with fp32's, and remembers it beside the image cache.
+The fastest choice depends on processor and network: on one server CPU, bf16 with channels last was
+twice as fast as fp32 for a ResNet-50 and three times slower for a ResNet-18. ``auto`` times a few
+steps of each choice, keeps the fastest whose loss agrees with fp32, and stores it next to the image
+cache.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ LOSS_TOLERANCE: Final = 0.02
 TIMED_ROUNDS: Final = 2
 CLEARLY_SLOWER: Final = 1.5
 UNDER_LOAD: Final = "|under load"
-"""Ends the key of what is remembered only for a while: it may be wrong at rest."""
+"""Key suffix of measurements taken under load, which expire after ``VALID_UNDER_LOAD_S``."""
 MEASURED_AT: Final = "measured at"
-YOUNG_S: Final = 3600.0
-GLANCE_S: Final = 0.3
+VALID_UNDER_LOAD_S: Final = 3600.0
+LOAD_SAMPLE_S: Final = 0.3
 SHORT_MS: Final = 1000.0
-"""A step of less costs little to repeat."""
+"""Steps shorter than this are cheap to repeat."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How tensors are computed with: device, precision (fp32, bf16, fp16), memory layout.
+    """Device, precision (fp32, bf16, fp16) and memory format of all computations.
 
     ``ranks`` are the processes that share the work.
     """
@@ -58,30 +58,30 @@ class Execution:
 
     @property
     def needs_scaler(self) -> bool:
-        """Say whether gradients must be scaled against underflow (fp16)."""
+        """Return whether gradients need loss scaling against underflow (fp16)."""
         return self.precision == "fp16"
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Return the context in which forward passes run."""
+        """Return the context for forward passes."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=DTYPES[self.precision])
 
     def lay_out(self, images: Tensor) -> Tensor:
-        """Return images (B, 3, S, S) in the memory layout."""
+        """Return images (B, 3, S, S) in the memory format."""
         return images.contiguous(memory_format=MEMORY_FORMATS[self.memory_format])
 
     def prepare(self, module: torch.nn.Module) -> None:
-        """Move a network to the device, in the memory layout."""
+        """Move a network to the device, in the memory format."""
         module.to(self.device)
         module.to(memory_format=MEMORY_FORMATS[self.memory_format])
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The execution chosen and what was measured on the way: milliseconds per step.
+    """The chosen execution and the measured milliseconds per step of all candidates.
 
-    ``under_load``: other programs took processor time meanwhile.
+    ``under_load``: other programs used the CPU during the measurement.
     """
 
     execution: Execution
@@ -90,23 +90,23 @@ class Choice:
 
 
 TrialStep = Callable[[Execution], float]
-"""Run one training step that changes nothing lasting, and return its loss."""
+"""Runs one training step without lasting effects and returns its loss."""
 
 
 def choose_execution(
-    spec: RunSpec, device: torch.device, trial_step: TrialStep, memory: Path, network_key: str
+    spec: RunSpec, device: torch.device, trial_step: TrialStep, timings: Path, network_key: str
 ) -> Choice:
-    """Take the fastest precision and layout whose loss agrees with fp32's.
+    """Choose the fastest precision and memory format whose loss agrees with fp32.
 
     Args:
-        spec: what the user asked for; anything not ``auto`` is taken as given.
+        spec: the run; settings other than ``auto`` are used as given.
         device: where the run computes.
         trial_step: the step to time.
-        memory: file that remembers what was measured before.
-        network_key: what the measurement depends on besides the machine.
+        timings: file of earlier measurements.
+        network_key: what the measurement depends on in addition to the machine.
 
     Raises:
-        InputError: when the precision asked for does not work on the device.
+        InputError: if the requested precision does not work on the device.
     """
     candidates = _candidates(spec, device)
     if len(candidates) == 1:
@@ -116,34 +116,34 @@ def choose_execution(
         (torch.__version__, device_name(device), str(torch.get_num_threads()), network_key,
          spec.precision, spec.memory_format)
     )  # fmt: skip
-    step_ms, under_load = _recall(memory).get(key), False
+    step_ms, under_load = _read_timings(timings).get(key), False
     if step_ms is None:
-        step_ms, under_load = _measured_lately(memory, key), True
+        step_ms, under_load = _recent_under_load(timings, key), True
     if step_ms is None:
         step_ms, under_load = _measure_at_rest(candidates, trial_step)
-        _remember(memory, key, step_ms, under_load=under_load)
+        _store_timings(timings, key, step_ms, under_load=under_load)
     fastest = min(step_ms, key=lambda name: step_ms[name])
     precision, memory_format = fastest.split()
     return Choice(Execution(device, precision, memory_format), step_ms, under_load)
 
 
-def _measured_lately(memory: Path, key: str) -> dict[str, float] | None:
-    """Return what was measured under load, while it is young and the machine still loaded.
+def _recent_under_load(timings: Path, key: str) -> dict[str, float] | None:
+    """Return a recent measurement under load if the machine is still loaded.
 
-    Otherwise every run that shares the machine would measure again.
+    Otherwise every run on a shared machine would measure again.
     """
-    step_ms = _recall(memory).get(key + UNDER_LOAD)
-    if step_ms is None or not 0 <= time.time() - step_ms.pop(MEASURED_AT, 0.0) < YOUNG_S:
+    step_ms = _read_timings(timings).get(key + UNDER_LOAD)
+    if step_ms is None or not 0 <= time.time() - step_ms.pop(MEASURED_AT, 0.0) < VALID_UNDER_LOAD_S:
         return None
     others = OtherPrograms()
-    time.sleep(GLANCE_S)
+    time.sleep(LOAD_SAMPLE_S)
     return step_ms if others.disturbed(torch.get_num_threads()) else None
 
 
 def _measure_at_rest(
     candidates: list[Execution], trial_step: TrialStep
 ) -> tuple[dict[str, float], bool]:
-    """Measure, again when other programs were at work meanwhile; say whether they still were."""
+    """Return the timings and whether they are under load; repeat once if the machine was loaded."""
     found: list[dict[str, float]] = []
     for _ in range(2):
         others = OtherPrograms()
@@ -181,22 +181,19 @@ def _check_works(execution: Execution, trial_step: TrialStep) -> None:
 
 
 def _computes_bf16() -> bool:
-    """Say whether the GPU computes bf16 itself, not by emulation."""
+    """Return whether the GPU supports bf16 natively."""
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _measure(candidates: list[Execution], trial_step: TrialStep) -> dict[str, float]:
-    """Return the least milliseconds per step of each candidate that works and agrees.
+    """Return the minimum milliseconds per step of each candidate that works and agrees with fp32.
 
-    One whose first step is clearly slower than the best is stopped there. The others take turns,
-    so that other work on the machine slows them alike, and the least time is the one other work
-    disturbed least.
+    A candidate whose first step is clearly slower than the best is dropped. The others take turns,
+    so that other load on the machine affects them equally.
     """
     first_ms = _first_steps(candidates, trial_step)
     if not first_ms:
-        raise InputError(
-            "The network's loss is not finite before any training: look at its --weights."
-        )
+        raise InputError("The network's loss is not finite before training: check its --weights.")
     best_ms = min(first_ms.values())
     hopeless = {each: ms for each, ms in first_ms.items() if _is_hopeless(ms, best_ms)}
     warm = [each for each in first_ms if each not in hopeless]
@@ -211,34 +208,33 @@ def _measure(candidates: list[Execution], trial_step: TrialStep) -> dict[str, fl
 
 
 def _is_hopeless(first_ms: float, best_ms: float) -> bool:
-    """Say whether a first step tells enough: it is slow, and much slower than the best first one.
+    """Return whether a first step is so slow that the candidate need not be timed again.
 
-    First steps have work of their own, so short ones are measured again, which costs nothing.
+    First steps include set-up, so short ones are measured again, which is cheap.
     """
     return first_ms > SHORT_MS and first_ms > CLEARLY_SLOWER * best_ms
 
 
 def _first_steps(candidates: list[Execution], trial_step: TrialStep) -> dict[Execution, float]:
-    """Return the milliseconds of the first step of the candidates that work and whose loss is that
-    of the first, fp32."""
+    """Return the milliseconds of the first step of candidates that work and agree with fp32."""
     first_ms: dict[Execution, float] = {}
     reference_loss = 0.0
     for execution in candidates:
         try:
             loss, ms = _timed(execution, trial_step)
-        except RuntimeError:  # the device lacks this precision or layout
+        except RuntimeError:  # the device does not support this precision or memory format
             if execution is candidates[0]:
                 raise
             continue
         if not first_ms:
             reference_loss = loss
-        if abs(loss - reference_loss) <= LOSS_TOLERANCE * abs(reference_loss):  # not NaN either
+        if abs(loss - reference_loss) <= LOSS_TOLERANCE * abs(reference_loss):  # false for NaN
             first_ms[execution] = ms
     return first_ms
 
 
 def _timed(execution: Execution, trial_step: TrialStep) -> tuple[float, float]:
-    """Return the loss of one step and its milliseconds."""
+    """Return the loss and the milliseconds of one step."""
     synchronize(execution.device)
     start = time.perf_counter()
     loss = trial_step(execution)
@@ -246,17 +242,17 @@ def _timed(execution: Execution, trial_step: TrialStep) -> tuple[float, float]:
     return loss, (time.perf_counter() - start) * 1000
 
 
-def _remember(memory: Path, key: str, step_ms: dict[str, float], *, under_load: bool) -> None:
+def _store_timings(timings: Path, key: str, step_ms: dict[str, float], *, under_load: bool) -> None:
     if under_load:
         key, step_ms = key + UNDER_LOAD, {**step_ms, MEASURED_AT: time.time()}
-    with contextlib.suppress(OSError):  # a memory that cannot be written costs seconds only
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        found = {**_recall(memory), key: step_ms}
-        write_atomic(memory, msgspec.json.format(msgspec.json.encode(found)))
+    with contextlib.suppress(OSError):  # without the file, the next run measures again
+        timings.parent.mkdir(parents=True, exist_ok=True)
+        found = {**_read_timings(timings), key: step_ms}
+        write_atomic(timings, msgspec.json.format(msgspec.json.encode(found)))
 
 
-def _recall(memory: Path) -> dict[str, dict[str, float]]:
+def _read_timings(timings: Path) -> dict[str, dict[str, float]]:
     try:
-        return msgspec.json.decode(memory.read_bytes(), type=dict[str, dict[str, float]])
+        return msgspec.json.decode(timings.read_bytes(), type=dict[str, dict[str, float]])
     except (OSError, msgspec.DecodeError):
         return {}

@@ -1,4 +1,4 @@
-"""Errors as a run's last word: what is told of them, and what a person can do."""
+"""Error messages of failed runs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ from engine.text import without_secrets
 
 
 def describe_failure(error: Exception, run_dir: RunDir) -> RunFailed:
-    """Return the event of a run that ended by an error, while that is being handled.
-
-    Unusable input is refused, without a traceback.
-    """
+    """Return the event for an exception that is being handled; input errors have no traceback."""
     refused = isinstance(error, InputError | SpecError)
     if isinstance(error, InputError | SpecError | TrainingError):
         message = str(error)
     elif isinstance(error, OSError):
-        message = in_words(error, run_dir)
+        message = describe_os_error(error, run_dir)
     else:
         message = str(error) or type(error).__name__
     return RunFailed(
@@ -33,10 +30,10 @@ def describe_failure(error: Exception, run_dir: RunDir) -> RunFailed:
     )
 
 
-def in_words(error: OSError, run_dir: RunDir) -> str:
-    """Say what could not be read or written, and of a disk in trouble which it is."""
+def describe_os_error(error: OSError, run_dir: RunDir) -> str:
+    """Return the message for a failed file operation; names a full or read-only disk."""
     trouble = disk_trouble(error, Path(error.filename or run_dir.path))
     if trouble is None:
         return f"A file could not be read or written: {error}"
     file = f"{error.filename} could not be written: {error.strerror}. " if error.filename else ""
-    return f"{file}{trouble} Mend that, then go on: vld resume {run_dir.run_id}"
+    return f"{file}{trouble} Fix this, then run: vld resume {run_dir.run_id}"

@@ -1,6 +1,6 @@
-"""``python -m engine.inspect models|sizes|doctor|weights``: what is here, as one JSON document.
+"""Describe networks, weight files or this machine as one JSON document.
 
-Interfaces that may not import torch ask this instead.
+For programs that do not import torch.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ STUDIED_NETWORKS = (
     "vit_base_patch16_224.augreg2_in21k_ft_in1k",
     "swin_tiny_patch4_window7_224.ms_in1k",
 )
-"""Networks listed before any search: the embedded one, the paper's, one of each other kind."""
+"""Networks listed by default: the embedded one, the paper's, and one of each other kind."""
 
 PRECISION_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def list_models(pattern: str | None) -> list[dict[str, str]]:
-    """List networks and where their weights are: packaged, cached, on the hub, or nowhere.
+    """List networks and where their weights are: packaged, cached, on the hub, or none.
 
     Args:
         pattern: shell pattern over all of timm's networks; None for a short list.
@@ -71,9 +71,9 @@ def _weights_of(model: str) -> str:
 
 
 def network_sizes(models: Sequence[str]) -> dict[str, int]:
-    """Return the bytes of networks' weights, last layers apart; those timm does not know have none.
+    """Return the bytes of networks' weights without the last layer; unknown networks are omitted.
 
-    No memory is taken for the weights.
+    The weights are not allocated.
     """
     sizes: dict[str, int] = {}
     for model in models:
@@ -85,9 +85,11 @@ def network_sizes(models: Sequence[str]) -> dict[str, int]:
 
 
 def inspect_weights(spec: RunSpec) -> dict[str, Any]:
-    """Say what a run would load from its file of weights, or why it could not."""
+    """Describe what a run would load from its weight file, or why it cannot."""
     classes: tuple[str, ...] = ()
-    with contextlib.suppress(DataError, SpecError):  # what is wrong with the images is said apart
+    with contextlib.suppress(
+        DataError, SpecError
+    ):  # problems of the data set are reported elsewhere
         classes = find_image_set(spec).classes
     try:
         network = build_network(
@@ -107,7 +109,7 @@ def inspect_weights(spec: RunSpec) -> dict[str, Any]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Describe Python, torch, devices and the precisions each device computes in."""
+    """Describe Python, torch, the devices and their supported precisions."""
     devices = [_describe_device(torch.device(name)) for name in available_devices()]
     return {
         "python": platform.python_version(),
@@ -132,7 +134,7 @@ def _describe_device(device: torch.device) -> dict[str, Any]:
 
 
 def _precisions(name: str) -> list[str]:
-    """Return the precisions in which a convolution really ran on the device."""
+    """Return the precisions in which a convolution runs on the device."""
     device = torch.device(name)
     layer, image = torch.nn.Conv2d(3, 8, 3).to(device), torch.ones(1, 3, 8, 8, device=device)
     working = []
@@ -147,11 +149,13 @@ def _precisions(name: str) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print what was asked for and return the exit code."""
+    """Print the requested document and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m engine.inspect", description=__doc__)
     parser.add_argument("what", choices=["models", "sizes", "doctor", "weights"])
     parser.add_argument(
-        "about", nargs="?", help="networks whose name matches; networks, with commas; a run's spec"
+        "about",
+        nargs="?",
+        help="models: name or pattern; sizes: names, separated by commas; weights: spec as JSON",
     )
     asked = parser.parse_args(arguments)
     answer: object

@@ -1,10 +1,10 @@
-"""The processes that train one network together, and what they say to one another.
+"""The processes (ranks) that train one network together, and their communication.
 
-Each rank computes the features of its own share of a batch. All are gathered, so that every rank
-then does the same on the whole batch: masks, last layer, objective, and their gradients. What flows
-back into the backbone is each rank's own share again, and its weights' gradients are summed. The
-result is that of one process on the whole batch, up to rounding. Gathering features before the loss
-is how contrastive learning is done on many devices: Radford et al., arXiv 2103.00020, section 2.5.
+Each rank computes the features of its share of a batch. The features are gathered, so that every
+rank computes masks, last layer, objective and their gradients on the whole batch. The backbone
+receives the gradients of each rank's own share, and its weights' gradients are summed. The result
+is that of one process on the whole batch, up to rounding. Gathering features before the loss is
+common in contrastive learning: Radford et al., arXiv 2103.00020, section 2.5.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from engine.model import FineTunedNetwork
 T = TypeVar("T")
 
 Backbone = Callable[[Tensor, int | None], Tensor]
-"""Φ of images (B, 3, S, S), computed so many at a time (None: all): (B, D)."""
+"""Computes Φ (B, D) of images (B, 3, S, S) in chunks of a given size (None: all)."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of a run; alone, it says nothing and hears itself.
+    """This process's position among the processes of a run.
+
+    With a single process, all operations are trivial.
 
     Attributes:
-        rank: number of this process, from 0.
-        size: how many there are.
-        local_rank: its number among those of this machine.
-        local_size: how many are on this machine.
+        rank: index of this process, from 0.
+        size: number of processes.
+        local_rank: index among the processes on this machine.
+        local_size: number of processes on this machine.
     """
 
     rank: int = 0
@@ -46,23 +48,23 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Say whether this is the rank that writes."""
+        """Return whether this is the rank that writes."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """Return which of so many things in a row are this rank's; all ranks' make the row."""
+        """Return this rank's slice of a sequence of length ``count``."""
         return _share(self.rank, self.size, count)
 
     def gather(self, part: Tensor, count: int) -> Tensor:
-        """Put the parts of all ranks in a row.
+        """Concatenate the parts of all ranks.
 
-        Gradients of the whole, which every rank must have computed alike, go back to each part
-        times the number of ranks, because ``DistributedDataParallel`` averages over ranks what
-        are terms of a sum.
+        In the backward pass, each part receives its share of the gradient, which must be equal on
+        all ranks, times the number of ranks, because ``DistributedDataParallel`` averages over
+        ranks where a sum is needed.
 
         Args:
-            part: this rank's, (b, …): its share of ``count``.
-            count: B, length of the row.
+            part: this rank's part, (b, …).
+            count: B, total length.
 
         Returns:
             (B, …).
@@ -72,13 +74,13 @@ class Ranks:
         whole: Tensor = _Gather.apply(part, self, count)
         return whole
 
-    def of_first(self, compute: Callable[[], T], kind: type[T]) -> T:
-        """Let the first rank compute something, and return it on all of them.
+    def from_first(self, compute: Callable[[], T], kind: type[T]) -> T:
+        """Run ``compute`` on the first rank and return its result on all ranks.
 
-        It is sent as MessagePack: a pickle would run whatever another process put into it.
+        The result is sent as MessagePack, because unpickling could run code from another process.
 
         Args:
-            compute: what the first does.
+            compute: function to run on the first rank.
             kind: type of the result, as msgspec decodes it.
         """
         if self.size == 1:
@@ -90,16 +92,16 @@ class Ranks:
         dist.broadcast(sent, src=0)
         return msgspec.msgpack.decode(sent.numpy().tobytes(), type=kind)
 
-    def agree(self, flag: bool) -> bool:
-        """Return, on every rank alike, whether any rank said so."""
+    def any_rank(self, flag: bool) -> bool:
+        """Return on every rank whether ``flag`` is true on any rank."""
         if self.size == 1:
             return flag
-        said = torch.tensor([flag], dtype=torch.uint8)
-        dist.all_reduce(said, op=dist.ReduceOp.MAX)
-        return bool(said)
+        shared = torch.tensor([flag], dtype=torch.uint8)
+        dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+        return bool(shared)
 
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
-        """Give tensors, of the same device and type, the first rank's values, bit for bit."""
+        """Copy the first rank's values into tensors of one device and dtype, bit-identically."""
         if self.size == 1:
             return
         with torch.no_grad():
@@ -111,14 +113,14 @@ class Ranks:
                 each.copy_(part.view_as(each))
 
     def parallel(self, network: FineTunedNetwork) -> Backbone:
-        """Return the network's Φ, whose weights' gradients are summed over the ranks.
+        """Return the network's Φ, with its weights' gradients summed over the ranks.
 
-        All weights are the first rank's from here on.
+        This copies the first rank's weights to all ranks.
         """
         if self.size == 1:
             return network.features
         head = list(network.head.parameters())
-        for each in head:  # every rank has its whole gradient: nothing to sum
+        for each in head:  # every rank computes the whole gradient, so it is not summed
             each.requires_grad_(False)
         device = head[0].device
         with warnings.catch_warnings():
@@ -126,9 +128,9 @@ class Ranks:
             backbone = DistributedDataParallel(
                 _Features(network),
                 device_ids=[device] if device.type == "cuda" else None,
-                broadcast_buffers=False,  # BatchNorm's are frozen
+                broadcast_buffers=False,  # BatchNorm statistics are frozen
                 gradient_as_bucket_view=True,
-                static_graph=True,  # some networks have weights that Φ does not use
+                static_graph=True,  # some networks have weights not used by Φ
             )
         for each in head:
             each.requires_grad_(True)
@@ -136,7 +138,7 @@ class Ranks:
 
 
 ALONE = Ranks()
-"""A run in one process."""
+"""The ranks of a run with a single process."""
 
 
 def _share(rank: int, size: int, count: int) -> slice:
@@ -178,7 +180,7 @@ class _Gather(torch.autograd.Function):
 
 
 def _all_gather(tensor: Tensor, size: int) -> Sequence[Tensor]:
-    """Return the tensors of all ranks, all of one shape, moved as bytes: any type will do."""
+    """Return the tensors of all ranks, of equal shape; sent as bytes to support any dtype."""
     mine = tensor.contiguous().flatten().view(torch.uint8)
     everyones = [torch.empty_like(mine) for _ in range(size)]
     dist.all_gather(everyones, mine)

@@ -1,4 +1,4 @@
-"""One run from its folder: read what to do, and do it."""
+"""Execution of one run: read its specification, then train or combine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from engine.protocol import (
 from engine.rundir import ProcessInfo, RunDir
 from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest
-from engine.train import fine_tune, load_last, shortage_explained
+from engine.train import explain_out_of_memory, fine_tune, load_last
 
 
 def run(
@@ -42,22 +42,28 @@ def run(
     previous_end: AttemptEnd | None = None,
     gpus: int | None = None,
 ) -> RunFinished | RunStopped | RunFailed:
-    """Take the run up, from its checkpoint if there is one, and return how it ended.
+    """Start the run, or resume it from its checkpoint, and return how it ended.
 
-    A run that combines others begins anew. ``previous_end``: of an attempt that left no word.
-    ``gpus``: on how many of this machine to go on; None: as the run was made for. Failures are
-    returned of ranks, and raised otherwise.
+    A combination run always starts from the beginning. Failures on several ranks are returned,
+    others raised.
+
+    Args:
+        run_dir: the run's folder.
+        log: its event log.
+        stop: request to stop.
+        previous_end: end of the previous attempt if it recorded no terminal event.
+        gpus: GPUs of this machine to resume on; None: as in the spec.
 
     Raises:
-        InputError: for input no run can be made of.
-        SpecError: for a specification that is missing or damaged.
-        StopRequested: when asked to stop before there was anything to save.
-        TrainingError: when training cannot go on, for want of memory for example.
+        InputError: if the input is invalid.
+        SpecError: if the specification is missing or damaged.
+        StopRequested: if asked to stop before there is anything to save.
+        TrainingError: if training cannot continue, such as for insufficient memory.
     """
     if log.protocol_version > PROTOCOL_VERSION:
         raise InputError(
-            f"Run {run_dir.run_id} was begun by a newer version of this program (protocol "
-            f"{log.protocol_version}; this one knows {PROTOCOL_VERSION}): upgrade vld-tui."
+            f"Run {run_dir.run_id} was started by a newer version of vld-tui (protocol "
+            f"{log.protocol_version}; this version supports {PROTOCOL_VERSION}). Upgrade vld-tui."
         )
     began = time.perf_counter()
     spec, combination = run_dir.read_spec(), run_dir.read_combination()
@@ -90,14 +96,14 @@ def run(
         return combine(spec, combination, parents, data, run_dir, log, stop)
     if spec.ranks > 1:
         check_images(spec, data)
-        del checkpoint, data  # the ranks read their own
+        del checkpoint, data  # each rank reads its own
         return train_on_ranks(spec, run_dir, log, stop)
-    with shortage_explained(spec, data, run_dir, stop):
+    with explain_out_of_memory(spec, data, run_dir, stop):
         return fine_tune(spec, data, run_dir, checkpoint, log, stop, began=began)
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of everything that can change a result."""
+    """Return the versions of all packages that can affect results."""
     return {
         "vld-tui": metadata.version("vld-tui"),
         "python": platform.python_version(),
@@ -109,7 +115,7 @@ def versions() -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """Return the commit of this program's own checkout; None when it is installed."""
+    """Return the commit of this program's checkout; None if it is installed."""
     here = Path(__file__).resolve().parent
     if not (here.parent / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""A polite request to stop, made by a signal or in the run folder, and honoured between steps."""
+"""Requests to stop, by signal or by a file in the run folder; checked between steps."""
 
 from __future__ import annotations
 
@@ -7,36 +7,38 @@ from types import FrameType
 
 
 class StopRequested(Exception):  # noqa: N818 - not an error
-    """Raised between steps of work that has nothing worth saving."""
+    """Raised when a stop was requested and there is nothing to save."""
 
 
 class StopRequest:
-    """Whether somebody asked this process to stop, and how."""
+    """Whether this process was asked to stop, and why."""
 
     def __init__(self) -> None:
         self.reason = ""
 
     @property
     def requested(self) -> bool:
-        """Say whether a stop was asked for."""
+        """Return whether a stop was requested."""
         return bool(self.reason)
 
     def install(self) -> None:
-        """Listen to SIGTERM, SIGINT and SIGUSR2, by which clusters warn of a job's end; a second
-        SIGINT ends the process at once."""
+        """Handle SIGTERM, SIGINT and SIGUSR2 (sent by clusters before a job's time limit).
+
+        A second SIGINT ends the process immediately.
+        """
         signal.signal(signal.SIGTERM, self._note)
         signal.signal(signal.SIGUSR2, self._note)
         signal.signal(signal.SIGINT, self._note)
 
     def ask(self, reason: str) -> None:
-        """Ask for a stop, from any thread; what asked first stays the reason."""
+        """Request a stop, from any thread; the first reason is kept."""
         self.reason = self.reason or reason
 
     def raise_if_requested(self) -> None:
-        """Stop here if it was asked for.
+        """Stop here if requested.
 
         Raises:
-            StopRequested: when it was.
+            StopRequested: if a stop was requested.
         """
         if self.requested:
             raise StopRequested

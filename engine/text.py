@@ -8,28 +8,28 @@ from typing import Final
 
 HIDDEN: Final = "***"
 _IN_ADDRESS: Final = re.compile(r"(?<=://)[^\s/@'\"]+(?=@)")
-"""User and password in an address such as that of a proxy."""
+"""User and password in a URL, such as a proxy's."""
 _TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{8,}|(?<=\bBearer )[A-Za-z0-9._~+/=-]+")
 
 
 _UNSEEN: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Categories of characters that steer a terminal or cannot be seen."""
+"""Unicode categories of control characters and invisible characters."""
 
 
-def size_in_words(size_bytes: float) -> str:
-    """Return a number of bytes in GiB, or in MiB where they are few."""
+def format_size(size_bytes: float) -> str:
+    """Return a number of bytes in GiB, or in MiB below half a GiB."""
     if size_bytes >= 2**29:
         return f"{size_bytes / 2**30:,.1f} GiB"
     return f"{size_bytes / 2**20:,.1f} MiB"
 
 
 def without_secrets(text: str) -> str:
-    """Return text with passwords in addresses, and tokens of the Hugging Face hub, hidden."""
+    """Return text with passwords in URLs and Hugging Face tokens masked."""
     return _TOKEN.sub(HIDDEN, _IN_ADDRESS.sub(HIDDEN, text))
 
 
 def visible(text: str) -> str:
-    """Return text with control characters and the like written as ``\\x1b``, but for newlines."""
+    """Return text with control and invisible characters escaped (``\\x1b``), except newlines."""
     return "".join(
         each if each == "\n" or unicodedata.category(each) not in _UNSEEN else _escaped(each)
         for each in text
@@ -37,9 +37,9 @@ def visible(text: str) -> str:
 
 
 def log_lines(message: str, traceback: str = "") -> str:
-    """Return an error as a log may hold it: no value in its message begins a line of the log.
+    """Return an error for the log, such that its message cannot forge log lines.
 
-    A traceback has its lines; those of a message in it are marked.
+    Newlines in the message are escaped; within a traceback, the message's lines are marked.
     """
     if not traceback:
         return visible(message).replace("\n", "\\n")

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from engine.__main__ import tidy
+from engine.__main__ import delete_spare_checkpoints
 from engine.datasets.catalog import EMOJI_ARCHIVE
 from engine.protocol import AnyEvent, decode_event
 from engine.rundir import RunDir
@@ -86,7 +86,7 @@ def run_here(run_dir: RunDir) -> None:
         log.record(outcome)
     finally:
         log.close()
-    tidy(run_dir, outcome)
+    delete_spare_checkpoints(run_dir, outcome)
 
 
 def read_events(run_dir: RunDir) -> list[AnyEvent]:

@@ -1,6 +1,6 @@
-"""Predictors that are evaluated along a run besides its own network, by name.
+"""Arms: additional predictors that are evaluated during a run, by name.
 
-To add one: write a module with an :class:`Arm`, and give it a line in ``ARMS`` here and one in
+To add one, write a module with an :class:`Arm`, and add a line to ``ARMS`` here and one to
 :mod:`engine.protocol.methods`.
 """
 
@@ -21,7 +21,7 @@ from engine.protocol import RunSpec
 
 
 class Arm(Protocol):
-    """A way of predicting. It sees the run's network, and never changes it."""
+    """An additional predictor. It reads the run's network and never changes it."""
 
     needs_logits: bool
     """Whether it needs the logits of each evaluation of the run's own network."""
@@ -34,19 +34,19 @@ class Arm(Protocol):
         """
 
     def after_step(self, updates: int) -> None:
-        """Look at the run's network after so many updates."""
+        """Observe the run's network after ``updates`` updates."""
 
     def evaluate(self, step: int, evaluation: Evaluation) -> Evaluation | None:
-        """Evaluate at the end of an evaluation of the run's own network after ``step`` updates.
+        """Evaluate after ``evaluation``, that of the run's own network after ``step`` updates.
 
-        None: there is nothing to evaluate yet.
+        Returns None if there is nothing to evaluate yet.
         """
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """Return all that a resumed run needs to go on with."""
+        """Return the state that a resumed run needs."""
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`tensors` returned."""
+        """Restore the state that :meth:`tensors` returned."""
 
 
 ARMS: Final[Mapping[str, Callable[[RunSpec, RunData, FineTunedNetwork, Execution], Arm]]] = {
@@ -70,21 +70,21 @@ class Arms:
 
     @property
     def networks(self) -> int:
-        """Return how many networks are evaluated beside the run's own."""
+        """Return how many networks are evaluated in addition to the run's own."""
         return sum(arm.network is not None for arm in self._arms.values())
 
     @property
     def need_logits(self) -> bool:
-        """Say whether an arm needs the logits of each evaluation."""
+        """Return whether an arm needs the logits of each evaluation."""
         return any(arm.needs_logits for arm in self._arms.values())
 
     def after_step(self, updates: int) -> None:
-        """Let each arm look at the network after so many updates."""
+        """Call :meth:`Arm.after_step` of each arm."""
         for arm in self._arms.values():
             arm.after_step(updates)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the tensors of all arms, under their names."""
+        """Return the state of all arms, keys prefixed with the arm's name."""
         return {
             f"{name}.{key}": tensor
             for name, arm in self._arms.items()
@@ -92,7 +92,7 @@ class Arms:
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`tensors` returned."""
+        """Restore the state that :meth:`tensors` returned."""
         for name, arm in self._arms.items():
             prefix = f"{name}."
             arm.restore(

@@ -1,7 +1,7 @@
-"""Weight averaging: one network whose weights are the mean of those along the run.
+"""Weight averaging: one network with the mean of the weights over the run.
 
 Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", arXiv
-1803.05407; along the whole run and from early on as in the paper's comparison.
+1803.05407; here over the whole run from early on, as in the comparison of arXiv 2403.00946.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from engine.model import FineTunedNetwork
 from engine.protocol import RunSpec
 
 BATCHNORM_IMAGES: Final = 1024
-"""Training images of each source, at most, on which BatchNorm statistics are estimated anew."""
+"""Maximum training images of each source for re-estimating BatchNorm statistics."""
 COUNT: Final = "count"
 
 
 class Averaged:
-    """Sums the weights in float64; the mean is taken, and evaluated, when it is asked for.
+    """Sums the weights in float64 and takes the mean for each evaluation.
 
-    Floating-point buffers are averaged as weights are, others (BatchNorm's count of batches) are
-    the latest.
+    Floating-point buffers are averaged like weights; others (BatchNorm's batch count) are the
+    latest.
     """
 
     needs_logits = False
@@ -49,7 +49,7 @@ class Averaged:
 
     @torch.no_grad()
     def after_step(self, updates: int) -> None:
-        """Add the weights, at the first step asked for and every so many from there."""
+        """Add the weights at step ``average_from`` and every ``average_every`` steps after it."""
         since = updates - self._spec.average_from
         if since < 0 or since % self._spec.average_every:
             return
@@ -60,12 +60,12 @@ class Averaged:
     def evaluate(self, step: int, evaluation: Evaluation) -> Evaluation | None:  # noqa: ARG002
         """Evaluate the mean of the weights; None before any were averaged.
 
-        Validation images are augmented as they were for the run's own network.
+        Validation images have the same augmentation as for the run's own network.
         """
         if not self._count:
             return None
         self.network.module.load_state_dict(self._mean())
-        # Tuned linearly, the backbone and its statistics never change.
+        # With linear tuning, the backbone and its statistics never change.
         if self._spec.average_batchnorm == "reestimate" and self._spec.tuning == "full":
             update_bn(self._training_images(), self.network.module)
         predictor = network_predictor(
@@ -76,12 +76,12 @@ class Averaged:
         )
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """Return the sums and how many networks are in them."""
+        """Return the sums and the number of summed networks."""
         sums = dict(zip(self._averages, self._sums, strict=True))
         return {**sums, COUNT: torch.tensor(self._count)}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on summing."""
+        """Restore the sums."""
         self._count = int(tensors[COUNT])
         for name, total in zip(self._averages, self._sums, strict=True):
             total.copy_(tensors[name])
@@ -93,7 +93,7 @@ class Averaged:
         return state
 
     def _training_images(self) -> Iterator[Tensor]:
-        """Yield batches of equally many images of every source, as training mixes them."""
+        """Yield batches with equally many images of every source, as in training."""
         sources = self._data.sources
         of_each = max(1, self._spec.eval_batch_size // len(sources))
         streams = [
@@ -107,5 +107,5 @@ class Averaged:
         for parts in zip(*streams, strict=False):
             images = torch.cat([images for images, _ in parts])
             whole = whole or len(images)
-            if len(images) == whole:  # a short last batch would weigh as much as a whole one
+            if len(images) == whole:  # a short last batch would be weighted like a full one
                 yield self._execution.lay_out(images)

@@ -1,8 +1,8 @@
-"""The ensemble of a run's own networks: the mean of their logits at the evaluations so far.
+"""The ensemble of a run's own networks: the mean of their logits at all evaluations so far.
 
-It takes the evaluations from ``average_from`` on, as the paper's authors do. The logits are those
-of the evaluations, which happen anyway: it costs no pass of the network. Where validation images
-are augmented, each evaluation has draws of its own, so that the ensemble averages over them too.
+It uses the evaluations from step ``average_from``, as the paper's authors do. It reuses the logits
+of these evaluations, so it needs no forward passes. If validation images are augmented, each
+evaluation draws its own augmentation, and the ensemble averages over these too.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Ensemble:
         self._count = 0
 
     def after_step(self, updates: int) -> None:
-        """Do nothing: evaluations are all that counts."""
+        """Do nothing: only evaluations matter."""
 
     def evaluate(self, step: int, evaluation: Evaluation) -> Evaluation | None:
-        """Add the logits of an evaluation, and evaluate their mean; None before the first step."""
+        """Add the logits of an evaluation and evaluate the mean; None before ``average_from``."""
         if step < self._spec.average_from:
             return None
         self._count += 1
@@ -58,11 +58,11 @@ class Ensemble:
         )
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """Return the sums and how many evaluations are in them."""
+        """Return the sums and the number of summed evaluations."""
         return {**self._sums, COUNT: torch.tensor(self._count)}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on summing."""
+        """Restore the sums."""
         self._sums = {key: tensor for key, tensor in tensors.items() if key != COUNT}
         self._count = int(tensors[COUNT])
 

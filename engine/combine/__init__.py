@@ -1,4 +1,4 @@
-"""Combine the networks of earlier runs: nothing is trained."""
+"""Combine the networks of earlier runs, without training."""
 
 from engine.combine.combining import combine
 from engine.combine.parents import find_parents

@@ -1,7 +1,7 @@
-"""Means of weights, in double precision.
+"""Means of weights, computed in double precision.
 
-Floating-point buffers, such as BatchNorm's statistics, are averaged as weights are; integer ones,
-such as its count of batches, are copied from the first network.
+Floating-point buffers, such as BatchNorm statistics, are averaged like weights; integer buffers,
+such as BatchNorm's batch count, are copied from the first network.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Weights = Mapping[str, Tensor]
 
 
 class WeightMean:
-    """The mean of the networks added so far, of which only the sum is kept."""
+    """The running mean of networks; only the sum is kept in memory."""
 
     def __init__(self, weights: Weights) -> None:
         self._first = dict(weights)
@@ -23,7 +23,7 @@ class WeightMean:
         self.count = 1
 
     def add(self, weights: Weights) -> None:
-        """Take one more network in."""
+        """Add a network."""
         for name, tensor in _averaged(weights).items():
             self._sum[name] += tensor.double()
         self.count += 1
@@ -33,7 +33,7 @@ class WeightMean:
         return self._divided(self._sum, self.count)
 
     def with_one_more(self, weights: Weights) -> dict[str, Tensor]:
-        """Return what the mean would be with one more network."""
+        """Return the mean as it would be with one more network."""
         total = {name: each + weights[name].double() for name, each in self._sum.items()}
         return self._divided(total, self.count + 1)
 
@@ -45,7 +45,7 @@ class WeightMean:
 
 
 def blend(first: Weights, second: Weights, share: float) -> dict[str, Tensor]:
-    """Return the weights ``share`` (0 to 1) of the way from the first network to the second."""
+    """Interpolate linearly: ``share`` 0 gives the first network, 1 the second."""
     return {
         name: torch.lerp(tensor.double(), second[name].double(), share).to(tensor.dtype)
         if tensor.is_floating_point()

@@ -1,4 +1,4 @@
-"""What every way of combining works with: data, network, and what it reports."""
+"""The shared state and operations of all combination methods."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from engine.stop_request import StopRequest
 from engine.train.checkpoint import CheckpointFiles, Selected, TrainingState
 
 BARRIER_ACCURACY: Final = 0.02
-"""An accuracy half way that is lower than the mean of the ends by more than this is a barrier."""
+"""Drop in accuracy from the mean of the ends to the midpoint that counts as a barrier."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Accuracy (0 to 1) and loss (nats) on the sources' validation images: means over sources."""
+    """Accuracy (0 to 1) and loss (nats) on validation images, averaged over the sources."""
 
     accuracy: float
     loss: float
@@ -51,7 +51,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class Bench:
-    """The tools of one attempt at combining; ``network`` takes whatever weights it is given."""
+    """One attempt of a combination run; ``network`` is reused for all sets of weights."""
 
     spec: RunSpec
     combination: Combination
@@ -67,14 +67,14 @@ class Bench:
     began: float = field(default_factory=time.perf_counter)
 
     def weights(self) -> dict[str, Tensor]:
-        """Return a copy of the network's weights as they are now, on the processor."""
+        """Return a copy of the network's current weights on the CPU."""
         state = self.network.module.state_dict()
         return {name: tensor.cpu().clone() for name, tensor in state.items()}
 
     def predictor(self, weights: Mapping[str, Tensor]) -> Predictor:
-        """Return what these weights predict, until the next ones are asked for.
+        """Return the predictor of these weights, valid until the next call.
 
-        Its batches raise :class:`StopRequested` when a stop was asked for.
+        It raises :class:`StopRequested` between batches if a stop was requested.
         """
         self.network.module.load_state_dict(weights)
         predict = network_predictor(
@@ -91,9 +91,9 @@ class Bench:
         return predictions
 
     def validate(self, weights: Mapping[str, Tensor]) -> Validation:
-        """Evaluate weights on the sources' validation images alone, augmented if the runs' are.
+        """Evaluate weights on the sources' validation images only, augmented if the runs' are.
 
-        All weights see the same draws, so that they can be compared.
+        The augmentation is the same for all weights, so that results are comparable.
         """
         predictor = self.predictor(weights)
         split = "out" if self.augmentation is None else AUGMENTED
@@ -107,17 +107,17 @@ class Bench:
         )
 
     def evaluate(self, predictor: Predictor) -> Evaluation:
-        """Evaluate predictions on every domain, as those of the run's own arm."""
+        """Evaluate predictions on every domain, as the run's own arm."""
         return self.evaluate_arm(predictor, self.combination.method)
 
     def evaluate_arm(self, predictor: Predictor, arm: str) -> Evaluation:
-        """Evaluate predictions on every domain, as those of an arm."""
+        """Evaluate predictions on every domain, as arm ``arm``."""
         return evaluate_domains(
             predictor, self.data, arm, is_augmented=self.augmentation is not None
         )
 
-    def tell(self, step: int, evaluation: Evaluation, began: float, *, is_best: bool) -> None:
-        """Record an evaluation that began at this ``time.perf_counter()``."""
+    def record(self, step: int, evaluation: Evaluation, began: float, *, is_best: bool) -> None:
+        """Record an evaluation that began at ``time.perf_counter()`` value ``began``."""
         self.log.record(
             Evaluated(
                 step=step,
@@ -128,7 +128,7 @@ class Bench:
         )
 
     def save(self, step: int, evaluation: Evaluation, weights: Mapping[str, Tensor]) -> None:
-        """Save weights as the selected network, an ordinary timm one, if any is to be left."""
+        """Save weights as the selected network, a plain timm one, unless no checkpoint is kept."""
         self.network.module.load_state_dict(weights)
         state = TrainingState(
             step=step,
@@ -143,7 +143,7 @@ class Bench:
         files.save_network("best", state, self.network)
 
     def finish(self, step: int, evaluation: Evaluation) -> RunFinished:
-        """Keep what the selected predictions were, and return the event that closes the run."""
+        """Save the selected predictions and return the terminal event."""
         keep_predictions(self.run_dir, step, evaluation.measured, self.data.classes)
         return RunFinished(
             step=self.combination.steps,
@@ -157,18 +157,18 @@ class Bench:
 
     @property
     def elapsed_s(self) -> float:
-        """Return the seconds since the attempt began."""
+        """Return the seconds since the attempt started."""
         return time.perf_counter() - self.began
 
 
 def describe_barrier(
     first: str, second: str, *, ends: tuple[Validation, Validation], half_way: Validation
 ) -> BarrierMeasured:
-    """Return how far loss and accuracy half way are from the straight line between the ends.
+    """Return the difference of loss and accuracy between the midpoint and the mean of the ends.
 
-    It tells whether two networks lie in one basin. Frankle et al., "Linear Mode Connectivity and
-    the Lottery Ticket Hypothesis", arXiv 1912.05671: the error barrier, there the highest point of
-    the path; here, as usual for fine-tuned networks, the point half way.
+    A barrier shows that two networks are not in one basin. Frankle et al., "Linear Mode
+    Connectivity and the Lottery Ticket Hypothesis", arXiv 1912.05671, measure it at the highest
+    point of the path; here it is the midpoint, as is usual for fine-tuned networks.
     """
     mean_accuracy = (ends[0].accuracy + ends[1].accuracy) / 2
     loss_barrier = half_way.loss - (ends[0].loss + ends[1].loss) / 2

@@ -1,4 +1,4 @@
-"""A run that combines the networks of earlier runs, from its folder to its last event."""
+"""Execution of a combination run."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from engine.protocol import (
     RunSpec,
     splits_differ,
 )
+from engine.protocol.combination import starts_untrained
 from engine.protocol.validation import uncertain_selection
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
@@ -48,19 +49,19 @@ def combine(
     log: EventLog,
     stop: StopRequest,
 ) -> RunFinished:
-    """Combine the parents' networks and evaluate what comes of it.
+    """Combine the parents' networks and evaluate the result.
 
-    It is as fast as a few evaluations, so nothing is kept of one that was stopped.
+    It takes only as long as a few evaluations, so a stopped run saves nothing.
 
     Raises:
-        InputError: for parents that cannot be combined.
-        StopRequested: when asked to stop, between batches.
+        InputError: if the parents cannot be combined.
+        StopRequested: between batches, if a stop was requested.
     """
     check_images(parents, data)
     torch.set_num_threads(spec.threads or usable_cores())
     network = _build(spec, combination, parents, data)
     first = parents[0].state
-    # Nothing is fine-tuned, and evaluations are in fp32, as those of the runs were.
+    # Evaluations are in fp32, as in the parents' runs.
     execution = Execution(resolve_device(spec.device), "fp32", first.memory_format)
     execution.prepare(network.module)
     feature_rms = first.feature_rms
@@ -83,13 +84,10 @@ def combine(
 def _build(
     spec: RunSpec, combination: Combination, parents: Sequence[ParentRun], data: RunData
 ) -> FineTunedNetwork:
-    """Return the network that takes the parents' weights; pre-trained only where that is used."""
+    """Return the network for the parents' weights, pre-trained only if that is needed."""
     is_pretrained = combination.starts_at is not None
     if is_pretrained and spec.weights == "none":
-        raise InputError(
-            f"Run {parents[0].run_id} started from no pre-trained weights: there is nothing to "
-            "interpolate from. Name a run in place of 'pretrained'."
-        )
+        raise InputError(starts_untrained(parents[0].run_id))
     network = build_network(
         spec.model,
         classes=len(data.classes),
@@ -108,9 +106,9 @@ def _build(
 
 
 def _contamination(combination: Combination, *, has_target: bool) -> str:
-    chosen = "" if combination.method in ("soup", "ensemble") else ", and so is what it selects"
+    selects = "" if combination.method in ("soup", "ensemble") else ", which biases the selection"
     return (
         "The runs hold out different images (their split seeds differ): ID accuracy is measured "
-        f"on images that some of them were trained on, so it is too high{chosen}."
+        f"on images that some of them were trained on, so it is too high{selects}."
         + (" OOD accuracy is not affected." if has_target else "")
     )

@@ -15,20 +15,20 @@ from engine.protocol import RunFinished
 
 
 def combine_logits(bench: Bench) -> RunFinished:
-    """Evaluate what the parents predict together. It has no weights, so none are saved."""
+    """Evaluate the parents' mean logits; there are no weights to save."""
     began = time.perf_counter()
     step = bench.combination.steps
-    evaluation = bench.evaluate(lambda *images: _predict_together(bench, *images))
-    bench.tell(step, evaluation, began, is_best=True)
+    evaluation = bench.evaluate(lambda *images: _mean_logits(bench, *images))
+    bench.record(step, evaluation, began, is_best=True)
     return bench.finish(step, evaluation)
 
 
-def _predict_together(
+def _mean_logits(
     bench: Bench, domain: DomainData, split: str, indices: Indices
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the mean logits (n, C) of a split, and its labels: no more of them are in memory.
+    """Yield the mean logits (n, C) of a split and its labels; one parent is in memory at a time.
 
-    Logits are added up in float32, in the order of the parents.
+    Logits are summed in float32, in the order of the parents.
     """
     total = torch.zeros(len(indices), len(bench.data.classes))
     for parent in bench.parents:

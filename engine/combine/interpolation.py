@@ -1,15 +1,15 @@
-"""Between two networks: their weights, and their representations, mixed in every share.
+"""Interpolation between two networks A and B, of their weights and of their representations.
 
-Along the way of weights the network is (1 − α) A + α B. Interpolating representations puts both
-side by side under their last layers, scaled by 1 − α and α, which is (1 − α) times A's logits and
-α times B's: Zhang & Bottou, arXiv 2403.00946, figure 1.
+Interpolating weights gives the network (1 − α) A + α B. Interpolating representations concatenates
+both under their last layers, scaled by 1 − α and α, which is (1 − α) times A's logits plus α times
+B's: Zhang & Bottou, arXiv 2403.00946, figure 1.
 
-From the very network that B's fine-tuning started from, with a last layer that could classify, the
-way of weights is WiSE-FT: Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv
-2109.01903. Where B started with a random last layer there is no such network: the way then begins
-at a linear probe of the pre-trained one, from which B did not start.
+If A is the network that B's fine-tuning started from, with a trained last layer, weight
+interpolation is WiSE-FT: Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv
+2109.01903. If B started with a random last layer, no such network exists; A is then a linear probe
+of the pre-trained network, from which B did not start.
 
-A step is a percent of B.
+Step numbers are percent of B.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ from engine.train.last_layer import train_head_on
 from engine.train.setup import make_generators
 
 REPRESENTATIONS = "representations"
-"""The arm that mixes what the networks predict."""
+"""The arm that interpolates representations."""
 TOLERANCE: Final = 1e-4
-"""Relative difference of losses that rounding explains."""
+"""Relative difference of losses that is attributed to rounding."""
 PROBE_STEPS: Final = 1000
-"""Of the last layer, on cached features: seconds."""
+"""Training steps of the last layer on cached features; takes seconds."""
 
 
 def interpolate(bench: Bench) -> RunFinished:
-    """Evaluate weights along the way, then representations, and select on ID validation."""
+    """Evaluate interpolated weights, then representations, and select on ID validation."""
     ends = (_first_end(bench), bench.parents[-1].weights())
     kept = (KeptPredictions(), KeptPredictions())
     points = bench.combination.points
@@ -67,8 +67,8 @@ def interpolate(bench: Bench) -> RunFinished:
         found[step] = bench.evaluate(predictor)
         is_best = step == steps[0] or found[step].id_accuracy > found[selected].id_accuracy
         selected = step if is_best else selected
-        bench.tell(step, found[step], began, is_best=is_best)
-    _tell_barrier(bench, ends, found)
+        bench.record(step, found[step], began, is_best=is_best)
+    _record_barrier(bench, ends, found)
     _mix_representations(bench, kept, steps)
     bench.save(selected, found[selected], blend(*ends, _share(selected)))
     return bench.finish(selected, found[selected])
@@ -85,13 +85,13 @@ def _first_end(bench: Bench) -> dict[str, Tensor]:
 
 
 class KeptPredictions:
-    """What a network predicted of each split, for as long as it is mixed with another's."""
+    """Stored predictions of a network by domain and split."""
 
     def __init__(self) -> None:
         self._of_split: dict[tuple[str, str], list[tuple[Tensor, Tensor]]] = {}
 
     def keep(self, predictor: Predictor) -> Predictor:
-        """Return a predictor that is kept here while it predicts."""
+        """Return a predictor whose predictions are stored here."""
 
         def predictions(
             domain: DomainData, split: str, indices: Indices
@@ -104,14 +104,14 @@ class KeptPredictions:
         return predictions
 
     def of(self, domain: DomainData, split: str) -> list[tuple[Tensor, Tensor]]:
-        """Return the logits and labels, on the processor, in the batches they came in."""
+        """Return the logits and labels on the CPU, in their original batches."""
         return self._of_split[domain.name, split]
 
 
 def _mix_representations(
     bench: Bench, kept: tuple[KeptPredictions, KeptPredictions], steps: list[int]
 ) -> None:
-    """Tell the accuracies of both representations side by side, in every share."""
+    """Evaluate and record the interpolated representations at every step."""
     best_accuracy = -1.0
     for step in steps:
         began = time.perf_counter()
@@ -131,7 +131,7 @@ def _mix_representations(
 
 
 def _mixed(kept: tuple[KeptPredictions, KeptPredictions], share: float) -> Predictor:
-    """Return the predictor that mixes logits, ``share`` of them the second network's."""
+    """Return the predictor of interpolated logits; ``share`` is the second network's weight."""
 
     def predictions(
         domain: DomainData, split: str, _indices: Indices
@@ -143,12 +143,12 @@ def _mixed(kept: tuple[KeptPredictions, KeptPredictions], share: float) -> Predi
     return predictions
 
 
-def _tell_barrier(
+def _record_barrier(
     bench: Bench,
     weights: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
     found: Mapping[int, Evaluation],
 ) -> None:
-    """Tell what happens half way, evaluated for this alone where it was not on the way."""
+    """Record the barrier; evaluate the midpoint if it is not one of the steps."""
     half = INTERPOLATION_STEPS // 2
     ends = (_validation(found[0]), _validation(found[INTERPOLATION_STEPS]))
     half_way = _validation(found[half]) if half in found else bench.validate(blend(*weights, 0.5))
@@ -167,16 +167,16 @@ def _share(step: int) -> float:
 def rebuild_start(bench: Bench) -> dict[str, Tensor]:
     """Return the weights that the last parent had before its first step.
 
-    A run keeps its best and its last network, not the first. The first follows from the run's
-    specification: pre-trained weights, and a last layer that was trained alone, all its randomness
-    drawn from the run's seed.
+    A run saves its best and its last network, not the first. The first is determined by the
+    specification: pre-trained weights and a last layer trained on features, seeded by the run's
+    seed.
 
-    On the machine of that run they are equal to the bit. Whether they are is judged by the loss
-    of the last layer, which the run recorded; a difference is told in a ``cautioned`` event. The
-    bench's network must still be as it was built.
+    On the machine of that run they are bit-identical. This is checked by the recorded loss of the
+    last layer; a difference is reported in a ``cautioned`` event. The bench's network must still
+    be as built.
 
     Raises:
-        InputError: when the run started with a random last layer.
+        InputError: if the run started with a random last layer.
     """
     parent, network, device = bench.parents[-1], bench.network, bench.execution.device
     state = parent.state
@@ -191,32 +191,32 @@ def rebuild_start(bench: Bench) -> dict[str, Tensor]:
             bench.log.record(Cautioned(message=caution))
     elif not network.is_head_trained:
         raise InputError(
-            f"Run {parent.run_id} started with a random last layer, so there is no network to "
-            "start from. Interpolate from a linear probe: vld combine interpolate pretrained "
-            f"{parent.run_id} --probe"
+            f"Run {parent.run_id} started with a random last layer, so its first network cannot "
+            "classify. Interpolate from a linear probe instead: vld combine interpolate "
+            f"pretrained {parent.run_id} --probe"
         )
     return bench.weights()
 
 
 def _difference(parent: ParentRun, trained: HeadTrained) -> str | None:
-    """Return how the last layer's training differs from the run's own, if it does."""
+    """Return a warning if the last layer's training differs from the run's own."""
     before = _head_trained(RunDir(parent.file.parent.parent))
     if before is None or before.loss is None or trained.loss is None:
         return (
-            f"Whether the start of run {parent.run_id} was rebuilt exactly is not known: its "
-            "event log does not have the loss of its last layer."
+            f"Could not verify that the first network of run {parent.run_id} was rebuilt exactly: "
+            "its event log lacks the loss of its last layer."
         )
     if abs(trained.loss - before.loss) <= TOLERANCE * abs(before.loss):
         return None
     return (
-        f"The start of run {parent.run_id} was not rebuilt exactly: its last layer now ends at a "
-        f"training loss of {trained.loss:.4f}, and ended at {before.loss:.4f} in that run. "
-        "Another device or version draws other masks. Interpolate where the run was trained."
+        f"The first network of run {parent.run_id} was not rebuilt exactly: its last layer has a "
+        f"training loss of {trained.loss:.4f} here and {before.loss:.4f} in that run. Devices and "
+        "versions draw different masks; interpolate on the machine that trained the run."
     )
 
 
 def _head_trained(run_dir: RunDir) -> HeadTrained | None:
-    """Return what a run told of its last layer, in the latest attempt that trained it."""
+    """Return the latest recorded training of a run's last layer."""
     found = None
     try:
         with open(run_dir.events, "rb", opener=plain_file) as file:
@@ -231,7 +231,7 @@ def _head_trained(run_dir: RunDir) -> HeadTrained | None:
 
 
 def probe(bench: Bench) -> dict[str, Tensor]:
-    """Train the last layer of the network as it was built, without masks, and return its weights.
+    """Train the last layer without dropout and return the network's weights.
 
     The network must still be the pre-trained one.
     """

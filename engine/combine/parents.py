@@ -1,4 +1,4 @@
-"""The networks to combine: found, read without executing code, and refused where they differ."""
+"""Loading and checking the networks to combine; no code in checkpoints is executed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from engine.errors import InputError
 from engine.model import NETWORK, FineTunedNetwork
 from engine.model.tensor_file import DamagedFileError, Shapes, read_header, read_tensors
 from engine.protocol import Combination, CombinationError, Parent, RunSpec, check_alike
+from engine.protocol.combination import is_combined
 from engine.rundir import RunDir
 from engine.train.checkpoint import TrainingState, decode_state
 
 
 @dataclass(frozen=True)
 class ParentRun:
-    """A fine-tuned network to combine. Its tensors stay on disk until they are asked for."""
+    """A fine-tuned network to combine; its tensors are loaded on demand."""
 
     run_id: str
     file: Path
@@ -31,7 +32,7 @@ class ParentRun:
         """Read the network's tensors, by timm's names.
 
         Raises:
-            InputError: when the checkpoint is damaged, or can no longer be read.
+            InputError: if the checkpoint is damaged or cannot be read.
         """
         prefix = _prefix(self.file)
         try:
@@ -41,10 +42,10 @@ class ParentRun:
 
 
 def find_parents(run_id: str, spec: RunSpec, combination: Combination) -> tuple[ParentRun, ...]:
-    """Return the runs whose networks a run combines, having looked at their checkpoints.
+    """Return the runs to combine, after checking their checkpoints' headers.
 
     Raises:
-        InputError: for a checkpoint that is missing or damaged, or runs that cannot be combined.
+        InputError: if a checkpoint is missing or damaged, or the runs cannot be combined.
     """
     parents = tuple(_find(parent) for parent in combination.parents if parent.file is not None)
     try:
@@ -55,25 +56,24 @@ def find_parents(run_id: str, spec: RunSpec, combination: Combination) -> tuple[
 
 
 def check_images(parents: Sequence[ParentRun], data: RunData) -> None:
-    """Refuse parents that were trained on other images than these.
+    """Check that the parents were trained on these images.
 
     Raises:
-        InputError: naming the run.
+        InputError: if not; names the run.
     """
     for parent in parents:
         if parent.state.data_digest != data.digest:
             raise InputError(
-                f"The images in {data.image_set.location} are not those run {parent.run_id} was "
-                "trained on: some were added, removed or changed, and with them the classes or "
-                "which images are held out. Combine runs on the same images."
+                f"Run {parent.run_id} was trained on other images than those now in "
+                f"{data.image_set.location}. Combine runs that were trained on the same images."
             )
 
 
 def check_shapes(parents: Sequence[ParentRun], network: FineTunedNetwork, model: str) -> None:
-    """Refuse parents whose tensors are not those of the network.
+    """Check that the parents' tensors match the network's.
 
     Raises:
-        InputError: naming the run, its file and a tensor.
+        InputError: if not; names the run, its file and a tensor.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in network.module.state_dict().items()}
     for parent in parents:
@@ -81,22 +81,22 @@ def check_shapes(parents: Sequence[ParentRun], network: FineTunedNetwork, model:
             ours, theirs = expected.get(name), parent.shapes.get(name)
             if ours != theirs:
                 raise InputError(
-                    f"The checkpoint {parent.file} of run {parent.run_id} does not hold the "
+                    f"The checkpoint {parent.file} of run {parent.run_id} does not match the "
                     f"network {model}: {name} has shape {theirs or 'none'}, not {ours or 'none'}."
                 )
 
 
 def check_weights_file(parent: ParentRun, network: FineTunedNetwork) -> None:
-    """Refuse a file of weights other than the one the run started from, as it recorded it.
+    """Check that the weight file is the one that the run started from.
 
     Raises:
-        InputError: naming the file.
+        InputError: if not; names the file.
     """
     then, now = parent.state.loaded, network.loaded
     if then is not None and now is not None and then.sha256 != now.sha256:
         raise InputError(
-            f"The weights in {now.file} are not those run {parent.run_id} started from: the file "
-            "has changed. Put the file back, or name a run in place of 'pretrained'."
+            f"The weight file {now.file} has changed since run {parent.run_id} started from it. "
+            "Restore the file, or give a run instead of 'pretrained'."
         )
 
 
@@ -107,12 +107,11 @@ def _find(parent: Parent) -> ParentRun:
     run_dir = RunDir(path.parent.parent)
     if not path.is_file():
         raise InputError(
-            f"Run {parent.run_id} has no checkpoint {path}: it was never saved, or pruned, or the "
-            "run is in the trash. Name the other one with --at best or --at last, restore the "
-            "run, or run it again."
+            f"Run {parent.run_id} has no checkpoint {path}: it was not saved or was deleted, or "
+            f"the run is in the trash. {_USE_ANOTHER}"
         )
     if run_dir.read_combination() is not None:
-        raise InputError(f"Run {parent.run_id} combines other runs: name those instead.")
+        raise InputError(is_combined(parent.run_id))
     prefix = _prefix(path)
     try:
         header, shapes = read_header(path)
@@ -128,12 +127,14 @@ def _find(parent: Parent) -> ParentRun:
 
 
 def _prefix(path: Path) -> str:
-    """Return what stands before the names of the network's tensors in a checkpoint."""
+    """Return the prefix of the network's tensors in a checkpoint."""
     return NETWORK if path == RunDir(path.parent.parent).last_checkpoint else ""
 
 
 def _unreadable(run_id: str, path: Path, error: Exception) -> InputError:
-    return InputError(
-        f"The checkpoint {path} of run {run_id} is damaged ({error}). Name the other one with "
-        "--at best or --at last, leave the run out, or run it again."
-    )
+    return InputError(f"The checkpoint {path} of run {run_id} is damaged ({error}). {_USE_ANOTHER}")
+
+
+_USE_ANOTHER = (
+    "Use the other checkpoint (--at best or --at last), restore the run, or run it again."
+)

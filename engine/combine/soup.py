@@ -1,9 +1,9 @@
-"""Soups: the mean of the parents' weights, of all of them or of those that help.
+"""Soups: the mean of the weights of all parents (uniform) or of those that help (greedy).
 
-Wortsman et al., "Model soups", arXiv 2203.05482; the greedy soup is its algorithm 1: a parent is
-kept when accuracy rises or stays the same (≥). The authors' code
-(github.com/mlfoundations/model-soups) keeps it only when accuracy rises (>), and tries parents of
-equal accuracy in reverse order. Here they are tried in the order given.
+Wortsman et al., "Model soups", arXiv 2203.05482; the greedy soup is algorithm 1: a parent is kept
+if accuracy rises or stays the same (≥). The authors' code (github.com/mlfoundations/model-soups)
+keeps it only if accuracy rises (>), and tries parents of equal accuracy in reverse order; here they
+are tried in the given order.
 """
 
 from __future__ import annotations
@@ -22,51 +22,51 @@ from engine.protocol import ParentMeasured, ParentTried, RunFinished
 
 @dataclass(frozen=True)
 class Ranked:
-    """A parent and what it reaches on validation images."""
+    """A parent and its validation result."""
 
     parent: ParentRun
     validation: Validation
 
 
 def combine_uniformly(bench: Bench) -> RunFinished:
-    """Average the parents' weights, one at a time, and evaluate the mean."""
+    """Average the parents' weights and evaluate the mean."""
     measure_barriers(bench, rank_parents(bench))
     first, *others = bench.parents
     mean = WeightMean(first.weights())
     for parent in others:
         bench.stop.raise_if_requested()
         mean.add(parent.weights())
-    return serve(bench, mean.weights())
+    return evaluate_and_save(bench, mean.weights())
 
 
-def serve(bench: Bench, weights: Mapping[str, Tensor]) -> RunFinished:
-    """Evaluate and save averaged weights, and return the event that closes the run."""
+def evaluate_and_save(bench: Bench, weights: Mapping[str, Tensor]) -> RunFinished:
+    """Evaluate and save averaged weights, and return the terminal event."""
     began = time.perf_counter()
     step = bench.combination.steps
     evaluation = bench.evaluate(bench.predictor(weights))
-    bench.tell(step, evaluation, began, is_best=True)
+    bench.record(step, evaluation, began, is_best=True)
     bench.save(step, evaluation, weights)
     return bench.finish(step, evaluation)
 
 
 def combine_greedily(bench: Bench) -> RunFinished:
-    """Try the parents in turn, the best first, and evaluate the mean of those that are kept."""
+    """Try the parents in order of ID accuracy and evaluate the mean of those that are kept."""
     ranked = rank_parents(bench)
     measure_barriers(bench, ranked)
     mean = WeightMean(ranked[0].parent.weights())
     for tried in try_parents(ranked, mean, lambda weights: bench.validate(weights).accuracy):
         bench.log.record(tried)
-    return serve(bench, mean.weights())
+    return evaluate_and_save(bench, mean.weights())
 
 
 def try_parents(
     ranked: Sequence[Ranked], mean: WeightMean, accuracy_of: Callable[[Weights], float]
 ) -> Iterator[ParentTried]:
-    """Add each parent that does not lower accuracy to a mean, and yield what was tried.
+    """Add each parent that does not lower accuracy to the mean; yield the result of each trial.
 
     Args:
-        ranked: the best parent, which the mean holds, then the others in the order to try them.
-        mean: of the parents kept so far.
+        ranked: the best parent, already in the mean, then the others in the order to try them.
+        mean: mean of the parents kept so far.
         accuracy_of: returns the ID accuracy of weights, 0 to 1.
     """
     best, *others = ranked
@@ -82,9 +82,9 @@ def try_parents(
 
 
 def rank_parents(bench: Bench) -> list[Ranked]:
-    """Measure every parent on ID validation images and return them, the best first.
+    """Evaluate every parent on ID validation images and return them, best first.
 
-    Parents of equal accuracy stay in the order given.
+    Parents of equal accuracy stay in the given order.
     """
     measured = []
     for parent in bench.parents:
@@ -95,7 +95,7 @@ def rank_parents(bench: Bench) -> list[Ranked]:
 
 
 def measure_barriers(bench: Bench, ranked: list[Ranked]) -> None:
-    """Tell what happens half way between the best parent and each of the others."""
+    """Record the barriers between the best parent and each of the others."""
     best, *others = ranked
     best_weights = best.parent.weights()
     for other in others:

@@ -1,4 +1,4 @@
-"""Batches of images: drawn with replacement to train on, in order to evaluate on."""
+"""Batches of images: sampled with replacement for training, in order for evaluation."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ from engine.ranks import ALONE, Ranks
 class TrainingBatches:
     """Endless training batches: the same number of images of every source domain.
 
-    All that is random (which images, which augmentation) comes from one generator on the
-    processor: its state is the position in the sequence of batches. Ranks that share a batch all
-    draw the whole of it, and load their own images.
+    All randomness (images and augmentation) comes from one CPU generator, whose state is the
+    position in the sequence of batches. Every rank draws the whole batch and loads its own images.
     """
 
     def __init__(
@@ -44,13 +43,13 @@ class TrainingBatches:
         Args:
             data: images and their split.
             batch_size: images per source domain in a batch.
-            kind: ``batch`` augments whole batches from the cache; ``pil`` does as DomainBed,
-                image by image from the original files.
-            mean: of each channel, subtracted.
-            std: of each channel, divided by.
-            generator: on the processor.
-            device: where batches go.
-            ranks: share each batch.
+            kind: ``batch`` augments whole batches from the cache; ``pil`` augments image by image
+                from the original files, as DomainBed does.
+            mean: mean of each channel.
+            std: standard deviation of each channel.
+            generator: on the CPU.
+            device: device of the batches.
+            ranks: processes that share each batch.
         """
         self._sources = data.sources
         self._batch_size = batch_size
@@ -61,14 +60,14 @@ class TrainingBatches:
         self._threads = ThreadPoolExecutor(os.cpu_count())
         self._pil = PilAugmentation(data, self._threads) if kind == "pil" else None
         self.drawn: Indices | None = None
-        """Images of the last batch, by their rows in the image set."""
+        """Rows in the image set of the last batch's images."""
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Draw a batch, with replacement, from the training images of every source domain.
 
         Returns:
-            This rank's images, (b, 3, S, S) float32, normalised, and the labels of all, (B,) int64,
-            on the device, domain after domain.
+            This rank's images, (b, 3, S, S) float32, normalised, and the labels of all images, (B,)
+            int64, on the device, ordered by domain.
         """
         chosen = [(domain, self._draw_indices(domain)) for domain in self._sources]
         self.drawn = np.concatenate([domain.rows[indices] for domain, indices in chosen])
@@ -92,7 +91,7 @@ class TrainingBatches:
 
 
 class PilAugmentation:
-    """DomainBed's transforms from the original files, the work shared by threads."""
+    """DomainBed's transforms on the original files, in threads."""
 
     def __init__(self, data: RunData, threads: Executor) -> None:
         self._image_set = data.image_set
@@ -105,12 +104,12 @@ class PilAugmentation:
         """Return images of the image set, augmented, (b, S, S, 3) uint8.
 
         Args:
-            rows: of a batch, (B,): what is drawn for one image depends on the sizes of others.
-            generator: on the processor.
-            share: those of them that are wanted.
+            rows: rows of the whole batch, (B,); the draws for an image depend on the others' sizes.
+            generator: on the CPU.
+            share: the images to return.
 
         Raises:
-            TrainingError: when a file can no longer be read.
+            TrainingError: if a file can no longer be read.
         """
         wanted = range(len(rows))[share]
         are_wanted = [at in wanted for at in range(len(rows))]
@@ -123,14 +122,14 @@ class PilAugmentation:
         return torch.stack(list(done))
 
     def augment_each(self, rows: Indices, seeds: Sequence[int]) -> Tensor:
-        """Return images of the image set, each augmented as its own seed draws it.
+        """Return images of the image set, each augmented with its own seed.
 
         Args:
-            rows: of the images, (b,); all of them are decoded at once.
-            seeds: one for each.
+            rows: rows of the images, (b,); all are decoded at once.
+            seeds: one for each image.
 
         Raises:
-            TrainingError: when a file can no longer be read.
+            TrainingError: if a file can no longer be read.
         """
         images = list(self._threads.map(self._open, rows.tolist(), [True] * len(rows)))
         drawn = []
@@ -143,13 +142,12 @@ class PilAugmentation:
     def _open(self, row: int, is_wanted: bool) -> Image.Image:
         images = self._image_set
         try:
-            return images.open_image(row) if is_wanted else images.look_at_image(row)
+            return images.open_image(row) if is_wanted else images.open_header(row)
         except OSError as error:
             path = self._image_set.files[row].path
             raise TrainingError(
                 f"The image {path} of {self._image_set.location} can no longer be read "
-                f"({error.strerror or error}). Put back the very file, then resume the run: it "
-                "goes on from its last checkpoint."
+                f"({error.strerror or error}). Restore the file, then resume the run."
             ) from None
 
 
@@ -162,19 +160,20 @@ def evaluation_batches(
     device: torch.device,
     ranks: Ranks = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images as evaluation sees them, in the order of ``indices``.
+    """Yield batches for evaluation, in the order of ``indices``.
 
     Args:
-        domain: whose images.
+        domain: the images' domain.
         indices: in 0 … n−1.
-        batch_size: images in a batch, on each rank; the last one may hold fewer, or none.
-        mean: of each channel.
-        std: of each channel.
-        device: where batches go.
-        ranks: share each batch.
+        batch_size: images of a batch on each rank; the last batch may have fewer, or none.
+        mean: mean of each channel.
+        std: standard deviation of each channel.
+        device: device of the batches.
+        ranks: processes that share each batch.
 
     Yields:
-        This rank's images, (b, 3, S, S) float32, normalised, and the labels of all, (B,) int64.
+        This rank's images, (b, 3, S, S) float32, normalised, and the labels of all images, (B,)
+        int64.
     """
     of_all = batch_size * ranks.size
     for start in range(0, len(indices), of_all):
@@ -184,7 +183,7 @@ def evaluation_batches(
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """Move a tensor to the device, without waiting for the copy where the device allows it."""
+    """Move a tensor to the device, asynchronously if possible."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

@@ -33,13 +33,13 @@ class DomainData:
 
     Attributes:
         name: of the domain.
-        is_target: it is left out of training, and gives the OOD accuracy.
-        cached: the decoded images of all domains, N of them.
-        rows: of this domain in ``cached`` and in the image set, (n,).
+        is_target: left out of training and used for OOD accuracy.
+        cached: the N decoded images of all domains.
+        rows: rows of this domain in ``cached`` and in the image set, (n,).
         labels: classes, (n,) int64.
         in_indices: training images, in 0 … n−1.
         out_indices: validation images, in 0 … n−1.
-        is_held_out: a source that is left out of training too.
+        is_held_out: a source that is left out of training as well.
     """
 
     name: str
@@ -53,7 +53,7 @@ class DomainData:
 
     @property
     def is_source(self) -> bool:
-        """Say whether the domain is trained on."""
+        """Return whether the domain is trained on."""
         return not (self.is_target or self.is_held_out)
 
     def images(self, indices: Indices) -> Tensor:
@@ -71,12 +71,12 @@ class RunData:
 
     Attributes:
         name: of the data set.
-        classes: names, sorted; a label is an index among them.
-        domains: all of them, sorted by name.
-        skipped: paths of unreadable images that were left out.
+        classes: sorted names, indexed by labels.
+        domains: all domains, sorted by name.
+        skipped: paths of skipped unreadable images.
         image_set: the files.
-        digest: changes with the names and sizes of the images, on which the split depends.
-        shared_images: images of the target of the same pixels as one of a source.
+        digest: changes with the names and sizes of the images, which determine the split.
+        shared_images: number of target images with the same pixels as a source image.
     """
 
     name: str
@@ -94,33 +94,32 @@ class RunData:
 
     @property
     def validation_images(self) -> dict[str, int]:
-        """Return how many validation images each source has."""
+        """Return the number of validation images of each source."""
         return {domain.name: len(domain.out_indices) for domain in self.sources}
 
     @property
     def held_out(self) -> tuple[DomainData, ...]:
-        """Return the source that is left out of training too, if there is one."""
+        """Return the sources that are left out of training as well: one or none."""
         return tuple(domain for domain in self.domains if domain.is_held_out)
 
     @property
     def target(self) -> DomainData | None:
-        """Return the domain that is left out of training and gives the OOD accuracy, if one is."""
+        """Return the target domain, if there is one."""
         return next((domain for domain in self.domains if domain.is_target), None)
 
 
 def load_data(
     spec: RunSpec, cache_dir: Path, on_progress: Progress = lambda _done, _total: None
 ) -> RunData:
-    """Find, decode (or take from the cache) and split the images a run asks for.
+    """Find, decode (or read from the cache) and split the images of a run.
 
     Args:
         spec: data set, target, image size, split.
         cache_dir: folder of caches, shared by runs.
-        on_progress: told how many images are decoded, of how many, while none are in the cache;
-            what it raises ends the work.
+        on_progress: called with the number of decoded images and the total; may raise to abort.
 
     Raises:
-        DataError: for images no run can be made of.
+        DataError: if the images cannot be used for a run.
     """
     image_set = find_image_set(spec)
     refuse_contradiction(image_set)
@@ -148,7 +147,7 @@ def load_data(
 
 
 def _shared_images(image_set: ImageSet, cached: CachedImages, domains: Sequence[DomainData]) -> int:
-    """Return how many images of the target have the same pixels as one that is trained on."""
+    """Return how many target images have the same pixels as a source image."""
     target = {domain.name for domain in domains if domain.is_target}
     sources = {domain.name for domain in domains if domain.is_source}
     shared = 0
@@ -162,7 +161,7 @@ def _shared_images(image_set: ImageSet, cached: CachedImages, domains: Sequence[
 def _split(
     image_set: ImageSet, rows: Indices, spec: RunSpec, domain_index: int
 ) -> tuple[Indices, Indices]:
-    """Split a domain's images, by their groups if they have such."""
+    """Split a domain's images, by group if they have groups."""
     how = spec.validation_fraction, trial_seed(spec), domain_index
     if not image_set.has_groups:
         return split_indices(len(rows), *how)
@@ -193,7 +192,7 @@ def _readable_rows(image_set: ImageSet, cached: CachedImages) -> tuple[dict[str,
 
 
 def _check_every_class_left(image_set: ImageSet, cached: CachedImages) -> None:
-    """Refuse a domain's class that has images, none of which can be read."""
+    """Raise DataError if all images of a class of a domain are unreadable."""
     filled = {(file.domain, file.class_name) for file in image_set.files}
     left = {
         (file.domain, file.class_name)
@@ -202,7 +201,7 @@ def _check_every_class_left(image_set: ImageSet, cached: CachedImages) -> None:
     }
     gone = [f"{domain}/{class_name}" for domain, class_name in sorted(filled - left)]
     if gone:
-        raise DataError(f"No image can be read in {listed(gone)}: mend or replace the files.")
+        raise DataError(f"No image in {listed(gone)} can be read. Fix or replace the files.")
 
 
 def _refusal(image_set: ImageSet, cached: CachedImages) -> str:
@@ -212,6 +211,6 @@ def _refusal(image_set: ImageSet, cached: CachedImages) -> str:
     ]
     count = counted(len(lines), "image")
     return "\n".join(
-        [f"{count} in {image_set.location} cannot be read. Mend or remove them, or leave them out "
-         "with --skip-bad-images:", *lines]
+        [f"{count} in {image_set.location} cannot be read. Fix or delete them, or skip them with "
+         "--skip-bad-images:", *lines]
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""DomainBed's split of a domain into training and validation images, bit for bit."""
+"""Split of a domain into training and validation images, identical to DomainBed's."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Indices = npt.NDArray[np.int64]
 
 
 def seed_hash(*values: Any) -> int:
-    """Return a seed below 2³¹ that any change of the values changes.
+    """Return a seed below 2³¹ that depends on all values.
 
-    ``int(md5(str(values))) mod 2³¹``, as ``misc.seed_hash`` of facebookresearch/DomainBed.
+    ``int(md5(str(values))) mod 2³¹``, as in ``misc.seed_hash`` of facebookresearch/DomainBed.
     """
     digest = hashlib.md5(str(values).encode(), usedforsecurity=False).hexdigest()
     return int(digest, 16) % 2**31
@@ -28,27 +28,27 @@ def seed_hash(*values: Any) -> int:
 def split_groups(
     groups: Sequence[str], validation_fraction: float, trial_seed: int, domain_index: int
 ) -> tuple[Indices, Indices]:
-    """Split images into ``in`` and ``out`` so that all of a group are on one side.
+    """Split images into ``in`` and ``out`` without dividing groups.
 
-    Shuffled groups are held out until they have the share of images that is asked for, one group
-    at least. The images of both sides are in the shuffled order of :func:`split_indices`.
+    Shuffled groups are held out, at least one, until ``validation_fraction`` is reached. Both parts
+    are in the shuffled order of :func:`split_indices`.
 
     Args:
-        groups: of each image of the domain.
-        validation_fraction: share of the images that is held out.
+        groups: group of each image of the domain.
+        validation_fraction: fraction of the images to hold out.
         trial_seed: seed of the split.
-        domain_index: place of the domain among all domains, sorted by name.
+        domain_index: index of the domain in the sorted domains.
 
     Raises:
-        DataError: when there are fewer than two groups.
+        DataError: if there are fewer than two groups.
     """
     sizes = Counter(groups)
     names = sorted(sizes)
     if len(names) < 2:
         raise DataError(
-            f"all of its images are of the group {names[0]}, so none are left for validation."
+            f"all images are in the group {names[0]}, so none are left for validation."
             if names
-            else "it has no images."
+            else "no images."
         )
     random = np.random.RandomState(seed_hash(trial_seed, domain_index))
     random.shuffle(names)
@@ -74,15 +74,15 @@ def split_indices(
 
     Args:
         count: images of the domain.
-        validation_fraction: share of them that is held out.
+        validation_fraction: fraction of the images to hold out.
         trial_seed: seed of the split.
-        domain_index: place of the domain among all domains, sorted by name.
+        domain_index: index of the domain in the sorted domains.
 
     Returns:
         The ``in`` and the ``out`` indices, each in shuffled order.
 
     Raises:
-        DataError: when either would be empty.
+        DataError: if either would be empty.
     """
     indices = list(range(count))
     np.random.RandomState(seed_hash(trial_seed, domain_index)).shuffle(indices)

@@ -1,4 +1,4 @@
-"""From images to what a network sees, and DomainBed's training transforms image by image."""
+"""Normalisation of network inputs, and DomainBed's training transforms on PIL images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.data.augment.parameters import GRAYSCALE_PROBABILITY, JITTER, RATIO,
 
 
 class PilDraw(NamedTuple):
-    """What happens to one image: crop box, mirroring, jitter (order, then factors), greyness."""
+    """Random parameters of one image: crop box, flip, jitter (order, then factors), greyscale."""
 
     box: tuple[int, int, int, int]
     flip: bool
@@ -26,12 +26,12 @@ class PilDraw(NamedTuple):
 def network_input(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Scale pixels to [0, 1] and normalise each channel, as ``ToTensor`` and ``Normalize`` do.
 
-    Evaluation needs no more: images were resized when they were cached.
+    Images were already resized when cached.
 
     Args:
         images: (B, S, S, 3) uint8.
-        mean: of each channel, subtracted.
-        std: of each channel, divided by.
+        mean: mean of each channel.
+        std: standard deviation of each channel.
 
     Returns:
         (B, 3, S, S) float32 on the images' device, channels last in memory.
@@ -44,11 +44,11 @@ def network_input(images: Tensor, mean: Sequence[float], std: Sequence[float]) -
 
 
 class PilTransform:
-    """DomainBed's training transform on one image, split into its draws and its work.
+    """DomainBed's training transform on one image, split into random draws and their application.
 
-    ``draw`` makes the random draws of torchvision's ``RandomResizedCrop``,
-    ``RandomHorizontalFlip``, ``ColorJitter`` and ``RandomGrayscale`` from torch's own generator
-    in the order in which these would; ``apply`` needs none, so that threads can share it.
+    ``draw`` uses torch's global generator in the same order as torchvision's ``RandomResizedCrop``,
+    ``RandomHorizontalFlip``, ``ColorJitter`` and ``RandomGrayscale``; ``apply`` is deterministic,
+    so that threads can run it.
     """
 
     def __init__(self, image_size: int) -> None:
@@ -56,7 +56,7 @@ class PilTransform:
         self._jitter: Final = transforms.ColorJitter(JITTER, JITTER, JITTER, JITTER)
 
     def draw(self, image: Image.Image) -> PilDraw:
-        """Draw what happens to an image."""
+        """Draw the parameters of an image."""
         jitter = self._jitter
         return PilDraw(
             box=transforms.RandomResizedCrop.get_params(image, list(SCALE), list(RATIO)),
@@ -68,7 +68,7 @@ class PilTransform:
         )
 
     def apply(self, image: Image.Image, drawn: PilDraw) -> Tensor:
-        """Return the image changed as drawn, (S, S, 3) uint8."""
+        """Return the transformed image, (S, S, 3) uint8."""
         size = [self._image_size, self._image_size]
         image = functional.resized_crop(image, *drawn.box, size)
         if drawn.flip:

@@ -1,4 +1,4 @@
-"""The sources' validation images under the training transform, as DomainBed evaluates them."""
+"""Augmentation of the sources' validation images by the training transform, as in DomainBed."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from engine.protocol import RunSpec
 from engine.ranks import ALONE, Ranks
 
 AT_ONCE = 64
-"""Original files decoded at a time, at most."""
+"""Maximum number of original files decoded at a time."""
 
 
 class ValidationAugmentation:
-    """Augments validation images, with other draws at every step.
+    """Augments validation images, with new random draws at every step.
 
-    What happens to an image follows from the run's seed, the step, the domain, and the image's
-    place among the domain's validation images. So it depends neither on the size of batches nor
-    on the number of ranks, a checkpoint holds nothing of it, and training draws what it would
-    have drawn without it.
+    The draws depend only on the run's seed, the step, the domain, and the image's position among
+    the domain's validation images. They do not depend on batch size or ranks, need no state in
+    checkpoints, and do not affect the random numbers of training.
     """
 
     def __init__(self, data: RunData, kind: Literal["batch", "pil"], seed: int) -> None:
@@ -36,8 +35,8 @@ class ValidationAugmentation:
 
         Args:
             data: images and their split.
-            kind: of the training transform: whole batches from the cache, or each original file.
-            seed: of the run.
+            kind: the training transform: ``batch`` (from the cache) or ``pil`` (original files).
+            seed: seed of the run.
         """
         self._seed = seed
         self._threads = ThreadPoolExecutor(os.cpu_count())
@@ -53,12 +52,12 @@ class ValidationAugmentation:
         device: torch.device,
         ranks: Ranks = ALONE,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield a domain's validation images as drawn for a step, in the order of their indices.
+        """Yield a domain's validation images, augmented for a step, in the order of their indices.
 
-        The other arguments, and what is yielded, are those of :func:`evaluation_batches`.
+        The other arguments and the batches are as in :func:`evaluation_batches`.
 
         Raises:
-            TrainingError: when an original file can no longer be read.
+            TrainingError: if an original file can no longer be read.
         """
         indices = domain.out_indices
         generator = torch.Generator().manual_seed(
@@ -80,7 +79,10 @@ class ValidationAugmentation:
         generator: torch.Generator,
         device: torch.device,
     ) -> Callable[[slice], Tensor]:
-        """Draw for all images; return what gives some of them, (b, S, S, 3) uint8 on the device."""
+        """Draw for all images; return a function that augments a slice of them.
+
+        It returns (b, S, S, 3) uint8 on the device.
+        """
         pil, rows = self._pil, domain.rows[indices]
         if pil is not None:
             seeds = torch.randint(2**63 - 1, (len(indices),), generator=generator)
@@ -98,7 +100,7 @@ class ValidationAugmentation:
 
         def from_cache(part: slice) -> Tensor:
             images = send(domain.images(indices[part]), device)
-            if not len(images):  # fewer are left than there are ranks
+            if not len(images):  # the last batch has fewer images than ranks
                 return images
             return augment_with(images, parameters.of(part), self._threads)
 
@@ -106,7 +108,7 @@ class ValidationAugmentation:
 
 
 def validation_augmentation(spec: RunSpec, data: RunData) -> ValidationAugmentation | None:
-    """Return what augments a run's validation images; None where they stay as they are."""
+    """Return the augmentation of a run's validation images, or None."""
     if not spec.augment_validation:
         return None
     return ValidationAugmentation(data, spec.transforms, spec.seed)

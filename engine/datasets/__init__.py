@@ -1,4 +1,4 @@
-"""Image sets on disk: what they hold, where they lie, decoded once. Imports no torch."""
+"""Image data sets on disk: layouts, registration, checks and the decoded cache. Without torch."""
 
 from engine.datasets.catalog import (
     CATALOG,

@@ -1,6 +1,6 @@
-"""``python -m engine.datasets REQUEST``: work on image sets, reported as lines of JSON.
+"""``python -m engine.datasets REQUEST``: operations on data sets, reported as JSON lines.
 
-Interfaces that decode no images themselves ask this; ``engine.protocol.datasets`` says how.
+For programs that do not decode images; see :mod:`engine.protocol.datasets`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.datasets.check import check_images
 from engine.datasets.contact_sheet import draw_contact_sheet, draw_tiles
 from engine.datasets.folders import ImageSet
 from engine.datasets.named_sets import remove_dataset, rename_dataset
-from engine.datasets.progress import Tell, progress_of
+from engine.datasets.progress import Reporter, progress_of
 from engine.datasets.register import add_dataset, fetch_dataset
 from engine.datasets.shift import shift_dataset
 from engine.datasets.split_column import split_dataset
@@ -49,57 +49,57 @@ REFUSED_EXIT: Final = 2
 INTERRUPTED_EXIT: Final = 130
 
 
-def _list(request: ListDatasets, _tell: Tell) -> object:
+def _list(request: ListDatasets, _report: Reporter) -> object:
     return list_datasets(Path(request.root))
 
 
-def _describe(request: DescribeDataset, _tell: Tell) -> object:
+def _describe(request: DescribeDataset, _report: Reporter) -> object:
     return describe(request.name, _image_set(request))
 
 
-def _add(request: AddDataset, tell: Tell) -> object:
-    return add_dataset(request, tell)
+def _add(request: AddDataset, report: Reporter) -> object:
+    return add_dataset(request, report)
 
 
-def _fetch(request: FetchDataset, tell: Tell) -> object:
-    return fetch_dataset(request, tell)
+def _fetch(request: FetchDataset, report: Reporter) -> object:
+    return fetch_dataset(request, report)
 
 
-def _shift(request: ShiftDataset, tell: Tell) -> object:
-    return shift_dataset(request, tell)
+def _shift(request: ShiftDataset, report: Reporter) -> object:
+    return shift_dataset(request, report)
 
 
-def _split(request: SplitDataset, tell: Tell) -> object:
-    return split_dataset(request, tell)
+def _split(request: SplitDataset, report: Reporter) -> object:
+    return split_dataset(request, report)
 
 
-def _cache(request: CacheDataset, tell: Tell) -> object:
+def _cache(request: CacheDataset, report: Reporter) -> object:
     image_set = _image_set(request)
-    progress = progress_of(tell, "decoding", "images")
+    progress = progress_of(report, "decoding", "images")
     cached = cached_images(image_set, request.image_size, Path(request.cache_dir), progress)
     unreadable = {image_set.files[index].path: why for index, why in cached.unreadable.items()}
     return CacheListing(len(image_set), unreadable, cached.pixels.nbytes)
 
 
-def _check(request: CheckDataset, tell: Tell) -> object:
+def _check(request: CheckDataset, report: Reporter) -> object:
     image_set = _image_set(request)
-    progress = progress_of(tell, "reading", "images")
+    progress = progress_of(report, "reading", "images")
     card = read_card(Path(request.location)) if request.location else None
-    report = check_images(
+    found = check_images(
         image_set, request.near_distance, progress, request.validation_fraction, card
     )
     if request.sheet is not None:
         draw_contact_sheet(image_set, Path(request.sheet))
     if request.tiles is not None:
         draw_tiles(image_set, Path(request.tiles))
-    return report
+    return found
 
 
-def _remove(request: RemoveDataset, _tell: Tell) -> object:
+def _remove(request: RemoveDataset, _report: Reporter) -> object:
     return remove_dataset(request)
 
 
-def _rename(request: RenameDataset, _tell: Tell) -> object:
+def _rename(request: RenameDataset, _report: Reporter) -> object:
     return rename_dataset(request)
 
 
@@ -110,7 +110,7 @@ def _image_set(request: CacheDataset | CheckDataset | DescribeDataset) -> ImageS
     return find_image_set(spec_from_mapping(given))
 
 
-WORK: Final[Mapping[type, Callable[[Any, Tell], object]]] = {
+WORK: Final[Mapping[type, Callable[[Any, Reporter], object]]] = {
     ListDatasets: _list,
     DescribeDataset: _describe,
     AddDataset: _add,
@@ -122,31 +122,31 @@ WORK: Final[Mapping[type, Callable[[Any, Tell], object]]] = {
     RemoveDataset: _remove,
     RenameDataset: _rename,
 }
-"""Request → what does it and returns the answer."""
+"""Handlers by request type."""
 
 
-def tell(report: WorkReport) -> None:
-    """Write one line to stdout."""
+def write_report(report: WorkReport) -> None:
+    """Write a report as one line to stdout."""
     sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
     sys.stdout.buffer.flush()
 
 
 def main(arguments: list[str]) -> int:
-    """Do what is asked and return the exit code."""
+    """Handle the request and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     [encoded] = arguments
     request = msgspec.json.decode(encoded, type=DatasetRequest)
     try:
-        answer = WORK[type(request)](request, tell)
+        answer = WORK[type(request)](request, write_report)
     except InputError as error:
-        tell(WorkRefused(str(error)))
+        write_report(WorkRefused(str(error)))
         return REFUSED_EXIT
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
-    except BrokenPipeError:  # nobody listens any more
+    except BrokenPipeError:  # the reader has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED_EXIT
-    tell(WorkDone(msgspec.Raw(msgspec.json.encode(answer))))
+    write_report(WorkDone(msgspec.Raw(msgspec.json.encode(answer))))
     return 0
 
 

@@ -1,10 +1,10 @@
-"""Decoded images on disk: every image decoded and resized once, then mapped into memory.
+"""The image cache: every image decoded and resized once, then memory-mapped.
 
-The cache of a data set at one size is a folder of ``pixels.bin`` (uint8, N × S × S × 3, in the
+The cache of a data set at one size is a folder with ``pixels.bin`` (uint8, N × S × S × 3, in the
 order of the data set's files), ``sizes.bin`` (width and height of the originals) and
-``manifest.json``. It is built under another name and renamed when complete, so a partial one is
-never used; several processes may ask for it at once, and one builds while the others wait. Caches
-of earlier versions lack the sizes, which are then read from the images' headers.
+``manifest.json``. It is built under a temporary name and renamed when complete, so an incomplete
+cache is never used; if several processes need it, one builds it while the others wait. Caches of
+older versions lack the sizes, which are then read from the images' headers.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ from PIL import Image
 
 from engine.datasets.duplicates import same_content
 from engine.datasets.folders import ImageSet
-from engine.datasets.original_sizes import Sizes, look_at_sizes, read_sizes, write_sizes
+from engine.datasets.original_sizes import Sizes, read_sizes, sizes_from_headers, write_sizes
 from engine.datasets.progress import Progress
 from engine.errors import DataError
 from engine.machine.disk import is_full
 from engine.machine.processor import usable_cores
 from engine.rundir import write_atomic
 from engine.rundir.lock import held
-from engine.text import size_in_words
+from engine.text import format_size
 
 FORMAT_VERSION: Final = 2
 CHANNELS: Final = 3
 CHECKED_BYTES: Final = 256 * 2**20
-"""Bytes read to tell a damaged cache: all of a small one, evenly spread images of a big one."""
+"""Maximum bytes read to verify a cache: all of a small one, evenly spaced images of a large one."""
 RESIDENT_BYTES: Final = 64 * 2**20
-"""Images taken after which their memory is let go of."""
+"""Bytes read from the mapping after which its memory is released."""
 TASK_IMAGES: Final = 32
-"""Images a thread decodes at a time."""
+"""Images that a thread decodes per task."""
 SPARE_BYTES: Final = 64 * 2**20
-"""Free space left on the disk when a cache is written."""
+"""Free disk space that must remain after writing a cache."""
 
 Pixels = npt.NDArray[np.uint8]
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a cache holds.
+    """Description of a cache.
 
-    ``unreadable`` maps the index of an image to why; its rows are 0. ``copies`` are groups of
-    images of the same pixels; caches of earlier versions lack them.
+    ``unreadable`` maps image indices to reasons; their pixels are 0. ``copies`` are groups of
+    images with the same pixels; caches of older versions lack them.
     """
 
     format_version: int
@@ -67,15 +67,15 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class CachedImages:
-    """Images as evaluation sees them, mapped from disk.
+    """Decoded images, memory-mapped from disk.
 
-    However many there are, few stay resident: ``take`` now and then lets go of those it took.
+    Only few stay resident, because ``take`` releases memory regularly.
 
     Attributes:
         pixels: (N, S, S, 3) uint8.
-        sizes: width and height of the originals, in pixels, (N, 2) int32; 0 where unreadable.
-        unreadable: index of an image that cannot be decoded: why; its pixels are 0.
-        copies: groups of images of the same pixels, as indices; none where they are not known.
+        sizes: width and height of the originals, in pixels, (N, 2) int32; 0 if unreadable.
+        unreadable: reasons by image index; the pixels of unreadable images are 0.
+        copies: groups of indices of images with the same pixels; empty if unknown.
     """
 
     def __init__(self, mapped: mmap.mmap, sizes: Sizes, manifest: Manifest) -> None:
@@ -92,13 +92,13 @@ class CachedImages:
         images: Pixels = self.pixels[rows]
         self._taken_bytes += images.nbytes
         if self._taken_bytes > RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
-            self._mapped.madvise(mmap.MADV_DONTNEED)  # the file's pages come back when needed
+            self._mapped.madvise(mmap.MADV_DONTNEED)  # pages are read again when needed
             self._taken_bytes = 0
         return images
 
 
 def resize(image: Image.Image, image_size: int) -> Image.Image:
-    """Return an image squeezed to S × S, as torchvision's ``Resize((S, S))`` does (no crop)."""
+    """Return an image resized to S × S without cropping, like torchvision's ``Resize((S, S))``."""
     return image.resize((image_size, image_size), Image.Resampling.BILINEAR)
 
 
@@ -108,16 +108,16 @@ def cached_images(
     cache_dir: Path,
     on_progress: Progress = lambda _done, _total: None,
 ) -> CachedImages:
-    """Return every image at ``image_size`` pixels, from the cache or decoded into it.
+    """Return all images at ``image_size`` pixels, from the cache or decoded into it.
 
     Args:
         image_set: the images.
-        image_size: side S of the squares they are resized to, in pixels.
-        cache_dir: folder of caches, made when missing.
-        on_progress: told how many images are decoded, of how many; what it raises ends the work.
+        image_size: side S of the resized images, in pixels.
+        cache_dir: folder of caches, created if missing.
+        on_progress: called with the number of decoded images and the total; may raise to abort.
 
     Raises:
-        DataError: when the cache cannot be written, for want of space or otherwise.
+        DataError: if the cache cannot be written.
     """
     root = cache_dir / "images"
     folder = root / cache_key(image_set, image_size)
@@ -131,12 +131,12 @@ def cached_images(
     except OSError as error:
         raise _cannot_write(root, error, _bytes_needed(image_set, image_size)) from None
     if found is None:
-        raise DataError(f"{folder} cannot be read back after writing it: check the disk.")
+        raise DataError(f"{folder} cannot be read back after writing. Check the disk.")
     return found
 
 
 def cache_key(image_set: ImageSet, image_size: int) -> str:
-    """Return the name of a cache: it changes with the files' names, sizes and stamps."""
+    """Return the name of a cache, which depends on the files' names, sizes and stamps."""
     content = (
         FORMAT_VERSION,
         image_size,
@@ -153,8 +153,8 @@ def _bytes_needed(image_set: ImageSet, image_size: int) -> int:
 def _open(
     folder: Path, image_set: ImageSet, image_size: int, on_progress: Progress
 ) -> CachedImages | None:
-    """Map a cache; None when there is none, it is damaged, or a bad image was mended."""
-    manifest = _sound_manifest(folder, image_set, image_size)
+    """Map a cache; None if it is missing, damaged or out of date."""
+    manifest = _valid_manifest(folder, image_set, image_size)
     if manifest is None:
         return None
     sizes = _sizes(folder, image_set, manifest, on_progress)
@@ -165,8 +165,8 @@ def _open(
     return CachedImages(mapped, sizes, manifest)
 
 
-def _sound_manifest(folder: Path, image_set: ImageSet, image_size: int) -> Manifest | None:
-    """Return a cache's manifest; None unless its pixels are what it says, and still should be."""
+def _valid_manifest(folder: Path, image_set: ImageSet, image_size: int) -> Manifest | None:
+    """Return a cache's manifest; None if it does not match the pixels or a bad image was fixed."""
     try:
         manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
@@ -188,23 +188,23 @@ def _sound_manifest(folder: Path, image_set: ImageSet, image_size: int) -> Manif
 def _sizes(
     folder: Path, image_set: ImageSet, manifest: Manifest, on_progress: Progress
 ) -> Sizes | None:
-    """Return the originals' sizes, stored or read from their headers; None: one is unreadable."""
+    """Return the originals' sizes, stored or from their headers; None if one is unreadable."""
     stored = read_sizes(folder, len(image_set))
     if stored is not None:
         return stored
-    sizes = look_at_sizes(image_set, manifest.unreadable, on_progress)
+    sizes = sizes_from_headers(image_set, manifest.unreadable, on_progress)
     if sizes is not None:
         write_sizes(folder, sizes)
     return sizes
 
 
 def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Progress) -> None:
-    """Decode every image into a new folder, and put it in the place of the old one."""
+    """Decode all images into a new folder that replaces the old one."""
     needed = _bytes_needed(image_set, image_size)
     if shutil.disk_usage(folder.parent).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a process that died
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
     try:
         temporary.mkdir()
         unreadable, copies, sizes = _decode_all(
@@ -231,9 +231,9 @@ def _build(folder: Path, image_set: ImageSet, image_size: int, on_progress: Prog
 def _decode_all(
     pixels_file: Path, image_set: ImageSet, image_size: int, on_progress: Progress
 ) -> tuple[dict[int, str], list[list[int]], Sizes]:
-    """Write all pixels on several threads (PIL decodes without the GIL).
+    """Write all pixels in several threads (PIL releases the GIL).
 
-    Returns what failed, groups of images of the same pixels, and the images' sizes.
+    Returns reasons by index of unreadable images, groups of images with the same pixels, and sizes.
     """
     image_bytes = image_size * image_size * CHANNELS
     sizes: Sizes = np.zeros((len(image_set), 2), dtype=np.int32)
@@ -264,7 +264,7 @@ def _decode_all(
                     unreadable.update(found)
                     on_progress(span.stop, len(image_set))
             except BaseException:
-                pool.shutdown(cancel_futures=True)  # not all the rest of them first
+                pool.shutdown(cancel_futures=True)  # do not run the remaining tasks
                 raise
         os.fsync(file.fileno())
     return unreadable, same_content(digests), sizes
@@ -289,7 +289,7 @@ def _reason(error: OSError) -> str:
 
 
 def _checksum(pixels_file: Path, images: int, image_bytes: int) -> int:
-    """Return the CRC-32 of evenly spread images, of all of them when they are few."""
+    """Return the CRC-32 of evenly spaced images, or of all if they are few."""
     checked = max(1, min(images, CHECKED_BYTES // image_bytes))
     checksum = 0
     with pixels_file.open("rb") as file:
@@ -301,7 +301,7 @@ def _checksum(pixels_file: Path, images: int, image_bytes: int) -> int:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the operating system lets go of when the process dies."""
+    """Hold a lock that is released when the process ends."""
     with held(path):
         yield
 
@@ -310,11 +310,10 @@ def _cannot_write(root: Path, error: OSError, needed: int) -> DataError:
     if is_full(error):
         free = shutil.disk_usage(root).free
         return DataError(
-            f"There is no space for the decoded images in {root}: they need "
-            f"{size_in_words(needed)} and {size_in_words(free)} are free. Free some, choose a "
-            "smaller --image-size, or another place with --home or VLD_HOME."
+            f"Not enough space for the image cache in {root}: {format_size(needed)} needed, "
+            f"{format_size(free)} free. Free space, or use a smaller --image-size or another "
+            "--home (VLD_HOME)."
         )
     return DataError(
-        f"The image cache {root} cannot be written: {error}. Choose another place with --home "
-        "or VLD_HOME."
+        f"The image cache {root} cannot be written: {error}. Use another --home (VLD_HOME)."
     )

@@ -1,4 +1,4 @@
-"""A data set that was given a name: a folder whose ``dataset.json`` says where its images lie."""
+"""The card of an added data set: ``dataset.json``, which describes where its images are."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class TableColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The columns of a table of images.
 
     Attributes:
-        path: of each image.
-        label: its class.
-        domain: where it comes from.
-        group: images of one value are all trained on or all held out; None: each by itself.
+        path: image path.
+        label: class.
+        domain: domain.
+        group: group, which is trained on or held out as a whole; None: no groups.
     """
 
     path: str = "path"
@@ -35,27 +35,27 @@ class TableColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names: of path, label and domain, and of the group if there is one."""
+        """Return the columns' names: path, label, domain and, if given, group."""
         return (self.path, self.label, self.domain, *filter(None, [self.group]))
 
 
 class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the images of a data set lie, and which of them belong to it.
+    """Where the images of a data set are, and which of them are used.
 
     Attributes:
         name: for ``--dataset``.
-        root: path of the folder of domains, or of a CSV file; absolute where the images were
-            registered in place, relative to the card's folder where they were imported.
-        domains: those that are used; None: all.
-        layout: how the folders are read; ``plain`` with ``below_domain``, as older cards have
-            it, is ``domain/split/class``.
-        wrapper: folders around the domains, each the only one.
-        below_domain: folders of splits, such as ``train`` and ``test``; empty: none.
-        classes: the label space where a domain lacks a class; None: what every domain has.
-        excluded: paths below ``root`` that do not belong to it, such as known duplicates.
-        table: columns, when ``root`` is a CSV file.
-        images: of each domain when it was added; fewer now means that files were lost.
-        origin: where imported images came from.
+        root: path of the folder of domains or of a CSV file; absolute if registered in place,
+            relative to the card's folder if imported.
+        domains: domains to use; None: all.
+        layout: folder layout; ``plain`` with ``below_domain``, as in older cards, is
+            ``domain/split/class``.
+        wrapper: nested single folders around the domains.
+        below_domain: split folders, such as ``train`` and ``test``; empty: none.
+        classes: label space if domains may lack classes; None: every domain has all classes.
+        excluded: paths relative to ``root`` to exclude, such as known duplicates.
+        table: columns if ``root`` is a CSV file.
+        images: image counts by domain when added, to detect lost files.
+        origin: source of imported images.
     """
 
     name: str
@@ -71,10 +71,10 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     origin: str | None = None
 
     def source(self, folder: Path) -> ImageSource:
-        """Return where the image files come from; ``folder`` is the card's.
+        """Return the source of the image files; ``folder`` is the card's folder.
 
         Raises:
-            DataError: when it is a table that cannot be read.
+            DataError: if it is a table that cannot be read.
         """
         if self.table is not None:
             return TableSource(folder / self.root, self.table.names, self.domains)
@@ -88,15 +88,15 @@ class DatasetCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write_card(folder: Path, card: DatasetCard) -> None:
-    """Write a folder's card, in one step."""
+    """Write a folder's card atomically."""
     write_atomic(folder / CARD_FILE, msgspec.json.format(msgspec.json.encode(card), indent=2))
 
 
 def read_card(folder: Path) -> DatasetCard | None:
-    """Return a folder's card; None when it has none, or that of another program.
+    """Return a folder's card; None if it has none, or a file of another program.
 
     Raises:
-        DataError: when it is damaged.
+        DataError: if it is damaged.
     """
     try:
         content = read_plain(folder / CARD_FILE)
@@ -107,7 +107,7 @@ def read_card(folder: Path) -> DatasetCard | None:
     try:
         found = msgspec.json.decode(content)
         if isinstance(found, dict) and found.keys().isdisjoint(("name", "root")):
-            return None  # such as the labels that StyleGAN keeps so
+            return None  # such as StyleGAN's labels
         return msgspec.convert(found, DatasetCard)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{folder / CARD_FILE} is damaged: {error}.") from None

@@ -1,4 +1,4 @@
-"""The data sets known by name, and how a run's images are found."""
+"""Data sets known by name, and lookup of a run's images."""
 
 from __future__ import annotations
 
@@ -13,58 +13,55 @@ from engine.datasets.contradictions import contradiction
 from engine.datasets.folders import ImageSet, counted, open_image_set
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
 from engine.errors import DataError
-from engine.protocol import RunSpec, SpecError, nearest
+from engine.protocol import RunSpec, SpecError
 from engine.protocol.datasets import (
     DatasetListing,
     DomainListing,
     check_held_out_source,
     check_splits,
     check_target,
+    unknown_dataset,
 )
 
 EMOJI_ARCHIVE: Final = Path(__file__).parent / "emoji" / "emoji.zip"
 
 CATALOG: Final[Mapping[str, Path]] = {"emoji": EMOJI_ARCHIVE}
-"""Data set → the folder or archive that holds it."""
+"""Folder or archive by data set name."""
 
 
 def find_image_set(spec: RunSpec) -> ImageSet:
-    """Return the images a run asks for, by ``data_dir`` or by the data set's name.
+    """Return a run's images, by ``data_dir`` or by the data set's name.
 
     Raises:
-        DataError: when the name is unknown, or the folder cannot be trained on.
+        DataError: if the name is unknown or the folder cannot be used.
     """
     if spec.data_dir is not None:
         return open_image_set(spec.dataset, Path(os.path.expanduser(spec.data_dir)), spec.layout)
     if spec.dataset in STUDY_SETS:
         raise DataError(f"{spec.dataset} is not on this machine. {how_to_get(spec.dataset)}")
     if spec.dataset not in CATALOG:
-        raise DataError(
-            f"No data set named {spec.dataset!r}; known: {', '.join(CATALOG)}."
-            f"{nearest(spec.dataset, CATALOG)} For images of your own give --data DIR, "
-            "laid out as domain/class/image."
-        )
+        raise DataError(unknown_dataset(spec.dataset, CATALOG))
     return open_image_set(spec.dataset, CATALOG[spec.dataset])
 
 
 def find_target(image_set: ImageSet, target: str | None) -> str | None:
-    """Return the domain that is left out of training; None: none is.
+    """Return the domain to leave out of training, or None.
 
     Raises:
-        DataError: when there is a choice and none was made, or it cannot be left out.
+        DataError: if the target is missing or invalid, see :func:`check_target`.
     """
     try:
         return check_target(image_set.name, image_set.domains, target)
     except SpecError as error:
-        said = f" The images were read so: {image_set.reading}." if image_set.reading else ""
-        raise DataError(f"{error}{said}") from None
+        layout = f" Detected layout: {image_set.reading}." if image_set.reading else ""
+        raise DataError(f"{error}{layout}") from None
 
 
 def find_held_out_source(image_set: ImageSet, name: str | None, target: str | None) -> str | None:
-    """Return the source that is left out of training as well; None: none is.
+    """Return the source domain to leave out of training as well, or None.
 
     Raises:
-        DataError: when it is the target, not one of the data set's domains, or the only source.
+        DataError: if it is invalid, see :func:`check_held_out_source`.
     """
     try:
         return check_held_out_source(image_set.name, image_set.domains, name, target)
@@ -75,10 +72,10 @@ def find_held_out_source(image_set: ImageSet, name: str | None, target: str | No
 def refuse_small_domains(
     image_set: ImageSet, images: Mapping[str, int], validation_fraction: float
 ) -> None:
-    """Refuse domains that cannot be split; ``images`` are those of each that can be read.
+    """Check that domains can be split; ``images`` are their numbers of readable images.
 
     Raises:
-        DataError: naming them.
+        DataError: if not; names the domains.
     """
     try:
         check_splits(image_set.name, images, validation_fraction)
@@ -87,10 +84,10 @@ def refuse_small_domains(
 
 
 def list_datasets(root: Path) -> list[DatasetListing]:
-    """Return the embedded data set, those that were added, and the study's that are not here.
+    """Return the embedded, the added and the missing published data sets.
 
     Args:
-        root: folder of the data sets that were added.
+        root: folder of added data sets.
     """
     folders = sorted(root.iterdir()) if root.is_dir() else []
     added = [path for path in folders if not path.name.startswith(".")]
@@ -115,42 +112,42 @@ def _absent(name: str) -> DatasetListing:
 
 
 def is_published(image_set: ImageSet) -> bool:
-    """Say whether images are the embedded ones or a data set of the study, by name and content."""
+    """Return whether images are an embedded or a published data set, by name and content."""
     if image_set.location == CATALOG.get(image_set.name):
         return True
     return image_set.name in STUDY_SETS and mismatch_of(image_set.name, image_set) is None
 
 
 def mismatch_of(name: str, image_set: ImageSet) -> str | None:
-    """Say how images differ from the published data set of that name in domains or classes."""
+    """Return how domains or classes differ from the published data set of that name, if so."""
     if name not in STUDY_SETS:
         return None
     return STUDY_SETS[name].mismatch(image_set.domains, len(image_set.classes))
 
 
 def misnamed(image_set: ImageSet) -> str | None:
-    """Say that images bear the name of a known data set without being it; None: they do not."""
+    """Return an error message if other images have the name of a known data set, else None."""
     name = image_set.name
     if name in CATALOG and image_set.location != CATALOG[name]:
-        return f"{name} is the name of an embedded data set. Use another: --dataset NAME."
+        return f"{name} is the name of an embedded data set. Use another name: --dataset NAME"
     if mismatch := mismatch_of(name, image_set):
-        return f"It is not the published {name}, which {mismatch}. Use another: --dataset NAME."
+        return f"{_not_published(name, mismatch)} Use another name: --dataset NAME"
     return None
 
 
 def lost_images(image_set: ImageSet, card: DatasetCard | None) -> list[str]:
-    """Say which domains have fewer images than when they were added."""
+    """Return a message for each domain with fewer images than when it was added."""
     counts = Counter(file.domain for file in image_set.files)
     added = (card.images or {}) if card is not None else {}
     return [
-        f"{domain} had {counted(images, 'image')} when it was added; now it has {counts[domain]:,}."
+        f"{domain} had {counted(images, 'image')} when added, but has {counts[domain]:,} now."
         for domain, images in added.items()
         if counts[domain] < images
     ]
 
 
 def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) -> DatasetListing:
-    """Return what an image set holds, beside what was published of it and what was added."""
+    """Return the listing of an image set, compared with the published and the added data set."""
     study_set = STUDY_SETS.get(name)
     counts = Counter(file.domain for file in image_set.files)
     notes = [study_set.note] if study_set and study_set.note else []
@@ -158,9 +155,9 @@ def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) ->
     lost = lost_images(image_set, card)
     notes += lost
     mismatch = mismatch_of(name, image_set)
-    notes += [f"It is not the published {name}, which {mismatch}."] if mismatch else []
+    notes += [_not_published(name, mismatch)] if mismatch else []
     problem = contradiction(image_set)
-    notes += [f"✗ No run can be made of it: {problem}"] if problem else []
+    notes += [f"✗ Cannot be used for runs: {problem}"] if problem else []
     is_sound = not (lost or mismatch or problem)
     return DatasetListing(
         name=name,
@@ -181,8 +178,12 @@ def describe(name: str, image_set: ImageSet, card: DatasetCard | None = None) ->
     )
 
 
+def _not_published(name: str, mismatch: str) -> str:
+    return f"This is not the published {name}, which {mismatch}."
+
+
 def _is_whole(study_set: StudySet, counts: Counter[str]) -> bool:
-    """Say whether the counts are those of a whole download of a published set."""
+    """Return whether the counts are those of a complete download."""
     expected = [(images, study_set.expected(domain)) for domain, images in counts.items()]
     if len([count for _, count in expected if count is not None]) < len(study_set.images):
         return False

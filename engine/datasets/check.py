@@ -1,4 +1,4 @@
-"""Look a data set over: what would spoil a run, and what is worth knowing."""
+"""Data set check: problems that would spoil a run, and remarks."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ UPRIGHT: Final = 1
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """What one image file is: ``why`` it cannot be read, or what it is like."""
+class _Inspected:
+    """The inspection of one image file; ``why``: reason if it cannot be read."""
 
     digest: str
     why: str | None = None
@@ -71,22 +71,22 @@ def check_images(
 
     Args:
         image_set: the images.
-        near_distance: bits of a 64-bit perceptual hash in which near duplicates may differ; 0
-            looks for exact duplicates only.
-        on_progress: told how many images have been read, of how many.
-        validation_fraction: share of a domain that a run holds out.
-        card: of images that were added by name.
+        near_distance: maximum number of differing bits of a 64-bit perceptual hash of near
+            duplicates; 0: find only exact duplicates.
+        on_progress: called with the number of images read and the total.
+        validation_fraction: fraction of a domain that runs hold out.
+        card: card of an added data set.
     """
-    looked = _look_at_all(image_set, on_progress, with_signatures=near_distance > 0)
-    digests = [each.digest for each in looked]
+    inspected = _inspect_all(image_set, on_progress, with_signatures=near_distance > 0)
+    digests = [each.digest for each in inspected]
     groups = same_content(digests)
-    signatures = [each.signature for each in looked]
+    signatures = [each.signature for each in inspected]
     near = near_duplicates(image_set, digests, signatures, near_distance)
     findings = [
-        *_findings(image_set, looked, groups, near, validation_fraction),
+        *_findings(image_set, inspected, groups, near, validation_fraction),
         *(Finding(False, text) for text in lost_images(image_set, card)),
     ]
-    sides = [each.short_side for each in looked if each.why is None]
+    sides = [each.short_side for each in inspected if each.why is None]
     return CheckReport(
         name=image_set.name,
         where=str(image_set.location),
@@ -94,11 +94,11 @@ def check_images(
         counts=_count(image_set),
         unreadable={
             file.path: each.why
-            for file, each in zip(image_set.files, looked, strict=True)
+            for file, each in zip(image_set.files, inspected, strict=True)
             if each.why is not None
         },
-        modes=dict(Counter(each.mode for each in looked if each.mode).most_common()),
-        formats=dict(Counter(each.format for each in looked if each.format).most_common()),
+        modes=dict(Counter(each.mode for each in inspected if each.mode).most_common()),
+        formats=dict(Counter(each.format for each in inspected if each.format).most_common()),
         short_sides=(min(sides), int(statistics.median(sides)), max(sides)) if sides else None,
         exact_duplicates=tuple(exact_duplicates(image_set, groups)),
         near_duplicates=tuple(near.across),
@@ -114,55 +114,55 @@ def check_images(
 
 def _findings(
     image_set: ImageSet,
-    looked: Sequence[_Looked],
+    inspected: Sequence[_Inspected],
     groups: Sequence[Sequence[int]],
     near: NearDuplicates,
     validation_fraction: float,
 ) -> Iterator[Finding]:
     counts = _count(image_set)
     published = is_published(image_set)
-    missing = sum(each.is_missing for each in looked)
+    missing = sum(each.is_missing for each in inspected)
     if name_problem := misnamed(image_set):
         yield Finding(True, name_problem)
-    yield from file_findings(sum(each.why is not None for each in looked) - missing, missing)
+    yield from file_findings(sum(each.why is not None for each in inspected) - missing, missing)
     yield from shared_findings(image_set, groups, is_published=published)
     yield from label_findings(image_set, groups, near, is_published=published)
     yield from copy_findings(image_set, groups, near, validation_fraction, is_published=published)
     yield from look_alike_findings(image_set, near)
     yield from split_findings(image_set.name, counts, validation_fraction, is_published=published)
     yield from count_findings(counts)
-    yield from orientation_finding(sum(not each.is_upright for each in looked))
+    yield from orientation_finding(sum(not each.is_upright for each in inspected))
     yield from name_findings(image_set.domains, image_set.classes)
     if text := left_out_text(image_set.left_out):
         yield Finding(False, text)
 
 
-def _look_at_all(
+def _inspect_all(
     image_set: ImageSet, on_progress: Progress, *, with_signatures: bool
-) -> list[_Looked]:
-    looked: list[_Looked] = []
+) -> list[_Inspected]:
+    inspected: list[_Inspected] = []
     if with_signatures:
-        signature_of(Image.new("RGB", (8, 8)))  # imports in this thread, not in all of them
+        signature_of(Image.new("RGB", (8, 8)))  # import once, before the threads start
     with ThreadPoolExecutor(usable_cores()) as threads:
         try:
             indices = range(len(image_set))
             for each in threads.map(
-                lambda index: _look(image_set, index, with_signature=with_signatures), indices
+                lambda index: _inspect(image_set, index, with_signature=with_signatures), indices
             ):
-                looked.append(each)
-                on_progress(len(looked), len(image_set))
+                inspected.append(each)
+                on_progress(len(inspected), len(image_set))
         except BaseException:
-            threads.shutdown(cancel_futures=True)  # not all the rest of them first
+            threads.shutdown(cancel_futures=True)  # do not run the remaining tasks
             raise
-    return looked
+    return inspected
 
 
-def _look(image_set: ImageSet, index: int, *, with_signature: bool) -> _Looked:
+def _inspect(image_set: ImageSet, index: int, *, with_signature: bool) -> _Inspected:
     try:
         content = image_set.read(index)
     except OSError as error:
         is_missing = isinstance(error, FileNotFoundError)
-        return _Looked("", why=error.strerror or str(error), is_missing=is_missing)
+        return _Inspected("", why=error.strerror or str(error), is_missing=is_missing)
     digest = hashlib.sha256(content).hexdigest()
     try:
         image = decode_image(content)
@@ -172,8 +172,8 @@ def _look(image_set: ImageSet, index: int, *, with_signature: bool) -> _Looked:
                 mode += " animated"
             is_upright = _is_upright(original)
     except (OSError, *DAMAGE) as error:
-        return _Looked(digest, why=(str(error) or type(error).__name__).splitlines()[0])
-    return _Looked(
+        return _Inspected(digest, why=(str(error) or type(error).__name__).splitlines()[0])
+    return _Inspected(
         digest,
         mode=mode,
         format=kind,
@@ -186,7 +186,7 @@ def _look(image_set: ImageSet, index: int, *, with_signature: bool) -> _Looked:
 def _is_upright(image: Image.Image) -> bool:
     try:
         return image.getexif().get(ORIENTATION_TAG, UPRIGHT) in (0, UPRIGHT)
-    except (OSError, *DAMAGE):  # a damaged EXIF block, which decoding does not read
+    except (OSError, *DAMAGE):  # damaged EXIF data, which decoding ignores
         return True
 
 

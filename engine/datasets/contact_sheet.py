@@ -1,4 +1,4 @@
-"""A sample of a data set at a glance: a row for each class, a column for each domain."""
+"""Contact sheets: sample images by class (rows) and domain (columns)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ INK: Final = (0, 0, 0)
 
 
 def draw_tiles(image_set: ImageSet, path: Path, seed: int = 0) -> None:
-    """Write a PNG of one image of every class (down) and domain (across), without labels.
+    """Write a PNG with one image for each class (row) and domain (column), without labels.
 
-    Each is a square of ``TILE`` pixels; blank where a domain lacks the class.
+    Tiles are squares of ``TILE`` pixels, blank if the domain lacks the class.
 
     Raises:
-        DataError: when the file cannot be written.
+        DataError: if the file cannot be written.
     """
     domains, classes = image_set.domains, image_set.classes
     tiles = Image.new("RGB", (TILE * len(domains), TILE * len(classes)), BACKGROUND)
@@ -41,10 +41,10 @@ def draw_tiles(image_set: ImageSet, path: Path, seed: int = 0) -> None:
 
 
 def draw_contact_sheet(image_set: ImageSet, path: Path, seed: int = 0) -> None:
-    """Write a PNG of three images of every class and domain, drawn with a fixed seed.
+    """Write a PNG with three random images of every class and domain.
 
     Raises:
-        DataError: when the file cannot be written.
+        DataError: if the file cannot be written.
     """
     domains, classes = image_set.domains, image_set.classes
     cell = PER_CELL * (THUMBNAIL + 2) + MARGIN
@@ -67,7 +67,7 @@ def draw_contact_sheet(image_set: ImageSet, path: Path, seed: int = 0) -> None:
 
 
 def _by_cell(image_set: ImageSet) -> dict[tuple[str, str], list[int]]:
-    """Return the images of each domain and class."""
+    """Return image indices by domain and class."""
     indices: dict[tuple[str, str], list[int]] = {}
     for index, file in enumerate(image_set.files):
         indices.setdefault((file.domain, file.class_name), []).append(index)
@@ -82,7 +82,7 @@ def _save(sheet: Image.Image, path: Path) -> None:
 
 
 def _thumbnail(image_set: ImageSet, index: int, side: int = THUMBNAIL) -> Image.Image:
-    """Return an image fitted into a square; a crossed one where it cannot be read."""
+    """Return an image fitted into a square; a crossed-out square if it cannot be read."""
     square = Image.new("RGB", (side, side), BACKGROUND)
     try:
         image = image_set.open_image(index)

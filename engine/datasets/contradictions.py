@@ -1,4 +1,4 @@
-"""Tables that list an image in two domains, or with two labels."""
+"""Detection of tables that list an image in two domains or with two labels."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from engine.errors import DataError
 
 
 def contradiction(image_set: ImageSet) -> str | None:
-    """Say which file a table lists in two domains or with two labels; None: none.
+    """Return an error message if a table lists a file in two domains or with two labels.
 
-    Looks at paths only. ``vld data check`` compares contents, of folders too. The published sets
-    are taken as they are published.
+    Compares paths only; ``vld data check`` compares contents, also of folders. Published data sets
+    are exempt.
     """
     source = image_set.source
     if not isinstance(source, TableSource) or image_set.name in STUDY_SETS:
@@ -32,23 +32,23 @@ def contradiction(image_set: ImageSet) -> str | None:
         one, other = shared[0]
         return (
             f"{where} lists {_files(shared)} in two domains: {one.path} is in "
-            f"{quoted(one.domain)} and in {quoted(other.domain)}. Keep one of them: OOD "
-            "accuracy would be measured on images that were trained on."
+            f"{quoted(one.domain)} and in {quoted(other.domain)}. Keep one row; otherwise OOD "
+            "accuracy is measured on training images."
         )
     if relabelled:
         one, other = relabelled[0]
         return (
             f"{where} lists {_files(relabelled)} with two labels: {one.path} is "
-            f"{quoted(one.class_name)} and {quoted(other.class_name)}. Keep the right one."
+            f"{quoted(one.class_name)} and {quoted(other.class_name)}. Keep the correct row."
         )
     return None
 
 
 def refuse_contradiction(image_set: ImageSet) -> None:
-    """Refuse a table that lists an image in two domains or with two labels.
+    """Check that no table row contradicts another.
 
     Raises:
-        DataError: naming the first.
+        DataError: if a file is in two domains or has two labels; names the first.
     """
     if problem := contradiction(image_set):
         raise DataError(problem)

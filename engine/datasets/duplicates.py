@@ -1,4 +1,4 @@
-"""Images that a data set holds twice: the same file, or nearly the same picture."""
+"""Detection of duplicate and nearly identical images."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from engine.datasets.folders import ImageSet
 from engine.protocol.datasets import Duplicate
 
 BLOCK: Final = 512
-"""Images compared with all others at a time."""
+"""Images compared with all others per iteration."""
 MOST_PAIRS: Final = 10_000
-"""Pairs of look-alikes that are listed; more are counted."""
+"""Maximum number of similar pairs that are listed; all are counted."""
 MOST_LIKE_ONE: Final = 1000
-"""Images of equal hash that one image is compared with: single-colour images all have the same."""
+"""Maximum number of comparisons per image; all single-colour images have the same hash."""
 THUMBNAIL_SIDE: Final = 8
 NEAR_COPY_LEVELS: Final = 4.0
-"""Mean difference of two thumbnails, of 255 levels, up to which images are nearly the same."""
+"""Maximum mean difference (of 255 levels) between thumbnails of nearly identical images."""
 SMALLER: Final = 0.6
-"""A copy whose sides are at most this share of the other's is a smaller copy, as thumbnails are."""
+"""Maximum ratio of sides at which a copy counts as a smaller copy, such as a thumbnail."""
 
 
 class Signature(NamedTuple):
-    """What tells that two images look alike.
+    """Features for comparing images.
 
     Attributes:
-        phash: 64 bits, few of which differ where two images look alike; colour does not count.
+        phash: 64-bit perceptual hash of the greyscale image; similar images differ in few bits.
         thumbnail: (8, 8, 3) uint8.
         sides: width and height in pixels.
     """
@@ -42,8 +42,8 @@ class Signature(NamedTuple):
 
 
 def signature_of(image: Image.Image) -> Signature:
-    """Return what an RGB image is compared by."""
-    import imagehash  # only a check needs it, and it brings scipy
+    """Return the signature of an RGB image."""
+    import imagehash  # only needed by checks; imports scipy
 
     small = image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
     return Signature(int(str(imagehash.phash(image)), 16), np.asarray(small), image.size)
@@ -51,17 +51,17 @@ def signature_of(image: Image.Image) -> Signature:
 
 @dataclass
 class NearDuplicates:
-    """Pairs of images that look alike.
+    """Pairs of similar images.
 
     Attributes:
-        across: images of different domains whose hashes are alike, the first pairs.
-        within: images of one domain that are nearly the same, the first pairs.
-        across_count: all pairs of different domains.
-        within_count: all pairs of one domain.
-        copies: (N,) for each image, how many others of its domain are nearly the same.
-        elsewhere: (N, D) for each image and domain, whether nearly the same image is there too.
-        smaller: (N,) the image is a smaller copy of another in its domain.
-        other_label: pairs that are nearly the same and have different labels.
+        across: pairs of different domains with similar hashes, the first ones.
+        within: nearly identical pairs of one domain, the first ones.
+        across_count: number of all pairs of different domains.
+        within_count: number of all pairs of one domain.
+        copies: (N,) number of nearly identical images in the image's domain.
+        elsewhere: (N, D) whether each domain has a nearly identical image.
+        smaller: (N,) whether the image is a smaller copy of another in its domain.
+        other_label: number of nearly identical pairs with different labels.
     """
 
     copies: npt.NDArray[np.int64]
@@ -75,9 +75,9 @@ class NearDuplicates:
 
 
 def same_content(digests: Iterable[str | bytes]) -> list[list[int]]:
-    """Return groups of images of the same content, as indices.
+    """Return groups of indices of images with the same content.
 
-    ``digests`` are the images', in their order; empty for one that could not be read.
+    ``digests`` are in image order; empty for unreadable images.
     """
     groups: dict[str | bytes, list[int]] = defaultdict(list)
     for index, digest in enumerate(digests):
@@ -87,7 +87,7 @@ def same_content(digests: Iterable[str | bytes]) -> list[list[int]]:
 
 
 def exact_duplicates(image_set: ImageSet, groups: Sequence[Sequence[int]]) -> Iterator[Duplicate]:
-    """Yield pairs of files of the same content, each file with the first of its kind."""
+    """Yield pairs of files with the same content, each with the first such file."""
     for first, *others in groups:
         yield from (_pair(image_set, first, other, 0) for other in others)
 
@@ -98,13 +98,13 @@ def near_duplicates(
     signatures: Sequence[Signature | None],
     most_bits: int,
 ) -> NearDuplicates:
-    """Compare every image with every other of another content.
+    """Compare all pairs of images with different content.
 
     Args:
         image_set: the images.
-        digests: of their content.
-        signatures: of the images; None for one that cannot be read.
-        most_bits: in which hashes of images that look alike may differ.
+        digests: content digests.
+        signatures: None for unreadable images.
+        most_bits: maximum number of differing hash bits of similar images.
     """
     count, domains = len(image_set), len(image_set.domains)
     found = NearDuplicates(
@@ -126,7 +126,7 @@ def near_duplicates(
 
 
 class _Comparison:
-    """Looks closer at pairs whose hashes are alike; ``members`` are the readable images."""
+    """Compares pairs with similar hashes in detail; ``members`` are the readable images."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class _Comparison:
         self._sides = np.array([each.sides for each in known])
 
     def add(self, one: int, others: npt.NDArray[np.int64], bits: npt.NDArray[np.uint8]) -> None:
-        """Take up the pairs of one image with those of similar hash that come after it."""
+        """Add the pairs of one image with later images of similar hash."""
         is_other = self._contents[others] != self._contents[one]
         others, bits = others[is_other], bits[is_other]
         is_inside = self._domains[others] == self._domains[one]
@@ -200,7 +200,7 @@ class _Comparison:
 
 
 def _pair(image_set: ImageSet, one: int, other: int, bits: int) -> Duplicate:
-    """Return a pair in the order of domains and files."""
+    """Return a pair by its images' indices."""
     a, b = image_set.files[one], image_set.files[other]
     places = (f"{a.domain}/{a.class_name}", f"{b.domain}/{b.class_name}")
     return Duplicate(a.path, b.path, bits, *places)

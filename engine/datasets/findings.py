@@ -1,4 +1,4 @@
-"""What would spoil a run on a data set, and what is worth knowing, in sentences."""
+"""Findings of a data set check: problems that would spoil a run, and remarks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from engine.protocol.intervals import half_interval
 from engine.protocol.validation import uncertain_selection
 
 LEAK_SHARE: Final = 0.01
-"""Share of a published domain's images found again in another above which OOD accuracy means
-little; the same for smaller copies within a domain. Of one's own images none should be shared."""
+"""Maximum fraction of a published domain's images that another domain may contain, and of smaller
+copies within a domain. The user's own data sets must not share any."""
 NEAR_LEAK_SHARE: Final = 0.1
-"""Share of images that are nearly the same as training images above which accuracy means little."""
+"""Maximum fraction of images that may be nearly identical to training images."""
 IMBALANCE: Final = 20
 FEW_IMAGES: Final = 10
 MOST_PAIRS_OF_DOMAINS: Final = 10
@@ -33,19 +33,19 @@ Counts = dict[str, dict[str, int]]
 
 
 def file_findings(unreadable: int, missing: int) -> Iterator[Finding]:
-    """Yield what is wrong with single files."""
+    """Yield missing and unreadable files."""
     if missing:
         files = "file does not exist" if missing == 1 else "files do not exist"
         yield Finding(
             True,
-            f"{missing:,} {files}: a run refuses them. Put them back, or remove the links or "
-            "table rows that name them.",
+            f"{missing:,} {files}; runs will refuse to start. Restore them, or remove the links or "
+            "table rows.",
         )
     if unreadable:
         yield Finding(
             True,
-            f"{counted(unreadable, 'image')} cannot be read: a run refuses them. Fix or remove "
-            "them, or run with --skip-bad-images.",
+            f"{counted(unreadable, 'image')} cannot be read; runs will refuse to start. Fix or "
+            "delete them, or use --skip-bad-images.",
         )
 
 
@@ -56,8 +56,8 @@ def shared_findings(
 
     Args:
         image_set: the images.
-        groups: of images of the same content.
-        is_published: it is a published data set, whose few copies are known.
+        groups: groups of images with the same content.
+        is_published: whether it is a published data set, whose few copies are known.
     """
     files = image_set.files
     sizes = Counter(file.domain for file in files)
@@ -76,11 +76,11 @@ def shared_findings(
         text = (
             f"{counted(count, 'image')} {'is' if count == 1 else 'are'} in both {quoted(one)} and "
             f"{quoted(other)} ({shares[most]:.1%} of {quoted(most)}): OOD accuracy would be "
-            "measured on images that were trained on. Keep each in one domain."
+            "measured on training images. Keep each in one domain."
         )
         yield Finding(not is_published or shares[most] > LEAK_SHARE, text)
     if more := pairs[MOST_PAIRS_OF_DOMAINS:]:
-        text = f"{counted(len(more), 'other pair')} of domains share images too."
+        text = f"{counted(len(more), 'other pair')} of domains also share images."
         yield Finding(not is_published, text)
 
 
@@ -95,9 +95,9 @@ def label_findings(
 
     Args:
         image_set: the images.
-        groups: of images of the same content.
-        near: images that look alike.
-        is_published: it is a published data set, whose labels are known.
+        groups: groups of images with the same content.
+        near: similar images.
+        is_published: whether it is a published data set, whose labels are known.
     """
     files = image_set.files
     of_group = [{files[index].class_name: files[index] for index in group} for group in groups]
@@ -108,7 +108,7 @@ def label_findings(
         same = "" if first.path == second.path else f"as {quoted(second.path)}, "
         text = (
             f"{images} two labels: {quoted(first.path)} is {quoted(first.class_name)} and "
-            f"{same}{quoted(second.class_name)}. Keep the right one."
+            f"{same}{quoted(second.class_name)}. Keep the correct one."
         )
         yield Finding(not is_published, text)
     if near.other_label:
@@ -125,14 +125,14 @@ def copy_findings(
     *,
     is_published: bool,
 ) -> Iterator[Finding]:
-    """Yield domains that hold images twice: some would be trained on and validated on.
+    """Yield domains with duplicate images, which leak from training into validation.
 
     Args:
         image_set: the images.
-        groups: of images of the same content.
-        near: images that look alike.
-        validation_fraction: share of a domain that a run holds out.
-        is_published: it is a published data set, whose copies are known.
+        groups: groups of images with the same content.
+        near: similar images.
+        validation_fraction: fraction of a domain that runs hold out.
+        is_published: whether it is a published data set, whose copies are known.
     """
     domains = np.array([file.domain for file in image_set.files])
     identical = np.zeros(len(image_set), np.int64)
@@ -148,22 +148,22 @@ def copy_findings(
             of_kind = [f"{(n > 0).sum():,} {kind}" for kind, n in kinds.items() if n.any()]
             text = (
                 f"{(copies > 0).sum():,} of the {len(rows):,} images of {quoted(domain)} have a "
-                f"copy in the same domain ({', '.join(of_kind)}): about {leaked:.0%} "
-                "of its validation images would be trained on too, so ID accuracy is too high. "
+                f"copy in the same domain ({', '.join(of_kind)}): about {leaked:.0%} of its "
+                "validation images would also be trained on, so ID accuracy would be too high. "
                 "Keep one of each."
             )
             yield Finding(leaked > NEAR_LEAK_SHARE and not is_published, text)
         if smaller := int(near.smaller[rows].sum()):
             are = "is a smaller copy" if smaller == 1 else "are smaller copies"
             text = (
-                f"{counted(smaller, 'image')} of {quoted(domain)} {are} of others in the domain, "
-                "such as thumbnails. Remove them."
+                f"{counted(smaller, 'image')} of {quoted(domain)} {are} of others in the domain "
+                "(thumbnails?). Remove them."
             )
             yield Finding(smaller > LEAK_SHARE * len(rows) and not is_published, text)
 
 
 def look_alike_findings(image_set: ImageSet, near: NearDuplicates) -> Iterator[Finding]:
-    """Yield pairs of domains that share nearly identical images, and how many look alike."""
+    """Yield pairs of domains with nearly identical images, and the number of similar pairs."""
     domains = np.array([file.domain for file in image_set.files])
     leaking = False
     for (number, one), (second, other) in combinations(enumerate(image_set.domains), 2):
@@ -178,20 +178,20 @@ def look_alike_findings(image_set: ImageSet, near: NearDuplicates) -> Iterator[F
                 True,
                 f"{shares[most]:.0%} of the images of {quoted(most)} are nearly identical to "
                 f"images of {quoted(other if most == one else one)}: OOD accuracy would be "
-                "measured on images that were trained on.",
+                "measured on training images.",
             )
     if near.across_count and not leaking:
         yield Finding(
             False,
-            f"{counted(near.across_count, 'pair')} of images of different domains look alike: "
-            "check whether the domains share pictures.",
+            f"{counted(near.across_count, 'pair')} of images of different domains look similar. "
+            "Check whether the domains share images.",
         )
 
 
 def split_findings(
     name: str, counts: Counts, validation_fraction: float, *, is_published: bool
 ) -> Iterator[Finding]:
-    """Yield domains and classes too small to be split into training and validation images."""
+    """Yield domains and classes that are too small to split."""
     images = {domain: sum(of_class.values()) for domain, of_class in counts.items()}
     try:
         yield from _few_validation_images(check_splits(name, images, validation_fraction))
@@ -200,30 +200,30 @@ def split_findings(
     single = _cells(counts, lambda count: count == 1)
     if single:
         text = (
-            f"1 image of a class in a domain: {_shown(single)}. It cannot be both trained on and "
-            "validated on: add images, or remove the class."
+            f"Only 1 image of a class in a domain: {_shown(single)}. It cannot be used for both "
+            "training and validation. Add images or remove the class."
         )
         yield Finding(not is_published, text)
 
 
 def _few_validation_images(held_out: Mapping[str, int]) -> Iterator[Finding]:
-    """Yield how uncertain ID accuracy is with the target that leaves the fewest images."""
+    """Yield the uncertainty of ID accuracy for the target that leaves the fewest images."""
     sources = {
         target: {name: count for name, count in held_out.items() if name != target}
         for target in held_out
     }
     if len(held_out) < 2:  # no domain can be a target
         sources = {"": dict(held_out)}
-    said = {target: uncertain_selection(of_target) for target, of_target in sources.items()}
+    texts = {target: uncertain_selection(of_target) for target, of_target in sources.items()}
     worst = max(sources, key=lambda target: half_interval([*sources[target].values()]))
-    if text := said[worst]:
-        is_any = len(set(said.values())) == 1
-        when = "whichever domain is the target" if is_any else f"with {quoted(worst)} as the target"
+    if text := texts[worst]:
+        is_any = len(set(texts.values())) == 1
+        when = "for every choice of target" if is_any else f"with {quoted(worst)} as the target"
         yield Finding(False, text if not worst else f"{text.removesuffix('.')}, {when}.")
 
 
 def count_findings(counts: Counts) -> Iterator[Finding]:
-    """Yield classes with few images, and domains with many more of one class than of another."""
+    """Yield classes with few images and domains with very unequal classes."""
     few = _cells(counts, lambda count: count < FEW_IMAGES)
     if few:
         text = f"Fewer than {FEW_IMAGES} images of a class in a domain: {_shown(few)}."
@@ -231,12 +231,12 @@ def count_findings(counts: Counts) -> Iterator[Finding]:
     for domain, of_class in counts.items():
         most, least = max(of_class.values(), default=0), min(of_class.values(), default=0)
         if most > IMBALANCE * least:
-            text = f"{most / least:.0f} times as many images of one class as of another."
+            text = f"{most / least:.0f}× as many images of one class as of another."
             yield Finding(False, f"{quoted(domain)} has {text}")
 
 
 def _cells(counts: Counts, is_wanted: Callable[[int], bool]) -> list[str]:
-    """Return the domains and classes of some numbers of images, as ``domain/class``."""
+    """Return the ``domain/class`` pairs whose image counts satisfy a condition."""
     return [
         quoted(f"{domain}/{name}")
         for domain, of_class in counts.items()
@@ -253,16 +253,16 @@ def _shown(items: Sequence[str]) -> str:
 def orientation_finding(rotated: int) -> Iterator[Finding]:
     """Yield how many images are stored rotated."""
     if rotated:
-        carry = "image carries" if rotated == 1 else "images carry"
+        have = "image has" if rotated == 1 else "images have"
         yield Finding(
             False,
-            f"{rotated:,} {carry} an EXIF orientation, which is ignored, as in DomainBed: the "
-            "network sees them rotated or mirrored. Save them upright to change that.",
+            f"{rotated:,} {have} an EXIF orientation, which is ignored as in DomainBed, so the "
+            "network sees them rotated or mirrored. Save them upright to avoid this.",
         )
 
 
 def name_findings(domains: Sequence[str], classes: Sequence[str]) -> Iterator[Finding]:
-    """Yield names that mislead: numbers that are sorted as text, and names that look the same."""
+    """Yield misleading names: numbers sorted as text, and names that look the same."""
     yield from _number_order_finding(classes)
     for single, kind, names in (("domain", "domains", domains), ("class", "classes", classes)):
         spellings: Mapping[str, list[str]] = defaultdict(list)
@@ -271,17 +271,17 @@ def name_findings(domains: Sequence[str], classes: Sequence[str]) -> Iterator[Fi
         alike = [" and ".join(map(repr, same)) for same in spellings.values() if len(same) > 1]
         if alike:
             count = sum(len(same) for same in spellings.values() if len(same) > 1)
-            text = f"differ only in case, spaces, '_' or '-': {listed(alike)}. Are they the same?"
+            text = f"differ only in case, spaces, '_' or '-': {listed(alike)}. Same {single}?"
             yield Finding(False, f"{count:,} {kind} {text}")
         spaced = [repr(name) for name in names if name != name.strip()]
         if spaced:
             have = f"1 {single} has" if len(spaced) == 1 else f"{len(spaced):,} {kind} have"
             its = "its name" if len(spaced) == 1 else "their names"
-            yield Finding(False, f"{have} spaces before or after {its}: {listed(spaced)}.")
+            yield Finding(False, f"{have} leading or trailing spaces in {its}: {listed(spaced)}.")
 
 
 def _number_order_finding(classes: Sequence[str]) -> Iterator[Finding]:
-    """Yield that class names with numbers are in the order of text: 0, 1, 10, 11, 2."""
+    """Yield a remark if numbered class names are sorted as text: 0, 1, 10, 11, 2."""
     parts = [_NUMBERED.fullmatch(name) for name in classes]
     if any(part is None for part in parts):
         return
@@ -292,7 +292,7 @@ def _number_order_finding(classes: Sequence[str]) -> Iterator[Finding]:
     label = next(i for i, number in enumerate(sorted(numbers)) if number != numbers[i])
     yield Finding(
         False,
-        f"{len(classes):,} class names are numbered, and sorted as text: "
+        f"{len(classes):,} numbered class names are sorted as text: "
         f"{', '.join(classes[:SHOWN_NAMES])}, …. Label {label} is {classes[label]!r}; tools that "
-        "sort by number have another order. Use names, not labels, to match predictions.",
+        "sort by number use another order. Match predictions by class name, not by label.",
     )

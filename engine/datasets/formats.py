@@ -1,7 +1,4 @@
-"""Which files are images, and which are what other programs leave in folders of images.
-
-An image is told by its suffix where that is known, else by how its content begins.
-"""
+"""Recognition of image files by suffix or content, and of other programs' files and folders."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ from PIL import Image, features
 IMAGE_EXTENSIONS: Final = (
     ".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
-"""Those of ``torchvision.datasets.folder.IMG_EXTENSIONS``."""
+"""As in ``torchvision.datasets.folder.IMG_EXTENSIONS``."""
 MORE_EXTENSIONS: Final = (
     ".jfif", ".jpe", ".gif", ".jp2", ".j2k", ".pbm", ".pnm", ".dib", ".apng",
 )  # fmt: skip
-"""Other suffixes of formats that are read."""
+"""Other suffixes of supported formats."""
 AVIF: Final = (".avif", ".avifs")
 HEIC: Final = (".heic", ".heif", ".hif")
 FOREIGN_EXTENSIONS: Final = frozenset(
@@ -34,7 +31,7 @@ FOREIGN_EXTENSIONS: Final = frozenset(
         ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".3gp", ".insv",
     ]
 )  # fmt: skip
-"""Suffixes of images and films that are not read; some of them begin as a TIFF does."""
+"""Suffixes of unsupported images and videos; some start like TIFF files."""
 TEXT_EXTENSIONS: Final = frozenset(
     [
         ".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml",
@@ -42,11 +39,11 @@ TEXT_EXTENSIONS: Final = frozenset(
         ".db", ".zip", ".tar", ".gz", ".tgz", ".parquet", ".pkl", ".pt", ".pth", ".h5", ".docx",
     ]
 )  # fmt: skip
-"""Suffixes of files that nobody takes for images: they are not opened."""
+"""Suffixes of files that are not images; they are not opened."""
 OTHER_FILES: Final = "other files"
-"""Kind of a file that is no image."""
+"""Kind of files that are not images."""
 HEAD_BYTES: Final = 32
-"""Bytes of a file that tell its format."""
+"""Number of bytes that identify a file's format."""
 
 SIGNATURES: Final[Mapping[str, re.Pattern[bytes]]] = {
     ".jpg": re.compile(rb"\xff\xd8\xff"),
@@ -61,16 +58,16 @@ SIGNATURES: Final[Mapping[str, re.Pattern[bytes]]] = {
     ".avif": re.compile(rb"....ftypavi[fs]", re.DOTALL),
     ".heic": re.compile(rb"....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1)", re.DOTALL),
 }
-"""Suffix → how the content of such an image begins."""
+"""Pattern of the first bytes by suffix."""
 
 IMAGE_FORMATS: Final = (
     "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP",
     *(["AVIF"] if features.check("avif") else []),
 )  # fmt: skip
-"""PIL's formats that are read, whatever a file's name ends in. Not those that PIL has another
-program read, such as PostScript, which is a programming language. HEIC comes with an extra."""
+"""Supported PIL formats, independent of the file name. Formats that PIL reads with external
+programs, such as PostScript, are excluded. HEIC needs an extra."""
 THUMBNAIL_FOLDERS: Final = ("@eadir", "@__thumb", ".@__thumb", ".thumbnails", ".thumbs")
-"""Folders of small copies, by their names in lower case: Synology, QNAP, file managers."""
+"""Lower-case names of thumbnail folders: Synology, QNAP, file managers."""
 HIDDEN_FOLDERS: Final = "hidden folders"
 JUNK_FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "macOS folders": ("__macosx", ".appledouble", ".appledb", ".appledesktop"),
@@ -91,7 +88,7 @@ JUNK_FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "cache folders": ("__pycache__", ".cache", ".dropbox.cache", ".stversions", ".stfolder"),
     HIDDEN_FOLDERS: (".*",),
 }  # fmt: skip
-"""Kind of folder → patterns of its name in lower case; the first that matches counts."""
+"""Patterns of lower-case folder names by kind; the first match applies."""
 JUNK_FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "macOS ._ files": ("._*",),
     "system files": (
@@ -107,20 +104,20 @@ JUNK_FILES: Final[Mapping[str, tuple[str, ...]]] = {
                      "*.~[0-9a-z]*"),
     "hidden files": (".*",),
 }  # fmt: skip
-"""Kind of file → patterns of its name in lower case; the first that matches counts."""
+"""Patterns of lower-case file names by kind; the first match applies."""
 
 
 def sniff(head: bytes) -> str | None:
-    """Return the suffix of the image whose content begins so; None: it is none that is known."""
+    """Return the suffix of the image format that starts with ``head``; None if unknown."""
     return next((suffix for suffix, begin in SIGNATURES.items() if begin.match(head)), None)
 
 
 def not_an_image(name: str, head: Callable[[], bytes]) -> str | None:
-    """Return the kind of a file that is no image that can be read; None for an image.
+    """Return the kind of a file that is not a supported image; None for an image.
 
     Args:
         name: of the file.
-        head: returns how its content begins; asked only where the suffix does not tell.
+        head: returns its first bytes; called only if the suffix is ambiguous.
     """
     suffix = os.path.splitext(name)[1].lower()
     if suffix in readable_extensions():
@@ -137,7 +134,7 @@ def not_an_image(name: str, head: Callable[[], bytes]) -> str | None:
 
 @cache
 def readable_extensions() -> frozenset[str]:
-    """Return the suffixes of the formats that are read on this machine."""
+    """Return the suffixes of the formats supported on this machine."""
     avif = AVIF if "AVIF" in IMAGE_FORMATS else ()
     heic = HEIC if reads_heic() else ()
     return frozenset((*IMAGE_EXTENSIONS, *MORE_EXTENSIONS, *avif, *heic))
@@ -145,12 +142,12 @@ def readable_extensions() -> frozenset[str]:
 
 @cache
 def reads_heic() -> bool:
-    """Say whether HEIC images can be read: with the extra ``heic``."""
+    """Return whether HEIC images can be read (with the extra ``heic``)."""
     return importlib.util.find_spec("pillow_heif") is not None
 
 
 def formats_of(content: bytes) -> tuple[str, ...]:
-    """Return PIL's formats to try on an image, HEIC among them when it is one and can be read."""
+    """Return the PIL formats to try for an image, including HEIC if needed and supported."""
     if sniff(content[:HEAD_BYTES]) == ".heic" and reads_heic():
         _register_heic()
         return (*IMAGE_FORMATS, "HEIF")
@@ -174,17 +171,17 @@ _ANY_FILE: Final = _pattern(JUNK_FILES)
 
 
 def junk_folder(name: str) -> str | None:
-    """Return the kind of folder that a program left behind; None for a folder of the user."""
+    """Return the kind of a program's folder; None for the user's own."""
     return _kind(name, JUNK_FOLDERS) if _ANY_FOLDER.match(name.lower()) else None
 
 
 def junk_file(name: str) -> str | None:
-    """Return the kind of file that a program left behind; None for a file of the user."""
+    """Return the kind of a program's file; None for the user's own."""
     return _kind(name, JUNK_FILES) if _ANY_FILE.match(name.lower()) else None
 
 
 def holds_thumbnails(name: str) -> bool:
-    """Say whether a folder of this name holds small copies of other images."""
+    """Return whether this is the name of a thumbnail folder."""
     return name.lower() in THUMBNAIL_FOLDERS
 
 

@@ -1,4 +1,4 @@
-"""Data sets on the Hugging Face hub, downloaded as the parquet files they are published in."""
+"""Download of data sets from the Hugging Face hub, as parquet files."""
 
 from __future__ import annotations
 
@@ -13,20 +13,18 @@ from engine.machine.disk import is_full
 from engine.text import without_secrets
 
 BLOCK_BYTES: Final = 8 * 2**20
-"""Read from the hub at a time: what an interrupt loses at most."""
-
-"""Told how many bytes are here, and how many there are."""
+"""Bytes read from the hub at a time; an interrupt loses at most these."""
 
 
 class Download(NamedTuple):
-    """Parquet files in the order of their names, and the revision they are of."""
+    """Parquet files, sorted by name, and their revision."""
 
     files: tuple[Path, ...]
     revision: str
 
 
 class _Table(NamedTuple):
-    """A parquet file on the hub: its address, its size, and its SHA-256 where the hub knows it."""
+    """A parquet file on the hub: path, size in bytes, and SHA-256 if known."""
 
     address: str
     size: int
@@ -34,17 +32,16 @@ class _Table(NamedTuple):
 
 
 def download_tables(hub_id: str, into: Path, on_progress: Progress) -> Download:
-    """Download a data set's parquet files; what is in ``into`` from an earlier try is kept.
+    """Download a data set's parquet files into ``into``, resuming an earlier download.
 
-    All files are of the revision that is the newest when it begins; each is checked against the
-    size and the checksum that the hub states. ``HF_ENDPOINT`` names another server, and
-    ``HF_HUB_OFFLINE`` forbids the network: they are the hub client's own. Not its
-    ``hf_hub_download``, which begins a file anew after an interrupt.
+    All files are of the newest revision at the start; each is checked against the hub's size and
+    checksum. The hub client's variables ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` apply. Its
+    ``hf_hub_download`` is not used because it restarts a file after an interrupt.
 
     Raises:
-        DataError: when the hub cannot be reached or refuses, and when the set has no parquet
-            files. What was downloaded stays, and the next call goes on from there.
-        OSError: when the disk is full or cannot be written.
+        DataError: if the hub is unreachable or refuses, or the data set has no parquet files. The
+            partial download is kept, and the next call resumes it.
+        OSError: if the disk is full or cannot be written.
     """
     import huggingface_hub  # half a second
 
@@ -52,10 +49,10 @@ def download_tables(hub_id: str, into: Path, on_progress: Progress) -> Download:
         revision = str(huggingface_hub.HfApi().dataset_info(hub_id).sha)
         hub = huggingface_hub.HfFileSystem()
         tables = _find_tables(hub, hub_id, revision)
-    except Exception as error:  # noqa: BLE001 - the client's, its HTTP library's: all told
+    except Exception as error:  # noqa: BLE001 - any error of the client: always reported
         raise _unreachable(hub_id, error) from None
     if not tables:
-        raise DataError(f"{hub_id} has no parquet files on the hub any more.")
+        raise DataError(f"{hub_id} no longer has parquet files on the hub.")
     folder = into / revision
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(table.size for table in tables)
@@ -86,7 +83,7 @@ def _find_tables(hub: Any, hub_id: str, revision: str) -> list[_Table]:
 def _download(
     hub: Any, hub_id: str, table: _Table, file: Path, on_progress: Callable[[int], None]
 ) -> None:
-    """Download one file, from where an earlier try ended, and check it."""
+    """Download one file, resuming an earlier download, and verify it."""
     part = file.with_suffix(".part")
     with part.open("ab") as local:
         while (done := local.tell()) < table.size:
@@ -104,7 +101,7 @@ def _download(
     if part.stat().st_size != table.size or not _has_checksum(part, table.sha256):
         part.unlink()
         raise DataError(
-            f"{table.address} arrived damaged and was thrown away: give the same command again."
+            f"{table.address} was damaged in the download and deleted. Run the command again."
         )
     part.rename(file)
 
@@ -117,12 +114,12 @@ def _has_checksum(file: Path, sha256: str | None) -> bool:
 
 
 def _unreachable(hub_id: str, error: Exception) -> Exception:
-    """Return the error to raise: a full disk is no fault of the hub's."""
+    """Return the error to raise; a full disk is not the hub's fault."""
     if is_full(error):
         return error
-    told = without_secrets(str(error).strip()) or type(error).__name__
-    reason = told.splitlines()[0].rstrip(".")
+    text = without_secrets(str(error).strip()) or type(error).__name__
+    reason = text.splitlines()[0].rstrip(".")
     return DataError(
-        f"{hub_id} cannot be downloaded from the Hugging Face hub: {reason}. What has come is "
-        "kept: the same command goes on from there."
+        f"{hub_id} cannot be downloaded from the Hugging Face hub: {reason}. The partial download "
+        "is kept; run the command again to resume."
     )

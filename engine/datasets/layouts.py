@@ -1,4 +1,4 @@
-"""How a folder of images is laid out, as its card says, or as plain ``class/image``."""
+"""Layouts of data sets: completion of cards, and folders of ``class/image``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from engine.datasets.card import DatasetCard
 from engine.datasets.folders import counted, listed
-from engine.datasets.reading import has_shared_classes, sentence
+from engine.datasets.reading import describe_reading, has_shared_classes
 from engine.datasets.sources import FolderSource, ImageFile, ImageSource
 from engine.datasets.study_sets import STUDY_SETS
 from engine.errors import DataError
@@ -17,20 +17,19 @@ from engine.protocol.datasets import AddDataset
 from engine.protocol.spec import Layout
 
 WITHOUT_DOMAINS = ("class", "split/class")
-"""Layouts of one domain."""
+"""Layouts with a single domain."""
 
 
 def complete_card(card: DatasetCard, source: ImageSource, request: AddDataset) -> DatasetCard:
-    """Return a card with what its folder or table shows and the request says.
+    """Return a card completed from its folder or table and the request.
 
     Args:
-        card: with its root, and the columns of a table.
-        source: everything that lies there.
+        card: has its root, and the columns of a table.
+        source: all images there.
         request: domains, exclusions, classes.
 
     Raises:
-        DataError: when domains are asked for that do not exist, or the list of excluded images
-            cannot be read.
+        DataError: if requested domains do not exist or the list of exclusions cannot be read.
     """
     if (reading := source.reading) is not None:
         card = msgspec.structs.replace(
@@ -38,7 +37,7 @@ def complete_card(card: DatasetCard, source: ImageSource, request: AddDataset) -
             excluded=read_exclusions(request.exclude, source.location),
         )  # fmt: skip
     elif request.exclude is not None:
-        raise DataError("--exclude is for folders: remove the rows from the table instead.")
+        raise DataError("--exclude is only for folders. Remove the rows from the table instead.")
     folders = source.class_folders()
     if request.domains is not None:
         _check_domains(card, folders, request.domains)
@@ -53,47 +52,48 @@ def complete_card(card: DatasetCard, source: ImageSource, request: AddDataset) -
 def _check_domains(
     card: DatasetCard, folders: dict[str, set[str]], wanted: tuple[str, ...]
 ) -> None:
-    """Refuse domains that are asked for but not there."""
+    """Raise DataError if requested domains do not exist."""
     missing = [domain for domain in wanted if domain not in folders]
     if missing:
         raise DataError(
-            f"{card.root} has no domain {', '.join(missing)}; it has {', '.join(sorted(folders))}."
+            f"{card.root} has no domain {', '.join(missing)}. Its domains: "
+            f"{', '.join(sorted(folders))}."
         )
 
 
 def read_exclusions(file: str | None, root: Path) -> frozenset[str]:
-    """Read paths, one a line, below a root or absolute.
+    """Read paths, one per line, relative to a root or absolute.
 
-    A byte-order mark, Windows line ends and separators, and a ``./`` in front mean nothing.
+    A byte-order mark, Windows line ends and separators, and a leading ``./`` are ignored.
 
     Raises:
-        DataError: when the list cannot be read.
+        DataError: if the list cannot be read.
     """
     if file is None:
         return frozenset()
     try:
         lines = Path(os.path.expanduser(file)).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The list {file} of excluded images cannot be read: {error}.") from None
+        raise DataError(f"The --exclude file {file} cannot be read: {error}.") from None
     paths = (line.strip().replace("\\", "/") for line in lines)
     return frozenset(path.removeprefix(f"{root}/").removeprefix("./") for path in paths if path)
 
 
 def find_class_images(folder: Path, layout: Layout = "auto") -> list[ImageFile]:
-    """Return the images of a folder of one domain, with paths below it.
+    """Return the images of a folder of one domain, with paths relative to it.
 
     Args:
         folder: laid out as ``class/image`` or ``split/class/image``.
-        layout: how it is read; ``auto`` recognizes it.
+        layout: folder layout; ``auto`` detects it.
 
     Raises:
-        DataError: when there is no such folder, it has fewer than two classes, a class without
-            images, or domains already.
+        DataError: if the folder is missing, has fewer than two classes, a class without images, or
+            already has domains.
     """
     if folder.is_file():
-        raise DataError(f"{folder} is a file. Give a folder of class/image, unpacked.")
+        raise DataError(f"{folder} is a file. Give an unpacked folder of class/image.")
     if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}. Give a folder of class/image.")
+        raise DataError(f"no folder {folder}. Give a folder of class/image.")
     source = FolderSource(folder, layout)
     try:
         files = source.files()
@@ -104,26 +104,26 @@ def find_class_images(folder: Path, layout: Layout = "auto") -> list[ImageFile]:
         raise DataError(f"{folder} cannot be read: {error}.") from None
     folders = source.class_folders()
     if files and source.reading.layout not in WITHOUT_DOMAINS:
-        said = sentence(source.reading, folders, set().union(*folders.values()))
+        layout_text = describe_reading(source.reading, folders, set().union(*folders.values()))
         raise DataError(
-            f"{folder} is laid out as {source.reading.layout.replace('plain', 'domain/class')}"
-            f"/image: it has domains already. Give one of them, such as "
-            f"{folder.joinpath(*source.reading.wrapper, files[0].domain)}, or --layout class."
-            f"{said and f' It was read so: {said}'}"
+            f"{folder} already has domains "
+            f"({source.reading.layout.replace('plain', 'domain/class')}/image). Give one of them, "
+            f"such as {folder.joinpath(*source.reading.wrapper, files[0].domain)}, or --layout "
+            f"class.{layout_text and f' Detected layout: {layout_text}'}"
         )
     classes = set().union(*folders.values()) if folders else set()
     if len(classes) < 2 or not files:
         raise DataError(
             f"{folder} has {counted(len(classes), 'class folder')} and "
-            f"{counted(len(files), 'image')}; the layout is class/image, with two classes at least."
+            f"{counted(len(files), 'image')}, but needs class/image with at least two classes."
         )
     if empty := sorted(classes - {file.class_name for file in files}):
-        raise DataError(f"In {folder} there are classes without images: {listed(empty)}.")
+        raise DataError(f"{folder} has classes without images: {listed(empty)}.")
     return files
 
 
 def _has_sub_classes(source: FolderSource) -> bool:
-    """Say whether what was taken for domains are classes with folders of their own."""
+    """Return whether the detected domains are more likely classes with subfolders."""
     cells = {(file.domain, file.class_name) for file in source.files()}
     is_plain = source.reading.layout == "plain"
     return is_plain and len(cells) > 0 and not has_shared_classes(cells)

@@ -1,4 +1,4 @@
-"""The folders of data sets that have a name: named, replaced, renamed and removed."""
+"""The folders of added data sets: checking names, replacing, renaming and removing."""
 
 from __future__ import annotations
 
@@ -14,55 +14,54 @@ from engine.datasets.catalog import CATALOG, mismatch_of
 from engine.datasets.folders import ImageSet, open_image_set
 from engine.datasets.study_sets import STUDY_SETS
 from engine.errors import DataError
-from engine.protocol import nearest
-from engine.protocol.datasets import NamedSet, RemoveDataset, RenameDataset
+from engine.protocol.datasets import NamedSet, RemoveDataset, RenameDataset, unknown_dataset
 
 IMAGES: Final = "images"
-"""Folder, next to the card, of the images that were imported; ``images-2`` once replaced."""
+"""Folder of imported images, next to the card; ``images-2``, … after a replacement."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _IMAGES: Final = re.compile(rf"{IMAGES}(-\d+)?")
 
 
 def check_name(name: str, folder: Path, *, takes_over: str | None = None) -> None:
-    """Refuse a name that is no plain word, or taken, or differs from another only in case.
+    """Check that a data set name is valid and free.
 
     Args:
         name: of the data set.
-        folder: it will have.
-        takes_over: a data set that is replaced or renamed; its name is free.
+        folder: its future folder.
+        takes_over: data set that is replaced or renamed, whose name counts as free.
 
     Raises:
-        DataError: saying which and what to do.
+        DataError: if not, or if it differs from another name only in case.
     """
     if not _NAME.fullmatch(name):
         raise DataError(
-            f"{name!r} cannot be the name of a data set: use letters, digits, '.', '_' and '-'."
+            f"{name!r} is not a valid data set name. Use letters, digits, '.', '_' and '-'."
         )
     embedded = {known.lower(): known for known in CATALOG}
     if name.lower() in embedded:
-        raise DataError(f"{embedded[name.lower()]} is an embedded data set: choose another name.")
+        raise DataError(f"{embedded[name.lower()]} is an embedded data set. Choose another name.")
     published = {known.lower(): known for known in STUDY_SETS}
     if name not in STUDY_SETS and name.lower() in published:
         raise DataError(
-            f"{name} differs only in case from {published[name.lower()]}, a published data set: "
-            "choose another name."
+            f"{name} differs only in case from {published[name.lower()]}, a published data set. "
+            "Choose another name."
         )
     for other in names_in(folder.parent):
         if other == takes_over or other.lower() != name.lower():
             continue
         if other != name:
-            raise DataError(f"{name} differs only in case from {other}: choose another name.")
+            raise DataError(f"{name} differs only in case from {other}. Choose another name.")
         raise DataError(
-            f"A data set named {name} exists already. Choose another name, remove it (vld data "
-            f"rm {name}), or replace it with --replace."
+            f"A data set named {name} already exists. Choose another name, replace it with "
+            f"--replace, or remove it with: vld data rm {name}"
         )
 
 
 def check_published_name(name: str, image_set: ImageSet) -> None:
-    """Refuse the name of a published data set for images with other domains or classes.
+    """Check that images with the name of a published data set have its domains and classes.
 
     Raises:
-        DataError: saying how they differ.
+        DataError: if not; states how they differ.
     """
     mismatch = mismatch_of(name, image_set)
     if mismatch is not None:
@@ -72,7 +71,7 @@ def check_published_name(name: str, image_set: ImageSet) -> None:
 
 
 def names_in(root: Path) -> list[str]:
-    """Return the names of the data sets in a folder of them."""
+    """Return the names of the data sets in a folder."""
     if not root.is_dir():
         return []
     return sorted(
@@ -81,23 +80,23 @@ def names_in(root: Path) -> list[str]:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Refuse a folder that was not made by this program: its content would be lost.
+    """Check that a folder was created by this program and may be replaced.
 
     Raises:
-        DataError: saying so.
+        DataError: if not.
     """
     if folder.is_symlink() or (folder.exists() and not (folder / CARD_FILE).exists()):
         raise DataError(
-            f"{folder} was not made by vld data add (it is a link, or has no {CARD_FILE}): move it "
-            "away first."
+            f"{folder} was not created by vld data add (it is a link, or has no {CARD_FILE}). Move "
+            "it away first."
         )
 
 
 def put_in_place(stage: Path, folder: Path) -> None:
-    """Have a complete stage take the place of a data set, if there is one.
+    """Move a complete stage to the data set's folder, replacing an existing data set.
 
-    Its card is replaced in one step, after the new images are there and before the old ones go:
-    a process that is killed leaves the old data set or the new one.
+    The card is replaced atomically, after the new images are in place and before the old ones are
+    deleted, so that a killed process leaves either the old or the new data set.
     """
     if not folder.exists():
         stage.rename(folder)
@@ -118,13 +117,13 @@ def put_in_place(stage: Path, folder: Path) -> None:
 
 
 def remove_dataset(request: RemoveDataset) -> NamedSet:
-    """Delete a data set's card, and its images where they were imported.
+    """Delete a data set's card, and its images if they were imported.
 
     Raises:
-        DataError: when there is none of that name, or it cannot be deleted.
+        DataError: if there is no such data set, or it cannot be deleted.
     """
     folder = _find(request.root, request.name)
-    found = _look_at(request.name, folder)
+    found = _describe(request.name, folder)
     if request.is_trial:
         return found
     gone = folder.with_name(f".{folder.name}.removed")
@@ -132,7 +131,7 @@ def remove_dataset(request: RemoveDataset) -> NamedSet:
         if folder.is_symlink():
             folder.unlink()
             return found
-        if gone.exists():  # of a process that was killed
+        if gone.exists():  # left by a killed process
             shutil.rmtree(gone)
         folder.rename(gone)
         shutil.rmtree(gone)
@@ -142,15 +141,15 @@ def remove_dataset(request: RemoveDataset) -> NamedSet:
 
 
 def rename_dataset(request: RenameDataset) -> NamedSet:
-    """Give a data set another name.
+    """Rename a data set.
 
     Raises:
-        DataError: when there is none of that name, or the new one is not free.
+        DataError: if there is no such data set, or the new name is not free.
     """
     folder = _find(request.root, request.name)
     renamed = folder.with_name(request.new_name)
     if request.new_name == request.name:
-        raise DataError(f"{request.name} already has that name.")
+        raise DataError(f"the data set is already named {request.name}.")
     check_name(request.new_name, renamed, takes_over=request.name)
     card = read_card(folder)
     if request.new_name in STUDY_SETS:
@@ -161,31 +160,30 @@ def rename_dataset(request: RenameDataset) -> NamedSet:
             write_card(renamed, msgspec.structs.replace(card, name=request.new_name))
     except OSError as error:
         raise DataError(f"{folder} cannot be renamed: {error}.") from None
-    return _look_at(request.new_name, renamed)
+    return _describe(request.new_name, renamed)
 
 
 def _find(root: str, name: str) -> Path:
-    """Return the folder of a data set that was added.
+    """Return the folder of an added data set.
 
     Raises:
-        DataError: when there is none of that name.
+        DataError: if there is no such data set.
     """
     names = names_in(Path(root))
     if name in names:
         return Path(root) / name
     if name in CATALOG:
-        raise DataError(f"{name} is part of the program: it cannot be renamed or removed.")
+        raise DataError(f"{name} is an embedded data set and cannot be renamed or removed.")
     if name in STUDY_SETS:
-        raise DataError(f"{name} is not on this machine: there is nothing to do.")
-    hint = nearest(name, names) or " List them with: vld data ls."
-    raise DataError(f"No data set named {name!r}.{hint}")
+        raise DataError(f"{name} is not on this machine.")
+    raise DataError(unknown_dataset(name, names))
 
 
-def _look_at(name: str, folder: Path) -> NamedSet:
-    """Return what a data set's folder holds."""
+def _describe(name: str, folder: Path) -> NamedSet:
+    """Return the description of a data set's folder."""
     try:
         card: DatasetCard | None = read_card(folder)
-    except DataError:  # damaged, which must not keep it from being removed
+    except DataError:  # a damaged card must not prevent removal
         card = None
     source = card.root if card is not None and Path(card.root).is_absolute() else None
     if folder.is_symlink():

@@ -1,6 +1,6 @@
-"""Width and height of the images of a cache before they were squeezed.
+"""Width and height of a cache's original images.
 
-The file ``sizes.bin`` of a cache: two int32 for each image, little-endian, then their CRC-32.
+The file ``sizes.bin`` of a cache: two int32 per image, little-endian, followed by their CRC-32.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from engine.machine.disk import write_atomic
 from engine.machine.processor import usable_cores
 
 Sizes = npt.NDArray[np.int32]
-"""Width and height in pixels, (N, 2); 0 where the image cannot be read."""
+"""Width and height in pixels, (N, 2); 0 if the image cannot be read."""
 
 FILE_NAME: Final = "sizes.bin"
 STORED: Final = "<i4"
 IMAGE_BYTES: Final = 8
 CRC_BYTES: Final = 4
 TASK_IMAGES: Final = 256
-"""Images a thread looks at, at a time."""
+"""Images that a thread reads per task."""
 
 
 def read_sizes(cache: Path, images: int) -> Sizes | None:
-    """Return the sizes of a cache's images; None where they are not stored, or damaged."""
+    """Return the sizes of a cache's images; None if they are missing or damaged."""
     try:
         content = (cache / FILE_NAME).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -51,27 +51,27 @@ def _crc(stored: bytes) -> bytes:
     return zlib.crc32(stored).to_bytes(CRC_BYTES, "little")
 
 
-def look_at_sizes(
+def sizes_from_headers(
     image_set: ImageSet, unreadable: dict[int, str], on_progress: Progress
 ) -> Sizes | None:
-    """Return the sizes of images by their headers, undecoded.
+    """Return the sizes of images from their headers, without decoding.
 
     Args:
         image_set: the images.
-        unreadable: index of images that are not looked at: why.
-        on_progress: told how many images were looked at, of how many; what it raises ends it.
+        unreadable: reasons by index of images to skip.
+        on_progress: called with the number of images read and the total; may raise to abort.
 
     Returns:
-        None where one can no longer be read.
+        None if one can no longer be read.
     """
     sizes = np.zeros((len(image_set), 2), dtype=np.int32)
 
     def look(indices: range) -> bool:
-        """Say whether all that were readable still are."""
+        """Return whether all images that were readable still are."""
         try:
             for index in indices:
                 if index not in unreadable:
-                    sizes[index] = image_set.look_at_image(index).size
+                    sizes[index] = image_set.open_header(index).size
         except OSError:
             return False
         return True
@@ -85,5 +85,5 @@ def look_at_sizes(
                     return None
                 on_progress(span.stop, len(image_set))
         finally:
-            pool.shutdown(cancel_futures=True)  # not all the rest of them first
+            pool.shutdown(cancel_futures=True)  # do not run the remaining tasks
     return sizes

@@ -1,4 +1,4 @@
-"""How far a piece of work is, told no more often than an eye can follow."""
+"""Rate-limited progress reports."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Final
 
 from engine.protocol.datasets import WorkProgress, WorkReport
 
-TOLD_EVERY_S: Final = 0.1
+INTERVAL_S: Final = 0.1
 
-Tell = Callable[[WorkReport], None]
-"""Takes progress and notes while the work goes on."""
+Reporter = Callable[[WorkReport], None]
+"""Takes progress and notes during the work."""
 Progress = Callable[[int, int], None]
-"""Takes how many units of a piece of work are done, and of how many."""
+"""Takes the number of units done and the total."""
 
 
-def progress_of(tell: Tell, what: str, unit: str, unit_size: int = 1) -> Progress:
-    """Return what tells of a piece of work, in ``unit`` of ``unit_size`` things each."""
-    told_at = -TOLD_EVERY_S
+def progress_of(report: Reporter, what: str, unit: str, unit_size: int = 1) -> Progress:
+    """Return a function that reports the progress of ``what`` in units of ``unit_size`` items."""
+    reported_at = -INTERVAL_S
 
     def progress(done: int, total: int) -> None:
-        nonlocal told_at
-        if done == total or time.monotonic() - told_at >= TOLD_EVERY_S:
-            told_at = time.monotonic()
-            tell(WorkProgress(what, -(-done // unit_size), -(-total // unit_size), unit))
+        nonlocal reported_at
+        if done == total or time.monotonic() - reported_at >= INTERVAL_S:
+            reported_at = time.monotonic()
+            report(WorkProgress(what, -(-done // unit_size), -(-total // unit_size), unit))
 
     return progress

@@ -1,8 +1,8 @@
-"""How the folders of a tree are read: which are domains, which classes, which splits.
+"""Detection of folder layouts: which folders are domains, classes or splits.
 
-Recognized by structure, that is how deep images lie and which folders share names; the names of
-splits matter only where the structure has room for splits. Each reading is a sentence too, and
-``--layout`` takes another.
+The structure decides: the depth of images and the names that folders share. Names of splits are
+considered only where the structure allows splits. Each detected layout can be described in a
+sentence, and ``--layout`` overrides it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from engine.datasets.tree import FolderParts
 from engine.protocol.spec import Layout
 
 ONE_DOMAIN: Final = "all"
-"""Name of the only domain of a layout without domains."""
+"""Name of the only domain in layouts without domains."""
 WHOLE_SPLIT: Final = "full"
-"""Split that holds every image, next to the others."""
+"""Name of a split that contains every image, next to the other splits."""
 SPLIT_NAMES: Final = frozenset(
     [
         "train", "training", "trn", "val", "valid", "validation", "dev", "devel", "development",
@@ -27,27 +27,27 @@ SPLIT_NAMES: Final = frozenset(
         WHOLE_SPLIT,
     ]
 )  # fmt: skip
-"""Names of splits; case does not matter."""
+"""Names of splits, case-insensitive."""
 _SPLIT_ENDING: Final = re.compile(r"[ _-]?(set|split|data|images|imgs|dev|std|\d+|\(\d+\))$")
 SHARED_SHARE: Final = 0.2
-"""Share of a domain's classes, in the mean, that other domains have too where they are domains."""
+"""Minimum mean fraction of a domain's classes that other domains must share."""
 
 FolderCounts = Counter[FolderParts]
-"""Folders that hold images themselves, and how many."""
+"""Number of images directly in each folder."""
 Placer = Callable[[FolderParts], tuple[str, str] | None]
-"""Returns the domain and the class of a folder's images; None: they have none."""
+"""Returns the domain and the class of a folder's images, or None."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a tree is read.
+    """A layout of a folder tree.
 
     Attributes:
-        layout: other than ``auto``.
-        wrapper: folders around the domains, each the only one.
-        splits: names of the folders of splits, all of which are merged.
-        is_given: the layout was asked for, not recognized.
-        inner: folders that several classes of ``plain`` hold, which may be the classes.
+        layout: not ``auto``.
+        wrapper: nested single folders around the domains.
+        splits: names of split folders, which are merged.
+        is_given: whether the layout was given rather than detected.
+        inner: folders within several classes of ``plain``, which may be the actual classes.
     """
 
     layout: Layout
@@ -58,11 +58,11 @@ class Reading:
 
     @property
     def levels(self) -> int:
-        """Return how many folders lie around an image, the wrapper excepted."""
+        """Return the number of folder levels above an image, without the wrapper."""
         return 2 if self.layout == "plain" else self.layout.count("/") + 1
 
     def placer(self, folders: Iterable[FolderParts]) -> Placer:
-        """Return what places folders of a tree, which has such ``folders``."""
+        """Return the function that maps a folder of a tree with ``folders`` to domain and class."""
         cut, splits = len(self.wrapper), set(self.splits)
         split_domains = {
             folder[cut] for folder in folders if len(folder) > cut + 1 and folder[cut + 1] in splits
@@ -79,7 +79,7 @@ class Reading:
 def _place(
     layout: Layout, folder: FolderParts, splits: Collection[str], split_domains: Collection[str]
 ) -> tuple[str, str] | None:
-    """Return the domain and class of a folder below the wrapper."""
+    """Return the domain and class of a folder relative to the wrapper."""
     match layout, folder:
         case "class", (name, *_):
             return ONE_DOMAIN, name
@@ -95,20 +95,20 @@ def _place(
 
 
 def is_split(name: str) -> bool:
-    """Say whether a folder is named like a split: ``Train``, ``valid``, ``test_set``."""
+    """Return whether a folder is named like a split: ``Train``, ``valid``, ``test_set``."""
     lower = name.strip().casefold()
     return lower in SPLIT_NAMES or _SPLIT_ENDING.sub("", lower) in SPLIT_NAMES
 
 
-def recognize(counts: FolderCounts, layout: Layout = "auto") -> Reading:
-    """Return how a tree is read.
+def detect_reading(counts: FolderCounts, layout: Layout = "auto") -> Reading:
+    """Return the layout of a tree.
 
     Args:
-        counts: the folders that hold images.
-        layout: ``auto``, or the one that is asked for.
+        counts: the folders with images.
+        layout: ``auto`` or the given layout.
     """
     if layout == "auto":
-        recognized = _recognized(counts)
+        recognized = _detected(counts)
         if recognized.layout != "plain":
             return recognized
         return replace(recognized, inner=_shared_inner(counts, len(recognized.wrapper)))
@@ -120,7 +120,7 @@ def recognize(counts: FolderCounts, layout: Layout = "auto") -> Reading:
     return reading
 
 
-def _recognized(counts: FolderCounts) -> Reading:
+def _detected(counts: FolderCounts) -> Reading:
     deep: FolderCounts = Counter()
     direct: FolderCounts = Counter()
     for folder, count in counts.items():
@@ -134,7 +134,7 @@ def _recognized(counts: FolderCounts) -> Reading:
 
 
 def _shared_inner(counts: FolderCounts, cut: int) -> tuple[str, ...]:
-    """Return the folders that most classes below a wrapper share, two at least, no splits."""
+    """Return the subfolders shared by most classes, if there are at least two and not splits."""
     cells = {tuple(folder[cut + 1 : cut + 3]) for folder in counts if len(folder) > cut + 2}
     classes_with = Counter(name for _, name in cells)
     shared = tuple(sorted(name for name, count in classes_with.items() if count > 1))
@@ -145,15 +145,15 @@ def _shared_inner(counts: FolderCounts, cut: int) -> tuple[str, ...]:
 
 
 def _with_top_splits(deep: FolderCounts, direct: FolderCounts) -> Reading | None:
-    """Return the reading of ``split/class`` or ``split/domain/class``; None: it is neither.
+    """Return the layout ``split/class`` or ``split/domain/class`` if it matches, else None.
 
-    A split may hold images without classes, as ``test`` often does, itself or in one folder of
-    another name: they are left out. It may hold other domains of the same classes. A folder with
-    more images of its own than in folders is a class.
+    A split such as ``test`` may contain images without classes, directly or in a single other
+    folder; these are ignored. Splits may have different domains with the same classes. A folder
+    with more direct images than images in subfolders is a class.
 
     Args:
-        deep: the folders of images that lie in another folder.
-        direct: the others.
+        deep: image folders within another folder.
+        direct: image folders at the top level.
     """
     tops = {top for top in _names(deep, 0) if direct[top,] <= _below(deep, top).total()}
     if not tops or not all(map(is_split, tops | _names(direct, 0))):
@@ -175,9 +175,9 @@ def _with_top_splits(deep: FolderCounts, direct: FolderCounts) -> Reading | None
 
 
 def _with_inner_splits(counts: FolderCounts) -> Reading | None:
-    """Return the reading of ``domain/split/class``; None: it is another layout.
+    """Return the layout ``domain/split/class`` if it matches, else None.
 
-    A domain without splits among others that have them holds its classes itself.
+    Some domains may contain their classes directly, without splits.
     """
     inner = {top: _below(counts, top) for top in _names(counts, 0)}
     split_domains = [top for top, below in inner.items() if _is_of_splits(below)]
@@ -191,12 +191,12 @@ def _with_inner_splits(counts: FolderCounts) -> Reading | None:
         return None
     found = {
         folder[0] for top in split_domains for folder in inner[top] if len(folder) > 1
-    }  # not those that hold images without classes
+    }  # without splits whose images have no classes
     return Reading("domain/split/class", splits=_used_splits(found))
 
 
 def _is_of_splits(counts: FolderCounts) -> bool:
-    """Say whether a domain's folders are splits that hold class folders, hardly any image."""
+    """Return whether a domain's folders are splits with class folders and few direct images."""
     direct = sum(count for folder, count in counts.items() if len(folder) == 1)
     names = _names(counts, 0)
     return bool(names) and all(map(is_split, names)) and 2 * direct < counts.total() and (
@@ -205,17 +205,17 @@ def _is_of_splits(counts: FolderCounts) -> bool:
 
 
 def _used_splits(names: Collection[str]) -> tuple[str, ...]:
-    """Return the splits that are merged: the one that holds all images, if there is one."""
+    """Return the splits to merge: only the one with all images, if there is one."""
     whole = [name for name in names if name.strip().casefold() == WHOLE_SPLIT]
     return tuple(sorted(whole or names))
 
 
 def _wrapped(counts: FolderCounts) -> Reading | None:
-    """Return the reading of a folder within the only one; None where that is a domain itself."""
+    """Return the layout within a single top folder; None if that is itself a domain."""
     tops, below = _names(counts, 0), _below(counts)
     if len(tops) > 1:
         return None
-    inner = _recognized(below)
+    inner = _detected(below)
     is_domain = len(_names(below, 0)) == 1 and len(_names(below, 1)) > 1
     if inner.layout == "plain" and not (inner.wrapper or is_domain or has_domains(below)):
         return None
@@ -225,7 +225,7 @@ def _wrapped(counts: FolderCounts) -> Reading | None:
 
 
 def has_domains(counts: FolderCounts) -> bool:
-    """Say whether folders look like several domains of the same classes, two at least."""
+    """Return whether folders look like at least two domains with the same classes."""
     direct = sum(count for folder, count in counts.items() if len(folder) < 2)
     return (
         2 * direct < counts.total()
@@ -236,15 +236,15 @@ def has_domains(counts: FolderCounts) -> bool:
 
 
 def _agree(counts: FolderCounts) -> bool:
-    """Say whether folders of the first level share those of the second."""
+    """Return whether first-level folders share second-level folder names."""
     return has_shared_classes((folder[0], folder[1]) for folder in counts if len(folder) > 1)
 
 
 def has_shared_classes(cells: Iterable[tuple[str, str]]) -> bool:
-    """Say whether domains have classes in common: a share of each one's, or there is one domain.
+    """Return whether domains share enough classes, or there is only one domain.
 
     Args:
-        cells: domain and class of folders that hold images.
+        cells: domain and class of folders with images.
     """
     classes_of: dict[str, set[str]] = {}
     for domain, class_name in cells:
@@ -261,7 +261,7 @@ def _names(counts: FolderCounts, level: int) -> set[str]:
 
 
 def _below(counts: FolderCounts, top: str | None = None) -> FolderCounts:
-    """Return what lies in the folders of the first level, or in one of them, merged."""
+    """Return the counts within the first-level folders, or within one of them, merged."""
     below: FolderCounts = Counter()
     for folder, count in counts.items():
         if folder and top in (None, folder[0]):
@@ -269,16 +269,16 @@ def _below(counts: FolderCounts, top: str | None = None) -> FolderCounts:
     return below
 
 
-def sentence(reading: Reading, domains: Collection[str], classes: Collection[str]) -> str:
-    """Say how a tree is read; empty where that goes without saying."""
+def describe_reading(reading: Reading, domains: Collection[str], classes: Collection[str]) -> str:
+    """Return a sentence on the layout; empty for a plain ``domain/class/image``."""
     around = "".join(f"{name}/" for name in reading.wrapper)
     if reading.is_given:
-        return f"reading {reading.layout.replace('plain', 'domain/class')}/image, as --layout asks"
+        return f"reading {reading.layout.replace('plain', 'domain/class')}/image (--layout)"
     if reading.layout == "class":
-        return f"reading {around}class/image as one domain; to make several: vld data shift"
+        return f"reading {around}class/image as one domain; to create several: vld data shift"
     if reading.layout == "plain":
         return _plain_sentence(reading, around, domains, classes)
-    named, is_only = spoken(reading.splits), len(reading.splits) == 1
+    named, is_only = join_names(reading.splits), len(reading.splits) == 1
     merged = "" if is_only else f"; {named} merged"
     levels = reading.layout.replace(
         "split", named if is_only else f"{{{','.join(reading.splits)}}}"
@@ -287,9 +287,9 @@ def sentence(reading: Reading, domains: Collection[str], classes: Collection[str
         kind = "looks like a split, not a domain" if is_only else "look like splits, not domains"
         text = f"{named} {kind}: reading {around}{levels} as one domain{merged}"
         return text + _otherwise(reading, "it as a domain" if is_only else "them as domains")
-    text = f"reading {around}{levels} as domains {spoken(sorted(domains))}{merged}"
+    text = f"reading {around}{levels} as domains {join_names(sorted(domains))}{merged}"
     if reading.layout == "domain/split/class" and named.casefold() == WHOLE_SPLIT:
-        text += "; the splits next to it are left out"
+        text += "; the other splits are ignored"
     is_class = reading.layout == "domain/split/class"
     one, several = ("a class", "classes") if is_class else ("a domain", "domains")
     return text + _otherwise(reading, f"{named} as {one if is_only else several}")
@@ -298,38 +298,38 @@ def sentence(reading: Reading, domains: Collection[str], classes: Collection[str
 def _plain_sentence(
     reading: Reading, around: str, domains: Collection[str], classes: Collection[str]
 ) -> str:
-    """Say what a reader of ``domain/class/image`` may not expect."""
+    """Return a sentence on unexpected readings of ``domain/class/image``."""
     if reading.inner:
         return (
-            f"reading {spoken(sorted(classes))} as classes; the folders in them, "
-            f"{spoken(reading.inner)}, are merged. If those are the classes: --layout "
+            f"reading {join_names(sorted(classes))} as classes; the folders in them, "
+            f"{join_names(reading.inner)}, are merged. If those are the classes: --layout "
             "domain/split/class"
         )
     if classes and all(map(is_split, classes)):
         return (
-            f"reading {spoken(sorted(classes))} as classes. If they are splits: --layout "
+            f"reading {join_names(sorted(classes))} as classes. If they are splits: --layout "
             "domain/split/class"
         )
     if any(map(_mentions_split, domains)):
         return (
-            f"reading {spoken(sorted(domains))} as domains. If they are splits: --layout "
+            f"reading {join_names(sorted(domains))} as domains. If they are splits: --layout "
             "split/class"
         )
     return f"reading {around}domain/class/image" if around else ""
 
 
 def _mentions_split(name: str) -> bool:
-    """Say whether a word of a name is that of a split: ``test_unseen``, ``X_train``."""
+    """Return whether a name contains the name of a split: ``test_unseen``, ``X_train``."""
     return any(map(is_split, re.split(r"[^a-zA-Z]+", name)))
 
 
 def _otherwise(reading: Reading, what: str) -> str:
-    """Say how to have it read otherwise; empty within a wrapper, where ``plain`` is another."""
+    """Return advice on the alternative layout; empty with a wrapper, where it does not apply."""
     return "" if reading.wrapper else f". Use --layout plain to read {what}"
 
 
-def spoken(names: Collection[str], most: int = 6) -> str:
-    """Return names as ``a, b and c``, the first of them if there are many."""
+def join_names(names: Collection[str], most: int = 6) -> str:
+    """Return names as ``a, b and c``, or the first ones and the number of others."""
     shown = list(names)[:most]
     if len(names) > most:
         return f"{', '.join(shown)} and {len(names) - most} more"

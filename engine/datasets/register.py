@@ -1,4 +1,4 @@
-"""Give images a name: look at how they are laid out, and write the card that remembers it."""
+"""Registration of images under a name: detect the layout and write the card."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from engine.datasets.named_sets import (
     check_replaceable,
     put_in_place,
 )
-from engine.datasets.progress import Tell, progress_of
+from engine.datasets.progress import Reporter, progress_of
 from engine.datasets.sources import EXCLUDED, FolderSource, ImageSource
 from engine.datasets.study_sets import STUDY_SETS, how_to_get
 from engine.datasets.tables import TABLE_SUFFIXES, TableSource, missing_note
@@ -46,53 +46,53 @@ from engine.protocol.datasets import (
 )
 
 
-def add_dataset(request: AddDataset, tell: Tell) -> DatasetListing:
+def add_dataset(request: AddDataset, report: Reporter) -> DatasetListing:
     """Register images under a name.
 
-    A folder and a table stay where they are. Archives, parquet files and raw camera-trap images
-    are imported into the folder of the name, which appears when all of it is there.
+    Folders and tables stay in place. Archives, parquet files and raw camera-trap images are
+    imported into the data set's folder, which appears when it is complete.
 
     Raises:
-        DataError: for a name that is taken or no plain word, and for images that no run can be
-            made of; nothing is left behind then.
+        DataError: if the name is invalid or taken, or the images cannot be used; nothing is left
+            behind.
     """
     folder = Path(request.root) / request.name
     check_name(request.name, folder, takes_over=request.name if request.replaces else None)
     if request.replaces:
         check_replaceable(folder)
         if Path(request.path).is_relative_to(folder):
-            raise DataError(f"{request.path} is in the folder of {request.name} itself.")
+            raise DataError(f"{request.path} is inside the folder of the data set {request.name}.")
     with staged(folder, put_in_place if request.replaces else Path.rename) as stage:
-        listing = register(_start_card(request, stage, tell), stage, folder, request)
+        listing = register(_start_card(request, stage, report), stage, folder, request)
     card = read_card(folder)
     return listing if card is None else replace(listing, where=str(folder / card.root))
 
 
-def fetch_dataset(request: FetchDataset, tell: Tell) -> DatasetListing:
-    """Download a data set of the study from the Hugging Face hub, and import it.
+def fetch_dataset(request: FetchDataset, report: Reporter) -> DatasetListing:
+    """Download a published data set from the Hugging Face hub and import it.
 
     Raises:
-        DataError: when it is not on the hub or cannot be reached (the message says how else to
-            get it), or the name is taken. What was downloaded is kept until it is imported.
+        DataError: if it is not on the hub, the hub is unreachable (states alternatives), or the
+            name is taken. A partial download is kept until it is imported.
     """
     folder = Path(request.root) / request.name
     study_set = STUDY_SETS.get(request.name)
     if study_set is None:
         raise DataError(
-            f"{request.name!r} is not known; what can be fetched: {', '.join(STUDY_SETS)}."
-            f"{nearest(request.name, STUDY_SETS)} For images of your own: vld data add NAME PATH."
+            f"cannot fetch {request.name!r}.{nearest(request.name, STUDY_SETS)} Available: "
+            f"{', '.join(STUDY_SETS)}. For your own images: vld data add NAME PATH"
         )
     check_name(request.name, folder)
     if study_set.hub_id is None:
-        raise DataError(f"{request.name} is not on a hub. {how_to_get(request.name)}")
-    require_pyarrow()  # before a download that may take hours
+        raise DataError(f"{request.name} is not on the hub. {how_to_get(request.name)}")
+    require_pyarrow()  # before a long download
     downloads = folder.with_name(f".{folder.name}.download")
     try:
         with staged(folder) as stage:
             download = download_tables(
-                study_set.hub_id, downloads, progress_of(tell, "downloading", "MiB", 2**20)
+                study_set.hub_id, downloads, progress_of(report, "downloading", "MiB", 2**20)
             )
-            progress = progress_of(tell, "importing", "images")
+            progress = progress_of(report, "importing", "images")
             write_images(download.files, stage / IMAGES, ImageColumns(), progress)
             origin = f"huggingface.co/datasets/{study_set.hub_id} at {download.revision}"
             card = DatasetCard(request.name, IMAGES, origin=origin)
@@ -104,67 +104,69 @@ def fetch_dataset(request: FetchDataset, tell: Tell) -> DatasetListing:
     return listing
 
 
-def _start_card(request: AddDataset, stage: Path, tell: Tell) -> DatasetCard:
-    """Return a card that says where the images lie, once they are imported where need be."""
+def _start_card(request: AddDataset, stage: Path, report: Reporter) -> DatasetCard:
+    """Import the images if needed and return a card with their location."""
     path = Path(os.path.expanduser(request.path)).absolute()
     if path.suffix.lower() in TABLE_SUFFIXES:
-        _refuse_layout(request, "a table names the domain and the class of every image")
+        _refuse_layout(request, "a table states the domain and class of every image")
         columns = TableColumns(
             request.path_column, request.label_column, request.domain_column, request.group_column
         )
         return DatasetCard(request.name, str(path), table=columns)
     if request.group_column is not None:
-        raise DataError(f"--group-column is for tables, but {path} is not a table.")
+        raise DataError(f"--group-column is only for tables, but {path} is not a table.")
     if not path.exists():
-        raise DataError(f"No such file or folder: {path}")
+        raise DataError(f"no file or folder {path}.")
     imported = DatasetCard(request.name, IMAGES, origin=str(path))  # as domain/class
     images = stage / IMAGES
     if path.is_file() and is_archive(path):
         images.mkdir()
-        unpack(path, images, progress_of(tell, "unpacking", "MiB", 2**20))
+        unpack(path, images, progress_of(report, "unpacking", "MiB", 2**20))
         return replace(imported, layout=request.layout)
     if tables := find_tables(path):
-        _refuse_exclusions(request, "the rows of parquet files have no names")
+        _refuse_exclusions(request, "rows of parquet files have no names")
         _refuse_layout(request, "parquet files have columns of domains and labels")
         named = ImageColumns(request.image_column, request.label_column, request.domain_column)
-        write_images(tables, images, named, progress_of(tell, "importing", "images"))
+        write_images(tables, images, named, progress_of(report, "importing", "images"))
         return imported
     if not path.is_dir():
         raise DataError(
-            f"{path} is neither a folder of domain/class/image nor a file that can be read: a CSV "
-            "table, a parquet file, a zip or tar archive."
+            f"{path} is not a folder of domain/class/image or a supported file (CSV table, parquet "
+            "file, zip or tar archive)."
         )
     if annotations := find_annotations(path):
-        _refuse_exclusions(request, "annotations choose the images")
-        _refuse_layout(request, "annotations name domains and classes")
-        missing = arrange_camera_traps(annotations, images, progress_of(tell, "placing", "images"))
+        _refuse_exclusions(request, "annotations select the images")
+        _refuse_layout(request, "annotations state domains and classes")
+        missing = arrange_camera_traps(
+            annotations, images, progress_of(report, "placing", "images")
+        )
         if missing:
-            tell(WorkNote(f"{len(missing)} annotated images are not there: {missing[0]}, …"))
+            report(WorkNote(f"{len(missing)} annotated images are missing: {missing[0]}, …"))
         return imported
     return DatasetCard(request.name, str(path), layout=request.layout)
 
 
 def _refuse_layout(request: AddDataset, why: str) -> None:
     if request.layout != "auto":
-        raise DataError(f"--layout is for folders and archives: {why}.")
+        raise DataError(f"--layout is only for folders and archives: {why}.")
 
 
 def _refuse_exclusions(request: AddDataset, why: str) -> None:
     if request.exclude is not None:
-        raise DataError(f"--exclude is for folders and archives: {why}.")
+        raise DataError(f"--exclude is only for folders and archives: {why}.")
 
 
 def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) -> DatasetListing:
-    """Look at the images, and write the card that says which of them belong.
+    """Check the images, complete the card and write it.
 
     Args:
-        card: where the images lie, in the stage or elsewhere.
-        stage: folder that is being filled.
-        folder: what it will be called when the block of ``staged`` ends.
+        card: location of the images, in the stage or elsewhere.
+        stage: folder being filled.
+        folder: its final path.
         request: domains, exclusions, classes; its path is named in errors.
 
     Raises:
-        DataError: when no run can be made of the images.
+        DataError: if the images cannot be used.
     """
     try:
         source = _whole_source(card, stage)
@@ -176,7 +178,7 @@ def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) 
         notes = _exclusion_notes(source, request)
         if isinstance(source, TableSource) and source.missing:
             notes = (*notes, missing_note(source.missing))
-    except DataError as error:  # named as they were given: the stage will be gone
+    except DataError as error:  # show the user's path, not the stage's
         raise DataError(str(error).replace(str(stage / IMAGES), request.path)) from None
     except OSError as error:
         raise DataError(f"{request.path} cannot be read: {error}.") from None
@@ -189,17 +191,17 @@ def register(card: DatasetCard, stage: Path, folder: Path, request: AddDataset) 
 
 
 def _whole_source(card: DatasetCard, stage: Path) -> ImageSource:
-    """Return all that lies at the root of a card, its folders read as its layout asks."""
+    """Return the source of all images at a card's root, with its layout."""
     if card.table is not None:
         return card.source(stage)
     return FolderSource(stage / card.root, card.layout)
 
 
 def _exclusion_notes(source: ImageSource, request: AddDataset) -> tuple[str, ...]:
-    """Say which lines of ``--exclude`` match no image.
+    """Return a note on the lines of ``--exclude`` that match no image.
 
     Raises:
-        DataError: when none of them does.
+        DataError: if no line matches.
     """
     if request.exclude is None or not isinstance(source, FolderSource):
         return ()
@@ -208,8 +210,8 @@ def _exclusion_notes(source: ImageSource, request: AddDataset) -> tuple[str, ...
     if unmatched and not matched:
         example = source.files()[0].path if source.files() else "none"
         raise DataError(
-            f"No line of {request.exclude} is an image of {request.path}: such as "
-            f"{unmatched[0]} there and {example} here. Paths are relative to the folder of domains."
+            f"No line of {request.exclude} matches an image of {request.path} (for example "
+            f"{unmatched[0]}; an image is {example}). Paths are relative to the folder of domains."
         )
     if not unmatched:
         return ()

@@ -1,4 +1,4 @@
-"""Make domains by corruption, out of images that have only one: ID and OOD can be told apart."""
+"""Creation of domains by corrupting the images of a single domain."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from engine.datasets.folders import counted, decode_image, listed
 from engine.datasets.imports import staged
 from engine.datasets.layouts import find_class_images
 from engine.datasets.named_sets import IMAGES, check_name
-from engine.datasets.progress import Progress, Tell, progress_of
+from engine.datasets.progress import Progress, Reporter, progress_of
 from engine.datasets.register import register
 from engine.datasets.sources import ImageFile
 from engine.errors import DataError
@@ -40,7 +40,7 @@ from engine.protocol.extras import install_command
 CLEAN: Final = "clean"
 EVERY_GROUP: Final = "all"
 CHUNK: Final = 8
-"""Images that a process is given at a time."""
+"""Images per task of a process."""
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
     "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
@@ -51,29 +51,29 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 Network Robustness to Common Corruptions and Perturbations", ICLR 2019."""
 SEVERITIES: Final = range(1, 6)
 SMALLEST: Final = 32
-"""Side in pixels below which the corruptions are not defined."""
+"""Minimum side in pixels for which the corruptions are defined."""
 _TAKES_SEED: Final = ("impulse_noise", "glass_blur")
 
 
 @dataclass(frozen=True)
 class Shift:
-    """A domain to be made: corruptions to draw from, none for the clean one, and a severity."""
+    """A domain to create: corruptions to choose from (none: clean) and their severity."""
 
     domain: str
     corruptions: tuple[str, ...]
     severity: int
 
 
-def shift_dataset(request: ShiftDataset, tell: Tell) -> DatasetListing:
-    """Make a data set of clean and corrupted domains, and register it.
+def shift_dataset(request: ShiftDataset, report: Reporter) -> DatasetListing:
+    """Create a data set with a clean and several corrupted domains, and register it.
 
-    Every image is squeezed to a square as a run would see it, then corrupted, so that nothing but
-    the corruption tells the domains apart. An image goes to one domain, each class dealt out
-    evenly, unless ``paired``: else OOD accuracy would be measured on what was trained on.
+    Images are resized as in a run and then corrupted, so that domains differ only in the
+    corruption. Unless ``paired``, each image is in one domain only and each class is distributed
+    evenly, because otherwise OOD accuracy would be measured on training images.
 
     Raises:
-        DataError: for a folder, corruptions or severities that do not exist, a class of fewer
-            images than domains, a name that is taken; nothing is left behind then.
+        DataError: if folder, corruptions or severities do not exist, a class has fewer images than
+            domains, or the name is taken; nothing is left behind.
     """
     root, source = Path(request.root) / request.name, Path(request.path)
     check_name(request.name, root)
@@ -87,10 +87,10 @@ def shift_dataset(request: ShiftDataset, tell: Tell) -> DatasetListing:
     jobs = list(_paired(files, shifts) if request.paired else _dealt(files, shifts, request.seed))
     with staged(root) as stage:
         skipped = _write_all(
-            source, stage / IMAGES, jobs, request, progress_of(tell, "corrupting", "images")
+            source, stage / IMAGES, jobs, request, progress_of(report, "corrupting", "images")
         )
         if skipped:
-            tell(WorkNote(f"{counted(len(skipped), 'image')} cannot be read: {listed(skipped)}"))
+            report(WorkNote(f"{counted(len(skipped), 'image')} cannot be read: {listed(skipped)}"))
         names = ", ".join(shift.domain for shift in shifts)
         origin = f"{source}: {names}; {request.image_size} px, seed {request.seed}"
         card = DatasetCard(request.name, IMAGES, origin=origin)
@@ -99,10 +99,10 @@ def shift_dataset(request: ShiftDataset, tell: Tell) -> DatasetListing:
 
 
 def plan_shifts(corruptions: Sequence[str], severities: Sequence[int]) -> tuple[Shift, ...]:
-    """Return the domains to make, the clean one first.
+    """Return the domains to create, the clean one first.
 
     Raises:
-        DataError: for a corruption or a severity that does not exist, or nothing to do.
+        DataError: for an unknown corruption or severity, or if there are none.
     """
     wrong = [severity for severity in severities if severity not in SEVERITIES]
     if wrong or not severities:
@@ -113,7 +113,7 @@ def plan_shifts(corruptions: Sequence[str], severities: Sequence[int]) -> tuple[
     if EVERY_GROUP in named:
         named = [*GROUPS, *(name for name in named if name not in (EVERY_GROUP, *GROUPS))]
     if not named:
-        raise DataError("--corruptions is empty; 'all' takes every group.")
+        raise DataError("--corruptions is empty. Give groups or names, or 'all' for every group.")
     levels = list(dict.fromkeys(severities))
     return (
         Shift(CLEAN, (), 0),
@@ -129,21 +129,21 @@ Job = tuple[ImageFile, Shift]
 
 
 def _paired(files: Sequence[ImageFile], shifts: Sequence[Shift]) -> Iterator[Job]:
-    """Yield every image with every domain."""
+    """Yield every combination of image and domain."""
     return ((file, shift) for file in files for shift in shifts)
 
 
 def _dealt(files: Sequence[ImageFile], shifts: Sequence[Shift], seed: int) -> Iterator[Job]:
-    """Yield every image with one domain, those of a class dealt out evenly at random."""
+    """Yield every image with one domain; images of a class are distributed evenly at random."""
     of_class: dict[str, list[ImageFile]] = defaultdict(list)
     for file in files:
         of_class[file.class_name].append(file)
     few = [name for name, members in of_class.items() if len(members) < len(shifts)]
     if few:
         raise DataError(
-            f"Every image goes to one of {len(shifts)} domains, but some classes have fewer "
-            f"images: {listed(few)}. Name fewer --corruptions, or let every image be in every "
-            "domain with --paired."
+            f"Each image goes to one of {len(shifts)} domains, but these classes have fewer "
+            f"images: {listed(few)}. Give fewer --corruptions, or put every image in every domain "
+            "with --paired."
         )
     chance, turns = random.Random(seed), itertools.cycle(shifts)
     for members in of_class.values():
@@ -154,12 +154,12 @@ def _dealt(files: Sequence[ImageFile], shifts: Sequence[Shift], seed: int) -> It
 def _write_all(
     source: Path, into: Path, jobs: Sequence[Job], request: ShiftDataset, on_progress: Progress
 ) -> list[str]:
-    """Write every image into its domain's folder; return those that cannot be read."""
+    """Write every image into its domain's folder; return the unreadable ones."""
     for folder in {into / shift.domain / file.class_name for file, shift in jobs}:
         folder.mkdir(parents=True)
     size, seed = request.image_size, request.seed
     tasks = [(source, into, file, shift, size, seed) for file, shift in jobs]
-    # Processes: the corruptions hold the interpreter's lock, and draw from a global generator.
+    # Processes, because the corruptions hold the GIL and use a global generator.
     context = multiprocessing.get_context("spawn")
     skipped: Counter[str] = Counter()
     with ProcessPoolExecutor(usable_cores(), mp_context=context) as pool:
@@ -171,13 +171,13 @@ def _write_all(
                 skipped.update([] if is_written else [file.path])
                 on_progress(done, len(jobs))
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # not all the rest of them first
+            pool.shutdown(cancel_futures=True)  # do not run the remaining tasks
             raise
     return sorted(skipped)
 
 
 def _write(task: tuple[Path, Path, ImageFile, Shift, int, int]) -> bool:
-    """Write one image; say whether it could be read."""
+    """Write one image; return whether it could be read."""
     source, into, file, shift, size, seed = task
     try:
         image = resize(decode_image((source / file.path).read_bytes()), size)
@@ -192,10 +192,10 @@ def _write(task: tuple[Path, Path, ImageFile, Shift, int, int]) -> bool:
 
 
 def find_corruptions(name: str) -> tuple[str, ...]:
-    """Return the corruptions of a group, or the one of that name.
+    """Return the corruptions of a group, or the single corruption of that name.
 
     Raises:
-        DataError: when there is none.
+        DataError: if there is neither.
     """
     every = [each for group in GROUPS.values() for each in group]
     if name in GROUPS:
@@ -203,27 +203,27 @@ def find_corruptions(name: str) -> tuple[str, ...]:
     if name in every:
         return (name,)
     raise DataError(
-        f"There is no corruption {name!r}.{nearest(name, [*GROUPS, *every])} Groups: "
-        f"{', '.join(GROUPS)}; single ones: {', '.join(every)}."
+        f"no corruption {name!r}.{nearest(name, [*GROUPS, *every])} Groups: "
+        f"{', '.join(GROUPS)}; single corruptions: {', '.join(every)}."
     )
 
 
 def require_corruptions() -> Any:
-    """Return the package that corrupts images.
+    """Return the module ``imagecorruptions``.
 
     Raises:
-        DataError: when it is not installed, or cannot be loaded.
+        DataError: if it is not installed or cannot be imported.
     """
     try:
         import imagecorruptions  # only this needs it, and it brings a compiler
     except ModuleNotFoundError:
         raise DataError(
-            f"Corruptions need a package that is not installed: {install_command('corruptions')}"
+            f"Corruptions need an additional package. Install it: {install_command('corruptions')}"
         ) from None
-    except ImportError as error:  # its OpenCV wants a window system's libraries
+    except ImportError as error:  # its OpenCV needs a window system's libraries
         raise DataError(
-            f"The package of corruptions cannot be loaded: {error}. On a machine without a window "
-            "system: pip install --force-reinstall --no-deps opencv-python-headless"
+            f"The package imagecorruptions cannot be imported: {error}. On a machine without a "
+            "window system: pip install --force-reinstall --no-deps opencv-python-headless"
         ) from None
     return imagecorruptions
 
@@ -231,15 +231,15 @@ def require_corruptions() -> Any:
 def corrupt(
     image: Image.Image, corruptions: Sequence[str], severity: int, seed: str
 ) -> npt.NDArray[np.uint8]:
-    """Corrupt an image by one of several corruptions.
+    """Apply one randomly chosen corruption to an image.
 
-    The package draws from NumPy's global generator, which this seeds: not for several threads.
+    Not thread-safe: the package uses NumPy's global generator, which this function seeds.
 
     Args:
-        image: RGB, both sides of at least ``SMALLEST`` pixels.
-        corruptions: those to draw from.
+        image: RGB, both sides at least ``SMALLEST`` pixels.
+        corruptions: corruptions to choose from.
         severity: 1 to 5.
-        seed: the same seed gives the same corruption of the same strength.
+        seed: determines the corruption and its random numbers.
 
     Returns:
         (H, W, 3) uint8.

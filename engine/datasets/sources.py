@@ -1,4 +1,4 @@
-"""Where image files come from: a folder, or a zip archive with the same layout."""
+"""Sources of image files: folders and zip archives."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
 
-from engine.datasets.reading import Placer, Reading, recognize
+from engine.datasets.reading import Placer, Reading, detect_reading
 from engine.datasets.tree import Tree, TreeFile, archive_tree, folder_tree
 from engine.errors import DataError
 from engine.protocol.datasets import LeftOut
 from engine.protocol.spec import Layout
-from engine.text import size_in_words
+from engine.text import format_size
 
 TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-"""How tar archives are named; they are unpacked before they are read."""
+"""Suffixes of tar archives, which are unpacked before reading."""
 ABOVE_CLASSES: Final = "images above their class folder"
 EXCLUDED: Final = "images that --exclude lists"
 
 MOST_IMAGE_BYTES: Final = 2**30
-"""A larger file is no image that could be decoded."""
+"""Maximum size of an image file."""
 ZIP_DAMAGE: Final = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError,
     ValueError,
 )  # fmt: skip
-"""What the standard library raises, besides OSError, on damaged or encrypted zip archives."""
+"""Exceptions for damaged or encrypted zip archives, in addition to OSError."""
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image: its place below the root, and what tells when it changes.
+    """One image: its path relative to the root, size, and a stamp that changes with its content.
 
-    ``stamp`` is the modification time in ns of a file, the CRC-32 of an archive's member. Images
-    of one ``group`` of a domain are all trained on or all held out; empty: each by itself.
+    ``stamp`` is the modification time of a file in ns, or the CRC-32 of an archive's member. Images
+    of one ``group`` are trained on or held out together; empty: no group.
     """
 
     domain: str
@@ -54,42 +54,42 @@ class ImageFile:
 
 
 class ImageSource(Protocol):
-    """Where image files come from: a folder or an archive."""
+    """Source of image files: a folder, an archive or a table."""
 
     @property
     def location(self) -> Path:
         """Return the folder or the archive."""
 
     def class_folders(self) -> dict[str, set[str]]:
-        """Return each domain's class folders, the empty ones included."""
+        """Return each domain's class folders, including empty ones."""
 
     @property
     def reading(self) -> Reading | None:
-        """Return how folders are read; None for a table."""
+        """Return the folder layout; None for a table."""
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """Return what is not among the images."""
+        """Return what was ignored."""
 
     def files(self) -> list[ImageFile]:
         """Return the image files in order."""
 
     def read(self, path: str) -> bytes:
-        """Return the content of a file; may be called from several threads.
+        """Return the content of a file; thread-safe.
 
         Raises:
-            OSError: when it cannot be read.
+            OSError: if it cannot be read.
         """
 
 
 class TreeSource(ABC):
-    """Images in a tree of folders, read once, when they are first asked for.
+    """Images in a tree of folders, listed on first use.
 
     Args:
         location: folder or archive.
-        layout: how its folders are read; ``auto`` recognizes it.
-        domains: those that are used; None: all.
-        excluded: paths below ``location``, or below the folder of domains, that are left out.
+        layout: folder layout; ``auto`` detects it.
+        domains: domains to use; None: all.
+        excluded: paths to exclude, relative to ``location`` or to the folder of domains.
     """
 
     def __init__(
@@ -111,25 +111,25 @@ class TreeSource(ABC):
 
     @property
     def reading(self) -> Reading:
-        """Return how the folders are read."""
+        """Return the folder layout."""
         return self._placed.reading
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """Return what is not among the images."""
+        """Return what was ignored."""
         return self._placed.left_out
 
     @property
     def unmatched_exclusions(self) -> tuple[str, ...]:
-        """Return the paths to be left out that are no image."""
+        """Return the excluded paths that match no image."""
         return self._placed.unmatched
 
     def class_folders(self) -> dict[str, set[str]]:
-        """Return each domain's class folders, the empty ones included."""
+        """Return each domain's class folders, including empty ones."""
         return {domain: set(names) for domain, names in self._placed.class_folders.items()}
 
     def files(self) -> list[ImageFile]:
-        """Return the image files by domain and class, then as ``ImageFolder`` walks them."""
+        """Return the image files by domain and class, then in the order of ``ImageFolder``."""
         return list(self._placed.files)
 
     @abstractmethod
@@ -138,14 +138,14 @@ class TreeSource(ABC):
 
     @abstractmethod
     def _tree(self) -> Tree:
-        """Return what lies there."""
+        """Return the tree of files."""
 
     @cached_property
     def _placed(self) -> _Placed:
         tree = self._tree()
         reading = self._layout
         if not isinstance(reading, Reading):
-            reading = recognize(Counter(file.folder for file in tree.files), reading)
+            reading = detect_reading(Counter(file.folder for file in tree.files), reading)
         place = cache(reading.placer(tree.folders))
         around = "".join(f"{name}/" for name in reading.wrapper)
         unmatched = set(self._excluded)
@@ -169,7 +169,7 @@ class TreeSource(ABC):
 
 @dataclass(frozen=True)
 class _Placed:
-    """The files of a tree in their domains and classes."""
+    """The files of a tree with their domains and classes."""
 
     reading: Reading
     files: tuple[ImageFile, ...]
@@ -179,7 +179,7 @@ class _Placed:
 
 
 def _misplaced(file: TreeFile, reading: Reading) -> str:
-    """Return the kind of an image that has no class."""
+    """Return the kind of an image without a class."""
     levels = len(reading.wrapper) + reading.levels
     if len(file.folder) >= levels:
         return f"images next to {' and '.join(reading.splits)}"
@@ -187,12 +187,12 @@ def _misplaced(file: TreeFile, reading: Reading) -> str:
 
 
 def _class_folders(tree: Tree, reading: Reading, place: Placer) -> dict[str, set[str]]:
-    """Return each domain's classes: every folder at their level, one without images too."""
+    """Return each domain's classes: every folder at their level, including empty ones."""
     folders: dict[str, set[str]] = defaultdict(set)
     for folder in tree.folders:
         if (cell := place(folder)) is not None:
             folders[cell[0]].add(cell[1])
-    if reading.layout == "plain":  # a domain without classes is none that could be overlooked
+    if reading.layout == "plain":  # include domains without classes, which are reported
         depth = len(reading.wrapper) + 1
         for folder in tree.folders:
             if len(folder) == depth and folder[:-1] == reading.wrapper:
@@ -201,7 +201,7 @@ def _class_folders(tree: Tree, reading: Reading, place: Placer) -> dict[str, set
 
 
 class FolderSource(TreeSource):
-    """Images in folders below ``location``."""
+    """Images in folders within ``location``."""
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
@@ -246,23 +246,23 @@ def read_image_file(path: Path) -> bytes:
     """Return a file's content.
 
     Raises:
-        OSError: when it cannot be read, or is a pipe or a device, which may never end.
+        OSError: if it cannot be read, or is not a regular file.
     """
     try:
         found = path.stat()
     except ValueError as error:  # a NUL in its name
         raise OSError(str(error)) from None
     if not stat.S_ISREG(found.st_mode):
-        raise OSError("it is not a regular file")
+        raise OSError("not a regular file")
     _check_size(found.st_size)
     return path.read_bytes()
 
 
 def _check_size(size: int) -> None:
     if size > MOST_IMAGE_BYTES:
-        raise OSError(f"it has {size_in_words(size)}, too many for an image")
+        raise OSError(f"too large for an image ({format_size(size)})")
 
 
 def _walk_order(file: TreeFile) -> tuple[str, str]:
-    """Sort as ``make_dataset`` does: each folder's own files, folders by their path."""
+    """Return the sort key of torchvision's ``make_dataset``: folder path, then file name."""
     return "/".join(file.folder), file.name

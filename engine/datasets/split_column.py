@@ -1,4 +1,4 @@
-"""Make domains of a column of a table, such as hospital, camera or year."""
+"""Creation of domains from a table column, such as hospital, camera or year."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.datasets.folders import counted, listed
 from engine.datasets.imports import staged
 from engine.datasets.layouts import find_class_images
 from engine.datasets.named_sets import check_name
-from engine.datasets.progress import Tell
+from engine.datasets.progress import Reporter
 from engine.datasets.register import register
 from engine.datasets.sources import ImageFile
 from engine.datasets.tables import read_columns
@@ -23,12 +23,12 @@ from engine.protocol.datasets import AddDataset, DatasetListing, SplitDataset, W
 TABLE_FILE: Final = "images.csv"
 
 
-def split_dataset(request: SplitDataset, tell: Tell) -> DatasetListing:
-    """Register a folder of ``class/image`` whose domains stand in a column of a table.
+def split_dataset(request: SplitDataset, report: Reporter) -> DatasetListing:
+    """Register a folder of ``class/image`` whose domains are in a table column.
 
     Raises:
-        DataError: for a folder or a table that cannot be read, or that do not go together, and a
-            name that is taken; nothing is left behind then.
+        DataError: if the folder or table cannot be read, they do not match, or the name is taken;
+            nothing is left behind.
     """
     root, source = Path(request.root) / request.name, Path(request.path)
     check_name(request.name, root)
@@ -38,17 +38,17 @@ def split_dataset(request: SplitDataset, tell: Tell) -> DatasetListing:
     domain_of = _match(files, rows)
     if not domain_of:
         raise DataError(
-            f"No {request.path_column} of {request.table} is an image of {source}: such as "
-            f"{rows[0][0] if rows else 'nothing'} there and {files[0].path} here."
+            f"No {request.path_column} in {request.table} matches an image of {source} (for "
+            f"example {rows[0][0] if rows else 'no rows'}; an image is {files[0].path})."
         )
     if len(found := sorted(set(domain_of.values()))) == 1:
         raise DataError(
-            f"{request.table} puts every image into one domain, {found[0]}: name another column "
-            "with --domain-column."
+            f"{request.table} puts every image into one domain, {found[0]}. Choose another "
+            "--domain-column."
         )
     if left_out := [file.path for file in files if file.path not in domain_of]:
         images = f"{counted(len(left_out), 'image')} {'is' if len(left_out) == 1 else 'are'}"
-        tell(WorkNote(f"{images} not in the table: {listed(left_out)}"))
+        report(WorkNote(f"{images} not in the table: {listed(left_out)}"))
     with staged(root) as stage:
         with (stage / TABLE_FILE).open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
@@ -64,7 +64,7 @@ def split_dataset(request: SplitDataset, tell: Tell) -> DatasetListing:
 
 
 def _match(files: Sequence[ImageFile], rows: Sequence[tuple[str, ...]]) -> dict[str, str]:
-    """Return the domain of each image that a row names by its path, or by its unique name."""
+    """Return the domain of each image listed in a row by its path or its unique name."""
     paths = {file.path for file in files}
     names = Counter(Path(file.path).name for file in files)
     by_name = {name: file.path for file in files if names[name := Path(file.path).name] == 1}

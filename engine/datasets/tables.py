@@ -1,4 +1,4 @@
-"""Images listed in a CSV table of path, label and domain, as WILDS lays them out."""
+"""Images listed in a CSV table of path, label and domain, as in WILDS."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from engine.protocol.datasets import LeftOut
 SHOWN_ROWS: Final = 5
 SEPARATORS: Final = (",", ";", "\t", "|")
 TABLE_SUFFIXES: Final = (".csv", ".tsv")
-"""How tables are named."""
+"""Suffixes of tables."""
 
 
 class TableSource:
     """The images of a table; paths are relative to the table's folder, or absolute.
 
     Raises:
-        DataError: when the table cannot be read, lacks a column, has rows without a value, or none
-            of its files exists.
+        DataError: if the table cannot be read, lacks a column, has incomplete rows, or none of its
+            files exists.
     """
 
     def __init__(
@@ -33,9 +33,9 @@ class TableSource:
         """Read the table.
 
         Args:
-            table: CSV or TSV file with a heading.
-            columns: names of the columns of path, label and domain; a fourth is the group's.
-            domains: those that are used; None: all.
+            table: CSV or TSV file with a header.
+            columns: names of the path, label and domain columns, and optionally the group column.
+            domains: domains to use; None: all.
         """
         self._table = table
         listed = [
@@ -44,7 +44,7 @@ class TableSource:
         ]
         wanted = None if domains is None else set(domains)
         used = [row for row in listed if wanted is None or row[0] in wanted]
-        rows = sorted({self._said(row): row for row in sorted(used, reverse=True)}.values())
+        rows = sorted({self._canonical(row): row for row in sorted(used, reverse=True)}.values())
         self._left_out = _doubled(used, rows)
         described = [self._describe(*row) for row in rows]
         self._files = [file for file, _ in described]
@@ -59,12 +59,12 @@ class TableSource:
 
     @property
     def reading(self) -> None:
-        """Return None: a table has no folders to be read."""
+        """Return None: a table has no folder layout."""
         return None
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """Return what is not among the images: rows that stand twice."""
+        """Return what was ignored: duplicate rows."""
         return self._left_out
 
     def class_folders(self) -> dict[str, set[str]]:
@@ -83,11 +83,11 @@ class TableSource:
         return read_image_file(Path(self._place(path)))
 
     def place(self, path: str) -> str:
-        """Return where a file of the table lies, spelled the same for every row that names it."""
+        """Return the normalised absolute path of a file of the table."""
         return os.path.normpath(self._place(path))
 
-    def _said(self, row: tuple[str, ...]) -> tuple[str, ...]:
-        """Return what a row says, however it spells the path."""
+    def _canonical(self, row: tuple[str, ...]) -> tuple[str, ...]:
+        """Return a row with a normalised path."""
         domain, label, path, *group = row
         return (domain, label, self.place(path), *group)
 
@@ -98,7 +98,7 @@ class TableSource:
     def _describe(
         self, domain: str, label: str, path: str, group: str = ""
     ) -> tuple[ImageFile, bool]:
-        """Return an image file, and whether it exists: a missing one is reported when decoded."""
+        """Return an image file and whether it exists; missing ones are reported on decoding."""
         try:
             status = os.stat(self._place(path))
         except (OSError, ValueError):
@@ -110,43 +110,43 @@ class TableSource:
 def _doubled(
     listed: Sequence[tuple[str, ...]], kept: Sequence[tuple[str, ...]]
 ) -> tuple[LeftOut, ...]:
-    """Return the rows that say what another has said."""
+    """Return the number of duplicate rows."""
     again = Counter(listed) - Counter(kept)
     return (LeftOut("rows that repeat another", again.total(), min(again)[2]),) if again else ()
 
 
 def _none_exists(table: Path, paths: Sequence[str]) -> str:
-    """Say that none of a table's files exists, and why that may be."""
+    """Return an error message for a table none of whose files exists, with the likely reason."""
     few = f"the 1 file of {table} does not exist"
     text = f"none of the {len(paths):,} files of {table} exists" if len(paths) > 1 else few
-    reason = f"such as {paths[0]}; paths are relative to the table's folder, or absolute"
+    reason = f"for example {paths[0]}; paths must be relative to the table's folder, or absolute"
     for mark, why in (
-        ("file://", "write the paths without file://"),
-        ("://", "the paths are web addresses: download the images first"),
-        ("\\", "the paths have backslashes: write them with /"),
-        ("~", "the paths begin with ~, and lead nowhere in this user's home"),
+        ("file://", "write paths without file://"),
+        ("://", "the paths are URLs; download the images first"),
+        ("\\", "the paths have backslashes; use / instead"),
+        ("~", "the paths start with ~ and do not exist in this user's home"),
     ):
         if sum(mark in path for path in paths) > len(paths) / 2:
-            reason = f"{why} (such as {paths[0]})"
+            reason = f"{why} (for example {paths[0]})"
             break
     return f"{text[0].upper()}{text[1:]}: {reason}."
 
 
 def missing_note(missing: Sequence[str]) -> str:
-    """Say which of a table's files do not exist."""
+    """Return a note on a table's missing files."""
     shown = ", ".join(missing[:SHOWN_ROWS]) + (", …" if len(missing) > SHOWN_ROWS else "")
     does = "file of the table does" if len(missing) == 1 else "files of the table do"
     return f"! {len(missing):,} {does} not exist: {shown}"
 
 
 def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the values of some columns of a table with a heading, row by row.
+    """Yield the values of some columns of a table with a header, row by row.
 
-    Values are separated by commas, semicolons, tabs or bars. Names of columns match whatever
-    their case and the spaces around them.
+    Values are separated by commas, semicolons, tabs or bars. Column names match regardless of case
+    and surrounding spaces.
 
     Raises:
-        DataError: when it cannot be read, lacks a column, or has rows without a value.
+        DataError: if it cannot be read, lacks a column, or has incomplete rows.
     """
     try:
         with table.open(newline="", encoding=_encoding(table)) as file:
@@ -157,7 +157,7 @@ def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...
             reader = csv.reader(file, delimiter=separator)
             incomplete: list[tuple[int, list[str]]] = []
             for line in reader:
-                if not any(map(str.strip, line)):  # as spreadsheets end a table: ",,"
+                if not any(map(str.strip, line)):  # spreadsheets end tables with ",,"
                     continue
                 values = tuple(line[at].strip() if at < len(line) else "" for at in places)
                 if all(values) and not any("\0" in value for value in values):
@@ -169,7 +169,7 @@ def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...
                     ]  # fmt: skip
                     incomplete.append((reader.line_num + 1, empty))
     except UnicodeDecodeError:
-        raise DataError(f"{table} is not UTF-8 text: save it as CSV in UTF-8.") from None
+        raise DataError(f"{table} is not UTF-8 text. Save it as CSV in UTF-8.") from None
     except (OSError, csv.Error) as error:
         raise DataError(f"{table} cannot be read as CSV: {error}.") from None
     if incomplete:
@@ -177,7 +177,7 @@ def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...
 
 
 def _heading(file: TextIO) -> str:
-    """Return the first line that names columns: empty lines, and ``sep=;``, come before it."""
+    """Return the header, skipping empty lines and ``sep=;``."""
     for line in file:
         if line.strip() and not line.lower().startswith("sep="):
             return line
@@ -185,7 +185,7 @@ def _heading(file: TextIO) -> str:
 
 
 def _encoding(table: Path) -> str:
-    """Return UTF-16 for a table that begins as spreadsheets write it, else UTF-8."""
+    """Return UTF-16 if the first bytes indicate it, as from spreadsheets, else UTF-8."""
     with table.open("rb") as file:
         head = file.read(2)
     if head in (b"\xff\xfe", b"\xfe\xff"):
@@ -195,7 +195,7 @@ def _encoding(table: Path) -> str:
 
 
 def _separator(heading: str, columns: Sequence[str]) -> str:
-    """Return what separates the names of a heading: what makes most of the columns appear."""
+    """Return the separator that finds most of the columns in the header."""
 
     def found(separator: str) -> int:
         known = {_plain(name) for name in next(csv.reader([heading], delimiter=separator), [])}
@@ -210,9 +210,9 @@ def _plain(name: str) -> str:
 
 
 def _places(table: Path, known: Sequence[str], columns: Sequence[str]) -> list[int]:
-    """Return where the columns stand in a heading: by their exact name, else by a similar one."""
+    """Return the columns' indices in the header, by exact or else by similar name."""
     if not known:
-        raise DataError(f"{table} is empty. Its first line must name its columns.")
+        raise DataError(f"{table} is empty. Its first line must be a header of column names.")
     places: list[int | None] = []
     for column in columns:
         alike = [at for at, name in enumerate(known) if _plain(name) == _plain(column)]
@@ -224,13 +224,13 @@ def _places(table: Path, known: Sequence[str], columns: Sequence[str]) -> list[i
     if missing:
         raise DataError(
             f"{table} has no column {', '.join(missing)}; its columns are {', '.join(known)}. "
-            f"Name them: vld data add NAME {table.name} with {_options(columns)}."
+            f"Give their names: vld data add NAME {table.name} with {_options(columns)}."
         )
     return [at for at in places if at is not None]
 
 
 def _incomplete(table: Path, rows: Sequence[tuple[int, list[str]]]) -> str:
-    """Say which lines of a table lack values."""
+    """Return an error message for incomplete rows."""
     if len(rows) == 1:
         line, empty = rows[0]
         return f"Line {line} of {table} has no {_either(empty)}. Fill or remove it."

@@ -1,4 +1,4 @@
-"""All that lies in a folder or an archive: image files, folders, and what is left out of them."""
+"""Listing of a folder or archive: image files, folders, and what was ignored."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from engine.datasets.formats import (
 from engine.protocol.datasets import LeftOut
 
 FolderParts = tuple[str, ...]
-"""Names of the folders on the way from the root to a folder."""
+"""Path components of a folder relative to the root."""
 NAMED_FOLDERS: Final = 3
-"""Hidden folders that are named: a domain or a class may be among them."""
+"""Maximum number of hidden folders that are named, because they may be domains or classes."""
 UPWARD_LINKS: Final = "links to a folder above"
 REPEATED: Final = "earlier members of the same name"
 
 
 @dataclass(frozen=True)
 class TreeFile:
-    """An image file: its folder, name, path as it is read, size in bytes, and stamp.
+    """An image file: folder, name, path for reading, size in bytes, and stamp.
 
-    ``stamp`` is the modification time in ns of a file, the CRC-32 of an archive's member.
+    ``stamp`` is the modification time of a file in ns, or the CRC-32 of an archive's member.
     """
 
     folder: FolderParts
@@ -44,21 +44,21 @@ class TreeFile:
 
 
 class Omissions:
-    """Counts what is left out, by kind."""
+    """Counts ignored files and folders by kind."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
 
     def add(self, kind: str, example: str, count: int = 1) -> None:
-        """Count files or folders of a kind."""
+        """Add files or folders of a kind."""
         self._counts[kind] += count
         examples = self._examples.setdefault(kind, [])
         if len(examples) < (NAMED_FOLDERS if kind == HIDDEN_FOLDERS else 1):
             examples.append(example)
 
     def all(self) -> tuple[LeftOut, ...]:
-        """Return the kinds, those of most files first."""
+        """Return the kinds, most frequent first."""
         kinds = sorted(self._counts, key=lambda kind: (-self._counts[kind], kind))
         return tuple(
             LeftOut(kind, self._counts[kind], ", ".join(sorted(self._examples[kind])))
@@ -68,12 +68,12 @@ class Omissions:
 
 @dataclass
 class Tree:
-    """What lies below a root.
+    """The files and folders within a root.
 
     Attributes:
-        files: images, in no order.
-        folders: all folders but those that programs left behind, the empty ones included.
-        omissions: what is no image, or was left behind by a program.
+        files: images, unordered.
+        folders: all folders, including empty ones, except those of other programs.
+        omissions: files that are not images, and files and folders of other programs.
     """
 
     files: list[TreeFile] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Tree:
     omissions: Omissions = field(default_factory=Omissions)
 
     def omit_folder(self, parts: FolderParts, thumbnails: int) -> None:
-        """Count a folder that a program left behind, by its thumbnails where it holds some."""
+        """Count an ignored folder, or its thumbnails if it is a thumbnail folder."""
         kind = junk_folder(parts[-1]) or ""
         if holds_thumbnails(parts[-1]):
             if thumbnails:
@@ -90,16 +90,16 @@ class Tree:
             self.omissions.add(kind, "/".join(parts))
 
 
-def is_left_behind(name: str) -> bool:
-    """Say whether a folder was left behind by a program."""
+def is_junk(name: str) -> bool:
+    """Return whether a folder of this name belongs to another program."""
     return holds_thumbnails(name) or junk_folder(name) is not None
 
 
 def folder_tree(root: Path) -> Tree:
-    """Return what lies below a folder; links are followed, unless they lead to a folder above.
+    """Return the tree of a folder; follow links, except to parent folders.
 
     Raises:
-        OSError: when a folder cannot be read.
+        OSError: if a folder cannot be read.
     """
     tree = Tree()
     waiting = [(str(root), FolderParts(), _identities_above(root))]
@@ -117,7 +117,7 @@ def _identity(path: str | Path) -> _Identity:
 
 
 def _identities_above(folder: str | Path) -> frozenset[_Identity]:
-    """Return what tells a folder and all those above it from others, wherever a link leads."""
+    """Return the identities of a folder and its parents, with links resolved."""
     real = Path(os.path.realpath(folder))
     return frozenset(_identity(path) for path in (real, *real.parents))
 
@@ -125,14 +125,14 @@ def _identities_above(folder: str | Path) -> frozenset[_Identity]:
 def _take_folder(
     tree: Tree, folder: str, parts: FolderParts, above: frozenset[_Identity]
 ) -> Iterator[tuple[str, FolderParts, frozenset[_Identity]]]:
-    """Add a folder's files to a tree; yield the folders in it that are to be added next."""
+    """Add a folder's files to a tree and yield its subfolders."""
     with os.scandir(folder) as found:
         entries = list(found)
     for entry in entries:
         inner = (*parts, entry.name)
         if not entry.is_dir():
             _add_file(tree, entry, parts)
-        elif is_left_behind(entry.name):
+        elif is_junk(entry.name):
             is_counted = holds_thumbnails(entry.name)
             tree.omit_folder(inner, _images_within(entry.path) if is_counted else 0)
         elif (identity := _identity(entry.path)) in above:
@@ -160,13 +160,13 @@ def _add_file(tree: Tree, entry: os.DirEntry[str], parts: FolderParts) -> None:
     try:
         status = entry.stat()
         size, stamp = status.st_size, status.st_mtime_ns
-    except OSError:  # such as a dangling link: unreadable, and reported when it is decoded
+    except OSError:  # such as a dangling link; reported when it is decoded
         size, stamp = 0, 0
     tree.files.append(TreeFile(parts, entry.name, path, size, stamp))
 
 
 def _head(path: str) -> bytes:
-    """Return how a file begins; empty for one that cannot be read, or is a pipe or a device."""
+    """Return a file's first bytes; empty if it cannot be read or is not a regular file."""
     try:
         if not Path(path).is_file():
             return b""
@@ -177,10 +177,10 @@ def _head(path: str) -> bytes:
 
 
 def archive_tree(archive: zipfile.ZipFile) -> Tree:
-    """Return what lies in a zip archive.
+    """Return the tree of a zip archive.
 
     Raises:
-        OSError: when it is damaged.
+        OSError: if it is damaged.
     """
     tree = Tree()
     thumbnails: dict[FolderParts, int] = {}
@@ -188,10 +188,10 @@ def archive_tree(archive: zipfile.ZipFile) -> Tree:
     for info in archive.infolist():
         parts = _member_parts(info.filename)
         folder = parts if info.is_dir() else parts[:-1]
-        left_behind = _left_behind(folder)
-        if left_behind is not None:
+        junk = _outermost_junk(folder)
+        if junk is not None:
             is_image = not info.is_dir() and _is_named_image(parts[-1])
-            thumbnails[left_behind] = thumbnails.get(left_behind, 0) + is_image
+            thumbnails[junk] = thumbnails.get(junk, 0) + is_image
             continue
         tree.folders.update(folder[:depth] for depth in range(1, len(folder) + 1))
         if info.is_dir() or not parts:
@@ -201,7 +201,7 @@ def archive_tree(archive: zipfile.ZipFile) -> Tree:
         if kind is not None:
             tree.omissions.add(kind, info.filename)
         else:
-            if parts in files:  # the later one counts, as where it is unpacked
+            if parts in files:  # the later one is used, as when unpacking
                 tree.omissions.add(REPEATED, info.filename)
             files[parts] = TreeFile(folder, name, info.filename, info.file_size, info.CRC)
     for parts, count in thumbnails.items():
@@ -211,19 +211,17 @@ def archive_tree(archive: zipfile.ZipFile) -> Tree:
 
 
 def _member_parts(name: str) -> FolderParts:
-    """Return the names in a member's path; some Windows programs write backslashes."""
+    """Return the components of a member's path; some Windows programs write backslashes."""
     return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
 
 
-def _left_behind(folder: FolderParts) -> FolderParts | None:
-    """Return the outermost folder on the way to a folder that a program left behind."""
-    return next(
-        (folder[: depth + 1] for depth, name in enumerate(folder) if is_left_behind(name)), None
-    )
+def _outermost_junk(folder: FolderParts) -> FolderParts | None:
+    """Return the outermost junk folder in a path, if any."""
+    return next((folder[: depth + 1] for depth, name in enumerate(folder) if is_junk(name)), None)
 
 
 def _member_head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Return how a member begins; empty for one that cannot be read."""
+    """Return a member's first bytes; empty if it cannot be read."""
     try:
         with archive.open(info) as file:
             return file.read(HEAD_BYTES)

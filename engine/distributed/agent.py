@@ -1,6 +1,6 @@
-"""``python -m engine.distributed.agent RUN_DIR …``: start the ranks of one machine and watch them.
+"""Start and monitor the ranks of a run on one machine.
 
-It opens no port and restarts nothing: a run resumes from its checkpoint in a new attempt.
+It opens no ports and restarts nothing: a run resumes from its checkpoint in a new attempt.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ from engine.rundir import RunDir
 from engine.rundir.life import HEARTBEAT_STALE_S, exit_cause
 
 AGENT_PID: Final = "VLD_AGENT_PID"
-"""Environment variable that tells a rank which process it ends with."""
+"""Environment variable with the pid of the agent, whose end also ends the rank."""
 RANK_COMMAND: Final = (
     sys.executable, "-P", "-X", "faulthandler", "-m", "engine.distributed.worker",
 )  # fmt: skip
 POLL_S: Final = 0.1
 SETTLE_S: Final = 3.0
-"""How long ranks have to end when another one failed: most notice, and report it themselves."""
+"""How long ranks may run after another rank failed; most notice and report it themselves."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _PARENT_POLL_S: Final = 0.5
-_HEART_POLL_S: Final = 5.0
+_HEARTBEAT_POLL_S: Final = 5.0
 HEARTBEAT_PATIENCE_S: Final = 3 * HEARTBEAT_STALE_S
-"""A shared disk may tell of a heartbeat a minute late."""
+"""A shared disk may show a heartbeat a minute late."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Start the ranks, wait for them, and report those that died without a word."""
+    """Start the ranks, wait for them, and report those that died without reporting an error."""
     parser = argparse.ArgumentParser(prog="python -m engine.distributed.agent", description=__doc__)
-    parser.add_argument("run_dir", type=Path)
-    parser.add_argument("--ranks", type=int, required=True, help="on each machine")
-    parser.add_argument("--parent", type=int, help="process to end with")
-    parser.add_argument("--nodes", type=int, default=1, help="machines")
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="run folder")
+    parser.add_argument("--ranks", type=int, required=True, help="ranks per machine")
+    parser.add_argument("--parent", type=int, help="pid of the launcher; the agent ends with it")
+    parser.add_argument("--nodes", type=int, default=1, help="number of machines (default: 1)")
     given = parser.parse_args(arguments)
     run_dir = RunDir(given.run_dir)
     if given.parent is not None:
-        end_with(given.parent)
+        exit_with_parent(given.parent)
     else:
-        end_with_heartbeat(run_dir)
-    # A cluster's scheduler signals every process of a job. The launcher listens, and has the ranks
-    # save: this process ignores it, and so do those it starts (see engine.distributed.worker).
+        exit_with_heartbeat(run_dir)
+    # A cluster's scheduler signals every process of a job. The launcher handles the signal and has
+    # the ranks save; this process and the ranks ignore it (see engine.distributed.worker).
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     exchange = Exchange(run_dir.ranks)
@@ -66,9 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
             place = _place(first, local, given.ranks, given.nodes)
             ranks[first + local] = _start(run_dir, place)
         return _watch(ranks, exchange)
-    except Exception as error:  # noqa: BLE001 - the edge of the process: always reported
+    except Exception as error:  # noqa: BLE001 - process edge: always reported
         who = f"agent-{socket.gethostname()}"
-        exchange.tell_failure(who, describe_failure(error, run_dir))
+        exchange.write_failure(who, describe_failure(error, run_dir))
         return 1
     finally:
         for process in ranks.values():
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _place(first: int, local: int, on_each: int, machines: int) -> dict[str, str]:
-    """Return the variables from which a rank knows its place, by torchrun's names."""
+    """Return the environment variables of a rank, with torchrun's names."""
     return {
         "RANK": str(first + local),
         "WORLD_SIZE": str(on_each * machines),
@@ -91,7 +91,7 @@ def _start(run_dir: RunDir, place: Mapping[str, str]) -> subprocess.Popen[bytes]
 
 
 def _watch(ranks: Mapping[int, subprocess.Popen[bytes]], exchange: Exchange) -> int:
-    """Wait until all ranks have ended; return 1 when one failed, which ends the others too."""
+    """Wait until all ranks have ended, or one has failed; return 1 in that case, else 0."""
     running = dict(ranks)
     failed_at: float | None = None
     while running:
@@ -102,30 +102,30 @@ def _watch(ranks: Mapping[int, subprocess.Popen[bytes]], exchange: Exchange) -> 
             del running[rank]
             if code != 0:
                 failed_at = failed_at or time.monotonic()
-                _tell_death(exchange, rank, code)
+                _report_death(exchange, rank, code)
         if failed_at is not None and time.monotonic() - failed_at > SETTLE_S:
             break
         time.sleep(POLL_S)
     return 0 if failed_at is None else 1
 
 
-def _tell_death(exchange: Exchange, rank: int, code: int) -> None:
-    """Report how a rank ended, unless it did so itself."""
-    if exchange.has_told(str(rank)):
+def _report_death(exchange: Exchange, rank: int, code: int) -> None:
+    """Report how a rank ended, unless it reported an error itself."""
+    if exchange.has_failure(str(rank)):
         return
     was = "was " if code < 0 else ""
     message = f"Rank {rank} on {socket.gethostname()} {was}{exit_cause(code)}."
-    exchange.tell_failure(
+    exchange.write_failure(
         str(rank),
         RunFailed(error="RankDied", message=message, traceback="", step=None, refused=False),
     )
 
 
-def end_with(parent_pid: int) -> None:
-    """Have the kernel kill this process when its parent ends; where it cannot, watch for that.
+def exit_with_parent(parent_pid: int) -> None:
+    """Kill this process when its parent ends, by the kernel (Linux) or by polling.
 
-    Call it from the main thread, as the first thing. The process that started this one must have
-    done so from its main thread: the kernel takes the end of the thread for the end of all.
+    Call it first, from the main thread. The parent must have started this process from its main
+    thread, because the kernel reacts to the end of that thread.
     """
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -133,27 +133,27 @@ def end_with(parent_pid: int) -> None:
         threading.Thread(
             target=_watch_parent, args=(parent_pid,), name="parent", daemon=True
         ).start()
-    if os.getppid() != parent_pid:  # it was over before the kernel was told
+    if os.getppid() != parent_pid:  # it ended before the call above
         os._exit(1)
 
 
-def end_with_heartbeat(run_dir: RunDir) -> None:
-    """End this process when the run's launcher, on any machine, shows no sign of life."""
-    threading.Thread(target=_watch_heart, args=(run_dir,), name="parent", daemon=True).start()
+def exit_with_heartbeat(run_dir: RunDir) -> None:
+    """End this process when the heartbeat of the run's launcher, on any machine, stops."""
+    threading.Thread(target=_watch_heartbeat, args=(run_dir,), name="parent", daemon=True).start()
 
 
-def _watch_heart(run_dir: RunDir) -> None:
-    """Wait until the heartbeat no longer changes, by this machine's clock: those of two differ."""
+def _watch_heartbeat(run_dir: RunDir) -> None:
+    """Wait until the heartbeat stops changing, measured by this machine's clock."""
     last, changed_at = _last_beat(run_dir), time.monotonic()
     while time.monotonic() - changed_at < HEARTBEAT_PATIENCE_S:
-        time.sleep(_HEART_POLL_S)
+        time.sleep(_HEARTBEAT_POLL_S)
         if (beat := _last_beat(run_dir)) != last:
             last, changed_at = beat, time.monotonic()
     os._exit(1)
 
 
 def _last_beat(run_dir: RunDir) -> float:
-    """Return when the launcher last touched its heartbeat, as its disk has it; 0: never."""
+    """Return the heartbeat's modification time; 0: missing."""
     try:
         return run_dir.heartbeat.stat().st_mtime
     except OSError:

@@ -1,4 +1,4 @@
-"""The folder in which the launcher of a run, its agent and its ranks meet, for one attempt."""
+"""The folder shared by a run's launcher, agents and ranks during one attempt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import msgspec
 
 from engine.machine.disk import write_atomic
 from engine.protocol import RunFailed, RunFinished, RunStopped
-from engine.rundir import StopAsked
+from engine.rundir import StopRecord
 from engine.rundir.lock import held
 
 _FAILURES: Final = "failed-*.json"
@@ -26,9 +26,9 @@ _SECRET_BYTES: Final = 32
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """How a rank ended by an error, and when (Unix s).
+    """A rank's error and its time (Unix s).
 
-    ``is_echo``: all that went wrong there is that another rank no longer answered.
+    ``is_echo``: the error is only that another rank stopped responding.
     """
 
     time: float
@@ -38,25 +38,25 @@ class Failure(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Exchange:
-    """The files of one attempt in a folder that nobody but its owner can enter.
+    """The files of one attempt, in a folder that only its owner can access.
 
-    ``secret`` is what the ranks know one another by, and in ``store`` they tell one another where
-    they listen. ``stop.json`` asks the first rank to save and stop, ``ended.json`` is the last word
-    of a run that did not fail, and ``failed-WHO.json`` of a rank that did.
+    ``secret`` authenticates the ranks, ``store`` contains their addresses. ``stop.json`` asks the
+    first rank to save and stop. ``ended.json`` is the terminal event of a successful run,
+    ``failed-WHO.json`` that of a failed rank.
     """
 
     folder: Path
 
     @property
     def store(self) -> Path:
-        """Return the path of the file in which the ranks find one another."""
+        """Return the path of torch's ``FileStore``."""
         return self.folder / "store"
 
     def clear(self) -> None:
-        """Make the folder, without what an earlier attempt left in it, and a new secret.
+        """Create an empty folder with a new secret, replacing an earlier attempt's.
 
         Raises:
-            OSError: when it cannot be written, or is somebody else's.
+            OSError: if it cannot be written or belongs to another user.
         """
         self.remove()
         self.folder.mkdir(mode=0o700, parents=True)
@@ -72,10 +72,10 @@ class Exchange:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def read_secret(self) -> bytes:
-        """Return what only processes of the run's owner can read.
+        """Return the secret.
 
         Raises:
-            OSError: when it cannot be read, or others could have read or placed it.
+            OSError: if it cannot be read, or other users can access the folder.
         """
         self._check_private()
         with open(os.open(self._secret, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
@@ -86,43 +86,43 @@ class Exchange:
         return self.folder / "secret"
 
     def _check_private(self) -> None:
-        """Refuse a folder that others can enter, or made.
+        """Check that only this user can access the folder.
 
         Raises:
-            PermissionError: naming it.
+            PermissionError: if not; names the folder.
         """
         status = self.folder.lstat()
         is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
         if not is_own or stat.S_IMODE(status.st_mode) & 0o077:
-            problem = "the folder in which the ranks of a run meet must be its owner's alone (0700)"
+            problem = "the ranks' folder must be accessible only to its owner (mode 0700)"
             raise PermissionError(errno.EPERM, problem, str(self.folder))
 
     def ask_to_stop(self, reason: str) -> None:
         """Ask the ranks to save and stop."""
-        write_atomic(self.folder / "stop.json", msgspec.json.encode(StopAsked(reason)))
+        write_atomic(self.folder / "stop.json", msgspec.json.encode(StopRecord(reason)))
 
     def read_stop(self) -> str | None:
         """Return why to stop, if asked."""
         with contextlib.suppress(OSError, msgspec.DecodeError):
             data = (self.folder / "stop.json").read_bytes()
-            return msgspec.json.decode(data, type=StopAsked).reason
+            return msgspec.json.decode(data, type=StopRecord).reason
         return None
 
-    def tell_end(self, event: RunFinished | RunStopped) -> None:
-        """Tell how the run ended."""
+    def write_end(self, event: RunFinished | RunStopped) -> None:
+        """Record the run's terminal event."""
         write_atomic(self.folder / "ended.json", msgspec.json.encode(event))
 
-    def tell_failure(self, who: str, event: RunFailed, *, is_echo: bool = False) -> None:
-        """Tell how a rank, or an agent, failed."""
+    def write_failure(self, who: str, event: RunFailed, *, is_echo: bool = False) -> None:
+        """Record the error of a rank or an agent."""
         failure = Failure(time.time(), is_echo, event)
         write_atomic(self.folder / f"failed-{who}.json", msgspec.json.encode(failure))
 
-    def has_told(self, who: str) -> bool:
-        """Say whether a rank has told how it failed."""
+    def has_failure(self, who: str) -> bool:
+        """Return whether a rank has recorded an error."""
         return (self.folder / f"failed-{who}.json").exists()
 
     def read_end(self) -> RunFinished | RunStopped | RunFailed | None:
-        """Return the last word: of several failures the first that is no echo of another."""
+        """Return the terminal event; of several failures, the first that is not an echo."""
         with contextlib.suppress(OSError):
             data = (self.folder / "ended.json").read_bytes()
             return msgspec.json.decode(data, type=RunFinished | RunStopped)
@@ -137,13 +137,13 @@ class Exchange:
 
 @contextlib.contextmanager
 def writing(lock: Path) -> Iterator[None]:
-    """Hold the lock of whoever writes a run's events and checkpoints on its launcher's behalf.
+    """Hold the lock of the rank that writes a run's events and checkpoints.
 
-    It is let go of when this process is gone, which may be after its launcher is: see
+    It is released when this process ends, which may be after its launcher; see
     :func:`~engine.rundir.lock.wait_until_free`.
 
     Raises:
-        BlockingIOError: when another process holds it.
+        BlockingIOError: if another process holds it.
     """
     with held(lock, patience_s=0):
         yield

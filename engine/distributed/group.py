@@ -1,7 +1,7 @@
-"""The process group of a run's ranks: where they meet, and how they know one another.
+"""The process group of a run's ranks: rendezvous and authentication.
 
-They meet in a file of the run's folder. Nothing that comes over their connections is unpickled, and
-each proves to every other one that it can read the run's secret.
+The ranks find each other through a file in the run folder. Nothing received is unpickled, and each
+rank proves to every other rank that it can read the run's secret.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from engine.errors import TrainingError
 from engine.ranks import Ranks
 
 PATIENCE: Final = timedelta(minutes=30)
-"""How long ranks wait for one that writes a checkpoint, or tries how to compute."""
+"""How long ranks wait for one that writes a checkpoint or measures precisions."""
 ARRIVAL_PATIENCE: Final = timedelta(minutes=10)
 """How long ranks wait for the others to start."""
 _NONCE_BYTES: Final = 32
@@ -37,19 +37,19 @@ _LOOPBACK: Final = "127.0.0.1"
 
 @contextlib.contextmanager
 def joined(ranks: Ranks, exchange: Exchange, device: torch.device) -> Iterator[None]:
-    """Belong to the group of all ranks until the block ends well.
+    """Join the process group of all ranks for the block.
 
     Raises:
-        OSError: when the folder in which they meet is not its owner's alone.
-        TrainingError: when a rank does not come, or another process took the place of one.
+        OSError: if other users can access the ranks' folder.
+        TrainingError: if a rank does not start, or another process takes its place.
     """
     secret = exchange.read_secret()
     is_one_machine = ranks.local_size == ranks.size
-    os.environ["NCCL_RAS_ENABLE"] = "0"  # it listens, and nothing here asks it
+    os.environ["NCCL_RAS_ENABLE"] = "0"  # an unused service that opens a port
     if is_one_machine:
         name = _loopback()
         os.environ["GLOO_SOCKET_IFNAME"] = name
-        os.environ["NCCL_SOCKET_IFNAME"] = f"={name}"  # this name, not all that begin so
+        os.environ["NCCL_SOCKET_IFNAME"] = f"={name}"  # exact name, not a prefix
     backend = "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -62,7 +62,7 @@ def joined(ranks: Ranks, exchange: Exchange, device: torch.device) -> Iterator[N
     )
     verify(secret, ranks)
     if not is_one_machine:
-        if device.type == "cuda":  # opens the connections of NCCL too
+        if device.type == "cuda":  # opens NCCL's connections too
             dist.all_reduce(torch.zeros(1, device=device))
         print(_open_ports(ranks), file=sys.stderr, flush=True)  # noqa: T201 - the run's log
     yield
@@ -70,10 +70,10 @@ def joined(ranks: Ranks, exchange: Exchange, device: torch.device) -> Iterator[N
 
 
 def verify(secret: bytes, ranks: Ranks) -> None:
-    """Check that every other rank knows the secret, by a question to each that is its own.
+    """Check by challenge and response that every other rank knows the secret.
 
     Raises:
-        TrainingError: naming one that does not.
+        TrainingError: if not; names the rank.
     """
     asked = [secrets.token_bytes(_NONCE_BYTES) for _ in range(ranks.size)]
     questions = _swap(asked)
@@ -83,9 +83,8 @@ def verify(secret: bytes, ranks: Ranks) -> None:
     for other, answer in enumerate(answers):
         if not hmac.compare_digest(answer, _answer(secret, asked[other], other, ranks.rank)):
             raise TrainingError(
-                f"What answers as rank {other} does not know the secret of this run: another "
-                "process of this network took its place. Resume the run, and see "
-                "docs/distributed.md."
+                f"Rank {other} failed authentication: another process on this network took its "
+                "place. Resume the run; see docs/distributed.md."
             )
 
 
@@ -94,7 +93,7 @@ def _answer(secret: bytes, question: bytes, by: int, to: int) -> bytes:
 
 
 def _swap(mine: list[bytes]) -> list[bytes]:
-    """Send each rank what is its, all of one length, and return what each sent."""
+    """Send each rank its entry, all of equal length, and return the entries received."""
     sent = torch.frombuffer(bytearray(b"".join(mine)), dtype=torch.uint8)
     received: Tensor = torch.empty_like(sent)
     dist.all_to_all_single(received, sent)
@@ -106,7 +105,7 @@ def _await_all(store: Store, ranks: Ranks) -> None:
     """Wait until every rank has started.
 
     Raises:
-        TrainingError: when one has not after a while.
+        TrainingError: if one has not started in time.
     """
     store.set(f"started/{ranks.rank}", "")
     keys = {rank: f"started/{rank}" for rank in range(ranks.size)}
@@ -116,8 +115,8 @@ def _await_all(store: Store, ranks: Ranks) -> None:
         missing = [str(rank) for rank, key in keys.items() if not store.check([key])]
         minutes = round(ARRIVAL_PATIENCE.total_seconds() / 60)
         raise TrainingError(
-            f"After {minutes} minutes these ranks had not started: {', '.join(missing)}. All "
-            "machines must see the run's folder, with locks that work across them."
+            f"Ranks {', '.join(missing)} did not start within {minutes} minutes. All machines need "
+            "access to the run folder, on a file system with locks across machines."
         ) from None
 
 
@@ -125,7 +124,7 @@ def _loopback() -> str:
     """Return the name of this machine's loopback interface.
 
     Raises:
-        OSError: when it has none.
+        OSError: if it has none.
     """
     for name, addresses in psutil.net_if_addrs().items():
         if any(each.address == _LOOPBACK for each in addresses):
@@ -134,7 +133,7 @@ def _loopback() -> str:
 
 
 def _open_ports(ranks: Ranks) -> str:
-    """Say where this rank listens for those on other machines."""
+    """Return a log line with the addresses on which this rank listens."""
     names = {
         address.address: name
         for name, addresses in psutil.net_if_addrs().items()

@@ -1,4 +1,4 @@
-"""Start the ranks of a run, ask them to stop, and learn how they ended."""
+"""The launcher of a run on several ranks: start them, ask them to stop, report how they ended."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from engine.protocol import (
     too_few_gpus,
     too_few_images,
 )
+from engine.protocol.recipes import no_gpu, outside_slurm_job
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.rundir.life import exit_cause
@@ -31,34 +32,27 @@ AGENT_COMMAND: Final = (sys.executable, "-P", "-m", "engine.distributed.agent")
 
 
 def check_machine(spec: RunSpec) -> None:
-    """Refuse more ranks than this machine, or job, has room for.
+    """Check that this machine or job has enough GPUs and nodes.
 
     Raises:
-        InputError: saying how much there is.
+        InputError: if not; names the numbers.
     """
     if spec.ranks == 1:
         return
     if spec.nodes > 1 and spec.nodes != machines_of_job():
-        raise InputError(
-            f"nodes is {spec.nodes}, but this process is in no Slurm job of {spec.nodes} machines: "
-            f"submit it with --on slurm, start it there with sbatch --nodes={spec.nodes}, or leave "
-            "out --nodes."
-        )
+        raise InputError(outside_slurm_job(spec))
     gpus = torch.cuda.device_count()
     if spec.device != "cpu" and gpus == 0:
-        raise InputError(
-            f"gpus is {spec.gpus}, but this machine has no GPU. Leave out --gpus, or give --device "
-            "cpu to share the work among processes."
-        )
+        raise InputError(no_gpu(spec))
     if problem := too_few_gpus(spec, gpus, os.environ.get("CUDA_VISIBLE_DEVICES")):
         raise InputError(problem)
 
 
 def check_images(spec: RunSpec, data: RunData) -> None:
-    """Refuse more ranks than a step has images.
+    """Check that a step has an image for each rank.
 
     Raises:
-        InputError: saying how many it has.
+        InputError: if not; names the numbers.
     """
     if problem := too_few_images(spec, len(data.sources)):
         raise InputError(problem)
@@ -67,12 +61,12 @@ def check_images(spec: RunSpec, data: RunData) -> None:
 def train_on_ranks(
     spec: RunSpec, run_dir: RunDir, log: EventLog, stop: StopRequest
 ) -> RunFinished | RunStopped | RunFailed:
-    """Have ``spec.ranks`` ranks train, and return how that ended.
+    """Train on ``spec.ranks`` ranks and return how the run ended.
 
-    The first of them appends to the run's events meanwhile.
+    The first rank appends to the run's event log meanwhile.
 
     Raises:
-        OSError: when they cannot be started.
+        OSError: if they cannot be started.
     """
     exchange = Exchange(run_dir.ranks)
     exchange.clear()
@@ -92,13 +86,13 @@ def train_on_ranks(
 
 
 def _agent(spec: RunSpec, run_dir: RunDir) -> subprocess.Popen[bytes]:
-    """Start an agent here, or one on each machine of the job."""
+    """Start the agent here, or one on each machine of the job."""
     words = [*AGENT_COMMAND, str(run_dir.path), "--ranks", str(spec.gpus)]
     if spec.nodes == 1:
         words += ["--parent", str(os.getpid())]
     else:
         words = [*on_each_machine(spec.nodes), *words, "--nodes", str(spec.nodes)]
-    # In a session of its own: a signal to the launcher's whole group would end ranks in mid-step.
+    # In a new session, because a signal to the launcher's group would kill ranks within a step.
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
@@ -110,6 +104,6 @@ def _wait(agent: subprocess.Popen[bytes]) -> None:
 
 
 def _unexplained(exit_code: int) -> RunFailed:
-    was = "was " if exit_code < 0 else ""
-    message = f"The process that starts the ranks {was}{exit_cause(exit_code)}, without a word."
+    cause = exit_cause(exit_code)
+    message = f"The process that starts the ranks ended before it could report an error: {cause}."
     return RunFailed(error="AgentDied", message=message, traceback="", step=None, refused=False)

@@ -1,4 +1,4 @@
-"""The machines of a Slurm job: how an agent is started on each, and how they are numbered."""
+"""The machines of a Slurm job: starting an agent on each, and their numbering."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from pathlib import Path
 
 
 def machines_of_job(environment: Mapping[str, str] = os.environ) -> int:
-    """Return how many machines the Slurm job has that this process is in; 1: it is in none."""
+    """Return the number of machines of this process's Slurm job; 1 outside of a job."""
     return _number(environment, "SLURM_JOB_NUM_NODES", 1)
 
 
 def on_each_machine(nodes: int, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return the words that start a command once on each machine of the job."""
+    """Return the command prefix that starts a command once on each machine of the job."""
     words = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
-    words += ["--kill-on-bad-exit=1"]  # ranks elsewhere may wait for those that are gone
-    cores = environment.get("SLURM_CPUS_PER_TASK")  # not handed on by Slurm since 22.05
+    words += ["--kill-on-bad-exit=1"]  # other ranks may be waiting for the failed one
+    cores = environment.get("SLURM_CPUS_PER_TASK")  # not inherited by srun since Slurm 22.05
     return [*words, f"--cpus-per-task={cores}"] if cores else words
 
 
 def claim_number(folder: Path, nodes: int, environment: Mapping[str, str] = os.environ) -> int:
-    """Return this machine's number among those of a run, from 0: Slurm's where it is free.
+    """Claim a number for this machine, from 0; Slurm's task number if it is free.
 
     Args:
-        folder: where all of them meet.
-        nodes: how many there are.
-        environment: of this process; ``srun`` tells each of its tasks its number.
+        folder: folder shared by the machines.
+        nodes: number of machines.
+        environment: of this process.
 
     Raises:
-        FileExistsError: when more have come than there are.
+        FileExistsError: if all numbers are taken.
     """
     if nodes == 1:
         return 0
@@ -40,7 +40,7 @@ def claim_number(folder: Path, nodes: int, environment: Mapping[str, str] = os.e
         except FileExistsError:
             continue
         return number
-    raise FileExistsError(f"More than {nodes} machines take part in the run.")
+    raise FileExistsError(f"More than {nodes} machines joined the run.")
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -1,4 +1,4 @@
-"""``python -m engine.distributed.worker RUN_DIR``: one rank of a run, started by an agent."""
+"""One rank of a run: ``python -m engine.distributed.worker RUN_DIR``, started by an agent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 from engine.data import load_data
-from engine.distributed.agent import AGENT_PID, end_with
+from engine.distributed.agent import AGENT_PID, exit_with_parent
 from engine.distributed.exchange import Exchange, writing
 from engine.distributed.group import joined
 from engine.errors import InputError, TrainingError
@@ -30,7 +30,7 @@ from engine.rundir import RunDir
 from engine.rundir.clock import every
 from engine.rundir.event_log import EventLog, SilentLog
 from engine.stop_request import StopRequest, StopRequested
-from engine.train import fine_tune, load_last, shortage_explained
+from engine.train import explain_out_of_memory, fine_tune, load_last
 
 STOP_POLL_S: Final = 1.0
 JOB: Final = "SLURM_JOB_ID"
@@ -38,8 +38,8 @@ JOB: Final = "SLURM_JOB_ID"
 
 def main() -> int:
     """Train as one of several ranks; return the exit code."""
-    end_with(int(os.environ[AGENT_PID]))
-    if JOB not in os.environ:  # the agent alone sends it, when another rank has failed
+    exit_with_parent(int(os.environ[AGENT_PID]))
+    if JOB not in os.environ:  # only the agent sends it, when another rank has failed
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     keep_freed_memory()
     run_dir = RunDir(Path(sys.argv[1]))
@@ -54,20 +54,20 @@ def main() -> int:
             outcome = _train(run_dir, exchange, ranks, log)
             log.sync()
             if ranks.is_first:
-                exchange.tell_end(outcome)
-        except Exception as error:  # noqa: BLE001 - the edge of the process: always reported
+                exchange.write_end(outcome)
+        except Exception as error:  # noqa: BLE001 - process edge: always reported
             failed = _describe(error, run_dir, ranks)
             try:
-                exchange.tell_failure(str(ranks.rank), failed, is_echo=_is_echo(error))
-            except OSError:  # the disk is full: in the room that was kept
-                log.give_room()
-                exchange.tell_failure(str(ranks.rank), failed, is_echo=_is_echo(error))
+                exchange.write_failure(str(ranks.rank), failed, is_echo=_is_echo(error))
+            except OSError:  # the disk is full: use the reserved space
+                log.free_reserve()
+                exchange.write_failure(str(ranks.rank), failed, is_echo=_is_echo(error))
             return 1
     return 0
 
 
 def _ranks() -> Ranks:
-    """Return this process's place, as the agent gave it."""
+    """Return this process's rank, from the environment."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     return Ranks(*(int(os.environ[name]) for name in names))
 
@@ -79,7 +79,7 @@ def _train(
     spec = run_dir.read_spec()
     device = resolve_device(spec.device, ranks.local_rank)
     stop = StopRequest()
-    # The first alone listens: it tells of the end, and for what reason.
+    # Only the first rank listens; it records the end and its reason.
     listening = _listening(exchange, stop) if ranks.is_first else contextlib.nullcontext()
     with joined(ranks, exchange, device), listening:
         if device.type == "cuda":
@@ -87,30 +87,30 @@ def _train(
         data = load_data(spec, run_dir.cache)
         checkpoint = load_last(run_dir.last_checkpoint)
         try:
-            with shortage_explained(spec, data, run_dir, stop, ranks):
+            with explain_out_of_memory(spec, data, run_dir, stop, ranks):
                 return fine_tune(spec, data, run_dir, checkpoint, log, stop, ranks, began)
         except StopRequested:
             return RunStopped(step=0, reason=stop.reason, wall_s=0.0)
 
 
 def _check_alike(device: torch.device, ranks: Ranks) -> None:
-    """Refuse GPUs that may draw different masks from one generator.
+    """Check that all GPUs are of one model, so that they draw the same masks.
 
     Raises:
-        InputError: on all ranks.
+        InputError: if not, on all ranks.
     """
     name = device_name(device)
-    of_first = ranks.of_first(lambda: name, str)
-    if ranks.agree(name != of_first):
+    of_first = ranks.from_first(lambda: name, str)
+    if ranks.any_rank(name != of_first):
         raise InputError(
-            f"The GPUs of the run are of different models: {of_first} and others. Choose some of "
-            "one model with CUDA_VISIBLE_DEVICES."
+            f"The run's GPUs are of different models: {of_first} and others. Select GPUs of one "
+            "model with CUDA_VISIBLE_DEVICES."
         )
 
 
 @contextlib.contextmanager
 def _listening(exchange: Exchange, stop: StopRequest) -> Iterator[None]:
-    """Listen to the launcher's request to stop until the block ends."""
+    """Check for the launcher's stop request during the block."""
 
     def listen() -> None:
         reason = exchange.read_stop()
@@ -122,7 +122,7 @@ def _listening(exchange: Exchange, stop: StopRequest) -> Iterator[None]:
 
 
 def _describe(error: Exception, run_dir: RunDir, ranks: Ranks) -> RunFailed:
-    """Return the event of an error here; what a person can mend is the same on every rank."""
+    """Return the event of an error; errors that the user can fix do not name the rank."""
     failed = describe_failure(error, run_dir)
     if isinstance(error, InputError | SpecError | TrainingError | OSError):
         return failed
@@ -131,7 +131,7 @@ def _describe(error: Exception, run_dir: RunDir, ranks: Ranks) -> RunFailed:
 
 
 def _is_echo(error: Exception) -> bool:
-    """Say whether an error is but the silence of another rank."""
+    """Return whether an error is only that another rank stopped responding."""
     if isinstance(error, dist.DistError):
         return True
     signs = ("gloo", "Connection closed by peer", "Connection reset by peer", "NCCL")
@@ -142,4 +142,4 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # without waiting for collectives that other ranks will never join
+    os._exit(code)  # do not wait for collectives that other ranks will not join

@@ -1,4 +1,4 @@
-"""What a network is worth: accuracy per domain, unmasked."""
+"""Evaluation of networks on every domain, without dropout."""
 
 from engine.evaluate.accuracy import DomainResult, evaluate, judge, predict
 from engine.evaluate.domains import (

@@ -1,4 +1,4 @@
-"""Accuracy, loss and confusions of a network on images of one domain."""
+"""Accuracy, loss and confusion matrix of a network on one domain."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from engine.execution import Execution
 from engine.model import FineTunedNetwork
 
 MOST_MISTAKES = 48
-"""Wrongly classified images that are remembered one by one."""
+"""Maximum number of misclassified images that are recorded individually."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrongly classified image: the ``position``-th one evaluated, from 0.
+    """A misclassified image: the ``position``-th one evaluated, from 0.
 
-    ``confidence`` is the probability (0 to 1) that the network gives the class ``predicted``.
+    ``confidence`` is the predicted probability (0 to 1) of the class ``predicted``.
     """
 
     position: int
@@ -36,8 +36,8 @@ class DomainResult:
     Attributes:
         confusion: number of images by label (rows) and predicted class, (C, C) int64.
         loss_sum: sum of the cross-entropies in nats.
-        mistakes: the most confident ones, at most ``MOST_MISTAKES``, most confident first.
-        logits: of every image in order, (n, C) float32 on the processor, where they were kept.
+        mistakes: the most confident mistakes, at most ``MOST_MISTAKES``, most confident first.
+        logits: of every image in order, (n, C) float32 on the CPU, if they were kept.
     """
 
     confusion: Tensor
@@ -57,12 +57,12 @@ class DomainResult:
 
     @property
     def predicted(self) -> Tensor:
-        """Return the number of images given each class, (C,)."""
+        """Return the number of predictions of each class, (C,)."""
         return self.confusion.sum(dim=0)
 
     @property
     def accuracy(self) -> float:
-        """Return the share of images classified correctly."""
+        """Return the fraction of images classified correctly."""
         return self.correct / self.images
 
     @property
@@ -76,12 +76,12 @@ def evaluate(
     batches: Iterable[tuple[Tensor, Tensor]],
     execution: Execution,
 ) -> DomainResult:
-    """Evaluate without masks; the network is left in evaluation mode.
+    """Evaluate without dropout; the network is left in evaluation mode.
 
     Args:
         network: the network, on its device.
         batches: pairs of images (B, 3, S, S), normalised, and labels (B,) int64.
-        execution: memory layout and ranks.
+        execution: memory format and ranks.
     """
     return judge(predict(network, batches, execution), network.head.out_features)
 
@@ -93,16 +93,15 @@ def predict(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the logits (B, C) float32 and the labels (B,) of each batch, on the device.
 
-    They are computed in fp32, whatever the precision of training, so that accuracies of runs
-    that were trained in different precisions can be compared. The arguments are those of
-    :func:`evaluate`; of ranks, each has its share of the images.
+    They are computed in fp32, whatever the training precision, so that accuracies of different runs
+    are comparable. Arguments as for :func:`evaluate`; each rank has its share of the images.
     """
     network.module.eval()
     for images, labels in batches:
         with torch.inference_mode():
             if len(images):
                 logits = network.module(execution.lay_out(images)).float()
-            else:  # fewer are left than there are ranks
+            else:  # the last batch has fewer images than ranks
                 logits = images.new_empty(0, network.head.out_features)
             logits = execution.ranks.gather(logits, len(labels))
         yield logits, labels
@@ -111,9 +110,9 @@ def predict(
 def judge(
     predictions: Iterable[tuple[Tensor, Tensor]], classes: int, *, keeps_logits: bool = False
 ) -> DomainResult:
-    """Judge predictions by their labels, however they were made.
+    """Compare predictions with labels.
 
-    What is kept of an image are three numbers, and its logits if asked for.
+    Three numbers are kept for each image, and optionally its logits.
 
     Args:
         predictions: pairs of logits (B, C) and labels (B,) int64, on one device.
@@ -142,7 +141,7 @@ def judge(
 
 
 def _count(labels: Tensor, guesses: Tensor, classes: int) -> Tensor:
-    """Return how many images have each pair of label and guess, (C, C) int64."""
+    """Return the confusion matrix, labels by guesses, (C, C) int64."""
     pairs = torch.bincount(labels * classes + guesses, minlength=classes * classes)
     return pairs.view(classes, classes)
 
@@ -150,7 +149,7 @@ def _count(labels: Tensor, guesses: Tensor, classes: int) -> Tensor:
 def _most_confident_mistakes(
     labels: Tensor, guesses: Tensor, confidences: Tensor
 ) -> tuple[Mistake, ...]:
-    """Return the wrong guesses of highest confidence; those without a finite one are left out."""
+    """Return the wrong guesses with the highest finite confidence."""
     wrong = ((labels != guesses) & confidences.isfinite()).nonzero().squeeze(1)
     order = confidences[wrong].argsort(descending=True, stable=True)[:MOST_MISTAKES]
     return tuple(

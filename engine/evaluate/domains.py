@@ -1,4 +1,4 @@
-"""Evaluate a network on every domain of a run."""
+"""Evaluation of a network on every domain of a run."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from engine.model import FineTunedNetwork
 from engine.protocol import AUGMENTED, Metric
 
 Predictor = Callable[[DomainData, str, Indices], Iterable[tuple[Tensor, Tensor]]]
-"""Gives logits (B, C) and labels (B,), batch by batch, for images of a domain's split, ``in``,
-``out`` or ``out_augmented``, in the order of their indices."""
+"""Returns batches of logits (B, C) and labels (B,) for images of a domain's split, ``in``, ``out``
+or ``out_augmented``, in the order of their indices."""
 
 _BOTH = ("in", "out")
-"""Splits of a domain that nothing was trained on."""
+"""Splits of a domain that is not trained on."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found on one split (``in``, ``out`` or ``out_augmented``) of one domain.
+    """The result on one split (``in``, ``out`` or ``out_augmented``) of one domain.
 
-    ``indices`` are the images it was found on, in 0 … n−1 of the domain, in order.
+    ``indices`` are the evaluated images, in 0 … n−1 of the domain, in order.
     """
 
     domain: DomainData
@@ -49,15 +49,15 @@ class Reported(TypedDict):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracies of one moment of a run, and what shows a collapse.
+    """Results of one evaluation of a run.
 
-    ``id_accuracy``, which selects, is the mean over the sources of their ``out`` split, augmented
-    where the run augments it; ``plain_id_accuracy`` is then the mean without augmentation, and
-    None elsewhere. ``ood_accuracy`` is that of the target's ``in`` split, as DomainBed reports it;
-    None without a target. ``id_loss`` (nats) and ``predicted``, which counts predictions by class,
-    (C,), are of the sources' ``out`` splits without augmentation. ``measured`` has the sources'
-    ``out`` splits, then ``in`` and ``out`` of the target and of the source that is held out, if
-    there are such; ``augmented`` the sources' ``out_augmented`` splits, where they are measured.
+    ``id_accuracy`` selects the step: the mean over the sources on their ``out`` split, augmented if
+    the run augments it; ``plain_id_accuracy`` is then the mean without augmentation, otherwise
+    None. ``ood_accuracy`` is on the target's ``in`` split, as DomainBed reports it; None without a
+    target. ``id_loss`` (nats) and ``predicted`` (predictions by class, (C,)) are on the sources'
+    ``out`` splits without augmentation. ``measured`` has the sources' ``out`` splits, then ``in``
+    and ``out`` of the target and of the held-out source; ``augmented`` has the sources'
+    ``out_augmented`` splits.
     """
 
     metrics: list[Metric]
@@ -85,12 +85,12 @@ class Evaluation:
 
     @property
     def dominant_share(self) -> float:
-        """Return the share of validation images given that class."""
+        """Return the fraction of validation images predicted as that class."""
         return float(self.predicted.max() / self.predicted.sum())
 
     @property
     def selection_loss(self) -> float:
-        """Return the loss (nats) on the images of ``id_accuracy``, a mean over the sources."""
+        """Return the mean loss (nats) over the sources on the images of ``id_accuracy``."""
         return _mean_loss(self.augmented) if self.augmented else self.id_loss
 
 
@@ -101,9 +101,10 @@ def network_predictor(
     augmentation: ValidationAugmentation | None = None,
     step: int = 0,
 ) -> Predictor:
-    """Return what a network predicts, unmasked, ``batch_size`` images at a time on each rank.
+    """Return the predictor of a network without dropout.
 
-    ``augmentation`` makes the images of ``out_augmented`` splits, as drawn for ``step``.
+    ``batch_size`` is per rank. ``augmentation`` produces the images of ``out_augmented`` splits
+    for ``step``.
     """
 
     def predictions(
@@ -128,11 +129,11 @@ def evaluate_domains(
     """Evaluate the sources' ``out`` splits and both splits of every left-out domain.
 
     Args:
-        predictor: gives the logits.
+        predictor: computes the logits.
         data: the run's domains.
-        arm: how the predictions are made, as metrics name it.
+        arm: arm of the metrics.
         keeps_logits: keep the logits of every image, for an ensemble.
-        is_augmented: evaluate the sources' ``out_augmented`` splits as well, and select on them.
+        is_augmented: evaluate the sources' ``out_augmented`` splits as well and select on them.
     """
 
     def measure(domain: DomainData, split: str) -> Measured:

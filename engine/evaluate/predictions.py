@@ -1,4 +1,4 @@
-"""What an evaluation found, image by image and class by class, to be looked at later."""
+"""Writing of ``predictions.json``: confusion matrices and misclassified images."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ WEBP_QUALITY: Final = 80
 def keep_predictions(
     run_dir: RunDir, step: int, measured: Sequence[Measured], classes: Sequence[str]
 ) -> None:
-    """Write what is there to be looked at; a run goes on without it."""
+    """Write ``predictions.json``; a failure is only logged."""
     try:
         run_dir.write_predictions(describe_predictions(step, measured, classes))
     except OSError as error:
-        print(log_lines(f"predictions.json cannot be written: {error}"), file=sys.stderr)  # noqa: T201
+        print(log_lines(f"Could not write predictions.json: {error}"), file=sys.stderr)  # noqa: T201
 
 
 def describe_predictions(
     step: int, measured: Sequence[Measured], classes: Sequence[str]
 ) -> Predictions:
-    """Return the confusions of every domain, and the most confident mistakes: the target's, or
-    without one the sources'.
+    """Return the confusions of every domain and the most confident mistakes.
 
-    Pictures are made of the cached pixels, which are what the network was shown.
+    Mistakes are the target's, or the sources' without a target. Pictures are made from the cached
+    pixels, the network's input.
     """
     of_target = [each for each in measured if each.domain.is_target]
     mistakes = [

@@ -1,9 +1,8 @@
-"""Keep freed memory in the process instead of handing it back to the system at every step.
+"""glibc allocator settings that keep freed memory in the process between steps.
 
-A training step frees and asks again for the same gigabyte. glibc returns large blocks to the
-system at once, which then zeroes fresh pages for the next step. Keeping the blocks made a step
-on a processor a quarter shorter; asking for huge pages besides gained nothing more and took
-0.3 GiB (benchmarks/allocator.py).
+A training step frees and reallocates the same gigabyte. glibc returns large blocks to the system
+immediately, which then zeroes fresh pages for the next step. Keeping the blocks made a CPU step 25%
+faster; huge pages gained nothing more and took 0.3 GiB (benchmarks/allocator.py).
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from typing import Final
 M_TRIM_THRESHOLD: Final = -1
 M_MMAP_THRESHOLD: Final = -3
 LARGEST_THRESHOLD: Final = 32 * 2**20
-"""Bytes; glibc accepts no larger one."""
+"""Bytes; the maximum that glibc accepts."""
 NEVER: Final = 2**31 - 1
 USUAL_THRESHOLD: Final = 128 * 2**10
-"""Bytes; glibc's own."""
+"""Bytes; glibc's default."""
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed blocks.
+    """Make glibc keep freed blocks.
 
     Returns:
-        False where the allocator is not glibc's, and nothing was changed.
+        False if the allocator is not glibc's and nothing was changed.
     """
     libc = _libc()
     if libc is None:
@@ -35,8 +34,8 @@ def keep_freed_memory() -> bool:
     return bool(keeps_blocks and keeps_heap)
 
 
-def give_back_freed_memory() -> None:
-    """Tell glibc to hand blocks back as they are freed: the opposite, for when memory is short."""
+def return_freed_memory() -> None:
+    """Make glibc return freed blocks immediately, for when memory is short."""
     libc = _libc()
     if libc is not None:
         libc.mallopt(M_MMAP_THRESHOLD, USUAL_THRESHOLD)
@@ -45,7 +44,7 @@ def give_back_freed_memory() -> None:
 
 
 def release_freed_memory() -> None:
-    """Hand freed memory back between phases of a run, whose blocks are of other sizes."""
+    """Return freed memory to the system between phases of a run, whose block sizes differ."""
     libc = _libc()
     if libc is not None:
         libc.malloc_trim(0)

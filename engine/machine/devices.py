@@ -1,4 +1,4 @@
-"""Devices of the machine a run computes on: names, memory and running out of it."""
+"""Devices of this machine: names, memory, and recognition of out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 
 from engine.errors import InputError
 from engine.machine.processor import cpu_name
-from engine.protocol import nearest
-from engine.text import size_in_words
+from engine.protocol.recipes import unknown_device
+from engine.text import format_size
 
 _UNITS: Final = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _WANTED: Final = re.compile(r"allocate ([\d.]+) ?(bytes|KiB|MiB|GiB)", re.IGNORECASE)
@@ -24,7 +24,7 @@ _SIGNS: Final = (
 
 
 def available_devices() -> list[str]:
-    """Return the names ``--device`` takes on this machine, the best first."""
+    """Return the names that ``--device`` accepts on this machine, best first."""
     names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         names.append("mps")
@@ -32,12 +32,12 @@ def available_devices() -> list[str]:
 
 
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
-    """Return the device called ``name``; ``auto`` is the best one here.
+    """Return the device called ``name``; ``auto`` is the best available one.
 
-    ``local_rank``: which of the GPUs, where none is named, because others are for other ranks.
+    ``local_rank``: index of the GPU to use if ``name`` gives none.
 
     Raises:
-        InputError: naming what this machine has.
+        InputError: if there is no such device; names the available ones.
     """
     available = available_devices()
     if name == "auto" and not available[0].startswith("cuda"):
@@ -47,14 +47,11 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
         return torch.device(gpu)
     if name in available:
         return torch.device(name)
-    raise InputError(
-        f"There is no device {name!r} on this machine; it has {', '.join(available)}."
-        f"{nearest(name, ['auto', *available])}"
-    )
+    raise InputError(unknown_device(name, available))
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a person calls the device, such as its model name."""
+    """Return the device's human-readable name, such as its model."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
@@ -63,7 +60,7 @@ def device_name(device: torch.device) -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was given, so that clocks tell the truth."""
+    """Wait for all queued work on the device, for correct timing."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -71,14 +68,14 @@ def synchronize(device: torch.device) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error of torch, numpy or OpenCV means that memory could not be had."""
+    """Return whether an error of torch, numpy or OpenCV means that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return any(sign in str(error) for sign in _SIGNS)
 
 
-def wanted_bytes(error: BaseException) -> int | None:
-    """Return the size of the block that could not be had, where the error tells."""
+def requested_bytes(error: BaseException) -> int | None:
+    """Return the size of the allocation that failed, if the error states it."""
     found = _WANTED.search(str(error))
     if found is None:
         return None
@@ -86,17 +83,17 @@ def wanted_bytes(error: BaseException) -> int | None:
     return int(float(found[1]) * _UNITS[unit])
 
 
-def memory_there_is(device: torch.device) -> str:
-    """Say how much memory a device has and how much of it is free."""
+def describe_memory(device: torch.device) -> str:
+    """Return a text on how much memory a device has and how much is free."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return _free_of(free, total)
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY:
-        return f"the process may have {size_in_words(limit)} (ulimit -v)"
+        return f"the process is limited to {format_size(limit)} (ulimit -v)"
     memory = psutil.virtual_memory()
     return _free_of(memory.available, memory.total)
 
 
 def _free_of(free: int, total: int) -> str:
-    return f"without this run {size_in_words(free)} of {size_in_words(total)} are free"
+    return f"{format_size(free)} of {format_size(total)} are free without this run"

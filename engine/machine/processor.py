@@ -1,4 +1,4 @@
-"""The processor this process computes on, and the memory it has taken; no torch needed."""
+"""The CPU this process runs on, its load, and the process's peak memory; no torch needed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any, Final
 import psutil
 
 NEEDED_SHARE: Final = 0.85
-"""Of the cores that threads would use, they must have had this share to be undisturbed."""
+"""Fraction of its cores that a process must have had to itself to be undisturbed."""
 TICK_S: Final = 0.01
-"""How exactly the system counts processor time, about."""
+"""Approximate resolution of the system's CPU time."""
 
 
 def cpu_name() -> str:
-    """Return the processor's model name."""
+    """Return the CPU's model name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -29,27 +29,27 @@ def cpu_name() -> str:
 
 
 def usable_cores() -> int:
-    """Return the number of processor cores this process may use."""
+    """Return the number of CPU cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def peak_memory_bytes() -> int:
-    """Return the largest resident size of this process so far."""
+    """Return the peak resident size of this process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 class OtherPrograms:
-    """The processor time that other programs take on the cores of this one, from now on."""
+    """CPU time that other programs use on this process's cores, from its creation on."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
         self._busy_s, self._own_s = _busy_s(), _own_s()
 
     def disturbed(self, threads: int) -> bool:
-        """Say whether they left too few of the cores for so many threads of this process."""
+        """Return whether other programs left too few cores for ``threads`` threads."""
         elapsed_s = time.perf_counter() - self._began
         if self._busy_s is None or elapsed_s < 10 * TICK_S:
             return False
@@ -59,7 +59,7 @@ class OtherPrograms:
 
 
 def _busy_s() -> float | None:
-    """Return for how long the usable cores have computed; None: the system does not tell."""
+    """Return the busy seconds of the usable cores; None if unknown."""
     try:
         cores = psutil.cpu_times(percpu=True)
         usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(cores))
@@ -69,7 +69,7 @@ def _busy_s() -> float | None:
 
 
 def _work(core: Any) -> list[float]:
-    """Return the parts of a core's time in which it computed; guests are counted in others."""
+    """Return the busy parts of a core's time; guest time is included in other parts."""
     idle = ("idle", "iowait", "guest", "guest_nice")
     return [seconds for part, seconds in core._asdict().items() if part not in idle]
 

@@ -1,4 +1,4 @@
-"""Networks: a pre-trained backbone, the masks of very large dropout, and their weights."""
+"""Networks: pre-trained backbone, very large dropout, and weight files."""
 
 from engine.model.backbone import build_network, creation_options
 from engine.model.card import NetworkCard

@@ -1,4 +1,4 @@
-"""Make a timm network with a new last layer, ready to be fine-tuned."""
+"""Creation of timm networks with a new last layer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from engine.model.linear import LinearNetwork, LinearStart
 from engine.model.network import FineTunedNetwork
 from engine.model.weights import (
     PACKAGED_WEIGHTS,
-    Taken,
+    FileWeights,
     keep_last_layer,
     load_from_file,
     load_packaged,
@@ -41,32 +41,32 @@ def build_network(
     weights_key: str | None = None,
     class_names: Sequence[str] = (),
 ) -> FineTunedNetwork:
-    """Make a pre-trained network with a new last layer.
+    """Create a pre-trained network with a new last layer.
 
-    The last layer starts as DomainBed's does (``torch.nn.Linear``'s own initialisation), drawn
-    from ``seed``, and so does all the rest with ``weights="none"``. That of a network of this
-    program is kept, where its file names the same classes.
+    The last layer has ``torch.nn.Linear``'s initialisation, as in DomainBed, drawn from ``seed``;
+    with ``weights="none"``, so have all other layers. The last layer of a network of this program
+    is kept if its file names the same classes.
 
     Args:
-        model: timm's name of the network, with or without a ``.tag`` of its weights.
+        model: timm's model name, with or without a ``.tag`` of its weights.
         classes: C, number of classes.
         weights: ``pretrained``, ``none`` or a path, see :class:`engine.protocol.RunSpec`.
         image_size: side of the images in pixels.
         seed: seed of the initialisation.
         tuning: ``linear``: see :mod:`engine.model.linear`.
-        linear_start: which features linear tuning reads, and how their weights start.
-        weights_key: entry of a file of weights; None: EMA weights first.
-        class_names: names of the classes, in the order of the labels; empty: not known.
+        linear_start: features and initial weights of linear tuning.
+        weights_key: key in the weight file; None: EMA weights first.
+        class_names: names of the classes, in label order; empty: unknown.
 
     Raises:
         InputError: for an unknown network, one without a linear classifier on pooled features or
-            with noise that cannot be switched off, or weights that cannot be had.
+            with noise that cannot be disabled, or weights that are unavailable.
     """
     architecture = model.split(".", maxsplit=1)[0]
     if not timm.is_model(architecture):
         raise InputError(
-            f"timm has no network {model!r}.{nearest(architecture, timm.list_models())} "
-            "`vld models ls` lists networks."
+            f"timm has no network {model!r}.{nearest(architecture, timm.list_models())}"
+            "  List them with: vld models ls"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -92,27 +92,27 @@ def build_network(
     return network
 
 
-def _check_normalisation(taken: Taken, mean: Sequence[float], std: Sequence[float]) -> None:
-    """Refuse a network that was trained on images of another scale.
+def _check_normalisation(taken: FileWeights, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Check that a network was trained with this normalisation.
 
     Raises:
-        InputError: naming the network that it was trained as.
+        InputError: if not; names the network it was trained as.
     """
     card = taken.card
     if card is not None and (card.mean, card.std) != (tuple(mean), tuple(std)):
         raise InputError(
-            f"The network in {taken.file.path} was trained on images normalised with the mean "
-            f"{list(card.mean)} and the deviation {list(card.std)}, not {list(mean)} and "
-            f"{list(std)}: choose --model {card.model}."
+            f"The network in {taken.file.path} was trained with image mean {list(card.mean)} and "
+            f"standard deviation {list(card.std)}, not {list(mean)} and {list(std)}. Use --model "
+            f"{card.model}."
         )
 
 
 def _without_noise(module: Any) -> Any:
-    """Switch off what timm adds to training by default, such as stochastic depth.
+    """Disable random layers that timm uses in training by default, such as stochastic depth.
 
-    The method changes nothing but the last representation, and noise drawn from the global
-    generator would neither follow the run's seed nor be part of a checkpoint. Some networks hold
-    the rate of a dropout that they apply as a function (``drop_rate``), not as a layer.
+    The method applies dropout only to the last representation, and noise from the global generator
+    would not depend on the run's seed or be part of a checkpoint. Some networks store the rate of a
+    functional dropout (``drop_rate``) rather than using a layer.
     """
     for part in module.modules():
         if isinstance(part, _DropoutNd):
@@ -124,7 +124,7 @@ def _without_noise(module: Any) -> Any:
 
 
 def creation_options(model: str, image_size: int) -> dict[str, Any]:
-    """Return what timm is to be told besides the name to make a network for images of a size."""
+    """Return the additional arguments of ``timm.create_model`` for an image size."""
     architecture = model.split(".", maxsplit=1)[0]
     is_fixed = timm.get_pretrained_cfg_value(architecture, "fixed_input_size")
     return {"img_size": image_size} if is_fixed else {}  # position embeddings are sized
@@ -132,8 +132,8 @@ def creation_options(model: str, image_size: int) -> dict[str, Any]:
 
 def _create(
     model: str, weights: str, weights_key: str | None, image_size: int
-) -> tuple[Any, Taken | None]:
-    """Return timm's network, and what it took from a file if its weights are one."""
+) -> tuple[Any, FileWeights | None]:
+    """Return timm's network and, if its weights are a file, what was loaded from it."""
     try:
         options = creation_options(model, image_size)
         if weights == "none":
@@ -147,7 +147,7 @@ def _create(
             load_packaged(module, model)
             return module, None
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise InputError(f"timm cannot make {model} for {image_size} px: {error}") from None
+        raise InputError(f"timm cannot create {model} for {image_size} px: {error}") from None
     return _create_from_hub(model, options), None
 
 
@@ -156,24 +156,24 @@ def _create_from_hub(model: str, options: dict[str, Any]) -> Any:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     if not _is_reachable(constants.ENDPOINT):
-        constants.HF_HUB_OFFLINE = True  # look in the local cache at once, without retries
+        constants.HF_HUB_OFFLINE = True  # use the local cache immediately, without retries
     try:
         return timm.create_model(model, pretrained=True, **options)
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         offline = ", ".join(PACKAGED_WEIGHTS)
         raise InputError(
             f"The weights of {model} are not on this machine and could not be downloaded "
-            f"({type(error).__name__}). Available offline: {offline}; or name a file with "
-            "--weights, or start from scratch with --weights none."
+            f"({type(error).__name__}). Available offline: {offline}. Or give a file with "
+            "--weights, or train from scratch with --weights none."
         ) from None
     except RuntimeError as error:  # timm: no pretrained weights exist for this network
-        raise InputError(f"{model}: {error} `--weights none` starts from scratch.") from None
+        raise InputError(f"{model}: {error} To train from scratch: --weights none") from None
 
 
 def _is_reachable(endpoint: str) -> bool:
     url = urlsplit(endpoint)
     if urllib.request.getproxies():
-        return True  # only the proxy knows
+        return True  # cannot be checked through a proxy
     try:
         address = (url.hostname or "", url.port or (80 if url.scheme == "http" else 443))
         socket.create_connection(address, timeout=5).close()
@@ -188,8 +188,8 @@ def _replace_head(module: Any, model: str, classes: int) -> nn.Linear:
     if not isinstance(head, nn.Linear):
         raise InputError(
             f"{model} has no linear last layer on pooled features (it has "
-            f"{type(head).__name__}), so there is no representation to mask. "
-            "Choose a ResNet, EfficientNet, ConvNeXt, ViT or Swin, for example."
+            f"{type(head).__name__}), so dropout cannot be applied. Choose a ResNet, EfficientNet, "
+            "ConvNeXt, ViT or Swin, for example."
         )
     head.reset_parameters()
     return head

@@ -1,6 +1,6 @@
-"""What a file of a trained network says of itself, so that it can be used without its run.
+"""Model card in the header of a trained network's file, so that it can be used without its run.
 
-The header of a safetensors file maps texts to texts: values that are no texts are JSON.
+The header of a safetensors file maps strings to strings; other values are encoded as JSON.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ import msgspec
 
 
 class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
-    """How to make a trained network and show it images.
+    """How to build a trained network and prepare its input, and what it was trained on.
 
     Attributes:
-        model: timm's name of it.
-        model_args: what ``timm.create_model`` takes besides.
-        classes: names, in the order of the labels.
+        model: timm's model name.
+        model_args: additional arguments of ``timm.create_model``.
+        classes: names, in label order.
         image_size: side of the images in pixels.
-        resize: ``squeeze``: to a square, whatever the image's shape; nothing is cropped.
-        interpolation: of that.
-        mean: of each channel of images in [0, 1], subtracted.
-        std: of each channel, divided by.
-        tuning: ``linear``: its tensors are those of :class:`engine.model.linear.LinearNetwork`.
-        linear_start: which features linear tuning reads; None: ``ones``, or it is not linear.
-        dataset: that it was trained on.
-        target: the domain left out of training, if one was.
-        held_out_source: another one that was.
-        split_seed: of the split of the others.
-        validation_fraction: share of each that was held out.
+        resize: ``squeeze``: resize to a square without cropping.
+        interpolation: of the resizing.
+        mean: mean of each channel, for images in [0, 1].
+        std: standard deviation of each channel.
+        tuning: ``linear``: the tensors are those of :class:`engine.model.linear.LinearNetwork`.
+        linear_start: features of linear tuning; None: ``ones``, or not linear.
+        dataset: training data set.
+        target: domain left out of training, if any.
+        held_out_source: other domain left out of training, if any.
+        split_seed: seed of the other domains' split.
+        validation_fraction: fraction of each domain held out.
         run: id of the run.
     """
 
@@ -52,11 +52,11 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def features(self) -> str:
-        """Return what its last layer reads, as :func:`features_read` names it."""
+        """Return the features that the last layer reads, see :func:`features_read`."""
         return features_read(self.tuning, self.linear_start or "ones")
 
     def as_header(self) -> dict[str, str]:
-        """Return the texts that say so in a file's header."""
+        """Return the card as header texts."""
         values: dict[str, Any] = msgspec.structs.asdict(self)
         return {
             key: value if isinstance(value, str) else msgspec.json.encode(value).decode()
@@ -66,12 +66,12 @@ class NetworkCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def features_read(tuning: str, linear_start: str) -> str:
-    """Return a name of what a last layer reads, equal for networks that share it."""
+    """Return a name for the features that a last layer reads; equal for compatible networks."""
     return tuning if tuning == "full" or linear_start == "ones" else f"{tuning} ({linear_start})"
 
 
 def read_card(header: Mapping[str, str]) -> NetworkCard | None:
-    """Return what a file says of itself; None: it is of another program, or an earlier version."""
+    """Return the card in a header; None for files of other programs or older versions."""
     try:
         values = {
             key: text if kind is str else msgspec.json.decode(text, type=kind)

@@ -1,8 +1,8 @@
-"""Check that a network is what the method takes it for: a representation Φ and a last layer.
+"""Check that a network consists of a deterministic representation Φ and a linear last layer.
 
-A timm network may draw noise of its own while training, compute other features than in evaluation,
-or classify by more than its last layer. Then λ would not be the dropout rate, or the accuracy that
-of another network than the one that was trained, and neither would show in the results.
+A timm network may add noise in training, compute different features than in evaluation, or use more
+than its last layer to classify. The dropout rate or the accuracy would then be wrong without
+showing in the results.
 """
 
 from __future__ import annotations
@@ -22,23 +22,26 @@ from engine.model.network import FineTunedNetwork
 
 IMAGES: Final = 2
 TOLERANCE: Final = 1e-4
-"""Relative difference that rounding explains."""
+"""Relative difference that is attributed to rounding."""
 SHOWN: Final = 3
-"""Tensors that a message names."""
+"""Maximum number of tensors named in a message."""
+
+
+_CHOOSE_ANOTHER: Final = "Choose another network; list them with: vld models ls"
 
 
 def check_consistency(network: FineTunedNetwork, model: str, image_size: int) -> None:
-    """Refuse a network that the method would train or evaluate wrongly.
+    """Check that the method can train and evaluate a network.
 
-    Weights, BatchNorm statistics and random generators are left as they were.
+    Weights, BatchNorm statistics and random generators are not changed.
 
     Args:
-        network: on the processor, in 32 bits.
-        model: timm's name of the network, for the message.
+        network: on the CPU, in fp32.
+        model: timm's model name, for the message.
         image_size: side of the images in pixels.
 
     Raises:
-        InputError: saying what is wrong with the network.
+        InputError: if not; states the problem.
     """
     images = torch.randn(
         IMAGES, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)
@@ -53,10 +56,10 @@ def check_consistency(network: FineTunedNetwork, model: str, image_size: int) ->
 
 @contextmanager
 def reading_images(model: str, image_size: int) -> Iterator[None]:
-    """Refuse a network whose features cannot be computed in the block.
+    """Convert any exception of a network's forward pass in the block into an InputError.
 
     Raises:
-        InputError: giving what the network raised, which may be anything.
+        InputError: with the network's exception.
     """
     try:
         yield
@@ -64,8 +67,8 @@ def reading_images(model: str, image_size: int) -> Iterator[None]:
         if is_out_of_memory(error):
             raise
         raise InputError(
-            f"{model} cannot read images of {image_size} px: {error}. Choose another --image-size "
-            "or network: vld models ls"
+            f"{model} does not accept images of {image_size} px: {error}. Choose another "
+            "--image-size or network; list networks with: vld models ls"
         ) from None
 
 
@@ -77,16 +80,16 @@ def _check_vector(network: FineTunedNetwork, model: str, images: Tensor) -> Tens
     expected = (len(images), network.feature_dim)
     if not isinstance(features, Tensor) or features.shape != expected:
         raise InputError(
-            f"{model} has no vector of {network.feature_dim} pooled features per image, so there "
-            "is no representation to mask. Choose another network: vld models ls"
+            f"{model} does not produce {network.feature_dim} pooled features per image, so dropout "
+            f"cannot be applied. {_CHOOSE_ANOTHER}"
         )
     return features
 
 
 def _check_noise(network: FineTunedNetwork, model: str, images: Tensor) -> Tensor:
-    """Return the features while training, equal in two passes that draw nothing.
+    """Return the features in training mode, after checking that they are deterministic.
 
-    The random generators show noise that is seldom drawn.
+    The states of the random generators reveal noise that is drawn rarely.
     """
     network.set_training(freeze_batchnorm=True)
     before = _generators()
@@ -94,9 +97,8 @@ def _check_noise(network: FineTunedNetwork, model: str, images: Tensor) -> Tenso
         first, second = network.features(images), network.features(images)
     if _generators() != before or not _agree(first, second):
         raise InputError(
-            f"{model} adds random noise of its own while training: the same images do not always "
-            "give the same features, so the dropout rate would not be the only one. "
-            "Choose another network: vld models ls"
+            f"{model} adds its own random noise in training (the same images give different "
+            f"features), in addition to --dropout. {_CHOOSE_ANOTHER}"
         )
     return first
 
@@ -113,13 +115,13 @@ def _check_training(
         alone = network.features(images[:1])
     if not _agree(in_training, in_evaluation):
         raise InputError(
-            f"{model} computes other features while training than in evaluation, so what is "
-            "trained here would not be what is evaluated. Choose another network: vld models ls"
+            f"{model} computes different features in training than in evaluation, so the evaluated "
+            f"network would differ from the trained one. {_CHOOSE_ANOTHER}"
         )
     if not _agree(in_training[:1], alone):
         raise InputError(
-            f"In {model} the features of an image depend on the other images of its batch, so "
-            "accuracies would too. Choose another network: vld models ls"
+            f"In {model}, an image's features depend on the other images of its batch, so "
+            f"accuracies would too. {_CHOOSE_ANOTHER}"
         )
 
 
@@ -139,8 +141,8 @@ def _check_last_layer(
     reads_features = of_module is not None and _agree(of_module, features)
     if not reads_features or not _agree(logits, expected):
         raise InputError(
-            f"{model} does not classify by its last layer on pooled features alone, so what is "
-            "trained here would not be what is evaluated. Choose another network: vld models ls"
+            f"{model} does not classify with only its last layer on pooled features, so the "
+            f"evaluated network would differ from the trained one. {_CHOOSE_ANOTHER}"
         )
 
 
@@ -153,8 +155,8 @@ def _check_gradients(network: FineTunedNetwork, model: str, images: Tensor) -> N
     if unreached:
         shown = ", ".join(unreached[:SHOWN]) + (", …" if len(unreached) > SHOWN else "")
         raise InputError(
-            f"{len(unreached)} weights of {model} lie outside the path from the image to the last "
-            f"layer and would never be trained: {shown}. Choose another network: vld models ls"
+            f"{len(unreached)} parameters of {model} do not affect the last layer's output and "
+            f"would not be trained: {shown}. {_CHOOSE_ANOTHER}"
         )
 
 
@@ -173,7 +175,7 @@ def _generators() -> tuple[object, ...]:
 
 @contextmanager
 def _untouched(module: nn.Module) -> Iterator[None]:
-    """Put mode, buffers and the global generator back when the block ends."""
+    """Restore mode, buffers and the global generator after the block."""
     modes = {part: part.training for part in module.modules()}
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     try:

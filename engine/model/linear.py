@@ -1,12 +1,12 @@
-"""Linear fine-tuning: weigh features that exist, and make none.
+"""Linear fine-tuning: reweight existing features without learning new ones.
 
 Zhang & Bottou, arXiv 2403.00946, equation 1: Φ̃(x) = Σ_l v_l ⊙ φ_l(x) over the last three
-residual blocks, logits = V Φ̃(x) + b, and nothing but v, V and b is trained. It is what
-fine-tuning amounts to as far as a network is linear in its weights.
+residual blocks, logits = V Φ̃(x) + b; only v, V and b are trained. This is a linear approximation
+of fine-tuning.
 
-The paper calls φ_l normalised and does not say how. The authors' file does not normalise it:
-github.com/TjuJianyu/verylarge_dropout, ``domainbed/resnet50_unfold.py``. :data:`LinearStart` names
-both readings.
+The paper calls φ_l normalised without specifying how; the authors' code does not normalise it:
+github.com/TjuJianyu/verylarge_dropout, ``domainbed/resnet50_unfold.py``. :data:`LinearStart`
+supports both.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from engine.errors import InputError
 from engine.model.consistency import reading_images
 
 LinearStart = Literal["ones", "authors"]
-"""``ones``: φ_l is divided by its root mean square over features, image by image; v starts at 1.
-``authors``: φ_l is the pooled output itself; v starts as a draw from N(0, 1)."""
+"""``ones``: φ_l is divided by its root mean square over features for each image; v starts at 1.
+``authors``: φ_l is the pooled output; v is drawn from N(0, 1)."""
 BLOCKS: Final = 3
-"""L, the blocks whose features are weighed."""
+"""L, number of blocks whose features are used."""
 _STAGES: Final = (("layer1", "layer2", "layer3", "layer4"), ("stages",), ("layers",), ("blocks",))
-"""Where timm's networks keep their blocks: ResNets; ConvNeXt; Swin; EfficientNets, ViTs."""
+"""Modules that contain the blocks in timm: ResNets; ConvNeXt; Swin; EfficientNets and ViTs."""
 
 
 class LinearNetwork(nn.Module):
     """A frozen backbone, a weight for each feature of its last blocks, and a last layer.
 
-    It answers as timm's networks do: see :class:`engine.model.FineTunedNetwork`.
+    It has the interface of timm's networks, see :class:`engine.model.FineTunedNetwork`.
     """
 
     def __init__(
         self, backbone: Any, image_size: int, classes: int, start: LinearStart = "ones"
     ) -> None:
-        """Put a linear last layer on the last blocks of equal width.
+        """Add a linear last layer to the last consecutive blocks of equal width.
 
-        What is random is drawn from torch's generator.
+        Random values are drawn from torch's global generator.
 
         Args:
-            backbone: timm's network, in evaluation mode from here on.
+            backbone: timm's network; it stays in evaluation mode.
             image_size: side of the images in pixels.
             classes: C.
-            start: whether φ_l is normalised, and how v starts.
+            start: whether φ_l is normalised, and the initial v.
 
         Raises:
-            InputError: when the network has no three blocks of equal width in a row.
+            InputError: if the network has no three consecutive blocks of equal width.
         """
         super().__init__()
         backbone.reset_classifier(0)
@@ -62,13 +62,13 @@ class LinearNetwork(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def train(self, mode: bool = True) -> LinearNetwork:
-        """Switch to training, all but the backbone: it computes the same features throughout."""
+        """Switch to training mode, except for the backbone, whose features never change."""
         super().train(mode)
         self.backbone.eval()
         return self
 
     def take_scales(self, scales: Tensor | None) -> None:
-        """Start from the weights of features that were trained before, where they are these."""
+        """Start from trained feature weights, if their shape matches."""
         if scales is not None and scales.shape == self.scales.shape:
             with torch.no_grad():
                 self.scales.copy_(scales)
@@ -78,7 +78,7 @@ class LinearNetwork(nn.Module):
         return self.head
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """Return φ_l(x), pooled and, but for the authors' start, of a root mean square of 1.
+        """Return the pooled φ_l(x), with a root mean square of 1 unless ``start`` is ``authors``.
 
         Args:
             images: (B, 3, S, S), normalised.
@@ -96,7 +96,7 @@ class LinearNetwork(nn.Module):
             return pooled / rms.clamp_min(torch.finfo(pooled.dtype).eps)
 
     def forward_head(self, blocks: Tensor, pre_logits: bool = False) -> Tensor:
-        """Return the logits (B, C), or Φ̃(x) (B, D) for ``pre_logits``."""
+        """Return the logits (B, C), or with ``pre_logits`` Φ̃(x) (B, D)."""
         features = (blocks * self.scales).sum(dim=1)
         return features if pre_logits else self.head(features)
 
@@ -106,7 +106,7 @@ class LinearNetwork(nn.Module):
 
 
 def _last_blocks(backbone: Any, image_size: int) -> tuple[tuple[str, ...], int]:
-    """Return the names and the width of the last three blocks in a row of equal width."""
+    """Return the names and the width of the last three consecutive blocks of equal width."""
     names = _block_names(backbone)
     model = backbone.pretrained_cfg["architecture"]
     widths = []
@@ -120,14 +120,14 @@ def _last_blocks(backbone: Any, image_size: int) -> tuple[tuple[str, ...], int]:
         if width is not None and all(other == width for other in others):
             return tuple(names[end - BLOCKS : end]), width
     raise InputError(
-        f"{model} has no {BLOCKS} blocks of equal width in a "
-        "row, so there is nothing to fine-tune linearly. Choose a ResNet with bottleneck blocks, "
-        "an EfficientNet, a ConvNeXt or a ViT, or --tuning full."
+        f"{model} has no {BLOCKS} consecutive blocks of equal width, which --tuning linear needs. "
+        "Choose a ResNet with bottleneck blocks, an EfficientNet, a ConvNeXt or a ViT, or --tuning "
+        "full."
     )
 
 
 def _block_names(backbone: nn.Module) -> list[str]:
-    """Return the names of the residual blocks in order; none where they are not known."""
+    """Return the names of the residual blocks in order; empty if unknown."""
     modules = dict(backbone.named_modules())
     for containers in _STAGES:
         if all(name in modules for name in containers):
@@ -139,7 +139,7 @@ def _block_names(backbone: nn.Module) -> list[str]:
 
 
 def _leaves(name: str, module: nn.Module) -> list[str]:
-    """Return the blocks in a container: its children, or those of the stages it holds."""
+    """Return the blocks in a container: its children, or the children of its stages."""
     found: list[str] = []
     for child_name, child in module.named_children():
         path = f"{name}.{child_name}"
@@ -152,9 +152,9 @@ def _leaves(name: str, module: nn.Module) -> list[str]:
 
 
 def _outputs(backbone: nn.Module, names: Sequence[str], images: Tensor) -> list[Any]:
-    """Run the backbone and return what the named blocks gave, in their order.
+    """Run the backbone and return the outputs of the named blocks, in their order.
 
-    Hooks stay no longer than this, so that a copy of the network never hears of the original's.
+    The hooks are removed afterwards, so that copies of the network do not share them.
     """
     given: dict[str, Any] = {}
 
@@ -176,7 +176,7 @@ def _outputs(backbone: nn.Module, names: Sequence[str], images: Tensor) -> list[
 def _width(output: object) -> int | None:
     """Return the channels of an output: (B, C, H, W), (B, N, C) or, in Swin, (B, H, W, C).
 
-    None where a block gives several tensors, or none for each position.
+    None for other outputs, such as several tensors.
     """
     if not isinstance(output, Tensor) or output.ndim not in (3, 4):
         return None

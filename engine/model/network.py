@@ -1,4 +1,4 @@
-"""A timm network seen as the paper sees it: a representation Φ and a linear last layer."""
+"""A network as the paper defines it: a representation Φ and a linear last layer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from engine.protocol import LoadedWeights
 
 @dataclass(frozen=True)
 class FineTunedNetwork:
-    """A network being fine-tuned; ``module`` stays an ordinary timm network throughout, unless it
-    is tuned linearly.
+    """A network being fine-tuned; ``module`` is a plain timm network, or a ``LinearNetwork``.
 
-    ``mean`` and ``std`` are per channel, of images in [0, 1], as in pre-training. ``loaded`` says
-    what was taken from a file of weights.
+    ``mean`` and ``std`` are per channel, for images in [0, 1], as in pre-training. ``loaded``
+    describes the weight file.
     """
 
     module: nn.Module
@@ -29,7 +28,7 @@ class FineTunedNetwork:
 
     @property
     def is_head_trained(self) -> bool:
-        """Say whether the last layer was trained for these classes before, in another run."""
+        """Return whether the last layer was trained for these classes in another run."""
         return self.loaded is not None and self.loaded.is_kept
 
     @property
@@ -38,16 +37,16 @@ class FineTunedNetwork:
         return self.head.in_features
 
     def features(self, images: Tensor, at_once: int | None = None) -> Tensor:
-        """Return Φ(x), the pooled features the last layer reads.
+        """Return Φ(x), the pooled features that the last layer reads.
 
-        With ``at_once`` the memory is that of so many images: nothing is kept of the others but
-        their features, and gradients compute each part again. As masks and loss see the features
-        of all, they are what they are at once: the gradient cache of Gao et al., "Scaling Deep
-        Contrastive Learning Batch Size under Memory Limited Setup", arXiv 2101.06983.
+        With ``at_once``, activations are stored for one chunk of images at a time, and the backward
+        pass recomputes each chunk. Masks and loss use the features of the whole batch, so the
+        result is the same: the gradient cache of Gao et al., "Scaling Deep Contrastive Learning
+        Batch Size under Memory Limited Setup", arXiv 2101.06983.
 
         Args:
             images: (B, 3, S, S), normalised.
-            at_once: images computed at a time; None: all.
+            at_once: images per chunk; None: all.
 
         Returns:
             (B, D).
@@ -66,7 +65,7 @@ class FineTunedNetwork:
         return pooled
 
     def set_training(self, *, freeze_batchnorm: bool) -> None:
-        """Switch to training; frozen BatchNorm keeps its statistics, its weights still train."""
+        """Switch to training mode; frozen BatchNorm keeps its statistics but trains its weights."""
         self.module.train()
         if freeze_batchnorm:
             for layer in self.module.modules():

@@ -1,7 +1,7 @@
-"""Files of tensors that tell damage: safetensors, with a digest of everything in the header.
+"""Safetensors files with a checksum in the header.
 
-The format itself has no checksum, so a garbled byte of a tensor would pass for a weight. The
-digest is a CRC-32, which costs 0.04 s for 100 MiB; files of other programs have none.
+The format itself has none, so a corrupted tensor would go unnoticed. The CRC-32 takes 0.04 s for
+100 MiB; files of other programs have no checksum.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.machine.disk import sync_folder
-from engine.text import size_in_words
+from engine.text import format_size
 
 STATE_KEY: Final = "vld_state"
 """Key of the JSON state in the header of a checkpoint."""
 DIGEST_KEY: Final = "vld_crc32"
-_KEYS_OF_BEFORE: Final = {"format", STATE_KEY}
-"""What the header of a checkpoint holds that was saved before there were digests."""
+_KEYS_WITHOUT_DIGEST: Final = {"format", STATE_KEY}
+"""Header keys of checkpoints of older versions, which had no checksum."""
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 class DamagedFileError(Exception):
-    """A file of tensors that is not as it was written."""
+    """A corrupted file of tensors."""
 
 
 def write_tensors(
@@ -43,26 +43,26 @@ def write_tensors(
     state: bytes,
     about: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
-    """Write tensors and a JSON state so that they survive power loss; return the file's bytes.
+    """Write tensors and a JSON state durably; return the file's size in bytes.
 
-    ``about``: texts for the header, for readers who do not know this program.
+    ``about``: texts for the header, for other programs.
 
     Raises:
-        OSError: when it cannot be written; the file before it is then untouched.
+        OSError: if it cannot be written; the old file is then unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    contiguous = _apart(tensors)
+    contiguous = _unshared(tensors)
     header = {**about, "format": "pt", STATE_KEY: state.decode()}
     digest = _digest_of_header(header)
     for name in sorted(contiguous):
         digest = _digest(name, contiguous[name], digest)
     try:
         path.parent.mkdir(exist_ok=True)
-        temporary.unlink(missing_ok=True)  # of a process before, or a link somewhere
+        temporary.unlink(missing_ok=True)  # left by an earlier process, or a link
         temporary.touch(exist_ok=False)
         mode = stat.S_IMODE(temporary.stat().st_mode)
         save_file(contiguous, temporary, metadata={**header, DIGEST_KEY: f"{digest:08x}"})
-        temporary.chmod(mode)  # safetensors lets nobody else read, whatever the umask says
+        temporary.chmod(mode)  # safetensors ignores the umask and makes files private
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         size = temporary.stat().st_size
@@ -71,34 +71,34 @@ def write_tensors(
         needed_bytes = sum(tensor.nbytes for tensor in contiguous.values())
         raise _as_os_error(error, path, needed_bytes) from None
     finally:
-        with contextlib.suppress(OSError):  # of a disk that turned read-only: the cause counts
+        with contextlib.suppress(OSError):  # the disk may have turned read-only
             temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
     return size
 
 
-def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors on the processor that share no memory, as the format wants them.
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors on the CPU without shared memory, which the format requires.
 
-    Layers that share their weights have each its own in the file, as in a state dict.
+    Layers with shared weights get a copy each.
     """
-    apart: dict[str, Tensor] = {}
+    unshared: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():
         alone = tensor.detach().cpu().contiguous()
         if alone.numel() and alone.untyped_storage().data_ptr() in seen:
             alone = alone.clone()
         seen.add(alone.untyped_storage().data_ptr())
-        apart[name] = alone
-    return apart
+        unshared[name] = alone
+    return unshared
 
 
 def read_header(path: Path) -> tuple[bytes, Shapes]:
-    """Return the JSON state, and the shape of each tensor; no tensor is read.
+    """Return the JSON state and the shape of each tensor, without reading tensors.
 
     Raises:
-        DamagedFileError: when the header is damaged, or not one that ``write_tensors`` wrote.
-        OSError: when the file cannot be read.
+        DamagedFileError: if the header is damaged or not written by :func:`write_tensors`.
+        OSError: if the file cannot be read.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -110,16 +110,16 @@ def read_header(path: Path) -> tuple[bytes, Shapes]:
     except SafetensorError as error:
         raise DamagedFileError(str(error)) from None
     if STATE_KEY not in header:
-        raise DamagedFileError(f"its header has no {STATE_KEY}")
+        raise DamagedFileError(f"the header has no {STATE_KEY}")
     return header[STATE_KEY].encode(), shapes
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return the texts in the header of a file of tensors, of this program or another.
+    """Return the texts in the header of a safetensors file of any program.
 
     Raises:
-        DamagedFileError: when the header is damaged.
-        OSError: when the file cannot be read.
+        DamagedFileError: if the header is damaged.
+        OSError: if the file cannot be read.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -129,11 +129,11 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
-    """Return the tensors whose name starts with ``prefix``, without it; all are checked.
+    """Return the tensors whose names start with ``prefix``, with it removed; verify the checksum.
 
     Raises:
-        DamagedFileError: when any of the file is not as it was written.
-        OSError: when the file cannot be read.
+        DamagedFileError: if any part of the file is damaged.
+        OSError: if the file cannot be read.
     """
     kept = {}
     try:
@@ -149,9 +149,9 @@ def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
                     kept[name.removeprefix(prefix)] = tensor
     except SafetensorError as error:
         raise DamagedFileError(str(error)) from None
-    lacks_digest = written is None and STATE_KEY in header and set(header) != _KEYS_OF_BEFORE
+    lacks_digest = written is None and STATE_KEY in header and set(header) != _KEYS_WITHOUT_DIGEST
     if lacks_digest or written not in (None, f"{digest:08x}"):
-        raise DamagedFileError("its content is not what was written: the checksums differ")
+        raise DamagedFileError("checksum mismatch")
     return kept
 
 
@@ -165,10 +165,10 @@ def _digest(name: str, tensor: Tensor, before: int) -> int:
 
 
 def _as_os_error(error: SafetensorError, path: Path, needed_bytes: int) -> OSError:
-    """Return what the operating system said; safetensors passes it on as a text."""
+    """Return the OSError behind an error of safetensors, which keeps only its text."""
     said = re.search(r"os error (\d+)", str(error))
     if said is None:
         return OSError(f"{path} could not be written: {error}")
     number = int(said[1])
-    reason = f"{os.strerror(number)}; it takes {size_in_words(needed_bytes)}"
+    reason = f"{os.strerror(number)}; {format_size(needed_bytes)} needed"
     return OSError(number, reason, str(path))

@@ -1,7 +1,7 @@
-"""Read files of weights without executing code from them.
+"""Reading of weight files without executing code from them.
 
-A file is what its content says, whatever it is called: safetensors, or what ``torch.save``
-wrote, read with torch's ``weights_only`` loading.
+The format is detected from the content, not the file name: safetensors, or the format of
+``torch.save``, read with torch's ``weights_only`` loading.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from engine.errors import InputError
 from engine.model.tensor_file import DamagedFileError, read_metadata, read_tensors
 
-# Whatever loads weights in this process, timm and the hub's client included, is held to it.
+# This also applies to timm and the hub's client in this process.
 os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
 os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
 
@@ -38,20 +38,20 @@ _UNREADABLE: Final = (
     AttributeError, EOFError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError,
     struct.error, pickle.UnpicklingError,
 )  # fmt: skip
-"""What reading a damaged or hostile file raises, depending on where it is damaged."""
+"""Exceptions raised when reading a damaged or malicious file."""
 _MOST_HEADER_BYTES: Final = 100_000_000
-"""Of a safetensors file: the format's own limit."""
+"""Maximum header size of the safetensors format."""
 _PLAIN_MODULES: Final = frozenset({
     "collections", "copyreg", "datetime", "decimal", "enum", "fractions", "pathlib", "types",
     "typing", "uuid",
 })  # fmt: skip
-"""Modules of the standard library whose objects settings are made of."""
+"""Modules of the standard library whose classes are plain data."""
 _PLAIN_VALUES: Final = frozenset({"builtins.object", "builtins.slice", "builtins.range"})
 _DEEPEST: Final = 5
 _NO_WEIGHTS: Final = ("optimizer", "lr_scheduler", "scheduler", "scaler", "loops")
-"""Beginnings of the keys under which tensors are no weights."""
+"""Prefixes of keys whose tensors are not weights."""
 ONLY_DATA: Final = (
-    "Only .safetensors files and PyTorch state dicts are loaded: nothing that could execute code."
+    "Only .safetensors files and PyTorch state dicts are loaded (nothing that could execute code)."
 )
 _HEAD_BYTES: Final = 4096
 _SHOWN_LETTERS: Final = 30
@@ -99,7 +99,7 @@ _KINDS_OF_ZIP: Final = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A state dict in a file: its key, with those around it, and its tensors."""
+    """A state dict in a file: its nested keys and its tensors."""
 
     keys: tuple[str, ...]
     tensors: Mapping[str, Tensor]
@@ -107,9 +107,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What was read from a file: state dicts, the header of safetensors, and hints of its maker.
+    """The content of a weight file: state dicts, the safetensors header, and model names.
 
-    ``models`` are names of networks that it mentions, likeliest first.
+    ``models`` are names of networks mentioned in the file, most likely first.
     """
 
     path: Path
@@ -119,26 +119,26 @@ class WeightsFile:
 
 
 class Inert:
-    """Stands in place of an object that only code could make: nothing is imported or run."""
+    """A placeholder for an object whose construction would need code."""
 
     def __new__(cls, *_args: object, **_kwargs: object) -> Inert:
-        """Take whatever arguments the object was made with, and forget them."""
+        """Ignore the object's arguments."""
         return object.__new__(cls)
 
     def __setstate__(self, _state: object) -> None:
-        """Forget the object's state."""
+        """Ignore the object's state."""
 
 
 def read_file(path: Path) -> WeightsFile:
     """Read every state dict in a file.
 
     Raises:
-        InputError: when there is no such file or it holds no weights, saying what it is.
+        InputError: if the file is missing or contains no weights; states what it is.
     """
     if path.is_dir():
         raise unreadable(path, f"it is {describe_folder(path)}")
     if not path.exists():
-        raise InputError(f"There is no weights file at {path}.")
+        raise InputError(f"no weight file {path}. Check --weights.")
     if not path.is_file():
         raise unreadable(path, "it is not a regular file")
     try:
@@ -148,7 +148,7 @@ def read_file(path: Path) -> WeightsFile:
         if known := describe_file(path):
             raise unreadable(path, f"it is {known}")
         if not _is_of_torch(path):
-            raise unreadable(path, "it is not a file of weights, or its beginning is damaged")
+            raise unreadable(path, "it is not a weight file, or its beginning is damaged")
         content = _load(path)
     except InputError:
         raise
@@ -156,12 +156,12 @@ def read_file(path: Path) -> WeightsFile:
         raise unreadable(path, _reason(error)) from None
     entries = tuple(_entries(content, ()))
     if not entries:
-        raise InputError(f"{path} holds no state dict (names and tensors)." + _whole_model(path))
+        raise InputError(f"{path} contains no state dict." + _whole_model(path))
     return WeightsFile(path, entries, {}, tuple(_models(content)))
 
 
 def unreadable(path: Path, reason: str) -> InputError:
-    """Return the refusal of a file."""
+    """Return the error for an unusable file."""
     because = f": {reason.rstrip('.')}" if reason else ""
     return InputError(f"The weights in {path} could not be read{because}. {ONLY_DATA}")
 
@@ -182,19 +182,19 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _is_of_torch(path: Path) -> bool:
-    """Say whether a file begins as one that ``torch.save`` wrote: as a zip archive or a pickle."""
+    """Return whether a file starts like the output of ``torch.save``: a zip archive or a pickle."""
     with path.open("rb") as file:
         return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
 
 
 def _load(path: Path) -> object:
-    """Read what ``torch.save`` wrote; objects besides tensors are left out, never made.
+    """Read the output of ``torch.save``; objects other than tensors become placeholders.
 
     Raises:
-        InputError: when the file names code that is no mere class of objects.
+        InputError: if the file refers to code other than classes.
     """
     try:
-        with safe_globals([argparse.Namespace]):  # timm's train.py saves its arguments so
+        with safe_globals([argparse.Namespace]):  # timm's train.py saves its arguments like this
             return _load_tensors(path)
     except pickle.UnpicklingError:
         names = _code_named_in(path)
@@ -202,29 +202,29 @@ def _load(path: Path) -> object:
             raise
     if calls := [name for name in names if _is_call(name)]:
         raise unreadable(path, f"it would run code ({', '.join(calls[:3])})")
-    for stand_in in (Inert, OrderedDict):  # the latter for what is filled as a dict is
+    for stand_in in (Inert, OrderedDict):  # OrderedDict for objects that are filled like a dict
         known: list[Any] = [argparse.Namespace, *((stand_in, name) for name in names)]
         with contextlib.suppress(*_UNREADABLE), safe_globals(known):
             return _load_tensors(path)
-    raise unreadable(path, f"it needs objects besides tensors ({', '.join(names[:3])})")
+    raise unreadable(path, f"it needs objects other than tensors ({', '.join(names[:3])})")
 
 
 def _load_tensors(path: Path) -> object:
-    with path.open("rb") as file:  # torch would go by the name of a path
+    with path.open("rb") as file:  # given a path, torch would use its suffix
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _code_named_in(path: Path) -> list[str]:
-    """Return the classes and functions that a file names; they are not imported for it."""
+    """Return the classes and functions that a file refers to, without importing them."""
     try:
         with path.open("rb") as file, safe_globals([argparse.Namespace]):
             return sorted(get_unsafe_globals_in_checkpoint(file))
-    except _UNREADABLE:  # a file of before PyTorch 1.6, say
+    except _UNREADABLE:  # such as a file from before PyTorch 1.6
         return []
 
 
 def _is_call(name: str) -> bool:
-    """Say whether this is the standard library's, and none of its plain values."""
+    """Return whether a name is in the standard library and not plain data."""
     first = name.split(".", maxsplit=1)[0]
     module = IMPORT_MAPPING.get(first, first)  # protocol 2 has Python 2's names
     is_plain = module in _PLAIN_MODULES or name in _PLAIN_VALUES
@@ -250,16 +250,16 @@ def _entries(content: object, keys: tuple[str, ...]) -> Iterator[Entry]:
 
 
 def _models(content: object) -> Iterator[str]:
-    """Yield the networks that a training program named in a checkpoint."""
+    """Yield the model names that a training program stored in a checkpoint."""
     if not isinstance(content, Mapping):
         return
-    told = [content]
-    told += [
+    settings = [content]
+    settings += [
         vars(each) if isinstance(each, argparse.Namespace) else each
         for each in map(content.get, ("args", "hyper_parameters", "config", "hparams"))
         if isinstance(each, argparse.Namespace | Mapping)
     ]
-    for values in told:
+    for values in settings:
         for key in ("arch", "model", "model_name", "architecture", "backbone"):
             if isinstance(name := values.get(key), str):
                 yield name
@@ -270,25 +270,25 @@ def _whole_model(path: Path) -> str:
     if not names:
         return f" {ONLY_DATA}"
     if any("numpy" in name and "_reconstruct" in name for name in names):
-        return f" Its arrays are NumPy's: save tensors. {ONLY_DATA}"
+        return f" It contains NumPy arrays; save tensors instead. {ONLY_DATA}"
     own = [name for name in names if not name.startswith("torch.nn.")] or names
     return (
-        f" It was saved with its code ({', '.join(own[:3])}): save the state dict alone, "
+        f" It is a whole pickled model ({', '.join(own[:3])}); save only the state dict: "
         f"torch.save(model.state_dict(), FILE). {ONLY_DATA}"
     )
 
 
 def _reason(error: Exception) -> str:
-    """Say what went wrong; torch's own words advise to load pickles that execute code."""
+    """Return what went wrong; torch's own message suggests loading pickles that execute code."""
     if isinstance(error, pickle.UnpicklingError):
-        return "it is a Python pickle that would run code, or a damaged one"
+        return "it is a Python pickle that would run code, or damaged"
     if " " not in str(error):
-        return "it is damaged, or not a file of weights"
+        return "it is damaged, or not a weight file"
     return str(error).splitlines()[0]
 
 
 def describe_folder(folder: Path) -> str:
-    """Say that this is a folder, and which file of weights lies in it, if any."""
+    """Return ``a folder``, with the name of a weight file in it if there is one."""
     patterns = (
         "checkpoints/best.safetensors",
         "*.safetensors",
@@ -298,14 +298,14 @@ def describe_folder(folder: Path) -> str:
         "*.ckpt",
     )
     inside = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
-    return "a folder" + (f": name a file in it, such as {inside[0]}" if inside else "")
+    return "a folder" + (f"; give a file in it, such as {inside[0]}" if inside else "")
 
 
 def describe_file(path: Path) -> str | None:
-    """Say what a file is; None: nothing is known of it, or PyTorch wrote it.
+    """Return what a file is; None if unknown or written by PyTorch.
 
     Raises:
-        OSError: when it cannot be read.
+        OSError: if it cannot be read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -329,13 +329,13 @@ def _describe_zip(path: Path) -> str | None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile, ValueError):
-        return "incomplete: it begins as a file of PyTorch does, but its end is missing"
+        return "truncated: it starts like a PyTorch file, but the end is missing"
     for pattern, kind in _KINDS_OF_ZIP:
         if any(pattern.search(name) for name in names):
             return kind
     if any(name.rpartition("/")[2] == "data.pkl" for name in names):
         return None
-    return f"a zip archive that PyTorch did not write (it holds {_listed(names)})"
+    return f"a zip archive that PyTorch did not write (contains {_listed(names)})"
 
 
 def _describe_text(path: Path, head: bytes, size: int) -> str | None:
@@ -345,12 +345,11 @@ def _describe_text(path: Path, head: bytes, size: int) -> str | None:
         return None
     if any(not (letter.isprintable() or letter.isspace()) for letter in text):
         return None
-    begins = f"begins with {text.strip()[:_SHOWN_LETTERS]!r}"
+    begins = f"starts with {text.strip()[:_SHOWN_LETTERS]!r}"
     start = text.lstrip().lower()
     if start.startswith(("<!doctype html", "<html")):
         return (
-            f"an HTML page ({begins}): download the file itself, not the page that shows it, or "
-            "log in first"
+            f"an HTML page ({begins}): download the file itself, not its web page, or log in first"
         )
     if start.startswith("<"):
         return f"an XML document ({begins})"
@@ -366,7 +365,7 @@ def _describe_json(path: Path, begins: str) -> str:
         return f"a text file ({begins})"
     if isinstance(content, dict) and isinstance(content.get("weight_map"), dict):
         files = sorted({str(name) for name in content["weight_map"].values()})
-        return f"the index of weights in several files ({_listed(files)}): join them into one"
+        return f"the index of a sharded checkpoint ({_listed(files)}): merge it into one file"
     return f"a JSON document ({begins})"
 
 

@@ -1,8 +1,8 @@
-"""Fit the names in a file of weights to those of a network.
+"""Matching of tensor names in a weight file to those of a network.
 
-Training programs wrap networks, and each wrapper puts its name before those of the tensors:
-``module.`` (DataParallel), ``_orig_mod.`` (torch.compile), ``model.`` (Lightning), ``backbone.``
-(OpenMMLab, DINO). What stands before the names may be anything, as long as the rest fits.
+Training programs wrap networks, and wrappers add prefixes to tensor names: ``module.``
+(DataParallel), ``_orig_mod.`` (torch.compile), ``model.`` (Lightning), ``backbone.`` (OpenMMLab,
+DINO). Any prefix is accepted as long as the rest matches.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from engine.model.weight_files import Entry
 WRAPPERS: Final = (
     "_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module",
 )  # fmt: skip
-"""What may stand anywhere in a name: torch.compile, DataParallel, FSDP, DeepSpeed."""
+"""Wrapper names that may occur anywhere: torch.compile, DataParallel, FSDP, DeepSpeed."""
 _USUAL: Final = (*WRAPPERS, "model", "backbone", "network")
-"""What is known to stand before the names of a whole network."""
+"""Common prefixes of a whole network."""
 _OPTIONAL: Final = (
     "num_batches_tracked", "total_ops", "total_params", "relative_position_index", "attn_mask",
     "relative_coords_table",
 )  # fmt: skip
-"""Last parts of names of tensors that are computed or counted, not trained."""
+"""Last parts of the names of tensors that are computed or counted rather than trained."""
 _ENTRIES: Final = (
     "state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "model_state",
     "net", "network", "weights", "params",
 )  # fmt: skip
-"""Keys of state dicts: timm's in its order, then others'; one of EMA weights comes first anyway."""
+"""Keys of state dicts by preference: timm's in its order, then others. EMA weights come first."""
 _EMA: Final = re.compile(r"(^|_)(ema|averaged|avg|swa)(_|$)|^ema", re.IGNORECASE)
 
 _COUNT: Final = "n_averaged"
-"""Tensor of torch's ``AveragedModel``, beside the ``module`` that is the network."""
+"""Tensor of torch's ``AveragedModel``, next to its network ``module``."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a network wants of a file: the shapes of its tensors.
+    """The tensor shapes of a network.
 
-    ``last_layers`` stand before the names of its last layers' tensors, which need not fit.
+    ``last_layers`` are the prefixes of its last layers' tensors, which need not match.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -50,7 +50,7 @@ class Wanted:
 
     @property
     def backbone(self) -> set[str]:
-        """Return the names that a file must have."""
+        """Return the names that a file must contain."""
         return {
             name
             for name in self.shapes
@@ -63,11 +63,11 @@ class Fit:
     """Tensors of a file under the network's names.
 
     Attributes:
-        keys: of the entry they come from.
-        prefixes: parts of names that were removed.
-        tensors: of the file, by what is then their name.
-        outside: names in the file that did not stand behind the prefix.
-        converted: timm's conversion for the network was applied.
+        keys: keys of the state dict.
+        prefixes: removed parts of names.
+        tensors: tensors by their names without the prefixes.
+        outside: names in the file without the prefix.
+        converted: whether timm's conversion for the network was applied.
     """
 
     keys: tuple[str, ...]
@@ -79,12 +79,12 @@ class Fit:
 
     @property
     def address(self) -> tuple[str, ...]:
-        """Return what tells it from others in the file: the entry's keys, then the prefixes."""
+        """Return what identifies it in the file: the state dict's keys, then the prefixes."""
         return (*self.keys, *self.prefixes)
 
     @property
     def is_ema(self) -> bool:
-        """Say whether these are averages of weights along a training."""
+        """Return whether these are averaged weights (EMA or SWA)."""
         counted = (
             ".".join((*self.prefixes[:at], _COUNT)) in self.outside
             for at, part in enumerate(self.prefixes)
@@ -93,7 +93,7 @@ class Fit:
         return any(counted) or any(_EMA.search(part) for part in self.address)
 
     def misfits(self, wanted: Wanted) -> dict[str, list[str]]:
-        """Return why the tensors are not the network's, by kind; empty: they are."""
+        """Return the mismatches with the network by kind; empty if the tensors match."""
         backbone = wanted.backbone
         missing = sorted(backbone - self.tensors.keys())
         misshapen = sorted(
@@ -105,11 +105,11 @@ class Fit:
         unknown = sorted(
             name for name in self.unexpected(wanted) if name.partition(".")[0] in parts
         )
-        found = {"missing": missing, "of another shape": misshapen, "unknown": unknown}
+        found = {"missing": missing, "wrong shape": misshapen, "unknown": unknown}
         return {kind: names for kind, names in found.items() if names}
 
     def unexpected(self, wanted: Wanted) -> list[str]:
-        """Return the names that the network lacks, counts and its last layer's apart."""
+        """Return the names that the network lacks, except counters and last layers."""
         return [
             name
             for name in self.tensors
@@ -119,14 +119,14 @@ class Fit:
         ]
 
     def rank(self) -> tuple[bool, int, bool]:
-        """Return what sorts the likeliest first; of equals none is likelier."""
+        """Return a sort key, most likely first; equal keys are equally likely."""
         first = self.keys[0] if self.keys else ""
         place = _ENTRIES.index(first) if first in _ENTRIES else len(_ENTRIES)
         is_usual = all(part in _USUAL for part in self.prefixes)
         return not self.is_ema, -1 if not self.keys else place, not is_usual
 
-    def answers_to(self, key: str) -> bool:
-        """Say whether a person means this with a key, such as ``teacher`` or ``model.encoder``."""
+    def matches_key(self, key: str) -> bool:
+        """Return whether a user's key, such as ``teacher`` or ``model.encoder``, refers to this."""
         wanted = tuple(key.rstrip(".").split("."))
         parts = tuple(part for each in self.address for part in each.split("."))
         places = range(len(parts) - len(wanted) + 1)
@@ -134,14 +134,14 @@ class Fit:
 
 
 def is_optional(name: str) -> bool:
-    """Say whether a tensor is counted or computed, so that files may lack or have it."""
+    """Return whether a tensor is counted or computed, so that it may be missing or extra."""
     return name.rpartition(".")[2] in _OPTIONAL
 
 
 def readings(entry: Entry, wanted: Wanted) -> list[Fit]:
-    """Return the ways to read the names of an entry, wrappers removed where they stand between.
+    """Return the possible matches of a state dict, at least one.
 
-    What is written as it is comes first; there is always one.
+    Unchanged names come first; wrappers inside names are removed only if nothing else matches.
     """
     found = [*_behind_prefixes(entry.keys, entry.tensors, (), wanted)]
     if not any(not each.misfits(wanted) for each in found):
@@ -154,7 +154,7 @@ def readings(entry: Entry, wanted: Wanted) -> list[Fit]:
 def _behind_prefixes(
     keys: tuple[str, ...], tensors: Mapping[str, Tensor], removed: tuple[str, ...], wanted: Wanted
 ) -> Iterator[Fit]:
-    """Yield what stands behind each prefix behind which a tensor of the network stands."""
+    """Yield a match for each prefix of a tensor of the network."""
     anchor = max(wanted.backbone, key=lambda name: (name.count("."), name))
     prefixes = sorted(
         (name.removesuffix(anchor) for name in tensors if ("." + name).endswith("." + anchor)),
@@ -172,7 +172,7 @@ def _behind_prefixes(
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return tensors under names without wrappers, and which those were; none where they clash."""
+    """Return tensors by names without wrappers, and the wrappers; empty if names would collide."""
     bare: dict[str, Tensor] = {}
     removed: set[str] = set()
     for name, tensor in tensors.items():
@@ -185,5 +185,5 @@ def _unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[
 
 
 def closest(fits: Sequence[Fit], wanted: Wanted) -> Fit:
-    """Return the one that has the most tensors of the network."""
+    """Return the match with the most tensors of the network."""
     return max(fits, key=lambda fit: sum(name in fit.tensors for name in wanted.backbone))

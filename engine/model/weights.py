@@ -1,4 +1,4 @@
-"""Where pre-trained weights come from: a package, a file, or timm's hub."""
+"""Loading of pre-trained weights from a package or a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from engine.model.weight_names import Fit, Wanted, closest, readings
 from engine.protocol import LoadedWeights, PastTraining
 
 NETWORK: Final = "network."
-"""Stands before the names of the network's tensors in what a run needs to be resumed."""
+"""Prefix of the network's tensors in a last checkpoint."""
 COMMON_NETWORKS: Final = (
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet26", "resnet50d",
     "efficientnet_b0", "tf_efficientnet_b0", "tf_efficientnet_lite0", "mobilenetv3_large_100",
@@ -29,11 +29,11 @@ COMMON_NETWORKS: Final = (
     "vit_small_patch16_224", "vit_base_patch16_224", "vit_base_patch32_224",
     "deit_small_patch16_224", "swin_tiny_patch4_window7_224", "densenet121", "vgg16",
 )  # fmt: skip
-"""Networks that are tried for a file that fits not the one it was given for."""
+"""Networks to try if a file does not match the given one."""
 _MISFIT: Final = (
     AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
-"""What timm raises that makes a network, or converts weights, of what is something else."""
+"""Exceptions of timm when it creates a network or converts weights that do not match."""
 
 
 def _efficientnet_lite0_file() -> Path:
@@ -45,14 +45,14 @@ def _efficientnet_lite0_file() -> Path:
 PACKAGED_WEIGHTS: Final[dict[str, Callable[[], Path]]] = {
     "tf_efficientnet_lite0": _efficientnet_lite0_file,
 }
-"""Networks whose ImageNet weights are installed with this program: name to file."""
+"""Networks whose ImageNet weights are packaged with this program: name to file."""
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Weights of a file that a network has taken, all but its last layer's.
+class FileWeights:
+    """Weights loaded from a file, except the last layer's.
 
-    ``card`` is what the file says of the network, where this program saved it.
+    ``card`` is the file's model card if this program saved it.
     """
 
     file: WeightsFile
@@ -62,13 +62,12 @@ class Taken:
     card: NetworkCard | None
 
     def saved(self, name: str) -> Tensor | None:
-        """Return a tensor of the whole network, as this program saved it: alone, or with what a
-        run needs to be resumed."""
+        """Return a tensor that this program saved, in a best or a last checkpoint."""
         tensors = self.file.entries[0].tensors
         return tensors.get(NETWORK + name, tensors.get(name))
 
     def report(self, last_layer: str, *, is_kept: bool) -> LoadedWeights:
-        """Say what was taken, given what became of the last layer."""
+        """Return the description of what was loaded."""
         fit, wanted = self.fit, self.wanted
         backbone = {name for name in wanted.shapes if not name.startswith(wanted.last_layers)}
         prefixes = "" if not fit.prefixes else ".".join(fit.prefixes) + "."
@@ -90,50 +89,52 @@ class Taken:
 
 
 def load_packaged(network: nn.Module, model: str) -> None:
-    """Load the ImageNet weights that are installed with this program.
+    """Load the ImageNet weights that are packaged with this program.
 
-    The package names its tensors otherwise than timm but keeps their order, so they are matched
-    by position and every shape is checked.
+    The package uses other tensor names than timm but the same order, so tensors are matched by
+    position and all shapes are checked.
 
     Raises:
-        InputError: when the package holds other tensors than the network.
+        InputError: if the package's tensors do not match the network.
     """
     path = PACKAGED_WEIGHTS[model]()
     theirs = list(read_weights(path).values())
     ours = network.state_dict()
     if [tensor.shape for tensor in theirs] != [tensor.shape for tensor in ours.values()]:
-        raise InputError(f"{path} does not hold the weights of {model}; reinstall its package.")
+        raise InputError(f"{path} does not match {model}. Reinstall its package.")
     network.load_state_dict(dict(zip(ours, theirs, strict=True)))
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Return the tensors of a file that holds one state dict, without executing code.
+    """Return the tensors of a file with one state dict, without executing code.
 
     Raises:
-        InputError: when there is no such file or it holds anything but tensors.
+        InputError: if the file is missing or is not a weight file.
     """
     return read_file(path).entries[0].tensors
 
 
-def load_from_file(network: nn.Module, model: str, path: Path, key: str | None = None) -> Taken:
-    """Load a network's weights from a file, all but its last layer's.
+def load_from_file(
+    network: nn.Module, model: str, path: Path, key: str | None = None
+) -> FileWeights:
+    """Load a network's weights from a file, except its last layer's.
 
     Args:
-        network: timm's.
+        network: timm's network.
         model: its name.
-        path: of the file.
-        key: entry of the file that is wanted; None: EMA weights first, as timm does.
+        path: the file.
+        key: key in the file; None: EMA weights first, as timm does.
 
     Raises:
-        InputError: when the file cannot be read or its tensors do not fit, naming them.
+        InputError: if the file cannot be read or its tensors do not match; names them.
     """
     file = read_file(path)
     wanted = _wanted(network)
     fits = [fit for entry in file.entries for fit in readings(entry, wanted)]
     _refuse_last_checkpoint(file, key)
-    asked = [fit for fit in fits if key is None or fit.answers_to(key)]
+    asked = [fit for fit in fits if key is None or fit.matches_key(key)]
     if not asked:
-        raise InputError(f"{path} has no entry {key!r}. It holds {_listed(_addresses(fits))}.")
+        raise InputError(f"{path} has no entry {key!r}. Available: {_listed(_addresses(fits))}.")
     fitting = [fit for fit in asked if not fit.misfits(wanted)]
     if not fitting:
         converted = [each for fit in asked for each in _converted(fit, network)]
@@ -142,23 +143,23 @@ def load_from_file(network: nn.Module, model: str, path: Path, key: str | None =
         raise _misfit(file, closest(asked, wanted), wanted, model)
     chosen = _choose(fitting, path)
     _load(network, chosen, wanted, path)
-    return Taken(file, chosen, wanted, _others(fits, chosen, wanted), read_card(file.header))
+    return FileWeights(file, chosen, wanted, _others(fits, chosen, wanted), read_card(file.header))
 
 
 def keep_last_layer(
-    head: nn.Linear, taken: Taken, classes: Sequence[str], features: str
+    head: nn.Linear, taken: FileWeights, classes: Sequence[str], features: str
 ) -> LoadedWeights:
-    """Give a last layer the weights of the file's for the same classes; say what became of it.
+    """Load the file's last layer if it has all classes, and return the description of the loading.
 
-    A file that this program saved names its classes. Rows are found by name, so that the order
-    of the classes may be another; where one of them is new, so is the whole layer, and where it
-    reads other ``features`` (:func:`engine.model.card.features_read`).
+    Files of this program name their classes, so rows are matched by name and the order may differ.
+    If a class is unknown or the layer reads other ``features``
+    (:func:`engine.model.card.features_read`), the whole layer stays new.
     """
     card = taken.card
     if card is None or not classes:
         return taken.report("new", is_kept=False)
     if card.features != features:
-        return taken.report(f"new: the file's reads {card.features} features", is_kept=False)
+        return taken.report(f"new: the file's layer reads {card.features} features", is_kept=False)
     place = {name: at for at, name in enumerate(card.classes)}
     if lacking := [name for name in classes if name not in place]:
         which = "other classes" if len(lacking) == len(classes) else _classes_not_known(lacking)
@@ -167,7 +168,7 @@ def keep_last_layer(
     weight, bias = taken.saved(prefix + "weight"), taken.saved(prefix + "bias")
     expected = (len(card.classes), head.in_features)
     if weight is None or bias is None or tuple(weight.shape) != expected:
-        return taken.report("new: the file has none that fits", is_kept=False)
+        return taken.report("new: the file has no matching one", is_kept=False)
     rows = [place[name] for name in classes]
     with torch.no_grad():
         head.weight.copy_(weight[rows])
@@ -195,10 +196,10 @@ def _wanted(network: Any) -> Wanted:
 
 
 def _load(network: nn.Module, fit: Fit, wanted: Wanted, path: Path) -> None:
-    """Load the tensors that are the network's; of those that are counted, ones of its shape.
+    """Load the tensors with the network's names and shapes.
 
     Raises:
-        InputError: when some are whole numbers, or not finite.
+        InputError: if some are integers or not finite.
     """
     taken = {
         name: tensor
@@ -214,14 +215,14 @@ def _load(network: nn.Module, fit: Fit, wanted: Wanted, path: Path) -> None:
     ]
     if whole:
         raise InputError(
-            f"The weights in {path} are not fractional numbers: {_first(whole)}. They were "
-            "quantized: take those from before."
+            f"The weights in {path} are quantized (not floating-point): {_first(whole)}. Use the "
+            "weights from before quantization."
         )
     bad = [name for name, each in taken.items() if not _is_finite(each)]
     if bad:
         raise InputError(
-            f"The weights in {path} are not all finite numbers: {_first(bad)}. The training that "
-            "saved them had diverged: take an earlier checkpoint of it."
+            f"The weights in {path} contain NaN or infinite values: {_first(bad)}. Their training "
+            "had diverged; use an earlier checkpoint."
         )
     network.load_state_dict(taken, strict=False)
 
@@ -231,25 +232,24 @@ def _is_finite(tensor: Tensor) -> bool:
 
 
 def _choose(fitting: Sequence[Fit], path: Path) -> Fit:
-    """Return the likeliest of the weights that fit.
+    """Return the most likely of several matches.
 
     Raises:
-        InputError: when several are equally likely.
+        InputError: if several are equally likely.
     """
     ranked = sorted(fitting, key=Fit.rank)
     first, *others = ranked
     equal = [fit for fit in others if fit.rank() == first.rank()]
     if equal:
         raise InputError(
-            f"{path} holds several networks that fit: {_listed(_addresses([first, *equal]))}. "
-            f"Choose one: --weights-key {_address(first)}"
+            f"{path} contains several matching networks: {_listed(_addresses([first, *equal]))}. "
+            f"Choose one, such as: --weights-key {_address(first)}"
         )
     return first
 
 
 def _converted(fit: Fit, network: nn.Module) -> Iterator[Fit]:
-    """Yield what timm's own conversion for the network makes of weights: of their first release,
-    say, or of another image size."""
+    """Yield the weights after timm's conversion, such as from an original release's format."""
     convert: Any = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     if convert is None:
         return
@@ -263,21 +263,21 @@ def _converted(fit: Fit, network: nn.Module) -> Iterator[Fit]:
 
 
 def _refuse_last_checkpoint(file: WeightsFile, key: str | None) -> None:
-    """Refuse what a run saves to be resumed, unless its network is asked for."""
+    """Raise InputError for a last checkpoint, unless ``key`` selects its network."""
     names = file.entries[0].tensors
     is_last = STATE_KEY in file.header and any(name.startswith("random.") for name in names)
     if not is_last or key is not None:
         return
     best = file.path.with_name("best.safetensors")
-    here = f": {best}" if best.is_file() else ""
+    here = f" ({best})" if best.is_file() else ""
     raise InputError(
-        f"{file.path} is what a run needs to be resumed. Take best.safetensors, the network of "
-        f"its selected step{here}; or that of its last step with --weights-key network."
+        f"{file.path} is a run's last checkpoint, for resuming. Use best.safetensors{here}, the "
+        "network of its selected step, or add --weights-key network for the last step."
     )
 
 
 def _others(fits: Sequence[Fit], chosen: Fit, wanted: Wanted) -> tuple[str, ...]:
-    """Return what else a file holds: networks that fit too, and entries that do not."""
+    """Return the other entries of a file, matching or not."""
     fitting = [fit for fit in fits if not fit.misfits(wanted)]
     known = {chosen.keys, *(fit.keys for fit in fitting)}
     names = [_address(fit) for fit in fitting if fit.address != chosen.address]
@@ -286,28 +286,28 @@ def _others(fits: Sequence[Fit], chosen: Fit, wanted: Wanted) -> tuple[str, ...]
 
 
 def _misfit(file: WeightsFile, fit: Fit, wanted: Wanted, model: str) -> InputError:
-    """Return the refusal of weights that are not the network's, with a network that they fit."""
+    """Return the error for weights that do not match, naming a network that they match."""
     problems = "; ".join(f"{title} {_first(names)}" for title, names in fit.misfits(wanted).items())
     where = f"{file.path} ({_address(fit)})" if fit.address else str(file.path)
     advice = _advice(file, fit, wanted, model)
-    return InputError(f"The weights in {where} do not fit {model}: {problems}. {advice}")
+    return InputError(f"The weights in {where} do not match {model}: {problems}. {advice}")
 
 
 def _advice(file: WeightsFile, fit: Fit, wanted: Wanted, model: str) -> str:
-    """Return what to do about weights that are not the network's."""
+    """Return what to do about weights that do not match."""
     if likely := _likely_network(file, model):
-        return f"They fit --model {likely}."
+        return f"They match --model {likely}."
     found = wanted.backbone & fit.tensors.keys()
     if found and fit.misfits(wanted).keys() == {"missing"}:
         return (
-            f"The file has only part of a network: {len(found)} of {len(wanted.backbone)} tensors. "
-            "Take a whole one, or choose the --model it was saved from."
+            f"The file has only {len(found)} of {len(wanted.backbone)} tensors. Use a complete "
+            "file, or the --model it was saved from."
         )
-    return "Choose the --model they were saved from."
+    return "Use the --model they were saved from."
 
 
 def _likely_network(file: WeightsFile, model: str) -> str | None:
-    """Return a network that the weights fit: one that the file names, or a common one."""
+    """Return a network that the weights match: one named in the file, or a common one."""
     card = read_card(file.header)
     named = [card.model] if card is not None else []
     for name in dict.fromkeys([*named, *file.models, *COMMON_NETWORKS]):
@@ -330,7 +330,7 @@ def _classes_not_known(names: Sequence[str]) -> str:
 
 
 def _kept(classes: Sequence[str], known: Sequence[str]) -> str:
-    """Say which classes a last layer keeps that was trained for those that are known."""
+    """Return a text on which classes of a trained last layer are kept."""
     count = f"{len(known)} class" + ("" if len(known) == 1 else "es")
     if tuple(classes) == tuple(known):
         return f"kept: same {count}"
@@ -344,7 +344,7 @@ def _address(fit: Fit) -> str:
 
 
 def _addresses(fits: Sequence[Fit]) -> list[str]:
-    """Return what the weights are called that a file holds, each once."""
+    """Return the distinct addresses of the weights in a file."""
     return list(dict.fromkeys(_address(fit) or "(the file itself)" for fit in fits))
 
 

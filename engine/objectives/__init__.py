@@ -1,7 +1,7 @@
 """Training losses, by name.
 
-To add one: write a module with an :class:`Objective`, and give it a line in ``OBJECTIVES`` here and
-one in :mod:`engine.protocol.methods`. A setting of its own is a field of
+To add one, write a module with an :class:`Objective`, and add a line to ``OBJECTIVES`` here and one
+to :mod:`engine.protocol.methods`. Its own settings are fields of
 :class:`~engine.protocol.RunSpec` with ``only_with=("objective", NAME)``. The loop, checkpoints, the
 command line, the form and run identity need no change.
 """
@@ -24,5 +24,5 @@ __all__ = ["OBJECTIVES", "Batch", "Objective", "make_objective"]
 
 
 def make_objective(spec: RunSpec, domains: int, device: torch.device) -> Objective:
-    """Return a run's objective, for batches of so many sources."""
+    """Return a run's objective for batches of ``domains`` sources."""
     return OBJECTIVES[spec.objective](spec, domains).to(device)

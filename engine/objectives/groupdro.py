@@ -1,4 +1,4 @@
-"""Group distributionally robust optimisation: the sources that do worst weigh most.
+"""Group distributionally robust optimisation: sources with higher loss get higher weight.
 
 Sagawa et al., "Distributionally Robust Neural Networks for Group Shifts", arXiv 1911.08731,
 algorithm 1, with the domains as groups, as in DomainBed.
@@ -15,9 +15,9 @@ from engine.protocol import RunSpec
 
 
 class GroupDRO(Objective):
-    """The domains' losses, weighted; the weights rise with the losses, step by step.
+    """Weighted mean of the domains' losses; each step raises the weights of high losses.
 
-    ``groupdro_step_size`` is η of the weights' exponentiated ascent; its default is DomainBed's.
+    ``groupdro_step_size`` is η of the weights' exponentiated gradient ascent.
     """
 
     def __init__(self, spec: RunSpec, domains: int) -> None:
@@ -26,11 +26,11 @@ class GroupDRO(Objective):
         self.weights: Tensor
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the weighted loss, a scalar in nats; moves the weights while gradients count."""
+        """Return the weighted loss, a scalar in nats; update the weights if gradients are on."""
         labels = batch.labels.repeat(len(batch.logits))
         losses = F.cross_entropy(batch.logits.flatten(0, 1), labels, reduction="none")
         of_domain = losses.view(len(batch.logits), batch.domains, -1).mean(dim=(0, 2))
         if torch.is_grad_enabled():
             raised = self.weights * (self.spec.groupdro_step_size * of_domain.detach()).exp()
             self.weights = raised / raised.sum()
-        return (self.weights * of_domain).sum()  # autocast would take @ in half precision
+        return (self.weights * of_domain).sum()  # autocast would run @ in half precision

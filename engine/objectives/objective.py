@@ -1,4 +1,4 @@
-"""What an objective is: a loss over a batch of equally many images of each source."""
+"""The interface of objectives: a loss over a batch with equally many images of each source."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from engine.protocol import RunSpec
 
 @dataclass(frozen=True)
 class Batch:
-    """The network's outputs on a batch of equally many images of each source.
+    """The network's outputs on a batch with equally many images of each source.
 
     Attributes:
-        logits: (K, B, C) float32, under K masks.
+        logits: (K, B, C) float32, for K masks.
         features: unmasked, (B, D).
-        labels: (B,) int64, domain after domain.
+        labels: (B,) int64, ordered by domain.
         domains: number of sources in the batch.
     """
 
@@ -27,10 +27,10 @@ class Batch:
 
 
 class Objective(nn.Module):
-    """A loss in nats over a batch. Its buffers are kept in checkpoints."""
+    """A loss in nats over a batch. Its buffers are saved in checkpoints."""
 
     def __init__(self, spec: RunSpec, domains: int) -> None:
-        """Prepare for a run and its number of sources."""
+        """Prepare for batches of ``domains`` sources of a run."""
         super().__init__()
         self.spec, self.domains = spec, domains
 

@@ -1,7 +1,7 @@
-"""All that crosses the boundary between the engine and whoever started it.
+"""The data exchanged between the engine and the program that starts it.
 
-A run is described by a :class:`RunSpec` (``spec.json``) and tells its story in events
-(``events.jsonl``). This package imports no torch.
+A :class:`RunSpec` (``spec.json``) describes a run; the run reports events (``events.jsonl``).
+This package does not import torch.
 """
 
 from engine.errors import UserError
@@ -56,10 +56,10 @@ from engine.protocol.events import (
 from engine.protocol.fields import FieldInfo, SpecError, nearest, shown_value
 from engine.protocol.identity import (
     MEASURED_ON,
+    NOT_RESULT,
     SEEDS,
-    UNDECIDING,
     configuration_identity,
-    deciding_differences,
+    result_differences,
     run_identity,
 )
 from engine.protocol.methods import ARMS, NETWORK_ARMS, OBJECTIVES
@@ -107,7 +107,7 @@ from engine.protocol.spec import (
 )
 
 PROTOCOL_VERSION = 2
-"""Raised by one when a spec or an event changes so that older readers would misread it."""
+"""Incremented when a spec or an event changes in a way that older readers would misread."""
 
 __all__ = [
     "ARMS",
@@ -119,6 +119,7 @@ __all__ = [
     "METHODS",
     "MOST_PREDICTION_BYTES",
     "NETWORK_ARMS",
+    "NOT_RESULT",
     "NO_TARGET",
     "OBJECTIVES",
     "OWN_FIELDS",
@@ -129,7 +130,6 @@ __all__ = [
     "SHARED_FIELDS",
     "SPELLINGS",
     "TERMINAL_EVENTS",
-    "UNDECIDING",
     "AnyEvent",
     "ArmEvaluated",
     "AttemptEnd",
@@ -172,7 +172,6 @@ __all__ = [
     "check_alike",
     "check_gpus",
     "configuration_identity",
-    "deciding_differences",
     "decode_combination",
     "decode_event",
     "decode_predictions",
@@ -195,6 +194,7 @@ __all__ = [
     "own_arm",
     "resolve_new_spec",
     "resolve_spec",
+    "result_differences",
     "run_identity",
     "shown_value",
     "spec_from_mapping",

@@ -1,4 +1,4 @@
-"""A run that trains nothing: it combines the networks of earlier runs, its parents."""
+"""Combination runs: they train nothing but combine the networks of earlier runs, the parents."""
 
 from __future__ import annotations
 
@@ -12,45 +12,43 @@ from engine.errors import UserError
 from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, fields_with
 
 METHODS: Final = {
-    "soup": "the mean of the weights",
-    "greedy_soup": "the mean of weights; best first, each one kept if ID accuracy does not fall",
-    "ensemble": "the mean of the logits",
-    "interpolation": "weights, and representations, between two networks",
+    "soup": "average of the weights",
+    "greedy_soup": "average of the weights, adding networks in order of ID accuracy while it "
+    "does not fall",
+    "ensemble": "average of the logits",
+    "interpolation": "interpolation of weights and of representations between two networks",
 }
-"""Ways to combine networks; each is an arm of its own in tables and in the plane.
-
-``engine/combine/combining.py`` says which function does the work.
-"""
+"""Combination methods; each is an arm of its own. See ``engine/combine/combining.py``."""
 
 PRETRAINED: Final = "pretrained"
-"""What the parent that no run fine-tuned is called."""
+"""Label of a parent that is the pre-trained network rather than a run."""
 
 LastLayer = Literal["start_of_run", "linear_probe"]
-"""The last layer of the pre-trained network that is interpolated from.
+"""The last layer of the pre-trained network in an interpolation.
 
-``start_of_run``: the one that the run's fine-tuning started with, trained before; then the
-interpolation is WiSE-FT. ``linear_probe``: a new one, trained alone on the data set's features.
+``start_of_run``: the layer that the run's fine-tuning started from (WiSE-FT). ``linear_probe``: a
+new layer trained on the data set's features.
 """
 
 INTERPOLATION_STEPS: Final = 100
-"""In an interpolation, a step is a percent of the way from the first network to the second."""
+"""Steps of an interpolation run: percent of the way from the first network to the second."""
 
 OWN_FIELDS: Final = fields_with("course")
-"""Fields that say nothing about the networks of a combination; its others are the first run's."""
+"""Fields that a combination run sets itself; the others are copied from the first parent."""
 
 SHARED_FIELDS: Final = fields_with("shared")
-"""Fields in which runs must agree to be combined."""
+"""Fields that must be equal in all runs to combine."""
 
 
 class CombinationError(UserError, ValueError):
-    """A ``combination.json`` that is not one."""
+    """An invalid combination."""
 
 
 class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A network to combine: a run's checkpoint.
 
-    ``file`` is absolute; None: the pre-trained network, with the last layer that ``last_layer``
-    names. ``run_id`` is then empty. Earlier versions name no last layer: it was a linear probe.
+    ``file`` is absolute. None: the pre-trained network with the given ``last_layer``; ``run_id``
+    is then empty. A missing last layer, as in older files, means a linear probe.
     """
 
     run_id: str
@@ -59,15 +57,15 @@ class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     @property
     def label(self) -> str:
-        """Return the run's id, or what the pre-trained network is called."""
+        """Return the run's id, or :data:`PRETRAINED`."""
         return PRETRAINED if self.file is None else self.run_id
 
 
 class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to combine, and how. ``points`` are the shares tried from 0 to 1, ends included.
+    """What to combine, and how. ``points`` counts the interpolation coefficients from 0 to 1.
 
     Raises:
-        CombinationError: when a network is named twice, or the method cannot take these.
+        CombinationError: if a network is given twice or the method does not accept these parents.
     """
 
     method: Literal["soup", "greedy_soup", "ensemble", "interpolation"]
@@ -78,32 +76,34 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         runs = [parent.label for parent in self.parents]
         twice = next((label for label in runs if runs.count(label) > 1), None)
         if twice is not None:
-            raise CombinationError(f"{twice} is named twice: combine different runs.")
+            raise CombinationError(f"{twice} is given twice; each run can be combined only once.")
         if len(runs) < 2:
-            raise CombinationError("To combine takes two runs at least.")
+            raise CombinationError("Combining needs at least two runs.")
         if self.method == "interpolation" and len(runs) != 2:
-            raise CombinationError(f"To interpolate takes two runs; there are {len(runs)}.")
+            raise CombinationError(f"Interpolation needs exactly two runs, not {len(runs)}.")
         if PRETRAINED in runs and (self.method != "interpolation" or runs[0] != PRETRAINED):
-            raise CombinationError(f"Only an interpolation can start from {PRETRAINED!r}.")
+            raise CombinationError(
+                f"{PRETRAINED!r} is only valid as the first network of an interpolation."
+            )
         if any(parent.file is not None and parent.last_layer for parent in self.parents):
-            raise CombinationError("Only the pre-trained network has a last_layer to name.")
+            raise CombinationError(f"last_layer is only valid for {PRETRAINED!r}.")
 
     @property
     def starts_at(self) -> LastLayer | None:
-        """Return which pre-trained network is interpolated from; None: all parents are runs."""
+        """Return the pre-trained parent's last layer; None if all parents are runs."""
         first = self.parents[0]
         return (first.last_layer or "linear_probe") if first.file is None else None
 
     @property
     def steps(self) -> int:
-        """Return the steps of the run: networks to combine, or percents of the way."""
+        """Return the steps of the run: networks to combine, or percent of the interpolation."""
         return INTERPOLATION_STEPS if self.method == "interpolation" else len(self.parents)
 
 
 def derived_spec(first: RunSpec, combination: Combination) -> RunSpec:
-    """Return the specification of a run that combines, made of that of the first run combined.
+    """Return the specification of a combination run, based on the first parent's.
 
-    It keeps what decides the images and the network. The seed is that of the split.
+    It keeps the fields that determine the images and the network. The seed is the split's.
     """
     return msgspec.structs.replace(
         first,
@@ -118,10 +118,10 @@ def derived_spec(first: RunSpec, combination: Combination) -> RunSpec:
 
 
 def check_alike(specs: Mapping[str, RunSpec]) -> None:
-    """Refuse runs whose networks cannot be combined; ``specs`` are those of each run, by id.
+    """Check that networks can be combined; ``specs`` are by run id.
 
     Raises:
-        CombinationError: naming the runs, the field, and its values.
+        CombinationError: if not; names the runs, the field and its values.
     """
     (first, first_spec), *others = specs.items()
     for run_id, spec in others:
@@ -135,21 +135,35 @@ def check_alike(specs: Mapping[str, RunSpec]) -> None:
                 )
 
 
+def starts_untrained(run_id: str) -> str:
+    """Return the error message for a run without pre-trained weights to interpolate from."""
+    return (
+        f"Run {run_id} did not start from pre-trained weights. Give a run instead of "
+        f"{PRETRAINED!r}."
+    )
+
+
+def is_combined(run_id: str) -> str:
+    """Return the error message for a parent that is itself a combination."""
+    return f"Run {run_id} is itself a combination. Give its parents instead."
+
+
 def _shared(spec: RunSpec, name: str) -> object:
-    """Return a field's value; images of one domain need no word that none is left out."""
+    """Return a field's value; a missing target is equal to no target."""
     value: object = getattr(spec, name)
     return NO_TARGET if name == "target" and value is None else value
 
 
+_TRAINED_ON_TARGET: Final = "one was trained on the domain that the other left out"
 _REASONS: Final = {
-    "target": "what one was never trained on, the other was",
-    "held_out_source": "what one was never trained on, the other was",
-    "dataset": "they learned other classes",
+    "target": _TRAINED_ON_TARGET,
+    "held_out_source": _TRAINED_ON_TARGET,
+    "dataset": "their classes differ",
 }
 
 
 def splits_differ(specs: Mapping[str, RunSpec]) -> bool:
-    """Say whether some of these runs were trained on images that others held out."""
+    """Return whether some of these runs were trained on images that others held out."""
     return len({(trial_seed(spec), spec.validation_fraction) for spec in specs.values()}) > 1
 
 
@@ -159,7 +173,7 @@ def trial_seed(spec: RunSpec) -> int:
 
 
 def own_arm(spec: RunSpec, combination: Combination | None = None) -> str:
-    """Return how a run's own network predicts, as metrics and tables name it."""
+    """Return the arm of a run's own network."""
     if combination is not None:
         return combination.method
     return "dropout" if spec.dropout_rate > 0 else "erm"
@@ -174,9 +188,9 @@ def decode_combination(data: bytes | str) -> Combination:
     """Read a combination from JSON.
 
     Raises:
-        CombinationError: when it is not one.
+        CombinationError: if it is invalid.
     """
     try:
         return msgspec.json.decode(data, type=Combination)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CombinationError(f"Not a combination: {error}.") from None
+        raise CombinationError(f"Invalid combination: {error}.") from None

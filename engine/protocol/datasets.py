@@ -1,13 +1,13 @@
-"""What is asked of ``python -m engine.datasets``, and what it answers.
+"""Requests to ``python -m engine.datasets`` and its responses.
 
-The process is given one request as JSON on its command line and writes one JSON object a line to
-stdout: any number of :class:`WorkProgress` and :class:`WorkNote`, then :class:`WorkDone`, or
-:class:`WorkRefused` and exit code 2.
+The process takes one request as JSON on its command line and writes JSON lines to stdout: any
+number of :class:`WorkProgress` and :class:`WorkNote`, then :class:`WorkDone`, or
+:class:`WorkRefused` with exit code 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,23 +18,23 @@ from engine.protocol.recipes import too_few_to_split
 from engine.protocol.spec import NO_TARGET, Layout
 
 EMBEDDED_DATASETS: Final = ("emoji",)
-"""Data sets that come with the program."""
+"""Data sets included in the package."""
 EMBEDDED_DOMAINS: Final = {"emoji": ("fluent", "fluent-mono", "noto", "twemoji")}
-"""The domains of each."""
+"""Domains of each embedded data set."""
 STUDY_DATASETS: Final = ("PACS", "VLCS", "OfficeHome", "TerraIncognita", "DomainNet")
-"""Published data sets that the program knows of."""
+"""Published data sets with known domains, classes and download instructions."""
 TILE: Final = 96
 """Side in pixels of the images in ``CheckDataset.tiles``."""
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """Files or folders of one kind that are not among the images of a data set.
+    """Ignored files or folders of one kind.
 
     Attributes:
-        kind: what they are, such as ``.heic``, ``thumbnails in @eaDir`` or ``hidden folders``.
+        kind: such as ``.heic``, ``thumbnails in @eaDir`` or ``hidden folders``.
         count: how many.
-        example: path of one of them, below the folder or in the archive; of hidden folders, which
-            may have been meant as domains or classes, the paths of three.
+        example: path of one of them, relative to the folder or archive; for hidden folders, which
+            may be domains or classes, up to three paths.
     """
 
     kind: str
@@ -43,21 +43,21 @@ class LeftOut(msgspec.Struct, frozen=True):
 
 
 HEIC_KINDS: Final = (".heic", ".heif", ".hif")
-"""Kinds of files that are read once the extra ``heic`` is installed."""
+"""File kinds that need the extra ``heic``."""
 
 
 def left_out_text(left_out: Sequence[LeftOut]) -> str:
-    """Return ``left out: 60 .heic, 1 hidden folder (.red)``; empty when nothing was left out."""
+    """Return ``left out: 60 .heic, 1 hidden folder (.red)``, or an empty string."""
     if not left_out:
         return ""
     text = f"left out: {', '.join(_left_out_words(each) for each in left_out)}"
     if any(each.kind in HEIC_KINDS for each in left_out):
-        text += f" (HEIC is read after: {install_command('heic')})"
+        text += f" (to read HEIC: {install_command('heic')})"
     return text
 
 
 def _left_out_words(left_out: LeftOut) -> str:
-    """Return one kind with its count, and the name of the only one of it."""
+    """Return the count and kind, with the name if there is only one."""
     if left_out.count > 1 or left_out.kind.startswith("."):
         folders = left_out.example if left_out.kind == "hidden folders" else ""
         more = ", …" if left_out.count > folders.count(",") + 1 else ""
@@ -70,7 +70,7 @@ def _left_out_words(left_out: LeftOut) -> str:
 
 
 class DomainListing(msgspec.Struct, frozen=True):
-    """A domain and its number of images; ``expected`` is the published number, if there is one."""
+    """A domain and its number of images; ``expected`` is the published number, if known."""
 
     name: str
     images: int
@@ -78,22 +78,21 @@ class DomainListing(msgspec.Struct, frozen=True):
 
 
 class DatasetListing(msgspec.Struct, frozen=True):
-    """A data set that ``--dataset`` takes.
+    """A data set that ``--dataset`` accepts.
 
     Attributes:
         name: for ``--dataset``.
-        domains: with their numbers of images; those expected, with 0 images, when nothing is here.
+        domains: with image counts; if not downloaded, the expected domains with 0 images.
         classes: sorted names.
-        where: folder or archive; None when nothing is here.
-        complete: every expected image is here, as far as counts tell.
+        where: folder or archive; None if not downloaded.
+        complete: whether all expected images are present, judged by their counts.
         size_bytes: of the image files.
-        notes: known differences, and how to get it when it is not here.
-        layout: how its folders are read, ``table`` for a table; None when nothing is here.
-        reading: a sentence on that; empty where it goes without saying.
-        left_out: what lies there and is not among the images.
-        mismatch: how it differs from the published data set of that name in domains or classes;
-            None: it has those, or another name.
-        problem: why no run can be made of it; None: nothing is known that would keep one from it.
+        notes: known differences, and how to get it if it is missing.
+        layout: folder layout, ``table`` for a table; None if not downloaded.
+        reading: a sentence on the layout; may be empty.
+        left_out: files and folders that were ignored.
+        mismatch: how domains or classes differ from the published data set of that name, if so.
+        problem: why no run can use it; None if no reason is known.
     """
 
     name: str
@@ -111,18 +110,18 @@ class DatasetListing(msgspec.Struct, frozen=True):
 
 
 class ListDatasets(msgspec.Struct, frozen=True, tag="ls"):
-    """Answered by ``list[DatasetListing]``. ``root`` is the folder of added data sets."""
+    """List data sets. Response: ``list[DatasetListing]``. ``root``: folder of added data sets."""
 
     root: str
 
 
 class DescribeDataset(msgspec.Struct, frozen=True, tag="describe"):
-    """Say what a folder or archive of images holds; answered by :class:`DatasetListing`.
+    """Describe a folder or archive of images. Response: :class:`DatasetListing`.
 
     Attributes:
         location: folder, archive or folder of a card.
         name: of the data set.
-        layout: how the folders are read; ``auto`` recognizes it.
+        layout: folder layout; ``auto`` detects it.
     """
 
     location: str
@@ -131,22 +130,22 @@ class DescribeDataset(msgspec.Struct, frozen=True, tag="describe"):
 
 
 class AddDataset(msgspec.Struct, frozen=True, tag="add"):
-    """Register images under a name; answered by :class:`DatasetListing`.
+    """Register images under a name. Response: :class:`DatasetListing`.
 
     Attributes:
         root: folder of added data sets.
         name: for ``--dataset``.
-        path: folder of domain/class/image, CSV table, archive, parquet file or a folder of them.
-        domains: those that are used; None: all.
-        exclude: file of paths that are left out, one a line.
-        keep_missing_classes: a class that a domain lacks stays in the label space.
-        layout: how the folders are read; ``auto`` recognizes it.
-        path_column: of a CSV table.
-        group_column: of a CSV table: images of one value are all trained on or all held out.
-        image_column: of parquet files.
-        label_column: of either.
-        domain_column: of either.
-        replaces: the data set of that name, if there is one, is replaced.
+        path: folder of domain/class/image, CSV table, archive, parquet file or folder of these.
+        domains: domains to use; None: all.
+        exclude: file of paths to exclude, one per line.
+        keep_missing_classes: keep classes that some domain lacks.
+        layout: folder layout; ``auto`` detects it.
+        path_column: image path column of a CSV table.
+        group_column: group column of a CSV table; a group is trained on or held out as a whole.
+        image_column: image column of parquet files.
+        label_column: label column of either.
+        domain_column: domain column of either.
+        replaces: whether to replace an existing data set of that name.
     """
 
     root: str
@@ -165,11 +164,11 @@ class AddDataset(msgspec.Struct, frozen=True, tag="add"):
 
 
 class FetchDataset(msgspec.Struct, frozen=True, tag="fetch"):
-    """Download a data set of the study; answered by :class:`DatasetListing`.
+    """Download one of :data:`STUDY_DATASETS`. Response: :class:`DatasetListing`.
 
     Attributes:
         root: folder of added data sets.
-        name: of the study's set.
+        name: of the data set.
     """
 
     root: str
@@ -177,19 +176,20 @@ class FetchDataset(msgspec.Struct, frozen=True, tag="fetch"):
 
 
 class ShiftDataset(msgspec.Struct, frozen=True, tag="shift"):
-    """Make domains of a folder of ``class/image`` by corrupting images; answered by
-    :class:`DatasetListing`.
+    """Create domains from a folder of ``class/image`` by corrupting images.
+
+    Response: :class:`DatasetListing`.
 
     Attributes:
         root: folder of added data sets.
         name: for ``--dataset``.
         path: the folder.
-        corruptions: names of groups or of single ones; ``all``: every group.
-        severities: from 1 to 5; several make a domain each.
-        paired: every image is in every domain; else in one.
-        image_size: side of the squares that images are first resized to, in pixels.
-        seed: of which image goes where, and of the corruptions.
-        layout: how the folder is read: ``class`` or ``split/class``; ``auto`` recognizes it.
+        corruptions: names of groups or single corruptions; ``all``: every group.
+        severities: from 1 to 5; with several, one domain for each.
+        paired: whether each image is in every domain rather than in one.
+        image_size: side of the squares that images are resized to first, in pixels.
+        seed: of the assignment to domains and of the corruptions.
+        layout: ``class``, ``split/class`` or ``auto``.
     """
 
     root: str
@@ -204,7 +204,7 @@ class ShiftDataset(msgspec.Struct, frozen=True, tag="shift"):
 
 
 class SplitDataset(msgspec.Struct, frozen=True, tag="split"):
-    """Make domains of a folder of ``class/image`` by a table; answered by
+    """Create domains from a folder of ``class/image`` and a table. Response:
     :class:`DatasetListing`.
 
     Attributes:
@@ -212,9 +212,9 @@ class SplitDataset(msgspec.Struct, frozen=True, tag="split"):
         name: for ``--dataset``.
         path: the folder.
         table: CSV file.
-        path_column: of the images' paths below the folder, or their names.
-        domain_column: of their domains.
-        layout: how the folder is read: ``class`` or ``split/class``; ``auto`` recognizes it.
+        path_column: column of the images' paths relative to the folder, or of their names.
+        domain_column: column of their domains.
+        layout: ``class``, ``split/class`` or ``auto``.
     """
 
     root: str
@@ -227,12 +227,12 @@ class SplitDataset(msgspec.Struct, frozen=True, tag="split"):
 
 
 class RemoveDataset(msgspec.Struct, frozen=True, tag="rm"):
-    """Delete a data set that was added; answered by :class:`NamedSet`, as it was.
+    """Delete an added data set. Response: :class:`NamedSet`, as before the deletion.
 
     Attributes:
         root: folder of added data sets.
         name: of the data set.
-        is_trial: only answer.
+        is_trial: respond without deleting anything.
     """
 
     root: str
@@ -241,12 +241,12 @@ class RemoveDataset(msgspec.Struct, frozen=True, tag="rm"):
 
 
 class RenameDataset(msgspec.Struct, frozen=True, tag="mv"):
-    """Give a data set that was added another name; answered by :class:`NamedSet`.
+    """Rename an added data set. Response: :class:`NamedSet`.
 
     Attributes:
         root: folder of added data sets.
-        name: that it has.
-        new_name: that it gets.
+        name: current name.
+        new_name: new name.
     """
 
     root: str
@@ -255,13 +255,13 @@ class RenameDataset(msgspec.Struct, frozen=True, tag="mv"):
 
 
 class NamedSet(msgspec.Struct, frozen=True):
-    """The folder of a data set that was added.
+    """The folder of an added data set.
 
     Attributes:
         name: for ``--dataset``.
-        folder: with its card, and its images where they were imported.
-        in_place: where its images were registered in place; None: they were imported.
-        files: in the folder, without the card.
+        folder: holds the card, and the images if they were imported.
+        in_place: path of the images if they were registered in place, else None.
+        files: number of files in the folder, without the card.
         size_bytes: of those files.
     """
 
@@ -273,14 +273,14 @@ class NamedSet(msgspec.Struct, frozen=True):
 
 
 class CacheDataset(msgspec.Struct, frozen=True, tag="cache"):
-    """Decode every image ahead; answered by :class:`CacheListing`.
+    """Decode all images into the cache. Response: :class:`CacheListing`.
 
     Attributes:
-        location: folder, archive or folder of a card; empty: the embedded one of that name.
+        location: folder, archive or folder of a card; empty: the embedded data set ``name``.
         image_size: side in pixels.
         cache_dir: folder of caches.
         name: of the data set.
-        layout: how the folders are read; ``auto`` recognizes it.
+        layout: folder layout; ``auto`` detects it.
     """
 
     location: str
@@ -291,7 +291,7 @@ class CacheDataset(msgspec.Struct, frozen=True, tag="cache"):
 
 
 class CacheListing(msgspec.Struct, frozen=True):
-    """A cache: images, those that cannot be read (path: why), and its size."""
+    """A cache: number of images, unreadable ones (path: reason), and its size."""
 
     images: int
     unreadable: dict[str, str]
@@ -299,17 +299,18 @@ class CacheListing(msgspec.Struct, frozen=True):
 
 
 class CheckDataset(msgspec.Struct, frozen=True, tag="check"):
-    """Look a data set over; answered by :class:`CheckReport`.
+    """Check a data set for problems. Response: :class:`CheckReport`.
 
     Attributes:
-        location: folder, archive or folder of a card; empty: the embedded one of that name.
+        location: folder, archive or folder of a card; empty: the embedded data set ``name``.
         name: of the data set.
-        near_distance: bits of 64 in which near duplicates may differ; 0: exact ones only.
-        sheet: PNG file to draw a sample of every class and domain into; None: none.
-        tiles: PNG file for one image of every class (down) and domain (across), unlabelled
-            squares of ``TILE`` pixels; None: none.
-        layout: how the folders are read; ``auto`` recognizes it.
-        validation_fraction: share of each domain that a run holds out.
+        near_distance: maximum number of the 64 hash bits in which near duplicates differ; 0: find
+            only exact duplicates.
+        sheet: PNG file for a sample of every class and domain; None: none.
+        tiles: PNG file with one image for each class (row) and domain (column), unlabelled squares
+            of ``TILE`` pixels; None: none.
+        layout: folder layout; ``auto`` detects it.
+        validation_fraction: fraction of each domain that runs hold out.
     """
 
     location: str
@@ -322,12 +323,12 @@ class CheckDataset(msgspec.Struct, frozen=True, tag="check"):
 
 
 class Duplicate(msgspec.Struct, frozen=True):
-    """Two images of the same content, or that look alike.
+    """Two images with the same content or a similar look.
 
     Attributes:
         one: path of the first.
-        other: path of the second; the same where a table lists a file twice.
-        bits: of a perceptual hash that differ; 0 for the same content.
+        other: path of the second; the same path if a table lists a file twice.
+        bits: number of differing bits of a perceptual hash; 0 for the same content.
         one_in: domain and class of the first, as ``domain/class``.
         other_in: domain and class of the second.
     """
@@ -340,33 +341,33 @@ class Duplicate(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something found; ``spoils``: a run on it would fail or mean little."""
+    """A problem or remark; ``spoils``: a run would fail or its results would be misleading."""
 
     spoils: bool
     text: str
 
 
 class CheckReport(msgspec.Struct, frozen=True):
-    """What a data set is like.
+    """The result of a data set check.
 
     Attributes:
         name: of the data set.
         where: folder or archive.
         classes: sorted.
         counts: images by domain and class.
-        unreadable: path: why.
-        modes: PIL's modes, such as RGB, and how many images have each.
-        formats: file formats, and how many images have each.
-        short_sides: least, median and largest shorter side in pixels.
-        exact_duplicates: files of the same content, each with the first of its kind.
-        near_duplicates: images of different domains that look alike, the first ones.
-        near_copies: images of one domain that are nearly the same, the first ones.
-        findings: what would spoil a run, then what is worth knowing.
-        layout: how its folders are read, ``table`` for a table.
-        reading: a sentence on that; empty where it goes without saying.
-        left_out: what lies there and is not among the images.
-        near_duplicate_count: all pairs of different domains that look alike.
-        near_copy_count: all pairs of one domain that are nearly the same.
+        unreadable: reason by path.
+        modes: number of images by PIL mode, such as RGB.
+        formats: number of images by file format.
+        short_sides: minimum, median and maximum shorter side in pixels.
+        exact_duplicates: files of the same content, each paired with the first such file.
+        near_duplicates: similar images of different domains, the first ones.
+        near_copies: nearly identical images of one domain, the first ones.
+        findings: problems first, then remarks.
+        layout: folder layout, ``table`` for a table.
+        reading: a sentence on the layout; may be empty.
+        left_out: files and folders that were ignored.
+        near_duplicate_count: number of all pairs of ``near_duplicates``.
+        near_copy_count: number of all pairs of ``near_copies``.
     """
 
     name: str
@@ -400,11 +401,11 @@ DatasetRequest = (
     | RemoveDataset
     | RenameDataset
 )
-"""Everything ``python -m engine.datasets`` does."""
+"""Every request that ``python -m engine.datasets`` accepts."""
 
 
 class WorkProgress(msgspec.Struct, frozen=True, tag="progress"):
-    """So many of a piece of work are done; ``total`` is None while it is not known."""
+    """Progress of a task; ``total`` is None if unknown."""
 
     what: str
     done: int
@@ -413,19 +414,19 @@ class WorkProgress(msgspec.Struct, frozen=True, tag="progress"):
 
 
 class WorkNote(msgspec.Struct, frozen=True, tag="note"):
-    """Something a person should know, though the work goes on."""
+    """A warning for the user; the work continues."""
 
     text: str
 
 
 class WorkDone(msgspec.Struct, frozen=True, tag="done"):
-    """The work is done; ``answer`` is the JSON of what the request says."""
+    """The work is done; ``answer`` is the JSON of the request's response."""
 
     answer: msgspec.Raw
 
 
 class WorkRefused(msgspec.Struct, frozen=True, tag="refused"):
-    """The work cannot be done; ``message`` says what, where and what to do."""
+    """The work cannot be done; ``message`` states what, where and what to do."""
 
     message: str
 
@@ -433,35 +434,40 @@ class WorkRefused(msgspec.Struct, frozen=True, tag="refused"):
 WorkReport = WorkProgress | WorkNote | WorkDone | WorkRefused
 
 
+def unknown_dataset(name: str, known: Iterable[str]) -> str:
+    """Return the error message for an unknown data set name."""
+    return f"no data set named {name!r}.{nearest(name, known)}  List them with: vld data ls"
+
+
 def check_target(dataset: str, domains: Sequence[str], target: str | None) -> str | None:
-    """Return the domain that is left out of training; None: none is.
+    """Return the domain to leave out of training, or None.
 
     Raises:
-        SpecError: when several domains leave a choice that was not made, or it is not one of
-            them, or there is only one.
+        SpecError: if there are several domains and no target, the target is not one of them, or it
+            is the only domain.
     """
     known = ", ".join(domains)
     if target == NO_TARGET and NO_TARGET in domains:
         raise SpecError(
-            f"{dataset} has a domain called {NO_TARGET!r}, which --target {NO_TARGET} does not "
-            "mean: rename that domain, or choose another target."
+            f"--target {NO_TARGET} is ambiguous: {dataset} has a domain named {NO_TARGET!r}. "
+            "Rename that domain or choose another target."
         )
     if target == NO_TARGET or (target is None and len(domains) == 1):
         return None
     if target is None:
         raise SpecError(
-            f"Which domain of {dataset} is left out of training? Choose one with --target: "
-            f"{known}; or {NO_TARGET}, to train on all of them without an OOD accuracy."
+            f"{dataset} needs a --target, the domain to leave out of training: {known}; or "
+            f"{NO_TARGET} to train on all domains (no OOD accuracy)."
         )
     if len(domains) == 1:
         raise SpecError(
-            f"{dataset} has one domain, {known}, so {target!r} cannot be left out of training. "
-            f"Give --target {NO_TARGET}, or make domains: vld data shift."
+            f"{dataset} has only one domain, {known}, so {target!r} cannot be left out of "
+            f"training. Use --target {NO_TARGET}, or create domains with: vld data shift"
         )
     if target not in domains:
         raise SpecError(
-            f"{dataset} has no domain {target!r}; choose one with --target: {known}."
-            f"{nearest(target, [*domains, NO_TARGET])}"
+            f"{dataset} has no domain {target!r}.{nearest(target, [*domains, NO_TARGET])} "
+            f"Choose a --target: {known}."
         )
     return target
 
@@ -469,21 +475,24 @@ def check_target(dataset: str, domains: Sequence[str], target: str | None) -> st
 def check_held_out_source(
     dataset: str, domains: Sequence[str], name: str | None, target: str | None
 ) -> str | None:
-    """Return the source that is left out of training as well; None: none is.
+    """Return the source domain to leave out of training as well, or None.
 
     Raises:
-        SpecError: when it is the target, not one of the data set's domains, or the only source.
+        SpecError: if it is the target, not a domain of the data set, or the only source.
     """
     if name is None:
         return None
     sources = [domain for domain in domains if domain != target]
     if name not in sources:
         raise SpecError(
-            f"{name!r} is not a source domain of {dataset} with target {target or NO_TARGET}; "
-            f"choose one with --held-out-source: {', '.join(sources)}.{nearest(name, sources)}"
+            f"{name!r} is not a source domain of {dataset} with target {target or NO_TARGET}."
+            f"{nearest(name, sources)} Choose a --held-out-source: {', '.join(sources)}."
         )
     if len(sources) == 1:
-        raise SpecError(f"{name} is the only source of {dataset}: nothing is left to train.")
+        raise SpecError(
+            f"{name} is the only source domain of {dataset}; holding it out leaves nothing to "
+            "train on. Drop --held-out-source."
+        )
     return name
 
 
@@ -493,7 +502,7 @@ def check_splits(
     """Return how many images of each domain are held out for validation.
 
     Raises:
-        SpecError: when some domains are too small; the message names them.
+        SpecError: if domains are too small; the message names them.
     """
     found = {
         domain: too_few_to_split(count, validation_fraction) for domain, count in images.items()
@@ -501,6 +510,6 @@ def check_splits(
     problems = {domain: problem for domain, problem in found.items() if problem}
     if problems:
         (domain, problem), *others = problems.items()
-        also = f" So do those of {', '.join(name for name, _ in others)}." if others else ""
+        also = f" Also too small: {', '.join(name for name, _ in others)}." if others else ""
         raise SpecError(f"Domain {domain} of {dataset}: {problem}{also}")
     return {domain: int(count * validation_fraction) for domain, count in images.items()}

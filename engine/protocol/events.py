@@ -1,8 +1,8 @@
-"""What a run says while it lives: one JSON object a line, each a fact in the past tense.
+"""The events a run reports, one JSON object per line, each a fact in the past tense.
 
-The first event of a life is :class:`RunStarted`; the last is exactly one of
-:data:`TERMINAL_EVENTS`. A resumed run appends to the same file: ``seq`` goes on, steps may
-repeat from the checkpoint it resumed at, with the same values.
+Each attempt begins with :class:`RunStarted` and ends with exactly one of
+:data:`TERMINAL_EVENTS`. A resumed run appends to the same file: ``seq`` continues, and steps after
+the checkpoint may repeat with the same values.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import msgspec
 from engine.protocol.datasets import LeftOut
 
 AUGMENTED: Final = "out_augmented"
-"""The split of a source's validation images as the training transform changes them."""
+"""The split of a source's validation images, augmented by the training transform."""
 
 
 class Metric(msgspec.Struct, frozen=True):
     """One measured value.
 
-    ``split`` is ``out`` (the held-out validation share of a domain), ``out_augmented`` (the same
-    images, augmented), ``in`` (the rest) or ``train`` (batches as trained on). ``domain`` is a
-    domain's name. ``arm`` says how the prediction was made (``erm``, ``dropout``). ``name`` is
-    ``accuracy`` (0 to 1) or ``loss`` (nats). A value that is not finite is None.
+    ``split`` is ``out`` (the validation images of a domain), ``out_augmented`` (the same images,
+    augmented), ``in`` (the other images) or ``train`` (training batches). ``domain`` is a domain's
+    name. ``arm`` is how the prediction was made (``erm``, ``dropout``, …). ``name`` is
+    ``accuracy`` (0 to 1) or ``loss`` (nats). ``value`` is None if it is not finite.
     """
 
     split: str
@@ -34,7 +34,7 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class DomainInfo(msgspec.Struct, frozen=True):
-    """One domain and its split: numbers of images. A source that ``is_held_out`` trains nothing."""
+    """Image counts of a domain and its split. ``is_held_out``: a source that is not trained on."""
 
     name: str
     is_target: bool
@@ -45,26 +45,26 @@ class DomainInfo(msgspec.Struct, frozen=True):
 
     @property
     def is_source(self) -> bool:
-        """Say whether the domain is trained on, so that ID accuracy is measured on it."""
+        """Return whether the domain is trained on, so that ID accuracy is measured on it."""
         return not (self.is_target or self.is_held_out)
 
     def images_of(self, split: str) -> int:
-        """Return how many images a split has: ``in``, or one of the held-out validation share."""
+        """Return the number of images of a split: ``in`` or a validation split."""
         return self.in_images if split == "in" else self.out_images
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What every event carries: ``seq`` counts from 0 in a run, ``time`` is Unix seconds."""
+    """Base of all events: ``seq`` counts from 0 in a run, ``time`` is Unix seconds."""
 
     seq: Annotated[int, msgspec.Meta(le=2**53)] = -1
     time: float = 0.0
 
 
 class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended that said no last word: when (Unix s), with which exit code, and why.
+    """How an attempt ended without a terminal event: when (Unix s), exit code and cause.
 
-    The exit code is negative for a signal, and None where nobody waited for it. ``on_purpose``: a
-    user had this program end it.
+    The exit code is negative for a signal, and None if unknown. ``on_purpose``: the user had this
+    program end it.
     """
 
     ended_at: float
@@ -74,10 +74,11 @@ class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
-    """A process took the run up; ``attempt`` counts from 1.
+    """A process started or resumed the run; ``attempt`` counts from 1.
 
-    ``previous_end``: of the attempt before, where that said no last word. ``birth`` tells the
-    process from others with its pid, whatever the clock is set to; None: not known.
+    ``previous_end``: how the previous attempt ended if it wrote no terminal event. ``birth``
+    distinguishes the process from others with the same pid, independent of the clock; None:
+    unknown.
     """
 
     protocol_version: int
@@ -92,13 +93,12 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
 
 
 class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
-    """The images are decoded and split. ``skipped`` lists unreadable files left out.
+    """The images were decoded and split. ``skipped`` lists unreadable files.
 
-    ``target`` is None for a run that leaves out no domain. ``digest`` changes with the names and
-    sizes of the images; empty: not told. ``layout`` is how their folders were read, ``table`` for a
-    table, and ``reading`` a sentence on it where there is something to say. ``left_out`` counts
-    what lies there and is not among the images. ``shared_images`` of the target have the same
-    pixels as an image of a source, as far as that is known.
+    ``target`` is None if no domain is left out. ``digest`` changes with the names and sizes of the
+    images; empty: unknown. ``layout`` is the folder layout, ``table`` for a table; ``reading`` is a
+    sentence on it, or empty. ``left_out`` counts ignored files and folders. ``shared_images``
+    counts the target's images with the same pixels as an image of a source, as far as known.
     """
 
     dataset: str
@@ -120,7 +120,7 @@ class DataPrepared(Event, frozen=True, kw_only=True, tag="data_prepared"):
 
 
 class PastTraining(msgspec.Struct, frozen=True, kw_only=True):
-    """What a network of this program was trained on: all domains but these, the rest split so."""
+    """What a network of this program was trained on: the domains left out, and the split."""
 
     run: str
     dataset: str
@@ -131,14 +131,14 @@ class PastTraining(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoadedWeights(msgspec.Struct, frozen=True, kw_only=True):
-    """What a network took from a file of weights; names are those of tensors in the file.
+    """What a network loaded from a weight file; names are those of tensors in the file.
 
-    ``entry`` is the key of the state dict in the file, with dots between nested ones; empty: the
-    file itself. ``prefixes`` are what was removed from before the names, outermost first.
-    ``converted``: timm's own conversion for this network was applied. ``other_entries`` hold
-    weights too. ``missing`` tensors of the network start as without the file, ``unexpected`` ones
-    of the file were left out. ``last_layer`` says in words what became of it; it ``is_kept`` when
-    it is the file's. ``sha256`` is of the whole file. ``training``: of a network of this program.
+    ``entry`` is the key of the state dict in the file, dotted if nested; empty: the file itself.
+    ``prefixes`` were removed from the names, outermost first. ``converted``: timm's conversion for
+    this network was applied. ``other_entries`` also contain weights. ``missing`` tensors of the
+    network keep their initial values; ``unexpected`` tensors of the file were ignored.
+    ``last_layer`` describes the last layer; ``is_kept``: it is the file's. ``sha256`` is of the
+    whole file. ``training`` is known for networks of this program.
     """
 
     file: str
@@ -159,13 +159,12 @@ class LoadedWeights(msgspec.Struct, frozen=True, kw_only=True):
 class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
     """The network is on its device. ``feature_rms`` is the root mean square of a feature.
 
-    ``step_ms`` are the measured milliseconds per step of each precision and layout tried,
-    empty when nothing was left to choose; ``under_load``: other programs were at work meanwhile.
-    ``seconds_left`` estimates the whole run. ``ranks`` are
-    the processes that train together, each on such a device with so many ``threads``. ``loaded``
-    is what was taken from a file of weights; None: they are no file. ``precision`` is that of
-    training. ``evaluation_precision`` is fp32; None in runs of before it was, whose evaluations
-    had the precision of training.
+    ``step_ms``: measured milliseconds per step of each precision and memory format tried, empty if
+    there was nothing to choose; ``under_load``: measured while other programs used the machine.
+    ``seconds_left`` is an estimate for the whole run. ``ranks`` is the number of training
+    processes, each on such a device with ``threads`` CPU threads. ``loaded`` describes the weight
+    file; None: the weights are not a file. ``precision`` is that of training.
+    ``evaluation_precision`` is fp32; None in older runs, which evaluated in the training precision.
     """
 
     model: str
@@ -187,7 +186,7 @@ class ModelPrepared(Event, frozen=True, kw_only=True, tag="model_prepared"):
 
 
 class HeadTrained(Event, frozen=True, kw_only=True, tag="head_trained"):
-    """The last layer was trained on cached features, everything else at rest."""
+    """The last layer was trained on cached features, with all other weights frozen."""
 
     steps: int
     loss: float | None
@@ -195,9 +194,9 @@ class HeadTrained(Event, frozen=True, kw_only=True, tag="head_trained"):
 
 
 class StepsTaken(Event, frozen=True, kw_only=True, tag="steps_taken"):
-    """The weights were updated ``step`` times; ``loss`` (nats) is the mean since the last one.
+    """``step`` updates are done; ``loss`` (nats) is the mean since the previous event.
 
-    ``seconds_left`` counts training and evaluations still to come.
+    ``seconds_left`` includes the remaining evaluations.
     """
 
     step: int
@@ -213,11 +212,11 @@ class StepsTaken(Event, frozen=True, kw_only=True, tag="steps_taken"):
 class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     """Accuracies after ``step`` updates.
 
-    ``id_accuracy`` is the mean over source domains of their ``out`` split, augmented where the run
-    augments it; ``plain_id_accuracy`` is then the mean without augmentation, and None elsewhere.
-    ``ood_accuracy`` is the target's ``in`` split (DomainBed's report), None without a target.
-    ``is_best``: no earlier step had a higher ``id_accuracy``. ``collapsed``: one class is
-    predicted; None: it cannot be told yet, or the run was made before evaluations said so.
+    ``id_accuracy`` is the mean over source domains on their ``out`` split, augmented if the run
+    augments it; ``plain_id_accuracy`` is then the mean without augmentation, otherwise None.
+    ``ood_accuracy`` is on the target's ``in`` split (as DomainBed reports), None without a target.
+    ``is_best``: no earlier step had a higher ``id_accuracy``. ``collapsed``: a single class is
+    predicted; None: unknown (too early, or recorded by an older version).
     """
 
     step: int
@@ -231,9 +230,9 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
 
 
 class ArmEvaluated(Event, frozen=True, kw_only=True, tag="arm_evaluated"):
-    """Accuracies of another way of predicting than the run's own, after ``step`` updates.
+    """Accuracies of an additional arm after ``step`` updates.
 
-    They are as in :class:`Evaluated`; ``is_best`` is among the evaluations of this arm.
+    Fields as in :class:`Evaluated`; ``is_best`` is among the evaluations of this arm.
     """
 
     step: int
@@ -247,11 +246,11 @@ class ArmEvaluated(Event, frozen=True, kw_only=True, tag="arm_evaluated"):
 
 
 class BarrierMeasured(Event, frozen=True, kw_only=True, tag="barrier_measured"):
-    """Half way between two networks: how far the loss rises above the straight line.
+    """The loss barrier at the midpoint between two networks was measured.
 
-    ``loss_barrier`` (nats) and ``accuracy_barrier`` (a share) are of the sources' validation
-    images, against the mean of the two ends; a loss that is not finite is None. ``is_barrier``:
-    the accuracy half way is so much lower that the two do not lie in one basin.
+    ``loss_barrier`` (nats; None if not finite) and ``accuracy_barrier`` (fraction) compare the
+    midpoint with the mean of the two ends on the sources' validation images. ``is_barrier``: the
+    midpoint's accuracy is so much lower that the networks are not in one basin.
     """
 
     first: str
@@ -262,7 +261,7 @@ class BarrierMeasured(Event, frozen=True, kw_only=True, tag="barrier_measured"):
 
 
 class ParentMeasured(Event, frozen=True, kw_only=True, tag="parent_measured"):
-    """A network to combine was evaluated alone, on the sources' validation images."""
+    """A parent was evaluated on the sources' validation images."""
 
     parent: str
     id_accuracy: float
@@ -271,7 +270,7 @@ class ParentMeasured(Event, frozen=True, kw_only=True, tag="parent_measured"):
 class ParentTried(Event, frozen=True, kw_only=True, tag="parent_tried"):
     """A network was tried in a greedy soup, and kept or not.
 
-    ``soup_accuracy`` is the ID accuracy of the soup with it in.
+    ``soup_accuracy`` is the ID accuracy of the soup that includes it.
     """
 
     parent: str
@@ -280,13 +279,13 @@ class ParentTried(Event, frozen=True, kw_only=True, tag="parent_tried"):
 
 
 class Cautioned(Event, frozen=True, kw_only=True, tag="cautioned"):
-    """A person should know this of the run's numbers before they are believed."""
+    """A warning about the reliability of the run's results."""
 
     message: str
 
 
 class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint_saved"):
-    """A checkpoint is safely on disk; ``file`` is relative to the run folder.
+    """A checkpoint is on disk; ``file`` is relative to the run folder.
 
     ``kind`` is ``last``, ``best`` or the name of the arm whose network it holds.
     """
@@ -298,7 +297,7 @@ class CheckpointSaved(Event, frozen=True, kw_only=True, tag="checkpoint_saved"):
 
 
 class CollapseDetected(Event, frozen=True, kw_only=True, tag="collapse_detected"):
-    """Validation saw one class predicted and a loss near the class entropy."""
+    """Validation found a single predicted class and a loss near the class entropy."""
 
     step: int
     predicted_class: str
@@ -311,7 +310,7 @@ class CollapseDetected(Event, frozen=True, kw_only=True, tag="collapse_detected"
 class RunFinished(Event, frozen=True, kw_only=True, tag="run_finished"):
     """All steps are done; the selected step has the best ID validation accuracy.
 
-    Its accuracies are as in :class:`Evaluated`.
+    Accuracies as in :class:`Evaluated`.
     """
 
     step: int
@@ -324,7 +323,7 @@ class RunFinished(Event, frozen=True, kw_only=True, tag="run_finished"):
 
 
 class RunStopped(Event, frozen=True, kw_only=True, tag="run_stopped"):
-    """The run was asked to stop, saved a checkpoint and can be resumed."""
+    """The run stopped on request, saved a checkpoint and can be resumed."""
 
     step: int
     reason: str
@@ -332,9 +331,9 @@ class RunStopped(Event, frozen=True, kw_only=True, tag="run_stopped"):
 
 
 class RunFailed(Event, frozen=True, kw_only=True, tag="run_failed"):
-    """The run ended by an error, at ``step`` where it belongs to one.
+    """The run ended with an error, at ``step`` if it concerns one.
 
-    ``refused``: its input was unusable and nothing ran.
+    ``refused``: the input was invalid and nothing ran.
     """
 
     error: str
@@ -384,7 +383,7 @@ def decode_event(line: bytes) -> AnyEvent:
     """Read one line.
 
     Raises:
-        EventDecodeError: when the line is damaged or of an unknown type.
+        EventDecodeError: if the line is damaged or its type is unknown.
     """
     try:
         return _decoder.decode(line)

@@ -1,4 +1,4 @@
-"""How to get what an extra of this program needs, wherever the program was installed from."""
+"""The command that installs an optional dependency (extra) of this program."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _OF_EXTRA: Final = re.compile(r"""extra\s*==\s*['"]([\w-]+)['"]""")
 
 
 def install_command(extra: str) -> str:
-    """Return the command that installs what an extra needs.
+    """Return the command that installs an extra's packages.
 
-    It names the packages themselves: the program may be on no index, and its source elsewhere.
+    It names the packages themselves because the program may not be on a package index.
     """
     try:
         requirements = metadata.requires(_PROGRAM) or []
-    except metadata.PackageNotFoundError:  # run from its source
+    except metadata.PackageNotFoundError:  # run from source
         requirements = []
     needed = []
     for requirement in requirements:

@@ -1,8 +1,8 @@
-"""What a setting is, declared once: type, range, default, unit, help, roles and text form.
+"""Declaration of settings: type, range, default, unit, help, roles and text form.
 
-A struct declares its settings with :func:`about`; :func:`fields_of` reads them back. The command
-line's options, the form, configuration files, history's queries, run identity and the
-documentation are made from the result, and every list of settings is a query over roles.
+A struct declares its settings with :func:`about`; :func:`fields_of` reads them. Command-line
+options, the form, configuration files, queries, run identity and the documentation are generated
+from the result, and every list of settings is a query over roles.
 """
 
 from __future__ import annotations
@@ -43,16 +43,15 @@ Role = Literal[
     "in_sight",
     "reported",
 ]
-"""What a setting means to the program. Without a role, it decides the run's result and no more.
+"""The roles of a setting. Without a role, a setting only affects the run's result.
 
-``place``: which images a run trains on and leaves out. ``seed``: runs of one configuration differ
-in it. ``measured_on``: ID accuracies with different values cannot be compared. ``not_result``:
-decides where, how or with which records a run is computed, not its result. ``not_own_result``:
-changes no result of the run's own network. ``pace``: the time of a step with another value
-predicts nothing. ``cost``: changes a run's time or disk space in a way that can be predicted.
-``memory``: changes the memory in use. ``shared``: runs must agree in it to be combined.
-``course``: describes how training went, which a combination of networks does not have. ``path``: a
-file or folder. ``implied``: not counted among what a study varies. ``in_sight``: shown in the form
+``place``: selects the images a run trains on and holds out. ``seed``: differs between runs of one
+configuration. ``measured_on``: makes ID accuracies incomparable. ``not_result``: affects where, how
+or with which records a run is computed, but not its result. ``not_own_result``: does not affect the
+run's own network. ``pace``: makes step times incomparable. ``cost``: changes time or disk space
+predictably. ``memory``: changes the memory use. ``shared``: must be equal in runs to combine.
+``course``: concerns training only, so combination runs set it themselves. ``path``: a file or
+folder. ``implied``: not counted among a study's varied settings. ``in_sight``: shown in the form
 without unfolding. ``reported``: stated in reports even at its default.
 """
 
@@ -82,11 +81,11 @@ def about(
     """Describe a field; see :class:`FieldInfo`.
 
     Args:
-        roles: words of :data:`Role`, separated by spaces.
-        most: rejects values that can only be mistakes. It is not part of the type, so that stored
-            runs with larger values stay readable.
-        only_with: another field and the value (or item) of it without which this one has no effect.
-        completion: what a shell proposes, if not the choices.
+        roles: names of :data:`Role`, separated by spaces.
+        most: maximum, to reject values that can only be mistakes. It is not part of the type, so
+            that stored runs with larger values stay readable.
+        only_with: another field and its value (or item) that this field needs to have an effect.
+        completion: kind of shell completions, if not the choices.
     """
     unknown = set(roles.split()).difference(get_args(Role))
     if unknown:
@@ -148,12 +147,12 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def long_flag(self) -> str:
-        """Return the option that is spelled as the field."""
+        """Return the option with the field's name."""
         return "--" + self.name.replace("_", "-")
 
     def read_text(self, text: str) -> object:
-        """Return what a text stands for; a text that cannot be read is returned as it is, for
-        :meth:`check` to refuse."""
+        """Return the value of a text; text that cannot be parsed is returned unchanged, so that
+        :meth:`check` rejects it."""
         if text == "none" and self.is_optional and not self.none_is_word:
             return None
         if self.base is bool:
@@ -203,7 +202,7 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shown_value(value: object) -> str:
-    """Return the text of a value, as it can be typed."""
+    """Return a value as the text that a user would type."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):

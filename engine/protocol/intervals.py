@@ -1,6 +1,6 @@
-"""How far an accuracy on a number of images can be believed: the 95% interval of one run.
+"""95% confidence intervals of one run's accuracy.
 
-It covers the sampling of images and nothing else: neither seeds nor training.
+They cover the sampling of images only, not seeds or training.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _HALVINGS: Final = 60
 
 
 class Sample(NamedTuple):
-    """An accuracy (0 to 1) and how many images of a domain it was measured on."""
+    """An accuracy (0 to 1) and the number of images it was measured on."""
 
     accuracy: float
     images: int
@@ -28,17 +28,17 @@ class Interval(NamedTuple):
 
 
 def accuracy_interval(samples: Sequence[Sample]) -> Interval | None:
-    """Return the 95% score interval of the unweighted mean of accuracies of several domains.
+    """Return the 95% score interval of the unweighted mean accuracy of several domains.
 
-    The domains are independent binomials. A mean θ lies within the interval where
-    |mean of p̂ − θ| ≤ z · √(Σ pᵢ(1 − pᵢ) / nᵢ) / k, the pᵢ being the most likely ones of mean θ.
-    With one domain that is Wilson's interval (1927). For several, Martín Andrés, Herranz Tejedor
-    and Álvarez Hernández (2012, doi:10.1080/00949655.2010.530601) compare the score method with
-    intervals made of Wald's and of Wilson's. It never leaves 0 to 1, needs no case for accuracies
-    of 0 or 1, and keeps to 95% with a few images a domain, where Wald's covers far less.
+    The domains are independent binomials. A mean θ is in the interval if
+    |mean of p̂ − θ| ≤ z · √(Σ pᵢ(1 − pᵢ) / nᵢ) / k, where pᵢ are the most likely accuracies with
+    mean θ. With one domain this is Wilson's interval (1927). For several, Martín Andrés, Herranz
+    Tejedor and Álvarez Hernández (2012, doi:10.1080/00949655.2010.530601) compare the score method
+    with combinations of Wald's and Wilson's intervals. It stays within 0 to 1, needs no special
+    case for accuracies of 0 or 1, and keeps 95% coverage with few images, unlike Wald's.
 
     Returns:
-        None without samples, or where one has no images.
+        None without samples or if one has no images.
     """
     if not samples or any(sample.images < 1 for sample in samples):
         return None
@@ -47,21 +47,25 @@ def accuracy_interval(samples: Sequence[Sample]) -> Interval | None:
 
 
 def half_interval(counts: Sequence[int]) -> float:
-    """Return half of the widest interval that so many images of each domain (1 or more) leave.
+    """Return the half-width of the interval at accuracies of 50%, where it is widest.
 
-    It is that of accuracies of 50%.
+    Args:
+        counts: images of each domain, at least 1 each.
+
+    Raises:
+        ValueError: if ``counts`` is empty or has a count below 1.
     """
     interval = accuracy_interval([Sample(0.5, images) for images in counts])
     if interval is None:
-        raise ValueError(f"counts must be 1 or more of one domain or more, not {list(counts)}")
+        raise ValueError(f"counts must be non-empty and at least 1 each, not {list(counts)}")
     return (interval.high - interval.low) / 2
 
 
 def _lower_bound(samples: Sequence[Sample]) -> float:
-    """Return the lowest mean that is z standard errors below the one that was measured.
+    """Return the mean that is z standard errors below the measured one.
 
-    The most likely accuracies of a lower mean are those of a Lagrange multiplier; distance grows
-    with it, so that halving finds the bound.
+    A Lagrange multiplier gives the most likely accuracies for a lower mean; the distance grows
+    monotonically with it, so bisection finds the bound.
     """
     if all(sample.accuracy == 0 for sample in samples):
         return 0.0
@@ -74,12 +78,12 @@ def _lower_bound(samples: Sequence[Sample]) -> float:
             low = middle
         else:
             high = middle
-    return _mean([_likeliest(sample, high) for sample in samples])
+    return _mean([_most_likely(sample, high) for sample in samples])
 
 
 def _distance(samples: Sequence[Sample], multiplier: float) -> float:
-    """Return how many standard errors the measured mean lies above that of a multiplier."""
-    shares = [_likeliest(sample, multiplier) for sample in samples]
+    """Return how many standard errors the measured mean is above that of a multiplier."""
+    shares = [_most_likely(sample, multiplier) for sample in samples]
     above = _mean([sample.accuracy for sample in samples]) - _mean(shares)
     if above <= 0:
         return 0.0
@@ -89,8 +93,8 @@ def _distance(samples: Sequence[Sample], multiplier: float) -> float:
     return above * len(samples) / math.sqrt(variance)
 
 
-def _likeliest(sample: Sample, multiplier: float) -> float:
-    """Return the share p of which n(p̂ − p) = multiplier · p(1 − p), at most p̂."""
+def _most_likely(sample: Sample, multiplier: float) -> float:
+    """Return the accuracy p ≤ p̂ that solves n(p̂ − p) = multiplier · p(1 − p)."""
     both = multiplier + sample.images
     product = sample.images * sample.accuracy
     return 2 * product / (both + math.sqrt(max(0.0, both * both - 4 * multiplier * product)))

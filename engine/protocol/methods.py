@@ -1,7 +1,7 @@
-"""Objectives and arms, by name.
+"""Objectives and arms by name.
 
-A new one is a module in ``engine/objectives`` or ``engine/arms``, a line in the registry there, and
-a line here.
+To add one, add a module in ``engine/objectives`` or ``engine/arms``, a line in the registry there,
+and a line here.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import Final
 
 OBJECTIVES: Final = {
-    "erm": "the mean loss over all images",
-    "groupdro": "the sources' losses, those that do worst weighing most",
+    "erm": "mean loss over all images",
+    "groupdro": "weighted mean of the source domains' losses; weights grow for the worst",
 }
-"""What training makes small."""
+"""Training losses to minimise."""
 
 ARMS: Final = {
-    "averaged": "the mean of the weights along the run",
-    "ensemble": "the mean of the logits of every evaluation so far",
+    "averaged": "average of the weights over the run",
+    "ensemble": "average of the logits of all evaluations so far",
 }
-"""Ways of predicting that are measured beside the run's own network, along the run."""
+"""Additional predictors that can be evaluated during a run."""
 
 NETWORK_ARMS: Final = frozenset({"averaged"})
-"""Arms that are one network, evaluated and kept as the run's own is."""
+"""Arms that are a single network, with checkpoints like the run's own network."""

@@ -1,7 +1,7 @@
-"""How a run's selected network classifies held-out images: the file ``predictions.json``.
+"""Predictions of a run's selected network on held-out images: the file ``predictions.json``.
 
-It is written anew whenever an evaluation is the best so far on ID validation. It is for looking
-at: nothing is ever selected on it.
+The engine rewrites it whenever an evaluation is the best so far on ID validation. Nothing is
+selected on it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 MOST_PREDICTION_BYTES = 64 * 2**20
-"""A larger file is not one that the engine wrote."""
+"""Maximum size of a file that the engine writes."""
 
 
 class Confusion(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """How many images of class ``label`` were called ``predicted``; both index the classes."""
+    """Number of images of class ``label`` predicted as ``predicted``; both index the classes."""
 
     label: Index
     predicted: Index
@@ -31,10 +31,10 @@ class Confusion(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class DomainPredictions(msgspec.Struct, frozen=True):
-    """Predictions on one split of one domain; pairs of classes without images are left out.
+    """Predictions on one split of one domain; pairs of classes without images are omitted.
 
-    ``split`` is ``out`` (held-out validation share) or ``in`` (the rest). ``loss`` is in nats,
-    None when not finite.
+    ``split`` is ``out`` (validation images) or ``in`` (the rest). ``loss`` is in nats, None if not
+    finite.
     """
 
     domain: str
@@ -45,10 +45,10 @@ class DomainPredictions(msgspec.Struct, frozen=True):
 
 
 class WrongImage(msgspec.Struct, frozen=True):
-    """An image of the target, or without one of a source's validation share, that was classified
-    wrongly, with what the network gave its guess.
+    """A misclassified image of the target (without a target: of a source's validation images).
 
-    ``picture`` is a small WebP image made from the pixels the network was shown.
+    ``confidence`` is the probability of the predicted class; ``picture`` is a small WebP image of
+    the network's input.
     """
 
     label: Index
@@ -58,7 +58,7 @@ class WrongImage(msgspec.Struct, frozen=True):
 
 
 class Predictions(msgspec.Struct, frozen=True):
-    """Predictions after ``step`` updates; ``wrong`` holds the most confident mistakes first."""
+    """Predictions after ``step`` updates; ``wrong`` lists the most confident mistakes first."""
 
     step: Index
     classes: tuple[str, ...]
@@ -67,12 +67,12 @@ class Predictions(msgspec.Struct, frozen=True):
 
     @property
     def has_target(self) -> bool:
-        """Say whether a domain was left out of training for its accuracy."""
+        """Return whether a domain is the target."""
         return any(domain.is_target for domain in self.domains)
 
 
 class PredictionsError(UserError):
-    """A file that is not what the engine writes."""
+    """An invalid predictions file."""
 
 
 _decoder = msgspec.json.Decoder(Predictions)
@@ -87,19 +87,18 @@ def decode_predictions(data: bytes) -> Predictions:
     """Read predictions.
 
     Raises:
-        PredictionsError: when they are torn, garbled, or name a class that there is not.
+        PredictionsError: if the data is damaged or refers to a class that does not exist.
     """
     try:
         found = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PredictionsError(str(error)) from None
     if max(_highest_classes(found), default=-1) >= len(found.classes):
-        raise PredictionsError(f"it names a class beyond its {len(found.classes)}")
+        raise PredictionsError(f"class index out of range for {len(found.classes)} classes")
     return found
 
 
 def _highest_classes(predictions: Predictions) -> Iterator[int]:
-    """Yield the highest class that each part of the predictions names."""
     for domain in predictions.domains:
         yield max((each.label for each in domain.confusions), default=-1)
         yield max((each.predicted for each in domain.confusions), default=-1)

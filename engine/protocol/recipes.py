@@ -1,8 +1,8 @@
-"""Named sets of defaults: a recipe, then a data set's own, then what the user said."""
+"""Recipes (named sets of defaults) and the resolution of user settings into a spec."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from engine.protocol.fields import SpecError, nearest
@@ -10,8 +10,8 @@ from engine.protocol.schedule import fit_schedule, misfits
 from engine.protocol.spec import RunSpec, by_field, spec_from_mapping
 
 RECIPES: Final[dict[str, dict[str, object]]] = {
-    # Chosen by measurement on the embedded data: docs/recipe.md, "What was tuned on what". So is
-    # that validation images are not augmented: "Selection of the step".
+    # Tuned on the embedded data: docs/recipe.md, "What was tuned on what". Validation images are
+    # not augmented because of "Selection of the step" there.
     "default": {
         "steps": 200,
         "eval_every": 50,
@@ -38,7 +38,7 @@ RECIPES: Final[dict[str, dict[str, object]]] = {
         "batch_size": 32,
         "transforms": "pil",
         "validation_fraction": 0.2,
-        # Their command line sets --seed alone: one split for all seeds.
+        # Their command line sets only --seed: one split for all seeds.
         "trial_seed": 0,
         "augment_validation": True,
         "optimizer": "sgd",
@@ -55,7 +55,7 @@ RECIPES: Final[dict[str, dict[str, object]]] = {
         "head_steps": 0,
         "head_lr_factor": 1.0,
         "scale_head_lr": False,
-        # Their code averages the weights of every update from the 301st on; their text says every
+        # Their code averages the weights after every update from the 301st; the paper says every
         # 300 steps.
         "arms": ["averaged", "ensemble"],
         "average_from": 301,
@@ -67,19 +67,18 @@ RECIPES: Final[dict[str, dict[str, object]]] = {
 DATASET_DEFAULTS: Final[dict[str, dict[str, object]]] = {
     "emoji": {"target": "fluent-mono", "image_size": 96},
 }
-"""Fields that a data set sets unless the recipe or the user does."""
+"""Defaults of single data sets; recipe and user override them."""
 
 
 def resolve_spec(values: Mapping[str, object]) -> RunSpec:
-    """Fill ``values`` (what the user said) from the recipe and the data set.
+    """Build a spec from the user's ``values``, the recipe and the data set.
 
-    Precedence, strongest first: ``values``, the recipe, the data set's defaults, the fields'
-    defaults. A folder given by ``data_dir`` names the data set unless ``dataset`` does. The
-    recipe's schedule is fitted to a shorter run (:func:`fit_schedule`). A field may be spelled
-    as its flag.
+    Precedence, highest first: ``values``, the recipe, the data set's defaults, the fields'
+    defaults. ``dataset`` defaults to the name of the folder ``data_dir``. The recipe's schedule is
+    scaled for a shorter run (:func:`fit_schedule`). Keys may be field names or flags.
 
     Raises:
-        SpecError: for an unknown recipe, key or a value out of range.
+        SpecError: for an unknown recipe or key, a value out of range, or contradictory values.
     """
     values = by_field(values)
     recipe_name = values.get("recipe", "default")
@@ -95,42 +94,41 @@ def resolve_spec(values: Mapping[str, object]) -> RunSpec:
     spec = spec_from_mapping({**defaults, **merged})
     if spec.schedule == "step" and not spec.lr_drops:
         raise SpecError(
-            "schedule is 'step', but lr_drops is empty: give --lr-drops, such as "
+            "schedule is 'step', but lr_drops is empty. Give --lr-drops, such as "
             f"{spec.steps // 2}, or another --schedule."
         )
     spec = fit_schedule(spec, values.keys(), cast("int", RECIPES[recipe_name]["steps"]))
     check_gpus(spec)
     if is_address(spec.weights):
         raise SpecError(
-            f"weights is {spec.weights!r}, which is an address: download the file, then give "
+            f"weights is {spec.weights!r}, but must not be a URL. Download the file, then give "
             "--weights FILE."
         )
     if spec.weights_key is not None and spec.weights_file is None:
         raise SpecError(
-            f"weights_key is {spec.weights_key!r}, but weights is {spec.weights!r}, which is not "
-            "a file: give --weights FILE, or leave out --weights-key."
+            f"weights_key is {spec.weights_key!r}, but weights is {spec.weights!r}, not a file. "
+            "Give --weights FILE, or drop --weights-key."
         )
     if spec.micro_batch_size is not None and not spec.freeze_batchnorm:
         raise SpecError(
             f"micro_batch_size is {spec.micro_batch_size}, but freeze_batchnorm is false: "
-            "BatchNorm's statistics would be those of the parts, not of the batch. Leave out "
-            "--micro-batch, or give --freeze-batchnorm."
+            "BatchNorm statistics would be of the chunks, not of the batch. Drop --micro-batch, or "
+            "give --freeze-batchnorm."
         )
     late = [arm for arm in ("averaged", "ensemble") if arm in spec.arms]
     if late and spec.average_from > spec.steps:
         raise SpecError(
             f"average_from is {spec.average_from}, but the run ends at step {spec.steps}: nothing "
-            f"would be averaged. Give a lower --average-from, or leave {' and '.join(late)} out of "
-            "--arms."
+            f"would be averaged. Lower --average-from, or remove {' and '.join(late)} from --arms."
         )
     return spec
 
 
 def resolve_new_spec(values: Mapping[str, object]) -> RunSpec:
-    """Fill ``values`` as :func:`resolve_spec` does, for a run that is to be started.
+    """Build the spec of a new run, as :func:`resolve_spec` does.
 
     Raises:
-        SpecError: see :func:`resolve_spec`, and for a setting that the run cannot honour.
+        SpecError: see :func:`resolve_spec`; also if a given setting would have no effect.
     """
     spec = resolve_spec(values)
     for problem in misfits(spec, by_field(values).keys()):
@@ -139,36 +137,60 @@ def resolve_new_spec(values: Mapping[str, object]) -> RunSpec:
 
 
 def is_address(weights: str) -> bool:
-    """Say whether weights are named by an address on the web, not by a path."""
+    """Return whether weights are given as a URL rather than a path."""
     return "://" in weights or weights.startswith(("hf-hub:", "hf_hub:"))
 
 
-def too_few_gpus(spec: RunSpec, gpus: int, visible: str | None) -> str | None:
-    """Return why a machine with so many GPUs has too few for the run, if it has.
+def unknown_device(name: str, available: Sequence[str]) -> str:
+    """Return the error message for a device that a machine does not have."""
+    return (
+        f"no device {name!r} on this machine.{nearest(name, ['auto', *available])} "
+        f"Available: {', '.join(available)}."
+    )
 
-    ``visible``: what ``CUDA_VISIBLE_DEVICES`` says there.
+
+def outside_slurm_job(spec: RunSpec) -> str:
+    """Return the error message for ``nodes`` outside of a Slurm job of that many nodes."""
+    return (
+        f"nodes is {spec.nodes}, but this process is not inside a {spec.nodes}-node Slurm job. "
+        f"Submit with --on slurm or sbatch --nodes={spec.nodes}, or drop --nodes."
+    )
+
+
+def no_gpu(spec: RunSpec) -> str:
+    """Return the error message for ``gpus`` on a machine without GPUs."""
+    return (
+        f"gpus is {spec.gpus}, but this machine has no GPU. Drop --gpus, or give --device cpu to "
+        "use several processes."
+    )
+
+
+def too_few_gpus(spec: RunSpec, gpus: int, visible: str | None) -> str | None:
+    """Return an error message if a machine with ``gpus`` GPUs has too few for the run.
+
+    ``visible``: value of ``CUDA_VISIBLE_DEVICES`` there.
     """
     if spec.ranks == 1 or spec.device == "cpu" or spec.gpus <= gpus:
         return None
     which = f" (CUDA_VISIBLE_DEVICES={visible})" if visible else ""
-    return f"gpus is {spec.gpus}, but this machine has {gpus}{which}: give --gpus {gpus} or less."
+    return f"gpus is {spec.gpus}, but this machine has {gpus}{which}. Give --gpus {gpus} or less."
 
 
 def too_few_images(spec: RunSpec, sources: int) -> str | None:
-    """Return why a step with images of so many sources has too few for the run, if it has."""
+    """Return an error message if a step has fewer images than the run has processes."""
     images = spec.batch_size * sources
     if spec.ranks <= images:
         return None
     return (
-        f"{spec.ranks} GPUs or processes are to share a step of {images} images: give fewer "
-        "--gpus, or a larger --batch."
+        f"{spec.ranks} GPUs or processes cannot share a step of {images} images. Give fewer "
+        "--gpus or a larger --batch."
     )
 
 
 def too_few_to_split(count: int, validation_fraction: float) -> str | None:
-    """Return why so many images of a domain cannot be split, if they cannot.
+    """Return an error message if ``count`` images of a domain cannot be split.
 
-    ``int(count · validation_fraction)`` of them are for validation, as in DomainBed.
+    ``int(count · validation_fraction)`` images are for validation, as in DomainBed.
     """
     held_out = int(count * validation_fraction)
     if 0 < held_out < count:
@@ -182,22 +204,21 @@ def too_few_to_split(count: int, validation_fraction: float) -> str | None:
 
 
 def check_gpus(spec: RunSpec) -> None:
-    """Refuse what several GPUs cannot do together.
+    """Check that the settings work on several GPUs.
 
     Raises:
-        SpecError: saying what to give instead.
+        SpecError: if not; states what to change.
     """
     if spec.ranks == 1:
         return
     shared = f"gpus is {spec.gpus}" if spec.gpus > 1 else f"nodes is {spec.nodes}"
     if spec.device not in ("auto", "cuda", "cpu"):
         raise SpecError(
-            f"{shared}, but device is {spec.device!r}: give --device cuda, and choose "
-            "among GPUs with CUDA_VISIBLE_DEVICES."
+            f"{shared}, but device is {spec.device!r}. Give --device cuda, and select GPUs with "
+            "CUDA_VISIBLE_DEVICES."
         )
     if not spec.freeze_batchnorm:
         raise SpecError(
-            f"{shared}, but freeze_batchnorm is false: BatchNorm's statistics would be those of "
-            "each GPU's images, not of the batch. Leave out --gpus and --nodes, or give "
-            "--freeze-batchnorm."
+            f"{shared}, but freeze_batchnorm is false: BatchNorm statistics would be of each "
+            "GPU's images, not of the batch. Drop --gpus and --nodes, or give --freeze-batchnorm."
         )

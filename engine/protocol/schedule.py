@@ -1,4 +1,4 @@
-"""The learning rate and the evaluations over a run, and settings of a longer or shorter run."""
+"""Learning rate schedule and evaluation steps of a run, and their fit to its length."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _OF_OTHERS: Final = tuple(
     for name, info in FIELDS.items()
     if info.only_with is not None and info.only_with[0] in ("objective", "tuning")
 )
-"""Fields that are refused where they have no effect; those of an arm may be set in advance."""
+"""Fields that are rejected if they have no effect; those of an arm may be set in advance."""
 
 
 class LearningRates(NamedTuple):
-    """The highest learning rate of a run, and that of its last step."""
+    """The highest and the last learning rate of a run."""
 
     peak: float
     end: float
 
 
 def learning_rate_factor(spec: RunSpec, step: int) -> float:
-    """Return what multiplies every peak rate at update ``step``, counted from 0."""
+    """Return the multiplier of the peak learning rate at update ``step``, counted from 0."""
     if step < spec.warmup_steps:
         return (step + 1) / spec.warmup_steps
     if spec.schedule == "step":
@@ -41,38 +41,35 @@ def learning_rate_factor(spec: RunSpec, step: int) -> float:
 
 
 def learning_rates(spec: RunSpec) -> LearningRates:
-    """Return the highest and the last rate that the run really has."""
+    """Return the highest and the last learning rate that the run reaches."""
     last = spec.steps - 1
-    # It rises to the end of the warm-up and never after it.
+    # The rate never rises after the warm-up.
     highest = {min(max(spec.warmup_steps - 1, 0), last), min(spec.warmup_steps, last)}
     peak = max(learning_rate_factor(spec, step) for step in highest)
     return LearningRates(spec.lr * peak, spec.lr * learning_rate_factor(spec, last))
 
 
 def is_evaluated(spec: RunSpec, step: int) -> bool:
-    """Return whether a run is evaluated after ``step`` updates; it always is after the last."""
+    """Return whether a run is evaluated after ``step`` updates; always true for the last."""
     return step == spec.steps or step in _evaluated_before_the_last(spec)
 
 
 def evaluations_after(spec: RunSpec, step: int) -> int:
-    """Return how many evaluations are left after ``step`` updates and the evaluation there.
+    """Return how many evaluations follow after step ``step``.
 
-    An evaluation before the first update, that of a last layer trained alone, is not counted.
+    The evaluation before the first update, of a last layer trained alone, is not counted.
     """
     steps = _evaluated_before_the_last(spec)
     return len(steps) - bisect_right(steps, step) + (step < spec.steps)
 
 
 def evaluation_steps(spec: RunSpec) -> tuple[int, ...]:
-    """Return the numbers of updates after which a run is evaluated."""
+    """Return the steps at which a run is evaluated."""
     return (*_evaluated_before_the_last(spec), spec.steps)
 
 
 def first_evaluation(spec: RunSpec, at_least: int = 1) -> int:
-    """Return the number of updates at a run's first evaluation from ``at_least`` updates on.
-
-    Where the run ends before, it is that of the last evaluation.
-    """
+    """Return the step of the first evaluation at or after step ``at_least``, or the last step."""
     steps = _evaluated_before_the_last(spec)
     index = bisect_left(steps, at_least)
     return steps[index] if index < len(steps) else spec.steps
@@ -84,16 +81,16 @@ def _evaluated_before_the_last(spec: RunSpec) -> range:
 
 
 def fit_schedule(spec: RunSpec, given: Collection[str], usual_steps: int) -> RunSpec:
-    """Return the spec with a recipe's schedule fitted to a run shorter than the recipe's own.
+    """Return the spec with the recipe's schedule scaled to a run shorter than the recipe's.
 
-    What fits stays as it is, and so does what the user set. What does not is shortened in
-    proportion: a warm-up of more than half of the run, drops of the rate of which one is after its
-    end, and averaging or evaluating from a later step on.
+    Settings that fit and settings given by the user are unchanged. Scaled in proportion are: a
+    warm-up longer than half of the run, learning rate drops after its end, and ``average_from`` and
+    ``eval_from`` after its end.
 
     Args:
-        spec: the recipe's values and the user's.
-        given: the fields that the user set.
-        usual_steps: steps of a run of the recipe.
+        spec: the recipe's and the user's values.
+        given: fields set by the user.
+        usual_steps: steps of the recipe.
     """
     fitted: dict[str, object] = {}
     if "warmup_steps" not in given and 2 * spec.warmup_steps > spec.steps:
@@ -110,7 +107,7 @@ def fit_schedule(spec: RunSpec, given: Collection[str], usual_steps: int) -> Run
 
 
 def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
-    """Yield why settings that the user gave cannot be honoured in a run of so many steps."""
+    """Yield an error message for each given setting that would have no effect in the run."""
     run = f"the run has {spec.steps:,} step{'s' if spec.steps != 1 else ''}"
     if "warmup_steps" in given:
         yield from _misfit_of_warmup(spec, run)
@@ -119,24 +116,24 @@ def misfits(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
     yield from _without_effect(spec, given)
     if "averaged" in spec.arms and "average_every" in given and spec.average_every > spec.steps:
         yield (
-            f"average_every is {spec.average_every}, but {run}: the weights of one step alone "
-            "would be averaged. Give a lower --average-every."
+            f"average_every is {spec.average_every}, but {run}: only one step's weights would be "
+            "averaged. Lower --average-every."
         )
     for name in ("eval_every", "eval_from", "log_every"):
         value, flag = getattr(spec, name), "--" + name.replace("_", "-")
         if name in given and value is not None and value > spec.steps:
-            yield f"{name} is {value}, but {run}: give {flag} {spec.steps} or less."
+            yield f"{name} is {value}, but {run}. Give {flag} {spec.steps} or less."
 
 
 def _without_effect(spec: RunSpec, given: Collection[str]) -> Iterator[str]:
-    """Yield why fields of another objective or kind of tuning have no effect."""
+    """Yield an error message for each given field of another objective or tuning."""
     for name in _OF_OTHERS:
         info, value = FIELDS[name], getattr(spec, name)
         if name in given and value != info.default and not applies(spec, name):
             other, wanted = info.only_with or ("", "")
             yield (
-                f"{name} is {value!r}, but {other} is {getattr(spec, other)!r}, where it has no "
-                f"effect. Give {FIELDS[other].flag} {wanted}, or leave out {info.flag}."
+                f"{name} is {value!r}, but {other} is {getattr(spec, other)!r}. Give "
+                f"{FIELDS[other].flag} {wanted}, or drop {info.flag}."
             )
 
 
@@ -146,12 +143,12 @@ def _misfit_of_warmup(spec: RunSpec, run: str) -> Iterator[str]:
         peak = learning_rates(spec).peak
         yield (
             f"warmup_steps is {warmup}, but {run}: the learning rate would end at {peak:.2g} "
-            f"instead of {spec.lr:g}. Give fewer --warmup-steps, or more --steps."
+            f"instead of {spec.lr:g}. Give fewer --warmup-steps or more --steps."
         )
     elif warmup == spec.steps and spec.schedule != "constant":
         yield (
             f"warmup_steps is {warmup}, but {run}: the {spec.schedule} schedule would never "
-            "begin. Give fewer --warmup-steps, or more --steps."
+            "begin. Give fewer --warmup-steps or more --steps."
         )
 
 
@@ -159,11 +156,11 @@ def _misfit_of_drops(spec: RunSpec, run: str) -> Iterator[str]:
     shown = ",".join(map(str, spec.lr_drops))
     if spec.schedule != "step":
         yield (
-            f"lr_drops is {shown}, but schedule is {spec.schedule!r}, which has no drops: give "
-            "--schedule step, or leave out --lr-drops."
+            f"lr_drops is {shown}, but schedule is {spec.schedule!r}, which has no drops. Give "
+            "--schedule step, or drop --lr-drops."
         )
     elif not all(0 < drop < spec.steps for drop in spec.lr_drops):
         yield (
-            f"lr_drops is {shown}, but {run}: a drop must be at a step from 1 to "
+            f"lr_drops is {shown}, but {run}. Drops must be at steps from 1 to "
             f"{max(1, spec.steps - 1)}. Change --lr-drops or --steps."
         )

@@ -1,4 +1,4 @@
-"""What selects the step on too few validation images, in words."""
+"""Warning about a selection that is based on too few validation images."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Final
 from engine.protocol.intervals import half_interval
 
 FEWEST_VALIDATION_IMAGES: Final = 100
-"""Validation images of all sources together; with fewer, users are cautioned."""
+"""Minimum validation images over all sources without a warning."""
 FEWEST_OF_A_DOMAIN: Final = 61
-"""Validation images of each source; with fewer, one domain makes the mean over domains uncertain,
-however many images the others have."""
+"""Minimum validation images of each source without a warning: a single small domain makes the
+mean over domains uncertain."""
 
 
 def uncertain_selection(held_out: Mapping[str, int]) -> str:
-    """Return a sentence on how uncertain ID accuracy is that is measured on a few images.
+    """Return a warning about the uncertainty of ID accuracy, or an empty string.
 
-    ``held_out`` is the number of validation images of each source. Empty: there are enough.
+    ``held_out`` is the number of validation images of each source.
     """
     counts = [*held_out.values()]
     images, smallest = sum(counts), min(held_out, key=lambda name: held_out[name], default="")
     if min(counts, default=0) < 1:
         return ""
-    about_id = "ID accuracy, and what is selected by it, is uncertain by up to"
+    about_id = "ID accuracy, and any selection based on it, is uncertain by up to"
     id_points = f"±{100 * half_interval(counts):.0f} points (95% interval)."
     if images < FEWEST_VALIDATION_IMAGES:
         noun = "validation image" if images == 1 else "validation images"
@@ -33,7 +33,7 @@ def uncertain_selection(held_out: Mapping[str, int]) -> str:
         noun = "validation image" if fewest == 1 else "validation images"
         points = f"±{100 * half_interval([fewest]):.0f}"
         return (
-            f"Few validation images: {fewest} of {smallest}, whose accuracy is uncertain by up to "
-            f"{points} points; {about_id} {id_points}"
+            f"Few validation images: {smallest} has {fewest}, so its accuracy is uncertain by up "
+            f"to {points} points; {about_id} {id_points}"
         )
     return ""

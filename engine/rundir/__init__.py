@@ -1,4 +1,4 @@
-"""The run folder, the processes that work in it, and how they are known to live or to have died."""
+"""The run folder: its files, event log and locks, and the state of its processes."""
 
 from engine.machine.disk import (
     LinkError,
@@ -9,17 +9,17 @@ from engine.machine.disk import (
     write_atomic,
 )
 from engine.rundir.folder import CHECKPOINT_PATTERN, RunDir, UserData
-from engine.rundir.process import ExitInfo, JobInfo, KillAsked, ProcessInfo, StopAsked
+from engine.rundir.process import ExitInfo, JobInfo, KillRecord, ProcessInfo, StopRecord
 
 __all__ = [
     "CHECKPOINT_PATTERN",
     "ExitInfo",
     "JobInfo",
-    "KillAsked",
+    "KillRecord",
     "LinkError",
     "ProcessInfo",
     "RunDir",
-    "StopAsked",
+    "StopRecord",
     "UserData",
     "describe_disk",
     "plain_file",

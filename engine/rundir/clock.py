@@ -1,4 +1,4 @@
-"""Time: the clock of a disk, which may differ from this machine's by minutes, and a timer."""
+"""The clock of a disk, which may differ from this machine's, and a periodic timer."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Final
 
 _KEPT_S: Final = 60.0
 _readings: dict[int, tuple[float, float]] = {}
-"""By device: what its clock showed, and at which moment of this machine's uptime."""
+"""Readings by device: the disk's time, and the monotonic time of this machine."""
 
 
 def disk_time(folder: Path) -> float:
-    """Return the Unix seconds that a file written into ``folder`` now would be given.
+    """Return the modification time (Unix s) of a file written to ``folder`` now.
 
-    A nameless file shows it; where none can be written it is this machine's own time.
+    Read from an unnamed temporary file; if none can be written, this machine's time.
     """
     try:
         device = folder.stat().st_dev
@@ -42,7 +42,7 @@ def _read_clock(folder: Path) -> float:
 
 @contextlib.contextmanager
 def every(seconds: float, act: Callable[[], None], name: str) -> Iterator[None]:
-    """Do something in a thread of this name, again and again, until the block ends."""
+    """Call ``act`` every ``seconds`` in a thread called ``name`` during the block."""
     ended = threading.Event()
 
     def repeat() -> None:

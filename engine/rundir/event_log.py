@@ -1,4 +1,4 @@
-"""Append events to ``events.jsonl`` so that each one recorded survives the process."""
+"""The event log of a run, ``events.jsonl``."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ from engine.protocol import (
 )
 
 RESERVE_BYTES: Final = 2**16
-"""As much room is kept for the last word of a run whose disk has filled up."""
+"""Disk space reserved for the terminal event, in case the disk fills up."""
 
 
 class EventLog:
     """The event log of one run, open for appending.
 
-    Every event is one unbuffered ``write``: once :meth:`record` returns, the operating system
-    has it, and the death of this process cannot take it back.
+    Every event is one unbuffered ``write``: once :meth:`record` returns, it survives the death of
+    this process.
 
     Attributes:
-        last_seq: number of the last event; -1: there is none.
-        attempts: lives of the run that the log tells of.
-        protocol_version: the newest one that any of them spoke; 0: there was none.
+        last_seq: number of the last event; -1 if there is none.
+        attempts: number of attempts in the log.
+        protocol_version: the newest version of any attempt; 0 if there is none.
+        unended: the previous attempt, if it recorded no terminal event.
+        last_time: when the last event was recorded, as Unix seconds.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,20 +45,18 @@ class EventLog:
         self.last_seq = -1
         self.attempts = 0
         self.unended: RunStarted | None = None
-        """The attempt before, if it said no last word."""
         self.last_time = 0.0
-        """When something was last said, as Unix seconds."""
         self.protocol_version = 0
         self._read()
         self._descriptor = plain_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def catch_up(self) -> None:
-        """Number on from what another process, which is over, has recorded since."""
+        """Continue numbering after the events that another process, now ended, recorded."""
         self.attempts = 0
         self._read()
 
     def _read(self) -> None:
-        for line in _drop_torn_tail(self._path):
+        for line in _drop_incomplete_line(self._path):
             try:
                 event = decode_event(line)
             except EventDecodeError:
@@ -71,56 +71,56 @@ class EventLog:
                 self.unended = None
 
     def record(self, event: Event) -> None:
-        """Append the event, numbered and stamped with the time.
+        """Append the event with its number and time.
 
         Raises:
-            OSError: when it cannot be written.
+            OSError: if it cannot be written.
         """
         stamped = msgspec.structs.replace(event, seq=self.last_seq + 1, time=time.time())
         line = encode_event(stamped)
         size = os.fstat(self._descriptor).st_size
         written = os.write(self._descriptor, line)
-        if written != len(line):  # a disk that filled up took a part of the line
-            os.ftruncate(self._descriptor, size)  # so that a later event begins a line
+        if written != len(line):  # the disk filled up within the line
+            os.ftruncate(self._descriptor, size)  # so that the next event begins a line
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.last_seq += 1
 
-    def keep_room(self) -> None:
-        """Take room on the disk now that :meth:`record_last` can give back."""
-        with contextlib.suppress(OSError):  # it may still be there when it is needed
+    def reserve_space(self) -> None:
+        """Reserve disk space for :meth:`record_last`."""
+        with contextlib.suppress(OSError):  # there may be space when it is needed
             self._reserve.unlink(missing_ok=True)
             with self._reserve.open("xb") as file:
                 file.write(os.urandom(RESERVE_BYTES))
 
-    def give_room(self) -> None:
-        """Give back the room that was kept."""
+    def free_reserve(self) -> None:
+        """Free the reserved disk space."""
         self._reserve.unlink(missing_ok=True)
 
     def record_last(self, event: Event) -> None:
-        """Append the event that closes a life, on a full disk in the room that was kept.
+        """Append a terminal event; on a full disk, use the reserved space.
 
         Raises:
-            OSError: when it cannot be written even there.
+            OSError: if it still cannot be written.
         """
         try:
             self.record(event)
         except OSError:
-            self.give_room()
+            self.free_reserve()
             self.record(event)
 
     def sync(self) -> None:
-        """Force what was recorded to disk: until then, losing power may lose it.
+        """Flush the log to disk, so that it survives a power loss.
 
         Raises:
-            OSError: when the disk refuses.
+            OSError: if that fails.
         """
         os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Force to disk and close.
+        """Flush to disk and close.
 
         Raises:
-            OSError: when the disk refuses.
+            OSError: if that fails.
         """
         try:
             self.sync()
@@ -131,7 +131,7 @@ class EventLog:
 
 
 class SilentLog(EventLog):
-    """Takes events and keeps none: for a process of whose work another one tells."""
+    """A log that discards events, for ranks whose events rank 0 records."""
 
     def __init__(self) -> None:
         """Open nothing."""
@@ -142,12 +142,12 @@ class SilentLog(EventLog):
     def sync(self) -> None:
         """Do nothing."""
 
-    def give_room(self) -> None:
+    def free_reserve(self) -> None:
         """Do nothing."""
 
 
-def _drop_torn_tail(path: Path) -> list[bytes]:
-    """Cut an unterminated last line, left by a death in mid-write, and return the others."""
+def _drop_incomplete_line(path: Path) -> list[bytes]:
+    """Remove an unterminated last line, left by a crash, and return the other lines."""
     if not os.path.lexists(path):
         return []
     with open(path, "r+b", opener=plain_file) as file:

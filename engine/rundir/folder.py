@@ -1,25 +1,25 @@
-"""The run folder: every path in it, and how its files are written.
+"""The run folder: its paths, and reading and writing of its files.
 
-The folder is the whole contract between a run and the world::
+The folder is the only interface between a run and other programs::
 
-    spec.json      what to do                       written once by whoever starts the run
-    events.jsonl   what happened                    appended by the engine
-    process.json   pid, its start time, host        written at each start
-    heartbeat      its mtime says "alive"           touched by the engine
-    exit.json      exit code, when somebody waited  written by the launcher
-    job.json       a cluster's job                  written by whoever gave the run to it
-    stop.json      asks to save and stop            written by whoever wants it, from any host
-    killed.json    who ended the process at once    written just before, from any host
-    combination.json  networks to combine           beside spec.json, where nothing is trained
-    synced         its mtime says "as of"           of a copy of a folder elsewhere
-    labelled       user.json was changed here       of a copy of a folder elsewhere
-    user.json      name, tags, note, trashed_at     written by the interface
-    engine.log     the engine's stderr and stdout
-    engine.lock    held by the engine while it lives
-    writer.lock    held by the one of several ranks that writes, while it lives
-    ranks/         where the ranks of a run meet    there while they train
-    predictions.json  what the selected network makes of held-out images
-    checkpoints/   last.safetensors, best.safetensors
+    spec.json         the specification               written once when the run is created
+    combination.json  the networks to combine         combination runs only
+    user.json         name, tags, note, trashed_at    written by the interface
+    events.jsonl      the event log                   appended by the engine
+    predictions.json  predictions at the selected step  written by the engine
+    checkpoints/      last.safetensors, best.safetensors
+    engine.log        the engine's stderr and stdout
+    process.json      pid, start time, host           written at each start
+    heartbeat         mtime: the last sign of life    touched by the engine
+    exit.json         exit code                       written by the launcher
+    job.json          the cluster job                 written on submission
+    stop.json         request to save and stop        written from any host
+    killed.json       who killed the process          written just before, from any host
+    synced            mtime: time of the last sync    copies of remote runs only
+    labelled          user.json was changed here      copies of remote runs only
+    engine.lock       held by the engine while it runs
+    writer.lock       held by the first of several ranks while it runs
+    ranks/            files shared by the ranks       exists during training
 """
 
 from __future__ import annotations
@@ -49,18 +49,17 @@ from engine.protocol import (
     encode_predictions,
     encode_spec,
 )
-from engine.rundir.process import ExitInfo, JobInfo, KillAsked, ProcessInfo, StopAsked
+from engine.rundir.process import ExitInfo, JobInfo, KillRecord, ProcessInfo, StopRecord
 
 CHECKPOINT_PATTERN = "*.safetensors"
 SAFETENSORS_TEMPORARY = ".tmp??????"
-"""Names under which safetensors writes a file; only whoever holds the run writes checkpoints."""
-"""Of the names in a run's folder of checkpoints."""
+"""Pattern of safetensors' own temporary files in the folder of checkpoints."""
 _WRITTEN_BY_THEN_S = 60.0
-"""Age at which nobody is still writing a small file."""
+"""Age at which a temporary file is no longer being written."""
 
 
 class UserData(msgspec.Struct, frozen=True):
-    """What a person said of a run; kept beside it so that history can be rebuilt."""
+    """The user's labels of a run, stored in its folder so that the database can be rebuilt."""
 
     name: str | None = None
     tags: tuple[str, ...] = ()
@@ -77,7 +76,7 @@ class RunDir:
 
     @property
     def run_id(self) -> str:
-        """Return the folder's name, which is the run's id."""
+        """Return the run's id, the folder's name."""
         return self.path.name
 
     @property
@@ -107,32 +106,32 @@ class RunDir:
 
     @property
     def job(self) -> Path:
-        """Return the path of the cluster's job that the run was given to."""
+        """Return the path of the cluster job's description."""
         return self.path / "job.json"
 
     @property
     def stop(self) -> Path:
-        """Return the path of the request to save and stop; a run does not go on beside it."""
+        """Return the path of the request to save and stop; it must be deleted before a resume."""
         return self.path / "stop.json"
 
     @property
     def killed(self) -> Path:
-        """Return the path of the record of who ended the process at once."""
+        """Return the path of the record of who killed the process."""
         return self.path / "killed.json"
 
     @property
     def synced(self) -> Path:
-        """Return the path of the file whose mtime is when this copy of a folder was brought."""
+        """Return the path of the file whose mtime is the time of the last sync."""
         return self.path / "synced"
 
     @property
     def is_copy(self) -> bool:
-        """Say whether the run is elsewhere and this folder a copy of its, to look at."""
-        return os.path.exists(self.synced)  # False where the folder cannot be looked into
+        """Return whether this folder is a read-only copy of a run on another machine."""
+        return os.path.exists(self.synced)  # False if the folder is not accessible
 
     @property
     def labelled(self) -> Path:
-        """Return the path of the file that marks a copy whose name, tags or note were set here."""
+        """Return the path of the file that marks a copy whose user.json was changed here."""
         return self.path / "labelled"
 
     @property
@@ -147,22 +146,22 @@ class RunDir:
 
     @property
     def lock(self) -> Path:
-        """Return the path of the lock that the engine holds while it lives."""
+        """Return the path of the lock that the engine holds while it runs."""
         return self.path / "engine.lock"
 
     @property
     def ranks(self) -> Path:
-        """Return the folder in which the processes of one attempt on several GPUs meet."""
+        """Return the folder of files shared by the ranks of an attempt."""
         return self.path / "ranks"
 
     @property
     def writer_lock(self) -> Path:
-        """Return the path of the lock of the rank that writes, where several train."""
+        """Return the path of the lock of the first of several ranks."""
         return self.path / "writer.lock"
 
     @property
     def combination(self) -> Path:
-        """Return the path of what to combine, in the folder of a run that trains nothing."""
+        """Return the path of the networks to combine."""
         return self.path / "combination.json"
 
     @property
@@ -177,25 +176,25 @@ class RunDir:
 
     @property
     def last_checkpoint(self) -> Path:
-        """Return the checkpoint a resumed run goes on from."""
+        """Return the path of the checkpoint to resume from."""
         return self.checkpoints / "last.safetensors"
 
     @property
     def best_checkpoint(self) -> Path:
-        """Return the network at the selected step."""
+        """Return the path of the network at the selected step."""
         return self.checkpoints / "best.safetensors"
 
     @property
     def cache(self) -> Path:
-        """Return the folder, shared by all runs of a home, of what can be made again."""
+        """Return the folder of caches, shared by all runs of a home."""
         return self.path.parent.parent / "cache"
 
     def create(self, spec: RunSpec, user: UserData, combination: Combination | None = None) -> None:
-        """Make the folder with its spec and user data, and with what to combine if anything.
+        """Create the folder with its spec, user data and combination.
 
         Raises:
-            FileExistsError: when the folder exists.
-            OSError: when it cannot be written.
+            FileExistsError: if the folder exists.
+            OSError: if it cannot be written.
         """
         self.path.mkdir(parents=True)
         sync_folder(self.path.parent)
@@ -205,23 +204,23 @@ class RunDir:
         write_atomic(self.spec, encode_spec(spec))
 
     def read_combination(self) -> Combination | None:
-        """Return what to combine; None: the run trains a network.
+        """Return the combination, or None if the run trains a network.
 
         Raises:
-            SpecError: when it is damaged, naming the file.
+            SpecError: if it is damaged; names the file.
         """
         try:
             return decode_combination(read_plain(self.combination))
         except FileNotFoundError:
             return None
         except (OSError, CombinationError) as error:
-            raise SpecError(f"{self.combination}: {_words_of(error)}") from None
+            raise SpecError(f"{self.combination}: {_text_of(error)}") from None
 
-    def drop_torn_files(self) -> None:
-        """Delete what a process that was killed had begun to write; for whoever holds the run.
+    def delete_incomplete_files(self) -> None:
+        """Delete incomplete files of killed processes; requires the run's lock.
 
         Raises:
-            OSError: when it cannot be deleted.
+            OSError: if they cannot be deleted.
         """
         for path in (*self.checkpoints.glob(".*.tmp"), *self.path.glob(".*.json.*.tmp")):
             if not _may_be_written(path):
@@ -230,7 +229,7 @@ class RunDir:
             path.unlink(missing_ok=True)
 
     def spare_checkpoints(self, keep: Literal["all", "best", "none"]) -> list[Path]:
-        """Return the checkpoints there are that a finished run is not to leave."""
+        """Return the existing checkpoints that a finished run does not keep."""
         if keep == "none":
             return sorted(self.checkpoints.glob(CHECKPOINT_PATTERN))
         return [self.last_checkpoint] if keep == "best" and self.last_checkpoint.exists() else []
@@ -239,36 +238,36 @@ class RunDir:
         """Read the specification.
 
         Raises:
-            SpecError: when it is missing or damaged, naming the file.
+            SpecError: if it is missing or damaged; names the file.
         """
         try:
             return decode_spec(read_plain(self.spec))
         except (OSError, SpecError) as error:
-            raise SpecError(f"{self.spec}: {_words_of(error)}") from None
+            raise SpecError(f"{self.spec}: {_text_of(error)}") from None
 
     def read_process(self) -> ProcessInfo | None:
-        """Return the last process that took the run up, if one is recorded."""
+        """Return the last process of the run, if recorded."""
         return _read(self.process, ProcessInfo)
 
     def write_process(self, pid: int) -> None:
-        """Record the process that takes the run up."""
+        """Record the run's current process."""
         write_atomic(self.process, msgspec.json.encode(ProcessInfo.of(pid)))
 
     def read_user(self) -> UserData:
-        """Return name, tags and note; empty when missing or damaged."""
+        """Return name, tags and note; empty if missing or damaged."""
         return _read(self.user, UserData) or UserData()
 
     def write_user(self, user: UserData) -> None:
-        """Replace name, tags and note; a copy keeps them when more of the run is brought."""
+        """Replace name, tags and note; a copy keeps them at the next sync."""
         if self.is_copy:
             touch_plain(self.labelled)
         write_atomic(self.user, msgspec.json.encode(user))
 
     def read_predictions(self) -> Predictions | None:
-        """Return the predictions at the selected step, if there are any yet.
+        """Return the predictions at the selected step, or None if there are none yet.
 
         Raises:
-            PredictionsError: when the file cannot be read or is not what the engine writes.
+            PredictionsError: if the file cannot be read or is invalid.
         """
         try:
             with open(self.predictions, "rb", opener=plain_file) as file:
@@ -278,83 +277,83 @@ class RunDir:
         except OSError as error:
             raise PredictionsError(error.strerror or str(error)) from None
         if len(data) > MOST_PREDICTION_BYTES:
-            raise PredictionsError(f"it is larger than {MOST_PREDICTION_BYTES // 2**20} MiB")
+            raise PredictionsError(f"larger than {MOST_PREDICTION_BYTES // 2**20} MiB")
         return decode_predictions(data)
 
     def write_predictions(self, predictions: Predictions) -> None:
         """Replace the predictions at the selected step.
 
         Raises:
-            OSError: when they cannot be written; those before are then untouched.
+            OSError: if they cannot be written; the old file is then unchanged.
         """
         write_atomic(self.predictions, encode_predictions(predictions))
 
     def read_job(self) -> JobInfo | None:
-        """Return the cluster's job that the run was given to last, if it ever was."""
+        """Return the run's last cluster job, if any."""
         return _read(self.job, JobInfo)
 
     def write_job(self, job: JobInfo) -> None:
-        """Record the cluster's job that the run is given to.
+        """Record the run's cluster job.
 
         Raises:
-            OSError: when it cannot be written.
+            OSError: if it cannot be written.
         """
         write_atomic(self.job, msgspec.json.encode(job))
 
-    def read_stop(self) -> StopAsked | None:
+    def read_stop(self) -> StopRecord | None:
         """Return the request to save and stop, if there is one."""
-        return _read(self.stop, StopAsked)
+        return _read(self.stop, StopRecord)
 
     def ask_to_stop(self, reason: str) -> None:
-        """Ask the run, on whatever host it is, to save and stop.
+        """Ask the run, on any host, to save and stop.
 
         Raises:
-            OSError: when it cannot be written.
+            OSError: if the request cannot be written.
         """
-        write_atomic(self.stop, msgspec.json.encode(StopAsked(reason)))
+        write_atomic(self.stop, msgspec.json.encode(StopRecord(reason)))
 
-    def read_kill(self) -> KillAsked | None:
-        """Return who had a process of the run ended at once, the last time that was so."""
-        return _read(self.killed, KillAsked)
+    def read_kill(self) -> KillRecord | None:
+        """Return the last record of a user killing a process of the run, if any."""
+        return _read(self.killed, KillRecord)
 
-    def note_kill(self, by: str) -> None:
-        """Record who is about to end the run's process at once.
+    def record_kill(self, by: str) -> None:
+        """Record who is about to kill the run's process.
 
         Raises:
-            OSError: when it cannot be written.
+            OSError: if it cannot be written.
         """
         process = self.read_process()
         if process is not None:
-            asked = KillAsked(by, process.pid, process.birth)
+            asked = KillRecord(by, process.pid, process.birth)
             write_atomic(self.killed, msgspec.json.encode(asked))
 
-    def let_go_on(self) -> None:
-        """Take a request to stop back; for whoever has the run started again.
+    def cancel_stop(self) -> None:
+        """Delete a request to stop, before a resume.
 
         Raises:
-            OSError: when it cannot be deleted.
+            OSError: if it cannot be deleted.
         """
         self.stop.unlink(missing_ok=True)
 
     def mark_synced(self) -> None:
-        """Note that this copy of a folder is as the original is now.
+        """Record that this copy is up to date.
 
         Raises:
-            OSError: when that cannot be noted.
+            OSError: if it cannot be recorded.
         """
         touch_plain(self.synced)
 
-    def give_labels_up(self) -> None:
-        """Let name, tags and note of this copy be replaced by those of the original.
+    def discard_labels(self) -> None:
+        """Let the original's name, tags and note replace this copy's at the next sync.
 
         Raises:
-            OSError: when that cannot be noted.
+            OSError: if it cannot be recorded.
         """
-        os.utime(self.user, (0, 0))  # older than any there
+        os.utime(self.user, (0, 0))  # older than the original's
         self.labelled.unlink()
 
     def read_exit(self) -> ExitInfo | None:
-        """Return how the last process ended, when somebody waited for it."""
+        """Return how the last process ended, if its launcher recorded it."""
         return _read(self.exit, ExitInfo)
 
     def write_exit(self, info: ExitInfo) -> None:
@@ -362,13 +361,13 @@ class RunDir:
         write_atomic(self.exit, msgspec.json.encode(info))
 
 
-def _words_of(error: Exception) -> str:
-    """Return what an error says beside the name of the file."""
+def _text_of(error: Exception) -> str:
+    """Return an error's text without the file name."""
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _may_be_written(temporary: Path) -> bool:
-    """Say whether somebody may be writing a file that is to be renamed: here, or a moment ago."""
+    """Return whether another process may still be writing a temporary file."""
     pid = temporary.name.split(".")[-2].partition("-")[0]
     if pid.isdecimal() and int(pid) != os.getpid() and _is_alive(int(pid)):
         return True
@@ -377,7 +376,7 @@ def _may_be_written(temporary: Path) -> bool:
 
 
 def _is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that was killed and not yet collected does not."""
+    """Return whether a process is running; zombies are not."""
     try:
         return ProcessInfo.of(pid).is_alive() is not False
     except psutil.NoSuchProcess:

@@ -1,8 +1,8 @@
-"""Locks on files, which end with the process that holds them.
+"""File locks that are released when their process ends.
 
-The kernel keeps them (``flock``). Where the file system has none, as Lustre without ``-o flock``
-and some NFS and FUSE, a file next to the locked one names the holder: a lease, which another may
-take over once that process is dead, or silent if it is on another machine.
+They use ``flock``. On file systems without it (Lustre without ``-o flock``, some NFS and FUSE), a
+lease file next to the locked file names the holder; another process may take it over when the
+holder is dead, or on another machine, when the lease is no longer renewed.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 @contextlib.contextmanager
 def held(path: Path, *, patience_s: float | None = None) -> Iterator[int]:
-    """Hold the lock of a file, made where needed, or of a folder for the duration of the block.
+    """Hold the lock of a folder or a file, created if needed, during the block.
 
-    ``patience_s``: how long another holder is waited for; None: for as long as it takes. The block
-    gets the descriptor of what is locked.
+    ``patience_s``: how long to wait for another holder; None: without limit. Yields the descriptor
+    of the locked file.
 
     Raises:
-        BlockingIOError: when another still holds it then.
-        OSError: when the file cannot be opened.
+        BlockingIOError: if another process still holds it after ``patience_s``.
+        OSError: if the file cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY) if path.is_dir() else plain_file(path, _FLAGS)
     try:
@@ -55,7 +55,7 @@ def held(path: Path, *, patience_s: float | None = None) -> Iterator[int]:
 
 
 def is_held(path: Path) -> bool:
-    """Say whether a process holds the lock of a file. Nothing is written."""
+    """Return whether a process holds the lock of a file, without writing anything."""
     try:
         with open(path, "rb", opener=plain_file) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -67,10 +67,10 @@ def is_held(path: Path) -> bool:
 
 
 def wait_until_free(path: Path) -> None:
-    """Wait until no process holds the lock of a file; one that is missing is free.
+    """Wait until no process holds the lock of a file; a missing file is free.
 
     Raises:
-        OSError: when it cannot be opened.
+        OSError: if it cannot be opened.
     """
     try:
         with open(path, "rb", opener=plain_file) as file:
@@ -85,10 +85,10 @@ def wait_until_free(path: Path) -> None:
 
 
 def _flock(descriptor: int, patience_s: float | None) -> bool:
-    """Take the kernel's lock; False: this file system has none.
+    """Acquire the kernel's lock; return False if the file system does not support it.
 
     Raises:
-        BlockingIOError: when another still holds it after ``patience_s``.
+        BlockingIOError: if another process still holds it after ``patience_s``.
     """
     try:
         if patience_s is None:
@@ -103,10 +103,10 @@ def _flock(descriptor: int, patience_s: float | None) -> bool:
 
 
 def _retry(attempt: Callable[[], object], patience_s: float | None) -> None:
-    """Try until nobody else holds the lock.
+    """Retry until the lock is free.
 
     Raises:
-        BlockingIOError: when somebody still does after ``patience_s``.
+        BlockingIOError: if another process still holds it after ``patience_s``.
     """
     deadline = None if patience_s is None else time.monotonic() + patience_s
     while True:
@@ -135,13 +135,13 @@ def _leased(lease: Path, patience_s: float | None) -> Iterator[None]:
 
 
 def _take(lease: Path) -> None:
-    """Make the file that names this process as the holder.
+    """Create the lease file of this process.
 
     Raises:
-        BlockingIOError: when it names another that is not known to be dead.
+        BlockingIOError: if another process, not known to be dead, holds the lease.
     """
     if not _is_valid(lease):
-        with contextlib.suppress(FileNotFoundError):  # under its own name: one taker gets it
+        with contextlib.suppress(FileNotFoundError):  # only one process can rename it
             taken = lease.with_name(f"{lease.name}.{uuid.uuid4().hex[:8]}.stale")
             lease.rename(taken)
             taken.unlink()
@@ -159,14 +159,14 @@ def _renew(lease: Path) -> None:
 
 
 def _is_valid(lease: Path) -> bool:
-    """Say whether the process that a lease names may live: elsewhere, while it is renewed."""
+    """Return whether a lease's holder may be alive; on other machines, if it is still renewed."""
     try:
         touched, content = lease.stat().st_mtime, read_plain(lease)
     except FileNotFoundError:
         return False
     try:
         is_alive = msgspec.json.decode(content, type=ProcessInfo).is_alive()
-    except msgspec.DecodeError:  # just being written, or by a power cut not
+    except msgspec.DecodeError:  # being written, or damaged by a power cut
         is_alive = None
     if is_alive is not None:
         return is_alive

@@ -1,4 +1,4 @@
-"""Processes, told apart from others that have the same pid at another time."""
+"""Identification of processes, robust against reused pids, and records of their end."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ _BOOT_ID: Final = _PROC / "sys/kernel/random/boot_id"
 _OWN_CGROUP: Final = _PROC / "self/cgroup"
 _CGROUP_ROOT: Final = Path("/sys/fs/cgroup")
 _START_TICKS: Final = 19
-"""Place of the start time in ``/proc/PID/stat``, after the name in brackets."""
+"""Index of the start time in ``/proc/PID/stat``, after the name in parentheses."""
 
 
 class ProcessInfo(msgspec.Struct, frozen=True):
     """A process of a host.
 
-    ``started_at`` (Unix s) tells it from later ones with the same pid, but follows the clock of
-    the machine when that is set; ``birth`` does not (boot, and ticks since; None: not known here).
+    ``started_at`` (Unix s) distinguishes it from later processes with the same pid, but changes
+    when the machine's clock is set; ``birth`` (boot id and ticks since boot) does not. None:
+    unknown.
     """
 
     pid: int
@@ -32,11 +33,11 @@ class ProcessInfo(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, pid: int) -> ProcessInfo:
-        """Describe a live process of this host."""
+        """Describe a running process of this host."""
         return cls(pid, psutil.Process(pid).create_time(), socket.gethostname(), _birth(pid))
 
     def is_alive(self) -> bool | None:
-        """Say whether it still runs; None when it belongs to another host."""
+        """Return whether it is running; None if it is on another host."""
         if self.host != socket.gethostname():
             return None
         try:
@@ -45,7 +46,7 @@ class ProcessInfo(msgspec.Struct, frozen=True):
             return True
 
     def is_suspended(self) -> bool:
-        """Say whether it waits, on this host, until it is let go on (SIGSTOP, ctrl+z)."""
+        """Return whether it is suspended on this host (SIGSTOP, ctrl+z)."""
         if self.host != socket.gethostname():
             return False
         try:
@@ -54,10 +55,10 @@ class ProcessInfo(msgspec.Struct, frozen=True):
             return False
 
     def _status(self) -> str | None:
-        """Return psutil's word for what it does; None: it is gone.
+        """Return psutil's status; None if it has ended.
 
         Raises:
-            AccessDenied: when that cannot be known.
+            AccessDenied: if the status is not accessible.
         """
         try:
             process = psutil.Process(self.pid)
@@ -75,9 +76,9 @@ class ProcessInfo(msgspec.Struct, frozen=True):
 class ExitInfo(msgspec.Struct, frozen=True):
     """How an engine process ended: its exit code, negative for a signal.
 
-    ``pid`` and ``birth`` tell whose end it is, as of :class:`ProcessInfo`; None: not recorded.
-    ``memory_limit``: meanwhile the system killed a process for the memory limit it runs under, as
-    of a cluster's job; None: not known here.
+    ``pid`` and ``birth`` identify the process, see :class:`ProcessInfo`; None: not recorded.
+    ``memory_limit``: the kernel reports an out-of-memory kill in its cgroup in that time; None:
+    unknown.
     """
 
     exit_code: int
@@ -87,32 +88,32 @@ class ExitInfo(msgspec.Struct, frozen=True):
     birth: str | None = None
 
     def is_of(self, process: ProcessInfo) -> bool:
-        """Say whether it is this process's end: pids come again, and soon in a container."""
+        """Return whether it is this process's end; pids are reused, especially in containers."""
         if self.pid != process.pid:
             return False
         return None in (self.birth, process.birth) or self.birth == process.birth
 
 
-class KillAsked(msgspec.Struct, frozen=True):
-    """That a user had the run's process ended at once: by what, and which process (see above)."""
+class KillRecord(msgspec.Struct, frozen=True):
+    """Record of a user killing the run's process: by which means, and which process."""
 
     by: str
     pid: int
     birth: str | None = None
 
     def is_of(self, process: ProcessInfo) -> bool:
-        """Say whether it is this process that was to end."""
+        """Return whether it concerns this process."""
         if self.pid != process.pid:
             return False
         return None in (self.birth, process.birth) or self.birth == process.birth
 
 
 class JobInfo(msgspec.Struct, frozen=True):
-    """The job of a cluster's scheduler that a run was given to last.
+    """A run's last cluster job.
 
-    ``job_id`` is what the scheduler calls it, ``log`` the file of what it says before any run of
-    it does, ``settings`` what it was asked for. ``submitted_at`` is in Unix seconds. ``end``: how
-    the job ended, as the scheduler says, when that was before any process took the run up.
+    ``job_id`` is the scheduler's id, ``log`` the job's log file, ``settings`` the requested
+    resources. ``submitted_at`` is in Unix seconds. ``end`` is the scheduler's final state of a job
+    that ended before the run started.
     """
 
     job_id: str
@@ -122,14 +123,14 @@ class JobInfo(msgspec.Struct, frozen=True):
     end: str | None = None
 
 
-class StopAsked(msgspec.Struct, frozen=True):
-    """That the run shall save and stop, asked through its folder, and by what: a host, a signal."""
+class StopRecord(msgspec.Struct, frozen=True):
+    """A request to save and stop; ``reason`` is who or what asked (a host, a signal)."""
 
     reason: str
 
 
 def _birth(pid: int) -> str | None:
-    """Return what no other process has, whatever the clock is set to; None where unknown."""
+    """Return a process's boot id and start ticks, independent of the clock; None if unknown."""
     with contextlib.suppress(OSError, IndexError):
         stat = (_PROC / str(pid) / "stat").read_text()
         ticks = stat.rpartition(")")[2].split()[_START_TICKS]
@@ -138,9 +139,9 @@ def _birth(pid: int) -> str | None:
 
 
 def killed_for_memory(of: Path = _OWN_CGROUP, root: Path = _CGROUP_ROOT) -> int | None:
-    """Return how many processes the kernel has killed for the limit; None: it cannot be told.
+    """Return the number of out-of-memory kills in this process's cgroup; None if unknown.
 
-    Read from the control groups, version 2 and 1 (Linux).
+    Supports cgroup versions 1 and 2 (Linux).
     """
     with contextlib.suppress(OSError, ValueError, KeyError):
         for line in of.read_text().splitlines():

@@ -2,6 +2,6 @@
 
 from engine.train.checkpoint import load_last
 from engine.train.loop import fine_tune
-from engine.train.out_of_memory import shortage_explained
+from engine.train.out_of_memory import explain_out_of_memory
 
-__all__ = ["fine_tune", "load_last", "shortage_explained"]
+__all__ = ["explain_out_of_memory", "fine_tune", "load_last"]

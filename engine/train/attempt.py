@@ -1,4 +1,4 @@
-"""One attempt at a run: what it measures with, and where it reports and saves."""
+"""One attempt at a run: checks, evaluations and checkpoints."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from engine.train.setup import Training
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a run. All ranks do the same, and so choose alike; the first writes.
+    """One attempt at a run. All ranks make the same selection; the first writes.
 
-    ``class_entropy`` (nats) is the loss of a network that knows only how frequent each class is.
+    ``class_entropy`` (nats) is the loss of a network that predicts only the class frequencies.
     """
 
     spec: RunSpec
@@ -46,7 +46,7 @@ class Attempt:
         cls, spec: RunSpec, data: RunData, training: Training, run_dir: RunDir, log: EventLog,
         began: float,
     ) -> Attempt:  # fmt: skip
-        """Begin an attempt, whose time counts from ``began``, as of ``time.perf_counter``."""
+        """Return a new attempt; ``began``: its start as a ``time.perf_counter`` value."""
         return cls(
             spec, data, training, run_dir, log,
             Pace(spec, training.start, spec.batch_size * len(data.sources), began),
@@ -59,10 +59,10 @@ class Attempt:
         )  # fmt: skip
 
     def check_losses(self, losses: LossMeter, updates: int) -> None:
-        """Check the losses not yet read, after so many updates.
+        """Check the losses since the last reading, after ``updates`` updates.
 
         Raises:
-            TrainingError: when one is not a finite number; the checkpoint before it is kept.
+            TrainingError: if one is not finite; the last checkpoint is kept.
         """
         bad = losses.find_bad()
         if bad is not None:
@@ -70,10 +70,10 @@ class Attempt:
             raise bad_loss(bad, step, self.data.image_set, self.checkpoints.kept_step)
 
     def check_weights(self, step: int) -> None:
-        """Refuse weights and momentum that no later step could fix.
+        """Check that weights and momentum are finite.
 
         Raises:
-            TrainingError: when some are not finite.
+            TrainingError: if some are not; the last checkpoint is kept.
         """
         training = self.training
         of_optimizer = [
@@ -87,10 +87,10 @@ class Attempt:
             raise bad_weights(step, drawn, images, self.checkpoints.kept_step)
 
     def measure(self, step: int) -> tuple[Evaluation, float]:
-        """Evaluate the run's own network after so many updates; return the seconds it took too.
+        """Evaluate the run's own network after ``step`` updates; also return the seconds it took.
 
         Raises:
-            TrainingError: when the validation loss is not a finite number.
+            TrainingError: if the validation loss is not finite.
         """
         spec, training = self.spec, self.training
         started = time.perf_counter()
@@ -108,40 +108,38 @@ class Attempt:
         release_freed_memory()
         if not math.isfinite(evaluation.id_loss):
             raise TrainingError(
-                f"The network gives no numbers any more at step {step}: its validation loss "
-                f"is not finite. {ADVICE}",
-                step,
+                f"The validation loss is NaN or infinite at step {step}. {ADVICE}", step
             )
         return evaluation, time.perf_counter() - started
 
     def count_evaluation(self, state: TrainingState, took_s: float) -> TrainingState:
-        """Count the time of an evaluation; return the state with how long the next will take.
+        """Count the time of an evaluation; return the state with the next one's expected time.
 
-        Before the first step no arms are evaluated; their networks take as long as the run's.
+        Before the first step no arms are evaluated; later their networks take as long each.
         """
         next_s = took_s * (1 + self.training.arms.networks if state.step == 0 else 1)
         self.pace.evaluated(took_s, next_s)
         return msgspec.structs.replace(state, evaluation_s=next_s)
 
     def keep_predictions(self, step: int, evaluation: Evaluation) -> None:
-        """Keep what the selected network predicts, image by image and class by class."""
+        """Write the selected network's predictions."""
         if self.training.execution.ranks.is_first:
             keep_predictions(self.run_dir, step, evaluation.measured, self.data.classes)
 
     def save_last(self, state: TrainingState) -> TrainingState:
-        """Save what a resumed run needs, and return the state as saved."""
+        """Save everything a resumed run needs and return the saved state."""
         training = self.training
         state = msgspec.structs.replace(
             state, elapsed_s=self.pace.elapsed_s, scaler=training.scaler.state_dict()
         )
         self.checkpoints.save_last(
             state, training.network, training.optimizer, training.generators,
-            training.beside_the_network(),
+            training.other_tensors(),
         )  # fmt: skip
         return state
 
     def finish(self, state: TrainingState) -> RunFinished:
-        """Return the event that closes a run whose steps are all done."""
+        """Return the terminal event after the last step."""
         selected = state.selected
         if selected is None:  # the last step always evaluates
             raise AssertionError("a finished run has been evaluated")
@@ -157,10 +155,7 @@ class Attempt:
 
 
 class Pace:
-    """The clock of one attempt: training and evaluation are timed apart.
-
-    ``elapsed_s`` counts the attempts before this one too.
-    """
+    """The clock of one attempt, with separate times for training and evaluation."""
 
     def __init__(
         self,
@@ -169,7 +164,7 @@ class Pace:
         images_per_step: int,
         began: float | None = None,
     ) -> None:
-        """Start the clock; ``began``: when the attempt did, by ``time.perf_counter``; None: now."""
+        """Start the clock; ``began``: start as a ``time.perf_counter`` value; None: now."""
         self._spec = spec
         self._images_per_step = images_per_step
         self._start_step = start.step
@@ -182,24 +177,23 @@ class Pace:
 
     @property
     def elapsed_s(self) -> float:
-        """Return the seconds of this attempt, its preparation included, and of earlier ones up to
-        their checkpoint."""
+        """Return the seconds of this attempt, and of earlier attempts up to their checkpoint."""
         return self._elapsed_before_s + time.perf_counter() - self._started
 
     def training_begins(self) -> None:
-        """Start the clock of the steps, leaving out what came before them."""
+        """Start the clock of the training steps."""
         self._training_started = time.perf_counter()
         self._evaluation_before_training_s = self._evaluation_s
 
     def evaluated(self, wall_s: float, next_s: float) -> None:
-        """Count an evaluation that took ``wall_s`` seconds; the next will take ``next_s``."""
+        """Add an evaluation of ``wall_s`` seconds; ``next_s``: expected time of the next one."""
         self._evaluation_s += wall_s
         self._per_evaluation_s = next_s
 
     def steps_taken(
         self, step: int, loss: float | None, optimizer: torch.optim.Optimizer
     ) -> StepsTaken:
-        """Describe the run after ``step`` updates, with a loss in nats."""
+        """Return the event after ``step`` updates, with a loss in nats."""
         in_steps_s = time.perf_counter() - self._training_started
         in_steps_s -= self._evaluation_s - self._evaluation_before_training_s
         steps_per_s = (step - self._start_step) / in_steps_s

@@ -1,8 +1,7 @@
-"""Checkpoints: files of tensors whose header carries the rest of the state as JSON.
+"""Checkpoints: files of tensors with the remaining state as JSON in the header.
 
-One file holds everything, so a checkpoint is either whole or not there. ``last`` has what a
-resumed run needs to go on bit for bit; ``best`` is an ordinary timm network at the selected
-step, under timm's own tensor names.
+``last`` contains everything that a resumed run needs to continue bit-identically; ``best`` is a
+plain timm network at the selected step, with timm's tensor names.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ ARMS = "arms."
 class Selected(msgspec.Struct, frozen=True):
     """The step with the best ID validation accuracy so far, and its accuracies (0 to 1).
 
-    ``ood_accuracy`` is None without a target, ``plain_id_accuracy`` where validation images are
-    not augmented.
+    ``ood_accuracy`` is None without a target, ``plain_id_accuracy`` if validation images are not
+    augmented.
     """
 
     step: int
@@ -44,23 +43,21 @@ class Selected(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, step: int, evaluation: Evaluation) -> Selected:
-        """Return a step as its evaluation judges it."""
+        """Return a step with the accuracies of its evaluation."""
         return cls(
             step, evaluation.id_accuracy, evaluation.ood_accuracy, evaluation.plain_id_accuracy
         )
 
 
 class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a run stands after ``step`` updates, besides its tensors.
+    """A run's state after ``step`` updates, except its tensors.
 
-    ``collapsed`` is of the last evaluation; ``has_learned``: an evaluation before it knew more
-    than how frequent each class is.
-
-    ``evaluation_s`` is how long the next evaluation will take. ``loss_sum`` and ``loss_count``
-    belong to the reading not yet reported; ``elapsed_s`` counts
-    all attempts. Precision and layout are kept so that a resumed run computes alike, and
-    ``data_digest`` so that it does so on the same images. ``loaded`` is what was taken from a file
-    of weights, which a resumed run does not read again.
+    ``collapsed`` is of the last evaluation; ``has_learned``: an earlier evaluation was better than
+    predicting the class frequencies. ``evaluation_s`` is the expected duration of the next
+    evaluation. ``loss_sum`` and ``loss_count`` are of the losses not yet logged; ``elapsed_s``
+    counts all attempts. Precision, memory format and ``data_digest`` ensure that a resumed run
+    computes the same. ``loaded`` describes the weight file, which a resumed run does not read
+    again.
     """
 
     step: int = 0
@@ -87,7 +84,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     tensors: dict[str, Tensor]
 
     def part(self, prefix: str) -> dict[str, Tensor]:
-        """Return the tensors whose name starts with ``prefix``, without it."""
+        """Return the tensors whose names start with ``prefix``, with it removed."""
         return {
             name.removeprefix(prefix): tensor
             for name, tensor in self.tensors.items()
@@ -101,18 +98,17 @@ def save_last(
     module: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     generators: Mapping[str, torch.Generator],
-    beside: Mapping[str, Tensor] = MappingProxyType({}),
+    others: Mapping[str, Tensor] = MappingProxyType({}),
     card: NetworkCard | None = None,
 ) -> int:
-    """Write everything a resumed run needs, and return the file's bytes.
+    """Write everything a resumed run needs; return the file's size in bytes.
 
-    ``beside`` are tensors of objective and arms, under the names they shall have. ``card`` says
-    how to use the network.
+    ``others`` are the tensors of objective and arms. ``card`` describes the network.
 
     Raises:
-        OSError: when it cannot be written; the checkpoint before it is then untouched.
+        OSError: if it cannot be written; the previous checkpoint is then unchanged.
     """
-    tensors = dict(beside)
+    tensors = dict(others)
     tensors |= {NETWORK + name: tensor for name, tensor in module.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
@@ -126,10 +122,10 @@ def save_last(
 def save_network(
     path: Path, state: TrainingState, module: torch.nn.Module, card: NetworkCard | None = None
 ) -> int:
-    """Write the network alone, with how to use it, and return the file's bytes.
+    """Write only the network and its card; return the file's size in bytes.
 
     Raises:
-        OSError: when it cannot be written; the checkpoint before it is then untouched.
+        OSError: if it cannot be written; the previous checkpoint is then unchanged.
     """
     return write_tensors(path, module.state_dict(), msgspec.json.encode(state), _about(card))
 
@@ -141,7 +137,7 @@ def _about(card: NetworkCard | None) -> dict[str, str]:
 def card_of(
     network: FineTunedNetwork, spec: RunSpec, data: RunData, run_dir: RunDir
 ) -> NetworkCard:
-    """Return what a file of a run's network says of it."""
+    """Return the model card of a run's network."""
     options = creation_options(spec.model, spec.image_size)
     return NetworkCard(
         model=spec.model,
@@ -165,23 +161,23 @@ class CheckpointFiles:
     """The checkpoint files of a run, and the events that report them.
 
     Attributes:
-        kept_step: updates of the ``last`` checkpoint on disk; None: there is none.
+        kept_step: step of the ``last`` checkpoint on disk, if there is one.
     """
 
     def __init__(
         self, spec: RunSpec, data: RunData, run_dir: RunDir, log: EventLog, *, start_step: int = 0,
         writes: bool = True,
     ) -> None:  # fmt: skip
-        """Look for a checkpoint of ``start_step`` updates; ``writes``: this process does."""
+        """``start_step``: step of an existing checkpoint; ``writes``: this process writes files."""
         self._spec, self._data, self._run_dir, self._log = spec, data, run_dir, log
         self._writes = writes
         self.kept_step = start_step if run_dir.last_checkpoint.exists() else None
 
     def save_network(self, kind: str, state: TrainingState, network: FineTunedNetwork) -> None:
-        """Save a network alone, ``best`` or an arm's, unless the run is to leave none.
+        """Save a network, ``best`` or an arm's, unless the run keeps no checkpoints.
 
         Raises:
-            OSError: when it cannot be written; the checkpoint before it is then untouched.
+            OSError: if it cannot be written; the previous checkpoint is then unchanged.
         """
         if not self._writes or self._spec.keep_checkpoints == "none":
             return
@@ -194,18 +190,18 @@ class CheckpointFiles:
         network: FineTunedNetwork,
         optimizer: torch.optim.Optimizer,
         generators: Mapping[str, torch.Generator],
-        beside: Mapping[str, Tensor],
+        others: Mapping[str, Tensor],
     ) -> None:
-        """Save what a resumed run needs: see :func:`save_last`.
+        """Save everything a resumed run needs, see :func:`save_last`.
 
         Raises:
-            OSError: when it cannot be written; the checkpoint before it is then untouched.
+            OSError: if it cannot be written; the previous checkpoint is then unchanged.
         """
         if not self._writes:
             return
-        self._log.sync()  # a resumed run does not repeat the events before its checkpoint
+        self._log.sync()  # a resumed run does not record events before its checkpoint again
         path, card = self._run_dir.last_checkpoint, self._card(network)
-        size = save_last(path, state, network.module, optimizer, generators, beside, card)
+        size = save_last(path, state, network.module, optimizer, generators, others, card)
         self._record("last", state, size)
         self.kept_step = state.step
 
@@ -218,10 +214,10 @@ class CheckpointFiles:
 
 
 def load_last(path: Path) -> Checkpoint | None:
-    """Read a checkpoint; None when there is none.
+    """Read a checkpoint; return None if there is none.
 
     Raises:
-        TrainingError: when it is damaged: a run never silently starts again.
+        TrainingError: if it is damaged; a run never restarts silently.
     """
     if not path.exists():
         return None
@@ -230,8 +226,8 @@ def load_last(path: Path) -> Checkpoint | None:
         state = decode_state(read_header(path)[0])
     except (DamagedFileError, OSError) as error:
         raise TrainingError(
-            f"The checkpoint {path} is damaged ({error}); the run cannot be resumed from it. "
-            "Remove that file to start the run from its beginning."
+            f"The checkpoint {path} is damaged ({error}), so the run cannot be resumed. Delete the "
+            "file to restart the run from the beginning."
         ) from None
     return Checkpoint(state, tensors)
 
@@ -240,7 +236,7 @@ def decode_state(data: bytes) -> TrainingState:
     """Read the state in a checkpoint's header.
 
     Raises:
-        DamagedFileError: when it is not one.
+        DamagedFileError: if it is invalid.
     """
     try:
         return msgspec.json.decode(data, type=TrainingState)
@@ -255,7 +251,7 @@ def restore(
     scaler: torch.amp.GradScaler,
     generators: Mapping[str, torch.Generator],
 ) -> None:
-    """Put a checkpoint's tensors back where they came from."""
+    """Restore network, optimizer, scaler and generators from a checkpoint."""
     module.load_state_dict(checkpoint.part(NETWORK))
     optimizer_state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in checkpoint.part(OPTIMIZER).items():
@@ -265,7 +261,7 @@ def restore(
     for parameter, values in optimizer.state.items():
         for key, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
-                # As the parameter lies in memory: fused updates refuse anything else.
+                # In the parameter's memory format, which fused updates require.
                 values[key] = torch.empty_like(parameter).copy_(value)
     for name, state in checkpoint.part(RANDOM).items():
         generators[name].set_state(state)

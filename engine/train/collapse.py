@@ -1,4 +1,4 @@
-"""When one predicted class means that a network has collapsed, and not that it is at its start."""
+"""Distinction between a collapsed network and one that has not learned yet."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from engine.evaluate import Evaluation
 from engine.protocol import CollapseDetected, RunSpec
 
 COLLAPSE_SHARE: Final = 0.95
+"""Minimum fraction of predictions of one class in a collapse."""
 COLLAPSE_LOSS: Final = 0.9
-"""Of the class entropy: a loss above it, with one class predicted, is a collapse."""
+"""Minimum loss of a collapse, as a fraction of the class entropy."""
 FEWEST_IMAGES: Final = 20
-"""Validation images: one class for a handful of them is chance."""
+"""Minimum validation images: with fewer, a single predicted class may be chance."""
 FROM_SCRATCH_STEPS: Final = 100
-"""After the warm-up: until then, a network from a random start may not have learned yet."""
+"""Steps after the warm-up that a randomly initialised network may need to learn."""
 NEW_LAST_LAYER_STEPS: Final = 20
-"""Until then, a pre-trained network whose last layer started at random may not have either."""
+"""Steps that a pre-trained network with a random last layer may need to learn."""
 ADVICE: Final = "Try a lower --lr (a third), more --masks, more --head-steps, or a lower --dropout."
 
 
 def class_entropy(data: RunData) -> float:
-    """Return the entropy (nats) of the classes of the training images.
+    """Return the entropy (nats) of the training labels.
 
-    It is the loss of a network that has learned nothing but how frequent each class is.
+    It is the loss of a network that predicts only the class frequencies.
     """
     labels = torch.cat([domain.labels[domain.in_indices] for domain in data.sources])
     frequency = torch.bincount(labels).double() / len(labels)
@@ -33,24 +34,24 @@ def class_entropy(data: RunData) -> float:
 
 
 def has_collapsed(evaluation: Evaluation, entropy: float) -> bool:
-    """Say whether one class is predicted and the loss is near the class entropy (nats)."""
+    """Return whether a single class is predicted and the loss is near the class entropy (nats)."""
     return evaluation.dominant_share >= COLLAPSE_SHARE and (
         not evaluation.id_loss < COLLAPSE_LOSS * entropy
     )
 
 
 def has_learned(evaluation: Evaluation, class_entropy: float) -> bool:
-    """Say whether a network knows more than how frequent each class is (entropy in nats)."""
+    """Return whether a network is better than the class frequencies (entropy in nats)."""
     return evaluation.id_loss < COLLAPSE_LOSS * class_entropy
 
 
 def judge_collapse(
     spec: RunSpec, step: int, evaluation: Evaluation, class_entropy: float, *, learned: bool
 ) -> bool | None:
-    """Say whether the network has collapsed after ``step`` updates; None: it cannot be told yet.
+    """Return whether the network has collapsed after ``step`` updates; None: too early to tell.
 
-    It can be told once the warm-up is over, on enough validation images, of a network that has
-    ``learned`` before or had time to.
+    A collapse is reported only after the warm-up, on enough validation images, for a network that
+    has ``learned`` before or had time to.
     """
     if not has_collapsed(evaluation, class_entropy):
         return False

@@ -1,4 +1,4 @@
-"""Losses of the steps, and training that left the finite numbers: where, and what to do."""
+"""Accumulation of losses, and errors for losses and weights that are not finite."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from engine.data.splits import Indices
 from engine.datasets.folders import ImageSet, counted
 from engine.errors import TrainingError
 
-ADVICE: Final = "Start again with a lower --lr (a third), or with --grad-clip 1."
+ADVICE: Final = "Restart with a lower --lr (a third), or with --grad-clip 1."
 MOST_NAMED: Final = 4
-"""Images of a batch that are named before the rest is counted."""
+"""Maximum number of a batch's images named in the message."""
 
 
 def are_finite(tensors: Iterable[Tensor]) -> bool:
-    """Say whether all values of some tensors, on one device, are finite numbers."""
+    """Return whether all values of tensors on one device are finite."""
     return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
 
 def bad_loss(bad: BadLoss, step: int, images: ImageSet, kept_step: int | None) -> TrainingError:
-    """Return the error of a loss that is no finite number.
+    """Return the error for a loss that is not finite.
 
     Args:
         bad: the loss.
-        step: after how many updates it was its turn, counting its own.
-        images: the files the rows belong to.
-        kept_step: of the checkpoint that is left, if one is.
+        step: its step, from 1.
+        images: the image set of the rows.
+        kept_step: step of the last checkpoint, if there is one.
     """
-    before = "" if bad.before is None else f", {bad.before:.3g} at the step before"
+    before = "" if bad.before is None else f" ({bad.before:.3g} at the previous step)"
     what = f"The loss of step {step} is {bad.value}{before}"
     return _error(what, step, bad.rows, images, kept_step)
 
@@ -41,8 +41,8 @@ def bad_loss(bad: BadLoss, step: int, images: ImageSet, kept_step: int | None) -
 def bad_weights(
     step: int, rows: Indices | None, images: ImageSet, kept_step: int | None
 ) -> TrainingError:
-    """Return the error of weights, or their momentum, that an update left without finite values."""
-    what = f"The update of step {step} left weights that are not finite"
+    """Return the error for weights or momentum that are not finite after an update."""
+    what = f"Weights are NaN or infinite after step {step}"
     return _error(what, step, rows, images, kept_step)
 
 
@@ -54,22 +54,22 @@ def _error(
         named = ", ".join(images.files[row].path for row in rows[:MOST_NAMED].tolist())
         others = len(rows) - MOST_NAMED
         rest = f" and {counted(others, 'other')}" if others > 0 else ""
-        parts.append(f"Its batch: {named}{rest}.")
+        parts.append(f"Batch: {named}{rest}.")
     if kept_step is not None:
-        parts.append(f"The checkpoint of step {kept_step} is sound and kept.")
+        parts.append(f"The checkpoint of step {kept_step} is intact.")
     parts.append(ADVICE)
     return TrainingError(" ".join(parts), step)
 
 
 @dataclass(frozen=True)
 class BadLoss:
-    """The first loss that was no finite number.
+    """The first loss that is not finite.
 
     Attributes:
-        value: infinite or not a number.
-        steps_ago: how many steps were taken after its own.
-        before: the loss of the step before, in nats, where one is known.
-        rows: images of its batch, by their rows in the image set.
+        value: infinite or NaN.
+        steps_ago: number of steps after it.
+        before: loss of the previous step in nats, if known.
+        rows: rows in the image set of its batch.
     """
 
     value: float
@@ -79,10 +79,10 @@ class BadLoss:
 
 
 class LossMeter:
-    """A sum of losses that stays on the device until somebody asks.
+    """A sum of losses that stays on the device until it is read.
 
-    Each loss is kept with the images it is of until it is read, so that the step at which
-    training broke can be named without waiting for the device at every step.
+    Losses are kept with their images until then, so that the step of a bad loss can be named
+    without synchronising with the device at every step.
     """
 
     def __init__(self, device: torch.device, total: float, count: int) -> None:
@@ -97,13 +97,13 @@ class LossMeter:
         return float(self._sum)
 
     def add(self, loss: Tensor, rows: Indices | None) -> None:
-        """Add one loss in nats, a scalar, of images by their rows in the image set."""
+        """Add a loss (scalar, nats) and its images' rows in the image set."""
         self._sum += loss
         self._unread.append((loss, rows))
         self.count += 1
 
     def take_mean(self) -> float:
-        """Return the mean loss in nats since the last call, and begin again."""
+        """Return the mean loss in nats since the last call, and reset."""
         mean = self.total / self.count
         self._sum.zero_()
         self._unread.clear()
@@ -111,7 +111,7 @@ class LossMeter:
         return mean
 
     def find_bad(self) -> BadLoss | None:
-        """Return the first loss since the last reading that is no finite number, if any is."""
+        """Return the first loss since the last reading that is not finite, if any."""
         if math.isfinite(self.total):
             return None
         values = [float(loss) for loss, _ in self._unread]

@@ -1,9 +1,9 @@
-"""Train the last layer first, on cached features: linear probing, then fine-tuning.
+"""Training of the last layer on cached features before fine-tuning (LP-FT).
 
-A random last layer sends gradients into the backbone that mean nothing, and under very large
-dropout they are large enough to ruin it (docs/recipe.md). Features are computed once, so this
-takes seconds. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
-Out-of-Distribution", arXiv 2202.10054 (LP-FT).
+A random last layer sends meaningless gradients into the backbone, which under very large dropout
+are large enough to ruin it (docs/recipe.md). Features are computed once, so this takes seconds.
+Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
+arXiv 2202.10054.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from engine.protocol import HeadTrained, RunSpec
 from engine.train.setup import training_images
 
 HEAD_LR = 1e-3
-"""Peak rate of Adam on features scaled to a root mean square of 1; cosine to zero."""
+"""Peak learning rate of Adam for features with a root mean square of 1; cosine decay to zero."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ def train_head_on(
     generators: Mapping[str, torch.Generator],
     stop_if_asked: Callable[[], None],
 ) -> HeadTrained:
-    """Train the last layer on the sources' training images, and return the event that tells of it.
+    """Train the last layer on the sources' training images and return the event.
 
-    The arguments are those of :func:`cache_features` and :func:`train_head`; every rank ends with
-    the same weights.
+    Arguments as in :func:`cache_features` and :func:`train_head`; all ranks end with the same
+    weights.
     """
     began = time.perf_counter()
     ranks = execution.ranks
@@ -69,10 +69,10 @@ def cache_features(
 
     Args:
         network: the network, on its device.
-        domains: batches of each domain: images (b, 3, S, S), normalised, this rank's share, and
-            the labels of all, (B,).
-        execution: precision and memory layout.
-        between_batches: called now and then; may raise to stop.
+        domains: batches of each domain: this rank's images (b, 3, S, S), normalised, and the labels
+            of all images, (B,).
+        execution: precision and memory format.
+        between_batches: called after each batch; may raise to stop.
     """
     network.module.eval()
     cached = []
@@ -98,7 +98,7 @@ def train_head(
     generators: Mapping[str, torch.Generator],
     between_steps: Callable[[], None],
 ) -> float:
-    """Train the last layer for ``spec.head_steps`` steps under the run's own masks.
+    """Train the last layer for ``spec.head_steps`` steps with the run's dropout.
 
     It starts from zero, unless it was trained for the same classes before.
 
@@ -111,7 +111,7 @@ def train_head(
         between_steps: called after every step; may raise to stop.
 
     Returns:
-        The loss (nats) of the last tenth of the steps.
+        The mean loss (nats) of the last tenth of the steps.
     """
     if not network.is_head_trained:
         torch.nn.init.zeros_(network.head.weight)

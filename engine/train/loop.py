@@ -1,4 +1,4 @@
-"""Fine-tune with very large dropout: the method, from the first step to the last evaluation.
+"""The training loop: fine-tuning with very large dropout, and evaluation.
 
 Zhang & Bottou, "Fine-tuning with Very Large Dropout", arXiv 2403.00946.
 """
@@ -53,14 +53,13 @@ def fine_tune(
 ) -> RunFinished | RunStopped:
     """Fine-tune, evaluate and select, from the beginning or from a checkpoint.
 
-    ``began``: when the attempt did, by ``time.perf_counter``; None: now.
-
-    Several ranks do the same, each on its share of the images; the first tells and saves.
+    Every rank runs this on its share of the images; the first records events and checkpoints.
+    ``began``: start of the attempt as a ``time.perf_counter`` value; None: now.
 
     Raises:
-        InputError: before anything was trained, for input no run can be made of.
-        StopRequested: when asked to stop before there was anything to save.
-        TrainingError: when loss or weights are no longer finite.
+        InputError: before training, if the input is invalid.
+        StopRequested: if asked to stop before there is anything to save.
+        TrainingError: if loss or weights are not finite.
     """
     began = time.perf_counter() if began is None else began
     training = prepare(spec, data, run_dir, checkpoint, ranks, stop)
@@ -81,7 +80,7 @@ def fine_tune(
     attempt.pace.training_begins()
     losses = LossMeter(training.execution.device, state.loss_sum, state.loss_count)
     for step in range(state.step, spec.steps):
-        if ranks.agree(stop.requested):
+        if ranks.any_rank(stop.requested):
             attempt.check_losses(losses, step)
             attempt.check_weights(step)
             attempt.save_last(
@@ -108,7 +107,7 @@ def fine_tune(
 
 
 def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
-    """Update every weight once; ``step`` counts from 0. This is the method.
+    """Update all trained weights once; ``step`` counts from 0. This is the method.
 
     Returns:
         The loss in nats, a scalar on the device, averaged over the batch and K masks.
@@ -118,7 +117,7 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
     set_learning_rates(optimizer, spec, step)
     images, labels = training.batches.draw()
     with execution.autocast():
-        # Φ(x): (B, D), computed once; each rank computes its share, and has all from here on.
+        # Φ(x): (B, D), computed once; each rank computes its share and gathers all.
         features = training.backbone(execution.lay_out(images), spec.micro_batch_size)
         features = ranks.gather(features, len(labels))
         logits = masked_logits(  # of m(λ) ⊙ Φ(x) / (1 − λ), for each of K masks: (K, B, C)
@@ -132,7 +131,7 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
         loss: Tensor = training.objective(Batch(logits, features, labels, training.sources))
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()
-    ranks.copy_first(training.found_by_each_rank())
+    ranks.copy_first(training.replicated_tensors())
     if spec.grad_clip is not None:
         scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(network.module.parameters(), spec.grad_clip)
@@ -144,13 +143,13 @@ def take_step(spec: RunSpec, training: Training, step: int) -> Tensor:
 def evaluate(attempt: Attempt, state: TrainingState) -> TrainingState:
     """Evaluate after ``state.step`` updates, select, report and save.
 
-    The step of the best ID validation accuracy is selected; OOD accuracy is reported alone.
+    Selects the step with the best ID validation accuracy; OOD accuracy is only reported.
 
     Raises:
-        TrainingError: when the network has diverged; the checkpoint before it is kept.
+        TrainingError: if the network has diverged; the last checkpoint is kept.
 
     Returns:
-        The state, its selected step brought up to date.
+        The state with the updated selected step.
     """
     spec, training, step = attempt.spec, attempt.training, state.step
     attempt.check_weights(step)
@@ -178,12 +177,12 @@ def evaluate(attempt: Attempt, state: TrainingState) -> TrainingState:
     if is_best:
         attempt.checkpoints.save_network("best", state, training.network)
 
-    if step > 0:  # before the first step, no arm has seen anything
+    if step > 0:  # arms start with the first step
         for name, arm in training.arms:
             state = _evaluate_arm(attempt, state, name, arm, evaluation)
 
     state = attempt.count_evaluation(state, time.perf_counter() - began)
-    if is_best:  # before the checkpoint: a death in between would leave those of an earlier step
+    if is_best:  # before the checkpoint, so that a crash leaves no older predictions
         attempt.keep_predictions(step, evaluation)
     return attempt.save_last(state)
 
@@ -220,7 +219,7 @@ def _train_head_first(
     ranks = training.execution.ranks
 
     def stop_if_asked() -> None:
-        if ranks.agree(stop.requested):
+        if ranks.any_rank(stop.requested):
             raise StopRequested
 
     return train_head_on(

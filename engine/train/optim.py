@@ -11,9 +11,9 @@ from engine.protocol import RunSpec, learning_rate_factor
 def make_optimizer(
     spec: RunSpec, network: FineTunedNetwork, feature_rms: float
 ) -> torch.optim.Optimizer:
-    """Make the optimizer: the backbone in group 0, as far as it trains, the last layer in 1.
+    """Return the optimizer: group 0 is the backbone's trained parameters, group 1 the last layer.
 
-    Each group keeps its own peak rate in ``base_lr``.
+    ``base_lr`` is each group's peak learning rate.
     """
     head_parameters = list(network.head.parameters())
     in_head = {id(parameter) for parameter in head_parameters}
@@ -31,17 +31,17 @@ def make_optimizer(
         return torch.optim.AdamW(
             groups, betas=(spec.momentum, 0.999), weight_decay=spec.weight_decay, fused=fused
         )
-    # Not fused: torch's fused SGD leaves momentum undefined where the scaler skips a first step.
+    # Not fused: torch's fused SGD leaves momentum undefined if the scaler skips the first step.
     return torch.optim.SGD(groups, momentum=spec.momentum, weight_decay=spec.weight_decay)
 
 
 def head_learning_rate(spec: RunSpec, feature_rms: float) -> float:
     """Return the last layer's peak learning rate.
 
-    With ``scale_head_lr`` the last layer learns as if the features had a root mean square of 1:
-    reading Φ/r through weights rW is the same function, and a gradient step of rate η on rW
-    moves W by η/r² times its own gradient (η/r for AdamW, whose steps ignore the gradient's
-    scale). Networks differ tenfold in r.
+    With ``scale_head_lr``, the last layer learns as if the features had a root mean square of 1:
+    weights rW on features Φ/r give the same function, and a gradient step of rate η on rW moves W
+    by η/r² times its own gradient (η/r for AdamW, whose steps do not depend on the gradient's
+    scale). r differs tenfold between networks.
     """
     lr = spec.lr * spec.head_lr_factor
     if not spec.scale_head_lr:
@@ -50,7 +50,7 @@ def head_learning_rate(spec: RunSpec, feature_rms: float) -> float:
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, spec: RunSpec, step: int) -> None:
-    """Set each group's rate for update ``step``, counted from 0."""
+    """Set each group's learning rate for update ``step``, counted from 0."""
     factor = learning_rate_factor(spec, step)
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor

@@ -1,4 +1,4 @@
-"""When memory runs out: find out by trying which part of a batch fits, and say so."""
+"""Out-of-memory errors with advice: which batch size fits, found by trial."""
 
 from __future__ import annotations
 
@@ -12,35 +12,40 @@ import torch
 
 from engine.data import RunData
 from engine.errors import TrainingError
-from engine.machine.allocator import give_back_freed_memory
-from engine.machine.devices import is_out_of_memory, memory_there_is, resolve_device, wanted_bytes
+from engine.machine.allocator import return_freed_memory
+from engine.machine.devices import (
+    describe_memory,
+    is_out_of_memory,
+    requested_bytes,
+    resolve_device,
+)
 from engine.protocol import RunSpec
 from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
 from engine.stop_request import StopRequest
-from engine.text import size_in_words
+from engine.text import format_size
 from engine.train.loop import take_step
 from engine.train.setup import prepare
 
 STEPS_TRIED = 2
-"""The second has the optimizer's memory besides the activations."""
+"""The second step includes the optimizer's state."""
 
 
 @contextlib.contextmanager
-def shortage_explained(
+def explain_out_of_memory(
     spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest, ranks: Ranks = ALONE
 ) -> Iterator[None]:
-    """Say of memory that runs out in the block how much was wanted, and what would fit.
+    """Convert an out-of-memory error in the block into one that says what would fit.
 
     Raises:
-        TrainingError: when it ran out.
+        TrainingError: if memory ran out.
     """
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        traceback.clear_frames(error.__traceback__)  # they hold the network and the batch
+        traceback.clear_frames(error.__traceback__)  # they reference the network and the batch
         raise TrainingError(_explain(error, spec, data, run_dir, stop, ranks)) from error
 
 
@@ -49,55 +54,55 @@ def _explain(
     ranks: Ranks,
 ) -> str:  # fmt: skip
     device = resolve_device(spec.device, ranks.local_rank)
-    wanted = wanted_bytes(error)
-    block = "" if wanted is None else f" {size_in_words(wanted)} more were wanted,"
-    give_back_freed_memory()
+    requested = requested_bytes(error)
+    block = "" if requested is None else f" {format_size(requested)} requested,"
+    return_freed_memory()
     _release(device)
-    parts = [f"Memory ran out on {device}:{block} {memory_there_is(device)}."]
+    parts = [f"Out of memory on {device}:{block} {describe_memory(device)}."]
     if ranks.size == 1:
         parts.append(_advice(spec, data, run_dir, stop))
     else:
         parts.append(_advice_to_ranks(spec, data, ranks))
     if run_dir.last_checkpoint.exists():
-        parts.append("The last checkpoint is kept: where there is more memory, it can be resumed.")
+        parts.append("The last checkpoint was kept; resume it on a machine with more memory.")
     return " ".join(parts)
 
 
 def _advice(spec: RunSpec, data: RunData, run_dir: RunDir, stop: StopRequest) -> str:
-    """Try parts of the batch, each half as large as the one before, until one fits."""
-    if not spec.freeze_batchnorm:  # its statistics are those of the whole batch
-        return "Start again with a smaller --batch or --image-size."
+    """Try to halve the micro-batch until it fits, and return the advice."""
+    if not spec.freeze_batchnorm:  # its statistics need the whole batch
+        return "Restart with a smaller --batch or --image-size."
     images = spec.batch_size * len(data.sources)
     at_once = min(spec.micro_batch_size or images, images)
     if _fits(spec, data, run_dir):
         return (
-            "Two steps fit when tried again, so it was an evaluation, or another process had the "
-            f"memory: give --eval-batch-size {max(1, spec.eval_batch_size // 2)}, or free some."
+            "Two training steps fit in a second try, so an evaluation or another process used the "
+            f"memory. Use --eval-batch-size {max(1, spec.eval_batch_size // 2)}, or free memory."
         )
     while at_once > 1 and not stop.requested:
         at_once = at_once // 2
         if _fits(msgspec.structs.replace(spec, micro_batch_size=at_once), data, run_dir):
             return (
-                f"With --micro-batch {at_once} two steps fit when tried: start again with it. The "
-                f"batch stays {images} images, and so does the result."
+                f"Restart with --micro-batch {at_once}: two training steps fit in a trial. The "
+                f"batch stays {images} images, and the result is the same."
             )
-    return "Start again with a smaller --model or --image-size, or on another --device."
+    return "Restart with a smaller --model or --image-size, or on another --device."
 
 
 def _advice_to_ranks(spec: RunSpec, data: RunData, ranks: Ranks) -> str:
-    """Advise without trying: a step takes all ranks, and the others wait in the middle of one."""
+    """Return advice without a trial, which would need all ranks."""
     images = -(-spec.batch_size * len(data.sources) // ranks.size)
     at_once = min(spec.micro_batch_size or images, images)
     return (
-        f"Each of {ranks.size} ranks had {images} images of a step, {at_once} at a time, and "
-        f"{spec.eval_batch_size} of an evaluation: start again with --micro-batch "
+        f"Each of {ranks.size} ranks had {images} images per training step, {at_once} at a time, "
+        f"and {spec.eval_batch_size} per evaluation batch. Restart with --micro-batch "
         f"{max(1, at_once // 2)} or --eval-batch-size {max(1, spec.eval_batch_size // 2)}. The "
-        "result stays the same."
+        "result is the same."
     )
 
 
 def _fits(spec: RunSpec, data: RunData, run_dir: RunDir) -> bool:
-    """Take real steps with a network of its own, in the widest numbers the run may use."""
+    """Return whether training steps of a new network fit, in the widest precision of the run."""
     spec = msgspec.structs.replace(
         spec,
         precision="fp32" if spec.precision == "auto" else spec.precision,
@@ -118,7 +123,7 @@ def _fits(spec: RunSpec, data: RunData, run_dir: RunDir) -> bool:
 
 
 def _release(device: torch.device) -> None:
-    """Let go of what only the garbage collector or torch still holds."""
+    """Free memory held by the garbage collector or torch."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Everything a run needs before its first step."""
+"""Preparation of a run before its first step."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from engine.train.checkpoint import ARMS, OBJECTIVE, Checkpoint, TrainingState, 
 from engine.train.optim import make_optimizer
 
 RMS_IMAGES = 256
-"""Images of each source domain on which the features' scale is measured."""
+"""Images of each source domain for measuring the features' scale."""
 FORWARD_SHARE = 0.25
-"""Of a training step's time, roughly: a forward pass without gradients."""
+"""Approximate time of a forward pass without gradients, as a fraction of a training step."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What the loop works with, all on the device.
+    """The objects of the training loop, on the device.
 
-    ``backbone`` is the network's Φ, as gradients are to flow into it.
+    ``backbone`` is the network's Φ, wrapped for several ranks.
     """
 
     network: FineTunedNetwork
@@ -57,19 +57,19 @@ class Training:
         """Return the number of domains in a batch."""
         return self.objective.domains
 
-    def found_by_each_rank(self) -> list[Tensor]:
-        """Return what ranks compute on the whole batch, each for itself, in a step."""
+    def replicated_tensors(self) -> list[Tensor]:
+        """Return the tensors that every rank computes on the whole batch in a step."""
         gradients = [each.grad for each in self.network.head.parameters() if each.grad is not None]
         return [*gradients, *self.objective.buffers()]
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Put everything back to where a checkpoint was saved."""
+        """Restore the state of a checkpoint."""
         restore(checkpoint, self.network.module, self.optimizer, self.scaler, self.generators)
         self.objective.load_state_dict(checkpoint.part(OBJECTIVE))
         self.arms.restore(checkpoint.part(ARMS))
 
-    def beside_the_network(self) -> dict[str, Tensor]:
-        """Return the tensors of objective and arms, as a checkpoint names them."""
+    def other_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of objective and arms by their names in checkpoints."""
         objective = self.objective.state_dict().items()
         return {
             **{OBJECTIVE + name: tensor for name, tensor in objective},
@@ -77,7 +77,7 @@ class Training:
         }
 
     def describe(self, spec: RunSpec, data: RunData) -> ModelPrepared:
-        """Return the event that tells of the network and the machine."""
+        """Return the event about network and device."""
         return describe_network(
             spec,
             self.network,
@@ -90,7 +90,7 @@ class Training:
         )
 
     def _seconds_left(self, spec: RunSpec, data: RunData) -> float | None:
-        """Estimate the whole run from the measured step, where one was measured."""
+        """Estimate the whole run's time from the measured step; None if none was measured."""
         if not self.step_ms:
             return None
         step_s = min(self.step_ms.values()) / 1000
@@ -119,7 +119,7 @@ def describe_network(
     under_load: bool = False,
     seconds_left: float | None = None,
 ) -> ModelPrepared:
-    """Return the event that tells of a network and the machine it is on."""
+    """Return the event about a network and its device."""
     return ModelPrepared(
         model=spec.model,
         weights=spec.weights,
@@ -144,19 +144,19 @@ def prepare(
     spec: RunSpec, data: RunData, run_dir: RunDir, checkpoint: Checkpoint | None,
     ranks: Ranks = ALONE, stop: StopRequest | None = None,
 ) -> Training:  # fmt: skip
-    """Build the network, choose how to compute, and make batches and optimizer.
+    """Build network, batches and optimizer, and choose precision and memory format.
 
     Raises:
-        StopRequested: when asked to stop meanwhile, and no other rank waits.
-        InputError: for a device, network, weights or precision that cannot be had, or images
-            other than those of the checkpoint.
+        StopRequested: if a stop is requested and there is only one rank.
+        InputError: for an unavailable device, network, weights or precision, or if the images
+            differ from the checkpoint's.
     """
     torch.set_num_threads(spec.threads or max(1, usable_cores() // ranks.local_size))
     device = resolve_device(spec.device, ranks.local_rank)
     network = build_network(
         spec.model,
         classes=len(data.classes),
-        weights=spec.weights if checkpoint is None else "none",  # it holds every tensor
+        weights=spec.weights if checkpoint is None else "none",  # restored from the checkpoint
         image_size=spec.image_size,
         seed=seed_hash("network", spec.seed),
         tuning=spec.tuning,
@@ -173,7 +173,7 @@ def prepare(
     under_load = False
     if checkpoint is None:
         execution, step_ms, under_load = _choose(spec, data, network, device, run_dir, ranks, stop)
-        feature_rms = ranks.of_first(
+        feature_rms = ranks.from_first(
             lambda: measure_feature_rms(network, data, spec, execution), float
         )
         start = TrainingState(
@@ -205,9 +205,9 @@ def prepare(
 
 
 def make_generators(spec: RunSpec, device: torch.device) -> dict[str, torch.Generator]:
-    """Return the sources of all that is random once a network is built, as a run begins.
+    """Return the initial random generators of a run.
 
-    ``batches`` is on the processor, ``masks`` on the device.
+    ``batches`` is on the CPU, ``masks`` on the device.
     """
     return {
         "batches": torch.Generator().manual_seed(seed_hash("batches", spec.seed)),
@@ -216,16 +216,16 @@ def make_generators(spec: RunSpec, device: torch.device) -> dict[str, torch.Gene
 
 
 def _check_same_images(data: RunData, start: TrainingState) -> None:
-    """Refuse images other than the run began with: its validation images may now be trained on.
+    """Check that a run resumes on the same images, so that the split is the same.
 
     Raises:
-        InputError: when names, sizes or number of the images have changed.
+        InputError: if names, sizes or number of the images have changed.
     """
     if start.data_digest != data.digest:
         raise InputError(
-            f"The images in {data.image_set.location} are not those this run began with: some "
-            "were added, removed or changed, and with them which are held out. Put them back to "
-            "go on, or start a new run."
+            f"The images in {data.image_set.location} have changed since this run started (added, "
+            "removed or modified), which changes the split. Restore them to resume, or start a new "
+            "run."
         )
 
 
@@ -233,7 +233,7 @@ def training_images(
     domain: DomainData, network: FineTunedNetwork, spec: RunSpec, device: torch.device,
     limit: int | None = None, ranks: Ranks = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
-    """Yield a domain's training images as evaluation sees them, with the labels of all ranks'."""
+    """Yield a domain's training images without augmentation, see :func:`evaluation_batches`."""
     indices = domain.in_indices[:limit]
     return evaluation_batches(
         domain, indices, spec.eval_batch_size, network.mean, network.std, device, ranks
@@ -243,10 +243,10 @@ def training_images(
 def measure_feature_rms(
     network: FineTunedNetwork, data: RunData, spec: RunSpec, execution: Execution
 ) -> float:
-    """Return the root mean square of a feature over some training images of each source.
+    """Return the root mean square of the features over training images of each source.
 
     Raises:
-        InputError: when it is no finite number.
+        InputError: if it is not finite.
     """
     execution.prepare(network.module)
     network.module.eval()
@@ -259,8 +259,8 @@ def measure_feature_rms(
                 count += features.numel()
     if not math.isfinite(squares):
         raise InputError(
-            "The network's features are not finite before any training: look at its --weights, or "
-            "choose --precision fp32."
+            "The network's features are not finite before training: check its --weights, or use "
+            "--precision fp32."
         )
     return float((squares / count) ** 0.5)
 
@@ -269,7 +269,7 @@ def _choose(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
     ranks: Ranks, stop: StopRequest | None,
 ) -> tuple[Execution, dict[str, float], bool]:  # fmt: skip
-    """Choose precision and layout for all ranks."""
+    """Choose precision and memory format for all ranks."""
     heeded = stop if stop is not None and ranks.size == 1 else StopRequest()
 
     def choose() -> tuple[str, str, dict[str, float], bool]:
@@ -278,7 +278,7 @@ def _choose(
         execution = choice.execution
         return execution.precision, execution.memory_format, choice.step_ms, choice.under_load
 
-    precision, memory_format, step_ms, under_load = ranks.of_first(
+    precision, memory_format, step_ms, under_load = ranks.from_first(
         choose, tuple[str, str, dict[str, float], bool]
     )
     return Execution(device, precision, memory_format, ranks), step_ms, under_load
@@ -288,9 +288,9 @@ def _try_executions(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
     of_each: int, stop: StopRequest,
 ) -> Choice:  # fmt: skip
-    """Try precisions and layouts on ``of_each`` images of each source, a rank's in a step.
+    """Time precisions and memory formats on ``of_each`` images of each source, a rank's share.
 
-    Weights are left as they were.
+    Weights are not changed.
     """
     per_domain = [
         next(training_images(domain, network, spec, device, min(of_each, 256)))
@@ -316,14 +316,14 @@ def _try_executions(
     linear = " linear" if spec.tuning == "linear" else ""
     parts = f" {spec.micro_batch_size} at a time" if spec.micro_batch_size else ""
     network_key = f"{spec.model} {spec.image_size}px {len(labels)} images{parts}{linear}"
-    memory = run_dir.cache / "execution.json"
-    choice = choose_execution(spec, device, trial_step, memory, network_key)
+    timings = run_dir.cache / "execution.json"
+    choice = choose_execution(spec, device, trial_step, timings, network_key)
     release_freed_memory()
     return choice
 
 
 def overlaps(spec: RunSpec, data: RunData, loaded: LoadedWeights | None) -> Iterator[str]:
-    """Yield cautions: which accuracies are too high, as another run trained on their images."""
+    """Yield a warning for each accuracy on images that the initial network was trained on."""
     past = None if loaded is None else loaded.training
     if past is None or past.dataset != data.name:
         return
@@ -335,7 +335,7 @@ def overlaps(spec: RunSpec, data: RunData, loaded: LoadedWeights | None) -> Iter
     split = (trial_seed(spec), spec.validation_fraction)
     if split != (past.split_seed, past.validation_fraction):
         yield (
-            f"{begins} that this run holds out: ID accuracy is too high, and so is what is chosen "
-            f"by it. Give --trial-seed {past.split_seed} --validation-fraction "
-            f"{past.validation_fraction:g} for the same split."
+            f"{begins} that this run holds out: ID accuracy is too high, which biases the "
+            f"selection. For the same split: --trial-seed {past.split_seed} --validation-fraction "
+            f"{past.validation_fraction:g}"
         )

@@ -135,7 +135,7 @@ def test_a_loaded_measurement_is_marked_and_holds_only_while_the_load_does(
     load.append(True)
     assert choose_execution(resolve_spec({}), CPU, Trial({}), memory, "net") == first
     load += [True, False]
-    monkeypatch.setattr("engine.execution.YOUNG_S", 0.0)
+    monkeypatch.setattr("engine.execution.VALID_UNDER_LOAD_S", 0.0)
     old = Trial(FAST_BF16)
     choose_execution(resolve_spec({}), CPU, old, memory, "net")
     assert old.calls > 0

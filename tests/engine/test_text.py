@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.text import size_in_words
+from engine.text import format_size
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from engine.text import size_in_words
     ],
 )
 def test_sizes_have_a_unit_in_which_they_are_short(size_bytes: float, words: str) -> None:
-    assert size_in_words(size_bytes) == words
+    assert format_size(size_bytes) == words

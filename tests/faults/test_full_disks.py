@@ -112,8 +112,8 @@ def test_a_disk_too_small_for_the_images_is_named(tmp_path: Path, small_emoji: P
         assert start_engine(run_dir).wait(DEADLINE_S) == 2
         failed = read_events(run_dir)[-1]
     assert isinstance(failed, RunFailed)
-    assert "There is no space for the decoded images" in failed.message
-    assert "MiB are free" in failed.message
+    assert "Not enough space for the image cache" in failed.message
+    assert "MiB free" in failed.message
 
 
 def test_history_on_a_full_disk_is_shown_with_the_reason_why_it_is_old(home: Home) -> None:

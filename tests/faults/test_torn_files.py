@@ -143,9 +143,9 @@ def test_garbled_weights_are_not_read_and_those_of_before_are(tmp_path: Path) ->
     save_network(path, STATE, torch.nn.Linear(3, 2))
     whole = path.read_bytes()
     path.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:])
-    with pytest.raises(InputError, match="could not be read: its content is not what was written"):
+    with pytest.raises(InputError, match="could not be read: checksum mismatch"):
         read_weights(path)
-    with pytest.raises(DamagedFileError, match="checksums differ"):
+    with pytest.raises(DamagedFileError, match="checksum mismatch"):
         read_tensors(path)
     (header_bytes,) = struct.unpack("<Q", whole[:8])
     header = json.loads(whole[8 : 8 + header_bytes])
@@ -198,7 +198,7 @@ def test_what_a_newer_version_wrote_is_refused_as_such(make_run: MakeRun) -> Non
     run_dir = make_run()
     newer = msgspec.structs.replace(started(), protocol_version=PROTOCOL_VERSION + 1, seq=0)
     run_dir.events.write_bytes(encode_event(newer))
-    with pytest.raises(InputError, match="begun by a newer version .* upgrade vld-tui"):
+    with pytest.raises(InputError, match="started by a newer version .* Upgrade vld-tui"):
         run_here(run_dir)
     run_dir.spec.write_bytes(b'{"temperature": 1}')
     with pytest.raises(SpecError, match="unknown field 'temperature'.* upgrade vld-tui"):
@@ -218,7 +218,7 @@ def test_a_cache_garbled_anywhere_is_built_again(small_emoji: Path, tmp_path: Pa
 
 def test_room_that_was_kept_is_given_back(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl")
-    log.keep_room()
+    log.reserve_space()
     assert len(list(tmp_path.iterdir())) == 2
     log.record_last(started())
     log.close()

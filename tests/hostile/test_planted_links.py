@@ -66,7 +66,7 @@ def test_what_is_kept_for_a_full_disk_and_temporary_files_replace_links(
     run_dir = make_run()
     plant(run_dir.path / ".events.jsonl.reserve.tmp", victim)
     log = EventLog(run_dir.events)
-    log.keep_room()
+    log.reserve_space()
     log.close()
     run_dir.checkpoints.mkdir()
     plant(run_dir.checkpoints / f".last.safetensors.{os.getpid()}.tmp", victim)

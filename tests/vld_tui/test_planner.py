@@ -31,7 +31,7 @@ def test_what_cannot_be_found_is_refused_in_the_words_of_the_command_line(tmp_pa
     planner = LocalPlanner(open_home(tmp_path / "home"))
     with pytest.raises(DatasetError, match="PACS is not on this machine: vld data fetch PACS"):
         planner.dataset_of(resolve_spec({"dataset": "PACS"}))
-    with pytest.raises(DatasetError, match=r"No data set named 'emojy'. Did you mean emoji\?"):
+    with pytest.raises(DatasetError, match=r"no data set named 'emojy'. Did you mean emoji\?"):
         planner.dataset_of(resolve_spec({"dataset": "emojy"}))
     with pytest.raises(DatasetError, match="/nowhere"):
         planner.dataset_of(resolve_spec({"data_dir": "/nowhere"}))

@@ -100,6 +100,6 @@ def test_what_a_killed_process_began_to_write_goes_and_nothing_else(run_dir: Run
         os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # ended, and not yet collected
         torn.append(run_dir.checkpoints / f".best.safetensors.{killed.pid}.tmp")
         torn[-1].touch()
-        run_dir.drop_torn_files()
+        run_dir.delete_incomplete_files()
     assert [path for path in torn if path.exists()] == []
     assert [path for path in fresh if not path.exists()] == []

@@ -9,7 +9,6 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from engine.protocol import (
-    PRETRAINED,
     Combination,
     CombinationError,
     LastLayer,
@@ -19,6 +18,7 @@ from engine.protocol import (
     check_alike,
     derived_spec,
 )
+from engine.protocol.combination import is_combined, starts_untrained
 from engine.rundir import RunDir
 from vld_tui.runs.event_reader import EventFollower
 from vld_tui.runs.run import Run
@@ -100,10 +100,7 @@ def plan_combination(
     combination = Combination(method=method, parents=tuple(parents), points=points)
     check_alike({run.run_id: run.spec for run in runs})
     if from_pretrained and runs[0].spec.weights == "none":
-        raise CombinationError(
-            f"Run {runs[0].run_id} started from no pre-trained weights: name a run in place of "
-            f"{PRETRAINED!r}."
-        )
+        raise CombinationError(starts_untrained(runs[0].run_id))
     spec = derived_spec(runs[0].spec, combination)
     return Plan(spec if device is None else msgspec.structs.replace(spec, device=device),
                 combination)  # fmt: skip
@@ -127,7 +124,7 @@ def _pretrained_parent(store: Store, run: Run, at: Checkpoint, *, probe: bool) -
 
 
 def _kept_last_layer(run_dir: RunDir) -> bool:
-    """Say whether a run started with the last layer of its file of weights."""
+    """Say whether a run started with the last layer of its weight file."""
     try:
         for event in EventFollower(run_dir).news():
             if isinstance(event, ModelPrepared):
@@ -143,7 +140,7 @@ def _check_usable(run: Run) -> None:
             f"Run {run.run_id} is in the trash.\nFirst: vld restore {run.run_id}"
         )
     if run.combination is not None:
-        raise CombinationError(f"Run {run.run_id} combines other runs: name those instead.")
+        raise CombinationError(is_combined(run.run_id))
     if run.status != "finished":
         advice = "wait for its end" if run.is_live else f"first: vld resume {run.run_id}"
         raise CombinationError(f"Run {run.run_id} is {run.status}, not finished: {advice}")

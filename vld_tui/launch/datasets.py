@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from engine.protocol import RunSpec, UserError, nearest
+from engine.protocol import RunSpec, UserError
 from engine.protocol.datasets import (
     EMBEDDED_DATASETS,
     STUDY_DATASETS,
@@ -24,6 +24,7 @@ from engine.protocol.datasets import (
     WorkProgress,
     WorkRefused,
     WorkReport,
+    unknown_dataset,
 )
 from vld_tui.home import Home
 from vld_tui.launch.local import LaunchError, engine_environment
@@ -126,11 +127,7 @@ def find_added(home: Home, values: Mapping[str, object]) -> dict[str, object]:
         )
     added = (path.name for path in home.datasets.glob("*") if not path.name.startswith("."))
     known = sorted({*EMBEDDED_DATASETS, *STUDY_DATASETS, *added})
-    hint = nearest(name, known) or " List them with: vld data ls."
-    raise DatasetError(
-        f"No data set named {name!r}.{hint} For images of your own: vld data add NAME PATH, or "
-        "--data DIR."
-    )
+    raise DatasetError(unknown_dataset(name, known))
 
 
 def check_own_name(home: Home, spec: RunSpec) -> None:

@@ -78,7 +78,7 @@ def launch(
         with _only_launcher(run_dir):
             _refuse_if_alive(run_dir)
             if lets_go_on:
-                run_dir.let_go_on()
+                run_dir.cancel_stop()
             with open(run_dir.log, "ab", opener=plain_file) as log:
                 process = subprocess.Popen(
                     [
@@ -185,7 +185,7 @@ def _kill(run_dir: RunDir, pid: int, by: str) -> None:
     """
     os.kill(pid, 0)  # may it be killed?
     with contextlib.suppress(OSError):  # then it is a crash, as of a full disk
-        run_dir.note_kill(by)
+        run_dir.record_kill(by)
     if os.getpgid(pid) == pid:
         os.killpg(pid, signal.SIGKILL)
     else:

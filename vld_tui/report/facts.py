@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Final, NamedTuple
 
-from engine.protocol import FIELDS, UNDECIDING, fields_with
+from engine.protocol import FIELDS, NOT_RESULT, fields_with
 from vld_tui.report.tables import CellValue, Table, TableColumn
 from vld_tui.runs.metrics import Attempt
 from vld_tui.runs.run import Run
@@ -21,7 +21,7 @@ CAUTION: Final = "caution"
 """The label of what to know before the results are believed."""
 _ALWAYS: Final = fields_with("reported")
 """Fields that are stated even at their default: no result means anything without them."""
-_UNTOLD: Final = UNDECIDING.union(fields_with("not_own_result")) - {"arms", "recipe"}
+_UNTOLD: Final = NOT_RESULT.union(fields_with("not_own_result")) - {"arms", "recipe"}
 _MISSING: Final = (
     TableColumn("dataset", "data set", right=False),
     TableColumn("target", "target", right=False),

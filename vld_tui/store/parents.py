@@ -10,9 +10,9 @@ import msgspec
 from engine.protocol import (
     FIELDS,
     MEASURED_ON,
+    NOT_RESULT,
     OWN_FIELDS,
     SHARED_FIELDS,
-    UNDECIDING,
     Combination,
     RunSpec,
 )
@@ -20,7 +20,7 @@ from vld_tui.store.database import MOST_AT_ONCE, Database
 from vld_tui.store.specs import decode_stored_spec
 
 TRAINED_FIELDS: Final = tuple(
-    name for name in FIELDS if name not in {*OWN_FIELDS, *SHARED_FIELDS, *UNDECIDING, *MEASURED_ON}
+    name for name in FIELDS if name not in {*OWN_FIELDS, *SHARED_FIELDS, *NOT_RESULT, *MEASURED_ON}
 )
 """Fields that say how a network was trained, in which runs that are combined may differ.
 

@@ -51,7 +51,7 @@ class Network(msgspec.Struct, frozen=True):
 
 
 class InspectedWeights(msgspec.Struct, frozen=True):
-    """What a run would load from its file of weights, or why it could not."""
+    """What a run would load from its weight file, or why it could not."""
 
     loaded: LoadedWeights | None = None
     problem: str | None = None
@@ -167,7 +167,7 @@ class LocalPlanner:
         return tuple(entry["device"] for entry in answer["devices"])
 
     def weights(self, spec: RunSpec) -> InspectedWeights:
-        """Return what a run would load from its file of weights; takes seconds."""
+        """Return what a run would load from its weight file; takes seconds."""
         asked = spec
         with contextlib.suppress(DatasetError):  # which is said of the images
             given = {"dataset": spec.dataset, "data_dir": spec.data_dir}

@@ -21,6 +21,7 @@ from engine.protocol.datasets import (
     check_splits,
     check_target,
 )
+from engine.protocol.recipes import no_gpu, outside_slurm_job, unknown_device
 from engine.protocol.validation import uncertain_selection
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
@@ -35,7 +36,7 @@ class Prospects(NamedTuple):
     """Why a run would fail, weights that are missing here, and what was not checked; in words.
 
     ``images`` are those it would be made of; None: they cannot be read. ``loaded`` is
-    what it would load from its file of weights; None: they are no file, or cannot be loaded.
+    what it would load from its weight file; None: they are no file, or cannot be loaded.
     ``cautions`` are what to know of its numbers before they are believed.
     """
 
@@ -53,7 +54,7 @@ def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
     device unless the run ``goes_elsewhere``.
 
     The engine is asked what it knows: no image is decoded, and a network is built only to see
-    whether a file of weights fits it.
+    whether a weight file fits it.
     """
     unchecked = ["individual images", "memory"]
     if spec.tuning != "full":
@@ -68,7 +69,7 @@ def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
         try:
             weights = planner.weights(spec)
         except LaunchError as error:
-            unchecked = [f"the file of weights ({error})", *unchecked]
+            unchecked = [f"the weight file ({error})", *unchecked]
         problems += [] if weights.problem is None else [weights.problem]
     listing: DatasetListing | None = None
     try:
@@ -118,27 +119,18 @@ def _of_device(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
     available = planner.devices()
     is_here = spec.device in available or (spec.device == "cuda" and "cuda:0" in available)
     if not is_here:
-        yield (
-            f"there is no device {spec.device!r} on this machine; it has {', '.join(available)}."
-            f"{nearest(spec.device, ['auto', *available])}"
-        )
+        yield unknown_device(spec.device, available)
 
 
 def _of_machine(spec: RunSpec) -> Iterator[str]:
     """Yield why this machine has no room for the run's ranks; the engine looks closer."""
     if spec.nodes > 1 and os.environ.get("SLURM_JOB_NUM_NODES", "1") != str(spec.nodes):
-        yield (
-            f"nodes is {spec.nodes}, but this is no Slurm job of {spec.nodes} machines: submit it "
-            "with --on slurm, or leave out --nodes."
-        )
+        yield outside_slurm_job(spec)
     if spec.ranks == 1 or spec.device == "cpu":
         return
     gpus = len(find_gpus())
     if gpus == 0:
-        yield (
-            f"gpus is {spec.gpus}, but no GPU is found on this machine. Leave out --gpus, or give "
-            "--device cpu to share the work among processes."
-        )
+        yield no_gpu(spec)
     elif problem := too_few_gpus(spec, gpus, os.environ.get(VISIBLE_GPUS)):
         yield problem
 

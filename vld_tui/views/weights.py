@@ -1,4 +1,4 @@
-"""What was taken from a file of weights, in one line."""
+"""What was taken from a weight file, in one line."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""DomainBed's training augmentation for a whole batch, every image with its own parameters.
+"""DomainBed's training augmentation for whole batches, with separate parameters for each image.
 
-Parameters are distributed as those of torchvision's ``RandomResizedCrop(S, scale=(0.7, 1))``,
-``RandomHorizontalFlip()``, ``ColorJitter(0.3, 0.3, 0.3, 0.3)`` and ``RandomGrayscale(0.1)`` on
-the original images; crops begin at most half a pixel of the result beside. Pixels are near to what
-these make of PIL images, not equal: crops are enlarged from images already squeezed to S × S, which
-blurs fine detail, and colours are rounded otherwise. All parameters are drawn on the processor from
-one generator, so its state tells what comes next, whatever the device.
+Parameters are distributed like those of torchvision's ``RandomResizedCrop(S, scale=(0.7, 1))``,
+``RandomHorizontalFlip()``, ``ColorJitter(0.3, 0.3, 0.3, 0.3)`` and ``RandomGrayscale(0.1)`` on the
+original images; crop offsets differ by at most half an output pixel. Pixels are close but not equal
+to the result on PIL images: crops are enlarged from images already resized to S × S, which blurs
+fine detail, and colours are rounded differently. All parameters are drawn on the CPU from one
+generator, so the sequence is the same on every device.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def augment_batch(
     *,
     share: slice = slice(None),
 ) -> Tensor:
-    """Augment images with parameters of their own, drawn from the generator.
+    """Augment images with random parameters.
 
     Args:
-        images: (b, S, S, 3) uint8, on any device, squeezed from their originals.
-        sizes: width and height of the originals of the whole batch, in pixels, (B, 2): parameters
+        images: (b, S, S, 3) uint8, on any device, resized from the originals.
+        sizes: width and height of the originals of the whole batch, in pixels, (B, 2); parameters
             are drawn for all of them.
-        generator: on the processor.
-        threads: share the work where the images are on the processor.
-        share: which images of the batch these are.
+        generator: on the CPU.
+        threads: used if the images are on the CPU.
+        share: the slice of the batch that ``images`` holds.
 
     Returns:
         (b, S, S, 3) uint8, on the images' device.
@@ -48,7 +48,7 @@ def augment_batch(
 
 
 def augment_with(images: Tensor, parameters: AugmentParameters, threads: Executor) -> Tensor:
-    """Augment images (B, S, S, 3) uint8 as told, in memory of their own."""
+    """Return augmented copies of images (B, S, S, 3) uint8."""
     if images.device.type == "cpu":
         return torch.from_numpy(augment_pixels(images.numpy(), parameters, threads))
     augmented = augment_tensors(images, parameters)

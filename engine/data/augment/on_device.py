@@ -1,7 +1,7 @@
-"""Augmentation as operations on whole batches, on a device with many lanes.
+"""Augmentation of whole batches with tensor operations, for GPUs.
 
-Values stay real numbers between the operations, where PIL cuts them to 8 bits. So the result is
-brighter than PIL's, by up to 1.5 levels of 255 in the mean.
+Values are not truncated to 8 bits between operations as in PIL, so the result is brighter than
+PIL's by up to 1.5 of 255 levels on average.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor
 from engine.data.augment.parameters import CONTRAST, HUE, SATURATION, AugmentParameters
 
 LUMA: Final = (0.2989, 0.587, 0.114)
-"""Weights of red, green and blue in grey, as ``torchvision.transforms.functional`` has them."""
+"""Weights of red, green and blue in grey, as in ``torchvision.transforms.functional``."""
 
 
 def augment_tensors(images: Tensor, parameters: AugmentParameters) -> Tensor:
-    """Augment images (B, S, S, 3) uint8 as told; return (B, 3, S, S) float32 in [0, 1].
+    """Augment images (B, S, S, 3) uint8; return (B, 3, S, S) float32 in [0, 1].
 
-    Images whose hue turns at the same place in their order go together.
+    Images are grouped by the position of the hue shift in their order of operations.
     """
     count, size = images.shape[:2]
     device = images.device
@@ -40,16 +40,16 @@ def augment_tensors(images: Tensor, parameters: AugmentParameters) -> Tensor:
 
 
 class _Work(NamedTuple):
-    """Parameters in the form in which pixels are computed with.
+    """Parameters converted for tensor operations.
 
     Attributes:
-        columns: where the pixels of a row of the result lie across the image, (B, S), as
-            ``grid_sample`` counts: −1 … 1 for the centres of the first and the last pixel.
-        rows: where those of a column lie down the image, (B, S).
-        matrices: brightness, contrast and saturation in each image's order: three rounds of
-            products with the channels, (B, 3, 3, 3).
-        mean_weights: what each round adds, as weights of the channels' means, (B, 3, 3).
-        hue_shift: turns, (B, 1).
+        columns: horizontal sampling coordinates of the output pixels, (B, S), as in
+            ``grid_sample``: −1 … 1 for the centres of the first and the last pixel.
+        rows: vertical sampling coordinates, (B, S).
+        matrices: channel matrices of brightness, contrast and saturation in each image's order,
+            (B, 3, 3, 3).
+        mean_weights: weights of the channels' means that each round adds, (B, 3, 3).
+        hue_shift: in turns, (B, 1).
     """
 
     columns: Tensor
@@ -60,13 +60,13 @@ class _Work(NamedTuple):
 
     @classmethod
     def plan(cls, parameters: AugmentParameters, size: int) -> _Work:
-        """Work the parameters out.
+        """Convert the parameters.
 
         Brightness, contrast and saturation are x ← clamp(f·x + (1 − f)·y), where y is black, the
         image's mean grey, or the pixel's grey: affine maps of the three channels.
 
-        A crop is never larger than the image, so that resizing it only enlarges: bilinear
-        sampling without antialiasing, kept within the crop, equals PIL's.
+        A crop is never larger than the image, so resizing only enlarges it: bilinear sampling
+        without antialiasing, clamped to the crop, equals PIL's.
         """
         top, left, height, width = parameters.box.float().unbind(dim=1)
         first_row, first_column, after_row, after_column = parameters.covered().unbind(dim=1)
@@ -85,11 +85,11 @@ class _Work(NamedTuple):
         )
 
     def to(self, device: torch.device) -> _Work:
-        """Return it on a device."""
+        """Return the parameters on a device."""
         return _Work(*(tensor.to(device) for tensor in self))
 
     def of(self, index: Tensor) -> _Work:
-        """Return the work on some of the images."""
+        """Return the parameters of some images."""
         return _Work(*(tensor.index_select(0, index) for tensor in self))
 
 
@@ -112,7 +112,7 @@ def _augment_group(images: Tensor, work: _Work, hue_position: int) -> Tensor:
 
 
 def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue of images in HSV space, value and saturation kept.
+    """Shift the hue of images in HSV space; value and saturation do not change.
 
     With V the largest channel, C the range of the channels and h the hue in turns, channel c of
     the result is V − C + C·clamp(2 − 6·d(h, c/3), 0, 1), where d is the distance on the circle.
@@ -140,14 +140,14 @@ def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
 def _sampling_points(
     position: Tensor, start: Tensor, length: Tensor, first: Tensor, after: Tensor, size: int
 ) -> Tensor:
-    """Return where S pixels of the result lie in the image, −1 … 1 for its S pixels' centres.
+    """Return the sampling coordinates of S output pixels, −1 … 1 for the image's pixel centres.
 
     Args:
-        position: of the pixels' centres in the result, (S,) or (B, S), in pixels.
-        start: of the crops, (B,).
-        length: of the crops, (B,).
-        first: whole pixel that each crop reaches into, none before which is looked at, (B,).
-        after: the pixel after the last such, (B,).
+        position: centres of the output pixels, (S,) or (B, S), in pixels.
+        start: start of the crops, (B,).
+        length: length of the crops, (B,).
+        first: first whole pixel covered by each crop, (B,).
+        after: pixel after the last covered one, (B,).
         size: side S of the image and of the result.
     """
     inside = position * (length / size)[:, None] - 0.5

@@ -1,10 +1,10 @@
-"""Augmentation image by image in 8 bits, as PIL does it, with OpenCV's vectorised operations.
+"""Augmentation image by image in 8 bits, like PIL, with OpenCV's vectorised operations.
 
-OpenCV computes without the interpreter's lock, so that threads share a batch. With the same
-parameters, levels of 0 … 255 differ from PIL's by 0.5 in the mean for photographs, by 1.0 for noise
-of all colours, and by up to 30 in few values. Without the hue it would be 0.2, and up to 5: both
-turn it in 8 bits of hue and saturation, but PIL rounds these down, and has 255 hues where OpenCV
-has 256. ``benchmarks/augmentation.py`` measures it.
+OpenCV releases the GIL, so threads can share a batch. With the same parameters, levels (0 … 255)
+differ from PIL's by 0.5 on average for photographs, by 1.0 for coloured noise, and by up to 30 for
+few values. Without the hue shift it would be 0.2, and up to 5: both use 8 bits for hue and
+saturation, but PIL rounds down and has 255 hues where OpenCV has 256. Measured by
+``benchmarks/augmentation.py``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from engine.data.augment.parameters import BRIGHTNESS, CONTRAST, SATURATION, Aug
 Pixels = npt.NDArray[np.uint8]
 
 TRUNCATE: Final = -0.49
-"""Added before OpenCV rounds, because PIL's ``blend`` cuts the fraction off."""
+"""Added before OpenCV rounds, because PIL's ``blend`` truncates."""
 SLICES_PER_THREAD: Final = 2
 
-cv2.setNumThreads(0)  # a batch is shared by our threads, not each image by OpenCV's
+cv2.setNumThreads(0)  # threads process different images of a batch
 
 
 def augment_pixels(images: Pixels, parameters: AugmentParameters, threads: Executor) -> Pixels:
-    """Augment images (B, S, S, 3) uint8 as told; return as many of the same shape."""
+    """Return augmented copies of images (B, S, S, 3) uint8."""
     augmented = np.empty_like(images)
     drawn = list(
         zip(
@@ -63,12 +63,12 @@ def augment_pixels(images: Pixels, parameters: AugmentParameters, threads: Execu
 
 
 def _crop(image: MatLike, box: list[float], covered: list[int]) -> MatLike:
-    """Cut a box out, and stretch it over the whole image.
+    """Crop a box and resize it to the whole image.
 
     Args:
         image: (S, S, 3).
         box: top, left, height and width in pixels.
-        covered: the whole pixels that it reaches into.
+        covered: the whole pixels that the box covers, as in :meth:`AugmentParameters.covered`.
     """
     top, left, height, width = box
     first_row, first_column, after_row, after_column = covered
@@ -85,7 +85,7 @@ def _crop(image: MatLike, box: list[float], covered: list[int]) -> MatLike:
 
 
 def _jitter(image: MatLike, operation: int, factor: float) -> MatLike:
-    """Change brightness, contrast or saturation by a factor, or the hue by so many turns."""
+    """Change brightness, contrast or saturation by a factor, or the hue by ``factor`` turns."""
     if operation == BRIGHTNESS:
         return cv2.addWeighted(image, factor, image, 0.0, TRUNCATE)
     if operation == CONTRAST:

@@ -1,4 +1,4 @@
-"""What is drawn for each image: crop, mirroring, colours; the same on every device."""
+"""Random augmentation parameters of each image; the same on every device."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ GRAYSCALE_PROBABILITY: Final = 0.1
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 ROUNDING: Final = 1e-6
-"""Pixels by which a whole number may be missed in calculations."""
+"""Tolerance in pixels for comparisons with whole pixels."""
 
 
 @dataclass(frozen=True)
 class AugmentParameters:
-    """How each of B images is changed; all tensors on the processor.
+    """Augmentation parameters of B images; all tensors are on the CPU.
 
     Attributes:
-        box: top, left, height and width of the crop in pixels of the squeezed image, (B, 4)
-            float64: whole numbers where the original is square.
-        flip: mirrored from left to right, (B,) bool.
+        box: top, left, height and width of the crop in pixels of the resized image, (B, 4)
+            float64; whole numbers if the original is square.
+        flip: horizontal flip, (B,) bool.
         factors: brightness, contrast and saturation factors and hue shift in turns, (B, 4).
-        order: the four in the order they are applied, (B, 4) int64.
-        grayscale: colour is taken away at the end, (B,) bool.
+        order: order of these four operations, (B, 4) int64.
+        grayscale: conversion to greyscale at the end, (B,) bool.
     """
 
     box: Tensor
@@ -41,7 +41,7 @@ class AugmentParameters:
     grayscale: Tensor
 
     def of(self, share: slice) -> AugmentParameters:
-        """Return those of some of the images."""
+        """Return the parameters of a slice of the images."""
         return AugmentParameters(
             self.box[share],
             self.flip[share],
@@ -51,7 +51,7 @@ class AugmentParameters:
         )
 
     def covered(self) -> Tensor:
-        """Return the whole pixels that each crop reaches into.
+        """Return the whole pixels that each crop covers.
 
         Returns:
             first row, first column, row after the last, column after the last, (B, 4) int64.
@@ -69,8 +69,8 @@ def draw_parameters(
 
     Args:
         sizes: width and height of the original images, in pixels, (B, 2).
-        image_size: side S of the squares that they were squeezed to, in pixels.
-        generator: on the processor.
+        image_size: side S of the resized images, in pixels.
+        generator: on the CPU.
     """
     count = len(sizes)
     uniform = torch.rand(count, 2, generator=generator, dtype=torch.float64)
@@ -87,9 +87,9 @@ def draw_parameters(
 
 
 def _draw_boxes(sizes: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
-    """Draw crops of the originals as ``RandomResizedCrop.get_params``, in the squeezed images.
+    """Draw crops of the originals like ``RandomResizedCrop.get_params``, in resized coordinates.
 
-    Those of square originals are drawn in whole pixels of the squeezed image.
+    Crops of square originals are drawn in whole pixels of the resized image.
     """
     is_square = sizes[:, :1] == sizes[:, 1:]
     frame = torch.where(is_square, image_size, sizes).double()
@@ -99,12 +99,12 @@ def _draw_boxes(sizes: Tensor, image_size: int, generator: torch.Generator) -> T
 
 
 def _crops(width: Tensor, height: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw the first of ten boxes that fits, else the central one of the nearest ratio.
+    """Draw ten boxes and use the first that fits, or else a central one of the nearest ratio.
 
     Args:
         width: of the images, (B, 1) float64.
         height: of the images, (B, 1) float64.
-        generator: on the processor.
+        generator: on the CPU.
 
     Returns:
         top, left, height and width, (B, 4), whole numbers.
@@ -125,7 +125,7 @@ def _crops(width: Tensor, height: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _central_crops(width: Tensor, height: Tensor) -> Tensor:
-    """Return the largest central boxes of a ratio that may be drawn, (B, 4)."""
+    """Return the largest central boxes with a ratio within ``RATIO``, (B, 4)."""
     crop_width = torch.minimum(width, (height * RATIO[1]).round())
     crop_height = torch.minimum(height, (width / RATIO[0]).round())
     top, left = ((height - crop_height) / 2).floor(), ((width - crop_width) / 2).floor()
@@ -133,11 +133,11 @@ def _central_crops(width: Tensor, height: Tensor) -> Tensor:
 
 
 def _align(boxes: Tensor, image_size: int) -> Tensor:
-    """Move crops by up to half a pixel of the result, so that resizing whole pixels makes them.
+    """Move crops by up to half an output pixel, so that they start at a resized pixel.
 
-    A crop is enlarged to S pixels. Where the whole pixels around it are enlarged by as much, the
-    crop then begins at one of the resulting pixels. Its size stays, unless it is narrower than a
-    pixel: it becomes one.
+    A crop is enlarged to S pixels. When the whole pixels that cover it are enlarged by the same
+    factor, the crop starts at a whole output pixel. Its size does not change, except that it is at
+    least one pixel.
 
     Args:
         boxes: top, left, height and width, (B, 4).

@@ -1,1 +1,1 @@
-"""Four styles of emoji: the data set that comes with the program."""
+"""The embedded data set: four styles of emoji."""

@@ -1,15 +1,13 @@
-"""Build the embedded data set, four styles of emoji, from the npm packages that hold them.
+"""Build the embedded data set, four styles of emoji, from npm packages.
 
-Run it as ``python -m engine.datasets.emoji.build NPM_DIR``, where NPM_DIR holds, as ``npm pack``
-names them, one archive each of @iconify-json/noto, @iconify-json/twemoji,
-@iconify-json/fluent-emoji-flat, @iconify-json/fluent-emoji-high-contrast and emojibase-data. It
-needs the ``emoji`` extra. It writes ``emoji.zip`` (members ``domain/class/codepoint.webp``,
-stored, lossless, in sorted order, with a fixed date: the same packages and renderer give the
-same bytes) and ``LICENSES.md`` beside itself.
+Run ``python -m engine.datasets.emoji.build NPM_DIR``, where NPM_DIR contains one ``npm pack``
+archive each of @iconify-json/noto, @iconify-json/twemoji, @iconify-json/fluent-emoji-flat,
+@iconify-json/fluent-emoji-high-contrast and emojibase-data. Requires the extra ``emoji``. It writes
+``emoji.zip`` (members ``domain/class/codepoint.webp``, stored, lossless, sorted, with a fixed date,
+so that the same packages and renderer give the same bytes) and ``LICENSES.md`` next to this file.
 
-A domain is a style, a class is a kind of thing. The same emoji appears in every style, in the
-training domains and in the target alike, so results on this data measure a shift of style and
-not how a network does on new objects.
+A domain is a style, a class is a kind of object. The same emoji appear in every style, in training
+domains and target, so results measure a shift in style, not generalisation to new objects.
 """
 
 from __future__ import annotations
@@ -42,7 +40,7 @@ STYLES: Final[dict[str, str]] = {
     "fluent": "fluent-emoji-flat",
     "fluent-mono": "fluent-emoji-high-contrast",
 }
-"""Domain → name of its package below @iconify-json."""
+"""Package names within @iconify-json by domain."""
 
 KINDS: Final[dict[str, tuple[str, ...]]] = {
     "face": (
@@ -71,7 +69,7 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
     "electronics": ("phone", "computer", "light-video"),
     "heart": ("heart",),
 }  # fmt: skip
-"""Class → subgroups of emojibase-data that make it up."""
+"""Subgroups of emojibase-data by class."""
 
 VARIATION_SELECTOR: Final = "-fe0f"
 ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
@@ -84,7 +82,7 @@ COPYRIGHTS: Final[dict[str, str]] = {
     "fluent": "Copyright (c) Microsoft Corporation.",
     "fluent-mono": "Copyright (c) Microsoft Corporation.",
 }
-"""Domain → copyright line of the set."""
+"""Copyright lines by domain."""
 EMOJIBASE_COPYRIGHT: Final = "Copyright (c) 2017-2019 Miles Johnson"
 MIT_TEXT: Final = """\
 Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
@@ -113,30 +111,30 @@ LICENSE file of its distribution.
 
 
 class BuildError(UserError):
-    """Packages the archive cannot be built from."""
+    """Missing or unusable packages."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """An npm package as ``npm pack`` writes it."""
+    """An npm package archive written by ``npm pack``."""
 
     path: Path
 
     @classmethod
     def find(cls, folder: Path, name: str) -> Package:
-        """Return the one version of the package ``name`` (without scope) in ``folder``.
+        """Return the only version of the package ``name`` (without scope) in ``folder``.
 
         Raises:
-            BuildError: when there is none, or more than one.
+            BuildError: if there is none or more than one.
         """
         pattern = re.compile(rf"(iconify-json-)?{re.escape(name)}-\d+\.\d+\.\d+\.tgz")
         found = sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name))
         if len(found) != 1:
-            raise BuildError(f"{folder} must hold one archive of {name}, and holds {len(found)}.")
+            raise BuildError(f"{folder} must contain one archive of {name}, but has {len(found)}.")
         return cls(found[0])
 
     def read(self, member: str) -> Any:
-        """Return a JSON file of the package, by its path in it."""
+        """Return a JSON file of the package by its path."""
         with tarfile.open(self.path) as archive:
             file = archive.extractfile(f"package/{member}")
             if file is None:
@@ -157,7 +155,7 @@ def kind_of_codepoint(emojibase: Package) -> dict[str, str]:
 
 
 def style_members(package: Package, kinds: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield ``class/codepoint`` and the SVG text of every emoji that a style draws."""
+    """Yield ``class/codepoint`` and the SVG text of every emoji of a style."""
     icons = package.read("icons.json")
     names = {_normalised(code): name for code, name in package.read("chars.json").items()}
     for codepoint, kind in kinds.items():
@@ -170,7 +168,7 @@ def style_members(package: Package, kinds: dict[str, str]) -> Iterator[tuple[str
 def build_archive(
     styles: dict[str, Package], kinds: dict[str, str], render: Renderer
 ) -> tuple[bytes, Counter[str]]:
-    """Render every style, and return the zip archive and the number of images per domain."""
+    """Render all styles and return the zip archive and the number of images by domain."""
     members = {
         f"{domain}/{name}.webp": svg
         for domain, package in styles.items()
@@ -187,15 +185,17 @@ def build_archive(
 
 
 def resvg_renderer() -> Renderer:
-    """Return a renderer that uses resvg, without any of this machine's fonts.
+    """Return a renderer that uses resvg without system fonts.
 
     Raises:
-        BuildError: when resvg-py is not installed.
+        BuildError: if resvg-py is not installed.
     """
     try:
         import resvg_py
     except ImportError:
-        raise BuildError(f"A package is missing: {install_command('emoji')}") from None
+        raise BuildError(
+            f"resvg-py is not installed. Install it: {install_command('emoji')}"
+        ) from None
 
     def render(svg: str) -> bytes:
         return bytes(
@@ -208,8 +208,10 @@ def resvg_renderer() -> Renderer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build ``emoji.zip`` and ``LICENSES.md``; return the exit status."""
     parser = argparse.ArgumentParser(description="Build the embedded emoji images.")
-    parser.add_argument("npm_dir", type=Path, help="folder of the five archives of npm pack")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder")
+    parser.add_argument("npm_dir", metavar="NPM_DIR", type=Path, help="folder of npm archives")
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).parent, help="output folder (default: here)"
+    )
     options = parser.parse_args(arguments)
     try:
         emojibase = Package.find(options.npm_dir, "emojibase-data")
@@ -247,7 +249,7 @@ def _normalised(codepoint: str) -> str:
 
 
 def _svg(body: str, width: float, height: float) -> str:
-    """Wrap an icon's body in a square drawing, the icon centred and its proportions kept."""
+    """Wrap an icon's body in a square drawing, centred and with its proportions preserved."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'width="{IMAGE_SIZE}" height="{IMAGE_SIZE}" viewBox="0 0 {width} {height}" '

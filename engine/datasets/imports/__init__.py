@@ -1,4 +1,4 @@
-"""Images that come packed or annotated, written as ``domain/class/image``."""
+"""Import of archives, parquet files and annotated images as ``domain/class/image``."""
 
 from engine.datasets.imports.archives import is_archive, unpack
 from engine.datasets.imports.camera_traps import arrange_camera_traps, find_annotations

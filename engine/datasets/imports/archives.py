@@ -1,4 +1,4 @@
-"""Zip and tar archives, unpacked so that nothing lands outside the folder meant for it."""
+"""Safe unpacking of zip and tar archives."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from engine.datasets.progress import Progress
 from engine.datasets.sources import TAR_SUFFIXES, ZIP_DAMAGE, TreeSource, read_image_file
 from engine.datasets.tree import Tree, folder_tree
 from engine.errors import DataError
-from engine.text import size_in_words
+from engine.text import format_size
 
 _COPIED_BYTES: Final = 2**20
 MOST_GROWTH: Final = 100
-"""How many times its size an archive may unpack to; images hardly grow at all."""
+"""Maximum ratio of unpacked to packed size; images hardly compress."""
 SMALL_BYTES: Final = 2**30
-"""What an archive may unpack to however small it is."""
+"""Unpacked size that is always allowed."""
 LEAST_BYTES: Final = 4096
-"""What the smallest file takes of a disk."""
+"""Disk space of the smallest file."""
 MEMBER_BYTES: Final = 200
-"""What an image and its heading take of an archive at least; more files hold no images."""
+"""Minimum size of an image and its header in an archive, to limit the number of files."""
 FEW_ENTRIES: Final = 20_000
-"""Files and folders that an archive may hold however small it is."""
+"""Number of files and folders that is always allowed."""
 _DAMAGE: Final = (*ZIP_DAMAGE, tarfile.TarError, IndexError)
-"""What the standard library raises on damaged archives, besides OSError without a number."""
+"""Exceptions for damaged archives, in addition to OSError without an errno."""
 
 
 def is_archive(path: Path) -> bool:
-    """Say whether :func:`unpack` takes a file: by its name, else by its content."""
+    """Return whether :func:`unpack` supports a file, by its name or its content."""
     if not path.is_file():
         return False
     is_named = path.name.lower().endswith((".zip", *TAR_SUFFIXES))
@@ -44,15 +44,15 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, into: Path, on_progress: Progress) -> None:
-    """Unpack the regular files of an archive into a folder that is there.
+    """Unpack the regular files of an archive into an existing folder.
 
-    A name that leads out of the folder (absolute, or with ``..``) and a link that leads out of
-    the archive are refused. A link within a tar archive becomes a copy of what it names. Modes
-    and owners are not taken over.
+    Paths outside of the folder (absolute, or with ``..``) and links outside of the archive are
+    rejected. A link within a tar archive becomes a copy of its target. Modes and owners are
+    ignored.
 
     Raises:
-        DataError: when it is damaged, encrypted, or refused; files may have been written then.
-        OSError: when a file cannot be written.
+        DataError: if it is damaged, encrypted or rejected; some files may have been written.
+        OSError: if a file cannot be written.
     """
     try:
         is_tar = archive.name.lower().endswith(TAR_SUFFIXES)
@@ -60,19 +60,19 @@ def unpack(archive: Path, into: Path, on_progress: Progress) -> None:
             _unpack_zip(archive, into, on_progress)
         else:
             _unpack_tar(archive, into, on_progress)
-    except DataError:  # a refusal, though it is a ValueError too
+    except DataError:  # also a ValueError
         raise
     except _DAMAGE as error:
         raise _damaged(archive, error) from None
     except OSError as error:
-        if error.errno is None:  # gzip and bz2 tell of bad content so
+        if error.errno is None:  # gzip and bz2 report damaged content this way
             raise _damaged(archive, error) from None
         raise
 
 
 def _damaged(archive: Path, error: Exception) -> DataError:
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-    return DataError(f"{archive} is damaged, or not downloaded to its end: {reason}. Get it again.")
+    return DataError(f"{archive} is damaged or incomplete: {reason}. Download it again.")
 
 
 def _unpack_zip(archive: Path, into: Path, on_progress: Progress) -> None:
@@ -87,7 +87,7 @@ def _unpack_zip(archive: Path, into: Path, on_progress: Progress) -> None:
             if stat.S_ISLNK(mode):
                 raise _refused(archive, member.filename, "a symbolic link")
             if member.flag_bits & 1:
-                raise DataError(f"{archive} is encrypted: unpack it, and give the folder.")
+                raise DataError(f"{archive} is encrypted. Unpack it and give the folder.")
             if member.is_dir():
                 target.mkdir(parents=True, exist_ok=True)
             else:
@@ -116,21 +116,21 @@ def _unpack_tar(archive: Path, into: Path, on_progress: Progress) -> None:
                 ) from None
             if content is not None:  # None: a link to a folder
                 with content:
-                    coming = content.seek(0, io.SEEK_END)  # of a link: what it is a copy of
+                    coming = content.seek(0, io.SEEK_END)  # also for links, which are copied
                     content.seek(0)
                     written += max(coming, LEAST_BYTES)
                     _check_room(archive, into, written, coming)
                     _write(target, content)
             on_progress(file.tell(), size)
         if not _ends_well(packed):
-            raise tarfile.ReadError("its end is missing")
+            raise tarfile.ReadError("the end is missing")
         on_progress(size, size)
 
 
 def _ends_well(packed: tarfile.TarFile) -> bool:
-    """Say whether the last header read is the block of zeros that ends an archive.
+    """Return whether the last header is the block of zeros that ends an archive.
 
-    ``tarfile`` takes the end of the file for it, wherever an archive broke off.
+    ``tarfile`` also accepts the end of a truncated file.
     """
     stream: Any = packed.fileobj
     stream.seek(packed.offset)
@@ -138,33 +138,32 @@ def _ends_well(packed: tarfile.TarFile) -> bool:
 
 
 def _check_room(archive: Path, into: Path, unpacked: int, coming: int) -> None:
-    """Refuse an archive that grows as no images do, or that the disk has no room for.
+    """Check the unpacked size against the archive's size and the free disk space.
 
     Args:
-        archive: it.
-        into: folder that it is unpacked into.
-        unpacked: bytes that come out of it, as far as that is known.
-        coming: those of them that are not written yet.
+        archive: the archive.
+        into: folder to unpack into.
+        unpacked: total unpacked bytes, as far as known.
+        coming: bytes not yet written.
 
     Raises:
-        DataError: saying how much it is.
+        DataError: if it is too large; states the sizes.
     """
     if unpacked > max(SMALL_BYTES, MOST_GROWTH * archive.stat().st_size):
         raise DataError(
-            f"{archive} was not unpacked: it would grow to {size_in_words(unpacked)}, over "
-            f"{MOST_GROWTH} times its size. If you trust it, unpack it yourself and give the "
-            "folder."
+            f"{archive} was not unpacked: it would grow to {format_size(unpacked)}, over "
+            f"{MOST_GROWTH} times its size. {_UNPACK_YOURSELF}"
         )
     free = shutil.disk_usage(into).free
     if coming > free:
         raise DataError(
-            f"{archive} unpacks to {size_in_words(unpacked)}, and {size_in_words(free)} are "
-            f"free in {into.parent}. Free some, or choose another place with --home."
+            f"Not enough space to unpack {archive}: {format_size(unpacked)} needed, "
+            f"{format_size(free)} free in {into.parent}. Free space, or use another --home."
         )
 
 
 class _Entries:
-    """Counts the files and folders that come out of an archive, and says where they go."""
+    """Counts an archive's files and folders and returns their target paths."""
 
     def __init__(self, archive: Path, into: Path) -> None:
         self._archive, self._into = archive, into
@@ -173,10 +172,10 @@ class _Entries:
         self._folders: set[PurePosixPath] = set()
 
     def take(self, name: str) -> Path:
-        """Return where a member goes.
+        """Return the target path of a member.
 
         Raises:
-            DataError: when its name leads out of the folder, or the members are too many.
+            DataError: if it is outside of the folder, or there are too many members.
         """
         path = _path_within(self._archive, name)
         self._files += 1
@@ -186,19 +185,18 @@ class _Entries:
             self._folders.add(folder)
         if self._files + len(self._folders) > self._most:
             raise DataError(
-                f"{self._archive} was not unpacked: it holds over {self._most:,} files and "
-                "folders, too many for images in an archive of its size. If you trust it, unpack "
-                "it yourself and give the folder."
+                f"{self._archive} was not unpacked: it has over {self._most:,} files and folders, "
+                f"too many for an archive of its size. {_UNPACK_YOURSELF}"
             )
         return self._into / path
 
 
 def _path_within(archive: Path, name: str) -> PurePosixPath:
-    """Return a member's path; refuse one that leads out of the folder."""
+    """Return a member's relative path; raise DataError if it is outside of the folder."""
     path = PurePosixPath(name.replace("\\", "/"))
     is_drive = bool(path.parts) and path.parts[0].endswith(":")
     if path.is_absolute() or is_drive or ".." in path.parts or "\0" in name:
-        raise _refused(archive, name, "a name that leads out of its folder")
+        raise _refused(archive, name, "a path outside of the folder")
     return path
 
 
@@ -209,17 +207,17 @@ def _write(target: Path, content: IO[bytes]) -> None:
 
 
 def _refused(archive: Path, name: str, what: str) -> DataError:
-    return DataError(
-        f"{archive} was not unpacked: {name!r} is {what}. If you trust it, unpack it yourself and "
-        "give the folder."
-    )
+    return DataError(f"{archive} was not unpacked: {name!r} is {what}. {_UNPACK_YOURSELF}")
+
+
+_UNPACK_YOURSELF: Final = "If you trust it, unpack it yourself and give the folder."
 
 
 class TarSource(TreeSource):
-    """Images in a tar archive, unpacked into a temporary folder that goes with this object.
+    """Images in a tar archive, unpacked into a temporary folder that is deleted with this object.
 
-    The stamp of every image is the archive's modification time in ns: what was decoded from it is
-    found again for as long as the archive stays the same.
+    The stamp of every image is the archive's modification time in ns, so that its cache stays
+    valid while the archive is unchanged.
     """
 
     def read(self, path: str) -> bytes:

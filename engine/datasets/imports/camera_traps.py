@@ -1,6 +1,6 @@
-"""TerraIncognita out of Caltech Camera Traps: one folder of images and one file of annotations.
+"""TerraIncognita from Caltech Camera Traps: a folder of images and a file of annotations.
 
-Locations, categories and folder names are DomainBed's (``domainbed/scripts/download.py``).
+Locations, categories and folder names as in DomainBed (``domainbed/scripts/download.py``).
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ CATEGORIES: Final = (
 )  # fmt: skip
 ANNOTATIONS: Final = "caltech_*.json"
 IMAGE_FOLDER: Final = "eccv_18_all_images_sm"
-_TOLD_EVERY: Final = 200
+_REPORT_EVERY: Final = 200
 _NO_LINKS: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES)
-
-"""Told how many images are placed, and how many there are."""
 
 
 class _Image(msgspec.Struct):
@@ -46,7 +44,7 @@ class _Category(msgspec.Struct):
 
 
 class _Annotations(msgspec.Struct):
-    """The part of a COCO Camera Traps file that is needed."""
+    """The used parts of a COCO Camera Traps file."""
 
     images: list[_Image]
     annotations: list[_Annotation]
@@ -54,30 +52,30 @@ class _Annotations(msgspec.Struct):
 
 
 def find_annotations(folder: Path) -> Path | None:
-    """Return the annotations in a folder of the raw archives; None when there are none."""
+    """Return the annotations in a folder of the unpacked archives; None if there are none."""
     found = sorted(folder.glob(ANNOTATIONS))
-    return found[-1] if found else None  # the latest: its name ends in its date
+    return found[-1] if found else None  # the latest: names end with a date
 
 
 def arrange_camera_traps(annotations: Path, into: Path, on_progress: Progress) -> list[str]:
-    """Place the images as ``location_N/category/name``: hard links where possible, else copies.
+    """Arrange the images as ``location_N/category/name``, with hard links if possible.
 
     Args:
-        annotations: the JSON file; the images lie in ``eccv_18_all_images_sm`` beside it.
+        annotations: the JSON file, next to the images in ``eccv_18_all_images_sm``.
         into: an empty folder.
-        on_progress: told now and then how far it is.
+        on_progress: called with the number of placed images and the total.
 
     Returns:
-        The names of annotated images that are not there.
+        The names of annotated images that are missing.
 
     Raises:
-        DataError: when the annotations or all images cannot be read.
-        OSError: when a file cannot be written.
+        DataError: if the annotations or all images cannot be read.
+        OSError: if a file cannot be written.
     """
     images = annotations.parent / IMAGE_FOLDER
     if not images.is_dir():
         raise DataError(
-            f"Beside {annotations} there is no folder {IMAGE_FOLDER}: unpack "
+            f"The folder {IMAGE_FOLDER} is missing next to {annotations}. Unpack "
             f"{IMAGE_FOLDER}.tar.gz there."
         )
     places = _places(annotations)
@@ -86,15 +84,15 @@ def arrange_camera_traps(annotations: Path, into: Path, on_progress: Progress) -
         (into / place).mkdir(parents=True, exist_ok=True)
         if not _link(images / name, into / place / name):
             missing.append(name)
-        if number % _TOLD_EVERY == 0 or number == len(places):
+        if number % _REPORT_EVERY == 0 or number == len(places):
             on_progress(number, len(places))
     if len(missing) == len(places):
-        raise DataError(f"{images} has none of the images that {annotations.name} names.")
+        raise DataError(f"{images} has none of the images listed in {annotations.name}.")
     return missing
 
 
 def _places(annotations: Path) -> list[tuple[str, str]]:
-    """Return (folder, file name) of every image used; one with two categories has two."""
+    """Return (folder, file name) of every used image, once for each of its categories."""
     try:
         content = msgspec.json.decode(annotations.read_bytes(), type=_Annotations)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -111,14 +109,14 @@ def _places(annotations: Path) -> list[tuple[str, str]]:
     }
     if not places:
         raise DataError(
-            f"{annotations} annotates no image of the locations {', '.join(LOCATIONS)}: is it the "
+            f"{annotations} has no annotations for the locations {', '.join(LOCATIONS)}. Is it the "
             "file of Caltech Camera Traps?"
         )
     return sorted(places)
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Make a hard link, or a copy where the file systems differ; False when there is no source."""
+    """Create a hard link, or a copy if that fails; return False if the source is missing."""
     try:
         os.link(source, target)
     except FileNotFoundError:

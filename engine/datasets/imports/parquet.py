@@ -1,4 +1,4 @@
-"""Images in parquet files, or in a data set that the ``datasets`` library saved."""
+"""Import of images from parquet files and data sets saved by the ``datasets`` library."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from engine.errors import DataError
 from engine.protocol.extras import install_command
 
 BATCH_ROWS: Final = 64
-"""Rows read at a time: images of a few MB each must fit in memory."""
+"""Rows read at a time; their images must fit in memory."""
 OTHER_SUFFIX: Final = ".jpg"
-"""Suffix of content that begins otherwise: decoders go by content, and report what is no image."""
-
-"""Told how many rows are done, and how many there are."""
+"""Suffix for unrecognised content; decoders report files that are not images."""
 _SEPARATORS: Final = str.maketrans({"/": "_", "\\": "_", "\0": "_"})
 
 
 class _Table(NamedTuple):
-    """A file's columns, the metadata of its schema, its number of rows, and how to read them."""
+    """A file's columns, schema metadata, number of rows, and a function that reads batches."""
 
     columns: list[str]
     metadata: Mapping[bytes, bytes] | None
@@ -32,9 +30,9 @@ class _Table(NamedTuple):
 
 
 def find_tables(path: Path) -> list[Path]:
-    """Return the parquet files at a path, or the Arrow files of a saved data set, in order.
+    """Return the parquet files at a path, or the Arrow files of a saved data set, sorted.
 
-    A folder's own are found and those one folder deeper, such as one for each split.
+    Searches the folder and its subfolders, such as one for each split.
     """
     if path.is_file():
         return [path] if path.suffix.lower() == ".parquet" else []
@@ -48,16 +46,15 @@ def find_tables(path: Path) -> list[Path]:
 def write_images(
     files: Sequence[Path], into: Path, columns: ImageColumns, on_progress: Progress
 ) -> None:
-    """Write every row's image, its bytes as they are, as ``domain/class/NNNNNN.suffix``.
+    """Write each row's image, unchanged, as ``domain/class/NNNNNN.suffix``.
 
-    The number counts the rows, so that files are ordered as the rows. Labels and domains take
-    their names from the schema's ClassLabel, where it has them; otherwise they are their own
-    names. A ``/`` in a name becomes ``_``.
+    Files are numbered by row. Labels and domains are named by the schema's ClassLabel if it has
+    one, otherwise by their values. A ``/`` in a name becomes ``_``.
 
     Raises:
-        DataError: when pyarrow is not installed, a file is damaged or lacks a column, or a row
-            has no image, label or domain.
-        OSError: when a file cannot be written.
+        DataError: if pyarrow is not installed, a file is damaged or lacks a column, or a row has no
+            image, label or domain.
+        OSError: if a file cannot be written.
     """
     require_pyarrow()
     tables = [_open(file) for file in files]
@@ -92,16 +89,16 @@ def _rows(file: Path, table: _Table, columns: ImageColumns) -> Iterator[tuple[An
 
 
 def require_pyarrow() -> None:
-    """Look whether pyarrow is installed.
+    """Check that pyarrow is installed.
 
     Raises:
-        DataError: when it is not; the message says how to get it.
+        DataError: if not; states how to install it.
     """
     try:
         import pyarrow  # noqa: F401 - an extra
     except ImportError:
         raise DataError(
-            f"Parquet files are read by a package that is not installed: {install_command('data')}"
+            f"Parquet files need an additional package. Install it: {install_command('data')}"
         ) from None
 
 
@@ -135,9 +132,8 @@ def _check_columns(file: Path, known: Sequence[str], columns: ImageColumns) -> N
     missing = [name for name in (columns.image, columns.label, columns.domain) if name not in known]
     if missing:
         raise DataError(
-            f"{file} has no column {', '.join(missing)}; its columns are {', '.join(known)}. "
-            "'vld data add' takes other names with --image-column, --label-column and "
-            "--domain-column."
+            f"{file} has no column {', '.join(missing)}; its columns are {', '.join(known)}. Give "
+            "vld data add --image-column, --label-column and --domain-column."
         )
 
 
@@ -147,8 +143,8 @@ def _content(image: object, row: str) -> bytes:
     if isinstance(content, bytes) and content:
         return content
     path = image.get("path") if isinstance(image, dict) else None
-    where = f"; it names the file {path}, which is not in the table" if path else ""
-    raise DataError(f"{row} holds no image{where}.")
+    where = f"; it refers to the file {path}, which is not in the table" if path else ""
+    raise DataError(f"{row} has no image{where}.")
 
 
 def _suffix(content: bytes) -> str:
@@ -158,7 +154,7 @@ def _suffix(content: bytes) -> str:
 def _damaged(file: Path, error: Exception) -> DataError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return DataError(
-        f"{file} cannot be read: {reason.rstrip('.')}. If it was downloaded, get it again."
+        f"{file} cannot be read: {reason.rstrip('.')}. If it was downloaded, download it again."
     )
 
 
@@ -171,7 +167,7 @@ class ImageColumns(msgspec.Struct, frozen=True):
 
 
 class _Feature(msgspec.Struct):
-    """A column as the ``datasets`` library describes it; ``names`` of a ClassLabel."""
+    """A column's description by the ``datasets`` library; ``names`` of a ClassLabel."""
 
     names: list[str] | None = None
 
@@ -187,11 +183,11 @@ class _Metadata(msgspec.Struct):
 def class_names(
     metadata: Mapping[bytes, bytes] | None, columns: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return the names of the values of each column that is a ClassLabel.
+    """Return the value names of each column that is a ClassLabel.
 
     Args:
-        metadata: of an Arrow schema; the ``datasets`` library writes its features there as JSON.
-        columns: names of columns.
+        metadata: of an Arrow schema, where the ``datasets`` library stores its features as JSON.
+        columns: column names.
     """
     try:
         found = msgspec.json.decode((metadata or {}).get(b"huggingface", b"{}"), type=_Metadata)
@@ -209,24 +205,24 @@ def class_names(
 
 
 class FolderNames:
-    """The folder that each value of a column goes to: its name, with no way out of the folder."""
+    """Maps the values of a column to safe folder names."""
 
     def __init__(self, column: str, names: Sequence[str] | None) -> None:
-        """Name the values.
+        """Set the value names.
 
         Args:
             column: its name.
-            names: of the values 0, 1, … of a ClassLabel; None: the values are the names.
+            names: names of the values 0, 1, … of a ClassLabel; None: the values are the names.
         """
         self._column = column
         self._names = names
         self._folders: dict[str | int, str] = {}
 
     def folder(self, value: object, row: str) -> str:
-        """Return the folder of a value; ``row`` says where it stands.
+        """Return the folder of a value; ``row`` is its place, for the message.
 
         Raises:
-            DataError: when it is missing or cannot name a folder.
+            DataError: if the value is missing or not a valid folder name.
         """
         if not isinstance(value, str | int):
             kind = "missing" if value is None else f"{type(value).__name__}, not text or a number"
@@ -245,7 +241,7 @@ class FolderNames:
             name = self._names[value]
         folder = name.strip().translate(_SEPARATORS)
         if not folder or folder.startswith("."):
-            raise DataError(f"{row}: {self._column} is {name!r}, which cannot name a folder.")
+            raise DataError(f"{row}: {self._column} is {name!r}, which is not a valid folder name.")
         if folder in self._folders.values():
             raise DataError(
                 f"{row}: {self._column} {name!r} and another value would share the folder {folder}."

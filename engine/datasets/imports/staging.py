@@ -1,4 +1,4 @@
-"""A folder that is made under another name and appears when it is complete."""
+"""Creation of a folder under a temporary name, renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pathlib import Path
 from engine.errors import DataError
 from engine.machine.disk import is_full
 from engine.rundir.lock import held
-from engine.text import size_in_words
+from engine.text import format_size
 
 
 @contextlib.contextmanager
 def staged(
     folder: Path, put_in_place: Callable[[Path, Path], object] = Path.rename
 ) -> Iterator[Path]:
-    """Yield an empty folder next to ``folder``, which takes its place when the block ends well.
+    """Yield an empty folder next to ``folder`` that replaces it if the block succeeds.
 
-    ``put_in_place`` is given the folder made and the place; it may find something there.
+    ``put_in_place`` is called with the new folder and the target, which may exist.
 
-    After an error or an interrupt it is removed; what a killed process left is removed by the
-    next one. Only one process makes the same folder at a time: the lock is on the folder made.
+    After an error or an interrupt the new folder is removed; a folder left by a killed process is
+    removed by the next one. A lock ensures that only one process at a time creates the folder.
 
     Raises:
-        DataError: when another process is at it, or the disk is full or cannot be written.
+        DataError: if another process holds the lock, or the disk is full or cannot be written.
     """
     stage = folder.with_name(f".{folder.name}.tmp")
     try:
-        with _locked(stage) as is_ours:
-            if not is_ours:
+        with _locked(stage) as is_locked:
+            if not is_locked:
                 raise DataError(
-                    f"Another process is just adding {folder.name} ({stage}): wait for it."
+                    f"Another process is adding {folder.name} ({stage}). Wait for it to finish."
                 )
             try:
                 _empty(stage)
@@ -47,16 +47,16 @@ def staged(
 
 @contextlib.contextmanager
 def _locked(stage: Path) -> Iterator[bool]:
-    """Make and lock a folder; yield whether the lock is ours. The kernel frees a dead one's."""
+    """Create and lock a folder; yield whether this process holds the lock."""
     stage.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
             descriptor = stack.enter_context(held(stage, patience_s=0))
-            # Its last owner may have renamed or removed it meanwhile.
-            is_ours = os.path.samestat(os.fstat(descriptor), stage.stat())
+            # Its previous owner may have renamed or removed it meanwhile.
+            is_locked = os.path.samestat(os.fstat(descriptor), stage.stat())
         except (BlockingIOError, FileNotFoundError):
-            is_ours = False
-        yield is_ours
+            is_locked = False
+        yield is_locked
 
 
 def _empty(folder: Path) -> None:
@@ -68,8 +68,7 @@ def _cannot_write(folder: Path, error: OSError) -> DataError:
     if is_full(error):
         free = shutil.disk_usage(folder.parent).free
         return DataError(
-            f"The disk of {folder.parent} is full ({size_in_words(free)} free): nothing of "
-            f"{folder.name} was kept. Free some space, or choose another place with --home or "
-            "VLD_HOME."
+            f"The disk of {folder.parent} is full ({format_size(free)} free); {folder.name} was "
+            "not added. Free space, or use another --home (VLD_HOME)."
         )
     return DataError(f"{folder} cannot be written: {error}.")

@@ -218,7 +218,7 @@ def test_from_the_pretrained_network_the_way_begins_at_a_linear_probe(family: Fa
 
 @pytest.mark.parametrize(
     ("method", "words"),
-    [("ensemble", "is too high. OOD"), ("greedy_soup", "and so is what it selects")],
+    [("ensemble", "is too high. OOD"), ("greedy_soup", "which biases the selection")],
 )
 def test_runs_that_hold_out_different_images_are_combined_with_a_caution(
     family: Family, method: str, words: str

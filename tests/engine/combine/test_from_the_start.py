@@ -63,12 +63,12 @@ def from_start(family: Family, name: str) -> RunDir:
 
 def cautions_about_the_start(run_dir: RunDir) -> list[str]:
     told = [event.message for event in read_events(run_dir) if isinstance(event, Cautioned)]
-    return [message for message in told if "start of run" in message]
+    return [message for message in told if "first network of run" in message]
 
 
 @pytest.fixture
 def bare_weights(tmp_path: Path) -> Path:
-    """Return a file of weights without a last layer to keep, for tuning linearly."""
+    """Return a weight file without a last layer to keep, for tuning linearly."""
     torch.manual_seed(5)
     path = tmp_path / "bare.safetensors"
     save_file(timm.create_model("test_vit", num_classes=0, img_size=32).state_dict(), path)
@@ -131,7 +131,7 @@ def test_another_file_of_weights_is_refused(family: Family, tmp_path: Path, end:
     weights.write_bytes(family["start"].best_checkpoint.read_bytes())
     family.train("tuned", weights=str(weights), steps=1)
     weights.write_bytes(family["first"].best_checkpoint.read_bytes())
-    with pytest.raises(InputError, match="not those run tuned started from: the file has changed"):
+    with pytest.raises(InputError, match="has changed since run tuned started from it"):
         do(family.make("interpolation", end, "tuned"))
 
 
@@ -140,8 +140,8 @@ def test_a_start_that_is_not_the_run_s_own_is_told(family: Family) -> None:
     (trained,) = [e for e in read_events(family["first"]) if isinstance(e, HeadTrained)]
     events.write_text(events.read_text().replace(f'"loss":{trained.loss}', '"loss":0.125'))
     (caution,) = cautions_about_the_start(from_start(family, "first"))
-    assert caution.startswith("The start of run first was not rebuilt exactly: its last ")
-    assert f"{trained.loss:.4f}, and ended at 0.1250 in that run." in caution
+    assert caution.startswith("The first network of run first was not rebuilt exactly: ")
+    assert f"{trained.loss:.4f} here and 0.1250 in that run." in caution
     events.write_text("")
     (caution,) = cautions_about_the_start(from_start(family, "first"))
-    assert "is not known: its event log does not have the loss" in caution
+    assert "its event log lacks the loss" in caution

@@ -47,7 +47,9 @@ def test_a_candidate_is_held_against_the_soup_so_far_and_not_its_best_parent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     served: list[float] = []
-    monkeypatch.setattr(soup, "serve", lambda _bench, weights: served.append(float(weights["w"])))
+    monkeypatch.setattr(
+        soup, "evaluate_and_save", lambda _bench, weights: served.append(float(weights["w"]))
+    )
     bench = TableOfAccuracies()
     soup.combine_greedily(cast("Bench", bench))
     tried = {
@@ -61,7 +63,9 @@ def test_parents_of_equal_accuracy_are_tried_in_the_order_given_and_a_tie_is_kep
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     served: list[float] = []
-    monkeypatch.setattr(soup, "serve", lambda _bench, weights: served.append(float(weights["w"])))
+    monkeypatch.setattr(
+        soup, "evaluate_and_save", lambda _bench, weights: served.append(float(weights["w"]))
+    )
     weights = {"worse": 8.0, "first": 0.0, "second": 1.0, "third": 2.0}
     accuracies = {0.0: 0.6, 1.0: 0.6, 2.0: 0.6, 0.5: 0.6, 8.0: 0.1, 11 / 4: 0.1}
     bench = TableOfAccuracies(weight_of=weights, accuracy_of=accuracies)

@@ -99,7 +99,7 @@ def test_a_class_whose_images_are_all_unreadable_is_refused(
     root = make_folder(THREE_DOMAINS)
     for path in (root / "art" / "cat").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="No image can be read in art/cat"):
+    with pytest.raises(DataError, match="No image in art/cat can be read"):
         load(root, tmp_path, skip_bad_images=True)
 
 

@@ -102,5 +102,5 @@ def test_the_split_of_groups_depends_on_the_seed() -> None:
 
 
 def test_one_group_cannot_be_split() -> None:
-    with pytest.raises(DataError, match="all of its images are of the group x, so none are left"):
+    with pytest.raises(DataError, match="all images are in the group x, so none are left"):
         split_groups(["x"] * 9, 0.2, 0, 0)

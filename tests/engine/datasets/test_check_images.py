@@ -66,15 +66,15 @@ def test_sound_images_have_nothing_that_spoils(images: Path) -> None:
     assert (report.modes, report.formats) == ({"RGB": 48}, {"PNG": 48})
     assert spoiling(report) == []
     assert warnings(report) == [
-        "4 validation images: ID accuracy, and what is selected by it, is uncertain by up to ±35 "
-        "points (95% interval), whichever domain is the target."
+        "4 validation images: ID accuracy, and any selection based on it, is uncertain by up to "
+        "±35 points (95% interval), for every choice of target."
     ]
 
 
 def test_images_of_one_domain_are_all_counted_for_its_uncertainty(images: Path) -> None:
     assert warnings(check(images / "photo")) == [
-        "4 validation images: ID accuracy, and what is selected by it, is uncertain by up to ±35 "
-        "points (95% interval)."
+        "4 validation images: ID accuracy, and any selection based on it, is uncertain by up to "
+        "±35 points (95% interval)."
     ]
 
 
@@ -98,7 +98,7 @@ def test_truncated_and_empty_files_spoil_a_run(images: Path) -> None:
 def test_files_that_do_not_exist_spoil_a_run(images: Path) -> None:
     (images / "photo" / "cat" / "link.png").symlink_to(images / "nowhere.png")
     (text,) = spoiling(check(images))
-    assert text.startswith("1 file does not exist: a run refuses")
+    assert text.startswith("1 file does not exist; runs will refuse")
     rows = [*rows_of(images), ("gone/a.png", "cat", "photo")]
     assert any("2 files do not exist" in t for t in spoiling(check(write_table(images, rows))))
 
@@ -255,7 +255,7 @@ def test_few_and_uneven_images_are_worth_knowing(make_folder: MakeFolder) -> Non
         Image.new("RGB", (40, 40), (number, 7, 9)).save(folder / "a" / "cat" / f"x{number}.png")
     texts = warnings(check(folder, near=0))
     assert "Fewer than 10 images of a class in a domain: a/dog, b/cat, b/dog." in texts
-    assert "a has 31 times as many images of one class as of another." in texts
+    assert "a has 31× as many images of one class as of another." in texts
 
 
 def test_domains_that_a_run_cannot_split_spoil_it_in_the_words_of_the_run(
@@ -268,9 +268,9 @@ def test_domains_that_a_run_cannot_split_spoil_it_in_the_words_of_the_run(
         load_data(spec, tmp_path / "cache")
     assert split == str(refusal.value)
     assert split.startswith("Domain a of pets: 2 images at --validation-fraction 0.2 leave none")
-    assert split.endswith("So do those of b, c.")
+    assert split.endswith("Also too small: b, c.")
     assert single.startswith(
-        "1 image of a class in a domain: a/cat, a/dog, b/cat, b/dog, c/cat and"
+        "Only 1 image of a class in a domain: a/cat, a/dog, b/cat, b/dog, c/cat"
     )
     halves = check_images(open_image_set("pets", folder), 0, lambda _done, _total: None, 0.5)
     assert len(spoiling(halves)) == 1
@@ -312,7 +312,7 @@ def test_classes_that_only_spaces_tell_apart_are_worth_knowing(make_folder: Make
     texts = warnings(check(folder, near=0))
     alike = "2 classes differ only in case, spaces, '_' or '-': 'hot dog' and 'hot_dog'."
     assert any(text.startswith(alike) for text in texts)
-    assert "1 class has spaces before or after its name: 'cat '." in texts
+    assert "1 class has leading or trailing spaces in its name: 'cat '." in texts
 
 
 def test_a_contact_sheet_shows_every_class_and_domain(images: Path, tmp_path: Path) -> None:

@@ -71,11 +71,11 @@ def test_paths_may_begin_in_the_home_of_the_user(
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("a/", "https://x.org/a/", "web addresses: download the images first"),
-        ("a/", "file:///data/a/", "write the paths without file://"),
+        ("a/", "https://x.org/a/", "the paths are URLs; download the images first"),
+        ("a/", "file:///data/a/", "write paths without file://"),
         ("a/", "nowhere/a/", "relative to the table's folder, or absolute"),
         ("/", "\\", "have backslashes"),
-        ("a/", "~/nowhere/", "begin with ~"),
+        ("a/", "~/nowhere/", "start with ~"),
     ],
 )
 def test_a_table_of_files_none_of_which_exists_is_refused(
@@ -89,13 +89,13 @@ def test_a_table_of_files_none_of_which_exists_is_refused(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is empty. Its first line must name its columns"),
-        (b"path,label,domain\n", "has a heading and no rows"),
-        (b"file;label;domain\n", "no column path; its columns are file, label, domain. Name them"),
+        (b"", "is empty. Its first line must be a header"),
+        (b"path,label,domain\n", "has a header but no rows"),
+        (b"file;label;domain\n", "no column path; its columns are file, label, domain. Give their"),
         (b"path,label,domain\na/cat/0.png,,\n", "Line 2 of .* has no label or domain"),
         (b"path,label,domain\na,,x\nb,y,\n", "2 rows of .* have no label or domain: lines 2, 3"),
-        (b"path,label,domain\n\xe4,b,c\n", "is not UTF-8 text: save it as CSV in UTF-8"),
-        (b"path,path ,label,domain\n", "heading and no rows"),
+        (b"path,label,domain\n\xe4,b,c\n", "is not UTF-8 text. Save it as CSV in UTF-8"),
+        (b"path,path ,label,domain\n", "header but no rows"),
         (b"path,label,domain,label\n", "has 2 columns label. Rename or remove one"),
         (b"Path,PATH,label,domain\n", "no column path; its columns are Path, PATH"),
     ],
@@ -122,7 +122,9 @@ def test_what_must_be_imported_first_is_told_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.tar.gz", "x.tar"])
 def test_what_is_an_archive_by_its_name_alone_is_damaged(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match=rf"^{tmp_path / name} is damaged, .*\. Get it again\.$"):
+    with pytest.raises(
+        DataError, match=rf"^{tmp_path / name} is damaged .*\. Download it again\.$"
+    ):
         opened(tmp_path, b"anything", name)
 
 
@@ -134,5 +136,5 @@ def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
 
 def test_a_table_has_no_layout(tmp_path: Path) -> None:
     opened(tmp_path, text(",").encode())
-    with pytest.raises(DataError, match="--layout is for folders"):
+    with pytest.raises(DataError, match="--layout is only for folders"):
         open_image_set("mine", tmp_path / "images.csv", "plain")

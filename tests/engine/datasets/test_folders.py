@@ -108,7 +108,7 @@ def test_one_domain_is_enough(make_folder: MakeFolder) -> None:
 
 
 def test_one_class_is_refused(make_folder: MakeFolder) -> None:
-    with pytest.raises(DataError, match="has one class, cat"):
+    with pytest.raises(DataError, match="has only one class, cat"):
         open_image_set("mine", make_folder({"photo": ("cat",), "art": ("cat",)}))
 
 

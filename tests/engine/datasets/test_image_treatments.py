@@ -54,7 +54,7 @@ def test_16_bits_of_colour_become_the_higher_8() -> None:
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
 def test_pixels_of_32_bits_are_refused(kind: type) -> None:
     content = saved(Image.fromarray(np.ones((8, 8), kind)), "TIFF")
-    with pytest.raises(OSError, match="32 bits.*whose range is not known"):
+    with pytest.raises(OSError, match="32-bit pixels.*unsupported"):
         decode_image(content)
 
 
@@ -94,10 +94,10 @@ def test_the_orientation_of_a_camera_is_ignored() -> None:
     ("content", "said"),
     [
         (b"", "is empty"),
-        (b"\0" * 100, r"is not an image \(all of its 100 bytes are zero\)"),
-        (b"<html>\n<body>", r"is not an image \(begins with '<html>'\)"),
-        (b"\x07\xffother", r"is not an image \(begins with 07 ff 6f 74 68 65 72\)"),
-        (b"\x89PNG\r\n\x1a\n", r"is damaged \(begins as \.png, but cannot be opened\)"),
+        (b"\0" * 100, r"is not an image \(all 100 bytes are zero\)"),
+        (b"<html>\n<body>", r"is not an image \(starts with '<html>'\)"),
+        (b"\x07\xffother", r"is not an image \(starts with 07 ff 6f 74 68 65 72\)"),
+        (b"\x89PNG\r\n\x1a\n", r"is damaged \(starts like \.png, but cannot be opened\)"),
     ],
 )
 def test_what_is_no_image_is_refused_with_what_it_is(content: bytes, said: str) -> None:

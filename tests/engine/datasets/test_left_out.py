@@ -114,6 +114,6 @@ def test_left_out_is_one_line() -> None:
     assert left_out_text(left_out) == (
         "left out: 60 .heic, 12 thumbnails in @eaDir, 1 image above its class folder (cover.png), "
         "1 hidden folder (.red), 1 row that repeats another (a.png) "
-        f"(HEIC is read after: {install_command('heic')})"
+        f"(to read HEIC: {install_command('heic')})"
     )
     assert left_out_text([]) == ""

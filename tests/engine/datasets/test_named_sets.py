@@ -107,7 +107,7 @@ def test_images_that_no_run_can_be_made_of_replace_nothing(
     with pytest.raises(DataError, match="no images"):
         add(root, tmp_path / "home", replaces=True)
     assert domains(root) == ("photo", "sketch")
-    with pytest.raises(DataError, match="in the folder of pets itself"):
+    with pytest.raises(DataError, match="inside the folder of the data set pets"):
         add(root, root / "pets" / "images", replaces=True)
 
 
@@ -115,7 +115,7 @@ def test_a_folder_that_was_made_by_hand_is_not_replaced(
     root: Path, images: Path, others: Path
 ) -> None:
     shutil.copytree(images, root / "pets")
-    with pytest.raises(DataError, match="was not made by vld data add"):
+    with pytest.raises(DataError, match="was not created by vld data add"):
         add(root, others, replaces=True)
     assert domains(root) == ("photo", "sketch")
 
@@ -150,7 +150,7 @@ def test_a_link_is_removed_and_not_what_it_leads_to(root: Path, images: Path) ->
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("emoji", "is part of the program"),
+        ("emoji", "is an embedded data set"),
         ("PACS", "is not on this machine"),
         ("pest", "mean pets"),
     ],
@@ -174,9 +174,9 @@ def test_a_set_is_renamed(root: Path, images: Path) -> None:
 @pytest.mark.parametrize(
     ("new", "reason"),
     [
-        ("other", "A data set named other exists already"), ("Other", "only in case from other"),
-        ("PACS", "is the name of a published data set"), ("pets", "already has that name"),
-        ("a b", "cannot be the name"), ("emoji", "is an embedded data set"),
+        ("other", "A data set named other already exists"), ("Other", "only in case from other"),
+        ("PACS", "is the name of a published data set"), ("pets", "is already named"),
+        ("a b", "is not a valid data set name"), ("emoji", "is an embedded data set"),
     ],
 )  # fmt: skip
 def test_a_name_that_is_not_free_is_not_given(

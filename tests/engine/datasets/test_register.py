@@ -59,7 +59,7 @@ def test_a_folder_is_registered_where_it_lies(root: Path, images: Path) -> None:
 
 def test_only_some_domains(root: Path, images: Path) -> None:
     assert counts(add(root, images, domains=("toy", "photo"))) == {"photo": 6, "toy": 6}
-    with pytest.raises(DataError, match="has no domain car; it has photo, sketch, toy"):
+    with pytest.raises(DataError, match="has no domain car. Its domains: photo, sketch, toy"):
         add(root, images, "other", domains=("toy", "car"))
 
 
@@ -88,7 +88,9 @@ def test_listed_images_are_left_out(root: Path, images: Path, tmp_path: Path) ->
     assert listing.left_out == (LeftOut("images that --exclude lists", 1, first),)
     assert listing.notes == (f"1 line of {duplicates} matches no image: not/there/x.png",)
     duplicates.write_text("images/not/there/x.png\n")
-    with pytest.raises(DataError, match=rf"No line of .* such as images/not.* and {first} here"):
+    with pytest.raises(
+        DataError, match=rf"No line of .* example images/not.*; an image is {first}"
+    ):
         add(root, images, "other", exclude=str(duplicates))
     with pytest.raises(DataError, match="cannot be read"):
         add(root, images, "other", exclude=str(tmp_path / "nowhere.txt"))
@@ -127,7 +129,7 @@ def test_a_published_name_is_for_its_domains_and_classes_only(root: Path, images
     )
     assert not (root / "PACS").exists()
     vlcs = fill_folder(root.parent / "vlcs", dict.fromkeys(STUDY_SETS["VLCS"].images, "abcd"), 1)
-    with pytest.raises(DataError, match="which has 5 classes, but here are 4"):
+    with pytest.raises(DataError, match="which has 5 classes, but this has 4"):
         add(root, vlcs, "VLCS")
 
 
@@ -139,7 +141,7 @@ def test_a_set_of_an_older_home_under_a_published_name_is_incomplete(
     (listing,) = [each for each in list_datasets(root) if each.name == "PACS"]
     assert not listing.complete
     assert listing.mismatch is not None
-    assert any(note.startswith("It is not the published PACS") for note in listing.notes)
+    assert any(note.startswith("This is not the published PACS") for note in listing.notes)
 
 
 def test_names_that_only_case_tells_apart_are_refused(root: Path, images: Path) -> None:
@@ -151,7 +153,7 @@ def test_names_that_only_case_tells_apart_are_refused(root: Path, images: Path) 
 
 @pytest.mark.parametrize("name", ["", "../up", "a b", ".hidden", "a/b"])
 def test_a_name_that_is_no_plain_word_is_refused(root: Path, images: Path, name: str) -> None:
-    with pytest.raises(DataError, match="cannot be the name"):
+    with pytest.raises(DataError, match="is not a valid data set name"):
         add(root, images, name)
 
 
@@ -166,7 +168,7 @@ def test_a_name_that_is_taken_is_refused(root: Path, images: Path) -> None:
 @pytest.mark.parametrize("name", ["nowhere", "notes.txt"])
 def test_what_is_no_folder_is_refused(root: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "notes.txt").write_text("no images")
-    with pytest.raises(DataError, match="No such file or folder|neither a folder"):
+    with pytest.raises(DataError, match="no file or folder|not a folder of domain"):
         add(root, tmp_path / name)
 
 
@@ -243,7 +245,7 @@ class TestTables:
         assert data.image_set.reading == "keeping all images of a group on one side of the split"
         with pytest.raises(DataError, match="no column ward; .*and --group-column"):
             add(root, table, "other", **columns, group_column="ward")
-        with pytest.raises(DataError, match="--group-column is for tables"):
+        with pytest.raises(DataError, match="--group-column is only for tables"):
             add(root, images, "other", group_column="patient")
 
     def test_a_missing_column_names_those_there_are(self, root: Path, images: Path) -> None:
@@ -278,7 +280,7 @@ def test_images_that_were_lost_since_are_told(root: Path, images: Path) -> None:
     (images / "toy" / "cat" / "0.png").unlink()
     (listing,) = [each for each in list_datasets(root) if each.name == "pets"]
     assert not listing.complete
-    assert listing.notes == ("toy had 6 images when it was added; now it has 5.",)
+    assert listing.notes == ("toy had 6 images when added, but has 5 now.",)
 
 
 def test_a_folder_that_went_away_is_told(root: Path, images: Path) -> None:
@@ -287,7 +289,7 @@ def test_a_folder_that_went_away_is_told(root: Path, images: Path) -> None:
     with pytest.raises(DataError) as refusal:
         open_image_set("pets", root / "pets")
     assert str(refusal.value) == (
-        f"The images of pets are gone: {images}. Put them back, or give their new place: "
+        f"The images of pets are missing: {images}. Restore them, or add their new location: "
         "vld data add pets PATH --replace"
     )
     (listing,) = [each for each in list_datasets(root) if each.name == "pets"]
@@ -298,7 +300,7 @@ def test_a_class_that_came_later_is_refused(root: Path, make_folder: MakeFolder)
     folder = make_folder({"a": ("cat", "dog"), "b": ("cat",)}, 2)
     add(root, folder, keep_missing_classes=True)
     (folder / "b" / "cow").mkdir()
-    with pytest.raises(DataError, match="classes it had not when it was added: cow"):
+    with pytest.raises(DataError, match="classes that were not there when it was added: cow"):
         open_image_set("pets", root / "pets")
 
 

@@ -59,7 +59,10 @@ def test_a_unique_name_is_enough_and_what_is_left_out_is_told(scans: Path, tmp_p
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["x.png,north,1"], "No file of .* is an image of .*: such as x.png there and ill/0.png"),
+        (
+            ["x.png,north,1"],
+            "No file in .* matches an image of .*example x.png; an image is ill/0.png",
+        ),
         (["0.png,north,1"], "No file"),  # two classes have a 0.png
         (["ill/0.png,north,1", "ill/0.png,south,1"], "ill/0.png into two domains, north and south"),
         (["ill/0.png,,1"], "Line 2 of .* has no hospital"),
@@ -78,5 +81,7 @@ def test_a_column_that_is_not_there_is_named(scans: Path, tmp_path: Path) -> Non
     table = tmp_path / "meta.csv"
     table.write_text("path,camera\nill/0.png,1\n")
     request = SplitDataset(str(tmp_path), "scans", str(scans), str(table), "path", "hospital")
-    with pytest.raises(DataError, match="no column hospital; its columns are path, camera. Name "):
+    with pytest.raises(
+        DataError, match="no column hospital; its columns are path, camera. Give their "
+    ):
         split_dataset(request, lambda _: None)

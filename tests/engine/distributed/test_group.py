@@ -28,12 +28,12 @@ def on_two(act: Callable[[int, str], None], folder: Path) -> None:
 def send_and_verify(rank: int, folder: str) -> None:
     ranks, box = Ranks(rank, 2, rank, 2), Exchange(Path(folder))
     with joined(ranks, box, torch.device("cpu")):
-        found = ranks.of_first(
+        found = ranks.from_first(
             lambda: ("fp32", {"a": 0.1, "b": NOT_FINITE}), tuple[str, dict[str, float]]
         )
         assert found == ("fp32", {"a": 0.1, "b": NOT_FINITE})
         verify(box.read_secret(), ranks)
-        with pytest.raises(TrainingError, match=f"as rank {1 - rank} does not know the secret"):
+        with pytest.raises(TrainingError, match=f"Rank {1 - rank} failed authentication"):
             verify(b"mine" if rank else b"another", ranks)
         assert dist.is_initialized()
 
@@ -59,7 +59,7 @@ def test_a_folder_that_others_can_enter_is_refused(tmp_path: Path) -> None:
     exchange = Exchange(tmp_path / "ranks")
     exchange.clear()
     exchange.folder.chmod(0o750)
-    with pytest.raises(PermissionError, match=r"owner's alone \(0700\)"):
+    with pytest.raises(PermissionError, match=r"to its owner \(mode 0700\)"):
         exchange.read_secret()
 
 

@@ -120,7 +120,7 @@ def test_a_rank_that_is_killed_ends_the_run_which_says_which(
     assert process.wait(DEADLINE_S) == 1
     failed = last_event(run_dir)
     assert isinstance(failed, RunFailed)
-    assert failed.message.startswith(f"Rank 1 on {os.uname().nodename} was killed (signal 9): ")
+    assert failed.message.startswith(f"Rank 1 on {os.uname().nodename} was killed (signal 9)")
     assert not failed.refused
     assert not processes_of(run_dir)
     assert not run_dir.ranks.exists()

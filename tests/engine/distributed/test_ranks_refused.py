@@ -14,8 +14,8 @@ from tests.small_runs import MakeRun, run_here
     [
         ({"device": "cuda"}, "gpus is 2, but this machine has no GPU"),
         ({"device": "auto"}, "has no GPU.*--device cpu"),
-        ({"device": "cpu", "nodes": 2}, "in no Slurm job of 2 machines"),
-        ({"device": "cpu", "gpus": 16}, "16 GPUs or processes are to share a step of 12 images"),
+        ({"device": "cpu", "nodes": 2}, "not inside a 2-node Slurm job"),
+        ({"device": "cpu", "gpus": 16}, "16 GPUs or processes cannot share a step of 12 images"),
     ],
 )
 def test_more_than_there_are_is_refused(

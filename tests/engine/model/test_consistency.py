@@ -31,7 +31,7 @@ def test_dropout_that_is_applied_as_a_function_is_switched_off(model: str) -> No
 
 
 def test_a_network_that_classifies_by_more_than_its_last_layer_is_refused() -> None:
-    with pytest.raises(InputError, match=r"volo_d1_224 does not classify by its last layer"):
+    with pytest.raises(InputError, match=r"volo_d1_224 does not classify with only its last layer"):
         build("volo_d1_224", 224)
 
 
@@ -92,43 +92,43 @@ def check(oddness: str) -> FineTunedNetwork:
 
 
 def test_what_is_wrong_is_said() -> None:
-    with pytest.raises(InputError, match="odd adds random noise of its own while training"):
+    with pytest.raises(InputError, match="odd adds its own random noise in training"):
         check("noisy")
     for oddness in ("scaled", "shifted"):
-        with pytest.raises(InputError, match="odd does not classify by its last layer"):
+        with pytest.raises(InputError, match="odd does not classify with only its last layer"):
             check(oddness)
 
 
 @pytest.mark.parametrize("oddness", ["seldom noisy", "of Python's numbers", "of NumPy's numbers"])
 def test_noise_that_is_seldom_seen_is_found_by_the_random_numbers_it_takes(oddness: str) -> None:
-    with pytest.raises(InputError, match="odd adds random noise of its own while training"):
+    with pytest.raises(InputError, match="odd adds its own random noise in training"):
         check(oddness)
 
 
 def test_features_that_training_changes_are_refused() -> None:
-    with pytest.raises(InputError, match="odd computes other features while training than in ev"):
+    with pytest.raises(InputError, match="odd computes different features in training than in ev"):
         check("scaled in training")
 
 
 def test_features_that_depend_on_the_other_images_of_a_batch_are_refused() -> None:
-    with pytest.raises(InputError, match="features of an image depend on the other images"):
+    with pytest.raises(InputError, match="image's features depend on the other images"):
         check("one less the mean of the batch")
 
 
 @pytest.mark.parametrize("oddness", ["not flat", "two"])
 def test_features_that_are_no_vector_are_refused(oddness: str) -> None:
-    with pytest.raises(InputError, match="odd has no vector of 96 pooled features per image"):
+    with pytest.raises(InputError, match="odd does not produce 96 pooled features per image"):
         check(oddness)
 
 
 def test_a_network_that_cannot_read_images_of_a_size_is_refused() -> None:
-    with pytest.raises(InputError, match="odd cannot read images of 32 px: Kernel size"):
+    with pytest.raises(InputError, match="odd does not accept images of 32 px: Kernel size"):
         check("too small")
 
 
 @pytest.mark.parametrize("model", ["efficientvit_m0", "shvit_s1"])
 def test_a_layer_that_training_passes_by_is_found_whatever_its_weights(model: str) -> None:
-    with pytest.raises(InputError, match=rf"2 weights of {model} .*head\.bn\.weight"):
+    with pytest.raises(InputError, match=rf"2 parameters of {model} .*head\.bn\.weight"):
         build(model)
 
 
@@ -155,5 +155,5 @@ def test_a_network_of_ones_own_without_a_configuration_is_refused(
         return Odd("")
 
     monkeypatch.setitem(timm.models._registry._model_entrypoints, "odd", make)
-    with pytest.raises(InputError, match=r"timm cannot make odd for 64 px: .*no pretrained cfg"):
+    with pytest.raises(InputError, match=r"timm cannot create odd for 64 px: .*no pretrained cfg"):
         build("odd")

@@ -49,17 +49,19 @@ def test_the_last_three_blocks_of_equal_width(
 
 @pytest.mark.parametrize("model", ["resnet18", "resnet10t", "vgg11"])
 def test_a_network_without_such_blocks_is_refused(model: str) -> None:
-    with pytest.raises(InputError, match=rf"{model} has no 3 blocks .* or --tuning full"):
+    with pytest.raises(
+        InputError, match=rf"{model} has no 3 consecutive blocks .* or --tuning full"
+    ):
         _network(model)
 
 
 def test_a_network_whose_blocks_give_several_tensors_is_refused() -> None:
-    with pytest.raises(InputError, match="mvitv2_tiny has no 3 blocks"):
+    with pytest.raises(InputError, match="mvitv2_tiny has no 3 consecutive blocks"):
         _network("mvitv2_tiny")
 
 
 def test_a_network_that_cannot_read_images_of_a_size_is_refused() -> None:
-    with pytest.raises(InputError, match="crossvit_tiny_240 cannot read images of 64 px: "):
+    with pytest.raises(InputError, match="crossvit_tiny_240 does not accept images of 64 px: "):
         _network("crossvit_tiny_240")
 
 
@@ -145,4 +147,4 @@ def test_weights_of_other_features_are_not_taken(make_run: MakeRun) -> None:
     assert isinstance(network.module, LinearNetwork)
     assert float((network.module.scales.detach() - saved["scales"]).abs().max()) > 0.5
     assert network.loaded is not None
-    assert network.loaded.last_layer == "new: the file's reads linear features"
+    assert network.loaded.last_layer == "new: the file's layer reads linear features"

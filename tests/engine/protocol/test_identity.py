@@ -20,7 +20,7 @@ from engine.protocol import (
     run_identity,
     spec_from_mapping,
 )
-from engine.protocol.identity import DECIDING_ONLY, UNDECIDING
+from engine.protocol.identity import CONDITIONAL, NOT_RESULT
 
 PARENTS = (Parent("a", "/a.safetensors"), Parent("b", "/b.safetensors"))
 
@@ -93,8 +93,8 @@ def test_a_recipe_s_name_is_only_a_name() -> None:
 
 
 def test_every_undeciding_field_is_a_field() -> None:
-    assert FIELDS.keys() >= UNDECIDING | DECIDING_ONLY.keys()
-    assert not UNDECIDING & DECIDING_ONLY.keys()
+    assert FIELDS.keys() >= NOT_RESULT | CONDITIONAL.keys()
+    assert not NOT_RESULT & CONDITIONAL.keys()
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_an_interpolation_of_an_earlier_version_starts_from_a_linear_probe() -> 
      b'{"method": "stew", "parents": [{"run_id": "a", "file": null}]}', b"\xff", b"[" * 100_000],
 )  # fmt: skip
 def test_what_is_no_combination_is_refused(data: bytes) -> None:
-    with pytest.raises(CombinationError, match="Not a combination"):
+    with pytest.raises(CombinationError, match="Invalid combination"):
         decode_combination(data)
 
 

@@ -74,5 +74,5 @@ def test_a_file_too_large_or_not_a_file_is_refused(tmp_path: Path) -> None:
         run_dir.read_predictions()
     run_dir.predictions.unlink()
     run_dir.predictions.mkdir()
-    with pytest.raises(PredictionsError, match="no regular file"):
+    with pytest.raises(PredictionsError, match="not a regular file"):
         run_dir.read_predictions()

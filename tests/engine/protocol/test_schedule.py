@@ -74,7 +74,7 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
          "learning rate would end at 6e-06 instead of 0.0003. Give fewer --warmup-steps"),
         ({"warmup_steps": 10, "steps": 10}, "the cosine schedule would never begin"),
         ({"schedule": "step", "lr_drops": [5_000], "steps": 10}, "lr_drops is 5000, but the run "
-         "has 10 steps: a drop must be at a step from 1 to 9"),
+         "has 10 steps. Drops must be at steps from 1 to 9"),
         ({"schedule": "step", "lr_drops": [5, 10], "steps": 10}, "from 1 to 9"),
         ({"schedule": "step", "lr_drops": [0], "steps": 10}, "from 1 to 9"),
         ({"schedule": "step", "lr_drops": [-3]}, "from 1 to 199"),
@@ -83,15 +83,15 @@ def test_a_run_is_evaluated_from_its_first_evaluation_at_even_intervals_and_at_i
         ({"arms": ["averaged"], "average_from": 1_000, "steps": 10}, "average_from is 1000"),
         ({"arms": ["averaged"], "average_every": 11, "steps": 10}, "average_every is 11"),
         ({"eval_every": 11, "steps": 10}, "eval_every is 11, but the run has 10 steps"),
-        ({"eval_from": 11, "steps": 10}, "eval_from is 11, but the run has 10 steps: give "
+        ({"eval_from": 11, "steps": 10}, "eval_from is 11, but the run has 10 steps. Give "
          "--eval-from 10 or less"),
         ({"log_every": 11, "steps": 10}, "log_every is 11, but the run has 10 steps"),
         ({"eval_every": 201}, "eval_every is 201, but the run has 200 steps"),
-        ({"eval_every": 2, "steps": 1}, "but the run has 1 step:"),
-        ({"linear_start": "authors"}, "linear_start is 'authors', but tuning is 'full', where "
-         "it has no effect. Give --tuning linear, or leave out --linear-start."),
-        ({"groupdro_step_size": 0.1}, "groupdro_step_size is 0.1, but objective is 'erm', where it "
-         "has no effect. Give --objective groupdro, or leave out --groupdro-step-size."),
+        ({"eval_every": 2, "steps": 1}, "but the run has 1 step."),
+        ({"linear_start": "authors"}, "linear_start is 'authors', but tuning is 'full'. Give "
+         "--tuning linear, or drop --linear-start."),
+        ({"groupdro_step_size": 0.1}, "groupdro_step_size is 0.1, but objective is 'erm'. Give "
+         "--objective groupdro, or drop --groupdro-step-size."),
     ],
 )  # fmt: skip
 def test_what_the_user_set_and_the_run_cannot_honour_is_refused(

@@ -33,7 +33,7 @@ def test_the_recipe_wins_over_the_data_set() -> None:
 
 
 def test_a_step_schedule_needs_steps() -> None:
-    with pytest.raises(SpecError, match="lr_drops is empty: give --lr-drops, such as 50"):
+    with pytest.raises(SpecError, match="lr_drops is empty. Give --lr-drops, such as 50"):
         resolve_spec({"schedule": "step", "steps": 100})
     assert resolve_spec({"schedule": "step", "lr_drops": [50]}).lr_drops == (50,)
 
@@ -168,5 +168,7 @@ def test_a_key_needs_a_file(weights: str) -> None:
 
 @pytest.mark.parametrize("weights", ["https://host/net.pth", "hf-hub:timm/resnet18.a1_in1k"])
 def test_weights_at_an_address_are_to_be_downloaded_first(weights: str) -> None:
-    with pytest.raises(SpecError, match=r"is an address: download the file, then give --weights"):
+    with pytest.raises(
+        SpecError, match=r"must not be a URL. Download the file, then give --weights"
+    ):
         resolve_spec({"weights": weights})

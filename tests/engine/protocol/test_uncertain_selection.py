@@ -12,15 +12,15 @@ from engine.protocol.validation import uncertain_selection
     [
         (
             {"a": 33, "b": 33, "c": 33},
-            "99 validation images: ID accuracy, and what is selected by it, is uncertain by up to "
-            "±10 points (95% interval).",
+            "99 validation images: ID accuracy, and any selection based on it, is uncertain "
+            "by up to ±10 points (95% interval).",
         ),
-        ({"a": 1}, "1 validation image: ID accuracy, and what is selected by it, is uncertain by "
-         "up to ±45 points (95% interval)."),
+        ({"a": 1}, "1 validation image: ID accuracy, and any selection based on it, is uncertain "
+         "by up to ±45 points (95% interval)."),
         (
             {"a": 400, "b": 12},
-            "Few validation images: 12 of b, whose accuracy is uncertain by up to ±25 points; ID "
-            "accuracy, and what is selected by it, is uncertain by up to ±13 points (95% "
+            "Few validation images: b has 12, so its accuracy is uncertain by up to ±25 points; ID "
+            "accuracy, and any selection based on it, is uncertain by up to ±13 points (95% "
             "interval).",
         ),
         ({"a": 61, "b": 61}, ""),

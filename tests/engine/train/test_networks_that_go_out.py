@@ -199,7 +199,7 @@ def test_a_linearly_tuned_network_is_continued_with_its_features(make_run: MakeR
         seed=1, class_names=SMALL_CLASSES,
     )  # fmt: skip
     assert full.loaded is not None
-    assert full.loaded.last_layer == "new: the file's reads linear features"
+    assert full.loaded.last_layer == "new: the file's layer reads linear features"
     assert full.loaded.unexpected == ["head.bias", "head.weight", "scales"]
 
 

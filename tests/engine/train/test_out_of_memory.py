@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import TrainingError
-from engine.machine.devices import is_out_of_memory, wanted_bytes
+from engine.machine.devices import is_out_of_memory, requested_bytes
 from engine.model import FineTunedNetwork
 from engine.protocol import RunFailed
 from tests.small_runs import MakeRun, engine_environment, read_events, run_here
@@ -40,7 +40,7 @@ sys.exit(engine.__main__.main([sys.argv[1]]))
 )
 def test_shortages_are_told_from_other_errors(error: Exception, wanted: int | None) -> None:
     assert is_out_of_memory(error)
-    assert wanted_bytes(error) == wanted
+    assert requested_bytes(error) == wanted
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
 
@@ -54,8 +54,8 @@ def test_a_process_without_the_memory_says_so(make_run: MakeRun) -> None:
     failed = read_events(run_dir)[-1]
     assert isinstance(failed, RunFailed)
     told = re.match(
-        r"Memory ran out on cpu: [\d.]+ .iB more were wanted, the process may have [\d.]+ GiB "
-        r"\(ulimit -v\)\. Start again with a smaller --batch or --image-size\.$",
+        r"Out of memory on cpu: [\d.]+ .iB requested, the process is limited to "
+        r"[\d.]+ GiB \(ulimit -v\)\. Restart with a smaller --batch or --image-size\.$",
         failed.message,
     )
     assert told is not None, failed.message
@@ -78,7 +78,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.slow
 def test_the_part_that_fits_is_found_and_works(make_run: MakeRun, small_memory: list[int]) -> None:
-    with pytest.raises(TrainingError, match=r"2\.5 GiB more were wanted.*--micro-batch 3 two"):
+    with pytest.raises(TrainingError, match=r"2\.5 GiB requested.*--micro-batch 3: two"):
         run_here(make_run("whole"))
     run_here(make_run("parts", micro_batch_size=3))
     small_memory[0] = 0
@@ -90,7 +90,7 @@ def test_parts_are_not_advised_where_they_would_change_the_result(
     make_run: MakeRun, small_memory: list[int]
 ) -> None:
     assert small_memory
-    with pytest.raises(TrainingError, match="again with a smaller --batch"):
+    with pytest.raises(TrainingError, match="Restart with a smaller --batch"):
         run_here(make_run(freeze_batchnorm=False))
 
 
@@ -101,5 +101,5 @@ def test_an_evaluation_too_large_is_told_from_a_step(
         raise torch.OutOfMemoryError(ON_CUDA)
 
     monkeypatch.setattr("engine.train.attempt.evaluate_domains", starved)
-    with pytest.raises(TrainingError, match="it was an evaluation.*--eval-batch-size 16"):
+    with pytest.raises(TrainingError, match="so an evaluation or.*--eval-batch-size 16"):
         run_here(make_run())

@@ -61,7 +61,7 @@ def test_a_soup_is_a_run_in_history_that_names_its_parents(family: Vld) -> None:
     ran = family("combine", "soup", "one", "two", "--tag", "best")
     assert ran.exit_code == 0, ran.output
     one, two = ids(family, "one", "two")
-    assert "method    soup: the mean of the weights" in ran.stdout
+    assert "method    soup: average of the weights" in ran.stdout
     assert "taken at  their selected steps (--at best)" in ran.stdout
     assert f"networks  2 · {one} · {two}" in ran.stdout
     assert f"vld compare {one} {two} @last" in ran.stdout
@@ -192,10 +192,10 @@ def test_runs_and_what_is_made_of_them_are_compared(family: Vld) -> None:
     [
         (("soup",), "Name the runs to combine, or choose them with --where."),
         (("soup", "one", "two", "--where", "tag:fam"), "Name the runs to combine, or choose"),
-        (("soup", "one"), "To combine takes two runs at least."),
-        (("soup", "--where", "tag:nobody"), "To combine takes two runs at least."),
-        (("ensemble", "one", "one"), "is named twice: combine different runs."),
-        (("interpolate", "one", "one"), "is named twice"),
+        (("soup", "one"), "Combining needs at least two runs."),
+        (("soup", "--where", "tag:nobody"), "Combining needs at least two runs."),
+        (("ensemble", "one", "one"), "is given twice; each run can be combined only once."),
+        (("interpolate", "one", "one"), "is given twice"),
         (("soup", "one", "elsewhere"), "target is fluent-mono in run"),
         (("soup", "one", "broken"), "is failed, not finished: first: vld resume"),
         (("soup", "one", "nobody"), "nobody"),
@@ -284,4 +284,4 @@ def test_what_combines_others_is_not_combined_again(family: Vld) -> None:
     family.json("combine", "soup", "one", "two")
     refused = family("combine", "soup", "one", "@last")
     assert refused.exit_code == 2
-    assert "combines other runs: name those instead." in refused.stderr
+    assert "is itself a combination. Give its parents instead." in refused.stderr

@@ -59,7 +59,7 @@ def test_a_set_of_the_study_says_how_to_get_it(vld: Vld) -> None:
 def test_refusals_are_worded_by_the_engine(vld: Vld, images: Path) -> None:
     refused = vld("data", "add", "pets", str(images), "--domains", "photo,car")
     assert refused.exit_code == 2
-    assert refused.stderr == f"Error: {images} has no domain car; it has photo, sketch.\n"
+    assert refused.stderr == f"Error: {images} has no domain car. Its domains: photo, sketch.\n"
     unknown = vld("data", "ls", "emojy")
     assert unknown.exit_code == 2
     assert "Did you mean emoji?" in unknown.stderr
@@ -95,7 +95,7 @@ def test_a_check_reports_images_lost_since_they_were_added(vld: Vld, images: Pat
     (images / "photo" / "cat" / "0.png").unlink()
     checked = vld("data", "check", "pets", "--near", "0")
     assert checked.exit_code == 0
-    assert "! photo had 6 images when it was added; now it has 5." in checked.stdout
+    assert "! photo had 6 images when added, but has 5 now." in checked.stdout
 
 
 @pytest.mark.parametrize("name", ["PACS", "emoji"])
@@ -105,7 +105,7 @@ def test_a_folder_whose_name_no_run_takes_fails_the_check(
     folder = images.rename(images.with_name(name))
     checked = vld("data", "check", str(folder), "--near", "0")
     assert checked.exit_code == 1
-    assert "Use another: --dataset NAME." in checked.stdout
+    assert "Use another name: --dataset NAME" in checked.stdout
     refused = vld("run", "--data", str(folder), "--target", "photo")
     assert refused.exit_code == 2
     assert f"published {name}" in refused.stderr or f"{name} is the name of an" in refused.stderr
@@ -115,17 +115,17 @@ def test_a_layout_that_no_run_can_use_fails_the_check(vld: Vld, tmp_path: Path) 
     folder = fill_folder(tmp_path / "one", {"photo": ("cat",), "art": ("cat",)}, 1)
     checked = vld("data", "check", str(folder))
     assert checked.exit_code == 1
-    assert "has one class, cat" in checked.stderr
+    assert "has only one class, cat" in checked.stderr
 
 
 def test_a_run_on_an_unknown_name_is_answered_with_the_nearest(vld: Vld, images: Path) -> None:
     assert vld("data", "add", "pets", str(images)).exit_code == 0
     for name, told in (
-        ("pest", "No data set named 'pest'. Did you mean pets?"),
-        ("pacs", "No data set named 'pacs'. Did you mean PACS?"),
+        ("pest", "no data set named 'pest'. Did you mean pets?"),
+        ("pacs", "no data set named 'pacs'. Did you mean PACS?"),
         ("OfficeHom", "Did you mean OfficeHome?"),
         ("PACS", "PACS is not on this machine: vld data fetch PACS downloads it"),
-        ("../data/pets", "No data set named '../data/pets'."),
+        ("../data/pets", "no data set named '../data/pets'."),
     ):
         for words in (("run", "--dataset", name), ("data", "cache", name)):
             refused = vld(*words)
@@ -159,7 +159,7 @@ def test_an_archive_is_added_by_name(vld: Vld, images: Path) -> None:
     (vld.home / "broken.tgz").write_bytes(Path(archive).read_bytes()[:500])
     refused = vld("data", "add", "other", str(vld.home / "broken.tgz"))
     assert refused.exit_code == 2
-    assert "is damaged, or not downloaded to its end" in refused.stderr
+    assert "is damaged or incomplete" in refused.stderr
 
 
 def test_domains_are_made_of_a_folder_that_has_none(vld: Vld, images: Path) -> None:
@@ -279,7 +279,7 @@ def test_a_set_is_renamed_and_removed_while_no_run_uses_it(
     removed = vld("data", "rm", "animals", "--yes")
     assert removed.stdout == f"animals is removed; its images stay in {images}\n"
     assert (images / "photo").is_dir()
-    assert "No data set named 'animals'" in vld("data", "rm", "animals", "--yes").stderr
+    assert "no data set named 'animals'" in vld("data", "rm", "animals", "--yes").stderr
 
 
 def test_imported_images_are_deleted_and_counted(vld: Vld, images: Path) -> None:
@@ -320,7 +320,7 @@ def test_a_table_that_contradicts_itself_is_found_out_before_a_run(vld: Vld, ima
     table = images / "table.csv"
     table.write_text("\n".join(["path,label,domain", *rows]))
     reason = f"{table} lists 6 files in two domains: photo/cat/0.png is in photo and in sketch"
-    assert f"No run can be made of it: {reason}" in vld("data", "add", "pets", str(table)).stdout
+    assert f"Cannot be used for runs: {reason}" in vld("data", "add", "pets", str(table)).stdout
     checked = vld("data", "check", "pets")
     assert checked.exit_code == 1
     assert "✗ 6 images are in both photo and sketch (100.0% of photo)" in checked.stdout

@@ -145,7 +145,7 @@ def test_content_with_another_checksum_is_thrown_away(vld: Vld, hub: Hub) -> Non
     hub.checksums[NAME] = "0" * 64
     fetched = vld("data", "fetch", "PACS")
     assert fetched.exit_code == 2
-    assert "arrived damaged and was thrown away" in fetched.stderr
+    assert "was damaged in the download and deleted" in fetched.stderr
     hub.checksums.clear()
     assert vld("data", "fetch", "PACS").exit_code == 0
 
@@ -162,7 +162,7 @@ def test_a_set_that_lost_its_tables_says_how_else_to_get_it(vld: Vld, hub: Hub) 
     hub.files = {"README.md": b"moved"}
     fetched = vld("data", "fetch", "PACS")
     assert fetched.exit_code == 2
-    assert "no parquet files on the hub any more" in fetched.stderr
+    assert "no longer has parquet files on the hub" in fetched.stderr
     assert "vld data add PACS PATH" in fetched.stderr
 
 
@@ -182,7 +182,7 @@ def test_without_a_network_the_archive_and_the_next_command_are_named(
 def test_what_is_on_no_hub_names_its_archive(vld: Vld, name: str) -> None:
     fetched = vld("data", "fetch", name)
     assert fetched.exit_code == 2
-    assert f"{name} is not on a hub. Get it by hand from https://" in fetched.stderr
+    assert f"{name} is not on the hub. Download it manually from https://" in fetched.stderr
     assert "terms of use" in fetched.stderr
     assert ".tar.gz" in fetched.stderr
     assert f"vld data add {name} PATH" in fetched.stderr

@@ -291,7 +291,7 @@ def test_an_engine_that_cannot_answer_keeps_nobody_from_a_launch(
     [
         (["paper-fig33"], "No study or preset 'paper-fig33'. Did you mean paper-fig3"),
         (["paper-fig3"], "PACS is not on this machine: vld data fetch PACS downloads it"),
-        (["paper-fig3", "--data", "PACCS"], "No data set named 'PACCS'. Did you mean PACS?"),
+        (["paper-fig3", "--data", "PACCS"], "no data set named 'PACCS'. Did you mean PACS?"),
         (["mine", "--scale", "small"], "--scale chooses among presets, and 'mine' is none."),
         (["paper-fig3", "--scale", "tiny"], "--scale is 'tiny', but must be small or full."),
         (["paper-fig7-small", "--slots", "65"], "The number of slots is 65, but must be from 0"),

@@ -105,8 +105,8 @@ def test_images_that_are_not_here_cannot_be_launched() -> None:
         await form.fill(target="fluent-nono")
         await form.wait()
         assert form.verdict == (
-            "emoji has no domain 'fluent-nono'; choose one with --target: fluent, fluent-mono, "
-            "noto, twemoji. Did you mean fluent-mono or fluent?"
+            "emoji has no domain 'fluent-nono'. Did you mean fluent-mono or fluent? Choose a "
+            "--target: fluent, fluent-mono, noto, twemoji."
         )
         await form.press("ctrl+r", "escape")
 
@@ -180,7 +180,7 @@ def test_images_of_one_domain_need_no_target() -> None:
         assert "no OOD accuracy · sources all" in form.line("  target")
         await form.fill(target="all")
         await form.wait()
-        assert "photos has one domain, all, so 'all' cannot be left out" in form.verdict
+        assert "photos has only one domain, all, so 'all' cannot be left out" in form.verdict
         await form.fill(target="")
         await form.wait()
         await form.press("ctrl+l")

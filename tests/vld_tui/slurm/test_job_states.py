@@ -224,7 +224,7 @@ def test_a_crash_says_how_the_job_ended(
     run = store.get(submitted.run_id)
     assert run.status == "crashed"
     assert run.error is not None
-    assert run.error.startswith("killed for memory: the limit it ran under")
+    assert run.error.startswith("killed: out of memory")
     assert "job 7_0 is over on node3" in run.error
     assert not run.has_job
 

@@ -98,24 +98,23 @@ def test_a_log_of_megabytes_without_lines_is_no_trouble(
         (
             signal.SIGKILL,
             [None, None],
-            "killed (signal 9): probably out of memory, unless somebody killed it",
+            "killed (signal 9), probably out of memory, or by a user",
         ),
         (
             signal.SIGKILL,
             [3, 3],
-            "killed (signal 9) by a person or a program: the kernel killed nothing for memory "
-            "meanwhile",
+            "killed (signal 9) by a user or a program (the kernel reports no out-of-memory kill)",
         ),
         (
             signal.SIGKILL,
             [3, 4],
-            "killed for memory: the limit it ran under, as of a cluster's job, was reached",
+            "killed: out of memory (cgroup or job limit reached)",
         ),
         (
             signal.SIGBUS,
             [3, 3],
-            "killed by SIGBUS (signal 7): a file in use was cut short or its disk failed, most "
-            "likely the image cache, which is made again when the run is resumed",
+            "killed by SIGBUS (signal 7): a file in use was truncated or its disk failed, most "
+            "likely the image cache; resuming rebuilds it",
         ),
         (signal.SIGSEGV, [None, None], "killed by SIGSEGV (signal 11)"),
     ],
@@ -175,7 +174,7 @@ def test_a_crash_after_a_kill_is_a_crash(
     store: Store, run: Run, teller: Teller, sleeper: subprocess.Popen[bytes]
 ) -> None:
     teller.run_dir.write_process(sleeper.pid)
-    teller.run_dir.note_kill("vld stop --kill")
+    teller.run_dir.record_kill("vld stop --kill")
     dead_process(teller.run_dir, exit_code=1)  # the next attempt
     teller.says(started())
     assert _now(store, run).status == "crashed"
@@ -185,7 +184,7 @@ def test_a_process_that_ended_by_itself_was_not_killed(
     store: Store, run: Run, teller: Teller
 ) -> None:
     dead_process(teller.run_dir, exit_code=1)
-    teller.run_dir.note_kill("vld stop --kill")
+    teller.run_dir.record_kill("vld stop --kill")
     teller.run_dir.write_exit(ExitInfo(exit_code=1, ended_at=time.time()))
     teller.says(started())
     seen = _now(store, run)
@@ -201,7 +200,7 @@ def test_a_death_nobody_waited_for_is_noticed_and_explained_later(
     sleeper.wait()
     seen = _now(store, run)
     assert (seen.status, seen.exit_code) == ("crashed", None)
-    assert seen.error == "process disappeared (killed, its disk failed, or machine restarted)"
+    assert seen.error == "process disappeared (killed, disk failure, or machine restart)"
     teller.run_dir.write_exit(ExitInfo(exit_code=-9, ended_at=time.time()))
     seen = store.get(run.run_id)
     assert (seen.exit_code, seen.error and seen.error[:17]) == (-9, "killed (signal 9)")

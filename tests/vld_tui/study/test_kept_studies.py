@@ -104,7 +104,7 @@ def test_what_is_not_there_is_told_with_the_nearest(
     with pytest.raises(StudyError, match="bytes.toml is not text"):
         find_study(home, "bytes.toml")
     file.write_text('name = "x"\n[fields]\ndataset = "emojo"')
-    with pytest.raises(DatasetError, match="No data set named 'emojo'. Did you mean emoji?"):
+    with pytest.raises(DatasetError, match="no data set named 'emojo'. Did you mean emoji?"):
         find_study(home, "mine.toml")
 
 

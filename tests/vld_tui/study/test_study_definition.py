@@ -260,7 +260,7 @@ def test_what_is_named_is_compared() -> None:
             'name = "x"\nleave_one_source_out = true\n[fields]\ndataset = "pair"\ntarget = "day"',
             "leave_one_source_out needs three domains; pair has fewer",
         ),
-        ('name = "x"\n[fields]\ndataset = "single"\ntarget = "photo"', "has one domain, photo"),
+        ('name = "x"\n[fields]\ndataset = "single"\ntarget = "photo"', "only one domain, photo"),
         ('name = "x"\n[fields]\ndataset = "single"\n[cross]\ntarget = "all"', "but single has one"),
         (
             'name = "x"\nleave_one_source_out = true\n[fields]\ndataset = "single"',
@@ -269,7 +269,7 @@ def test_what_is_named_is_compared() -> None:
         (
             'name = "x"\n[domains]\nmine = ["none", "a"]\n[fields]\ndataset = "mine"\n'
             'target = "none"',
-            "mine has a domain called 'none'",
+            "mine has a domain named 'none'",
         ),
         (
             'name = "x"\n[fields]\ntarget = "noto"\nheld_out_source = "noto"',

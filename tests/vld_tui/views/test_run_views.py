@@ -155,7 +155,7 @@ def test_the_plan_says_how_folders_were_read_and_what_was_left_out() -> None:
     plan = plan_of(STARTED, read)
     assert plan["layout"].startswith("reading a/")
     assert "\x1b" not in plan["layout"]
-    assert plan["left out"] == f"60 .heic (HEIC is read after: {install_command('heic')})"
+    assert plan["left out"] == f"60 .heic (to read HEIC: {install_command('heic')})"
 
 
 @pytest.mark.parametrize(

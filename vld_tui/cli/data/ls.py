@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from engine.protocol import nearest
-from engine.protocol.datasets import DatasetListing, ListDatasets
+from engine.protocol.datasets import DatasetListing, ListDatasets, unknown_dataset
 from vld_tui.cli.command import JsonOption, proposes
 from vld_tui.cli.data.work import do_work
 from vld_tui.cli.errors import CommandError
@@ -35,8 +34,7 @@ def ls(ctx: typer.Context, name: NameArgument = None, as_json: JsonOption = Fals
     if name is not None:
         names = [listing.name for listing in listings]
         if name not in names:
-            hint = nearest(name, names) or " List them with: vld data ls"
-            raise CommandError(f"No data set named {name!r}.{hint}")
+            raise CommandError(unknown_dataset(name, names))
         listings = [listing for listing in listings if listing.name == name]
     if as_json:
         print_json(listings)

@@ -295,7 +295,7 @@ def submit_what_fits(store: Store, cluster: Cluster, runs: Sequence[str]) -> Sub
         need = needs[chunk[0]]
         chunk = [run for run in chunk if needs[run] == need]
         for run in chunk:
-            store.run_dir(run).let_go_on()
+            store.run_dir(run).cancel_stop()
         try:
             batch, folder = cluster.submit(store.home, chunk, need)
         except SlurmError as error:

@@ -127,7 +127,7 @@ def _bring_changed(
     labelled = [run_id for run_id in standing.copies if home.run_dir(run_id).labelled.exists()]
     if overwrite:
         for run_id in labelled:
-            home.run_dir(run_id).give_labels_up()
+            home.run_dir(run_id).discard_labels()
     kept = [] if overwrite else [f"/{named(run_id)}/user.json" for run_id in labelled]
     wanted = [f"+ /{named(run_id)}/" for run_id in standing.copies]
     changed: set[str] = set()

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from engine.protocol import FIELDS, MEASURED_ON, SEEDS, UNDECIDING, RunSpec, fields_with
+from engine.protocol import FIELDS, MEASURED_ON, NOT_RESULT, SEEDS, RunSpec, fields_with
 from vld_tui.runs.metrics import LastEvaluation
 
 PLACES: Final = (*fields_with("place"), *SEEDS)
@@ -119,7 +119,7 @@ class Design(NamedTuple):
         return ", ".join(field_words(name, value) for name, value in pairs)
 
 
-_TOLD: Final = UNDECIDING.union(fields_with("not_own_result"))
+_TOLD: Final = NOT_RESULT.union(fields_with("not_own_result"))
 """Fields that change no result of a run's own network."""
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from engine.protocol import FIELDS, UNDECIDING, deciding_differences, fields_with
+from engine.protocol import FIELDS, NOT_RESULT, fields_with, result_differences
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.study.standing import Standing
 
 _PLACES: Final = (*(name for name in fields_with("place") if name != "data_dir"), "seed")
-_NOT_TOLD_BY: Final = UNDECIDING.union(("data_dir",))
+_NOT_TOLD_BY: Final = NOT_RESULT.union(("data_dir",))
 """Fields that tell no runs of a study apart."""
 
 
@@ -49,6 +49,6 @@ def find_strays(store: Store, standing: Standing) -> Strays | None:
         return None
     values: dict[str, Any] = {}
     for stray, spec in strays:  # a seed of 0 hides that the split followed it
-        for name in deciding_differences(stray, spec):
+        for name in result_differences(stray, spec):
             values.setdefault(name, getattr(stray, name))
     return Strays(len(strays), {name: values[name] for name in FIELDS if name in values})

@@ -85,7 +85,7 @@ def test_annotated_images_that_are_not_there_are_told(root: Path, raw: Path) -> 
     reports: list[WorkReport] = []
     with pytest.raises(DataError, match="classes without images: location_46/bird"):
         add(root, raw, reports)
-    assert WorkNote("1 annotated images are not there: 46-0.jpg, …") in reports
+    assert WorkNote("1 annotated images are missing: 46-0.jpg, …") in reports
     for image in (raw / IMAGE_FOLDER).iterdir():
         image.unlink()
     with pytest.raises(DataError, match="has none of the images"):
@@ -100,11 +100,11 @@ def test_what_is_wrong_with_the_annotations_is_told(root: Path, raw: Path) -> No
     with pytest.raises(DataError, match=r"caltech_images_20210113\.json cannot be read"):
         add(root, raw)
     write(raw, {"images": [], "annotations": [], "categories": []})
-    with pytest.raises(DataError, match="annotates no image of the locations 38, 43, 46, 100"):
+    with pytest.raises(DataError, match="has no annotations for the locations 38, 43, 46, 100"):
         add(root, raw)
     file.write_text(whole)
     (raw / IMAGE_FOLDER).rename(raw / "elsewhere")
-    with pytest.raises(DataError, match=r"unpack eccv_18_all_images_sm\.tar\.gz there"):
+    with pytest.raises(DataError, match=r"Unpack eccv_18_all_images_sm\.tar\.gz there"):
         add(root, raw)
     assert list(root.iterdir()) == []
 

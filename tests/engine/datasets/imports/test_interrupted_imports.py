@@ -73,7 +73,7 @@ def test_what_a_killed_import_left_is_never_used_and_in_nobodys_way(
 def test_two_at_once_are_kept_apart(root: Path, archive: Path) -> None:
     with start(root, archive) as process:
         process.send_signal(signal.SIGSTOP)
-        with pytest.raises(DataError, match="Another process is just adding pets"):
+        with pytest.raises(DataError, match="Another process is adding pets"):
             add_dataset(AddDataset(str(root), "pets", str(archive)), lambda _: None)
         process.send_signal(signal.SIGCONT)
         process.communicate(timeout=30)
@@ -94,7 +94,7 @@ def test_a_full_disk_is_told_and_nothing_is_kept(
         copy(source, target, *length)
 
     monkeypatch.setattr("shutil.copyfileobj", copy_some)
-    with pytest.raises(DataError, match=r"disk of .* is full .* nothing of pets was kept.*--home"):
+    with pytest.raises(DataError, match=r"disk of .* is full .* pets was not added.*--home"):
         add_dataset(AddDataset(str(root), "pets", str(archive)), lambda _: None)
     assert list(root.iterdir()) == []
 

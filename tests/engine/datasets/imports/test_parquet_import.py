@@ -105,12 +105,16 @@ def test_other_columns_are_named(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "told"),
     [
-        ("image", {"bytes": None, "path": "a/b.jpg"}, "holds no image; it names the file a/b.jpg"),
+        (
+            "image",
+            {"bytes": None, "path": "a/b.jpg"},
+            "has no image; it refers to the file a/b.jpg",
+        ),
         ("label", None, "label is missing"),
         ("label", 2, "label is 2, but there are 2 names"),
         ("label", -1, "label is -1"),
-        ("domain", "", "domain is '', which cannot name a folder"),
-        ("domain", "..", "domain is '..', which cannot name a folder"),
+        ("domain", "", "domain is '', which is not a valid folder name"),
+        ("domain", "..", "domain is '..', which is not a valid folder name"),
     ],
 )
 def test_a_row_that_cannot_be_placed_is_named(
@@ -141,7 +145,7 @@ def test_a_parquet_file_that_broke_off_is_refused(root: Path, tmp_path: Path, ke
     rows = image_rows(DOMAINS, (0, 1), 20)
     path = write_parquet(tmp_path / "all.parquet", image_table(rows, ("cat", "dog")))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-    with pytest.raises(DataError, match=r"all\.parquet cannot be read.*get it again"):
+    with pytest.raises(DataError, match=r"all\.parquet cannot be read.*download it again"):
         add(root, path)
     assert list(root.iterdir()) == []
 
@@ -167,7 +171,7 @@ def test_damage_within_a_file_leaves_nothing_behind(root: Path, tmp_path: Path) 
 
 def test_excluded_names_mean_nothing_to_rows(root: Path, tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "all.parquet", image_table(image_rows(DOMAINS, ("a", "b"))))
-    with pytest.raises(DataError, match="--exclude is for folders"):
+    with pytest.raises(DataError, match="--exclude is only for folders"):
         add(root, path, exclude=str(path))
 
 
@@ -176,7 +180,7 @@ def test_the_extra_is_named_where_it_is_missing(
 ) -> None:
     path = write_parquet(tmp_path / "all.parquet", image_table(image_rows(DOMAINS, ("a", "b"))))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(DataError, match=r"not installed: pip install .*'pyarrow"):
+    with pytest.raises(DataError, match=r"Install it: pip install .*'pyarrow"):
         add(root, path)
 
 
