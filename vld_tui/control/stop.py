@@ -252,7 +252,7 @@ def _killing(store: Store, run_ids: Iterable[str], by: str) -> Iterator[None]:
         process = run_dir.read_process()
         if process is not None and is_alive(run_dir, process):
             with contextlib.suppress(OSError):  # then it is a crash, as of a full disk
-                run_dir.note_kill(by)
+                run_dir.record_kill(by)
                 noted.append(run_dir)
     try:
         yield
