@@ -29,7 +29,7 @@ PRELOADED: Final = ("torch", "torchvision", "timm", "cv2", "textual.app", "typer
 """Imported once, for all copies."""
 POLL_S: Final = 0.02
 SLOWER: Final = 4
-GRACE_S: Final = 30.0
+GRACE_S: Final = 20.0
 """A bug is found, too, when tests take so many times as long as without it, and this on top."""
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
+import psutil
 import pytest
 
 from tests.mutants.mutants import ROOT
@@ -50,6 +51,7 @@ class Trial:
         self, root: Path, tests: Sequence[str], tmp: Path, limit_s: float | None = None
     ) -> None:
         self.root = root
+        self._place = str(tmp.parent)
         self._output, self._failed = tmp / "output", tmp / "failed"
         tmp.mkdir()
         self._began = time.monotonic()
@@ -72,14 +74,22 @@ class Trial:
         done, status = os.waitpid(self._pid, 0 if is_over else os.WNOHANG)
         if not done:
             return None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._pid, signal.SIGKILL)  # what the tests left running
+        self._end_others()
         return Outcome(
             os.waitstatus_to_exitcode(status),
             time.monotonic() - self._began,
             self._failed.read_text() if self._failed.exists() else "",
             self._output.read_text(errors="replace") if self._output.exists() else "",
         )
+
+    def _end_others(self) -> None:
+        """Kill what the tests left running: such as engines, which have sessions of their own."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._pid, signal.SIGKILL)
+        for process in psutil.process_iter(["cmdline"]):
+            if any(self._place in argument for argument in process.info["cmdline"] or ()):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
 
 
 class _FirstFailure:

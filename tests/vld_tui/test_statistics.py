@@ -7,7 +7,7 @@ import statistics
 import pytest
 from scipy import stats
 
-from vld_tui.runs.statistics import estimate
+from vld_tui.runs.statistics import estimate, of_moments
 
 
 def test_no_value_has_no_mean_and_one_has_no_spread() -> None:
@@ -43,3 +43,17 @@ def test_intervals_are_those_of_scipy_for_any_number_of_values(count: int) -> No
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert found.mean - found.interval == pytest.approx(expected.low, rel=1e-7)
     assert found.mean + found.interval == pytest.approx(expected.high, rel=1e-7)
+
+
+def test_a_standard_error_is_the_deviation_over_the_root_of_the_number() -> None:
+    found = estimate([0.1, 0.2, 0.4, 0.9])
+    assert found is not None
+    assert found.standard_error == pytest.approx(statistics.stdev([0.1, 0.2, 0.4, 0.9]) / 2)
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.3, 0.5], [0.1, 0.2, 0.4, 0.9]])
+def test_moments_give_the_estimate_of_the_values(values: list[float]) -> None:
+    squares = statistics.fmean(value**2 for value in values)
+    assert of_moments(len(values), statistics.fmean(values), squares) == pytest.approx(
+        estimate(values)
+    )

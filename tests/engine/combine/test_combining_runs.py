@@ -103,17 +103,38 @@ def test_parents_and_barriers_are_told(family: Family) -> None:
     assert few.message.startswith("27 validation images: ID accuracy")
 
 
-def test_there_is_no_barrier_between_a_network_and_itself(family: Family) -> None:
+def barrier_of(run_dir: RunDir) -> BarrierMeasured:
+    (barrier,) = [event for event in read_events(run_dir) if isinstance(event, BarrierMeasured)]
+    return barrier
+
+
+def with_twin(family: Family) -> Family:
+    """Add a run with the same network as another."""
     twin = family["twin"]
     twin.create(family["first"].read_spec(), family["first"].read_user())
     twin.checkpoints.mkdir()
     twin.best_checkpoint.write_bytes(family["first"].best_checkpoint.read_bytes())
-    (barrier,) = [
-        event
-        for event in read_events(family.combine("soup", "first", "twin"))
-        if isinstance(event, BarrierMeasured)
-    ]
+    return family
+
+
+def test_there_is_no_barrier_between_a_network_and_itself(family: Family) -> None:
+    barrier = barrier_of(with_twin(family).combine("soup", "first", "twin"))
     assert (barrier.loss_barrier, barrier.accuracy_barrier, barrier.is_barrier) == (0, 0, False)
+
+
+def test_a_barrier_is_half_way_in_a_soup_as_in_an_interpolation(family: Family) -> None:
+    in_soup = barrier_of(family.combine("soup", "first", "second"))
+    on_the_way = barrier_of(family.combine("interpolation", "first", "second", points=3))
+    assert in_soup.loss_barrier == pytest.approx(on_the_way.loss_barrier)
+    assert in_soup.loss_barrier != 0
+    assert in_soup.accuracy_barrier == pytest.approx(on_the_way.accuracy_barrier)
+
+
+def test_of_equal_points_of_a_way_the_first_is_selected(family: Family) -> None:
+    path = with_twin(family).combine("interpolation", "first", "twin", points=3)
+    assert [event.is_best for event in evaluations(path).values()] == [True, False, False]
+    mixed = [event for event in read_events(path) if isinstance(event, ArmEvaluated)]
+    assert [event.is_best for event in mixed] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +207,7 @@ def test_an_interpolation_ends_at_the_runs_themselves(
     for step in (0, 100):
         assert mixed[step].id_accuracy == on_the_way[step].id_accuracy
         assert mixed[step].ood_accuracy == on_the_way[step].ood_accuracy
-    (barrier,) = [event for event in events if isinstance(event, BarrierMeasured)]
+    barrier = barrier_of(path)
     assert (barrier.first, barrier.second) == ("first", "second")
     finished = events[-1]
     assert isinstance(finished, RunFinished)
@@ -212,7 +233,7 @@ def test_from_the_pretrained_network_the_way_begins_at_a_linear_probe(family: Fa
     ends = evaluations(path)
     assert ends[100].ood_accuracy == best_of(family["first"]).ood_accuracy
     assert ends[0].id_accuracy > 1 / 3
-    (barrier,) = [event for event in read_events(path) if isinstance(event, BarrierMeasured)]
+    barrier = barrier_of(path)
     assert (barrier.first, barrier.second) == ("pretrained", "first")
 
 

@@ -104,3 +104,12 @@ def test_the_split_of_groups_depends_on_the_seed() -> None:
 def test_one_group_cannot_be_split() -> None:
     with pytest.raises(DataError, match="all images are in the group x, so none are left"):
         split_groups(["x"] * 9, 0.2, 0, 0)
+
+
+def test_groups_are_held_out_by_their_images_whatever_the_order_of_files() -> None:
+    groups = [f"g{number}" for number in range(10) for _ in range(1 if number else 31)]
+    for seed in range(8):
+        out = {groups[index] for index in split_groups(groups, 0.2, seed, 0)[1]}
+        reverse = groups[::-1]
+        assert {reverse[index] for index in split_groups(reverse, 0.2, seed, 0)[1]} == out
+        assert ("g0" in out) == (len(out) < 8), "8 of 40 images: one group that has them, or 8"

@@ -71,6 +71,12 @@ def test_one_update_of_a_new_last_layer_is_not_judged() -> None:
     assert judge_collapse(kept, 1, evaluation((100, 0, 0)), ENTROPY, learned=False)
 
 
+@pytest.mark.parametrize(("step", "found"), [(30, None), (31, True)])
+def test_a_warm_up_is_not_judged(step: int, found: bool | None) -> None:
+    spec = RunSpec(weights="pretrained", head_steps=10, warmup_steps=30)
+    assert judge_collapse(spec, step, evaluation((100, 0, 0)), ENTROPY, learned=True) is found
+
+
 def test_a_network_has_learned_when_it_knows_more_than_frequencies() -> None:
     assert has_learned(evaluation((50, 50, 0), loss=0.8), ENTROPY)
     assert not has_learned(evaluation((50, 50, 0), loss=1.2), ENTROPY)

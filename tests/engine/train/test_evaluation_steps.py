@@ -35,8 +35,12 @@ def test_a_run_is_evaluated_after_its_first_step_and_resumed_it_is_the_same(
 ) -> None:
     whole, parts = (make_run(name, **FROM_THE_FIRST) for name in ("whole", "parts"))
     run_here(whole)
-    own = [step for arm, step in measured(whole) if arm == "own"]
+    own, *arms = (
+        [step for name, step in measured(whole) if name == arm]
+        for arm in ("own", "averaged", "ensemble")
+    )
     assert own == list(evaluation_steps(whole.read_spec())) == [1, 4, 7, 9]
+    assert arms == [[4, 7, 9], [4, 7, 9]], "from average_from on"
 
     spec, log = parts.read_spec(), EventLog(parts.events)
     log.record(fine_tune(spec, load_data(spec, parts.cache), parts, None, log, StopAfter(5)))

@@ -29,7 +29,7 @@ from engine.run import run
 from engine.rundir import RunDir, UserData
 from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest
-from engine.train.last_layer import CachedFeatures, train_head
+from engine.train.last_layer import HEAD_LR, CachedFeatures, train_head
 from engine.train.setup import Training
 from tests.small_runs import SMALL_CLASSES, SMALL_RUN, MakeRun, read_events, run_here
 
@@ -182,6 +182,19 @@ def test_a_kept_last_layer_is_trained_further_not_from_zero(finished: RunDir) ->
     train_head(network, cached, 1.0, spec, generators, lambda: None)
     moved = (network.head.weight.detach() - before).abs().max()
     assert 0 < float(moved) <= 1.1e-3  # Adam's first step
+
+
+@pytest.mark.parametrize("feature_rms", [1.0, 4.0])
+def test_the_first_step_of_a_new_last_layer_goes_by_the_scale_of_features(
+    feature_rms: float,
+) -> None:
+    network = build_network("test_resnet", classes=3, weights="none", image_size=32, seed=0)
+    features = feature_rms * torch.randn(8, network.feature_dim)
+    spec = resolve_spec({**SMALL_RUN, "head_steps": 1})
+    generators = {"batches": torch.Generator(), "masks": torch.Generator()}
+    cached = CachedFeatures([(features, torch.arange(8) % 3)])
+    train_head(network, cached, feature_rms, spec, generators, lambda: None)
+    assert float(network.head.weight.abs().max()) == pytest.approx(HEAD_LR / feature_rms, rel=0.01)
 
 
 def test_a_linearly_tuned_network_is_continued_with_its_features(make_run: MakeRun) -> None:

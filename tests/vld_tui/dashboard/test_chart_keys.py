@@ -53,6 +53,8 @@ def test_plus_shows_the_middle_steps_and_minus_and_0_all_again() -> None:
     assert ends(press("plus", "plus", "minus")) == pytest.approx((25, 75))
     assert ends(press("plus", "minus")) == pytest.approx((0, 100))
     assert ends(press("plus", "plus", "plus", "0")) == pytest.approx((0, 100))
+    assert ends(press("plus", "h", "minus")) == pytest.approx((0, 95))
+    assert ends(press("plus", "l", "minus")) == pytest.approx((5, 100))
 
 
 def test_zooming_in_goes_towards_the_cursor() -> None:
@@ -76,10 +78,21 @@ def test_left_and_right_move_the_cursor_or_what_is_in_sight() -> None:
     assert press("i", "i").plot.view.cursor is None
 
 
+def test_the_cursor_stays_within_the_chart() -> None:
+    assert press("i", "right").plot.view.cursor == pytest.approx(100)
+
+
 def test_axes_become_logarithmic_and_back() -> None:
     view = press("x", "y").plot.view
     assert (view.x_is_log, view.y_is_log) == (True, True)
     assert press("x", "x").plot.view.x_is_log is False
+    assert press("plus", "x").plot.view.across is None
+
+
+def test_smoothing_grows_and_ends() -> None:
+    assert [press(*["s"] * times).plot.view.smoothing for times in range(5)] == [
+        0.0, 0.6, 0.9, 0.97, 0.0,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("no_color", "has_marks"), [("", False), ("1", True)])

@@ -8,13 +8,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.protocol import resolve_spec
-from engine.rundir import RunDir
+from engine.rundir import ExitInfo, ProcessInfo, RunDir, write_atomic
 from tests.small_runs import read_events
 from tests.vld_tui.queue.stand_in import start_stand_in
 from tests.waiting import wait_until
@@ -160,6 +162,19 @@ def test_a_run_on_more_gpus_than_the_queue_has_says_so_and_the_next_one_is_start
     assert run.error.startswith("It wants 4 GPUs, but the queue has 2.")
     assert f"vld resume {large} --gpus 2" in run.error
     assert store.get(next_one).gpu == "4"
+
+
+def test_a_run_on_another_machine_takes_no_slot(store: Store) -> None:
+    elsewhere = store.run_dir(add(store, "elsewhere"))
+    process = ProcessInfo(pid=os.getpid(), started_at=time.time(), host="elsewhere")
+    write_atomic(elsewhere.process, msgspec.json.encode(process))
+    elsewhere.heartbeat.touch()
+    store.mark_relaunched(elsewhere.run_id)
+    add(store, "here")
+    assert store.get(elsewhere.run_id).host == "elsewhere"
+    Supervisor(store, start_stand_in).take_turn()
+    assert waiting(store) == []
+    elsewhere.write_exit(ExitInfo(0, time.time(), pid=process.pid))  # nothing of it is left to stop
 
 
 def test_a_run_that_cannot_be_started_says_why_and_the_next_one_is(store: Store) -> None:

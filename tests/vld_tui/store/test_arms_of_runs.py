@@ -61,6 +61,23 @@ def test_each_arm_has_its_own_selected_step_and_leaves_the_run_s_alone(
     assert store.ood_histories([run.run_id]) == {run.run_id: (0.5, 0.6)}
 
 
+def test_of_an_arm_s_equal_steps_the_first_is_selected(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    teller.starts()
+    teller.says(
+        arm_evaluated(10, "averaged", id_accuracy=0.6, ood_accuracy=0.7),
+        arm_evaluated(20, "averaged", id_accuracy=0.6, ood_accuracy=0.8),
+    )
+    store.refresh()
+    (found,) = store.arms([run.run_id])[run.run_id]
+    assert (found.selected_step, found.ood_accuracy) == (10, 0.7)
+    teller.says(started(2, resumed_step=20))
+    store.refresh()
+    (found,) = store.arms([run.run_id])[run.run_id]
+    assert (found.selected_step, found.ood_accuracy) == (10, 0.7)
+
+
 def test_the_last_evaluation_is_of_the_last_step_and_of_both_splits_of_the_target(
     store: Store, run: Run, teller: Teller
 ) -> None:

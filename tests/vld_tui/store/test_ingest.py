@@ -224,6 +224,20 @@ def test_a_collapse_at_the_checkpoint_s_own_step_stays_after_a_resume(
     assert (seen.collapsed, seen.collapsed_step) == ((True, 20) if stays else (False, None))
 
 
+@pytest.mark.parametrize(("resumed_step", "recovered_step"), [(40, 40), (39, None)])
+def test_a_recovery_at_the_checkpoint_s_own_step_stays_after_a_resume(
+    store: Store, run: Run, teller: Teller, resumed_step: int, recovered_step: int | None
+) -> None:
+    sound = evaluation(40, id_accuracy=0.6, ood_accuracy=0.5)
+    teller.starts()
+    teller.says(*evaluated(20, id_accuracy=0.2, ood_accuracy=0.2), collapsed(20))
+    teller.says(msgspec.structs.replace(sound, collapsed=False))
+    store.refresh()
+    teller.starts(attempt=2, resumed_step=resumed_step)
+    seen = _now(store, run)
+    assert (seen.collapsed_step, seen.recovered_step) == (20, recovered_step)
+
+
 def test_a_resumed_run_says_again_what_came_after_its_checkpoint(
     store: Store, run: Run, teller: Teller
 ) -> None:

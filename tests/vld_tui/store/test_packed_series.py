@@ -64,6 +64,16 @@ def test_a_resumed_run_says_again_what_came_after_its_checkpoint(
     assert _losses(store, run) == _told(known, 1.0) + _told(again, 2.0)
 
 
+def test_a_step_that_is_reported_again_has_its_last_value_only(
+    store: Store, run: Run, teller: Teller
+) -> None:
+    teller.starts()
+    teller.says(steps_taken(1, 1.0), steps_taken(2, 2.0))
+    store.refresh()
+    teller.says(steps_taken(2, 5.0), steps_taken(3, 3.0))
+    assert _losses(store, run) == [(1, 1.0), (2, 5.0), (3, 3.0)]
+
+
 def test_a_run_that_starts_over_forgets_everything(store: Store, run: Run, teller: Teller) -> None:
     teller.starts()
     teller.says(*(steps_taken(step, 1.0 + step) for step in range(1, LONG)))

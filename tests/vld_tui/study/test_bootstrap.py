@@ -177,6 +177,11 @@ def test_each_setting_is_held_against_no_dropout_of_its_kind() -> None:
         assert baseline == Setting((("dropout_rate", 0.0), ("model", each.value("model"))))
     without_rates = [Setting((("model", model),)) for model in "ab"]
     assert find_baseline(without_rates[1], without_rates) == without_rates[0]
+    low, high, other_model = (
+        Setting((("dropout_rate", rate), ("model", model)))
+        for rate, model in ((0.5, "a"), (0.9, "a"), (0.0, "b"))
+    )
+    assert find_baseline(high, [low, high, other_model]) == other_model
 
 
 def test_every_setting_but_the_baseline_is_compared() -> None:

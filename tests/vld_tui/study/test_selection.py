@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 
 from tests.vld_tui.study.made_outcomes import CELLS, TARGETS, result, setting, study
 from vld_tui.runs.metrics import LastEvaluation
-from vld_tui.study.results.outcomes import Outcome
+from vld_tui.study.results.outcomes import Outcome, mean_accuracies
 from vld_tui.study.results.selection import (
     METHODS,
     Method,
@@ -74,6 +75,21 @@ def test_seeds_are_averaged_before_choosing_and_after() -> None:
     (by_id,) = _of(choose_cells(results), "id")
     assert by_id.choices[0].cell == (1.0,)
     assert by_id.choices[0].ood_accuracy == pytest.approx(0.275)
+
+
+def test_of_equal_candidates_the_first_is_chosen() -> None:
+    found = choose_cells([result(cell=(at,), ood_accuracy=0.5) for at in (2.0, 1.0, 3.0)])
+    assert [(each.method, each.choices[0].cell) for each in found] == [
+        ("id", (2.0,)), ("oracle", (2.0,)),
+    ]  # fmt: skip
+
+
+def test_a_method_that_cannot_choose_for_a_target_is_left_out() -> None:
+    unknown = msgspec.structs.replace(result("pen"), last=None)
+    found = choose_cells([result("art"), unknown])
+    assert [(each.method, [choice.target for choice in each.choices]) for each in found] == [
+        ("id", ["art", "pen"])
+    ]
 
 
 def test_the_oracle_is_domainbed_s() -> None:
@@ -176,3 +192,9 @@ def test_choosing_is_the_argmax_of_plain_loops() -> None:
             scores[rate, cell] = statistics.fmean(accuracies)
         best = max(scores, key=lambda key: scores[key])
         assert (choice.setting.value("dropout_rate"), choice.cell) == best
+
+
+def test_results_of_which_some_have_no_target_have_no_mean_ood_accuracy() -> None:
+    without = msgspec.structs.replace(result(id_accuracy=0.7), ood_accuracy=None)
+    assert mean_accuracies([result(), result(id_accuracy=0.7)]) == pytest.approx((0.6, 0.5))
+    assert mean_accuracies([result(), without]) == pytest.approx((0.6, math.nan), nan_ok=True)
