@@ -91,7 +91,7 @@ class Probe:
                 running[mutant] = self._try(part, mutant, SLOWER * sound.wall_s + GRACE_S)
             for mutant, trial in list(running.items()):
                 if (outcome := trial.poll()) is not None:
-                    outcomes[mutant] = _told(mutant, outcome)
+                    outcomes[mutant] = _report(mutant, outcome)
                     shutil.rmtree(trial.root.parent, ignore_errors=True)
                     del running[mutant]
             time.sleep(POLL_S)
@@ -110,7 +110,7 @@ class Probe:
         return Trial(copy, part.tests, folder / "tmp", limit_s)
 
 
-def _told(mutant: Mutant, outcome: Outcome) -> Outcome:
+def _report(mutant: Mutant, outcome: Outcome) -> Outcome:
     """Print how a trial ended, and return it.
 
     Raises:

@@ -16,13 +16,14 @@ from tests.mutants.trial import Outcome
 HEADER = """\
 # How many bugs the tests find
 
-`make mutants` puts plausible bugs into copies of the program, one at a time, and runs the tests of
-that part. A bug that no test finds survives: a test is missing. `tests/mutants/mutants.toml` lists
-the bugs and which tests must find them; `python -m tests.mutants masks splits` tries some parts.
-`make test` checks that each bug still fits the source, so a change of the code may need a change of
-the list. The bugs are written by hand: tools such as mutmut and cosmic-ray change every operator
-of a file, which makes thousands of bugs, many of them equivalent to the original, and hours of
-work for a suite that trains networks.
+`make mutants` copies the program, puts in one plausible bug at a time, and runs the tests of that
+part. If all pass, a test is missing. `tests/mutants/mutants.toml` lists the bugs and the tests that
+must find them; `python -m tests.mutants masks splits` tries these parts only. `make test` checks
+that every bug still fits the source: when you change such a line, change its entry too.
+
+The bugs are written by hand. Tools such as mutmut and cosmic-ray change every operator of a file:
+that makes thousands of bugs, many of them without effect, and takes hours with tests that train
+networks.
 
 """
 

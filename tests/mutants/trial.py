@@ -35,12 +35,12 @@ class Outcome:
 
     @property
     def has_passed(self) -> bool:
-        """Say whether all passed."""
+        """Return whether all passed."""
         return self.code == pytest.ExitCode.OK
 
     @property
     def has_failed(self) -> bool:
-        """Say whether one failed, or the process was killed, as it is when its time is up."""
+        """Return whether one failed, or the process was killed, as it is when its time is up."""
         return self.code == pytest.ExitCode.TESTS_FAILED or self.code < 0
 
 
