@@ -1,4 +1,4 @@
-"""Configuration files: a run's fields in TOML, as ``vld run --config`` reads them."""
+"""Configuration files of ``vld run --config``: a run's settings in TOML."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from vld_tui.words.toml_text import read_toml
 
 
 class ConfigError(UserError):
-    """A configuration file that cannot be used; the message names the file and the key."""
+    """An invalid configuration file; the message names the file and the key."""
 
 
 def read_config(path: Path) -> dict[str, object]:
-    """Return the field names and values of a TOML file; those it leaves out are not set.
+    """Return the field names and values of a TOML file.
 
-    A field may be spelled as its flag.
+    A field may be written as its flag.
 
     Raises:
-        ConfigError: when the file cannot be read, is not TOML, or holds an unknown key or a
+        ConfigError: when the file cannot be read, is not TOML, or has an unknown key or a
             value out of range.
     """
     try:
         values = read_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not valid TOML: it is not text in UTF-8.") from None
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""Where a home's database lies: in it, or beside it where the home is on a network's disk.
+"""The path of a home's database: in the home, or on a local disk if the home is on a shared disk.
 
-Jobs on other machines work on the run folders there alone; SQLite's log and locks belong on a disk
-of this machine. What the database holds is made again from the folders.
+Jobs on other machines only access the run folders; SQLite's log and locks need a local disk. The
+database can be rebuilt from the folders.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _OF_NETWORKS: Final = frozenset(
     ("afs", "beegfs", "ceph", "cifs", "gpfs", "lustre", "nfs", "nfs4", "panfs", "smb3", "smbfs",
      "fuse.ceph", "fuse.glusterfs", "fuse.sshfs", "wekafs")
 )  # fmt: skip
-"""Types of file systems that several machines share."""
+"""Types of network file systems."""
 
 
 def database_of(home: Path) -> Path:
     """Return the path of a home's database.
 
-    ``VLD_DATABASES`` names the folder of all of them; else one that lies in the home is taken, and
-    one of a home on a network's disk lies on a disk of this machine.
+    ``VLD_DATABASES`` is the folder of all databases. Otherwise an existing one in the home is
+    used, and the database of a home on a shared disk is on a local disk.
     """
     inside = home / FILE
     named = os.environ.get(DATABASES_VARIABLE)
@@ -41,8 +41,8 @@ def database_of(home: Path) -> Path:
 
 @functools.cache
 def is_on_network(path: Path) -> bool:
-    """Say whether a path lies on a disk that several machines share; where unknown, it does not."""
-    import psutil  # takes a moment
+    """Return whether a path lies on a disk shared by several machines; if unknown, False."""
+    import psutil  # slow to import
 
     path = path.resolve()
     mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
@@ -53,20 +53,20 @@ def is_on_network(path: Path) -> bool:
 
 
 def _own_folder() -> Path:
-    """Return a folder of this user's on a disk of this machine that outlives a restart."""
+    """Return this user's persistent folder on a local disk."""
     root = _LOCAL if _LOCAL.is_dir() else Path(tempfile.gettempdir())
     return root / f"vld-tui-{os.getuid()}"
 
 
 def make_folder(database: Path) -> None:
-    """Make the folder of a database that lies outside its home, for this user alone.
+    """Create the folder of a database outside its home, private to this user.
 
     Raises:
-        OSError: when it cannot be made, or is somebody else's.
+        OSError: when it cannot be created, or belongs to another user.
     """
     folder = database.parent
     for each in (folder.parent, folder) if folder.parent == _own_folder() else ():
         each.mkdir(mode=0o700, exist_ok=True)
         if each.is_symlink() or each.stat().st_uid != os.getuid():
-            raise PermissionError(errno.EACCES, "it is somebody else's", str(each))
+            raise PermissionError(errno.EACCES, "belongs to another user", str(each))
     folder.mkdir(parents=True, exist_ok=True)

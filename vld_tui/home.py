@@ -1,4 +1,4 @@
-"""The home: the one folder that holds the database, the runs, the trash and the caches."""
+"""The home: the folder of the database, the runs, the trash and the caches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOME_VARIABLE = "VLD_HOME"
 
 
 class HomeError(UserError):
-    """A home that cannot be used; the message says why and what to do."""
+    """An unusable home; the message gives the reason and what to do."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Home:
 
     @property
     def is_made(self) -> bool:
-        """Say whether anything was kept in the home yet."""
+        """Return whether the home contains anything yet."""
         return self.runs.is_dir() or self.database.is_file()
 
     @property
     def database(self) -> Path:
-        """Return the path of the history, in the home or on a disk of this machine."""
+        """Return the path of the database, in the home or on a local disk."""
         return database_of(self.path)
 
     @property
@@ -46,42 +46,42 @@ class Home:
 
     @property
     def datasets(self) -> Path:
-        """Return the folder of the data sets that were added or fetched, one folder each."""
+        """Return the folder of added and downloaded data sets, one folder each."""
         return self.path / "data"
 
     @property
     def studies(self) -> Path:
-        """Return the folder of the studies that were launched, a file each."""
+        """Return the folder of launched studies, one file each."""
         return self.path / "studies"
 
     @property
     def profiles(self) -> Path:
-        """Return the folder of the clusters' settings, a file each."""
+        """Return the folder of cluster profiles, one file each."""
         return self.path / "profiles"
 
     @property
     def jobs(self) -> Path:
-        """Return the folder of what was submitted to a cluster, and of what its jobs say."""
+        """Return the folder of submissions to a cluster and of the jobs' logs."""
         return self.path / "jobs"
 
     @property
     def cache(self) -> Path:
-        """Return the folder of what can be made again: decoded images, measured precisions."""
+        """Return the folder of caches: decoded images, measured precisions."""
         return self.path / "cache"
 
     @property
     def supervisor_lock(self) -> Path:
-        """Return the lock of the process that starts waiting runs."""
+        """Return the lock file of the process that starts queued runs."""
         return self.path / "supervisor.lock"
 
     @property
     def supervisor_log(self) -> Path:
-        """Return the path of what that process says."""
+        """Return the log of the process that starts queued runs."""
         return self.path / "supervisor.log"
 
     @property
     def error_log(self) -> Path:
-        """Return the path of what went wrong inside the dashboard."""
+        """Return the dashboard's error log."""
         return self.path / "dashboard.log"
 
     def run_dir(self, run_id: str) -> RunDir:
@@ -94,29 +94,29 @@ class Home:
 
 
 def _inside(folder: Path, run_id: str) -> Path:
-    """Return a folder's member.
+    """Return the folder of a run inside ``folder``.
 
     Raises:
-        HomeError: when the id would lead elsewhere, as one in a history from elsewhere might.
+        HomeError: when the id is a path elsewhere, as in a manipulated database.
     """
     if run_id in ("", ".", "..") or "/" in run_id or "\0" in run_id:
         raise HomeError(
-            f"The run id {run_id!r} cannot name a folder: the history is not one that vld wrote. "
-            "Move vld.db away, then: vld rebuild"
+            f"The run id {run_id!r} is not a valid folder name: the database was not written "
+            "by vld. Move vld.db away, then run: vld rebuild"
         )
     return folder / run_id
 
 
 def find_home(option: Path | None) -> Home:
-    """Return the home that :func:`open_home` would open, whether or not it is there."""
+    """Return the home that :func:`open_home` would open, even if it does not exist."""
     return Home(_resolve(option))
 
 
 def find_named_home(option: Path | None) -> Home:
-    """Return the home, to look at: one that ``option`` or ``VLD_HOME`` names must be there.
+    """Return the home read-only; one given by ``option`` or ``VLD_HOME`` must exist.
 
     Raises:
-        HomeError: when it is not, likely as its name is mistyped.
+        HomeError: when it does not, likely a mistyped name.
     """
     home = find_home(option)
     if (option is not None or os.environ.get(HOME_VARIABLE)) and not home.path.exists():
@@ -125,21 +125,21 @@ def find_named_home(option: Path | None) -> Home:
 
 
 def absence(home: Home) -> str:
-    """Say that a home is not there, and what to do."""
+    """Return the error for a home that does not exist."""
     return (
-        f"The home {home.path} does not exist yet; the first run makes it. "
-        f"Another one: --home DIR or {HOME_VARIABLE}."
+        f"The home {home.path} does not exist yet; the first run creates it.\n"
+        f"To use another one, pass --home DIR or set {HOME_VARIABLE}."
     )
 
 
 def open_home(option: Path | None, *, to_look: bool = False) -> Home:
-    """Return the home, made if it is not there yet.
+    """Return the home, creating it if missing.
 
-    ``option`` wins over the environment's ``VLD_HOME``, which wins over the platform's folder
-    for a user's data. ``to_look``: one with a history need not be writable.
+    ``option`` takes precedence over ``VLD_HOME``, which takes precedence over the platform's user
+    data folder. ``to_look``: a home with a history need not be writable.
 
     Raises:
-        HomeError: when it cannot be made or written.
+        HomeError: when it cannot be created or written.
     """
     home = find_home(option)
     try:
@@ -155,10 +155,10 @@ def open_home(option: Path | None, *, to_look: bool = False) -> Home:
 
 
 def look_at_home(option: Path | None) -> Home:
-    """Return the home, to look at: one that is not there yet is not made.
+    """Return the home read-only, without creating it.
 
     Raises:
-        HomeError: when it cannot even be read, or could not be made.
+        HomeError: when it cannot be read, or could not be created.
     """
     home = find_home(option)
     if home.is_made:
@@ -173,7 +173,7 @@ def look_at_home(option: Path | None) -> Home:
 
 def _unwritable(home: Home, reason: str) -> HomeError:
     return HomeError(
-        f"{home.path} cannot be written: {reason.lower()}; use --home DIR or {HOME_VARIABLE}."
+        f"Cannot write to {home.path}: {reason.lower()}. Use --home DIR or {HOME_VARIABLE}."
     )
 
 

@@ -1,4 +1,4 @@
-"""The start of ``vld-tui``: loads what the first picture needs, and the rest after it."""
+"""The start of ``vld-tui``: loads what the first frame needs, and the rest later."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vld_tui.words.utf8 import use_utf8_names
 
 
 def main() -> None:
-    """Open the dashboard, or let the command line deal with other arguments than ``--home``."""
+    """Open the dashboard, or pass arguments other than ``--home`` to the command line."""
     use_utf8_names()
     home = _only_home(sys.argv[1:]) if sys.stdout.isatty() else None
     if home is None:
@@ -19,14 +19,14 @@ def main() -> None:
 
         main_of_command()
     else:
-        gc.disable()  # the dashboard enables it once something is on the screen
+        gc.disable()  # the dashboard enables it after the first frame
         from vld_tui.dashboard.app import make_dashboard
 
         make_dashboard(home).run()
 
 
 def _only_home(arguments: list[str]) -> Home | None:
-    """Return the home that is named, or none is, when nothing else is said; None otherwise."""
+    """Return the home if there are no arguments besides ``--home``, else None."""
     match arguments:
         case []:
             folder = None
@@ -38,5 +38,5 @@ def _only_home(arguments: list[str]) -> Home | None:
             return None
     try:
         return open_home(folder)
-    except HomeError:  # the command line says so in words
+    except HomeError:  # the command line reports it
         return None

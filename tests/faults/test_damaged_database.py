@@ -44,7 +44,7 @@ def test_a_damaged_database_is_put_aside_and_read_again(
     vld("ls")  # which may or may not come across the damage
     rebuilt = vld("rebuild")
     assert rebuilt.exit_code == 0, rebuilt.stderr
-    assert "it is kept as" in rebuilt.stderr
+    assert "moved it to" in rebuilt.stderr
     kept = [path for path in home.path.glob("vld.db.damaged-*") if path.suffix[-4:-3] != "-"]
     assert damaged[:4096] in [path.read_bytes()[:4096] for path in kept]
     with Store.open(home) as store:

@@ -80,7 +80,7 @@ def test_a_run_is_shown_from_its_folder_while_the_database_is_locked(home: Home,
         for reference in ("works", run_dir.run_id, "@last", run_dir.run_id[:12]):
             shown = vld("show", reference)
             assert (shown.exit_code, "✗ failed" in shown.stdout) == (0, True), shown.stderr
-            assert "is locked by another program; try again" in shown.stderr
+            assert "is locked by another program. Try again" in shown.stderr
         assert "7/20" in vld("logs", "works").stdout
         assert "training" in vld("curve", "works").stdout
         missing = vld("show", "nobody")
@@ -90,7 +90,7 @@ def test_a_run_is_shown_from_its_folder_while_the_database_is_locked(home: Home,
             assert '"status":"failed"' in listed.stdout.replace('": ', '":')
             assert "is locked by another program" in listed.stderr
         else:
-            assert (listed.exit_code, "try again" in listed.stderr) == (2, True)
+            assert (listed.exit_code, "Try again" in listed.stderr) == (2, True)
     assert vld.json("show", "works")["status"] == "failed"
 
 
@@ -130,7 +130,7 @@ def test_what_changes_history_is_refused_while_it_is_locked(home: Home) -> None:
     with held(home, "unwritable"):
         refused = vld("note", "works", "lost?")
     assert refused.exit_code == 2
-    assert "is locked by another program; try again" in refused.stderr
+    assert "is locked by another program. Try again" in refused.stderr
     assert vld.json("show", "works")["note"] == ""
 
 
@@ -200,7 +200,7 @@ def test_a_lost_database_is_named_until_it_is_rebuilt(home: Home) -> None:
         path.unlink()
     home.database.touch()
     vld = Vld(home.path)
-    hint = f"not in the history yet: 4 run folders in {home.runs}: vld rebuild"
+    hint = f"4 run folders in {home.runs} not in the database; run: vld rebuild"
     assert hint in vld("ls").stderr
     with Store.open(home) as store:
         Teller(store.run_dir(store.create_run(resolve_spec({"seed": 4})).run_id)).finishes()

@@ -55,7 +55,7 @@ def test_the_engine_writes_and_locks_nothing_through_a_link(
 def test_no_run_is_started_whose_log_is_a_link(make_run: MakeRun, victim: Path) -> None:
     run_dir = make_run()
     plant(run_dir.log, victim)
-    with pytest.raises(LaunchError, match=r"cannot be started: .*engine\.log is a symbolic link"):
+    with pytest.raises(LaunchError, match=r"Cannot start run .*: .*engine\.log is a symbolic link"):
         launch(run_dir, ["/bin/echo", "touch pwned"])
     assert victim.read_bytes() == SECRET
 

@@ -105,7 +105,7 @@ def test_runs_that_were_stopped_are_resumed_together(login: Login) -> None:
     login.does("stop", *ids)
     login.until_all("stopped")
     said = login.does("resume", *ids, "--on", "slurm", "--sbatch", "none")
-    assert said.startswith("2 runs submitted as job ")
+    assert said.startswith("submitted 2 runs as job ")
     runs = login.until_all("finished")
     assert len({run["job"].partition("_")[0] for run in runs}) == 1, "one array"
     assert {run["attempts"] for run in runs} == {1}

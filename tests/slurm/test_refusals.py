@@ -81,7 +81,7 @@ def test_a_controller_that_is_away_is_said_to_be(login: Login) -> None:
 def test_munge_that_does_not_run_is_said_not_to(login: Login) -> None:
     login.cluster.stop_munged()
     try:
-        assert_refused(login, "run", [], "munge does not run")
+        assert_refused(login, "run", [], "munge is not running")
     finally:
         login.cluster.start_munged()
     assert login.jobs() == ""
@@ -98,7 +98,7 @@ def test_history_is_shown_and_a_run_taken_out_while_the_controller_is_away(login
     finally:
         login.cluster.start_controller()
     assert (shown.returncode, run["run"] in shown.stdout) == (0, True)
-    assert "the cluster's jobs are as they were: Slurm's controller does not" in shown.stderr
+    assert "could not refresh job states: Slurm's controller does not" in shown.stderr
     assert kill.returncode == 2
     assert "Error: Slurm's controller does not answer" in kill.stderr
     assert login.run()["status"] == "stopped"
@@ -117,8 +117,8 @@ def test_a_job_that_does_not_see_the_home_says_so(login: Login) -> None:
     shutil.rmtree(login.home.path, ignore_errors=True)
     away.rename(login.home.path)
     (found,) = login.until_all("crashed")
-    assert found["error"].startswith(f"no process took the run up: job {run['job']} is over")
-    assert f"is {login.home.path} visible from the nodes?" in found["error"]
+    assert found["error"].startswith(f"no process started the run: job {run['job']} ended")
+    assert f"is {login.home.path} accessible from the nodes?" in found["error"]
 
 
 def test_a_node_with_another_version_of_the_program_says_so(login: Login, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_setup_that_ends_the_job_is_told_with_its_last_words(login: Login) -> 
     login.sweep(login.study(), "--setup", "no-such-module load cuda", "--setup", "exit 3")
     (found,) = login.until_all("crashed")
     first, *said = found["error"].splitlines()
-    assert "it failed (exit code 3). It ended before the run began: see " in first
+    assert "failed (exit code 3). It ended before the run started; see " in first
     assert "no-such-module: command not found" in said[-1]
     shown = "".join(login.does("show", found["run"]).split())
     assert f"job'slog{first.rpartition('see ')[2]}" in shown

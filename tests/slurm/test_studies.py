@@ -33,7 +33,7 @@ def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
 def test_a_study_is_done_by_several_arrays_two_runs_at_a_time_and_once(login: Login) -> None:
     study = login.study(seeds=6)
     said = login.sweep(study)
-    assert "6 runs submitted as jobs " in said
+    assert "submitted 6 runs as jobs " in said
     assert len({run["job"].partition("_")[0] for run in login.runs()}) == 2  # MaxArraySize is 4
     runs = login.until_all("finished")
     assert len(runs) == 6
@@ -65,10 +65,10 @@ def test_a_study_is_stopped_and_goes_on_where_it_was(login: Login) -> None:
     login.until_event(first, StepsTaken)
     with login.asleep(first):
         said = login.does("sweep", "stop", "small")
-        assert said.startswith("3 runs wait no longer; 1 run saves and stops\n")
+        assert said.startswith("3 runs removed from the queue; 1 run stopping\n")
         time.sleep(HEARTBEAT_INTERVAL_S)  # it looks for a stop as soon as it wakes
     login.until_all("stopped")
     said = login.does("sweep", "small")
-    assert "on slurm, as last time (array_parallelism=1); --on local for here" in said
+    assert "on slurm, as last time (array_parallelism=1); use --on local to run here" in said
     assert login.does("sweep", "stop", "small", "--kill").startswith("4 runs ")
     login.until_all("stopped", "crashed")

@@ -65,7 +65,7 @@ def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, text: str, told: l
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.toml cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"Cannot read .*none\.toml: No such file"):
         read_config(tmp_path / "none.toml")
 
 

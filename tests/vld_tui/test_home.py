@@ -49,5 +49,5 @@ def test_a_run_finds_the_home_s_cache(tmp_path: Path) -> None:
 def test_a_home_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("not a folder")
-    with pytest.raises(HomeError, match=r"file/home cannot be written: .*--home DIR or VLD_HOME"):
+    with pytest.raises(HomeError, match=r"Cannot write to .*file/home: .*--home DIR or VLD_HOME"):
         open_home(file / "home")

@@ -84,7 +84,7 @@ def test_what_is_made_on_another_login_node_is_looked_for_now_and_then(
         store.look_for_others()
         assert names(store) == {"first", "second", "third"}
         shared.runs.rename(shared.path / "away")
-        with pytest.raises(StoreError, match="runs cannot be listed: No such file"):
+        with pytest.raises(StoreError, match="Cannot list .*runs: No such file"):
             store.look_for_others()
 
 
@@ -125,5 +125,5 @@ def test_a_folder_that_is_somebody_elses_is_refused(shared: Home, tmp_path: Path
     own = shared.database.parent.parent
     (tmp_path / "theirs").mkdir()
     own.symlink_to(tmp_path / "theirs")
-    with pytest.raises(StoreError, match="it is somebody else's"):
+    with pytest.raises(StoreError, match="belongs to another user"):
         Store.open(shared)

@@ -29,7 +29,9 @@ def test_data_sets_are_found_by_name_and_by_folder(tmp_path: Path, small_emoji: 
 
 def test_what_cannot_be_found_is_refused_in_the_words_of_the_command_line(tmp_path: Path) -> None:
     planner = LocalPlanner(open_home(tmp_path / "home"))
-    with pytest.raises(DatasetError, match="PACS is not on this machine: vld data fetch PACS"):
+    with pytest.raises(
+        DatasetError, match="PACS is not on this machine. Download it with: vld data fetch PACS"
+    ):
         planner.dataset_of(resolve_spec({"dataset": "PACS"}))
     with pytest.raises(DatasetError, match=r"no data set named 'emojy'. Did you mean emoji\?"):
         planner.dataset_of(resolve_spec({"dataset": "emojy"}))

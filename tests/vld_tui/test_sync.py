@@ -69,13 +69,13 @@ def source_of(home: Home, host: str = "me@cluster") -> str:
 def test_runs_come_without_their_networks_and_once(there: Home, vld: Vld) -> None:
     first = vld("sync", source_of(there))
     assert first.exit_code == 0, first.stderr
-    assert first.stdout.startswith("1 run brought up to date · studies: 1\n")
+    assert first.stdout.startswith("updated 1 run · studies: 1\n")
     (record,) = vld.json("ls")
     assert (record["name"], record["status"]) == ("done", "finished")
     here = Home(vld.home)
     assert not here.run_dir(record["run"]).checkpoints.exists()
     assert (here.studies / "mine.toml").is_file()
-    assert vld("sync", source_of(there)).stdout == "Nothing has changed there.\n"
+    assert vld("sync", source_of(there)).stdout == "Already up to date.\n"
     assert vld("sync", source_of(there), "--checkpoints").exit_code == 0
     assert here.run_dir(record["run"]).best_checkpoint.read_bytes() == b"large"
 
@@ -87,7 +87,7 @@ def test_what_was_noted_here_is_kept_when_more_comes(there: Home, vld: Vld) -> N
     assert vld("note", record["run"], "seen").exit_code == 0
     with Store.open(there) as store:
         store.create_run(resolve_spec({"steps": 20, "seed": 1}), name="new")
-    assert "1 run brought up to date" in vld("sync", source_of(there)).stdout
+    assert "updated 1 run" in vld("sync", source_of(there)).stdout
     by_name = {each["name"]: each for each in vld.json("ls")}
     assert by_name["done"]["note"] == "seen"
     assert set(by_name) == {"done", "new"}
@@ -109,7 +109,7 @@ def test_a_run_that_goes_on_there_is_told_as_of_then(there: Home, vld: Vld) -> N
         here.process, msgspec.json.encode(msgspec.structs.replace(elsewhere, started_at=long_ago))
     )
     assert vld.json("ls", "--where", "name=live")[0]["status"] == "running"
-    assert f"Run {run.run_id} is a copy of one elsewhere" in vld("stop", "live").stderr
+    assert f"Run {run.run_id} is a read-only copy" in vld("stop", "live").stderr
     teller.finishes()
     vld("sync", source_of(there))
     assert vld.json("ls", "--where", "name=live")[0]["status"] == "finished"
@@ -125,7 +125,7 @@ def test_a_run_that_waits_there_for_its_job_waits_here_and_is_not_started(
     with Store.open(Home(vld.home)) as here:
         assert here.get("waits").status == "queued"
         assert here.queue() == []
-    assert "is a copy of one elsewhere" in vld("stop", "waits").stderr
+    assert "is a read-only copy" in vld("stop", "waits").stderr
 
 
 def test_a_run_that_was_stopped_before_its_job_ran_is_stopped_here_and_waits_for_none(
@@ -148,7 +148,7 @@ def test_a_damaged_folder_is_named_and_the_others_come(there: Home, vld: Vld) ->
     (damaged / "spec.json").write_text("{")
     result = vld("sync", source_of(there))
     assert result.exit_code == 0
-    assert "damaged cannot be read" in result.stderr
+    assert "cannot read damaged" in result.stderr
     assert {each["run"]: each["status"] for each in vld.json("ls")}.pop("damaged") == "damaged"
     assert {each["name"] for each in vld.json("ls")} == {"done", "damaged"}
 
@@ -156,8 +156,8 @@ def test_a_damaged_folder_is_named_and_the_others_come(there: Home, vld: Vld) ->
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("me@cluster:/nowhere", "There is no home at me@cluster:/nowhere: it has no runs/"),
-        ("me@other:/home", "rsync could not bring all of me@other:/home/runs/: ssh: Could not"),
+        ("me@cluster:/nowhere", "me@cluster:/nowhere is not a home: it has no runs/"),
+        ("me@other:/home", "rsync could not copy all of me@other:/home/runs/: ssh: Could not"),
         ("me@cluster:", "is not a home"),
         ("", "is not a home"),
         ("-oProxyCommand=touch x:/home", "is not a host"),
@@ -173,25 +173,25 @@ def test_what_cannot_be_brought_is_said(vld: Vld, source: str, message: str) -> 
 
 
 def test_a_home_is_not_brought_to_itself(there: Home) -> None:
-    with pytest.raises(SyncError, match="is this home itself"):
+    with pytest.raises(SyncError, match="is this home"):
         fetch_runs(there, str(there.path))
 
 
 def test_an_option_is_no_place(there: Home) -> None:
-    with pytest.raises(SyncError, match="There is no home at"):
+    with pytest.raises(SyncError, match="is not a home"):
         fetch_runs(there, "--rsh=touch /tmp/x")
 
 
 def test_without_rsync_it_says_so(there: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(SyncError, match="rsync is not found"):
+    with pytest.raises(SyncError, match="rsync not found"):
         fetch_runs(there, "cluster:/home")
 
 
 def test_what_is_this_homes_own_stays_so(there: Home, vld: Vld) -> None:
     vld("sync", source_of(there))
     back = Vld(there.path)
-    assert back("sync", f"cluster:{vld.home}").stdout == "Nothing has changed there.\n"
+    assert back("sync", f"cluster:{vld.home}").stdout == "Already up to date.\n"
     (record,) = back.json("ls")
     assert not there.run_dir(record["run"]).is_copy
 
@@ -222,7 +222,7 @@ def test_a_sync_that_fails_keeps_what_came_and_says_why(
         patched.setenv("PATH", f"{programs}:{os.environ['PATH']}")
         broken = vld("sync", source_of(there))
     assert broken.exit_code == 2
-    assert "rsync could not bring all" in broken.stderr
+    assert "rsync could not copy all" in broken.stderr
     assert "connection closed" in broken.stderr
     (record,) = vld.json("ls")
     assert Home(vld.home).run_dir(record["run"]).is_copy
@@ -235,10 +235,10 @@ def test_a_copy_can_be_thrown_away_and_is_never_queued(there: Home, vld: Vld) ->
     vld("sync", source_of(there))
     with Store.open(Home(vld.home)) as here:
         here.close_job(run.run_id)
-        with pytest.raises(StoreError, match="is a copy"):
+        with pytest.raises(StoreError, match="is a read-only copy"):
             here.enqueue(run.run_id)
     assert vld("rm", "waits").exit_code == 0
-    assert "Nothing has changed there" in vld("sync", source_of(there)).stdout
+    assert "Already up to date" in vld("sync", source_of(there)).stdout
     assert [each["name"] for each in vld.json("ls")] == ["done"]
     assert vld("restore", "waits").exit_code == 0
 
@@ -280,7 +280,7 @@ def test_a_sync_that_was_killed_brings_the_rest_the_next_time(
         patched.setenv("PATH", f"{programs}:{os.environ['PATH']}")
         broken = vld("sync", source_of(there))
     assert broken.exit_code == 2
-    assert "Run the command again to bring the rest" in broken.stderr
+    assert "Run the command again to continue" in broken.stderr
     here = Home(vld.home)
     names = [each.name for each in here.runs.iterdir() if not each.name.startswith(".")]
     assert len(names) < len(large)
@@ -296,7 +296,7 @@ def test_a_sync_that_was_killed_brings_the_rest_the_next_time(
             each.name for each in there.run_dir(name).path.iterdir()
         } - {"checkpoints"}
     assert len(vld.json("ls")) == len(large)
-    assert vld("sync", source_of(there)).stdout == "Nothing has changed there.\n"
+    assert vld("sync", source_of(there)).stdout == "Already up to date.\n"
 
 
 def test_what_is_not_whole_there_either_does_not_come(there: Home, vld: Vld) -> None:
@@ -321,13 +321,13 @@ def test_a_study_of_ones_own_is_kept_and_theirs_written_next_to_it(there: Home, 
     mine.write_text('name = "mine"\nseeds = 1\n')
     os.utime(mine, (1, 1))  # older than theirs
     first = vld("sync", source_of(there))
-    assert "study kept: your mine.toml differs from theirs" in first.stdout
+    assert "kept your study mine.toml" in first.stdout
     assert "--overwrite" in first.stdout
     assert mine.read_text() == 'name = "mine"\nseeds = 1\n'
     theirs = mine.with_name("mine.toml.theirs")
     assert theirs.read_text() == 'name = "mine"\n'
-    assert vld("sync", source_of(there)).stdout == "Nothing has changed there.\n"
-    assert "study overwritten: mine.toml" in vld("sync", source_of(there), "--overwrite").stdout
+    assert vld("sync", source_of(there)).stdout == "Already up to date.\n"
+    assert "overwrote study mine.toml" in vld("sync", source_of(there), "--overwrite").stdout
     assert mine.read_text() == 'name = "mine"\n'
     assert not theirs.exists()
 

@@ -16,8 +16,8 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="vld",
     cls=LazyGroup,
-    help="Fine-tune vision networks with very large dropout, and keep the history.",
-    epilog="'vld run' alone fine-tunes a small network on the embedded images, offline.",
+    help="Fine-tune vision networks with very large dropout and track every run.",
+    epilog="To start: 'vld run' fine-tunes a small network on the embedded images, offline.",
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -50,7 +50,7 @@ def _vld(
 
 
 def main() -> None:
-    """Run ``vld`` with the arguments of this process."""
+    """Run ``vld`` with this process's arguments."""
     use_utf8_names()
     settle_streams()
     app(prog_name="vld")

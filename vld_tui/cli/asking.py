@@ -1,4 +1,4 @@
-"""Ask a person before something that is much, or cannot be taken back."""
+"""Ask for confirmation before an expensive or irreversible action."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from vld_tui.words.text import plain_text
 
 
 def ask(
-    question: str, *, refusal: str, hint: str = "Confirm with --yes; preview with --dry-run."
+    question: str, *, refusal: str, hint: str = "Pass --yes to confirm, or --dry-run for details."
 ) -> None:
-    """Return when a person says yes.
+    """Ask a yes/no question on the terminal and return if the answer is yes.
 
     Raises:
-        CommandError: with ``refusal`` when it is no, or when there is nobody to ask.
+        CommandError: with ``refusal`` for no; with ``hint`` if there is no terminal.
     """
-    if not is_somebody_there():
+    if not is_interactive():
         raise CommandError(f"{question}\n{hint}")
     if not typer.confirm(plain_text(question, keep_newlines=True)):
         raise CommandError(refusal, exit_code=FAILED_EXIT)
 
 
-def is_somebody_there() -> bool:
-    """Say whether a person can answer."""
+def is_interactive() -> bool:
+    """Return whether stdin is a terminal."""
     return sys.stdin.isatty()

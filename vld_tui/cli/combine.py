@@ -1,4 +1,4 @@
-"""``vld combine``: average, ensemble or interpolate the networks of earlier runs."""
+"""``vld combine``: combine finished runs by soup, ensemble or interpolation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 
 MOST_COMPARED: Final = 4
-"""Runs that are proposed for a comparison with what was made of them."""
+"""The most runs that the suggested ``vld compare`` command lists."""
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
@@ -37,20 +37,24 @@ AtOption = Annotated[
     typer.Option(
         "--at",
         metavar="WHICH",
-        help="Checkpoint of each run: best (its selected step's) or last (its final weights, as "
-        "arXiv 2403.00946 combines all runs) [default: best].",
+        help="Checkpoint to use: best (the selected step) or last (the final weights, as in "
+        "arXiv 2403.00946). [default: best]",
         show_default=False,
         autocompletion=proposes("checkpoints"),
     ),
 ]
 DeviceOption = Annotated[
     str | None,
-    typer.Option("--device", metavar="TEXT", help="As for vld run [default: the first run's]."),
+    typer.Option(
+        "--device",
+        metavar="TEXT",
+        help="auto, cpu, cuda, cuda:N or mps. [default: the first run's]",
+    ),
 ]
 
 
 class Launching:
-    """How a run that combines is named, and started or not."""
+    """The name, tags and start options of a combining run."""
 
     def __init__(
         self, name: str | None, tag: list[str] | None, *, detach: bool, queue: bool, as_json: bool
@@ -70,7 +74,7 @@ class Launching:
         from_pretrained: bool = False,
         probe: bool = False,
     ) -> None:
-        """Make the run and start it, or let it wait."""
+        """Create the run, then start or queue it."""
         spec, combination = plan_combination(
             store, method, runs, at=_checkpoint(at), points=points,
             from_pretrained=from_pretrained, probe=probe, device=device,
@@ -86,7 +90,7 @@ class Launching:
 
 @app.command(
     cls=Command,
-    help="Mean of weights; with --greedy, of the runs that do not lower ID accuracy.",
+    help="Average the weights (model soup).",
 )
 def soup(
     ctx: typer.Context,
@@ -96,8 +100,8 @@ def soup(
         bool,
         typer.Option(
             "--greedy",
-            help="Greedy soup (algorithm 1 of Model soups): try runs from the best ID accuracy "
-            "down, ties in the order given, and keep a run if ID accuracy does not fall (>=).",
+            help="Greedy soup (Model soups, algorithm 1): add runs in order of ID accuracy, best "
+            "first (ties in the order given), and keep each that does not lower ID accuracy.",
         ),
     ] = False,
     at: AtOption = "best",
@@ -108,7 +112,7 @@ def soup(
     queue: QueueOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a run whose network is the mean of others'."""
+    """Create a run whose weights are the mean of other runs' weights."""
     launching = Launching(name, tag, detach=detach, queue=queue, as_json=as_json)
     with open_store(ctx) as store:
         chosen = _choose(store, runs, where)
@@ -116,7 +120,7 @@ def soup(
         launching.go(store, method, chosen, at=at, device=device)
 
 
-@app.command(cls=Command, help="Mean of logits: networks that predict together.")
+@app.command(cls=Command, help="Average the logits (ensemble).")
 def ensemble(
     ctx: typer.Context,
     runs: RunsOrNone = None,
@@ -129,21 +133,21 @@ def ensemble(
     queue: QueueOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a run that predicts by the mean of others' logits."""
+    """Create a run that predicts with the mean of other runs' logits."""
     launching = Launching(name, tag, detach=detach, queue=queue, as_json=as_json)
     with open_store(ctx) as store:
         launching.go(store, "ensemble", _choose(store, runs, where), at=at, device=device)
 
 
-@app.command(cls=Command, help="Accuracy on the line between two networks.")
+@app.command(cls=Command, help="Evaluate networks on the line between two.")
 def interpolate(
     ctx: typer.Context,
     first: Annotated[
         str,
         typer.Argument(
             metavar="A",
-            help="A run, or 'pretrained': the network B's fine-tuning started from (WiSE-FT) or, "
-            "where B started with a random last layer, a linear probe.",
+            help="A run, or 'pretrained': the network that B started from (WiSE-FT); if B's last "
+            "layer started at random, a linear probe.",
             show_default=False,
             autocompletion=proposes("runs"),
         ),
@@ -152,15 +156,15 @@ def interpolate(
     points: Annotated[
         int,
         typer.Option(
-            "--points", metavar="N", help="Shares of B to evaluate, 0 and 1 included; 2 to 101."
+            "--points", metavar="N", help="Points to evaluate, including both ends (2 to 101)."
         ),
     ] = 11,
     probe: Annotated[
         bool,
         typer.Option(
             "--probe",
-            help="With 'pretrained': start from a linear probe (a new last layer, trained alone) "
-            "in any case.",
+            help="With 'pretrained': always start from a linear probe (a new last layer, trained "
+            "alone).",
         ),
     ] = False,
     at: AtOption = "best",
@@ -171,11 +175,11 @@ def interpolate(
     queue: QueueOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a run that evaluates the way between two networks."""
+    """Create a run that evaluates interpolations between two networks."""
     launching = Launching(name, tag, detach=detach, queue=queue, as_json=as_json)
     from_pretrained = first == PRETRAINED
     if probe and not from_pretrained:
-        raise CommandError(f"--probe needs {PRETRAINED!r} as A, not {first!r}: leave it out.")
+        raise CommandError(f"--probe needs {PRETRAINED!r} as A, not {first!r}; drop --probe.")
     with open_store(ctx) as store:
         names = [second] if from_pretrained else [first, second]
         launching.go(
@@ -185,9 +189,9 @@ def interpolate(
 
 
 def _choose(store: Store, names: list[str] | None, where: str | None) -> Sequence[Run]:
-    """Return the runs that are named, or that match, and say what was passed over."""
+    """Return the runs that are named or that match, and report the ones left out."""
     if bool(names) == (where is not None):
-        raise CommandError("Name the runs to combine, or choose them with --where.")
+        raise CommandError("Name the runs to combine, or select them with --where (not both).")
     store.refresh()
     if where is None:
         return [store.get(name) for name in names or ()]
@@ -204,11 +208,11 @@ def _checkpoint(at: str) -> Checkpoint:
 
 
 def _following(method: Method, runs: Sequence[Run]) -> NextCommands:
-    """Return what is worth typing after the run."""
+    """Return the next commands to suggest."""
     compared = shlex.join(["vld", "compare", *(run.run_id for run in runs), "@last"])
     show = ("vld show @last", "all settings and results")
     if method == "interpolation":
-        return [("vld curve @last", "accuracies along the way, in percent of B"), show]
+        return [("vld curve @last", "accuracy at each point, in percent of B"), show]
     if len(runs) > MOST_COMPARED:
         return [show]
-    return [show, (compared, "next to the runs it combines")]
+    return [show, (compared, "compare it with the runs it combines")]

@@ -1,4 +1,4 @@
-"""What every command shares: its common options and the look of its help."""
+"""Options that every command has, and the layout of its help."""
 
 from __future__ import annotations
 
@@ -13,15 +13,11 @@ from vld_tui.cli.hints import remember_home
 
 _HOME, _DEBUG = "vld.home", "vld.debug"
 MOST: Final = 2**31 - 1
-"""A number that every list, file and screen of the program can hold."""
+"""The largest integer accepted for any option."""
 
 
 def proposes(what: str | Sequence[str]) -> Callable[[typer.Context, str], list[Any]]:
-    """Return what completes a word in the shell.
-
-    Args:
-        what: a kind of :data:`vld_tui.cli.complete.COMPLETERS`, or the words themselves.
-    """
+    """Return the shell completer for ``what``, a key of ``vld_tui.cli.complete.COMPLETERS``."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[Any]:
         from vld_tui.cli.complete import COMPLETERS, complete_words
@@ -33,7 +29,7 @@ def proposes(what: str | Sequence[str]) -> Callable[[typer.Context, str], list[A
 
 
 def run_argument(metavar: str, about: str, what: str = "runs") -> Any:
-    """Return an argument that names a run, or several; the shell proposes those of a kind."""
+    """Return an argument for one or more runs; ``what`` is the kind that the shell completes."""
     return typer.Argument(
         metavar=metavar, help=about, show_default=False, autocompletion=proposes(what)
     )
@@ -57,7 +53,7 @@ HomeOption = Annotated[
     typer.Option(
         "--home",
         metavar="DIR",
-        help="Where runs, database and caches live (VLD_HOME).",
+        help="Folder of runs, database and caches (VLD_HOME).",
         callback=_keep_home,
         expose_value=False,
     ),
@@ -66,30 +62,30 @@ DebugOption = Annotated[
     bool,
     typer.Option(
         "--debug",
-        help="Show the traceback of an error.",
+        help="Show the traceback on errors.",
         callback=_keep_debug,
         expose_value=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-RunArgument = Annotated[str, run_argument("RUN", "Id, unique prefix, name or @last.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+RunArgument = Annotated[str, run_argument("RUN", "Run id, unique id prefix, name or @last.")]
 RunsOrNone = Annotated[
     list[str] | None,
-    run_argument("[RUN...]", "Ids, unique prefixes, names or @last."),
+    run_argument("[RUN...]", "Run ids, unique id prefixes, names or @last."),
 ]
 RunsArgument = Annotated[
     list[str],
-    run_argument("RUN...", "Ids, unique prefixes, names or @last."),
+    run_argument("RUN...", "Run ids, unique id prefixes, names or @last."),
 ]
 
 
 def is_debugging(ctx: typer.Context) -> bool:
-    """Say whether ``--debug`` was given."""
+    """Return whether ``--debug`` was given."""
     return bool(ctx.meta.get(_DEBUG))
 
 
 def home_option(ctx: typer.Context) -> Path | None:
-    """Return the folder that ``--home`` names, before or after the subcommand."""
+    """Return the value of ``--home``, given before or after the subcommand."""
     value: Path | None = ctx.meta.get(_HOME)
     return value
 
@@ -104,21 +100,27 @@ class Command(TyperCommand):
         """Return the parameters, quick to convert."""
         return hastened(super().get_params(ctx))
 
+    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Return the usage line's parts; an argument's metavar carries its own brackets."""
+        pieces = [self.options_metavar] if self.options_metavar else []
+        arguments = (each for each in self.get_params(ctx) if each.param_type_name == "argument")
+        return pieces + [_argument_name(each) for each in arguments]
+
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """Write arguments and options by their panel."""
         write_options(self, ctx, formatter)
 
 
 class Group(TyperGroup):
-    """A group that shows its help where no command is named."""
+    """A group that shows its help when no subcommand is given."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Ask for the help in place of nothing."""
+        """Replace an empty command line by ``--help``."""
         return super().parse_args(ctx, args or ["--help"])
 
 
 def write_options(command: Any, ctx: typer.Context, formatter: Any) -> None:
-    """Write a command's arguments and options under the headings of their panels."""
+    """Write a command's arguments and options, grouped by panel."""
     sections: dict[str, list[tuple[str, str]]] = {}
     for param in command.get_params(ctx):
         record = param.get_help_record(ctx)
@@ -126,10 +128,17 @@ def write_options(command: Any, ctx: typer.Context, formatter: Any) -> None:
             continue
         default = "Arguments" if param.param_type_name == "argument" else "Options"
         heading = getattr(param, "rich_help_panel", None) or default
-        sections.setdefault(heading, []).append(record)
+        name, text = record
+        if param.param_type_name == "argument":
+            name, text = _argument_name(param), text.replace("[required]", "")
+        sections.setdefault(heading, []).append((name, text.replace("  [", " [").strip()))
     for heading, rows in sections.items():
         with formatter.section(heading):
             formatter.write_dl(rows)
+
+
+def _argument_name(param: Any) -> str:
+    return str(param.metavar or param.name.upper())
 
 
 def _common_options() -> list[Any]:
@@ -142,10 +151,10 @@ def _common_options() -> list[Any]:
 
 
 def whole_number(text: str) -> int:
-    """Return the number that is written, one that fits everywhere.
+    """Return the integer that ``text`` spells.
 
     Raises:
-        ValueError: when it is none, or as good as infinite; the message says which.
+        ValueError: when it is not an integer, or larger than :data:`MOST`.
     """
     try:
         number = int(text)
@@ -171,12 +180,12 @@ class _PlainValues:
         self._convert = convert
 
     def coerce(self, value: Any, param: Any, ctx: typer.Context) -> Any:
-        """Return the value of an option or argument, or a usage error naming it."""
+        """Return the value of an option or argument, or raise a usage error that names it."""
         several = param.multiple or param.nargs == -1
         if value is None:
             return () if several else None
         if self._convert is Path and "" in (value if several else [value]):
-            raise typer.BadParameter("it is empty, but must name a path.", ctx=ctx, param=param)
+            raise typer.BadParameter("must be a path, not an empty string.", ctx=ctx, param=param)
         try:
             if several:
                 return tuple(self._convert(each) for each in value)
@@ -189,7 +198,7 @@ class _PlainValues:
 
 
 def hastened(params: list[Any]) -> list[Any]:
-    """Spare parameters of simple types Typer's own conversion, and return them.
+    """Replace Typer's own conversion for parameters of simple types, and return them.
 
     Typer converts with pydantic since 0.29: importing that and building an adapter for each
     parameter takes 0.12 s, half of what ``vld ls`` may take. Where Typer has no such hook,

@@ -1,4 +1,4 @@
-"""``vld compare``: runs side by side."""
+"""``vld compare``: compare runs side by side."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def compare(
     where: MatchingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show where runs differ and their results; seeds of one configuration are averaged."""
+    """Show the settings that differ and the results, averaged over seeds."""
     if bool(runs) == (where is not None):
-        raise CommandError("Name the runs to compare, or choose them with --where.")
+        raise CommandError("Name the runs to compare, or select them with --where (not both).")
     with open_store(ctx, to_look=True) as store:
         store.refresh()
         if where is None:
@@ -43,13 +43,13 @@ def compare(
         arms = store.arms([run.run_id for run in known])
     damaged = [run for run in known if run.status == DAMAGED]
     for run in damaged:
-        say(f"left out, damaged: {run.run_id}  {run.name}", to_stderr=True)
+        say(f"skipped damaged run: {run.run_id}  {run.name}", to_stderr=True)
         say(f"  {run.reason}", to_stderr=True)
     known = [run for run in known if run.status != DAMAGED]
     if len(known) < 2:
         raise CommandError(_too_few(len(known), where))
     if len(known) > MOST_RUNS:
-        raise CommandError(f"More than {MOST_RUNS} runs match: narrow the query.")
+        raise CommandError(f"More than {MOST_RUNS} runs match. Narrow the filter.")
     groups = group_by_seed(known)
     if as_json:
         print_json(
@@ -69,9 +69,9 @@ def compare(
 
 
 def _too_few(count: int, where: str | None) -> str:
-    number = ("none", "one")[count]
-    which = f"you named {number}" if where is None else f"{number} matches {where!r}"
-    return f"Comparing needs at least two runs; {which}."
+    found = ("none", "only one")[count]
+    which = f"{found} given" if where is None else f"{found} matches {where!r}"
+    return f"Comparing needs at least two runs, but {which}."
 
 
 def _record(group: RunGroup, label: str, arms: Arms) -> dict[str, Any]:

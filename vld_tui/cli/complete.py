@@ -1,6 +1,6 @@
-"""What the shell proposes for a word that is half typed: runs, data sets, fields, choices.
+"""Shell completion of runs, data sets, fields and choices.
 
-Everything is read from files at once, without torch; what cannot be read is not proposed.
+Everything is read from files, without torch; unreadable files are skipped.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from vld_tui.cli.command import home_option
 from vld_tui.home import Home, find_home
 
 Proposal = str | tuple[str, str]
-"""A word, or a word and what it is."""
+"""A word, or a word with its description."""
 Completer = Callable[[typer.Context, str], list[Proposal]]
 Source = Callable[[Home, typer.Context, str], Iterable[Proposal]]
 
 _PLAIN: Final = re.compile(r"[^\s'\"\\$`!&|;<>(){}*?#~]+")
-"""A word that a shell takes as it is."""
+"""A word that needs no quoting in a shell."""
 _LAST_TERM: Final = re.compile(
     r"(?P<head>(?:.*[\s(])?-?)(?P<field>\w[\w-]*)?(?:(?P<op>!?[=:])(?P<value>\S*))?"
 )
@@ -34,14 +34,14 @@ _NOT_TRASHED: Final = "trashed_at IS NULL"
 
 
 def completer(source: Source) -> Completer:
-    """Return a source of words as Typer takes it: it never fails, whatever the home holds."""
+    """Wrap a source of words for Typer; any error yields no completions."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[Proposal]:
         try:
             found = list(source(find_home(home_option(ctx)), ctx, incomplete))
         except Exception:  # noqa: BLE001 - the edge of the process: a shell has nowhere to show it
             return []
-        words = {_word(each): each for each in reversed(found)}  # the first of equal ones
+        words = {_word(each): each for each in reversed(found)}  # the first of equal words wins
         return [each for word, each in reversed(words.items()) if word.startswith(incomplete)]
 
     return complete
@@ -69,7 +69,7 @@ def _runs(condition: str) -> Source:
 
 @completer
 def complete_sort(_home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
-    """Propose fields to sort by, ``-`` before them too, after a comma too."""
+    """Complete the fields of ``--sort``, also after ``-`` and after a comma."""
     from vld_tui.store.fields import QUERY_FIELDS
 
     head, comma, _ = incomplete.rpartition(",")
@@ -80,7 +80,7 @@ def complete_sort(_home: Home, _ctx: typer.Context, incomplete: str) -> Iterator
 
 @completer
 def complete_filter(home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
-    """Propose fields of a filter, and after ``=`` or ``:`` what they can be."""
+    """Complete the fields of a filter, and their values after ``=`` or ``:``."""
     from vld_tui.store.fields import QUERY_FIELDS, known_name
     from vld_tui.store.glance import glance_at_values
 
@@ -103,20 +103,22 @@ def complete_filter(home: Home, _ctx: typer.Context, incomplete: str) -> Iterato
 
 @completer
 def complete_datasets(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
-    """Propose data sets: those that come along, those that were added, published ones."""
+    """Complete data sets: embedded, added and published ones."""
 
     added = [path.name for path in _folders(home.datasets)]
-    yield from ((name, "comes with the program") for name in EMBEDDED_DATASETS)
+    yield from ((name, "embedded") for name in EMBEDDED_DATASETS)
     yield from ((name, "added") for name in added)
-    yield from ((name, "see: vld data fetch") for name in STUDY_DATASETS if name not in added)
+    yield from (
+        (name, "download with vld data fetch") for name in STUDY_DATASETS if name not in added
+    )
 
 
 @completer
 def complete_targets(home: Home, ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
-    """Propose the domains of the data set that is given, by ``--data`` or ``--dataset``."""
+    """Complete the domains of the data set given by ``--data`` or ``--dataset``."""
     from vld_tui.store.glance import glance_at_values
 
-    yield "none", "no domain is left out"
+    yield "none", "train on every domain"
     if data_dir := ctx.params.get("data_dir"):
         yield from (path.name for path in _folders(Path(data_dir).expanduser()))
         return
@@ -127,7 +129,7 @@ def complete_targets(home: Home, ctx: typer.Context, _incomplete: str) -> Iterat
 
 
 def _domains_of(folder: Path) -> Iterator[str]:
-    """Yield the domains of a data set that was added, as its card has them."""
+    """Yield the domains of an added data set, read from its card."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         card = json.loads((folder / "dataset.json").read_bytes())
         yield from card.get("domains") or card.get("images") or ()
@@ -144,10 +146,10 @@ def _folders(folder: Path) -> list[Path]:
 
 @completer
 def complete_models(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
-    """Propose networks: those that runs had, and those that were listed before."""
+    """Complete networks: those of earlier runs and of earlier listings."""
     from vld_tui.store.glance import glance_at_values
 
-    yield str(FIELDS["model"].default), "the usual one"
+    yield str(FIELDS["model"].default), "the default"
     yield from glance_at_values(home.database, "model")
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         listed = json.loads((home.cache / "networks.json").read_bytes())
@@ -156,7 +158,7 @@ def complete_models(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterat
 
 @completer
 def complete_studies(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
-    """Propose studies that were launched, and presets."""
+    """Complete launched studies and presets."""
     from vld_tui.study.define.files import kept_names, preset_names
 
     kept = kept_names(home)
@@ -166,14 +168,14 @@ def complete_studies(home: Home, _ctx: typer.Context, _incomplete: str) -> Itera
 
 @completer
 def complete_profiles(home: Home, _ctx: typer.Context, _incomplete: str) -> Iterator[Proposal]:
-    """Propose settings of a cluster that are kept."""
+    """Complete the names of saved cluster profiles."""
     from vld_tui.launch.slurm.profiles import profile_names
 
     yield from profile_names(home)
 
 
 def complete_words(*words: str) -> Completer:
-    """Return what proposes some words, also after a comma."""
+    """Return a completer of fixed words, also after a comma."""
 
     @completer
     def choices(_home: Home, _ctx: typer.Context, incomplete: str) -> Iterator[Proposal]:
@@ -205,4 +207,4 @@ COMPLETERS: Final[dict[str, Completer]] = {
     "devices": complete_words("auto", "cpu", "cuda", "mps"),
     "recipes": complete_words(*RECIPES),
 }
-"""What completes a word of each kind; the kind of a field's values is its ``completion``."""
+"""The completer for each kind of word; ``field NAME`` is a field of a run."""

@@ -1,4 +1,4 @@
-"""``vld curve``: a run's accuracies and loss over its steps, in the terminal."""
+"""``vld curve``: plot a run's accuracies and loss in the terminal."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES, status_lab
 
 WIDTHS: Final = (40, 1_000)
 HEIGHTS: Final = (10, 500)
-"""Columns and rows in which curves can be drawn and read."""
+"""The smallest and largest plot, in columns and rows."""
 
 MIN_PANEL_ROWS: Final = 8
 
 MOST_POINTS: Final = 16_384
-"""Of a curve: many more than a terminal has dots in a line."""
+"""The most points read for one curve, far more than a terminal line can show."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -42,8 +42,8 @@ MetricOption = Annotated[
     list[str] | None,
     typer.Option(
         "--metric", metavar="NAME",
-        help="id, ood, loss, domains, a domain's name or an arm's; may be given several times "
-        "[default: id, ood and loss].",
+        help="id, ood, loss, domains, or the name of a domain or an arm. "
+        "[repeatable; default: id, ood and loss]",
     ),
 ]  # fmt: skip
 
@@ -54,13 +54,15 @@ def curve(
     run: RunArgument,
     metric: MetricOption = None,
     width: Annotated[
-        int | None, typer.Option("--width", metavar="N", help="Columns [default: the terminal's].")
+        int | None,
+        typer.Option("--width", metavar="N", help="Width (columns). [default: the terminal's]"),
     ] = None,
     height: Annotated[
-        int | None, typer.Option("--height", metavar="N", help="Rows [default: the terminal's].")
+        int | None,
+        typer.Option("--height", metavar="N", help="Height (rows). [default: the terminal's]"),
     ] = None,
 ) -> None:
-    """Draw a run's curves, the selected step marked."""
+    """Plot a run's curves and mark the selected step."""
     check_range("--width", width, *WIDTHS)
     check_range("--height", height, *HEIGHTS)
     with open_for_runs(ctx, [run], with_jobs=False) as store:
@@ -69,10 +71,10 @@ def curve(
     if not any(len(each.x) for panel in panels for each in panel.series):
         if known.id_accuracy is not None and not known.has_ood:
             raise CommandError(
-                f"Run {known.run_id} has no OOD accuracy: it trains on every domain."
+                f"Run {known.run_id} has no OOD accuracy: it trained on every domain."
             )
         raise CommandError(
-            f"Run {known.run_id} has measured nothing yet: it is {known.status} at step "
+            f"Run {known.run_id} has no measurements yet: it is {known.status} at step "
             f"{known.step} of {known.steps}."
         )
     terminal = shutil.get_terminal_size()
@@ -94,7 +96,7 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
     """Return the charts that show ``names``: accuracies in one, the loss in another.
 
     Raises:
-        CommandError: for a name that is no metric of the run.
+        CommandError: for a name that is not a metric of the run.
     """
     series = store.thinned_series(run.run_id, most=MOST_POINTS, kept_step=run.selected_step)
     of_accuracy = [each for each in series if each.name == "accuracy"]
@@ -118,7 +120,7 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
             known = ["id", "ood", "loss", "domains", *arms, *domains]
             raise CommandError(
                 f"Run {run.run_id} has no metric {name!r}.{nearest(name, known)}\n"
-                f"It has: {', '.join(known)}."
+                f"Its metrics: {', '.join(known)}."
             )
     last_step = max([1.0, *(float(each.x[-1]) for each in (*accuracies, *losses) if len(each.x))])
     view = View(across=Axis(0, last_step), cursor=run.selected_step)
@@ -157,7 +159,7 @@ def _curve(
     *,
     is_judged: bool = False,
 ) -> Series:
-    """Return a curve of an arm, empty where there is none."""
+    """Return an arm's curve, empty if it has none."""
     wanted = (name, split, domain, arm, is_judged)
     for each in series:
         if (each.name, each.split, each.domain, each.arm, each.is_judged) == wanted:

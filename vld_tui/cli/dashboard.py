@@ -22,18 +22,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-OnceOption = Annotated[
-    bool, typer.Option("--once", help="Print the runs as they stand now, and leave.")
-]
+OnceOption = Annotated[bool, typer.Option("--once", help="Print the list of runs and exit.")]
 
 
 class _Dashboard(ErrorsInWords, Command):  # type: ignore[misc]
-    """``vld-tui`` as a program of its own."""
+    """The ``vld-tui`` program."""
 
 
-@app.command(cls=_Dashboard, help="Configure, launch, watch and remember runs. ? shows every key.")
+@app.command(cls=_Dashboard, help="Configure, launch and monitor runs. Press ? for the keys.")
 def dashboard(ctx: typer.Context, once: OnceOption = False) -> None:
-    """Open the dashboard; runs go on when it is left."""
+    """Open the dashboard; runs keep running after it is closed."""
     if once or not sys.stdout.isatty():
         _print_once(ctx)
         return
@@ -48,7 +46,7 @@ def _print_once(ctx: typer.Context) -> None:
     from vld_tui.views.status_line import status_text
 
     home = find_home(home_option(ctx))
-    if not home.database.is_file():  # likely a name mistyped: nothing is made of it
+    if not home.database.is_file():  # likely a mistyped name: create nothing
         raise HomeError(absence(home))
     console = Console(highlight=False, markup=False, emoji=False)
     with open_store(ctx, to_look=True) as store:
@@ -61,6 +59,6 @@ def _print_once(ctx: typer.Context) -> None:
 
 
 def main() -> None:
-    """Run ``vld-tui`` with the arguments of this process."""
+    """Run ``vld-tui`` with this process's arguments."""
     settle_streams()
     app(prog_name="vld-tui")

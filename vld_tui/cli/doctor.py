@@ -1,4 +1,4 @@
-"""``vld doctor``: is this machine fit, and is this installation sound?"""
+"""``vld doctor``: check this machine and this installation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vld_tui.views.inventory import Check, check_lines
 from vld_tui.words.numbers import plural, size
 
 LEAST_FREE_BYTES: Final = 2**30
-"""A run with its caches and checkpoints may need as much."""
+"""Free disk space that a run with its caches and checkpoints may need."""
 _LIBRARIES: Final = ("msgspec", "rich", "sqlite-utils", "typer")
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -31,10 +31,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(cls=Command)
 def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """Look at Python, torch, devices, disk and database; exit with 1 if something is broken.
-
-    Slurm is asked whether it answers, where it is there.
-    """
+    """Check Python, torch, devices, disk, database and Slurm. Exits with 1 on a failed check."""
     checks, machine = _machine_checks()
     health: dict[str, Any] | None = None
     try:
@@ -45,7 +42,7 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
         found, health = _home_checks(home)
         checks += found
     is_healthy = all(check.is_ok for check in checks)
-    checks.append(_cluster_check())  # nothing is broken here while a cluster is away
+    checks.append(_cluster_check())  # an unreachable cluster is not a failure
     if as_json:
         print_json(
             {"healthy": is_healthy, "checks": checks, "machine": machine, "database": health}
@@ -58,7 +55,7 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def _machine_checks() -> tuple[list[Check], dict[str, Any] | None]:
-    """Ask the engine, which is the only one to know torch and its devices."""
+    """Ask the engine, which alone imports torch."""
     versions = [f"{name} {metadata.version(name)}" for name in ("vld-tui", *_LIBRARIES)]
     checks = [Check("interface", True, f"Python {sys.version.split()[0]}, {', '.join(versions)}")]
     try:
@@ -73,26 +70,26 @@ def _machine_checks() -> tuple[list[Check], dict[str, Any] | None]:
     for device in machine["devices"]:
         precisions = machine["precisions"].get(device["device"], [])
         memory = f", {device['memory_gib']:.1f} GiB" if device.get("memory_gib") else ""
-        works = ", ".join(precisions) or "no precision works"
+        works = ", ".join(precisions) or "no working precision"
         checks.append(
             Check(device["device"], bool(precisions), f"{device['name']}{memory}: {works}")
         )
     packaged = machine["packaged_weights"]
-    finding = ", ".join(packaged) or "none: 'vld run' needs a network or --weights"
+    finding = ", ".join(packaged) or "none packaged: vld run downloads them, or needs --weights"
     checks.append(Check("weights", bool(packaged), finding))
     return checks, machine
 
 
 def _cluster_check() -> Check:
-    """Ask Slurm where it is there; nobody needs one."""
+    """Check Slurm if it is installed."""
     if not commands.is_slurm_here():
-        return Check("slurm", True, "none on this machine: runs go on here")
+        return Check("slurm", True, "not installed; runs use this machine")
     try:
         commands.require_controller()
         require_submitit()
     except SlurmError as error:
         return Check("slurm", False, str(error))
-    return Check("slurm", True, f"answers; submitit {metadata.version('submitit')}")
+    return Check("slurm", True, f"reachable; submitit {metadata.version('submitit')}")
 
 
 def _home_checks(home: Home) -> tuple[list[Check], dict[str, Any] | None]:
@@ -104,7 +101,7 @@ def _home_checks(home: Home) -> tuple[list[Check], dict[str, Any] | None]:
         return [*checks, Check("database", False, str(error))], None
     free = health["free_bytes"]
     enough = free >= LEAST_FREE_BYTES
-    advice = "" if enough else f": a run may need {size(LEAST_FREE_BYTES)}"
+    advice = "" if enough else f"; a run may need {size(LEAST_FREE_BYTES)}"
     checks.append(Check("disk", enough, f"{size(free)} free{advice}"))
     is_sound = health["integrity"] == "ok" and health["schema"] == health["newest_schema"]
     checks.append(
@@ -120,7 +117,7 @@ def _home_checks(home: Home) -> tuple[list[Check], dict[str, Any] | None]:
             "history",
             True,
             f"{plural(health['runs'], 'run')}, {health['live']} live, {health['trashed']} in the "
-            f"trash, checkpoints {size(health['checkpoint_bytes'])}",
+            f"trash, {size(health['checkpoint_bytes'])} of checkpoints",
         )
     )
     return checks, health

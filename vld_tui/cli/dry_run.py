@@ -1,4 +1,4 @@
-"""``vld run --dry-run``: what a run would do, and what would keep it from it."""
+"""``vld run --dry-run``: the plan of a run and the problems that would stop it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from vld_tui.views.weights import loaded_line
 from vld_tui.words.numbers import plural
 
 
-def tell_plan(home: Home, spec: RunSpec, cluster: ClusterPlan | None, *, as_json: bool) -> None:
-    """Print what a run would do; ``cluster`` None: on this machine.
+def print_plan(home: Home, spec: RunSpec, cluster: ClusterPlan | None, *, as_json: bool) -> None:
+    """Print the plan of a run; ``cluster`` is None for a run on this machine.
 
     Raises:
-        typer.Exit: with 2 when there is a problem that would keep it from its end.
+        typer.Exit: with 2 when a problem would stop the run.
     """
     found = prospects(LocalPlanner(home), spec, goes_elsewhere=cluster is not None)
     failing = [each for each in found.absent if each.where != "hub"]
@@ -66,7 +66,7 @@ def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Prospects) -> N
 
 def _images(found: Prospects) -> str:
     if found.images is None:
-        raise AssertionError("asked only of images that were found")
+        raise AssertionError("called without images")
     counts = [f"{domain.name} {domain.images:,}" for domain in found.images.domains]
     return " · ".join([*counts, plural(len(found.images.classes), "class")])
 
@@ -74,7 +74,7 @@ def _images(found: Prospects) -> str:
 def _record(
     spec: RunSpec, cluster: ClusterPlan | None, found: Prospects, problems: list[str]
 ) -> dict[str, Any]:
-    """Return the spec's fields, below ``spec`` beside a cluster's plan, and what was found."""
+    """Return the plan for scripts; with a cluster, the fields are under ``spec``."""
     rates, images, expected = learning_rates(spec), found.images, found.forecast
     base = msgspec.to_builtins(spec) if cluster is None else {"spec": spec, "cluster": cluster}
     return base | {

@@ -1,4 +1,4 @@
-"""Errors at the edge of a command: one or two lines on stderr, and the exit code."""
+"""Error messages on stderr (one or two lines), and exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BROKEN_PIPE_EXIT: Final = 141
 
 
 class CommandError(UserError):
-    """A command that cannot do what was asked; the message says why and what to do instead."""
+    """A command cannot do what was asked; the message gives the reason and what to do."""
 
     def __init__(self, message: str, *, exit_code: int = USAGE_EXIT) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class CommandError(UserError):
 
 
 def check_range(option: str, value: int | None, least: int, most: int = MOST) -> None:
-    """Refuse a number outside a range, both ends included; None was not given.
+    """Check that an option's number is in an inclusive range; None means not given.
 
     Raises:
         CommandError: naming the option and the range.
@@ -48,7 +48,7 @@ def complain(message: str) -> None:
 
 
 def report(error: BaseException) -> int:
-    """Print an error unless the user caused it by leaving, and return the exit code."""
+    """Print an error, except for an interrupt or a closed pipe, and return the exit code."""
     match error:
         case KeyboardInterrupt() | typer.Abort():
             return INTERRUPTED_EXIT
@@ -60,25 +60,25 @@ def report(error: BaseException) -> int:
             return error.exit_code
         case _ if _is_of_missing_folder(error):
             complain(
-                "The current folder no longer exists: it was deleted or moved. Change to another "
-                "one (cd), then try again."
+                "The current directory was deleted or moved.\n"
+                "cd to another directory and try again."
             )
             return USAGE_EXIT
         case UserError():
             complain(str(error))
             return error.exit_code
         case OSError():
-            complain(f"{error}.\n'vld --debug …' shows where it happened.")
+            complain(f"{error}.\nFor the traceback, rerun with: vld --debug …")
         case _:
             complain(
                 f"Unexpected {type(error).__name__}: {error}\n"
-                "This is a bug in vld; 'vld --debug …' shows where it happened."
+                "This is a bug in vld; For the traceback, rerun with: vld --debug …"
             )
     return FAILED_EXIT
 
 
 def _is_of_missing_folder(error: BaseException | None) -> bool:
-    """Say whether an error came up because the current folder was deleted."""
+    """Return whether the error was caused by a deleted current directory."""
     while error is not None:
         if isinstance(error, FileNotFoundError) and error.filename is None:
             return is_folder_gone()
@@ -87,7 +87,7 @@ def _is_of_missing_folder(error: BaseException | None) -> bool:
 
 
 def _discard_output() -> None:
-    """Let the interpreter flush at its exit without a complaint: nobody reads any more."""
+    """Redirect stdout to /dev/null so that the flush at exit does not fail."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

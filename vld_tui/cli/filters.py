@@ -1,4 +1,4 @@
-"""``--where`` and ``--sort`` of every command, and the fields that they know."""
+"""The ``--where`` and ``--sort`` options, and the fields they accept."""
 
 from __future__ import annotations
 
@@ -13,29 +13,34 @@ from vld_tui.store.query import EXAMPLE
 from vld_tui.words.columns import Column, table_lines
 
 LANGUAGE: Final = (
-    "Filters: FIELD=VALUE, != < <= > >=, ':' (text within text), '~' (regular expression); and, "
-    "or, not, parentheses; 1..5 is a range, 1,2 either, re* begins with re; a word alone is looked "
-    "for in id, name, tags, note, data set and target. Example: --where 'dropout >= 0.9 and not "
-    "(status:failed or tag:old)'. Fields: vld ls --fields."
+    "Filters compare a field with a value: = != < <= > >=, ':' (contains), '~' (regular "
+    "expression). Combine them with and, or, not and parentheses. Values: 1..5 is a range, 1,2 "
+    "means either, re* matches a prefix. A word without a field searches id, name, tags, note, "
+    "data set and target. Example: --where 'dropout >= 0.9 and not (status:failed or tag:old)'. "
+    "Fields: vld ls --fields."
 )
 
 
 def where_option(about: str) -> Any:
-    """Return the ``--where`` of a command, which says what it does with the runs that match."""
+    """Return the ``--where`` option of a command with its help."""
     return typer.Option("--where", metavar="FILTER", help=about, autocompletion=proposes("filter"))
 
 
 WhereOption = Annotated[
     str | None,
-    where_option(f"Only runs that match, e.g. '{EXAMPLE}'."),
+    where_option(f"Only matching runs, e.g. '{EXAMPLE}'."),
 ]
-MatchingOption = Annotated[str | None, where_option("All runs that match, as for vld ls.")]
-FinishedOption = Annotated[str | None, where_option("All finished runs that match, as for vld ls.")]
+MatchingOption = Annotated[
+    str | None, where_option("Select all matching runs; filters as for vld ls.")
+]
+FinishedOption = Annotated[
+    str | None, where_option("Select all matching finished runs; filters as for vld ls.")
+]
 SortOption = Annotated[
     str | None,
     typer.Option(
         "--sort", metavar="FIELD",
-        help="Order by a field, such as ood_accuracy; -FIELD: highest first; several: A,-B.",
+        help="Sort by a field, such as ood_accuracy; -FIELD: descending; A,-B: several.",
         autocompletion=proposes("sort"),
     ),
 ]  # fmt: skip
@@ -50,7 +55,7 @@ _KINDS: Final = {"time": "date"}
 
 
 def field_records() -> Iterator[dict[str, object]]:
-    """Yield every field that runs are filtered and sorted by, as plain values."""
+    """Yield every field of filters and sorting as plain values."""
     for field in _sorted_fields():
         yield {
             "name": field.name,

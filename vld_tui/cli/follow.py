@@ -1,4 +1,4 @@
-"""Start a run's process, follow it to its end, and say what came of it."""
+"""Start a run's process, follow it to its end, and report the result."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ POLL_INTERVAL_S: Final = 0.1
 INGEST_INTERVAL_S: Final = 3.0
 ONE_SIGNAL_S: Final = 0.3
 DETACH_GRACE_S: Final = 0.5
-"""A process that cannot start at all is seen to die within this time."""
+"""A process that cannot start at all dies within this time."""
 ENGINE_IS_HELD: Final = 3
 """The engine's exit code when another process already runs the run."""
 
 
 class _StopRequests:
-    """How often a person asked to stop, by Ctrl-C or SIGTERM."""
+    """Counts the requests to stop, by Ctrl-C or SIGTERM."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -49,8 +49,8 @@ class _StopRequests:
         self._last = signal.SIGINT
 
     def note(self, number: int, _frame: FrameType | None) -> None:
-        """Count a signal; those at almost the same moment, as of a wrapper that passes them on, are
-        one."""
+        """Count a signal; signals at almost the same moment (a wrapper that forwards them) count
+        once."""
         now = time.monotonic()
         if now - self._counted_at < ONE_SIGNAL_S:
             return
@@ -59,7 +59,7 @@ class _StopRequests:
 
     @property
     def named(self) -> str:
-        """Return what ended the run at once, in words."""
+        """Return the name of what killed the run."""
         return "Ctrl-C twice" if self._last == signal.SIGINT else f"a second {self._last.name}"
 
 
@@ -83,13 +83,13 @@ def run_and_follow(
     store: Store, run: Run, *, resumes: bool, as_json: bool, following: NextCommands,
     gpus: int | None = None,
 ) -> None:  # fmt: skip
-    """Start the engine on a run and stay with it until it ends.
+    """Start the engine on a run and follow it until it ends.
 
     Ctrl-C or SIGTERM asks the engine to save and stop; a second one kills it. The engine
-    lives in its own session: if this process dies, the run goes on.
+    has its own session: if this process dies, the run continues.
 
     Raises:
-        CommandError: when the run was refused, failed or crashed.
+        CommandError: when the run could not start, failed or crashed.
         LaunchError: when its process cannot be started.
         typer.Exit: with 130 when the run was stopped.
     """
@@ -116,7 +116,7 @@ def run_and_follow(
 
 
 def _on_gpus(run: Run, gpus: int | None) -> Run:
-    """Return the run as it goes on on this many GPUs here; None: as it was made."""
+    """Return the run, resumed on this many GPUs; None: on as many as before."""
     if gpus is None:
         return run
     return msgspec.structs.replace(run, spec=msgspec.structs.replace(run.spec, gpus=gpus, nodes=1))
@@ -125,10 +125,10 @@ def _on_gpus(run: Run, gpus: int | None) -> Run:
 def start_and_leave(
     store: Store, run: Run, *, resumes: bool, as_json: bool, gpus: int | None = None
 ) -> None:
-    """Start the engine on a run, say how to watch it, and return.
+    """Start the engine on a run, print how to watch it, and return.
 
     Raises:
-        CommandError: when it died at once.
+        CommandError: when it died immediately.
         LaunchError: when its process cannot be started.
     """
     run_dir = store.run_dir(run.run_id)
@@ -142,9 +142,9 @@ def start_and_leave(
     else:
         say(f"run {run.run_id}  {run.name} · process {process.pid}")
         for command, purpose in (
-            (f"vld logs -f {run.run_id}", "what it writes"),
-            (f"vld curve {run.run_id}", "its accuracies so far"),
-            (f"vld stop {run.run_id}", "save and stop; vld resume goes on"),
+            (f"vld logs -f {run.run_id}", "follow its log"),
+            (f"vld curve {run.run_id}", "plot its accuracies"),
+            (f"vld stop {run.run_id}", "save and stop; vld resume continues"),
         ):
             say(with_home(f"  {command}  # {purpose}"))
     if run.status in ("failed", "crashed"):
@@ -168,7 +168,7 @@ def _follow(
     honoured = 0
     ingested_at = time.monotonic()
     while True:
-        has_ended = process.poll() is not None  # asked before reading: nothing comes after
+        has_ended = process.poll() is not None  # checked before reading: no events follow
         events = follower.poll()
         for event in events:
             progress = progress.after(event)
@@ -180,7 +180,7 @@ def _follow(
             stop(run_dir, kill=honoured > 1, by=requests.named)
             reporter.notice(_stopping(progress, is_again=honoured > 1))
         if time.monotonic() - ingested_at > INGEST_INTERVAL_S:
-            with contextlib.suppress(StoreError):  # another program writes: next time
+            with contextlib.suppress(StoreError):  # another program is writing: retry later
                 store.refresh()
             ingested_at = time.monotonic()
         time.sleep(POLL_INTERVAL_S)
@@ -189,28 +189,28 @@ def _follow(
 def _stopping(progress: Progress, *, is_again: bool) -> str:
     if is_again:
         return "killing the run"
-    what = "as soon as it is prepared" if progress.model is None else "after this step"
-    return f"stopping {what}; again to kill"
+    what = "after preparation" if progress.model is None else "after this step"
+    return f"stopping {what}; press Ctrl-C again to kill"
 
 
 def _refuse(store: Store, run: Run, progress: Progress, exit_code: int, *, resumes: bool) -> None:
-    """Raise when the engine would not take the run up; a new one then leaves nothing behind."""
+    """Raise when another process has the run; remove a new run."""
     if isinstance(progress.end, RunFailed) and progress.end.refused and not resumes:
         store.discard(run.run_id)
         raise CommandError(progress.end.message)
     if exit_code == ENGINE_IS_HELD:
-        raise CommandError(f"Run {run.run_id} is already taken up by another process.")
+        raise CommandError(f"Run {run.run_id} is already in use by another process.")
 
 
 def _leave(run: Run, run_dir: RunDir, *, interrupted: bool) -> None:
-    """Return for a finished run; otherwise say what to do next and leave with its exit code."""
+    """Return for a finished run; otherwise print what to do next and exit with its code."""
     if run.status == "finished":
         return
     if run.status == "stopped" or interrupted:
         say(with_home(f"Resume it with: vld resume {run.run_id}"), to_stderr=True)
         raise typer.Exit(INTERRUPTED_EXIT)
     reason = (run.error or "unknown reason").strip()
-    advice = f"Its log: {run_dir.log}"
+    advice = f"Log: {run_dir.log}"
     if run.status == "crashed":
         advice = f"Resume from its last checkpoint: vld resume {run.run_id}"
     raise CommandError(f"Run {run.run_id} {run.status}: {reason}\n{advice}", exit_code=FAILED_EXIT)
@@ -218,7 +218,7 @@ def _leave(run: Run, run_dir: RunDir, *, interrupted: bool) -> None:
 
 @contextlib.contextmanager
 def _listening() -> Iterator[_StopRequests]:
-    """Count stop requests instead of dying of them."""
+    """Count stop signals instead of dying from them."""
     requests = _StopRequests()
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, requests.note) for number in signals]

@@ -1,4 +1,4 @@
-"""The ``vld`` command: subcommands loaded when they are typed, errors told in two lines.
+"""The ``vld`` command: subcommands are imported on use, errors printed in one or two lines.
 
 ``vld --help`` prints the constants below and imports no subcommand.
 """
@@ -23,40 +23,48 @@ class CommandInfo(NamedTuple):
 
 
 COMMANDS: Final = {
-    "run": CommandInfo("Run", "Fine-tune a network with very large dropout, and watch it."),
-    "resume": CommandInfo("Run", "Go on with a stopped, failed or crashed run."),
-    "stop": CommandInfo("Run", "Ask runs to save and stop; with --kill, end them at once."),
-    "sweep": CommandInfo("Run", "Launch a study: a grid of runs from a preset or a TOML file."),
-    "combine": CommandInfo("Run", "Average, ensemble or interpolate the networks of earlier runs."),
-    "queue": CommandInfo("Run", "Runs that wait for a free slot: order, hold, number of slots."),
-    "profile": CommandInfo("Run", "Settings of a cluster's jobs, kept under a name."),
-    "ls": CommandInfo("Look", "List runs: filter with --where, order with --sort."),
-    "show": CommandInfo("Look", "Show everything known of a run."),
-    "curve": CommandInfo("Look", "Draw a run's accuracies and loss over its steps."),
-    "compare": CommandInfo("Look", "Show where runs differ, and their results over seeds."),
-    "report": CommandInfo("Look", "Tables, figures and a page of what a study came to."),
-    "logs": CommandInfo("Look", "Print what a run's process wrote; with -f, as it comes."),
-    "serve": CommandInfo("Look", "Open the dashboard to a browser on this machine."),
-    "tag": CommandInfo("Keep", "Set a run's tags: a b, or +a -b to add and remove."),
-    "note": CommandInfo("Keep", "Write a note on a run."),
-    "rm": CommandInfo("Keep", "Move runs to the trash, or empty it."),
-    "prune": CommandInfo("Keep", "Free the disk of checkpoints of finished runs."),
-    "restore": CommandInfo("Keep", "Take runs out of the trash."),
-    "rebuild": CommandInfo("Keep", "Rebuild the history from the run folders."),
-    "sync": CommandInfo("Keep", "Bring runs of a home elsewhere here, without their networks."),
-    "models": CommandInfo("About", "Networks to start from, and where their weights are."),
-    "data": CommandInfo("About", "Data sets, their domains and classes."),
-    "doctor": CommandInfo("About", "Check this machine and this installation."),
+    "run": CommandInfo("Training", "Fine-tune a network with very large dropout."),
+    "resume": CommandInfo("Training", "Resume stopped, failed or crashed runs."),
+    "stop": CommandInfo(
+        "Training", "Save a checkpoint and stop runs; --kill stops without saving."
+    ),
+    "sweep": CommandInfo(
+        "Training", "Launch a study: a grid of runs from a preset or a TOML file."
+    ),
+    "combine": CommandInfo("Training", "Combine finished runs by soup, ensemble or interpolation."),
+    "queue": CommandInfo("Training", "Manage queued runs: list, reorder, hold, set slots."),
+    "profile": CommandInfo("Training", "Manage named settings for cluster jobs."),
+    "ls": CommandInfo("Results", "List runs, with filters (--where) and sorting (--sort)."),
+    "show": CommandInfo("Results", "Show a run's state, settings, results and files."),
+    "curve": CommandInfo("Results", "Plot a run's accuracies and loss over its steps."),
+    "compare": CommandInfo(
+        "Results", "Compare runs: differing settings, and results averaged over seeds."
+    ),
+    "report": CommandInfo("Results", "Write a study's report: tables, figures and an HTML page."),
+    "logs": CommandInfo("Results", "Print a run's log; -f follows it."),
+    "serve": CommandInfo("Results", "Serve the dashboard to a web browser."),
+    "tag": CommandInfo("History", "Set tags (a b), or add and remove them (+a -b)."),
+    "note": CommandInfo("History", "Set or remove a run's note."),
+    "rm": CommandInfo("History", "Move runs to the trash, or empty the trash."),
+    "prune": CommandInfo("History", "Delete checkpoints of finished runs to free disk space."),
+    "restore": CommandInfo("History", "Restore runs from the trash."),
+    "rebuild": CommandInfo("History", "Rebuild the database from the run folders."),
+    "sync": CommandInfo("History", "Copy runs from another home (without checkpoints)."),
+    "models": CommandInfo("Environment", "List networks and where their weights come from."),
+    "data": CommandInfo("Environment", "Manage data sets: list, add, check, download."),
+    "doctor": CommandInfo("Environment", "Check this machine and this installation."),
 }
-"""Every command, in the order of the help; its module in this package bears its name."""
+"""Every command, in the order of the help; the module in this package has the same name."""
 
 
 class ErrorsInWords:
-    """Makes a command a program: errors become messages and exit codes. Comes before the class
-    of the command it is mixed into."""
+    """Mixin that turns a command into a program: errors become messages and exit codes.
+
+    List it before the command class it is mixed into.
+    """
 
     def invoke(self, ctx: typer.Context) -> Any:
-        """Run the subcommand; an error becomes a message and an exit code."""
+        """Run the subcommand; report an error as a message and an exit code."""
         try:
             result = super().invoke(ctx)  # type: ignore[misc]
             sys.stdout.flush()
@@ -71,7 +79,7 @@ class ErrorsInWords:
         return result
 
     def main(self, *args: Any, **settings: Any) -> Any:
-        """Run the program and leave with its exit code."""
+        """Run the program and exit with its code."""
         stays = not settings.pop("standalone_mode", True)
         settings["standalone_mode"] = False
         if stays:
@@ -84,18 +92,18 @@ class ErrorsInWords:
 
 
 class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
-    """A group that imports a subcommand's module when it is asked for."""
+    """A group that imports a subcommand's module on first use."""
 
     def get_params(self, ctx: typer.Context) -> list[Any]:  # type: ignore[override]
-        """Return the parameters, quick to convert."""
+        """Return the parameters with fast type conversion."""
         return hastened(super().get_params(ctx))
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # noqa: ARG002
-        """Return the names without importing anything."""
+        """Return the names without importing the modules."""
         return list(COMMANDS)
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]  # noqa: ARG002
-        """Import and return a subcommand; None when there is none of that name."""
+        """Import and return a subcommand, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"vld_tui.cli.{cmd_name}")
@@ -105,7 +113,7 @@ class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
         return command
 
     def shell_complete(self, ctx: typer.Context, incomplete: str) -> list[Any]:  # type: ignore[override]
-        """Propose subcommands without importing them, or options."""
+        """Complete subcommands, without importing them, or options."""
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         from typer._click.shell_completion import CompletionItem
@@ -116,7 +124,7 @@ class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
         ]
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
-        """Find the subcommand; an unknown one is answered with the nearest names."""
+        """Find the subcommand; suggest similar names for an unknown one."""
         is_unknown = args[0] not in COMMANDS and not args[0].startswith("-")
         if is_unknown and not ctx.resilient_parsing:
             from engine.protocol import nearest
@@ -125,12 +133,12 @@ class LazyGroup(ErrorsInWords, TyperGroup):  # type: ignore[misc]
         return super().resolve_command(ctx, args)
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
-        """Write the commands first: they are what one looks for."""
+        """Write the commands before the options."""
         self.format_commands(ctx, formatter)
         write_options(self, ctx, formatter)
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ARG002
-        """Write the commands by section, each name in the same column."""
+        """Write the commands by section, with the names aligned."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, info in COMMANDS.items():
             sections.setdefault(info.section, []).append((f"{name:<8}", info.help))

@@ -1,4 +1,4 @@
-"""Commands worth typing next, as they must be typed: with the home that this one was given."""
+"""Suggested commands, with the ``--home`` of this invocation."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Final
 
 _COMMAND: Final = re.compile(r"(?<![\w/.-])vld (?=[a-z])")
 _given: list[Path] = []
-"""The folder that ``--home`` names in this invocation, if it does."""
+"""The folder given by ``--home`` in this invocation, if any."""
 
 
 def remember_home(home: Path | None) -> None:
-    """Keep the home that was given as an option; None: none was."""
+    """Store the home given as an option; None for none."""
     _given[:] = [] if home is None else [home]
 
 
 def with_home(text: str) -> str:
-    """Return a text whose ``vld …`` commands name the home that was given as an option."""
+    """Return the text with ``--home`` added to its ``vld …`` commands if it was given."""
     if not _given:
         return text
     option = f"vld --home {shlex.quote(str(_given[0]))} "

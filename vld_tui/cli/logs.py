@@ -1,4 +1,4 @@
-"""``vld logs``: what a run said, line by line, and what its process wrote."""
+"""``vld logs``: a run's events as lines, and the output of its process."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ POLL_INTERVAL_S: Final = 0.2
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 FollowOption = Annotated[
-    bool, typer.Option("--follow", "-f", help="Go on printing until the run ends.")
+    bool, typer.Option("--follow", "-f", help="Follow the log until the run ends.")
 ]
 LinesOption = Annotated[
-    int | None, typer.Option("--lines", "-n", metavar="N", help="Only the last N lines.")
+    int | None, typer.Option("--lines", "-n", metavar="N", help="Print only the last N lines.")
 ]
 
 
@@ -42,7 +42,7 @@ LinesOption = Annotated[
 def logs(
     ctx: typer.Context, run: RunArgument, follow: FollowOption = False, lines: LinesOption = None
 ) -> None:
-    """Print a run's story and its process's own output, control characters made visible."""
+    """Print a run's events and process output, with control characters made visible."""
     check_range("--lines", lines, 0)
     with open_for_runs(ctx, [run]) as store, contextlib.ExitStack() as files:
         known = store.get(run)
@@ -50,7 +50,7 @@ def logs(
         for line in told.news() if lines is None else told.last(lines):
             _print(line)
         while follow:
-            known = store.get(known.run_id)  # asked first: nothing comes after
+            known = store.get(known.run_id)  # checked first: no lines follow
             is_live = known.is_live or _comes_yet(store, known)
             for line in told.news():
                 _print(line)
@@ -60,7 +60,7 @@ def logs(
 
 
 def _comes_yet(store: Store, run: Run) -> bool:
-    """Say whether a cluster's job is still to begin the run, or to go on with it."""
+    """Return whether a cluster job is still to start or resume the run."""
     if not run.has_job:
         return False
     from vld_tui.launch.slurm.watch import INTERVAL_S, look_at_jobs
@@ -72,7 +72,7 @@ def _comes_yet(store: Store, run: Run) -> bool:
 
 
 class _Told:
-    """What a run has told so far, each line once."""
+    """A run's lines so far, each returned once."""
 
     def __init__(self, store: Store, run: Run, files: contextlib.ExitStack) -> None:
         run_dir = store.run_dir(run.run_id)
@@ -86,14 +86,14 @@ class _Told:
         self._output: TextIO | None = None
 
     def news(self) -> Iterator[str]:
-        """Yield the lines that came since the last time."""
+        """Yield the lines since the last call."""
         for event in self._follower.news():
             self._progress = self._progress.after(event)
             yield from story_lines(self._spec, self._progress, event, self._run.combination)
         yield from self._printed()
 
     def last(self, count: int) -> list[str]:
-        """Return the last lines of all that was told so far, read from the ends of the files."""
+        """Return the last lines so far, read from the ends of the files."""
         if count > MOST_LINES:
             return list(deque(self.news(), maxlen=count))
         printed = list(self._printed(last=count))
@@ -105,7 +105,7 @@ class _Told:
         return lines[max(0, len(lines) - count) :]
 
     def _printed(self, last: int | None = None) -> Iterator[str]:
-        """Yield what the process printed since the last time; ``last``: of it, the last lines."""
+        """Yield the process output since the last call; ``last``: only its last lines."""
         if self._output is None and os.path.lexists(self._path):
             self._output = self._files.enter_context(self._open())
             if last is not None and self._output.seekable():
@@ -115,7 +115,7 @@ class _Told:
             yield from self._output
 
     def _open(self) -> TextIO:
-        """Open what the process printed; of a link, say that it is one."""
+        """Open the process output; refuse a symbolic link."""
         try:
             return open(
                 self._path, encoding="utf-8", errors="backslashreplace", newline="\n",

@@ -1,4 +1,4 @@
-"""``vld ls``: the history as a table, JSON or CSV."""
+"""``vld ls``: list runs as a table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vld_tui.views.run_columns import run_lines, run_table
 from vld_tui.words.numbers import plural
 
 TERMINAL_LIMIT: Final = 50
-"""As many runs as a person scrolls through; a pipe gets them all."""
+"""Runs listed on a terminal; a pipe gets all of them."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -33,7 +33,7 @@ LimitOption = Annotated[
     int | None,
     typer.Option(
         "--limit", "-n", metavar="N",
-        help=f"At most N runs; 0: all [default: {TERMINAL_LIMIT} on a terminal, else all].",
+        help=f"Maximum number of runs; 0: all. [default: {TERMINAL_LIMIT} on a terminal, else all]",
     ),
 ]  # fmt: skip
 
@@ -44,21 +44,21 @@ def ls(
     where: WhereOption = None,
     sort: SortOption = None,
     limit: LimitOption = None,
-    trashed: Annotated[bool, typer.Option("--trashed", help="List the trash.")] = False,
+    trashed: Annotated[bool, typer.Option("--trashed", help="List the runs in the trash.")] = False,
     as_json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout.")] = False,
     fields: Annotated[
         bool, typer.Option("--fields", help="List the fields of --where and --sort.")
     ] = False,
 ) -> None:
-    """List runs, the newest first unless sorted."""
+    """List runs, newest first by default."""
     if as_json and as_csv:
-        raise CommandError("--json and --csv cannot both be printed: choose one.")
+        raise CommandError("--json and --csv exclude each other; pass only one.")
     check_range("--limit", limit, 0)
     if fields:
         _print_fields(as_json=as_json)
         return
-    Query.parse(where or "", sort=sort)  # refused before a home is looked for
+    Query.parse(where or "", sort=sort)  # checked before the home is opened
     with open_store(ctx, to_look=True) as store:
         refresh_or_say(store)
         query = store.query(where or "", sort=sort)
@@ -84,7 +84,7 @@ def ls(
     if unread:
         folders = plural(unread, "run folder")
         first = with_home("vld rebuild")
-        say(f"not in the history yet: {folders} in {store.home.runs}: {first}", to_stderr=True)
+        say(f"{folders} in {store.home.runs} not in the database; run: {first}", to_stderr=True)
 
 
 def _print_fields(*, as_json: bool) -> None:
@@ -105,22 +105,22 @@ def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
     )
     if any(run.collapsed for run in runs):
         console.print(
-            with_home("▼ one class is predicted for all: vld show RUN shows what to change"),
+            with_home("▼ collapsed, predicts one class for every image; for advice: vld show RUN"),
             style="dim",
         )
     recovered = sum(run.recovered_step is not None and not run.collapsed for run in runs)
     if recovered:
         console.print(
             f"{plural(recovered, 'run')} collapsed and recovered: "
-            + with_home("vld show RUN shows the steps"),
+            + with_home("for the steps: vld show RUN"),
             style="dim",
         )
     if hidden:
-        console.print(f"… and {plural(hidden, 'run')} more: --limit 0 lists all.", style="dim")
+        console.print(f"… and {plural(hidden, 'more run')}; list all with --limit 0.", style="dim")
 
 
 def _nothing(store: Store, query: Query, where: str | None, *, trashed: bool) -> str:
-    """Return why no run is listed, and what to do about it."""
+    """Return why no run is listed and what to do."""
     if where:
         searched = plural(store.count_runs(trashed=trashed), "run")
         place = " in the trash" if trashed else ""

@@ -1,4 +1,4 @@
-"""``vld models``: the networks a run can start from."""
+"""``vld models``: the networks that a run can fine-tune."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ PatternArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[PATTERN]",
-        help="All of timm's networks whose name contains this or matches it, as in 'vit_*'.",
+        help="List all timm networks whose name contains or matches this, such as 'vit_*'.",
     ),
 ]
 
 
 @app.callback()
 def _models() -> None:
-    """Keep ``ls`` a subcommand though it is the only one."""
+    """Keep ``ls`` a subcommand although it is the only one."""
 
 
-@app.command(cls=Command, help="List networks and where their weights are.")
+@app.command(cls=Command, help="List networks and where their weights come from.")
 def ls(pattern: PatternArgument = None, as_json: JsonOption = False) -> None:
-    """Print a few well-tried networks, or those that match."""
+    """Print recommended networks, or those that match."""
     try:
         models = ask_engine("models", *([pattern] if pattern else []))
     except LaunchError as error:
@@ -43,6 +43,6 @@ def ls(pattern: PatternArgument = None, as_json: JsonOption = False) -> None:
         return
     cells = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if not models:
-        raise CommandError(f"No network of timm's matches {pattern!r}.")
+        raise CommandError(f"No timm network matches {pattern!r}.")
     for line in model_lines(models, cells=cells):
         say(line)

@@ -1,4 +1,4 @@
-"""``vld note``: write a note on a run."""
+"""``vld note``: set or remove a run's note."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def note(
     ctx: typer.Context,
     run: RunArgument,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="The note; '' removes it.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="New note; '' removes it.")],
 ) -> None:
     """Replace a run's note."""
     with open_store(ctx) as store:
         known = store.get(run)
         store.set_note(known.run_id, text)
-    say(f"{known.run_id}  note {'written' if text else 'removed'}")
+    say(f"{known.run_id}  note {'set' if text else 'removed'}")

@@ -21,14 +21,18 @@ from engine.protocol import (
 from vld_tui.cli.command import proposes
 
 _OTHER: Final = "_in_full"
-"""Ends the name of a parameter that is another spelling of an option."""
+"""Suffix of the parameter for an option's long spelling."""
 _METAVARS = {int: "N", float: "X", str: "TEXT", tuple: "N,N"}
 
 
 def with_options(
     function: Callable[..., None], options: Iterable[inspect.Parameter]
 ) -> Callable[..., None]:
-    """Give ``function`` keyword options in addition to its own; they arrive in its ``**given``."""
+    """Give ``function`` one keyword option for every field of a run, in addition to its own.
+
+    An option that is not given arrives as None. Texts arrive as typed: see
+    :func:`vld_tui.runs.fields.spec_values`.
+    """
     own = [
         parameter
         for parameter in inspect.signature(function, eval_str=True).parameters.values()
@@ -80,8 +84,8 @@ def with_spec_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _defaults() -> dict[str, dict[str, object]]:
-    """Return the values of every field that the user leaves out: ``default``, of images of one's
-    own; with each other recipe; and with each data set that has defaults of its own."""
+    """Return each field's default: for your own images (``default``), for each other recipe, and
+    for each data set that has its own defaults."""
     own = {"data_dir": "/"}
     specs = {recipe: resolve_spec({"recipe": recipe, **own}) for recipe in RECIPES}
     specs |= {name: resolve_spec({"dataset": name}) for name in DATASET_DEFAULTS}
@@ -90,10 +94,10 @@ def _defaults() -> dict[str, dict[str, object]]:
 
 
 def one_spelling(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options by field, however their flag was spelled.
+    """Return the options by field, whichever spelling of the flag was used.
 
     Raises:
-        SpecError: when both spellings of one were given.
+        SpecError: when both spellings of one option were given.
     """
     found = {name: value for name, value in given.items() if not name.endswith(_OTHER)}
     for key, value in given.items():
@@ -101,15 +105,13 @@ def one_spelling(given: Mapping[str, Any]) -> dict[str, Any]:
             continue
         info = FIELDS[key.removesuffix(_OTHER)]
         if found.get(info.name) is not None:
-            raise SpecError(
-                f"{info.flag} and {info.long_flag} are the same option: give one of them."
-            )
+            raise SpecError(f"{info.flag} and {info.long_flag} are the same option; pass only one.")
         found[info.name] = value
     return found
 
 
 def _other_spelling(info: FieldInfo) -> inspect.Parameter:
-    """Return the option that is named as the field; the help lists the short one."""
+    """Return the hidden option named after the field; the help lists the short one."""
     return inspect.Parameter(
         info.name + _OTHER,
         inspect.Parameter.KEYWORD_ONLY,

@@ -1,4 +1,4 @@
-"""What commands print: plain lines, and JSON."""
+"""Output of the commands: plain lines and JSON."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vld_tui.words.text import plain_text
 
 
 def say(line: str, *, to_stderr: bool = False) -> None:
-    """Print a line as plain text: nothing in it steers the terminal."""
+    """Print a line as plain text, without terminal escapes."""
     typer.echo(plain_text(line), err=to_stderr)
 
 
 def print_text(text: str) -> None:
-    """Print text on stdout: as it is for scripts, as plain text on a terminal."""
+    """Print text to stdout: unchanged for scripts, as plain text on a terminal."""
     sys.stdout.write(plain_text(text, keep_newlines=True) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
@@ -29,7 +29,7 @@ _INVISIBLE: Final = re.compile(
     "\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
 )
-"""What JSON may hold as it is, though a terminal obeys it or shows nothing."""
+"""Characters that are valid in JSON but that a terminal would interpret or not show."""
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -37,11 +37,11 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document and a newline on stdout, and nothing else."""
+    """Print one JSON document and a newline to stdout, and nothing else."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # such as in a locale of ASCII: nothing is lost
+    except UnicodeEncodeError:  # such as an ASCII locale
         text = json.dumps(json.loads(text), indent=2)
     sys.stdout.write(_INVISIBLE.sub(_escaped, text) + "\n")
     sys.stdout.flush()

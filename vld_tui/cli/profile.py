@@ -1,4 +1,4 @@
-"""``vld profile``: settings of a cluster's jobs, kept under a name."""
+"""``vld profile``: named settings for cluster jobs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,17 @@ from vld_tui.launch.slurm.variables import by_name
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
 NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", show_default=False, autocompletion=proposes("profiles"))
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Profile.",
+        show_default=False,
+        autocompletion=proposes("profiles"),
+    ),
 ]
 NameOrDefault = Annotated[
-    str, typer.Argument(metavar="[NAME]", show_default=False, autocompletion=proposes("profiles"))
+    str,
+    typer.Argument(metavar="[NAME]", help="Profile.", autocompletion=proposes("profiles")),
 ]
 
 
@@ -40,14 +47,15 @@ def set_(
         list[str],
         typer.Argument(
             metavar="SETTING=VALUE...",
-            help="As the options of vld sweep; no value or none: without it.",
+            help="Options of vld sweep, such as time=4:00:00; an empty value or none removes one.",
             show_default=False,
         ),
     ],
 ) -> None:
-    """Make a profile, or replace some settings of one; the one called default goes unsaid.
+    """Create a profile or change some of its settings.
 
-    Several setup=, env= or sbatch= are a list."""
+    setup=, env= and sbatch= may be repeated. The profile named default is used when --profile is
+    not given."""
     home = this_home(ctx)
     _tell(name, change_profile(home, name, _given(settings)))
 
@@ -56,7 +64,7 @@ def set_(
 def show(
     ctx: typer.Context, name: NameOrDefault = DEFAULT_PROFILE, as_json: JsonOption = False
 ) -> None:
-    """Show a profile's settings; without a name those of default."""
+    """Show a profile's settings."""
     values = read_profile(this_home(ctx, to_look=True), name)
     if as_json:
         print_json(values)
@@ -73,26 +81,26 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         try:
             found[name] = read_profile(home, name)
         except SlurmError as error:
-            say(f"{name} cannot be used: {error}", to_stderr=True)
+            say(f"{name} is invalid: {error}", to_stderr=True)
     if as_json:
         print_json(found)
         return
     if not found:
         first = f"vld profile set {DEFAULT_PROFILE} partition=gpu time=4:00:00"
-        say(with_home(f"No profile yet: {first}"))
+        say(with_home(f"No profiles yet. Create one: {first}"))
     for name, values in found.items():
         _tell(name, values)
 
 
 @app.command(cls=Command)
 def rm(ctx: typer.Context, name: NameArgument) -> None:
-    """Forget a profile."""
+    """Delete a profile."""
     remove_profile(this_home(ctx), name)
-    say(f"profile {name} is forgotten")
+    say(f"deleted profile {name}")
 
 
 def _given(settings: Sequence[str]) -> dict[str, Any]:
-    """Return what is typed as SETTING=VALUE; None, or an empty list: as the cluster has it."""
+    """Return the settings typed as SETTING=VALUE; None or an empty list removes one."""
     values: dict[str, Any] = {}
     for each in settings:
         name, sign, value = each.partition("=")

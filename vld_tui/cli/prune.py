@@ -1,4 +1,4 @@
-"""``vld prune``: free the disk of checkpoints of finished runs."""
+"""``vld prune``: delete checkpoints of finished runs to free disk space."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ StudyOption = Annotated[
     typer.Option(
         "--study",
         metavar="STUDY",
-        help="Only the runs of a study.",
+        help="Only runs of this study.",
         autocompletion=proposes("studies"),
     ),
 ]
@@ -36,7 +36,7 @@ KeepOption = Annotated[
     str,
     typer.Option(
         "--keep", metavar="best|none", autocompletion=proposes("kept checkpoints"),
-        help="What is left: the networks at the selected step, or no checkpoint [default: best].",
+        help="Checkpoint to keep: the selected step's (best), or none. [default: best]",
         show_default=False,
     ),
 ]  # fmt: skip
@@ -50,15 +50,15 @@ def prune(
     study: StudyOption = None,
     keep: KeepOption = "best",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be freed, and delete nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be freed without deleting anything.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete checkpoints of finished runs, all of them unless some are named."""
+    """Delete checkpoints of the given finished runs, or of all finished runs."""
     kept = _keep(keep)
     if sum(each is not None for each in (runs or None, where, study)) > 1:
-        raise CommandError("Name runs, or give --where, or --study: one of them.")
+        raise CommandError("Pass only one of: runs, --where, --study.")
     with open_store(ctx, to_look=dry_run) as store:
         store.refresh()
         found = _prunable(store, _chosen(store, runs or (), where, study), kept)
@@ -66,21 +66,21 @@ def prune(
         freed = {run_id: files for run_id, files in found.items() if files.spare}
         if freed and not dry_run:
             if not yes:
-                what = "the checkpoints to go on from" if kept == "best" else "all checkpoints"
+                what = "all but the best checkpoints" if kept == "best" else "all checkpoints"
                 of_runs = plural(len(freed), "finished run")
                 ask(
-                    f"Delete {what} of {of_runs}, {size(_bytes(freed))}?",
+                    f"Delete {what} of {of_runs} ({size(_bytes(freed))})?",
                     refusal="Nothing was deleted.",
                 )
             found |= {run_id: store.prune(run_id, kept) for run_id in freed}
     _tell(found, as_json=as_json, dry_run=dry_run)
     if damaged:
         left = plural(damaged, "damaged run")
-        say(f"{left} left out: vld ls --where status={DAMAGED}", to_stderr=True)
+        say(f"skipped {left}; list: vld ls --where status={DAMAGED}", to_stderr=True)
 
 
 def _prunable(store: Store, runs: Iterable[str], keep: Keep) -> dict[str, Prunable]:
-    """Return what there is to spare or is needed, of runs that have either."""
+    """Return the checkpoints that can be deleted or are still needed, by run."""
     found = ((run_id, store.prunable(run_id, keep)) for run_id in runs)
     return {run_id: files for run_id, files in found if files.spare or files.needed}
 
@@ -99,15 +99,15 @@ def _tell(found: dict[str, Prunable], *, as_json: bool, dry_run: bool) -> None:
         )
         return
     if freed:
-        of_runs = f"{size(_bytes(freed))} of {plural(len(freed), 'finished run')}"
-        say(f"{of_runs} would be freed" if dry_run else f"{of_runs} freed")
+        verb = "would free" if dry_run else "freed"
+        say(f"{verb} {size(_bytes(freed))} of {plural(len(freed), 'finished run')}")
     else:
-        say("Nothing to free: no finished run here has a checkpoint to spare.")
+        say("Nothing to free: no finished run has a checkpoint that can be deleted.")
     if needed:
         kept_bytes = sum(sum(files.needed.values()) for files in needed.values())
         say(
-            f"{size(kept_bytes)} of {plural(len(needed), 'finished run')} left: runs that wait or "
-            "go on combine them (vld queue ls)"
+            f"kept {size(kept_bytes)} of {plural(len(needed), 'finished run')}: queued or running "
+            "combinations need them (vld queue ls)"
         )
 
 
@@ -122,15 +122,17 @@ def _keep(word: str) -> Keep:
 def _chosen(
     store: Store, references: list[str] | tuple[str, ...], where: str | None, study: str | None
 ) -> list[str]:
-    """Return the ids of the finished runs that are meant; one that is named must be finished."""
+    """Return the ids of the selected runs; runs given by name must be finished."""
     if references:
         named = [store.get(reference) for reference in references]
         for run in named:
             if run.trashed_at is not None:
-                raise CommandError(f"Run {run.run_id} is in the trash: vld rm --empty-trash frees.")
+                raise CommandError(
+                    f"Run {run.run_id} is in the trash; delete it with: vld rm --empty-trash"
+                )
             if run.status != "finished":
                 raise CommandError(
-                    f"Run {run.run_id} is {run.status}: only finished ones are pruned."
+                    f"Run {run.run_id} is {run.status}: only finished runs can be pruned."
                 )
         return [run.run_id for run in named]
     if study is not None:

@@ -1,4 +1,4 @@
-"""``vld queue``: the runs that wait for a free slot."""
+"""``vld queue``: manage queued runs."""
 
 from __future__ import annotations
 
@@ -25,19 +25,23 @@ from vld_tui.store.store import Store
 from vld_tui.views.queue import at_rest_lines, job_lines, queue_lines
 from vld_tui.words.numbers import plural
 
-QueuedRun = Annotated[str, run_argument("RUN", "Id, unique prefix, name or @last.", "queued runs")]
+QueuedRun = Annotated[
+    str, run_argument("RUN", "Run id, unique id prefix, name or @last.", "queued runs")
+]
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
 GpusOption = Annotated[
     str | None,
-    typer.Option("--gpus", metavar="N,N", help="GPUs that the queue may use, from now on; or all."),
+    typer.Option(
+        "--gpus", metavar="N,N", help="GPUs that the queue uses from now on: indices, or all."
+    ),
 ]
 
 
 @app.command(cls=Command)
 def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """List what goes on and what waits, in order."""
+    """List running and queued runs in order."""
     with open_store(ctx, to_look=True) as store:
         refresh(store)
         live = [run for run in store.live_runs() if not run.has_job]
@@ -69,49 +73,49 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 @app.command(cls=Command)
 def start(ctx: typer.Context) -> None:
-    """Have the runs that wait started, should nobody do so any more."""
+    """Start the queue if it has stopped."""
     with open_store(ctx) as store:
         refresh(store)
         work = queue.work_on_queue(store)
     if not work.due:
-        say("Nothing waits.")
+        say("The queue is empty.")
     elif work.was_supervised:
-        say("The queue is worked on already.")
+        say("The queue is already being processed.")
     else:
-        say(f"{plural(work.due, 'run')} will be started as slots come free.")
+        say(f"{plural(work.due, 'run')} will start as slots become free.")
 
 
 @app.command(cls=Command)
 def up(ctx: typer.Context, run: QueuedRun) -> None:
-    """Let a run change places with the one before it."""
+    """Move a run one place up."""
     with open_store(ctx) as store:
         store.move_in_queue(store.get(run).run_id, -1)
 
 
 @app.command(cls=Command)
 def down(ctx: typer.Context, run: QueuedRun) -> None:
-    """Let a run change places with the one after it."""
+    """Move a run one place down."""
     with open_store(ctx) as store:
         store.move_in_queue(store.get(run).run_id, 1)
 
 
 @app.command(cls=Command)
 def hold(ctx: typer.Context, run: QueuedRun) -> None:
-    """Pass a run over until it is released."""
+    """Hold a run until it is released."""
     with open_store(ctx) as store:
         _hold(store, store.get(run), is_held=True)
 
 
 @app.command(cls=Command)
 def release(ctx: typer.Context, run: QueuedRun) -> None:
-    """Let a held run have its turn again."""
+    """Release a held run."""
     with open_store(ctx) as store:
         _hold(store, store.get(run), is_held=False)
 
 
 @app.command(cls=Command)
 def rm(ctx: typer.Context, run: QueuedRun) -> None:
-    """Take a run out of the queue; vld resume starts it all the same."""
+    """Remove a run from the queue; vld resume starts it."""
     with open_store(ctx) as store:
         dequeue(store, store.get(run).run_id)
 
@@ -121,11 +125,13 @@ def slots(
     ctx: typer.Context,
     count: Annotated[
         int | None,
-        typer.Argument(metavar="[N]", help="Runs at once; 0: one for each GPU, else one."),
+        typer.Argument(
+            metavar="[N]", help="Maximum concurrent runs; 0: one per GPU, or one without GPUs."
+        ),
     ] = None,
     gpus: GpusOption = None,
 ) -> None:
-    """Show or set how many runs go on at once, and on which GPUs."""
+    """Show or set the number of concurrent runs and their GPUs."""
     with open_store(ctx) as store:
         if count is not None:
             keep_slots(store, count)
@@ -133,17 +139,17 @@ def slots(
             keep_gpus(store, gpus)
         made = slots_of(store)
     on = [slot for slot in made if slot is not None]
-    say(f"{plural(len(made), 'run')} at once{', on GPU ' if on else ''}{', '.join(on)}")
+    say(f"{plural(len(made), 'slot')}{', on GPU ' if on else ''}{', '.join(on)}")
 
 
 def _hold(store: Store, run: Run, *, is_held: bool) -> None:
     run = queue.hold(store, run.run_id, is_held=is_held)
-    what = f"is held until: vld queue release {run.run_id}" if is_held else "has its turn again"
-    say(f"{run.run_id} {what}")
+    what = f"held; to release: vld queue release {run.run_id}" if is_held else "released"
+    say(with_home(f"{run.run_id} {what}"))
 
 
 def tell_queued(store: Store, queued: Sequence[Queued], *, as_json: bool) -> None:
-    """Say that runs are queued, and what is worth typing next."""
+    """Start processing the queue and print a run's place in it."""
     if as_json:
         records = run_records(store, [each.run for each in queued])
         print_json(records[0] if len(records) == 1 else records)
@@ -152,7 +158,7 @@ def tell_queued(store: Store, queued: Sequence[Queued], *, as_json: bool) -> Non
         where = "starting" if place is None else f"number {place}"
         say(f"run {run.run_id}  {run.name} · queued: {where}")
         for command, purpose in (
-            ("vld queue ls", "what goes on and what waits"),
-            (f"vld stop {run.run_id}", "take it out, or stop it once it runs"),
+            ("vld queue ls", "running and queued runs"),
+            (f"vld stop {run.run_id}", "remove it from the queue, or stop it once it runs"),
         ):
             say(with_home(f"  {command}  # {purpose}"))

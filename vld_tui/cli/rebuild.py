@@ -1,4 +1,4 @@
-"""``vld rebuild``: read the history anew from the run folders."""
+"""``vld rebuild``: rebuild the database from the run folders."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(cls=Command)
 def rebuild(ctx: typer.Context) -> None:
-    """Drop what the database knows and read it again; damaged folders are listed."""
+    """Clear the database and read every run folder again; list damaged folders."""
     store, set_aside = Store.open_to_rebuild(this_home(ctx))
     with store:
         report = store.rebuild()
     if set_aside is not None:
-        say(f"the database was damaged: it is kept as {set_aside}", to_stderr=True)
+        say(f"the database was damaged; moved it to {set_aside}", to_stderr=True)
     trashed = f", {report.trashed:,} of them in the trash" if report.trashed else ""
     say(f"{plural(report.runs, 'run')} read{trashed}")
     for folder in report.damaged:
-        say(f"not read: {folder.path}", to_stderr=True)
+        say(f"cannot read {folder.path}", to_stderr=True)
         say(f"  {folder.reason}", to_stderr=True)

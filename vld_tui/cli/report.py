@@ -1,4 +1,4 @@
-"""``vld report``: what a study came to, as tables, figures and a page."""
+"""``vld report``: write a study's tables, figures and HTML page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ StudyArgument = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        help="A launched study, a preset or a TOML file.",
+        help="Launched study, preset or TOML file.",
         show_default=False,
         autocompletion=proposes("studies"),
     ),
@@ -43,16 +43,15 @@ StudyArgument = Annotated[
 OutOption = Annotated[
     Path | None,
     typer.Option(
-        "--out", metavar="DIR", help="Where files go; those of the same names are replaced "
-        "[default: reports/NAME in the home].",
+        "--out", metavar="DIR", help="Output folder; existing files are overwritten. "
+        "[default: reports/STUDY in the home]",
     ),
 ]  # fmt: skip
 RunsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--runs", metavar="RUN",
-        help="An interpolation to draw; may be given several times "
-        "[default: those between runs of the study].",
+        help="Interpolation run to plot. [repeatable; default: those of the study's runs]",
     ),
 ]  # fmt: skip
 
@@ -65,7 +64,7 @@ def report(
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write tables, figures and a page of what a study's finished runs reached."""
+    """Write tables, figures and an HTML page of a study's finished runs."""
     with open_store(ctx, to_look=True) as store:
         found = find_study(store.home, study)
         store.refresh()
@@ -79,7 +78,7 @@ def report(
         written = write_report(made, folder)
     except OSError as error:
         raise CommandError(
-            f"{folder} cannot be written: {(error.strerror or str(error)).lower()}; use --out DIR.",
+            f"Cannot write to {folder}: {(error.strerror or str(error)).lower()}. Use --out DIR.",
             exit_code=FAILED_EXIT,
         ) from None
     if as_json:
@@ -106,8 +105,8 @@ def _ways(store: Store, gathered: Gathered, named: Sequence[str] | None) -> list
     for run in known:
         if run.combination is None or run.combination.method != METHOD:
             raise CommandError(
-                f"Run {run.run_id} does not interpolate: its arm is {run.arm}.\n"
-                "vld ls --where arm=interpolation lists those that do."
+                f"Run {run.run_id} is not an interpolation: its arm is {run.arm}.\n"
+                "List interpolations with: vld ls --where arm=interpolation"
             )
     return read_ways(store, known)
 
@@ -121,8 +120,8 @@ def _nothing(gathered: Gathered, strays: Strays | None) -> str:
     name = gathered.study.name
     others = "" if strays is None else f"\n{stray_text(gathered.study, strays)}"
     return (
-        f"No run of study {name} has finished yet: of {plural(gathered.asked, 'run')}, {told}.\n"
-        f"Run it, or resume it: vld sweep {name}{others}"
+        f"No run of study {name} has finished yet ({plural(gathered.asked, 'run')}: {told}).\n"
+        f"Launch or resume it: vld sweep {name}{others}"
     )
 
 

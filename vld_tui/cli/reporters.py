@@ -1,4 +1,4 @@
-"""Two ways to follow a run: a live view on a terminal, plain lines anywhere else."""
+"""Follow a run: a live view on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NextCommands = Sequence[tuple[str, str]]
 
 
 class Reporter(Protocol):
-    """Shows a run from before its first event until after its last."""
+    """Displays a run while it is followed."""
 
     def __enter__(self) -> Reporter: ...
     def __exit__(
@@ -46,19 +46,19 @@ class Reporter(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
     def show(self, progress: Progress, events: Sequence[Event]) -> None:
-        """Show where the run stands after ``events``; called some ten times a second."""
+        """Show the progress after ``events``; called about ten times a second."""
 
     def notice(self, text: str) -> None:
-        """Show what a person should know now, such as what a second Ctrl-C does."""
+        """Show a notice, such as what a second Ctrl-C does."""
 
     def conclude(self, progress: Progress, status: str, following: NextCommands) -> None:
-        """Show what the run came to and what to type next."""
+        """Show the result and the next commands."""
 
 
 def make_reporter(run: Run, *, stdout_is_taken: bool) -> Reporter:
-    """Choose how to follow a run: live only if stdout is a terminal that can do it.
+    """Choose how to follow a run: live if stdout is a capable terminal, else as lines.
 
-    ``stdout_is_taken``: stdout carries JSON, so lines go to stderr.
+    ``stdout_is_taken``: stdout is for JSON, so lines go to stderr.
     """
     if stdout_is_taken:
         return LineReporter(run, stream=sys.stderr)
@@ -69,7 +69,7 @@ def make_reporter(run: Run, *, stdout_is_taken: bool) -> Reporter:
 
 
 class LiveReporter:
-    """Prints the plan once it is complete and repaints the progress below it."""
+    """Prints the plan once complete and repaints the progress below it."""
 
     def __init__(self, run: Run, *, console: Console) -> None:
         self._spec, self._combination = run.spec, run.combination
@@ -98,19 +98,19 @@ class LiveReporter:
         self._keyboard.close()
 
     def show(self, progress: Progress, events: Sequence[Event]) -> None:
-        """Repaint when something happened, but not more often than a person can read."""
+        """Repaint after events, at a limited rate."""
         self._is_stale = self._is_stale or bool(events)
         interval_s = REPAINT_INTERVAL_S if self._is_stale else IDLE_REPAINT_INTERVAL_S
         if time.monotonic() - self._painted >= interval_s:
             self._paint(progress)
 
     def notice(self, text: str) -> None:
-        """Show ``text`` below the view from the next repaint on."""
+        """Show ``text`` below the view."""
         self._notice = plain_text(text)
         self._painted = 0.0
 
     def conclude(self, progress: Progress, status: str, following: NextCommands) -> None:
-        """Replace the live view by the closing table."""
+        """Replace the live view with the closing table."""
         self._live.stop()
         self._console.print(
             closing_view(
@@ -166,7 +166,7 @@ class LiveReporter:
 
 @contextlib.contextmanager
 def _silent_keyboard() -> Iterator[None]:
-    """Keep the terminal from writing what is typed into the live view; Ctrl-C still works."""
+    """Disable echo so that typed keys do not disturb the live view; Ctrl-C still works."""
     if not _has_keyboard():
         yield
         return
@@ -182,15 +182,15 @@ def _silent_keyboard() -> Iterator[None]:
 
 
 def _has_keyboard() -> bool:
-    """Say whether the terminal's keyboard is ours: a background job that touches it is halted."""
+    """Return whether we own the terminal's input: a background job that uses it is suspended."""
     try:
         return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except OSError:  # the terminal is gone
+    except OSError:  # the terminal was closed
         return False
 
 
 class LineReporter:
-    """Prints one line for each thing that happens, loss readings not more than now and then."""
+    """Prints one line per event, with losses at a limited rate."""
 
     def __init__(self, run: Run, *, stream: TextIO) -> None:
         self._spec, self._combination = run.spec, run.combination
@@ -211,7 +211,7 @@ class LineReporter:
         self._stream.flush()
 
     def show(self, progress: Progress, events: Sequence[Event]) -> None:
-        """Print what happened; the run is named once it is known to go ahead."""
+        """Print the events; print the run's name once preparation has succeeded."""
         is_kept = progress.model is not None or (
             progress.started is not None and progress.started.resumed_step is not None
         )
@@ -231,7 +231,7 @@ class LineReporter:
         self._write(text)
 
     def conclude(self, progress: Progress, status: str, following: NextCommands) -> None:
-        """Print how the run ended and what to type next."""
+        """Print how the run ended and the next commands."""
         closing = closing_line(
             self._spec, progress, status=status, combination=self._combination, gives_reason=False
         )

@@ -1,4 +1,4 @@
-"""``vld restore``: take runs out of the trash."""
+"""``vld restore``: restore runs from the trash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from vld_tui.cli.output import say
 from vld_tui.cli.session import open_store
 
 TrashedRuns = Annotated[
-    list[str], run_argument("RUN...", "Ids, unique prefixes, names or @last.", "trashed runs")
+    list[str],
+    run_argument("RUN...", "Run ids, unique id prefixes, names or @last.", "trashed runs"),
 ]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -19,8 +20,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(cls=Command)
 def restore(ctx: typer.Context, runs: TrashedRuns) -> None:
-    """Move runs back from the trash."""
+    """Restore runs from the trash."""
     with open_store(ctx) as store:
         for run in [store.get(reference, in_trash=True) for reference in runs]:
             store.restore(run.run_id)
-            say(f"{run.run_id}  {run.name} is back")
+            say(f"restored {run.run_id}  {run.name}")

@@ -1,4 +1,4 @@
-"""``vld resume``: go on with runs from their last checkpoints."""
+"""``vld resume``: resume runs from their last checkpoints."""
 
 from __future__ import annotations
 
@@ -34,11 +34,9 @@ DetachOption = Annotated[
 ]
 
 BrokenRuns = Annotated[
-    list[str], run_argument("RUN...", "Ids, unique prefixes, names or @last.", "broken runs")
+    list[str], run_argument("RUN...", "Run ids, unique id prefixes, names or @last.", "broken runs")
 ]
-QueueOption = Annotated[
-    bool, typer.Option("--queue", help="Let the runs wait for a free slot and return.")
-]
+QueueOption = Annotated[bool, typer.Option("--queue", help="Queue the runs and return.")]
 
 
 GpusOption = Annotated[
@@ -46,7 +44,7 @@ GpusOption = Annotated[
     typer.Option(
         "--gpus",
         metavar="N",
-        help="Number of GPUs to resume on [default: as many as it was made for].",
+        help="GPUs to resume on. [default: same as before]",
     ),
 ]
 
@@ -64,10 +62,9 @@ def resume(
     profile: ProfileOption = None,
     **given: Any,
 ) -> None:
-    """Start the engine again on a run's folder and follow it, or submit runs again where they
-    were on a cluster."""
+    """Resume runs on this machine, or submit them again if they ran on a cluster."""
     asked = Asked.take(on, profile, given)
-    spec_values({"gpus": None if gpus is None else str(gpus)})  # refused as those of a new run are
+    spec_values({"gpus": None if gpus is None else str(gpus)})  # checked as for a new run
     with open_store(ctx) as store:
         refresh(store)
         known = list({run.run_id: run for run in map(store.get, runs)}.values())
@@ -75,15 +72,15 @@ def resume(
         here = [run for run in known if run not in to_submit]
         if gpus is not None and (queue or to_submit):
             raise CommandError(
-                "A run that waits gets as many GPUs as it was made for: leave out --gpus or "
-                f"{'--queue' if queue else 'go on here with --on local'}."
+                "--gpus cannot change the GPUs of a queued run. Drop --gpus or "
+                f"{'--queue' if queue else 'add --on local'}."
             )
         if here and len(known) > 1 and not queue:
             raise CommandError(
-                "Several runs go on here when there is a slot for each: give --queue, or one run."
+                "Several runs cannot be resumed at once: add --queue, or name only one run."
             )
         for run in here:
-            asked.settings(store.home)  # which refuses those of a cluster
+            asked.settings(store.home)  # raises for cluster settings
             refuse_unresumable(store, run, may_be_queued=not queue)
         if to_submit:
             _submit(store, to_submit, asked, as_json=as_json)
@@ -95,7 +92,7 @@ def resume(
 
 
 def _goes_to_cluster(run: Run, on: str | None, *, queue: bool) -> bool:
-    """Say whether a run is submitted: as it was the last time, unless a person says."""
+    """Return whether to submit a run: as last time, unless ``--on`` or ``--queue`` is given."""
     return on == "slurm" or (on is None and run.job is not None and not queue)
 
 
@@ -105,14 +102,14 @@ def _go_on(store: Store, run: Run, *, detach: bool, as_json: bool, gpus: int | N
         start_and_leave(store, run, resumes=True, as_json=as_json, gpus=gpus)
         return
     following = [
-        (f"vld curve {run.run_id}", "accuracies and loss over the steps"),
+        (f"vld curve {run.run_id}", "accuracies and loss"),
         (f"vld show {run.run_id}", "all settings and results"),
     ]
     run_and_follow(store, run, resumes=True, as_json=as_json, following=following, gpus=gpus)
 
 
 def _submit(store: Store, runs: Sequence[Run], asked: Asked, *, as_json: bool) -> None:
-    """Submit runs again, each as the last time but for what is asked."""
+    """Submit runs again with their last settings and the given changes."""
     asked.refuse_contradiction(run.spec for run in runs)
     run_ids = [run.run_id for run in runs]
     submission = submit_again(store, run_ids, partial(asked.on_cluster, store.home))
@@ -121,4 +118,4 @@ def _submit(store: Store, runs: Sequence[Run], asked: Asked, *, as_json: bool) -
     elif as_json:
         print_submission(submission, {})
     else:
-        tell_submission(submission, "Resume them again later.")
+        tell_submission(submission, "Run vld resume again later.")

@@ -1,4 +1,4 @@
-"""``vld rm``: move runs to the trash, or empty it."""
+"""``vld rm``: move runs to the trash, or empty the trash."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def rm(
     ctx: typer.Context,
     runs: RunsOrNone = None,
     empty_trash: Annotated[
-        bool, typer.Option("--empty-trash", help="Delete what is in the trash, for good.")
+        bool, typer.Option("--empty-trash", help="Permanently delete the runs in the trash.")
     ] = False,
     where: MatchingOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Name the runs that match, and remove none.")
+        bool, typer.Option("--dry-run", help="List matching runs without removing them.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
 ) -> None:
     """Move runs to the trash."""
     if sum((bool(runs), where is not None, empty_trash)) != 1:
-        raise CommandError("Give one of: the runs to remove, --where, --empty-trash.")
+        raise CommandError("Pass exactly one of: runs, --where, --empty-trash.")
     with open_store(ctx) as store:
         if empty_trash:
             _empty(store, asks=not yes)
@@ -46,26 +46,26 @@ def rm(
             chosen = _matching(store, where)
         if dry_run:
             for run in chosen:
-                say(f"{run.run_id}  {run.name} would be removed")
+                say(f"would move to the trash: {run.run_id}  {run.name}")
             return
         if where is not None and chosen and not yes:
             ask(f"Move {plural(len(chosen), 'run')} to the trash?", refusal="Nothing was removed.")
         for run in chosen:
             store.trash(run.run_id)
-            say(f"{run.run_id}  {run.name} is in the trash")
-            say(with_home(f"  vld restore {run.run_id}  # takes it back"))
+            say(f"moved to the trash: {run.run_id}  {run.name}")
+            say(with_home(f"  vld restore {run.run_id}  # undo"))
 
 
 def _matching(store: Store, where: str) -> list[Run]:
-    """Return the runs that match and are over, and say how many are not."""
+    """Return the matching runs that have ended, and report how many have not."""
     matching = store.list_runs(store.query(where))
     over = [run for run in matching if not (run.is_live or run.status == QUEUED)]
     if not matching:
         say(f"No run matches {where!r}.", to_stderr=True)
     elif len(over) < len(matching):
         left = plural(len(matching) - len(over), "run")
-        how = with_home("vld stop ends runs")
-        say(f"Left out: {left} not over yet ({how}).", to_stderr=True)
+        how = with_home("vld stop")
+        say(f"Skipped {left} that have not ended ({how} stops them).", to_stderr=True)
     return over
 
 
@@ -74,6 +74,6 @@ def _empty(store: Store, *, asks: bool) -> None:
     if not trashed:
         say("The trash is empty.")
         return
-    if asks and not typer.confirm(f"Delete {plural(len(trashed), 'run')} for good?"):
+    if asks and not typer.confirm(f"Permanently delete {plural(len(trashed), 'run')}?"):
         raise CommandError("Nothing was deleted.", exit_code=1)
-    say(f"{plural(store.empty_trash(), 'run')} deleted")
+    say(f"deleted {plural(store.empty_trash(), 'run')}")

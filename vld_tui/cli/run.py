@@ -1,4 +1,4 @@
-"""``vld run``: fine-tune a network and watch it."""
+"""``vld run``: fine-tune a network and follow the run."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ _COMPARED_DROPOUT: Final = 0.9
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 NameOption = Annotated[
-    str | None, typer.Option("--name", metavar="TEXT", help="Name of the run [default: made up].")
+    str | None, typer.Option("--name", metavar="TEXT", help="Name of the run. [default: generated]")
 ]
 TagOption = Annotated[
     list[str] | None,
-    typer.Option("--tag", metavar="TEXT", help="A tag; may be given several times."),
+    typer.Option("--tag", metavar="TEXT", help="Tag of the run. [repeatable]"),
 ]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="TOML file of fields; options win over it."),
+    typer.Option("--config", metavar="FILE", help="TOML file of settings; options override it."),
 ]
 DetachOption = Annotated[
     bool, typer.Option("--detach", help="Start the run, print its id and return.")
 ]
 QueueOption = Annotated[
-    bool, typer.Option("--queue", help="Let the run wait for a free slot, print its id and return.")
+    bool, typer.Option("--queue", help="Queue the run, print its id and return.")
 ]
 DryRunOption = Annotated[
     bool,
-    typer.Option("--dry-run", help="Print what would be done and what would fail, and do nothing."),
+    typer.Option("--dry-run", help="Print the plan and any problems without starting the run."),
 ]
 
 
 @app.command(
     cls=Command,
-    epilog="Strongest first: options, --config, the recipe, the data set's own defaults.",
+    epilog="Precedence, highest first: options, --config, the recipe, the data set's defaults.",
 )
 @with_slurm_options
 @with_spec_options
@@ -84,9 +84,7 @@ def run(
     settings = asked.settings(find_home(home_option(ctx)))
     if settings is not None and (queue or detach):
         flag = "--queue" if queue else "--detach"
-        raise CommandError(
-            f"A run on a cluster waits there and leaves by itself: leave out {flag}."
-        )
+        raise CommandError(f"Cluster runs are always queued and detached; drop {flag}.")
     options = spec_values(one_spelling(given))
     values = with_absolute_paths({**(read_config(config) if config else {}), **options})
     try:
@@ -95,13 +93,13 @@ def run(
         raise as_typed(error, options) from None
     asked.refuse_contradiction([spec])
     if dry_run:
-        from vld_tui.cli.dry_run import tell_plan
+        from vld_tui.cli.dry_run import print_plan
 
         check_tags(tag or ())
         if name is not None:
             check_name(name)
         plan = None if settings is None else plan_jobs(settings, [spec])
-        tell_plan(this_home(ctx, to_look=True), spec, plan, as_json=as_json)
+        print_plan(this_home(ctx, to_look=True), spec, plan, as_json=as_json)
         return
     spec = located(this_home(ctx), spec)
     cluster = None if settings is None else Cluster(settings, tell_slow)
@@ -115,13 +113,13 @@ def run(
 
 
 def _following(config: Path | None, options: Mapping[str, object], spec: RunSpec) -> NextCommands:
-    """Return what is worth typing after the run: its curves, and the run to compare it with."""
+    """Return the next commands to suggest: curves, results, and a run to compare with."""
     other = 0 if spec.dropout_rate else _COMPARED_DROPOUT
     words = ["--config", str(config)] if config else []
     words += command_line({**options, "dropout_rate": other})
     purpose = "the same without dropout" if spec.dropout_rate else "the same with dropout"
     return [
-        ("vld curve @last", "accuracies and loss over the steps"),
+        ("vld curve @last", "accuracies and loss"),
         ("vld show @last", "all settings and results"),
         (shlex.join(["vld", "run", *words]), f"{purpose}, to compare"),
     ]

@@ -1,4 +1,4 @@
-"""``vld serve``: the dashboard in a browser."""
+"""``vld serve``: serve the dashboard to a web browser."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ HIGHEST_PORT: Final = 65_535
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 HostOption = Annotated[
-    str, typer.Option("--host", metavar="HOST", help="Address to serve at; others: see --public.")
+    str,
+    typer.Option(
+        "--host", metavar="HOST", help="Address to listen on; non-local addresses need --public."
+    ),
 ]
 PortOption = Annotated[
-    int, typer.Option("--port", metavar="N", help="Port to serve at; 0: any free one.")
+    int, typer.Option("--port", metavar="N", help="Port to listen on; 0: any free port.")
 ]
 PublicOption = Annotated[
     bool,
     typer.Option(
         "--public",
-        help="Allow a --host that other machines reach. Nothing is encrypted on the way: whoever "
-        "listens there learns the token, and can do all that you can do in the dashboard.",
+        help="Allow a --host that other machines can reach. Traffic is not encrypted: anyone who "
+        "can read it learns the token and gets full control of the dashboard.",
     ),
 ]
 
@@ -40,13 +43,13 @@ def serve(
     port: PortOption = 8000,
     public: PublicOption = False,
 ) -> None:
-    """Serve the dashboard to a browser of this machine, until Ctrl-C; runs go on."""
+    """Serve the dashboard to browsers on this machine until Ctrl-C; runs keep running."""
     if not 0 <= port <= HIGHEST_PORT:
         raise CommandError(f"--port is {port}, but must be from 0 to {HIGHEST_PORT}.")
     if not (public or is_loopback(host)):
         raise CommandError(
-            f"--host {host} can be reached from other machines, and nothing is encrypted on the "
-            f"way.\nFrom another machine: ssh -L {port}:localhost:{port} HERE; or add --public."
+            f"--host {host} can be reached from other machines, and traffic is not encrypted.\n"
+            f"Use an SSH tunnel (ssh -L {port}:localhost:{port} THIS_HOST), or add --public."
         )
     home = this_home(ctx)
     try:
@@ -54,8 +57,8 @@ def serve(
         from vld_tui.dashboard.serve.server import serve_dashboard
     except ImportError:
         raise CommandError(
-            "A browser is served with textual-serve, which is not installed: "
-            f"{install_command('serve')}"
+            "vld serve needs textual-serve, which is not installed.\n"
+            f"Install it with: {install_command('serve')}"
         ) from None
     with listen(host, port) as listener:
         access = Access(host)
@@ -64,5 +67,5 @@ def serve(
 
 
 def _say_where(address: str) -> None:
-    say(f"The dashboard is at  {address}")
-    say("Keep the address to yourself: it is the key. Ctrl-C ends the dashboard; runs go on.")
+    say(f"Dashboard: {address}")
+    say("Do not share this address: it contains the access token. Ctrl-C stops serving, not runs.")

@@ -1,4 +1,4 @@
-"""Where a command works: the home and the history in it."""
+"""The home and the history that a command works on."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from vld_tui.store.store import Store
 
 
 def this_home(ctx: typer.Context, *, to_look: bool = False) -> Home:
-    """Open the home that ``--home`` or ``VLD_HOME`` names; ``to_look``: to be read only, and not
-    made.
+    """Open the home that ``--home`` or ``VLD_HOME`` names; ``to_look``: read-only, not created.
 
     Raises:
-        HomeError: when it cannot be written, or not even read.
+        HomeError: when it cannot be written, or read with ``to_look``.
     """
     return look_at_home(home_option(ctx)) if to_look else open_home(home_option(ctx))
 
 
 def open_store(ctx: typer.Context, *, to_look: bool = False, may_be_new: bool = False) -> Store:
-    """Open the history of this home, as all who have it know it; ``to_look``: to be read only.
+    """Open the history of this home, including runs of other machines; ``to_look``: read-only.
 
-    ``may_be_new``: a home that is named need not exist, as what is planned would make it.
+    ``may_be_new``: a home given by name need not exist.
 
     Raises:
-        HomeError: when the home cannot be written, or one that is named is not there to look at.
+        HomeError: when the home cannot be written, or does not exist with ``to_look``.
         StoreError: when the database cannot be used.
     """
     if to_look and not may_be_new:
@@ -53,30 +52,29 @@ def open_store(ctx: typer.Context, *, to_look: bool = False, may_be_new: bool = 
 
 
 def refresh(store: Store) -> None:
-    """Bring history up to date, with the cluster's jobs if there are any; say what kept it from
-    asking those.
+    """Update the history, including cluster jobs; report if their states cannot be read.
 
     Raises:
-        StoreError: when it cannot be brought up to date.
+        StoreError: when the history cannot be updated.
     """
     store.refresh()
     if not store.open_jobs() and not store.home.jobs.is_dir():
         return
-    from vld_tui.launch.slurm.watch import look_at_jobs  # many do without a cluster
+    from vld_tui.launch.slurm.watch import look_at_jobs  # only with a cluster
 
     problem = look_at_jobs(store)
     if problem is not None:
-        say(f"the cluster's jobs are as they were: {problem}", to_stderr=True)
+        say(f"could not refresh job states: {problem}", to_stderr=True)
 
 
 def refresh_or_say(store: Store, *, with_jobs: bool = True) -> None:
-    """Bring history up to date before it is shown; where it cannot be written, as on a full disk or
-    while another program holds it, in a copy. Say why.
+    """Update the history before it is shown; if it cannot be written (full disk, locked), update
+    a copy and report why.
 
-    ``with_jobs``: a cluster is asked for its jobs as well, if there are any.
+    ``with_jobs``: also refresh cluster jobs, if any.
 
     Raises:
-        DatabaseDamaged: when there is nothing to show either.
+        DatabaseDamaged: when the copy cannot be read either.
     """
     problem: StoreError | None = None
     try:
@@ -95,22 +93,22 @@ def refresh_or_say(store: Store, *, with_jobs: bool = True) -> None:
         store.work_on_copy()
         store.refresh()
     except StoreError as error:
-        say(f"not up to date: {problem or error}", to_stderr=True)
+        say(f"showing older data: {problem or error}", to_stderr=True)
     else:
         if problem is not None:
-            say(f"read from the run folders, not recorded: {problem}", to_stderr=True)
+            say(f"read from the run folders without saving: {problem}", to_stderr=True)
 
 
 def open_for_runs(
     ctx: typer.Context, references: Sequence[str], *, with_jobs: bool = True
 ) -> Store:
-    """Open the history to look at runs, up to date; where it cannot be used, one in memory of
-    their folders alone.
+    """Open the updated history to show runs; if it cannot be used, build one in memory from the
+    runs' folders.
 
     Raises:
-        HomeError: when the home that is named is not there.
-        RunNotFound: when there is no such run.
-        AmbiguousRun: when there are several.
+        HomeError: when the home does not exist.
+        RunNotFound: when no run matches.
+        AmbiguousRun: when several runs match.
     """
     store: Store | None = None
     try:
@@ -121,7 +119,7 @@ def open_for_runs(
     except (DatabaseLocked, DatabaseUnwritable, DatabaseDamaged) as error:
         if store is not None:
             store.close()
-        say(f"read from the run's folder alone: {error}", to_stderr=True)
+        say(f"read from the run folder only: {error}", to_stderr=True)
         return Store.of_folders(this_home(ctx, to_look=True), references)
     except BaseException:
         if store is not None:

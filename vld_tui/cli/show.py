@@ -1,4 +1,4 @@
-"""``vld show``: everything known of a run."""
+"""``vld show``: a run's state, settings, results and files."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from vld_tui.views.intervals import interval_record
 from vld_tui.views.predictions import class_shares
 
 LONG_LOG_BYTES: Final = 2**23
-"""Of a log that is longer, the losses and evaluations are not read one by one."""
+"""Above this log size, losses and evaluations are read from the database."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(cls=Command)
 def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> None:
-    """Show a run's state, plan, accuracies, fields, files and history."""
+    """Show a run's state, settings, results and files."""
     with open_for_runs(ctx, [run], with_jobs=False) as store:
         known = store.get(run)
         if known.has_job:
@@ -63,7 +63,7 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
 
 
 def _progress(store: Store, run: Run, run_dir: RunDir) -> Progress:
-    """Return where a run stands by its log; what a long one measured comes from history."""
+    """Return a run's progress from its log; for a long log, metrics come from the database."""
     if log_size(run_dir) <= LONG_LOG_BYTES:
         return Progress.told_by(EventFollower(run_dir).news())
     from vld_tui.runs.curves import as_arrays  # imports numpy
@@ -122,14 +122,14 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
 
 
 def _arm_intervals(progress: Progress, arm: dict[str, Any]) -> dict[str, Any]:
-    """Return the intervals of an arm at the step that is selected for it."""
+    """Return an arm's intervals at its selected step."""
     evaluations = progress.arms.get(arm["arm"], ())
     at_step = (each for each in evaluations if each.step == arm["selected_step"])
     return interval_record(progress, next(at_step, None))
 
 
 def _class_accuracies(run_dir: RunDir) -> list[dict[str, Any]] | None:
-    """Return the accuracy of each class in each domain; None when that is not kept."""
+    """Return the accuracy of each class in each domain, or None if not recorded."""
     try:
         predictions = run_dir.read_predictions()
     except PredictionsError:

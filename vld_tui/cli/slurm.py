@@ -1,4 +1,4 @@
-"""The options that send runs to a cluster, made from the settings of its jobs."""
+"""The cluster options of commands, generated from the job settings."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
-PANEL: Final = "On a cluster"
+PANEL: Final = "Cluster"
 PLACES: Final = ("local", "slurm")
 OnOption = Annotated[
     str | None,
     typer.Option(
         "--on", metavar="local|slurm",
-        help="Where runs go: this machine, or a Slurm cluster [default: where they went last].",
+        help="Run on this machine or a Slurm cluster. [default: as last time]",
         rich_help_panel=PANEL, show_default=False,
     ),
 ]  # fmt: skip
@@ -41,15 +41,15 @@ ProfileOption = Annotated[
     typer.Option(
         "--profile", metavar="NAME", show_default=False, rich_help_panel=PANEL,
         autocompletion=proposes("profiles"),
-        help="Settings kept with vld profile [default: those of last time, or of default].",
+        help="Profile of settings. [default: settings of last time, else profile 'default']",
     ),
 ]  # fmt: skip
 
 
 def with_slurm_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give ``function`` one keyword option for every setting of a job, beside its own.
+    """Give ``function`` one keyword option for every job setting, in addition to its own.
 
-    They arrive in ``given`` beside others; :class:`Asked` takes them.
+    They arrive in ``given`` with others; :class:`Asked` takes them.
     """
     options = (
         option_of(
@@ -65,7 +65,7 @@ def with_slurm_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @dataclass(frozen=True)
 class Asked:
-    """What was typed of where runs go: ``--on``, ``--profile``, and settings by name."""
+    """The cluster options that were given: ``--on``, ``--profile``, and settings by name."""
 
     place: str | None
     profile: str | None
@@ -73,10 +73,10 @@ class Asked:
 
     @classmethod
     def take(cls, place: str | None, profile: str | None, given: dict[str, Any]) -> Self:
-        """Return what was typed; the settings are taken out of ``given``.
+        """Return the options that were given, removing the settings from ``given``.
 
         Raises:
-            CommandError: for a place that there is not.
+            CommandError: for an unknown value of ``--on``.
         """
         named = {name: given.pop(_keyword(name), None) for name in SETTINGS}
         named = {name: value for name, value in named.items() if value not in (None, (), [])}
@@ -85,26 +85,25 @@ class Asked:
         return cls(place, profile, named)
 
     def settings(self, home: Home, last: SlurmSettings | None = None) -> SlurmSettings | None:
-        """Return what the jobs ask of the cluster; None: the runs stay here.
+        """Return the job settings, or None to run on this machine.
 
-        ``last``: what they asked the last time; they go there again unless ``--on`` says.
+        ``last``: the settings of last time, used again unless ``--on`` says otherwise.
 
         Raises:
-            CommandError, SlurmError: for settings that make no sense, or none without a cluster.
+            CommandError, SlurmError: for invalid settings, or settings without a cluster.
         """
         if self.place == "slurm" or (self.place is None and last is not None):
             return self.on_cluster(home, last)
         if self.named or self.profile:
             flag = f"--{next(iter(self.named)).replace('_', '-')}" if self.named else "--profile"
-            raise CommandError(f"{flag} is for runs on a cluster: give --on slurm too.")
+            raise CommandError(f"{flag} applies only to cluster runs; add --on slurm.")
         return None
 
     def on_cluster(self, home: Home, last: SlurmSettings | None = None) -> SlurmSettings:
-        """Return what the jobs ask: as the last time, or as the profile that is named or goes
-        unsaid; settings that are named win.
+        """Return the job settings: those of last time or of the profile, overridden by options.
 
         Raises:
-            SlurmError: for settings that make no sense.
+            SlurmError: for invalid settings.
         """
         refuse_secrets(self.named)
         if last is not None and self.is_as_before:
@@ -115,38 +114,38 @@ class Asked:
 
     @property
     def is_as_before(self) -> bool:
-        """Say whether what runs asked of a cluster the last time still counts."""
+        """Return whether the settings of last time apply."""
         return self.place != "local" and self.profile is None
 
     def refuse_contradiction(self, specs: Iterable[RunSpec]) -> None:
-        """Refuse to name other GPUs for each run than those that share its batches.
+        """Check that --gpus-per-run agrees with the runs' ``gpus``; profiles are overridden.
 
         Raises:
-            SlurmError: when that was typed; what a profile says gives way.
+            SlurmError: when it does not.
         """
         given = self.named.get("gpus_per_run")
         for spec in specs:
             need = Need.of(spec).gpus
             if given is not None and need > 1 and given != str(need):
                 raise SlurmError(
-                    f"--gpus-per-run is {given}, but {need} GPUs share each batch (gpus is "
-                    f"{need}), which gets them: leave out --gpus-per-run."
+                    f"--gpus-per-run is {given}, but the run uses {need} GPUs (gpus = {need}). "
+                    "Drop --gpus-per-run."
                 )
 
     def where(self, settings: SlurmSettings | None, last: SlurmSettings | None) -> str:
-        """Say where runs go by these settings, and how not to go there unasked."""
+        """Describe where runs go, and how to change it if that was not asked for."""
         if settings is None:
             return "this machine"
         again = ", as last time" if last is not None and self.is_as_before else ""
         if again and self.named:
-            again += f" but for {', '.join(self.named)}"
+            again += f" except {', '.join(self.named)}"
         asks = [
             f"{name}={each}"
             for name, value in settings_as_values(settings).items()
             for each in (value if isinstance(value, list) else [value])
         ]
         with_ = f" ({', '.join(asks)})" if asks else ""
-        return f"slurm{again}{with_}{'' if self.place else '; --on local for here'}"
+        return f"slurm{again}{with_}{'' if self.place else '; use --on local to run here'}"
 
 
 def place_record(settings: SlurmSettings | None) -> dict[str, object]:
@@ -157,18 +156,18 @@ def place_record(settings: SlurmSettings | None) -> dict[str, object]:
 
 
 def tell_slow() -> None:
-    """Say that the cluster takes long, while it does."""
-    say("sbatch has no answer yet: where a queue is full, it tries for two minutes", to_stderr=True)
+    """Report that the cluster is slow to answer."""
+    say("still waiting for sbatch; with a full queue, it retries for two minutes", to_stderr=True)
 
 
 def tell_submission(submission: Submission, later: str) -> None:
-    """Say what was submitted, and what was not, why, and what to do about it ``later``.
+    """Print what was submitted, what was not and why, and what to do ``later``.
 
     Raises:
-        typer.Exit: with 1 when anything was not.
+        typer.Exit: with 1 when some runs were not submitted.
     """
     if submission.submitted:
-        say(f"{plural(len(submission.submitted), 'run')} submitted as {submission.jobs}")
+        say(f"submitted {plural(len(submission.submitted), 'run')} as {submission.jobs}")
     if submission.left:
         say(submission.why_left)
         for line in (submission.refusal or "").splitlines()[1:]:
@@ -178,10 +177,10 @@ def tell_submission(submission: Submission, later: str) -> None:
 
 
 def print_submission(submission: Submission, record: Mapping[str, object]) -> None:
-    """Print what was submitted and how many runs were not and why, beside what ``record`` says.
+    """Print the submission and ``record`` as JSON.
 
     Raises:
-        typer.Exit: with 1 when anything was not.
+        typer.Exit: with 1 when some runs were not submitted.
     """
     print_json({**record, **msgspec.to_builtins(submission), "left": len(submission.left)})
     if submission.left:
@@ -189,25 +188,25 @@ def print_submission(submission: Submission, record: Mapping[str, object]) -> No
 
 
 def tell_submitted(store: Store, run: Run, *, as_json: bool) -> None:
-    """Say which job a run was given to, and what is worth typing next."""
+    """Print a run's job and the next commands."""
     if as_json:
         print_json(run_records(store, [run])[0])
         return
     say(f"run {run.run_id}  {run.name} · job {run.job}")
     for command, purpose in (
-        (f"vld show {run.run_id}", "where it stands, and why it waits"),
-        (f"vld logs -f {run.run_id}", "what it says, as it comes"),
-        (f"vld stop {run.run_id}", "take it out, or have it save and stop once it runs"),
+        (f"vld show {run.run_id}", "state, and why it is queued"),
+        (f"vld logs -f {run.run_id}", "follow its log"),
+        (f"vld stop {run.run_id}", "remove it from the queue, or save and stop once it runs"),
     ):
         say(with_home(f"  {command}  # {purpose}"))
 
 
 def _keyword(name: str) -> str:
-    """Return what a setting's option is called among a command's: not what a run's field is."""
+    """Return the parameter name of a setting, distinct from the fields of a run."""
     return f"slurm_{name}"
 
 
 def _usual(info: FieldInfo) -> str:
     if info.base is tuple:
-        return "may be given several times"
-    return "default: the cluster's" if info.default is None else f"default: {info.default}"
+        return "repeatable"
+    return f"default: {'cluster default' if info.default is None else info.default}"

@@ -1,4 +1,4 @@
-"""``vld stop``: ask runs to save and stop."""
+"""``vld stop``: save a checkpoint and stop runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_S: Final = 15.0
 POLL_INTERVAL_S: Final = 0.1
 
 LiveRuns = Annotated[
-    list[str], run_argument("RUN...", "Ids, unique prefixes, names or @last.", "live runs")
+    list[str], run_argument("RUN...", "Run ids, unique id prefixes, names or @last.", "live runs")
 ]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -31,10 +31,10 @@ def stop(
     ctx: typer.Context,
     runs: LiveRuns,
     kill: Annotated[
-        bool, typer.Option("--kill", help="End them at once, without a checkpoint.")
+        bool, typer.Option("--kill", help="Kill the runs immediately, without saving a checkpoint.")
     ] = False,
 ) -> None:
-    """Stop runs after the step they are in, and wait a moment until they have."""
+    """Stop runs after the current step, and wait briefly for them to end."""
     with open_for_runs(ctx, runs) as store:
         known = [store.get(run) for run in runs]
         for run in known:

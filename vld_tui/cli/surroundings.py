@@ -1,4 +1,4 @@
-"""What a program finds when it starts: streams that may be closed, a folder that may be gone."""
+"""The process's environment: standard streams and current directory."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _STANDARD: Final = ("stdin", "stdout", "stderr")
 
 
 def settle_streams() -> None:
-    """Make the standard streams usable, whatever they are.
+    """Make the standard streams usable.
 
-    One that is closed (``>&-``) leads nowhere: the next file to be opened would take its number,
-    and get what is printed. A terminal without UTF-8 shows ``?``.
+    A closed stream (``>&-``) is opened on /dev/null; otherwise the next file to be opened would
+    get its number and receive what is printed. Without UTF-8, characters become ``?``.
     """
     for number, name in enumerate(_STANDARD):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, this one
         if getattr(sys, name) is None:
             mode = "r" if number == 0 else "w"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
@@ -30,7 +30,7 @@ def settle_streams() -> None:
 
 
 def is_folder_gone() -> bool:
-    """Say whether the current folder was deleted."""
+    """Return whether the current directory was deleted."""
     with contextlib.suppress(FileNotFoundError):
         os.getcwd()
         return False

@@ -1,4 +1,4 @@
-"""``vld sync``: bring the runs of another home here, to look at."""
+"""``vld sync``: copy runs from another home, read-only."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ def sync(
         str,
         typer.Argument(
             metavar="[USER@]HOST:HOME",
-            help="The other home, as rsync names it.",
+            help="Home to copy from.",
             show_default=False,
         ),
     ],
     checkpoints: Annotated[
-        bool, typer.Option("--checkpoints", help="Bring the networks too, which are large.")
+        bool, typer.Option("--checkpoints", help="Also copy checkpoints, which are large.")
     ] = False,
     overwrite: Annotated[
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace studies, names, tags and notes that were changed here by those there.",
+            help="Overwrite studies, names, tags and notes that were changed here.",
         ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring run folders and studies of another home here by rsync over ssh, without checkpoints.
+    """Copy run folders and studies from another home with rsync over ssh, without checkpoints.
 
-    Run it again to bring what has changed since. Studies, names, tags and notes that were changed
-    here are kept; a study that differs is written next to yours.
+    Run it again to copy changes. Studies, names, tags and notes that were changed here are kept;
+    a study that differs is written next to yours.
     """
     with open_store(ctx) as store:
         fetched = fetch_runs(store.home, source, checkpoints=checkpoints, overwrite=overwrite)
         report = store.take_in(fetched.run_ids)
-        store.take_in_others()  # which one that broke off has brought
+        store.take_in_others()  # runs that an interrupted sync copied
     for each in report.damaged:
-        say(f"{each.path.name} cannot be read: {each.reason}", to_stderr=True)
+        say(f"cannot read {each.path.name}: {each.reason}", to_stderr=True)
     if fetched.problem is not None:
-        kept = "What has arrived is kept. " if fetched.run_ids else ""
-        raise SyncError(f"{fetched.problem}\n{kept}Run the command again to bring the rest.")
+        kept = "Copied files are kept. " if fetched.run_ids else ""
+        raise SyncError(f"{fetched.problem}\n{kept}Run the command again to continue.")
     studies = fetched.studies
     if as_json:
         print_json(
@@ -70,19 +70,19 @@ def sync(
 
 
 def _report(runs: int, studies: FetchedStudies, folder: Path) -> None:
-    """Print what was brought, and which studies of this home differ from theirs."""
+    """Print what was copied, and which studies differ from the source."""
     brought = len(studies.brought) + len(studies.overwritten)
     if runs or brought:
         counted = f" · studies: {brought}" if brought else ""
-        say(f"{plural(runs, 'run')} brought up to date{counted}")
+        say(f"updated {plural(runs, 'run')}{counted}")
     elif not studies.kept:
-        say("Nothing has changed there.")
+        say("Already up to date.")
         return
     for name in studies.overwritten:
-        say(f"study overwritten: {name}")
+        say(f"overwrote study {name}")
     for name in studies.kept:
-        say(f"study kept: your {name} differs from theirs, written to {folder / (name + THEIRS)}")
+        say(f"kept your study {name}; the other version is in {folder / (name + THEIRS)}")
     if studies.kept:
-        say("  Add --overwrite to replace yours.")
+        say("  To replace yours, add --overwrite.")
     if runs or brought:
-        say(with_home("  vld ls  # all runs of this home"))
+        say(with_home("  vld ls  # list all runs"))

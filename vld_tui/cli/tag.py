@@ -21,14 +21,14 @@ from vld_tui.words.numbers import plural
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _SETTINGS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
-"""``-b`` is a tag to remove, not an option."""
+"""Matches ``-b``: a tag to remove, not an option."""
 
 
 class TagCommand(Command):
-    """A command whose words may begin with a dash: ``-b`` removes the tag ``b``."""
+    """A command whose arguments may begin with a dash: ``-b`` removes the tag ``b``."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Take ``-h`` for help, and refuse words with two dashes that are no option."""
+        """Treat ``-h`` as help, and reject unknown options that start with two dashes."""
         options = [name for param in self.get_params(ctx) for name in param.opts]
         end = args.index("--") if "--" in args else len(args)
         for word in args[:end]:
@@ -44,8 +44,8 @@ WordsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RUN [TAG...]",
-        help="A run's id, unique prefix, name or @last (not with --where), then tags: a b replaces "
-        "all; +a adds, -b removes; none: print them. After '--', -h is a tag to remove too.",
+        help="Run (omit with --where), then tags: a b replaces all tags, +a adds, -b removes; no "
+        "tags: print them. To remove the tag h, put -- before -h.",
         show_default=False,
         autocompletion=proposes("runs"),
     ),
@@ -54,10 +54,10 @@ WordsArgument = Annotated[
 
 @app.command(cls=TagCommand, context_settings=_SETTINGS)
 def tag(ctx: typer.Context, words: WordsArgument = None, where: MatchingOption = None) -> None:
-    """Change tags, of a run or of all that match, and print them."""
+    """Change the tags of a run, or of all matching runs, and print them."""
     words = words or []
     if not words:
-        raise CommandError("Name a run and its tags, or give --where and tags: vld tag --help")
+        raise CommandError("Name a run and its tags, or pass --where and tags. See: vld tag --help")
     tags = words if where is not None else words[1:]
     change = tag_change(tags)
     with open_store(ctx) as store:
@@ -65,7 +65,7 @@ def tag(ctx: typer.Context, words: WordsArgument = None, where: MatchingOption =
         for run in runs:
             changed = store.change_tags(run.run_id, change) if tags else run.tags
             for missing in _absent(run.tags, tags):
-                say(f"{run.run_id}  has no tag {missing!r} to remove", to_stderr=True)
+                say(f"{run.run_id}  has no tag {missing!r}", to_stderr=True)
             say(f"{run.run_id}  tags: {' '.join(changed) or 'none'}")
     if where is not None:
         say(f"{plural(len(runs), 'run')} matched", to_stderr=True)
@@ -79,5 +79,5 @@ def _chosen(store: Store, reference: str, where: str | None) -> list[Run]:
 
 
 def _absent(tags: Sequence[str], words: Sequence[str]) -> list[str]:
-    """Return the tags that are to be removed, but are not there."""
+    """Return the tags to remove that the run does not have."""
     return [word[1:] for word in words if word[:1] == "-" and word[1:] not in tags]

@@ -1,4 +1,4 @@
-"""Which runs are combined, and the specification of the run that does it."""
+"""Select runs to combine, and plan the combining run."""
 
 from __future__ import annotations
 
@@ -30,36 +30,35 @@ Method = Literal["soup", "greedy_soup", "ensemble", "interpolation"]
 Checkpoint = Literal["best", "last"]
 
 CHECKPOINTS: Final[tuple[Checkpoint, ...]] = ("best", "last")
-"""Checkpoints of a run whose network can be combined."""
+"""Checkpoints that can be combined."""
 _ARE: Final[Mapping[Checkpoint, str]] = {"best": "selected steps", "last": "final weights"}
 
 
 class Chosen(NamedTuple):
-    """Runs to combine, and what was passed over, in words."""
+    """Runs to combine, and a description of those left out."""
 
     runs: tuple[Run, ...]
     passed_over: str = ""
 
 
 class Plan(NamedTuple):
-    """A run that combines others, before it is made."""
+    """The plan of a combining run."""
 
     spec: RunSpec
     combination: Combination
 
 
 def choose_matching(store: Store, query: Query) -> Chosen:
-    """Return the finished runs that match, the oldest first, without those that combine others."""
+    """Return the matching finished runs, oldest first, without combining runs."""
     matching = store.list_runs(query)[::-1]
     runs = tuple(run for run in matching if run.status == "finished" and run.combination is None)
     unfinished = sum(run.status != "finished" for run in matching)
     combined = len(matching) - len(runs) - unfinished
     reasons = []
     if unfinished:
-        reasons.append(f"{plural(unfinished, 'run')} not finished")
+        reasons.append(f"{plural(unfinished, 'unfinished run')}")
     if combined:
-        reasons.append(f"{plural(combined, 'run')} that " + ("combine" if combined > 1 else
-                       "combines") + " others")  # fmt: skip
+        reasons.append(plural(combined, "combining run"))
     return Chosen(runs, " and ".join(reasons))
 
 
@@ -77,15 +76,15 @@ def plan_combination(
     """Return the specification and the parents of a run that combines ``runs``.
 
     Args:
-        store: history.
-        method: how.
-        runs: whose networks, in order.
-        at: which checkpoint of each.
-        points: shares of an interpolation, ends included.
-        from_pretrained: begin at the network that the only run's fine-tuning started from, where
-            its last layer was trained already, and at a linear probe of it otherwise.
-        probe: begin at a linear probe in any case.
-        device: where to compute; None: where the first run was told to.
+        store: the history.
+        method: soup, ensemble or interpolation.
+        runs: the runs to combine, in order.
+        at: the checkpoint of each.
+        points: points of an interpolation, including both ends.
+        from_pretrained: start at the network that the only run started from, or at a linear probe
+            of it if its last layer was untrained.
+        probe: always start at a linear probe.
+        device: device to compute on; None: that of the first run.
 
     Raises:
         CombinationError: when they cannot be combined.
@@ -110,26 +109,26 @@ def _pretrained_parent(store: Store, run: Run, at: Checkpoint, *, probe: bool) -
     """Return the pre-trained end of an interpolation to a run.
 
     Raises:
-        CombinationError: when both ends would be one network.
+        CombinationError: when both ends would be the same network.
     """
     last_layer: LastLayer = "linear_probe"
     if not probe and (run.spec.head_steps > 0 or _kept_last_layer(store.run_dir(run.run_id))):
         last_layer = "start_of_run"
     if last_layer == "start_of_run" and at == "best" and run.selected_step == 0:
         raise CombinationError(
-            f"Run {run.run_id} selected step 0: its best checkpoint is the network it started "
-            "from, so both ends are the same. Take --at last."
+            f"Run {run.run_id} selected step 0, so its best checkpoint is the network it started "
+            "from and both ends are the same. Use --at last."
         )
     return Parent("", None, last_layer)
 
 
 def _kept_last_layer(run_dir: RunDir) -> bool:
-    """Say whether a run started with the last layer of its weight file."""
+    """Return whether a run started with the last layer of its weights file."""
     try:
         for event in EventFollower(run_dir).news():
             if isinstance(event, ModelPrepared):
                 return event.loaded is not None and event.loaded.is_kept
-    except OSError:  # then it is not known
+    except OSError:  # then it is unknown
         pass
     return False
 
@@ -137,20 +136,20 @@ def _kept_last_layer(run_dir: RunDir) -> bool:
 def _check_usable(run: Run) -> None:
     if run.trashed_at is not None:
         raise CombinationError(
-            f"Run {run.run_id} is in the trash.\nFirst: vld restore {run.run_id}"
+            f"Run {run.run_id} is in the trash.\nRestore it first: vld restore {run.run_id}"
         )
     if run.combination is not None:
         raise CombinationError(is_combined(run.run_id))
     if run.status != "finished":
-        advice = "wait for its end" if run.is_live else f"first: vld resume {run.run_id}"
+        advice = "wait until it finishes" if run.is_live else f"resume it: vld resume {run.run_id}"
         raise CombinationError(f"Run {run.run_id} is {run.status}, not finished: {advice}")
 
 
 def _parents(store: Store, runs: Sequence[Run], at: Checkpoint) -> list[Parent]:
-    """Return the files of the runs' networks.
+    """Return the runs' checkpoint files.
 
     Raises:
-        CombinationError: when some runs have no such checkpoint any more.
+        CombinationError: when some runs no longer have that checkpoint.
     """
     parents = [Parent(run.run_id, str(_path(store, run, at).absolute())) for run in runs]
     if without := [run for run in runs if not _path(store, run, at).is_file()]:
@@ -164,7 +163,7 @@ def _path(store: Store, run: Run, at: Checkpoint) -> Path:
 
 
 def _without_checkpoint(store: Store, runs: Sequence[Run], at: Checkpoint) -> str:
-    """Say which runs have no such checkpoint any more, why, and what to do."""
+    """Describe which runs lack the checkpoint, why, and what to do."""
     others = len(runs) - 1
     which, has, were = f"Run {runs[0].run_id}", "has", "it was"
     if others:
@@ -175,11 +174,11 @@ def _without_checkpoint(store: Store, runs: Sequence[Run], at: Checkpoint) -> st
     )
     kept = {run.spec.keep_checkpoints for run in runs}
     if "all" in kept or (at == "best" and "best" in kept):
-        advice = f"Take --at {left}, or run it again." if left else "Run it again to combine it."
-        return f"{which} {has} no {at} checkpoint any more: {were} pruned. {advice}"
-    advice = f"Take --at {left}. " if left else ""
+        advice = f"Use --at {left}, or rerun it." if left else "Rerun it to combine it."
+        return f"{which} no longer {has} a {at} checkpoint: {were} pruned. {advice}"
+    advice = f"Use --at {left}. " if left else ""
     return (
         f"{which} {has} no {at} checkpoint: {were} run with --keep {'/'.join(sorted(kept))}.\n"
-        f"{advice}To combine {_ARE[at]}, make them again with --keep all; in a study: set "
-        'keep = "all", vld rm these runs, then vld sweep it.'
+        f"{advice}To combine {_ARE[at]}, rerun with --keep all; in a study: set "
+        'keep = "all", vld rm these runs, then run vld sweep again.'
     )

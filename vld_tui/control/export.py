@@ -1,4 +1,4 @@
-"""Runs as records for scripts: JSON and CSV, the same wherever they are written."""
+"""Export runs as JSON and CSV records for scripts."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class ExportError(UserError):
 
 
 def run_records(store: Store, runs: Sequence[Run]) -> list[Record]:
-    """Return what a script wants to know of runs.
+    """Return the records of runs for scripts.
 
     Raises:
-        StoreError: when history cannot be read.
+        StoreError: when the history cannot be read.
     """
     arms = store.arms([run.run_id for run in runs])
     return [run_record(run, arms.get(run.run_id, ())) for run in runs]
 
 
 def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
-    """Return what a script wants to know of a run; accuracies are shares from 0 to 1.
+    """Return the record of a run for scripts; accuracies are from 0 to 1.
 
-    ``arms`` are those beside its own, each at its own selected step.
+    ``arms`` are the additional arms, each at its own selected step.
     """
     return {
         "run": run.run_id,
@@ -82,7 +82,7 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
 
 
 def _rates(run: Run) -> Record:
-    """Return the highest and the last learning rate that a run really has."""
+    """Return the peak and final learning rate of a run."""
     if run.combination is not None or not run.has_spec:
         return {"peak_lr": None, "end_lr": None}
     peak, end = learning_rates(run.spec)
@@ -90,17 +90,17 @@ def _rates(run: Run) -> Record:
 
 
 def _trained(run: Run, name: str) -> Any:
-    """Return the value of a field; None where networks that are combined differ in it."""
+    """Return the value of a field, or None if the combined networks differ in it."""
     return None if name in run.mixed_fields else getattr(run.spec, name)
 
 
 def write_csv(records: Sequence[Record], file: IO[str]) -> None:
-    """Write records of runs as CSV, columns for each domain and arm that one of them knows."""
+    """Write records of runs as CSV, with columns for every domain and arm."""
     write_records([*map(_flat, records)], file)
 
 
 def write_records(records: Sequence[Mapping[str, Any]], file: IO[str]) -> None:
-    """Write records as CSV, a column for each key that one of them has."""
+    """Write records as CSV, with a column for every key."""
     columns = list(dict.fromkeys(column for record in records for column in record))
     writer = csv.DictWriter(file, columns, lineterminator="\n", quoting=quoting_of(records))
     writer.writeheader()
@@ -108,8 +108,7 @@ def write_records(records: Sequence[Mapping[str, Any]], file: IO[str]) -> None:
 
 
 def quoting_of(records: Iterable[Mapping[str, Any]]) -> Literal[0, 1]:
-    """Return how CSV must quote: a carriage return, which ends a line for readers, goes unquoted
-    otherwise (before Python 3.13)."""
+    """Return the CSV quoting mode: before Python 3.13, a carriage return would not be quoted."""
     values = (value for record in records for value in (*record, *record.values()))
     is_broken = any(isinstance(value, str) and "\r" in value for value in values)
     return csv.QUOTE_ALL if is_broken else csv.QUOTE_MINIMAL
@@ -121,7 +120,7 @@ def export_runs(store: Store, query: Query, path: Path) -> int:
 
     Raises:
         ExportError: when it cannot be written, or exists.
-        StoreError: when history cannot be read.
+        StoreError: when the history cannot be read.
     """
     records = run_records(store, store.list_runs(query))
     with new_file(path) as file:
@@ -144,7 +143,7 @@ def new_file(path: Path) -> Iterator[IO[str]]:
         with path.open("x", encoding="utf-8") as file:
             yield file
     except OSError as error:
-        raise ExportError(f"{path} cannot be written: {error.strerror}.") from None
+        raise ExportError(f"Cannot write to {path}: {error.strerror}.") from None
 
 
 def _flat(record: Record) -> Record:

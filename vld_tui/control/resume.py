@@ -21,29 +21,31 @@ from vld_tui.store.store import Store
 def refuse_unresumable(store: Store, run: Run, *, may_be_queued: bool = False) -> None:
     """Refuse to resume a run that is finished, or that something works on or will.
 
-    ``may_be_queued``: one that waits for a slot of this machine is not refused.
+    ``may_be_queued``: accept a run that is queued on this machine.
 
     Raises:
-        LaunchError: when the run's folder is a copy of one elsewhere.
-        SlurmError: when its job is not over.
+        LaunchError: when the run's folder is a read-only copy.
+        SlurmError: when its job has not ended.
         StoreError: when it is in the trash, finished, damaged, live or queued.
     """
     refuse_copy(store.run_dir(run.run_id))
     name = f"Run {run.run_id}"
     if run.trashed_at is not None:
-        raise StoreError(f"{name} is in the trash.\nFirst: vld restore {run.run_id}")
+        raise StoreError(f"{name} is in the trash.\nRestore it first: vld restore {run.run_id}")
     if run.status == "finished":
-        raise StoreError(f"{name} is finished: there is nothing to resume.")
+        raise StoreError(f"{name} has finished: nothing to resume.")
     if run.status == DAMAGED:
         raise StoreError(f"{name} is damaged: {run.error}")
     _refuse_open_job(run)
     if run.is_live:
         raise StoreError(
             f"{name} is {run.status} (process {run.pid} on {run.host}).\n"
-            f"Watch it with: vld logs -f {run.run_id}"
+            f"Follow it with: vld logs -f {run.run_id}"
         )
     if run.status == QUEUED and not may_be_queued:
-        raise StoreError(f"{name} is queued.\nFirst: vld stop {run.run_id}")
+        raise StoreError(
+            f"{name} is queued.\nRemove it from the queue first: vld stop {run.run_id}"
+        )
 
 
 def resume_here(store: Store, run_id: str, *, gpus: int | None = None) -> subprocess.Popen[bytes]:
@@ -93,7 +95,7 @@ def submit_again(
 
     Raises:
         LaunchError, StoreError: see :func:`refuse_unresumable`.
-        SlurmError: when a run's job is not over, or the cluster takes none.
+        SlurmError: when a job has not ended, or the cluster accepts none.
         OSError: when a run's folder cannot be written.
     """
     find_lost_batches(store)
@@ -112,7 +114,7 @@ def _look_again(store: Store, run_ids: Sequence[str]) -> list[Run]:
     """Return runs as they are now; the cluster is asked about those whose jobs were not over.
 
     Raises:
-        LaunchError: when a run's folder is a copy of one elsewhere.
+        LaunchError: when a run's folder is a read-only copy.
         StoreError: when it cannot be recorded how they are.
     """
     for run_id in run_ids:
@@ -124,11 +126,11 @@ def _look_again(store: Store, run_ids: Sequence[str]) -> list[Run]:
 
 def _refuse_open_job(run: Run) -> None:
     if run.has_job:
-        first = f"First: vld stop {run.run_id}"
+        first = f"Stop it first: vld stop {run.run_id}"
         if not (run.is_live or run.status == QUEUED):  # it ends, or does its other runs
-            first = f"Try again in a moment, or have the job leave it: vld stop {run.run_id}"
+            first = f"Try again in a moment, or release it from the job: vld stop {run.run_id}"
         raise SlurmError(
-            f"Run {run.run_id} is {run.status}, and its job {run.job} is not over.\n{first}"
+            f"Run {run.run_id} is {run.status}, but its job {run.job} has not ended.\n{first}"
         )
 
 

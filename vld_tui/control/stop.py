@@ -163,7 +163,7 @@ def stop_study(store: Store, standing: Standing, *, kill: bool = False) -> Stopp
 
 
 def _may_job_resume(store: Store, run: Run) -> bool:
-    """Say whether a run that was broken off will be resumed by its job."""
+    """Return whether an interrupted run will be resumed by its job."""
     is_settled = run.status == "failed" or store.run_dir(run.run_id).read_stop() is not None
     return run.has_job and not is_settled
 
@@ -238,7 +238,7 @@ def _stop_jobs(store: Store, runs: Sequence[Run], *, kill: bool, by: str) -> lis
 
 
 def _cancel(jobs: Sequence[str], *options: str) -> None:
-    """Cancel jobs, all at once; one that is over by now is no matter."""
+    """Cancel jobs, all at once; ignoring those that have ended."""
     if jobs:
         commands.ask("scancel", "--quiet", *options, *jobs)
 

@@ -1,4 +1,4 @@
-"""Launch studies: make their missing runs and resume those broken off, here or on a cluster."""
+"""Launch studies: create missing runs and resume interrupted ones, here or on a cluster."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from vld_tui.study.standing import Standing, left_behind, refuse_misfits, standi
 
 
 class InterruptedSubmissionError(SlurmError):
-    """The user interrupted a submission; the message says how far it was."""
+    """The user interrupted a submission; the message shows how far it got."""
 
     exit_code = 130
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A study that was launched.
+    """A launched study.
 
-    ``before``: how it stood. ``gone``: how many runs of its previous launch are no longer in it.
-    ``submission``: what was submitted; None: it was queued on this machine.
+    ``before``: its standing before. ``gone``: how many runs of its previous launch are no longer in
+    it. ``submission``: what was submitted; None: queued on this machine.
     """
 
     before: Standing
@@ -43,12 +43,12 @@ class Launched:
 
 
 def launch_named(store: Store, reference: str) -> Launched:
-    """Launch what is missing of a kept study or a preset, where it went last.
+    """Launch the missing runs of a saved study or a preset, where it was last launched.
 
     Raises:
-        StudyError, DatasetError, LaunchError, StoreError: when it makes no sense, its data sets are
-            not known or cannot be looked into, or its runs cannot be made.
-        SlurmError: when the cluster takes nothing.
+        StudyError, DatasetError, LaunchError, StoreError: when it is invalid, its data sets are
+            unknown or cannot be read, or its runs cannot be created.
+        SlurmError: when the cluster accepts nothing.
     """
     datasets = HomeDatasets(store.home)
     text = find_text(store.home, reference)
@@ -65,20 +65,20 @@ def launch_named(store: Store, reference: str) -> Launched:
 
 
 def launch(store: Store, study: Study, text: StudyText, cluster: Cluster | None = None) -> Launched:
-    """Keep a study, and queue what is missing of it or submit that to a cluster.
+    """Save a study, and queue its missing runs or submit them to a cluster.
 
-    New runs that the cluster does not take are deleted.
+    New runs that the cluster does not accept are deleted.
 
     Raises:
-        StudyError, StoreError, LaunchError: when it cannot be kept, or its runs not be made.
-        SlurmError: when the cluster takes nothing; no run is made then.
-        InterruptedSubmissionError: at a Ctrl-C; what was not submitted by then is not made.
+        StudyError, StoreError, LaunchError: when the study or its runs cannot be written.
+        SlurmError: when the cluster accepts nothing; no run is created then.
+        InterruptedSubmissionError: on Ctrl-C; runs that were not submitted are deleted.
     """
     home, submission = store.home, None
     with only_launch(home):
         if cluster is not None:
             find_lost_batches(store)
-            store.take_in_others()  # made on another login node since
+            store.take_in_others()  # created on another login node
         refuse_misfits(standing_of(store, study))
         gone = runs_left_behind(home, study, text)
         keep_study(home, study, text)
@@ -97,13 +97,13 @@ def _submit_missing(store: Store, standing: Standing, cluster: Cluster) -> Submi
     home, name = store.home, standing.study.name
     known = {run.run_id for run in standing.broken_off}
     before = last_place(home, name)
-    remember_place(home, name, cluster.settings)  # should this program die meanwhile
+    remember_place(home, name, cluster.settings)  # in case this process dies
     try:
         runs = _make_missing(store, standing)
         submission = submit_runs(store, cluster, runs) if runs else Submission()
     except KeyboardInterrupt:
         raise _interrupted(store, standing) from None
-    except SlurmError:  # whatever else it was, runs may have been submitted
+    except SlurmError:  # on other errors, runs may have been submitted
         remember_place(home, name, before)
         _unmake(store, [run for run in runs if run not in known])
         raise
@@ -112,8 +112,8 @@ def _submit_missing(store: Store, standing: Standing, cluster: Cluster) -> Submi
 
 
 def _interrupted(store: Store, before: Standing) -> InterruptedSubmissionError:
-    """Unmake what was made and not submitted, and return what to say of the rest."""
-    find_lost_batches(store)  # sbatch may have taken an array
+    """Delete new runs that were not submitted, and return a message about the others."""
+    find_lost_batches(store)  # sbatch may have accepted an array
     stood = {run.run_id for run in (*before.live, *before.queued)}
     now = [run for run in standing_of(store, before.study).runs if run is not None]
     given = [run for run in now if run.has_job and run.run_id not in stood]
@@ -122,13 +122,13 @@ def _interrupted(store: Store, before: Standing) -> InterruptedSubmissionError:
     arrays = sorted({str(run.job).partition("_")[0] for run in given})
     jobs = f", as {Submission((), tuple(arrays)).jobs}" if arrays else ""
     return InterruptedSubmissionError(
-        f"Interrupted: {len(given)} of {len(before.to_launch)} runs submitted{jobs}. Launch the "
-        "study again for the others."
+        f"Interrupted: {len(given)} of {len(before.to_launch)} runs submitted{jobs}.\n"
+        "Launch the study again to submit the others."
     )
 
 
 def _unmake(store: Store, runs: Iterable[str]) -> None:
-    """Delete runs that were made to be submitted and were not: the study knows of them."""
+    """Delete new runs that were not submitted; the study still lists them as missing."""
     given = {each.run_id for each in store.open_jobs()}
     for run in runs:
         if run not in given:
@@ -136,20 +136,19 @@ def _unmake(store: Store, runs: Iterable[str]) -> None:
 
 
 def runs_left_behind(home: Home, study: Study, text: StudyText) -> int:
-    """Return how many runs of the study that was launched before under this name are not in the
-    one that would take its place."""
+    """Return how many runs of the study launched earlier under this name are not in the new one."""
     if text.where == str(kept_path(home, study.name)):
         return 0
     return left_behind(_as_it_was(home, study.name), study)
 
 
 def launch_missing(store: Store, standing: Standing) -> None:
-    """Queue what is left of a study: runs that broke off are resumed, the others are made.
+    """Queue the rest of a study: resume interrupted runs and create missing ones.
 
-    Runs that were there get the study's tag, whoever made them.
+    Existing runs also get the study's tag.
 
     Raises:
-        StoreError: when a run cannot be made, queued or tagged.
+        StoreError: when a run cannot be created, queued or tagged.
     """
     _tag(store, standing)
     for run in standing.broken_off:
@@ -158,12 +157,12 @@ def launch_missing(store: Store, standing: Standing) -> None:
 
 
 def _make_missing(store: Store, standing: Standing) -> list[str]:
-    """Make what is missing of a study and return the runs to submit, with those broken off.
+    """Create a study's missing runs and return the runs to submit, including interrupted ones.
 
     They get the study's tag, as in :func:`launch_missing`.
 
     Raises:
-        StoreError: when a run cannot be made or tagged.
+        StoreError: when a run cannot be created or tagged.
     """
     _tag(store, standing)
     broken_off = [
@@ -184,7 +183,7 @@ def _tag(store: Store, standing: Standing) -> None:
 def _queue_again(store: Store, run_id: str) -> None:
     run = store.get(run_id)
     if run.is_live or run.status in ("finished", QUEUED) or run.has_job:
-        return  # somebody was faster, or a cluster has it
+        return  # another process was faster, or it is on a cluster
     if store.run_dir(run_id).is_copy:
         return
     try:
@@ -195,8 +194,7 @@ def _queue_again(store: Store, run_id: str) -> None:
 
 
 def _as_it_was(home: Home, name: str) -> Study | None:
-    """Return the study of this name that was launched before; None where there is none that can
-    be read."""
+    """Return the study launched earlier under this name, or None if missing or unreadable."""
     if not kept_path(home, name).is_file():
         return None
     try:

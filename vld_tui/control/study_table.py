@@ -1,4 +1,4 @@
-"""A study's results as CSV: a line for each setting, target and arm."""
+"""Export a study's results as CSV: one row per setting, target and arm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vld_tui.study.state import StudyState
 
 
 def export_table(state: StudyState, path: Path) -> int:
-    """Write what a study's finished runs reached to a new CSV file; return how many lines.
+    """Write the results of a study's finished runs to a new CSV file; return the number of rows.
 
     Raises:
         ExportError: when it cannot be written, or exists.
@@ -24,15 +24,14 @@ def export_table(state: StudyState, path: Path) -> int:
 
 
 def write_table(state: StudyState, file: IO[str]) -> int:
-    """Write the table as CSV; accuracies are shares from 0 to 1, over seeds of all that the study
-    chooses among."""
+    """Write the table as CSV; accuracies are from 0 to 1, over the seeds of every candidate."""
     records = list(table_records(state))
     write_records(records, file)
     return len(records)
 
 
 def table_records(state: StudyState) -> Iterator[dict[str, Any]]:
-    """Yield what each setting reached on each target, arm by arm."""
+    """Yield the results of each setting on each target, by arm."""
     if state.standing is None:
         return
     study = state.standing.study

@@ -18,7 +18,7 @@ def tag_change(words: Sequence[str]) -> TagChange:
     """
     signed = [word.startswith(("+", "-")) for word in words]
     if any(signed) and not all(signed):
-        raise UserError("Give either tags to set (a b) or changes (+a -b), not both.")
+        raise UserError("Pass either tags to set (a b) or changes (+a -b), not both.")
     if lone := [word for word in words if word in ("+", "-", "")]:
         raise UserError(f"{lone[0]!r} is not a tag.")
     return partial(_changed, words, is_signed=any(signed))

@@ -1,4 +1,4 @@
-"""Work on image sets, done by the engine's own process for them."""
+"""Run data set work in an engine process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DATASETS_COMMAND: Final = (sys.executable, "-P", "-m", "engine.datasets")
 
 
 class DatasetError(UserError):
-    """Work on an image set that cannot be done; the message says what to do."""
+    """Data set work that failed; the message says what to do."""
 
 
 def work_on_datasets(
@@ -46,13 +46,13 @@ def work_on_datasets(
     *,
     on_start: Callable[[subprocess.Popen[bytes]], None] | None = None,
 ) -> Answer:
-    """Have ``command REQUEST`` do the work, and return its answer.
+    """Run ``command REQUEST`` and return its answer.
 
-    An exception raised by ``on_report``, or Ctrl-C, ends the process after it has cleaned up.
-    ``on_start`` is told of it, so that somebody who cannot wait may end it.
+    An exception from ``on_report``, or Ctrl-C, ends the process after it has cleaned up.
+    ``on_start`` receives the process, so that the caller can end it.
 
     Raises:
-        DatasetError: when it is refused.
+        DatasetError: when the engine rejects the request.
         LaunchError: when the process cannot start, or dies.
     """
     with (
@@ -63,7 +63,7 @@ def work_on_datasets(
             stdout=subprocess.PIPE,
             stderr=log,
             env=engine_environment(),
-            start_new_session=True,  # Ctrl-C reaches it through us, once
+            start_new_session=True,  # we forward Ctrl-C, once
         ) as process,
     ):
         assert process.stdout is not None
@@ -83,12 +83,12 @@ def work_on_datasets(
         process.wait()
         log.seek(0)
         lines = log.read().decode(errors="replace").strip().splitlines()
-    reason = lines[-1] if lines else "it gave no reason"
-    raise LaunchError(f"The work was not finished (exit code {process.returncode}): {reason}")
+    reason = lines[-1] if lines else "no reason given"
+    raise LaunchError(f"The engine failed (exit code {process.returncode}): {reason}")
 
 
 def added_folder(home: Home, name: str) -> Path | None:
-    """Return the folder of a data set that was added or fetched under a name; None: it was not."""
+    """Return the folder of an added or downloaded data set, or None."""
     if not name or name.startswith(".") or "/" in name:
         return None
     folder = home.datasets / name
@@ -96,7 +96,7 @@ def added_folder(home: Home, name: str) -> Path | None:
 
 
 def values_of(home: Home, name_or_path: str) -> dict[str, object]:
-    """Return a run's values for the images that a name or a path stands for; a path wins.
+    """Return a run's values for images given by name or path; a path takes precedence.
 
     Raises:
         DatasetError: when it is neither; the message says what to do.
@@ -108,7 +108,7 @@ def values_of(home: Home, name_or_path: str) -> dict[str, object]:
 
 
 def find_added(home: Home, values: Mapping[str, object]) -> dict[str, object]:
-    """Return a run's values with the folder of the data set that they name, if it was added.
+    """Return a run's values with the folder of their data set if it was added.
 
     Raises:
         DatasetError: when nothing has that name; the message says what to do.
@@ -123,7 +123,7 @@ def find_added(home: Home, values: Mapping[str, object]) -> dict[str, object]:
         return dict(values)
     if name in STUDY_DATASETS:
         raise DatasetError(
-            f"{name} is not on this machine: vld data fetch {name} downloads it, or shows how."
+            f"{name} is not on this machine. Download it with: vld data fetch {name}"
         )
     added = (path.name for path in home.datasets.glob("*") if not path.name.startswith("."))
     known = sorted({*EMBEDDED_DATASETS, *STUDY_DATASETS, *added})
@@ -131,13 +131,13 @@ def find_added(home: Home, values: Mapping[str, object]) -> dict[str, object]:
 
 
 def check_own_name(home: Home, spec: RunSpec) -> None:
-    """Refuse a run that would record images of one's own under the name of a known data set.
+    """Check that a run does not record other images under the name of a known data set.
 
-    Looks into the images only where the name is a published one and they were not added by it.
+    The images are read only if the name is published and they were not added under it.
 
     Raises:
-        DatasetError: saying how they differ.
-        LaunchError: when they cannot be looked into.
+        DatasetError: with how they differ.
+        LaunchError: when they cannot be read.
     """
     if spec.data_dir is None:
         return
@@ -148,29 +148,29 @@ def check_own_name(home: Home, spec: RunSpec) -> None:
 
 
 def refuse_embedded_name(name: str, data_dir: str | None) -> None:
-    """Refuse the name of an embedded data set for a folder.
+    """Check that a folder does not have the name of an embedded data set.
 
     Raises:
-        DatasetError: saying so.
+        DatasetError: when it does.
     """
     if data_dir is not None and name.lower() in EMBEDDED_DATASETS:
         raise DatasetError(
-            f"{name} is the name of an embedded data set, but --data is {data_dir}: give another "
-            "name with --dataset, or leave out --data."
+            f"{name} is the name of an embedded data set, but --data is {data_dir}. Use another "
+            "name (--dataset), or drop --data."
         )
 
 
 def refuse_unfit(listing: DatasetListing) -> None:
-    """Refuse images that no run can be made of, or not under their name.
+    """Check that a run can use the images under their name.
 
     Raises:
-        DatasetError: saying why.
+        DatasetError: with the reason.
     """
     if listing.problem is not None:
         raise DatasetError(listing.problem)
     if listing.mismatch is not None:
         raise DatasetError(
             f"The images in {listing.where} are not the published {listing.name}, which "
-            f"{listing.mismatch}. Give them another name: --dataset NAME with --data, or: vld data "
+            f"{listing.mismatch}. Use another name: --dataset NAME with --data, or vld data "
             f"mv {listing.name} NAME"
         )

@@ -1,4 +1,4 @@
-"""What the engine knows of this machine, asked of it in a process of its own."""
+"""Query the engine about this machine, in a separate process."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def ask_engine(
     *arguments: str,
     on_start: Callable[[Asked], None] | None = None,
 ) -> Any:
-    """Return what ``python -m engine.inspect SUBJECT …`` prints, decoded; takes a few seconds.
+    """Return the decoded output of ``python -m engine.inspect SUBJECT …``; takes a few seconds.
 
-    ``on_start`` is told of the process, so that somebody who cannot wait may end it.
+    ``on_start`` receives the process, so that the caller can end it.
 
     Raises:
         LaunchError: when the engine cannot answer.
@@ -45,13 +45,13 @@ def ask_engine(
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             raise LaunchError(
-                f"The engine gave no answer within {TIMEOUT_S:.0f} s to: {' '.join(command)}"
+                f"The engine did not answer within {TIMEOUT_S:.0f} s: {' '.join(command)}"
             ) from None
     if process.returncode != 0:
         lines = log.decode(errors="replace").strip().splitlines()
         raise LaunchError(
-            f"The engine cannot start: {lines[-1] if lines else 'it gave no reason'}\n"
-            f"See: {' '.join(command)}"
+            f"The engine failed: {lines[-1] if lines else 'no reason given'}\n"
+            f"To see why, run: {' '.join(command)}"
         )
     try:
         return msgspec.json.decode(answer)

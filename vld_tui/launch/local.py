@@ -37,17 +37,17 @@ __all__ = [
 ]
 
 ENGINE_COMMAND: Final = (sys.executable, "-P", "-X", "faulthandler", "-m", "engine")
-"""``-P``: a folder named ``engine`` where the user stands is not taken for ours.
-``-X faulthandler``: a crash in native code leaves a trace in the log."""
+"""``-P``: do not import a folder named ``engine`` from the current directory.
+``-X faulthandler``: write a traceback to the log on a crash in native code."""
 
 
 EXIT_PATIENCE_S: Final = 15.0
-"""How long a process may take to end after its last word."""
+"""How long a process may take to end after its last event."""
 _POLL_INTERVAL_S: Final = 0.05
 
 
 class LaunchError(UserError):
-    """A process that cannot be started or reached; the message says why."""
+    """A process that cannot be started or reached; the message gives the reason."""
 
 
 def launch(
@@ -59,18 +59,18 @@ def launch(
     lets_go_on: bool = True,
     gpus: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start ``command RUN_DIR`` in a session of its own, so that it outlives the terminal.
+    """Start ``command RUN_DIR`` in its own session, so that it outlives the terminal.
 
-    ``patience_s``: how long an earlier process, which has said its last word, may take to end.
-    ``gpu``: those it sees, as ``CUDA_VISIBLE_DEVICES`` names them; None: as this process.
-    ``gpus``: on how many it is to go on; None: as many as the run was made for.
-    ``lets_go_on``: a request to stop, made before, is taken back.
+    ``patience_s``: how long an earlier process that has written its last event may take to end.
+    ``gpu``: the visible GPUs, as in ``CUDA_VISIBLE_DEVICES``; None: as for this process.
+    ``gpus``: the number of GPUs to resume on; None: as in the spec.
+    ``lets_go_on``: withdraw an earlier request to stop.
 
-    Its output is appended to the run's log, and the process is recorded in the run folder
-    before this returns. Of several launches at once, one starts the process.
+    Its output is appended to the run's log, and the process is recorded in the run folder before
+    this returns. Of several concurrent launches, only one starts the process.
 
     Raises:
-        LaunchError: when it cannot be started, or another process has the run.
+        LaunchError: when the process cannot be started, or another one has the run.
     """
     refuse_copy(run_dir)
     await_exit(run_dir, patience_s)
@@ -94,25 +94,25 @@ def launch(
                 )
             _record(process, run_dir)
     except OSError as error:
-        raise LaunchError(f"Run {run_dir.run_id} cannot be started: {error}.") from None
+        raise LaunchError(f"Cannot start run {run_dir.run_id}: {error}.") from None
     return process
 
 
 def refuse_copy(run_dir: RunDir) -> None:
-    """Refuse a run whose folder is a copy to look at.
+    """Check that a run's folder is not a read-only copy.
 
     Raises:
         LaunchError: when it is.
     """
     if run_dir.is_copy:
         raise LaunchError(
-            f"Run {run_dir.run_id} is a copy of one elsewhere, brought here to look at: start and "
-            "stop it there."
+            f"Run {run_dir.run_id} is a read-only copy of a run on another machine; start or stop "
+            "it there."
         )
 
 
 def await_exit(run_dir: RunDir, patience_s: float) -> bool:
-    """Wait until the run's process has ended; False when it takes longer than this."""
+    """Wait until the run's process has ended; return False on a timeout."""
     deadline = time.monotonic() + patience_s
     while (process := run_dir.read_process()) is not None and is_alive(run_dir, process):
         if time.monotonic() >= deadline:
@@ -123,13 +123,13 @@ def await_exit(run_dir: RunDir, patience_s: float) -> bool:
 
 def wait_and_record(process: subprocess.Popen[bytes], run_dir: RunDir) -> int:
     """Wait for the process to end, record its exit code in the run folder, and return it."""
-    recorded = run_dir.read_process()  # now: later it may be another one's
+    recorded = run_dir.read_process()  # now: later it may be another process's
     birth = recorded.birth if recorded is not None and recorded.pid == process.pid else None
     killed_before = killed_for_memory()
     exit_code = process.wait()
     killed = killed_for_memory()
     by_limit = None if killed is None or killed_before is None else killed > killed_before
-    with contextlib.suppress(OSError):  # it only makes the story of a crash more exact
+    with contextlib.suppress(OSError):  # only needed for the details of a crash
         run_dir.write_exit(ExitInfo(exit_code, time.time(), process.pid, by_limit, birth))
     return exit_code
 
@@ -142,16 +142,17 @@ def record_end(process: subprocess.Popen[bytes], run_dir: RunDir) -> threading.T
 
 
 def stop(run_dir: RunDir, *, kill: bool = False, by: str = "vld stop --kill") -> bool:
-    """Ask the run's process to save and stop, or with ``kill`` end it and its children at once.
+    """Ask the run's process to save and stop, or with ``kill`` kill it and its children.
 
-    One on another host is asked through the run's folder. ``by``: what kills it, for the record.
+    A process on another host is asked through the run's folder. ``by``: what kills it, for the
+    record.
 
     Returns:
         False when no process of the run is alive.
 
     Raises:
-        LaunchError: when it is to be killed on another host, belongs to somebody else, or its
-            folder cannot be written or is a copy.
+        LaunchError: when it would have to be killed on another host, belongs to another user, or
+            its folder cannot be written or is a copy.
     """
     refuse_copy(run_dir)
     process = run_dir.read_process()
@@ -177,11 +178,11 @@ def stop(run_dir: RunDir, *, kill: bool = False, by: str = "vld stop --kill") ->
 
 
 def _kill(run_dir: RunDir, pid: int, by: str) -> None:
-    """End a process and its children, and have the run's folder know that it was meant.
+    """Kill a process and its children, and record in the run's folder that it was intended.
 
     Raises:
-        ProcessLookupError: when it is gone.
-        PermissionError: when it is somebody else's.
+        ProcessLookupError: when it has ended.
+        PermissionError: when it belongs to another user.
     """
     os.kill(pid, 0)  # may it be killed?
     with contextlib.suppress(OSError):  # then it is a crash, as of a full disk
@@ -193,7 +194,7 @@ def _kill(run_dir: RunDir, pid: int, by: str) -> None:
 
 
 def ask_to_stop(run_dir: RunDir) -> None:
-    """Ask a run through its folder to save and stop, and leave word from where.
+    """Ask a run through its folder to save and stop, and record the requesting host.
 
     Raises:
         OSError: when the folder cannot be written.
@@ -204,26 +205,26 @@ def ask_to_stop(run_dir: RunDir) -> None:
 def _stop_elsewhere(run_dir: RunDir, process: ProcessInfo, *, kill: bool) -> bool:
     if kill:
         raise LaunchError(
-            f"Run {run_dir.run_id} was started on {process.host}: kill it there, as process "
-            f"{process.pid}, or have it save and stop from here, without --kill."
+            f"Run {run_dir.run_id} is on {process.host}: kill process {process.pid} there, or "
+            "save and stop it from here, without --kill."
         )
     try:
         ask_to_stop(run_dir)
     except OSError as error:
-        raise LaunchError(f"Run {run_dir.run_id} cannot be asked to stop: {error}.") from None
+        raise LaunchError(f"Cannot stop run {run_dir.run_id}: {error}.") from None
     return True
 
 
 def engine_environment() -> dict[str, str] | None:
-    """Return the environment in which ``python -P`` finds this program's engine; None: this one."""
+    """Return the environment in which ``python -P`` finds the engine; None: the current one."""
     root = Path(engine.__file__).resolve().parent.parent
     try:
         here = Path.cwd()
-    except FileNotFoundError:  # it was deleted
+    except FileNotFoundError:  # the directory was deleted
         return None
     if root != here:
         return None
-    # Found through the working folder, which the process does not search.
+    # Found through the current directory, which the process does not search.
     search_path = [str(root), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))}
 
@@ -237,7 +238,7 @@ def _environment(gpu: str | None) -> dict[str, str] | None:
 
 @contextlib.contextmanager
 def _only_launcher(run_dir: RunDir) -> Iterator[None]:
-    """Hold the run's log against other launches for the duration of the block."""
+    """Lock the run's log against other launches for the duration of the block."""
     with held(run_dir.log):
         yield
 
@@ -251,10 +252,10 @@ def _refuse_if_alive(run_dir: RunDir) -> None:
 
 
 def _record(process: subprocess.Popen[bytes], run_dir: RunDir) -> None:
-    """Write ``process.json``; a process that cannot be recorded is ended."""
+    """Write ``process.json``; kill the process if it cannot be recorded."""
     try:
         run_dir.write_process(process.pid)
-    except psutil.Error:  # it is already over: its exit code will tell
+    except psutil.Error:  # it has already ended: its exit code shows why
         return
     except OSError:
         process.kill()

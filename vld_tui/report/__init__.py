@@ -1,1 +1,1 @@
-"""Reports on studies: tables, figures and a page, written from what its runs reached."""
+"""Study reports: tables, figures and an HTML page."""

@@ -1,4 +1,4 @@
-"""The tables of what each setting reached: by target, and at the centre of its cloud."""
+"""Tables of each setting's accuracy: by target, and at the centre of its cloud."""
 
 from __future__ import annotations
 
@@ -25,24 +25,22 @@ ERROR: Final = "_standard_error"
 INTERVAL: Final = "_half_interval"
 DEVIATION: Final = "_deviation"
 SEEDS: Final = "_seeds"
-"""How many seeds ± and the deviation are of."""
+"""The number of seeds behind ± and the deviation."""
 TOO_FEW: Final = (
-    f"Two seeds are too few for an interval, which takes {FEWEST}: their standard deviation (sd) "
-    "is shown instead of ±."
+    f"An interval needs {FEWEST} seeds; with two, ± is replaced by their deviation (sd)."
 )
 ONE_SEED: Final = (
-    "Where fewer than 2 seeds have every cell there is no ±: nothing is known about other seeds."
+    "± is missing where fewer than 2 seeds have every cell: the spread over seeds is unknown."
 )
 UNLIKE: Final = (
-    "Some settings lack targets or cells that others have: their means are of different things, "
-    "and cannot be compared yet."
+    "Some settings lack targets or cells that others have, so their means are not comparable yet."
 )
 OTHER_IMAGES: Final = (
-    "Some settings have their ID accuracy on augmented validation images, others on plain ones: "
-    "they are not compared by it, nor chosen among."
+    "Some settings measure ID accuracy on augmented validation images, others on plain ones, so it "
+    "is not used to compare or choose between them."
 )
 NO_OOD: Final = (
-    "Runs without a target train on every domain: they have no OOD accuracy, and are in no other "
+    "Runs without a target train on every domain. They have no OOD accuracy and appear in no other "
     "table or figure."
 )
 
@@ -97,8 +95,8 @@ def by_target(results: Sequence[Outcome]) -> Table:
     notes: tuple[str, ...] = (
         "Mean over cells of the mean over seeds, ± the standard error (s.e.) over the seeds that "
         "every cell has.",
-        "Accuracies are those at each run's selected step, the one with the best ID accuracy.",
-        "Worst domain: the lowest accuracy of any domain, the target's among them.",
+        "Accuracies are at each run's selected step, the one with the best ID accuracy.",
+        "Worst domain: the lowest accuracy of any domain, including the target.",
         *_few_seeds(rows),
     )
     if is_unlike:
@@ -110,7 +108,7 @@ def by_target(results: Sequence[Outcome]) -> Table:
 
 
 def centres(results: Sequence[Outcome]) -> Table:
-    """Return the centre of each setting's cloud, and what it gives up on ID for OOD."""
+    """Return the centre of each setting's cloud, and its changes of ID and OOD accuracy."""
     of_setting = grouped(with_ood(in_full(results)), lambda each: (each.dataset, each.setting))
     rows: list[tuple[CellValue, ...]] = []
     breaks: list[int] = []
@@ -129,13 +127,13 @@ def centres(results: Sequence[Outcome]) -> Table:
     if len({setting.measured_on for _, setting in of_setting}) > 1:
         notes += (OTHER_IMAGES,)
     notes += (
-        "Mean over cells, then over targets, of the mean over seeds; ± half the 95% interval over "
-        "seeds, these targets (Student's t), of the seeds that every cell of every target has, "
-        f"from {FEWEST} on.",
+        "Mean over targets of the mean over cells of the mean over seeds; ± is half the 95% "
+        "interval over seeds on these targets (Student's t), from the seeds that every cell of "
+        f"every target has (at least {FEWEST}).",
         *_few_seeds(rows),
-        "Changes are in points against no dropout, or the first setting, of the runs that both "
-        "have: where some are missing, a change is not the difference of the two centres.",
-        "Points are the ways to pick one cell for each target: they are not runs.",
+        "Changes (percentage points) are relative to no dropout, or else the first setting, over "
+        "the runs that both have; with missing runs, a change is not the difference of centres.",
+        "Points are the ways to pick one cell for each target; they are not runs.",
     )
     return Table("centres", "Centres of the clouds", _CENTRES, tuple(rows), notes, tuple(breaks))
 
@@ -198,9 +196,9 @@ def _centre_cells(
 def _changes(
     baseline: Sequence[Outcome], others: Sequence[Outcome]
 ) -> tuple[Points | None, Points | None]:
-    """Return the change of ID and OOD accuracy, as the table of differences has it.
+    """Return the change of ID and OOD accuracy, as in the table of differences.
 
-    None: ID accuracies of augmented and of plain images have no difference that means anything.
+    None: ID accuracies on augmented and on plain images are not comparable.
     """
     changes = paired_changes(pair_up(baseline, others)).values()
     if not changes:
@@ -215,12 +213,12 @@ def _measured(cloud: Cloud) -> tuple[tuple[float, Estimate | None], tuple[float,
 
 
 def _spread(accuracy: float, found: Estimate | None, error: float | None) -> Spread:
-    """Return an accuracy with what its column calls ±."""
+    """Return an accuracy with its ±."""
     return Spread(accuracy, error, found and found.deviation, found.n if found else 0)
 
 
 def _few_seeds(rows: Iterable[Sequence[CellValue]]) -> Iterator[str]:
-    """Yield what to say where a row has too few seeds for ±."""
+    """Yield notes for rows with too few seeds for ±."""
     spreads = [cell for row in rows for cell in row if isinstance(cell, Spread)]
     if any(each.has_too_few for each in spreads):
         yield TOO_FEW

@@ -1,6 +1,6 @@
-"""What every figure is drawn on: panels, a legend below, and the files they become.
+"""The canvas of the figures: panels, a legend below, and the image files.
 
-matplotlib is imported where it is used: it takes a third of a second.
+matplotlib is imported on use, since that takes a third of a second.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DOTS_PER_INCH: Final = 200
 MOST_TICKS: Final = 7
 _LEGEND_INCHES: Final = 0.17
 _FORMATS: Final[dict[str, dict[str, Any]]] = {"png": {}, "pdf": {"CreationDate": None}}
-"""What is written, and what is told in it: the same figure is the same file."""
+"""File formats and their metadata, fixed so that equal figures are equal files."""
 
 
 class Picture(NamedTuple):
@@ -34,7 +34,7 @@ class Picture(NamedTuple):
 
 
 def style() -> Any:
-    """Return the context in which everything is drawn in the one style."""
+    """Return the context that applies the common style."""
     import matplotlib as mpl  # slow to import
 
     parameters: Any = RC
@@ -42,7 +42,7 @@ def style() -> Any:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return a figure without a window, its parts laid out so that none covers another."""
+    """Return a figure without a window, with a layout free of overlaps."""
     from matplotlib.figure import Figure  # slow to import
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -62,7 +62,7 @@ def panels(count: int, *, legend: int, height: float = PANEL_INCHES) -> tuple[Fi
 
 
 def add_legend(figure: Figure, drawn: dict[Setting, Look]) -> None:
-    """Name settings below the panels."""
+    """Add the legend of settings below the panels."""
     from matplotlib.lines import Line2D  # slow to import
 
     handles = [
@@ -78,9 +78,9 @@ def add_legend(figure: Figure, drawn: dict[Setting, Look]) -> None:
 
 
 def files_of(figure: Figure) -> dict[str, bytes]:
-    """Return the figure by format; its parts are laid out once.
+    """Return the figure's bytes by format; the layout is computed once.
 
-    A box stands for a sign that the font has not.
+    A box stands for a character that the font lacks.
     """
     files = {}
     with warnings.catch_warnings():
@@ -94,16 +94,16 @@ def files_of(figure: Figure) -> dict[str, bytes]:
 
 
 def widen(axes: Axes) -> None:
-    """Show one point of accuracy at least, so that a trifle looks like one."""
+    """Minimum axis range (percentage points), so that small differences look small."""
     for low, high, show in ((*axes.get_xlim(), axes.set_xlim), (*axes.get_ylim(), axes.set_ylim)):
         if high - low < 1:
             show((low + high - 1) / 2, (low + high + 1) / 2)
 
 
 def fitting(accuracies: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of an axis that shows marks well, in percent.
+    """Return the ends of an axis that fits the marks, in percent.
 
-    Bars of a few seeds can be many times as long as what is between the marks: they go on beyond.
+    Error bars of few seeds can be much longer than the range of the marks and are cut off.
     """
     low, high = min(accuracies), max(accuracies)
     margin = max(1.0, 0.6 * (high - low))

@@ -1,4 +1,4 @@
-"""What stands below a figure: how many runs and seeds are behind it."""
+"""Captions of the figures: the numbers of runs and seeds behind them."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from vld_tui.study.results.outcomes import Outcome, grouped
 from vld_tui.words.numbers import plural
 
 MOST_DRAWN: Final = 5000
-"""Points of a cloud that are drawn; its outline is that of all."""
+"""Maximum drawn points of a cloud; the outline is of all points."""
 
 
 def runs_behind(of_dataset: Mapping[str, Sequence[Cloud]]) -> str:
-    """Say how many runs and seeds stand behind each data set's settings."""
+    """Return the numbers of runs and seeds per setting of each data set, as text."""
     return _told(of_dataset, lambda clouds: f"{_runs(clouds)}.")
 
 
 def points_behind(of_dataset: Mapping[str, Sequence[Cloud]]) -> str:
-    """Say how many points each cloud has, and of how many runs."""
+    """Return the numbers of runs and points of each cloud, as text."""
     return _told(of_dataset, lambda clouds: f"{_runs(clouds)} give {_points(clouds)}.")
 
 
 def seeds_behind(results: Sequence[Outcome]) -> str:
-    """Say how many seeds there are of the same."""
+    """Return the number of seeds per cell, as text."""
     alike = grouped(results, lambda each: (each.dataset, each.target, each.setting, each.cell))
     counts = [len({each.seed for each in found}) for found in alike.values()]
     return _seeds(min(counts), max(counts))
 
 
 def bars(estimates: Sequence[Estimate | None]) -> str:
-    """Say what the bars of a figure are, and where there are none."""
+    """Describe the error bars of a figure, and where they are missing."""
     known = [each for each in estimates if each is not None]
     has_two = any(each.has_too_few for each in known)
     if not any(each.interval is not None for each in known):
         if has_two:
-            return f"no bars: 2 seeds are too few for an interval, which takes {FEWEST}"
-        return f"no bars: an interval takes {FEWEST} seeds that have every cell"
+            return f"no error bars: an interval needs {FEWEST} seeds, not 2"
+        return f"no error bars: an interval needs {FEWEST} seeds that have every cell"
     parts = (
-        "bars: 95% intervals over seeds, these targets (Student's t)",
-        "long ones continue beyond the axes",
-        f"no bar where there are 2 seeds: too few for an interval, which takes {FEWEST}",
+        "bars: 95% intervals over seeds on these targets (Student's t)",
+        "long bars are cut at the axes",
+        f"no bar with only 2 seeds, since an interval needs {FEWEST}",
     )
     return "; ".join(parts if has_two else parts[:2])
 
 
 def _told(of_dataset: Mapping[str, Sequence[Cloud]], tell: Callable[[Sequence[Cloud]], str]) -> str:
-    """Tell of each data set, of those alike once."""
+    """Return the text of each data set, merging equal ones."""
     alike: dict[str, list[str]] = {}
     for dataset, clouds in of_dataset.items():
         alike.setdefault(tell(clouds), []).append(dataset)
@@ -64,7 +64,7 @@ def _runs(clouds: Sequence[Cloud]) -> str:
     is_alike = len({(frozenset(cloud.targets), cloud.ways) for cloud in clouds}) == 1
     targets = ("" if is_alike else "up to ") + plural(len(one.targets), "target")
     return (
-        f"{seeds_text(min(runs), max(runs))} runs for each setting "
+        f"{seeds_text(min(runs), max(runs))} runs per setting "
         f"({targets}, {plural(max(one.cells), 'cell')}, {_seeds(fewest, most)})"
     )
 
@@ -73,8 +73,8 @@ def _points(clouds: Sequence[Cloud]) -> str:
     one = max(clouds, key=lambda cloud: cloud.ways)
     text = plural(one.ways, "point")
     if one.is_sampled:
-        return f"{text}, {len(one.ids):,} of them drawn by lot"
-    return f"{text}, {MOST_DRAWN:,} of them drawn" if one.ways > MOST_DRAWN else text
+        return f"{text}; a random sample of {len(one.ids):,} is plotted"
+    return f"{text}; {MOST_DRAWN:,} are plotted" if one.ways > MOST_DRAWN else text
 
 
 def _seeds(fewest: int, most: int) -> str:

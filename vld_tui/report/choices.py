@@ -1,4 +1,4 @@
-"""The tables of what one would have chosen, by which rule, and what it would have cost."""
+"""Tables of what each selection method chooses, and its gap to the oracle."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from vld_tui.study.results.selection import (
 )
 
 NO_HELD_OUT_SOURCES: Final = (
-    "No run left out a source as well as the target: with leave_one_source_out = true in the "
-    "study, settings can be chosen by accuracy on such sources."
+    "No run has a held-out source. Set leave_one_source_out = true in the study to choose "
+    "settings by accuracy on held-out sources."
 )
 _ORACLE_NOTE: Final = (
-    "The oracle is not a method: it chooses by accuracy on the target, which is not known in "
-    "practice. As in DomainBed, it reads the 20% of the target that is not reported, at the last "
-    "step. Its ID and OOD are those of the last step, those of the methods are of the selected "
-    "step, so a gap can be below 0."
+    "The oracle is not a usable method: it selects on target accuracy, which is unavailable in "
+    "practice. As in DomainBed, it uses the 20% of the target that is not reported, at the last "
+    "step. Its ID and OOD are at the last step, those of the methods at the selected step, so a "
+    "gap can be negative."
 )
 _NO_INTERVALS: Final = (
-    "Means over seeds, without intervals: with other seeds a method may choose differently."
+    "Means over seeds without intervals: with other seeds a method may choose differently."
 )
 NO_ORACLE: Final = (
-    "There is no oracle where the accuracy on the target's out split at the last step is not known."
+    "The oracle is missing where accuracy on the target's out split at the last step is unknown."
 )
 _GAP: Final = f"gap: {ORACLE} − "
 BEGINNING: Final = "among,method,"
-"""How the CSV of every table of one data set's choices begins."""
+"""First columns of the CSV of each data set's choices."""
 _CHOICES: Final = (
     TableColumn("dataset", "data set", right=False),
     TableColumn("target", "target", right=False),
@@ -52,7 +52,7 @@ _CHOICES: Final = (
 
 
 def choice_tables(results: Sequence[Outcome], design: Design) -> list[Table]:
-    """Return, for each data set, how choosing cells and settings came out; then every choice."""
+    """Return each data set's tables of chosen cells and settings, then the table of all choices."""
     of_cells, of_settings = choose_cells(results), choose_settings(results)
     has_cells = any(choice.candidates > 1 for each in of_cells for choice in each.choices)
     of_cells = of_cells if has_cells else []
@@ -65,15 +65,15 @@ def choice_tables(results: Sequence[Outcome], design: Design) -> list[Table]:
         notes += (NO_ORACLE,)
     tables = []
     for dataset, found in grouped(of_cells, lambda each: each.dataset).items():
-        title = f"Choosing a cell for each target: OOD % on {dataset}"
+        title = f"Choice of a cell for each target: OOD % on {dataset}"
         tables.append(_pivot(f"cells-{dataset}", title, found, notes, lambda _: ""))
     for dataset, found in grouped(of_settings, lambda each: each.dataset).items():
-        title = f"Choosing the setting for each target: OOD % on {dataset}"
+        title = f"Choice of the setting for each target: OOD % on {dataset}"
         tables.append(_pivot(f"settings-{dataset}", title, found, notes, _setting_words))
     if of_cells or of_settings:
         rows = [row for each in of_cells + of_settings for row in _rows(each, design)]
         rows = [row for alike in grouped(rows, lambda row: row[:2]).values() for row in alike]
-        title = "Every choice"
+        title = "All choices"
         tables.append(Table("choices", title, _CHOICES, tuple(rows), notes))
     return tables
 
@@ -95,7 +95,7 @@ def _pivot(
     notes: tuple[str, ...],
     words: Callable[[Choice], str],
 ) -> Table:
-    """Return a table with a column for each target, and the gap to the oracle as rows."""
+    """Return a table with a column per target, and the gaps to the oracle as rows."""
     targets = list(dict.fromkeys(c.target for each in selections for c in each.choices))
     columns = (
         TableColumn("among", "among", right=False),

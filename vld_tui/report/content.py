@@ -1,4 +1,4 @@
-"""A report: everything that is written of a study, as values."""
+"""The contents of a study's report as values."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ from vld_tui.study.results.outcomes import Design, Outcome
 
 
 class Report(NamedTuple):
-    """A study's report before it is drawn.
+    """A study's report before rendering.
 
-    ``missing`` is what is still to run; None: nothing. ``definition`` is the study's TOML,
-    as others may see it.
+    ``missing`` lists missing runs; None: none. ``definition`` is the study's TOML for sharing.
     """
 
     name: str
@@ -48,14 +47,14 @@ def make_report(
     made_at: float,
     version: str,
 ) -> Report:
-    """Work out everything that a report says.
+    """Compute the contents of a report.
 
     Args:
-        gathered: the study and its runs; one at least is finished.
-        attempts: the last one at each run.
+        gathered: the study and its runs, at least one of them finished.
+        attempts: the last attempt of each run.
         ways: interpolations between its runs.
         made_at: the time of the report, Unix seconds.
-        version: that of this program.
+        version: version of this program.
     """
     results = gathered.results
     found = tuple(clouds(results))
@@ -78,7 +77,7 @@ def make_report(
 
 
 def report_record(report: Report) -> dict[str, Any]:
-    """Return what a script wants to know; accuracies are shares from 0 to 1."""
+    """Return the report for scripts; accuracies are from 0 to 1."""
     return {
         "study": report.name,
         "title": report.title,
@@ -95,7 +94,7 @@ def report_record(report: Report) -> dict[str, Any]:
 
 
 def results_csv(report: Report) -> str:
-    """Write every result that the report is made of as CSV, a column for each domain."""
+    """Write every result of the report as CSV, with a column per domain."""
     rows = [_row(each, report.design) for each in report.results]
     domains = [f"domains.{name}" for each in report.results for name in each.domains]
     names = [*dict.fromkeys(name for row in rows for name in row), *domains]
@@ -111,7 +110,7 @@ def results_csv(report: Report) -> str:
 
 
 def ways_csv(report: Report) -> str:
-    """Write the accuracies between networks as CSV."""
+    """Write the interpolation accuracies as CSV."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["run", "dataset", "target", "arm", "accuracy_of", "share", "accuracy", "from"])

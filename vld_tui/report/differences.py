@@ -1,4 +1,4 @@
-"""The table of whether settings differ out of distribution, and what it would take to tell."""
+"""Table of OOD differences between settings, and the seeds needed to show them."""
 
 from __future__ import annotations
 
@@ -23,34 +23,35 @@ from vld_tui.words.numbers import plural
 _BOUNDS: Final = ("_low", "_high")
 OVER_SEEDS: Final = (
     "95% over seeds: the change on {these} with other seeds, by Student's t over the paired "
-    f"differences of the seeds that every target has, from {FEWEST} on. It covers no other targets."
+    f"differences of the seeds that every target has (at least {FEWEST}). It does not cover other "
+    "targets."
 )
 OVER_TARGETS: Final = (
-    f"95% over targets: the change on other targets, by Student's t over the targets' means, from "
-    f"{FEWEST} targets on. Caution: targets that are left out in turn share their sources and are "
-    "not independent, so it is too narrow: where the differences of targets are correlated by 0.5, "
-    "or one target in four is the only real shift, it left out the truth in 24% of simulated "
-    "studies of 4 targets, not in 5%."
+    "95% over targets: the change on other targets, by Student's t over the targets' means (at "
+    f"least {FEWEST} targets). Caution: targets that are left out in turn share their sources and "
+    "are not independent, so it is too narrow. With differences correlated by 0.5 between "
+    "targets, or only one target in four a real shift, it missed the true value in 24% of "
+    "simulated studies of 4 targets instead of 5%."
 )
 _EQUAL_SEEDS: Final = "seeds do not differ"
 _EQUAL_TARGETS: Final = "targets do not differ"
 EQUAL: Final = (
-    "Where all seeds, or all targets, have the same change, there is no interval and no p: nothing "
-    "shows how much others would differ."
+    "If all seeds, or all targets, have the same change, the interval and p are missing: the "
+    "spread of others cannot be estimated."
 )
-ONE_SPLIT: Final = "All seeds share one split (trial_seed is set): other splits are not covered."
+ONE_SPLIT: Final = "All seeds use one split (trial_seed is set): other splits are not covered."
 _MORE_SEEDS: Final = (
-    "More seeds: how many would show a difference of this size on these targets with 80% power "
-    "(paired t test at 5%). From the deviation between 2 or 3 seeds it is a rough guess. They add "
-    "nothing about other targets."
+    "More seeds: how many would detect a difference of this size on these targets with 80% power "
+    "(paired t test at 5%). With 2 or 3 seeds it is a rough estimate. More seeds do not help for "
+    "other targets."
 )
 _FEW_TARGETS: Final = (
-    f"Few targets: with fewer than {FEW}, p over targets cannot be below 0.05, adjusted or not."
+    f"Few targets: with fewer than {FEW}, p over targets cannot be below 0.05, even unadjusted."
 )
 
 
 def differences(results: Sequence[Outcome]) -> Table | None:
-    """Return each setting against its baseline; None when there is nothing to compare."""
+    """Return each setting against its baseline, or None without a comparison."""
     found = compare_settings(results)
     if not found:
         return None
@@ -65,7 +66,7 @@ def differences(results: Sequence[Outcome]) -> Table | None:
 
 
 def _columns(found: Sequence[Comparison]) -> tuple[TableColumn, ...]:
-    """Return the columns: the interval that holds its level first."""
+    """Return the columns, with the interval of correct coverage first."""
     return (
         TableColumn("dataset", "data set", right=False),
         TableColumn("setting", "setting", right=False),
@@ -88,7 +89,7 @@ def _columns(found: Sequence[Comparison]) -> tuple[TableColumn, ...]:
 
 
 def _these(found: Sequence[Comparison]) -> str:
-    """Name the targets that were run."""
+    """Return the targets that were run, as text."""
     counts = {each.targets for each in found}
     if counts == {1}:
         return "this target"
@@ -100,7 +101,7 @@ def _notes(found: Sequence[Comparison], has_one_split: bool) -> Iterator[str]:
     if any(each.seeds_interval for each in found):
         yield OVER_SEEDS.format(these=_these(found)) + (f" {ONE_SPLIT}" if has_one_split else "")
     if any(1 < each.shared_seeds < FEWEST for each in found):
-        yield f"2 seeds are too few for an interval over seeds: {FEWEST} is the least."
+        yield f"An interval over seeds needs at least {FEWEST} seeds, not 2."
     if any(_lacks_spread(each) for each in found):
         yield EQUAL
     if any(each.interval for each in found):
@@ -111,24 +112,23 @@ def _notes(found: Sequence[Comparison], has_one_split: bool) -> Iterator[str]:
         yield _FEW_TARGETS
     yield _MORE_SEEDS
     if any(each.targets == 1 for each in found):
-        yield "One target shows nothing of others: there is no interval over targets, no p."
+        yield "With one target, an interval and p over targets are not possible."
     if any(each.targets == 2 for each in found):
-        yield f"2 targets are too few for an interval over targets: {FEWEST} is the least."
+        yield f"An interval over targets needs at least {FEWEST} targets, not 2."
     if any(each.seeds == 1 for each in found):
-        yield "Where a target has one seed only, nothing is known about other seeds."
+        yield "For a target with one seed, the spread over seeds is unknown."
 
 
 def _family(found: Sequence[Comparison]) -> str:
-    """Say what p-values are adjusted for."""
+    """Describe how p-values are adjusted."""
     families = {each.dataset: each.comparisons for each in found}
     counts = "; ".join(
         f"{plural(count, 'comparison')} on {name}" for name, count in families.items()
     )
     return (
-        "Each p belongs to the interval before it, by the same t; p over targets is never below "
-        "2 × (1/2)^T for T targets, what luck with their signs can do. Adjusted p is corrected by "
-        f"Holm's method for all comparisons on one data set, a family: {counts}. Intervals are not "
-        "corrected."
+        "Each p belongs to the interval before it (same t test); p over targets is at least "
+        "2 × (1/2)^T for T targets, the sign-test limit. Adjusted p uses Holm's method over all "
+        f"comparisons on a data set (a family): {counts}. Intervals are not adjusted."
     )
 
 
@@ -156,20 +156,20 @@ def _row(found: Comparison) -> tuple[CellValue, ...]:
 
 
 def _seeds_interval_by(found: Comparison) -> str:
-    """Say what the interval over seeds is by, or why there is none."""
+    """Return the basis of the interval over seeds, or why it is missing."""
     if found.seeds_interval is not None:
         return "t"
     if found.seeds == 1:
         return "one seed"
     if found.shared_seeds == 0:
-        return "no seed that every target has"
+        return "no seed shared by all targets"
     if found.shared_seeds >= FEWEST:
         return _EQUAL_SEEDS
     return f"{plural(found.shared_seeds, 'seed')}: too few"
 
 
 def _interval_by(found: Comparison) -> str:
-    """Say what the interval over targets is by, or why there is none."""
+    """Return the basis of the interval over targets, or why it is missing."""
     if found.targets == 1:
         return "one target"
     if found.targets < FEWEST:
@@ -182,7 +182,7 @@ def _interval_by(found: Comparison) -> str:
 
 
 def _lacks_spread(found: Comparison) -> bool:
-    """Say whether an interval is missing because the values it is of do not differ."""
+    """Return whether an interval is missing because its values do not differ."""
     return _seeds_interval_by(found) == _EQUAL_SEEDS or _interval_by(found) == _EQUAL_TARGETS
 
 

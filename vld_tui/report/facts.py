@@ -1,4 +1,4 @@
-"""What was run: the head of a report."""
+"""The header of a report: what was run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from vld_tui.views.precisions import precision_cautions
 from vld_tui.words.numbers import duration, moment, percent, plural
 
 CAUTION: Final = "caution"
-"""The label of what to know before the results are believed."""
+"""The label of warnings about the results."""
 _ALWAYS: Final = fields_with("reported")
-"""Fields that are stated even at their default: no result means anything without them."""
+"""Fields that are shown even at their default."""
 _UNTOLD: Final = NOT_RESULT.union(fields_with("not_own_result")) - {"arms", "recipe"}
 _MISSING: Final = (
     TableColumn("dataset", "data set", right=False),
@@ -28,12 +28,12 @@ _MISSING: Final = (
     TableColumn("setting", "setting", right=False),
     TableColumn("finished", "finished"),
     TableColumn("asked", "of"),
-    TableColumn("others", "the others", right=False),
+    TableColumn("others", "others", right=False),
 )
 
 
 class Fact(NamedTuple):
-    """One line of the head; both are text as it came from outside."""
+    """One line of the header; both texts are unescaped."""
 
     label: str
     text: str
@@ -42,13 +42,13 @@ class Fact(NamedTuple):
 def facts(
     gathered: Gathered, attempts: Iterable[Attempt], *, made_at: float, version: str
 ) -> list[Fact]:
-    """Return what was run, how often, where, and what is missing.
+    """Return the header: what was run, how often, where, and what is missing.
 
     Args:
         gathered: the study and its runs.
-        attempts: the last one at each run.
+        attempts: the last attempt of each run.
         made_at: the time of the report, Unix seconds.
-        version: that of this program.
+        version: version of this program.
     """
     study, runs = gathered.study, gathered.runs
     return [
@@ -67,12 +67,12 @@ def facts(
         Fact("precision", _tally(_precision(run) for run in runs)),
         Fact("versions", _versions(attempts)),
         Fact("computing", duration(sum(run.wall_s or 0.0 for run in runs))),
-        Fact("made", f"{moment(made_at)} by vld-tui {version}"),
+        Fact("created", f"{moment(made_at)} by vld-tui {version}"),
     ]
 
 
 def _augmented(runs: Sequence[Run]) -> list[Fact]:
-    """Return which images ID accuracy is of, where some runs augment them, and both means."""
+    """Return the images that ID accuracy is measured on if some runs augment them, with means."""
     augmented = [run for run in runs if run.spec.augment_validation]
     pairs = [(run.id_accuracy, run.plain_id_accuracy) for run in augmented]
     known = [(of_id, plain) for of_id, plain in pairs if of_id is not None and plain is not None]
@@ -80,36 +80,36 @@ def _augmented(runs: Sequence[Run]) -> list[Fact]:
         return []
     of_id, plain = (percent(fmean(each)) for each in zip(*known, strict=True))
     whose = "" if len(augmented) == len(runs) else f" of {plural(len(augmented), 'run')}"
-    words = f"of augmented validation images{whose}, which select the step: {of_id} in the mean"
+    words = f"on augmented validation images{whose}, which select the step: mean {of_id}"
     return [Fact("ID accuracy", f"{words}; {plain} on plain images")]
 
 
 def coverage_table(coverage: Sequence[Coverage]) -> Table | None:
-    """Return where runs are missing; None when none is."""
+    """Return the table of missing runs, or None."""
     rows: list[tuple[CellValue, ...]] = []
     for each in coverage:
         setting = each.setting.label
         if each.has_held_out_source:
-            setting += " · a source left out too"
+            setting += " · with a held-out source"
         others = ", ".join(f"{count:,} {name}" for name, count in each.others.items())
         if each.missing:
             rows.append((each.dataset, each.target, setting, each.finished, each.asked, others))
     if not rows:
         return None
-    return Table("missing", "Runs that are missing", _MISSING, tuple(rows))
+    return Table("missing", "Missing runs", _MISSING, tuple(rows))
 
 
 def _counts(gathered: Gathered) -> str:
     finished = len(gathered.runs)
     words = [f"{finished:,} of {gathered.asked:,} finished"]
     if collapsed := sum(run.collapsed for run in gathered.runs):
-        words.append(f"{collapsed:,} of them collapsed (one class is predicted for all images)")
+        words.append(f"{collapsed:,} collapsed (predict one class for every image)")
     if recovered := sum(
         run.recovered_step is not None and not run.collapsed for run in gathered.runs
     ):
-        words.append(f"{recovered:,} of them collapsed and recovered")
+        words.append(f"{recovered:,} collapsed and recovered")
     if held_out := sum(run.spec.held_out_source is not None for run in gathered.runs):
-        words.append(f"{held_out:,} with a source left out as well")
+        words.append(f"{held_out:,} with a held-out source")
     return ", ".join(words)
 
 
@@ -180,7 +180,7 @@ def _tally(names: Iterable[str]) -> str:
 
 
 def _precision(run: Run) -> str:
-    """Return the precision of a run's training, and that of its evaluations where they differ."""
+    """Return the precision of training, and of the evaluations if different."""
     if run.precision is None or run.evaluated_in == run.precision:
         return run.precision or "unknown"
     return f"{run.precision}, evaluated in {run.evaluated_in}"

@@ -1,4 +1,4 @@
-"""The figures of a report, drawn by matplotlib without a screen."""
+"""The figures of a report, drawn with matplotlib without a display."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FEW_POINTS: Final = 300
-"""Points up to which each is drawn to be seen by itself."""
+"""Maximum number of points that are drawn individually visible."""
 ROW_INCHES, LOW_ROW_INCHES, MANY_ROWS = 0.16, 0.1, 32
-"""Heights of one line of the figure of targets: of few, and of many."""
+"""Row heights of the figure of targets, for few and for many rows."""
 _LABEL_PLACES: Final = ((4, 3), (4, -9), (-4, 3), (-4, -9))
-"""Where the number stands beside its mark, points to the right and up: chains lie close."""
+"""Offsets (points) of labels from their marks; chains lie close together."""
 _ID_LABEL, _OOD_LABEL = "ID accuracy (%)", "OOD accuracy (%)"
 
 
@@ -51,14 +51,14 @@ def cloud_picture(clouds: Sequence[Cloud]) -> Picture:
         add_legend(figure, drawn)
         files = files_of(figure)
     caption = (
-        "Each point: one cell picked for each target, averaged over seeds and then targets; "
-        "large marks: the centres. " + points_behind(of_dataset)
+        "Each point: one cell picked per target, averaged over seeds and then targets; "
+        "large marks: centres. " + points_behind(of_dataset)
     )
     return Picture("clouds", "Clouds in the ID–OOD plane", caption, files)
 
 
 def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
-    """Draw the centres in the order of the compared number, joined; None when there is none."""
+    """Draw the centres joined in order of the compared number, or None without one."""
     field = chain_field([cloud.setting for cloud in clouds])
     if field is None:
         return None
@@ -82,9 +82,9 @@ def chain_picture(clouds: Sequence[Cloud]) -> Picture | None:
         files = files_of(figure)
     word = DROPOUT_WORD if field == "dropout_rate" else field
     is_numbered = all(_is_number(cloud.setting.value(field)) for cloud in clouds)
-    by_itself = "" if is_numbered else ", those without a number by themselves"
+    unjoined = "" if is_numbered else " (those without a number are not joined)"
     caption = (
-        f"Centres joined in the order of {word}{by_itself}; {bars(_estimates(clouds))}. "
+        f"Centres joined in order of {word}{unjoined}; {bars(_estimates(clouds))}. "
         + runs_behind(of_dataset)
     )
     return Picture("chain", f"Centres along {word}", caption, files)
@@ -121,14 +121,14 @@ def target_picture(results: Sequence[Outcome]) -> Picture | None:
     of_place = grouped(full, lambda each: (each.dataset, each.target, each.setting)).values()
     told = bars(_estimates([make_cloud(each) for each in of_place]))
     caption = (
-        f"Mean over cells of the mean over seeds, for each target; {told}. "
+        f"Mean over cells of the mean over seeds, per target; {told}. "
         f"{plural(runs, 'run')}, {seeds_behind(full)}."
     )
-    return Picture("targets", "Each target by itself", caption, files)
+    return Picture("targets", "Accuracy by target", caption, files)
 
 
 def way_picture(ways: Sequence[Way]) -> Picture:
-    """Draw accuracy on the way from one network to another."""
+    """Draw accuracy along the line between two networks."""
     styles = {"interpolation": "-", "representations": "--"}
     colours = {"id": RC["axes.edgecolor"], "ood": "#D55E00"}
     with style():
@@ -153,7 +153,7 @@ def way_picture(ways: Sequence[Way]) -> Picture:
         + "; ".join(_way_words(way) for way in ways)
         + "."
     )
-    return Picture("interpolation", "On the way from one network to another", caption, files)
+    return Picture("interpolation", "Interpolation between networks", caption, files)
 
 
 def _way_words(way: Way) -> str:
@@ -205,7 +205,7 @@ def _draw_cloud(axes: Axes, cloud: Cloud, look: Look) -> None:
 def _draw_chain(
     axes: Axes, chain: Sequence[Cloud], field: str, look: Look, place: tuple[int, int]
 ) -> None:
-    """Join the centres that have a number; one without, such as ``none``, stands by itself."""
+    """Join the centres that have a number; others, such as ``none``, are drawn separately."""
 
     def place_in_chain(cloud: Cloud) -> tuple[bool, Any]:
         value = cloud.setting.value(field)
@@ -230,7 +230,7 @@ def _draw_chain(
 
 
 def _draw_targets(axes: Axes, results: Sequence[Outcome], drawn: dict[Setting, Look]) -> None:
-    """Draw a line for each target and setting, targets from above."""
+    """Draw a row per target and setting, targets from the top."""
     settings = settings_of(results)
     of_place = grouped(results, lambda each: (each.target, each.setting))
     targets = list(dict.fromkeys(each.target for each in results))

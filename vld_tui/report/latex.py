@@ -1,4 +1,4 @@
-"""Tables for LaTeX, ruled by booktabs."""
+"""LaTeX tables in booktabs style."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SIGNS: Final = {
 
 
 def latex_text(text: str) -> str:
-    """Write text so that LaTeX shows it and obeys none of it."""
+    """Escape text for LaTeX."""
     return "".join(_SIGNS.get(sign, sign) for sign in plain_text(text))
 
 
 def latex_table(table: Table) -> str:
-    """Write a table with its caption; it takes the packages booktabs and textcomp."""
+    """Write a table with its caption; requires the packages booktabs and textcomp."""
     table = printed(table)
     sides = "".join("r" if column.right else "l" for column in table.columns)
     headings = " & ".join(latex_text(column.heading) for column in table.columns)

@@ -1,4 +1,4 @@
-"""A report as one HTML file that loads no other, readable in a dark and a light browser."""
+"""A report as one self-contained HTML file with light and dark themes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vld_tui.report.tables import Table, printed, sparse_texts
 from vld_tui.words.text import plain_text
 
 LONGEST_TABLE: Final = 60
-"""Rows above which a table is folded, unless it is the table of results."""
+"""Tables with more rows are collapsed, except the table of results."""
 
 
 def page(report: Report, pictures: Sequence[Picture]) -> str:
@@ -35,12 +35,12 @@ def page(report: Report, pictures: Sequence[Picture]) -> str:
 
 
 def _without_controls(value: Any) -> Any:
-    """Return text from outside as the page shows it; the template's own markup stays."""
+    """Escape external text for the page, leaving the template's markup."""
     return value if hasattr(value, "__html__") else plain_text(str(value))
 
 
 def _figure(picture: Picture) -> dict[str, Any]:
-    """Return a picture for the template, shown with pixels to spare, so that it is sharp."""
+    """Return a picture for the template, at high resolution."""
     data = picture.files["png"]
     return {
         "title": picture.title,

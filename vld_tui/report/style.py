@@ -1,4 +1,4 @@
-"""How the figures of a report look: one style, legible at the width of a paper's column."""
+"""The style of the figures, legible at the width of a paper column."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from vld_tui.words.palette import (
 from vld_tui.words.text import plain_text, shorten
 
 COLUMN_INCHES, PAGE_INCHES = 3.4, 7.0
-"""Widths of a column and of the text of a page."""
+"""Widths of a column and of a full page."""
 PANEL_INCHES: Final = 2.7
 COLOURS: Final = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY_BLUE, GREY, "#000000")
-"""Okabe and Ito's, without the yellow, which is not seen on white."""
+"""Okabe and Ito's palette without yellow, which is invisible on white."""
 MARKERS: Final = ("o", "^", "s", "D", "P", "X", "v")
 LINES: Final = ("-", "--", ":", "-.")
 INK, FAINT = "#222222", "#999999"
@@ -52,12 +52,11 @@ RC: Final[dict[str, Any]] = {
     "savefig.facecolor": "white",
     "pdf.fonttype": 42,
 }
-"""Text is no mathematics: names come from outside. Letters stay letters in the PDF."""
+"""No math text, since names are external; text stays text in the PDF."""
 
 
 class Look(NamedTuple):
-    """A setting's colour, which stands for its values, and its mark and line, for its way of
-    predicting."""
+    """A setting's colour, for its values, and its mark and line, for its arm."""
 
     colour: str
     marker: str
@@ -65,7 +64,7 @@ class Look(NamedTuple):
 
 
 def looks(settings: Sequence[Setting]) -> dict[Setting, Look]:
-    """Return how each setting is drawn, the same in every figure."""
+    """Return each setting's look, the same in every figure."""
     values = list(dict.fromkeys(setting.values for setting in settings))
     arms = list(dict.fromkeys(setting.arm for setting in settings))
     return {
@@ -79,5 +78,5 @@ def looks(settings: Sequence[Setting]) -> dict[Setting, Look]:
 
 
 def shown(text: str, longest: int = LONGEST_LABEL) -> str:
-    """Return text from outside for a figure."""
+    """Return external text for a figure."""
     return shorten(plain_text(text), longest)

@@ -1,4 +1,4 @@
-"""Tables as values: what stands in a cell, how it is written for a person and for a script."""
+"""Tables as values, with cells formatted for display and for scripts."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from vld_tui.runs.statistics import FEWEST
 from vld_tui.words.numbers import UNKNOWN
 
 PLACE_KEYS: Final = ("dataset", "target", "among")
-"""Columns that say where a row belongs; they stand first."""
+"""Columns that identify a row; they come first."""
 
 
 class Share(NamedTuple):
-    """A share from 0 to 1, written in percent, perhaps with words beside it."""
+    """A fraction from 0 to 1, displayed in percent, with an optional remark."""
 
     value: float
     words: str = ""
 
 
 class Points(NamedTuple):
-    """A difference of two shares, written in percentage points."""
+    """A difference of two fractions, displayed in percentage points."""
 
     value: float
 
 
 class Spread(NamedTuple):
-    """A share, and how far it can be trusted.
+    """A fraction with its uncertainty.
 
-    ``error`` is what the column calls ±; None: not known. ``deviation`` is that of ``seeds`` seeds.
-    With too few of them the deviation is written, as no ± would mean much.
+    ``error`` is the column's ±; None: unknown. ``deviation`` is over ``seeds`` seeds and is shown
+    instead of ± when they are too few.
     """
 
     value: float
@@ -41,19 +41,19 @@ class Spread(NamedTuple):
 
     @property
     def has_too_few(self) -> bool:
-        """Say whether seeds differ but are too few for an interval."""
+        """Return whether seeds differ but are too few for an interval."""
         return self.deviation is not None and self.seeds < FEWEST
 
 
 class Range(NamedTuple):
-    """From one difference of shares to another, written in percentage points."""
+    """An interval of differences, displayed in percentage points."""
 
     low: float
     high: float
 
 
 class Absent(NamedTuple):
-    """Why there is no value."""
+    """The reason for a missing value."""
 
     words: str
 
@@ -68,10 +68,9 @@ CellValue = str | int | Share | Points | Spread | Range | Probability | Absent |
 
 
 class TableColumn(NamedTuple):
-    """A column: its name for scripts, its heading, and where room is short, how dear it is.
+    """A column: its name for scripts, its heading, and its rank when width is short.
 
-    ``parts`` end the names of the columns of a CSV file that it takes. A column ``for_scripts``
-    is in CSV and JSON alone.
+    ``parts`` are the suffixes of its CSV columns. A column ``for_scripts`` is only in CSV and JSON.
     """
 
     key: str
@@ -83,10 +82,7 @@ class TableColumn(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table: ``name`` is that of its files, ``notes`` what one must know to read it.
-
-    ``breaks`` are rows above which a rule is drawn.
-    """
+    """A table; ``name`` is its file name, ``breaks`` are the rows with a rule above."""
 
     name: str
     title: str
@@ -97,7 +93,7 @@ class Table(NamedTuple):
 
 
 def cell_text(cell: CellValue) -> str:
-    """Write a cell for a person; text is as it came from outside."""
+    """Format a cell for display; text is unescaped."""
     match cell:
         case None:
             text = UNKNOWN
@@ -125,7 +121,7 @@ def cell_text(cell: CellValue) -> str:
 
 
 def cell_values(cell: CellValue) -> list[str | int | float | None]:
-    """Return a cell for scripts: shares from 0 to 1."""
+    """Return a cell for scripts, with fractions from 0 to 1."""
     match cell:
         case Share(value, words):
             return [value, words]
@@ -142,7 +138,7 @@ def cell_values(cell: CellValue) -> list[str | int | float | None]:
 
 
 def printed(table: Table) -> Table:
-    """Return a table without the columns that are for scripts."""
+    """Return a table without the columns for scripts."""
     kept = [at for at, column in enumerate(table.columns) if not column.for_scripts]
     if len(kept) == len(table.columns):
         return table
@@ -153,12 +149,12 @@ def printed(table: Table) -> Table:
 
 
 def texts(table: Table) -> list[list[str]]:
-    """Return the rows for a person."""
+    """Return the rows for display."""
     return [[cell_text(cell) for cell in row] for row in table.rows]
 
 
 def sparse_texts(table: Table) -> list[list[str]]:
-    """Return the rows for a person, a place that goes on from the row above left blank."""
+    """Return the rows for display, leaving repeated row labels blank."""
     places = [at for at, column in enumerate(table.columns) if column.key in PLACE_KEYS]
     rows, before = [], [""] * len(table.columns)
     for row in texts(table):
@@ -186,7 +182,7 @@ def records(table: Table) -> list[dict[str, str | int | float | None]]:
 
 
 def csv_text(table: Table) -> str:
-    """Write a table as CSV; shares are from 0 to 1."""
+    """Write a table as CSV, with fractions from 0 to 1."""
     file = io.StringIO()
     names = [column.key + part for column in table.columns for part in column.parts]
     rows = records(table)

@@ -1,4 +1,4 @@
-"""A report in the terminal: tables, and the ID–OOD plane of the centres."""
+"""A report in the terminal: tables, and the centres in the ID–OOD plane."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from vld_tui.words.text import plain_text
 
 AS_WIDE_AS_IT_TAKES: Final = 10_000
 PLANE_CELLS, PLANE_ROWS = 100, 20
-"""How large the plane is where there is room."""
+"""Preferred size of the plane."""
 _LABEL_CELLS: Final = 18
 _LONG: Final = "choices"
-"""A table that is written to a file alone."""
+"""A table that is only written to a file."""
 
 
 def report_texts(report: Report, cells: int) -> Iterator[Text]:
-    """Yield what is printed, block by block; ``cells`` is the width of the terminal."""
+    """Yield the blocks to print; ``cells`` is the width of the terminal."""
     yield facts_text(report.facts)
     if report.missing is not None:
         yield table_text(report.missing, cells)
-        yield Text(f"To run them: vld sweep {plain_text(report.name)}")
+        yield Text(f"Run them with: vld sweep {plain_text(report.name)}")
     for table in report.tables:
         if table.name != _LONG:
             yield table_text(table, cells)
@@ -40,7 +40,7 @@ def report_texts(report: Report, cells: int) -> Iterator[Text]:
 
 
 def facts_text(facts: Sequence[Fact]) -> Text:
-    """Return the head of a report."""
+    """Return the header of a report."""
     text = Text()
     for number, fact in enumerate(facts):
         text.append("\n" if number else "")
@@ -50,7 +50,7 @@ def facts_text(facts: Sequence[Fact]) -> Text:
 
 
 def table_text(table: Table, cells: int) -> Text:
-    """Return a table with its title above and its notes below, and which columns have no room."""
+    """Return a table with its title, its notes, and the columns that do not fit."""
     table = printed(table)
     columns = [
         Column(
@@ -66,7 +66,9 @@ def table_text(table: Table, cells: int) -> Text:
     layout = lay_out(columns, rows, cells)
     hidden = [each.heading for at, each in enumerate(columns) if at not in layout.shown]
     if hidden:
-        words = f"Columns without room here: {'; '.join(hidden)}. The report's files have them."
+        words = (
+            f"Hidden columns (terminal too narrow): {'; '.join(hidden)}. See the report's files."
+        )
         text.append(f"\n{words}", QUIET_STYLE)
     for note in table.notes:
         text.append(f"\n{plain_text(note)}", QUIET_STYLE)

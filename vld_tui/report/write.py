@@ -1,4 +1,4 @@
-"""Writes a report's files into a folder, each at once or not at all."""
+"""Write a report's files to a folder, each atomically."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ PAGE: Final = "index.html"
 SOMETIMES: Final = (
     "missing", "clouds", "centres", "chain", "targets", "interpolation", "differences", "choices",
 )  # fmt: skip
-"""What is not in every report: what an earlier one left of it no longer holds."""
+"""Optional files, which are deleted if an earlier report left outdated ones."""
 OF_DATASETS: Final = ("cells-*", "settings-*")
-"""Tables of which there is one for each data set, and those of a study may change."""
+"""Tables with one file per data set; a study's data sets may change."""
 _ENDINGS: Final = (".csv", ".tex", ".png", ".pdf")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write the page, the figures and the tables; what an earlier report left is replaced.
+    """Write the page, the figures and the tables, replacing those of an earlier report.
 
     Raises:
         OSError: when the folder cannot be written.
@@ -51,7 +51,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
 
 def _earlier(folder: Path) -> Iterator[Path]:
-    """Yield the paths of files that an earlier report may have left and this one may not write."""
+    """Yield files that an earlier report may have left and this one may not overwrite."""
     for name in SOMETIMES:
         yield from (folder / f"{name}{ending}" for ending in _ENDINGS)
     for pattern in OF_DATASETS:
@@ -59,7 +59,7 @@ def _earlier(folder: Path) -> Iterator[Path]:
 
 
 def _is_choice_table(path: Path) -> bool:
-    """Say whether a file begins as a table of choices does: the folder may hold files of others."""
+    """Return whether a file starts like a choice table; the folder may hold unrelated files."""
     beginning = {".csv": CHOICE_COLUMNS, ".tex": LATEX_NEEDS}.get(path.suffix)
     if beginning is None or not path.is_file():
         return False
@@ -68,7 +68,7 @@ def _is_choice_table(path: Path) -> bool:
 
 
 def draw(report: Report) -> list[Picture]:
-    """Draw every figure that the report has the values for."""
+    """Draw every figure that the report has data for."""
     pictures = [
         cloud_picture(report.clouds) if report.clouds else None,
         chain_picture(report.clouds),
@@ -95,7 +95,7 @@ def _files(report: Report) -> Iterator[tuple[str, bytes]]:
 
 
 def file_names(names: list[str]) -> list[str]:
-    """Return a file's name for each name from outside, no two the same."""
+    """Return a unique file name for each external name."""
     made: list[str] = []
     for name in names:
         plain = _UNSAFE.sub("-", name).strip("-.")[:80] or "table"

@@ -1,1 +1,1 @@
-"""What a run is, as plain values: its state, progress, files, events and statistics."""
+"""Runs as plain values: state, progress, files, events and statistics."""

@@ -1,4 +1,4 @@
-"""Curves as arrays, made of packed series. Apart from the feed, because numpy takes a moment."""
+"""Curves as arrays, from packed series; a separate module because importing numpy is slow."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from vld_tui.runs.metrics import CurveKey, MetricSeries
 def as_arrays(
     series: Sequence[MetricSeries], own_arm: str
 ) -> dict[CurveKey, tuple[Values, Values]]:
-    """Return the curves that series make up; those of other arms are of ``averaged accuracy``.
+    """Return the curves of series; those of other arms have names such as ``averaged accuracy``.
 
-    A domain that is called ``id`` or ``ood`` does not hide what is over all domains.
+    A domain named ``id`` or ``ood`` does not replace the curve over all domains.
     """
     return {
         (each.split, each.domain, curve_name(each.name, each.arm, own_arm)): (
@@ -27,7 +27,7 @@ def as_arrays(
 
 
 def curve_name(name: str, arm: str, own_arm: str) -> str:
-    """Return a metric's name in a curve's key."""
+    """Return the metric name in a curve's key."""
     return name if arm == own_arm else f"{arm} {name}"
 
 

@@ -1,4 +1,4 @@
-"""Read a run's events as they come, from where the last reading ended."""
+"""Read a run's new events incrementally."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from engine.protocol import Event, EventDecodeError, decode_event
 from engine.rundir import RunDir, plain_file
 
 BATCH_BYTES: Final = 2**22
-"""Read at once of a long log: a fraction of a second's work, and a hundred megabytes of events."""
+"""Bytes read at once from a long log: a fraction of a second, and 100 MB of event objects."""
 
 
 @dataclass(frozen=True)
 class EventBatch:
-    """Events read at once, and where the next reading starts.
+    """Events read at once, and where the next read starts.
 
-    ``offset`` counts bytes. ``damaged_lines`` are complete lines that are no events.
-    ``restarted``: the file was shorter than it had been, so it was read from its start.
-    ``following`` is the first event after the batch, which the next reading will hand out; None:
-    there is none yet.
+    ``offset`` counts bytes. ``damaged_lines`` are complete lines that are not valid events.
+    ``restarted``: the file had become shorter, so it was read from its start.
+    ``following`` is the first event after the batch, which the next read returns, if any.
     """
 
     events: tuple[Event, ...]
@@ -34,13 +33,13 @@ class EventBatch:
 
 
 def read_events(path: Path, offset: int, *, most_bytes: int | None = None) -> EventBatch:
-    """Read the complete lines after ``offset`` bytes; an unterminated last one is left.
+    """Read the complete lines after ``offset`` bytes, without an unterminated last line.
 
-    With ``most_bytes`` about as many are read, but one line at least: unless the batch
-    ``is_last`` there are more. A file that is not there has nothing new.
+    With ``most_bytes``, about that many are read, but at least one line; more follow unless the
+    batch ``is_last``. A missing file has no events.
 
     Raises:
-        OSError: when the file is there and cannot be read.
+        OSError: when the file exists but cannot be read.
     """
     try:
         with open(path, "rb", opener=plain_file) as file:
@@ -70,10 +69,10 @@ def read_events(path: Path, offset: int, *, most_bytes: int | None = None) -> Ev
 
 
 def _read_lines(file: IO[bytes], most_bytes: int | None) -> tuple[bytes, bytes]:
-    """Return whole lines from here on, and the whole line after them if there is one."""
+    """Return whole lines from here, and the whole line after them, if any."""
     content = file.read(-1 if most_bytes is None else most_bytes)
     is_all = most_bytes is None or len(content) < most_bytes
-    if not is_all and b"\n" not in content:  # one line that is longer
+    if not is_all and b"\n" not in content:  # one longer line
         content += file.readline()
     whole = content.rfind(b"\n") + 1
     next_line = b"" if is_all else content[whole:] + file.readline()
@@ -88,14 +87,14 @@ def _decoded(line: bytes) -> Event | None:
 
 
 class EventFollower:
-    """A run's events, each handed out once; ``offset``: from this byte of the log on."""
+    """A run's events, each returned once; ``offset``: start at this byte of the log."""
 
     def __init__(self, run_dir: RunDir, offset: int = 0) -> None:
         self._path = run_dir.events
         self._offset = offset
 
     def poll(self) -> list[Event]:
-        """Return the events that came since the last poll, oldest first.
+        """Return the events since the last poll, oldest first.
 
         Raises:
             OSError: when the event log cannot be read.
@@ -103,7 +102,7 @@ class EventFollower:
         return list(self.news())
 
     def news(self) -> Iterator[Event]:
-        """Yield the events that came since the last time, oldest first, however many.
+        """Yield all events since the last call, oldest first.
 
         Raises:
             OSError: when the event log cannot be read.

@@ -1,4 +1,4 @@
-"""The fields of a run as texts: read from what a person typed, and written for a person."""
+"""Convert the fields of a run from and to text."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final
 from engine.protocol import FIELDS, SpecError, fields_with, is_address, shown_value
 
 _NO_FILES: Final = ("pretrained", "none")
-"""Values of ``weights`` that name no file."""
+"""Values of ``weights`` that are not files."""
 
 
 def spec_values(given: Mapping[str, object]) -> dict[str, object]:
-    """Convert the options that were given to values of their fields.
+    """Convert options to the values of their fields.
 
     Raises:
-        SpecError: naming the option, its value and what is allowed.
+        SpecError: with the option, its value and what is allowed.
     """
     values: dict[str, object] = {}
     for name, option in given.items():
@@ -33,8 +33,7 @@ def spec_values(given: Mapping[str, object]) -> dict[str, object]:
 
 
 def as_typed(error: SpecError, options: Collection[str]) -> SpecError:
-    """Return an error whose message begins with an option in place of its field, if that was
-    given as an option."""
+    """Return an error that names the option instead of the field if it was given as an option."""
     name, space, rest = str(error).partition(" ")
     return SpecError(f"{FIELDS[name].flag}{space}{rest}") if name in options else error
 
@@ -42,25 +41,25 @@ def as_typed(error: SpecError, options: Collection[str]) -> SpecError:
 def with_absolute_paths(
     values: Mapping[str, object], folder: Path | None = None
 ) -> dict[str, object]:
-    """Return the values with absolute paths; ``folder`` None: the one this was typed in."""
+    """Return the values with absolute paths; ``folder`` None: the current directory."""
     absolute = dict(values)
     for name in fields_with("path"):
         value = values.get(name)
         if isinstance(value, str) and (name == "data_dir" or _is_path(value)):
             if not value and folder is None:
                 raise SpecError(f"{FIELDS[name].flag} is empty. Give a path.")
-            place = os.path.expanduser(value)  # one of an unknown user stays as it is
+            place = os.path.expanduser(value)  # a path of an unknown user stays unchanged
             absolute[name] = str((folder or Path()).joinpath(place).absolute())
     return absolute
 
 
 def _is_path(weights: str) -> bool:
-    """Say whether weights are a file; an address is refused when the spec is made."""
+    """Return whether weights are a file; URLs are rejected with the spec."""
     return weights not in _NO_FILES and not is_address(weights)
 
 
 def command_line(values: Mapping[str, object]) -> list[str]:
-    """Return the options that give these values: the way back from :func:`spec_values`."""
+    """Return the options for these values, the inverse of :func:`spec_values`."""
     words: list[str] = []
     for name, value in values.items():
         flag = FIELDS[name].flag

@@ -1,36 +1,36 @@
-"""A cluster's jobs, as far as a run's history cares."""
+"""The state of a run's cluster job."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 FORGOTTEN: Final = "FORGOTTEN"
-"""Our word for a job that is over and of which Slurm knows no more."""
+"""State of an ended job that Slurm no longer knows."""
 EXIT_CODE: Final = "exit code "
-"""Begins our words for why a job failed whose script did, before the code."""
+"""Prefix of the reason of a job whose script failed, before the code."""
 _WAITING: Final = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
 _OVER: Final = (
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
     "PREEMPTED", "TIMEOUT", FORGOTTEN,
 )  # fmt: skip
 _IN_WORDS: Final = {
-    "BOOT_FAIL": "its node did not start",
-    "CANCELLED": "it was cancelled",
-    "COMPLETED": "it ended by itself",
-    "DEADLINE": "its deadline passed",
-    "FAILED": "it failed",
-    "NODE_FAIL": "its node failed",
-    "OUT_OF_MEMORY": "killed for more memory than it had asked for: give --mem more",
-    "PREEMPTED": "other jobs took its place",
-    "TIMEOUT": "its time was up",
+    "BOOT_FAIL": "the node did not start",
+    "CANCELLED": "cancelled",
+    "COMPLETED": "completed",
+    "DEADLINE": "the deadline passed",
+    "FAILED": "failed",
+    "NODE_FAIL": "the node failed",
+    "OUT_OF_MEMORY": "killed for exceeding its memory: increase --mem",
+    "PREEMPTED": "preempted by other jobs",
+    "TIMEOUT": "time limit reached",
 }
 
 
 class Job(NamedTuple):
-    """A job, or one task of an array, as Slurm tells of it.
+    """A job, or one task of an array, as reported by Slurm.
 
-    ``state`` is Slurm's word, such as PENDING; ``reason`` why it waits or how it ended; ``node``
-    where it runs or ran, empty if nowhere.
+    ``state`` is Slurm's state, such as PENDING; ``reason`` is why it is pending or how it ended;
+    ``node`` is where it runs or ran, or empty.
     """
 
     job_id: str
@@ -40,23 +40,23 @@ class Job(NamedTuple):
 
     @property
     def waits(self) -> bool:
-        """Say whether it is yet to run."""
+        """Return whether it is pending."""
         return self.state in _WAITING
 
     @property
     def is_over(self) -> bool:
-        """Say whether it will not run any more."""
+        """Return whether it has ended."""
         return self.state in _OVER
 
     @property
     def is_held(self) -> bool:
-        """Say whether somebody keeps it from running."""
+        """Return whether it is held."""
         return self.waits and self.reason.startswith("JobHeld")
 
     def end_in_words(self) -> str:
-        """Say how it ended."""
+        """Return how it ended, as text."""
         where = f" on {self.node}" if self.node else ""
-        how = _IN_WORDS.get(self.state, "Slurm does not say how")
+        how = _IN_WORDS.get(self.state, "the reason is unknown")
         if self.reason.startswith(EXIT_CODE):
             how += f" ({self.reason})"
-        return f"job {self.job_id} is over{where}: {how}"
+        return f"job {self.job_id} ended{where}: {how}"

@@ -1,4 +1,4 @@
-"""How busy this machine is."""
+"""The load of this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GIB: Final = 2**30
 
 @dataclass(frozen=True)
 class GpuLoad:
-    """How busy a GPU is: a share from 0 to 1, memory in GiB."""
+    """The load of a GPU: utilisation from 0 to 1, memory in GiB."""
 
     share: float
     memory_gib: float
@@ -24,7 +24,7 @@ class GpuLoad:
 
 @dataclass(frozen=True)
 class MachineLoad:
-    """How busy the machine is: shares from 0 to 1, memory and disk in GiB."""
+    """The load of the machine: utilisation from 0 to 1, memory and disk in GiB."""
 
     cpu_share: float
     memory_gib: float
@@ -34,7 +34,7 @@ class MachineLoad:
 
     @classmethod
     def measure(cls, folder: Path) -> MachineLoad:
-        """Measure it now; the processor's share is since the last call."""
+        """Measure the load; the processor's utilisation is since the last call."""
         memory = psutil.virtual_memory()
         return cls(
             cpu_share=psutil.cpu_percent() / 100,
@@ -47,8 +47,8 @@ class MachineLoad:
 
 @functools.cache
 def _gpus() -> tuple[Any, ...]:
-    """Return NVML's handles of this machine's GPUs; none where there is no driver."""
-    import pynvml  # looks for the driver's library
+    """Return NVML's handles of this machine's GPUs; empty without a driver."""
+    import pynvml  # loads the driver's library
 
     try:
         pynvml.nvmlInit()
@@ -59,7 +59,7 @@ def _gpus() -> tuple[Any, ...]:
 
 
 def _gpu_load(gpu: Any) -> GpuLoad | None:
-    """Measure a GPU now; None: it does not say."""
+    """Measure a GPU's load, or return None if unavailable."""
     import pynvml
 
     try:

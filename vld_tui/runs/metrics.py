@@ -1,4 +1,4 @@
-"""What a run measured, and the checkpoints and attempts behind it."""
+"""Metrics, checkpoints and attempts of a run."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Final, NamedTuple
 import msgspec
 
 JUDGED: Final = ""
-"""The domain of ID accuracy (split ``out``) and OOD accuracy (split ``in``): no folder's name."""
+"""The domain name of ID accuracy (split ``out``) and OOD accuracy (split ``in``)."""
 LOSS_SPLIT: Final = "train"
 LOSS_DOMAIN: Final = "sources"
 
 
 class Points(NamedTuple):
-    """A series: steps, ascending, and a value for each; NaN: not finite."""
+    """A series: ascending steps with a value each; NaN: not finite."""
 
     steps: array[int]
     values: array[float]
 
     @classmethod
     def none(cls) -> Points:
-        """Return a series without points, to put some in."""
+        """Return an empty series."""
         return cls(array("q"), array("d"))
 
     def put(self, step: int, value: float | None) -> None:
@@ -32,16 +32,16 @@ class Points(NamedTuple):
         self.values.append(math.nan if value is None else value)
 
     def at(self, index: int) -> float | None:
-        """Return a value; None: not finite."""
+        """Return a value, or None if it is not finite."""
         value = self.values[index]
         return None if math.isnan(value) else value
 
 
 class MetricPoint(msgspec.Struct, frozen=True):
-    """One measured value; None where it was not finite.
+    """One measured value, or None if it was not finite.
 
-    Beside the domains there are ``id`` (split ``out``) and ``ood`` (split ``in``), the
-    accuracies a run is judged by, and ``sources`` (split ``train``), the training loss.
+    In addition to the domains: ``id`` (split ``out``) and ``ood`` (split ``in``), the reported
+    accuracies, and ``sources`` (split ``train``), the training loss.
     """
 
     step: int
@@ -62,10 +62,10 @@ class CheckpointInfo(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One process's work on a run.
+    """One attempt (process) of a run.
 
-    ``outcome`` is ``finished``, ``stopped``, ``failed`` or ``crashed`` at ``step``, for
-    ``reason``; None while it goes on.
+    ``outcome`` is ``finished``, ``stopped``, ``failed`` or ``crashed`` at ``step``, with the
+    ``reason``; None while it is running.
     """
 
     attempt: int
@@ -83,9 +83,9 @@ class Attempt(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class MetricSeries:
-    """The points of one metric in order of steps; see :class:`MetricPoint` for its names.
+    """The points of one metric in order of steps; see :class:`MetricPoint` for the names.
 
-    ``is_judged``: of all sources, or of the target as reported, and of no domain by its name.
+    ``is_judged``: the reported ID or OOD accuracy, not the accuracy of a named domain.
     """
 
     name: str
@@ -104,8 +104,8 @@ LOSS_CURVE: Final[CurveKey] = ("train", "sources", "loss")
 
 
 class LastEvaluation(NamedTuple):
-    """Accuracies at the last evaluation, shares: ``ood_accuracy`` on the target's ``in`` split,
-    ``target_out_accuracy`` on its ``out`` split, which decides nothing but what an oracle does."""
+    """Accuracies at the last evaluation, from 0 to 1: ``ood_accuracy`` on the target's ``in``
+    split, ``target_out_accuracy`` on its ``out`` split, which only the oracle uses."""
 
     step: int
     id_accuracy: float

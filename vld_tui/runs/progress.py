@@ -1,4 +1,4 @@
-"""Where a run stands, folded from its events into one immutable snapshot."""
+"""A run's progress: its events folded into an immutable snapshot."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from engine.protocol import (
 )
 
 MAX_LOSSES = 512
-"""More loss readings than this are thinned out: enough for any sparkline."""
+"""Maximum loss readings before they are thinned out."""
 MAX_EVALUATIONS = 1024
-"""More evaluations than this are thinned out; the best one stays."""
+"""Maximum evaluations before they are thinned out; the best one is kept."""
 
 
 E = TypeVar("E", Evaluated, ArmEvaluated)
@@ -45,7 +45,7 @@ class LossReading(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """All that the live view shows. None: not known yet. ``heard_at`` is the last event's time."""
+    """The state of the live view. None: not known yet. ``heard_at``: time of the last event."""
 
     heard_at: float | None = None
     started: RunStarted | None = None
@@ -66,14 +66,14 @@ class Progress(msgspec.Struct, frozen=True):
 
     @property
     def step(self) -> int:
-        """Return how many times the weights are known to have been updated."""
+        """Return the number of known weight updates."""
         resumed = (self.started and self.started.resumed_step) or 0
         evaluated = self.evaluations[-1].step if self.evaluations else 0
         return max(self.latest.step if self.latest else resumed, evaluated)
 
     @property
     def recovered_step(self) -> int | None:
-        """Return the first step after the collapse at which an evaluation was sound again."""
+        """Return the first evaluated step after the collapse without a collapse."""
         if self.collapse is None:
             return None
         after = (each for each in self.evaluations if each.step > self.collapse.step)
@@ -86,16 +86,16 @@ class Progress(msgspec.Struct, frozen=True):
 
     @classmethod
     def told_by(cls, events: Iterable[Event]) -> Progress:
-        """Return how far a run is that said this, oldest first."""
+        """Return the progress after these events, oldest first."""
         progress = cls()
         for event in events:
             progress = progress.after(event)
         return progress
 
     def after(self, event: Event) -> Progress:
-        """Return the snapshot that ``event`` leads to.
+        """Return the snapshot after ``event``.
 
-        A resumed run repeats steps: what was known of them and later ones is replaced.
+        A resumed run repeats steps, whose earlier values are replaced.
         """
         changes: dict[str, object]
         heard_at = event.time or self.heard_at
@@ -118,7 +118,7 @@ class Progress(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, heard_at=heard_at, **changes)
 
     def _taken_up(self, event: RunStarted) -> Progress:
-        """Forget what the new attempt will say again."""
+        """Drop values that the new attempt will report again."""
         if event.resumed_step is None:
             return Progress(heard_at=event.time, started=event)
         kept = event.resumed_step
@@ -166,7 +166,7 @@ _FIELD_OF: dict[type[Event], str] = {
     RunStopped: "end",
     RunFailed: "end",
 }
-"""Events of which the latest is all that counts."""
+"""Events of which only the latest counts."""
 
 
 _COLLECTED_IN: dict[type[Event], str] = {
@@ -175,13 +175,13 @@ _COLLECTED_IN: dict[type[Event], str] = {
     ParentTried: "tried",
     BarrierMeasured: "barriers",
 }
-"""Events of which every one counts."""
+"""Events that all count."""
 
 
 def domain_accuracy(
     evaluation: Evaluated | ArmEvaluated, domain: str, *, is_target: bool
 ) -> float | None:
-    """Return a domain's accuracy as it is reported.
+    """Return a domain's reported accuracy.
 
     A source's comes from its held-out ``out`` split, the target's from its ``in`` split.
     """

@@ -1,4 +1,4 @@
-"""A run as history knows it: its state, its configuration and how it is doing."""
+"""A run in the history: its state, configuration and results."""
 
 from __future__ import annotations
 
@@ -15,32 +15,31 @@ from engine.protocol import (
 )
 
 LIVE: Final = ("starting", "running")
-"""Statuses of runs that a process should be working on."""
+"""Statuses of runs that should have a process."""
 QUEUED: Final = "queued"
-"""Status of a run that waits for a slot."""
+"""Status of a queued run."""
 DAMAGED: Final = "damaged"
-"""Status of a run of which history cannot read everything; its ``error`` says what and why."""
+"""Status of a run that cannot be read completely; its ``error`` has the reason."""
 STATUSES: Final = (QUEUED, *LIVE, "finished", "stopped", "failed", "crashed", DAMAGED)
 UNKNOWN_SPEC: Final = RunSpec(dataset="", model="")
-"""What a damaged run has in place of a specification that cannot be read."""
+"""The specification of a damaged run whose own cannot be read."""
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
-    """A run: what it is, and how it went so far.
+    """A run with its configuration, state and results.
 
-    Accuracies are shares from 0 to 1 at the selected step: while it runs, the step with the
-    best ID accuracy so far. ``domains`` has the sources' ``out`` split and the target's ``in``
-    split. Times are Unix seconds. ``seconds_left`` is as estimated at the last event.
-    ``collapsed``: the selected step predicts one class, or the last step of a run at work does;
-    it did so from ``collapsed_step`` to ``recovered_step``, None: to the end.
-    ``damaged_lines`` of the event log could not be read. ``queue_position`` orders those that
-    wait; one that ``is_held`` is passed over. ``gpu`` is what the queue gave it.
-    ``job`` is the cluster's job that it was given to, with the scheduler's words for where it
-    stands, why, and on which node; ``has_job``: that job is not over.
-    ``arm`` is how it predicts; ``combination`` is of a run that trains nothing. ``identity`` is
-    shared by runs that must give the same result. ``data_digest`` changes with the images; empty:
-    not known. Of ``mixed_fields`` a run that combines others has no one value: ``spec`` has that of
-    its first parent. A damaged run whose specification cannot be read has a value for no field.
+    Accuracies are from 0 to 1 at the selected step (while running: the step with the best ID
+    accuracy so far). ``domains`` has the sources' ``out`` split and the target's ``in`` split.
+    Times are Unix seconds. ``seconds_left`` is estimated at the last event. ``collapsed``: the
+    selected step predicts one class, or the last step of a running run does; this lasted from
+    ``collapsed_step`` to ``recovered_step`` (None: to the end). ``damaged_lines``: unreadable
+    lines of the event log. ``queue_position`` orders queued runs; runs that are ``is_held`` are
+    skipped. ``gpu`` is assigned by the queue. ``job`` is the cluster job, with its state, reason
+    and node from the scheduler; ``has_job``: the job has not ended. ``arm`` is how the run makes
+    predictions; ``combination`` is set for combining runs. ``identity`` is shared by runs that
+    must give the same result. ``data_digest`` changes with the images; empty: unknown. In
+    ``mixed_fields`` the parents of a combining run differ; ``spec`` has the first parent's value.
+    A damaged run without a readable specification has no field values.
     """
 
     run_id: str
@@ -91,7 +90,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def evaluated_in(self) -> str | None:
-        """Return the precision of its evaluations; runs of before had that of training."""
+        """Return the precision of evaluations; in older runs, that of training."""
         return self.evaluation_precision or self.precision
 
     @property
@@ -101,13 +100,12 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def target(self) -> str | None:
-        """Return the domain left out of training: ``none`` where none is, None where that is not
-        known yet."""
+        """Return the domain left out of training: ``none`` for no domain, None if unknown yet."""
         return self.spec.target
 
     @property
     def has_ood(self) -> bool:
-        """Say whether it has or will have an OOD accuracy, as far as is known."""
+        """Return whether it has or may have an OOD accuracy."""
         return self.target != NO_TARGET
 
     @property
@@ -144,13 +142,13 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def plain_id_accuracy(self) -> float | None:
-        """Return what ID accuracy is without augmentation; None where it is of plain images."""
+        """Return ID accuracy without augmentation, or None if it is measured on plain images."""
         return self.plain_mean(self.domains)
 
     def plain_mean(self, domains: Mapping[str, float]) -> float | None:
-        """Return the mean accuracy of the sources' plain images, by those of an arm's domains.
+        """Return the mean accuracy on the sources' plain images, from an arm's domains.
 
-        None where validation images are not augmented, or before an evaluation.
+        None if validation images are not augmented, or before an evaluation.
         """
         left_out = (self.spec.target, self.spec.held_out_source)
         found = [value for name, value in domains.items() if name not in left_out]
@@ -158,31 +156,31 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_live(self) -> bool:
-        """Say whether a process should be working on it."""
+        """Return whether it should have a process."""
         return self.status in LIVE
 
     @property
     def reason(self) -> str:
-        """Return the first line of why it failed, crashed or cannot be read."""
+        """Return the first line of its error."""
         return (self.error or "").partition("\n")[0]
 
     @property
     def is_due(self) -> bool:
-        """Say whether the queue is to start it when there is a slot: neither held nor damaged."""
+        """Return whether the queue may start the run: queued, neither held nor damaged."""
         return self.status == QUEUED and not self.is_held
 
     @property
     def has_spec(self) -> bool:
-        """Say whether its specification is known; that of a damaged run may not be."""
+        """Return whether its specification is known, unlike that of some damaged runs."""
         return self.spec is not UNKNOWN_SPEC
 
 
 class RunPoint(msgspec.Struct, frozen=True, gc=False):
-    """An evaluated run in the ID–OOD plane, or several runs at their mean.
+    """An evaluated run, or the mean of several, in the ID–OOD plane.
 
-    Accuracies are shares from 0 to 1 at the selected step. ``run_id`` is the run's, or that of
-    the latest of several; None: they differ in it. ``setting`` is what a study compares, in words.
-    ``is_augmented``: the ID accuracy is of augmented validation images.
+    Accuracies are from 0 to 1 at the selected step. ``run_id`` is the run's, or that of the latest
+    of several; None: they differ in the field. ``setting`` is the compared setting as text.
+    ``is_augmented``: ID accuracy is measured on augmented validation images.
     """
 
     run_id: str
@@ -199,7 +197,7 @@ class RunPoint(msgspec.Struct, frozen=True, gc=False):
 
 
 class ArmResult(msgspec.Struct, frozen=True):
-    """How an arm of a run did; accuracies are shares at the step with its best ID accuracy.
+    """Results of an arm of a run; accuracies (0 to 1) are at its best ID accuracy.
 
     ``ood_accuracy`` is None for a run without a target.
     """
@@ -212,7 +210,7 @@ class ArmResult(msgspec.Struct, frozen=True):
 
 
 def own_result(run: Run) -> ArmResult | None:
-    """Return what a run's own network reached; None before an evaluation."""
+    """Return the results of a run's own network, or None before an evaluation."""
     if run.id_accuracy is None:
         return None
     step = run.selected_step or 0

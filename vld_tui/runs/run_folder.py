@@ -1,4 +1,4 @@
-"""What a run folder holds beside its events, read anew only where a file changed."""
+"""Contents of a run folder other than events, reread only when a file changes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from engine.rundir import RunDir, plain_file
 MOST_LOG_BYTES: Final = 2**20
 MOST_FILES: Final = 500
 BLOCK_BYTES: Final = 2**16
-"""Read at once from the end of a log."""
+"""Bytes read at once from the end of a log."""
 
 Signature = tuple[int, int, int] | None
-"""Inode, size and modification time (ns) of a file; None: there is none."""
+"""Inode, size and modification time (ns) of a file, or None if missing."""
 
 
 @dataclass(frozen=True)
 class RunFile:
-    """A file by its path in the run folder, with its size."""
+    """A file's path in the run folder, and its size."""
 
     name: str
     bytes: int
@@ -32,8 +32,8 @@ class RunFile:
 class FolderContents:
     """The end of the log, the files, and the predictions or why they cannot be read.
 
-    ``log_is_cut``: earlier lines are in the file only. ``suspended_pid``: as of
-    :func:`suspended_pid`. ``stop_asked``: from where it was asked to save and stop, if it was.
+    ``log_is_cut``: the file has earlier lines. ``suspended_pid``: see :func:`suspended_pid`.
+    ``stop_asked``: where the request to stop came from, if any.
     """
 
     log: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class FolderContents:
 
 
 class FolderReader:
-    """Reads a run folder again and again; blocks, so a worker does it."""
+    """Rereads a run folder; blocks, so use it in a worker."""
 
     def __init__(self, run_dir: RunDir) -> None:
         self.run_dir = run_dir
@@ -55,7 +55,7 @@ class FolderReader:
         self._predictions_signature: Signature = None
 
     def read(self) -> FolderContents:
-        """Return what the folder holds now: the same object while nothing changed."""
+        """Return the folder's contents: the same object while nothing changed."""
         if (seen := _signature(self.run_dir.log)) != self._log_signature:
             self._log_signature = seen
             lines, is_cut = read_log(self.run_dir.log, MOST_LOG_BYTES)
@@ -77,13 +77,13 @@ class FolderReader:
 
 
 def suspended_pid(run_dir: RunDir) -> int | None:
-    """Return the run's process on this host if that is suspended."""
+    """Return the pid of the run's process on this host if it is suspended."""
     process = run_dir.read_process()
     return process.pid if process is not None and process.is_suspended() else None
 
 
 def stop_asked(run_dir: RunDir) -> str | None:
-    """Return from where the run was asked, through its folder, to save and stop, if it was."""
+    """Return where a request to stop through the run's folder came from, if any."""
     stop = run_dir.read_stop()
     return None if stop is None else stop.reason
 
@@ -97,7 +97,7 @@ def _signature(path: Path) -> Signature:
 
 
 def read_log(path: Path, most_bytes: int) -> tuple[tuple[str, ...], bool]:
-    """Return the last lines of a log, whole ones, and whether there are earlier ones."""
+    """Return the last whole lines of a log, and whether it has earlier ones."""
     try:
         with open(path, "rb", opener=plain_file) as file:
             start = max(0, file.seek(0, os.SEEK_END) - most_bytes)
@@ -110,14 +110,14 @@ def read_log(path: Path, most_bytes: int) -> tuple[tuple[str, ...], bool]:
 
 
 def start_of_last_lines(path: Path, count: int) -> int:
-    """Return the byte at which the last ``count`` lines of a file begin, read from its end.
+    """Return the byte offset of the last ``count`` lines of a file, reading from its end.
 
     Raises:
         OSError: when it cannot be read.
     """
     with open(path, "rb", opener=plain_file) as file:
         end = file.seek(0, os.SEEK_END)
-        wanted = count  # of the line feeds that end lines before them
+        wanted = count  # line feeds that end earlier lines
         start = end
         while start > 0:
             block_end, start = start, max(0, start - BLOCK_BYTES)
@@ -139,9 +139,9 @@ def _read_predictions(run_dir: RunDir) -> tuple[Predictions | None, str | None]:
 
 
 def _list_files(folder: Path) -> Iterator[RunFile]:
-    """Yield the files of a folder and its folders, sorted by name; those that vanish are left out.
+    """Yield the files of a folder and its subfolders, sorted by name.
 
-    Files that are being written, under a temporary name, are left out too.
+    Vanished files and temporary files that are being written are skipped.
     """
     left = MOST_FILES
     for parent, folders, names in os.walk(folder):

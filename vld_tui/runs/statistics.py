@@ -1,4 +1,4 @@
-"""Means over runs, and how far they can be trusted."""
+"""Means over runs with their uncertainty."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ _T_975: Final = (
 """97.5% points of Student's t for 1 to 30 degrees of freedom."""
 _NORMAL_975: Final = 1.959963984540054
 FEWEST: Final = 3
-"""Values that an interval is made of, at least: of two it would be nine deviations wide either
-way."""
+"""Minimum number of values for an interval; with two it would be ±9 deviations wide."""
 
 
 class Estimate(NamedTuple):
@@ -39,7 +38,7 @@ class Estimate(NamedTuple):
 
     @property
     def has_too_few(self) -> bool:
-        """Say whether the values differ but are too few for an interval."""
+        """Return whether the values differ but are too few for an interval."""
         return self.deviation is not None and self.n < FEWEST
 
 
@@ -67,10 +66,10 @@ def t_975(freedom: int) -> float:
 
 
 def estimate(values: Sequence[float]) -> Estimate | None:
-    """Return the mean of values and how far it can be trusted; None when there are none."""
+    """Return the mean of values with its uncertainty, or None without values."""
     if not values:
         return None
-    import statistics  # takes a moment, and few lists need it
+    import statistics  # slow to import, and rarely needed
 
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return _estimate(statistics.fmean(values), deviation, len(values))

@@ -1,7 +1,7 @@
-"""How a run went, for the screen of one run: from its log without reading a million values there.
+"""The progress of a run for its screen, without reading millions of values from the log.
 
-Losses and evaluations are what a log is full of. History has them packed, so the lines that hold
-them are passed over.
+Most lines of a log are losses and evaluations. The history has them packed, so these lines are
+skipped.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from vld_tui.runs.progress import LossReading, Progress
 
 MOST_EVALUATIONS: Final = 256
 MOST_LOSSES: Final = 512
-"""Evaluations and losses of a story; those of a longer run are thinned out."""
+"""Maximum evaluations and losses; those of longer runs are thinned out."""
 STEPS_TAKEN: Final = b'{"type":"steps_taken"'
 EVALUATED: Final = b'{"type":"evaluated"'
 RUN_STARTED: Final = b'{"type":"run_started"'
 DRAWING_S: Final = 0.7
 BLOCK_BYTES: Final = 2**22
-"""Read at once; a line is never as long."""
+"""Bytes read at once, more than any line."""
 
 Curves = Mapping[tuple[str, str, str], tuple[Values, Values]]
 """(n,) steps and (n,) values by split, domain and name."""
 
 
 class Story:
-    """Follows the log of one run. At first it reads a block of it, which tells how the run was
-    prepared, so that a long log keeps nobody waiting; ``reads_all``: all of it at once."""
+    """Follows the log of one run. It first reads only one block, with the run's preparation, so
+    that a long log does not block; ``reads_all``: read everything at once."""
 
     def __init__(self, run_dir: RunDir, *, reads_all: bool = False) -> None:
         self._reads_all = reads_all
@@ -47,14 +47,14 @@ class Story:
 
     @property
     def is_behind(self) -> bool:
-        """Say that there is more, and that what was found at first has had time to be drawn."""
+        """Continue with the rest of the log, after the first block has been drawn."""
         since = self._begun_at
         return self._is_behind and since is not None and time.monotonic() > since + DRAWING_S
 
     def progress(self, curves: Curves) -> Progress:
-        """Return where the run stands: what it said since, and these curves of it.
+        """Return the run's progress, from its new events and these curves.
 
-        A log that cannot be read has nothing new.
+        An unreadable log has no new events.
         """
         with suppress(OSError):
             self._read()
@@ -63,7 +63,7 @@ class Story:
         )
 
     def _read(self) -> None:
-        """Take in the complete lines that came since, or all when the log was begun anew."""
+        """Read the new complete lines, or all lines if the log was restarted."""
         if self._path.stat().st_size < self._offset:
             self._offset, self._told = 0, Progress()
         taken = b""
@@ -80,7 +80,7 @@ class Story:
                     if line.startswith(STEPS_TAKEN):
                         taken = line
                     elif not line.startswith(EVALUATED):
-                        # What an earlier attempt reached says nothing of the next one.
+                        # The results of an earlier attempt do not apply to the next one.
                         taken = b"" if line.startswith(RUN_STARTED) else taken
                         self._take(line)
                 if self._begun_at is None:
@@ -101,7 +101,7 @@ def _losses(curves: Curves) -> tuple[LossReading, ...]:
 
 
 def _evaluations(curves: Curves) -> tuple[Evaluated, ...]:
-    """Return evaluations at even distances, the best and the last among them."""
+    """Return evenly spaced evaluations, including the best and the last."""
     try:
         steps, id_values = curves["out", "id", "accuracy"]
     except KeyError:
@@ -126,7 +126,7 @@ def _evaluations(curves: Curves) -> tuple[Evaluated, ...]:
 
 
 def _plain_id_accuracy(metrics: Sequence[Metric]) -> float | None:
-    """Return the mean over sources without augmentation; None where none was augmented."""
+    """Return the mean over sources without augmentation, or None if none was augmented."""
     sources = {each.domain for each in metrics if each.split == AUGMENTED}
     found = [
         each.value
@@ -138,7 +138,7 @@ def _plain_id_accuracy(metrics: Sequence[Metric]) -> float | None:
 
 
 def _metrics(curves: Curves, at_steps: Values) -> list[list[Metric]]:
-    """Return what was measured of the domains at each of some steps."""
+    """Return the domains' values at some steps."""
     metrics: list[list[Metric]] = [[] for _ in at_steps]
     for (split, domain, name), (steps, values) in curves.items():
         if split == "train" or (split, domain) in (("out", "id"), ("in", "ood")):
@@ -151,7 +151,7 @@ def _metrics(curves: Curves, at_steps: Values) -> list[list[Metric]]:
 
 
 def _spread(count: int, most: int) -> list[int]:
-    """Return at most ``most`` of ``count`` places at even distances, first and last with them."""
+    """Return at most ``most`` of ``count`` evenly spaced indices, including first and last."""
     return [int(place) for place in np.linspace(0, count - 1, min(count, most))]
 
 

@@ -11,13 +11,13 @@ from vld_tui.runs.run import Run
 from vld_tui.runs.statistics import Estimate
 
 CONFIGURATION: Final = "configuration"
-"""The grouping of runs that differ in nothing but their seeds."""
+"""The grouping of runs that differ only in their seeds."""
 MOST_MEMBERS: Final = 200
 Key = str | float | None
 
 
 class Grouping(msgspec.Struct, frozen=True):
-    """What runs of one group have in common: a field's value, or all but their seeds.
+    """The common property of a group: a field's value, or everything except the seed.
 
     ``sql`` is an expression over a run's row.
     """
@@ -27,17 +27,17 @@ class Grouping(msgspec.Struct, frozen=True):
 
     @property
     def is_by_configuration(self) -> bool:
-        """Say whether runs of a group differ in nothing but their seeds."""
+        """Return whether runs of a group differ only in their seeds."""
         return self.name == CONFIGURATION
 
 
 class RunSummary(msgspec.Struct, frozen=True):
     """Runs of one group.
 
-    ``key`` is what they have in common; ``newest`` is the one created last, ``run_ids`` the
-    latest ones, at most :data:`MOST_MEMBERS` of the ``runs`` there are. Accuracies are shares at
-    the selected step of each run that is finished; those of runs that are the same, seed and all,
-    count as one. ``dataset`` and ``target`` are those of all runs; None: they differ in it.
+    ``key`` is their common value; ``newest`` is the one created last, ``run_ids`` the latest ones,
+    at most :data:`MOST_MEMBERS` of ``runs``. Accuracies (0 to 1) are at the selected step of each
+    finished run; identical runs count as one. ``dataset`` and ``target`` are those of all runs;
+    None: they differ.
     """
 
     key: Key
@@ -53,7 +53,7 @@ class RunSummary(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class RunRow:
-    """A line of the run table: the run, and its OOD accuracy at every evaluation."""
+    """A row of the run table: a run with its OOD accuracy at every evaluation."""
 
     run: Run
     ood_history: tuple[float, ...] = ()
@@ -66,7 +66,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A line of the run table that stands for several runs; ``name`` tells it from the others."""
+    """A row of the run table for several runs; ``name`` distinguishes it from others."""
 
     summary: RunSummary
     grouping: Grouping

@@ -1,4 +1,4 @@
-"""What arms other than a run's own reached: each at a step selected for itself."""
+"""Results of additional arms, each at its own selected step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vld_tui.store.selection import best_evaluation, domain_accuracies
 def read_arms(database: Database, run_ids: Sequence[str]) -> dict[str, list[ArmResult]]:
     """Return the results of other arms by run; runs without any are left out.
 
-    So are results that cannot be understood: the run they are of is listed as damaged.
+    Invalid results are also skipped; their run is listed as damaged.
 
     Raises:
         StoreError: when the database cannot be read.
@@ -42,10 +42,10 @@ def read_arms(database: Database, run_ids: Sequence[str]) -> dict[str, list[ArmR
 
 
 class ArmRecorder:
-    """Keeps the selected step of each arm, as evaluations come in.
+    """Tracks the selected step of each arm.
 
-    Where an arm did best is written at once; its accuracy by domain by :meth:`flush`, when the
-    evaluations are written.
+    An arm's best step is written immediately; its accuracy by domain is written by :meth:`flush`,
+    after the evaluations.
     """
 
     def __init__(self, connection: sqlite3.Connection, run: int) -> None:
@@ -53,7 +53,7 @@ class ArmRecorder:
         self._selected: set[str] = set()
 
     def record(self, event: ArmEvaluated) -> None:
-        """Take an evaluation in."""
+        """Add an evaluation."""
         before = self._connection.execute(
             "SELECT id_accuracy FROM arms WHERE run = ? AND arm = ?", [self._run, event.arm]
         ).fetchone()
@@ -61,7 +61,7 @@ class ArmRecorder:
             self._select(event.arm, event.step, event.id_accuracy, event.ood_accuracy)
 
     def select_again(self) -> None:
-        """Select anew, from what is left of the evaluations."""
+        """Select again from the remaining evaluations."""
         self._selected.clear()
         rows = self._connection.execute("SELECT arm FROM arms WHERE run = ?", [self._run])
         arms = [arm for (arm,) in rows.fetchall()]

@@ -1,4 +1,4 @@
-"""What one term of a filter means: a comparison of a field with a value, as SQL."""
+"""Translate one term of a filter, a comparison of a field with a value, to SQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEXT_COLUMNS: Final = (
     spec_value("dataset"), f"coalesce({spec_value('target')}, '')",
 )  # fmt: skip
 SEARCHED: Final = "id, name, tags, note, data set and target"
-"""Where a word without a field is looked for."""
+"""The fields that a word without a field searches."""
 _SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:s|min|m|h|d|w))+")
 _PART_OF_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d|w)")
@@ -44,37 +44,37 @@ class Condition:
 
     @property
     def negated(self) -> Condition:
-        """Return what holds for every other run, those without a value included."""
+        """Return the condition of all other runs, including those without a value."""
         return Condition(f"({self.sql}) IS NOT TRUE", self.parameters)
 
 
 def all_of(conditions: tuple[Condition, ...], *, is_any: bool = False) -> Condition:
-    """Return the condition that holds where all of them do, or any."""
+    """Return the conjunction of the conditions, or their disjunction."""
     sql = (" OR " if is_any else " AND ").join(f"({each.sql})" for each in conditions)
     return Condition(sql, tuple(value for each in conditions for value in each.parameters))
 
 
 def find_field(name: str, purpose: str, *others: str) -> QueryField:
-    """Return the field of a name or an alias, as a user writes it.
+    """Return the field with a name or alias.
 
-    ``others`` are words that may stand in its place, and may have been meant.
+    ``others`` are words that are also valid in its place, for suggestions.
 
     Raises:
-        QueryError: when there is none, with the nearest names.
+        QueryError: when it does not exist, with the nearest names.
     """
     field = QUERY_FIELDS.get(known_name(name))
     if field is None:
         plain = name.lower().replace("-", "_")
         hint = nearest(plain, [*others, *QUERY_FIELDS, *ALIASES])
-        raise QueryError(f"No field {name!r} to {purpose}.{hint} List them with: vld ls --fields")
+        raise QueryError(f"No field {name!r} to {purpose}.{hint} List fields with: vld ls --fields")
     return field
 
 
 def condition_of(term: Term) -> Condition:
-    """Return what a term means.
+    """Return the condition of a term.
 
     Raises:
-        QueryError: naming the field or the value that has no meaning.
+        QueryError: for an unknown field or an invalid value.
     """
     if term.field is None:
         return _search(term)
@@ -84,9 +84,7 @@ def condition_of(term: Term) -> Condition:
         return found if term.operator == "~" else found.negated
     if term.operator in _ORDERED:
         if field.kind not in ("number", "duration", "time"):
-            raise QueryError(
-                f"{field.name} cannot be ordered: use {field.name}=… or {field.name}!=…"
-            )
+            raise QueryError(f"{field.name} has no order: use {field.name}=… or {field.name}!=…")
         return _compare(field, term.operator, term.value)
     if term.operator == "!=":
         return _equal(field, term).negated
@@ -94,7 +92,7 @@ def condition_of(term: Term) -> Condition:
 
 
 def _search(term: Term) -> Condition:
-    """Return the condition of a word alone: a flag, or text to look for."""
+    """Return the condition of a word without a field: a flag, or text to search for."""
     field = QUERY_FIELDS.get(known_name(term.value))
     if field is not None and field.kind == "flag" and not term.is_quoted:
         return _equal_value(field, "true")
@@ -131,7 +129,7 @@ def _equal_text(field: QueryField, term: Term) -> Condition:
 
 
 def _has_word(field: QueryField, value: str, *, has_wildcards: bool, is_missing: bool) -> Condition:
-    """Return the condition of a word among others; ``is_missing``: there is none at all."""
+    """Return the condition of a word in a list; ``is_missing``: the list is empty."""
     if has_wildcards:
         pattern = rf"\A{fnmatch.translate(_starred(value))}"
         return Condition(f"matches_word(?, {field.sql})", (pattern,))
@@ -157,10 +155,12 @@ def _equal_value(field: QueryField, value: str) -> Condition:
 
 
 def _between(field: QueryField, value: str) -> Condition:
-    """Return the condition of ``LOW..HIGH``, both included; one of them may be left out."""
+    """Return the condition of ``LOW..HIGH`` (inclusive); either end may be omitted."""
     low, _, high = value.partition("..")
     if not low and not high:
-        raise QueryError(f"{field.name} is {value!r}, but a range has a number: 2..5, 2.. or ..5.")
+        raise QueryError(
+            f"{field.name} is {value!r}, but a range needs a number: 2..5, 2.. or ..5."
+        )
     bounds = [(">=", low)] * bool(low) + [("<=", high)] * bool(high)
     return all_of(tuple(_compare(field, operator, bound) for operator, bound in bounds))
 
@@ -168,7 +168,7 @@ def _between(field: QueryField, value: str) -> Condition:
 def _compare(field: QueryField, operator: str, value: str) -> Condition:
     if field.kind == "time":
         begin, end = _period(field, value)
-        # a day is over before what comes after it, and has begun before its end
+        # "before a day" means before its start, "after a day" after its end
         operator, moment = {">": (">=", end), "<=": ("<", end)}.get(operator, (operator, begin))
         return Condition(f"{field.sql} {operator} ?", (moment,))
     return Condition(f"({field.sql}) {operator} ?", (_number(field, value),))
@@ -192,10 +192,10 @@ def _flag(field: QueryField, value: str) -> int:
 
 
 def _number(field: QueryField, value: str) -> float:
-    """Return a number; of a duration: seconds, of a share: also from a percent.
+    """Return a number; durations in seconds, shares also from percent.
 
     Raises:
-        QueryError: when it is none, or out of range.
+        QueryError: when it is not a number, or out of range.
     """
     if field.kind == "duration" and _DURATION.fullmatch(value):
         parts = _PART_OF_DURATION.findall(value)
@@ -208,27 +208,27 @@ def _number(field: QueryField, value: str) -> float:
         raise QueryError(_number_wanted(field, value))
     if field.is_share and number > 1:
         raise QueryError(
-            f"{field.name} is a share from 0 to 1 or a percent: write {value}%, not {value}."
+            f"{field.name} is a fraction from 0 to 1 or a percentage: write {value}%, not {value}."
         )
     return number
 
 
 def _number_wanted(field: QueryField, value: str) -> str:
     if field.kind == "duration":
-        return f"{field.name} is {value!r}, but must be a time such as 90s, 30m, 2h, 7d or 2w."
+        return f"{field.name} is {value!r}, but must be a duration such as 90s, 30m, 2h, 7d or 2w."
     message = f"{field.name} is {value!r}, but must be a number."
     if field.name == "id_accuracy":
-        return f"{message} A run's id is called run: run={value}"
+        return f"{message} To search by run id, use run={value}"
     return message
 
 
 def _period(field: QueryField, value: str) -> tuple[float, float]:
-    """Return the Unix times between which the day, minute or second lies that is written."""
+    """Return the start and end (Unix times) of the written day, minute or second."""
     try:
         begin = datetime.fromisoformat(value)
         return begin.timestamp(), (begin + _unit_of(value)).timestamp()
     except (ValueError, OverflowError, OSError):
-        hint = f" For a time before now: age<{value}" if _DURATION.fullmatch(value) else ""
+        hint = f" For a time relative to now, use age<{value}" if _DURATION.fullmatch(value) else ""
         raise QueryError(
             f"{field.name} is {value!r}, but must be a date such as 2025-01-31 or "
             f"2025-01-31T18:00.{hint}"
@@ -236,7 +236,7 @@ def _period(field: QueryField, value: str) -> tuple[float, float]:
 
 
 def _unit_of(moment: str) -> timedelta:
-    """Return the length of the last unit of time that is written: a day, a minute or a second."""
+    """Return the length of the smallest written unit of time: a day, a minute or a second."""
     if len(moment) <= len("2025-01-31"):
         return timedelta(days=1)
     return timedelta(minutes=1) if len(moment) <= len("2025-01-31T18:00") else timedelta(seconds=1)
@@ -248,28 +248,28 @@ def _matching(field: QueryField, pattern: str) -> Condition:
         raise QueryError(f"{field.name} is not text: use = != < <= > or >=, not ~.")
     whole = f"(?i:{pattern})"
     try:
-        with warnings.catch_warnings(action="error"):  # of what Python may read otherwise one day
+        with warnings.catch_warnings(action="error"):  # about syntax that Python may change
             re.compile(whole)
     except (re.error, RecursionError, OverflowError, Warning) as error:
         raise QueryError(f"{pattern!r} is not a regular expression: {error}.") from None
     repeats = len(_REPEAT.findall(pattern))
     if _REPEATED_GROUP.search(pattern) or repeats > _MOST_REPEATS:
         raise QueryError(
-            f"The expression {pattern!r} could take forever: it may have {_MOST_REPEATS} of "
-            "* + {}, and none of them after a parenthesis."
+            f"The expression {pattern!r} is too expensive: it may have at most {_MOST_REPEATS} of "
+            "* + {}, none of them after a parenthesis."
         )
     function = "matches_word" if field.kind == "words" else "matches"
     return Condition(f"{function}(?, {field.sql})", (whole,))
 
 
 def _starred(text: str) -> str:
-    """Return the pattern, for ``GLOB`` and ``fnmatch``, in which only ``*`` is a wildcard."""
+    """Return the pattern for ``GLOB`` and ``fnmatch`` in which only ``*`` is a wildcard."""
     _check_stars(text)
     return re.sub(r"([?\[])", r"[\1]", text)
 
 
 def _containing(text: str, *, has_wildcards: bool) -> str:
-    r"""Return the LIKE pattern, escaped by ``\``, of what contains ``text``."""
+    r"""Return the LIKE pattern (escaped with ``\``) that matches text containing ``text``."""
     if has_wildcards:
         _check_stars(text)
     escaped = re.sub(r"([\\%_])", r"\\\1", text)
@@ -277,6 +277,8 @@ def _containing(text: str, *, has_wildcards: bool) -> str:
 
 
 def _check_stars(text: str) -> None:
-    """Refuse so many wildcards that looking for them takes forever."""
+    """Check that the number of wildcards is not too expensive to match."""
     if text.count("*") > _MOST_STARS:
-        raise QueryError(f"{text!r} has more than {_MOST_STARS} wildcards: put it in quotes.")
+        raise QueryError(
+            f"{text!r} has more than {_MOST_STARS} wildcards. To search it literally, quote it."
+        )

@@ -14,8 +14,7 @@ _OF_RUN: Final = ("series", "attempts", "checkpoints", "arms")
 def replace_run(
     source: Database, run_id: str, connection: sqlite3.Connection, key: int | None
 ) -> int:
-    """Put a run's rows in place of those it has, inside the transaction that is open, and return
-    its key: ``key``, or a new one.
+    """Replace a run's rows inside the open transaction and return its key: ``key``, or a new one.
 
     Raises:
         StoreError: when the source cannot be read.

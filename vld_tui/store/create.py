@@ -27,11 +27,11 @@ from vld_tui.store.side_by_side import side_by_side
 from vld_tui.store.specs import encode_stored_spec
 
 MADE_AT_ONCE: Final = 100
-"""Runs made in one transaction: others wait for it."""
+"""Runs created per transaction, during which other writers wait."""
 
 
 class _Draft(NamedTuple):
-    """A run that is about to be made."""
+    """A run that is about to be created."""
 
     run_dir: RunDir
     spec: RunSpec
@@ -49,9 +49,9 @@ def create_run(
     combination: Combination | None = None,
     is_queued: bool = False,
 ) -> str:
-    """Make the folder and the row of a new run, at the end of the queue or not; return its id.
+    """Create the folder and the row of a new run, optionally queued, and return its id.
 
-    ``combination``: it trains nothing, but combines the networks of other runs.
+    ``combination``: the run combines other runs' networks instead of training.
 
     Raises:
         StoreError: for an unusable name or tag, or when folder or row cannot be written.
@@ -75,9 +75,9 @@ def create_runs(
     *,
     is_queued: bool,
 ) -> list[str]:
-    """Make many runs, at the end of the queue or not, and return their ids.
+    """Create many runs, optionally queued, and return their ids.
 
-    They are made some at a time: where it breaks off, those made so far are whole.
+    They are created in batches: on an error, the runs created so far are complete.
 
     Raises:
         StoreError: for an unusable tag, or when folders or rows cannot be written.
@@ -98,7 +98,7 @@ def create_runs(
 
 
 def _new_run_dir(home: Home, now: float, taken: Collection[Path]) -> RunDir:
-    """Return the folder of a new id; ``taken`` are those that are about to be made."""
+    """Return the folder of a new id that is not in ``taken``."""
     while True:
         run_id = new_run_id(now)
         run_dir, trashed = home.run_dir(run_id), home.trashed_run_dir(run_id)
@@ -107,7 +107,7 @@ def _new_run_dir(home: Home, now: float, taken: Collection[Path]) -> RunDir:
 
 
 def _make(database: Database, drafts: Sequence[_Draft], *, is_queued: bool) -> None:
-    """Make rows and folders, all of them or none."""
+    """Create rows and folders, all or none."""
     try:
         with database.write() as connection:
             for run_dir, spec, user, combination in drafts:
@@ -124,7 +124,7 @@ def _make(database: Database, drafts: Sequence[_Draft], *, is_queued: bool) -> N
         if isinstance(error, OSError):
             first = drafts[0].run_dir.path
             place = first if len(drafts) == 1 else first.parent
-            raise StoreError(f"{place} cannot be made: {error.strerror}.") from None
+            raise StoreError(f"Cannot create {place}: {error.strerror}.") from None
         if isinstance(error, UnicodeEncodeError):
             raise StoreError(f"The run's values must be text: {error.object!r} is not.") from None
         raise
@@ -144,7 +144,7 @@ def insert_row(
     launched_at: float,
     key: int | None = None,
 ) -> int:
-    """Add the row of a run that has said nothing yet, and return its key; None: a new one."""
+    """Add the row of a run without events and return its key (None: a new key)."""
     cursor = connection.execute(
         "INSERT INTO runs (key, run_id, name, tags, note, created_at, trashed_at, spec, arm, "
         "target, launched_at, combination, identity, configuration, status) "

@@ -1,4 +1,4 @@
-"""Runs whose folders cannot be read: they are listed as damaged, with the reason."""
+"""Mark runs whose folders cannot be read as damaged, with the reason."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from engine.rundir import RunDir
 def note_damage(
     connection: sqlite3.Connection, run_dir: RunDir, reason: str, *, is_trashed: bool
 ) -> None:
-    """Note why a run's folder cannot be read, inside the transaction that is open; what history
-    knows of the run is kept."""
+    """Record, inside the open transaction, why a run's folder cannot be read, keeping the run's
+    data in the history."""
     run_id, user = run_dir.run_id, run_dir.read_user()
     damage = (
-        f"{reason.removesuffix('.')}.\nFix it, then: vld rebuild. Or remove it: vld rm {run_id}"
+        f"{reason.removesuffix('.')}.\nFix it and run vld rebuild, or remove it: vld rm {run_id}"
     )
     changed_at = _changed_at(run_dir.path)
     trashed_at = (user.trashed_at or changed_at) if is_trashed else None
@@ -37,9 +37,9 @@ def note_damage(
 
 
 def note_missing(connection: sqlite3.Connection, key: int, run_id: str, path: Path) -> str:
-    """Note that a run's folder is gone, inside the transaction that is open; return the reason."""
-    reason = f"{path} is missing: only the history knows this run"
-    advice = f"Put the folder back, then: vld rebuild. Or remove the run: vld rm {run_id}"
+    """Record, inside the open transaction, that a run's folder is missing; return the reason."""
+    reason = f"{path} is missing; the run exists only in the database"
+    advice = f"Put the folder back and run vld rebuild, or remove the run: vld rm {run_id}"
     connection.execute("UPDATE runs SET damage = ? WHERE key = ?", [f"{reason}.\n{advice}", key])
     return reason
 

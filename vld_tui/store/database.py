@@ -31,8 +31,8 @@ _OF_ANOTHER_SCHEMA: Final = re.compile(
     r"no such (table|column|index)|table \S+ (has no column|already exists)"
 )
 UNREADABLE: Final = "temp.unreadable"
-"""Keys of the runs whose rows could not be understood, as far as they were read: a table of this
-connection only, for another version of this program may understand them."""
+"""Keys of runs with invalid rows among those read: a table of this connection only, since another
+version of this program may accept them."""
 _NEEDED_TABLE: Final = "_sqlite_migrations"
 
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -55,9 +55,9 @@ class Database:
         self.path = path
         self.is_read_only = is_read_only
         self.problem = problem
-        """Why it is not written, where that is not as it should be."""
+        """Why a database that should be writable is not."""
         self.is_copy = is_copy
-        """It is in memory: what is written is forgotten."""
+        """Whether it is in memory, so that writes are lost."""
         self._connection = connection
         self._file = _file_number(path)
         connection.create_function("matches", 2, _matches, deterministic=True)
@@ -70,9 +70,9 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> Database:
-        """Open the database, made or brought up to date where needed.
+        """Open the database, creating or migrating it if needed.
 
-        One that cannot be written, such as on a disk mounted to be read, is opened to be read.
+        A database that cannot be written, such as on a read-only disk, is opened read-only.
 
         Raises:
             StoreError: when it is damaged, locked, or of a newer program's schema.
@@ -89,8 +89,8 @@ class Database:
     @classmethod
     def _open_to_write(cls, path: Path) -> Database:
         if not path.exists():
-            with contextlib.suppress(OSError):  # SQLite says what is wrong with the place
-                path.touch()  # it would keep a group from writing, whatever the umask says
+            with contextlib.suppress(OSError):  # SQLite reports the problem
+                path.touch()  # SQLite would deny group writes regardless of the umask
         with _readable_errors(path):
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
@@ -112,8 +112,8 @@ class Database:
             with _readable_errors(path):
                 if _is_behind(connection, path):
                     raise StoreError(
-                        f"{path} was written by an older version of this program, and cannot be "
-                        "brought up to date where it cannot be written: copy the home elsewhere."
+                        f"{path} was written by an older version of this program and cannot be "
+                        "upgraded without write access. Copy the home to a writable disk."
                     )
         except BaseException:
             connection.close()
@@ -122,7 +122,7 @@ class Database:
 
     @classmethod
     def in_memory(cls, path: Path) -> Database:
-        """Return an empty database that is kept nowhere, in place of the one at ``path``."""
+        """Return an empty database in memory instead of the one at ``path``."""
         connection = sqlite3.connect(":memory:", isolation_level=None)
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection, path)
@@ -155,7 +155,7 @@ class Database:
 
     @property
     def is_replaced(self) -> bool:
-        """Say whether another file, or none, has taken the place of the one that is open."""
+        """Return whether another file, or none, has taken the place of the one that is open."""
         return _file_number(self.path) != self._file
 
     def close(self) -> None:
@@ -203,7 +203,7 @@ class Database:
                 self._connection.text_factory = str
 
     def note_unreadable(self, keys: Collection[int]) -> bool:
-        """Note whose rows cannot be understood; say whether one of them was not known before."""
+        """Record runs with invalid rows; return whether any of them is new."""
         new = set(keys) - self._unreadable
         if new:
             self._unreadable |= new
@@ -213,13 +213,13 @@ class Database:
         return bool(new)
 
     def recheck_unreadable(self) -> None:
-        """Forget whose rows cannot be understood if something was written since."""
+        """Clear the list of invalid rows after a write."""
         if self._unreadable and self.version() != self._noted_at:
             self._unreadable.clear()
             self._connection.execute(f"DELETE FROM {UNREADABLE}")
 
     def version(self) -> tuple[int, int]:
-        """Return what is another whenever the database was written, by this program or others.
+        """Return a value that changes whenever any program writes to the database.
 
         Raises:
             StoreError: when the database cannot be read.
@@ -228,17 +228,17 @@ class Database:
         return int(of_others), self._connection.total_changes
 
     def problems(self) -> list[str]:
-        """Return what is wrong inside the file; nothing when it is whole.
+        """Return the damage found in the file; empty if none.
 
         Raises:
-            StoreError: when it cannot even be looked through.
+            StoreError: when it cannot be checked.
         """
         found = [str(message) for (message,) in self.rows("PRAGMA quick_check(10)")]
         return [] if found == ["ok"] else found
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Hold the database for writing: all of the block happens, or nothing.
+        """Open a write transaction for the block.
 
         Raises:
             StoreError: when it is locked for too long or cannot be written.
@@ -248,20 +248,20 @@ class Database:
 
 
 def _matches(pattern: str, text: str | None) -> bool:
-    """Say whether a regular expression is found in text, for queries."""
+    """Return whether a regular expression is found in text, for queries."""
     return text is not None and re.search(pattern, text) is not None
 
 
 def _matches_word(pattern: str, words: str | None) -> bool:
-    """Say whether a regular expression is found in one of the words, for queries."""
+    """Return whether a regular expression is found in one of the words, for queries."""
     return any(re.search(pattern, word) for word in (words or "").split())
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """Connect to a database that cannot be written.
 
-    SQLite reads one with a write-ahead log in such a place only where the log's files are there;
-    else it has to be told that nobody writes. One whose log has changes is read into memory.
+    SQLite reads a database with a write-ahead log there only if the log's files exist; otherwise it
+    must be opened as immutable. A database whose log has changes is read into memory.
     """
     place = f"{path.absolute().as_uri()}?mode=ro"
     connection: sqlite3.Connection | None = None
@@ -276,9 +276,9 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
             with contextlib.suppress(OSError, sqlite3.Error):
                 return _read_elsewhere(path, log)
             raise StoreError(
-                f"{path} was in use when it was copied or made read-only: its latest changes lie "
-                f"in {log.name}, which cannot be read where nothing can be written. Copy the home "
-                "elsewhere."
+                f"{path} was in use when it was copied or made read-only: its latest changes are "
+                f"in {log.name}, which cannot be read without write access. Copy the home to a "
+                "writable disk."
             ) from None
         return sqlite3.connect(f"{place}&immutable=1", uri=True, isolation_level=None)
     return connection
@@ -288,7 +288,7 @@ def _read_elsewhere(path: Path, log: Path) -> sqlite3.Connection:
     """Return a copy in memory of a database with its write-ahead log, read in another folder.
 
     Raises:
-        OSError: when there is no room for that either.
+        OSError: when there is no space for the copy.
         sqlite3.Error: when it cannot be read.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -301,7 +301,7 @@ def _read_elsewhere(path: Path, log: Path) -> sqlite3.Connection:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the bytes left to this user on a folder's disk; many where nobody can say."""
+    """Return the free bytes for this user on a folder's disk; a large number if unknown."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:
@@ -326,7 +326,7 @@ def schema_version(connection: sqlite3.Connection) -> int:
 
 
 def _is_behind(connection: sqlite3.Connection, path: Path) -> bool:
-    """Say whether the schema lacks a change.
+    """Return whether the schema lacks a change.
 
     Raises:
         StoreError: when it has one that this program does not know.
@@ -334,7 +334,7 @@ def _is_behind(connection: sqlite3.Connection, path: Path) -> bool:
     applied = _applied(connection)
     if not applied <= set(MIGRATIONS) or schema_version(connection) > len(MIGRATIONS):
         raise StoreError(
-            f"{path} was written by a newer version of this program: upgrade vld-tui, or use "
+            f"{path} was written by a newer version of this program. Upgrade vld-tui, or use "
             "another --home."
         )
     return applied != set(MIGRATIONS)
@@ -381,12 +381,12 @@ def _readable_errors(path: Path) -> Iterator[None]:
 
 
 def _told(error: sqlite3.Error, path: Path) -> StoreError:
-    """Return an error of SQLite in words: what it is, and what to do."""
+    """Return the user error for an SQLite error, with what to do."""
     name = getattr(error, "sqlite_errorname", "SQLITE_").split("_")[1]
     match name:
         case "CORRUPT" | "NOTADB":
             return DatabaseDamaged(
-                f"{path} is damaged: {error}.\nSet it aside and rebuild the history: vld rebuild"
+                f"{path} is damaged: {error}.\nTo move it away and rebuild it, run: vld rebuild"
             )
         case "FULL" | "CANTOPEN" | "READONLY" | "PERM" | "IOERR":
             is_full = name == "FULL" or free_bytes(path.parent) < _LEAST_ROOM
@@ -395,15 +395,15 @@ def _told(error: sqlite3.Error, path: Path) -> StoreError:
                 f"{path} cannot be used: {problem}. Its disk: {describe_disk(path.parent)}."
             )
         case "BUSY" | "LOCKED" | "PROTOCOL":
-            return DatabaseLocked(f"{path} is locked by another program; try again.")
+            return DatabaseLocked(f"{path} is locked by another program. Try again.")
     if _OF_ANOTHER_SCHEMA.match(str(error)):
         return StoreError(
             f"{path} was changed by another program, or is damaged: {error}.\n"
-            "Move it away, then rebuild the history: vld rebuild"
+            "Move it away, then run: vld rebuild"
         )
     return StoreError(_not_asked(error, path))
 
 
 def _not_asked(error: Exception, path: Path) -> str:
-    """Return what is wrong with a query of this program, which is no damage of the database."""
-    return f"The query of the history failed: {error}.\nThis is a bug in vld; {path} is unchanged."
+    """Return the message for a faulty query, which is not damage to the database."""
+    return f"A database query failed: {error}.\nThis is a bug in vld; {path} is unchanged."

@@ -1,4 +1,4 @@
-"""What can go wrong with the history, in words for a person."""
+"""User errors of the history."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from engine.protocol import UserError
 
 
 class StoreError(UserError):
-    """Something the history cannot do; the message says what, where and what to do next."""
+    """An operation that failed; the message says what, where and what to do."""
 
 
 class DatabaseDamaged(StoreError):  # noqa: N818 - reads as the fact it states
-    """The database is not whole any more; the run folders still are."""
+    """The database is damaged; the run folders are not affected."""
 
 
 class DatabaseUnwritable(StoreError):  # noqa: N818 - reads as the fact it states
-    """The disk will not have the database written, nor perhaps read as it must be."""
+    """The database cannot be written on this disk, and perhaps not opened."""
 
 
 class DatabaseLocked(StoreError):  # noqa: N818 - reads as the fact it states
-    """Another program holds the database, and has for a while."""
+    """Another program has kept the database locked."""
 
 
 class SeriesDamaged(StoreError):  # noqa: N818 - reads as the fact it states
-    """The values that a run measured cannot be unpacked."""
+    """A run's stored metrics cannot be unpacked."""
 
 
 class RunNotFound(StoreError):  # noqa: N818 - reads as the fact it states
@@ -30,8 +30,8 @@ class RunNotFound(StoreError):  # noqa: N818 - reads as the fact it states
 
 
 class AmbiguousRun(StoreError):  # noqa: N818 - reads as the fact it states
-    """Several runs go by this prefix or name."""
+    """Several runs have this prefix or name."""
 
 
 class QueryError(UserError):
-    """A query that means nothing; the message names the part and the reason."""
+    """An invalid query; the message names the part and the reason."""

@@ -1,4 +1,4 @@
-"""The fields runs are filtered, sorted and grouped by: name, kind and SQL expression of each."""
+"""Fields for filtering, sorting and grouping runs: name, kind and SQL expression."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Kind = Literal["number", "duration", "flag", "text", "choice", "words", "time"]
 class QueryField:
     """A field of a run; ``sql`` is an expression over its row.
 
-    ``is_share``: from 0 to 1. ``words`` are several, separated by spaces; a ``duration`` is in
+    ``is_share``: from 0 to 1. ``words`` are separated by spaces; a ``duration`` is in
     seconds.
     """
 
@@ -34,7 +34,7 @@ _KINDS: Final[dict[Any, Kind]] = {bool: "flag", int: "number", float: "number", 
 
 
 def _spec_fields() -> Iterator[QueryField]:
-    """Yield the fields of a spec; one that is a list has its items as words."""
+    """Yield the fields of a spec; a list's items are words."""
     for info in FIELDS.values():
         if info.base is tuple:
             items = f"SELECT group_concat(value, ' ') FROM json_each({SPEC_JSON}, '$.{info.name}')"
@@ -46,7 +46,7 @@ def _spec_fields() -> Iterator[QueryField]:
 
 
 def _measured(name: str) -> QueryField:
-    """Return a field that the engine chose, or else the specification asked for."""
+    """Return a field that the engine chose, else the value in the specification."""
     info = FIELDS[name]
     sql = f"coalesce({name}, {spec_value(name)})"
     kind: Kind = "choice" if info.choices else "text"
@@ -56,30 +56,30 @@ def _measured(name: str) -> QueryField:
 _AGE: Final = "((julianday('now') - 2440587.5) * 86400.0 - created_at)"
 
 _OF_RUN: Final = (
-    QueryField("run", "text", "run_id", about="The run's id."),
-    QueryField("name", "text", "name", about="The run's name."),
-    QueryField("tag", "words", "tags", about="One of the run's tags."),
-    QueryField("note", "text", "note", about="The run's note."),
-    QueryField("arm", "text", "arm", about="How the run predicts."),
+    QueryField("run", "text", "run_id", about="Run id."),
+    QueryField("name", "text", "name", about="Run name."),
+    QueryField("tag", "words", "tags", about="Tag of the run."),
+    QueryField("note", "text", "note", about="Note on the run."),
+    QueryField("arm", "text", "arm", about="How the run makes predictions."),
     QueryField("target", "text", "target", about=FIELDS["target"].help),
-    QueryField("status", "choice", STATUS_SQL, STATUSES, about="The run's status."),
-    QueryField("collapsed", "flag", f"ifnull({COLLAPSED}, 0)", about="One class for all."),
-    QueryField("created", "time", "created_at", about="When the run was created."),
+    QueryField("status", "choice", STATUS_SQL, STATUSES, about="Status of the run."),
+    QueryField("collapsed", "flag", f"ifnull({COLLAPSED}, 0)", about="One class for every image."),
+    QueryField("created", "time", "created_at", about="Creation date."),
     QueryField("age", "duration", _AGE, about="Time since the run was created."),
     QueryField("step", "number", "step", about="Latest step."),
     QueryField("selected_step", "number", "selected_step", about="Step with the best ID accuracy."),
     QueryField("id_accuracy", "number", "id_accuracy", is_share=True,
-               about="ID accuracy at the selected step: a share or a percent."),
+               about="ID accuracy at the selected step (fraction or percentage)."),
     QueryField("ood_accuracy", "number", "ood_accuracy", is_share=True,
-               about="OOD accuracy at the selected step: a share or a percent."),
+               about="OOD accuracy at the selected step (fraction or percentage)."),
     QueryField("loss", "number", "loss", about="Latest training loss."),
-    QueryField("wall_s", "duration", "wall_s", about="Time the run took."),
+    QueryField("wall_s", "duration", "wall_s", about="Run time."),
     QueryField("steps_per_s", "number", "steps_per_s", about="Steps per second."),
     QueryField("images_per_s", "number", "images_per_s", about="Images per second."),
-    QueryField("attempts", "number", "attempts", about="Processes that worked on the run."),
+    QueryField("attempts", "number", "attempts", about="Number of attempts (engine processes)."),
     QueryField("error", "text", "coalesce(damage, error, '')",
                about="Why the run failed, crashed or cannot be read."),
-    QueryField("host", "text", "coalesce(host, '')", about="Machine the run ran on."),
+    QueryField("host", "text", "coalesce(host, '')", about="Host name of the machine."),
     QueryField("data_digest", "text", "data_digest", about="Digest of the images."),
     QueryField("evaluation_precision", "text", "coalesce(evaluation_precision, precision, '')",
                about="Precision of the evaluations."),
@@ -93,7 +93,7 @@ QUERY_FIELDS: Final[dict[str, QueryField]] = {
         *(_measured(name) for name in ("device", "precision", "memory_format")),
     )
 }
-"""Every field a query may use, by name."""
+"""Every field of the query language, by name."""
 
 ALIASES: Final[dict[str, str]] = {
     **{
@@ -114,16 +114,16 @@ ALIASES: Final[dict[str, str]] = {
     "wd": "weight_decay",
     "λ": "dropout_rate",
 }
-"""Other names of fields: the option that sets a field, the heading of its column, an abbreviation.
-``id`` is the ID accuracy; a run's id is ``run``."""
+"""Aliases of fields: the option that sets it, its column heading, an abbreviation. ``id`` is the ID
+accuracy; a run's id is ``run``."""
 
 
 def known_name(name: str) -> str:
-    """Return the name of a field that is written in another way, such as ``DROPOUT-RATE``."""
+    """Return the normalised name of a field, such as for ``DROPOUT-RATE``."""
     plain = name.lower().replace("-", "_")
     return ALIASES.get(plain, plain)
 
 
 def is_field(name: str) -> bool:
-    """Say whether this is the name of a field, or another name of one."""
+    """Return whether this is the name or alias of a field."""
     return known_name(name) in QUERY_FIELDS

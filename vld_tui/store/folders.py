@@ -1,4 +1,4 @@
-"""The folders of runs, as a home has them."""
+"""List the run folders of a home."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def run_ids(home: Home) -> Iterator[str]:
             for entry in entries:
                 if not entry.name.startswith(".") and entry.is_dir() and is_text(entry.name):
                     yield entry.name
-    except FileNotFoundError:  # a home that is not made yet
+    except FileNotFoundError:  # the home does not exist yet
         return
     except OSError as error:
-        raise StoreError(f"{home.runs} cannot be listed: {error.strerror}.") from None
+        raise StoreError(f"Cannot list {home.runs}: {error.strerror}.") from None
 
 
 def is_text(name: str) -> bool:
-    """Say whether a name holds no bytes that are not text."""
+    """Return whether a name is valid text."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -37,7 +37,7 @@ def is_text(name: str) -> bool:
 
 
 def has_run_folders(home: Home) -> bool:
-    """Say whether there is a run folder."""
+    """Return whether a run folder exists."""
     try:
         return any(True for _ in run_ids(home))
     except StoreError:
@@ -45,8 +45,8 @@ def has_run_folders(home: Home) -> bool:
 
 
 def folders_meant(home: Home, reference: str) -> list[str]:
-    """Return the runs that a reference may mean, by their folders: an id, the start of one, a name
-    or ``@last``.
+    """Return the folders of the runs that a reference matches: id, unique prefix, name or
+    ``@last``.
 
     Raises:
         StoreError: when the folders cannot be listed.

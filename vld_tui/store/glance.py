@@ -1,4 +1,4 @@
-"""A quick look at a history from outside, for completion: nothing is made or brought up to date."""
+"""Fast read-only access to a history, for completion."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vld_tui.store.errors import StoreError
 from vld_tui.store.fields import QUERY_FIELDS
 
 MOST: Final = 200
-"""Runs and values that are considered: more than a user chooses from."""
+"""Maximum runs and values considered."""
 
 
 def glance_at_runs(database: Path, prefix: str, condition: str) -> list[tuple[str, str, str]]:
-    """Return id, name and status of the newest runs whose id or name begins with ``prefix``; none
-    where they cannot be read.
+    """Return id, name and status of the newest runs whose id or name starts with ``prefix``; empty
+    if they cannot be read.
 
     ``condition`` is an SQL expression over a run's row.
     """
@@ -32,9 +32,9 @@ def glance_at_runs(database: Path, prefix: str, condition: str) -> list[tuple[st
 
 
 def glance_at_values(database: Path, name: str, *, of: tuple[str, str] | None = None) -> list[str]:
-    """Return the values that runs have in a field, the latest first.
+    """Return the runs' values of a field, latest first.
 
-    ``of``: a field and the value that runs must have in it.
+    ``of``: a field and the value that it must have.
     """
     condition = "TRUE" if of is None else f"{QUERY_FIELDS[of[0]].sql} = ?"
     rows = _read(

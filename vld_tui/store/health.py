@@ -1,4 +1,4 @@
-"""Whether the database is sound, and how big everything is."""
+"""Database integrity and sizes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Bring history up to date with the run folders.
+"""Update the history from the run folders.
 
-Several processes may do so at once: what was read, and up to where, change together, in one
-transaction that reads the old offset itself.
+Several processes may do so at once: the data and the read offset change in one transaction, which
+reads the old offset itself.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from vld_tui.store.sequence import in_sequence
 from vld_tui.store.state import RunState, load_state, save_state
 
 LAUNCH_GRACE_S: Final = 30.0
-"""How long a run may be without a process between being recorded and being launched."""
+"""How long a recorded run may be without a process before its launch."""
 LOST_S: Final = 2 * 86_400.0
-"""Age up to which a run that was taken for dead is listened to: its host may only have been cut off
-for a while, or its process suspended."""
+"""Age up to which a run that seems dead is still checked: its host may have lost contact, or its
+process may be suspended."""
 
 
 class Pace:
-    """When each run was looked at that is on another host: its folder is on a disk that many share,
-    and its heart beats every few seconds only."""
+    """When each run on another host was last checked: its folder is on a shared disk, and its
+    heartbeats are seconds apart."""
 
     def __init__(self) -> None:
         self._looked_at: dict[int, float] = {}
 
     def is_due(self, key: int, host: str | None) -> bool:
-        """Say whether a run on this host is to be looked at now, and take it that it is."""
+        """Return whether a run is due to be checked, and record the check."""
         if host in (None, socket.gethostname()):
             return True
         now = time.monotonic()
@@ -60,9 +60,9 @@ class Pace:
 
 
 def refresh_live(database: Database, home: Home, pace: Pace) -> None:
-    """Bring every run up to date that a process should be working on, or works on after all.
+    """Update every run that should have a process, or unexpectedly has one.
 
-    ``pace``: of those on other hosts, only those that are due are looked at.
+    ``pace``: check runs on other hosts only when they are due.
 
     Raises:
         StoreError: when the database cannot be read or written.
@@ -86,14 +86,14 @@ def refresh_live(database: Database, home: Home, pace: Pace) -> None:
     )
     for key, run_id, host in live:
         if pace.is_due(key, host):
-            with suppress(SeriesDamaged):  # said where they are shown
+            with suppress(SeriesDamaged):  # reported where they are shown
                 refresh_run(database, key, home.run_dir(run_id))
 
 
 def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
-    """Take in what a run's folder has to say since it was last read.
+    """Read a run's folder since the last read.
 
-    Nothing is written when there is nothing new; damaged files are no error.
+    Nothing is written without news; damaged files are not an error.
 
     Raises:
         StoreError: when the database cannot be read or written.
@@ -102,7 +102,7 @@ def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
     if seen is None:
         return
     is_live = seen.status in LIVE
-    death = _find_death(run_dir, seen) if is_live else None  # first: after it, no event comes
+    death = _find_death(run_dir, seen) if is_live else None  # first: no event follows it
     if death is None and not _has_news(run_dir, seen):
         return
     is_last = False
@@ -117,8 +117,7 @@ def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
 
 
 def read_anew(connection: sqlite3.Connection, key: int, run_dir: RunDir, state: RunState) -> None:
-    """Take in all that the folder of a run says of which nothing was read yet, in the transaction
-    that is open."""
+    """Read the whole folder of a new run inside the open transaction."""
     death, is_last = _find_death(run_dir, state), False
     while not is_last:
         state, is_last = _catch_up(connection, key, state, run_dir, has_died=death is not None)
@@ -128,22 +127,22 @@ def read_anew(connection: sqlite3.Connection, key: int, run_dir: RunDir, state: 
 def _catch_up(
     connection: sqlite3.Connection, key: int, state: RunState, run_dir: RunDir, *, has_died: bool
 ) -> tuple[RunState, bool]:
-    """Take in the next events; return the state, and whether there are no more."""
+    """Read the next events; return the state, and whether there are no more."""
     recorder, is_last = take_events(connection, key, state, run_dir)
     state = recorder.state
     _note_process(run_dir, state)
     if is_last and has_died and state.status in LIVE:
-        death = _find_death(run_dir, state)  # with what the events have just told
+        death = _find_death(run_dir, state)  # using the latest events
         if death is not None:
             recorder.crash(death)
     return state, is_last
 
 
 def look_again(database: Database, key: int, run_dir: RunDir) -> None:
-    """Correct what history thinks of a run that it believes to be over.
+    """Correct the history of a run that it considers ended.
 
-    Its process may have been taken for dead, somebody may have started another, or the exit
-    code may have been recorded after the death was noticed.
+    Its process may only have seemed dead, another one may have been started, or the exit code may
+    have been recorded later.
 
     Raises:
         StoreError: when the database cannot be read or written.
@@ -167,7 +166,7 @@ def look_again(database: Database, key: int, run_dir: RunDir) -> None:
 
 
 def mark_relaunched(database: Database, key: int, run_dir: RunDir, gpu: str | None = None) -> None:
-    """Expect events of a new attempt, on a GPU of its own or not: the run is ``starting`` again.
+    """Expect events of a new attempt, optionally on an assigned GPU: set the run to ``starting``.
 
     Raises:
         StoreError: when the database cannot be read or written.
@@ -198,15 +197,15 @@ def mark_relaunched(database: Database, key: int, run_dir: RunDir, gpu: str | No
 def take_events(
     connection: sqlite3.Connection, key: int, state: RunState, run_dir: RunDir
 ) -> tuple[EventRecorder, bool]:
-    """Read new events into the run's rows, inside the transaction that is open.
+    """Read new events into the run's rows, inside the open transaction.
 
     Returns:
-        The recorder, whose state is still to be saved, and whether there are no more events.
+        The recorder, whose state must still be saved, and whether there are no more events.
     """
     recorder = EventRecorder(connection, key, state)
     try:
         batch = read_events(run_dir.events, state.events_offset, most_bytes=BATCH_BYTES)
-    except OSError:  # nothing to be learnt from it now
+    except OSError:  # unreadable for now
         return recorder, True
     if batch.restarted:
         state = RunState("starting", state.launched_at, state.arm, target=state.target)
@@ -219,7 +218,7 @@ def take_events(
 
 
 def _record(recorder: EventRecorder, batch: EventBatch) -> None:
-    """Take the events of a batch in, but for those whose numbers the others contradict."""
+    """Record the events of a batch, except those with inconsistent numbers."""
     state = recorder.state
     highest = state.last_seq + len(batch.events) + batch.damaged_lines
     following = batch.following.seq if batch.following is not None else None
@@ -233,7 +232,7 @@ def _record(recorder: EventRecorder, batch: EventBatch) -> None:
             state.damaged_lines += 1
     recorder.flush()
     state.damaged_lines += batch.damaged_lines
-    state.last_seq = min(state.last_seq, highest)  # a number that jumps may be damage itself
+    state.last_seq = min(state.last_seq, highest)  # a number that jumps may itself be damaged
 
 
 def _has_news(run_dir: RunDir, state: RunState) -> bool:
@@ -246,15 +245,15 @@ def _has_news(run_dir: RunDir, state: RunState) -> bool:
 
 
 def _says_more(run_dir: RunDir, offset: int) -> bool:
-    """Say whether the event log is another than when it was read up to ``offset`` bytes."""
+    """Return whether the event log has been replaced since it was read up to ``offset`` bytes."""
     try:
         return run_dir.events.stat().st_size != offset
-    except OSError:  # nothing to be learnt from it now
+    except OSError:  # unreadable for now
         return False
 
 
 def log_size(run_dir: RunDir) -> int:
-    """Return the bytes of the event log; 0 where it cannot be looked at."""
+    """Return the size of the event log in bytes, or 0 if unreadable."""
     try:
         return run_dir.events.stat().st_size
     except OSError:
@@ -268,7 +267,7 @@ def _note_process(run_dir: RunDir, state: RunState) -> None:
 
 
 def _find_death(run_dir: RunDir, state: RunState) -> AttemptEnd | None:
-    """Return how the run's process died; None while it lives or is still to come."""
+    """Return how the run's process died, or None if it is alive or still expected."""
     process = run_dir.read_process()
     if process is None or _identity(process) == state.past_process:
         return _find_absence(run_dir, state, process)
@@ -279,7 +278,7 @@ def _find_death(run_dir: RunDir, state: RunState) -> AttemptEnd | None:
 
 
 def _find_absence(run_dir: RunDir, state: RunState, past: ProcessInfo | None) -> AttemptEnd | None:
-    """Return what became of a run without a process, unless one may yet come."""
+    """Return the outcome of a run without a process, unless one is still expected."""
     now = now_of(run_dir)
     ended = exit_since(run_dir, state.launched_at)
     if ended is not None and past is not None and ended.is_of(past):
@@ -287,10 +286,10 @@ def _find_absence(run_dir: RunDir, state: RunState, past: ProcessInfo | None) ->
     if state.status == "starting":
         launched_s_ago = (now if run_dir.is_copy else time.time()) - state.launched_at
         is_awaited = ended is None and launched_s_ago < LAUNCH_GRACE_S
-        cause = with_log("no process took the run up", run_dir)
+        cause = with_log("no process started the run", run_dir)
     else:
         is_awaited = now - _last_sign(run_dir, state) < HEARTBEAT_STALE_S
-        cause = "process disappeared, and so did the record of it"
+        cause = "its process and the process record disappeared"
     if is_awaited:
         return None
     exit_code = ended.exit_code if ended else None
@@ -298,10 +297,10 @@ def _find_absence(run_dir: RunDir, state: RunState, past: ProcessInfo | None) ->
 
 
 def _identity(process: ProcessInfo) -> str:
-    """Return what tells a process from every other of its host."""
+    """Return a unique key of a process on its host."""
     return f"{process.pid} {process.started_at}"
 
 
 def _last_sign(run_dir: RunDir, state: RunState) -> float:
-    """Return when the run was last known to live."""
+    """Return when the run was last known to be alive."""
     return max(last_sign_of_life(run_dir) or 0.0, state.last_event_at or 0.0, state.launched_at)

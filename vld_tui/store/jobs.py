@@ -1,4 +1,4 @@
-"""Runs that were given to a cluster, and what its scheduler says of their jobs."""
+"""Runs on a cluster and the states of their jobs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from vld_tui.store.lookup import Found
 from vld_tui.store.side_by_side import side_by_side
 
 UNKNOWN: Final = "UNKNOWN"
-"""State of a job that nobody was asked about yet."""
+"""State of a job that has not been queried yet."""
 _RESUMABLE: Final = ("stopped", "crashed")
 _NOT_TAKEN_UP: Final = ("starting", "crashed")
-"""What a run without a process looks like by its folder alone."""
+"""Statuses of a run without a process, according to its folder alone."""
 
 
 class OpenJob(NamedTuple):
-    """A run whose job is not known to be over."""
+    """A run whose job is not known to have ended."""
 
     key: int
     run_id: str
@@ -40,9 +40,9 @@ class OpenJob(NamedTuple):
 def mark_submitted(
     database: Database, home: Home, given: Mapping[str, JobInfo], *, is_found: bool = False
 ) -> None:
-    """Record that runs, by their ids, were given to jobs: they are queued until those run.
+    """Record the jobs of runs, by run id: the runs are queued until their jobs start.
 
-    ``is_found``: that was a while ago, so the jobs may have begun, and runs be deleted since.
+    ``is_found``: an earlier submission, so jobs may have started and runs may have been deleted.
 
     Raises:
         StoreError: when it cannot be recorded.
@@ -55,7 +55,7 @@ def mark_submitted(
     try:
         side_by_side(write, runs)
     except OSError as error:
-        raise StoreError(f"{error.filename or home.runs} cannot be written: {error}.") from None
+        raise StoreError(f"Cannot write to {error.filename or home.runs}: {error}.") from None
     with database.write() as connection:
         if is_found:
             for run in runs:
@@ -75,7 +75,7 @@ def mark_submitted(
 
 
 def take_out(database: Database, found: Found) -> None:
-    """Record that a run that waits for its job will not be begun by it.
+    """Record that a queued run's job will skip it.
 
     Raises:
         StoreError: when it cannot be recorded.
@@ -89,7 +89,7 @@ def take_out(database: Database, found: Found) -> None:
 
 
 def close(database: Database, found: Found) -> None:
-    """Take it that a run's job is over; a run that waited for it is ``stopped``.
+    """Record that a run's job has ended; a run queued for it becomes ``stopped``.
 
     Raises:
         StoreError: when it cannot be recorded.
@@ -103,9 +103,10 @@ def close(database: Database, found: Found) -> None:
 
 
 def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:
-    """Take in what a run's folder knows of its job, inside the transaction; see :func:`note`.
+    """Record the job in a run's folder, inside the transaction; see :func:`note`.
 
-    One that nobody was asked about yet is open, but of a copy only while it may go on: nobody asks.
+    A job that has not been queried counts as open; that of a copy, only while the run may resume,
+    since it is never queried.
     """
     info = run_dir.read_job()
     if info is None:
@@ -127,7 +128,7 @@ def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:
 
 
 def open_jobs(database: Database) -> list[OpenJob]:
-    """Return the runs whose jobs are not known to be over.
+    """Return the runs whose jobs are not known to have ended.
 
     Raises:
         StoreError: when the database cannot be read.
@@ -140,10 +141,10 @@ def open_jobs(database: Database) -> list[OpenJob]:
 
 
 def note(database: Database, home: Home, known: OpenJob, job: Job) -> None:
-    """Record where the job of a run stands, and what follows for the run.
+    """Record the state of a run's job, and its consequences for the run.
 
-    A job that waits again goes on with a run that was broken off. One that is over while its run
-    was never begun explains that; one that broke the run off explains why.
+    A requeued job will resume an interrupted run. A job that ended before its run started, or that
+    interrupted it, gives the reason.
 
     Raises:
         StoreError: when it cannot be recorded.
@@ -155,7 +156,7 @@ def note(database: Database, home: Home, known: OpenJob, job: Job) -> None:
         row = connection.execute(
             "SELECT status, error, job, attempts FROM runs WHERE key = ?", [known.key]
         ).fetchone()
-        if row is None or row[2] != job.job_id:  # deleted, or given to another job meanwhile
+        if row is None or row[2] != job.job_id:  # deleted, or submitted as another job
             return
         status, error, _, _ = row
         if job.is_over:
@@ -175,15 +176,15 @@ def note(database: Database, home: Home, known: OpenJob, job: Job) -> None:
 
 
 def _tell_end(job: Job, run_dir: RunDir) -> None:
-    """Have the run's folder know that its job is over, which no process of the run will tell."""
+    """Record in the run's folder that its job has ended, which no process of the run can do."""
     info = run_dir.read_job()
     if info is not None and info.job_id == job.job_id:
-        with contextlib.suppress(OSError):  # this history knows it
+        with contextlib.suppress(OSError):  # the history has it
             run_dir.write_job(msgspec.structs.replace(info, end=job.state))
 
 
 def _after(job: Job, status: str, error: str | None, run_dir: RunDir) -> tuple[str, str | None]:
-    """Return status and error of a run whose job is over."""
+    """Return status and error of a run whose job has ended."""
     if status == QUEUED:
         if job.state == "CANCELLED" or run_dir.read_stop() is not None:
             return "stopped", None
@@ -196,24 +197,24 @@ def _after(job: Job, status: str, error: str | None, run_dir: RunDir) -> tuple[s
 
 
 def _never_begun(job: Job, run_dir: RunDir) -> str:
-    """Say why no process took the run up, as far as the logs tell."""
-    cause = f"no process took the run up: {job.end_in_words()}"
+    """Return why no process started the run, according to the logs."""
+    cause = f"no process started the run: {job.end_in_words()}"
     told = with_log(cause, run_dir)
     info = run_dir.read_job()
     if told != cause or info is None:
         return told
-    if Path(info.log).is_file():  # so the home was there to be written
+    if Path(info.log).is_file():  # so the home was accessible
         return "\n".join(
             filter(
                 None,
                 (
-                    f"{cause}. It ended before the run began: see {info.log}",
+                    f"{cause}. It ended before the run started; see {info.log}",
                     last_lines(Path(info.log)),
                 ),
             )
         )
     if job.state not in ("FAILED", FORGOTTEN):
         return cause
-    maybe = " was it cancelled while it waited," if job.state == FORGOTTEN else ""
+    maybe = " was it cancelled while pending," if job.state == FORGOTTEN else ""
     home = run_dir.path.parent.parent
-    return f"{cause}. It wrote no log:{maybe} is {home} visible from the nodes?"
+    return f"{cause}. It wrote no log:{maybe} is {home} accessible from the nodes?"

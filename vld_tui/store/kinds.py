@@ -1,6 +1,6 @@
-"""Which kinds of values the columns of a row may have.
+"""Check the types of a row's values.
 
-SQLite keeps whatever another program, or a disk that fails, puts into a column.
+SQLite stores any type that another program, or a failing disk, puts into a column.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ WHOLE: Final[Kinds] = (int,)
 NUMBER: Final[Kinds] = (float, int)
 NOTHING: Final[Kinds] = (type(None),)
 LATEST: Final = 2.0**36
-"""No time of a run is later, in Unix seconds: a year of four digits."""
+"""The latest valid time (Unix seconds), with a four-digit year."""
 
 
 class RowKinds:
-    """The kinds of values that the columns of a query may have, in their order."""
+    """The allowed types of a query's columns, in order."""
 
     def __init__(self, columns: Mapping[str, Kinds]) -> None:
         self.columns: Final = dict(columns)
         self._known: dict[tuple[type, ...], int | None] = {}
 
     def misfit(self, row: Sequence[Any]) -> str | None:
-        """Return what is wrong with the first value of another kind; None: nothing is."""
+        """Return the problem with the first value of a wrong type, or None."""
         kinds = tuple(map(type, row))
-        if kinds not in self._known:  # few combinations for any number of rows
+        if kinds not in self._known:  # few combinations occur
             self._known[kinds] = next(
                 (
                     at
@@ -47,10 +47,10 @@ class RowKinds:
 
 
 def is_sound(value: object) -> TypeGuard[str]:
-    """Say whether a value is text, and none of it had to be replaced in reading."""
+    """Return whether a value is text, and none of it had to be replaced in reading."""
     return isinstance(value, str) and "\ufffd" not in value
 
 
 def is_time(value: object) -> TypeGuard[float]:
-    """Say whether a value can be a time, in Unix seconds."""
+    """Return whether a value can be a time, in Unix seconds."""
     return isinstance(value, float | int) and -LATEST < value < LATEST

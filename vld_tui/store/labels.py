@@ -1,4 +1,4 @@
-"""Names, tags and notes that a person gives, and the ids and names made up otherwise."""
+"""Check names, tags and notes, and generate ids and names."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def check_name(name: str) -> str:
     """Return the name.
 
     Raises:
-        StoreError: when it could be taken for something else, or is empty or too long.
+        StoreError: when it is ambiguous, empty or too long.
     """
     _check_text("The name", name)
     if not name.strip() or len(name) > NAME_LENGTH:
         raise StoreError(
-            f"The name has {len(name)} characters, but must have 1 to {NAME_LENGTH}, "
-            "not only spaces."
+            f"The name has {len(name)} characters, but must have 1 to {NAME_LENGTH} and not be "
+            "blank."
         )
     if "/" in name or name[0] in "@-":
-        raise StoreError(f"The name {name!r} must hold no '/' and not start with '@' or '-'.")
+        raise StoreError(f"The name {name!r} must not contain '/' or start with '@' or '-'.")
     return name
 
 
@@ -36,7 +36,7 @@ def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
     """Return the tags, each once.
 
     Raises:
-        StoreError: for a tag that is empty, too long, holds space or a comma, or starts with ``+``
+        StoreError: for a tag that is empty, too long, has spaces or commas, or starts with ``+``
             or ``-``.
     """
     for tag in tags:
@@ -48,7 +48,7 @@ def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
         if tag[0] in "+-":
             raise StoreError(f"The tag {tag!r} must not start with '+' or '-'.")
         if "," in tag:
-            raise StoreError(f"The tag {tag!r} must not contain a comma: give tags separately.")
+            raise StoreError(f"The tag {tag!r} must not contain a comma: pass tags separately.")
     return tuple(dict.fromkeys(tags))
 
 
@@ -69,8 +69,7 @@ def new_run_id(now: float) -> str:
 
 
 def default_name(spec: RunSpec, combination: Combination | None = None) -> str:
-    """Return what tells this run from its neighbours: ``fluent-mono-d0.9-m8-s0``, or
-    ``fluent-mono-soup-of-3``."""
+    """Return a generated name, such as ``fluent-mono-d0.9-m8-s0`` or ``fluent-mono-soup-of-3``."""
     target = None if spec.target == NO_TARGET else spec.target
     place = "".join(
         character if character.isalnum() or character in "._-" else "-"
@@ -96,4 +95,4 @@ def _check_text(what: str, value: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise StoreError(f"{what} holds bytes that are not text: {value!r}.") from None
+        raise StoreError(f"{what} is not valid text: {value!r}.") from None

@@ -1,4 +1,4 @@
-"""Where ways of predicting stood at the end of their runs, whatever step was selected."""
+"""Read each arm's last evaluation, regardless of the selected step."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _LAST_CHUNKS: Final = """
 """SQLite takes the other columns from the row of the maximum."""
 
 Place = tuple[str, bool]
-"""A split, and whether it is of what a run is judged by, not of the target by its name."""
+"""A split, and whether it is of the reported accuracy rather than of the target by name."""
 
 
 def read_last_evaluations(
     database: Database, run_ids: Sequence[str]
 ) -> dict[tuple[str, str], LastEvaluation]:
-    """Return the last evaluation by run and arm; those that lack an accuracy are left out.
+    """Return the last evaluation by run and arm, skipping those that lack an accuracy.
 
     Raises:
         StoreError: when the database cannot be read.

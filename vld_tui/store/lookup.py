@@ -1,4 +1,4 @@
-"""Find the run a person means."""
+"""Find a run by id, prefix, name or ``@last``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vld_tui.store.errors import AmbiguousRun, RunNotFound
 LAST: Final = "@last"
 _SHOWN: Final = 10
 _CONSIDERED: Final = 1000
-"""Nearest names are looked for among as many of the newest runs."""
+"""How many of the newest runs are searched for similar names."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def find_by_id(database: Database, run_id: str) -> Found:
     """Return the run with exactly this id.
 
     Raises:
-        RunNotFound: when there is none.
+        RunNotFound: when none matches.
     """
     found = _find(database, "run_id = ?", run_id)
     if not found:
@@ -55,7 +55,7 @@ def find(database: Database, reference: str, *, in_trash: bool = False) -> Found
     if reference.startswith("@"):
         return _find_last(database, reference, in_trash=in_trash)
     if not _is_text(reference):
-        raise RunNotFound(f"No run {reference!r}: it holds bytes that are not text.")
+        raise RunNotFound(f"No run {reference!r}: not valid text.")
     for condition in ("run_id = ?1", "name = ?1", "substr(run_id, 1, length(?1)) = ?1 AND ?1 > ''"):
         matches = _find(database, condition, reference)
         kept = [match for match in matches if match.is_trashed is in_trash] or matches
@@ -67,7 +67,7 @@ def find(database: Database, reference: str, *, in_trash: bool = False) -> Found
         "SELECT run_id, name FROM runs ORDER BY created_at DESC LIMIT ?", [_CONSIDERED]
     )
     names = dict.fromkeys(word for words in known for word in words if isinstance(word, str))
-    hint = nearest(reference, names) or (" See: vld ls" if known else " There are no runs yet.")
+    hint = nearest(reference, names) or (" List runs: vld ls" if known else " No runs yet.")
     raise RunNotFound(f"No run {reference!r}.{hint}")
 
 
@@ -89,14 +89,14 @@ def _find_last(database: Database, reference: str, *, in_trash: bool) -> Found:
         f"ORDER BY {moment} DESC, key DESC LIMIT 1"
     )
     if row is None:
-        raise RunNotFound("The trash is empty." if in_trash else "There are no runs yet.")
+        raise RunNotFound("The trash is empty." if in_trash else "No runs yet.")
     return Found(row[0], row[1], is_trashed=in_trash)
 
 
 def _ambiguous(reference: str, matches: list[Found]) -> str:
     ids = ", ".join(match.run_id for match in matches[:_SHOWN])
     more = f" and {len(matches) - _SHOWN} more" if len(matches) > _SHOWN else ""
-    return f"{reference!r} means {len(matches)} runs: {ids}{more}. Name one by its id."
+    return f"{reference!r} matches {len(matches)} runs: {ids}{more}. Use an id."
 
 
 def _is_text(reference: str) -> bool:

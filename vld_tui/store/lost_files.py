@@ -1,4 +1,4 @@
-"""Files of a run folder that are missing or damaged, while history knows what they said."""
+"""Restore missing or damaged files of a run folder from the history."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vld_tui.store.specs import read_kept_spec
 
 
 class Files(NamedTuple):
-    """What the small files of a run folder say."""
+    """The contents of a run folder's small files."""
 
     spec: RunSpec
     combination: Combination | None
@@ -36,13 +36,13 @@ class Files(NamedTuple):
 
 
 def read_files(database: Database, run_dir: RunDir) -> Files:
-    """Read what a run is, as its folder says.
+    """Read a run's definition from its folder.
 
-    A file that is missing or damaged is first written again if history knows what it said; a
-    damaged one is kept under another name. One that a newer version wrote is left alone.
+    A missing or damaged file is first restored from the history, if possible; a damaged one is
+    kept under another name. A file written by a newer version is not changed.
 
     Raises:
-        SpecError: when the specification is missing or damaged, and nobody knows it.
+        SpecError: when the specification is missing or damaged and cannot be restored.
         OSError: when the folder cannot be read.
     """
     row = database.row("SELECT combination IS NULL FROM runs WHERE run_id = ?", [run_dir.run_id])
@@ -55,7 +55,7 @@ def read_files(database: Database, run_dir: RunDir) -> Files:
         if row is None:
             raise
     for run in read_runs(database, "run_id = ?", [run_dir.run_id]):
-        with contextlib.suppress(OSError):  # said where the files are read
+        with contextlib.suppress(OSError):  # reported where the files are read
             _put_back(run, run_dir)
     return _read(run_dir)
 
@@ -75,8 +75,8 @@ def _put_back(run: Run, run_dir: RunDir) -> None:
 
 
 def _write_if_lost(path: Path, read: Callable[[], object], content: bytes) -> None:
-    """Write a file again unless it can be read; one that is there is kept under another name."""
-    with contextlib.suppress(OSError, ValueError):  # every error in decoding is one of values
+    """Rewrite a file unless it can be read; keep an existing one under another name."""
+    with contextlib.suppress(OSError, ValueError):  # decoding errors are ValueErrors
         read()
         return
     if os.path.lexists(path):

@@ -1,4 +1,4 @@
-"""What runs of an open history reached, attempt by attempt and step by step."""
+"""Results of runs of an open history, by attempt and by step."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ LONGEST_HISTORY: Final = 512
 
 
 class MeasuredRuns(RunLists):
-    """A history that is asked what came of runs."""
+    """The queries for results of an open history."""
 
     def arms(self, run_ids: Sequence[str]) -> dict[str, list[ArmResult]]:
-        """Return what other arms of runs reached; runs without any are left out."""
+        """Return the results of additional arms by run, skipping runs without any."""
         return read_arms(self._database, run_ids)
 
     def last_evaluations(self, run_ids: Sequence[str]) -> dict[tuple[str, str], LastEvaluation]:
-        """Return the last evaluation by run and arm; those that lack an accuracy are left out."""
+        """Return the last evaluation by run and arm, skipping those that lack an accuracy."""
         return read_last_evaluations(self._database, run_ids)
 
     def metrics(
@@ -57,13 +57,13 @@ class MeasuredRuns(RunLists):
     def thinned_series(
         self, run_id: str, *, most: int, kept_step: int | None = None
     ) -> list[MetricSeries]:
-        """Return all measured values; of a longer series about ``most`` at even distances, with the
-        last and that of ``kept_step``."""
+        """Return all measured values; a longer series is thinned to about ``most`` evenly spaced
+        points, including the last one and that of ``kept_step``."""
         key = find_by_id(self._database, run_id).key
         return read_thinned(self._database, key, most=most, kept_step=kept_step)
 
     def ood_histories(self, run_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
-        """Return the OOD accuracies of each run's evaluations; runs without any are left out.
+        """Return the OOD accuracies of each run's evaluations, skipping runs without any.
 
         Very many evaluations are thinned out.
         """

@@ -1,4 +1,4 @@
-"""What a run measured, saved and went through."""
+"""Read a run's metrics, checkpoints and attempts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ATTEMPT: Final = RowKinds(
         "reason": TEXT + NOTHING,
     }
 )
-"""Kinds of values of rows; one that has others is passed over."""
+"""Types of the rows' values; rows with other types are skipped."""
 _SERIES: Final = """
     SELECT name, split, domain, arm, steps, readings FROM series
     WHERE run = :run AND (:name IS NULL OR name = :name) AND (:split IS NULL OR split = :split)
@@ -73,8 +73,8 @@ def read_thinned(
 ) -> list[MetricSeries]:
     """Return all series by name, split, domain and arm, each of at most about ``most`` points.
 
-    Of a longer one, points at even distances are returned, with the last and that of
-    ``kept_step``: as many millions as there are, no more than these are held in memory.
+    A longer series is thinned to evenly spaced points, including the last one and that of
+    ``kept_step``; only these are held in memory.
 
     Raises:
         StoreError: when the database cannot be read.
@@ -93,7 +93,7 @@ def read_thinned(
 
 
 def _thinned(chunks: Iterator[Sequence[bytes]], distance: int, kept_step: int | None) -> Points:
-    """Return every so manieth point of a series, its last one, and that of a step."""
+    """Return evenly spaced points of a series, its last one, and that of a step."""
     kept, before = Points.none(), 0
     last: tuple[int, float] | None = None
     for steps, readings in chunks:
@@ -174,7 +174,7 @@ def read_attempts(database: Database, key: int) -> list[Attempt]:
 
 
 def _versions(text: str) -> dict[str, str]:
-    """Return the versions that an attempt ran with; none where they are damaged."""
+    """Return the versions that an attempt ran with; empty if damaged."""
     try:
         return msgspec.json.decode(text, type=dict[str, str])
     except (msgspec.DecodeError, TypeError):
@@ -186,7 +186,7 @@ def read_ood_histories(
 ) -> dict[str, tuple[float, ...]]:
     """Return the OOD accuracies of the evaluations of each run, in order of steps.
 
-    Of a run with more than ``most`` of them, they are of evaluations at even distances.
+    For a run with more than ``most``, evenly spaced evaluations are returned.
 
     Raises:
         StoreError: when the database cannot be read.

@@ -1,9 +1,9 @@
-"""The database's schema, as the steps that lead to it.
+"""The database's schema as a sequence of migrations.
 
-A step that was released never changes: a new one is added here and named in
+A released migration never changes: new ones are added here and listed in
 :data:`vld_tui.store.database.MIGRATIONS`.
 
-Importing this is slow: sqlite_utils imports pandas where that is installed. Only a database
+Importing this is slow: sqlite_utils imports pandas if installed. Only a database
 that is new or behind needs it.
 """
 
@@ -153,10 +153,10 @@ _INDEXES: Final = (
 
 
 def apply(connection: sqlite3.Connection) -> None:
-    """Bring the database up to date, inside the transaction that is open.
+    """Migrate the database inside the open transaction.
 
     Raises:
-        sqlite3.Error: when a step cannot be taken.
+        sqlite3.Error: when a migration fails.
     """
     migrations.apply(sqlite_utils.Database(connection))
 
@@ -170,18 +170,18 @@ def m001_runs(db: Database) -> None:
 
 @migrations()
 def m002_kept_runs(db: Database) -> None:
-    """Count and page through the runs that are not in the trash without reading their rows."""
+    """Index the runs that are not in the trash, to count and page through them."""
     db.execute("CREATE INDEX kept_runs ON runs (created_at, key) WHERE trashed_at IS NULL")
 
 
 @migrations()
 def m003_queue(db: Database) -> None:
-    """Let runs wait for a slot, say which GPU they have, and keep what a person set."""
+    """Add the queue, the GPUs of runs, and settings."""
     db.execute("ALTER TABLE runs ADD COLUMN queue_position REAL")
     db.execute("ALTER TABLE runs ADD COLUMN queue_held INTEGER NOT NULL DEFAULT 0")
     db.execute("ALTER TABLE runs ADD COLUMN gpu TEXT")
     db.execute("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
-    # One status more. Making the table anew would take along the rows that point to it, and
+    # Adds a status. Recreating the table would delete the rows that refer to it, and
     # SQLite has no statement that changes a check; this is the way its documentation gives.
     (version,) = db.execute("PRAGMA schema_version").fetchone()
     db.execute("PRAGMA writable_schema = ON")
@@ -204,7 +204,7 @@ _POINTS: Final = """
 
 @migrations()
 def m004_series(db: Database) -> None:
-    """Pack the values of each series: a row of its own for each took seconds to read."""
+    """Pack the values of each series: one row per value took seconds to read."""
     db.execute(_SERIES)
     points = db.execute(_POINTS)
     db.conn.executemany("INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _packed(points))
@@ -214,7 +214,7 @@ def m004_series(db: Database) -> None:
 
 @migrations()
 def m005_best_first(db: Database) -> None:
-    """Page through the kept runs by accuracy without reading their rows."""
+    """Index runs by accuracy, to page through them."""
     for accuracy in ("ood_accuracy", "id_accuracy"):
         db.execute(
             f"CREATE INDEX kept_runs_by_{accuracy} ON runs ({accuracy}, created_at, key) "
@@ -224,7 +224,7 @@ def m005_best_first(db: Database) -> None:
 
 @migrations()
 def m006_arms(db: Database) -> None:
-    """Keep what other arms reached, what was combined, and which runs are the same."""
+    """Add the results of arms, combinations, and identities."""
     db.execute(_ARMS)
     for column in ("combination", "identity", "configuration"):  # the last two: see identity.py
         db.execute(f"ALTER TABLE runs ADD COLUMN {column} TEXT")
@@ -238,7 +238,7 @@ def m006_arms(db: Database) -> None:
 
 @migrations()
 def m007_images(db: Database) -> None:
-    """Tell runs apart by their images, and by fields that decide something of them alone."""
+    """Add the digest of a run's images, and update identities."""
     db.execute("ALTER TABLE runs ADD COLUMN data_digest TEXT NOT NULL DEFAULT ''")
     rows = db.execute("SELECT key, spec, combination FROM runs").fetchall()
     db.conn.executemany(
@@ -248,7 +248,7 @@ def m007_images(db: Database) -> None:
 
 @migrations()
 def m008_lost_runs(db: Database) -> None:
-    """Find the runs that may come back without looking at all others, once a second."""
+    """Index crashed runs that may come back, which are checked every second."""
     db.execute(
         "CREATE INDEX lost_runs ON runs (created_at) WHERE status = 'crashed' AND exit_code IS NULL"
     )
@@ -256,7 +256,7 @@ def m008_lost_runs(db: Database) -> None:
 
 @migrations()
 def m009_jobs(db: Database) -> None:
-    """Know the cluster's job that a run was given to."""
+    """Add the cluster job of a run."""
     for column in ("job", "job_state", "job_reason", "job_node"):
         db.execute(f"ALTER TABLE runs ADD COLUMN {column} TEXT")
     db.execute("ALTER TABLE runs ADD COLUMN job_open INTEGER NOT NULL DEFAULT 0")
@@ -265,7 +265,7 @@ def m009_jobs(db: Database) -> None:
 
 @migrations()
 def m010_gpus(db: Database) -> None:
-    """Write GPUs and machines into specs that were stored before a run could have several."""
+    """Add GPUs and machines to stored specs."""
     rows = db.execute("SELECT key, spec, combination FROM runs").fetchall()
     db.conn.executemany(
         "UPDATE runs SET spec = ?, identity = ?, configuration = ? WHERE key = ?", _identified(rows)
@@ -274,19 +274,19 @@ def m010_gpus(db: Database) -> None:
 
 @migrations()
 def m011_damage(db: Database) -> None:
-    """Know the runs whose folders cannot be read, and why."""
+    """Add the reason why a run's folder cannot be read."""
     db.execute("ALTER TABLE runs ADD COLUMN damage TEXT")
 
 
 @migrations()
 def m012_recovered(db: Database) -> None:
-    """Know at which step a run that had collapsed was sound again."""
+    """Add the step at which a collapsed run recovered."""
     db.execute("ALTER TABLE runs ADD COLUMN recovered_step INTEGER")
 
 
 @migrations()
 def m013_no_target(db: Database) -> None:
-    """Let an arm have no OOD accuracy: its run leaves no domain out."""
+    """Allow arms without an OOD accuracy, for runs without a target."""
     db.execute("ALTER TABLE arms RENAME TO old_arms")
     db.execute(_ARMS.replace("ood_accuracy REAL NOT NULL", "ood_accuracy REAL"))
     db.execute("INSERT INTO arms SELECT * FROM old_arms")
@@ -295,7 +295,7 @@ def m013_no_target(db: Database) -> None:
 
 @migrations()
 def m014_evaluation_precision(db: Database) -> None:
-    """Know the precision of a run's evaluations; none: as it trained, in runs of before."""
+    """Add the precision of a run's evaluations; NULL in older runs, as in training."""
     db.execute("ALTER TABLE runs ADD COLUMN evaluation_precision TEXT")
 
 
@@ -305,7 +305,7 @@ def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, 
         try:
             spec = decode_stored_spec(text)
             combination = None if combined is None else decode_combination(combined)
-        except (DecodeError, CombinationError):  # it stays as it is, to be read by a rebuild
+        except (DecodeError, CombinationError):  # left unchanged, to be read by a rebuild
             continue
         identities = run_identity(spec, combination), configuration_identity(spec, combination)
         yield encode_stored_spec(spec), *identities, key

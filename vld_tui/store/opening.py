@@ -1,4 +1,4 @@
-"""An open history of a home, and how it is kept up to date with the run folders."""
+"""An open history of a home, and its updates from the run folders."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from vld_tui.store.rebuild import (
 from vld_tui.store.settings import Value, change_setting, read_setting, write_setting
 
 MOST_COPIED_BYTES: Final = 2**29
-"""A database up to this size is copied into memory where it cannot be written."""
+"""Maximum size of a database that is copied into memory if it cannot be written."""
 _UNREAD: Final = "folders_unread"
-"""The setting that tells that the database was begun anew beside run folders."""
+"""The setting that marks a new database next to existing run folders."""
 OTHERS_S: Final = 60.0
-"""How often the run folders are listed for runs that history does not know: a disk that machines
-share is slow to list a hundred thousand."""
+"""How often the run folders are listed for unknown runs: a shared disk is slow to list a hundred
+thousand."""
 
 
 class OpenHistory:
-    """The database of a home, open; and what a person set for the home."""
+    """The open database of a home, and the home's settings."""
 
     def __init__(self, home: Home, database: Database) -> None:
         self.home = home
@@ -44,14 +44,14 @@ class OpenHistory:
         self._pace = ingest.Pace()
         self._looked_for_others = -math.inf
         self.is_to_look = False
-        """Nothing is to be changed but what the run folders say, so a copy will do."""
+        """Only updates from run folders are expected, so a copy is sufficient."""
 
     @classmethod
     def open(cls, home: Home) -> Self:
-        """Open the history, made or brought up to date where needed.
+        """Open the history, creating or migrating it if needed.
 
-        One that lies apart from its home is made of the run folders. What others make later is
-        taken in by :meth:`look_for_others`, for whoever must know it.
+        A new database outside its home is built from the run folders. Runs created elsewhere later
+        are added by :meth:`look_for_others`.
 
         Raises:
             StoreError: when it is damaged, locked, or written by a newer version.
@@ -66,7 +66,7 @@ class OpenHistory:
         try:
             make_folder(path)
         except OSError as error:
-            raise StoreError(f"The history {path} cannot be made: {error.strerror}.") from None
+            raise StoreError(f"Cannot create {path}: {error.strerror}.") from None
         store = cls(home, Database.open(path))
         if is_new:
             store.look_for_others()
@@ -74,18 +74,18 @@ class OpenHistory:
 
     @classmethod
     def without_history(cls, home: Home) -> Self:
-        """Return the empty history of a home that is not made yet, and that stays so."""
+        """Return the empty history of a home that does not exist, without creating it."""
         return cls(home, Database.in_memory(home.database))
 
     @classmethod
     def open_to_rebuild(cls, home: Home) -> tuple[Self, Path | None]:
-        """Open the history to read it anew; a damaged database is put aside, never destroyed.
+        """Open the history for a rebuild; a damaged database is moved away, never deleted.
 
         Returns:
-            The history, and where the damaged database lies now; None: it was whole.
+            The history, and the new path of a damaged database, or None.
 
         Raises:
-            StoreError: when it is locked, written by a newer version, or cannot be put aside.
+            StoreError: when it is locked, written by a newer version, or cannot be moved.
         """
         database, set_aside = open_or_set_aside(home.database)
         return cls(home, database), set_aside
@@ -107,7 +107,7 @@ class OpenHistory:
 
     @classmethod
     def of_folders(cls, home: Home, references: Sequence[str]) -> Self:
-        """Return a history in memory of the runs that are meant, made of their folders: where the
+        """Return a history in memory of the given runs, built from their folders, for use when the
         database cannot be used.
 
         Raises:
@@ -119,44 +119,43 @@ class OpenHistory:
         return store
 
     def work_on_copy(self) -> None:
-        """Go on with a copy of the database in memory, where it cannot be written.
+        """Switch to a copy of the database in memory, because it cannot be written.
 
-        The copy is brought up to date from the run folders as the database would be. All of it is
-        forgotten at the end.
+        The copy is updated from the run folders like the database, and discarded at the end.
 
         Raises:
             StoreError: when the database cannot be read, or is too large to be copied.
         """
         size = self._database.path.stat().st_size
         if size > MOST_COPIED_BYTES:
-            raise StoreError(f"{self._database.path} is too large to be copied into memory.")
+            raise StoreError(f"{self._database.path} is too large to copy into memory.")
         copy = self._database.copied()
         self._database.close()
         self._database, self._pace = copy, ingest.Pace()
 
     @property
     def is_read_only(self) -> bool:
-        """Say whether history can only be looked at, as of when it was last written."""
+        """Return whether the history is read-only, in its last written state."""
         return self._database.is_read_only
 
     @property
     def problem(self) -> str | None:
-        """Return why the database, which could be, is not written; None: nothing is wrong."""
+        """Return why a writable database is not written, or None."""
         return self._database.problem
 
     @property
     def is_copy(self) -> bool:
-        """Say whether what is written is forgotten, for the database cannot be written."""
+        """Return whether writes are lost because the database cannot be written."""
         return self._database.is_copy
 
     def unread_folders(self, *, must_look: bool = False) -> int:
-        """Return how many run folders history does not know.
+        """Return how many run folders are not in the history.
 
-        They are only looked for if history was begun anew beside folders that nobody has read
-        since, or if it ``must_look``.
+        They are only searched for if the database is new and the existing folders have not been
+        read since, or with ``must_look``.
 
         Raises:
-            StoreError: when history cannot be read.
+            StoreError: when the history cannot be read.
         """
         if not (must_look or self.setting(_UNREAD, bool, False)):
             return 0
@@ -165,69 +164,69 @@ class OpenHistory:
 
     @property
     def is_replaced(self) -> bool:
-        """Say whether another history has taken the place of the one that is open."""
+        """Return whether the open history has been replaced by another one."""
         return self._database.is_replaced
 
     def version(self) -> tuple[int, int]:
-        """Return what is another whenever history has changed."""
+        """Return a value that changes whenever the history changes."""
         return self._database.version()
 
     def health(self) -> dict[str, Any]:
-        """Return what is known of the database's state, sizes in bytes."""
+        """Return the database's state, with sizes in bytes."""
         return health.examine(self._database, self.home)
 
     def refresh(self) -> None:
-        """Take in what live runs said since, and notice those that died without a word."""
+        """Read new events of live runs, and detect runs that died."""
         if not self._database.is_read_only:
             ingest.refresh_live(self._database, self.home, self._pace)
 
     def rebuild(self) -> RebuildReport:
-        """Read everything anew from the run folders; damaged ones are reported."""
+        """Rebuild the history from the run folders; damaged ones are reported."""
         report = rebuild(self._database, self.home)
         self.keep_setting(_UNREAD, False)
         self.refresh()
         return report
 
     def take_in(self, run_ids: Sequence[str]) -> RebuildReport:
-        """Read what the folders of some runs say, which history may not know yet."""
+        """Read the folders of some runs, which may be new to the history."""
         return take_in(self._database, self.home, run_ids)
 
     def take_in_others(self) -> RebuildReport:
-        """Read the folders of runs that were made where another database is: on another machine
-        that has this home, or by a copy that broke off.
+        """Read the folders of runs created with another database: on another machine that shares
+        this home, or by an interrupted copy.
 
         Raises:
-            StoreError: when history cannot be read or written.
+            StoreError: when the history cannot be read or written.
         """
         return self.take_in(unknown_runs(self._database, self.home))
 
     def look_for_others(self) -> None:
-        """Take in, a while after the last time, what was made where another database of this home
-        is; nothing where the only one is in the home.
+        """Add runs created with another database of this home, at a limited rate; nothing if the
+        only database is in the home.
 
         Raises:
-            StoreError: when history cannot be read or written.
+            StoreError: when the history cannot be read or written.
         """
         now = time.monotonic()
         if now - self._looked_for_others < OTHERS_S or self.is_read_only:
             return
         self._looked_for_others = now
         if self.home.database.parent != self.home.path:
-            if not self.home.runs.is_dir():  # such as on a disk that is not mounted
+            if not self.home.runs.is_dir():  # such as on an unmounted disk
                 reason = os.strerror(errno.ENOENT)
-                raise StoreError(f"{self.home.runs} cannot be listed: {reason}.")
+                raise StoreError(f"Cannot list {self.home.runs}: {reason}.")
             self.take_in_others()
 
     def setting(self, name: str, kind: type[Value], default: Value) -> Value:
-        """Return what a person set for this home; the default when nothing was."""
+        """Return a setting of this home, or the default."""
         return read_setting(self._database, name, kind, default)
 
     def change_setting(
         self, name: str, kind: type[Value], default: Value, change: Callable[[Value], Value]
     ) -> None:
-        """Change what was set from what it is; what others change meanwhile is kept."""
+        """Change a setting based on its current value, keeping concurrent changes."""
         change_setting(self._database, name, kind, default, change)
 
     def keep_setting(self, name: str, value: object) -> None:
-        """Keep what a person set."""
+        """Store a setting of this home."""
         write_setting(self._database, name, value)

@@ -1,4 +1,4 @@
-"""Runs that combine others: what their parents, which are runs too, do not have in common."""
+"""Fields in which the parents of a combining run differ."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from vld_tui.store.specs import decode_stored_spec
 TRAINED_FIELDS: Final = tuple(
     name for name in FIELDS if name not in {*OWN_FIELDS, *SHARED_FIELDS, *NOT_RESULT, *MEASURED_ON}
 )
-"""Fields that say how a network was trained, in which runs that are combined may differ.
+"""Training fields, in which combined runs may differ.
 
-What they are measured on together is said by the first one's specification."""
+The first one's specification determines what the combination is measured on."""
 
 
 def mixed_fields(
     database: Database, combinations: Sequence[tuple[RunSpec, Combination]]
 ) -> Iterator[tuple[str, ...]]:
-    """Yield for each run that combines others the fields of which it has no one value.
+    """Yield, for each combining run, the fields in which its parents differ.
 
-    Its own specification has those of its first parent. Where a parent is not known any more,
-    nothing is known to be common.
+    Its own specification has the values of the first parent. If a parent is unknown, no field is
+    assumed to be common.
 
     Raises:
         StoreError: when the database cannot be read.
@@ -49,7 +49,7 @@ def mixed_fields(
 
 
 def _runs(combination: Combination) -> list[str]:
-    """Return the parents that are runs: the pre-trained network is none."""
+    """Return the parents that are runs, not the pre-trained network."""
     return [parent.run_id for parent in combination.parents if parent.run_id]
 
 
@@ -63,6 +63,6 @@ def _specs(database: Database, run_ids: Sequence[str]) -> dict[str, RunSpec]:
         for run_id, text in rows:
             try:
                 found[run_id] = decode_stored_spec(text)
-            except msgspec.DecodeError:  # said where that run is read itself
+            except msgspec.DecodeError:  # reported where that run is read itself
                 continue
     return found

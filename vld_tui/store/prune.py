@@ -1,4 +1,4 @@
-"""Free the disk of checkpoints that nothing needs any more."""
+"""Delete checkpoints that are no longer needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vld_tui.store.lookup import find_by_id
 from vld_tui.store.runs import read_runs
 
 Keep = Literal["best", "none"]
-"""What is left of a finished run: the networks at the selected step, or no checkpoint."""
+"""What to keep of a finished run: the selected step's checkpoints, or none."""
 
 _COMBINING: Final = """
     combination IS NOT NULL AND trashed_at IS NULL AND key IN (
@@ -29,19 +29,19 @@ _COMBINING: Final = """
 
 
 class Prunable(NamedTuple):
-    """Checkpoints of a run with their bytes: those to spare, and those about to be combined."""
+    """Checkpoints of a run with their bytes: deletable ones, and ones needed by combinations."""
 
     spare: dict[Path, int]
     needed: dict[Path, int]
 
     @property
     def bytes(self) -> int:
-        """Return how many bytes there are to free."""
+        """Return the number of bytes that can be freed."""
         return sum(self.spare.values())
 
 
 def prunable(database: Database, run_dir: RunDir, keep: Keep) -> Prunable:
-    """Return the checkpoints that pruning would delete, and those it would but for their use.
+    """Return the checkpoints that pruning would delete, and those that are still needed.
 
     Raises:
         StoreError: when the database cannot be read.
@@ -56,22 +56,24 @@ def prunable(database: Database, run_dir: RunDir, keep: Keep) -> Prunable:
 
 
 def prune(database: Database, home: Home, run_id: str, keep: Keep) -> Prunable:
-    """Delete checkpoints of a finished run, and return which went and which are still needed.
+    """Delete checkpoints of a finished run; return the deleted ones and those still needed.
 
     Raises:
         StoreError: when it is not finished, or a file cannot be deleted.
     """
-    with database.write() as connection:  # nothing is restored or trashed meanwhile
+    with database.write() as connection:  # no run is restored or trashed in the meantime
         found = find_by_id(database, run_id)
         (status,) = connection.execute(
             "SELECT status FROM runs WHERE key = ?", [found.key]
         ).fetchone()
         run_dir = found.run_dir(home)
         if status != "finished":
-            raise StoreError(f"Run {run_id} is {status}: only finished runs are pruned.")
+            raise StoreError(f"Run {run_id} is {status}: only finished runs can be pruned.")
         process = run_dir.read_process()
         if process is not None and is_alive(run_dir, process):
-            raise StoreError(f"Run {run_id} is finished, but its process is not over yet.")
+            raise StoreError(
+                f"Run {run_id} has finished, but its process is still ending. Try again."
+            )
         found_files = prunable(database, run_dir, keep)
         for path in found_files.spare:
             _delete(path)
@@ -79,7 +81,7 @@ def prune(database: Database, home: Home, run_id: str, keep: Keep) -> Prunable:
 
 
 def checkpoint_files(home: Home) -> Iterator[int]:
-    """Yield the bytes of every checkpoint there is, in the trash or not."""
+    """Yield the sizes of all checkpoints, including those in the trash."""
     for folder in (home.runs, home.trash):
         with suppress(OSError), os.scandir(folder) as runs:
             for run in runs:
@@ -90,7 +92,7 @@ def checkpoint_files(home: Home) -> Iterator[int]:
 
 
 def size_of(path: Path) -> int | None:
-    """Return a file's bytes; None: it is not there."""
+    """Return a file's size in bytes, or None if missing."""
     try:
         return path.stat().st_size
     except OSError:
@@ -98,7 +100,7 @@ def size_of(path: Path) -> int | None:
 
 
 def _needed_names(database: Database, run_id: str) -> set[str]:
-    """Return the checkpoints of a run that one which waits or goes on combines, by file name."""
+    """Return the checkpoints of a run that queued or running combinations need, by file name."""
     return {
         Path(parent.file).name
         for run in read_runs(database, _COMBINING)
@@ -111,4 +113,4 @@ def _delete(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"{path} cannot be deleted: {error.strerror}.") from None
+        raise StoreError(f"Cannot delete {path}: {error.strerror}.") from None

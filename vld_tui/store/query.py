@@ -1,13 +1,13 @@
-"""The language runs are filtered with: ``dropout>=0.9 and (target=re* or not tag:best)``.
+"""The filter language for runs: ``dropout>=0.9 and (target=re* or not tag:best)``.
 
-Terms next to each other must all hold, as with ``and``; ``or`` and ``not`` (or ``-`` in front), and
-parentheses. ``field=value`` and ``field!=value`` compare, ``<``, ``<=``, ``>`` and ``>=`` do for
-numbers, times and dates, ``:`` finds text inside text and is ``=`` otherwise, ``~`` a regular
-expression. ``1..5`` is a range, ``1,2,5`` any of them, ``re*`` what begins so. A flag alone is
-true. Another word alone is looked for in id, name, tags, note, data set and target, and must be
-there in some run unless it is quoted. Values with spaces stand in quotes of either kind; quoted
-text is taken as it is. Accuracies are shares or percents: ``ood>0.5``, ``ood>50%``. ``none`` is a
-value that is missing; ``tag=`` finds runs without tags.
+Adjacent terms are combined with ``and``; ``or``, ``not`` (or a leading ``-``) and parentheses work
+too. ``field=value`` and ``field!=value`` compare; ``<``, ``<=``, ``>`` and ``>=`` apply to numbers,
+durations and dates; ``:`` searches inside text and is ``=`` otherwise; ``~`` is a regular
+expression. ``1..5`` is a range, ``1,2,5`` a choice, ``re*`` a prefix. A flag alone means true. Any
+other word alone is searched in id, name, tags, note, data set and target, and must occur in some
+run unless it is quoted. Values with spaces need quotes (single or double); quoted text is taken
+literally. Accuracies are fractions or percentages: ``ood>0.5``, ``ood>50%``. ``none`` is a missing
+value; ``tag=`` finds runs without tags.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from vld_tui.store.terms import Joined, Not, Term, Tree, check_text, parse_terms
 __all__ = ["Condition", "Query", "QueryError", "find_field", "is_one_of"]
 
 EXAMPLE: Final = "dropout>=0.9 dataset=emoji (status:running or tag:best)"
-"""A filter that shows the language."""
+"""An example of the language."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """Which runs, in which order; empty: all, the newest first. Made by :meth:`parse`."""
+    """A filter and an order; empty: all runs, newest first. See :meth:`parse`."""
 
     conditions: tuple[Condition, ...] = ()
     order: tuple[str, ...] = ()
@@ -42,19 +42,19 @@ class Query:
         """Read a query and the fields to sort by: ``-ood,name`` is highest OOD first.
 
         Raises:
-            QueryError: naming what is not understood, with the nearest known names.
+            QueryError: for an invalid part, with the nearest known names.
         """
         tree = parse_terms(text)
         order = tuple(_order(key) for key in sort.split(",")) if sort else ()
         return cls(tuple(_condition(part) for part in tree.parts), order, tuple(_terms(tree)))
 
     def narrowed(self, condition: Condition) -> Self:
-        """Return the query with one condition more."""
+        """Return the query with an additional condition."""
         return replace(self, conditions=(*self.conditions, condition))
 
     @property
     def words(self) -> tuple[Term, ...]:
-        """Return the words without field and quotes, which some run must have."""
+        """Return the unquoted search words, which must occur in some run."""
         return tuple(
             term for term in self.terms
             if term.field is None and not term.is_quoted and not _is_flag(term.value)
@@ -72,12 +72,12 @@ class Query:
 
     @property
     def order_by(self) -> str:
-        """Return the order in SQL; what is not known comes last."""
+        """Return the order in SQL; missing values come last."""
         return ", ".join(dict.fromkeys((*self.order, "created_at DESC", "key DESC")))
 
 
 def is_one_of(run_ids: Iterable[str]) -> Condition:
-    """Return the condition that holds for these runs."""
+    """Return the condition for these runs."""
     return Condition(
         "run_id IN (SELECT value FROM json_each(?))", (msgspec.json.encode([*run_ids]).decode(),)
     )
@@ -110,10 +110,10 @@ def _is_flag(word: str) -> bool:
 
 
 def _order(key: str) -> str:
-    """Return the SQL that sorts by one field; ``-`` before it: highest first."""
+    """Return the SQL that sorts by one field; a leading ``-`` means descending."""
     check_text(key)
     name = key.strip()
     field = find_field(name.removeprefix("-"), "sort by")
     if name.startswith("-"):
-        return f"{field.sql} DESC"  # what is not known comes last of itself
+        return f"{field.sql} DESC"  # NULLs come last in descending order
     return f"{field.sql} ASC NULLS LAST"

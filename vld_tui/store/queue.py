@@ -1,4 +1,4 @@
-"""Runs that wait for a slot, in order."""
+"""The queue: order, holds, removal."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def enqueue(connection: sqlite3.Connection, key: int) -> None:
 
 
 def take_out(database: Database, found: Found) -> None:
-    """Take a run out of the queue: it is ``stopped``, and can be resumed.
+    """Remove a run from the queue: it becomes ``stopped`` and can be resumed.
 
     Raises:
-        StoreError: when it does not wait.
+        StoreError: when it is not queued.
     """
     with database.write() as connection:
         _refuse_others(connection, found)
@@ -38,10 +38,10 @@ def take_out(database: Database, found: Found) -> None:
 
 
 def hold(database: Database, found: Found, *, is_held: bool) -> None:
-    """Pass a waiting run over, or no longer.
+    """Hold or release a queued run.
 
     Raises:
-        StoreError: when it does not wait.
+        StoreError: when it is not queued.
     """
     with database.write() as connection:
         _refuse_others(connection, found)
@@ -51,10 +51,10 @@ def hold(database: Database, found: Found, *, is_held: bool) -> None:
 
 
 def move(database: Database, found: Found, places: int) -> None:
-    """Let a waiting run change places with the next one (1), or the one before (−1).
+    """Swap a queued run with the next one (1) or the previous one (−1).
 
     Raises:
-        StoreError: when it does not wait.
+        StoreError: when it is not queued.
     """
     with database.write() as connection:
         position = _refuse_others(connection, found)
@@ -72,12 +72,12 @@ def move(database: Database, found: Found, places: int) -> None:
 
 
 def _refuse_others(connection: sqlite3.Connection, found: Found) -> float:
-    """Return a waiting run's position; refuse one that does not wait."""
+    """Return a queued run's position, or raise if it is not queued."""
     status, position, has_job = connection.execute(
         "SELECT status, queue_position, job_open FROM runs WHERE key = ?", [found.key]
     ).fetchone()
     if has_job:
-        raise StoreError(f"Run {found.run_id} was given to a cluster: its jobs have no such place.")
+        raise StoreError(f"Run {found.run_id} is queued on a cluster, not in this machine's queue.")
     if status != "queued":
-        raise StoreError(f"Run {found.run_id} does not wait: it is {status}.")
+        raise StoreError(f"Run {found.run_id} is not queued: it is {status}.")
     return float(position)

@@ -1,4 +1,4 @@
-"""Read history anew from the run folders."""
+"""Rebuild the history from the run folders."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _OLD: Final = (
     "job_node, job_open FROM runs WHERE run_id = ?"
 )
 _OVER: Final = ("stopped", "failed", "crashed")
-"""What a run may be that somebody elsewhere has given to another job since."""
+"""Statuses of a run that another machine may have submitted as another job."""
 _WITHOUT_PROCESS: Final = ("stopped", "failed")
-"""What a run may be that was never taken up: out of the queue, or impossible to start."""
+"""Statuses of a run that was never started: dequeued, or impossible to start."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class DamagedFolder:
 
 
 class _LogCutError(Exception):
-    """History has read more of a run's log than there is now."""
+    """The history has read more of a run's log than the file now contains."""
 
 
 class _Place(NamedTuple):
-    """A run's folder, and where history had it before it was read."""
+    """A run's folder, and its previous location in the history."""
 
     run_dir: RunDir
     is_trashed: bool
@@ -63,7 +63,7 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True)
 class RebuildReport:
-    """How many runs were read, how many of them lie in the trash, and what could not be read."""
+    """How many runs were read, how many of them are in the trash, and what could not be read."""
 
     runs: int
     trashed: int
@@ -71,12 +71,12 @@ class RebuildReport:
 
 
 def rebuild(database: Database, home: Home) -> RebuildReport:
-    """Replace every row by what the run folders say; places in the queue are kept.
+    """Replace every row with the contents of the run folders; keep places in the queue.
 
-    Folders are read into memory some at a time, and then written at once: nobody waits while a
-    disk is read, and history is never empty in between. What only history knows of a run is kept:
-    files of its folder that are missing or damaged are written again, and a run whose folder
-    cannot be read is listed as damaged.
+    Folders are read into memory in batches and then written at once, so that readers do not wait
+    for the disk and the history is never empty. Data that only the history has is kept: missing
+    or damaged files of a folder are restored, and a run whose folder cannot be read is listed as
+    damaged.
 
     Raises:
         StoreError: when the database cannot be written.
@@ -89,8 +89,8 @@ def rebuild(database: Database, home: Home) -> RebuildReport:
 
 
 def unknown_runs(database: Database, home: Home) -> list[str]:
-    """Return the runs that have a folder and no row, those that are damaged, and those given to
-    another job than their row says.
+    """Return the runs that have a folder and no row, the damaged ones, and those whose job differs
+    from their row.
 
     Raises:
         StoreError: when the database cannot be read, or the folders cannot be listed.
@@ -108,7 +108,7 @@ def unknown_runs(database: Database, home: Home) -> list[str]:
 
 
 def take_in(database: Database, home: Home, run_ids: Sequence[str]) -> RebuildReport:
-    """Read anew what the folders of some runs say, which history may not know yet.
+    """Reread the folders of some runs, which may be new to the history.
 
     Raises:
         StoreError: when the database cannot be written.
@@ -126,7 +126,7 @@ class _Reader:
         self._database, self._home = database, home
         self._scratch = database.scratch()
         self.found: set[str] = set()
-        """Names of the folders that were looked at."""
+        """Names of the folders that were read."""
         self._read: dict[str, bool] = {}
         self._damaged: list[DamagedFolder] = []
 
@@ -143,13 +143,13 @@ class _Reader:
         """
         for batch in _batches(folders):
             again = self._replace(batch)
-            if again:  # started or removed while they were read
+            if again:  # started or removed during the read
                 self.found.difference_update(path.name for path in again)
                 self._replace(again)
         self._scratch.close()
 
     def _replace(self, folders: Sequence[Path]) -> list[Path]:
-        """Replace the rows of some runs; return the folders that have changed meanwhile."""
+        """Replace the rows of some runs; return the folders that have changed in the meantime."""
         read: list[_Place] = []
         damaged: list[tuple[_Place, str]] = []
         again: list[Path] = []
@@ -186,15 +186,15 @@ class _Reader:
         return [path for path in again if path.is_dir()]
 
     def _refusal(self, path: Path) -> str | None:
-        """Return why a folder cannot be that of a run."""
+        """Return why a folder is not a valid run folder."""
         if not is_text(path.name):
-            return "its name holds bytes that are not text: rename it"
+            return "its name is not valid text; rename it"
         if path.parent == self._home.trash and path.name in self.found:
-            return f"{self._home.runs / path.name} exists as well"
+            return f"{self._home.runs / path.name} also exists"
         return None
 
     def _is_as_it_was(self, place: _Place) -> bool:
-        """Say whether a run was neither moved nor started since its folder was read."""
+        """Return whether a run was neither moved nor started since its folder was read."""
         path = place.run_dir.path
         return path.is_dir() and self._place(path) == place
 
@@ -204,7 +204,7 @@ class _Reader:
 
 
 def open_or_set_aside(path: Path) -> tuple[Database, Path | None]:
-    """Open a database to be read anew; one that is damaged is kept under another name first.
+    """Open a database for a rebuild; a damaged one is first moved to another name.
 
     Returns:
         The database, and where the damaged one lies now; None: it was whole.
@@ -236,7 +236,7 @@ def _set_aside(path: Path) -> Path:
             if part.exists():
                 part.rename(kept.with_name(f"{kept.name}{suffix}"))
     except OSError as error:
-        raise StoreError(f"{path} is damaged and cannot be set aside: {error}.") from None
+        raise StoreError(f"{path} is damaged and cannot be moved away: {error}.") from None
     return kept
 
 
@@ -264,10 +264,10 @@ def _batches(folders: Iterable[Path]) -> Iterator[list[Path]]:
 
 
 def _read(database: Database, scratch: Database, place: _Place) -> None:
-    """Read what a run's folder says.
+    """Read a run's folder.
 
     Raises:
-        SpecError: when its specification is missing or damaged, and nobody knows it.
+        SpecError: when its specification is missing or damaged and cannot be restored.
         OSError: when the folder cannot be read.
     """
     run_dir = place.run_dir
@@ -282,13 +282,13 @@ def _read(database: Database, scratch: Database, place: _Place) -> None:
         )
         state = load_state(scratch, key)
         if state is None:
-            raise AssertionError("a row just inserted is there")
+            raise AssertionError("an inserted row exists")
         read_anew(connection, key, run_dir, state)
         read_job(connection, key, run_dir)
 
 
 def _refuse_cut_log(database: Database, run_dir: RunDir) -> None:
-    """Refuse the folder of a run that is over if history has read more of its log.
+    """Check that an ended run's log has not lost lines that the history has read.
 
     Raises:
         _LogCutError: when it has.
@@ -300,19 +300,19 @@ def _refuse_cut_log(database: Database, run_dir: RunDir) -> None:
         return
     if (size := log_size(run_dir)) < known[1]:
         raise _LogCutError(
-            f"{run_dir.events.name} has {size:,} bytes, but had {known[1]:,}: what the history "
-            "read of it is kept"
+            f"{run_dir.events.name} shrank from {known[1]:,} to {size:,} bytes; the data in "
+            "the database is kept"
         )
 
 
 def _write(
     database: Database, scratch: Database, connection: sqlite3.Connection, place: _Place
 ) -> None:
-    """Put what was read of a run in place of its row, with what only the row knew."""
+    """Replace a run's row with what was read, keeping data that only the row has."""
     run_id = place.run_dir.run_id
     old = database.row(_OLD, [run_id])
     key = replace_run(scratch, run_id, connection, old[0] if old else None)
-    user = place.run_dir.read_user()  # somebody may have changed it meanwhile
+    user = place.run_dir.read_user()  # it may have changed in the meantime
     if user != UserData():
         connection.execute(
             "UPDATE runs SET name = coalesce(?, name), tags = ?, note = ? WHERE key = ?",
@@ -323,7 +323,7 @@ def _write(
 
 
 def _keep_what_no_folder_tells(connection: sqlite3.Connection, key: int, old: Row) -> None:
-    """Leave a run its GPU, and its place in the queue or why it never had a process."""
+    """Keep a run's GPU, and its place in the queue or why it was never started."""
     _, gpu, status, error, position, is_held, *job = old
     connection.execute("UPDATE runs SET gpu = ? WHERE key = ?", [gpu, key])
     connection.execute(
@@ -351,7 +351,7 @@ def _keep_what_no_folder_tells(connection: sqlite3.Connection, key: int, old: Ro
 
 
 def _completed(user: UserData, run_dir: RunDir, name: str, *, is_trashed: bool) -> UserData:
-    """Return what a person said of the run, completed from the folder itself."""
+    """Return the user's labels of the run, completed from the folder itself."""
     trashed_at = user.trashed_at or run_dir.path.stat().st_mtime if is_trashed else None
     return msgspec.structs.replace(
         user,
@@ -362,8 +362,8 @@ def _completed(user: UserData, run_dir: RunDir, name: str, *, is_trashed: bool) 
 
 
 def _settle_others(database: Database, home: Home, known: set[str]) -> list[DamagedFolder]:
-    """Delete the rows of runs whose folders are gone from the trash, and note that those of others
-    are missing; return the latter."""
+    """Delete the rows of runs whose folders vanished from the trash, and mark other runs' missing
+    folders; return the latter."""
     missing: list[DamagedFolder] = []
     with database.write() as connection:
         for key, run_id, trashed_at in database.rows("SELECT key, run_id, trashed_at FROM runs"):

@@ -1,4 +1,4 @@
-"""Take a run's events into its rows."""
+"""Record a run's events in its rows."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _LARGEST: Final = 2**63 - 1
 class EventRecorder:
     """Folds events, oldest first, into one run's state and rows.
 
-    What is recorded twice is recorded once: a resumed run says again what came after its
-    checkpoint. Values are written, and those at the selected step looked up, by :meth:`flush`.
+    Recording is idempotent: a resumed run repeats events after its checkpoint. Values are written,
+    and those at the selected step looked up, by :meth:`flush`.
     """
 
     def __init__(self, connection: sqlite3.Connection, key: int, state: RunState) -> None:
@@ -49,7 +49,7 @@ class EventRecorder:
         self.state = state
 
     def flush(self) -> None:
-        """Write the values that were taken in; the state is for others to save."""
+        """Write the recorded values; the caller saves the state."""
         self._series.flush()
         step = self.state.selected_step
         if self._has_selected and step is not None:
@@ -59,7 +59,7 @@ class EventRecorder:
         self._arms.flush()
 
     def record(self, event: Event) -> None:
-        """Take one event in; one whose number was told before is damage, and counted."""
+        """Record one event; a repeated number is counted as damage."""
         state = self.state
         if event.seq <= state.last_seq or not _is_storable(event):
             state.damaged_lines += 1
@@ -83,7 +83,7 @@ class EventRecorder:
         self._close_attempt(end.ended_at, state.status, end.cause)
 
     def correct(self, end: AttemptEnd) -> None:
-        """Record what has become known of a death that was recorded before."""
+        """Add details to a recorded death."""
         self._forget_crash()
         self.crash(end)
 
@@ -146,7 +146,7 @@ class EventRecorder:
                 )
             case CollapseDetected():
                 self._collapse(event.step)
-            case _:  # nothing of it is kept
+            case _:  # not stored
                 pass
 
     def _take_steps(self, event: StepsTaken) -> None:
@@ -170,7 +170,7 @@ class EventRecorder:
             self._select(event.step, event.id_accuracy, event.ood_accuracy)
 
     def _collapse(self, step: int) -> None:
-        """Record the first step of a collapse; one after a recovery takes the place of it."""
+        """Record the first step of a collapse, replacing an earlier one after a recovery."""
         state = self.state
         if state.collapsed_step is None or state.recovered_step is not None:
             state.collapsed_step, state.recovered_step = step, None
@@ -191,7 +191,7 @@ class EventRecorder:
         self._has_selected = True
 
     def _rewind(self, resumed_step: int | None) -> None:
-        """Forget what came after the checkpoint: the run says it again."""
+        """Delete values after the checkpoint, since the run repeats them."""
         state = self.state
         kept = -1 if resumed_step is None else resumed_step
         self._series.forget_after(kept)
@@ -210,7 +210,7 @@ class EventRecorder:
             state.domains = "{}"
 
     def _close_attempt(self, ended_at: float | None, outcome: str, reason: str | None) -> None:
-        """Record how the attempt ended, unless that is known."""
+        """Record how the attempt ended, unless already known."""
         self._connection.execute(
             "UPDATE attempts SET ended_at = ?, outcome = ?, step = ?, reason = ? "
             "WHERE run = ? AND attempt = ? AND outcome IS NULL",
@@ -218,7 +218,7 @@ class EventRecorder:
         )
 
     def _end_previous(self, end: AttemptEnd | None) -> None:
-        """Record how the attempt before ended; what the run itself knows of it is kept with it."""
+        """Record how the previous attempt ended, keeping what the run itself recorded."""
         if end is None:
             self._close_attempt(self.state.last_event_at, "crashed", _DISAPPEARED)
             return
@@ -226,7 +226,7 @@ class EventRecorder:
         self._close_attempt(end.ended_at, _outcome(end), end.cause)
 
     def _come_back(self) -> None:
-        """Take a crash back: the process was only out of sight."""
+        """Undo a recorded crash: the process is alive after all."""
         state = self.state
         state.status, state.error, state.exit_code = "running", None, None
         self._forget_crash()
@@ -240,11 +240,11 @@ class EventRecorder:
 
 
 def _outcome(end: AttemptEnd) -> str:
-    """Return the status of a run that ended so."""
+    """Return the status for an outcome."""
     return "stopped" if end.on_purpose else "crashed"
 
 
 def _is_storable(event: Event) -> bool:
-    """Say whether the database can hold the event's whole numbers."""
+    """Return whether the event's integers fit the database."""
     values = msgspec.structs.astuple(event)
     return all(abs(value) <= _LARGEST for value in values if type(value) is int)

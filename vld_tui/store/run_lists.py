@@ -1,4 +1,4 @@
-"""Runs of an open history: one by its name, those that match, and how many."""
+"""Find, list and count runs of an open history."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _STATUSES: Final = f"""
 
 
 class RunLists(OpenHistory):
-    """A history that is asked for runs."""
+    """The queries for runs of an open history."""
 
     def get(self, reference: str, *, in_trash: bool = False) -> Run:
         """Return the run with this id, name, or start of an id; ``@last`` is the newest.
 
-        With ``in_trash`` a run there is preferred, and ``@last`` is the one put there last. Its
-        folder is looked into, whatever its status.
+        With ``in_trash``, runs in the trash are preferred, and ``@last`` is the last trashed one.
+        The run is updated from its folder in any state.
 
         Raises:
             RunNotFound: when there is none.
@@ -49,7 +49,7 @@ class RunLists(OpenHistory):
         return self._run(found.key)
 
     def _look_again(self, found: Found) -> None:
-        """Look into a run's folder; where the database cannot be written, in a copy of it."""
+        """Update a run from its folder, in a copy if the database cannot be written."""
         try:
             ingest.look_again(self._database, found.key, found.run_dir(self.home))
         except (DatabaseLocked, DatabaseUnwritable):
@@ -59,7 +59,7 @@ class RunLists(OpenHistory):
             ingest.look_again(self._database, found.key, found.run_dir(self.home))
 
     def _find(self, reference: str, *, in_trash: bool) -> Found:
-        """Find a run; a folder of that name which history does not know is read first."""
+        """Find a run, first reading an unknown folder of that name."""
         try:
             return find(self._database, reference, in_trash=in_trash)
         except RunNotFound:
@@ -72,14 +72,14 @@ class RunLists(OpenHistory):
         """Read a query as a user types it.
 
         Raises:
-            QueryError: naming what is not understood, or a word that no run has.
+            QueryError: for an invalid part, or a word that no run has.
         """
         query = Query.parse(text, sort=sort)
         refuse_unknown_words(self._database, query)
         return query
 
     def why_nothing_matches(self, query: Query) -> str:
-        """Return what a query asks for that no run has; empty: each part of it matches some."""
+        """Return the values in a query that no run has; empty if each part matches some run."""
         try:
             refuse_unknown_words(self._database, query)
         except QueryError as error:
@@ -147,7 +147,7 @@ class RunLists(OpenHistory):
         offset: int = 0,
         limit: int | None = None,
     ) -> list[RunSummary]:
-        """Return the groups that the runs that match make up; the latest first by default."""
+        """Return the groups of the matching runs, latest first by default."""
         return read_groups(
             self._database,
             self._condition(query, trashed=False),
@@ -159,12 +159,12 @@ class RunLists(OpenHistory):
         )
 
     def count_groups(self, query: Query, grouping: Grouping) -> int:
-        """Return how many groups the runs that match make up."""
+        """Return the number of groups of the matching runs."""
         condition = self._condition(query, trashed=False)
         return count_groups(self._database, condition, query.parameters, grouping)
 
     def count_statuses(self) -> dict[str, int]:
-        """Return the number of live and waiting runs by status."""
+        """Return the number of live and queued runs by status."""
         return dict(self._database.rows(_STATUSES))
 
     def points(self, query: Query = _ALL, *, limit: int) -> list[RunPoint]:
@@ -173,8 +173,8 @@ class RunLists(OpenHistory):
         return read_points(self._database, condition, query.parameters, limit=limit)
 
     def count_without_ood(self, query: Query = _ALL) -> int:
-        """Return how many evaluated runs that match have no place in that plane: they were
-        trained without a target."""
+        """Return how many matching evaluated runs are not in that plane because they have no
+        target."""
         where = f"{self._condition(query, trashed=False)} AND id_accuracy IS NOT NULL"
         row = self._database.row(
             f"SELECT count(*) FROM runs WHERE {where} AND ood_accuracy IS NULL", query.parameters
@@ -182,7 +182,7 @@ class RunLists(OpenHistory):
         return int(row[0]) if row else 0
 
     def live_runs(self) -> list[Run]:
-        """Return the runs that a process should be working on, the oldest first."""
+        """Return the runs that should have a process, oldest first."""
         live = "SELECT key FROM runs INDEXED BY live_runs WHERE status IN ('starting', 'running')"
         where = f"key IN ({live}) AND trashed_at IS NULL"
         return read_runs(self._database, where, order="launched_at")
@@ -190,7 +190,7 @@ class RunLists(OpenHistory):
     def _run(self, key: int) -> Run:
         runs = read_runs(self._database, "key = ?", [key])
         if not runs:
-            raise RunNotFound("The run was deleted meanwhile.")
+            raise RunNotFound("The run has been deleted.")
         return runs[0]
 
     def _condition(self, query: Query, *, trashed: bool) -> str:

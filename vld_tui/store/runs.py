@@ -1,4 +1,4 @@
-"""A run as history knows it, and the rows it is read from."""
+"""Read runs from their rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vld_tui.store.parents import mixed_fields
 from vld_tui.store.specs import decode_stored_spec, spec_value
 
 IS_SOUND_SQL: Final = f"damage IS NULL AND key NOT IN (SELECT key FROM {UNREADABLE})"
-"""Holds for the rows of runs that are not damaged, as far as they were read."""
+"""SQL condition for runs that are not known to be damaged."""
 
 STATUS_SQL: Final = f"iif({IS_SOUND_SQL}, status, '{DAMAGED}')"
 """A run's status as an expression over its row."""
@@ -34,7 +34,7 @@ STATUS_SQL: Final = f"iif({IS_SOUND_SQL}, status, '{DAMAGED}')"
 def read_points(
     database: Database, where: str, parameters: Parameters, *, limit: int
 ) -> list[RunPoint]:
-    """Return the newest evaluated runs of the rows that ``where`` keeps.
+    """Return the newest evaluated runs of the rows that match ``where``.
 
     Raises:
         StoreError: when the database cannot be read.
@@ -71,7 +71,7 @@ COLLAPSED: Final = (
     "IN ('starting', 'running')) OR selected_step >= collapsed_step AND (recovered_step IS NULL OR "
     "selected_step < recovered_step)))"
 )
-"""Whether the selected step is a collapse; of a run at work, whether its last one is."""
+"""Whether the selected step has collapsed; for a running run, the last step."""
 _COLUMNS: Final = RowKinds(
     {
         "run_id": TEXT,
@@ -120,8 +120,8 @@ _COLUMNS: Final = RowKinds(
         "target": TEXT + NOTHING,
     }
 )
-"""What a run is made of, in the order of its fields, with the kinds of values each may have; then
-the target that the engine reported."""
+"""The columns of a run in the order of its fields, with the types of their values; then the target
+that the engine reported."""
 _SELECTED: Final = (
     "key, damage, "
     "EXISTS (SELECT 1 FROM arms WHERE arms.run = runs.key AND json_valid(arms.domains) IS NOT 1), "
@@ -141,9 +141,9 @@ def read_runs(
     offset: int = 0,
     limit: int = -1,
 ) -> list[Run]:
-    """Return the runs of the rows that ``where`` keeps, from ``offset`` on; −1: no limit.
+    """Return the runs of the rows that match ``where``, starting at ``offset``; −1: no limit.
 
-    A row that cannot be understood is a run that is ``damaged``, with the reason as its error.
+    An invalid row becomes a ``damaged`` run with the reason as its error.
 
     Raises:
         StoreError: when the database cannot be read.
@@ -163,7 +163,7 @@ def read_runs(
 
 
 def find_unreadable(database: Database) -> None:
-    """Read every row, so that it is known which cannot be understood.
+    """Read every row to find the invalid ones.
 
     Raises:
         StoreError: when the database cannot be read.
@@ -177,7 +177,7 @@ def find_unreadable(database: Database) -> None:
 
 
 def _told_mixed(database: Database, runs: list[Run]) -> list[Run]:
-    """Say of those runs that combine others of which fields they have no one value."""
+    """Add to combining runs the fields in which their parents differ."""
     combining = [
         (run.spec, run.combination) for run in runs if run.combination is not None and run.has_spec
     ]
@@ -191,8 +191,8 @@ def _told_mixed(database: Database, runs: list[Run]) -> list[Run]:
 
 
 def _read(damage: str | None, has_bad_arms: int, *row: Any) -> tuple[Run, bool]:
-    """Return the run of a row, and whether the row can be understood."""
-    problem = "what its arms reached is not valid JSON" if has_bad_arms else None
+    """Return the run of a row, and whether the row is valid."""
+    problem = "the results of its arms are not valid JSON" if has_bad_arms else None
     try:
         _check(row)
         run = _run(*row)
@@ -203,18 +203,18 @@ def _read(damage: str | None, has_bad_arms: int, *row: Any) -> tuple[Run, bool]:
         return run, True
     if damage is None:
         damage = (
-            f"the history cannot read this run: {problem}.\n"
-            f"Read it again from its folder: vld rebuild. Or remove it: vld rm {run.run_id}"
+            f"the run's database entry is invalid: {problem}.\n"
+            f"Reread it from its folder with vld rebuild, or remove it: vld rm {run.run_id}"
         )
     return msgspec.structs.replace(run, status=DAMAGED, error=damage), problem is None
 
 
 class _RowError(ValueError):
-    """A value that no run has."""
+    """An invalid value in a row."""
 
 
 def _check(row: Sequence[Any]) -> None:
-    """Refuse values that no run has.
+    """Check the values of a row.
 
     Raises:
         _RowError: naming the column.
@@ -232,7 +232,7 @@ def _check(row: Sequence[Any]) -> None:
 
 
 def _salvaged(row: Sequence[Any]) -> Run:
-    """Return what can be known of a run whose row cannot be understood."""
+    """Return the readable parts of a run whose row is invalid."""
     known = dict(zip(_COLUMNS.columns, row, strict=True))
     texts = {
         name: value if isinstance(value := known[name], str) else ""

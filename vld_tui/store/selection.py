@@ -1,4 +1,4 @@
-"""What a run is judged by, read from its series while they are written."""
+"""Read a run's selected step and accuracies from its series while they are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of a log's events, each higher than the one before: which of them are damaged."""
+"""Find damaged numbers in a log's event numbers, which must increase."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import pairwise
 
 
 def in_sequence(numbers: Sequence[int], last: int, following: int | None = None) -> list[bool]:
-    """Say of each number whether it fits those around it.
+    """Return, for each number, whether it fits its neighbours.
 
-    As many as possible are kept that ascend from ``last``, the number before them; ``following``
-    comes after them. So a number that is too high is the one at fault, not those that follow it.
+    As many numbers as possible are kept that increase from ``last``, the number before them, to
+    ``following``, the one after. So a number that is too high is rejected, not those after it.
     """
     if not numbers:
         return []
@@ -23,8 +23,8 @@ def in_sequence(numbers: Sequence[int], last: int, following: int | None = None)
 
 
 def _longest_ascent(numbers: Sequence[int], last: int) -> set[int]:
-    """Return the places of the longest ascending selection of the numbers above ``last``, the
-    lowest and earliest of several."""
+    """Return the indices of the longest increasing subsequence above ``last``, the lowest and
+    earliest of several."""
     ends: list[int] = []
     places: list[int] = []
     before: dict[int, int | None] = {}
@@ -32,7 +32,7 @@ def _longest_ascent(numbers: Sequence[int], last: int) -> set[int]:
         if number <= last:
             continue
         length = bisect_left(ends, number)
-        if length < len(ends) and ends[length] == number:  # told before
+        if length < len(ends) and ends[length] == number:  # repeated
             continue
         ends[length : length + 1] = [number]
         places[length : length + 1] = [at]

@@ -1,7 +1,7 @@
-"""Measured values as packed series: a million points are read in a moment.
+"""Metrics as packed series, so that a million points are read quickly.
 
-A series is kept as rows of up to ``CHUNK`` points each, whose steps ascend from row to row:
-whole numbers of 64 bits, and floats of 64 bits of which NaN stands for "not finite".
+A series is stored as rows of up to ``CHUNK`` points each, with steps ascending from row to row:
+64-bit integers, and 64-bit floats where NaN stands for "not finite".
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from vld_tui.runs.metrics import Points
 from vld_tui.store.errors import SeriesDamaged
 
 CHUNK: Final = 512
-"""Points of a row: what is appended to is written anew, so it is small."""
+"""Points per row; small, since appending rewrites the row."""
 STEP_BYTES: Final = 8
 
 _DAMAGED: Final = (
-    "What a run measured is damaged in the history.\n"
-    "Read it again from the run's folder: vld rebuild"
+    "The stored metrics of a run are damaged.\nReread them from the run's folder: vld rebuild"
 )
 _OF_SERIES: Final = "run = ? AND name = ? AND split = ? AND domain = ? AND arm = ?"
 
@@ -31,7 +30,7 @@ IS_WHOLE: Final = "length(steps) = length(readings) AND length(steps) % 8 = 0"
 
 
 class SeriesKey(NamedTuple):
-    """What tells a run's series apart, in the order of the table's columns."""
+    """The key of a run's series, in the order of the table's columns."""
 
     name: str
     split: str
@@ -40,10 +39,10 @@ class SeriesKey(NamedTuple):
 
 
 def unpack(rows: Iterable[tuple[bytes, bytes]]) -> Points:
-    """Return the points of rows in their order.
+    """Return the points of rows in order.
 
     Raises:
-        SeriesDamaged: when a row has not as many values as steps.
+        SeriesDamaged: when a row's values and steps differ in number.
     """
     points, chunks = Points.none(), list(rows)
     try:
@@ -58,9 +57,9 @@ def unpack(rows: Iterable[tuple[bytes, bytes]]) -> Points:
 
 
 class SeriesWriter:
-    """Takes a run's points, and writes those of each series at once.
+    """Collects a run's points and writes each series at once.
 
-    It writes inside the transaction that is open; what was not written by :meth:`flush` is lost.
+    It writes inside the open transaction; points not written by :meth:`flush` are lost.
     """
 
     def __init__(self, connection: sqlite3.Connection, run: int) -> None:
@@ -68,14 +67,14 @@ class SeriesWriter:
         self._pending: dict[SeriesKey, Points] = {}
 
     def put(self, key: SeriesKey, step: int, value: float | None) -> None:
-        """Take a point; of several for one step the last counts."""
+        """Add a point; of several for one step the last counts."""
         points = self._pending.get(key)
         if points is None:
             points = self._pending[key] = Points.none()
         points.put(step, value)
 
     def flush(self) -> None:
-        """Write what was taken."""
+        """Write the collected points."""
         if not self._pending:
             return
         is_first = self._connection.execute(
@@ -116,7 +115,7 @@ class SeriesWriter:
         return None if row is None else unpack([row])
 
     def _merge(self, key: SeriesKey, points: Points) -> None:
-        """Write points among those that are there: a step that was there is replaced."""
+        """Merge points with the existing ones, replacing equal steps."""
         place = [self._run, *key]
         rows = self._connection.execute(
             f"SELECT steps, readings FROM series WHERE {_OF_SERIES} ORDER BY first_step", place
@@ -129,7 +128,7 @@ class SeriesWriter:
         self._write(key, Points(array("q", steps), array("d", [merged[step] for step in steps])))
 
     def _write(self, key: SeriesKey, points: Points) -> None:
-        """Write points over the row that begins with the first of them, and behind it."""
+        """Write points, replacing the row that starts with the first of them."""
         self._connection.executemany(
             "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [

@@ -1,4 +1,4 @@
-"""What a person set for a home: values by name."""
+"""Settings of a home by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 
 def read_setting(database: Database, name: str, kind: type[Value], default: Value) -> Value:
-    """Return a setting; the default when it was never set, or is of another kind.
+    """Return a setting, or the default if it is unset or has another type.
 
     Raises:
         StoreError: when the database cannot be read.
@@ -35,7 +35,7 @@ def change_setting(
     default: Value,
     change: Callable[[Value], Value],
 ) -> None:
-    """Change a setting from what it is at this moment.
+    """Change a setting based on its current value.
 
     Raises:
         StoreError: when the database cannot be written.
@@ -45,7 +45,7 @@ def change_setting(
 
 
 def write_setting(database: Database, name: str, value: object) -> None:
-    """Keep a setting.
+    """Store a setting.
 
     Raises:
         StoreError: when the database cannot be written.

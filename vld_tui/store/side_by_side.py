@@ -1,4 +1,4 @@
-"""Do many things that wait for the disk at once."""
+"""Run disk-bound work in parallel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_WRITERS: Final = 16
 
 
 def side_by_side(work: Callable[[Item], None], items: Sequence[Item]) -> None:
-    """Do the work for each item; whatever it raises is raised."""
+    """Run the work for each item, propagating exceptions."""
     if len(items) < 2:
         for item in items:
             work(item)

@@ -1,4 +1,4 @@
-"""Where a run stands, as its row keeps it between two readings of its events."""
+"""The state of a run in its row, between two reads of its events."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from vld_tui.store.kinds import NUMBER, RowKinds
 class RunState:
     """The part of a run's row that follows from its events, column by column.
 
-    ``launched_at`` is when it was last given to a process, ``past_process`` tells the
-    process it had before from others. ``arm`` is how its predictions are made.
-    It collapsed at ``collapsed_step`` and was sound again at ``recovered_step``.
-    ``target`` is the left-out domain the engine reported, or ``none``; ``data_digest`` changes with
-    the images it was given. ``events_offset`` counts bytes read of the event log, ``last_seq`` is
-    the number of the last event taken in.
+    ``launched_at`` is the time of the last launch, ``past_process`` identifies the previous
+    process. ``arm`` is how its predictions are made. It collapsed at ``collapsed_step`` and
+    recovered at ``recovered_step``. ``target`` is the left-out domain reported by the engine, or
+    ``none``; ``data_digest`` changes with its images. ``events_offset`` counts bytes read of the
+    event log, ``last_seq`` is the number of the last recorded event.
     """
 
     status: str
@@ -56,7 +55,7 @@ class RunState:
 
 
 def _kinds(hint: object) -> tuple[type, ...]:
-    """Return the kinds of values of a field: a whole number may stand for a float."""
+    """Return the types of a field: an int is valid for a float."""
     found = get_args(hint) or (hint,)
     return (*found, *NUMBER) if float in found else found
 
@@ -68,7 +67,7 @@ _UPDATE: Final = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _NAMES)}
 
 
 def load_state(database: Database, key: int) -> RunState | None:
-    """Return the state of the run with this key; None when it is gone or cannot be understood.
+    """Return the state of the run with this key, or None if missing or invalid.
 
     Raises:
         StoreError: when the database cannot be read.

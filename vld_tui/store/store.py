@@ -1,4 +1,4 @@
-"""The history of one home: all that the interface asks of it."""
+"""The history of a home."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ __all__ = [
 class Store(MeasuredRuns, WaitingRuns):
     """An open history. It belongs to the thread that opened it; many may be open at once.
 
-    Here runs are made, labelled and deleted; the rest is in its parts: how it is opened and kept up
-    to date, lists of runs, what they reached, and those that wait.
+    Runs are created, labelled and deleted here; the base classes open and update the history, list
+    runs, read their results, and manage the queue.
 
     Every method raises :class:`StoreError` when the database is locked, damaged or cannot be
     written; methods that take a run's id raise :class:`RunNotFound` for an unknown one.
@@ -48,7 +48,7 @@ class Store(MeasuredRuns, WaitingRuns):
         combination: Combination | None = None,
         is_queued: bool = False,
     ) -> Run:
-        """Make a new run: its folder and its place in history. It has no process yet.
+        """Create a new run: its folder and its row. It has no process yet.
 
         ``combination``: it trains nothing, but combines the networks of other runs.
 
@@ -62,16 +62,16 @@ class Store(MeasuredRuns, WaitingRuns):
         return self.get(run_id)
 
     def queue_runs(self, specs: Sequence[RunSpec], *, tags: Sequence[str] = ()) -> None:
-        """Make many new runs that wait for a slot, in this order, a thousand in a moment.
+        """Create many queued runs in this order.
 
         Raises:
-            StoreError: for an unusable tag, or a folder that cannot be made; those made before
-                stay.
+            StoreError: for an unusable tag, or a folder that cannot be created; runs created
+                before are kept.
         """
         create.create_runs(self._database, self.home, specs, tags, is_queued=True)
 
     def create_runs(self, specs: Sequence[RunSpec], *, tags: Sequence[str] = ()) -> list[str]:
-        """Make many new runs that have no process yet, and return their ids.
+        """Create many new runs without a process, and return their ids.
 
         Raises:
             StoreError: see :meth:`queue_runs`.
@@ -79,12 +79,12 @@ class Store(MeasuredRuns, WaitingRuns):
         return create.create_runs(self._database, self.home, specs, tags, is_queued=False)
 
     def prunable(self, run_id: str, keep: prune.Keep) -> prune.Prunable:
-        """Return what pruning a run would delete, and what it would but for its use."""
+        """Return what pruning a run would delete, and what is still needed."""
         return prune.prunable(self._database, self.run_dir(run_id), keep)
 
     def prune(self, run_id: str, keep: prune.Keep) -> prune.Prunable:
-        """Delete checkpoints of a finished run but those that a run which waits or goes on
-        combines; return which those are.
+        """Delete checkpoints of a finished run, except those that queued or running combinations
+        need, which are returned.
 
         Raises:
             StoreError: when it is not finished, or a file cannot be deleted.
@@ -108,7 +108,7 @@ class Store(MeasuredRuns, WaitingRuns):
         set_label(self._database, self.home, run_id, "tags", " ".join(check_tags(tags)))
 
     def change_tags(self, run_id: str, change: TagChange) -> tuple[str, ...]:
-        """Change a run's tags and return them; what others change meanwhile is kept.
+        """Change a run's tags and return them, keeping concurrent changes.
 
         Raises:
             StoreError: for an unusable tag.
@@ -116,7 +116,7 @@ class Store(MeasuredRuns, WaitingRuns):
         return change_tags(self._database, self.home, run_id, change)
 
     def add_tag(self, run_ids: Sequence[str], tag: str) -> None:
-        """Give runs one tag more, a thousand of them in a moment; those in the trash are left out.
+        """Add a tag to runs that are not in the trash.
 
         Raises:
             StoreError: for an unusable tag, or when it cannot be written.
@@ -133,24 +133,24 @@ class Store(MeasuredRuns, WaitingRuns):
         set_label(self._database, self.home, run_id, "note", check_note(note))
 
     def trash(self, run_id: str) -> None:
-        """Move a run that is over to the trash.
+        """Move a run that has ended to the trash.
 
         Raises:
-            StoreError: when it still runs, is there already, or cannot be moved.
+            StoreError: when it is running, already in the trash, or cannot be moved.
         """
-        self.get(run_id)  # it may have ended a moment ago
+        self.get(run_id)  # it may have just ended
         trash.move_to_trash(self._database, self.home, run_id)
 
     def restore(self, run_id: str) -> None:
-        """Take a run out of the trash.
+        """Restore a run from the trash.
 
         Raises:
-            StoreError: when it is not there or cannot be moved.
+            StoreError: when it is not in the trash or cannot be moved.
         """
         trash.take_from_trash(self._database, self.home, run_id)
 
     def empty_trash(self) -> int:
-        """Delete what is in the trash for good, and return how many runs that were.
+        """Permanently delete the trash, and return the number of runs.
 
         Raises:
             StoreError: when a folder cannot be deleted.
@@ -158,7 +158,7 @@ class Store(MeasuredRuns, WaitingRuns):
         return trash.empty_trash(self._database, self.home)
 
     def discard(self, run_id: str) -> None:
-        """Delete a refused run for good: its row and its folder.
+        """Permanently delete a rejected run: its row and its folder.
 
         Raises:
             StoreError: when its process lives or its folder cannot be deleted.

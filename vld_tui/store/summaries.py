@@ -1,4 +1,4 @@
-"""Runs taken together by what they have in common, read a page at a time."""
+"""Groups of runs with a common value, read a page at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def find_grouping(name: str) -> Grouping:
     """Return the grouping by a field's name or alias, or by :data:`CONFIGURATION`.
 
     Raises:
-        QueryError: when there is no such field, with the nearest names.
+        QueryError: for an unknown field, with the nearest names.
     """
     if name == CONFIGURATION:
         return Grouping(name, "configuration")
@@ -33,7 +33,7 @@ def member_condition(grouping: Grouping, key: Key) -> Condition:
 
 
 def count_groups(database: Database, where: str, parameters: Parameters, grouping: Grouping) -> int:
-    """Return how many groups the rows that ``where`` keeps make up.
+    """Return the number of groups of the rows that match ``where``.
 
     Raises:
         StoreError: when the database cannot be read.
@@ -55,7 +55,7 @@ def read_groups(
     offset: int = 0,
     limit: int = -1,
 ) -> list[RunSummary]:
-    """Return the groups that the rows that ``where`` keeps make up.
+    """Return the groups of the rows that match ``where``.
 
     Args:
         database: the history.
@@ -104,7 +104,7 @@ def group_order(sort: str) -> str:
 
 
 def _specs(where: str, grouping: Grouping) -> str:
-    """Return the query of runs that are the same, which count as one."""
+    """Return the query of identical runs, which count as one."""
     statuses = ", ".join(f"sum({STATUS_SQL} = '{status}') AS {status}" for status in STATUSES)
     return f"""
         SELECT {grouping.sql} AS common, max(key) AS newest, count(*) AS runs,
@@ -121,7 +121,7 @@ def _moments(column: str) -> str:
 
 
 def _shared(column: str) -> str:
-    """Return the value that a column has in all rows, or NULL."""
+    """Return a column's value if all rows agree, or NULL."""
     return f"iif(min({column}) = max({column}), max({column}), NULL)"
 
 

@@ -70,7 +70,7 @@ def parse_terms(text: str) -> Joined:
     tokens = tuple(_tokens(text))
     terms = sum(isinstance(token, Term) for token in tokens)
     if terms > _MOST_TERMS:
-        raise QueryError(f"The query has {terms} terms, but may have {_MOST_TERMS}.")
+        raise QueryError(f"The query has {terms} terms; the maximum is {_MOST_TERMS}.")
     return _Parser(tokens).parse()
 
 
@@ -81,11 +81,11 @@ def check_text(text: str) -> None:
         QueryError: saying which.
     """
     if len(text) > _LONGEST:
-        raise QueryError(f"The query has {len(text)} characters, but may have {_LONGEST}.")
+        raise QueryError(f"The query has {len(text)} characters; the maximum is {_LONGEST}.")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise QueryError(f"The query holds bytes that are not text: {text!r}.") from None
+        raise QueryError(f"The query is not valid text: {text!r}.") from None
 
 
 def _tokens(text: str) -> Iterator[Token]:
@@ -125,7 +125,7 @@ def _read_term(text: str, start: int) -> tuple[Term, int]:
 
 
 def _begins_another(text: str, position: int) -> bool:
-    """Say whether a term begins here, so that the one before it compares with nothing: ``tag=``."""
+    """Return whether a new term begins here, so that the one before has no value (``tag=``)."""
     following = _COMPARISON.match(text, position)
     return bool(_KEYWORD.match(text, position)) or (
         following is not None and is_field(following["field"])
@@ -145,14 +145,14 @@ def _read_value(text: str, start: int, *, is_pattern: bool = False) -> tuple[str
         value, end = (bare[0], bare.end()) if bare else ("", start)
     follows = text[end : end + 1]
     if (quoted is None and value[:1] in ("'", '"')) or follows in ("'", '"'):
-        raise QueryError(f"{text[start:]!r} has a quote that does not end, or text after one.")
+        raise QueryError(f"{text[start:]!r} has an unclosed quote, or text right after a quote.")
     if follows == "(" and end > start:
         raise QueryError(
-            f"{text[start : end + 1]!r} has a parenthesis inside a word: put the word in quotes, "
-            "or a space before the parenthesis."
+            f"{text[start : end + 1]!r} has a parenthesis inside a word. Quote the word, or "
+            "put a space before the parenthesis."
         )
     if quoted is not None and follows and not (follows.isspace() or follows == ")"):
-        raise QueryError(f"{text[start:]!r} has a quote that does not end, or text after one.")
+        raise QueryError(f"{text[start:]!r} has an unclosed quote, or text right after a quote.")
     return value, end, quoted is not None
 
 
@@ -169,11 +169,9 @@ def _pattern_end(text: str, start: int) -> int:
 def _refuse_operator(word: str) -> None:
     """Refuse a comparison without a field, and the operators of other languages."""
     if word in _MISTAKEN:
-        raise QueryError(f"{word!r} has no meaning here: write {_MISTAKEN[word]!r}.")
+        raise QueryError(f"{word!r} is not supported: use {_MISTAKEN[word]!r}.")
     if word[:1] and word[0] in "=<>:!~":
-        raise QueryError(
-            f"{word!r} lacks a field: write field{word[0]}value, or put text in quotes."
-        )
+        raise QueryError(f"{word!r} has no field: write field{word[0]}value, or quote the text.")
 
 
 class _Parser:
@@ -189,7 +187,7 @@ class _Parser:
             return Joined(())
         tree = self._any(depth=0)
         if self._next == ")":
-            raise QueryError("A ')' has no '(' before it.")
+            raise QueryError("Unmatched ')'.")
         return tree if isinstance(tree, Joined) and not tree.is_any else Joined((tree,))
 
     @property
@@ -228,16 +226,16 @@ class _Parser:
 
     def _group(self, depth: int) -> Tree:
         if depth == _DEEPEST:
-            raise QueryError(f"The query has parentheses more than {_DEEPEST} deep.")
+            raise QueryError(f"The query nests parentheses more than {_DEEPEST} deep.")
         self._at += 1
         found = self._any(depth + 1)
         if self._next != ")":
-            raise QueryError("A '(' is never closed.")
+            raise QueryError("Unmatched '('.")
         self._at += 1
         return found
 
     def _refuse(self, token: str | None) -> NoReturn:
         before = self._tokens[self._at - 1] if self._at else None
         if isinstance(before, str) and before != ")":
-            raise QueryError(f"Nothing follows {before!r}: a term is missing.")
-        raise QueryError(f"Nothing stands before {token!r}: a term is missing.")
+            raise QueryError(f"Missing term after {before!r}.")
+        raise QueryError(f"Missing term before {token!r}.")

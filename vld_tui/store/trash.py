@@ -1,4 +1,4 @@
-"""Remove runs, take them back, and delete them for good."""
+"""Move runs to the trash, restore them, and delete them permanently."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def move_to_trash(database: Database, home: Home, run_id: str) -> None:
     """Move a run and its folder to the trash.
 
     Raises:
-        StoreError: when it is there already, still runs, or cannot be moved.
+        StoreError: when it is already in the trash, running, or cannot be moved.
     """
     with _moving(run_id), database.write() as connection:
         found = find_by_id(database, run_id)
         if found.is_trashed:
-            raise StoreError(f"Run {run_id} is in the trash already.")
+            raise StoreError(f"Run {run_id} is already in the trash.")
         _give_access(found.run_dir(home).path)
         _refuse_live(database, home, found)
         connection.execute(
@@ -46,7 +46,7 @@ def take_from_trash(database: Database, home: Home, run_id: str) -> None:
     """Move a run and its folder back from the trash.
 
     Raises:
-        StoreError: when it is not there or cannot be moved.
+        StoreError: when it is not in the trash or cannot be moved.
     """
     with _moving(run_id), database.write() as connection:
         found = find_by_id(database, run_id)
@@ -74,7 +74,7 @@ def empty_trash(database: Database, home: Home) -> int:
 
 
 def discard(database: Database, home: Home, run_id: str) -> None:
-    """Delete a run and its folder for good, as if it had never been asked for.
+    """Permanently delete a run and its folder.
 
     Raises:
         StoreError: when it still runs or cannot be deleted.
@@ -86,15 +86,15 @@ def discard(database: Database, home: Home, run_id: str) -> None:
         if process is not None and is_alive(run_dir, process):
             raise StoreError(f"Run {run_id} is still running as process {process.pid}.")
         if run_dir.last_checkpoint.exists():
-            raise StoreError(f"Run {run_id} has a checkpoint: it is not thrown away.")
+            raise StoreError(f"Run {run_id} has a checkpoint and is not discarded.")
         connection.execute("DELETE FROM runs WHERE key = ?", [found.key])
         _delete(run_dir.path)
 
 
 def _give_access(path: Path) -> None:
-    """Let the user at a folder of theirs that has no permissions, or it could not be moved."""
+    """Give the user access to their own folder without permissions, so that it can be moved."""
     if path.is_dir() and not os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
-        with contextlib.suppress(OSError):  # it is somebody else's
+        with contextlib.suppress(OSError):  # it belongs to another user
             path.chmod(path.stat().st_mode | stat.S_IRWXU)
 
 
@@ -107,16 +107,18 @@ def _refuse_live(database: Database, home: Home, found: Found) -> None:
         return
     if status in ("starting", "running"):
         process = f" as process {pid}" if pid else ""
-        raise StoreError(f"Run {found.run_id} is {status}{process}. First: vld stop {found.run_id}")
+        raise StoreError(
+            f"Run {found.run_id} is {status}{process}. Stop it first: vld stop {found.run_id}"
+        )
     if has_job and status not in ("finished", "failed"):
         raise StoreError(
-            f"Run {found.run_id} was given to job {job}. First: vld stop {found.run_id}"
+            f"Run {found.run_id} belongs to job {job}. Stop it first: vld stop {found.run_id}"
         )
     run_dir = found.run_dir(home)
     process_info = run_dir.read_process()
     if process_info is not None and is_alive(run_dir, process_info):
         raise StoreError(
-            f"Run {found.run_id} is {status}, but its process {process_info.pid} is not over yet."
+            f"Run {found.run_id} is {status}, but its process {process_info.pid} is still ending."
         )
 
 
@@ -125,19 +127,19 @@ def _moving(run_id: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"Run {run_id} cannot be moved: {error}.") from None
+        raise StoreError(f"Cannot move run {run_id}: {error}.") from None
 
 
 def _move(database: Database, key: int, source: RunDir, target: RunDir) -> None:
     """Move a run folder and write the row's labels into it.
 
     Raises:
-        StoreError: when something is in the way.
-        OSError: when it cannot be moved; it is then where it was.
+        StoreError: when the target exists.
+        OSError: when it cannot be moved; it then stays in place.
     """
     if target.path.exists():
-        raise StoreError(f"{target.path} is in the way.")
-    if not source.path.exists():  # only history knows the run
+        raise StoreError(f"{target.path} already exists.")
+    if not source.path.exists():  # the run exists only in the history
         return
     source.path.rename(target.path)
     try:
@@ -159,4 +161,4 @@ def _delete(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"{error.filename or path} cannot be deleted: {error.strerror}.") from None
+        raise StoreError(f"Cannot delete {error.filename or path}: {error.strerror}.") from None

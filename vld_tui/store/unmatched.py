@@ -1,4 +1,4 @@
-"""Why a query keeps no run: words that no run has, and values that no run has in a field."""
+"""Explain empty results: search words and field values that no run has."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from vld_tui.store.query import Query
 from vld_tui.store.terms import Term
 
 _CONSIDERED: Final = 1000
-"""Nearest values are looked for among as many."""
+"""How many values are searched for similar ones."""
 
 
 def refuse_unknown_words(database: Database, query: Query) -> None:
-    """Refuse a word without a field that no run has: it may be a field or a value mistyped.
+    """Reject a search word that no run has, since it may be a mistyped field or value.
 
     Raises:
         QueryError: naming the word and what may have been meant.
@@ -58,11 +58,11 @@ def _unknown_word(word: str) -> str:
     if word.lower() in STATUSES:
         hint = f"Did you mean status:{word.lower()}?"
     elif word.lower() in (*QUERY_FIELDS, *ALIASES):
-        hint = f"{word} is a field: write {word}=VALUE."
+        hint = f"{word} is a field: use {word}=VALUE."
     else:
         near = nearest(word, [*QUERY_FIELDS, *ALIASES]).strip()
-        hint = near or "Fields: vld ls --fields."
+        hint = near or "List fields with: vld ls --fields"
     return (
         f"No run has {word!r} in its {SEARCHED}. {hint}\n"
-        f"To search text that no run may have, put it in quotes: '\"{word}\"'"
+        f"To search for it anyway, quote it: '\"{word}\"'"
     )

@@ -1,4 +1,4 @@
-"""What a person says of a run, in its row and beside it in its folder."""
+"""A user's labels of a run, in its row and in its folder."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ TagChange = Callable[[tuple[str, ...]], Sequence[str]]
 def set_label(
     database: Database, home: Home, run_id: str, column: Literal["name", "tags", "note"], value: str
 ) -> None:
-    """Change one label of a run, in both places or in none.
+    """Change one label of a run, in both places or neither.
 
     Raises:
-        RunNotFound: when there is no such run.
+        RunNotFound: for an unknown run.
         StoreError: when it cannot be written.
     """
     try:
@@ -37,14 +37,14 @@ def set_label(
             connection.execute(f"UPDATE runs SET {column} = ? WHERE key = ?", [value, found.key])
             write_user_data(database, found.key, found.run_dir(home))
     except OSError as error:
-        raise StoreError(f"The labels of run {run_id} cannot be written: {error}.") from None
+        raise StoreError(f"Cannot write the labels of run {run_id}: {error}.") from None
 
 
 def change_tags(database: Database, home: Home, run_id: str, change: TagChange) -> tuple[str, ...]:
-    """Change a run's tags from what they are at this moment, and return what they are then.
+    """Change a run's tags based on their current value, and return the new ones.
 
     Raises:
-        RunNotFound: when there is no such run.
+        RunNotFound: for an unknown run.
         StoreError: for an unusable tag, or when it cannot be written.
     """
     try:
@@ -60,12 +60,12 @@ def change_tags(database: Database, home: Home, run_id: str, change: TagChange) 
             )
             write_user_data(database, found.key, found.run_dir(home))
     except OSError as error:
-        raise StoreError(f"The tags of run {run_id} cannot be written: {error}.") from None
+        raise StoreError(f"Cannot write the tags of run {run_id}: {error}.") from None
     return tags
 
 
 def add_tag(database: Database, home: Home, run_ids: Sequence[str], tag: str) -> None:
-    """Give runs one tag more, a thousand of them in a moment; those in the trash are left out.
+    """Add a tag to runs that are not in the trash.
 
     Raises:
         StoreError: when it cannot be written; the database is then as it was.
@@ -79,7 +79,7 @@ def add_tag(database: Database, home: Home, run_ids: Sequence[str], tag: str) ->
             )
             side_by_side(lambda each: _write_where_it_is(*each), list(users.items()))
     except OSError as error:
-        raise StoreError(f"The tag {tag} cannot be written: {error}.") from None
+        raise StoreError(f"Cannot write the tag {tag}: {error}.") from None
 
 
 def _with_tag(
@@ -99,7 +99,7 @@ def _with_tag(
 
 
 def _write_where_it_is(run_dir: RunDir, user: UserData) -> None:
-    with contextlib.suppress(FileNotFoundError):  # somebody deleted the folder
+    with contextlib.suppress(FileNotFoundError):  # the folder was deleted
         run_dir.write_user(user)
 
 

@@ -1,1 +1,1 @@
-"""What several runs say together."""
+"""Studies: grids of runs, their planning and their results."""

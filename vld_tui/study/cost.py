@@ -1,4 +1,4 @@
-"""What runs of a study would take together, as far as earlier runs tell."""
+"""Estimate the cost of a study's runs from earlier runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vld_tui.store.store import Store
 from vld_tui.study.forecast import DECIDING, Forecast, ImageCounts, checkpoint_bytes, forecast
 
 Counts = Callable[[str, str | None], ImageCounts | None]
-"""How many images a data set has, by name and folder; None: not known."""
+"""Counts of a data set's images, by name and folder; None: unknown."""
 
 _COUNTED: Final = tuple(name for name in FIELDS if name not in fields_with("implied"))
 _deciding: Final = attrgetter(*DECIDING)
@@ -23,7 +23,7 @@ _deciding: Final = attrgetter(*DECIDING)
 
 @dataclass(frozen=True)
 class FieldCost:
-    """A field and how many values it has: with one alone, a study would take that part of it."""
+    """A field and its number of values; with only one, the study costs that fraction."""
 
     name: str
     values: int
@@ -31,11 +31,11 @@ class FieldCost:
 
 @dataclass(frozen=True)
 class StudyCost:
-    """What runs take: seconds of all of them, one after another, and bytes that stay.
+    """The cost of runs: total sequential seconds, and bytes kept on disk.
 
-    ``wall_s`` leaves out ``unknown`` runs, of which no earlier one tells. ``wall_from`` is the
-    run that the largest part rests on. ``disk_bytes`` None: not known. ``largest``: the field
-    with the most values; None: none has several.
+    ``wall_s`` excludes ``unknown`` runs without a comparable earlier run. ``wall_from`` is the run
+    that most of the estimate is based on. ``disk_bytes`` None: unknown. ``largest``: the field
+    with the most values, or None if none has several.
     """
 
     runs: int
@@ -47,10 +47,10 @@ class StudyCost:
 
 
 def cost_of(store: Store, left: Sequence[tuple[RunSpec, float]], counts: Counts) -> StudyCost:
-    """Return what runs would take on this machine, each by its spec and the share left to do.
+    """Return the cost of runs on this machine, given each spec and the share left to do.
 
     Raises:
-        StoreError: when history cannot be read.
+        StoreError: when the history cannot be read.
     """
     alike: dict[Any, list[RunSpec]] = defaultdict(list)
     for spec, _ in left:
@@ -77,8 +77,8 @@ def cost_of(store: Store, left: Sequence[tuple[RunSpec, float]], counts: Counts)
 def with_disk(
     cost: StudyCost, specs: Iterable[RunSpec], network_sizes: Mapping[str, int]
 ) -> StudyCost:
-    """Return the cost with the disk of all runs, by the bytes of their networks if those are known
-    and no earlier run tells it."""
+    """Return the cost with the disk space of all runs, from earlier runs or, failing that, from
+    the sizes of their networks."""
     specs = list(specs)
     if cost.disk_bytes is not None or not {spec.model for spec in specs} <= network_sizes.keys():
         return cost
@@ -87,8 +87,7 @@ def with_disk(
 
 
 def seconds_left(live: Iterable[Run], cost: StudyCost, devices: int) -> float:
-    """Return how long it takes until nothing runs or waits; ``cost`` is of what is left to do
-    beside the ``live`` runs."""
+    """Return the time (s) until everything is done; ``cost`` excludes the ``live`` runs."""
     running_s = max((run.seconds_left or 0.0 for run in live), default=0.0)
     return running_s + cost.wall_s / devices
 
@@ -111,7 +110,7 @@ def _disk(alike: dict[Any, list[RunSpec]], forecasts: dict[Any, Forecast]) -> in
 
 
 def value_counts(specs: Iterable[RunSpec]) -> dict[str, int]:
-    """Return how many values each field has; targets are counted within a data set."""
+    """Return the number of values of each field; targets are counted per data set."""
     values: dict[str, set[Any]] = {name: set() for name in FIELDS}
     targets: dict[tuple[str, str | None], set[str | None]] = defaultdict(set)
     for spec in specs:

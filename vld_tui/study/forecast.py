@@ -1,4 +1,4 @@
-"""What a run would take, as far as earlier runs tell."""
+"""Forecast a run's time, memory and disk space from earlier runs."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from vld_tui.store.query import Query, QueryError
 from vld_tui.store.store import Store
 
 MOST_RUNS: Final = 200
-"""Runs of a network that are looked at, the newest first."""
+"""How many of a network's newest runs are considered."""
 MOST_DISK_RUNS: Final = 20
 SAME_PACE: Final = fields_with("pace")
-"""Fields, besides the network, in which runs must agree for one's pace to predict another's."""
+"""Fields, besides the network, that must agree for paces to be comparable."""
 DECIDING: Final = (*SAME_PACE, *fields_with("cost"))
-"""Fields that decide a forecast: runs that agree in them have the same one."""
+"""Fields that a forecast depends on."""
 
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """How many domains and images a data set has."""
+    """A data set's numbers of domains and images."""
 
     domains: int
     images: int
@@ -42,10 +42,10 @@ class ImageCounts:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run would take; None where no earlier run tells, ``…_from`` the one that does.
+    """A run's expected cost; None if unknown; ``…_from`` is the run an estimate is based on.
 
-    ``wall_s`` leaves out what ``apart_from`` names. ``memory_bytes`` is the most main memory
-    that the process had. ``disk_bytes`` is of the checkpoints that are left.
+    ``wall_s`` excludes what ``apart_from`` lists. ``memory_bytes`` is the peak main memory of the
+    process. ``disk_bytes`` is the size of the checkpoints that are kept.
     """
 
     wall_s: float | None = None
@@ -57,20 +57,20 @@ class Forecast:
 
 
 def forecast(store: Store, spec: RunSpec, *, host: str, counts: ImageCounts | None) -> Forecast:
-    """Return what a run would take on this host.
+    """Return a run's forecast on this host.
 
     Args:
-        store: history.
-        spec: of the run.
-        host: this machine's name; other machines' pace says nothing.
-        counts: of the run's data set; None: as yet unknown.
+        store: the history.
+        spec: the run's spec.
+        host: this machine's name; runs on other machines are not comparable.
+        counts: counts of the run's data set; None: unknown.
 
     Raises:
         StoreError: when history cannot be read.
     """
     try:
         runs = store.list_runs(Query.parse(f'model="{spec.model}"'), limit=MOST_RUNS)
-    except QueryError:  # no network's name
+    except QueryError:  # not the name of a network
         return Forecast()
     like = _likest(spec, (run for run in runs if run.host == host))
     disk_bytes, disk_from = _disk(store, spec, runs if like is None else [like, *runs])
@@ -89,7 +89,7 @@ def forecast(store: Store, spec: RunSpec, *, host: str, counts: ImageCounts | No
 
 
 def _likest(spec: RunSpec, runs: Iterable[Run]) -> Run | None:
-    """Return the run, measured at this pace, that has most in common; the newest of equals."""
+    """Return the most similar run with a measured pace; the newest of equals."""
     timed = [
         run
         for run in runs
@@ -115,13 +115,13 @@ def _likest(spec: RunSpec, runs: Iterable[Run]) -> Run | None:
 def _same_images(one: RunSpec, other: RunSpec) -> bool:
     if one.data_dir and other.data_dir:
         return one.data_dir == other.data_dir
-    return one.dataset == other.dataset  # a run keeps the folder of a set that was added by name
+    return one.dataset == other.dataset  # runs record the folder of an added data set
 
 
 def _time(
     spec: RunSpec, like: Run, progress: Progress, counts: ImageCounts | None
 ) -> tuple[float | None, tuple[str, ...]]:
-    """Return the seconds from start to end, and what they leave out."""
+    """Return the total seconds, and what they exclude."""
     started, data, model = progress.started, progress.data, progress.model
     if not (started and data and model and progress.latest and progress.evaluations):
         return None, ()
@@ -161,7 +161,7 @@ def _time(
 
 
 def _sources(spec: RunSpec, domains: int) -> int:
-    """Return of how many domains a run trains on, at least one."""
+    """Return how many domains a run trains on, at least one."""
     has_target = spec.target != NO_TARGET
     return max(1, domains - has_target - (spec.held_out_source is not None))
 
@@ -173,9 +173,9 @@ def _evaluation_s(
     data: DataPrepared,
     image_s: float,
 ) -> float:
-    """Return the seconds of an evaluation by those of a run that may differ in augmentation.
+    """Return the seconds of an evaluation, from a run that may differ in augmentation.
 
-    An augmented image takes ``image_s``, what one takes in a training step, or less.
+    An augmented image takes at most ``image_s``, its time in a training step.
     """
     mean_s = _mean_s(evaluations)
     if spec.augment_validation == like.spec.augment_validation:
@@ -192,7 +192,7 @@ def _mean_s(evaluations: Sequence[Evaluated | ArmEvaluated]) -> float:
 
 
 def _memory(spec: RunSpec, like: Run, progress: Progress) -> int | None:
-    """Return the most memory of a run of the same images and batches that came to its end."""
+    """Return the peak memory of a finished run with the same images and batches."""
     if not _same_images(like.spec, spec) or not isinstance(progress.end, RunFinished):
         return None
     if any(getattr(like.spec, name) != getattr(spec, name) for name in fields_with("memory")):
@@ -201,8 +201,8 @@ def _memory(spec: RunSpec, like: Run, progress: Progress) -> int | None:
 
 
 def _disk(store: Store, spec: RunSpec, runs: Iterable[Run]) -> tuple[int | None, Run | None]:
-    """Return the bytes of the checkpoints that the run leaves, by those that the newest run with
-    this optimizer saved; of several, one whose tuning and arms are most alike."""
+    """Return the bytes of the checkpoints that the run keeps, from the newest run with this
+    optimizer and the most similar tuning and arms."""
 
     def differs(run: Run) -> tuple[bool, int]:
         return run.spec.tuning != spec.tuning, len(set(run.spec.arms) ^ set(spec.arms))
@@ -217,13 +217,13 @@ def _disk(store: Store, spec: RunSpec, runs: Iterable[Run]) -> tuple[int | None,
 
 
 def checkpoint_bytes(spec: RunSpec, network_bytes: int) -> int:
-    """Return the bytes of the checkpoints that a run leaves, by the size of its network.
+    """Return the bytes of the checkpoints that a run keeps, from the size of its network.
 
-    The last checkpoint holds the network, what the optimizer keeps of each weight, and the sum of
-    the averaged weights in float64.
+    The last checkpoint contains the network, the optimizer's state, and the sum of the averaged
+    weights in float64.
     """
     of_optimizer = 2 if spec.optimizer == "adamw" else int(spec.momentum > 0)
-    if spec.tuning == "linear":  # little more than the last layer trains
+    if spec.tuning == "linear":  # hardly more than the last layer is trained
         of_optimizer = 0
     of_averages = 2 * len(NETWORK_ARMS.intersection(spec.arms))
     last_bytes = network_bytes * (1 + of_optimizer + of_averages)

@@ -1,4 +1,4 @@
-"""What launching a study would do."""
+"""Plan the launch of a study."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vld_tui.study.define.files import find_text
 from vld_tui.study.standing import Standing, standing_of
 
 MOST_UNASKED: Final = 100
-"""New runs that are made without asking."""
+"""The most new runs that are launched without confirmation."""
 
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """What a launch would do; ``refusal``: why it cannot be done here."""
+    """The plan of a launch; ``refusal``: why it is not possible here."""
 
     standing: Standing
     cost: StudyCost
@@ -27,12 +27,12 @@ class LaunchPlan:
 
 
 def plan_launch(store: Store, reference: str) -> LaunchPlan:
-    """Return what launching a study would do.
+    """Return the plan of launching a study.
 
     Raises:
-        StudyError: when there is none of this name, or it makes no sense.
-        DatasetError, LaunchError: when a data set is not known or cannot be looked into.
-        StoreError: when history cannot be read.
+        StudyError: when it does not exist or is invalid.
+        DatasetError, LaunchError: when a data set is unknown or cannot be read.
+        StoreError: when the history cannot be read.
     """
     datasets = HomeDatasets(store.home)
     study = find_text(store.home, reference).read(store.home, datasets)
@@ -44,10 +44,10 @@ def plan_launch(store: Store, reference: str) -> LaunchPlan:
 
 
 def cost_to_launch(store: Store, standing: Standing, datasets: HomeDatasets) -> StudyCost:
-    """Return what the runs that a launch would queue take on this machine."""
+    """Return the cost on this machine of the runs that a launch would queue."""
     return cost_of(store, standing.to_launch, datasets.known_counts)
 
 
 def devices_of(store: Store) -> int:
-    """Return how many devices the queue has; slots of one share it, and are no faster."""
+    """Return the number of devices of the queue; slots that share a device are not faster."""
     return len(set(slots_of(store)))

@@ -1,4 +1,4 @@
-"""Where a study went the last time: what its jobs asked of a cluster, kept beside it."""
+"""Remember where a study was last launched, with its job settings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SUFFIX: Final = ".slurm.json"
 
 
 def last_place(home: Home, name: str) -> SlurmSettings | None:
-    """Return what the study's jobs asked of the cluster; None: it did not go to one last.
+    """Return the study's last job settings, or None if it last ran on this machine.
 
     Raises:
-        StudyError: when that cannot be read.
+        StudyError: when they cannot be read.
     """
     path = _path(home, name)
     try:
@@ -30,12 +30,13 @@ def last_place(home: Home, name: str) -> SlurmSettings | None:
         return None
     except (OSError, msgspec.DecodeError, SlurmError) as error:
         raise StudyError(
-            f"{path} cannot be read: {error}. Delete it; then --on says where the study goes."
+            f"Cannot read {path}: {str(error).removesuffix('.')}.\n"
+            "Delete it, and choose with --on where the study runs."
         ) from None
 
 
 def goes_to_cluster(home: Home, name: str) -> bool:
-    """Say whether a launch submits the study, as the last one did."""
+    """Return whether the study was last launched on a cluster."""
     return _path(home, name).exists()
 
 
@@ -52,7 +53,7 @@ def remember_place(home: Home, name: str, settings: SlurmSettings | None) -> Non
         else:
             write_atomic(path, msgspec.json.encode(settings_as_values(settings)))
     except OSError as error:
-        raise StudyError(f"{path} cannot be written: {error.strerror}.") from None
+        raise StudyError(f"Cannot write to {path}: {error.strerror}.") from None
 
 
 def _path(home: Home, name: str) -> Path:

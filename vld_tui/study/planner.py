@@ -1,4 +1,4 @@
-"""What there is to make runs of, and what they would take: each blocks, so a worker asks."""
+"""Available data sets and networks, and the cost of runs; blocking, so use it in a worker."""
 
 from __future__ import annotations
 
@@ -39,61 +39,60 @@ NETWORKS_FILE: Final = "networks.json"
 
 
 class Network(msgspec.Struct, frozen=True):
-    """A network and where its weights are: ``packaged``, ``cached``, ``hub`` or ``none``."""
+    """A network and the source of its weights: ``packaged``, ``cached``, ``hub`` or ``none``."""
 
     name: str
     weights: str
 
     @property
     def is_here(self) -> bool:
-        """Say whether its weights are on this machine."""
+        """Return whether its weights are on this machine."""
         return self.weights in ("packaged", "cached")
 
 
 class InspectedWeights(msgspec.Struct, frozen=True):
-    """What a run would load from its weight file, or why it could not."""
+    """What a run would load from its weights file, or why it cannot."""
 
     loaded: LoadedWeights | None = None
     problem: str | None = None
 
 
 class Planner(Protocol):
-    """What the form of a new run asks of its surroundings. Every method may raise a
-    :class:`UserError`."""
+    """The information that the new-run form needs; methods raise :class:`UserError`."""
 
     def datasets(self) -> tuple[DatasetListing, ...]:
-        """Return the data sets known by name, as they are now."""
+        """Return the current data sets."""
 
     def dataset_of(self, spec: RunSpec) -> DatasetListing:
-        """Return the images a run would be made of; the refusal is that of ``vld run``."""
+        """Return the images of a run; problems are reported as by ``vld run``."""
 
     def known_networks(self) -> tuple[Network, ...]:
-        """Return the networks as they were found last, at once; empty: never asked yet."""
+        """Return the networks of the last listing without blocking; empty if never listed."""
 
     def networks(self) -> tuple[Network, ...]:
-        """Return every network, those with weights on this machine first; takes seconds once."""
+        """Return every network, local weights first; the first call takes seconds."""
 
     def forecast(self, spec: RunSpec, listing: DatasetListing | None) -> Forecast:
-        """Return what a run would take."""
+        """Return a run's forecast."""
 
     def presets(self) -> Mapping[str, Preset]:
         """Return the presets by name."""
 
     def keep_preset(self, name: str, preset: Preset) -> None:
-        """Keep a preset."""
+        """Save a preset."""
 
     def drop_preset(self, name: str) -> None:
-        """Forget a preset."""
+        """Delete a preset."""
 
     def study_plan(self, reference: str) -> LaunchPlan:
-        """Return what launching a study, a kept one or a preset, would do."""
+        """Return the plan of launching a saved study or a preset."""
 
     def close(self) -> None:
-        """Let go of questions that were not answered yet."""
+        """Cancel pending queries."""
 
 
 class LocalPlanner:
-    """Plans on the history of a home, with the engine of this machine."""
+    """Plans with the history of a home and the engine of this machine."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -105,14 +104,14 @@ class LocalPlanner:
         self._asked: list[Asked] = []
 
     def datasets(self) -> tuple[DatasetListing, ...]:
-        """Return the data sets known by name, as they are now."""
+        """Return the current data sets."""
         request = ListDatasets(str(self._home.datasets))
         self._folders = {}
         self._datasets = tuple(self._work(request, list[DatasetListing]))
         return self._datasets
 
     def dataset_of(self, spec: RunSpec) -> DatasetListing:
-        """Return the images a run would be made of; the refusal is that of ``vld run``."""
+        """Return the images of a run; problems are reported as by ``vld run``."""
         given = {"dataset": spec.dataset, "data_dir": spec.data_dir}
         folder = find_added(self._home, given)["data_dir"]
         if spec.data_dir is None:
@@ -127,7 +126,7 @@ class LocalPlanner:
         return listing
 
     def known_networks(self) -> tuple[Network, ...]:
-        """Return the networks as they were found last, at once; empty: never asked yet."""
+        """Return the networks of the last listing without blocking; empty if never listed."""
         if not self._networks:
             with contextlib.suppress(OSError, msgspec.DecodeError):
                 kept = self._networks_file.read_bytes()
@@ -135,19 +134,19 @@ class LocalPlanner:
         return self._networks
 
     def networks(self) -> tuple[Network, ...]:
-        """Return every network, those with weights on this machine first; takes seconds once."""
+        """Return every network, local weights first; the first call takes seconds."""
         with self._asks:
             if not self._networks:
                 answer = ask_engine("models", "*", on_start=self._keep)
                 found = msgspec.convert(answer, list[Network])
                 self._networks = tuple(sorted(found, key=lambda network: not network.is_here))
-                with contextlib.suppress(OSError):  # it can be asked again
+                with contextlib.suppress(OSError):  # it can be queried again
                     write_atomic(self._networks_file, msgspec.json.encode(self._networks))
         return self._networks
 
     def with_disk(self, cost: StudyCost, specs: Collection[RunSpec]) -> StudyCost:
-        """Return what runs take with their disk, also where their networks were never run here;
-        takes seconds then. It stays unknown where the engine cannot answer."""
+        """Return the cost with disk space, also for networks that were never run here (which
+        takes seconds). It remains unknown if the engine cannot answer."""
         if cost.disk_bytes is not None or not specs:
             return cost
         models = ",".join(sorted({spec.model for spec in specs}))
@@ -167,17 +166,17 @@ class LocalPlanner:
         return tuple(entry["device"] for entry in answer["devices"])
 
     def weights(self, spec: RunSpec) -> InspectedWeights:
-        """Return what a run would load from its weight file; takes seconds."""
+        """Return what a run would load from its weights file; takes seconds."""
         asked = spec
-        with contextlib.suppress(DatasetError):  # which is said of the images
+        with contextlib.suppress(DatasetError):  # reported with the images
             given = {"dataset": spec.dataset, "data_dir": spec.data_dir}
             asked = msgspec.structs.replace(spec, **find_added(self._home, given))
         answer = ask_engine("weights", encode_spec(asked).decode(), on_start=self._keep)
         return msgspec.convert(answer, InspectedWeights)
 
     def forecast(self, spec: RunSpec, listing: DatasetListing | None) -> Forecast:
-        """Return what a run would take."""
-        if not self._home.database.is_file():  # nothing was run here, and looking makes no home
+        """Return a run's forecast."""
+        if not self._home.database.is_file():  # no runs here; do not create a home
             return Forecast()
         counts = None
         if listing is not None and listing.where is not None:
@@ -192,17 +191,17 @@ class LocalPlanner:
             return read_presets(store)
 
     def keep_preset(self, name: str, preset: Preset) -> None:
-        """Keep a preset."""
+        """Save a preset."""
         with Store.open(self._home) as store:
             keep_preset(store, name, preset)
 
     def drop_preset(self, name: str) -> None:
-        """Forget a preset."""
+        """Delete a preset."""
         with Store.open(self._home) as store:
             drop_preset(store, name)
 
     def study_plan(self, reference: str) -> LaunchPlan:
-        """Return what launching a study, a kept one or a preset, would do."""
+        """Return the plan of launching a saved study or a preset."""
         from vld_tui.study.launch_plan import plan_launch  # not for the first picture
 
         with Store.open(self._home) as store:
@@ -211,13 +210,13 @@ class LocalPlanner:
         return replace(plan, cost=self.with_disk(plan.cost, specs))
 
     def close(self) -> None:
-        """End the engine's processes that are still asked: nobody waits for them."""
+        """End the engine processes of pending queries."""
         self._is_closed = True
         for process in self._asked:
             process.kill()
 
     def _describe(self, request: DescribeDataset) -> DatasetListing:
-        """Return what a folder holds, looked at once."""
+        """Return the contents of a folder, read once."""
         key = request.location, request.layout
         if key not in self._folders:
             self._folders[key] = self._work(request, DatasetListing)
@@ -237,15 +236,15 @@ class LocalPlanner:
 
 
 def weights_places(name: str, networks: Sequence[Network]) -> set[str]:
-    """Return where a network's weights are, or those that timm chooses from; empty: not known."""
+    """Return the network's weights, or those that timm chooses from; empty if unknown."""
     named = {network.weights for network in networks if network.name == name}
     return named or {network.weights for network in networks_of_kind(name, networks)}
 
 
 def networks_of_kind(name: str, networks: Sequence[Network]) -> list[Network]:
-    """Return the networks of that name with one set of weights each."""
+    """Return the networks of that name, one per set of weights."""
     return [network for network in networks if network.name.startswith(f"{name}.")]
 
 
 def _ignore(_report: object) -> None:
-    """Take no notice of how far the engine is."""
+    """Ignore the engine's progress."""

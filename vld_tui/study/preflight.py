@@ -1,4 +1,4 @@
-"""What a run would be made of and take, and what would keep it from its end, before it starts."""
+"""Check a run before it starts: its inputs, its cost, and what would make it fail."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from vld_tui.study.weights import AbsentWeights, absent_weights, networks_for
 
 
 class Prospects(NamedTuple):
-    """Why a run would fail, weights that are missing here, and what was not checked; in words.
+    """Why a run would fail, which weights are missing here, and what was not checked.
 
     ``images`` are those it would be made of; None: they cannot be read. ``loaded`` is
     what it would load from its weight file; None: they are no file, or cannot be loaded.
@@ -50,8 +50,8 @@ class Prospects(NamedTuple):
 
 
 def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = False) -> Prospects:
-    """Look whether there are the network, its weights, the images and their domains, and the
-    device unless the run ``goes_elsewhere``.
+    """Check that the network, its weights, the images, their domains and, unless the run
+    ``goes_elsewhere``, the device exist.
 
     The engine is asked what it knows: no image is decoded, and a network is built only to see
     whether a weight file fits it.
@@ -98,7 +98,7 @@ def prospects(planner: LocalPlanner, spec: RunSpec, *, goes_elsewhere: bool = Fa
 
 
 def _of_network(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
-    """Yield why there is no such network, or no such weights of it."""
+    """Yield a problem if the network or its weights do not exist."""
     names = {network.name for network in networks_for(planner, [spec.model])}
     known = sorted({name.split(".", maxsplit=1)[0] for name in names})
     architecture, _, tag = spec.model.partition(".")
@@ -108,12 +108,12 @@ def _of_network(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
         yield f"timm has no network {spec.model!r}.{nearest(architecture, known)}"
     elif tag and spec.model not in names:
         tagged = sorted(name for name in names if name.startswith(f"{architecture}."))
-        hint = nearest(spec.model, tagged) or (f" It has {', '.join(tagged)}." if tagged else "")
-        yield f"timm has no weights {tag!r} of {architecture}.{hint}"
+        hint = nearest(spec.model, tagged) or (f" Weights: {', '.join(tagged)}." if tagged else "")
+        yield f"timm has no weights {tag!r} for {architecture}.{hint}"
 
 
 def _of_device(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
-    """Yield why this machine has no such device."""
+    """Yield a problem if this machine does not have the device."""
     if spec.ranks > 1 or spec.device in ("auto", "cpu"):
         return
     available = planner.devices()
@@ -123,7 +123,7 @@ def _of_device(planner: LocalPlanner, spec: RunSpec) -> Iterator[str]:
 
 
 def _of_machine(spec: RunSpec) -> Iterator[str]:
-    """Yield why this machine has no room for the run's ranks; the engine looks closer."""
+    """Yield a problem if this machine cannot hold the run's ranks; the engine checks in detail."""
     if spec.nodes > 1 and os.environ.get("SLURM_JOB_NUM_NODES", "1") != str(spec.nodes):
         yield outside_slurm_job(spec)
     if spec.ranks == 1 or spec.device == "cpu":
@@ -136,7 +136,7 @@ def _of_machine(spec: RunSpec) -> Iterator[str]:
 
 
 def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
-    """Yield why the images or the domains make no run."""
+    """Yield problems with the images or the domains."""
     domains = [domain.name for domain in listing.domains]
     try:
         target = check_target(listing.name, domains, spec.target)
@@ -153,7 +153,7 @@ def _of_images(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
 
 
 def _cautions(spec: RunSpec, listing: DatasetListing) -> Iterator[str]:
-    """Yield what to know of the run's numbers; nothing where the images make no run."""
+    """Yield warnings about the run's results; none if the images are unusable."""
     with suppress(SpecError):
         domains = [domain.name for domain in listing.domains]
         target = check_target(listing.name, domains, spec.target)

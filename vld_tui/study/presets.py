@@ -1,4 +1,4 @@
-"""Presets: what was typed into the form of a new run, kept under a name."""
+"""Presets: saved inputs of the new-run form."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PRESETS_SETTING: Final = "presets"
 LONGEST_NAME: Final = 60
 
 Preset = Mapping[str, str]
-"""The texts of the fields that were typed, by field; several seeds among them."""
+"""The typed texts by field, possibly with several seeds."""
 _Presets = dict[str, dict[str, str]]
 
 
 def read_presets(store: Store) -> dict[str, dict[str, str]]:
-    """Return the presets by name, in the order of their names.
+    """Return the presets by name, sorted.
 
     Raises:
         StoreError: when they cannot be read.
@@ -27,23 +27,25 @@ def read_presets(store: Store) -> dict[str, dict[str, str]]:
 
 
 def keep_preset(store: Store, name: str, preset: Preset) -> None:
-    """Keep a preset; one of the same name is replaced.
+    """Save a preset, replacing one of the same name.
 
     Raises:
-        StoreError: when the name cannot be used, or it cannot be written.
+        StoreError: when the name is invalid, or it cannot be written.
     """
     name = name.strip()
     if not 0 < len(name) <= LONGEST_NAME:
-        raise StoreError(f"A preset's name has 1 to {LONGEST_NAME} characters, not {len(name)}.")
+        raise StoreError(
+            f"A preset name must have 1 to {LONGEST_NAME} characters, not {len(name)}."
+        )
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise StoreError("A preset's name must be text.") from None
+        raise StoreError("A preset name must be valid text.") from None
     _change(store, lambda kept: {**kept, name: dict(preset)})
 
 
 def drop_preset(store: Store, name: str) -> None:
-    """Forget a preset.
+    """Delete a preset.
 
     Raises:
         StoreError: when it cannot be written.

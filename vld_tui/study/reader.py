@@ -1,4 +1,4 @@
-"""Reads studies again and again, what changed only; for one worker at a time."""
+"""Reread studies incrementally; for one worker at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vld_tui.study.state import Counts, StudyProgress, StudyState, TimeLeft
 
 @dataclass
 class _Known:
-    """What was read of one study, and what it was read from."""
+    """A study as read, with the state of its sources."""
 
     file: object = None
     study: Study | str = ""
@@ -33,7 +33,7 @@ class _Known:
 
 
 class StudyReader:
-    """The kept studies of a home, and where they stand."""
+    """The saved studies of a home, and their standings."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -42,7 +42,7 @@ class StudyReader:
         self._opened: tuple[object, StudyState] | None = None
 
     def list(self, store: Store) -> tuple[StudyProgress, ...]:
-        """Return how far each study is; the same as before while nothing changed.
+        """Return each study's progress; the same object while nothing changed.
 
         Raises:
             StoreError: when history cannot be read.
@@ -55,7 +55,7 @@ class StudyReader:
         return self._listed[1]
 
     def open(self, store: Store, name: str) -> StudyState:
-        """Return all that is known of a study; the same as before while nothing changed.
+        """Return a study's full state; the same object while nothing changed.
 
         Raises:
             StoreError: when history cannot be read.
@@ -63,12 +63,12 @@ class StudyReader:
         state = (store.version(), name, _file_state(kept_path(self._home, name)))
         if self._opened is None or self._opened[0] != state:
             new, old = self._state(store, name), self._opened[1] if self._opened else None
-            is_same = old is not None and _values(old) == _values(new)  # other runs went on
+            is_same = old is not None and _values(old) == _values(new)  # only other runs changed
             self._opened = state, old if old is not None and is_same else new
         return self._opened[1]
 
     def forget_versions(self) -> None:
-        """Look at everything anew: what comes next may be another history."""
+        """Clear the caches, since the history may be another one."""
         self._listed = None
         if self._opened is not None:
             self._opened = None, self._opened[1]
@@ -96,7 +96,7 @@ class StudyReader:
         )
 
     def _standing(self, store: Store, name: str) -> Standing | str:
-        """Return where a study stands, or why it cannot be read."""
+        """Return a study's standing, or why it cannot be read."""
         known, version = self._known.setdefault(name, _Known()), store.version()
         study = self._study(name, known)
         if isinstance(study, str):
@@ -107,7 +107,9 @@ class StudyReader:
 
     def _study(self, name: str, known: _Known) -> Study | str:
         file = _file_state(kept_path(self._home, name))
-        if known.file != file or isinstance(known.study, str):  # a data set may be there now
+        if known.file != file or isinstance(
+            known.study, str
+        ):  # a data set may have become available
             known.file, known.standing = file, None
             known.datasets = HomeDatasets(self._home)
             try:
@@ -117,7 +119,7 @@ class StudyReader:
         return known.study
 
     def _time_left(self, store: Store, name: str, standing: Standing) -> TimeLeft:
-        """Return how long it takes until nothing is left; forecast anew when less is left."""
+        """Return the remaining time (s); the forecast is updated when fewer runs are left."""
         known, devices = self._known[name], devices_of(store)
         left: Any = standing.left
         if known.cost is None or known.left != left:
@@ -134,7 +136,7 @@ def _values(state: StudyState) -> tuple[object, ...]:
 
 
 def _file_state(path: Path) -> object:
-    """Return what is another when a file was written."""
+    """Return a value that changes when the file is written."""
     try:
         found = path.stat()
     except OSError:

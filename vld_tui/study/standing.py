@@ -1,4 +1,4 @@
-"""Where a study stands: which of its runs there are, and what is left to do."""
+"""A study's standing: which of its runs exist, and what is left to do."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vld_tui.study.define.definition import Study
 from vld_tui.study.define.grid import StudyError
 
 _RANKS: Final = {"finished": 3, "running": 2, "starting": 2, QUEUED: 1}
-"""Of several runs that must give the same result, the one that is furthest counts."""
+"""Order in which one of several identical runs is chosen: the most advanced counts."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A study's specs, and the run that counts for each; None: there is none yet."""
+    """A study's specs, and the run that counts for each (None: missing)."""
 
     study: Study
     runs: tuple[Run | None, ...]
 
     @property
     def missing(self) -> tuple[RunSpec, ...]:
-        """Return the specs that no run was made of."""
+        """Return the specs without a run."""
         pairs = zip(self.study.specs, self.runs, strict=True)
         return tuple(spec for spec, run in pairs if run is None)
 
@@ -35,7 +35,7 @@ class Standing:
 
     @property
     def left(self) -> tuple[tuple[RunSpec, float], ...]:
-        """Return the specs that no process works on yet, each with the share left to do."""
+        """Return the specs that are not running or finished, each with the share left to do."""
         return (*self.to_launch, *map(_left, self.queued))
 
     @property
@@ -45,12 +45,12 @@ class Standing:
 
     @property
     def live(self) -> tuple[Run, ...]:
-        """Return the runs that a process works on."""
+        """Return the running runs."""
         return self._in(*LIVE)
 
     @property
     def queued(self) -> tuple[Run, ...]:
-        """Return the runs that wait for a slot."""
+        """Return the queued runs."""
         return self._in(QUEUED)
 
     @property
@@ -63,24 +63,24 @@ class Standing:
 
 
 def standing_of(store: Store, study: Study) -> Standing:
-    """Return where a study stands, by the identities of its runs.
+    """Return a study's standing, from the identities of its runs.
 
     Raises:
         StoreError: when history cannot be read.
     """
     known = store.runs_by_identity(study.identities)
     found = (
-        [run for run in known.get(identity, ()) if run.status != DAMAGED]  # to be made again
+        [run for run in known.get(identity, ()) if run.status != DAMAGED]  # to be rerun
         for identity in study.identities
     )
     return Standing(study, tuple(max(runs, key=_rank, default=None) for runs in found))
 
 
 def refuse_misfits(standing: Standing) -> None:
-    """Refuse to start runs that cannot honour what the study sets; old ones are shown as ever.
+    """Check that the study's settings can be applied to its runs before launching them.
 
     Raises:
-        StudyError: saying which setting, and what to change.
+        StudyError: with the setting and what to change.
     """
     for identity, run in zip(standing.study.identities, standing.runs, strict=True):
         problem = standing.study.misfits.get(identity)
@@ -89,9 +89,9 @@ def refuse_misfits(standing: Standing) -> None:
 
 
 def without_final_weights(store: Store, standing: Standing) -> int:
-    """Return how many finished runs lack the last checkpoint that the study keeps.
+    """Return how many finished runs lack the last checkpoint although the study keeps it.
 
-    They were made under another name, with fewer checkpoints to keep, or were pruned.
+    They ran under another name with fewer checkpoints to keep, or were pruned.
     """
     pairs = zip(standing.study.specs, standing.runs, strict=True)
     return sum(
@@ -104,7 +104,7 @@ def without_final_weights(store: Store, standing: Standing) -> int:
 
 
 def left_behind(before: Study | None, after: Study) -> int:
-    """Return how many runs of a study as it was are no longer in it."""
+    """Return how many runs of a study's previous version are no longer in it."""
     return 0 if before is None else len(set(before.identities).difference(after.identities))
 
 

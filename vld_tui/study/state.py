@@ -1,4 +1,4 @@
-"""Studies at one moment, as the dashboard shows them: values that do not change."""
+"""Immutable snapshots of studies for the dashboard."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from vld_tui.study.standing import Standing
 
 
 class TimeLeft(NamedTuple):
-    """Seconds until nothing runs or waits, without ``unknown`` runs of which no earlier one
-    tells."""
+    """Seconds until everything is done, excluding ``unknown`` runs without a forecast."""
 
     seconds: float = 0.0
     unknown: int = 0
 
 
 class Counts(NamedTuple):
-    """How many runs of a study are in which state."""
+    """The number of a study's runs in each state."""
 
     finished: int = 0
     live: int = 0
@@ -29,7 +28,7 @@ class Counts(NamedTuple):
 
     @classmethod
     def of(cls, standing: Standing) -> Counts:
-        """Return the counts of where a study stands."""
+        """Return the counts of a standing."""
         return cls(
             len(standing.finished),
             len(standing.live),
@@ -40,7 +39,7 @@ class Counts(NamedTuple):
 
     @property
     def runs(self) -> int:
-        """Return how many runs the study has."""
+        """Return the number of the study's runs."""
         return sum(self)
 
 
@@ -50,7 +49,7 @@ NO_TIME: Final = TimeLeft()
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """How far a kept study is; ``problem``: why it cannot be read."""
+    """The progress of a saved study; ``problem``: why it cannot be read."""
 
     name: str
     title: str = ""
@@ -61,11 +60,11 @@ class StudyProgress:
 
 @dataclass(frozen=True, eq=False)
 class StudyState:
-    """All that is known of one study; ``arms`` are what other arms of its finished runs reached.
+    """The full state of one study; ``arms`` are the results of other arms of its finished runs.
 
-    ``standing`` None: it cannot be read, and ``problem`` says why. ``is_on_cluster``: a launch
-    submits it, as the last one did. The source hands out the same object while nothing happened,
-    so that is what equal means.
+    ``standing`` None: it cannot be read, because of ``problem``. ``is_on_cluster``: a launch
+    submits it, as last time. The source returns the same object while nothing changes, so states
+    are compared by identity.
     """
 
     name: str

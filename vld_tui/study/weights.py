@@ -1,4 +1,4 @@
-"""Whether the weights that runs start from are on this machine."""
+"""Find pre-trained weights that are missing on this machine."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vld_tui.launch.local import LaunchError
 from vld_tui.study.planner import LocalPlanner, Network, weights_places
 
 _OTHERS: Final = ("pretrained", "none")
-"""Weights that are no file."""
+"""Values of ``weights`` that are not files."""
 
 
 class AbsentWeights(NamedTuple):
-    """Weights that are not here, and how many runs need them.
+    """Missing weights, and how many runs need them.
 
-    ``where`` they are: on timm's ``hub``, nowhere (``none``), or a ``file`` that is not there.
+    ``where``: on timm's ``hub``, nowhere (``none``), or a missing ``file``.
     """
 
     name: str
@@ -27,9 +27,9 @@ class AbsentWeights(NamedTuple):
 
 
 def absent_weights(planner: LocalPlanner, specs: Sequence[RunSpec]) -> tuple[AbsentWeights, ...]:
-    """Return the weights that are not on this machine; the engine is asked where it must be.
+    """Return the weights that are not on this machine, querying the engine if necessary.
 
-    Networks that nobody knows are left out, and all of them where the engine cannot answer.
+    Unknown networks are skipped; if the engine cannot answer, so are all networks.
     """
     files = Counter(spec.weights for spec in specs if spec.weights not in _OTHERS)
     found = [
@@ -47,7 +47,7 @@ def absent_weights(planner: LocalPlanner, specs: Sequence[RunSpec]) -> tuple[Abs
 
 
 def networks_for(planner: LocalPlanner, models: Iterable[str]) -> Sequence[Network]:
-    """Return what is known of networks: as of before, where that says they are all here."""
+    """Return the known networks: the cached list if all of them are here."""
     known = planner.known_networks()
     if all(weights_places(model, known) & {"packaged", "cached"} for model in models):
         return known

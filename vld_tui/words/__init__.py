@@ -1,1 +1,1 @@
-"""Text, numbers and columns: strings, and nothing that knows of runs."""
+"""Formatting of text, numbers and columns, independent of runs."""

@@ -1,6 +1,6 @@
-"""Aligned columns of text that fit the width they are given.
+"""Aligned columns of text that fit a given width.
 
-Plain strings, so that ten thousand rows are written in a moment.
+Plain strings, so that ten thousand rows are formatted quickly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GAP = "  "
 
 
 class Column(NamedTuple):
-    """A column: its heading, its side, and how dear it is where room is short.
+    """A column: its heading, its alignment, and its rank when width is short.
 
     Columns of the lowest ``rank`` go first. A column that ``shrinks`` to ``narrowest`` cells
     is cut before any goes. ``style`` is that of the cells below the heading.
@@ -40,7 +40,7 @@ class Layout(NamedTuple):
 
 
 def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[str]], cells: int | None) -> Layout:
-    """Choose columns and widths for ``cells`` columns of a terminal; None: as wide as it takes."""
+    """Choose columns and widths for a terminal of ``cells`` columns; None: unlimited."""
     widths = [
         max([width(column.heading), *(width(row[index]) for row in rows)])
         for index, column in enumerate(columns)
@@ -62,7 +62,7 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[str]], cells: int
 
 
 def align(columns: Sequence[Column], layout: Layout, row: Sequence[str]) -> list[str]:
-    """Return the cells of one row that are shown, each padded or cut to its width."""
+    """Return the visible cells of a row, each padded or cut to its width."""
     return [
         fit(row[index], cells, right=columns[index].right)
         for index, cells in zip(layout.shown, layout.widths, strict=True)
@@ -72,7 +72,7 @@ def align(columns: Sequence[Column], layout: Layout, row: Sequence[str]) -> list
 def table_lines(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], cells: int | None = None
 ) -> Iterator[str]:
-    """Yield the heading and the rows as plain lines; ``cells`` None: as wide as it takes."""
+    """Yield the heading and the rows as plain lines; ``cells`` None: unlimited width."""
     layout = lay_out(columns, rows, cells)
     for row in ([column.heading for column in columns], *rows):
         yield GAP.join(align(columns, layout, row)).rstrip()

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them. A value that is not known is shown as ``–``."""
+"""Human-readable numbers; an unknown value is shown as ``–``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def percent_range(interval: tuple[float, float] | None) -> str:
 
 
 def id_words(accuracy: float | None, plain: float | None) -> str:
-    """Write an ID accuracy, and that of plain images where it is of augmented ones (shares)."""
+    """Format an ID accuracy, with that on plain images if it is measured on augmented ones."""
     if plain is None:
         return f"ID {percent(accuracy)}"
     return f"ID {percent(accuracy)} augmented ({percent(plain)} plain)"

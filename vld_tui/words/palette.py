@@ -1,6 +1,5 @@
-"""Signs and colours: those of Okabe and Ito, "Color Universal Design" (2008), which eyes of
-every kind tell apart, for everyone. No colour carries a meaning alone: every status has its own
-sign, every series its own mark."""
+"""Signs and colours: the colour-blind-safe palette of Okabe and Ito, "Color Universal Design"
+(2008). No meaning depends on colour alone: every status has a sign, every series a mark."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ STATUS_SIGNS: Final = {
     "damaged": "!",
     "killed": "✗",
 }
-"""``killed`` is how a run that this program killed ends before history calls it crashed."""
+"""``killed`` is the status of a run killed by this program until it is recorded as crashed."""
 STATUS_STYLES: Final = {
     "queued": PURPLE,
     "starting": ID_STYLE,
@@ -40,16 +39,16 @@ STATUS_STYLES: Final = {
     "killed": VERMILION,
 }
 SERIES_STYLES: Final = (SKY_BLUE, ORANGE, GREEN, PURPLE, YELLOW, VERMILION, BLUE, GREY)
-"""Colours of things side by side, in order; blue and orange first, which all eyes part."""
+"""Series colours in order, starting with the most distinguishable, blue and orange."""
 SERIES_MARKS: Final = "●▲■◆✚★"
-"""Marks of things side by side, in order."""
+"""Series marks in order."""
 MANY_MARKS: Final = f"{SERIES_MARKS}{string.ascii_lowercase}"
-"""Marks that are told apart without colours where there are many."""
+"""Marks for many series, distinguishable without colours."""
 COLLAPSED_SIGN: Final = "▼"
 
 
 def status_label(status: str, *, collapsed: bool = False) -> str:
-    """Return a run's status with its sign; a collapse stands beside it."""
+    """Return a run's status with its sign, and whether it collapsed."""
     label = f"{STATUS_SIGNS.get(status, '?')} {status}"
     return f"{label} {COLLAPSED_SIGN} collapsed" if collapsed else label
 

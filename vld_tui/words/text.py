@@ -1,4 +1,4 @@
-"""Text that came from outside, made safe to show."""
+"""Make external text safe to display."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import unicodedata
 from rich.cells import cell_len, set_cell_size
 
 _JOINERS = "\u200c\u200d"
-"""Invisible but harmless: they shape emoji and scripts such as Persian."""
+"""Invisible but harmless characters, needed for emoji and scripts such as Persian."""
 
 
 def plain_text(text: str, *, keep_newlines: bool = False) -> str:
-    """Return ``text`` with every character that could steer a terminal made visible.
+    """Return ``text`` with every character that could control a terminal made visible.
 
     Control characters become control pictures (escape is ``␛``); direction overrides, lone
     surrogates, line separators and other invisible characters become ``\\u202e`` and the like.
-    Markup is left alone: pass the result where no markup is read.
+    Markup is unchanged: use the result only where markup is not parsed.
     """
     if text.isprintable():
         return text
@@ -62,7 +62,7 @@ def shorten(text: str, cells: int) -> str:
 def shorten_middle(text: str, cells: int) -> str:
     """Cut ``text`` to at most ``cells`` terminal cells; the cut is an ellipsis in the middle.
 
-    For names and paths, which are told apart by how they begin and how they end.
+    For names and paths, whose beginning and end distinguish them.
     """
     if width(text) <= cells:
         return text

@@ -1,4 +1,4 @@
-"""TOML files of the user: read with tomllib; changed with tomlkit, which keeps all else."""
+"""Read the user's TOML files with tomllib, and change them with tomlkit, which keeps comments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def read_toml(text: str) -> dict[str, Any]:
     """Return the values.
 
     Raises:
-        ValueError: naming line and column, when it is not valid TOML.
+        ValueError: when it is not valid TOML, with line and column.
     """
     try:
         return tomllib.loads(text)
@@ -22,7 +22,7 @@ def read_toml(text: str) -> dict[str, Any]:
 def change_toml(text: str, changes: Mapping[str, Any]) -> str:
     """Return the text with other top-level values; a value of None removes its key.
 
-    A new key goes to the top where tables follow, else to the end.
+    A new key is added above the tables, if any, else at the end.
 
     Raises:
         ValueError: when it is not valid TOML.

@@ -1,4 +1,4 @@
-"""Names of files are UTF-8, whatever the locale says."""
+"""Treat file names as UTF-8 in any locale."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 
 
 def use_utf8_names() -> None:
-    """Start this process again in UTF-8 mode, where the locale would read names otherwise.
+    """Restart this process in UTF-8 mode if the locale would decode names differently.
 
-    Good names would not be text then. What is printed stays in the encoding of the locale.
+    Valid names would otherwise not be text. Output stays in the encoding of the locale.
     """
     if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
         return

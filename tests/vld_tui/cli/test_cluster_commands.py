@@ -75,9 +75,7 @@ def test_without_slurm_a_run_that_waits_is_passed_over_by_its_job(
 def test_without_slurm_nobody_takes_old_states_for_new(
     vld: Vld, store: Store, submitted: Run, command: str
 ) -> None:
-    note = (
-        "the cluster's jobs are as they were: there is no Slurm on this machine to ask about jobs\n"
-    )
+    note = "could not refresh job states: Slurm is not installed on this machine\n"
     result = vld(*command.split())
     assert (result.exit_code, result.stderr) == (0, note)
     store.run_dir(submitted.run_id).mark_synced()
@@ -92,7 +90,7 @@ def test_without_slurm_a_run_on_a_node_is_asked_through_its_folder(
     goes_on(run_dir)
     refused = vld("stop", "--kill", submitted.run_id)
     assert refused.exit_code == 2
-    assert "was started on node3: kill it there, as process 4321" in refused.stderr
+    assert "is on node3: kill process 4321 there" in refused.stderr
     assert "without --kill" in refused.stderr
     assert run_dir.read_stop() is None
     assert store.get(submitted.run_id).has_job
@@ -119,7 +117,7 @@ def test_without_slurm_a_run_whose_node_is_this_machine_is_killed(
     finally:
         process.kill()
         process.wait()
-    assert told == f"{submitted.run_id} was killed; job 7_0 itself was not cancelled\n"
+    assert told == f"{submitted.run_id} killed; job 7_0 was not cancelled\n"
     assert run_dir.read_stop() is not None, "its job would go on with it"
     kill = run_dir.read_kill()
     assert kill is not None
@@ -150,7 +148,7 @@ def test_the_dashboard_says_what_became_of_a_run_with_a_job(
     assert kill.by == "the dashboard"
     assert "scancel --quiet --signal=KILL 7_0" in programs.asked
     monkeypatch.setenv("PATH", "/nowhere")
-    assert actions.interrupt(submitted.run_id).endswith("job 7_0 itself was not cancelled")
+    assert actions.interrupt(submitted.run_id).endswith("job 7_0 was not cancelled")
 
 
 def test_a_run_is_taken_out_of_its_job_as_out_of_the_queue(
@@ -176,11 +174,11 @@ def test_a_run_whose_job_is_open_goes_on_nowhere_else(
         refused = vld("resume", run_id, *options)
         assert (refused.exit_code, refused.stderr) == (
             2,
-            f"Error: Run {run_id} is stopped, and its job 7_0 is not over.\n"
-            f"Try again in a moment, or have the job leave it: vld stop {run_id}\n",
+            f"Error: Run {run_id} is stopped, but its job 7_0 has not ended.\n"
+            f"Try again in a moment, or release it from the job: vld stop {run_id}\n",
         )
     for action in (Actions(store.home).resume, Actions(store.home).queue_again):
-        with pytest.raises(SlurmError, match="is stopped, and its job 7_0 is not over"):
+        with pytest.raises(SlurmError, match="is stopped, but its job 7_0 has not ended"):
             action(run_id)
     assert not any(command.startswith("sbatch") for command in programs.asked)
 
@@ -205,10 +203,10 @@ def test_a_copy_of_a_run_with_a_job_is_said_to_be_one(
     for options in ((), ("--on", "local"), ("--on", "slurm"), ("--queue",)):
         refused = vld("resume", submitted.run_id, *options)
         assert refused.exit_code == 2
-        assert "is a copy of one elsewhere" in refused.stderr
+        assert "is a read-only copy" in refused.stderr
     actions = Actions(store.home)
     for action in (actions.resume, actions.queue_again):
-        with pytest.raises(UserError, match="is a copy of one elsewhere"):
+        with pytest.raises(UserError, match="is a read-only copy"):
             action(submitted.run_id)
 
 
@@ -222,7 +220,7 @@ def test_a_run_goes_on_here_while_its_job_goes_on_with_another_once_it_is_taken_
     Teller(store.run_dir(first)).says(stopped(4))
     dead_process(store.run_dir(first), exit_code=130)
     refused = vld("resume", first, "--on", "local")
-    assert "its job 12 is not over" in refused.stderr
+    assert "its job 12 has not ended" in refused.stderr
     told = vld("stop", first).stdout
     assert told == f"{first} no longer waits for job 12; the job itself was not cancelled\n"
     assert not any(command.startswith("scancel") for command in programs.asked)
@@ -247,7 +245,7 @@ def test_several_runs_are_submitted_again_together_where_they_asked_for_the_same
     leave(store, *runs)
     programs.says("sbatch", "Submitted batch job 13\n")
     told = vld("resume", *runs, runs[0])
-    assert (told.exit_code, told.stdout) == (0, "4 runs submitted as jobs 13, 13\n")
+    assert (told.exit_code, told.stdout) == (0, "submitted 4 runs as jobs 13, 13\n")
     assert {store.get(run).status for run in runs} == {"queued"}
     assert sum(command.startswith("sbatch") for command in programs.asked) == 4
     leave(store, *runs)
@@ -263,8 +261,10 @@ def test_what_a_quota_leaves_of_several_runs_is_told(
     programs.complains("sbatch", "sbatch: error: QOSMaxSubmitJobPerUserLimit\n", after=1)
     told = vld("resume", *runs)
     assert told.exit_code == 1
-    assert told.stdout.startswith("2 runs submitted as job 12\n2 runs left: sbatch: QOSMax")
-    assert told.stdout.endswith("  Resume them again later.\n")
+    assert told.stdout.startswith(
+        "submitted 2 runs as job 12\n2 runs not submitted: sbatch: QOSMax"
+    )
+    assert told.stdout.endswith("  Run vld resume again later.\n")
     assert [store.get(run).status for run in runs] == ["queued", "queued", "stopped", "stopped"]
 
 
@@ -277,7 +277,7 @@ def test_of_several_runs_none_is_submitted_when_one_cannot_be(
     before = programs.asked
     refused = vld("resume", first, submitted.run_id, second)
     assert refused.exit_code == 2
-    assert "its job 7_0 is not over" in refused.stderr
+    assert "its job 7_0 has not ended" in refused.stderr
     assert {store.get(run).status for run in (first, second)} == {"stopped"}
     assert not any(command.startswith("sbatch") for command in programs.asked[len(before) :])
 
@@ -290,12 +290,15 @@ def test_several_runs_go_on_here_one_after_another(
     leave(store, *runs)
     refused = vld("resume", *runs)
     assert refused.exit_code == 2
-    assert "give --queue, or one run" in refused.stderr
+    assert "add --queue, or name only one run" in refused.stderr
     assert vld("resume", *runs, "--queue").exit_code == 0
     assert [run.run_id for run in store.queue()] == runs
     again = vld("resume", runs[0], "--queue")
     assert again.exit_code == 2
-    assert f"Run {runs[0]} is queued.\nFirst: vld stop {runs[0]}" in again.stderr
+    assert (
+        f"Run {runs[0]} is queued.\nRemove it from the queue first: vld stop {runs[0]}"
+        in again.stderr
+    )
 
 
 def test_what_a_quota_leaves_of_a_study_is_told(
@@ -319,7 +322,7 @@ def test_what_a_quota_leaves_of_a_study_is_told(
     assert "Nothing was submitted. sbatch: QOSMax" in refused.stderr
     programs.says("sbatch", "Submitted batch job 13\n")
     told = vld("sweep", str(file), "--on", "slurm")
-    assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "2 runs submitted as job 13")
+    assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "submitted 2 runs as job 13")
     programs.says(
         "squeue",
         "".join(
@@ -349,7 +352,7 @@ def test_an_interrupt_leaves_what_was_submitted_and_nothing_else(
     broken = vld("sweep", str(file), "--on", "slurm")
     assert broken.exit_code == 130
     assert broken.stderr == (
-        "Error: Interrupted: 3 of 5 runs submitted, as job 12. Launch the study again for the "
-        "others.\n"
+        "Error: Interrupted: 3 of 5 runs submitted, as job 12.\n"
+        "Launch the study again to submit the others.\n"
     )
     assert [run["status"] for run in vld.json("ls")] == ["queued"] * 3

@@ -27,8 +27,8 @@ def dry(vld: Vld, *words: str) -> list[str]:
     [
         (
             [],
-            "5 jobs in 2 arrays · partition main · time 1h 30m · 1 GPU · cores as usual there · "
-            "memory as usual there",
+            "5 jobs in 2 arrays · partition main · time 1h 30m · 1 GPU · default cores · "
+            "default memory",
         ),
         (
             ["--pack", "2", "--time", "20", "--cpus", "8", "--mem", "32G", "--gpus-per-run", "0"],
@@ -37,8 +37,8 @@ def dry(vld: Vld, *words: str) -> list[str]:
         ),
         (
             ["--runs-per-gpu", "5"],
-            "1 job of up to 5 runs side by side · partition main · time 1h 30m · 1 GPU · "
-            "cores as usual there · memory as usual there",
+            "1 job of up to 5 runs concurrently · partition main · time 1h 30m · 1 GPU · "
+            "default cores · default memory",
         ),
     ],
 )
@@ -59,14 +59,14 @@ def test_a_dry_run_says_what_the_cluster_would_refuse(
     vld: Vld, programs: Programs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (line,) = dry(vld, "run", "--partition", "mian")
-    assert line.startswith("problem   There is no partition 'mian' on this cluster. Did you mean")
+    assert line.startswith("problem   No partition 'mian' on this cluster. Did you mean")
     assert dry(vld, "run", "--time", "91")[1] == (
-        "problem   time is 91, but a job of main may take 90 minutes: give --time 90 or less."
+        "problem   time is 91, but the limit of main is 90 minutes; use --time 90 or less."
     )
     monkeypatch.setattr("vld_tui.launch.slurm.commands.most_submitted", lambda: 0)
     programs.complains("sbatch", "allocation failure: Requested node configuration is not ...\n")
     assert dry(vld, "run")[1:] == [
-        "problem   the cluster takes 0 more of your jobs now, not 1 (MaxSubmitJobs).",
+        "problem   the cluster accepts 0 more of your jobs now, not 1 (MaxSubmitJobs).",
         "problem   sbatch: allocation failure: Requested node configuration is not ...",
     ]
     told = vld("run", "--on", "slurm", "--dry-run", "--dropout", "0.9", "--json")
@@ -84,11 +84,14 @@ def test_a_dry_run_without_a_cluster_to_ask_says_so(
     programs.complains("scontrol", "", told="Slurmctld(primary) at n1 is DOWN\n")
     (line,) = dry(vld, "run")
     assert line.startswith(
-        "caution   the cluster was not asked: Slurm's controller does not answer"
+        "caution   the cluster was not checked: Slurm's controller does not answer"
     )
     monkeypatch.setenv("PATH", "/nowhere")
     (line,) = dry(vld, "run")
-    assert line.startswith("caution   the cluster was not asked: There is no Slurm on this machine")
+    assert line.startswith(
+        "caution   the cluster was not checked: Slurm is not installed on this machine"
+    )
     assert (
-        "There is no Slurm" in vld.json("run", "--on", "slurm", "--dry-run")["cluster"]["unchecked"]
+        "Slurm is not installed"
+        in vld.json("run", "--on", "slurm", "--dry-run")["cluster"]["unchecked"]
     )

@@ -60,7 +60,7 @@ def test_a_run_that_was_on_no_cluster_goes_to_one_as_the_profile_says(
     leave(store, run.run_id)
     refused = vld("resume", run.run_id, "--mem", "8G")
     assert refused.exit_code == 2
-    assert "--mem is for runs on a cluster: give --on slurm too." in refused.stderr
+    assert "--mem applies only to cluster runs; add --on slurm." in refused.stderr
     assert vld("resume", run.run_id, "--on", "slurm", "--mem", "8G").exit_code == 0
     job = store.run_dir(run.run_id).read_job()
     assert job is not None
@@ -71,7 +71,7 @@ def test_a_run_that_was_on_no_cluster_goes_to_one_as_the_profile_says(
 def test_other_gpus_than_share_each_batch_are_refused(
     vld: Vld, store: Store, programs: Programs, tmp_path: Path, given: str
 ) -> None:
-    told = f"--gpus-per-run is {given}, but 2 GPUs share each batch (gpus is 2)"
+    told = f"--gpus-per-run is {given}, but the run uses 2 GPUs (gpus = 2)"
     cluster = ("--on", "slurm", "--gpus-per-run", given)
     assert told in vld("run", "--gpus", "2", *cluster).stderr
     file = tmp_path / "two.toml"

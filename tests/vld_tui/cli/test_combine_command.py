@@ -141,7 +141,7 @@ def test_a_run_that_selected_its_start_is_interpolated_to_its_last_network(famil
     with Store.open(open_home(family.home)) as store:
         run = msgspec.structs.replace(store.get("two"), selected_step=0)
         way = partial(plan_combination, store, "interpolation", [run], from_pretrained=True)
-        with pytest.raises(CombinationError, match=r"selected step 0: .* Take --at last\."):
+        with pytest.raises(CombinationError, match=r"selected step 0, .* Use --at last\."):
             way(at="best")
         assert way(at="last").combination.starts_at == "start_of_run"
         assert way(at="best", probe=True).combination.starts_at == "linear_probe"
@@ -151,7 +151,7 @@ def test_runs_are_chosen_by_a_filter_without_those_that_cannot_be_meant(family: 
     family.json("combine", "soup", "one", "two", "--tag", "fam")
     ran = family("combine", "ensemble", "--where", "tag:fam target:fluent-mono", "--json")
     assert ran.exit_code == 0, ran.stderr
-    assert "Left out: 1 run not finished and 1 run that combines others." in ran.stderr
+    assert "Left out: 1 unfinished run and 1 combining run." in ran.stderr
     assert json.loads(ran.stdout)["parents"] == ids(family, "one", "two")
 
 
@@ -190,21 +190,21 @@ def test_runs_and_what_is_made_of_them_are_compared(family: Vld) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("soup",), "Name the runs to combine, or choose them with --where."),
-        (("soup", "one", "two", "--where", "tag:fam"), "Name the runs to combine, or choose"),
+        (("soup",), "Name the runs to combine, or select them with --where"),
+        (("soup", "one", "two", "--where", "tag:fam"), "Name the runs to combine, or select"),
         (("soup", "one"), "Combining needs at least two runs."),
         (("soup", "--where", "tag:nobody"), "Combining needs at least two runs."),
         (("ensemble", "one", "one"), "is given twice; each run can be combined only once."),
         (("interpolate", "one", "one"), "is given twice"),
         (("soup", "one", "elsewhere"), "target is fluent-mono in run"),
-        (("soup", "one", "broken"), "is failed, not finished: first: vld resume"),
+        (("soup", "one", "broken"), "is failed, not finished: resume it: vld resume"),
         (("soup", "one", "nobody"), "nobody"),
         (("soup", "one", "two", "--at", "first"), "--at is 'first', but must be best or last."),
         (("interpolate", "one", "two", "--points", "1"), "--points is 1, but must be from 2 to"),
         (("interpolate", "one", "two", "--points", "102"), "--points is 102, but must be from"),
         (("interpolate", "one", "pretrained"), "pretrained"),
         (("interpolate", "one", "two", "--probe"), "--probe needs 'pretrained' as A, not 'one'"),
-        (("interpolate", "one", "two", "--name", "a/b"), "must hold no '/'"),
+        (("interpolate", "one", "two", "--name", "a/b"), "must not contain '/'"),
     ],
 )
 def test_what_cannot_be_combined_is_said_and_leaves_nothing(
@@ -222,7 +222,7 @@ def test_a_run_whose_checkpoint_was_pruned_is_named_with_what_to_do(family: Vld)
     (family.home / "runs" / one / "checkpoints" / "last.safetensors").unlink()
     refused = family("combine", "soup", "one", "two", "--at", "last")
     assert refused.exit_code == 2
-    assert f"Run {one} has no last checkpoint any more: it was pruned." in refused.stderr
+    assert f"Run {one} no longer has a last checkpoint: it was pruned." in refused.stderr
     assert "--at best" in refused.stderr
 
 
@@ -236,11 +236,11 @@ def test_final_weights_that_were_never_kept_are_told_from_pruned_ones(family: Vl
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr == (
         f"Error: Run {kept} has no last checkpoint: it was run with --keep best.\n"
-        "Take --at best. To combine final weights, make them again with --keep all; in a study: "
-        'set keep = "all", vld rm these runs, then vld sweep it.\n'
+        "Use --at best. To combine final weights, rerun with --keep all; in a study: "
+        'set keep = "all", vld rm these runs, then run vld sweep again.\n'
     )
     both = family("combine", "ensemble", "kept", "one", "--at", "last").stderr
-    assert f"Run {kept} and 1 other have no last checkpoint any more: they were pruned." in both
+    assert f"Run {kept} and 1 other no longer have a last checkpoint: they were pruned." in both
 
 
 @pytest.mark.parametrize("keep", ["best", "none"])
@@ -259,8 +259,9 @@ def test_what_waits_to_be_combined_is_not_pruned(
     dry = family.json("prune", "--keep", keep, "--dry-run")
     assert sorted(dry["needed"]) == sorted(str(file) for file in needed)
     told = family("prune", "--keep", keep, "--yes").stdout
-    assert "of 1 finished run freed\n" in told
-    assert "of 2 finished runs left: runs that wait or go on combine them" in told
+    assert told.startswith("freed ")
+    assert "of 1 finished run\n" in told
+    assert "of 2 finished runs: queued or running combinations need them" in told
     assert all(Path(str(file)).is_file() for file in files)
     assert family("prune", "two", "--keep", keep, "--yes").stdout.startswith("Nothing to free")
 

@@ -38,10 +38,10 @@ def test_runs_that_match_are_compared_and_told_as_one_document(history: Vld) -> 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "Name the runs to compare, or choose them with --where."),
-        (("first", "--where", "steps=100"), "Name the runs to compare, or choose"),
-        (("first", "first"), "Comparing needs at least two runs; you named one."),
-        (("--where", "seed=99"), "Comparing needs at least two runs; none matches 'seed=99'."),
+        ((), "Name the runs to compare, or select them with --where"),
+        (("first", "--where", "steps=100"), "Name the runs to compare, or select"),
+        (("first", "first"), "Comparing needs at least two runs, but only one given."),
+        (("--where", "seed=99"), "Comparing needs at least two runs, but none matches 'seed=99'."),
         (("first", "nobody"), "nobody"),
         (("--where", "sed=1"), "No field 'sed'"),
     ],

@@ -102,7 +102,7 @@ def test_a_row_that_cannot_be_read_is_damaged_and_the_others_are_listed(
     vld = Vld(home.path)
     (seen,) = vld.json("ls", "--where", "status=damaged")
     assert seen["run"] == second
-    assert "cannot read this run" in seen["error"]
+    assert "database entry is invalid" in seen["error"]
     assert (seen["dataset"], seen["model"], seen["dropout_rate"]) == (None, None, None)
     assert statuses(vld, "--where", "status=finished") == {third: "finished", first: "finished"}
     assert second not in statuses(vld, "--where", "dropout>0.5 status=finished", "--sort", "lr")
@@ -249,7 +249,7 @@ def test_damaged_runs_are_left_out_of_comparisons(home: Home, runs: list[Run]) -
     names = [run.run_id for run in runs]
     compared = vld("compare", *names)
     assert compared.exit_code == 0, compared.stderr
-    assert f"left out, damaged: {names[1]}" in compared.stderr
+    assert f"skipped damaged run: {names[1]}" in compared.stderr
     document = vld.json("compare", *names)
     assert [each["run"] for each in document["damaged"]] == [names[1]]
     assert [run for group in document["groups"] for run in group["runs"]] == [names[0], names[2]]
@@ -396,7 +396,7 @@ def test_a_name_that_is_no_text_stops_nothing(home: Home, runs: list[Run]) -> No
     vld = Vld(home.path)
     rebuilt = vld("rebuild")
     assert (rebuilt.exit_code, "3 runs read" in rebuilt.stdout) == (0, True)
-    assert "bytes that are not text" in rebuilt.stderr
+    assert "not valid text" in rebuilt.stderr
 
 
 def test_events_that_only_start_are_no_damage(home: Home, runs: list[Run]) -> None:

@@ -124,7 +124,7 @@ def test_a_run_on_an_unknown_name_is_answered_with_the_nearest(vld: Vld, images:
         ("pest", "no data set named 'pest'. Did you mean pets?"),
         ("pacs", "no data set named 'pacs'. Did you mean PACS?"),
         ("OfficeHom", "Did you mean OfficeHome?"),
-        ("PACS", "PACS is not on this machine: vld data fetch PACS downloads it"),
+        ("PACS", "PACS is not on this machine. Download it with: vld data"),
         ("../data/pets", "no data set named '../data/pets'."),
     ):
         for words in (("run", "--dataset", name), ("data", "cache", name)):
@@ -180,7 +180,7 @@ def test_shifts_that_say_nothing_or_too_much_are_refused(vld: Vld, images: Path)
     for words in ([], ["--corruptions", "all", "--split-by", "x.csv"]):
         refused = vld("data", "shift", str(images / "photo"), *words)
         assert refused.exit_code == 2
-        assert "Give one of --corruptions and --split-by" in refused.stderr
+        assert "Pass either --corruptions" in refused.stderr
     odd = vld("data", "shift", str(images / "photo"), "--corruptions", "fog", "--severity", "mild")
     assert (odd.exit_code, odd.stderr) == (
         2, "Error: --severity is 'mild', but must be numbers from 1 to 5.\n",
@@ -269,22 +269,22 @@ def test_a_set_is_renamed_and_removed_while_no_run_uses_it(
     assert vld("data", "add", "pets", str(images), "--replace").exit_code == 0
     renamed = vld("data", "mv", "pets", "animals")
     assert renamed.stdout.splitlines() == [
-        "pets is now animals",
-        "  1 unfinished run of pets can be resumed only after: vld data mv animals pets",
+        "renamed pets to animals",
+        "  to resume 1 unfinished run of pets, first run: vld data mv animals pets",
     ]
     asked = vld("data", "rm", "animals")
     assert asked.exit_code == 2
-    assert f"Remove animals? Its images stay in {images}." in asked.stderr
+    assert f"Remove animals? Its images are kept in {images}." in asked.stderr
     assert "Confirm with --yes." in asked.stderr
     removed = vld("data", "rm", "animals", "--yes")
-    assert removed.stdout == f"animals is removed; its images stay in {images}\n"
+    assert removed.stdout == f"removed animals; its images are kept in {images}\n"
     assert (images / "photo").is_dir()
     assert "no data set named 'animals'" in vld("data", "rm", "animals", "--yes").stderr
 
 
 def test_imported_images_are_deleted_and_counted(vld: Vld, images: Path) -> None:
     vld("data", "add", "pets", shutil.make_archive(str(images), "zip", images))
-    assert "Delete pets for good: 12 files, " in vld("data", "rm", "pets").stderr
+    assert "Permanently delete pets (12 files, " in vld("data", "rm", "pets").stderr
     assert vld.json("data", "rm", "pets", "--yes")["files"] == 12
     assert list((vld.home / "data").iterdir()) == []
 

@@ -124,7 +124,7 @@ def test_an_unwritable_home_is_told(vld: Vld, tmp_path: Path) -> None:
     for words in (["--home", home, "run", "--dry-run"], ["run", "--dry-run", "--home", home]):
         result = vld(*words)
         assert result.exit_code == 2
-        assert "cannot be written" in result.stderr
+        assert "Cannot write to" in result.stderr
         assert "--home" in result.stderr
         assert "Traceback" not in result.stderr
 
@@ -142,8 +142,8 @@ def test_looking_makes_no_home_of_a_mistyped_name(vld: Vld, tmp_path: Path, word
     for looks in (Vld(mistyped)(*words.split()), vld(*words.split(), "--home", str(mistyped))):
         assert looks.exit_code == 2
         assert looks.stderr == (
-            f"Error: The home {mistyped} does not exist yet; the first run makes it. "
-            "Another one: --home DIR or VLD_HOME.\n"
+            f"Error: The home {mistyped} does not exist yet; the first run creates it.\n"
+            "To use another one, pass --home DIR or set VLD_HOME.\n"
         )
         assert not mistyped.exists()
 
@@ -282,11 +282,11 @@ def test_the_list_fits_the_terminal(history: Vld) -> None:
     assert len(lines) == 5
     assert max(map(len, lines)) <= 80
     assert all("%" in line for line in lines[1:4])
-    assert lines[4] == "▼ one class is predicted for all: vld show RUN shows what to change"
+    assert lines[4] == "▼ collapsed, predicts one class for every image; for advice: vld show RUN"
 
 
 def test_a_long_list_is_cut_on_a_terminal_and_says_so(
     history: Vld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = without_styles(on_terminal(history, "ls", "--limit", "1"))
-    assert "… and 2 runs more: --limit 0 lists all." in text
+    assert "… and 2 more runs; list all with --limit 0." in text

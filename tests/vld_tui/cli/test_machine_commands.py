@@ -40,7 +40,7 @@ def test_a_sound_installation(vld: Vld, machine: dict[str, Any]) -> None:
         "✓ weights    tf_efficientnet_lite0",
         "✓ database   integrity ok",
         f"✓ home       {vld.home}",
-        "✓ slurm      none on this machine",
+        "✓ slurm      not installed",
     ):
         assert part in result.stdout
     assert "✗" not in result.stdout
@@ -62,9 +62,9 @@ def test_what_is_missing_is_marked_and_fails(
 def test_slurm_is_asked_where_it_is(
     vld: Vld, machine: dict[str, Any], programs: Programs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "✓ slurm      answers; submitit 1." in vld("doctor").stdout
+    assert "✓ slurm      reachable; submitit 1." in vld("doctor").stdout
     monkeypatch.setitem(sys.modules, "submitit", None)
-    assert "✗ slurm      Submitting needs the package submitit" in vld("doctor").stdout
+    assert "✗ slurm      Submitting to Slurm needs the package submitit" in vld("doctor").stdout
     programs.complains("scontrol", "", told="Slurmctld(primary) at n1 is DOWN\n")
     result = vld("doctor")
     assert result.exit_code == 0, "nothing is broken here"
@@ -83,12 +83,12 @@ def test_an_engine_that_cannot_answer_leaves_the_other_checks(
     vld: Vld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_subject: str) -> None:
-        raise LaunchError("The engine cannot start: No module named 'torch'")
+        raise LaunchError("The engine failed: No module named 'torch'")
 
     monkeypatch.setattr("vld_tui.cli.doctor.ask_engine", fail)
     result = vld("doctor")
     assert result.exit_code == 1
-    assert "✗ engine     The engine cannot start: No module named 'torch'" in result.stdout
+    assert "✗ engine     The engine failed: No module named 'torch'" in result.stdout
     assert "✓ database" in result.stdout
 
 
@@ -103,7 +103,7 @@ def test_too_little_disk_is_marked(
 
 def test_an_engine_that_fails_is_told_by_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(LaunchError, match="The engine cannot start: it gave no reason"):
+    with pytest.raises(LaunchError, match="The engine failed: no reason given"):
         ask_engine("doctor")
 
 

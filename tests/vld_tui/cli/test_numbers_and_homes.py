@@ -62,7 +62,7 @@ def test_an_empty_home_is_refused(
     monkeypatch.chdir(here)
     result = vld(*words)
     assert result.exit_code == 2
-    assert "--home: it is empty, but must name a path." in result.stderr.replace("'", "")
+    assert "--home: must be a path, not an empty string." in result.stderr.replace("'", "")
     assert list(here.iterdir()) == []
 
 

@@ -46,9 +46,9 @@ def test_the_profile_that_goes_unsaid_is_shown_without_a_name(vld: Vld) -> None:
 
 def test_what_was_done_is_said(vld: Vld, programs: Programs, submitted: Run) -> None:
     vld("profile", "set", "small", "time=30")
-    assert vld("profile", "rm", "small").stdout == "profile small is forgotten\n"
+    assert vld("profile", "rm", "small").stdout == "deleted profile small\n"
     programs.says("squeue", "7_0|PENDING|Priority|\n")
     run = submitted.run_id
-    held = f"{run} is held until: vld queue release {run}\n"
+    held = f"{run} held; to release: vld queue release {run}\n"
     assert vld("queue", "hold", run).stdout == held
-    assert vld("queue", "release", run).stdout == f"{run} has its turn again\n"
+    assert vld("queue", "release", run).stdout == f"{run} released\n"

@@ -28,10 +28,10 @@ def test_the_checkpoints_to_go_on_from_are_deleted_of_finished_runs(history: Vld
     assert checkpoints(history) == BEFORE
     asked = history("prune")
     assert asked.exit_code == 2
-    assert "Delete the checkpoints to go on from of 2 finished runs, 6 B?" in asked.stderr
-    assert history("prune", "--dry-run").stdout == "6 B of 2 finished runs would be freed\n"
+    assert "Delete all but the best checkpoints of 2 finished runs (6 B)?" in asked.stderr
+    assert history("prune", "--dry-run").stdout == "would free 6 B of 2 finished runs\n"
     assert checkpoints(history) == BEFORE
-    assert history("prune", "--yes").stdout == "6 B of 2 finished runs freed\n"
+    assert history("prune", "--yes").stdout == "freed 6 B of 2 finished runs\n"
     left = {"finish": ["best"], "collapse": ["best"], "fail": ["best", "last"]}
     assert checkpoints(history) == left
     assert history("prune").stdout.startswith("Nothing to free")
@@ -54,7 +54,7 @@ def test_none_are_left_of_the_runs_that_are_named(history: Vld) -> None:
 
 
 def test_a_person_says_yes_or_no(history: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vld_tui.cli.asking.is_somebody_there", lambda: True)
+    monkeypatch.setattr("vld_tui.cli.asking.is_interactive", lambda: True)
     no = history("prune", typed="n\n")
     assert (no.exit_code, no.stderr) == (1, "Error: Nothing was deleted.\n")
     assert checkpoints(history) == BEFORE
@@ -66,7 +66,7 @@ def test_the_runs_of_a_study_alone(history: Vld, tmp_path: Path) -> None:
         'name = "one"\n[fields]\nmodel = "finish"\nsteps = 100\nhead_steps = 5\n'
     )
     told = history("prune", "--study", str(tmp_path / "one.toml"), "--yes").stdout
-    assert told == "3 B of 1 finished run freed\n"
+    assert told == "freed 3 B of 1 finished run\n"
     assert checkpoints(history) == BEFORE | {"finish": ["best"]}
 
 
@@ -74,10 +74,10 @@ def test_what_is_not_finished_is_refused(history: Vld) -> None:
     failed = next(run for run in history.json("ls") if run["status"] == "failed")
     refused = history("prune", failed["run"], "--yes")
     assert refused.exit_code == 2
-    assert "is failed: only finished ones are pruned" in refused.stderr
+    assert "is failed: only finished runs can be pruned" in refused.stderr
     history("rm", "first")
     in_trash = history("prune", "first", "--yes")
-    assert "is in the trash: vld rm --empty-trash frees" in in_trash.stderr
+    assert "is in the trash; delete it with: vld " in in_trash.stderr
     both = history("prune", "first", "--where", "ood>0", "--yes")
-    assert "one of them" in both.stderr
+    assert "Pass only one of" in both.stderr
     assert "--keep is 'some', but must be best or none" in history("prune", "--keep", "some").stderr

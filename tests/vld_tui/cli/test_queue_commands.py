@@ -37,7 +37,7 @@ def test_runs_wait_in_the_order_that_a_person_gives_them(vld: Vld, queued: list[
     assert waiting(vld) == [third]
     gone = vld("queue", "rm", first)
     assert gone.exit_code == 2
-    assert f"Run {first} does not wait: it is stopped" in gone.stderr
+    assert f"Run {first} is not queued: it is stopped" in gone.stderr
     again = vld("resume", first, "--queue")
     assert "queued: number 2" in again.stdout
     assert waiting(vld) == [third, first]
@@ -53,7 +53,7 @@ def test_a_look_at_the_queue_starts_nothing_and_says_what_does(
 ) -> None:
     supervised: list[object] = []
     monkeypatch.setattr("vld_tui.control.queue.start_supervisor", supervised.append)
-    assert vld("queue", "start").stdout == "Nothing waits.\n"
+    assert vld("queue", "start").stdout == "The queue is empty.\n"
     made = [vld.json("run", "--queue", "--seed", str(seed))["run"] for seed in range(2)]
     vld("queue", "hold", made[0])
     supervised.clear()
@@ -66,24 +66,24 @@ def test_a_look_at_the_queue_starts_nothing_and_says_what_does(
     home = open_home(vld.home)
     assert not home.supervisor_lock.exists()
     assert supervised == []
-    assert vld("queue", "start").stdout == "1 run will be started as slots come free.\n"
+    assert vld("queue", "start").stdout == "1 run will start as slots become free.\n"
     assert supervised == [home]
     with home.supervisor_lock.open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert vld("queue", "start").stdout == "The queue is worked on already.\n"
+        assert vld("queue", "start").stdout == "The queue is already being processed.\n"
         assert vld("queue", "ls").stdout.splitlines()[-1].split()[-1] == "waits"
     assert len(supervised) == 1
 
 
 def test_the_number_of_slots_is_kept(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert vld("queue", "slots").stdout == "1 run at once\n"
-    assert vld("queue", "slots", "3").stdout == "3 runs at once\n"
+    assert vld("queue", "slots").stdout == "1 slot\n"
+    assert vld("queue", "slots", "3").stdout == "3 slots\n"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    assert vld("queue", "slots").stdout == "3 runs at once, on GPU 0, 1, 0\n"
-    assert vld("queue", "slots", "0").stdout == "2 runs at once, on GPU 0, 1\n"
-    assert vld("queue", "slots", "--gpus", "1").stdout == "1 run at once, on GPU 1\n"
-    assert vld("queue", "slots", "--gpus", "all").stdout == "2 runs at once, on GPU 0, 1\n"
+    assert vld("queue", "slots").stdout == "3 slots, on GPU 0, 1, 0\n"
+    assert vld("queue", "slots", "0").stdout == "2 slots, on GPU 0, 1\n"
+    assert vld("queue", "slots", "--gpus", "1").stdout == "1 slot, on GPU 1\n"
+    assert vld("queue", "slots", "--gpus", "all").stdout == "2 slots, on GPU 0, 1\n"
     refused = vld("queue", "slots", "65")
     assert (refused.exit_code, refused.stderr) == (
         2, "Error: The number of slots is 65, but must be from 0 to 64.\n",

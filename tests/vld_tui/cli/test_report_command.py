@@ -54,14 +54,14 @@ def test_a_finished_study_is_told_drawn_and_written(
     fill_study(home, study, arms=("averaged",))
     told = vld("report", "rates")
     assert told.exit_code == 0, told.stderr
-    assert "48 of 48 finished, 24 with a source left out as well" in told.stdout
+    assert "48 of 48 finished, 24 with a held-out source" in told.stdout
     for title in (
-        "Accuracy by target", "Centres of the clouds", "Choosing a cell for each target",
-        "Choosing the setting for each target", "Differences out of distribution",
+        "Accuracy by target", "Centres of the clouds", "Choice of a cell for each target",
+        "Choice of the setting for each target", "Differences out of distribution",
         "ID–OOD plane", "gap: oracle − leave one source out", "Few targets: with fewer than 6",
     ):  # fmt: skip
         assert title in told.stdout
-    assert "Runs that are missing" not in told.stdout
+    assert "Missing runs" not in told.stdout
     folder = home.path / "reports" / "rates"
     assert str(folder / "index.html") in told.stdout
     page = (folder / "index.html").read_text()
@@ -97,8 +97,8 @@ def test_an_unfinished_study_is_told_with_what_is_missing(
     told = vld("report", "rates")
     assert told.exit_code == 0, told.stderr
     assert "21 of 48 finished" in told.stdout
-    assert "Runs that are missing" in told.stdout
-    assert "To run them: vld sweep rates" in told.stdout
+    assert "Missing runs" in told.stdout
+    assert "Run them with: vld sweep rates" in told.stdout
     assert "leave_one_source_out = true in the study" in told.stdout
     assert "vld sweep rates" in (home.path / "reports" / "rates" / "index.html").read_text()
 
@@ -106,7 +106,7 @@ def test_an_unfinished_study_is_told_with_what_is_missing(
 def test_a_study_without_a_finished_run_has_no_report(vld: Vld, home: Home, study: Study) -> None:
     refused = vld("report", study.name)
     assert refused.exit_code == 1
-    assert "No run of study rates has finished yet: of 48 runs, 48 not started." in refused.stderr
+    assert "No run of study rates has finished yet (48 runs: 48 not started)." in refused.stderr
     assert "vld sweep rates" in refused.stderr
     assert not (home.path / "reports").exists()
 
@@ -124,14 +124,14 @@ def test_a_folder_that_cannot_be_written_is_named(
     (tmp_path / "file").write_text("")
     refused = vld("report", "rates", "--out", str(tmp_path / "file"))
     assert refused.exit_code == 1
-    assert f"{tmp_path / 'file'} cannot be written: file exists; use --out DIR." in refused.stderr
+    assert f"Cannot write to {tmp_path / 'file'}: file exists. Use --out DIR." in refused.stderr
 
 
 def test_only_interpolations_are_drawn_as_such(vld: Vld, home: Home, study: Study) -> None:
     fill_study(home, study, specs=study.main_specs[:1], arms=())
     refused = vld("report", "rates", "--runs", "@last")
     assert refused.exit_code == 2
-    assert "does not interpolate: its arm is" in refused.stderr
+    assert "is not an interpolation: its arm is" in refused.stderr
 
 
 def test_one_run_is_enough(vld: Vld, home: Home, study: Study) -> None:

@@ -143,7 +143,7 @@ def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
         (["--model", "resnet50"], "weights   those of resnet50 are not on this machine"),
         (["--model", "bare"], "weights   bare has none: 1 run will fail"),
         (["--weights", "gone.pth"], "gone.pth: 1 run will fail"),
-        (["--model", "resnet50.a2_in1k"], "problem   timm has no weights 'a2_in1k' of resnet50."),
+        (["--model", "resnet50.a2_in1k"], "problem   timm has no weights 'a2_in1k' for resnet50."),
         (["--target", "notto"], "problem   emoji has no domain 'notto'. Did you mean noto?"),
         (
             ["--held-out-source", "notto"],

@@ -20,7 +20,7 @@ from tests.vld_tui.cli.conftest import Vld
         (["--host", "0.0.0.0"], "ssh -L 8000:localhost:8000"),
         (["--host", ""], "can be reached from other machines"),
         (["--host", "example.com"], "can be reached from other machines"),
-        (["--host", "192.0.2.1", "--public"], "192.0.2.1, port 8000, cannot be served at"),
+        (["--host", "192.0.2.1", "--public"], "Cannot listen on 192.0.2.1, port 8000"),
         (["--host", "no.such.invalid", "--public"], "is not an address of this machine"),
     ],
 )
@@ -37,7 +37,7 @@ def test_a_port_that_is_taken(vld: Vld) -> None:
         result = vld("serve", "--port", str(port))
     assert result.exit_code == 2
     assert result.stderr == (
-        f"Error: Port {port} of 127.0.0.1 is taken: choose another with --port, or --port 0.\n"
+        f"Error: Port {port} of 127.0.0.1 is in use. Choose another with --port, or use --port 0.\n"
     )
 
 

@@ -72,7 +72,7 @@ def test_one_signal_saves_and_stops(
     record = json.loads(out)
     assert run.returncode == 130
     assert record["status"] == "stopped"
-    assert "stopping after this step; again to kill" in err
+    assert "stopping after this step; press Ctrl-C again to kill" in err
     assert f"vld resume {record['run']}" in err
     assert not psutil.pid_exists(pid)
 
@@ -173,7 +173,7 @@ def test_a_run_whose_process_cannot_start_leaves_nothing_behind(
     )
     result = vld("run")
     assert result.exit_code == 2
-    assert "cannot be started" in result.stderr
+    assert "Cannot start run" in result.stderr
     assert vld.json("ls") == []
 
 

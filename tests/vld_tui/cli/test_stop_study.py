@@ -48,10 +48,10 @@ def test_what_waits_here_is_taken_out(vld: Vld, store: Store, file: str) -> None
     told = vld("sweep", "stop", "rates")
     assert (told.exit_code, told.stdout) == (
         0,
-        "3 runs wait no longer\n  vld sweep rates  # resumes what was stopped\n",
+        "3 runs removed from the queue\n  vld sweep rates  # resume the stopped runs\n",
     )
     assert {store.get(run).status for run in runs_of(store)} == {"stopped"}
-    assert vld("sweep", "stop", "rates").stdout == "nothing of rates runs or waits\n"
+    assert vld("sweep", "stop", "rates").stdout == "no running or queued runs of rates\n"
     assert "sweep stop" not in vld("sweep", "status", "rates").stdout
 
 
@@ -65,7 +65,7 @@ def test_jobs_that_wait_are_cancelled_at_once_and_what_runs_saves(
     first, *others = runs_of(store)
     goes_on(store.run_dir(first))
     told = vld("sweep", "stop", "rates")
-    assert told.stdout.splitlines()[0] == "2 runs wait no longer; 1 run saves and stops"
+    assert told.stdout.splitlines()[0] == "2 runs removed from the queue; 1 run stopping"
     assert cancelled(programs) == ["scancel --quiet 12_1 12_2"]
     assert [store.get(run).status for run in others] == ["stopped", "stopped"]
     assert store.run_dir(first).read_stop() is not None
@@ -90,11 +90,11 @@ def test_a_job_goes_on_with_runs_of_others(
     smaller = tmp_path / "smaller.toml"
     smaller.write_text(STUDY.replace("rates", "smaller").replace("seeds = 3", "seeds = [0, 2]"))
     told = vld("sweep", "stop", str(smaller))
-    assert told.stdout.splitlines()[0] == "2 runs wait no longer"
+    assert told.stdout.splitlines()[0] == "2 runs removed from the queue"
     assert cancelled(programs) == ["scancel --quiet 12_1"]
     assert store.get(second).status == "queued"
     killed = vld("sweep", "stop", str(smaller), "--kill")
-    assert killed.stdout == "nothing of smaller runs or waits\n"
+    assert killed.stdout == "no running or queued runs of smaller\n"
 
 
 def test_without_slurm_runs_of_a_cluster_are_passed_over(
@@ -106,8 +106,8 @@ def test_without_slurm_runs_of_a_cluster_are_passed_over(
     monkeypatch.setenv("PATH", "/nowhere")
     told = vld("sweep", "stop", "rates", "--kill")
     assert told.exit_code == 1
-    assert told.stdout.splitlines()[0] == "2 runs wait no longer"
-    assert f"Run {first} was started on node3: kill it there" in told.stderr
+    assert told.stdout.splitlines()[0] == "2 runs removed from the queue"
+    assert f"Run {first} is on node3: kill process" in told.stderr
     assert [store.get(run).has_job for run in others] == [False, False]
 
 
@@ -115,7 +115,7 @@ def test_copies_are_left_alone(vld: Vld, store: Store, file: str) -> None:
     vld("sweep", file)
     store.run_dir(runs_of(store)[0]).mark_synced()
     told = vld("sweep", "stop", "rates").stdout.splitlines()[0]
-    assert told == "2 runs wait no longer; 1 run is a copy: stop it there"
+    assert told == "2 runs removed from the queue; 1 run is a read-only copy: stop it there"
 
 
 def test_a_run_that_its_job_would_begin_again_is_stopped(
@@ -127,6 +127,6 @@ def test_a_run_that_its_job_would_begin_again_is_stopped(
     first = runs_of(store)[0]
     Teller(store.run_dir(first)).says(started(), stopped(4))
     told = vld("sweep", "stop", "rates").stdout.splitlines()[0]
-    assert told == "3 runs wait no longer"
+    assert told == "3 runs removed from the queue"
     assert cancelled(programs) == ["scancel --quiet 12_1 12_2 12_0"]
     assert store.run_dir(first).read_stop() is not None

@@ -17,7 +17,7 @@ from vld_tui.study.place import last_place
 from vld_tui.study.reader import StudyReader
 
 SETTINGS = ("--mem", "8G", "--setup", "module load cuda")
-AGAIN = "slurm, as last time (mem=8G, setup=module load cuda); --on local for here"
+AGAIN = "slurm, as last time (mem=8G, setup=module load cuda); use --on local to run here"
 
 
 @pytest.fixture
@@ -48,11 +48,11 @@ def test_a_study_goes_where_it_went_last_and_says_so(vld: Vld, store: Store, rat
     settings = {"mem": "8G", "setup": ["module load cuda"]}
     assert (record["on"], record["settings"]) == ("slurm", settings)
     status = vld("sweep", "status", "rates").stdout.splitlines()[-1]
-    assert status.startswith("  vld sweep rates  # goes on")
+    assert status.startswith("  vld sweep rates  # resume")
     assert status.endswith(", on slurm as last time")
     told = vld("sweep", "rates").stdout.splitlines()
     assert f"on {AGAIN}" in told
-    assert told[-1] == "2 runs submitted as job 13"
+    assert told[-1] == "submitted 2 runs as job 13"
     assert jobs_of(store) == [("queued", "13_0"), ("queued", "13_1")]
 
 
@@ -60,13 +60,13 @@ def test_settings_that_are_named_win_over_those_of_last_time(vld: Vld, rates: Pa
     changed = vld.json("sweep", "rates", "--dry-run", "--mem", "9G")
     assert changed["settings"] == {"mem": "9G", "setup": ["module load cuda"]}
     told = vld("sweep", "rates", "--dry-run", "--on", "slurm", "--mem", "9G").stdout.splitlines()
-    assert "where     slurm, as last time but for mem (mem=9G, setup=module load cuda)" in told
+    assert "where     slurm, as last time except mem (mem=9G, setup=module load cuda)" in told
     vld("profile", "set", "small", "time=30")
     replaced = vld.json("sweep", "rates", "--dry-run", "--profile", "small")
     assert replaced["settings"] == {"time": "30"}
     refused = vld("sweep", "rates", "--slots", "2")
     assert refused.exit_code == 2
-    assert "leave it out on a cluster, or give --on local too" in refused.stderr
+    assert "Drop it, or add --on local." in refused.stderr
 
 
 def test_a_study_that_is_brought_home_stays_there(vld: Vld, store: Store, rates: Path) -> None:
@@ -96,7 +96,7 @@ def test_the_dashboard_says_what_a_quota_leaves_of_a_study(
     programs.complains("sbatch", "sbatch: error: QOSMaxSubmitJobPerUserLimit\n", after=1)
     said = Actions(store.home).launch_study(str(rates))
     assert said == (
-        f"{rates}: 3 new runs, 2 to resume, on slurm as last time; 2 runs left: "
+        f"{rates}: 3 new runs, 2 to resume, on slurm as last time; 2 runs not submitted: "
         "sbatch: QOSMaxSubmitJobPerUserLimit"
     )
 
@@ -104,7 +104,7 @@ def test_the_dashboard_says_what_a_quota_leaves_of_a_study(
 def test_a_place_that_cannot_be_read_is_named(home: Home, rates: Path) -> None:
     path = home.studies / "rates.slurm.json"
     path.write_text('{"mem": "much"}')
-    with pytest.raises(StudyError, match=r"rates.slurm.json cannot be read: mem is 'much'"):
+    with pytest.raises(StudyError, match=r"Cannot read .*rates.slurm.json: mem is 'much'"):
         last_place(home, "rates")
 
 

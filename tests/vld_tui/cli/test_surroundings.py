@@ -45,7 +45,7 @@ def test_a_deleted_folder_is_named_where_it_matters(vld: Vld) -> None:
     assert vld("ls").exit_code == 0
     refused = vld("run", "--data", "here", "--target", "red")
     assert refused.exit_code == 2
-    assert refused.stderr.startswith("Error: The current folder no longer exists")
+    assert refused.stderr.startswith("Error: The current directory was deleted or moved.\n")
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -114,8 +114,8 @@ def test_final_weights_that_finished_runs_no_longer_have_are_told_of(vld: Vld, f
     Path(file).write_text('keep = "all"\n' + STUDY)
     assert vld.json("sweep", file, "--dry-run")["without_final_weights"] == 2
     caution = (
-        "2 finished runs have no last checkpoint, though keep is all: vld combine --at last cannot "
-        "take them. For final weights, vld rm them, then launch again"
+        "2 finished runs have no last checkpoint although keep is all, so vld combine --at last "
+        "cannot use them. To get final weights, vld rm them and relaunch"
     )
     assert f"caution   {caution}" in vld("sweep", file, "--dry-run").stdout.splitlines()
     assert f"caution: {caution}" in vld("sweep", file).stdout.splitlines()
@@ -126,13 +126,13 @@ def test_a_study_is_launched_finished_and_grows(vld: Vld, file: str) -> None:
     assert launched.exit_code == 0, launched.stderr
     assert launched.stdout.splitlines()[:2] == [
         "rates · How much dropout?",
-        "8 new runs; before: 0 finished · 0 running · 0 queued · 8 missing",
+        "8 new runs; already: 0 finished · 0 running · 0 queued · 8 missing",
     ]
     runs = vld.json("ls", "--where", "tag:rates status:queued")
     assert {(run["target"], run["dropout_rate"], run["seed"]) for run in runs} == set(
         itertools.product(("fluent", "noto"), (0.0, 0.9), (0, 1))
     )
-    assert vld("queue", "slots").stdout == "4 runs at once\n"
+    assert vld("queue", "slots").stdout == "4 slots\n"
     assert vld.json("sweep", "status", "rates")["queued"] == 8
     told = vld("sweep", "status", "rates").stdout.splitlines()
     assert "8 runs wait, but nobody works on the queue:" in told
@@ -146,7 +146,7 @@ def test_a_study_is_launched_finished_and_grows(vld: Vld, file: str) -> None:
     )
     assert vld.json("sweep", file, "--dry-run")["left_behind"] == 4
     grown = vld("sweep", file).stdout.splitlines()
-    assert grown[1] == "4 new runs; before: 4 finished · 0 running · 0 queued · 4 missing"
+    assert grown[1] == "4 new runs; already: 4 finished · 0 running · 0 queued · 4 missing"
     assert grown[2] == "4 runs of the previous launch of rates are no longer in the study"
     assert len(vld.json("ls", "--where", "tag:rates")) == 12
 
@@ -174,7 +174,7 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
     assert cells["finish", "0.0"] == ["73.3/53.3±0.0", "73.3/53.3±0.0", "4"]
     assert cells["finish", "0.9"] == ["73.3/53.3", "73.3/53.3", "2"]
     assert cells["fail", "0.0"] == ["·", "·", "0/4"]
-    assert told[-1].startswith("  vld sweep rates  # goes on with what was broken off")
+    assert told[-1].startswith("  vld sweep rates  # resume interrupted runs")
     record = vld.json("sweep", "status", "rates")
     assert (record["broken_off"], len(record["failures"])) == (6, 6)
     assert record["results"][0] == {
@@ -185,13 +185,13 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
     }  # fmt: skip
     again = vld("sweep", "rates").stdout.splitlines()
     assert again[1].startswith(
-        "0 new runs, 5 resume from the last checkpoint, 1 restarts from step 0; before: 6 finished"
+        "0 new runs, 5 resume from the last checkpoint, 1 restarts from step 0; already: 6 finished"
     )
     assert vld.json("sweep", "status", "rates")["queued"] == 6
 
 
 def test_studies_are_listed_with_their_progress(vld: Vld, file: str) -> None:
-    assert vld("sweep", "status").stdout.startswith("No study was launched yet.")
+    assert vld("sweep", "status").stdout.startswith("No launched studies yet.")
     vld("sweep", file)
     (vld.home / "studies" / "damaged.toml").write_text("name = ")
     line = "rates    0 finished · 0 running · 8 queued · 0 missing"
@@ -230,10 +230,10 @@ def test_much_is_asked_about(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("sweep", "paper-fig3", "--data", "emoji")
     refused = vld(*words)
     assert refused.exit_code == 2
-    assert "Make 288 new runs of paper-fig3? Time: unknown" in refused.stderr
+    assert "Launch 288 new runs of paper-fig3? Time: unknown" in refused.stderr
     assert " Disk: " in refused.stderr
-    assert "Confirm with --yes" in refused.stderr
-    monkeypatch.setattr("vld_tui.cli.asking.is_somebody_there", lambda: True)
+    assert "Pass --yes to confirm" in refused.stderr
+    monkeypatch.setattr("vld_tui.cli.asking.is_interactive", lambda: True)
     no = vld(*words, typed="n\n")
     assert (no.exit_code, no.stderr) == (1, "Error: Nothing was launched.\n")
     assert vld.json("ls") == []
@@ -256,7 +256,7 @@ def test_absent_weights_are_told_before_a_launch_and_asked_about(
     assert refused.exit_code == 2
     assert f"Weights: {line}." in refused.stderr
     assert vld.json("ls") == []
-    monkeypatch.setattr("vld_tui.cli.asking.is_somebody_there", lambda: True)
+    monkeypatch.setattr("vld_tui.cli.asking.is_interactive", lambda: True)
     assert vld("sweep", file, typed="n\n").exit_code == 1
     launched = vld("sweep", file, "--yes")
     assert f"weights: {line}" in launched.stdout.splitlines()
@@ -290,12 +290,12 @@ def test_an_engine_that_cannot_answer_keeps_nobody_from_a_launch(
     ("words", "told"),
     [
         (["paper-fig33"], "No study or preset 'paper-fig33'. Did you mean paper-fig3"),
-        (["paper-fig3"], "PACS is not on this machine: vld data fetch PACS downloads it"),
+        (["paper-fig3"], "PACS is not on this machine. Download it with: vld data"),
         (["paper-fig3", "--data", "PACCS"], "no data set named 'PACCS'. Did you mean PACS?"),
-        (["mine", "--scale", "small"], "--scale chooses among presets, and 'mine' is none."),
+        (["mine", "--scale", "small"], "--scale applies to presets, and 'mine' is not a preset."),
         (["paper-fig3", "--scale", "tiny"], "--scale is 'tiny', but must be small or full."),
         (["paper-fig7-small", "--slots", "65"], "The number of slots is 65, but must be from 0"),
-        (["paper-fig7-small", "--gpus", "0"], "There is no GPU '0' here: this machine has none."),
+        (["paper-fig7-small", "--gpus", "0"], "No GPU '0': this machine has none."),
         (["paper-fig7-small", "--name", "a b"], "name is 'a b', but must be one word"),
         (["status", "nothing"], "No study or preset 'nothing'."),
     ],
@@ -319,7 +319,7 @@ def test_a_dry_run_refuses_slots_that_a_launch_would_refuse(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     refused = vld("sweep", file, "--dry-run", *words)
     assert refused.exit_code == 2
-    assert "but must be from 0" in refused.stderr or "There is no GPU" in refused.stderr
+    assert "but must be from 0" in refused.stderr or "No GPU" in refused.stderr
 
 
 def test_of_launches_at_once_one_makes_the_runs(vld: Vld, file: str) -> None:

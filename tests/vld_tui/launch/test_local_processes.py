@@ -195,9 +195,9 @@ def test_of_launches_at_once_one_succeeds(run_dir: RunDir) -> None:
 
 
 def test_what_cannot_be_started_is_an_error(run_dir: RunDir, tmp_path: Path) -> None:
-    with pytest.raises(LaunchError, match="one cannot be started: .*No such file"):
+    with pytest.raises(LaunchError, match="Cannot start run one: .*No such file"):
         launch(run_dir, [str(tmp_path / "no-such-program")])
-    with pytest.raises(LaunchError, match="cannot be started"):
+    with pytest.raises(LaunchError, match="Cannot start run"):
         launch(RunDir(tmp_path / "runs" / "none"))
     assert run_dir.read_process() is None
 
@@ -213,7 +213,7 @@ def test_a_run_without_a_process_cannot_be_stopped(run_dir: RunDir) -> None:
 def test_a_run_of_another_host_is_asked_through_its_folder_but_not_killed(run_dir: RunDir) -> None:
     elsewhere = ProcessInfo(pid=1, started_at=time.time(), host="elsewhere")
     write_atomic(run_dir.process, msgspec.json.encode(elsewhere))
-    with pytest.raises(LaunchError, match="started on elsewhere: kill it there"):
+    with pytest.raises(LaunchError, match="is on elsewhere: kill process 1 there"):
         stop(run_dir, kill=True)
     assert run_dir.read_stop() is None
     assert stop(run_dir)

@@ -96,9 +96,9 @@ def test_the_queue_keeps_to_the_gpus_that_a_person_chose(
     with Store.open(open_home(tmp_path / "home")) as store:
         keep_gpus(store, "2, 0")
         assert slots_of(store) == ("2", "0")
-        with pytest.raises(SlotsError, match="no GPU '7' here: this machine has 0, 1, 2, 3"):
+        with pytest.raises(SlotsError, match="No GPU '7': this machine has 0, 1, 2, 3"):
             keep_gpus(store, "0,7")
-        with pytest.raises(SlotsError, match="No GPU is named"):
+        with pytest.raises(SlotsError, match="The list of GPUs is empty"):
             keep_gpus(store, " ,")
         assert slots_of(store) == ("2", "0")
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")

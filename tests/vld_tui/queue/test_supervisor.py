@@ -74,7 +74,7 @@ def test_places_in_the_queue_change(store: Store) -> None:
     store.take_out(first)
     assert waiting(store) == ["c", "b"]
     assert store.get(first).status == "stopped"
-    with pytest.raises(StoreError, match=rf"Run {first} does not wait: it is stopped"):
+    with pytest.raises(StoreError, match=rf"Run {first} is not queued: it is stopped"):
         store.hold(first)
     store.enqueue(first)
     assert waiting(store) == ["c", "b", "a"]
@@ -159,7 +159,7 @@ def test_a_run_on_more_gpus_than_the_queue_has_says_so_and_the_next_one_is_start
     run = store.get(large)
     assert run.status == "failed"
     assert run.error is not None
-    assert run.error.startswith("It wants 4 GPUs, but the queue has 2.")
+    assert run.error.startswith("It needs 4 GPUs, but the queue has 2.")
     assert f"vld resume {large} --gpus 2" in run.error
     assert store.get(next_one).gpu == "4"
 

@@ -116,12 +116,12 @@ def test_the_terminal_is_told_no_escape(hostile: Report) -> None:
 
 def test_captions_tell_points_runs_and_seeds() -> None:
     found = clouds(study())
-    assert "72 runs for each setting (4 targets, 6 cells, 3 seeds) give 1,296 points." in (
+    assert "72 runs per setting (4 targets, 6 cells, 3 seeds) give 1,296 points." in (
         cloud_picture(found).caption
     )
     chain = chain_picture(found)
     assert chain is not None
-    assert "72 runs for each setting (4 targets, 6 cells, 3 seeds)." in chain.caption
+    assert "72 runs per setting (4 targets, 6 cells, 3 seeds)." in chain.caption
 
 
 def test_captions_say_what_bars_are_and_where_there_are_none() -> None:
@@ -132,14 +132,14 @@ def test_captions_say_what_bars_are_and_where_there_are_none() -> None:
             assert picture is not None
             told[picture.name, len(seeds)] = picture.caption
     for name in ("chain", "targets"):
-        assert "no bars: an interval takes 3 seeds that have every cell." in told[name, 1]
-        assert "no bars: 2 seeds are too few for an interval, which takes 3." in told[name, 2]
-        assert "bars: 95% intervals over seeds, these targets (Student's t)" in told[name, 3]
-        assert "too few" not in told[name, 3]
+        assert "no error bars: an interval needs 3 seeds that have every cell." in told[name, 1]
+        assert "no error bars: an interval needs 3 seeds, not 2." in told[name, 2]
+        assert "bars: 95% intervals over seeds on these targets (Student's t)" in told[name, 3]
+        assert "an interval needs" not in told[name, 3]
     mixed = study(rates=(0.0,)) + study(rates=(0.9,), seeds=(0, 1))
     chain = chain_picture(clouds(mixed))
     assert chain is not None
-    assert "no bar where there are 2 seeds: too few for an interval" in chain.caption
+    assert "no bar with only 2 seeds, since an interval needs 3" in chain.caption
 
 
 def test_the_same_report_is_the_same_figure() -> None:
@@ -169,7 +169,7 @@ def test_a_compared_number_may_be_none() -> None:
     assert chain_field(clips) == "grad_clip"
     chain = chain_picture(clouds(results))
     assert chain is not None
-    assert "in the order of grad_clip, those without a number by themselves" in chain.caption
+    assert "in order of grad_clip (those without a number are not joined)" in chain.caption
     assert {picture.name for picture in draw(report_of(results))} >= {"clouds", "chain", "targets"}
 
 

@@ -144,7 +144,7 @@ def test_one_seed_is_told_to_tell_nothing_of_seeds() -> None:
     assert row["seeds_interval_low"] is None
     assert row["seeds_interval_by"] == "one seed"
     notes = " ".join(table.notes)
-    assert "nothing is known about other seeds" in notes
+    assert "the spread over seeds is unknown" in notes
     assert "95%" not in notes
     assert differences([result()]) is None
 
@@ -158,7 +158,7 @@ def test_it_is_said_what_an_interval_is_by_and_where_targets_are_few() -> None:
         assert table is not None
         (row,) = records(table)
         notes = " ".join(table.notes)
-        assert "nothing about other targets" in notes
+        assert "do not help for other targets" in notes
         assert ("Caution: targets that are left out in turn share their sources" in notes) == (
             targets > 2
         )
@@ -195,7 +195,7 @@ def test_the_interval_over_seeds_of_these_targets_stands_first() -> None:
     assert notes.index("95% over seeds") < notes.index("95% over targets")
     tex = latex_table(table)
     assert r"95\% over seeds, these 4 targets & p, seeds & adjusted p, seeds &" in tex
-    assert "left out the truth in 24" in tex
+    assert "missed the true value in 24" in tex
 
 
 def test_seeds_that_do_not_differ_make_no_interval_of_no_width() -> None:
@@ -228,7 +228,7 @@ def test_a_narrow_terminal_names_the_columns_that_its_notes_speak_of_and_it_lack
         lines = table_text(table, cells).plain.splitlines()
         (heading,) = (line for line in lines if line.startswith("data set"))
         missing = [each for each in headings if each not in heading]
-        told = [line for line in lines if line.startswith("Columns without room here: ")]
+        told = [line for line in lines if line.startswith("Hidden columns (terminal too narrow): ")]
         assert bool(told) == bool(missing) == (cells < 1000)
         assert all(name in told[0] for name in missing)
 
@@ -257,7 +257,7 @@ def test_with_two_seeds_it_is_said_that_they_are_too_few() -> None:
     (row,) = records(table)
     assert row["seeds_interval_by"] == "2 seeds: too few"
     assert "2 seeds: too few" in " ".join(texts(printed(table))[0])
-    assert "2 seeds are too few for an interval" in " ".join(table.notes)
+    assert "An interval over seeds needs at least 3 seeds, not 2" in " ".join(table.notes)
     for of_accuracy in (by_target, centres):
         shown = of_accuracy(study(seeds=(0, 1)))
         cells = [text for row in texts(printed(shown)) for text in row]

@@ -38,11 +38,11 @@ def test_a_job_that_waits_is_a_queued_run_that_no_slot_here_takes(
     assert look_at_jobs(store) is None
     run = store.get(submitted.run_id)
     assert (run.status, run.job_state, run.job_reason) == ("queued", "PENDING", "Priority")
-    with pytest.raises(StoreError, match="given to a cluster"):
+    with pytest.raises(StoreError, match="is queued on a cluster"):
         store.hold(run.run_id)
-    with pytest.raises(StoreError, match="queued, and the cluster's job 7_0 is not over"):
+    with pytest.raises(StoreError, match="queued, and its job 7_0 has not ended"):
         store.enqueue(run.run_id)
-    with pytest.raises(StoreError, match="given to job 7_0. First: vld stop"):
+    with pytest.raises(StoreError, match="belongs to job 7_0. Stop it first: vld stop"):
         store.trash(run.run_id)
 
 
@@ -104,10 +104,10 @@ def test_a_run_that_was_asked_to_stop_stays_stopped_while_its_job_waits_for_othe
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("NODE_FAIL", "its node failed"),
-        ("OUT_OF_MEMORY", "killed for more memory than it had asked for: give --mem more"),
-        ("TIMEOUT", "its time was up"),
-        ("FAILED", "it failed"),
+        ("NODE_FAIL", "the node failed"),
+        ("OUT_OF_MEMORY", "killed for exceeding its memory: increase --mem"),
+        ("TIMEOUT", "time limit reached"),
+        ("FAILED", "failed"),
     ],
 )
 def test_a_job_that_ends_before_its_run_begins_says_why(
@@ -118,8 +118,8 @@ def test_a_job_that_ends_before_its_run_begins_says_why(
     run = store.get(submitted.run_id)
     assert run.status == "crashed"
     assert run.error is not None
-    assert f"job 7_0 is over on node3: {words}" in run.error
-    is_asked = f"is {store.home.path} visible from the nodes?" in run.error
+    assert f"job 7_0 ended on node3: {words}" in run.error
+    is_asked = f"is {store.home.path} accessible from the nodes?" in run.error
     assert is_asked == (state == "FAILED")
     assert not run.has_job
 
@@ -148,8 +148,8 @@ def test_a_job_that_ends_before_its_run_begins_names_its_exit_code_and_its_log(
     look_at_jobs(store)
     assert store.get(submitted.run_id).error == "\n".join(
         [
-            "no process took the run up: job 7_0 is over on node3: it failed (exit code 3). It "
-            f"ended before the run began: see {log}",
+            "no process started the run: job 7_0 ended on node3: failed (exit code 3). It ended "
+            f"before the run started; see {log}",
             *said.splitlines(),
         ]
     )
@@ -161,9 +161,7 @@ def test_a_job_that_slurm_forgot_is_over(store: Store, programs: Programs, submi
     run = store.get(submitted.run_id)
     assert (run.status, run.has_job) == ("crashed", False)
     assert run.error is not None
-    assert (
-        "Slurm does not say how. It wrote no log: was it cancelled while it waited, " in run.error
-    )
+    assert "the reason is unknown. It wrote no log: was it cancelled while pending, " in run.error
 
 
 def test_a_cancelled_job_leaves_a_stopped_run(
@@ -206,7 +204,7 @@ def test_what_ended_before_it_began_stays_so_when_history_is_read_anew(
         anew.rebuild()
         after = anew.get(submitted.run_id)
         assert (after.status, after.job) == (before.status, "7_0")
-        assert ("its node failed" in (after.error or "")) is (state == "NODE_FAIL")
+        assert ("the node failed" in (after.error or "")) is (state == "NODE_FAIL")
         assert anew.queue() == []
 
 
@@ -225,7 +223,7 @@ def test_a_crash_says_how_the_job_ended(
     assert run.status == "crashed"
     assert run.error is not None
     assert run.error.startswith("killed: out of memory")
-    assert "job 7_0 is over on node3" in run.error
+    assert "job 7_0 ended on node3" in run.error
     assert not run.has_job
 
 

@@ -34,7 +34,7 @@ def test_other_words_are_no_times(time: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"partiton": "x"}, "There is no setting 'partiton'. Did you mean partition?"),
+        ({"partiton": "x"}, "No such setting: 'partiton'. Did you mean partition?"),
         ({"time": "4h"}, "time is '4h', but must be minutes"),
         ({"time": "0"}, "time is '0', but must be minutes"),
         ({"cpus": "many"}, "cpus is 'many', but must be a whole number of at least 1, or none."),
@@ -46,11 +46,11 @@ def test_other_words_are_no_times(time: str) -> None:
         ({"mem": "16 GB"}, "mem is '16 GB', but must be a size"),
         ({"partition": "a b"}, "partition is 'a b', but must be one word"),
         ({"env": ["2X"]}, "env is '2X', but must be NAME=VALUE"),
-        ({"sbatch": ["--exclusive"]}, "long name without dashes"),
-        ({"sbatch": ["parsable"]}, "parsable is for vld to choose"),
-        ({"sbatch": ["array=0-3"]}, "array is for vld to choose"),
+        ({"sbatch": ["--exclusive"]}, "long option without leading dashes"),
+        ({"sbatch": ["parsable"]}, "parsable is set by vld"),
+        ({"sbatch": ["array=0-3"]}, "array is set by vld"),
         ({"setup": ["a\nb"]}, "single lines"),
-        ({"gpus_per_run": 2, "runs_per_gpu": 2}, "cannot share"),
+        ({"gpus_per_run": 2, "runs_per_gpu": 2}, "runs_per_gpu must be 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(values: dict[str, Any], message: str) -> None:

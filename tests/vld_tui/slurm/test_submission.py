@@ -102,7 +102,8 @@ def test_a_cluster_that_refuses_gets_nothing_and_says_why(store: Store, programs
         submit_runs(store, Cluster(make_settings({})), runs)
     assert str(refused.value).startswith(
         "Nothing was submitted. sbatch: invalid partition specified: gpux; Batch job submission "
-        "failed: Invalid partition name specified\nWhat the cluster has: sinfo --format="
+        "failed: Invalid partition name specified\n"
+        "List the cluster's resources with: sinfo --format="
     )
     assert store.open_jobs() == []
     assert list(store.home.jobs.iterdir()) == []
@@ -132,7 +133,7 @@ def test_a_full_queue_is_said_to_be_while_it_lasts_and_after(
     with pytest.raises(SlurmError) as refused:
         submit_runs(store, Cluster(make_settings({}), is_slow.set), make_runs(store, 2))
     assert str(refused.value) == (
-        "Nothing was submitted. The cluster's queue is full (MaxJobCount): sbatch tried for two "
+        "Nothing was submitted. The cluster's queue is full (MaxJobCount); sbatch retried for two "
         "minutes."
     )
     assert is_slow.wait(60)
@@ -187,7 +188,7 @@ def test_a_partition_that_is_not_there_is_told_from_those_that_are(
     programs: Programs, time: dict[str, str]
 ) -> None:
     with pytest.raises(
-        SlurmError, match=r"no partition 'mian' .* Did you mean main\? There are: m"
+        SlurmError, match=r"No partition 'mian' .* Did you mean main\? Partitions: m"
     ):
         Cluster(make_settings({"partition": "mian", **time}))
 
@@ -215,7 +216,7 @@ Slurmctld(backup1) at n2 is DOWN
             DOWN,
             "scontrol: error: If munged is up, restart with --num-threads=10\n"
             "scontrol: error: Munge encode failed: Failed to access /run/munge/munge.socket.2\n",
-            "munge does not run on this machine, so Slurm cannot tell who asks",
+            "munge is not running on this machine, so Slurm cannot authenticate you",
         ),
         (
             "",
@@ -224,13 +225,16 @@ Slurmctld(backup1) at n2 is DOWN
             "scontrol: fatal: Could not establish a configuration source\n",
             "Could not establish a configuration source",
         ),
-        ("", "", "it gave no reason"),
+        ("", "", "no reason given"),
     ],
 )
 def test_a_controller_that_is_away_is_asked_nothing_more(
     store: Store, programs: Programs, submitted: Run, told: str, complained: str, why: str
 ) -> None:
-    words = f"Slurm's controller does not answer: {why}. Try again, or ask who runs the cluster."
+    words = (
+        f"Slurm's controller does not answer: {why}. Try again, or contact the cluster's "
+        "administrators."
+    )
     programs.complains("scontrol", complained, told=told)
     for act in (functools.partial(stop, kill=True), functools.partial(hold, is_held=True)):
         with pytest.raises(SlurmError) as refused:
@@ -292,7 +296,7 @@ def test_a_run_that_is_over_is_submitted_again_as_before_and_no_other(
     store: Store, programs: Programs, submitted: Run
 ) -> None:
     programs.says("squeue", "7_0|PENDING|Priority|\n")
-    with pytest.raises(SlurmError, match="is queued, and its job 7_0 is not over"):
+    with pytest.raises(SlurmError, match="is queued, but its job 7_0 has not ended"):
         submit_again(store, [submitted.run_id])
     stop(store, submitted.run_id)
     programs.says("squeue", "")
@@ -306,7 +310,7 @@ def test_a_run_that_is_over_is_submitted_again_as_before_and_no_other(
 
 def test_without_slurm_it_says_where_to_go(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(SlurmError, match="There is no Slurm on this machine"):
+    with pytest.raises(SlurmError, match="Slurm is not installed on this machine"):
         Cluster(make_settings({}))
 
 
@@ -381,7 +385,7 @@ def test_an_answer_that_nobody_can_read_keeps_what_may_have_been_submitted(
 ) -> None:
     runs = make_runs(store, 1)
     programs.says("sbatch", "12\n")
-    with pytest.raises(StoreError, match="may have been taken, under the name vld-"):
+    with pytest.raises(StoreError, match="may have been submitted under the name vld-"):
         submit_runs(store, Cluster(make_settings({})), runs)
     (folder,) = store.home.jobs.iterdir()
     programs.says("squeue", f"{folder.name}|12|12\n")
@@ -475,5 +479,5 @@ def test_a_variable_to_pass_on_must_be_set(
     programs: Programs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    with pytest.raises(SlurmError, match="env names HF_TOKEN, which is not set here"):
+    with pytest.raises(SlurmError, match="env lists HF_TOKEN, which is not set"):
         Cluster(make_settings({"env": ["HF_TOKEN"]}))

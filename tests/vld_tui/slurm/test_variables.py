@@ -33,7 +33,7 @@ OF_OTHERS = "0123456789abcdef" * 2
     ids=repr,
 )
 def test_a_secret_by_value_is_refused(home: Home, setting: dict[str, object]) -> None:
-    with pytest.raises(SlurmError, match="holds what looks like a secret") as refused:
+    with pytest.raises(SlurmError, match="seems to contain a secret") as refused:
         change_profile(home, "default", setting)
     assert "by name" in str(refused.value)
     assert TOKEN not in str(refused.value)

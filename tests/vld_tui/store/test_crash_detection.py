@@ -48,7 +48,7 @@ def test_a_run_waits_for_its_process_for_a_while(
     assert _now(store, run).status == "starting"
     monkeypatch.setattr(ingest, "LAUNCH_GRACE_S", 0.0)
     seen = _now(store, run)
-    assert (seen.status, seen.error) == ("crashed", "no process took the run up")
+    assert (seen.status, seen.error) == ("crashed", "no process started the run")
 
 
 def test_a_run_that_speaks_is_not_dead_for_want_of_a_record_of_its_process(
@@ -451,7 +451,7 @@ def test_a_relaunch_that_never_comes_ends_as_a_crash(
     store.mark_relaunched(run.run_id)
     monkeypatch.setattr(ingest, "LAUNCH_GRACE_S", 0.0)
     seen = _now(store, run)
-    assert (seen.status, seen.error) == ("crashed", "no process took the run up")
+    assert (seen.status, seen.error) == ("crashed", "no process started the run")
 
 
 def test_a_refresh_without_live_runs_writes_nothing(

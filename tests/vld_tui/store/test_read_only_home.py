@@ -56,9 +56,9 @@ def test_runs_are_listed_and_nothing_is_changed(mounted: Home, told: str) -> Non
         assert store.get("alone").status == "finished"
         with pytest.raises(StoreError, match="cannot be used"):
             store.set_note(told, "not here")
-    with pytest.raises(HomeError, match="cannot be written"):
+    with pytest.raises(HomeError, match="Cannot write to"):
         open_home(mounted.path)
-    with pytest.raises(HomeError, match="cannot be written"):
+    with pytest.raises(HomeError, match="Cannot write to"):
         open_home(mounted.path / "no history", to_look=True)
 
 
@@ -69,7 +69,7 @@ def test_commands_that_look_work_and_those_that_change_say_why_not(mounted: Home
     assert vld("curve", "alone").exit_code == 0
     refused = vld("note", "alone", "not here")
     assert refused.exit_code == 2
-    assert "cannot be written" in refused.stderr
+    assert "Cannot write to" in refused.stderr
 
 
 def test_the_dashboard_s_source_reads_it(mounted: Home, told: str) -> None:
@@ -134,5 +134,5 @@ def test_one_whose_latest_changes_lie_in_its_log_is_read_elsewhere_or_refused_in
         with Store.open(copy) as store:
             assert (store.is_read_only, store.get(told).name) == (True, "renamed")
         return
-    with pytest.raises(StoreError, match=r"latest changes lie in vld\.db-wal"):
+    with pytest.raises(StoreError, match=r"latest changes are in vld\.db-wal"):
         Store.open(copy)

@@ -241,7 +241,7 @@ def test_what_history_read_of_a_log_that_is_cut_is_kept(
     log = home.run_dir(run.run_id).events
     log.write_bytes(log.read_bytes()[:left])
     (problem,) = store.rebuild().damaged
-    assert f"events.jsonl has {left} bytes" in problem.reason
+    assert f"to {left} bytes" in problem.reason
     assert store.get(run.run_id) == before
     assert store.metrics(run.run_id) == points
 

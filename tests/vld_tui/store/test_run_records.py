@@ -99,7 +99,7 @@ def test_a_label_that_cannot_be_written_to_the_folder_stays_as_it_was(
     path = home.run_dir(run.run_id).user
     path.unlink()
     path.mkdir()
-    with pytest.raises(StoreError, match=r"cannot be written: .*user\.json"):
+    with pytest.raises(StoreError, match=r"Cannot write .*user\.json"):
         store.set_note(run.run_id, "new")
     assert store.get(run.run_id).note == ""
 
@@ -135,7 +135,7 @@ def test_a_name_wins_over_the_start_of_an_id(store: Store) -> None:
 
 def test_a_name_of_several_runs_lists_their_ids(store: Store) -> None:
     runs = [store.create_run(resolve_spec({}), name="twin") for _ in range(2)]
-    with pytest.raises(AmbiguousRun, match="'twin' means 2 runs") as caught:
+    with pytest.raises(AmbiguousRun, match="'twin' matches 2 runs") as caught:
         store.get("twin")
     assert all(run.run_id in str(caught.value) for run in runs)
 
@@ -160,7 +160,7 @@ def test_an_unknown_run_is_said_to_be(store: Store, run: Run, reference: str) ->
 
 
 def test_without_runs_there_is_no_last_one(store: Store) -> None:
-    with pytest.raises(RunNotFound, match="no runs yet"):
+    with pytest.raises(RunNotFound, match="No runs yet"):
         store.get("@last")
 
 
@@ -191,7 +191,7 @@ def test_lists_show_the_newest_first(store: Store) -> None:
 def test_an_unwritable_runs_folder_leaves_no_row(store: Store, home: Home) -> None:
     home.runs.rmdir()
     Path(home.runs).write_text("not a folder")
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="Cannot create"):
         store.create_run(resolve_spec({}))
     assert store.list_runs() == []
 
@@ -220,6 +220,6 @@ def test_many_runs_of_which_one_cannot_be_made_leave_none_by_halves(
     create = RunDir.create
     monkeypatch.setattr(RunDir, "create", refuse_the_last)
     specs = [resolve_spec({"seed": seed}) for seed in range(MADE_AT_ONCE + 2)]
-    with pytest.raises(StoreError, match="cannot be made: No space left on device"):
+    with pytest.raises(StoreError, match="Cannot create .*: No space left on device"):
         store.queue_runs(specs)
     assert len(store.queue()) == len(list(store.home.runs.iterdir())) == MADE_AT_ONCE

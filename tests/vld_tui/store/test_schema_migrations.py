@@ -90,7 +90,7 @@ def test_a_database_of_a_newer_program_is_left_alone(home: Home) -> None:
         "VALUES ('vld', 'm999_from_the_future', 'tomorrow')",
     )
     before = home.database.read_bytes()
-    with pytest.raises(StoreError, match=r"vld\.db was written by a newer version .* upgrade"):
+    with pytest.raises(StoreError, match=r"vld\.db was written by a newer version .* Upgrade"):
         Store.open(home)
     assert home.database.read_bytes() == before
 

@@ -150,7 +150,7 @@ def test_a_database_held_by_another_program_is_said_to_be_locked(
         Teller(home.run_dir(run.run_id)).says(started())
         other.execute("BEGIN IMMEDIATE")
         assert store.list_runs() == [run]
-        with pytest.raises(StoreError, match="locked by another program; try again"):
+        with pytest.raises(StoreError, match="locked by another program. Try again"):
             store.refresh()
         with pytest.raises(StoreError, match="locked"):
             store.create_run(resolve_spec({}))

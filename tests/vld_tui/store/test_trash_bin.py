@@ -54,7 +54,7 @@ def test_labels_of_a_trashed_run_can_still_change(
 
 def test_a_live_run_is_not_trashed(store: Store, run: Run, teller: Teller, home: Home) -> None:
     teller.starts()
-    with pytest.raises(StoreError, match=r"is running as process \d+. First: vld stop"):
+    with pytest.raises(StoreError, match=r"is running as process \d+. Stop it first: vld stop"):
         store.trash(run.run_id)
     assert home.run_dir(run.run_id).path.is_dir()
     assert store.list_runs(trashed=True) == []
@@ -65,7 +65,7 @@ def test_a_run_whose_process_is_about_to_end_is_not_trashed(
 ) -> None:
     teller.starts()
     teller.says(stopped(5))
-    with pytest.raises(StoreError, match=r"is stopped, but its process \d+ is not over yet"):
+    with pytest.raises(StoreError, match=r"is stopped, but its process \d+ is still ending"):
         store.trash(run.run_id)
 
 
@@ -76,14 +76,14 @@ def test_what_is_where_it_should_not_be_is_refused(
     with pytest.raises(StoreError, match="not in the trash"):
         store.restore(run.run_id)
     home.trashed_run_dir(run.run_id).path.mkdir()
-    with pytest.raises(StoreError, match="is in the way"):
+    with pytest.raises(StoreError, match="already exists"):
         store.trash(run.run_id)
     assert len(store.list_runs()) == 1
     home.trashed_run_dir(run.run_id).path.rmdir()
     store.trash(run.run_id)
-    with pytest.raises(StoreError, match="in the trash already"):
+    with pytest.raises(StoreError, match="already in the trash"):
         store.trash(run.run_id)
-    with pytest.raises(StoreError, match="in the trash. First: vld restore"):
+    with pytest.raises(StoreError, match="in the trash. Restore it first: vld restore"):
         store.mark_relaunched(run.run_id)
 
 
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_moved_stays_in_history(
 ) -> None:
     _end(store, teller)
     home.trash.rmdir()
-    with pytest.raises(StoreError, match="cannot be moved: .*No such file"):
+    with pytest.raises(StoreError, match="Cannot move run .*: .*No such file"):
         store.trash(run.run_id)
     assert len(store.list_runs()) == 1
     assert home.run_dir(run.run_id).path.is_dir()

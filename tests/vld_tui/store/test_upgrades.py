@@ -108,7 +108,7 @@ def test_an_older_version_refuses_a_newer_home(
     refused = Vld(home.path)("ls")
     assert refused.exit_code == 2
     assert "written by a newer version" in refused.stderr
-    assert "upgrade vld-tui" in refused.stderr
+    assert "Upgrade vld-tui" in refused.stderr
     source = HistorySource(home)
     problem = source.take(Interest()).problem
     source.close()

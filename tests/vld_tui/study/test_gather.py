@@ -62,7 +62,7 @@ def test_the_facts_of_a_report_have_both_id_accuracies(home: Home, augmented: bo
         found = gather(store, study)
     told = {fact.label: fact.text for fact in facts(found, [], made_at=0.0, version="1")}
     said = told.get("ID accuracy", "")
-    assert said.startswith("of augmented validation images, which select the step:") is augmented
+    assert said.startswith("on augmented validation images, which select the step:") is augmented
     assert said.endswith("% on plain images") is augmented
 
 

@@ -29,7 +29,7 @@ def test_presets_are_kept_replaced_and_forgotten(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "   ", "x" * 61, "\ud800"])
 def test_a_name_that_cannot_be_used_is_refused(tmp_path: Path, name: str) -> None:
     with Store.open(open_home(tmp_path / "home")) as store:
-        with pytest.raises(StoreError, match="A preset's name"):
+        with pytest.raises(StoreError, match="A preset name"):
             keep_preset(store, name, {})
         assert read_presets(store) == {}
 

@@ -56,7 +56,7 @@ AUGMENTED = """
 
 def test_accuracies_of_other_images_are_never_chosen_among_or_averaged() -> None:
     assert read(f'compare = ["lr"]\n{AUGMENTED}').compare == ("lr", "augment_validation")
-    with pytest.raises(StudyError, match="decides which images ID accuracy is of.*in compare"):
+    with pytest.raises(StudyError, match="changes the images that ID accuracy is.*in compare"):
         read(f'choose = ["augment_validation"]\n{AUGMENTED}')
 
 
@@ -206,12 +206,12 @@ def test_what_is_named_is_compared() -> None:
     ("text", "told"),
     [
         ("name = ", "my.toml: not valid TOML: "),
-        ("", "my.toml: it has no name: begin it with a line such as name = "),
+        ("", "my.toml: name is missing: add a line such as name = "),
         ('name = "two words"', "name is 'two words', but must be one word of up to 60"),
         ('name = "status"', "name is 'status', but must be one word"),
         ("name = 3", "name is 3, but must be text"),
         ('name = "x"\nseed = 1', "unknown key 'seed'. Did you mean seeds?"),
-        ('name = "x"\nlr = 1', "unknown key 'lr'. Fields of runs stand below [fields] or [cross]"),
+        ('name = "x"\nlr = 1', "unknown key 'lr'. Fields of runs belong in [fields] or [cross]"),
         ('name = "x"\n[fields]\ndropuot = 0.9', "[fields] has an unknown field 'dropuot'. Did you"),
         (
             'name = "x"\n[cross]\ndropout = [0.9]\ndropout_rate = [0.9]',
@@ -219,29 +219,29 @@ def test_what_is_named_is_compared() -> None:
         ),
         (
             'name = "x"\n[fields]\nbatch = 4\n[cross]\nbatch-size = [4]',
-            "batch_size stands in [fields] and in [cross]",
+            "batch_size is in both [fields] and [cross]",
         ),
         ('name = "x"\n[cross]\nqqqq = [1]', "unknown field 'qqqq'.  List them with: vld run"),
         ('name = "x"\n[cross]\nlr = []', "[cross] lr is an empty list"),
         ('name = "x"\n[cross]\nlr = 1.0', "[cross] lr is 1.0, but must be a list of values"),
         ('name = "x"\n[cross]\ndropout_rate = [0, 1.5]', "[cross] dropout_rate is 1.5, but must"),
-        ('name = "x"\n[fields]\nseed = 1', "[fields] names seed: say seeds = [0, 1, 2] above"),
-        ('name = "x"\n[fields]\nlr = 1.0\n[cross]\nlr = [1.0]', "lr stands in [fields] and in ["),
-        ('name = "x"\nseeds = 0', "seeds is 0, but must be how many (1 to 1000), or a list"),
+        ('name = "x"\n[fields]\nseed = 1', "[fields] sets seed: use seeds = [0, 1, 2] above"),
+        ('name = "x"\n[fields]\nlr = 1.0\n[cross]\nlr = [1.0]', "lr is in both [fields] and ["),
+        ('name = "x"\nseeds = 0', "seeds is 0, but must be a number (1 to 1000) or a list"),
         ('name = "x"\nseeds = [0, -1]', "seeds seed is -1, but must be a whole number from 0"),
         ('name = "x"\nseeds = [1, 1]', "two runs differ in nothing: seed 1"),
         ('name = "x"\n[[zip]]\nlr = [1.0, 2.0]\nmasks = [1]', "[[zip]] 1 has lists of different "),
         ('name = "x"\n[[zip]]\n', "[[zip]] 1 is empty"),
-        ('name = "x"\n[zip]\nlr = [1.0]', "zip must be written [[zip]], with fields below it"),
+        ('name = "x"\n[zip]\nlr = [1.0]', "zip must be a list of tables: write [[zip]]"),
         ('name = "x"\n[cross]\ntarget = ["noot"]', "target is 'noot', but emoji has fluent, fluen"),
         ('name = "x"\n[cross]\ntarget = ["noot"]', "twemoji. Did you mean noto?"),
-        ('name = "x"\n[fields]\ndataset = "abc"', 'no target is named: write target = "all" below'),
+        ('name = "x"\n[fields]\ndataset = "abc"', 'target is missing: add target = "all"'),
         ('name = "x"\n[cross]\nlr = [1.0, 1]', "two runs differ in nothing: seed 0, lr 1.0"),
-        ('name = "x"\n[cross]\nthreads = [1, 2]', "two runs differ in threads, which decides no r"),
+        ('name = "x"\n[cross]\nthreads = [1, 2]', "two runs differ only in threads, which changes"),
         ('name = "x"\n[[add]]\nfields = { }', "two runs differ in nothing"),
         ('name = "x"\n[[add]]\nfield = { }', "[[add]] 1 has an unknown key 'field'. Did you mean "),
-        ('name = "x"\n[[exclude]]\nlr = 7.0', "[[exclude]] 1 matches no run that is left"),
-        ('name = "x"\n[[exclude]]\nseed = 0', "[[exclude]] leaves no run"),
+        ('name = "x"\n[[exclude]]\nlr = 7.0', "[[exclude]] 1 matches no remaining run"),
+        ('name = "x"\n[[exclude]]\nseed = 0', "[[exclude]] removes every run"),
         ('name = "x"\n[[exclude]]\n', "[[exclude]] 1 is empty"),
         ('name = "x"\n[fields]\nrecipe = "papr"', "recipe is 'papr', but must be one of default, "),
         ('name = "x"\n[cross]\nlr = [1e-3, inf]', "[cross] lr is inf, but must be a finite numb"),
@@ -250,18 +250,18 @@ def test_what_is_named_is_compared() -> None:
         (f'name = "x"\nseeds = [{"9" * 5000}]', "not valid TOML"),
         ('name = "x"\n[fields]\nschedule = "step"', "schedule is 'step', but lr_drops is empty"),
         ('name = "x"\nchoose = ["lrr"]', "choose has an unknown field 'lrr'. Did you mean lr?"),
-        ('name = "x"\nchoose = ["lr"]\ncompare = ["lr"]', "'lr' stands in compare and in choose"),
+        ('name = "x"\nchoose = ["lr"]\ncompare = ["lr"]', "'lr' is in both compare and choose"),
         ('name = "x"\nkeep = "some"', "keep is 'some', but must be one of all, best, "),
         ('name = "x"\nkeep = "all"\n[fields]\nkeep_checkpoints = "all"', "keep and keep_checkpoin"),
         ('name = "x"\ndata = []', "data is an empty list"),
         ('name = "x"\ndata = "PACS"', "data is 'PACS', but must be a list of data sets or folders"),
-        ('name = "x"\ndata = ["a"]\n[fields]\ndataset = "b"', "data and dataset both say which im"),
+        ('name = "x"\ndata = ["a"]\n[fields]\ndataset = "b"', "data and dataset both set"),
         (
             'name = "x"\nleave_one_source_out = true\n[fields]\ndataset = "pair"\ntarget = "day"',
             "leave_one_source_out needs three domains; pair has fewer",
         ),
         ('name = "x"\n[fields]\ndataset = "single"\ntarget = "photo"', "only one domain, photo"),
-        ('name = "x"\n[fields]\ndataset = "single"\n[cross]\ntarget = "all"', "but single has one"),
+        ('name = "x"\n[fields]\ndataset = "single"\n[cross]\ntarget = "all"', "but single has"),
         (
             'name = "x"\nleave_one_source_out = true\n[fields]\ndataset = "single"',
             "leave_one_source_out needs two domains with target none; single has fewer",
@@ -273,7 +273,7 @@ def test_what_is_named_is_compared() -> None:
         ),
         (
             'name = "x"\n[fields]\ntarget = "noto"\nheld_out_source = "noto"',
-            "'noto' is target and held_out_source of one run",
+            "'noto' is both target and held_out_source",
         ),
     ],
 )  # fmt: skip

@@ -29,7 +29,7 @@ def test_many_classes_are_summarized_unless_all_are_asked_for() -> None:
     assert lines[3].split() == [
         "photo", "501,500", "1,000", "class000", "(2)", "501", "class999", "(1,001)",
     ]  # fmt: skip
-    assert "1,000 classes: --all shows a row for each" in lines
+    assert "1,000 classes; list them with --all" in lines
     everything = list(check_report_lines(report, cells=80, shows_all=True))
     assert sum(line.startswith("class") for line in everything) == 1001
 
@@ -53,7 +53,7 @@ def test_pairs_beyond_those_shown_are_counted_and_the_last_line_is_the_verdict()
     report = make_report(("cat", "dog"), exact_duplicates=twice)
     lines = list(check_report_lines(report, cells=None))
     assert "  a.png in photo/cat and sketch/cat" in lines
-    assert "  … and 2 more: --json lists them" in lines
+    assert "  … and 2 more; list all with --all or --json" in lines
     assert lines[-1] == "✓ no errors"
     spoilt = make_report(("cat", "dog"), findings=(Finding(True, "12 images are in both"),))
     assert list(check_report_lines(spoilt, cells=None))[-1] == "✗ 12 images are in both"

@@ -1,4 +1,4 @@
-"""``vld data``: the data sets a run can be made on."""
+"""``vld data``: manage data sets."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from vld_tui.cli.data.shift import shift
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 
 
-app.command("ls", cls=Command, help="List data sets, or show one: domains, counts, place.")(ls)
-app.command("add", cls=Command, help="Give images a name: a folder, table or archive.")(add)
-app.command("fetch", cls=Command, help="Download a data set of the study.")(fetch)
-app.command("shift", cls=Command, help="Make domains of images that have only one.")(shift)
-app.command("check", cls=Command, help="Check images for errors; exit 1 if there are any.")(check)
-app.command("cache", cls=Command, help="Decode the images ahead of the runs that need them.")(cache)
-app.command("mv", cls=Command, help="Rename a data set that was added.")(mv)
-app.command("rm", cls=Command, help="Remove a data set that was added.")(rm)
+app.command("ls", cls=Command, help="List data sets, or show one.")(ls)
+app.command("add", cls=Command, help="Add a folder, table or archive as a data set.")(add)
+app.command("fetch", cls=Command, help="Download a published data set.")(fetch)
+app.command("shift", cls=Command, help="Create domains from a single-domain data set.")(shift)
+app.command("check", cls=Command, help="Check a data set for problems.")(check)
+app.command("cache", cls=Command, help="Decode images before runs need them.")(cache)
+app.command("mv", cls=Command, help="Rename an added data set.")(mv)
+app.command("rm", cls=Command, help="Remove an added data set.")(rm)

@@ -1,4 +1,4 @@
-"""``vld data add``: give images a name."""
+"""``vld data add``: register images as a data set."""
 
 from __future__ import annotations
 
@@ -18,37 +18,39 @@ from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store, this_home
 from vld_tui.views.inventory import dataset_detail
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="For --dataset.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the data set, for --dataset.")
+]
 PathArgument = Annotated[
     str,
     typer.Argument(
         metavar="PATH",
-        help="A folder of domain/class/image, a table (.csv, .tsv), a zip or tar archive, "
-        "or parquet files.",
+        help="Folder of domain/class/image, table (.csv, .tsv), zip or tar archive, or parquet "
+        "files.",
     ),
 ]
 DomainsOption = Annotated[
-    str | None, typer.Option("--domains", metavar="A,B,…", help="Only these domains.")
+    str | None, typer.Option("--domains", metavar="A,B,…", help="Use only these domains.")
 ]
 ExcludeOption = Annotated[
     str | None,
-    typer.Option("--exclude", metavar="FILE", help="Paths to leave out, one a line."),
+    typer.Option("--exclude", metavar="FILE", help="File of image paths to exclude, one per line."),
 ]
 GroupOption = Annotated[
     str | None,
     typer.Option(
         "--group-column",
         metavar="NAME",
-        help="Of a table, such as patient: images of one value are all trained on or all held out.",
+        help="Table column of groups, such as patient; a group is never split by validation.",
     ),
 ]
 KeepOption = Annotated[
     bool,
-    typer.Option("--keep-missing-classes", help="Keep a class that some domain lacks."),
+    typer.Option("--keep-missing-classes", help="Keep classes that are missing from some domains."),
 ]
 
 ReplaceOption = Annotated[
-    bool, typer.Option("--replace", help="Replace the data set of that name, if there is one.")
+    bool, typer.Option("--replace", help="Replace an existing data set of that name.")
 ]
 
 
@@ -61,14 +63,18 @@ def add(
     keep_missing_classes: KeepOption = False,
     layout: LayoutOption = "auto",
     group_column: GroupOption = None,
-    path_column: Annotated[str, typer.Option(metavar="NAME", help="Of a CSV table.")] = "path",
-    image_column: Annotated[str, typer.Option(metavar="NAME", help="Of parquet files.")] = "image",
-    label_column: Annotated[str, typer.Option(metavar="NAME", help="Of either.")] = "label",
-    domain_column: Annotated[str, typer.Option(metavar="NAME", help="Of either.")] = "domain",
+    path_column: Annotated[
+        str, typer.Option(metavar="NAME", help="Path column of the table.")
+    ] = "path",
+    image_column: Annotated[
+        str, typer.Option(metavar="NAME", help="Image column of parquet files.")
+    ] = "image",
+    label_column: Annotated[str, typer.Option(metavar="NAME", help="Label column.")] = "label",
+    domain_column: Annotated[str, typer.Option(metavar="NAME", help="Domain column.")] = "domain",
     replaces: ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Register a folder or a table where it lies; import what is packed."""
+    """Folders and tables are used in place; archives and parquet files are imported."""
     wanted = None
     if domains is not None:
         wanted = tuple(part.strip() for part in domains.split(",") if part.strip())
@@ -94,15 +100,18 @@ def add(
 
 
 def tell_listing(listing: DatasetListing, *, as_json: bool) -> None:
-    """Print a data set that was just added, and what is worth typing next."""
+    """Print an added data set and the next commands."""
     if as_json:
         print_json(listing)
         return
     for line in dataset_detail(listing):
         say(line)
-    words, purpose = ["vld", "run", "--dataset", listing.name], "leaves that one out"
+    words, purpose = (
+        ["vld", "run", "--dataset", listing.name],
+        "train with that domain as the target",
+    )
     if len(listing.domains) == 1:
-        purpose = "one domain: no OOD accuracy; vld data shift makes domains"
+        purpose = "single domain: no OOD accuracy (vld data shift creates domains)"
     else:
         words += ["--target", listing.domains[-1].name]
     say(with_home(f"  {shlex.join(words)}  # {purpose}"))

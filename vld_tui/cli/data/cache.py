@@ -1,4 +1,4 @@
-"""``vld data cache``: decode images ahead of the runs that need them."""
+"""``vld data cache``: decode images before runs need them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from vld_tui.words.numbers import plural, size
 
 SizeOption = Annotated[
     int | None,
-    typer.Option("--image-size", metavar="PX", help="Side of the images [default: the run's]."),
+    typer.Option(
+        "--image-size", metavar="PX", help="Side of the images (pixels). [default: as for vld run]"
+    ),
 ]
 
 
@@ -29,7 +31,7 @@ def cache(
     layout: LayoutOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Decode and resize every image; exit 1 when some cannot be read."""
+    """Decode and resize every image. Exits with 1 if some cannot be read."""
     home = this_home(ctx)
     values = values_of(home, what)
     if image_size is not None:

@@ -1,4 +1,4 @@
-"""``vld data check``: what would spoil a run on these images."""
+"""``vld data check``: find problems that would invalidate a run on a data set."""
 
 from __future__ import annotations
 
@@ -26,29 +26,31 @@ NearOption = Annotated[
     typer.Option(
         "--near",
         metavar="BITS",
-        help="Images look alike when their 64-bit perceptual hashes differ by at most this "
-        "many bits; 0 looks for exact copies only [default: 4].",
+        help="Report near-duplicates whose 64-bit perceptual hashes differ by at most this many "
+        "bits; 0: exact copies only. [default: 4]",
         show_default=False,
     ),
 ]
 SheetOption = Annotated[
     Path | None,
-    typer.Option("--sheet", metavar="FILE", help="Draw a sample of every class into a PNG."),
+    typer.Option(
+        "--sheet", metavar="FILE", help="Write a contact sheet of every class to a PNG file."
+    ),
 ]
 
 ShowOption = Annotated[
-    bool, typer.Option("--show", help="Draw an image of every class and domain in the terminal.")
+    bool, typer.Option("--show", help="Show an image of every class and domain in the terminal.")
 ]
 
 AllOption = Annotated[
-    bool, typer.Option("--all", help="List every class, file and pair, however many there are.")
+    bool, typer.Option("--all", help="List every class, file and pair, without a limit.")
 ]
 FractionOption = Annotated[
     float,
     typer.Option(
         "--validation-fraction",
         metavar="F",
-        help="Share of each domain that the run holds out for validation.",
+        help="Share of each domain held out for validation.",
     ),
 ]
 
@@ -64,7 +66,7 @@ def check(
     validation_fraction: FractionOption = FIELDS["validation_fraction"].default,
     as_json: JsonOption = False,
 ) -> None:
-    """Read every image, count, compare; exit 1 when something would spoil a run."""
+    """Read, count and compare all images. Exits with 1 if a problem would invalidate a run."""
     if not 0 <= near <= 32:
         raise CommandError(f"--near is {near}, but must be from 0 to 32.")
     if not 0 < validation_fraction < 1:
@@ -85,7 +87,7 @@ def check(
         )
         try:
             report = do_work(request, CheckReport)
-        except DatasetError as error:  # no run could be made of it
+        except DatasetError as error:  # no run could use it
             raise CommandError(str(error), exit_code=FAILED_EXIT) from None
         if as_json:
             print_json(report)

@@ -1,4 +1,4 @@
-"""``vld data fetch``: get a data set of the study."""
+"""``vld data fetch``: download a published data set."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ NameArgument = Annotated[
 
 
 def fetch(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:
-    """Download from the Hugging Face hub and import; interrupted, the same command goes on."""
+    """Download from the Hugging Face hub and import. Rerun the command to resume a download."""
     request = FetchDataset(str(this_home(ctx).datasets), name)
     tell_listing(do_work(request, DatasetListing), as_json=as_json)

@@ -1,4 +1,4 @@
-"""``vld data ls``: what there is to train on."""
+"""``vld data ls``: list data sets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NameArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[NAME]",
-        help="Show all of this one.",
+        help="Show this data set in detail.",
         show_default=False,
         autocompletion=proposes("data sets"),
     ),
@@ -28,7 +28,7 @@ NameArgument = Annotated[
 
 
 def ls(ctx: typer.Context, name: NameArgument = None, as_json: JsonOption = False) -> None:
-    """Print the data sets known by name; ``--data`` takes any folder besides."""
+    """List data sets by name. To train on any other folder, use vld run --data."""
     request = ListDatasets(str(this_home(ctx, to_look=True).datasets))
     listings = do_work(request, list[DatasetListing])
     if name is not None:

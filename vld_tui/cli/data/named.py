@@ -1,4 +1,4 @@
-"""``vld data rm`` and ``vld data mv``: data sets that were added, removed and renamed."""
+"""``vld data rm`` and ``vld data mv``: remove and rename added data sets."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ from vld_tui.words.numbers import plural, size
 
 _SHOWN_RUNS = 5
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="See: vld data ls.")]
-NewNameArgument = Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Data set; list them with vld data ls.")
+]
+NewNameArgument = Annotated[str, typer.Argument(metavar="NEW", help="New name.")]
 
 
 def rm(
     ctx: typer.Context,
     name: NameArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete imported images for good; images that were registered in place stay."""
+    """Imported images are deleted permanently; images used in place are kept."""
     with open_store(ctx) as store:
         root = str(store.home.datasets)
         found = do_work(RemoveDataset(root, name, is_trial=True), NamedSet)
@@ -43,29 +45,29 @@ def rm(
     if as_json:
         print_json(found)
     elif found.in_place is not None:
-        say(f"{name} is removed; its images stay in {found.in_place}")
+        say(f"removed {name}; its images are kept in {found.in_place}")
     else:
-        say(f"{name} is deleted: {plural(found.files, 'file')}, {size(found.size_bytes)}")
+        say(f"deleted {name}: {plural(found.files, 'file')}, {size(found.size_bytes)}")
 
 
 def mv(
     ctx: typer.Context, name: NameArgument, new_name: NewNameArgument, as_json: JsonOption = False
 ) -> None:
-    """Rename a data set; runs in the history keep the name that they were made with."""
+    """Runs in the history keep the old name."""
     with open_store(ctx) as store:
         idle = refuse_busy(store, name)
         renamed = do_work(RenameDataset(str(store.home.datasets), name, new_name), NamedSet)
     if as_json:
         print_json(renamed)
         return
-    say(f"{name} is now {new_name}")
+    say(f"renamed {name} to {new_name}")
     if idle:
         runs = plural(len(idle), "unfinished run")
-        say(f"  {runs} of {name} can be resumed only after: vld data mv {new_name} {name}")
+        say(f"  to resume {runs} of {name}, first run: vld data mv {new_name} {name}")
 
 
 def refuse_busy(store: Store, name: str) -> list[Run]:
-    """Refuse to change a data set that a run is about to read; return its other unfinished runs.
+    """Check that no queued or running run uses a data set; return its other unfinished runs.
 
     Raises:
         CommandError: naming the runs.
@@ -78,13 +80,13 @@ def refuse_busy(store: Store, name: str) -> list[Run]:
         more = f" and {len(busy) - _SHOWN_RUNS} more" if len(busy) > _SHOWN_RUNS else ""
         raise CommandError(
             f"{name} is in use by {plural(len(busy), 'queued or running run')}: {names}{more}. "
-            "Stop them, or take them out of the queue (vld queue rm), first."
+            "Stop them (vld stop) or remove them from the queue (vld queue rm) first."
         )
     return [run for run in runs if run not in busy]
 
 
 def _runs_on(store: Store, name: str) -> list[Run]:
-    """Return the runs that are not finished and read the data set that was added by a name."""
+    """Return the unfinished runs that use an added data set."""
     folder = (store.home.datasets / name).absolute()
     return [
         run
@@ -95,9 +97,9 @@ def _runs_on(store: Store, name: str) -> list[Run]:
 
 def _question(found: NamedSet) -> str:
     if found.in_place is not None:
-        return f"Remove {found.name}? Its images stay in {found.in_place}."
+        return f"Remove {found.name}? Its images are kept in {found.in_place}."
     files = f"{plural(found.files, 'file')}, {size(found.size_bytes)}"
-    return f"Delete {found.name} for good: {files} in {found.folder}?"
+    return f"Permanently delete {found.name} ({files} in {found.folder})?"
 
 
 def _of_idle(idle: list[Run]) -> str:

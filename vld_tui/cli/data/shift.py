@@ -1,4 +1,4 @@
-"""``vld data shift``: make domains of images that have only one."""
+"""``vld data shift``: create domains from a single-domain data set."""
 
 from __future__ import annotations
 
@@ -20,38 +20,46 @@ SourceArgument = Annotated[
     typer.Argument(metavar="SRC", help="Folder of class/image or split/class/image."),
 ]
 NameOption = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="For --dataset [default: SRC-shift].")
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Name of the new data set. [default: SRC-shift]"),
 ]
 CorruptionsOption = Annotated[
     str | None,
     typer.Option(
         "--corruptions",
         metavar="all|A,B,…",
-        help="Groups (noise, blur, weather, digital) or single common corruptions, such as fog; "
-        "each becomes a domain beside the clean one.",
+        help="Corruption groups (noise, blur, weather, digital) or single corruptions, such as "
+        "fog. Each becomes a domain, in addition to the clean one.",
     ),
 ]
 SeverityOption = Annotated[
-    str, typer.Option("--severity", metavar="1-5", help="Several (1,3,5) make a domain each.")
+    str,
+    typer.Option(
+        "--severity",
+        metavar="1-5",
+        help="Severity of the corruptions; several (1,3,5) create a domain each.",
+    ),
 ]
 PairedOption = Annotated[
     bool,
     typer.Option(
         "--paired",
-        help="Put every image into every domain. OOD is then measured on pictures that were "
-        "trained on; by default each image is in one domain only.",
+        help="Put every image into every domain, so OOD is measured on images also seen in "
+        "training. By default each image is in one domain only.",
     ),
 ]
 SizeOption = Annotated[
     int | None,
-    typer.Option("--image-size", metavar="PX", help="Side they are resized to first."),
+    typer.Option(
+        "--image-size", metavar="PX", help="Side that images are resized to first (pixels)."
+    ),
 ]
 SplitOption = Annotated[
     str | None,
     typer.Option(
         "--split-by",
         metavar="CSV",
-        help="Instead of corrupting: domains by a column of this table, such as hospital.",
+        help="Instead of corrupting, take domains from a column of this table, such as hospital.",
     ),
 ]
 
@@ -66,16 +74,16 @@ def shift(
     image_size: SizeOption = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
     split_by: SplitOption = None,
-    path_column: Annotated[str, typer.Option(metavar="NAME", help="Of that table.")] = "path",
-    domain_column: Annotated[str, typer.Option(metavar="NAME", help="Of that table.")] = "domain",
+    path_column: Annotated[str, typer.Option(metavar="NAME", help="Path column of CSV.")] = "path",
+    domain_column: Annotated[
+        str, typer.Option(metavar="NAME", help="Domain column of CSV.")
+    ] = "domain",
     layout: LayoutOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Corrupt images, or read their domains from a table, and register the result by name."""
+    """Corrupt images, or take domains from a table, and add the result as a data set."""
     if (corruptions is None) == (split_by is None):
-        raise CommandError(
-            "Give one of --corruptions and --split-by: --corruptions all takes every group."
-        )
+        raise CommandError("Pass either --corruptions (all: every group) or --split-by.")
     check_range("--image-size", image_size, 32, 1024)
     check_range("--seed", seed, 0)
     path = Path(source).expanduser().absolute()

@@ -1,4 +1,4 @@
-"""Have work on image sets done, with its progress on stderr."""
+"""Run data set work in the engine, with progress on stderr."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WhatArgument = Annotated[
     str,
     typer.Argument(
         metavar="NAME|PATH",
-        help="Data set (see: vld data ls), or a folder, table or archive of images.",
+        help="Data set name (see vld data ls), or folder, table or archive of images.",
         autocompletion=proposes("data sets"),
     ),
 ]
@@ -39,18 +39,18 @@ LayoutOption = Annotated[
     typer.Option(
         "--layout",
         metavar="|".join(FIELDS["layout"].choices),
-        help="How the folders are read; auto recognizes the layout and reports it, plain is "
-        "domain/class/image without splits [default: auto].",
+        help="Folder layout; auto detects and reports it, plain is domain/class/image without "
+        "splits. [default: auto]",
         show_default=False,
     ),
 ]
 
 
 def checked_layout(text: str) -> Layout:
-    """Return a layout as it was typed.
+    """Return the layout that ``text`` names.
 
     Raises:
-        SpecError: when there is no such layout.
+        SpecError: for an unknown layout.
     """
     try:
         layout: Layout = FIELDS["layout"].check(text)
@@ -60,10 +60,10 @@ def checked_layout(text: str) -> Layout:
 
 
 def do_work(request: DatasetRequest, answer_type: type[Answer]) -> Answer:
-    """Have the engine do the work; a bar on a terminal shows how far it is.
+    """Run the request in the engine; on a terminal, show a progress bar.
 
     Raises:
-        DatasetError: when it is refused.
+        DatasetError: when the engine rejects the request.
         LaunchError: when the process cannot start, or dies.
     """
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)

@@ -1,1 +1,1 @@
-"""Drawings that only the command line shows."""
+"""Output of the command line: tables, images and plans."""

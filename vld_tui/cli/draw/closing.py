@@ -1,4 +1,4 @@
-"""What a run came to, once it has ended."""
+"""The closing table of a run."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def closing_view(
 
 
 def next_commands(commands: Sequence[tuple[str, str]]) -> Text:
-    """Return commands worth typing next, each with what it does.
+    """Return suggested commands with their purposes.
 
-    A long command has a line of its own, so that it can be copied whole.
+    A long command gets its own line, so that it can be copied.
     """
     short = [width(command) for command, _ in commands if width(command) <= _SHORT_COMMAND_CELLS]
     cells = max(short, default=0)

@@ -1,4 +1,4 @@
-"""What a check of a data set found, as plain lines."""
+"""Results of a data set check as plain lines."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from vld_tui.words.numbers import plural
 from vld_tui.words.text import plain_text, shorten_middle, width
 
 SHOWN: Final = 10
-"""Files and pairs listed; the rest are counted, and all are in ``--json``."""
+"""Maximum files and pairs listed; ``--json`` has all."""
 MOST_CLASS_ROWS: Final = 40
-"""Classes that have a row each; more are summarized."""
+"""Maximum classes with their own row; more are summarised."""
 NAME_CELLS: Final = 40
 PIPED_CELLS: Final = 120
-"""Width for which domains have a column each where there is no terminal."""
+"""Width in which each domain gets a column without a terminal."""
 
 
 def check_report_lines(
     report: CheckReport, *, cells: int | None, shows_all: bool = False
 ) -> Iterator[str]:
-    """Yield the table of counts, what the images are like, and what was found.
+    """Yield the table of counts, the image properties, and the findings.
 
     Args:
-        report: of the check.
-        cells: width of the terminal; None: there is none.
-        shows_all: every class, file and pair, however many.
+        report: the check's report.
+        cells: width of the terminal; None: no terminal.
+        shows_all: list every class, file and pair.
     """
     images = sum(sum(classes.values()) for classes in report.counts.values())
     yield f"{plain_text(report.name)}  {plural(images, 'image')} in {plain_text(report.where)}"
@@ -92,7 +92,7 @@ def _summary(report: CheckReport, cells: int | None) -> Iterator[str]:
             ]
         )
     yield from table_lines(columns, rows, cells)
-    yield f"{plural(len(report.classes), 'class')}: --all shows a row for each"
+    yield f"{plural(len(report.classes), 'class')}; list them with --all"
 
 
 def _name(name: str) -> str:
@@ -103,12 +103,12 @@ def _files(report: CheckReport, cells: int | None, most: int | None) -> Iterator
     files = [f"{_path(path, cells, 1)}: {why}" for path, why in report.unreadable.items()]
     yield from _some("cannot be read", files, len(files), most)
     exact = [_pair(pair, "=", cells) for pair in report.exact_duplicates]
-    yield from _some("the same content", exact, len(exact), most)
+    yield from _some("identical", exact, len(exact), most)
     copies = [_pair(pair, "≈", cells) for pair in report.near_copies]
     count = report.near_copy_count
-    yield from _some("nearly identical within a domain", copies, count, most)
+    yield from _some("near-identical within a domain", copies, count, most)
     near = [_pair(pair, "≈", cells) for pair in report.near_duplicates]
-    yield from _some("look alike across domains", near, report.near_duplicate_count, most)
+    yield from _some("similar across domains", near, report.near_duplicate_count, most)
 
 
 def _pair(pair: Duplicate, sign: str, cells: int | None) -> str:
@@ -119,7 +119,7 @@ def _pair(pair: Duplicate, sign: str, cells: int | None) -> str:
 
 
 def _path(path: str, cells: int | None, paths: int) -> str:
-    """Return a path shortened so that so many of them fit a line."""
+    """Return a path shortened so that ``paths`` of them fit a line."""
     return path if cells is None else shorten_middle(path, max(20, (cells - 14) // paths))
 
 
@@ -134,4 +134,4 @@ def _some(what: str, lines: list[str], count: int, most: int | None) -> Iterator
         shown = lines[:most]
         yield from (f"  {plain_text(line)}" for line in shown)
         if count > len(shown):
-            yield f"  … and {count - len(shown):,} more: --json lists them"
+            yield f"  … and {count - len(shown):,} more; list all with --all or --json"

@@ -1,4 +1,4 @@
-"""What would be submitted to a cluster, in words."""
+"""The planned jobs of a submission as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vld_tui.words.numbers import duration, plural
 
 
 def planned_lines(plan: ClusterPlan) -> Iterator[tuple[str, str]]:
-    """Yield what would be submitted to a cluster, line by line: a label and what it is about."""
+    """Yield the planned jobs as lines of label and text."""
     for jobs in plan.jobs:
         yield "cluster", _planned(jobs)
     for problem in plan.problems:
@@ -18,7 +18,7 @@ def planned_lines(plan: ClusterPlan) -> Iterator[tuple[str, str]]:
         for line in further:
             yield "", line
     if plan.unchecked is not None:
-        yield "caution", f"the cluster was not asked: {plan.unchecked}"
+        yield "caution", f"the cluster was not checked: {plan.unchecked}"
 
 
 def _planned(jobs: PlannedJobs) -> str:
@@ -26,12 +26,12 @@ def _planned(jobs: PlannedJobs) -> str:
     if jobs.jobs > 1:
         count += f" in {plural(jobs.arrays, 'array')}"
     if jobs.runs_per_job > 1:
-        how = "side by side" if jobs.share else "one after another"
+        how = "concurrently" if jobs.share else "one after another"
         count += f" of up to {jobs.runs_per_job} runs {how}"
     machines = [plural(jobs.nodes, "machine")] if jobs.nodes > 1 else []
     gpus = "no GPU" if jobs.gpus == 0 else plural(jobs.gpus, "GPU")
-    cpus = "cores as usual there" if jobs.cpus is None else plural(jobs.cpus, "core")
-    mem = "memory as usual there" if jobs.mem is None else f"memory {jobs.mem}"
+    cpus = "default cores" if jobs.cpus is None else plural(jobs.cpus, "core")
+    mem = "default memory" if jobs.mem is None else f"memory {jobs.mem}"
     partition = f"partition {jobs.partition}" if jobs.partition else "no partition"
     parts = [count, partition, f"time {duration(jobs.minutes * 60)}", *machines, gpus, cpus, mem]
     return " · ".join(parts)

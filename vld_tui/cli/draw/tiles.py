@@ -1,4 +1,4 @@
-"""Images in the terminal: a row for each class, a column for each domain."""
+"""Images in the terminal: a row per class, a column per domain."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vld_tui.words.palette import HEADING_STYLE
 from vld_tui.words.text import plain_text
 
 WIDEST: Final = 16
-"""Cells an image takes at most."""
+"""Maximum width of an image in cells."""
 MOST_CLASSES: Final = 40
-"""Classes shown; the rest are counted."""
+"""Maximum classes shown."""
 
 
 def tile_rows(
@@ -27,17 +27,17 @@ def tile_rows(
 ) -> Iterator[RenderableType]:
     """Yield the names of the domains, then each class's name and its images.
 
-    Drawn in the finest way that the terminal is found to know: sixels, kitty's graphics, or
-    half blocks in colour; without colour as grey characters.
+    Uses the best method that the terminal supports: sixels, kitty graphics, or coloured half
+    blocks; without colour, grey characters.
 
     Args:
         tiles: the PNG of ``CheckDataset.tiles``.
         domains: names of its columns.
         classes: names of its rows.
         cells: width of the terminal.
-        colour: whether it may be used.
+        colour: whether to use colour.
     """
-    # Importing it asks the terminal what it can draw, so not before images are wanted.
+    # Importing it queries the terminal's capabilities, so import it only to draw images.
     from textual_image import renderable
 
     draw = renderable.Image if colour else renderable.UnicodeImage
@@ -50,4 +50,6 @@ def tile_rows(
             box = (0, row * TILE, sheet.width, (row + 1) * TILE)
             yield draw(sheet.crop(box), width=width * len(domains), height="auto")
     if len(classes) > MOST_CLASSES:
-        yield Text(f"… and {plural(len(classes) - MOST_CLASSES, 'more class')}: --sheet draws all")
+        yield Text(
+            f"… and {plural(len(classes) - MOST_CLASSES, 'more class')}; to draw all: --sheet"
+        )

@@ -1,4 +1,4 @@
-"""``vld sweep``: studies, which are grids of runs."""
+"""``vld sweep``: launch and manage studies (grids of runs)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _DEFAULT: Final = "launch"
 
 
 class _SweepGroup(Group):
-    """A group whose first command may go without saying: ``vld sweep paper-fig3``."""
+    """A group with a default subcommand: ``vld sweep paper-fig3``."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Put in the command that goes without saying."""
+        """Insert the default subcommand."""
         if args and args[0] not in (*self.commands, *ctx.help_option_names):
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
-        """Write the commands, and the options of the one that goes without saying."""
+        """Write the commands and the options of the default one."""
         self.format_commands(ctx, formatter)
         self.commands[_DEFAULT].format_options(ctx, formatter)
 
@@ -40,8 +40,8 @@ app = typer.Typer(
 app.command(
     _DEFAULT,
     cls=Command,
-    help="Queue what is missing of a study; the word may be left out.",
+    help="Launch a study's missing runs (the default command).",
 )(launch)
-app.command("status", cls=Command, help="Show how far a study is, and its results so far.")(status)
-app.command("stop", cls=Command, help="Stop all that runs or waits of a study.")(stop)
-app.command("ls", cls=Command, help="List the studies that were launched, and the presets.")(ls)
+app.command("status", cls=Command, help="Show a study's progress and results so far.")(status)
+app.command("stop", cls=Command, help="Stop a study's running and queued runs.")(stop)
+app.command("ls", cls=Command, help="List launched studies and presets.")(ls)

@@ -1,4 +1,4 @@
-"""``vld sweep STUDY``: queue the runs of a study that are missing."""
+"""``vld sweep STUDY``: launch a study's missing runs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ from vld_tui.words.numbers import plural
 StudyArgument = Annotated[
     str,
     typer.Argument(
-        metavar="STUDY", help="A preset, a study that was launched, or FILE.toml.",
+        metavar="STUDY", help="Preset, launched study or TOML file.",
         autocompletion=proposes("studies"),
         show_default=False,
     ),
@@ -75,32 +75,32 @@ DataOption = Annotated[
     list[str] | None,
     typer.Option(
         "--data", metavar="NAME|DIR",
-        help="Data set in place of the study's; may be given several times.",
+        help="Data set to use instead of the study's. [repeatable]",
     ),
 ]  # fmt: skip
 NameOption = Annotated[
-    str | None, typer.Option("--name", metavar="WORD", help="Keep it under another name.")
+    str | None, typer.Option("--name", metavar="WORD", help="Save the study under another name.")
 ]
 ScaleOption = Annotated[
     str | None,
     typer.Option(
         "--scale",
         metavar="small|full",
-        help="A preset in miniature, or as it is [default: full].",
+        help="Scale of a preset; small is a miniature version. [default: full]",
         show_default=False,
     ),
 ]
-PrintOption = Annotated[
-    bool, typer.Option("--print", help="Print the study as TOML, to start from, and return.")
-]
+PrintOption = Annotated[bool, typer.Option("--print", help="Print the study as TOML and exit.")]
 SlotsOption = Annotated[
     int | None,
     typer.Option(
-        "--slots", metavar="N", help="Runs at once, from now on; 0: one for each GPU, else one."
+        "--slots",
+        metavar="N",
+        help="Concurrent runs from now on; 0: one per GPU, or one without GPUs.",
     ),
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print runs, hours and disk, and do nothing.")
+    bool, typer.Option("--dry-run", help="Print runs, hours and disk space without launching.")
 ]
 
 
@@ -115,14 +115,13 @@ def launch(
     gpus: GpusOption = None,
     prints: PrintOption = False,
     dry_run: DryRunOption = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
     as_json: JsonOption = False,
     on: OnOption = None,
     profile: ProfileOption = None,
     **given: Any,
 ) -> None:
-    """Queue the runs of a study that are missing, and have the queue worked on, or submit them
-    where it went to a cluster the last time."""
+    """Queue a study's missing runs, or submit them if it last went to a cluster."""
     home = this_home(ctx, to_look=prints or dry_run)
     asked = Asked.take(on, profile, given)
     text = _text(home, study, scale, data or (), name, prefers_preset=prints or bool(data))
@@ -135,8 +134,7 @@ def launch(
     if place.settings is not None and (slots is not None or gpus is not None):
         flag = "--slots" if slots is not None else "--gpus"
         raise CommandError(
-            f"{flag} is for the queue of this machine: leave it out on a cluster, or give --on "
-            "local too."
+            f"{flag} applies to this machine's queue, not to a cluster. Drop it, or add --on local."
         )
     _check_queue(slots, gpus)
     with open_store(ctx, to_look=dry_run, may_be_new=dry_run) as store:
@@ -171,11 +169,11 @@ def launch(
         return
     _tell_launch(standing, launched.gone, cautions, absent, place, as_json=as_json)
     if submission is not None:
-        tell_submission(submission, f"vld sweep {known.name}  # later: submits what is left")
+        tell_submission(submission, f"vld sweep {known.name}  # run again later to submit the rest")
 
 
 class _Place(NamedTuple):
-    """Where a study goes, what its jobs ask of a cluster there, and that in words."""
+    """Where a study runs: job settings (None: this machine) and a description."""
 
     settings: SlurmSettings | None
     told: str
@@ -204,7 +202,7 @@ def _text(
     if scale == "small" and reference + SMALL in presets:
         reference += SMALL
     elif scale is not None and reference not in presets:
-        raise CommandError(f"--scale chooses among presets, and {reference!r} is none.")
+        raise CommandError(f"--scale applies to presets, and {reference!r} is not a preset.")
     is_preset = prefers_preset and reference in presets
     text = preset_text(reference) if is_preset else find_text(home, reference)
     if data:
@@ -213,7 +211,7 @@ def _text(
 
 
 def _data_set(given: str) -> str:
-    """Return a name as it is, and a folder by its absolute path."""
+    """Return a data set name unchanged, and a folder as an absolute path."""
     path = Path(given).expanduser()
     return str(path.absolute()) if path.is_dir() else given
 
@@ -229,12 +227,12 @@ def _ask(
     absent: Sequence[AbsentWeights],
     place: _Place,
 ) -> None:
-    """Ask before much is launched, and before what may all fail."""
+    """Ask before a large launch, and before one where every run may fail."""
     new, total = len(standing.missing), len(standing.to_launch)
     may_all_fail = total > 0 and sum(weights.runs for weights in absent) == total
     if new <= MOST_UNASKED and not may_all_fail:
         return
-    what = f"Make {plural(new, 'new run')}" if new else f"Go on with {plural(total, 'run')}"
+    what = f"Launch {plural(new, 'new run')}" if new else f"Resume {plural(total, 'run')}"
     cost = _cost(store, standing, datasets)
     takes, disk = time_text(cost, devices_of(store)), disk_text(standing.study, cost)
     told = "".join(f"\nWeights: {line}." for line in weights_lines(absent))
@@ -303,7 +301,7 @@ def _gone(runs: int, name: str) -> str:
 
 
 def _cautions(store: Store, standing: Standing) -> list[str]:
-    """Return what to know of finished runs before a launch makes others."""
+    """Return warnings about finished runs before others are launched."""
     without, strays = without_final_weights(store, standing), find_strays(store, standing)
     return [
         *([_without_final_weights(without)] if without else []),
@@ -314,8 +312,8 @@ def _cautions(store: Store, standing: Standing) -> list[str]:
 def _without_final_weights(runs: int) -> str:
     have = "has" if runs == 1 else "have"
     return (
-        f"{plural(runs, 'finished run')} {have} no last checkpoint, though keep is all: "
-        "vld combine --at last cannot take them. For final weights, vld rm them, then launch again"
+        f"{plural(runs, 'finished run')} {have} no last checkpoint although keep is all, so "
+        "vld combine --at last cannot use them. To get final weights, vld rm them and relaunch"
     )
 
 
@@ -335,7 +333,7 @@ def _tell_launch(
     say(study_heading(standing.study))
     if standing.missing or standing.broken_off:
         todo = [plural(len(standing.missing), "new run"), *going_on(standing.broken_off)]
-        say(f"{', '.join(todo)}; before: {counts_text(standing)}")
+        say(f"{', '.join(todo)}; already: {counts_text(standing)}")
     else:
         say(f"nothing to launch: {counts_text(standing)}")
     if place.is_as_before:
@@ -347,18 +345,18 @@ def _tell_launch(
     for line in cautions:
         say(f"caution: {line}")
     for command, purpose in (
-        (f"vld sweep status {name}", "how far it is, and its results so far"),
-        ("vld queue ls", "what goes on and what waits"),
+        (f"vld sweep status {name}", "progress and results so far"),
+        ("vld queue ls", "running and queued runs"),
         (f"vld report {name}", "tables and figures"),
     ):
         say(with_home(f"  {command}  # {purpose}"))
 
 
 def _check_queue(slots: int | None, gpus: str | None) -> None:
-    """Refuse slots and GPUs that the queue cannot have, before anything is asked or done.
+    """Check slots and GPUs before anything is done.
 
     Raises:
-        SlotsError: saying what it can have.
+        SlotsError: when they are not available.
     """
     if slots is not None:
         check_slots(slots)

@@ -1,4 +1,4 @@
-"""``vld sweep ls``: the studies that were launched, and the presets."""
+"""``vld sweep ls``: list launched studies and presets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vld_tui.views.study import counts_text
 
 
 def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """List the studies that were launched, and the presets."""
+    """List launched studies and presets."""
     with open_store(ctx, to_look=True) as store:
         refresh(store)
         launched = launched_studies(store)
@@ -28,14 +28,14 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
         print_json({"launched": records, "presets": presets})
         return
     tell_launched(launched)
-    say("presets, with --scale small in miniature:")
+    say("presets (miniature version: --scale small):")
     width = max(map(len, presets))
     for name, title in presets.items():
         say(f"  {name:<{width}}  {title}")
 
 
 def launched_studies(store: Store) -> dict[str, Standing | str]:
-    """Return the studies that were launched: where each stands, or why it cannot be read."""
+    """Return the launched studies: each one's standing, or why it cannot be read."""
     found: dict[str, Standing | str] = {}
     for name in kept_names(store.home):
         try:
@@ -48,10 +48,10 @@ def launched_studies(store: Store) -> dict[str, Standing | str]:
 
 
 def tell_launched(launched: dict[str, Standing | str]) -> None:
-    """Print how far each study is."""
+    """Print each study's progress."""
     if not launched:
         first = "vld sweep paper-fig2-small"
-        say(with_home(f"No study was launched yet. The small one to begin with: {first}"))
+        say(with_home(f"No launched studies yet. Start with a small one: {first}"))
     width = max(map(len, launched), default=0)
     for name, found in launched.items():
         said = found if isinstance(found, str) else counts_text(found)
@@ -59,14 +59,14 @@ def tell_launched(launched: dict[str, Standing | str]) -> None:
 
 
 def launched_record(name: str, found: Standing | str) -> dict[str, Any]:
-    """Return how far a study is, for scripts."""
+    """Return a study's progress, for scripts."""
     if isinstance(found, str):
         return {"study": name, "problem": found}
     return standing_record(found)
 
 
 def standing_record(standing: Standing) -> dict[str, Any]:
-    """Return how many of a study's runs are in which state."""
+    """Return the number of a study's runs in each state."""
     return {
         "study": standing.study.name,
         "title": standing.study.title,

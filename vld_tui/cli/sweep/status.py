@@ -1,4 +1,4 @@
-"""``vld sweep status``: how far studies are."""
+"""``vld sweep status``: show the progress of studies."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ StudyOrNone = Annotated[
     str | None,
     typer.Argument(
         metavar="[STUDY]",
-        help="A study; all that were launched if left out.",
+        help="Study; by default, all launched ones.",
         autocompletion=proposes("studies"),
     ),
 ]
 
 
 def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = False) -> None:
-    """Show how far a study is, and its results so far."""
+    """Show a study's progress and results so far."""
     with open_store(ctx, to_look=True) as store:
         refresh(store)
         if study is None:
@@ -99,18 +99,17 @@ def _tell(
 
 
 def _following(standing: Standing, place: SlurmSettings | None) -> Iterator[tuple[str, str]]:
-    """Yield what is worth typing next."""
+    """Yield the next commands to suggest."""
     name = standing.study.name
     if standing.broken_off or standing.missing:
         where = "" if place is None else ", on slurm as last time"
-        purpose = f"goes on with what was broken off, and makes what is missing{where}"
-        yield f"vld sweep {name}", purpose
+        yield f"vld sweep {name}", f"resume interrupted runs and launch missing ones{where}"
     if standing.live or standing.queued:
-        yield f"vld sweep stop {name}", "has what runs save and stop, and takes out what waits"
+        yield f"vld sweep stop {name}", "save and stop running runs, dequeue queued ones"
 
 
 def _cautions(standing: Standing, strays: Strays | None) -> Iterator[str]:
-    """Yield what to know before the results are believed."""
+    """Yield warnings about the results."""
     runs = (*standing.finished, *standing.live)
     yield from image_cautions(standing.study.name, runs)
     yield from precision_cautions(standing.study, runs)

@@ -1,4 +1,4 @@
-"""``vld sweep stop``: stop all that runs or waits of a study."""
+"""``vld sweep stop``: stop a study's running and queued runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ StudyArgument = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        help="A study that was launched.",
+        help="Launched study.",
         show_default=False,
         autocompletion=proposes("studies"),
     ),
@@ -32,11 +32,12 @@ def stop(
     ctx: typer.Context,
     study: StudyArgument,
     kill: Annotated[
-        bool, typer.Option("--kill", help="End what runs at once, without a checkpoint.")
+        bool,
+        typer.Option("--kill", help="Kill running runs immediately, without saving checkpoints."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Have what runs of a study save and stop, and what waits begin no more, wherever it is."""
+    """Save and stop a study's running runs, and dequeue queued ones, on any machine."""
     with open_store(ctx) as store:
         refresh(store)
         known = find_study(store.home, study)
@@ -53,18 +54,23 @@ def stop(
 
 def _tell(name: str, done: StoppedStudy) -> None:
     said = "; ".join(_parts(done))
-    say(said or f"nothing of {name} runs or waits")
+    say(said or f"no running or queued runs of {name}")
     if said:
-        say(with_home(f"  vld sweep {name}  # resumes what was stopped"))
+        say(with_home(f"  vld sweep {name}  # resume the stopped runs"))
 
 
 def _parts(done: StoppedStudy) -> Iterator[str]:
     for runs, noun, one, many in (
-        (done.taken_out, "run", "waits no longer", "wait no longer"),
-        (done.asked, "run", "saves and stops", "save and stop"),
-        (done.killed, "run", "was killed", "were killed"),
-        (done.with_them, "other run", "was in its job", "were in their jobs"),
-        (done.copies, "run", "is a copy: stop it there", "are copies: stop them there"),
+        (done.taken_out, "run", "removed from the queue", "removed from the queue"),
+        (done.asked, "run", "stopping", "stopping"),
+        (done.killed, "run", "killed", "killed"),
+        (done.with_them, "other run", "killed with its job", "killed with their jobs"),
+        (
+            done.copies,
+            "run",
+            "is a read-only copy: stop it there",
+            "are read-only copies: stop them there",
+        ),
     ):
         if runs:
             yield f"{plural(len(runs), noun)} {one if len(runs) == 1 else many}"

@@ -1,1 +1,1 @@
-"""The dashboard in a browser: textual-serve, behind a token."""
+"""The dashboard in a browser: textual-serve, protected by a token."""

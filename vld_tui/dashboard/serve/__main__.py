@@ -18,16 +18,16 @@ END_PATIENCE_S: Final = 3.0
 
 
 def _end_with(server_pid: int) -> None:
-    """End this process when the server is gone, even if that was killed."""
+    """End this process when the server has ended, even if it was killed."""
     while os.getppid() == server_pid:
         time.sleep(POLL_S)
-    os.kill(os.getpid(), signal.SIGTERM)  # Textual leaves in order
+    os.kill(os.getpid(), signal.SIGTERM)  # Textual exits cleanly
     time.sleep(END_PATIENCE_S)
     os._exit(1)
 
 
 def main(home: Home, server_pid: int) -> None:
-    """Show the dashboard of a home through the pipes to the server."""
+    """Run the dashboard of a home over the pipes to the server."""
     threading.Thread(target=_end_with, args=(server_pid,), daemon=True).start()
     make_dashboard(home).run()
 

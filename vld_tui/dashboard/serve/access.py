@@ -1,9 +1,9 @@
-"""Who may use the served dashboard: whoever has the token, calling it by its own name.
+"""Access control of the served dashboard: clients need the token and the server's own name.
 
-The token stands in the fragment of the address that is opened, after ``#``, which no browser sends.
-The page takes it out of the address bar, keeps it in the window's session storage, and says it as
-the first message through its websocket. A page of another origin, one on another port of this
-machine included, cannot read that storage, and there is no cookie, which it would be sent as well.
+The token is in the fragment of the opened address (after ``#``), which browsers do not send. The
+page removes it from the address bar, keeps it in the window's session storage, and sends it as the
+first message of its websocket. Pages of another origin (even another port of this machine) cannot
+read that storage, and no cookie is used, since those would be sent to them as well.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from vld_tui.dashboard.serve.address import is_called_rightly
 TOKEN_BYTES: Final = 32
 WEBSOCKET_PATH: Final = "/ws"
 _PUBLIC: Final = ("/static/", "/page/")
-"""What the page is made of: nothing of the home."""
+"""Static files of the page, without data of the home."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """The secret of one server, and where it is bound."""
+    """The secret of one server, and its bound address."""
 
     host: str
     token: str = field(default_factory=lambda: secrets.token_urlsafe(TOKEN_BYTES), repr=False)
 
     def refusal(self, request: web.Request) -> str | None:
-        """Say why a request is not answered; None: it is."""
+        """Return why a request is rejected, or None if it is accepted."""
         if not is_called_rightly(request.headers.get("Host", ""), self.host):
-            return "The dashboard is not served under this name."
+            return "The dashboard is not served under this host name."
         origin = request.headers.get("Origin")
         if origin is None and request.path == WEBSOCKET_PATH:
-            return "Its own page alone opens the dashboard's websocket."
+            return "Only the dashboard's own page may open its websocket."
         if origin is not None and origin != f"http://{request.headers['Host']}":
-            return "The dashboard is not for pages from elsewhere."
+            return "Requests from other pages are not allowed."
         is_known = request.path in ("/", WEBSOCKET_PATH) or request.path.startswith(_PUBLIC)
         if not is_known or "token" in request.query:
             return "Open the address that vld serve printed."
         return None
 
     def accepts(self, message: object) -> bool:
-        """Say whether a window's first message holds the token."""
+        """Return whether a window's first message holds the token."""
         match message:
             case ["token", str(given)]:
                 return secrets.compare_digest(given.encode(errors="replace"), self.token.encode())
@@ -53,7 +53,7 @@ class Access:
 
 
 def guard(access: Access) -> Middleware:
-    """Return the middleware that lets nothing through but what may be seen."""
+    """Return the middleware that rejects requests without access."""
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:

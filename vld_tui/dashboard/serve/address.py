@@ -1,4 +1,4 @@
-"""Where the dashboard is served: the socket, and the names it may be called by."""
+"""The address of the served dashboard: its socket and its valid host names."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _HOST_HEADER: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z._-]+))(?:
 
 
 class AddressError(UserError):
-    """An address that cannot be served at; the message says why and what to do."""
+    """An unusable address; the message gives the reason and what to do."""
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host can be reached from this machine alone."""
+    """Return whether a host can be reached only from this machine."""
     address = _ip_address(host)
     return host.lower() == "localhost" if address is None else address.is_loopback
 
@@ -35,12 +35,12 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address, family=family, backlog=BACKLOG)
-    except OSError as error:  # the name is not known, or the address is not to be had
+    except OSError as error:  # unknown name, or unusable address
         raise AddressError(_reason(host, port, error)) from None
 
 
 def url_of(listener: socket.socket, host: str) -> str:
-    """Return the address of what listens as a browser wants it, without a path."""
+    """Return the URL of a listening socket, without a path."""
     address = _ip_address(host)
     name = socket.gethostname() if address is not None and address.is_unspecified else host
     port = listener.getsockname()[1]
@@ -48,16 +48,16 @@ def url_of(listener: socket.socket, host: str) -> str:
 
 
 def names_of(host: str) -> frozenset[str]:
-    """Return the names, lower case, that what is bound to a host may be called by."""
+    """Return the valid host names (lower case) of a server bound to ``host``."""
     own = {host.lower()} if is_loopback(host) else {host.lower(), socket.gethostname().lower()}
     return LOOPBACK_NAMES | own
 
 
 def is_called_rightly(host_header: str, host: str) -> bool:
-    """Say whether a Host header names what is bound to ``host``, at whatever port.
+    """Return whether a Host header is valid for a server bound to ``host``, at any port.
 
-    A page elsewhere whose name was made to lead here (DNS rebinding) gives that name away. The
-    port may differ: an SSH tunnel can begin at another one.
+    This detects DNS rebinding, where another site's name resolves to this server. The port may
+    differ because of SSH tunnels.
     """
     matched = _HOST_HEADER.fullmatch(host_header)
     if matched is None:
@@ -65,7 +65,7 @@ def is_called_rightly(host_header: str, host: str) -> bool:
     name = (matched[1] or matched[2]).lower()
     address = _ip_address(host)
     if address is not None and address.is_unspecified and _ip_address(name) is not None:
-        return True  # bound to every address, and a number cannot be made to lead elsewhere
+        return True  # bound to every address, and an IP address cannot be rebound
     return name in names_of(host)
 
 
@@ -80,7 +80,7 @@ def _reason(host: str, port: int, error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return f"--host {host} is not an address of this machine: {error.strerror}."
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} of {host} is taken: choose another with --port, or --port 0."
+        return f"Port {port} of {host} is in use. Choose another with --port, or use --port 0."
     if error.errno == errno.EACCES:
-        return f"Port {port} of {host} is not allowed: choose one above 1023 with --port."
-    return f"{host}, port {port}, cannot be served at: {os.strerror(error.errno or 0).lower()}."
+        return f"Port {port} of {host} needs root rights. Choose one above 1023 with --port."
+    return f"Cannot listen on {host}, port {port}: {os.strerror(error.errno or 0).lower()}."

@@ -1,4 +1,4 @@
-"""Serves dashboards: each window of a browser gets one, a process of its own."""
+"""Serve dashboards: each browser window gets its own process."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from vld_tui.home import Home
 TEMPLATES: Final = Path(__file__).with_name("templates")
 PAGE: Final = Path(__file__).with_name("page")
 CLOSE_PATIENCE_S: Final = 3.0
-"""How long dashboards may take to end before they are made to."""
+"""How long dashboards may take to end before they are killed."""
 REQUEST_PATIENCE_S: Final = 0.5
 """How long other requests may take after that."""
 MOST_CELLS: Final = 2_000
-"""Width and height of a window, in cells: more than any screen has, little enough to draw."""
+"""Maximum width and height of a window, in cells."""
 MOST_AREA: Final = 400_000
-"""Cells of a window: a dashboard needs about 30 bytes for each."""
+"""Maximum cells of a window; a dashboard needs about 30 bytes per cell."""
 MOST_WINDOWS: Final = 16
-"""Open at once; each has a process."""
+"""Maximum open windows; each has a process."""
 MOST_STRANGERS: Final = 64
-"""Websockets that have not said the token yet."""
+"""Maximum websockets that have not sent the token yet."""
 TOKEN_PATIENCE_S: Final = 10.0
 WINDOW_COMMAND: Final = (sys.executable, "-P", "-m", "vld_tui.dashboard.serve")
 HEADERS: Final = {
@@ -50,7 +50,7 @@ HEADERS: Final = {
 
 
 class DashboardServer(Server):
-    """textual-serve with a page that needs nothing from elsewhere, and an end to its children."""
+    """textual-serve with a self-contained page, and an orderly end of its processes."""
 
     def __init__(self, home: Home, access: Access) -> None:
         command = shlex.join([*WINDOW_COMMAND, str(home.path), str(os.getpid())])
@@ -60,7 +60,7 @@ class DashboardServer(Server):
         self._strangers = 0
 
     async def make_application(self) -> web.Application:
-        """Return the web application, which opens no window to those without the token."""
+        """Return the web application, which opens windows only for clients with the token."""
         application = await self._make_app()
         application.router.add_static("/page", PAGE)
         application.middlewares.append(guard(self._access))
@@ -68,10 +68,10 @@ class DashboardServer(Server):
         return application
 
     async def on_startup(self, app: web.Application) -> None:
-        """Print no banner: the command says where the dashboard is."""
+        """Print no banner: the command prints the address."""
 
     async def on_shutdown(self, app: web.Application) -> None:  # noqa: ARG002
-        """Have every dashboard end, by force if need be."""
+        """End every dashboard, killing it if necessary."""
         for window in self._windows:
             window.cancel()
         if self._windows:
@@ -81,7 +81,7 @@ class DashboardServer(Server):
                 child.kill()
 
     async def handle_index(self, request: web.Request) -> web.Response:
-        """Answer with the page of the terminal, under the name it was asked for."""
+        """Return the terminal's page, using the requested host name."""
         websocket_url = f"ws://{request.headers['Host']}/ws"
         page = aiohttp_jinja2.render_template(
             "app_index.html", request, {"websocket_url": websocket_url}
@@ -94,11 +94,11 @@ class DashboardServer(Server):
         return page
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """Run a dashboard for as long as its window is open, once that has said the token."""
+        """Run a dashboard while its window is open, after the window has sent the token."""
         width, height = (request.query.get(side, "1") for side in ("width", "height"))
         if not (_fits(width) and _fits(height) and int(width) * int(height) <= MOST_AREA):
             raise web.HTTPBadRequest(
-                text=f"A window is 1 to {MOST_CELLS:,} cells wide and high, and has at most "
+                text=f"The window must be 1 to {MOST_CELLS:,} cells wide and high, with at most "
                 f"{MOST_AREA:,} cells.\n"
             )
         if self._strangers >= MOST_STRANGERS:
@@ -108,13 +108,13 @@ class DashboardServer(Server):
         if not await self._is_ours(websocket):
             await _refuse(websocket, "Open the address that vld serve printed.")
         elif len(self._windows) >= MOST_WINDOWS:
-            await _refuse(websocket, f"{MOST_WINDOWS} windows are open. Close one first.")
+            await _refuse(websocket, f"Too many open windows ({MOST_WINDOWS}). Close one first.")
         else:
             await self._show(websocket, int(width), int(height))
         return websocket
 
     async def _is_ours(self, websocket: web.WebSocketResponse) -> bool:
-        """Say whether the other side says the token first, and soon."""
+        """Return whether the client sends the token first, in time."""
         self._strangers += 1
         try:
             said = await websocket.receive(TOKEN_PATIENCE_S)
@@ -145,7 +145,7 @@ class DashboardServer(Server):
             await self._process_messages(websocket, service)
         except asyncio.CancelledError:
             await websocket.close()
-        except ConnectionError:  # the window was closed meanwhile
+        except ConnectionError:  # the window was closed
             pass
         finally:
             await service.stop()
@@ -154,7 +154,7 @@ class DashboardServer(Server):
     async def _process_messages(
         self, websocket: web.WebSocketResponse, app_service: AppService
     ) -> None:
-        """Pass on what is done in a window; one that says what no page says is closed."""
+        """Forward a window's input; close a window that sends invalid messages."""
         async for message in websocket:
             match _decode(message):
                 case ["stdin", str(keys)]:
@@ -174,7 +174,7 @@ class DashboardServer(Server):
 def serve_dashboard(
     home: Home, listener: socket.socket, access: Access, *, announce: Callable[[], None]
 ) -> None:
-    """Serve until this process is interrupted or terminated; ``announce`` when it has begun."""
+    """Serve until this process is interrupted or terminated; call ``announce`` once started."""
     asyncio.run(_serve(DashboardServer(home, access), listener, announce))
 
 
@@ -200,7 +200,7 @@ async def _serve(
 
 
 def _decode(message: WSMessage) -> object:
-    """Return what a message says; None: nothing that can be read."""
+    """Return a message's content, or None if it is invalid."""
     if message.type != WSMsgType.TEXT:
         return None
     try:

@@ -1,1 +1,1 @@
-"""The queue: runs that wait for a slot, and the process that starts them."""
+"""The queue of runs, and the process that starts them."""

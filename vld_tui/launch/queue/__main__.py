@@ -1,4 +1,4 @@
-"""``python -m vld_tui.launch.queue HOME``: work on the queue of a home."""
+"""``python -m vld_tui.launch.queue HOME``: process the queue of a home."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many runs go on at once, and which GPU each has."""
+"""Slots of the queue: concurrent runs and their GPUs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MOST_SLOTS: Final = 64
 
 
 class SlotsError(UserError):
-    """Slots or GPUs that this machine cannot give; the message says which it can."""
+    """Slots or GPUs that this machine does not have; the message lists those it has."""
 
 
 Slot = str | None
-"""Room for one run: the GPU it gets, as ``CUDA_VISIBLE_DEVICES`` names it; None: no GPU."""
+"""Room for one run: its GPU, as in ``CUDA_VISIBLE_DEVICES``, or None."""
 
 
 def find_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return the GPUs of this machine that runs may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    """Return the usable GPUs of this machine, as in ``CUDA_VISIBLE_DEVICES``."""
     named = environment.get(VISIBLE_GPUS)
     if named is not None:
         return tuple(part.strip() for part in named.split(",") if part.strip())
@@ -33,14 +33,14 @@ def find_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 def make_slots(count: int | None, gpus: Sequence[str]) -> tuple[Slot, ...]:
-    """Return the slots: one for each GPU, else one; or ``count`` of them, the GPUs in turn."""
+    """Return ``count`` slots over the GPUs in turn; by default one per GPU, or one without GPUs."""
     if not gpus:
         return (None,) * (1 if count is None else count)
     return tuple(gpus[index % len(gpus)] for index in range(len(gpus) if count is None else count))
 
 
 def slots_of(store: Store) -> tuple[Slot, ...]:
-    """Return the slots of this machine, as many as a person set, on the GPUs that a person chose.
+    """Return the slots of this machine with the stored count and GPUs.
 
     Raises:
         StoreError: when the settings cannot be read.
@@ -51,41 +51,41 @@ def slots_of(store: Store) -> tuple[Slot, ...]:
 
 
 def keep_slots(store: Store, count: int) -> None:
-    """Let so many runs go on at once; 0: one for each GPU, else one.
+    """Store the number of concurrent runs; 0: one per GPU, or one without GPUs.
 
     Raises:
-        SlotsError: when that is too many or too few.
-        StoreError: when it cannot be kept.
+        SlotsError: when the number is out of range.
+        StoreError: when it cannot be stored.
     """
     check_slots(count)
     store.keep_setting(SLOTS_SETTING, count)
 
 
 def check_slots(count: int) -> None:
-    """Refuse a number of runs at once that there cannot be.
+    """Check the number of slots.
 
     Raises:
-        SlotsError: when that is too many or too few.
+        SlotsError: when the number is out of range.
     """
     if not 0 <= count <= MOST_SLOTS:
         raise SlotsError(f"The number of slots is {count}, but must be from 0 to {MOST_SLOTS}.")
 
 
 def keep_gpus(store: Store, text: str) -> None:
-    """Let the queue use some GPUs, separated by commas, or all of them.
+    """Store the GPUs that the queue may use, comma-separated, or all.
 
     Raises:
-        SlotsError: for one that this machine has not.
-        StoreError: when it cannot be kept.
+        SlotsError: for a GPU that this machine does not have.
+        StoreError: when they cannot be stored.
     """
     store.keep_setting(GPUS_SETTING, read_gpus(text))
 
 
 def read_gpus(text: str) -> tuple[str, ...]:
-    """Return GPUs of this machine that are separated by commas; nothing: all of them.
+    """Return the GPUs in a comma-separated list; empty: all GPUs of this machine.
 
     Raises:
-        SlotsError: for one that this machine has not.
+        SlotsError: for a GPU that this machine does not have.
     """
     here = find_gpus()
     named = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -93,19 +93,19 @@ def read_gpus(text: str) -> tuple[str, ...]:
         return ()
     if unknown := [gpu for gpu in named if gpu not in here]:
         has = f"has {', '.join(here)}" if here else "has none"
-        raise SlotsError(f"There is no GPU {unknown[0]!r} here: this machine {has}.")
+        raise SlotsError(f"No GPU {unknown[0]!r}: this machine {has}.")
     if not named:
-        raise SlotsError(f"No GPU is named: give some, such as 0,1, or {ALL_GPUS}.")
+        raise SlotsError(f"The list of GPUs is empty. Pass indices, such as 0,1, or {ALL_GPUS}.")
     return named
 
 
 def free_slots(slots: Sequence[Slot], taken: Sequence[Slot]) -> list[Slot]:
-    """Return the slots that are left.
+    """Return the free slots.
 
     Args:
-        slots: all of them.
-        taken: the GPUs of every run that goes on here; None for one that was not started by the
-            queue, which takes a slot that no other one has.
+        slots: all slots.
+        taken: the GPUs of each running run; None for a run not started by the queue, which takes
+            any free slot.
     """
     left = list(slots)
     for gpu in sorted(taken, key=lambda each: each is None):
@@ -117,12 +117,12 @@ def free_slots(slots: Sequence[Slot], taken: Sequence[Slot]) -> list[Slot]:
 
 
 def wanted_slots(spec: RunSpec, slots: Sequence[Slot]) -> int:
-    """Return how many slots a run takes: one for each GPU it wants, where slots are GPUs."""
+    """Return how many slots a run takes: one per GPU if slots are GPUs."""
     return 1 if spec.device == "cpu" or None in slots else spec.gpus
 
 
 def choose_slots(free: Sequence[Slot], wanted: int) -> list[Slot] | None:
-    """Return that many of the free slots, each on another GPU; None: there are not as many."""
+    """Return that many free slots on different GPUs, or None if there are too few."""
     different = list(dict.fromkeys(free))[:wanted]
     return different if len(different) == wanted else None
 

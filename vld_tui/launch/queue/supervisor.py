@@ -36,14 +36,14 @@ from vld_tui.store.store import Store
 POLL_S: Final = 1.0
 START_PATIENCE_S: Final = 3.0
 START_POLL_S: Final = 0.02
-"""How long, and how often, a new supervisor is looked at before it is left alone."""
+"""How long, and how often, a new supervisor is checked for a failed start."""
 LOCK_PATIENCE_S: Final = 5.0
 """How long a second supervisor waits for the first one to end."""
 SUPERVISOR_COMMAND: Final = (sys.executable, "-P", "-m", "vld_tui.launch.queue")
 
 
 Starter = Callable[[RunDir, str | None], subprocess.Popen[bytes]]
-"""Starts the engine on a run, on a GPU of its own if there is one."""
+"""Starts the engine on a run, on its own GPU if available."""
 
 
 def _start_engine(run_dir: RunDir, gpu: str | None) -> subprocess.Popen[bytes]:
@@ -51,7 +51,7 @@ def _start_engine(run_dir: RunDir, gpu: str | None) -> subprocess.Popen[bytes]:
 
 
 class Supervisor:
-    """Starts waiting runs, in order, as slots come free."""
+    """Starts queued runs in order as slots become free."""
 
     def __init__(self, store: Store, start: Starter = _start_engine) -> None:
         self._store = store
@@ -59,26 +59,26 @@ class Supervisor:
         self._watchers: list[threading.Thread] = []
 
     def work(self) -> None:
-        """Start runs until nothing waits and those started are over."""
+        """Start runs until the queue is empty and the started runs have ended."""
         while self.take_turn():
             time.sleep(POLL_S)
 
     def take_turn(self) -> bool:
-        """Start what there is room for; say whether there is more to do."""
+        """Start runs in free slots; return whether more remain."""
         try:
             self._store.refresh()
             waiting = [run for run in self._store.queue() if run.is_due]
             left = self._start_some(waiting)
-        except StoreError as error:  # such as a database locked for long: next time
+        except StoreError as error:  # such as a locked database: retry
             _say(str(error))
             return True
         self._watchers = [thread for thread in self._watchers if thread.is_alive()]
         return left or bool(self._watchers)
 
     def _start_some(self, waiting: Sequence[Run]) -> bool:
-        """Start what there is room for, in order; say whether some are left.
+        """Start runs in free slots, in order; return whether some are left.
 
-        No run overtakes one that waits for more GPUs than are free, so that it has its turn.
+        No run overtakes one that needs more GPUs than are free, so that it is not starved.
         """
         slots = slots_of(self._store)
         live = [
@@ -93,12 +93,12 @@ class Supervisor:
             if choose_slots(slots, wanted) is None:
                 gpus = len(set(slots))
                 why = (
-                    f"It wants {wanted} GPUs, but the queue has {gpus}. Give the queue more (vld "
+                    f"It needs {wanted} GPUs, but the queue has {gpus}. Give the queue more (vld "
                     "queue slots 0 --gpus all), or start it on fewer: vld resume "
                     f"{run.run_id} --gpus {gpus}"
                 )
                 self._store.mark_unlaunched(run.run_id, why)
-                _say(f"{run.run_id} is not started: {why}")
+                _say(f"{run.run_id} not started: {why}")
                 continue
             chosen = choose_slots(free, wanted)
             if chosen is None:
@@ -116,7 +116,9 @@ class Supervisor:
         except LaunchError as error:
             _say(str(error))
             known = run_dir.read_process()
-            if known is not None and is_alive(run_dir, known):  # by one of us that was killed
+            if known is not None and is_alive(
+                run_dir, known
+            ):  # started by a supervisor that was killed
                 self._store.mark_relaunched(run.run_id, gpu=slot)
             else:
                 self._store.mark_unlaunched(run.run_id, str(error))
@@ -127,10 +129,10 @@ class Supervisor:
 
 
 def start_supervisor(home: Home) -> None:
-    """Have a process start the queued runs, unless one does so already.
+    """Start the supervisor unless one is running.
 
     Raises:
-        LaunchError: when it cannot be started, or fails at once.
+        LaunchError: when it cannot be started, or fails immediately.
     """
     if is_supervised(home):
         return
@@ -145,12 +147,12 @@ def start_supervisor(home: Home) -> None:
                 env=engine_environment(),
             )
     except OSError as error:
-        raise LaunchError(f"The queue's worker cannot be started: {error}.") from None
+        raise LaunchError(f"Cannot start the queue's worker: {error}.") from None
     _refuse_failure(home, process)
 
 
 def _refuse_failure(home: Home, process: subprocess.Popen[bytes]) -> None:
-    """Look for a moment whether the queue's worker begins its work.
+    """Check briefly that the supervisor has started.
 
     Raises:
         LaunchError: when it failed, with the end of its log.
@@ -163,18 +165,18 @@ def _refuse_failure(home: Home, process: subprocess.Popen[bytes]) -> None:
         if process.returncode:
             raise LaunchError(
                 f"The queue's worker failed:\n{last_lines(home.supervisor_log)}\n"
-                f"Queued runs stay queued until: vld queue start"
+                "Queued runs stay queued; retry with: vld queue start"
             )
-        return  # another was faster, or nothing is queued any more
+        return  # another one is running, or the queue is empty
 
 
 def is_supervised(home: Home) -> bool:
-    """Say whether a process works on the queue. Nothing is written."""
+    """Return whether a supervisor is running, without writing anything."""
     return is_held(home.supervisor_lock)
 
 
 def main(home: Home, start: Starter = _start_engine) -> None:
-    """Work on the queue of a home, unless another process does."""
+    """Process the queue of a home unless another process does."""
     while True:
         with contextlib.ExitStack() as stack:
             try:
@@ -183,18 +185,20 @@ def main(home: Home, start: Starter = _start_engine) -> None:
                 return
             with Store.open(home) as store:
                 Supervisor(store, start).work()
-        with Store.open(home) as store:  # whoever queued a run just now may have seen it held
+        with Store.open(
+            home
+        ) as store:  # a process that just queued a run may have seen the lock held
             if not any(run.is_due for run in store.queue()):
                 return
 
 
 def _is_here(run: Run) -> bool:
-    """Say whether a run goes on on this machine; one that has not said where is taken to."""
+    """Return whether a run runs on this machine, assumed if its host is unknown."""
     return run.host in (None, socket.gethostname())
 
 
 def _taken(run: Run) -> list[Slot]:
-    """Return the slots that a run that goes on takes."""
+    """Return the slots that a running run takes."""
     if run.gpu is not None:
         return list(run.gpu.split(","))
     return [None] * (1 if run.spec.device == "cpu" else run.spec.gpus)

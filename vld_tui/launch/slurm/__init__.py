@@ -1,5 +1,4 @@
-"""Runs as jobs of a Slurm cluster: submitted, watched, stopped.
+"""Run as Slurm jobs: submit, watch, stop.
 
-The run folder on the shared disk stays the whole contract: jobs read and write it alone, and no
-job opens the database.
+Jobs read and write only the run folders on the shared disk and never open the database.
 """

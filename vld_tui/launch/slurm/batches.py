@@ -1,5 +1,6 @@
-"""What was submitted to Slurm, written down before it is asked (``jobs/BATCH/batch.json``) under a
-name that the jobs bear too. So a submission that broke off half-way is found again.
+"""Records of submissions, written before Slurm is called (``jobs/BATCH/batch.json``).
+
+The jobs have the batch's name, so an interrupted submission can be found again.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from vld_tui.store.store import Store
 
 BATCH_FILE: Final = "batch.json"
 EVER: Final = 10**6
-"""Jobs are queued again as often as their time runs out."""
+"""Jobs are requeued whenever they reach their time limit."""
 YEAR_MIN: Final = 365 * 24 * 60
 _FOLDER_MODE: Final = 0o755
-"""Of a batch's folder, less the umask: a job does what is in it, so nobody else may write there."""
+"""Mode of a batch's folder before the umask: jobs run its contents, so only the owner writes."""
 _LOST_AFTER_S: Final = 7 * 86_400.0
-"""Age at which a submission that nobody finished is not asked about any more."""
+"""Age after which an unfinished submission is no longer looked up."""
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """One array of jobs: the runs of each, and the array's id once history has it.
+    """One job array: the runs of each job, and the array's id once the history has it.
 
-    ``time`` is when it was written down, in Unix seconds.
+    ``time`` is when the record was written, in Unix seconds.
     """
 
     name: str
@@ -45,17 +46,17 @@ class Batch(msgspec.Struct, frozen=True):
     job_id: str | None = None
 
     def packs(self, home: Home) -> list[Pack]:
-        """Return what each job is to do.
+        """Return the work of each job.
 
         Raises:
             HomeError: when a run's id cannot name a folder.
-            SlurmError: when the settings make no sense.
+            SlurmError: when the settings are invalid.
         """
         at_once = make_settings(self.settings).runs_per_gpu
         return [Pack([str(home.run_dir(run).path) for run in runs], at_once) for runs in self.runs]
 
     def write(self, folder: Path) -> None:
-        """Write it down.
+        """Write the record.
 
         Raises:
             OSError: when it cannot be written.
@@ -63,7 +64,7 @@ class Batch(msgspec.Struct, frozen=True):
         write_atomic(folder / BATCH_FILE, msgspec.json.encode(self))
 
     def job_of(self, index: int, folder: Path) -> JobInfo:
-        """Return the job of the array's task with this index."""
+        """Return the job of the array task with this index."""
         job_id = self.job_id or ""
         if len(self.runs) > 1:
             job_id = f"{job_id}_{index}"
@@ -71,9 +72,9 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 def record(store: Store, batch: Batch, folder: Path, *, is_found: bool = False) -> None:
-    """Record in history and run folders which job each run was given to, and that this is done.
+    """Record each run's job in the history and the run folders, and mark the batch as done.
 
-    ``is_found``: that was a while ago, and some of it may be recorded.
+    ``is_found``: an earlier submission that may already be partly recorded.
 
     Raises:
         StoreError: when it cannot be recorded.
@@ -82,12 +83,12 @@ def record(store: Store, batch: Batch, folder: Path, *, is_found: bool = False) 
         {run: batch.job_of(index, folder) for index, runs in enumerate(batch.runs) for run in runs},
         is_found=is_found,
     )
-    with contextlib.suppress(OSError):  # it is found again next time
+    with contextlib.suppress(OSError):  # retried next time
         batch.write(folder)
 
 
 def make_folder(home: Home, batch: Batch) -> Path:
-    """Make the folder of a batch, with the batch written down in it, and return it.
+    """Create the folder of a batch with its record, and return it.
 
     Raises:
         OSError: when it cannot be written.
@@ -100,10 +101,10 @@ def make_folder(home: Home, batch: Batch) -> Path:
 
 
 def find_lost_batches(store: Store) -> None:
-    """Record what was submitted by somebody who died before it was recorded.
+    """Record submissions of processes that died before recording them.
 
     Raises:
-        SlurmError: when Slurm does not answer, or what jobs are to do cannot be handed to them.
+        SlurmError: when Slurm does not answer, or the jobs' work cannot be written.
         StoreError: when it cannot be recorded.
     """
     lost = list(_unfinished(store.home))
@@ -118,7 +119,7 @@ def find_lost_batches(store: Store) -> None:
 
 
 def require_submitit() -> None:
-    """Refuse where the package that submits is not installed.
+    """Check that submitit is installed.
 
     Raises:
         SlurmError: when it is not.
@@ -127,16 +128,16 @@ def require_submitit() -> None:
         import submitit  # noqa: F401 - many do without a cluster
     except ImportError:
         raise SlurmError(
-            "Submitting needs the package submitit, which is not installed: "
-            f"{install_command('slurm')}"
+            "Submitting to Slurm needs the package submitit, which is not installed.\n"
+            f"Install it with: {install_command('slurm')}"
         ) from None
 
 
 def _hand_over(batch: Batch, home: Home, folder: Path) -> None:
-    """Put what each job is to do where it looks for it, as submitit would have.
+    """Write each job's work to the file that it reads, as submitit would have.
 
-    submitit writes it under a random name, and renames it once Slurm reported the job's id. Such a
-    file is a pickle that anybody may have put there: it is not read but written again.
+    submitit writes the file under a random name and renames it once Slurm reports the job's id.
+    The file is a pickle of unknown origin, so it is never read but written again.
 
     Raises:
         SlurmError: when submitit is not installed, or the folder cannot be written.
@@ -158,16 +159,16 @@ def _hand_over(batch: Batch, home: Home, folder: Path) -> None:
             task.set_timeout(minutes_of(time_limit or "") or YEAR_MIN, EVER)
             write_atomic(path, pickle.dumps(task))
     except OSError as error:
-        raise SlurmError(f"{folder} cannot be written: {error.strerror}.") from None
+        raise SlurmError(f"Cannot write to {folder}: {error.strerror}.") from None
 
 
 def has_lost_batches(home: Home) -> bool:
-    """Say whether there is a submission of which nobody knows whether Slurm took it."""
+    """Return whether a submission exists that Slurm may or may not have accepted."""
     return bool(_unfinished(home))
 
 
 def _unfinished(home: Home) -> Sequence[tuple[Path, Batch]]:
-    """Return the batches without a job, but for those that no submission of this home wrote."""
+    """Return the batches of this home's submissions that have no job."""
     found = []
     for path in home.jobs.glob(f"*/{BATCH_FILE}"):
         with contextlib.suppress(OSError, msgspec.DecodeError, HomeError, SlurmError):

@@ -1,4 +1,4 @@
-"""Slurm's own commands, run here: what they answer, and what they refuse."""
+"""Run Slurm's commands and parse their output and errors."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from engine.protocol import UserError
 from vld_tui.runs.job import EXIT_CODE, Job
 
 PATIENCE_S: Final = 60.0
-"""How long a busy controller may take to answer."""
+"""Timeout for a busy controller."""
 _SEPARATOR: Final = "|"
 _NO_MUNGE: Final = "Munge encode failed"
 _FATAL: Final = "fatal: "
 _REST: Final = 2**32 - 2
-"""Index under which an array's tasks are known together that were cancelled while they waited."""
+"""Index under which Slurm groups array tasks that were cancelled while pending."""
 
 
 class SlurmError(UserError):
-    """What Slurm cannot do, or is missing for; the message says why and what to do."""
+    """Slurm failed or is missing; the message gives the reason and what to do."""
 
 
 class SlurmAwayError(SlurmError):
@@ -31,25 +31,25 @@ class SlurmAwayError(SlurmError):
 
 
 def is_slurm_here() -> bool:
-    """Say whether jobs can be submitted from this machine."""
+    """Return whether jobs can be submitted from this machine."""
     return shutil.which("sbatch") is not None
 
 
 def require_slurm() -> None:
-    """Refuse where no job can be submitted.
+    """Check that jobs can be submitted from this machine.
 
     Raises:
-        SlurmAwayError: when there is no Slurm on this machine.
+        SlurmAwayError: when Slurm is not installed.
     """
     if not is_slurm_here():
         raise SlurmAwayError(
-            "There is no Slurm on this machine: sbatch is not found. Log in to the cluster, where "
-            "this home is visible too, or run here: --on local"
+            "Slurm is not installed on this machine: sbatch not found. Log in to a cluster node "
+            "that shares this home, or run here with --on local."
         )
 
 
 def refuse_other_clusters() -> None:
-    """Refuse to submit where jobs would go to another cluster than is asked of them.
+    """Check that jobs do not go to another cluster than the one that is queried.
 
     Raises:
         SlurmError: when the environment names clusters.
@@ -57,13 +57,13 @@ def refuse_other_clusters() -> None:
     for name in ("SLURM_CLUSTERS", "SBATCH_CLUSTERS"):
         if os.environ.get(name):
             raise SlurmError(
-                f"{name} is set, which sends jobs to another cluster than the one that is asked "
-                f"where they stand: unset {name}, on a login node of that cluster."
+                f"{name} is set, so jobs would not go to the cluster that is queried.\n"
+                f"Unset {name} and submit from a login node of that cluster."
             )
 
 
 def require_controller() -> None:
-    """Refuse while Slurm's controller is away: other commands take 10 s to find out.
+    """Check that Slurm's controller answers; other commands take 10 s to notice.
 
     Raises:
         SlurmAwayError: when it does not answer.
@@ -71,14 +71,14 @@ def require_controller() -> None:
     done = _run("scontrol", "ping")
     if done.returncode != 0:
         raise SlurmAwayError(
-            f"Slurm's controller does not answer: {_why_away(done)}. Try again, or ask who runs "
-            "the cluster."
+            f"Slurm's controller does not answer: {_why_away(done)}. Try again, or contact the "
+            "cluster's administrators."
         )
 
 
 def list_jobs() -> dict[str, Job]:
-    """Return this user's jobs by id, array tasks one by one: those that wait or run, and for some
-    minutes those that are over.
+    """Return this user's jobs by id, with array tasks separately: pending and running ones, and
+    those that ended within the last minutes.
 
     Raises:
         SlurmError: when Slurm does not answer.
@@ -98,7 +98,7 @@ def arrays_by_name() -> dict[str, str]:
 
 
 def ended_jobs(job_ids: Collection[str]) -> dict[str, Job]:
-    """Return how jobs ended of which Slurm still knows: from its accounting, or within minutes.
+    """Return how jobs ended, from the accounting or, for some minutes, from the controller.
 
     Raises:
         SlurmError: when Slurm does not answer.
@@ -133,7 +133,7 @@ def configuration() -> dict[str, str]:
 
 
 def most_submitted() -> int | None:
-    """Return how many jobs this user may have at once by the accounting; None: not known."""
+    """Return the accounting's limit of concurrent jobs of this user, or None if unknown."""
     if shutil.which("sacctmgr") is None:
         return None
     try:
@@ -142,17 +142,17 @@ def most_submitted() -> int | None:
             "sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}",
             "format=MaxSubmitJobs",
         )  # fmt: skip
-    except (KeyError, SlurmError):  # a user without a name, no accounting here
+    except (KeyError, SlurmError):  # no user name, or no accounting
         return None
     limits = [int(line) for line in answer.split() if line.isdecimal()]
     return min(limits, default=None)
 
 
 def ask(*command: str) -> str:
-    """Run a command of Slurm's and return what it prints.
+    """Run a Slurm command and return its output.
 
     Raises:
-        SlurmError: with what it complains of.
+        SlurmError: with the command's error message.
     """
     done = _run(*command)
     if done.returncode != 0:
@@ -161,7 +161,7 @@ def ask(*command: str) -> str:
 
 
 def fields_of(line: str) -> Iterator[tuple[str, str]]:
-    """Yield names and values of a line of ``scontrol show --oneliner``."""
+    """Yield the names and values of a line of ``scontrol show --oneliner``."""
     for word in line.split():
         name, sign, value = word.partition("=")
         if sign:
@@ -169,22 +169,22 @@ def fields_of(line: str) -> Iterator[tuple[str, str]]:
 
 
 def complaint(program: str, text: str) -> str:
-    """Return what a program of Slurm's complains of, in one line."""
+    """Return a Slurm program's error message as one line."""
     return f"{program}: {_reason(program, text)}"
 
 
 def _reason(program: str, text: str) -> str:
-    """Return what a program complains of: what it died of if it did, else all that it says."""
+    """Return a program's error message: the fatal lines, or else all lines."""
     if _NO_MUNGE in text:
-        return "munge does not run on this machine, so Slurm cannot tell who asks"
+        return "munge is not running on this machine, so Slurm cannot authenticate you"
     lines = [re.sub(rf"^{program}: (error: )?", "", line).strip() for line in text.splitlines()]
     died_of = [line.removeprefix(_FATAL) for line in lines if line.startswith(_FATAL)]
-    kept = died_of or [line for line in lines if line and not line.startswith("**")]  # a banner
-    return "; ".join(dict.fromkeys(kept)) or "it gave no reason"
+    kept = died_of or [line for line in lines if line and not line.startswith("**")]  # not a banner
+    return "; ".join(dict.fromkeys(kept)) or "no reason given"
 
 
 def _why_away(done: subprocess.CompletedProcess[str]) -> str:
-    """Return why ``scontrol ping`` did not reach the controller, on whatever machines it is."""
+    """Return why ``scontrol ping`` did not reach the controller."""
     down = re.findall(r"\bat (\S+) is DOWN", done.stdout)
     if down and _NO_MUNGE not in done.stderr:
         return f"it is down on {', '.join(down)}"
@@ -192,10 +192,10 @@ def _why_away(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of Slurm's to its end.
+    """Run a Slurm command to its end.
 
     Raises:
-        SlurmError: when it cannot be run, or takes too long.
+        SlurmError: when it cannot be run, or times out.
     """
     try:
         return subprocess.run(
@@ -203,35 +203,35 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
             timeout=PATIENCE_S, check=False, env=_plain_environment(),
         )  # fmt: skip
     except FileNotFoundError:
-        raise SlurmError(f"{command[0]} is not found: is Slurm on this machine?") from None
+        raise SlurmError(f"{command[0]} not found. Is Slurm installed on this machine?") from None
     except subprocess.TimeoutExpired:
-        raise SlurmError(f"{command[0]} gives no answer within {PATIENCE_S:g} s.") from None
+        raise SlurmError(f"{command[0]} did not answer within {PATIENCE_S:g} s.") from None
     except OSError as error:
-        raise SlurmError(f"{command[0]} cannot be run: {error.strerror}.") from None
+        raise SlurmError(f"Cannot run {command[0]}: {error.strerror}.") from None
 
 
 def is_full(text: str) -> bool:
-    """Say whether sbatch complains of a queue that takes no more jobs of anybody for now."""
+    """Return whether sbatch reports that the cluster's queue is full."""
     return "unable to accept job" in text or "job queue full" in text
 
 
 def _plain_environment() -> dict[str, str]:
-    """Return this environment without what changes the form of the answers."""
+    """Return the environment without variables that change the output format."""
     changing = ("SQUEUE_", "SACCT_", "SLURM_TIME_FORMAT", "SLURM_CLUSTERS", "SLURM_JSON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(changing)}
     return {**kept, "LC_ALL": "C.UTF-8"}
 
 
 def _squeue(*options: str) -> str:
-    """Return what squeue prints of all this user's jobs."""
+    """Return squeue's output for this user's jobs."""
     of_user = ("--all", "--user", str(os.getuid()), "--noheader", "--states=all")
     return ask("squeue", *of_user, *options)
 
 
 def _read_table(answer: str) -> dict[str, Job]:
-    """Return the jobs of lines of id, state, reason and node; other lines are passed over.
+    """Parse lines of id, state, reason and node; other lines are ignored.
 
-    Of several lives of a job the last counts; CANCELLED by 1000 is CANCELLED.
+    For a requeued job the last line counts; ``CANCELLED by 1000`` is read as ``CANCELLED``.
     """
     lines = (line.split(_SEPARATOR, 3) for line in answer.splitlines())
     jobs = (Job(*fields) for fields in lines if len(fields) == len(Job._fields))
@@ -258,13 +258,13 @@ def _read_job(line: str) -> Job | None:
 
 
 def _exit_code(fields: Mapping[str, str]) -> str:
-    """Return with what a job's script ended that ended badly."""
+    """Return the exit code of a job whose script failed."""
     code = fields.get("ExitCode", "").partition(":")[0]
     return f"{EXIT_CODE}{code}" if fields.get("Reason") == "NonZeroExitCode" else ""
 
 
 def _plain(reason: str) -> str:
-    """Return why a job waits or how it ended; nothing where Slurm says None."""
+    """Return why a job is pending or how it ended; empty for Slurm's None."""
     return "" if reason == "None" else reason
 
 
@@ -276,6 +276,6 @@ def _from_accounting(job_ids: Sequence[str]) -> dict[str, Job]:
             "sacct", "--allocations", "--noheader", "--parsable2", "--duplicates",
             "--format=JobID,State,Reason,NodeList", "--jobs", ",".join(job_ids),
         )  # fmt: skip
-    except SlurmError:  # no accounting here
+    except SlurmError:  # no accounting
         return {}
     return _read_table(answer)

@@ -1,7 +1,7 @@
-"""What a job does on its node: the runs it was given, from their folders alone.
+"""The work of a job on its node: its runs, from their folders alone.
 
-submitit makes a job of a :class:`Pack`, and queues the job again when its time is up. It needs
-nothing but the disk that the run folders are on.
+submitit turns a :class:`Pack` into a job and requeues the job at its time limit. A job needs only
+the disk with the run folders.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ POLL_S: Final = 0.2
 VERSION: Final = f"{metadata.version('vld-tui')}, protocol {PROTOCOL_VERSION}"
 _FINISHED: Final = "finished"
 _SETTLED: Final = (0, 1, 2)
-"""Exit codes of an engine whose run is not gone on with: finished, failed, refused."""
+"""Engine exit codes after which a run is not resumed: finished, failed, refused."""
 _LAST_WORD_BYTES: Final = 2**16
 _PATIENCE: Final = 5
-"""So often a job may be ended at the same point, all in all."""
+"""How often a job may be ended at the same step."""
 _IN_VAIN: Final = (
-    f"{_PATIENCE} times in a row this job was ended before it got any further: its time was up, or "
-    "others took its place. Submit it again with a longer --time."
+    f"This job made no progress in {_PATIENCE} attempts: it reached its time limit or was "
+    "preempted. Submit it again with a longer --time."
 )
 
 Standing = tuple[object, ...]
 
 
 class Pack:
-    """Runs of one job, done one after another or some side by side.
+    """The runs of one job, executed one after another or concurrently.
 
-    A run that is finished, failed, or was asked to stop is not gone on with; one that was broken
-    off is, from its checkpoint, when the job begins again, unless it never gets anywhere.
+    When the job starts again, interrupted runs resume from their checkpoints, unless they make no
+    progress; runs that finished, failed or were stopped are skipped.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class Pack:
         self._is_ending = threading.Event()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Be pickled without what only lives in a job."""
+        """Return the picklable state, without the state of a running job."""
         settled = tuple(sorted(self.settled))
         return Pack, (
             self.folders, self.at_once, self.version, settled, self.standing, self.times_here,
         )  # fmt: skip
 
     def __call__(self) -> None:
-        """Do the runs; what comes after a signal to end is :meth:`checkpoint`'s, or the end."""
+        """Execute the runs; on a signal, :meth:`checkpoint` takes over or the job ends."""
         todo = [RunDir(Path(folder)) for folder in self.folders if folder not in self.settled]
         if self.version != VERSION:
             _refuse(todo, _other_version(self.version))
@@ -100,13 +100,13 @@ class Pack:
             worker.start()
         while any(worker.is_alive() for worker in workers):
             time.sleep(POLL_S)  # signals are handled in between
-        while self._is_ending.is_set():  # to be killed, or queued again by the scheduler
+        while self._is_ending.is_set():  # until killed or requeued by the scheduler
             time.sleep(POLL_S)
 
     def checkpoint(self) -> Any:
-        """Have every run save and stop, and return what goes on with them; None: nothing is left.
+        """Save and stop every run, and return the job that resumes them, or None if all are done.
 
-        submitit calls this when the job's time is up or others take its place.
+        submitit calls this at the time limit or on preemption.
         """
         from submitit.helpers import DelayedSubmission  # the job has loaded it
 
@@ -126,21 +126,21 @@ class Pack:
                 run_dir = waiting.get_nowait()
             except queue.Empty:
                 return
-            # It may still go on, from before the node was cut off and the job given to another.
+            # Its process may still run on a node that lost contact before the job was requeued.
             await_exit(run_dir, HEARTBEAT_STALE_S + 15)
             is_left_out = run_dir.read_stop() is not None or _last_word(run_dir) == _FINISHED
             if run_dir.spec.is_file() and not (is_left_out or self._is_ending.is_set()):
                 self._do(run_dir)
 
     def _do(self, run_dir: RunDir) -> None:
-        """Have the engine take a run up, and wait until it ends."""
+        """Start the engine on a run and wait until it ends."""
         try:
             process = launch(run_dir, lets_go_on=False)
         except LaunchError as error:
             _tell(run_dir, str(error))
             return
         self._engines[run_dir.run_id] = process
-        if self._is_ending.is_set():  # since the others were told
+        if self._is_ending.is_set():  # since the others were stopped
             process.terminate()
         try:
             if wait_and_record(process, run_dir) in _SETTLED:
@@ -149,16 +149,16 @@ class Pack:
             del self._engines[run_dir.run_id]
 
     def _end_all(self, _number: int, _frame: FrameType | None) -> None:
-        """Have the engines save and stop, and begin no other run."""
+        """Save and stop the runs, and start no other run."""
         self._is_ending.set()
         for process in list(self._engines.values()):
             process.terminate()
 
 
 def _last_word(run_dir: RunDir) -> str | int | None:
-    """Return ``finished`` or at which step a run stopped, if it said so last.
+    """Return ``finished``, or the step at which a run stopped, from its last event.
 
-    A run may be finished when the scheduler begins a job anew.
+    A run may already have finished when the scheduler restarts a job.
     """
     try:
         with open(run_dir.events, "rb", opener=plain_file) as file:
@@ -174,13 +174,13 @@ def _last_word(run_dir: RunDir) -> str | int | None:
 
 def _other_version(submitted: str) -> str:
     return (
-        f"On {socket.gethostname()} there is another version of this program ({VERSION}) than "
-        f"where the run was submitted ({submitted}): make them the same, then submit again."
+        f"{socket.gethostname()} has version {VERSION} of this program, but the run was submitted "
+        f"with {submitted}. Install the same version, then submit again."
     )
 
 
 def _refuse(todo: Sequence[RunDir], message: str) -> NoReturn:
-    """Say in every run's log why it is not taken up, and end the job.
+    """Write to every run's log why it is not started, and end the job.
 
     Raises:
         SystemExit: always.
@@ -191,7 +191,7 @@ def _refuse(todo: Sequence[RunDir], message: str) -> NoReturn:
 
 
 def _tell(run_dir: RunDir, message: str) -> None:
-    """Say in a run's log, and in the job's, why nothing takes it up."""
+    """Write to a run's log, and to the job's, why the run is not started."""
     print(f"{run_dir.run_id}: {message}", file=sys.stderr, flush=True)  # noqa: T201 - the job's log
     with contextlib.suppress(OSError), open(run_dir.log, "a", opener=plain_file) as log:
         log.write(plain_text(message, keep_newlines=True) + "\n")

@@ -1,4 +1,4 @@
-"""The cluster's partitions: how long a job of each may take."""
+"""The cluster's partitions and their time limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vld_tui.launch.slurm.settings import minutes_of
 
 
 class Partition(NamedTuple):
-    """A partition, the minutes that a job gets unless it says, and at most; None: no end."""
+    """A partition with its default and maximum time (minutes; None: unlimited)."""
 
     name: str
     usual_minutes: int | None
@@ -19,10 +19,10 @@ class Partition(NamedTuple):
 
 
 def partitions_for(names: str | None) -> list[Partition]:
-    """Return the partitions of these names, split by commas; None: the one where jobs go anyway.
+    """Return the partitions with these comma-separated names; None: the default partition.
 
     Raises:
-        SlurmError: when Slurm does not answer, or there is no such partition.
+        SlurmError: when Slurm does not answer, or a partition does not exist.
     """
     answer = commands.ask("scontrol", "show", "partition", "--all", "--oneliner")
     found = [dict(commands.fields_of(line)) for line in answer.splitlines()]
@@ -32,7 +32,7 @@ def partitions_for(names: str | None) -> list[Partition]:
     for name in chosen:
         if name not in known:
             raise SlurmError(
-                f"There is no partition {name!r} on this cluster.{nearest(name, known)} There are: "
+                f"No partition {name!r} on this cluster.{nearest(name, known)} Partitions: "
                 f"{', '.join(known)}."
             )
     return [_partition(known[name]) for name in chosen]

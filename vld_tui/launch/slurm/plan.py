@@ -1,4 +1,4 @@
-"""What a launch would submit to a cluster, and what that says of it: nothing is submitted."""
+"""Plan a submission to a cluster without submitting anything."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vld_tui.launch.slurm.submit import Cluster, Need
 
 
 class PlannedJobs(msgspec.Struct, frozen=True):
-    """Jobs that ask for the same, and what each asks for.
+    """Jobs with the same request, and what each requests.
 
-    ``runs_per_job`` follow one another, or go on side by side where they ``share`` a GPU. ``gpus``
-    are those of each machine. ``cpus`` and ``mem`` None: as the cluster has it.
+    ``runs_per_job`` run one after another, or concurrently if they ``share`` a GPU. ``gpus`` are
+    per machine. ``cpus`` and ``mem`` None: the cluster's default.
     """
 
     runs: int
@@ -35,8 +35,7 @@ class PlannedJobs(msgspec.Struct, frozen=True):
 
 
 class ClusterPlan(msgspec.Struct, frozen=True):
-    """What would be submitted, why it would be refused, and why the cluster was not asked if it
-    was not."""
+    """The planned jobs, why they would be refused, and why the cluster was not checked, if so."""
 
     jobs: tuple[PlannedJobs, ...] = ()
     problems: tuple[str, ...] = ()
@@ -44,7 +43,7 @@ class ClusterPlan(msgspec.Struct, frozen=True):
 
 
 def plan_jobs(settings: SlurmSettings, specs: Sequence[RunSpec]) -> ClusterPlan:
-    """Look at the cluster as a launch of such runs does; sbatch checks a job of each kind."""
+    """Query the cluster as a launch would; sbatch checks one job of each kind."""
     try:
         cluster = Cluster(settings)
         needs = sorted(Counter(map(Need.of, specs)).items())
@@ -78,26 +77,26 @@ def _planned(cluster: Cluster, need: Need, runs: int) -> PlannedJobs:
 
 
 def _of_time(cluster: Cluster) -> Iterator[str]:
-    """Yield that no partition lets a job take so long; sbatch does not see to it."""
+    """Yield a problem if the time is above every partition's limit, which sbatch does not check."""
     most = [each.most_minutes for each in cluster.partitions]
     longest = max((minutes for minutes in most if minutes is not None), default=None)
     if longest is not None and None not in most and cluster.minutes > longest:
         names = ", ".join(each.name for each in cluster.partitions)
         yield (
-            f"time is {cluster.settings.time}, but a job of {names} may take {longest} minutes: "
-            f"give --time {longest} or less."
+            f"time is {cluster.settings.time}, but the limit of {names} is {longest} minutes; use "
+            f"--time {longest} or less."
         )
 
 
 def _of_room(cluster: Cluster, planned: Sequence[PlannedJobs]) -> Iterator[str]:
-    """Yield that the accounting allows fewer jobs."""
+    """Yield a problem if the accounting allows fewer jobs."""
     room, jobs = cluster.room(), sum(each.jobs for each in planned)
     if room is not None and room < jobs:
-        yield f"the cluster takes {room} more of your jobs now, not {jobs} (MaxSubmitJobs)."
+        yield f"the cluster accepts {room} more of your jobs now, not {jobs} (MaxSubmitJobs)."
 
 
 def _of_trial(cluster: Cluster, need: Need) -> Iterator[str]:
-    """Yield why sbatch would refuse such a job."""
+    """Yield why sbatch would reject such a job."""
     settings = cluster.settings
     asked = {
         "partition": settings.partition,

@@ -1,4 +1,4 @@
-"""Settings of a cluster that a home keeps under a name."""
+"""Named settings of a cluster, stored in the home."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,59}")
 
 
 def profile_names(home: Home) -> list[str]:
-    """Return the names of the profiles that are kept."""
+    """Return the names of the profiles."""
     return sorted(path.stem for path in home.profiles.glob(f"*{SUFFIX}"))
 
 
 def read_profile(home: Home, name: str | None) -> dict[str, Any]:
-    """Return the settings of a profile; None: those of ``default``, if there is one.
+    """Return the settings of a profile; None: those of ``default``, if it exists.
 
     Raises:
-        SlurmError: when there is none of this name, or it makes no sense.
+        SlurmError: when it does not exist or is invalid.
     """
     names = profile_names(home)
     if name is None:
@@ -40,10 +40,10 @@ def read_profile(home: Home, name: str | None) -> dict[str, Any]:
             return {}
         name = DEFAULT_PROFILE
     if name not in names:
-        known = f"There are: {', '.join(names)}." if names else "None is kept yet."
+        known = f" Profiles: {', '.join(names)}." if names else ""
         raise SlurmError(
-            f"No profile {name!r}.{nearest(name, names)} {known}\n"
-            f"Make it: vld profile set {name} partition=gpu time=4:00:00"
+            f"No profile {name!r}.{nearest(name, names)}{known}\n"
+            f"Create it: vld profile set {name} partition=gpu time=4:00:00"
         )
     path = home.profiles / f"{name}{SUFFIX}"
     try:
@@ -55,14 +55,14 @@ def read_profile(home: Home, name: str | None) -> dict[str, Any]:
 
 
 def keep_profile(home: Home, name: str, values: Mapping[str, Any]) -> SlurmSettings:
-    """Keep a profile; one of this name has these settings then, and keeps its comments.
+    """Save a profile, replacing the settings of one of this name but keeping its comments.
 
     Raises:
         SlurmError: for an unusable name or setting, or when it cannot be written.
     """
     if not _NAME.fullmatch(name):
         raise SlurmError(
-            f"The profile's name is {name!r}, but must be one word of letters, digits, '.', '_' "
+            f"The profile name is {name!r}, but must be one word of letters, digits, '.', '_' "
             "and '-'."
         )
     settings = make_settings(dict(values))
@@ -72,19 +72,19 @@ def keep_profile(home: Home, name: str, values: Mapping[str, Any]) -> SlurmSetti
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         gone = dict.fromkeys(read_toml(text))
         write_atomic(path, change_toml(text, {**gone, **values}).encode())
-        if has_secret(values):  # of a profile from before they were refused
+        if has_secret(values):  # an old profile may hold one
             path.chmod(0o600)
     except OSError as error:
-        raise SlurmError(f"{home.profiles} cannot be written: {error.strerror}.") from None
+        raise SlurmError(f"Cannot write to {home.profiles}: {error.strerror}.") from None
     except ValueError as error:
         raise SlurmError(f"{path}: {error}") from None
     return settings
 
 
 def change_profile(home: Home, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a profile, or change some settings of one, None or an empty list: without it.
+    """Create a profile or change some of its settings; None or an empty list removes one.
 
-    Returns all of its settings; those that others change meanwhile are kept.
+    Returns all of its settings; concurrent changes are kept.
 
     Raises:
         SlurmError: see :func:`keep_profile`, or when a change holds a secret.
@@ -95,7 +95,7 @@ def change_profile(home: Home, name: str, changes: Mapping[str, Any]) -> dict[st
             home.profiles.mkdir(parents=True, exist_ok=True)
             stack.enter_context(held(home.profiles / ".lock"))
         except OSError as error:
-            raise SlurmError(f"{home.profiles} cannot be written: {error.strerror}.") from None
+            raise SlurmError(f"Cannot write to {home.profiles}: {error.strerror}.") from None
         values = dict(read_profile(home, name)) if name in profile_names(home) else {}
         values |= changes
         values = {key: value for key, value in values.items() if value not in (None, [])}
@@ -104,30 +104,30 @@ def change_profile(home: Home, name: str, changes: Mapping[str, Any]) -> dict[st
 
 
 def remove_profile(home: Home, name: str) -> None:
-    """Forget a profile.
+    """Delete a profile.
 
     Raises:
-        SlurmError: when there is none, or it cannot be deleted.
+        SlurmError: when it does not exist or cannot be deleted.
     """
     if name not in profile_names(home):
-        read_profile(home, name)  # which says what there is
+        read_profile(home, name)  # raises if it does not exist
     try:
         (home.profiles / f"{name}{SUFFIX}").unlink()
     except OSError as error:
-        raise SlurmError(f"The profile {name} cannot be deleted: {error.strerror}.") from None
+        raise SlurmError(f"Cannot delete profile {name}: {error.strerror}.") from None
 
 
 def settings_as_values(settings: SlurmSettings) -> dict[str, Any]:
-    """Return the settings that are not as they are anyway, by name, plain enough for JSON.
+    """Return the settings that differ from the defaults, by name, as JSON values.
 
-    They may be stored and shown: of a variable that is a secret it is the name alone.
+    They may be stored and shown: of a secret variable only the name is kept.
     """
     values = settings_in_full(settings)
     return values | ({"env": by_name(settings.env)} if settings.env else {})
 
 
 def settings_in_full(settings: SlurmSettings) -> dict[str, Any]:
-    """Return the settings that are not as they are anyway, with secrets: not to be stored."""
+    """Return the settings that differ from the defaults, including secrets: never store these."""
     usual = msgspec.structs.asdict(SlurmSettings())
     given = msgspec.structs.asdict(settings)
     return {

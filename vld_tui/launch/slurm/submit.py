@@ -1,4 +1,4 @@
-"""Give runs to Slurm as job arrays, none twice: see also :mod:`vld_tui.launch.slurm.batches`."""
+"""Submit runs as job arrays, each exactly once (see :mod:`vld_tui.launch.slurm.batches`)."""
 
 from __future__ import annotations
 
@@ -38,36 +38,36 @@ from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
 
 WARNING_S: Final = 120
-"""How long before its end a job is warned, so that runs save."""
+"""How long before its time limit a job is signalled, so that runs can save."""
 _USUAL_ARRAY: Final = 1001
 """Slurm's own MaxArraySize."""
 _LOOK: Final = "sinfo --format='%P %l %c %m %G'"
-"""Lists partitions with their longest time and their nodes' cores, memory (MiB) and GPUs."""
-_FULL: Final = "The cluster's queue is full (MaxJobCount): sbatch tried for two minutes."
+"""Lists partitions with their time limit and their nodes' cores, memory (MiB) and GPUs."""
+_FULL: Final = "The cluster's queue is full (MaxJobCount); sbatch retried for two minutes."
 _SLOW_S: Final = 10.0
 _EXPORT: Final = "SBATCH_EXPORT"
 
 
 class Need(NamedTuple):
-    """What runs need of a job besides its settings: GPUs of each machine, and machines."""
+    """What runs require of a job: GPUs per machine, and machines."""
 
     gpus: int
     nodes: int
 
     @classmethod
     def of(cls, spec: RunSpec) -> Need:
-        """Return what a run needs."""
+        """Return the requirements of a run."""
         is_shared = spec.gpus > 1 and spec.device != "cpu"
         return cls(spec.gpus if is_shared else 1, spec.nodes)
 
 
 USUAL_NEED: Final = Need(1, 1)
-"""Of a run on one GPU, or on as many as the settings say."""
+"""The need of a run on one GPU, or on as many as the settings give."""
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """What became of runs that were to be submitted: their ids, the arrays they were submitted as,
-    and why the others were not."""
+    """The result of a submission: ids of the submitted runs, their arrays, and why others were
+    not submitted."""
 
     submitted: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
@@ -76,27 +76,27 @@ class Submission(msgspec.Struct, frozen=True):
 
     @property
     def jobs(self) -> str:
-        """Name the jobs."""
+        """Return the jobs' ids as text."""
         return f"job{'s' if len(self.arrays) > 1 else ''} {', '.join(self.arrays)}"
 
     @property
     def why_left(self) -> str:
-        """Say in one line how many runs were left, and why."""
+        """Return how many runs were not submitted and why, in one line."""
         why = (self.refusal or "").partition("\n")[0]
-        return f"{plural(len(self.left), 'run')} left: {why}"
+        return f"{plural(len(self.left), 'run')} not submitted: {why}"
 
     def unless_refused(self) -> Submission:
-        """Return it, unless the cluster took none of the runs.
+        """Return the submission unless no run was submitted.
 
         Raises:
-            SlurmError: saying why it did not.
+            SlurmError: with the reason.
         """
         if self.refusal and not self.submitted:
             raise SlurmError(f"Nothing was submitted. {self.refusal}")
         return self
 
     def __add__(self, other: Submission) -> Submission:
-        """Return what became of the runs of both."""
+        """Return the combined result of both submissions."""
         return Submission(
             self.submitted + other.submitted,
             self.arrays + other.arrays,
@@ -106,13 +106,13 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 class Cluster:
-    """The cluster that this machine submits to, and what it allows."""
+    """The cluster that this machine submits to, and its limits."""
 
     def __init__(self, settings: SlurmSettings, on_slow: Callable[[], None] = lambda: None) -> None:
-        """Look at the cluster. ``on_slow`` is called when it takes long to take jobs.
+        """Query the cluster. ``on_slow`` is called when a submission takes long.
 
         Raises:
-            SlurmError: when there is none, it does not answer, it has no such partition, submitit
+            SlurmError: when it is missing, does not answer, has no such partition, submitit
                 is not installed, or a variable to pass on is not set; :class:`SlurmAwayError` for
                 the first two.
         """
@@ -129,7 +129,7 @@ class Cluster:
         self.minutes = self._minutes()
 
     def room(self) -> int | None:
-        """Return how many more jobs this user may submit; None: no limit is known.
+        """Return how many more jobs this user may submit, or None without a known limit.
 
         Raises:
             SlurmError: when Slurm does not answer.
@@ -140,10 +140,10 @@ class Cluster:
         return max(0, most - sum(not job.is_over for job in commands.list_jobs().values()))
 
     def submit(self, home: Home, runs: Sequence[str], need: Need) -> tuple[Batch, Path]:
-        """Submit runs as one array, and return what was submitted and where it is written down.
+        """Submit runs as one array, and return the batch and the folder of its record.
 
         Raises:
-            SlurmError: when Slurm refuses; nothing is submitted then.
+            SlurmError: when Slurm rejects it; nothing is submitted then.
         """
         self.refuse_sharing(need)
         of_each = self.settings.runs_per_job
@@ -155,22 +155,22 @@ class Cluster:
             make_folder(home, batch)
             job_id = self._give(home, batch, folder, need)
         except OSError as error:
-            raise SlurmError(f"{folder} cannot be written: {error.strerror}.") from None
+            raise SlurmError(f"Cannot write to {folder}: {error.strerror}.") from None
         except SlurmError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return msgspec.structs.replace(batch, job_id=job_id), folder
 
     def gpus(self, need: Need) -> int:
-        """Return how many GPUs of a machine a job gets."""
+        """Return a job's GPUs per machine."""
         return self.settings.gpus_per_run if need.gpus == 1 else need.gpus
 
     def options(self, need: Need) -> dict[str, Any]:
-        """Return the settings that sbatch is given as they are, by its names."""
+        """Return the settings that are passed to sbatch unchanged, by its names."""
         further: dict[str, Any] = {"requeue": True}
         if gpus := self.gpus(need):
             further["gres"] = f"gpu:{gpus}"
-        if need.nodes > 1:  # the engine starts its ranks on them, by srun
+        if need.nodes > 1:  # the engine starts its ranks there with srun
             signal = f"B:USR2@{self._warning_s}"
             further |= {"nodes": need.nodes, "ntasks-per-node": 1, "signal": signal}
         for name in ("account", "qos", "mem"):
@@ -184,47 +184,47 @@ class Cluster:
         return further
 
     def refuse_sharing(self, need: Need) -> None:
-        """Refuse to have runs of several GPUs or machines share them.
+        """Check that runs on several GPUs or machines do not share GPUs.
 
         Raises:
-            SlurmError: when the settings ask for it.
+            SlurmError: when the settings request it.
         """
         if self.settings.runs_per_gpu > 1 and need != USUAL_NEED:
-            raise SlurmError("Runs of several GPUs cannot share them: leave --runs-per-gpu at 1.")
+            raise SlurmError("Runs on several GPUs cannot share them; --runs-per-gpu must be 1.")
 
     def _give(self, home: Home, batch: Batch, folder: Path, need: Need) -> str:
-        """Have submitit submit the packs; return the id that Slurm gave them."""
+        """Submit the packs with submitit and return Slurm's job id."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError
         from submitit.slurm.slurm import SlurmExecutor
 
         python = shlex.quote(sys.executable)
-        if need.nodes > 1:  # in place of the shell, which is all that Slurm warns then
+        if need.nodes > 1:  # replaces the shell, the only process that Slurm signals then
             python = f"exec {python}"
         executor = SlurmExecutor(folder, max_num_timeout=EVER, python=python)
         executor.update_parameters(**self._parameters(batch, need))
-        said = io.StringIO()  # submitit prints what sbatch complains of, and raises it too
+        said = io.StringIO()  # submitit prints and raises sbatch's error
         slow = threading.Timer(_SLOW_S, self._on_slow)
         try:
             with contextlib.redirect_stderr(said), self._own_variables(), executor.batch():
                 jobs = [executor.submit(pack) for pack in batch.packs(home)]
-                slow.start()  # sbatch is run as the block ends
-        except FailedSubmissionError as error:  # it may have been taken: it is looked for later
+                slow.start()  # sbatch runs at the end of the block
+        except FailedSubmissionError as error:  # it may have been accepted: looked up later
             raise StoreError(
-                f"sbatch answered what nobody can read: {str(error).splitlines()[0]}. The jobs may "
-                f"have been taken, under the name {batch.name}: they are looked for by vld ls."
+                f"Cannot parse sbatch's answer: {str(error).splitlines()[0]}. The jobs may have "
+                f"been submitted under the name {batch.name}; vld ls looks for them."
             ) from None
         except FailedJobError as error:
             text = said.getvalue() or str(error)
             if commands.is_full(text):
                 raise SlurmError(_FULL) from None
             said_why = commands.complaint("sbatch", text)
-            raise SlurmError(f"{said_why}\nWhat the cluster has: {_LOOK}") from None
+            raise SlurmError(f"{said_why}\nList the cluster's resources with: {_LOOK}") from None
         finally:
             slow.cancel()
         return str(jobs[0].job_id).partition("_")[0]
 
     def _parameters(self, batch: Batch, need: Need) -> dict[str, Any]:
-        """Return the settings as submitit calls them."""
+        """Return the settings under submitit's names."""
         settings = self.settings
         variables = with_values(settings.env).items()
         setup = [*settings.setup, *(f"export {n}={shlex.quote(v)}" for n, v in variables)]
@@ -243,11 +243,11 @@ class Cluster:
         }
 
     def _own_variables(self) -> contextlib.AbstractContextManager[None]:
-        """Have sbatch find the variables that are passed by name for the duration of the block."""
+        """Export the variables that are passed by name to sbatch for the duration of the block."""
         from submitit.core.utils import environment_variables
 
         variables = dict(self._passed)
-        if variables and (base := os.environ.get(_EXPORT)):  # it wins over the script's option
+        if variables and (base := os.environ.get(_EXPORT)):  # it overrides the script's option
             variables[_EXPORT] = export_of(self._passed, base)
         context: contextlib.AbstractContextManager[None] = environment_variables(**variables)
         return context
@@ -257,7 +257,7 @@ class Cluster:
         return min(WARNING_S, self.minutes * 15)
 
     def _minutes(self) -> int:
-        """Return how long a job may take: as asked, or as the partition has it."""
+        """Return a job's time limit: as requested, or the partition's default."""
         if self.settings.time is not None:
             return minutes_of(self.settings.time) or 1
         usual = (each.usual_minutes for each in self.partitions)
@@ -265,28 +265,28 @@ class Cluster:
 
 
 def submit_runs(store: Store, cluster: Cluster, runs: Sequence[str]) -> Submission:
-    """Give runs to the cluster, array by array, as many as it takes.
+    """Submit as many runs as the cluster accepts, array by array.
 
     Raises:
-        SlurmError: when it takes none.
-        StoreError: when what was submitted cannot be recorded.
+        SlurmError: when it accepts none.
+        StoreError: when the submission cannot be recorded.
     """
     return submit_what_fits(store, cluster, runs).unless_refused()
 
 
 def submit_what_fits(store: Store, cluster: Cluster, runs: Sequence[str]) -> Submission:
-    """Give runs to the cluster, array by array, as many as it takes, or none.
+    """Submit as many runs as the cluster accepts, possibly none.
 
     Raises:
         SlurmError: when it does not answer.
-        StoreError: when what was submitted cannot be recorded.
+        StoreError: when the submission cannot be recorded.
     """
     of_each = cluster.settings.runs_per_job
     room = cluster.room()
     most = len(runs) if room is None else min(len(runs), room * of_each)
     refusal = None
     if most < len(runs):
-        refusal = "the cluster takes no more jobs of yours at once (MaxSubmitJobs)"
+        refusal = "the cluster accepts no more of your jobs (MaxSubmitJobs)"
     needs = {run: Need.of(store.run_dir(run).read_spec()) for run in runs}
     runs = sorted(runs, key=needs.__getitem__)
     submitted, arrays = 0, []

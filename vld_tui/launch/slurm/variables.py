@@ -1,7 +1,7 @@
-"""The environment variables of jobs: those given with a value, and secrets, which are not stored.
+"""Environment variables of jobs: stored values, and secrets, which are never stored.
 
-A secret is passed by its name: ``sbatch --export`` takes the value from the environment of whoever
-submits, so that it stands in no script, profile or run folder.
+A secret is passed by name: ``sbatch --export`` takes its value from the submitting environment, so
+no script, profile or run folder contains it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|'[^']*'|[
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Say whether a variable with this value looks like a secret."""
+    """Return whether a variable with this value looks like a secret."""
     value = value.strip("\"'")
     is_place = value.startswith(("/", "~", "$"))
     if _SECRET_NAME.search(name) and len(value) >= _LEAST_LENGTH and not is_place:
@@ -38,10 +38,10 @@ def is_secret(name: str, value: str) -> bool:
 
 
 def refuse_secrets(values: Mapping[str, Any]) -> None:
-    """Refuse settings, as they are typed, that hold a secret.
+    """Check that the typed settings contain no secret.
 
     Raises:
-        SlurmError: saying how to pass it by name.
+        SlurmError: with how to pass it by name.
     """
     for setting in ("env", "setup", "sbatch"):
         given = values.get(setting) or ()
@@ -49,14 +49,14 @@ def refuse_secrets(values: Mapping[str, Any]) -> None:
             name = _secret_in(str(each), is_variable=setting == "env")
             if name is not None:
                 raise SlurmError(
-                    f"{setting} holds what looks like a secret ({name}), which would be stored "
-                    f"with each run.\nPass it by name, from the environment: export {name}=…, "
-                    f"then env={name} in a profile or --env {name}"
+                    f"{setting} seems to contain a secret ({name}), which would be stored with "
+                    f"each run.\nPass it by name instead: export {name}=…, then env={name} in a "
+                    f"profile or --env {name}"
                 )
 
 
 def has_secret(values: Mapping[str, Any]) -> bool:
-    """Say whether settings hold a secret by value."""
+    """Return whether settings contain a secret value."""
     try:
         refuse_secrets(values)
     except SlurmError:
@@ -65,12 +65,12 @@ def has_secret(values: Mapping[str, Any]) -> bool:
 
 
 def by_name(env: Iterable[str]) -> list[str]:
-    """Return variables as they may be stored and shown: secrets by their names."""
+    """Return the variables to store and show, with secrets by name only."""
     return [each if (pair := _secret_pair(each)) is None else pair[0] for each in env]
 
 
 def with_values(env: Iterable[str]) -> dict[str, str]:
-    """Return the variables that are given with a value, which is no secret."""
+    """Return the variables given with a value that is not a secret."""
     pairs = (each.partition("=") for each in env if _secret_pair(each) is None)
     return {name: value for name, sign, value in pairs if sign}
 
@@ -78,10 +78,10 @@ def with_values(env: Iterable[str]) -> dict[str, str]:
 def from_environment(
     env: Iterable[str], environment: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """Return the variables that are passed by name, with their values.
+    """Return the variables passed by name, with their values.
 
     Raises:
-        SlurmError: naming one that is not set here.
+        SlurmError: for a variable that is not set.
     """
     found = {}
     for each in env:
@@ -90,15 +90,15 @@ def from_environment(
             continue
         if not sign and name not in environment:
             raise SlurmError(
-                f"env names {name}, which is not set here. Set it: export {name}=…, or leave it "
-                "out: --env none"
+                f"env lists {name}, which is not set. Set it (export {name}=…), or drop it with "
+                "--env none."
             )
         found[name] = value if sign else environment[name]
     return found
 
 
 def export_of(names: Iterable[str], base: str | None) -> str:
-    """Return the value of sbatch's ``--export`` that passes variables on as well; None: its own."""
+    """Return the value of sbatch's ``--export`` that also passes these variables."""
     others = [] if base in ("NONE", "NIL") else [base or "ALL"]
     return ",".join([*others, *names])
 
@@ -109,7 +109,7 @@ def _secret_pair(variable: str) -> tuple[str, str] | None:
 
 
 def _secret_in(text: str, *, is_variable: bool) -> str | None:
-    """Return the name under which a text, or a variable, holds a secret; None: it holds none."""
+    """Return the name under which a text or variable holds a secret, or None."""
     if is_variable:
         pair = _secret_pair(text)
         return None if pair is None else pair[0]

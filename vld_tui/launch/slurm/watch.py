@@ -1,6 +1,6 @@
-"""Bring history up to date with what the scheduler says of the runs' jobs.
+"""Update the history with the state of the runs' jobs.
 
-It is asked in one question for all jobs, and not often: a controller serves everybody.
+The scheduler is queried once for all jobs, and rarely: the controller is shared by all users.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from vld_tui.store.jobs import OpenJob
 from vld_tui.store.store import Store
 
 INTERVAL_S: Final = 15.0
-"""How often the scheduler is asked while a dashboard is open."""
+"""How often the scheduler is queried while a dashboard is open."""
 
 
 def look_at_jobs(store: Store) -> str | None:
-    """Ask where the jobs stand that are not over, and record it; return why that failed, if it did.
+    """Query and record the state of unfinished jobs; return why that failed, if it did.
 
     Raises:
-        StoreError: when it cannot be recorded.
+        StoreError: when the state cannot be recorded.
     """
     if store.is_read_only:
         return None
     if not (any(_own_jobs(store)) or has_lost_batches(store.home)):
         return None
     if not commands.is_slurm_here():
-        return "there is no Slurm on this machine to ask about jobs"
+        return "Slurm is not installed on this machine"
     try:
         commands.require_controller()
         find_lost_batches(store)
@@ -53,12 +53,12 @@ def look_at_jobs(store: Store) -> str | None:
 
 
 def _own_jobs(store: Store) -> Iterator[OpenJob]:
-    """Yield the runs with jobs that are not known to be over, but for copies from elsewhere."""
+    """Yield the runs with jobs that are not known to have ended, except read-only copies."""
     return (each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy)
 
 
 def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:
-    """Return how jobs ended that neither wait nor run."""
+    """Return how jobs ended that are neither pending nor running."""
     told = commands.ended_jobs([each.job.job_id for each in gone]) if gone else {}
     ends = {}
     for each in gone:
@@ -68,14 +68,13 @@ def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:
 
 
 def _failed_early(known: Sequence[OpenJob], jobs: Mapping[str, Job]) -> list[str]:
-    """Return the ids of jobs that failed with runs not begun, of which more is to be asked."""
+    """Return the ids of failed jobs with runs that did not start, to be queried further."""
     waiting = {each.job.job_id for each in known if each.status == "queued"}
     return sorted(job_id for job_id in waiting if jobs[job_id].state == "FAILED")
 
 
 class JobWatch:
-    """Looks at the jobs now and then in a thread, for somebody who asks all the time: a busy
-    controller may take its time."""
+    """Polls the jobs in a thread at a limited rate, since a busy controller may be slow."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -84,7 +83,7 @@ class JobWatch:
         self._problem: str | None = None
 
     def look(self) -> str | None:
-        """Have the jobs looked at unless that was done a moment ago; return what came up last."""
+        """Poll the jobs unless that was done recently; return the last problem."""
         now = time.monotonic()
         is_looking = self._thread is not None and self._thread.is_alive()
         if not is_looking and now - self._looked_at >= INTERVAL_S:
@@ -97,5 +96,5 @@ class JobWatch:
         try:
             with Store.open(self._home) as store:
                 self._problem = look_at_jobs(store)
-        except Exception as error:  # noqa: BLE001 - the edge of the thread: always told
+        except Exception as error:  # noqa: BLE001 - the edge of the thread: always reported
             self._problem = str(error)

@@ -1,4 +1,4 @@
-"""Bring runs and studies of another home here, by rsync."""
+"""Copy runs and studies from another home with rsync."""
 
 from vld_tui.launch.sync.fetch import Fetched, fetch_runs
 from vld_tui.launch.sync.rsync import SyncError

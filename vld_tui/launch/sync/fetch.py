@@ -1,8 +1,7 @@
-"""Bring run folders and studies from another home.
+"""Copy run folders and studies from another home.
 
-A run that is new here comes into a folder that history does not look into, and gets its place
-among the runs when it is whole: a sync that breaks off, at any point, leaves nothing that passes
-for a run of this home, and the next one brings the rest.
+A new run is copied into a hidden folder and moved among the runs when complete: an interrupted
+sync leaves no partial run in the history, and the next one copies the rest.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from vld_tui.launch.sync.studies import FetchedStudies, fetch_studies
 _NEVER: Final = (
     "*.tmp", ".tmp*", "engine.lock", "writer.lock", "synced", "labelled", "ranks/", ".lock",
 )  # fmt: skip
-"""Files that mean something only where they are."""
+"""Files that are meaningful only on the original machine."""
 _INCOMING: Final = ".incoming"
-"""Folder among the runs, hidden from history, of those that are not whole yet."""
+"""Hidden folder among the runs for incomplete copies."""
 _TEMPORARY: Final = re.compile(r"\..+\.[A-Za-z0-9]{6}")
-"""Name of a file that an rsync had begun to write when it was killed."""
+"""Name of a partial file left by a killed rsync."""
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """The runs that changed, by id, the studies, and why it broke off, if it did."""
+    """Ids of the changed runs, the studies, and why the copy failed, if it did."""
 
     run_ids: tuple[str, ...]
     studies: FetchedStudies = field(default_factory=FetchedStudies)
@@ -40,7 +39,7 @@ class Fetched:
 
 
 class _Standing(NamedTuple):
-    """The runs here, by id: copies of others', and those that nothing is brought of."""
+    """Ids of the runs here: copies, and runs that are not synced."""
 
     copies: list[str]
     closed: list[str]
@@ -49,23 +48,23 @@ class _Standing(NamedTuple):
 def fetch_runs(
     home: Home, source: str, *, checkpoints: bool = False, overwrite: bool = False
 ) -> Fetched:
-    """Bring what is new or has changed there.
+    """Copy what is new or has changed in the source.
 
-    Runs that are this home's own are left as they are, and those in its trash stay there. What
-    was changed here, labels of a run or a study, is kept unless it is to be overwritten.
+    This home's own runs are not changed, and trashed copies stay in the trash. Labels and studies
+    that were changed here are kept unless ``overwrite`` is set.
 
     Args:
-        home: where to.
+        home: destination.
         source: ``[USER@]HOST:HOME``, or a folder.
-        checkpoints: bring them too.
-        overwrite: replace labels and studies that were changed here by those there.
+        checkpoints: also copy checkpoints.
+        overwrite: replace labels and studies that were changed here.
 
     Raises:
-        SyncError: when there is no rsync, or no such home.
+        SyncError: when rsync or the source home is missing.
     """
     source = check_source(source)
     if is_folder(source) and Path(source).expanduser().resolve() == home.path.resolve():
-        raise SyncError(f"{source} is this home itself.")
+        raise SyncError(f"{source} is this home; sync copies from another one.")
     left_out = [*_NEVER, *(() if checkpoints else ("checkpoints",))]
     standing = _standing(home)
     try:
@@ -74,7 +73,7 @@ def fetch_runs(
         if standing.copies and problem is None:
             changed, problem = _bring_changed(home, source, left_out, standing, overwrite=overwrite)
     except NoSuchFolder:
-        raise SyncError(f"There is no home at {source}: it has no runs/.") from None
+        raise SyncError(f"{source} is not a home: it has no runs/ folder.") from None
     run_ids = tuple(sorted(new | changed))
     if problem is not None:
         return Fetched(run_ids, problem=problem)
@@ -83,9 +82,9 @@ def fetch_runs(
 
 
 def _standing(home: Home) -> _Standing:
-    """Return which runs are copies, and which were made here or lie in the trash here.
+    """Return which runs are copies, and which are this home's own or in its trash.
 
-    A folder without a specification is neither: a sync of an earlier version left it.
+    A folder without a specification, left by a sync of an earlier version, is neither.
     """
     runs = [home.run_dir(name) for name in _folders(home.runs)]
     copies = [run.run_id for run in runs if run.is_copy]
@@ -102,7 +101,7 @@ def _folders(parent: Path) -> list[str]:
 def _bring_new(
     home: Home, source: str, left_out: Sequence[str], standing: _Standing
 ) -> tuple[set[str], str | None]:
-    """Bring the runs that are not here yet; return their ids, and why it broke off, if it did."""
+    """Copy the runs that are missing here; return their ids, and why the copy failed, if it did."""
     incoming = home.runs / _INCOMING
     here = [f"/{named(run_id)}/" for run_id in (*standing.copies, *standing.closed)]
 
@@ -111,7 +110,7 @@ def _bring_new(
             (incoming / run_id).mkdir(exist_ok=True)
             RunDir(incoming / run_id).mark_synced()
 
-    hidden = "/.*"  # such as what is not whole yet there
+    hidden = "/.*"  # such as incomplete copies there
     problem = bring(f"{source}/runs/", incoming, [*left_out, hidden, *here], mark)
     arrived = {name for name in _folders(incoming) if RunDir(incoming / name).spec.is_file()}
     for name in sorted(arrived):
@@ -123,7 +122,7 @@ def _bring_new(
 def _bring_changed(
     home: Home, source: str, left_out: Sequence[str], standing: _Standing, *, overwrite: bool
 ) -> tuple[set[str], str | None]:
-    """Bring what changed of the copies here; return their ids, and why it broke off, if it did."""
+    """Update the copies here; return their ids, and why the copy failed, if it did."""
     labelled = [run_id for run_id in standing.copies if home.run_dir(run_id).labelled.exists()]
     if overwrite:
         for run_id in labelled:
@@ -144,20 +143,20 @@ def _bring_changed(
 
 
 def _changed_run(name: str) -> str:
-    """Return the run whose file this is; empty for a folder, which changes when files here do."""
+    """Return the run of a file; empty for a folder, whose time also changes with local files."""
     run_id, in_folder, _ = name.partition("/")
     return run_id if in_folder and not name.endswith("/") else ""
 
 
 def _settle(arrived: Path, run_dir: RunDir, *, is_wanted: bool) -> None:
-    """Give a run that has come its place, unless it was removed here meanwhile."""
+    """Move a complete copy to the runs, unless it was removed here in the meantime."""
     _drop_temporary([arrived])
     if not RunDir(arrived).is_copy:
         RunDir(arrived).mark_synced()
     if is_wanted and not run_dir.path.exists():
         arrived.rename(run_dir.path)
         return
-    if is_wanted and not run_dir.spec.exists():  # what an earlier version left
+    if is_wanted and not run_dir.spec.exists():  # left by an earlier version
         names = sorted(os.listdir(arrived), key=lambda name: name == run_dir.spec.name)
         for name in ("synced", *(each for each in names if each != "synced")):
             if (run_dir.path / name).is_dir():
@@ -167,7 +166,7 @@ def _settle(arrived: Path, run_dir: RunDir, *, is_wanted: bool) -> None:
 
 
 def _drop_temporary(folders: Iterable[Path]) -> None:
-    """Delete what an rsync that was killed had begun to write."""
+    """Delete partial files of a killed rsync."""
     for folder in folders:
         for path in folder.rglob(".*"):
             if _TEMPORARY.fullmatch(path.name) and path.suffix != ".tmp":
@@ -175,6 +174,6 @@ def _drop_temporary(folders: Iterable[Path]) -> None:
 
 
 def _drop_empty(incoming: Path) -> None:
-    """Remove the folder of what is not whole yet, where all is."""
+    """Remove the folder of incomplete copies if it is empty."""
     if not any(incoming.iterdir()):
         incoming.rmdir()

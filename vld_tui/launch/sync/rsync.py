@@ -1,4 +1,4 @@
-"""Run rsync, which brings the files of a folder elsewhere that are new or have changed."""
+"""Run rsync, which copies new and changed files of another folder."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from typing import Final
 from engine.protocol import UserError
 
 _BROUGHT: Final = ">"
-"""Before each name that rsync says it brought."""
+"""Prefix of each copied name in rsync's output."""
 _PARTIAL: Final = 23
-"""rsync's exit code when some could not be brought, or there is no such folder."""
+"""rsync's exit code when files could not be copied, or the folder does not exist."""
 _VANISHED: Final = 24
-"""rsync's exit code when files were gone before it came to them, as those of live runs may be."""
+"""rsync's exit code when files vanished during the copy, as files of live runs may."""
 
 
 class SyncError(UserError):
-    """Runs that cannot be brought here; the message says why and what to do."""
+    """A sync that failed; the message gives the reason and what to do."""
 
 
 class NoSuchFolder(SyncError):  # noqa: N818 - what it says, not that it is an error
-    """The folder to bring files from does not exist."""
+    """The source folder does not exist."""
 
 
 def check_source(source: str) -> str:
-    """Return where a home is, as rsync takes it: ``[USER@]HOST:HOME``, or a folder.
+    """Return a home's location for rsync: ``[USER@]HOST:HOME``, or a folder.
 
     Raises:
-        SyncError: when it names no home, or a host that ssh would take for an option.
+        SyncError: when it is not a home, or has a host that ssh would read as an option.
     """
     source = source.rstrip("/")
     if not source or source.endswith(":"):
-        raise SyncError(f"{source!r} is not a home: give it as USER@HOST:HOME.")
+        raise SyncError(f"{source!r} is not a home: use USER@HOST:HOME.")
     place, separator, _ = source.partition(":")
     if separator and "/" not in place:
         user, _, host = place.rpartition("@")
         if not host or user.startswith("-") or host.startswith("-"):
-            raise SyncError(f"{place!r} is not a host: give the home as USER@HOST:HOME.")
+            raise SyncError(f"{place!r} is not a host: use USER@HOST:HOME.")
     return source
 
 
 def is_folder(source: str) -> bool:
-    """Say whether a source is a folder of this machine."""
+    """Return whether a source is a folder of this machine."""
     place, separator, _ = source.partition(":")
     return not separator or "/" in place
 
 
 def named(name: str) -> str:
-    """Return the pattern that matches this name alone."""
+    """Return the pattern that matches only this name."""
     if not any(letter in name for letter in "*?["):
         return name
     return "".join(f"\\{letter}" if letter in "\\*?[" else letter for letter in name)
@@ -60,19 +60,19 @@ def named(name: str) -> str:
 def bring(
     source: str, target: Path, patterns: Sequence[str], on_name: Callable[[str], None]
 ) -> str | None:
-    """Bring a folder's files; return why it broke off, if it did.
+    """Copy a folder's files; return why the copy failed, if it did.
 
-    Files are replaced whole, and those that are newer here are left as they are.
+    Files are replaced whole, and files that are newer here are kept.
 
     Args:
-        source: the folder, a slash at its end.
-        target: where to; it is made.
-        patterns: what to leave out, or with ``+`` before it to bring; the first that fits counts.
-        on_name: told each name that changed, below ``target``.
+        source: the folder, with a trailing slash.
+        target: the destination, created if missing.
+        patterns: what to exclude, or with ``+`` to include; the first match counts.
+        on_name: called with each changed name, relative to ``target``.
 
     Raises:
-        NoSuchFolder: when there is none there.
-        SyncError: when there is no rsync.
+        NoSuchFolder: when the source does not exist.
+        SyncError: when rsync is missing.
     """
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", suffix=".txt", errors="surrogateescape") as listed:
@@ -87,20 +87,20 @@ def bring(
     if code in (0, _VANISHED):
         return None
     if "No such file or directory" in said and code == _PARTIAL:
-        raise NoSuchFolder(f"There is no folder {source}.")
+        raise NoSuchFolder(f"{source} does not exist.")
     lines = [line for line in said.splitlines() if line.strip()]
-    return f"rsync could not bring all of {source}: {lines[0] if lines else _ending(code)}"
+    return f"rsync could not copy all of {source}: {lines[0] if lines else _ending(code)}"
 
 
 def _ending(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"it was killed by signal {-code}"
+    return f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
 
 
 def _run(command: Sequence[str], on_name: Callable[[str], None]) -> tuple[int, str]:
-    """Run rsync, telling each name as it comes; return its exit code and its complaints.
+    """Run rsync, reporting each name; return its exit code and its errors.
 
     Raises:
-        SyncError: when there is none.
+        SyncError: when rsync is missing.
     """
     with tempfile.TemporaryFile("w+", errors="replace") as complaints:
         try:
@@ -109,7 +109,7 @@ def _run(command: Sequence[str], on_name: Callable[[str], None]) -> tuple[int, s
                 errors="surrogateescape", env={**os.environ, "LC_ALL": "C.UTF-8"},
             )  # fmt: skip
         except FileNotFoundError:
-            raise SyncError("rsync is not found: install it, here and there.") from None
+            raise SyncError("rsync not found. Install it on both machines.") from None
         with process:
             assert process.stdout is not None
             for line in process.stdout:

@@ -1,4 +1,4 @@
-"""Bring the studies of another home, and never one in place of one's own without being asked."""
+"""Copy the studies of another home, without overwriting local changes unless asked to."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from vld_tui.home import Home
 from vld_tui.launch.sync.rsync import NoSuchFolder, bring
 
 THEIRS: Final = ".theirs"
-"""Ends the name of a study of theirs that differs from one's own."""
+"""Suffix of the other version of a study that differs from the local one."""
 _PATTERNS: Final = ("+ /*.toml", "*")
 _BASES: Final = ".synced.json"
-"""File of the SHA-256 of each study as it was brought: one that is still so is not one's own."""
+"""File of each study's SHA-256 when copied; a study that still has it was not changed here."""
 
 
 @dataclass(frozen=True)
 class FetchedStudies:
-    """File names of studies: those brought, those of one's own that were overwritten, and those
-    that were kept, theirs written next to them."""
+    """File names of studies: copied, overwritten, and kept with the other version next to them."""
 
     brought: tuple[str, ...] = ()
     overwritten: tuple[str, ...] = ()
@@ -34,14 +33,14 @@ class FetchedStudies:
 
 
 def fetch_studies(home: Home, source: str, *, overwrite: bool) -> tuple[FetchedStudies, str | None]:
-    """Bring the studies that are new or have changed; return why it broke off too, if it did.
+    """Copy new and changed studies; also return why the copy failed, if it did.
 
     Raises:
-        SyncError: when there is no rsync.
+        SyncError: when rsync is missing.
     """
     with tempfile.TemporaryDirectory(dir=home.cache, prefix="studies-") as folder:
         problem = None
-        with contextlib.suppress(NoSuchFolder):  # there may be none there
+        with contextlib.suppress(NoSuchFolder):  # the source may have none
             problem = bring(f"{source}/studies/", Path(folder), _PATTERNS, lambda _name: None)
         theirs = sorted(Path(folder).glob("*.toml"))
         if not theirs:
@@ -56,7 +55,7 @@ def fetch_studies(home: Home, source: str, *, overwrite: bool) -> tuple[FetchedS
 
 
 def _take(theirs: Path, ours: Path, bases: _Bases, *, overwrite: bool) -> str | None:
-    """Take one study of theirs; return what that was, None: nothing has changed."""
+    """Copy one study; return what was done, or None if nothing has changed."""
     text = theirs.read_bytes()
     beside = ours.with_name(ours.name + THEIRS)
     known = _read(ours)
@@ -77,7 +76,7 @@ def _take(theirs: Path, ours: Path, bases: _Bases, *, overwrite: bool) -> str | 
 
 
 class _Bases:
-    """What each study was when it was brought."""
+    """The hash of each study when it was copied."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -86,11 +85,11 @@ class _Bases:
             self._digests = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
 
     def holds(self, name: str, text: bytes) -> bool:
-        """Say whether a study still is as it was brought."""
+        """Return whether a study is unchanged since it was copied."""
         return self._digests.get(name) == _digest(text)
 
     def put(self, name: str, text: bytes) -> None:
-        """Note a study as it is brought."""
+        """Record a copied study."""
         if not self.holds(name, text):
             self._digests[name] = _digest(text)
             write_atomic(self._path, msgspec.json.encode(self._digests))
@@ -108,7 +107,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _write(path: Path, text: bytes, like: Path) -> None:
-    """Write a study, of the time of the one it is a copy of."""
+    """Write a study with the modification time of the original."""
     write_atomic(path, text)
     status = like.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

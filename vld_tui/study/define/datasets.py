@@ -1,4 +1,4 @@
-"""What studies must know of the data sets of a home."""
+"""Data sets of a home, as studies need them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vld_tui.study.forecast import ImageCounts
 
 
 class HomeDatasets:
-    """The data sets of a home, looked into once and only when a study asks for their domains."""
+    """The data sets of a home, each read once and only when its domains are needed."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -27,21 +27,21 @@ class HomeDatasets:
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Return the data sets that were located but are not on this machine."""
+        """Return the referenced data sets that are not on this machine."""
         return tuple(self._absent)
 
     @property
     def refusal(self) -> str | None:
-        """Return why runs on an absent data set cannot start, and what to do; None: none is."""
+        """Return why runs on an absent data set cannot start and what to do, or None."""
         return next(iter(self._absent.values()), None)
 
     def locate(self, values: Mapping[str, object]) -> dict[str, object]:
-        """Return a run's values with the folder of its data set, if that was added by name.
+        """Return a run's values with the folder of its data set if it was added by name.
 
-        A published one that is not here is taken to lie where it will once it is fetched.
+        A published data set that is missing gets the folder that it will be downloaded to.
 
         Raises:
-            DatasetError: when nothing has that name.
+            DatasetError: when no data set has that name.
         """
         try:
             return find_added(self._home, values)
@@ -55,15 +55,15 @@ class HomeDatasets:
     def domains(
         self, dataset: str, data_dir: str | None, layout: Layout = "auto"
     ) -> tuple[str, ...]:
-        """Return the domains of a data set; those published where it is not here.
+        """Return the domains of a data set; for a missing one, the published domains.
 
         Raises:
-            DatasetError, LaunchError: when it cannot be looked into.
+            DatasetError, LaunchError: when it cannot be read.
         """
         return tuple(domain.name for domain in self._listing(dataset, data_dir, layout).domains)
 
     def known_counts(self, dataset: str, data_dir: str | None) -> ImageCounts | None:
-        """Return how many domains and images a data set has, if it was looked into and is here."""
+        """Return the counts of a data set that was read, or None."""
         looked_into = (
             listing for key, listing in self._listings.items() if key[:2] == (dataset, data_dir)
         )
@@ -94,4 +94,4 @@ class HomeDatasets:
 
 
 def _ignore(_report: object) -> None:
-    """Take no notice of how far the engine is."""
+    """Ignore the engine's progress."""

@@ -29,7 +29,7 @@ __all__ = ["Datasets", "Study", "StudyError", "read_study"]
 
 MOST_SEEDS: Final = 1000
 RESERVED_NAMES: Final = ("launch", "ls", "status")
-"""What stands for something else where a study is named."""
+"""Words with another meaning in place of a study's name."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _KEYS: Final = (
@@ -43,12 +43,12 @@ _NOT_COMPARED: Final = frozenset((*fields_with("place"), *SEEDS))
 class Study:
     """A study and its runs.
 
-    ``specs`` are in the order in which they are to run: one seed of everything first, those with
-    a source held out last. ``identities`` are theirs, each once. ``compare`` and ``choose`` name
-    fields of a specification. ``text`` is the TOML it was read from. ``domains`` are those of
-    each data set whose domains mattered. ``absent`` are data sets that are not on this machine.
-    ``misfits`` say why runs, by identity, cannot honour a setting: they are not started.
-    ``declared`` are the fields that the study sets; the others have the recipe's values.
+    ``specs`` are in running order: one seed of everything first, runs with a held-out source last.
+    ``identities`` are theirs, each once. ``compare`` and ``choose`` name fields of a specification.
+    ``text`` is the TOML source. ``domains`` are those of each data set whose domains were needed.
+    ``absent`` are data sets that are not on this machine. ``misfits`` give, by identity, why runs
+    cannot apply a setting and are not started. ``declared`` are the fields that the study sets;
+    the others have the recipe's values.
     """
 
     name: str
@@ -65,22 +65,22 @@ class Study:
 
     @property
     def main_specs(self) -> tuple[RunSpec, ...]:
-        """Return the specs of the runs that leave out their target alone."""
+        """Return the specs of the runs without a held-out source."""
         return tuple(spec for spec in self.specs if spec.held_out_source is None)
 
 
 def read_study(text: str, where: str, datasets: Datasets, *, folder: Path) -> Study:
-    """Read a study and make the specs of its runs.
+    """Read a study and expand the specs of its runs.
 
     Args:
         text: TOML.
-        where: what it is called in messages: a path or a name.
-        datasets: what is known of data sets.
-        folder: paths in the study are relative to it, unless the study says otherwise.
+        where: its path or name in messages.
+        datasets: the known data sets.
+        folder: base of the study's relative paths, unless the study sets another one.
 
     Raises:
-        StudyError: naming the file and the key, when it makes no sense.
-        DatasetError: when there is no data set of a name.
+        StudyError: when it is invalid, with the file and the key.
+        DatasetError: when a data set does not exist.
     """
     try:
         return _Reader(_parse(text), datasets, folder).read(text)
@@ -97,7 +97,7 @@ def _parse(text: str) -> dict[str, Any]:
         if key not in _KEYS:
             hint = nearest(key, _KEYS)
             if not hint and key.replace("-", "_") in SPELLINGS:
-                hint = " Fields of runs stand below [fields] or [cross]."
+                hint = " Fields of runs belong in [fields] or [cross]."
             raise StudyError(f"unknown key {key!r}.{hint}")
     return values
 
@@ -120,18 +120,18 @@ class _Reader:
         grids = grids_of(self._values, self._folder)
         specs = expand(grids, self._datasets, self._seeds())
         if not specs:
-            raise StudyError("[[exclude]] leaves no run.")
+            raise StudyError("[[exclude]] removes every run.")
         declared = {name: None for grid in grids for name in grid.names}
         _refuse_twins(specs, declared)
         compare = self._names("compare") or _varying(specs, declared, choose)
         if measured := set(MEASURED_ON).intersection(choose):
             raise StudyError(
-                f"choose names {min(measured)}, which decides which images ID accuracy is of, and "
-                "the choice is made by ID accuracy: name it in compare."
+                f"choose lists {min(measured)}, which changes the images that ID accuracy is "
+                "measured on, so it cannot be chosen by ID accuracy. List it in compare."
             )
         compare = (*compare, *_measured_on(specs, compare))
         if both := set(compare).intersection(choose):
-            raise StudyError(f"{min(both)!r} stands in compare and in choose: name it in one.")
+            raise StudyError(f"{min(both)!r} is in both compare and choose; list it in one.")
         if self._flag("leave_one_source_out"):
             specs = with_held_out_sources(specs, self._datasets)
         return Study(
@@ -151,11 +151,11 @@ class _Reader:
     def _name(self) -> str:
         name = self._text("name")
         if name is None:
-            raise StudyError('it has no name: begin it with a line such as name = "my-study".')
+            raise StudyError('name is missing: add a line such as name = "my-study" at the top.')
         if not _NAME.fullmatch(name) or name in RESERVED_NAMES or name.endswith(".toml"):
             raise StudyError(
                 f"name is {name!r}, but must be one word of up to 60 letters, digits, '.', '_' and "
-                f"'-', beginning with a letter or digit, and not {' or '.join(RESERVED_NAMES)}."
+                f"'-', starting with a letter or digit, and not {' or '.join(RESERVED_NAMES)}."
             )
         return name
 
@@ -183,15 +183,15 @@ class _Reader:
             given = list(range(min(given, MOST_SEEDS + 1)))
         if not isinstance(given, list) or not 0 < len(given) <= MOST_SEEDS:
             raise StudyError(
-                f"seeds is {self._values['seeds']!r}, but must be how many (1 to {MOST_SEEDS}), or "
-                "a list of them."
+                f"seeds is {self._values['seeds']!r}, but must be a number (1 to {MOST_SEEDS}) or "
+                "a list of seeds."
             )
         return tuple(check_value("seed", seed, "seeds") for seed in given)
 
     def _domains(self) -> dict[str, tuple[str, ...]]:
         given = self._values.get("domains", {})
         if not isinstance(given, dict):
-            raise StudyError("[domains] must name the domains of data sets.")
+            raise StudyError("[domains] must map data sets to lists of domains.")
         for name, domains in given.items():
             if not isinstance(domains, list) or not all(isinstance(each, str) for each in domains):
                 raise StudyError(f"[domains] {name} must be a list of names.")
@@ -199,7 +199,7 @@ class _Reader:
 
 
 class _Remembered:
-    """Data sets whose domains a study may say itself; keeps what was asked."""
+    """Data sets whose domains a study may define itself; records the queries."""
 
     def __init__(self, datasets: Datasets, said: Mapping[str, tuple[str, ...]]) -> None:
         self._datasets, self._said = datasets, said
@@ -212,7 +212,7 @@ class _Remembered:
     def domains(
         self, dataset: str, data_dir: str | None, layout: Layout = "auto"
     ) -> tuple[str, ...]:
-        """Return the domains, as the study says or as they are."""
+        """Return the domains, as the study defines them or as read."""
         if dataset not in self.asked:
             said = self._said.get(dataset)
             self.asked[dataset] = said or self._datasets.domains(dataset, data_dir, layout)
@@ -225,8 +225,8 @@ class _Remembered:
 
 
 def _measured_on(specs: Sequence[RunSpec], compare: Sequence[str]) -> list[str]:
-    """Return the fields that are compared because ID accuracy is of other images with each value:
-    a mean over them would mean nothing."""
+    """Return the fields that must be compared because each value measures ID accuracy on
+    different images, so that a mean over them is meaningless."""
     return [
         name
         for name in MEASURED_ON
@@ -237,7 +237,7 @@ def _measured_on(specs: Sequence[RunSpec], compare: Sequence[str]) -> list[str]:
 def _varying(
     specs: Sequence[RunSpec], declared: Mapping[str, None], choose: Sequence[str]
 ) -> tuple[str, ...]:
-    """Return the fields that a study varies and its report compares unless it is told."""
+    """Return the fields that a study varies, which its report compares by default."""
     names = [name for name in FIELDS if name in declared and name not in _NOT_COMPARED]
     return tuple(
         name
@@ -247,7 +247,7 @@ def _varying(
 
 
 def _misfits(specs: Iterable[RunSpec], declared: Mapping[str, None]) -> dict[str, str]:
-    """Return why runs cannot honour what the study sets, by their identity."""
+    """Return why runs cannot apply the study's settings, by identity."""
     specs = list(specs)
     given = set(declared)
     for name in declared:
@@ -268,6 +268,8 @@ def _refuse_twins(specs: Sequence[RunSpec], declared: Mapping[str, None]) -> Non
         shown = ["seed", *(name for name in FIELDS if name in declared and name not in differing)]
         values = ", ".join(f"{name} {getattr(spec, name)}" for name in dict.fromkeys(shown))
         apart = (
-            f" in {', '.join(differing)}, which decides no result" if differing else " in nothing"
+            f" only in {', '.join(differing)}, which changes no result"
+            if differing
+            else " in nothing"
         )
         raise StudyError(f"two runs differ{apart}: {values}.")

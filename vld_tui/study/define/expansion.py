@@ -1,4 +1,4 @@
-"""The runs of a study's grids."""
+"""Expand a study's grids to runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DATA_FIELDS: Final = ("dataset", "data_dir")
 
 
 class Datasets(Protocol):
-    """What a study must know of data sets."""
+    """The data set queries of a study."""
 
     def locate(self, values: Mapping[str, object]) -> dict[str, object]:
-        """Return a run's values with the folder of its data set, if that was added by name.
+        """Return a run's values with the folder of its data set if it was added by name.
 
         Raises:
-            DatasetError: when nothing has that name.
+            DatasetError: when no data set has that name.
         """
 
     def domains(
@@ -34,21 +34,21 @@ class Datasets(Protocol):
         """Return the domains of a data set.
 
         Raises:
-            DatasetError, LaunchError: when it cannot be looked into.
+            DatasetError, LaunchError: when it cannot be read.
         """
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Return the data sets that were located but are not on this machine."""
+        """Return the referenced data sets that are not on this machine."""
 
 
 def expand(grids: Sequence[Grid], datasets: Datasets, seeds: Sequence[int]) -> list[RunSpec]:
     """Return the specs of all runs, one seed of everything first.
 
     Raises:
-        StudyError: for a target that there is not, or an exclusion that matches nothing.
-        SpecError: for values that do not go together.
-        DatasetError: when nothing has a data set's name.
+        StudyError: for an unknown target, or an exclusion that matches nothing.
+        SpecError: for incompatible values.
+        DatasetError: when a data set does not exist.
     """
     _refuse_too_many(grids, len(seeds))
     made = [spec for grid in grids for values in _combinations(grid, seeds)
@@ -56,18 +56,18 @@ def expand(grids: Sequence[Grid], datasets: Datasets, seeds: Sequence[int]) -> l
     for number, excluded in enumerate(grids[0].excluded, start=1):
         kept = [spec for spec in made if not _matches(spec, excluded)]
         if len(kept) == len(made):
-            raise StudyError(f"[[exclude]] {number} matches no run that is left.")
+            raise StudyError(f"[[exclude]] {number} matches no remaining run.")
         made = kept
     places = {seed: place for place, seed in enumerate(seeds)}
     return sorted(made, key=lambda spec: places[spec.seed])
 
 
 def with_held_out_sources(specs: Sequence[RunSpec], datasets: Datasets) -> list[RunSpec]:
-    """Return the specs, and those of the runs that leave out a source as well.
+    """Return the specs, including the runs with a held-out source.
 
-    A run that leaves out the target and one source serves that source as target, too, with the
-    target as its source held out: there is one run for each pair of domains, the first by name
-    being its target. Without a target there is one run for each domain.
+    A run without the target and one source also serves with the two swapped, so there is one run
+    per pair of domains; the first by name is its target. Without a target there is one run per
+    domain.
 
     Raises:
         StudyError: when a data set has fewer than three domains, or two without a target.
@@ -75,7 +75,9 @@ def with_held_out_sources(specs: Sequence[RunSpec], datasets: Datasets) -> list[
     made: dict[str, RunSpec] = {}
     for spec in specs:
         if spec.held_out_source is not None:
-            raise StudyError("leave_one_source_out names held_out_source itself: leave it out.")
+            raise StudyError(
+                "leave_one_source_out sets held_out_source itself; remove held_out_source."
+            )
         domains = datasets.domains(spec.dataset, spec.data_dir, spec.layout)
         has_target = spec.target != NO_TARGET
         fewest, word = (3, "three") if has_target else (2, "two")
@@ -95,7 +97,7 @@ def with_held_out_sources(specs: Sequence[RunSpec], datasets: Datasets) -> list[
 def _refuse_too_many(grids: Sequence[Grid], seeds: int) -> None:
     runs = seeds * sum(math.prod(map(len, grid.axes)) for grid in grids)
     if runs > MOST_RUNS:
-        raise StudyError(f"it has {runs:,} runs or more, but may have {MOST_RUNS:,}.")
+        raise StudyError(f"it has at least {runs:,} runs; the maximum is {MOST_RUNS:,}.")
 
 
 def _combinations(grid: Grid, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -108,7 +110,7 @@ def _combinations(grid: Grid, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
 
 
 def _specs(values: dict[str, Any], datasets: Datasets) -> Iterator[RunSpec]:
-    """Yield the specs of one combination: several where its target is all of them."""
+    """Yield the specs of one combination; several if its target is ``all``."""
     if (data := values.pop(DATA, None)) is not None:
         values["data_dir" if "/" in data else "dataset"] = data
     target = values.get("target")
@@ -123,7 +125,7 @@ def _specs(values: dict[str, Any], datasets: Datasets) -> Iterator[RunSpec]:
         return
     if spec.target is None and len(domains) > 1:
         raise StudyError(
-            f'no target is named: write target = "all" below [cross], or some of '
+            f'target is missing: add target = "all" to [cross], or a list of '
             f"{', '.join(domains)}, {NO_TARGET}."
         )
     for name in ("target", "held_out_source"):
@@ -134,7 +136,7 @@ def _specs(values: dict[str, Any], datasets: Datasets) -> Iterator[RunSpec]:
                 f"{nearest(domain, domains)}"
             )
     if spec.target is not None and spec.target == spec.held_out_source:
-        raise StudyError(f"{spec.target!r} is target and held_out_source of one run.")
+        raise StudyError(f"{spec.target!r} is both target and held_out_source of a run.")
     _check_left_out(spec, domains)
     yield msgspec.structs.replace(spec, target=spec.target or NO_TARGET)
 
@@ -143,14 +145,14 @@ def _left_out_in_turn(dataset: str, domains: Sequence[str]) -> Sequence[str]:
     """Return every domain, as targets of a study."""
     if len(domains) == 1:
         raise StudyError(
-            f'target = "all" leaves out each domain in turn, but {dataset} has one: write '
-            f'target = ["{NO_TARGET}"], or make domains: vld data shift.'
+            f'target = "all" leaves out each domain in turn, but {dataset} has only one: use '
+            f'target = ["{NO_TARGET}"], or create domains with vld data shift.'
         )
     return domains
 
 
 def _check_left_out(spec: RunSpec, domains: Sequence[str]) -> None:
-    """Refuse a target, or a source held out, that leaves nothing to train on or could be two."""
+    """Check that a target or held-out source is unambiguous and leaves something to train on."""
     try:
         target = check_target(spec.dataset, domains, spec.target)
         check_held_out_source(spec.dataset, domains, spec.held_out_source, target)

@@ -1,4 +1,4 @@
-"""Where studies are: files of one's own, those launched from a home, and the presets."""
+"""Find and save studies: your own files, launched studies and presets."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from vld_tui.words.toml_text import change_toml, read_toml
 
 SUFFIX: Final = ".toml"
 SMALL: Final = "-small"
-"""Ends the name of a preset's miniature."""
+"""Suffix of the name of a preset's miniature version."""
 
 
 @dataclass(frozen=True)
 class StudyText:
     """A study as it is written.
 
-    ``where`` is what messages call it; paths in it are relative to ``folder``, None: it has none.
+    ``where`` is its name in messages; relative paths start at ``folder`` (None: no base).
     """
 
     text: str
@@ -40,8 +40,8 @@ class StudyText:
         """Return the study.
 
         Raises:
-            StudyError: when it makes no sense.
-            DatasetError, LaunchError: when a data set is not known or cannot be looked into.
+            StudyError: when it is invalid.
+            DatasetError, LaunchError: when a data set is unknown or cannot be read.
         """
         found = datasets or HomeDatasets(home)
         return read_study(self.text, self.where, found, folder=self.folder or Path())
@@ -59,7 +59,7 @@ class StudyText:
             raise StudyError(f"{self.where}: {error}") from None
 
     def with_value(self, key: str, value: Any) -> StudyText:
-        """Return the study with another value of a top-level key; its comments stay.
+        """Return the study with another value of a top-level key, keeping comments.
 
         Raises:
             StudyError: when it is not valid TOML.
@@ -70,28 +70,28 @@ class StudyText:
             raise StudyError(f"{self.where}: {error}") from None
 
     def with_data(self, names: Sequence[str]) -> StudyText:
-        """Return the study over other data sets.
+        """Return the study with other data sets.
 
         Raises:
-            StudyError: when it names its images field by field, or see :meth:`with_value`.
+            StudyError: when it sets its images field by field; also see :meth:`with_value`.
         """
         values = self.values
         tables = [*map(values.get, ("fields", "cross")), *(values.get("zip") or ())]
         named = {name for table in tables if isinstance(table, dict) for name in table}
         if both := named.intersection(DATA_FIELDS):
             raise StudyError(
-                f"{self.where}: --data does not replace its {min(both)}. Name the data set above "
-                f"all tables instead: data = {json.dumps([*names], ensure_ascii=False)}"
+                f"{self.where}: --data cannot replace its {min(both)}. Set the data set above all "
+                f"tables instead: data = {json.dumps([*names], ensure_ascii=False)}"
             )
         return self.with_value("data", [*names])
 
 
 def find_study(home: Home, reference: str) -> Study:
-    """Return the study that a path, the name of a launched study or of a preset means.
+    """Return the study with this path, or the launched study or preset with this name.
 
     Raises:
-        StudyError: when there is none, with the nearest names, or it makes no sense.
-        DatasetError, LaunchError: when a data set is not known or cannot be looked into.
+        StudyError: when it does not exist, with the nearest names, or is invalid.
+        DatasetError, LaunchError: when a data set is unknown or cannot be read.
     """
     return find_text(home, reference).read(home)
 
@@ -100,7 +100,7 @@ def find_text(home: Home, reference: str) -> StudyText:
     """Return the text of a study.
 
     Raises:
-        StudyError: when there is none, with the nearest names, or it cannot be read.
+        StudyError: when it does not exist, with the nearest names, or cannot be read.
     """
     if reference.endswith(SUFFIX) or "/" in reference:
         path = Path(reference).expanduser()
@@ -115,13 +115,13 @@ def find_text(home: Home, reference: str) -> StudyText:
     file = Path(reference + SUFFIX)
     hint = f" Did you mean {file}?" if file.is_file() else nearest(reference, known)
     raise StudyError(
-        f"No study or preset {reference!r}.{hint or ' See: vld sweep ls'}\n"
-        "A study of your own is a TOML file: vld sweep FILE.toml"
+        f"No study or preset {reference!r}.{hint or ' List them with: vld sweep ls'}\n"
+        "For your own study, pass a TOML file: vld sweep FILE.toml"
     )
 
 
 def keep_study(home: Home, study: Study, source: StudyText) -> None:
-    """Keep a study under its name, with what it needs to be read again from anywhere.
+    """Save a study under its name, with what is needed to read it from anywhere.
 
     Raises:
         StudyError: when it cannot be written.
@@ -136,18 +136,18 @@ def keep_study(home: Home, study: Study, source: StudyText) -> None:
         home.studies.mkdir(exist_ok=True)
         write_atomic(kept_path(home, study.name), source.text.encode())
     except OSError as error:
-        raise StudyError(f"{home.studies} cannot be written: {error.strerror}.") from None
+        raise StudyError(f"Cannot write to {home.studies}: {error.strerror}.") from None
 
 
 def without_local_folder(text: str) -> str:
-    """Return a study's text for others: without its folder on this machine."""
+    """Return a study's text for sharing, without its local folder."""
     is_local = str(read_toml(text).get("folder", "")).startswith(("/", "~"))
     return change_toml(text, {"folder": None}) if is_local else text
 
 
 @contextlib.contextmanager
 def only_launch(home: Home) -> Iterator[None]:
-    """Wait until nobody else launches a study of this home: both would make the same runs.
+    """Wait until no other process launches a study of this home, to avoid duplicate runs.
 
     Raises:
         StudyError: when the folder of studies cannot be written.
@@ -157,18 +157,18 @@ def only_launch(home: Home) -> Iterator[None]:
         home.studies.mkdir(exist_ok=True)
         stack.enter_context(held(home.studies / ".lock"))
     except OSError as error:
-        raise StudyError(f"{home.studies} cannot be written: {error.strerror}.") from None
+        raise StudyError(f"Cannot write to {home.studies}: {error.strerror}.") from None
     with stack:
         yield
 
 
 def kept_path(home: Home, name: str) -> Path:
-    """Return where a launched study is kept."""
+    """Return the file of a launched study."""
     return home.studies / f"{name}{SUFFIX}"
 
 
 def kept_names(home: Home) -> list[str]:
-    """Return the names of the studies that were launched."""
+    """Return the names of the launched studies."""
     return sorted(path.stem for path in home.studies.glob(f"*{SUFFIX}"))
 
 
@@ -178,7 +178,7 @@ def preset_names() -> list[str]:
 
 
 def preset_titles(*, with_small: bool = False) -> dict[str, str]:
-    """Return the titles of the presets by name; ``with_small``: those of the miniatures too."""
+    """Return the titles of the presets by name; ``with_small``: including miniatures."""
     names = (name for name in preset_names() if with_small or not name.endswith(SMALL))
     texts = {name: preset_text(name) for name in names}
     return {name: text.values["title"] for name, text in texts.items()}
@@ -188,11 +188,13 @@ def preset_text(name: str) -> StudyText:
     """Return the text of a preset.
 
     Raises:
-        StudyError: when there is none, with the nearest names.
+        StudyError: when it does not exist, with the nearest names.
     """
     files = _preset_files()
     if name not in files:
-        raise StudyError(f"No preset {name!r}.{nearest(name, files) or ' See: vld sweep ls'}")
+        raise StudyError(
+            f"No preset {name!r}.{nearest(name, files) or ' List them with: vld sweep ls'}"
+        )
     return StudyText(files[name].read_text(encoding="utf-8"), name, None)
 
 
@@ -209,6 +211,6 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise StudyError(f"{path} cannot be read: {error.strerror}.") from None
+        raise StudyError(f"Cannot read {path}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise StudyError(f"{path} is not text in UTF-8.") from None
+        raise StudyError(f"{path} is not UTF-8 text.") from None

@@ -1,4 +1,4 @@
-"""The grids of a study as they are written: fixed fields, lists that are crossed or zipped."""
+"""The grids of a study file: fixed fields, and crossed or zipped lists."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from engine.protocol import (
 from vld_tui.runs.fields import with_absolute_paths
 
 ALL: Final = "all"
-"""In place of a list of targets: every domain of the data set."""
+"""Value of ``target`` for every domain of the data set."""
 DATA: Final = "data"
-"""Stands for a data set by name or folder, where fields stand for themselves."""
+"""Key of a data set by name or folder, next to the fields."""
 
 Values = Mapping[str, Any]
 Axis = tuple[Values, ...]
-"""What is varied together: the values of some fields, one mapping a variant."""
+"""Fields that vary together: one mapping of values per variant."""
 
 _BLOCK_KEYS: Final = ("fields", "cross", "zip")
 
 
 class StudyError(UserError):
-    """A study that makes no sense, or is missing; the message names the file and the key."""
+    """An invalid or missing study; the message names the file and the key."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """One grid: fields that all its runs share, and axes that are crossed."""
+    """One grid: fields shared by all runs, and crossed axes."""
 
     fields: Values
     axes: tuple[Axis, ...]
@@ -44,12 +44,12 @@ class Grid:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the fields that it names, ``data`` apart."""
+        """Return the fields of the grid, except ``data``."""
         varied = (name for axis in self.axes for name in axis[0])
         return tuple(name for name in dict.fromkeys((*self.fields, *varied)) if name != DATA)
 
     def overlaid(self, other: Grid) -> Grid:
-        """Return this grid with what the other names in place of its own values."""
+        """Return this grid with the values of the other one replacing its own."""
         named = set(other.names)
         axes = tuple(axis for axis in self.axes if named.isdisjoint(axis[0]))
         fields = {name: value for name, value in self.fields.items() if name not in named}
@@ -60,8 +60,8 @@ def grids_of(values: Values, folder: Path) -> list[Grid]:
     """Return the grid of a study, and those it adds.
 
     Raises:
-        StudyError: for an unknown field, a list that is empty or of another length than the one
-            it goes with, or what is no table.
+        StudyError: for an unknown field, an empty list, zipped lists of different lengths, or a
+            value that is not a table.
     """
     base = _block(values, "", folder)
     keep = values.get("keep", "best")
@@ -72,7 +72,7 @@ def grids_of(values: Values, folder: Path) -> list[Grid]:
     if "keep_checkpoints" not in base.names:
         base = replace(base, fields={**base.fields, "keep_checkpoints": kept})
     elif "keep" in values:
-        raise StudyError("keep and keep_checkpoints are the same: name one.")
+        raise StudyError("keep and keep_checkpoints are the same field; set only one.")
     base = replace(base, axes=_ordered(_data_axis(values, base, folder) + base.axes))
     base = replace(base, excluded=tuple(_excluded(values, folder)))
     added = []
@@ -86,10 +86,10 @@ def grids_of(values: Values, folder: Path) -> list[Grid]:
 
 
 def check_fields(names: Iterable[str], where: str) -> tuple[str, ...]:
-    """Return the names of fields, which may be spelled as their flags.
+    """Return the names of fields, which may be written as flags.
 
     Raises:
-        StudyError: for what is no field of a run, with the nearest names.
+        StudyError: for an unknown field, with the nearest names.
     """
     fields = []
     for name in names:
@@ -101,11 +101,11 @@ def check_fields(names: Iterable[str], where: str) -> tuple[str, ...]:
 
 
 def check_value(name: str, value: object, where: str) -> Any:
-    """Return a value in its field's type; ``"none"`` is none where a field may be missing, unless
-    it is a word of the field's own.
+    """Return a value in its field's type; ``"none"`` means None for an optional field unless it
+    is one of the field's own words.
 
     Raises:
-        StudyError: when the field does not take it.
+        StudyError: when the value is invalid.
     """
     info = FIELDS[name]
     if value == "none" and info.is_optional and not info.none_is_word:
@@ -127,9 +127,11 @@ def _block(values: Values, where: str, folder: Path) -> Grid:
     for place, table in places:
         for name in table:
             if name == "seed":
-                raise StudyError(f"{place} names seed: say seeds = [0, 1, 2] above all tables.")
+                raise StudyError(
+                    f"{place} sets seed: use seeds = [0, 1, 2] above all tables instead."
+                )
             if name in seen:
-                raise StudyError(f"{name} stands in {seen[name]} and in {place}: name it in one.")
+                raise StudyError(f"{name} is in both {seen[name]} and {place}; set it in one.")
             seen[name] = place
     fixed = {name: _checked(name, value, places[0][0], folder) for name, value in fields.items()}
     axes = [_crossed(name, value, places[1][0], folder) for name, value in cross.items()]
@@ -138,7 +140,7 @@ def _block(values: Values, where: str, folder: Path) -> Grid:
 
 
 def _by_field(table: Values, where: str) -> Values:
-    """Return a table by the names of its fields, which may be spelled as their flags."""
+    """Return a table by field names, which may be written as flags."""
     check_fields(table, where)
     try:
         return by_field(table)
@@ -186,13 +188,13 @@ def _data_axis(values: Values, base: Grid, folder: Path) -> tuple[Axis, ...]:
     if not names:
         raise StudyError("data is an empty list.")
     if both := {"dataset", "data_dir"}.intersection(base.names):
-        raise StudyError(f"data and {min(both)} both say which images: name one.")
+        raise StudyError(f"data and {min(both)} both set the images; use only one.")
     return (tuple({DATA: _located(name, folder)} for name in names),)
 
 
 def _located(name: str, folder: Path) -> str:
-    """Return a data set's name, or the path of a folder: what holds a ``/`` or begins with ``.``
-    or ``~``."""
+    """Return a data set's name, or a folder's path if it contains ``/`` or starts with ``.`` or
+    ``~``."""
     is_path = "/" in name or name.startswith((".", "~"))
     return str((folder / Path(name).expanduser()).absolute()) if is_path else name
 
@@ -216,11 +218,11 @@ def _table(values: Values, key: str, where: str) -> Values:
 def _tables(values: Values, key: str) -> Sequence[Values]:
     tables = values.get(key, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise StudyError(f"{key} must be written [[{key}]], with fields below it.")
+        raise StudyError(f"{key} must be a list of tables: write [[{key}]] with fields below it.")
     return tables
 
 
 def _ordered(axes: Iterable[Axis]) -> tuple[Axis, ...]:
-    """Return axes in an order that does not depend on where they are written."""
+    """Return axes in an order that does not depend on the file."""
     places = {name: place for place, name in enumerate((DATA, *FIELDS))}
     return tuple(sorted(axes, key=lambda axis: min(places[name] for name in axis[0])))

@@ -1,1 +1,1 @@
-"""What the runs of a study show: outcomes, means over seeds, intervals and choices."""
+"""Results of a study: outcomes, means over seeds, intervals and choices."""

@@ -1,8 +1,8 @@
-"""Whether two settings differ out of distribution, by paired differences.
+"""Compare two settings out of distribution by paired differences.
 
-Runs of two settings are paired by target, cell and seed. The means over targets and cells tell of
-other seeds on the same targets; the means of targets tell of other targets, as far as targets are
-independent. Comparisons with a baseline on one data set are a family: their p-values are adjusted.
+Runs of two settings are paired by target, cell and seed. Means over targets and cells generalise to
+other seeds on the same targets; means of targets generalise to other targets if targets are
+independent. Comparisons with a baseline on one data set form a family with adjusted p-values.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from vld_tui.study.results.outcomes import (
 
 POWER: Final = 0.8
 MOST_SEEDS: Final = 10_000
-"""Seeds beyond which a difference is as good as none."""
+"""Number of seeds above which a difference counts as undetectable."""
 
 Differences = Mapping[str, Mapping[Seed, float]]
 """OOD accuracy of one setting less that of another, by target and seed."""
@@ -88,12 +88,12 @@ class Comparison(NamedTuple):
 
     @property
     def has_equal_seeds(self) -> bool:
-        """Say whether there are several seeds, and none differs from another."""
+        """Return whether there are several seeds that all agree."""
         return self.deviation is not None and self.deviation < NO_SPREAD
 
     @property
     def more_seeds(self) -> int | None:
-        """Return how many seeds more are needed to tell the difference of these targets."""
+        """Return how many more seeds are needed to detect the difference on these targets."""
         return None if self.seeds_needed is None else max(0, self.seeds_needed - self.seeds)
 
 
@@ -123,14 +123,14 @@ def _adjusted(family: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _holm_of_known(p_values: Sequence[float | None]) -> list[float | None]:
-    """Adjust for all comparisons: one without a p-value yet counts as not rejected."""
+    """Adjust for all comparisons; one without a p-value counts as not rejected."""
     adjusted = holm([1.0 if p is None else p for p in p_values])
     return [None if p is None else each for p, each in zip(p_values, adjusted, strict=True)]
 
 
 def find_baseline(setting: Setting, settings: Sequence[Setting]) -> Setting:
-    """Return what a setting is held against: no dropout, all else the same, the run's own
-    network; else the first one."""
+    """Return a setting's baseline: the same without dropout and with the run's own network, or
+    else the first setting."""
     others = [each for each in settings if each.arm is None] or list(settings)
 
     def distance(other: Setting) -> tuple[bool, int]:
@@ -220,10 +220,10 @@ def paired_changes(pairs: Sequence[Pair]) -> dict[str, tuple[float, float]]:
 
 
 def seeds_to_tell(difference: float, deviation: float) -> int | None:
-    """Return how many seeds a paired t test needs to tell a difference with 80% power.
+    """Return how many seeds a paired t test needs to detect a difference with 80% power.
 
     Args:
-        difference: the mean paired difference that is really there.
+        difference: the true mean paired difference.
         deviation: the standard deviation of paired differences between seeds.
 
     Returns:
@@ -258,8 +258,8 @@ def _power(effect: float, seeds: int) -> float:
 
 
 def _seeds_needed(difference: float, deviation: float) -> int | None:
-    """Return how many seeds tell a difference, and have an interval at all; None also where seeds
-    do not differ."""
+    """Return how many seeds detect a difference and have an interval; None also if seeds do not
+    differ."""
     if deviation < NO_SPREAD:
         return None
     needed = seeds_to_tell(difference, deviation)

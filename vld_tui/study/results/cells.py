@@ -1,4 +1,4 @@
-"""A study laid out over two of its fields: what the runs of each place reached."""
+"""A study laid out over two of its fields: the results of each cell."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from vld_tui.study.state import StudyState
 
 Measure = Literal["ood", "id", "gap", "worst", "done"]
 MEASURES: Final[tuple[Measure, ...]] = ("ood", "id", "gap", "worst", "done")
-"""What a place can show, in the order in which a person goes through it."""
+"""The metrics of a cell, in display order."""
 OWN_ARM: Final = "own"
-"""The arm that a run itself is: its last weights, with the dropout it was trained with."""
+"""The arm of a run's own network."""
 
 _UNCOUNTED: Final = (*fields_with("implied"), "keep_checkpoints")
 
 
 @dataclass(frozen=True)
 class StudyCell:
-    """Runs of a study that share two values: what was asked for, and what there is of it.
+    """Runs of a study that share two values: the requested specs and the existing runs.
 
-    ``reached`` is what an arm of the finished ones reached, by run.
+    ``reached`` are the results of an arm of the finished runs, by run.
     """
 
     specs: tuple[RunSpec, ...]
@@ -36,7 +36,7 @@ class StudyCell:
 
     @classmethod
     def joined(cls, cells: Sequence[StudyCell]) -> StudyCell:
-        """Return the runs of several places as one."""
+        """Return the union of several cells."""
         return cls(
             tuple(spec for cell in cells for spec in cell.specs),
             tuple(run for cell in cells for run in cell.runs),
@@ -45,7 +45,7 @@ class StudyCell:
 
     @property
     def known(self) -> tuple[Run, ...]:
-        """Return the runs that there are."""
+        """Return the existing runs."""
         return tuple(run for run in self.runs if run is not None)
 
     @property
@@ -55,12 +55,12 @@ class StudyCell:
 
     @property
     def is_complete(self) -> bool:
-        """Say whether every run is finished and has this arm."""
+        """Return whether every run is finished and has this arm."""
         return len(self.reached) == len(self.specs)
 
     def estimate(self, measure: Measure) -> Estimate | None:
-        """Return the mean over seeds, as :func:`over_seeds` has it; None before a run is
-        finished, or where their ID accuracies are of other images."""
+        """Return the mean over seeds, see :func:`over_seeds`; None before a run has finished, or if
+        ID accuracies are measured on different images."""
         if measure == "worst":
             worst = self._worst
             return None if worst is None else worst[1]
@@ -68,21 +68,21 @@ class StudyCell:
 
     @property
     def worst_domain(self) -> str | None:
-        """Return the domain with the lowest mean accuracy, of any target; None: not known."""
+        """Return the domain with the lowest mean accuracy over all targets, or None."""
         worst = self._worst
         return None if worst is None else worst[0]
 
     @property
     def _measured_runs(self) -> list[Run]:
-        """Return the finished runs that have this arm; none where images differ."""
+        """Return the finished runs that have this arm; empty if images differ."""
         if len({tuple(getattr(spec, name) for name in MEASURED_ON) for spec in self.specs}) > 1:
             return []
         return [run for run in self.finished if run.run_id in self.reached]
 
     @property
     def _worst(self) -> tuple[str, Estimate] | None:
-        """Return the domain with the lowest mean accuracy, and that accuracy; runs with another
-        target were trained on other domains, and have means of their own."""
+        """Return the domain with the lowest mean accuracy, and that accuracy; means are per target,
+        since runs with another target trained on other domains."""
         of_target: dict[tuple[str, str | None], list[RunGroup]] = {}
         for group in group_by_seed(self._measured_runs):
             spec = group.runs[0].spec
@@ -122,7 +122,7 @@ class StudyCell:
 
 @dataclass(frozen=True)
 class StudyGrid:
-    """A study in rows and columns; ``over`` are fields that places are means over, seeds apart."""
+    """A study in rows and columns; ``over`` are fields that cells average over, besides seeds."""
 
     rows: tuple[Any, ...]
     columns: tuple[Any, ...]
@@ -130,7 +130,7 @@ class StudyGrid:
     over: tuple[str, ...]
 
     def at(self, row: int, column: int) -> StudyCell | None:
-        """Return the runs of a place; None: the study has none there."""
+        """Return the runs of a cell, or None if the study has none there."""
         return self.cells.get((self.rows[row], self.columns[column]))
 
 
@@ -138,7 +138,7 @@ NO_GRID: Final = StudyGrid((), (), {}, ())
 
 
 def varying_fields(study: Study) -> tuple[str, ...]:
-    """Return the fields that have several values, what the study compares first."""
+    """Return the fields with several values, compared fields first."""
     specs = study.main_specs
     first = (*study.compare, "target", "dataset", *study.choose)
     names = (*first, *(name for name in FIELDS if name not in SEEDS), *SEEDS)
@@ -151,7 +151,7 @@ def varying_fields(study: Study) -> tuple[str, ...]:
 
 
 def usual_axes(study: Study) -> tuple[str, str]:
-    """Return what stands down and across as long as nobody chose: what is compared, by target."""
+    """Return the default row and column fields: the compared field, by target."""
     varying = varying_fields(study)
     compared = [name for name in study.compare if name in varying]
     others = [name for name in varying if name != "target"]
@@ -160,7 +160,7 @@ def usual_axes(study: Study) -> tuple[str, str]:
 
 
 def arms_of(study: Study) -> tuple[str, ...]:
-    """Return the arms that runs of a study have: their own, and those measured beside it."""
+    """Return the arms of a study's runs: their own and additional ones."""
     found = (arm for spec in study.specs for arm in spec.arms)
     return tuple(dict.fromkeys((OWN_ARM, *found)))
 
@@ -168,7 +168,7 @@ def arms_of(study: Study) -> tuple[str, ...]:
 def grid_of(
     state: StudyState, down: str, across: str, *, arm: str, varying: Sequence[str]
 ) -> StudyGrid:
-    """Lay a study out over two fields; runs with a source held out do not count.
+    """Lay a study out over two fields, without runs with a held-out source.
 
     ``varying`` are the fields of :func:`varying_fields`.
     """
@@ -182,7 +182,7 @@ def grid_of(
 
 
 def compared_grid(state: StudyState, *, arm: str, varying: Sequence[str]) -> StudyGrid:
-    """Lay a study out by all that it compares, down, and by data set and target, across."""
+    """Lay a study out with the compared fields as rows, data sets and targets as columns."""
     compare = () if state.standing is None else state.standing.study.compare
 
     def values(spec: RunSpec) -> tuple[Any, ...]:
@@ -217,7 +217,7 @@ def _grid(
 
 
 def place_of(spec: RunSpec, field: str) -> Any:
-    """Return the value by which a run finds its place; a target belongs to its data set."""
+    """Return the value that places a run; a target includes its data set."""
     if field == "target":
         return spec.dataset, spec.target
     return getattr(spec, field)

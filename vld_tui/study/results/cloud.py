@@ -2,7 +2,7 @@
 target, averaged over the targets.
 
 Zhang & Bottou, "Fine-tuning with Very Large Dropout" (2024), figure 2: six cells and four targets
-give 6⁴ = 1,296 points. That is no number of runs.
+give 6⁴ = 1,296 points, which is not a number of runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vld_tui.study.results.outcomes import (
 Values = npt.NDArray[np.float64]
 
 MOST_WAYS: Final = 2_000_000
-"""Ways beyond which a cloud is a sample of them."""
+"""Maximum number of combinations before a cloud is sampled."""
 SAMPLED_WAYS: Final = 100_000
 _SAMPLING_SEED: Final = 0
 
@@ -62,13 +62,13 @@ class Cloud(NamedTuple):
 
     @property
     def is_sampled(self) -> bool:
-        """Say whether the points are some of the ways only."""
+        """Return whether the points are a sample."""
         return len(self.ids) < self.ways
 
 
 def clouds(results: Sequence[Outcome]) -> list[Cloud]:
-    """Return the cloud of each setting on each data set; runs that held out a source, or left
-    out no target, are none of them."""
+    """Return the cloud of each setting on each data set, without runs with a held-out source or
+    without a target."""
     full = with_ood(in_full(results))
     of_setting = grouped(full, lambda each: (each.dataset, each.setting))
     datasets = dict.fromkeys(each.dataset for each in full)
@@ -88,7 +88,7 @@ def make_cloud(results: Sequence[Outcome]) -> Cloud:
         ValueError: when there are none.
     """
     if not results:
-        raise ValueError("A cloud takes one result at least.")
+        raise ValueError("A cloud needs at least one result.")
     of_target = grouped(results, lambda each: each.target)
     of_cell = [grouped(each, lambda one: one.cell) for each in of_target.values()]
     means = [np.array([mean_accuracies(seeds) for seeds in cells.values()]) for cells in of_cell]
@@ -121,7 +121,7 @@ def ways_to_pick(means: Sequence[Values], most: int = MOST_WAYS) -> Values:
 
     Args:
         means: for each target (cells, 2): ID and OOD accuracy of each cell.
-        most: ways beyond which some of them are drawn, each as likely as any other.
+        most: number of combinations above which they are sampled uniformly.
 
     Returns:
         (ways, 2), in the order of ``itertools.product``, or drawn with a fixed seed.
@@ -141,7 +141,7 @@ def over_seeds(results: Sequence[Outcome]) -> tuple[Estimate | None, Estimate | 
     """Return ID and OOD accuracy, averaged over cells and then targets, over the seeds.
 
     A seed counts when it has every cell of every target: else seeds would differ in more than
-    chance. Where some result has no OOD accuracy, there is no estimate of it.
+    chance. If a result has no OOD accuracy, there is no OOD estimate.
     """
     places: dict[Seed, dict[str, dict[Cell, tuple[float, float]]]] = {}
     for (seed, target, cell), alike in grouped(

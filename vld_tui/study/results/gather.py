@@ -1,4 +1,4 @@
-"""What a study's runs have come to, read from the history."""
+"""Gather the results of a study's runs from the history."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NOT_STARTED: Final = "not started"
 
 
 class Coverage(NamedTuple):
-    """How many of the runs that a study asks for are finished, in one place of it.
+    """How many runs of one cell of a study have finished.
 
-    ``held_out_source``: of the runs that leave out a source as well. ``others`` counts what is
+    ``held_out_source``: for runs with a held-out source. ``others`` counts what is
     missing by its status.
     """
 
@@ -34,12 +34,12 @@ class Coverage(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """Return how many are still to come."""
+        """Return how many are missing."""
         return self.asked - self.finished
 
 
 class Gathered(NamedTuple):
-    """A study and what there is of it; ``runs`` are those that count, in the study's order."""
+    """A study and its results; ``runs`` are those that count, in the study's order."""
 
     study: Study
     design: Design
@@ -54,7 +54,7 @@ class Gathered(NamedTuple):
 
 
 def gather(store: Store, study: Study) -> Gathered:
-    """Return what a study's finished runs reached, and how many are missing.
+    """Return the results of a study's finished runs, and how many are missing.
 
     Of several finished runs of one identity the newest counts.
 
@@ -87,7 +87,7 @@ def gather(store: Store, study: Study) -> Gathered:
 
 
 def _results(store: Store, design: Design, counted: Sequence[tuple[RunSpec, Run]]) -> list[Outcome]:
-    """Return a result for each way of predicting of each run."""
+    """Return a result for each arm of each run."""
     run_ids = [run.run_id for _, run in counted]
     others, last = store.arms(run_ids), store.last_evaluations(run_ids)
     found = []

@@ -1,4 +1,4 @@
-"""Runs that are alike but for their seed, taken together."""
+"""Group runs that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class RunGroup(NamedTuple):
 
     @property
     def combination(self) -> Combination | None:
-        """Return what the runs combine; None: they train a network."""
+        """Return what the runs combine, or None if they train a network."""
         return self.runs[0].combination
 
     def estimate(self, measured: Callable[[Run], float | None]) -> Estimate | None:
-        """Return the mean over seeds of what was measured; runs without it are left out.
+        """Return the mean over seeds of a measured value, skipping runs without it.
 
-        Runs of one seed count as one: what they have in common says nothing of another seed.
+        Runs of one seed count as one, since they are not independent.
         """
         of_seed: dict[tuple[int, int | None], list[float]] = {}
         for run in self.runs:
@@ -50,15 +50,14 @@ class RunGroup(NamedTuple):
         return estimate([statistics.fmean(values) for values in of_seed.values()])
 
     def values(self, field: str) -> tuple[Any, ...]:
-        """Return the values that a field of the specification has in the runs, each once; none
-        where the field says nothing of them."""
+        """Return the distinct values of a spec field in the runs; empty if it does not apply."""
         if self.combination and field in (*OWN_FIELDS, *self.runs[0].mixed_fields):
             return ()
         return tuple(dict.fromkeys(getattr(run.spec, field) for run in self.runs))
 
 
 def group_by_seed(runs: Iterable[Run]) -> list[RunGroup]:
-    """Put runs together that differ in nothing but their seeds, in the order of the first ones."""
+    """Group runs that differ only in their seeds, in order of first appearance."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         alike = configuration_identity(run.spec, run.combination)
@@ -67,8 +66,7 @@ def group_by_seed(runs: Iterable[Run]) -> list[RunGroup]:
 
 
 def differing_fields(groups: Sequence[RunGroup]) -> list[str]:
-    """Return the fields of the specification in which groups differ; seeds where they are alike
-    in everything else."""
+    """Return the specification fields in which groups differ; seeds if they agree in all others."""
     found = [
         name
         for name in FIELDS
@@ -80,7 +78,7 @@ def differing_fields(groups: Sequence[RunGroup]) -> list[str]:
 
 
 def group_labels(groups: Sequence[RunGroup]) -> list[str]:
-    """Return what groups side by side are called, and how many runs each has."""
+    """Return the labels of groups, with their numbers of runs."""
     firsts = [group.runs[0] for group in groups]
     told = distinctions([run.name_without_seed for run in firsts], [run.spec for run in firsts])
     return [
@@ -90,10 +88,9 @@ def group_labels(groups: Sequence[RunGroup]) -> list[str]:
 
 
 def distinctions(names: Sequence[str], specs: Sequence[RunSpec]) -> list[str]:
-    """Return what to say after names so that those that are alike are told apart, such as
-    `` steps 50``; empty after others.
+    """Return suffixes that distinguish equal names, such as `` steps 50``; empty for unique ones.
 
-    A field is named if those before it leave some alike; seeds come last.
+    A field is added if the fields before it leave some names equal; seeds come last.
     """
     alike: dict[str, list[RunSpec]] = {}
     for name, spec in zip(names, specs, strict=True):
@@ -108,7 +105,7 @@ def distinctions(names: Sequence[str], specs: Sequence[RunSpec]) -> list[str]:
 
 
 def _telling_fields(specs: Sequence[RunSpec]) -> list[str]:
-    """Return fields in which all of these differ from one another, as far as they do."""
+    """Return fields that together distinguish these groups, as far as possible."""
     found: list[str] = []
     told: list[tuple[Any, ...]] = [() for _ in specs]
     for field in (*(name for name in FIELDS if name not in SEEDS), *SEEDS):

@@ -1,4 +1,4 @@
-"""Whether the runs of a study were given the same images."""
+"""Check whether the runs of a study used the same images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vld_tui.runs.run import Run
 
 
 def image_versions(runs: Iterable[Run]) -> dict[str, list[list[Run]]]:
-    """Return the runs by the images they were given, of each data set whose images changed.
+    """Return the runs by their images, for each data set whose images changed.
 
     Versions are in order of their newest run, and so are the runs in each. Runs of which it is
     not known are left out.

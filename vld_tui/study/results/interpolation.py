@@ -1,4 +1,4 @@
-"""Accuracy on the way from one network to another (Zhang & Bottou 2024, figure 1)."""
+"""Accuracy along the line between two networks (Zhang & Bottou 2024, figure 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a mean over targets, or over seeds, can be trusted when there are few of them.
+"""Confidence intervals for means over few targets or few seeds.
 
 Student's t keeps its level where values are independent and about normal, as seeds are. The
 studentised bootstrap (bootstrap-t; Efron & Tibshirani 1993, chapter 12) takes no normal
@@ -20,12 +20,12 @@ from vld_tui.runs.statistics import FEWEST, t_975
 RESAMPLES: Final = 10_000
 LEVEL: Final = 0.05
 FEW: Final = 6
-"""Values below which signs alone cannot tell at 5%."""
+"""Number of values below which a sign test cannot reach 5%."""
 FEWEST_DRAWN: Final = 4
 """Targets below which a bootstrap has too few to draw from."""
 NO_SPREAD: Final = 1e-12
-"""Deviations of shares below which they are equal but for rounding: nothing can be told of chance
-from values that do not differ."""
+"""Deviations below which values count as equal up to rounding, so that their spread says nothing
+about chance."""
 _NOISE_SEED: Final = 0
 
 Values = npt.NDArray[np.float64]
@@ -33,21 +33,21 @@ Interval = tuple[float, float]
 
 
 class Inference(NamedTuple):
-    """What values tell of the mean of all that might have been drawn: a 95% interval, and a
-    two-sided p-value of the same kind."""
+    """A 95% interval of the population mean, and the matching two-sided p-value."""
 
     interval: Interval
     p_value: float
 
 
 def infer(values: Values, mean: float | None = None) -> Inference | None:
-    """Return what independent values, (n,), tell of their mean by Student's t, exact for
-    normal values; None for fewer than :data:`~vld_tui.runs.statistics.FEWEST`, or where all of
-    them are equal: an interval of no width would claim that other values are known exactly.
+    """Return the t interval of the mean of independent values, (n,), exact for normal values.
+
+    None for fewer than :data:`~vld_tui.runs.statistics.FEWEST` values, or if all are equal: an
+    interval of zero width would claim that other values are known exactly.
 
     Args:
         values: such as a difference for each seed.
-        mean: a better known one that the interval stands around; None: theirs.
+        mean: a better estimate to centre the interval on; None: the mean of the values.
     """
     from scipy import special  # takes a moment to import
 
@@ -64,8 +64,8 @@ def infer(values: Values, mean: float | None = None) -> Inference | None:
 
 
 def infer_targets(means: Values) -> Inference | None:
-    """Return what the means of targets tell of other targets: as :func:`infer`, with a p-value of
-    :func:`least_p` at least, as few would take their differences for normal."""
+    """Return the interval for other targets from target means: as :func:`infer`, but with a
+    p-value of at least :func:`least_p`, since the differences may not be normal."""
     found = infer(means)
     return found and found._replace(p_value=max(found.p_value, least_p(len(means))))
 

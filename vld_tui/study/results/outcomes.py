@@ -1,5 +1,4 @@
-"""What the finished runs of a study reached: the values that its clouds, tables and tests are
-made of."""
+"""Outcomes of a study's finished runs: the input of its clouds, tables and tests."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ DROPOUT_WORD: Final = "λ"
 AS_TRAINED: Final = "as trained"
 
 Cell = tuple[Any, ...]
-"""Values of the hyper-parameters that are chosen among."""
+"""Values of the hyper-parameters to choose from."""
 Seed = tuple[int, int | None]
 """A run's seed, and that of its split."""
 Key = TypeVar("Key", bound=Hashable)
@@ -27,9 +26,9 @@ Item = TypeVar("Item")
 
 
 class Setting(NamedTuple):
-    """What is compared: values of the compared fields, and a way of predicting.
+    """A compared setting: values of the compared fields, and an arm.
 
-    ``arm`` None: by the run's own network.
+    ``arm`` None: the run's own network.
     """
 
     values: tuple[tuple[str, Any], ...]
@@ -37,14 +36,14 @@ class Setting(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Return it in words, as they came from outside."""
+        """Return it as unescaped text."""
         words = [field_words(name, value) for name, value in self.values]
         words += [self.arm] if self.arm else []
         return " · ".join(words) or AS_TRAINED
 
     @property
     def measured_on(self) -> tuple[Any, ...]:
-        """Return what says which images ID accuracy is of: it compares within one value alone."""
+        """Return the value that determines the images of ID accuracy, comparable only within it."""
         return tuple(self.value(name) for name in MEASURED_ON)
 
     def value(self, field: str) -> Any:
@@ -53,11 +52,11 @@ class Setting(NamedTuple):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How one way of predicting of a finished run did, at its selected step.
+    """The result of one arm of a finished run, at its selected step.
 
-    Accuracies are shares from 0 to 1. ``domains`` has the sources' ``out`` split and the ``in``
-    split of the target and of the held-out source, each by the domain's name. ``last`` is where
-    it stood at the run's last step; None: not known. A run without a target has no OOD accuracy.
+    Accuracies are from 0 to 1. ``domains`` has, by name, the sources' ``out`` split and the ``in``
+    split of the target and of the held-out source. ``last`` is the result at the run's last step;
+    None: unknown. A run without a target has no OOD accuracy.
     """
 
     dataset: str
@@ -76,7 +75,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Design(NamedTuple):
-    """Which fields are compared, and which are chosen among."""
+    """Which fields are compared, and which are chosen."""
 
     compared: tuple[str, ...]
     chosen: tuple[str, ...]
@@ -85,9 +84,9 @@ class Design(NamedTuple):
     def of(cls, specs: Sequence[RunSpec], compare: Sequence[str], choose: Sequence[str]) -> Design:
         """Return the design of a study.
 
-        Runs that differ in a field that is neither compared nor chosen among must not be
-        averaged as if they were seeds: such a field is compared as well. So is one that says
-        which images ID accuracy is of.
+        Runs that differ in a field that is neither compared nor chosen must not be averaged like
+        seeds, so such a field is compared as well. So is a field that changes the images of ID
+        accuracy.
         """
         compared = [name for name in compare if name not in PLACES]
         compared += [
@@ -106,15 +105,15 @@ class Design(NamedTuple):
         return cls(tuple(compared), chosen)
 
     def setting(self, spec: RunSpec, arm: str | None = None) -> Setting:
-        """Return what a run stands for in the comparison."""
+        """Return a run's compared setting."""
         return Setting(tuple((name, getattr(spec, name)) for name in self.compared), arm)
 
     def cell(self, spec: RunSpec) -> Cell:
-        """Return the run's hyper-parameters among those that are chosen among."""
+        """Return the run's chosen hyper-parameters (its cell)."""
         return _values(spec, self.chosen)
 
     def cell_words(self, cell: Cell) -> str:
-        """Return a cell in words."""
+        """Return a cell as text."""
         pairs = zip(self.chosen, cell, strict=True)
         return ", ".join(field_words(name, value) for name, value in pairs)
 
@@ -124,7 +123,7 @@ _TOLD: Final = NOT_RESULT.union(fields_with("not_own_result"))
 
 
 def field_words(name: str, value: object) -> str:
-    """Return a field and its value in words."""
+    """Return a field and its value as text."""
     word = DROPOUT_WORD if name == "dropout_rate" else FIELDS[name].label
     if value is None:
         return f"{word} none"
@@ -136,7 +135,7 @@ def field_words(name: str, value: object) -> str:
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """Put items of one key together, in the order of the first ones."""
+    """Group items by key, in order of first appearance."""
     groups: dict[Key, list[Item]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
@@ -154,14 +153,14 @@ def with_ood(results: Iterable[Outcome]) -> list[Outcome]:
 
 
 def share_one_split(results: Iterable[Outcome]) -> bool:
-    """Say whether every seed trained on the same split of its data set."""
+    """Return whether every seed trained on the same split of its data set."""
     splits = {trial_seed for _, trial_seed in (each.seed for each in results)}
     return None not in splits and len(splits) == 1
 
 
 def settings_of(results: Iterable[Outcome]) -> list[Setting]:
-    """Return the settings: by rising value where values can be ordered, the run's own network
-    before other ways of predicting."""
+    """Return the settings in ascending order of their values, the run's own network before other
+    arms."""
     known = list(dict.fromkeys(each.setting for each in results))
     arms = list(dict.fromkeys(setting.arm for setting in known))
     arms.sort(key=lambda arm: (arm is not None, arm or ""))
@@ -174,7 +173,7 @@ def settings_of(results: Iterable[Outcome]) -> list[Setting]:
 
 
 def mean_accuracies(results: Sequence[Outcome]) -> tuple[float, float]:
-    """Return the mean ID and OOD accuracy; the latter is NaN where some have none."""
+    """Return the mean ID and OOD accuracy; the latter is NaN if some are missing."""
     oods = [each.ood_accuracy for each in results if each.ood_accuracy is not None]
     return (
         statistics.fmean(each.id_accuracy for each in results),
@@ -183,8 +182,8 @@ def mean_accuracies(results: Sequence[Outcome]) -> tuple[float, float]:
 
 
 def mean_domain_accuracies(results: Sequence[Outcome]) -> dict[str, float]:
-    """Return the accuracy on each domain of one target's results with one setting: as ID and OOD
-    accuracy are, the mean over cells of the mean over seeds."""
+    """Return each domain's accuracy for one target and setting: the mean over cells of the mean
+    over seeds, like ID and OOD accuracy."""
     cells: dict[str, dict[Cell, list[float]]] = {}
     for each in results:
         for name, accuracy in each.domains.items():

@@ -1,4 +1,4 @@
-"""What came of a study so far: accuracies by what is compared and by target."""
+"""A study's results so far: accuracies by compared fields and target."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from vld_tui.study.standing import Standing
 
 @dataclass(frozen=True)
 class Result:
-    """What the finished runs of one target reached, with the same values of what is compared.
+    """Results of the finished runs of one target and one compared setting.
 
-    ``id_accuracy`` and ``ood_accuracy`` are means over the cells of what is chosen among, each a
-    mean over seeds; None before the first run is finished. Their deviations and ``n`` are of the
-    seeds that have all of these cells: others differ in more than chance. ``runs`` are finished,
-    of ``expected``.
+    ``id_accuracy`` and ``ood_accuracy`` are means over cells of means over seeds; None before the
+    first run has finished. Their deviations and ``n`` are over the seeds that have all cells,
+    since others differ in more than chance. ``runs`` of ``expected`` runs have finished.
     """
 
     dataset: str
@@ -34,7 +33,7 @@ class Result:
 
 
 def results_of(standing: Standing) -> Iterator[Result]:
-    """Yield the results in the order of the study; runs with a source held out do not count."""
+    """Yield the results in the order of the study, without runs with a held-out source."""
     study = standing.study
     found: dict[tuple[str, str | None, tuple[Any, ...]], list[Run | None]] = {}
     for spec, run in zip(study.specs, standing.runs, strict=True):
@@ -55,16 +54,15 @@ def results_of(standing: Standing) -> Iterator[Result]:
 
 
 def over_seeds(runs: Sequence[Run], measured: Callable[[Run], float | None]) -> Estimate | None:
-    """Return the mean over targets of the mean over cells of the mean over seeds, and the
-    deviation between the seeds that have every cell of every target; None when there is no run
-    that measured it."""
+    """Return the mean over targets of means over cells of means over seeds, and the deviation
+    between the seeds that have every cell of every target; None without a measured run."""
     return over_seeds_of(group_by_seed(runs), measured)
 
 
 def over_seeds_of(
     groups: Sequence[RunGroup], measured: Callable[[Run], float | None]
 ) -> Estimate | None:
-    """Return the same of runs that are grouped by all but their seeds."""
+    """Return the same for runs grouped by everything except their seeds."""
     targets = _by_target(groups, measured)
     if not targets:
         return None
@@ -89,7 +87,7 @@ def over_seeds_of(
 def _by_target(
     groups: Sequence[RunGroup], measured: Callable[[Run], float | None]
 ) -> list[list[dict[Seed, float]]]:
-    """Return what was measured, by target, cell and seed; runs of one seed count as one."""
+    """Return the values by target, cell and seed; runs of one seed count as one."""
     targets: dict[tuple[str, str | None], list[dict[Seed, float]]] = {}
     for group in groups:
         of_seed: dict[Seed, list[float]] = {}

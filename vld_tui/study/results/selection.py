@@ -1,5 +1,5 @@
-"""Choosing a hyper-parameter cell, or a setting, for each target: by what a person without the
-target's labels knows, and, labelled as such, by an oracle.
+"""Choose a hyper-parameter cell, or a setting, for each target: without the target's labels, and,
+labelled as such, by an oracle.
 
 For target T: ``id`` is the accuracy on the sources' validation images. ``leave_one_source_out``
 is the mean, over the other domains S, of the accuracy on S of runs that trained on neither T nor
@@ -39,10 +39,10 @@ Scores = Mapping[Candidate, float]
 
 
 class Choice(NamedTuple):
-    """What a method chose for one target, and what came of it; accuracies are means over seeds,
-    at the selected step, or for the oracle at the last, by which it chose.
+    """A method's choice for one target and its accuracies: means over seeds at the selected step,
+    or, for the oracle, at the last step.
 
-    ``score`` is what it was chosen by, a share. ``candidates`` is among how many.
+    ``score`` (0 to 1) is the criterion. ``candidates`` is the number of candidates.
     """
 
     target: str
@@ -55,10 +55,10 @@ class Choice(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What a method chose for every target of a data set.
+    """A method's choices for every target of a data set.
 
-    ``among`` is the setting whose cells were chosen among; None: settings and cells. ``arm``
-    is the way of predicting of all of them.
+    ``among`` is the setting whose cells were the candidates; None: settings and cells. ``arm`` is
+    the arm of all of them.
     """
 
     dataset: str
@@ -93,8 +93,8 @@ def choose_cells(results: Sequence[Outcome]) -> list[Selection]:
 
 
 def choose_settings(results: Sequence[Outcome]) -> list[Selection]:
-    """Return, for each data set and way of predicting, what each method chooses among settings
-    and their cells; nothing where there is one setting only. Runs without a target are left out."""
+    """Return, for each data set and arm, what each method chooses among settings and their cells;
+    nothing for a single setting. Runs without a target are left out."""
     found = []
     for of_dataset in grouped(with_ood(results), lambda each: each.dataset).values():
         of_arm = grouped(of_dataset, lambda each: each.setting.arm)

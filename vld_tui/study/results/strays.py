@@ -1,4 +1,4 @@
-"""Finished runs of a study whose recipe has changed since they were made."""
+"""Find finished runs of a study whose recipe has changed since."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from vld_tui.study.standing import Standing
 
 _PLACES: Final = (*(name for name in fields_with("place") if name != "data_dir"), "seed")
 _NOT_TOLD_BY: Final = NOT_RESULT.union(("data_dir",))
-"""Fields that tell no runs of a study apart."""
+"""Fields that do not distinguish the runs of a study."""
 
 
 class Strays(NamedTuple):
-    """How many such runs there are, and their values of the fields in which the recipe differs; of
-    several values that of the newest run."""
+    """The number of such runs, and the newest one's values of the changed recipe fields."""
 
     runs: int
     values: Mapping[str, Any]
 
 
 def find_strays(store: Store, standing: Standing) -> Strays | None:
-    """Return the finished runs that a study would count but for what it takes from its recipe,
-    while runs are missing: the recipe meant something else when they were made.
+    """Return finished runs that a study does not count only because its recipe has changed, if
+    runs are missing.
 
-    Runs that the study left out itself, by another value of a field that it names, are none.
+    Runs that the study itself excludes, by another value of a field that it sets, do not count.
 
     Raises:
         StoreError: when the history cannot be read.
