@@ -14,13 +14,14 @@ import safetensors
 import timm
 import torch
 
-from engine.combine import combine, find_parents
+from engine.combine import ParentRun, combine, find_parents
 from engine.data import RunData, load_data
 from engine.distributed.launcher import check_images, check_machine, train_on_ranks
 from engine.errors import InputError
 from engine.protocol import (
     PROTOCOL_VERSION,
     AttemptEnd,
+    CombinationSpec,
     DataPrepared,
     DomainInfo,
     RunFailed,
@@ -28,6 +29,7 @@ from engine.protocol import (
     RunStarted,
     RunStopped,
     check_gpus,
+    spec_of,
 )
 from engine.rundir import ProcessInfo, RunDir
 from engine.rundir.event_log import EventLog
@@ -66,7 +68,8 @@ def run(
             f"{log.protocol_version}; this version supports {PROTOCOL_VERSION}). Upgrade vld-tui."
         )
     began = time.perf_counter()
-    spec, combination = run_dir.read_spec(), run_dir.read_combination()
+    task = run_dir.read_task()
+    spec = spec_of(task)
     if gpus is not None:
         spec = msgspec.structs.replace(spec, gpus=gpus, nodes=1)
     check_gpus(spec)
@@ -85,15 +88,17 @@ def run(
             birth=process.birth,
         )
     )
-    if combination is None:
+    parents: tuple[ParentRun, ...] = ()
+    if isinstance(task, CombinationSpec):
+        parents = find_parents(run_dir.run_id, task)
+    else:
         check_machine(spec)
-    parents = find_parents(run_dir.run_id, spec, combination) if combination else ()
     started = time.perf_counter()
     data = load_data(spec, run_dir.cache, lambda _done, _total: stop.raise_if_requested())
     log.record(_describe(data, time.perf_counter() - started))
     stop.raise_if_requested()
-    if combination is not None:
-        return combine(spec, combination, parents, data, run_dir, log, stop)
+    if isinstance(task, CombinationSpec):
+        return combine(task, parents, data, run_dir, log, stop)
     if spec.ranks > 1:
         check_images(spec, data)
         del checkpoint, data  # each rank reads its own

@@ -16,7 +16,7 @@ from benchmarks.parity.reference.combining import wise_ft
 from benchmarks.parity.reference.training import accuracy
 from benchmarks.parity.row import Row, difference_text
 from benchmarks.parity.whole_run import do, read_splits
-from engine.protocol import Combination, Evaluated, Parent, RunSpec, decode_event, derived_spec
+from engine.protocol import Combination, CombinationSpec, Evaluated, Parent, RunSpec, decode_event
 from engine.rundir import RunDir, UserData
 from engine.stop_request import StopRequest
 
@@ -83,7 +83,7 @@ def _our_way(run_dir: RunDir, spec: RunSpec) -> dict[tuple[int, str, str], float
     )
     combination = Combination(method="interpolation", parents=parents, points=POINTS)
     way = RunDir(run_dir.path.with_name("way"))
-    way.create(derived_spec(spec, combination), UserData(), combination)
+    way.create(CombinationSpec.of(spec, combination), UserData())
     do(way)
     return {
         (event.step, each.domain, each.split): each.value or 0.0

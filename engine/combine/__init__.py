@@ -1,6 +1,6 @@
 """Combine the networks of earlier runs, without training."""
 
 from engine.combine.combining import combine
-from engine.combine.parents import find_parents
+from engine.combine.parents import ParentRun, find_parents
 
-__all__ = ["combine", "find_parents"]
+__all__ = ["ParentRun", "combine", "find_parents"]

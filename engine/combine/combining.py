@@ -21,6 +21,7 @@ from engine.model import FineTunedNetwork, build_network
 from engine.protocol import (
     Cautioned,
     Combination,
+    CombinationSpec,
     RunFinished,
     RunSpec,
     splits_differ,
@@ -41,8 +42,7 @@ METHODS: Final[Mapping[str, Callable[[Bench], RunFinished]]] = {
 
 
 def combine(
-    spec: RunSpec,
-    combination: Combination,
+    task: CombinationSpec,
     parents: tuple[ParentRun, ...],
     data: RunData,
     run_dir: RunDir,
@@ -57,6 +57,7 @@ def combine(
         InputError: if the parents cannot be combined.
         StopRequested: between batches, if a stop was requested.
     """
+    spec, combination = task.spec, task.combination
     check_images(parents, data)
     torch.set_num_threads(spec.threads or usable_cores())
     network = _build(spec, combination, parents, data)

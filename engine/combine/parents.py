@@ -12,7 +12,7 @@ from engine.data import RunData
 from engine.errors import InputError
 from engine.model import NETWORK, FineTunedNetwork
 from engine.model.tensor_file import DamagedFileError, Shapes, read_header, read_tensors
-from engine.protocol import Combination, CombinationError, Parent, RunSpec, check_alike
+from engine.protocol import CombinationError, CombinationSpec, Parent, RunSpec, check_alike
 from engine.protocol.combination import is_combined
 from engine.rundir import RunDir
 from engine.train.checkpoint import TrainingState, decode_state
@@ -41,15 +41,15 @@ class ParentRun:
             raise _unreadable(self.run_id, self.file, error) from None
 
 
-def find_parents(run_id: str, spec: RunSpec, combination: Combination) -> tuple[ParentRun, ...]:
+def find_parents(run_id: str, task: CombinationSpec) -> tuple[ParentRun, ...]:
     """Return the runs to combine, after checking their checkpoints' headers.
 
     Raises:
         InputError: if a checkpoint is missing or damaged, or the runs cannot be combined.
     """
-    parents = tuple(_find(parent) for parent in combination.parents if parent.file is not None)
+    parents = tuple(_find(parent) for parent in task.combination.parents if parent.file is not None)
     try:
-        check_alike({parent.run_id: parent.spec for parent in parents} | {run_id: spec})
+        check_alike({parent.run_id: parent.spec for parent in parents} | {run_id: task.spec})
     except CombinationError as error:
         raise InputError(str(error)) from None
     return parents
@@ -110,7 +110,8 @@ def _find(parent: Parent) -> ParentRun:
             f"Run {parent.run_id} has no checkpoint {path}: it was not saved or was deleted, or "
             f"the run is in the trash. {_USE_ANOTHER}"
         )
-    if run_dir.read_combination() is not None:
+    task = run_dir.read_task()
+    if isinstance(task, CombinationSpec):
         raise InputError(is_combined(parent.run_id))
     prefix = _prefix(path)
     try:
@@ -123,7 +124,7 @@ def _find(parent: Parent) -> ParentRun:
         for name, shape in shapes.items()
         if name.startswith(prefix)
     }
-    return ParentRun(parent.run_id, path, run_dir.read_spec(), state, shapes)
+    return ParentRun(parent.run_id, path, task, state, shapes)
 
 
 def _prefix(path: Path) -> str:

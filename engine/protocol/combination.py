@@ -100,21 +100,46 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return INTERPOLATION_STEPS if self.method == "interpolation" else len(self.parents)
 
 
-def derived_spec(first: RunSpec, combination: Combination) -> RunSpec:
-    """Return the specification of a combination run, based on the first parent's.
+class CombinationSpec(msgspec.Struct, frozen=True):
+    """What a combination run does: combine networks, evaluated on the images of ``spec``.
 
-    It keeps the fields that determine the images and the network. The seed is the split's.
+    ``spec`` has the settings that describe the result as if it had been trained.
     """
-    return msgspec.structs.replace(
-        first,
-        steps=combination.steps,
-        head_steps=0,
-        warmup_steps=0,
-        lr_drops=(),
-        arms=(),
-        gpus=1,
-        nodes=1,
-    )
+
+    spec: RunSpec
+    combination: Combination
+
+    @classmethod
+    def of(cls, first: RunSpec, combination: Combination) -> CombinationSpec:
+        """Return the task of a combination run, based on the first parent's specification.
+
+        It keeps the fields that determine the images and the network. The seed is the split's.
+        """
+        spec = msgspec.structs.replace(
+            first,
+            steps=combination.steps,
+            head_steps=0,
+            warmup_steps=0,
+            lr_drops=(),
+            arms=(),
+            gpus=1,
+            nodes=1,
+        )
+        return cls(spec, combination)
+
+
+RunTask = RunSpec | CombinationSpec
+"""What a run does: train a network, or combine the networks of others."""
+
+
+def spec_of(task: RunTask) -> RunSpec:
+    """Return the specification in a task of either kind."""
+    return task.spec if isinstance(task, CombinationSpec) else task
+
+
+def task_of(spec: RunSpec, combination: Combination | None) -> RunTask:
+    """Return the task of a run with these files; without a combination, it trains a network."""
+    return spec if combination is None else CombinationSpec(spec, combination)
 
 
 def check_alike(specs: Mapping[str, RunSpec]) -> None:
@@ -172,11 +197,11 @@ def trial_seed(spec: RunSpec) -> int:
     return spec.seed if spec.trial_seed is None else spec.trial_seed
 
 
-def own_arm(spec: RunSpec, combination: Combination | None = None) -> str:
+def own_arm(task: RunTask) -> str:
     """Return the arm of a run's own network."""
-    if combination is not None:
-        return combination.method
-    return "dropout" if spec.dropout_rate > 0 else "erm"
+    if isinstance(task, CombinationSpec):
+        return task.combination.method
+    return "dropout" if task.dropout_rate > 0 else "erm"
 
 
 def encode_combination(combination: Combination) -> bytes:

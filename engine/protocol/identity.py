@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from engine.protocol.combination import Combination
+from engine.protocol.combination import Combination, CombinationSpec, RunTask, spec_of
 from engine.protocol.schedule import first_evaluation
 from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, applies, fields_with
 
@@ -45,18 +45,18 @@ CONDITIONAL: Final[Mapping[str, Callable[[RunSpec], bool]]] = {
 """Fields that affect the result only under a condition, in addition to ``only_with``."""
 
 
-def run_identity(spec: RunSpec, combination: Combination | None = None) -> str:
+def run_identity(task: RunTask) -> str:
     """Return a hash (16 hexadecimal digits) that is equal for runs with the same result.
 
     Fields at their default are omitted, so that a new field does not change older identities, and
     so are fields without effect on this run.
     """
-    return _hash(spec, combination, NOT_RESULT)
+    return _hash(task, NOT_RESULT)
 
 
-def configuration_identity(spec: RunSpec, combination: Combination | None = None) -> str:
+def configuration_identity(task: RunTask) -> str:
     """Return a hash (16 hexadecimal digits) that is equal for runs that differ only in seeds."""
-    return _hash(spec, combination, NOT_RESULT.union(SEEDS))
+    return _hash(task, NOT_RESULT.union(SEEDS))
 
 
 def result_differences(one: RunSpec, other: RunSpec) -> tuple[str, ...]:
@@ -68,19 +68,21 @@ def result_differences(one: RunSpec, other: RunSpec) -> tuple[str, ...]:
     )
 
 
-def _hash(spec: RunSpec, combination: Combination | None, left_out: Iterable[str]) -> str:
+def _hash(task: RunTask, left_out: Iterable[str]) -> str:
+    spec = spec_of(task)
     decided = {
         name: value
         for name, info in FIELDS.items()
         if name not in left_out and (value := _effective_value(spec, name)) != info.default
     }
-    text = msgspec.json.encode((decided, _earliest_form(combination)), order="sorted")
+    combination = _earliest_form(task.combination) if isinstance(task, CombinationSpec) else None
+    text = msgspec.json.encode((decided, combination), order="sorted")
     return hashlib.sha256(text).hexdigest()[:16]
 
 
-def _earliest_form(combination: Combination | None) -> Combination | None:
+def _earliest_form(combination: Combination) -> Combination:
     """Return a combination as older versions wrote it, without naming a linear probe."""
-    if combination is None or combination.starts_at != "linear_probe":
+    if combination.starts_at != "linear_probe":
         return combination
     first, *others = combination.parents
     parents = (msgspec.structs.replace(first, last_layer=None), *others)

@@ -38,9 +38,11 @@ from engine.protocol import (
     MOST_PREDICTION_BYTES,
     Combination,
     CombinationError,
+    CombinationSpec,
     Predictions,
     PredictionsError,
     RunSpec,
+    RunTask,
     SpecError,
     decode_combination,
     decode_predictions,
@@ -48,6 +50,8 @@ from engine.protocol import (
     encode_combination,
     encode_predictions,
     encode_spec,
+    spec_of,
+    task_of,
 )
 from engine.rundir.process import ExitInfo, JobInfo, KillRecord, ProcessInfo, StopRecord
 
@@ -189,8 +193,8 @@ class RunDir:
         """Return the folder of caches, shared by all runs of a home."""
         return self.path.parent.parent / "cache"
 
-    def create(self, spec: RunSpec, user: UserData, combination: Combination | None = None) -> None:
-        """Create the folder with its spec, user data and combination.
+    def create(self, task: RunTask, user: UserData) -> None:
+        """Create the folder with the run's task and user data.
 
         Raises:
             FileExistsError: if the folder exists.
@@ -199,9 +203,17 @@ class RunDir:
         self.path.mkdir(parents=True)
         sync_folder(self.path.parent)
         write_atomic(self.user, msgspec.json.encode(user))
-        if combination is not None:
-            write_atomic(self.combination, encode_combination(combination))
-        write_atomic(self.spec, encode_spec(spec))
+        if isinstance(task, CombinationSpec):
+            write_atomic(self.combination, encode_combination(task.combination))
+        write_atomic(self.spec, encode_spec(spec_of(task)))
+
+    def read_task(self) -> RunTask:
+        """Return what the run does: train a network, or combine the networks of other runs.
+
+        Raises:
+            SpecError: if a file is missing or damaged; names it.
+        """
+        return task_of(self.read_spec(), self.read_combination())
 
     def read_combination(self) -> Combination | None:
         """Return the combination, or None if the run trains a network.

@@ -8,11 +8,11 @@ import signal
 
 from engine.protocol import (
     Combination,
+    CombinationSpec,
     Evaluated,
     Parent,
     RunFailed,
     StepsTaken,
-    derived_spec,
 )
 from engine.rundir import RunDir
 from tests.hunt.workplace import Workplace, results
@@ -193,8 +193,8 @@ def the_home_is_moved(place: Workplace) -> None:
     parents = tuple(Parent(run.run_id, str(run.best_checkpoint)) for run in networks)
     combination = Combination(method="soup", parents=parents)
     with Store.open(home) as store:
-        spec = derived_spec(networks[0].read_spec(), combination)
-        soup = store.run_dir(store.create_run(spec, combination=combination).run_id)
+        task = CombinationSpec.of(networks[0].read_spec(), combination)
+        soup = store.run_dir(store.create_run(task).run_id)
     run_here(soup)
     assert _is_over(soup)
 

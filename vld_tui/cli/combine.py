@@ -75,13 +75,11 @@ class Launching:
         probe: bool = False,
     ) -> None:
         """Create the run, then start or queue it."""
-        spec, combination = plan_combination(
+        task = plan_combination(
             store, method, runs, at=_checkpoint(at), points=points,
             from_pretrained=from_pretrained, probe=probe, device=device,
         )  # fmt: skip
-        made = store.create_run(
-            spec, name=self._name, tags=self._tags, combination=combination, is_queued=self._queue
-        )
+        made = store.create_run(task, name=self._name, tags=self._tags, is_queued=self._queue)
         start_new(
             store, made, queue=self._queue, detach=self._detach, as_json=self._as_json,
             following=_following(method, runs),

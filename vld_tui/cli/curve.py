@@ -124,7 +124,7 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
             )
     last_step = max([1.0, *(float(each.x[-1]) for each in (*accuracies, *losses) if len(each.x))])
     view = View(across=Axis(0, last_step), cursor=run.selected_step)
-    label = partial(step_label, combination=run.combination)
+    label = partial(step_label, task=run.task)
     plot = Plot("", (), view, step_name=label)
     panels = [
         replace(

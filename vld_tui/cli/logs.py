@@ -22,7 +22,7 @@ from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.run_folder import start_of_last_lines
 from vld_tui.store.store import Store
-from vld_tui.views.event_tail import MOST_LINES, last_told, told_spec
+from vld_tui.views.event_tail import MOST_LINES, last_told, told_task
 from vld_tui.views.lines import story_lines
 from vld_tui.words.text import plain_text
 
@@ -78,7 +78,7 @@ class _Told:
         run_dir = store.run_dir(run.run_id)
         self._run = run
         self._run_dir = run_dir
-        self._spec = told_spec(run, run_dir)
+        self._task = told_task(run, run_dir)
         self._progress = Progress()
         self._follower = EventFollower(run_dir)
         self._files = files
@@ -89,7 +89,7 @@ class _Told:
         """Yield the lines since the last call."""
         for event in self._follower.news():
             self._progress = self._progress.after(event)
-            yield from story_lines(self._spec, self._progress, event, self._run.combination)
+            yield from story_lines(self._task, self._progress, event)
         yield from self._printed()
 
     def last(self, count: int) -> list[str]:
@@ -98,7 +98,7 @@ class _Told:
             return list(deque(self.news(), maxlen=count))
         printed = list(self._printed(last=count))
         told = count - len(printed)
-        tail = last_told(self._run_dir.events, self._spec, self._run.combination, told)
+        tail = last_told(self._run_dir.events, self._task, told)
         self._follower = EventFollower(self._run_dir, tail.offset)
         self._progress = tail.progress
         lines = [*tail.lines, *printed]

@@ -72,7 +72,7 @@ class LiveReporter:
     """Prints the plan once complete and repaints the progress below it."""
 
     def __init__(self, run: Run, *, console: Console) -> None:
-        self._spec, self._combination = run.spec, run.combination
+        self._task = run.task
         self._run_id, self._name = run.run_id, run.name
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -114,13 +114,12 @@ class LiveReporter:
         self._live.stop()
         self._console.print(
             closing_view(
-                self._spec,
+                self._task,
                 progress,
                 run_id=self._run_id,
                 name=self._name,
                 status=status,
                 cells=self._console.width,
-                combination=self._combination,
                 gives_reason=False,
             )
         )
@@ -137,25 +136,23 @@ class LiveReporter:
         if progress.model is None:
             seconds = self._painted - self._began
             plan = preparing_view(
-                self._spec,
+                self._task,
                 progress,
                 seconds=seconds,
                 notice=self._notice,
-                combination=self._combination,
             )
             self._live.update(Group(self._heading(), Text(""), plan), refresh=True)
             return
         if not self._plan_is_printed:
             self._plan_is_printed = True
-            plan = plan_table(self._spec, progress, self._combination)
+            plan = plan_table(self._task, progress)
             self._console.print(self._heading(), Text(""), plan, Text(""), sep="\n")
         view = training_view(
-            self._spec,
+            self._task,
             progress,
             now=time.time(),
             cells=self._console.width,
             notice=self._notice,
-            combination=self._combination,
         )
         self._live.update(view, refresh=True)
 
@@ -193,7 +190,7 @@ class LineReporter:
     """Prints one line per event, with losses at a limited rate."""
 
     def __init__(self, run: Run, *, stream: TextIO) -> None:
-        self._spec, self._combination = run.spec, run.combination
+        self._task = run.task
         self._run_id, self._name = run.run_id, run.name
         self._stream = stream
         self._loss_told = float("-inf")
@@ -223,7 +220,7 @@ class LineReporter:
                 if time.monotonic() - self._loss_told < LOSS_LINE_INTERVAL_S:
                     continue
                 self._loss_told = time.monotonic()
-            for line in event_lines(self._spec, progress, event, self._combination):
+            for line in event_lines(self._task, progress, event):
                 self._write(line)
 
     def notice(self, text: str) -> None:
@@ -232,9 +229,7 @@ class LineReporter:
 
     def conclude(self, progress: Progress, status: str, following: NextCommands) -> None:
         """Print how the run ended and the next commands."""
-        closing = closing_line(
-            self._spec, progress, status=status, combination=self._combination, gives_reason=False
-        )
+        closing = closing_line(self._task, progress, status=status, gives_reason=False)
         self._write(closing)
         if progress.selected is not None:
             told = [interval_line(progress), *(f"caution: {each}" for each in cautions(progress))]

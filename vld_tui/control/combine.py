@@ -11,12 +11,11 @@ import msgspec
 from engine.protocol import (
     Combination,
     CombinationError,
+    CombinationSpec,
     LastLayer,
     ModelPrepared,
     Parent,
-    RunSpec,
     check_alike,
-    derived_spec,
 )
 from engine.protocol.combination import is_combined, starts_untrained
 from engine.rundir import RunDir
@@ -39,13 +38,6 @@ class Chosen(NamedTuple):
 
     runs: tuple[Run, ...]
     passed_over: str = ""
-
-
-class Plan(NamedTuple):
-    """The plan of a combining run."""
-
-    spec: RunSpec
-    combination: Combination
 
 
 def choose_matching(store: Store, query: Query) -> Chosen:
@@ -72,8 +64,8 @@ def plan_combination(
     from_pretrained: bool = False,
     probe: bool = False,
     device: str | None = None,
-) -> Plan:
-    """Return the specification and the parents of a run that combines ``runs``.
+) -> CombinationSpec:
+    """Return what a run does that combines ``runs``.
 
     Args:
         store: the history.
@@ -100,9 +92,10 @@ def plan_combination(
     check_alike({run.run_id: run.spec for run in runs})
     if from_pretrained and runs[0].spec.weights == "none":
         raise CombinationError(starts_untrained(runs[0].run_id))
-    spec = derived_spec(runs[0].spec, combination)
-    return Plan(spec if device is None else msgspec.structs.replace(spec, device=device),
-                combination)  # fmt: skip
+    first = runs[0].spec
+    if device is not None:
+        first = msgspec.structs.replace(first, device=device)
+    return CombinationSpec.of(first, combination)
 
 
 def _pretrained_parent(store: Store, run: Run, at: Checkpoint, *, probe: bool) -> Parent:

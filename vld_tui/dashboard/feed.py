@@ -305,7 +305,7 @@ class OpenedRun:
     def read(self, store: Store, curves: RunCurves) -> RunDetail:
         """Return everything known of the run; the same as before while nothing happened."""
         before, contents = self._detail, self._folder.read()
-        told = self._tail.read(curves.run.spec, curves.run.combination)
+        told = self._tail.read(curves.run.task)
         news = (curves, contents, told)
         if before is not None and not self._story.is_behind:
             known = (before.curves, before.contents, before.told)
@@ -346,10 +346,10 @@ def _unread(store: Store) -> str | None:
 
 
 def _last_told(run_dir: RunDir, run: Run) -> tuple[str, ...]:
-    from vld_tui.views.event_tail import EventTail, told_spec  # not for the first picture
+    from vld_tui.views.event_tail import EventTail, told_task  # not for the first picture
 
     tail = EventTail(run_dir.events, most_bytes=LOG_BYTES)
-    return tail.read(told_spec(run, run_dir), run.combination)
+    return tail.read(told_task(run, run_dir))
 
 
 def _find_other(store: Store, reference: str) -> OtherRun:

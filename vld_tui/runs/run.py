@@ -12,6 +12,8 @@ from engine.protocol import (
     NO_TARGET,
     Combination,
     RunSpec,
+    RunTask,
+    task_of,
 )
 
 LIVE: Final = ("starting", "running")
@@ -87,6 +89,11 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     recovered_step: int | None = None
     evaluation_precision: str | None = None
     mixed_fields: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> RunTask:
+        """Return what it does: train a network, or combine the networks of others."""
+        return task_of(self.spec, self.combination)
 
     @property
     def evaluated_in(self) -> str | None:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from engine.protocol import (
-    Combination,
+    CombinationSpec,
     RunSpec,
+    RunTask,
     configuration_identity,
     encode_combination,
     own_arm,
     run_identity,
+    spec_of,
 )
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
@@ -34,35 +36,31 @@ class _Draft(NamedTuple):
     """A run that is about to be created."""
 
     run_dir: RunDir
-    spec: RunSpec
+    task: RunTask
     user: UserData
-    combination: Combination | None = None
 
 
 def create_run(
     database: Database,
     home: Home,
-    spec: RunSpec,
+    task: RunTask,
     name: str | None,
     tags: Sequence[str],
     *,
-    combination: Combination | None = None,
     is_queued: bool = False,
 ) -> str:
     """Create the folder and the row of a new run, optionally queued, and return its id.
-
-    ``combination``: the run combines other runs' networks instead of training.
 
     Raises:
         StoreError: for an unusable name or tag, or when folder or row cannot be written.
     """
     now = time.time()
     user = UserData(
-        name=default_name(spec, combination) if name is None else check_name(name),
+        name=default_name(task) if name is None else check_name(name),
         tags=check_tags(tags),
         created_at=now,
     )
-    draft = _Draft(_new_run_dir(home, now, ()), spec, user, combination)
+    draft = _Draft(_new_run_dir(home, now, ()), task, user)
     _make(database, [draft], is_queued=is_queued)
     return draft.run_dir.run_id
 
@@ -110,11 +108,10 @@ def _make(database: Database, drafts: Sequence[_Draft], *, is_queued: bool) -> N
     """Create rows and folders, all or none."""
     try:
         with database.write() as connection:
-            for run_dir, spec, user, combination in drafts:
+            for run_dir, task, user in drafts:
                 key = insert_row(
-                    connection, run_dir.run_id, spec, user,
-                    combination=combination, launched_at=user.created_at,
-                )  # fmt: skip
+                    connection, run_dir.run_id, task, user, launched_at=user.created_at
+                )
                 if is_queued:
                     enqueue(connection, key)
             side_by_side(_make_folder, drafts)
@@ -131,20 +128,20 @@ def _make(database: Database, drafts: Sequence[_Draft], *, is_queued: bool) -> N
 
 
 def _make_folder(draft: _Draft) -> None:
-    draft.run_dir.create(draft.spec, draft.user, draft.combination)
+    draft.run_dir.create(draft.task, draft.user)
 
 
 def insert_row(
     connection: sqlite3.Connection,
     run_id: str,
-    spec: RunSpec,
+    task: RunTask,
     user: UserData,
     *,
-    combination: Combination | None,
     launched_at: float,
     key: int | None = None,
 ) -> int:
     """Add the row of a run without events and return its key (None: a new key)."""
+    spec = spec_of(task)
     cursor = connection.execute(
         "INSERT INTO runs (key, run_id, name, tags, note, created_at, trashed_at, spec, arm, "
         "target, launched_at, combination, identity, configuration, status) "
@@ -158,12 +155,14 @@ def insert_row(
             user.created_at,
             user.trashed_at,
             encode_stored_spec(spec),
-            own_arm(spec, combination),
+            own_arm(task),
             spec.target,
             launched_at,
-            None if combination is None else encode_combination(combination).decode(),
-            run_identity(spec, combination),
-            configuration_identity(spec, combination),
+            encode_combination(task.combination).decode()
+            if isinstance(task, CombinationSpec)
+            else None,
+            run_identity(task),
+            configuration_identity(task),
         ],
     )
     if cursor.lastrowid is None:

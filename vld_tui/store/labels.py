@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from engine.protocol import NO_TARGET, Combination, RunSpec
+from engine.protocol import NO_TARGET, Combination, CombinationSpec, RunTask, spec_of
 from vld_tui.store.errors import StoreError
 
 NAME_LENGTH: Final = 100
@@ -68,15 +68,16 @@ def new_run_id(now: float) -> str:
     return f"{stamp}-{''.join(secrets.choice(_BASE32) for _ in range(4))}"
 
 
-def default_name(spec: RunSpec, combination: Combination | None = None) -> str:
+def default_name(task: RunTask) -> str:
     """Return a generated name, such as ``fluent-mono-d0.9-m8-s0`` or ``fluent-mono-soup-of-3``."""
+    spec = spec_of(task)
     target = None if spec.target == NO_TARGET else spec.target
     place = "".join(
         character if character.isalnum() or character in "._-" else "-"
         for character in target or spec.dataset
     ).lstrip("-")
-    if combination is not None:
-        return f"{place[:60] or 'run'}-{_combined_name(combination)}"
+    if isinstance(task, CombinationSpec):
+        return f"{place[:60] or 'run'}-{_combined_name(task.combination)}"
     masks = f"-m{spec.masks}" if spec.dropout_rate else ""
     return f"{place[:60] or 'run'}-d{spec.dropout_rate:g}{masks}-s{spec.seed}"
 

@@ -14,11 +14,13 @@ import msgspec
 from engine.protocol import (
     FIELDS,
     Combination,
-    RunSpec,
+    CombinationSpec,
+    RunTask,
     SpecError,
     decode_combination,
     encode_combination,
     encode_spec,
+    task_of,
 )
 from engine.rundir import RunDir, UserData, read_plain, write_atomic
 from vld_tui.runs.run import Run
@@ -30,8 +32,7 @@ from vld_tui.store.specs import read_kept_spec
 class Files(NamedTuple):
     """The contents of a run folder's small files."""
 
-    spec: RunSpec
-    combination: Combination | None
+    task: RunTask
     user: UserData
 
 
@@ -48,7 +49,9 @@ def read_files(database: Database, run_dir: RunDir) -> Files:
     row = database.row("SELECT combination IS NULL FROM runs WHERE run_id = ?", [run_dir.run_id])
     try:
         files = _read(run_dir)
-        is_whole = files.user != UserData() and (files.combination or row is None or row[0])
+        is_whole = files.user != UserData() and (
+            isinstance(files.task, CombinationSpec) or row is None or row[0]
+        )
         if row is None or is_whole:
             return files
     except (SpecError, OSError):
@@ -61,7 +64,8 @@ def read_files(database: Database, run_dir: RunDir) -> Files:
 
 
 def _read(run_dir: RunDir) -> Files:
-    return Files(read_kept_spec(run_dir), run_dir.read_combination(), run_dir.read_user())
+    task = task_of(read_kept_spec(run_dir), run_dir.read_combination())
+    return Files(task, run_dir.read_user())
 
 
 def _put_back(run: Run, run_dir: RunDir) -> None:

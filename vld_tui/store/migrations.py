@@ -23,6 +23,7 @@ from sqlite_utils.db import Database
 
 from engine.protocol import (
     CombinationError,
+    CombinationSpec,
     configuration_identity,
     decode_combination,
     run_identity,
@@ -304,10 +305,10 @@ def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, 
     for key, text, combined in rows:
         try:
             spec = decode_stored_spec(text)
-            combination = None if combined is None else decode_combination(combined)
+            task = spec if combined is None else CombinationSpec(spec, decode_combination(combined))
         except (DecodeError, CombinationError):  # left unchanged, to be read by a rebuild
             continue
-        identities = run_identity(spec, combination), configuration_identity(spec, combination)
+        identities = run_identity(task), configuration_identity(task)
         yield encode_stored_spec(spec), *identities, key
 
 

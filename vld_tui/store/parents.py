@@ -13,7 +13,7 @@ from engine.protocol import (
     NOT_RESULT,
     OWN_FIELDS,
     SHARED_FIELDS,
-    Combination,
+    CombinationSpec,
     RunSpec,
 )
 from vld_tui.store.database import MOST_AT_ONCE, Database
@@ -28,7 +28,7 @@ The first one's specification determines what the combination is measured on."""
 
 
 def mixed_fields(
-    database: Database, combinations: Sequence[tuple[RunSpec, Combination]]
+    database: Database, combining: Sequence[CombinationSpec]
 ) -> Iterator[tuple[str, ...]]:
     """Yield, for each combining run, the fields in which its parents differ.
 
@@ -38,9 +38,9 @@ def mixed_fields(
     Raises:
         StoreError: when the database cannot be read.
     """
-    known = _specs(database, sorted({run for _, each in combinations for run in _runs(each)}))
-    for own, combination in combinations:
-        parents = [known.get(run) for run in _runs(combination)]
+    known = _specs(database, sorted({run for each in combining for run in _runs(each)}))
+    for task in combining:
+        own, parents = task.spec, [known.get(run) for run in _runs(task)]
         yield tuple(
             name
             for name in TRAINED_FIELDS
@@ -48,9 +48,9 @@ def mixed_fields(
         )
 
 
-def _runs(combination: Combination) -> list[str]:
+def _runs(task: CombinationSpec) -> list[str]:
     """Return the parents that are runs, not the pre-trained network."""
-    return [parent.run_id for parent in combination.parents if parent.run_id]
+    return [parent.run_id for parent in task.combination.parents if parent.run_id]
 
 
 def _specs(database: Database, run_ids: Sequence[str]) -> dict[str, RunSpec]:

@@ -272,14 +272,12 @@ def _read(database: Database, scratch: Database, place: _Place) -> None:
     """
     run_dir = place.run_dir
     _refuse_cut_log(database, run_dir)
-    spec, combination, user = read_files(database, run_dir)
-    user = _completed(user, run_dir, default_name(spec, combination), is_trashed=place.is_trashed)
+    task, user = read_files(database, run_dir)
+    user = _completed(user, run_dir, default_name(task), is_trashed=place.is_trashed)
     process = run_dir.read_process()
     launched_at = process.started_at if process else user.created_at
     with scratch.write() as connection:
-        key = insert_row(
-            connection, run_dir.run_id, spec, user, combination=combination, launched_at=launched_at
-        )
+        key = insert_row(connection, run_dir.run_id, task, user, launched_at=launched_at)
         state = load_state(scratch, key)
         if state is None:
             raise AssertionError("an inserted row exists")

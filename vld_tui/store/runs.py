@@ -13,9 +13,8 @@ from msgspec.structs import force_setattr
 from engine.protocol import (
     FIELDS,
     NO_TARGET,
-    Combination,
     CombinationError,
-    RunSpec,
+    CombinationSpec,
     decode_combination,
 )
 from vld_tui.runs.run import DAMAGED, STATUSES, UNKNOWN_SPEC, Run, RunPoint
@@ -48,12 +47,12 @@ def read_points(
         f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
         parameters,
     )
-    found: list[tuple[RunPoint, tuple[RunSpec, Combination] | None]] = []
+    found: list[tuple[RunPoint, CombinationSpec | None]] = []
     for *values, is_augmented, spec, text in rows:
         with contextlib.suppress(msgspec.DecodeError, CombinationError):  # listed as damaged
-            combining = (
-                None if text is None else (decode_stored_spec(spec), decode_combination(text))
-            )
+            combining = None
+            if text is not None:
+                combining = CombinationSpec(decode_stored_spec(spec), decode_combination(text))
             point = RunPoint(*values)
             point = msgspec.structs.replace(point, is_augmented=is_augmented == 1)
             found.append((point, combining))
@@ -178,15 +177,13 @@ def find_unreadable(database: Database) -> None:
 
 def _told_mixed(database: Database, runs: list[Run]) -> list[Run]:
     """Add to combining runs the fields in which their parents differ."""
-    combining = [
-        (run.spec, run.combination) for run in runs if run.combination is not None and run.has_spec
-    ]
-    found = mixed_fields(database, combining)
+    tasks = [run.task if run.has_spec else None for run in runs]
+    found = mixed_fields(database, [each for each in tasks if isinstance(each, CombinationSpec)])
     return [
         msgspec.structs.replace(run, mixed_fields=next(found))
-        if run.combination and run.has_spec
+        if isinstance(task, CombinationSpec)
         else run
-        for run in runs
+        for run, task in zip(runs, tasks, strict=True)
     ]
 
 

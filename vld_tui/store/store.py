@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.protocol import Combination, RunSpec
+from engine.protocol import RunSpec, RunTask
 from vld_tui.runs.metrics import Attempt, CheckpointInfo, MetricPoint, MetricSeries
 from vld_tui.runs.run import Run
 from vld_tui.store import create, prune, trash
@@ -41,24 +41,18 @@ class Store(MeasuredRuns, WaitingRuns):
 
     def create_run(
         self,
-        spec: RunSpec,
+        task: RunTask,
         *,
         name: str | None = None,
         tags: Sequence[str] = (),
-        combination: Combination | None = None,
         is_queued: bool = False,
     ) -> Run:
         """Create a new run: its folder and its row. It has no process yet.
 
-        ``combination``: it trains nothing, but combines the networks of other runs.
-
         Raises:
             StoreError: for an unusable name or tag, or a folder that cannot be made.
         """
-        run_id = create.create_run(
-            self._database, self.home, spec, name, tags,
-            combination=combination, is_queued=is_queued,
-        )  # fmt: skip
+        run_id = create.create_run(self._database, self.home, task, name, tags, is_queued=is_queued)
         return self.get(run_id)
 
     def queue_runs(self, specs: Sequence[RunSpec], *, tags: Sequence[str] = ()) -> None:

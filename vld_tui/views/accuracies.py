@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from engine.protocol import ArmEvaluated, Combination, Evaluated
+from engine.protocol import ArmEvaluated, CombinationSpec, Evaluated, RunTask
 from engine.protocol.intervals import Interval
 from vld_tui.runs.progress import Progress, best_of, domain_accuracy
 from vld_tui.views.combined import has_choice, step_label
@@ -48,19 +48,17 @@ class AccuracyRow:
         return self.values[-1] if self.values else None
 
 
-def accuracy_views(
-    progress: Progress, cells: int, combination: Combination | None = None
-) -> list[RenderableType]:
+def accuracy_views(task: RunTask, progress: Progress, cells: int) -> list[RenderableType]:
     """Return the table of accuracies with their 95% intervals, and what those follow from."""
-    table = accuracy_table(progress, cells, combination, has_intervals=True)
+    table = accuracy_table(task, progress, cells, has_intervals=True)
     note = interval_note(progress)
     return [table, *([Padding(Text(note, QUIET_STYLE), (0, 2))] if note else []), Text("")]
 
 
 def accuracy_table(
+    task: RunTask,
     progress: Progress,
     cells: int,
-    combination: Combination | None = None,
     *,
     has_intervals: bool = False,
 ) -> Table:
@@ -70,7 +68,7 @@ def accuracy_table(
     the accuracy that is reported as OOD. ``has_intervals``: with the 95% interval of the value at
     the selected step.
     """
-    rows = accuracy_rows(progress, combination)
+    rows = accuracy_rows(task, progress)
     has_intervals = has_intervals and any(row.interval for row in rows)
     taken = _NAME_CELLS + 24 + (_INTERVAL_CELLS + 2 if has_intervals else 0)
     spark_cells = min(_MAX_SPARK_CELLS, max(_MIN_SPARK_CELLS, cells - taken))
@@ -82,12 +80,12 @@ def accuracy_table(
         table.add_column(justify="right", width=_INTERVAL_CELLS)
     table.add_column(no_wrap=True)
     selected = progress.selected
-    at_step = step_label(selected.step, combination) if selected else ""
+    at_step = step_label(selected.step, task) if selected else ""
     why = "← selected: best ID" if selected else ""
-    headings = ("", "latest", at_step, why) if has_choice(combination) else ("", "", "together", "")
+    headings = ("", "latest", at_step, why) if has_choice(task) else ("", "", "together", "")
     titles = [*headings[:3], *(["95% interval"] if has_intervals else []), headings[3]]
     table.add_row(*(Text(each, style=QUIET_STYLE) for each in titles))
-    if combination is None:
+    if not isinstance(task, CombinationSpec):
         losses = [reading.loss for reading in progress.losses]
         loss = decimal(losses[-1]) if losses else ""
         blanks = [""] * (len(titles) - 3)
@@ -110,7 +108,7 @@ def _range(row: AccuracyRow) -> Text:
     return Text("" if row.interval is None else percent_range(row.interval), style=row.style)
 
 
-def accuracy_rows(progress: Progress, combination: Combination | None = None) -> list[AccuracyRow]:
+def accuracy_rows(task: RunTask, progress: Progress) -> list[AccuracyRow]:
     """Return ID, OOD, every domain, sources first, then ID and OOD of other arms."""
     evaluations, selected = progress.evaluations, progress.selected
     certainty = run_certainty(progress, selected)
@@ -140,7 +138,7 @@ def accuracy_rows(progress: Progress, combination: Combination | None = None) ->
         name = plain_text(domain)
         rows.append(AccuracyRow(name, "", tuple(accuracies), chosen, interval=interval))
     for arm, of_arm in progress.arms.items():
-        rows += _arm_rows(progress, arm, of_arm, combination)
+        rows += _arm_rows(task, progress, arm, of_arm)
     return rows
 
 
@@ -159,16 +157,16 @@ def _plain_row(
 
 
 def _arm_rows(
+    task: RunTask,
     progress: Progress,
     arm: str,
     evaluations: tuple[ArmEvaluated, ...],
-    combination: Combination | None,
 ) -> list[AccuracyRow]:
     """Return ID and OOD accuracy of an arm, at the step that is selected for it."""
     best = best_of(evaluations)
     if best is None:
         return []
-    name, note = plain_text(arm), step_label(best.step, combination)
+    name, note = plain_text(arm), step_label(best.step, task)
     ids = tuple(each.id_accuracy for each in evaluations)
     oods = tuple(each.ood_accuracy for each in evaluations)
     found = run_certainty(progress, best)

@@ -11,10 +11,13 @@ from engine.protocol import (
     BarrierMeasured,
     Cautioned,
     Combination,
+    CombinationSpec,
     Event,
     LastLayer,
     ParentMeasured,
     ParentTried,
+    RunTask,
+    spec_of,
 )
 from engine.protocol.validation import uncertain_selection
 from vld_tui.runs.progress import Progress
@@ -43,27 +46,28 @@ _TAKEN_AT: Final = {
 }
 
 
-def has_choice(combination: Combination | None) -> bool:
+def has_choice(task: RunTask) -> bool:
     """Say whether a run evaluates several networks, of which one is selected."""
-    return combination is None or combination.method == "interpolation"
+    return not isinstance(task, CombinationSpec) or task.combination.method == "interpolation"
 
 
-def step_label(step: int, combination: Combination | None = None) -> str:
+def step_label(step: int, task: RunTask) -> str:
     """Say where an evaluation stands: after so many steps, or so far along the way."""
-    if combination is not None and combination.method == "interpolation":
+    if not isinstance(task, CombinationSpec):
+        return f"step {step:,}"
+    if task.combination.method == "interpolation":
         return f"{step:,}% of B"
-    if combination is not None:
-        return f"{plural(step, 'network')}{_tried(combination)}"
-    return f"step {step:,}"
+    return f"{plural(step, 'network')}{_tried(task.combination)}"
 
 
-def progress_label(step: int, steps: int, combination: Combination | None) -> str:
+def progress_label(step: int, task: RunTask) -> str:
     """Say how far a run is."""
-    if combination is None:
+    steps = spec_of(task).steps
+    if not isinstance(task, CombinationSpec):
         return f"{step:,} of {steps:,}"
-    if combination.method == "interpolation":
+    if task.combination.method == "interpolation":
         return f"{step:,}% of the way from A to B"
-    return f"{step:,} of {plural(steps, 'network')}{_tried(combination)}"
+    return f"{step:,} of {plural(steps, 'network')}{_tried(task.combination)}"
 
 
 def _tried(combination: Combination) -> str:

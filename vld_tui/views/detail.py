@@ -59,8 +59,8 @@ def run_detail(
     facts = run_facts(run, progress, attempts, folder=folder, cells=cells, job_log=job_log)
     parts += [facts, Text("")]
     if progress.evaluations:
-        parts += accuracy_views(progress, cells, run.combination)
-        parts += _section("Domains", domain_results(progress, cells, run.combination))
+        parts += accuracy_views(run.task, progress, cells)
+        parts += _section("Domains", domain_results(run.task, progress, cells))
     if run.has_spec:
         parts += _section("Configuration", configuration(run, cells))
     parts += _section("Files", run_files(contents.files, checkpoints, cells))
@@ -80,7 +80,7 @@ def run_facts(
     """Return labelled lines: the run's state, what it does, what was found, and where it is."""
     rows = [*_state_rows(run)]
     if run.has_spec:
-        rows += plan_rows(run.spec, progress, run.combination)
+        rows += plan_rows(run.task, progress)
     rows += findings(progress)
     if attempts:
         versions = (f"{name} {version}" for name, version in attempts[-1].versions.items())
@@ -103,7 +103,7 @@ def _section(title: str, body: RenderableType) -> list[RenderableType]:
 def _state_rows(run: Run) -> Iterator[Row]:
     yield "run", plain_text(f"{run.run_id}  {run.name}")
     yield "created", moment(run.created_at)
-    reached = progress_label(run.step, run.steps, run.combination)
+    reached = progress_label(run.step, run.task)
     if run.is_live and run.seconds_left is not None:
         reached += f" · {duration(run.seconds_left)} left when last heard of"
     elif run.wall_s is not None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from engine.protocol import AUGMENTED, Combination, DomainInfo
+from engine.protocol import AUGMENTED, DomainInfo, RunTask
 from vld_tui.runs.progress import Progress
 from vld_tui.views.combined import has_choice, step_label
 from vld_tui.views.intervals import interval_line, split_interval
@@ -28,7 +28,7 @@ _COLUMNS: Final = (
 )
 
 
-def domain_results(progress: Progress, cells: int, combination: Combination | None = None) -> Text:
+def domain_results(task: RunTask, progress: Progress, cells: int) -> Text:
     """Return a line for each split that is evaluated: sources, then the target's two."""
     selected = progress.selected
     if selected is None:
@@ -54,8 +54,8 @@ def domain_results(progress: Progress, cells: int, combination: Combination | No
             ]
         )
     text = Text(no_wrap=True, overflow="crop")
-    why = ", selected on ID validation" if has_choice(combination) else ""
-    text.append(f"{step_label(selected.step, combination)}{why}  ", QUIET_STYLE)
+    why = ", selected on ID validation" if has_choice(task) else ""
+    text.append(f"{step_label(selected.step, task)}{why}  ", QUIET_STYLE)
     of_id = id_words(selected.id_accuracy, selected.plain_id_accuracy)
     text.append(f"{of_id}  ", ID_STYLE)
     text.append(f"OOD {percent(selected.ood_accuracy)}\n", OOD_STYLE)

@@ -9,12 +9,12 @@ from typing import Final
 import msgspec
 
 from engine.protocol import (
-    Combination,
     DataPrepared,
     EventDecodeError,
-    RunSpec,
+    RunTask,
     SpecError,
     decode_event,
+    task_of,
 )
 from engine.rundir import RunDir, plain_file
 from vld_tui.runs.event_reader import read_events
@@ -54,13 +54,13 @@ class EventTail:
         """Return where the run stands by what was read of its log."""
         return self._progress
 
-    def read(self, spec: RunSpec, combination: Combination | None = None) -> tuple[str, ...]:
+    def read(self, task: RunTask) -> tuple[str, ...]:
         """Return the lines; the same object while nothing was told."""
         with suppress(OSError):  # what cannot be read has nothing new
             size = self._path.stat().st_size
             if self._offset is None or not self._offset <= size <= self._offset + self._most_bytes:
                 self._begin(size)
-            self._take(spec, combination)
+            self._take(task)
         return self.lines
 
     def _begin(self, size: int) -> None:
@@ -77,7 +77,7 @@ class EventTail:
                     self._progress = self._progress.after(event)
                     return
 
-    def _take(self, spec: RunSpec, combination: Combination | None) -> None:
+    def _take(self, task: RunTask) -> None:
         """Take in what came since; a line that was begun before the offset is no event."""
         batch = read_events(self._path, self._offset or 0)
         self._offset = batch.offset
@@ -86,13 +86,13 @@ class EventTail:
             self._progress = self._progress.after(event)
             if self.is_cut:  # which evaluation was the best of all is not known
                 self._progress = msgspec.structs.replace(self._progress, evaluations=())
-            found += story_lines(spec, self._progress, event, combination)
+            found += story_lines(task, self._progress, event)
         if found:
             self.is_cut |= len(self.lines) + len(found) > MOST_LINES
             self.lines = (*self.lines, *found)[-MOST_LINES:]
 
 
-def last_told(path: Path, spec: RunSpec, combination: Combination | None, count: int) -> EventTail:
+def last_told(path: Path, task: RunTask, count: int) -> EventTail:
     """Return a tail of a log that has read ``count`` lines of what it tells, if it tells so many.
 
     No more of the log is read than that takes.
@@ -100,15 +100,15 @@ def last_told(path: Path, spec: RunSpec, combination: Combination | None, count:
     most_bytes = FIRST_BYTES
     while True:
         tail = EventTail(path, most_bytes=most_bytes)
-        lines = tail.read(spec, combination)
+        lines = tail.read(task)
         if len(lines) >= min(count, MOST_LINES) or not tail.is_cut:
             return tail
         most_bytes *= 8
 
 
-def told_spec(run: Run, run_dir: RunDir) -> RunSpec:
-    """Return a run's settings: those in its folder where history cannot read them."""
+def told_task(run: Run, run_dir: RunDir) -> RunTask:
+    """Return what a run does, with the settings in its folder where history cannot read them."""
     if not run.has_spec:
         with suppress(SpecError):
-            return run_dir.read_spec()
-    return run.spec
+            return task_of(run_dir.read_spec(), run.combination)
+    return run.task

@@ -8,7 +8,7 @@ from typing import Final
 from engine.protocol import (
     ArmEvaluated,
     CollapseDetected,
-    Combination,
+    CombinationSpec,
     DataPrepared,
     Evaluated,
     Event,
@@ -19,7 +19,9 @@ from engine.protocol import (
     RunSpec,
     RunStarted,
     RunStopped,
+    RunTask,
     StepsTaken,
+    spec_of,
 )
 from vld_tui.runs.progress import Progress, domain_accuracy
 from vld_tui.views.combined import combining_lines, has_choice, progress_label, step_label
@@ -32,9 +34,7 @@ _WITHOUT_SPEC: Final = ("network", "weights", "layout", "left out", "sources", "
 """Rows of a plan that a damaged run's own events tell, when its settings cannot be read."""
 
 
-def event_lines(
-    spec: RunSpec, progress: Progress, event: Event, combination: Combination | None = None
-) -> list[str]:
+def event_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
     """Return the lines that tell ``event``; ``progress`` already includes it.
 
     Events that a reader can do without, such as checkpoints, give none.
@@ -46,20 +46,20 @@ def event_lines(
         case DataPrepared(skipped=skipped):
             lines = [f"left out, unreadable: {plain_text(path)}" for path in skipped]
         case ModelPrepared():
-            rows = plan_rows(spec, progress, combination)
-            told = (row for row in rows if _is_known(spec) or row[0] in _WITHOUT_SPEC)
+            rows = plan_rows(task, progress)
+            told = (row for row in rows if _is_known(spec_of(task)) or row[0] in _WITHOUT_SPEC)
             lines = [f"{label:<9} {line}" for label, line in told]
         case HeadTrained():
             found = f"{plural(event.steps, 'step')} · loss {decimal(event.loss)}"
             lines = [f"last layer trained: {found} · {duration(event.wall_s)}"]
         case StepsTaken():
-            lines = [_steps_line(spec, event)]
+            lines = [_steps_line(task, event)]
         case Evaluated():
-            lines = [_evaluation_line(spec, progress, event, combination)]
+            lines = [_evaluation_line(task, progress, event)]
             if progress.collapse is not None and progress.recovered_step == event.step:
                 lines.append(recovery_line(progress.collapse, event.step))
         case ArmEvaluated():
-            lines = [_arm_line(spec, event, combination)]
+            lines = [_arm_line(task, event)]
         case CollapseDetected():
             lines = [collapse_line(event), plain_text(event.advice)]
         case _:
@@ -67,14 +67,12 @@ def event_lines(
     return lines
 
 
-def story_lines(
-    spec: RunSpec, progress: Progress, event: Event, combination: Combination | None = None
-) -> list[str]:
+def story_lines(task: RunTask, progress: Progress, event: Event) -> list[str]:
     """Return the lines that tell ``event``, and how the run ended if it is the end."""
-    lines = event_lines(spec, progress, event, combination)
+    lines = event_lines(task, progress, event)
     if progress.end is event:
         status = str(event.__struct_config__.tag).removeprefix("run_")
-        lines.append(closing_line(spec, progress, status=status, combination=combination))
+        lines.append(closing_line(task, progress, status=status))
     return lines
 
 
@@ -92,23 +90,22 @@ def recovery_line(collapse: CollapseDetected, recovered_step: int) -> str:
     return f"collapsed at step {collapse.step:,}, recovered by step {recovered_step:,}"
 
 
-def _arm_line(spec: RunSpec, event: ArmEvaluated, combination: Combination | None) -> str:
+def _arm_line(task: RunTask, event: ArmEvaluated) -> str:
     parts = [
         id_words(event.id_accuracy, event.plain_id_accuracy),
         f"OOD {percent(event.ood_accuracy)}",
     ]
     best = " · best ID so far" if event.is_best else ""
-    step = _step(spec, event.step, combination)
+    step = _step(task, event.step)
     return f"{step}  {plain_text(event.arm)}: {' · '.join(parts)}{best}"
 
 
 def closing_line(
-    spec: RunSpec, progress: Progress, *, status: str, combination: Combination | None = None,
-    gives_reason: bool = True,
-) -> str:  # fmt: skip
+    task: RunTask, progress: Progress, *, status: str, gives_reason: bool = True
+) -> str:
     """Say in one line of plain text how the run ended, and why it failed unless that follows."""
     parts = [status]
-    selected = progress.selected
+    spec, selected = spec_of(task), progress.selected
     match progress.end:
         case RunFinished() as end:
             parts[0] += f" in {duration(end.wall_s)}"
@@ -119,38 +116,34 @@ def closing_line(
             parts[0] += f" {when}" + (f": {plain_text(end.message)}" if gives_reason else "")
         case None:
             parts[0] += f" after step {progress.step:,}{_of_all(spec)}"
-    if combination is not None and isinstance(progress.end, RunStopped):
-        parts[0] = f"{status} at {progress_label(progress.step, spec.steps, combination)}"
+    if isinstance(task, CombinationSpec) and isinstance(progress.end, RunStopped):
+        parts[0] = f"{status} at {progress_label(progress.step, task)}"
     if selected is not None:
-        parts += _reached(selected.step, selected, combination)
+        parts += _reached(task, selected.step, selected)
     elif isinstance(progress.end, RunFinished):  # its evaluations were not read
-        parts += _reached(progress.end.selected_step, progress.end, combination)
+        parts += _reached(task, progress.end.selected_step, progress.end)
     if any(barrier.is_barrier for barrier in progress.barriers):
         parts.append("over a barrier")
     return " · ".join(parts)
 
 
-def _reached(
-    step: int, judged: Evaluated | RunFinished, combination: Combination | None
-) -> Iterator[str]:
+def _reached(task: RunTask, step: int, judged: Evaluated | RunFinished) -> Iterator[str]:
     """Yield the selected step and its accuracies."""
-    if has_choice(combination):
-        yield f"selected {step_label(step, combination)}"
+    if has_choice(task):
+        yield f"selected {step_label(step, task)}"
     yield id_words(judged.id_accuracy, judged.plain_id_accuracy)
     yield f"OOD {percent(judged.ood_accuracy)}"
 
 
-def _steps_line(spec: RunSpec, event: StepsTaken) -> str:
+def _steps_line(task: RunTask, event: StepsTaken) -> str:
     return (
-        f"{_step(spec, event.step)}  loss {decimal(event.loss)} "
+        f"{_step(task, event.step)}  loss {decimal(event.loss)} "
         f"· {rate(event.steps_per_s)} steps/s · {rate(event.images_per_s)} images/s "
         f"· {duration(event.seconds_left)} left"
     )
 
 
-def _evaluation_line(
-    spec: RunSpec, progress: Progress, event: Evaluated, combination: Combination | None
-) -> str:
+def _evaluation_line(task: RunTask, progress: Progress, event: Evaluated) -> str:
     parts = [
         id_words(event.id_accuracy, event.plain_id_accuracy),
         f"OOD {percent(event.ood_accuracy)}",
@@ -158,16 +151,14 @@ def _evaluation_line(
     for domain, is_target in progress.domains():
         accuracy = domain_accuracy(event, domain, is_target=is_target)
         parts.append(f"{plain_text(domain)} {percent(accuracy)}")
-    best = " · best ID so far" if event.is_best and has_choice(combination) else ""
-    return f"{_step(spec, event.step, combination)}  {' · '.join(parts)}{best}"
+    best = " · best ID so far" if event.is_best and has_choice(task) else ""
+    return f"{_step(task, event.step)}  {' · '.join(parts)}{best}"
 
 
-def _step(spec: RunSpec, step: int, combination: Combination | None = None) -> str:
-    if combination is not None:
-        return step_label(step, combination)
-    if not _is_known(spec):
-        return f"step {step:,}"
-    total = f"{spec.steps:,}"
+def _step(task: RunTask, step: int) -> str:
+    if isinstance(task, CombinationSpec) or not _is_known(task):
+        return step_label(step, task)
+    total = f"{task.steps:,}"
     return f"step {step:>{len(total)},}/{total}"
 
 

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.protocol import CollapseDetected, Combination, RunSpec
+from engine.protocol import CollapseDetected, CombinationSpec, RunSpec, RunTask, spec_of
 from vld_tui.runs.progress import Progress
 from vld_tui.views.accuracies import accuracy_table
 from vld_tui.views.combined import notices, progress_label
@@ -22,16 +22,15 @@ _MIN_BAR_CELLS = 10
 
 
 def preparing_view(
-    spec: RunSpec,
+    task: RunTask,
     progress: Progress,
     *,
     seconds: float,
     notice: str = "",
-    combination: Combination | None = None,
 ) -> RenderableType:
     """Return the plan as far as it is known, and what is being prepared; then the notice."""
-    phase = f"  {current_phase(spec, progress)} … {duration(seconds)}"
-    parts: list[RenderableType] = [plan_table(spec, progress, combination), Text("")]
+    phase = f"  {current_phase(spec_of(task), progress)} … {duration(seconds)}"
+    parts: list[RenderableType] = [plan_table(task, progress), Text("")]
     parts.append(Text(phase, style=QUIET_STYLE))
     if notice:
         parts += [Text(""), Text(f"  {notice}", style="bold")]
@@ -39,24 +38,23 @@ def preparing_view(
 
 
 def training_view(
-    spec: RunSpec,
+    task: RunTask,
     progress: Progress,
     *,
     now: float,
     cells: int,
     notice: str = "",
-    combination: Combination | None = None,
 ) -> RenderableType:
     """Return progress, loss and accuracies at Unix time ``now`` in ``cells`` columns.
 
     ``notice`` is shown below them, such as what a second Ctrl-C does.
     """
-    bar = _progress_line(spec, progress, now, cells, combination)
+    bar = _progress_line(task, progress, now, cells)
     parts: list[RenderableType] = [bar, Text("")]
     parts += notice_views(progress)
     if progress.collapse is not None:
         parts += [collapse_notice(progress, progress.collapse), Text("")]
-    parts.append(accuracy_table(progress, cells, combination))
+    parts.append(accuracy_table(task, progress, cells))
     if notice:
         parts += [Text(""), Text(f"  {notice}", style="bold")]
     return Group(*parts)
@@ -95,12 +93,10 @@ def collapse_notice(progress: Progress, collapse: CollapseDetected) -> Renderabl
     return Padding(text, (0, 2))
 
 
-def _progress_line(
-    spec: RunSpec, progress: Progress, now: float, cells: int, combination: Combination | None
-) -> RenderableType:
-    latest = progress.latest
-    if combination is not None:
-        facts = [progress_label(progress.step, spec.steps, combination)]
+def _progress_line(task: RunTask, progress: Progress, now: float, cells: int) -> RenderableType:
+    spec, latest = spec_of(task), progress.latest
+    if isinstance(task, CombinationSpec):
+        facts = [progress_label(progress.step, task)]
         if progress.parents:
             facts = [f"{len(progress.parents)} of {spec.steps} evaluated alone"]
     elif latest is None:

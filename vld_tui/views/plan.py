@@ -9,12 +9,14 @@ from rich.text import Text
 
 from engine.protocol import (
     NO_TARGET,
-    Combination,
+    CombinationSpec,
     DataPrepared,
     ModelPrepared,
     RunSpec,
+    RunTask,
     evaluations_after,
     learning_rates,
+    spec_of,
 )
 from engine.protocol.datasets import LeftOut, left_out_text
 from vld_tui.runs.progress import Progress
@@ -31,10 +33,9 @@ _AUGMENTED = "by ID accuracy on augmented validation images; that on plain image
 ONE_DOMAIN = f"{NO_TARGET}: one domain, no OOD accuracy; vld data shift makes domains"
 
 
-def plan_rows(
-    spec: RunSpec, progress: Progress, combination: Combination | None = None
-) -> list[tuple[str, str]]:
+def plan_rows(task: RunTask, progress: Progress) -> list[tuple[str, str]]:
     """Return the plan as pairs of a label and a line of plain text."""
+    spec = spec_of(task)
     rows = [("network", _network(spec, progress.model))]
     if progress.model is not None and progress.model.loaded is not None:
         rows.append(("weights", loaded_line(progress.model.loaded)))
@@ -45,10 +46,10 @@ def plan_rows(
     rows.append(("target", _target(spec, progress.data)))
     if progress.data is not None and progress.data.shared_images:
         rows.append(("caution", _shared(progress.data.shared_images)))
-    if combination is not None:
+    if isinstance(task, CombinationSpec):
         return [
             *rows,
-            *combination_rows(combination),
+            *combination_rows(task.combination),
             ("device", _device(spec, progress.model)),
         ]
     rows += [
@@ -74,12 +75,12 @@ def image_rows(reading: str, left_out: Sequence[LeftOut]) -> list[tuple[str, str
     return [(label, line) for label, line in rows if line]
 
 
-def plan_table(spec: RunSpec, progress: Progress, combination: Combination | None = None) -> Table:
+def plan_table(task: RunTask, progress: Progress) -> Table:
     """Return the plan as a renderable; long lines wrap beside their label."""
     table = Table.grid(padding=(0, 1))
     table.add_column(width=LABEL_CELLS + 2, style=QUIET_STYLE)
     table.add_column(overflow="fold")
-    for label, line in plan_rows(spec, progress, combination):
+    for label, line in plan_rows(task, progress):
         table.add_row(Text(f"  {label}"), Text(line))
     return table
 

@@ -14,7 +14,6 @@ from rich.segment import Segment
 from rich.style import Style
 
 from vld_tui.runs.curves import Values
-from vld_tui.views.combined import step_label
 from vld_tui.views.raster import BLANK, DOTS_ACROSS, DOTS_DOWN, Axis, draw_curve, smoothed
 from vld_tui.words.columns import GAP
 from vld_tui.words.numbers import UNKNOWN
@@ -90,7 +89,7 @@ class Plot:
     view: View = View()
     is_percent: bool = False
     has_marks: bool = False
-    step_name: Callable[[int], str] = step_label
+    step_name: Callable[[int], str] = "step {:,}".format
 
     @functools.cached_property
     def whole(self) -> Axis:

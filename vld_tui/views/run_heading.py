@@ -73,7 +73,7 @@ def _standing(run: Run, certainty: RunCertainty | None = None) -> Text:
     if run.combination is None and run.has_spec:
         text.append(f"  {run.step:,}/{run.steps:,}", QUIET_STYLE)
     elif run.has_spec:
-        reached = progress_label(run.step, run.steps, run.combination)
+        reached = progress_label(run.step, run.task)
         text.append(f"  {plain_text(run.arm.replace('_', ' '))} · {reached}", QUIET_STYLE)
     if run.has_job and run.status == QUEUED:
         text.append(f"  job {plain_text(job_text(run))}", QUIET_STYLE)

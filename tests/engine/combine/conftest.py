@@ -11,11 +11,11 @@ import pytest
 
 from engine.protocol import (
     Combination,
+    CombinationSpec,
     Evaluated,
     LastLayer,
     Parent,
     RunSpec,
-    derived_spec,
     resolve_spec,
 )
 from engine.run import run
@@ -84,10 +84,10 @@ class Family:
             points=points,
         )
         first = next(name for name in names if name not in PRETRAINED_ENDS)
-        spec = derived_spec(self[first].read_spec(), combination)
+        spec = CombinationSpec.of(self[first].read_spec(), combination).spec
         spec = RunSpec(**{f: getattr(spec, f) for f in spec.__struct_fields__} | fields)
         run_dir = self[f"{method}-{len(list((self.home / 'runs').iterdir()))}"]
-        run_dir.create(spec, UserData(), combination)
+        run_dir.create(CombinationSpec(spec, combination), UserData())
         return run_dir
 
     def combine(self, method: str, *names: str, **settings: Any) -> RunDir:

@@ -8,6 +8,7 @@ from engine.protocol import (
     FIELDS,
     Combination,
     CombinationError,
+    CombinationSpec,
     LastLayer,
     Parent,
     RunSpec,
@@ -160,13 +161,17 @@ def test_where_it_decides_something_it_does(
 
 def test_a_combination_is_another_run_and_survives_its_file() -> None:
     soup = Combination(method="soup", parents=PARENTS)
-    assert run_identity(RunSpec(), soup) != run_identity(RunSpec())
+    assert run_identity(CombinationSpec(RunSpec(), soup)) != run_identity(RunSpec())
     assert decode_combination(encode_combination(soup)) == soup
 
 
 def interpolation_from(last_layer: LastLayer | None) -> Combination:
     parents = (Parent("", None, last_layer), PARENTS[1])
     return Combination(method="interpolation", parents=parents)
+
+
+def from_layer(last_layer: LastLayer) -> CombinationSpec:
+    return CombinationSpec(RunSpec(), interpolation_from(last_layer))
 
 
 def test_an_interpolation_says_which_pretrained_network_it_starts_from() -> None:
@@ -185,11 +190,11 @@ def test_an_interpolation_of_an_earlier_version_starts_from_a_linear_probe() -> 
     )
     earlier = decode_combination(told)
     assert earlier.starts_at == "linear_probe"
-    assert run_identity(RunSpec(), earlier) == "6a86bb37c1824d1f"
-    assert run_identity(RunSpec(), interpolation_from("linear_probe")) == "6a86bb37c1824d1f"
-    assert run_identity(RunSpec(), interpolation_from("start_of_run")) != "6a86bb37c1824d1f"
+    assert run_identity(CombinationSpec(RunSpec(), earlier)) == "6a86bb37c1824d1f"
+    assert run_identity(from_layer("linear_probe")) == "6a86bb37c1824d1f"
+    assert run_identity(from_layer("start_of_run")) != "6a86bb37c1824d1f"
     soup = Combination(method="soup", parents=PARENTS)
-    assert run_identity(RunSpec(), soup) == "063ca4e53484bc37"
+    assert run_identity(CombinationSpec(RunSpec(), soup)) == "063ca4e53484bc37"
 
 
 @pytest.mark.parametrize(

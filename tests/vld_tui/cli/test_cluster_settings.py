@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.protocol import Event, resolve_spec
+from engine.protocol import Event, resolve_spec, spec_of
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller, dead_process, model_prepared, started, stopped
@@ -114,7 +114,7 @@ def test_a_run_that_goes_on_on_fewer_gpus_is_shown_on_those(
 
     class Watched(LineReporter):
         def show(self, progress: Progress, events: Sequence[Event]) -> None:
-            shown.append((self._spec.ranks, progress.model is None))
+            shown.append((spec_of(self._task).ranks, progress.model is None))
             super().show(progress, events)
 
     def make_reporter(run: Run, **_: object) -> Watched:

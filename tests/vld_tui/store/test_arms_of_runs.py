@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from engine.protocol import Combination, Parent, resolve_spec, run_identity
+from engine.protocol import Combination, CombinationSpec, Parent, resolve_spec, run_identity
 from tests.vld_tui.store.told_runs import (
     TARGET,
     Teller,
@@ -140,10 +140,10 @@ def test_a_resumed_run_selects_again_from_what_is_left(
 def test_a_run_that_combines_others_is_known_by_its_parents(store: Store, run: Run) -> None:
     parents = (Parent(run.run_id, "/a/best.safetensors"), Parent("another", "/b/best.safetensors"))
     combination = Combination(method="soup", parents=parents)
-    made = store.create_run(run.spec, combination=combination)
+    made = store.create_run(CombinationSpec(run.spec, combination))
     assert (made.arm, made.combination) == ("soup", combination)
     assert made.name == f"{TARGET}-soup-of-2"
-    assert made.identity == run_identity(run.spec, combination) != run.identity
+    assert made.identity == run_identity(made.task) != run.identity
     groups = store.list_groups(Query(), find_grouping(CONFIGURATION))
     assert [group.runs for group in groups] == [1, 1]
     store.rebuild()
@@ -155,7 +155,7 @@ def test_a_run_that_combines_others_has_the_values_its_parents_agree_on(
 ) -> None:
     other = store.create_run(resolve_spec({"steps": 20, "masks": 2, "seed": 1, "threads": 3}))
     parents = (Parent(run.run_id, "/a"), Parent(other.run_id, "/b"))
-    soup = store.create_run(run.spec, combination=Combination(method="soup", parents=parents))
+    soup = store.create_run(CombinationSpec(run.spec, Combination(method="soup", parents=parents)))
     assert soup.mixed_fields == ("masks", "seed")
     (record,) = run_records(store, [soup])
     assert (record["dropout_rate"], record["masks"], record["seed"]) == (0.9, None, None)
@@ -167,14 +167,14 @@ def test_a_run_that_combines_others_has_the_values_its_parents_agree_on(
         "soup",
     )
     gone = (Parent(run.run_id, "/a"), Parent("gone", "/b"))
-    unknown = store.create_run(run.spec, combination=Combination(method="soup", parents=gone))
+    unknown = store.create_run(CombinationSpec(run.spec, Combination(method="soup", parents=gone)))
     assert {"dropout_rate", "lr"} <= set(unknown.mixed_fields)
 
 
 def test_the_pretrained_network_is_no_run_that_could_differ(store: Store, run: Run) -> None:
     parents = (Parent("", None), Parent(run.run_id, "/b"))
     way = Combination(method="interpolation", parents=parents)
-    assert store.create_run(run.spec, combination=way).mixed_fields == ()
+    assert store.create_run(CombinationSpec(run.spec, way)).mixed_fields == ()
 
 
 def test_runs_that_differ_only_in_where_they_are_computed_are_the_same(store: Store) -> None:

@@ -6,7 +6,7 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from engine.protocol import Combination, Parent, resolve_spec
+from engine.protocol import Combination, CombinationSpec, Parent, resolve_spec
 from engine.rundir import RunDir, UserData
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, steps_taken, stopped
 from vld_tui.home import Home
@@ -213,7 +213,7 @@ def test_what_was_combined_is_written_again_from_history(store: Store, home: Hom
     combination = Combination(
         method="soup", parents=(Parent("a", "/a.safetensors"), Parent("b", "/b.safetensors"))
     )
-    run = store.create_run(resolve_spec({}), combination=combination)
+    run = store.create_run(CombinationSpec(resolve_spec({}), combination))
     home.run_dir(run.run_id).combination.unlink()
     assert store.rebuild().damaged == ()
     assert store.get(run.run_id).combination == combination

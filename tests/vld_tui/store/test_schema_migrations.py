@@ -12,6 +12,7 @@ import sqlite_utils
 
 from engine.protocol import (
     Combination,
+    CombinationSpec,
     Parent,
     RunSpec,
     configuration_identity,
@@ -194,9 +195,10 @@ def test_identities_of_before_are_worked_out_anew(home: Home) -> None:
     Store.open(home).close()
     with closing(sqlite3.connect(home.database)) as connection:
         found = connection.execute("SELECT identity, configuration, data_digest FROM runs")
+        task = CombinationSpec(spec, soup)
         assert found.fetchall() == [
             (run_identity(spec), configuration_identity(spec), ""),
-            (run_identity(spec, soup), configuration_identity(spec, soup), ""),
+            (run_identity(task), configuration_identity(task), ""),
             ("old", "old", ""),
         ]
 

@@ -6,7 +6,14 @@ import msgspec
 import pytest
 
 from benchmarks.filled_study import fill_study
-from engine.protocol import Combination, Parent, RunSpec, resolve_spec, run_identity
+from engine.protocol import (
+    Combination,
+    CombinationSpec,
+    Parent,
+    RunSpec,
+    resolve_spec,
+    run_identity,
+)
 from tests.vld_tui.store.told_runs import Teller, arm_evaluated, data_prepared, evaluation, finished
 from vld_tui.home import Home
 from vld_tui.report.facts import facts
@@ -146,8 +153,10 @@ def test_settings_are_told_in_words() -> None:
 def test_interpolations_between_runs_of_the_study_are_found(home: Home, store: Store) -> None:
     (spec, *_) = make_specs()
     parents = tuple(Parent(name, f"/{name}") for name in ("one", "two"))
-    run = store.create_run(spec, combination=Combination(method="interpolation", parents=parents))
-    store.create_run(spec, combination=Combination(method="soup", parents=parents))
+    run = store.create_run(
+        CombinationSpec(spec, Combination(method="interpolation", parents=parents))
+    )
+    store.create_run(CombinationSpec(spec, Combination(method="soup", parents=parents)))
     teller = Teller(home.run_dir(run.run_id))
     teller.starts()
     teller.says(data_prepared(str(spec.target)))

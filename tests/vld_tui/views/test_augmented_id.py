@@ -15,6 +15,7 @@ from engine.protocol import (
     Event,
     Metric,
     RunFinished,
+    RunSpec,
     resolve_spec,
 )
 from engine.rundir import RunDir
@@ -64,13 +65,13 @@ def test_every_line_of_a_run_has_both() -> None:
 
 def test_tables_of_a_run_have_both() -> None:
     progress = Progress.told_by([OWN, AVERAGED])
-    rows = {row.name: (row.at_selected, row.note) for row in accuracy_rows(progress)}
+    rows = {row.name: (row.at_selected, row.note) for row in accuracy_rows(RunSpec(), progress)}
     assert rows["ID"] == (0.616, "augmented images")
     assert rows["ID plain"] == (0.664, "")
     assert rows["averaged ID plain"] == (0.664, "step 10")
-    assert BOTH in str(domain_results(progress, 100))
+    assert BOTH in str(domain_results(RunSpec(), progress, 100))
     alone = Progress.told_by([msgspec.structs.replace(OWN, plain_id_accuracy=None)])
-    assert [row.name for row in accuracy_rows(alone)] == ["ID", "OOD"]
+    assert [row.name for row in accuracy_rows(RunSpec(), alone)] == ["ID", "OOD"]
 
 
 def test_the_plan_says_what_selects() -> None:

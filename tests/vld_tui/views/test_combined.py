@@ -10,13 +10,13 @@ from engine.protocol import (
     BarrierMeasured,
     Cautioned,
     Combination,
+    CombinationSpec,
     Evaluated,
     Parent,
     ParentMeasured,
     ParentTried,
     RunFinished,
     RunStarted,
-    derived_spec,
     resolve_spec,
 )
 from vld_tui.cli.draw.closing import closing_view
@@ -36,6 +36,7 @@ LOW = BarrierMeasured(
     first="a", second="c", loss_barrier=None, accuracy_barrier=-0.01, is_barrier=False
 )
 CAUTION = Cautioned(message="ID accuracy is too high\x1b[2J.")
+OF_SOUP, OF_PATH = CombinationSpec.of(SPEC, SOUP), CombinationSpec.of(SPEC, PATH)
 
 
 def evaluated(step: int, accuracy: float) -> Evaluated:
@@ -53,9 +54,9 @@ def finished(step: int) -> RunFinished:
 
 
 def test_a_step_is_a_network_or_a_percent_of_the_second() -> None:
-    assert step_label(1200) == "step 1,200"
-    assert step_label(9, SOUP) == "9 networks tried"
-    assert step_label(50, PATH) == "50% of B"
+    assert step_label(1200, SPEC) == "step 1,200"
+    assert step_label(9, OF_SOUP) == "9 networks tried"
+    assert step_label(50, OF_PATH) == "50% of B"
 
 
 def test_many_networks_are_counted() -> None:
@@ -84,25 +85,21 @@ def test_many_networks_are_counted() -> None:
     ],
 )  # fmt: skip
 def test_events_are_told_in_a_line(event: object, said: str) -> None:
-    spec = derived_spec(SPEC, PATH)
-    (line,) = event_lines(spec, Progress(), event, PATH)  # type: ignore[arg-type]
+    (line,) = event_lines(OF_PATH, Progress(), event)  # type: ignore[arg-type]
     assert said in line
     assert "\x1b" not in line
 
 
 def test_barriers_and_cautions_are_said_at_the_end() -> None:
-    spec = derived_spec(SPEC, SOUP)
     told = Progress.told_by(
         [CAUTION, ParentMeasured(parent="a", id_accuracy=0.5), HIGH, LOW, evaluated(9, 0.5),
          finished(9)]
     )  # fmt: skip
     assert len(notices(told)) == 2
     assert [label for label, _ in findings(told)] == ["alone", "half way", "half way"]
-    line = closing_line(spec, told, status="finished", combination=SOUP)
+    line = closing_line(OF_SOUP, told, status="finished")
     assert line == "finished in 2s · ID 50.0% · OOD 25.0% · over a barrier"
-    view = closing_view(
-        spec, told, run_id="r", name="n", status="finished", cells=80, combination=SOUP
-    )
+    view = closing_view(OF_SOUP, told, run_id="r", name="n", status="finished", cells=80)
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
         console.print(view)
@@ -119,10 +116,9 @@ def test_a_way_that_is_taken_up_again_forgets_what_it_found() -> None:
     told = Progress.told_by([CAUTION, HIGH, again])
     assert notices(told) == []
     assert "selected 25% of B" in closing_line(
-        derived_spec(SPEC, PATH),
+        OF_PATH,
         Progress.told_by([evaluated(25, 0.6), finished(100)]),
         status="finished",
-        combination=PATH,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.protocol import DomainPredictions, Predictions
+from engine.protocol import DomainPredictions, Predictions, RunSpec
 from tests.vld_tui.dashboard.run_facts import (
     CLASSES,
     confusions_of,
@@ -147,7 +147,7 @@ def test_predictions_of_another_step_are_told() -> None:
 
 
 def test_domains_come_sources_first_with_what_they_mean() -> None:
-    table = lines(domain_results(make_progress(), 100))
+    table = lines(domain_results(RunSpec(), make_progress(), 100))
     assert table[0] == "step 150, selected on ID validation  ID 75.0%  OOD 50.0%"
     rows = [line.split()[:6] for line in table[2:6]]
     assert rows == [
@@ -156,4 +156,4 @@ def test_domains_come_sources_first_with_what_they_mean() -> None:
         ["fluent-mono", "in", "50.0%", "39.3–60.7%", "–", "80"],
         ["fluent-mono", "out", "50.0%", "29.9–70.1%", "0.600", "20"],
     ]
-    assert str(domain_results(Progress(), 80)) == NOT_EVALUATED
+    assert str(domain_results(RunSpec(), Progress(), 80)) == NOT_EVALUATED

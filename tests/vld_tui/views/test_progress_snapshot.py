@@ -8,6 +8,7 @@ from engine.protocol import (
     Metric,
     ModelPrepared,
     RunFinished,
+    RunSpec,
     RunStarted,
     RunStopped,
     StepsTaken,
@@ -181,7 +182,7 @@ def test_arms_are_kept_apart_and_forgotten_with_the_steps_a_resumed_run_repeats(
         [started(), arm(10, "averaged", 0.5), arm(10, "ensemble", 0.4), arm(20, "averaged", 0.6)]
     )
     assert [each.step for each in progress.arms["averaged"]] == [10, 20]
-    rows = {row.name: row for row in accuracy_rows(progress)}
+    rows = {row.name: row for row in accuracy_rows(RunSpec(), progress)}
     assert rows["averaged ID"].at_selected == 0.6
     assert rows["averaged OOD"].values == (0.25, 0.3)
     assert rows["averaged OOD"].note == "step 20"

@@ -14,6 +14,7 @@ from engine.protocol import (
     DomainInfo,
     Evaluated,
     Metric,
+    RunSpec,
     resolve_spec,
 )
 from engine.protocol.intervals import Interval, Sample, accuracy_interval
@@ -92,7 +93,7 @@ def test_a_source_that_is_held_out_is_no_part_of_id() -> None:
     measured = {**MEASURED, ("out", "cartoon"): 0.1, ("in", "cartoon"): 0.2}
     progress = told(prepared(ART, held_out, PHOTO, SKETCH), evaluated(measured))
     assert run_certainty(progress, progress.selected).id.images == 150
-    assert "16.4–24.2%" in str(domain_results(progress, 100))  # on its 400 images
+    assert "16.4–24.2%" in str(domain_results(RunSpec(), progress, 100))  # on its 400 images
 
 
 def test_where_validation_images_are_augmented_both_means_have_their_interval() -> None:
@@ -102,11 +103,12 @@ def test_where_validation_images_are_augmented_both_means_have_their_interval() 
     augmented, plain = of((0.4, 50), (0.6, 100)), of((0.7, 50), (0.9, 100))
     record = interval_record(progress, found)
     assert (record["id_interval"], record["plain_id_interval"]) == (augmented, plain)
-    intervals = {row.name: row.interval for row in accuracy_rows(progress)}
+    intervals = {row.name: row.interval for row in accuracy_rows(RunSpec(), progress)}
     assert (intervals["ID"], intervals["ID plain"]) == (augmented, plain)
     assert "from 150 augmented images, OOD" in interval_line(progress)
     rows = {
-        tuple(line.split()[:2]): line for line in str(domain_results(progress, 78)).splitlines()
+        tuple(line.split()[:2]): line
+        for line in str(domain_results(RunSpec(), progress, 78)).splitlines()
     }
     assert rows["art", AUGMENTED].rstrip().endswith("27.6–53.8%     –      50  source: ID")
     assert rows["art", "out"].rstrip().endswith("source")
@@ -161,7 +163,7 @@ def test_the_live_view_is_without_intervals() -> None:
 
 
 def test_every_split_of_a_domain_has_its_interval_in_the_dashboard() -> None:
-    lines = str(domain_results(WHOLE, 110)).splitlines()
+    lines = str(domain_results(RunSpec(), WHOLE, 110)).splitlines()
     assert "95% interval" in lines[1]
     said = "95% intervals: ID 72.4–86.1% from 150 images, OOD 46.5–53.5% from 800 images; they"
     assert said in " ".join(lines[6:])
@@ -175,7 +177,7 @@ def test_an_arm_has_the_interval_of_its_own_step() -> None:
         step=5, arm="averaged", id_accuracy=0.5, ood_accuracy=0.25, is_best=True, wall_s=0.0,
         metrics=[Metric("out", name, "averaged", "accuracy", 0.5) for name in ("art", "photo")],
     )  # fmt: skip
-    rows = {row.name: row for row in accuracy_rows(WHOLE.after(arm))}
+    rows = {row.name: row for row in accuracy_rows(RunSpec(), WHOLE.after(arm))}
     assert rows["averaged ID"].interval == of((0.5, 50), (0.5, 100))
     assert rows["averaged OOD"].interval == of((0.25, 800))
 

@@ -361,12 +361,12 @@ def test_no_number_is_told_where_there_is_no_ood_accuracy() -> None:
     )  # fmt: skip
     data = msgspec.structs.replace(DATA, target=None, domains=[DomainInfo("a", False, 10, 8, 2)])
     progress = after(STARTED, data, model({}, None), steps(300), found)
-    ids, oods, domain = accuracy_rows(progress)
+    ids, oods, domain = accuracy_rows(SPEC, progress)
     assert (ids.latest, oods.latest, oods.at_selected, domain.latest) == (0.75, None, None, 0.75)
     assert " ID 75.0% · OOD – · a 75.0%" in event_lines(SPEC, progress, found)[0]
     closing = closing_line(SPEC, progress, status="stopped")
     assert closing.endswith("ID 75.0% · OOD –")
-    assert "OOD –" in str(domain_results(progress, 80))
+    assert "OOD –" in str(domain_results(SPEC, progress, 80))
     for view in (
         training_view(SPEC, progress, now=110.0, cells=80),
         closing_view(SPEC, progress, run_id="r", name="n", status="finished", cells=80),

@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from engine.protocol import Combination, RunFinished, RunSpec
+from engine.protocol import RunFinished, RunTask
 from vld_tui.runs.progress import Progress
 from vld_tui.views.accuracies import accuracy_views
 from vld_tui.views.lines import closing_line
@@ -21,29 +21,26 @@ _SHORT_COMMAND_CELLS: Final = 32
 
 
 def closing_view(
-    spec: RunSpec,
+    task: RunTask,
     progress: Progress,
     *,
     run_id: str,
     name: str,
     status: str,
     cells: int,
-    combination: Combination | None = None,
     gives_reason: bool = True,
 ) -> RenderableType:
     """Return the closing table: how it ended, the selected step, every accuracy, id and name."""
     headline = Text(f"{STATUS_SIGNS.get(status, '?')} ", style=STATUS_STYLES.get(status, ""))
     headline.append(
-        closing_line(
-            spec, progress, status=status, combination=combination, gives_reason=gives_reason
-        ),
+        closing_line(task, progress, status=status, gives_reason=gives_reason),
         style=HEADING_STYLE,
     )
     parts: list[RenderableType] = [headline, Text(""), *notice_views(progress)]
     if progress.collapse is not None:
         parts += [collapse_notice(progress, progress.collapse), Text("")]
     if progress.evaluations:
-        parts += accuracy_views(progress, cells, combination)
+        parts += accuracy_views(task, progress, cells)
     footer = f"  run {plain_text(run_id)}  {plain_text(name)}"
     if isinstance(progress.end, RunFinished):
         footer += f" · peak memory {size(progress.end.peak_memory_bytes)}"

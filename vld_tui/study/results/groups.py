@@ -60,7 +60,7 @@ def group_by_seed(runs: Iterable[Run]) -> list[RunGroup]:
     """Group runs that differ only in their seeds, in order of first appearance."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        alike = configuration_identity(run.spec, run.combination)
+        alike = configuration_identity(run.task)
         groups.setdefault(alike, []).append(run)
     return [RunGroup(tuple(members)) for members in groups.values()]
 

@@ -112,7 +112,7 @@ class DomainsPane(Guarded, Vertical):
         if self._drawn[1] == view and [*map(id, self._drawn[0])] == [*map(id, things)]:
             return
         self._drawn = (things, view)
-        results = domain_results(progress, cells, detail.curves.run.combination)
+        results = domain_results(detail.curves.run.task, progress, cells)
         self.query_one("#domain-results", Static).update(results)
         if predictions is None:
             for pane in self.query(ScrolledText):
