@@ -1,4 +1,4 @@
-"""Choice of precision and memory format by measurement.
+"""ChosenExecution of precision and memory format by measurement.
 
 The fastest choice depends on processor and network: on one server CPU, bf16 with channels last was
 twice as fast as fp32 for a ResNet-50 and three times slower for a ResNet-18. ``auto`` times a few
@@ -78,7 +78,7 @@ class Execution:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenExecution:
     """The chosen execution and the measured milliseconds per step of all candidates.
 
     ``under_load``: other programs used the CPU during the measurement.
@@ -95,7 +95,7 @@ TrialStep = Callable[[Execution], float]
 
 def choose_execution(
     spec: RunSpec, device: torch.device, trial_step: TrialStep, timings: Path, network_key: str
-) -> Choice:
+) -> ChosenExecution:
     """Choose the fastest precision and memory format whose loss agrees with fp32.
 
     Args:
@@ -111,7 +111,7 @@ def choose_execution(
     candidates = _candidates(spec, device)
     if len(candidates) == 1:
         _check_works(candidates[0], trial_step)
-        return Choice(candidates[0], {})
+        return ChosenExecution(candidates[0], {})
     key = "|".join(
         (torch.__version__, device_name(device), str(torch.get_num_threads()), network_key,
          spec.precision, spec.memory_format)
@@ -124,7 +124,7 @@ def choose_execution(
         _store_timings(timings, key, step_ms, under_load=under_load)
     fastest = min(step_ms, key=lambda name: step_ms[name])
     precision, memory_format = fastest.split()
-    return Choice(Execution(device, precision, memory_format), step_ms, under_load)
+    return ChosenExecution(Execution(device, precision, memory_format), step_ms, under_load)
 
 
 def _recent_under_load(timings: Path, key: str) -> dict[str, float] | None:

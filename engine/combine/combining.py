@@ -27,7 +27,7 @@ from engine.protocol import (
     splits_differ,
 )
 from engine.protocol.combination import starts_untrained
-from engine.protocol.validation import uncertain_selection
+from engine.protocol.intervals import uncertain_selection
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog
 from engine.stop_request import StopRequest

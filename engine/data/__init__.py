@@ -1,10 +1,14 @@
 """The images of one run: split, augmented and drawn in batches."""
 
 from engine.data.augment import augment_batch
-from engine.data.batches import TrainingBatches, evaluation_batches
+from engine.data.batches import (
+    TrainingBatches,
+    ValidationAugmentation,
+    evaluation_batches,
+    validation_augmentation,
+)
 from engine.data.load import DomainData, RunData, load_data
 from engine.data.splits import seed_hash, split_groups, split_indices
-from engine.data.validation import ValidationAugmentation, validation_augmentation
 
 __all__ = [
     "DomainData",

@@ -18,9 +18,9 @@ from engine.datasets.catalog import (
     find_held_out_source,
     find_image_set,
     find_target,
+    refuse_contradiction,
     refuse_small_domains,
 )
-from engine.datasets.contradictions import refuse_contradiction
 from engine.datasets.folders import ImageSet, counted, listed
 from engine.datasets.progress import Progress
 from engine.errors import DataError

@@ -1,4 +1,4 @@
-"""Data sets known by name, and lookup of a run's images."""
+"""Data sets known by name, lookup of a run's images, and tables that contradict themselves."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from engine.datasets.card import DatasetCard, read_card
-from engine.datasets.contradictions import contradiction
-from engine.datasets.folders import ImageSet, counted, open_image_set
+from engine.datasets.folders import ImageSet, counted, open_image_set, quoted
+from engine.datasets.sources import ImageFile
 from engine.datasets.study_sets import STUDY_SETS, StudySet, how_to_get, ways_to_get
+from engine.datasets.tables import TableSource
 from engine.errors import DataError
 from engine.protocol import RunSpec, SpecError
 from engine.protocol.datasets import (
@@ -189,3 +190,52 @@ def _is_whole(study_set: StudySet, counts: Counter[str]) -> bool:
         return False
     is_published = all(images >= (count or 0) for images, count in expected)
     return is_published or counts.total() == study_set.also_complete_with
+
+
+def contradiction(image_set: ImageSet) -> str | None:
+    """Return an error message if a table lists a file in two domains or with two labels.
+
+    Compares paths only; ``vld data check`` compares contents, also of folders. Published data sets
+    are exempt.
+    """
+    source = image_set.source
+    if not isinstance(source, TableSource) or image_set.name in STUDY_SETS:
+        return None
+    first: dict[str, ImageFile] = {}
+    shared: list[tuple[ImageFile, ImageFile]] = []
+    relabelled: list[tuple[ImageFile, ImageFile]] = []
+    for file in image_set.files:
+        other = first.setdefault(source.place(file.path), file)
+        if other.domain != file.domain:
+            shared.append((other, file))
+        elif other.class_name != file.class_name:
+            relabelled.append((other, file))
+    where = source.location
+    if shared:
+        one, other = shared[0]
+        return (
+            f"{where} lists {_files(shared)} in two domains: {one.path} is in "
+            f"{quoted(one.domain)} and in {quoted(other.domain)}. Keep one row; otherwise OOD "
+            "accuracy is measured on training images."
+        )
+    if relabelled:
+        one, other = relabelled[0]
+        return (
+            f"{where} lists {_files(relabelled)} with two labels: {one.path} is "
+            f"{quoted(one.class_name)} and {quoted(other.class_name)}. Keep the correct row."
+        )
+    return None
+
+
+def refuse_contradiction(image_set: ImageSet) -> None:
+    """Check that no table row contradicts another.
+
+    Raises:
+        DataError: if a file is in two domains or has two labels; names the first.
+    """
+    if problem := contradiction(image_set):
+        raise DataError(problem)
+
+
+def _files(pairs: list[tuple[ImageFile, ImageFile]]) -> str:
+    return "a file" if len(pairs) == 1 else f"{len(pairs):,} files"

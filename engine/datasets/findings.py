@@ -14,8 +14,7 @@ from engine.datasets.duplicates import NearDuplicates
 from engine.datasets.folders import ImageSet, counted, listed, quoted
 from engine.protocol import SpecError
 from engine.protocol.datasets import Finding, check_splits
-from engine.protocol.intervals import half_interval
-from engine.protocol.validation import uncertain_selection
+from engine.protocol.intervals import half_interval, uncertain_selection
 
 LEAK_SHARE: Final = 0.01
 """Maximum fraction of a published domain's images that another domain may contain, and of smaller

@@ -63,8 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         first = given.ranks * claim_number(exchange.folder, given.nodes)
         for local in range(given.ranks):
-            place = _place(first, local, given.ranks, given.nodes)
-            ranks[first + local] = _start(run_dir, place)
+            variables = _rank_variables(first, local, given.ranks, given.nodes)
+            ranks[first + local] = _start(run_dir, variables)
         return _watch(ranks, exchange)
     except Exception as error:  # noqa: BLE001 - process edge: always reported
         who = f"agent-{socket.gethostname()}"
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             process.kill()
 
 
-def _place(first: int, local: int, on_each: int, machines: int) -> dict[str, str]:
+def _rank_variables(first: int, local: int, on_each: int, machines: int) -> dict[str, str]:
     """Return the environment variables of a rank, with torchrun's names."""
     return {
         "RANK": str(first + local),
@@ -85,8 +85,8 @@ def _place(first: int, local: int, on_each: int, machines: int) -> dict[str, str
     }
 
 
-def _start(run_dir: RunDir, place: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, AGENT_PID: str(os.getpid()), **place}
+def _start(run_dir: RunDir, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, AGENT_PID: str(os.getpid()), **variables}
     return subprocess.Popen([*RANK_COMMAND, str(run_dir.path)], env=environment)
 
 

@@ -27,7 +27,7 @@ from engine.protocol import (
     RunStopped,
     is_evaluated,
 )
-from engine.protocol.validation import uncertain_selection
+from engine.protocol.intervals import uncertain_selection
 from engine.ranks import ALONE, Ranks
 from engine.rundir import RunDir
 from engine.rundir.event_log import EventLog

@@ -13,7 +13,7 @@ from torch import Tensor
 from engine.arms import Arms
 from engine.data import DomainData, RunData, TrainingBatches, evaluation_batches, seed_hash
 from engine.errors import InputError
-from engine.execution import Choice, Execution, choose_execution
+from engine.execution import ChosenExecution, Execution, choose_execution
 from engine.machine.allocator import release_freed_memory
 from engine.machine.devices import device_name, resolve_device
 from engine.machine.processor import usable_cores
@@ -287,7 +287,7 @@ def _choose(
 def _try_executions(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
     of_each: int, stop: StopRequest,
-) -> Choice:  # fmt: skip
+) -> ChosenExecution:  # fmt: skip
     """Time precisions and memory formats on ``of_each`` images of each source, a rank's share.
 
     Weights are not changed.

@@ -21,8 +21,8 @@ from engine.protocol.datasets import (
     check_splits,
     check_target,
 )
+from engine.protocol.intervals import uncertain_selection
 from engine.protocol.recipes import no_gpu, outside_slurm_job, unknown_device
-from engine.protocol.validation import uncertain_selection
 from vld_tui.launch.datasets import DatasetError
 from vld_tui.launch.local import LaunchError
 from vld_tui.launch.queue.slots import VISIBLE_GPUS, find_gpus

@@ -19,7 +19,7 @@ from engine.protocol import (
     RunTask,
     spec_of,
 )
-from engine.protocol.validation import uncertain_selection
+from engine.protocol.intervals import uncertain_selection
 from vld_tui.runs.progress import Progress
 from vld_tui.words.numbers import decimal, percent, plural
 from vld_tui.words.palette import COLLAPSED_SIGN

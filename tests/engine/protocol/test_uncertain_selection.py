@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.protocol.validation import uncertain_selection
+from engine.protocol.intervals import uncertain_selection
 
 
 @pytest.mark.parametrize(

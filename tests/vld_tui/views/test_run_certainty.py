@@ -17,8 +17,7 @@ from engine.protocol import (
     RunSpec,
     resolve_spec,
 )
-from engine.protocol.intervals import Interval, Sample, accuracy_interval
-from engine.protocol.validation import uncertain_selection
+from engine.protocol.intervals import Interval, Sample, accuracy_interval, uncertain_selection
 from tests.vld_tui.dashboard.fake_history import make_run
 from vld_tui.cli.draw.closing import closing_view
 from vld_tui.runs.progress import Progress
