@@ -111,7 +111,7 @@ def how_to_get(name: str, *, from_hub: bool = True) -> str:
 
     Args:
         name: of the data set.
-        from_hub: include the hub, if the data set is there.
+        from_hub: include the hub, if it has the data set.
     """
     return " ".join(ways_to_get(name)[0 if from_hub else -2 :])
 

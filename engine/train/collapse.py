@@ -48,7 +48,7 @@ def has_learned(evaluation: Evaluation, class_entropy: float) -> bool:
 def judge_collapse(
     spec: RunSpec, step: int, evaluation: Evaluation, class_entropy: float, *, learned: bool
 ) -> bool | None:
-    """Return whether the network has collapsed after ``step`` updates; None: too early to tell.
+    """Return whether the network has collapsed after ``step`` updates; None: too early to decide.
 
     A collapse is reported only after the warm-up, on enough validation images, for a network that
     has ``learned`` before or had time to.
