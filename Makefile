@@ -10,6 +10,8 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print(min(6, len(os.sched_getaffinit
 SLOW = $(shell grep -rl 'mark\.slow' tests --include='test_*.py' --exclude-dir=slurm)
 # Sources are compiled once, not by each of hundreds of processes, whatever the shell has set.
 export PYTHONDONTWRITEBYTECODE :=
+# Names of files are UTF-8, whatever the locale.
+export PYTHONUTF8 := 1
 
 .PHONY: run test test-slow test-slurm chaos fuzz mutants networks parity check lock audit setup clean
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tests.environment  # noqa: F401 - before all others, which may read variables
+
+# isort: split
 import gc
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -14,23 +15,9 @@ from engine.protocol import resolve_spec
 from engine.rundir import RunDir, UserData
 from tests.small_runs import SMALL_RUN, MakeRun, unpack_small_emoji
 
-# As in the engine, and before any test imports torch: threads that wait do not spin.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-# What a screen looks like is tested as it is where nobody asked for anything else.
-for _name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"):
-    os.environ.pop(_name, None)
-
 # How long an example takes says how busy the machine is.
-settings.register_profile("patient", deadline=None)
+settings.register_profile("patient", deadline=None, database=None)
 settings.load_profile("patient")
-
-
-def pytest_configure() -> None:
-    """Have processes of the tests hear Ctrl-C, though a shell that runs pytest beside other things
-    had it ignored."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
