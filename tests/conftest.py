@@ -6,6 +6,7 @@ import tests.environment  # noqa: F401 - before all others, which may read varia
 
 # isort: split
 import gc
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,16 @@ from hypothesis import settings
 from engine.protocol import resolve_spec
 from engine.rundir import RunDir, UserData
 from tests.small_runs import SMALL_RUN, MakeRun, unpack_small_emoji
+from tests.warm_processes import WarmPopen
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("patient", deadline=None, database=None)
 settings.load_profile("patient")
+
+
+def pytest_configure() -> None:
+    """Have the engine's processes start warm."""
+    subprocess.Popen = WarmPopen  # type: ignore[misc]
 
 
 def pytest_collection_finish() -> None:
@@ -25,6 +32,12 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000)
+
+
+@pytest.fixture
+def cold_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all processes start as they do outside of tests."""
+    monkeypatch.setattr(WarmPopen, "is_on", False)
 
 
 @pytest.fixture(scope="session")

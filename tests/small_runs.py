@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
@@ -74,6 +75,16 @@ def unpack_small_emoji(root: Path) -> None:
 def engine_environment() -> dict[str, str]:
     """Return an environment in which ``python -m engine`` is this checkout's."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def start_engine(run_dir: RunDir, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+    """Start the real engine on a run folder, with further variables in its environment."""
+    command = [sys.executable, "-m", "engine", str(run_dir.path), *arguments]
+    with run_dir.log.open("ab") as log:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env=engine_environment() | variables,
+        )  # fmt: skip
 
 
 def run_here(run_dir: RunDir) -> None:

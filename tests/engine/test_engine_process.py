@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,8 +30,7 @@ from engine.protocol import (
 from engine.rundir import ExitInfo, RunDir
 from engine.rundir.event_log import EventLog
 from engine.train.checkpoint import load_last
-from tests.small_runs import MakeRun, engine_environment, read_events, run_here
-from tests.warm_engine import start_engine
+from tests.small_runs import MakeRun, read_events, run_here, start_engine
 
 DEADLINE_S = 120.0
 
@@ -85,10 +82,10 @@ def step_of(events: list[AnyEvent]) -> int:
     return max((event.step for event in events if isinstance(event, StepsTaken)), default=0)
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_a_run_tells_its_story_and_finishes(make_run: MakeRun) -> None:
     run_dir = make_run()
-    command = [sys.executable, "-m", "engine", str(run_dir.path)]
-    assert subprocess.run(command, env=engine_environment(), check=False).returncode == 0
+    assert run_to_its_end(run_dir) == 0
     events = read_events(run_dir)
     assert [event.seq for event in events] == list(range(len(events)))
     kinds = [type(event) for event in events]

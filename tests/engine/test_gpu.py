@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from engine.protocol import Evaluated, ModelPrepared, RunFinished
-from tests.small_runs import MakeRun, read_events
-from tests.warm_engine import start_engine
+from tests.small_runs import MakeRun, read_events, start_engine
 
 pytestmark = [
     pytest.mark.gpu,

@@ -20,10 +20,9 @@ from engine.protocol import (
 from engine.rundir import RunDir
 from engine.train.checkpoint import load_last
 from tests.faults.disks import break_disk, breakable_disk, fill_up, mend_disk, small_disk
-from tests.small_runs import LONGER_RUN, read_events
+from tests.small_runs import LONGER_RUN, read_events, start_engine
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, started
-from tests.warm_engine import start_engine
 from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.launch.local import launch, wait_and_record

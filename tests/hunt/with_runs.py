@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 
 from engine.protocol import (
     Combination,
@@ -16,9 +17,8 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from tests.hunt.workplace import Workplace, results
-from tests.small_runs import LONGER_RUN, read_events, run_here
+from tests.small_runs import LONGER_RUN, read_events, run_here, start_engine
 from tests.waiting import wait_until
-from tests.warm_engine import WarmEngine, start_engine
 from vld_tui.home import open_home
 from vld_tui.store.store import Store
 
@@ -127,7 +127,7 @@ def a_dead_run_is_running_for_weeks(place: Workplace) -> None:
     assert shown["status"] == "crashed"
 
 
-def _at_work(place: Workplace) -> tuple[RunDir, WarmEngine]:
+def _at_work(place: Workplace) -> tuple[RunDir, subprocess.Popen[bytes]]:
     """Return a long run and the process that is at it."""
     run = place.make(place.images(), **{**LONGER_RUN, "target": "red", "steps": 10_000})
     process = start_engine(run)

@@ -34,8 +34,7 @@ from engine.protocol import (
 )
 from engine.rundir import RunDir
 from tests.engine.combine.conftest import NETWORK, Family, best_of, do, evaluations
-from tests.small_runs import SMALL_CLASSES, read_events
-from tests.warm_engine import start_engine
+from tests.small_runs import SMALL_CLASSES, read_events, start_engine
 
 NAMES = ("first", "second", "third")
 

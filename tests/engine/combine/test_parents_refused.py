@@ -12,8 +12,7 @@ from safetensors.torch import load_file, save_file
 from engine.errors import InputError
 from engine.protocol import Combination, CombinationError, Parent, RunFailed, SpecError
 from tests.engine.combine.conftest import NETWORK, OTHER_NETWORK, Family, do
-from tests.small_runs import read_events
-from tests.warm_engine import start_engine
+from tests.small_runs import read_events, start_engine
 
 
 def trained_with(family: Family, **fields: object) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
@@ -15,7 +17,10 @@ from engine.rundir.event_log import EventLog, SilentLog
 from engine.stop_request import StopRequest
 from engine.train import fine_tune, load_last
 from tests.small_runs import StopAfter
-from tests.warm_engine import START_METHOD
+
+START_METHOD: Final = "forkserver"
+"""One process imports torch and forks the ranks."""
+multiprocessing.get_context(START_METHOD).set_forkserver_preload(["engine.run"])
 
 
 def train_on_two(meeting: Path, runs: list[RunDir], stop_after: Mapping[str, int]) -> None:

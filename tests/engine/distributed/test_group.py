@@ -16,7 +16,7 @@ from engine.distributed.group import joined, verify
 from engine.distributed.machines import claim_number
 from engine.errors import TrainingError
 from engine.ranks import Ranks
-from tests.warm_engine import START_METHOD
+from tests.engine.distributed.rank_processes import START_METHOD
 
 NOT_FINITE = float("inf")
 

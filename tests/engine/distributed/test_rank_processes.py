@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,8 +28,8 @@ from engine.protocol import (
     StepsTaken,
 )
 from engine.rundir import RunDir
-from tests.small_runs import MakeRun, engine_environment, read_events, run_here
-from tests.warm_engine import START_METHOD, WarmEngine, start_engine
+from tests.engine.distributed.rank_processes import START_METHOD
+from tests.small_runs import MakeRun, read_events, run_here, start_engine
 
 DEADLINE_S = 240.0
 STRANGER_S = 1.0
@@ -45,13 +46,14 @@ exit ${failed:-0}
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., WarmEngine]]:
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Return a function that starts the real engine; what is left of it is ended."""
-    started: list[WarmEngine] = []
+    started: list[subprocess.Popen[bytes]] = []
 
-    def start_launcher(run_dir: RunDir, *arguments: str, **variables: str) -> WarmEngine:
-        environment = {"PYTHONPATH": engine_environment()["PYTHONPATH"], **variables}
-        process = start_engine(run_dir, *arguments, environment=environment)
+    def start_launcher(
+        run_dir: RunDir, *arguments: str, **variables: str
+    ) -> subprocess.Popen[bytes]:
+        process = start_engine(run_dir, *arguments, **variables)
         started.append(process)
         return process
 
@@ -61,7 +63,7 @@ def start() -> Iterator[Callable[..., WarmEngine]]:
         process.wait()
 
 
-Start = Callable[..., WarmEngine]
+Start = Callable[..., subprocess.Popen[bytes]]
 
 
 def wait_for(condition: Callable[[], object]) -> None:

@@ -25,6 +25,7 @@ def _ask(
     return work_on_datasets(request, list[DatasetListing], reports.append, command)
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_the_engine_lists_the_embedded_styles(tmp_path: Path) -> None:
     emoji, *_ = _ask(tmp_path, [])
     assert (emoji.name, emoji.complete, len(emoji.domains)) == ("emoji", True, 4)

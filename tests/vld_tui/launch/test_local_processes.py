@@ -243,6 +243,7 @@ def test_an_exit_code_that_cannot_be_recorded_is_returned(run_dir: RunDir) -> No
     assert wait_and_record(process, run_dir) == 5
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_the_engine_is_started_whatever_lies_in_the_working_folder(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +261,7 @@ def test_the_engine_is_started_whatever_lies_in_the_working_folder(
     assert isinstance(events[-1], RunFinished)
 
 
+@pytest.mark.usefixtures("cold_starts")
 def test_the_engine_of_a_source_tree_is_found_from_inside_it(
     run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,236 @@
+"""Processes of the engine that need not import torch first.
+
+``WarmPopen`` is ``subprocess.Popen``, except that ``python -m MODULE`` of one of ``WARM`` is forked
+from a server that has imported its packages. All else is as it would be: arguments, environment,
+folder, streams, session, and the parent. Whatever cannot be so is started cold, as is everything
+on other systems than Linux and under the fixture ``cold_starts``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import faulthandler
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final, NoReturn
+
+ROOT: Final = Path(__file__).parents[1]
+_PYTHON: Final = sys.executable
+WARM: Final = ("engine", "engine.inspect", "engine.datasets")
+_IMPORTED: Final = ("engine.run", "engine.inspect", "engine.datasets.__main__")
+_FLAGS: Final[Mapping[str, int]] = {"-P": 1, "-X": 2}
+"""Options of the interpreter, and how many words each takes."""
+_READ_AT_THE_START: Final = ("PYTHON", "LC_", "LANG", "OMP_", "MKL_", "LD_PRELOAD", "HF_")
+"""Variables that the server has read: another value of theirs needs a cold start."""
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_NUMBER: Final = struct.Struct("<I")
+
+
+class WarmPopen(subprocess.Popen[Any]):
+    """``subprocess.Popen``, except that some processes are forked from a server."""
+
+    is_on: ClassVar[bool] = sys.platform == "linux"
+
+    def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, *rest: Any) -> None:
+        _, pass_fds, cwd, env, _, _, shell, *ends, _, _, _, _, umask, session, group = rest
+        ordinary = (executable, preexec_fn, tuple(pass_fds), shell, umask, group)
+        words = [os.fsdecode(each) for each in args] if isinstance(args, (list, tuple)) else []
+        variables = dict(os.environ if env is None else env)
+        is_warm = self.is_on and ordinary == (None, None, (), False, -1, -1)
+        command = _command(words, variables) if is_warm else None
+        if command is None:
+            super()._execute_child(args, executable, preexec_fn, *rest)  # type: ignore[misc]
+            return
+        streams = (ends[0], ends[3], ends[5])
+        asked = {
+            "command": command,
+            "environment": variables,
+            "folder": os.fspath(cwd) if cwd else os.getcwd(),
+            "is_leader": session,
+            "is_traced": "faulthandler" in words,
+        }
+        try:
+            self.pid = _SERVER.fork(
+                asked, [mine if end == -1 else end for mine, end in enumerate(streams)]
+            )
+        finally:
+            self._close_pipe_fds(*ends)  # type: ignore[attr-defined]
+        self._child_created = True
+
+
+def _command(words: Sequence[str], environment: Mapping[str, str]) -> Sequence[str] | None:
+    """Return a module and its arguments, or None for what must be started cold."""
+    at = 1
+    while at < len(words) and words[at] in _FLAGS:
+        at += _FLAGS[words[at]]
+    if [*words[:1], *words[at : at + 1]] != [_PYTHON, "-m"] or words[at + 1] not in WARM:
+        return None
+    is_same = _read_at_the_start(environment) == _read_at_the_start(_SERVER.environment)
+    return words[at + 1 :] if is_same else None
+
+
+def _read_at_the_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(_READ_AT_THE_START) and name != "PYTHONPATH"
+    }
+
+
+class _Server:
+    """The process that forks the others; it starts when the first of them does."""
+
+    def __init__(self) -> None:
+        self.environment = dict(os.environ)
+        self._lock = threading.Lock()
+        self._address: str | None = None
+
+    def fork(self, asked: Mapping[str, object], streams: Sequence[int]) -> int:
+        """Return the id of a new child of this process.
+
+        Raises:
+            OSError: when the server has died.
+        """
+        message = json.dumps(asked).encode()
+        with self._lock, socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(self._address or self._start())
+            _adopt_orphans(yes=True)
+            try:
+                socket.send_fds(connection, [_NUMBER.pack(len(message))], streams)
+                connection.sendall(message)
+                answer = connection.recv(_NUMBER.size, socket.MSG_WAITALL)
+            finally:
+                _adopt_orphans(yes=False)
+        if len(answer) != _NUMBER.size:
+            raise OSError("The server of warm processes has died.")
+        return int(_NUMBER.unpack(answer)[0])
+
+    def _start(self) -> str:
+        folder = tempfile.mkdtemp(prefix="warm-")
+        self._address = f"{folder}/socket"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self._address)
+            listener.listen()
+            path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.warm_processes", str(listener.fileno())],
+                stdin=subprocess.PIPE, pass_fds=[listener.fileno()], start_new_session=True,
+                env=self.environment | {"PYTHONPATH": path}, cwd=ROOT,
+            )  # fmt: skip
+        owner = os.getpid()
+
+        def end() -> None:
+            if os.getpid() == owner:
+                process.communicate()
+                Path(f"{folder}/socket").unlink()
+                Path(folder).rmdir()
+
+        atexit.register(end)
+        return self._address
+
+
+_SERVER: Final = _Server()
+
+
+def _adopt_orphans(*, yes: bool) -> None:
+    """Become the parent of descendants whose own parent ends, or stop to."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
+
+
+def _serve(listener: socket.socket) -> None:
+    """Fork what is asked for, until the process that asks has ended."""
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    while sys.stdin not in select.select([sys.stdin, listener], [], [])[0]:
+        connection, _ = listener.accept()
+        with connection:
+            size, streams, _, _ = socket.recv_fds(connection, _NUMBER.size, 3)
+            asked = json.loads(connection.recv(_NUMBER.unpack(size)[0], socket.MSG_WAITALL))
+            _fork_twice(asked, streams, listener, connection)
+        for stream in streams:
+            os.close(stream)
+
+
+def _fork_twice(
+    asked: dict[str, Any], streams: list[int], listener: socket.socket, connection: socket.socket
+) -> None:
+    """Fork a process that loses its parent at once, and answer its id."""
+    reads, writes = os.pipe()
+    if (between := os.fork()) == 0:
+        if (child := os.fork()) == 0:
+            for each in (listener, connection):
+                each.close()
+            os.close(reads)
+            os.close(writes)
+            _run(asked, streams)
+        os.write(writes, _NUMBER.pack(child))
+        os._exit(0)
+    os.waitpid(between, 0)
+    connection.sendall(os.read(reads, _NUMBER.size))
+    os.close(reads)
+    os.close(writes)
+
+
+def _run(asked: dict[str, Any], streams: list[int]) -> NoReturn:
+    """Do what the interpreter does from its start to its end."""
+    if asked["is_leader"]:
+        os.setsid()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(asked["folder"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    if asked["is_traced"]:
+        faulthandler.enable()
+    code = _exit_code_of(*asked["command"])
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code & 0xFF)
+
+
+def _exit_code_of(module: str, *arguments: str) -> int:
+    sys.argv = [module, *arguments]
+    for name in (module, f"{module}.__main__"):  # it is run, not imported
+        if not hasattr(sys.modules.get(name), "__path__"):
+            sys.modules.pop(name, None)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as given:
+        _serve(given)
