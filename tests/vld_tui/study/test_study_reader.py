@@ -145,7 +145,7 @@ def test_the_table_is_written_once(home: Home, tmp_path: Path) -> None:
     state, path = opened(source), tmp_path / "table.csv"
     assert actions.export_study(state, str(path)) == f"2 lines in {path}"
     assert path.read_text().startswith("dataset,target,dropout_rate,arm,seeds,finished,runs,")
-    with pytest.raises(Exception, match="cannot be written"):
+    with pytest.raises(Exception, match="Cannot write to"):
         actions.export_study(state, str(path))
     with pytest.raises(Exception, match=r"must end in \.csv"):
         actions.export_study(state, str(tmp_path / "table.txt"))
