@@ -67,7 +67,7 @@ def test_the_runs_that_match_and_the_screen_are_written_where_asked(
             await pilot.press("w", *str(place), "enter")
             await settle(pilot)
             said = str([*app._notifications][-1].message)
-            assert ("Cannot write to" in said) == (place != picture)
+            assert ("cannot be written" in said) == (place != picture)
             assert str(tmp_path / place) in said
 
     play(FakeSource([make_run(0)]), scenario, actions=actions)
