@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.evaluate.measures import MEASURED, Judged
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
 
@@ -38,12 +39,14 @@ class DomainResult:
         loss_sum: sum of the cross-entropies in nats.
         mistakes: the most confident mistakes, at most ``MOST_MISTAKES``, most confident first.
         logits: of every image in order, (n, C) float32 on the CPU, if they were kept.
+        measures: value of each measure by name; NaN if it is not defined.
     """
 
     confusion: Tensor
     loss_sum: float
     mistakes: tuple[Mistake, ...] = ()
     logits: Tensor | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -132,10 +135,13 @@ def judge(
             if keeps_logits:
                 kept.append(logits.cpu())
     labels, guesses = torch.cat(labels_seen).cpu(), torch.cat(guesses_made).cpu()
+    confidence, confusion = torch.cat(confidences).cpu().exp(), _count(labels, guesses, classes)
+    judged = Judged(confusion, guesses == labels, confidence)
     return DomainResult(
-        confusion=_count(labels, guesses, classes),
+        confusion=confusion,
         loss_sum=float(loss_sum),
-        mistakes=_most_confident_mistakes(labels, guesses, torch.cat(confidences).cpu().exp()),
+        mistakes=_most_confident_mistakes(labels, guesses, confidence),
+        measures={name: measured(judged) for name, measured in MEASURED.items()},
         logits=torch.cat(kept) if keeps_logits else None,
     )
 

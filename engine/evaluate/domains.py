@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 import torch
@@ -15,7 +15,7 @@ from engine.data.splits import Indices
 from engine.evaluate.accuracy import DomainResult, judge, predict
 from engine.execution import Execution
 from engine.model import FineTunedNetwork
-from engine.protocol import AUGMENTED, Metric
+from engine.protocol import AUGMENTED, MEASURES, Metric, Summary
 
 Predictor = Callable[[DomainData, str, Indices], Iterable[tuple[Tensor, Tensor]]]
 """Returns batches of logits (B, C) and labels (B,) for images of a domain's split, ``in``, ``out``
@@ -45,6 +45,7 @@ class Reported(TypedDict):
     id_accuracy: float
     ood_accuracy: float | None
     plain_id_accuracy: float | None
+    measures: Summary
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Evaluation:
     ``out`` splits without augmentation. ``measured`` has the sources' ``out`` splits, then ``in``
     and ``out`` of the target and of the held-out source; ``augmented`` has the sources'
     ``out_augmented`` splits.
+    ``measures`` are the values of each measure on the images of ID accuracy without augmentation,
+    and on those of OOD accuracy.
     """
 
     metrics: list[Metric]
@@ -68,6 +71,7 @@ class Evaluation:
     measured: tuple[Measured, ...] = ()
     augmented: tuple[Measured, ...] = ()
     plain_id_accuracy: float | None = None
+    measures: Summary = field(default_factory=dict)
 
     def reported(self) -> Reported:
         """Return what the events of evaluations report, by their fields."""
@@ -76,6 +80,7 @@ class Evaluation:
             "id_accuracy": self.id_accuracy,
             "ood_accuracy": self.ood_accuracy,
             "plain_id_accuracy": self.plain_id_accuracy,
+            "measures": self.measures,
         }
 
     @property
@@ -148,9 +153,13 @@ def evaluate_domains(
     augmented = [measure(domain, AUGMENTED) for domain in data.sources if is_augmented]
     measured = (*sources, *target, *held_out)
     metrics = [
-        Metric(each.split, each.domain.name, arm, metric, value if math.isfinite(value) else None)
+        Metric(each.split, each.domain.name, arm, metric, _known(value))
         for each in (*measured, *augmented)
-        for metric, value in (("accuracy", each.result.accuracy), ("loss", each.result.loss))
+        for metric, value in (
+            ("accuracy", each.result.accuracy),
+            ("loss", each.result.loss),
+            *each.result.measures.items(),
+        )
     ]
     return Evaluation(
         metrics=metrics,
@@ -161,7 +170,23 @@ def evaluate_domains(
         measured=measured,
         augmented=tuple(augmented),
         plain_id_accuracy=_mean_accuracy(sources) if is_augmented else None,
+        measures={name: _summarized(name, sources, target) for name in MEASURES},
     )
+
+
+def _summarized(
+    name: str, sources: Sequence[Measured], target: Sequence[Measured]
+) -> tuple[float | None, float | None]:
+    """Return a measure's mean over the sources, and its value on the target's ``in`` split."""
+    of_sources = [each.result.measures[name] for each in sources]
+    return (
+        _known(sum(of_sources) / len(of_sources)),
+        _known(target[0].result.measures[name]) if target else None,
+    )
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _mean_accuracy(measured: Sequence[Measured]) -> float:

@@ -65,6 +65,7 @@ from engine.protocol.identity import (
     result_differences,
     run_identity,
 )
+from engine.protocol.measures import JUDGED, MEASURES, Measure, MetricKey, Summary
 from engine.protocol.methods import ARMS, NETWORK_ARMS, OBJECTIVES
 from engine.protocol.predictions import (
     MOST_PREDICTION_BYTES,
@@ -118,7 +119,9 @@ __all__ = [
     "DATASET_DEFAULTS",
     "EVENT_TYPES",
     "FIELDS",
+    "JUDGED",
     "MEASURED_ON",
+    "MEASURES",
     "METHODS",
     "MOST_PREDICTION_BYTES",
     "NETWORK_ARMS",
@@ -155,7 +158,9 @@ __all__ = [
     "LastLayer",
     "LearningRates",
     "LoadedWeights",
+    "Measure",
     "Metric",
+    "MetricKey",
     "ModelPrepared",
     "Parent",
     "ParentMeasured",
@@ -171,6 +176,7 @@ __all__ = [
     "RunTask",
     "SpecError",
     "StepsTaken",
+    "Summary",
     "UserError",
     "WrongImage",
     "by_field",

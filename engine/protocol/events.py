@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import msgspec
 
 from engine.protocol.datasets import LeftOut
+from engine.protocol.measures import Summary
 
 AUGMENTED: Final = "out_augmented"
 """The split of a source's validation images, augmented by the training transform."""
@@ -23,7 +24,8 @@ class Metric(msgspec.Struct, frozen=True):
     ``split`` is ``out`` (the validation images of a domain), ``out_augmented`` (the same images,
     augmented), ``in`` (the other images) or ``train`` (training batches). ``domain`` is a domain's
     name. ``arm`` is how the prediction was made (``erm``, ``dropout``, …). ``name`` is
-    ``accuracy`` (0 to 1) or ``loss`` (nats). ``value`` is None if it is not finite.
+    ``accuracy`` (0 to 1), ``loss`` (nats) or one of ``MEASURES`` (0 to 1). ``value`` is None if it
+    is not finite.
     """
 
     split: str
@@ -217,6 +219,8 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     ``ood_accuracy`` is on the target's ``in`` split (as DomainBed reports), None without a target.
     ``is_best``: no earlier step had a higher ``id_accuracy``. ``collapsed``: a single class is
     predicted; None: unknown (too early, or recorded by an older version).
+    ``measures`` are the values of ``MEASURES`` on the images of ``plain_id_accuracy`` and
+    ``ood_accuracy``; empty in runs of earlier versions.
     """
 
     step: int
@@ -227,6 +231,7 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     wall_s: float
     collapsed: bool | None = None
     plain_id_accuracy: float | None = None
+    measures: Summary = {}
 
 
 class ArmEvaluated(Event, frozen=True, kw_only=True, tag="arm_evaluated"):
@@ -243,6 +248,7 @@ class ArmEvaluated(Event, frozen=True, kw_only=True, tag="arm_evaluated"):
     is_best: bool
     wall_s: float
     plain_id_accuracy: float | None = None
+    measures: Summary = {}
 
 
 class BarrierMeasured(Event, frozen=True, kw_only=True, tag="barrier_measured"):

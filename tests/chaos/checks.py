@@ -114,7 +114,7 @@ def _run_undisturbed(home: Home, spec: RunSpec) -> RunDir:
 
 def _curves(store: Store, run_id: str) -> dict[tuple[str, ...], tuple[list[int], bytes]]:
     return {
-        (each.name, each.split, each.domain, each.arm): (
+        each.key: (
             list(each.points.steps), each.points.values.tobytes(),
         )
         for each in store.series(run_id)

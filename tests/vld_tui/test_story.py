@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.protocol import Evaluated, Metric, resolve_spec
+from engine.protocol import Evaluated, Metric, MetricKey, resolve_spec
 from tests.vld_tui.store.told_runs import (
     Teller,
     collapsed,
@@ -16,8 +16,8 @@ from tests.vld_tui.store.told_runs import (
 )
 from vld_tui.home import Home, open_home
 from vld_tui.runs import story
-from vld_tui.runs.curves import as_arrays
-from vld_tui.runs.story import Curves, Story
+from vld_tui.runs.curves import Curves, as_arrays
+from vld_tui.runs.story import Story
 from vld_tui.store.store import Store
 
 
@@ -35,7 +35,7 @@ def teller(home: Home) -> Teller:
 def _curves(home: Home, teller: Teller) -> Curves:
     with Store.open(home) as store:
         store.refresh()
-        return as_arrays(store.series(teller.run_dir.run_id), "dropout")
+        return as_arrays(store.series(teller.run_dir.run_id))
 
 
 def test_a_story_is_told_by_the_log_and_the_curves(home: Home, teller: Teller) -> None:
@@ -43,7 +43,7 @@ def test_a_story_is_told_by_the_log_and_the_curves(home: Home, teller: Teller) -
     teller.says(data_prepared(), model_prepared(), steps_taken(10, 1.5))
     teller.says(evaluation(10, id_accuracy=0.8, ood_accuracy=0.5))
     told = Story(teller.run_dir)
-    progress = told.progress(_curves(home, teller))
+    progress = told.progress(_curves(home, teller), "dropout")
     assert progress.data is not None
     assert progress.model is not None
     assert progress.latest is not None
@@ -54,7 +54,7 @@ def test_a_story_is_told_by_the_log_and_the_curves(home: Home, teller: Teller) -
     assert values["in", "fluent-mono", "accuracy"] == 0.5
     assert values["out", "noto", "loss"] is None
     teller.says(collapsed(12), evaluation(20, id_accuracy=0.7, ood_accuracy=0.6, is_best=False))
-    progress = told.progress(_curves(home, teller))
+    progress = told.progress(_curves(home, teller), "dropout")
     assert progress.collapse is not None
     assert [each.is_best for each in progress.evaluations] == [True, False]
     assert progress.selected is not None
@@ -66,21 +66,21 @@ def test_a_line_that_is_not_complete_yet_waits(home: Home, teller: Teller) -> No
     line = teller.run_dir.events.read_bytes()
     teller.writes(line[:20])
     told = Story(teller.run_dir)
-    assert told.progress({}).started is not None
+    assert told.progress({}, "dropout").started is not None
     teller.writes(b"\nnot an event\n")
     teller.says(data_prepared())
-    assert told.progress({}).data is not None
+    assert told.progress({}, "dropout").data is not None
 
 
 def test_a_log_that_is_gone_or_begun_anew_is_no_trouble(home: Home, teller: Teller) -> None:
     told = Story(teller.run_dir)
-    assert told.progress({}).started is None
+    assert told.progress({}, "dropout").started is None
     teller.starts()
     teller.says(data_prepared(), collapsed(5))
-    assert told.progress({}).collapse is not None
+    assert told.progress({}, "dropout").collapse is not None
     teller.run_dir.events.unlink()
     teller.starts()
-    assert told.progress({}).collapse is None
+    assert told.progress({}, "dropout").collapse is None
 
 
 def test_the_end_of_a_long_log_is_read_at_last(
@@ -91,11 +91,11 @@ def test_the_end_of_a_long_log_is_read_at_last(
     teller.starts()
     teller.says(data_prepared(), *(steps_taken(step, 1.0) for step in range(100)), collapsed(99))
     told = Story(teller.run_dir)
-    progress = told.progress({})
+    progress = told.progress({}, "dropout")
     assert progress.data is not None
     assert progress.collapse is None
     assert told.is_behind
-    assert told.progress({}).collapse is not None
+    assert told.progress({}, "dropout").collapse is not None
     assert not told.is_behind
 
 
@@ -103,9 +103,11 @@ def test_many_evaluations_are_thinned_out_but_for_the_best_and_the_last() -> Non
     steps = np.arange(5000.0)
     accuracies = np.full(5000, 0.5)
     accuracies[1234] = 0.9
-    curves = {("out", "id", "accuracy"): (steps, accuracies),
-              ("in", "ood", "accuracy"): (steps, accuracies / 2)}  # fmt: skip
-    evaluations = story._evaluations(curves)
+    curves = {
+        MetricKey.id("dropout"): (steps, accuracies),
+        MetricKey.ood("dropout"): (steps, accuracies / 2),
+    }
+    evaluations = story._evaluations(curves, "dropout")
     assert len(evaluations) <= story.MOST_EVALUATIONS + 1
     chosen = [each.step for each in evaluations]
     assert chosen == sorted(chosen)
@@ -116,13 +118,13 @@ def test_what_an_attempt_reached_is_not_told_of_the_next_one(home: Home, teller:
     teller.starts()
     teller.says(data_prepared(), steps_taken(150, 1.0))
     told = Story(teller.run_dir)
-    latest = told.progress({}).latest
+    latest = told.progress({}, "dropout").latest
     assert latest is not None
     assert latest.step == 150
     for both in (told, Story(teller.run_dir)):
         if both is told:
             teller.starts(attempt=2, resumed_step=10)
-        progress = both.progress({})
+        progress = both.progress({}, "dropout")
         assert progress.latest is None
         assert progress.step == 10
 
@@ -136,5 +138,5 @@ def test_domains_called_as_the_means_do_not_hide_them(home: Home, teller: Teller
                   wall_s=1.0)
     )  # fmt: skip
     curves = _curves(home, teller)
-    assert curves["out", "id", "accuracy"][1].tolist() == [0.8]
-    assert curves["in", "ood", "accuracy"][1].tolist() == [0.5]
+    assert curves[MetricKey.id("dropout")][1].tolist() == [0.8]
+    assert curves[MetricKey.ood("dropout")][1].tolist() == [0.5]

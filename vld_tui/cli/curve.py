@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Final
@@ -14,12 +14,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from engine.protocol import nearest
+from engine.protocol import MEASURES, MetricKey, nearest
+from engine.protocol.measures import ACCURACY
 from vld_tui.cli.command import Command, RunArgument
 from vld_tui.cli.errors import CommandError, check_range
 from vld_tui.cli.output import say
 from vld_tui.cli.session import open_for_runs
-from vld_tui.runs.metrics import MetricSeries
+from vld_tui.runs.metrics import Points
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store
 from vld_tui.views.combined import networks, step_label
@@ -42,7 +43,7 @@ MetricOption = Annotated[
     list[str] | None,
     typer.Option(
         "--metric", metavar="NAME",
-        help="id, ood, loss, domains, or the name of a domain or an arm. "
+        help=f"id, ood, loss, domains, {', '.join(MEASURES)}, or the name of a domain or an arm. "
         "[repeatable; default: id, ood and loss]",
     ),
 ]  # fmt: skip
@@ -99,36 +100,61 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
         CommandError: for a name that is not a metric of the run.
     """
     series = store.thinned_series(run.run_id, most=MOST_POINTS, kept_step=run.selected_step)
-    of_accuracy = [each for each in series if each.name == "accuracy"]
-    domains = sorted({each.domain for each in of_accuracy if not each.is_judged})
-    arms = sorted({each.arm for each in of_accuracy} - {run.arm})
+    keys = [each.key for each in series if each.key.name == ACCURACY]
+    domains = sorted({key.domain for key in keys if not key.is_judged})
+    arms = sorted({key.arm for key in keys} - {run.arm})
+    measures = [name for name in MEASURES if any(each.key.name == name for each in series)]
+    curves = dict(series)
     accuracies: list[Series] = []
     losses: list[Series] = []
+    others: dict[str, list[Series]] = {}
     for name in names:
         if name == "loss":
-            losses.append(_curve(series, run.arm, "training", "train", "sources", "loss"))
+            losses.append(_curve(curves, "training", MetricKey.loss(run.arm)))
         elif name in ("id", "ood"):
-            accuracies.append(_judged(series, run.arm, name))
+            accuracies += _judged(curves, run.arm, [name])
         elif name in arms:
-            accuracies += [_judged(series, name, each, name) for each in ("id", "ood")]
+            accuracies += _judged(curves, name, ["id", "ood"], f"{name} ")
         elif name == "domains" or name in domains:
             accuracies += [
-                _curve(series, run.arm, domain, "in" if domain == run.target else "out", domain)
+                _curve(curves, domain, MetricKey(ACCURACY, split, domain, run.arm))
                 for domain in (domains if name == "domains" else [name])
+                for split in ["in" if domain == run.target else "out"]
             ]
+        elif name in measures:
+            others[name] = _judged(curves, run.arm, ["id", "ood"], measure=name)
         else:
-            known = ["id", "ood", "loss", "domains", *arms, *domains]
+            known = ["id", "ood", "loss", "domains", *measures, *arms, *domains]
             raise CommandError(
                 f"Run {run.run_id} has no metric {name!r}.{nearest(name, known)}\n"
                 f"Its metrics: {', '.join(known)}."
             )
-    last_step = max([1.0, *(float(each.x[-1]) for each in (*accuracies, *losses) if len(each.x))])
+    last_step = max(
+        [
+            1.0,
+            *(
+                float(each.x[-1])
+                for each in (*accuracies, *losses, *itertools.chain(*others.values()))
+                if len(each.x)
+            ),
+        ]
+    )
     view = View(across=Axis(0, last_step), cursor=run.selected_step)
     label = partial(step_label, task=run.task)
     plot = Plot("", (), view, step_name=label)
     panels = [
         replace(
             plot, title="accuracy", series=_coloured(accuracies), is_percent=True, has_marks=True
+        ),
+        *(
+            replace(
+                plot,
+                title=name.replace("_", " "),
+                series=_coloured(each),
+                is_percent=True,
+                has_marks=True,
+            )
+            for name, each in others.items()
         ),
         replace(plot, title="loss", series=_coloured(losses)),
     ]
@@ -142,34 +168,27 @@ def _coloured(series: Sequence[Series]) -> tuple[Series, ...]:
     return tuple(replace(each, style=fixed.get(each.name) or next(others)) for each in series)
 
 
-def _judged(series: Sequence[MetricSeries], arm: str, which: str, title: str = "") -> Series:
-    """Return the curve of ID or OOD accuracy of an arm."""
-    split = "out" if which == "id" else "in"
-    title = f"{title} {which.upper()}".lstrip()
-    return _curve(series, arm, title, split, which, is_judged=True)
-
-
-def _curve(
-    series: Sequence[MetricSeries],
+def _judged(
+    curves: Mapping[MetricKey, Points],
     arm: str,
-    title: str,
-    split: str,
-    domain: str,
-    name: str = "accuracy",
-    *,
-    is_judged: bool = False,
-) -> Series:
-    """Return an arm's curve, empty if it has none."""
-    wanted = (name, split, domain, arm, is_judged)
-    for each in series:
-        if (each.name, each.split, each.domain, each.arm, each.is_judged) == wanted:
-            return Series(
-                title,
-                np.array(each.points.steps, dtype=np.float64),
-                np.array(each.points.values, dtype=np.float64),
-                "",
-            )
-    return Series(title, np.array([]), np.array([]), "")
+    which: Sequence[str],
+    prefix: str = "",
+    measure: str = ACCURACY,
+) -> list[Series]:
+    """Return the curves of an arm's ID and OOD values."""
+    keys = {"id": MetricKey.id(arm, measure), "ood": MetricKey.ood(arm, measure)}
+    return [_curve(curves, prefix + each.upper(), keys[each]) for each in which]
+
+
+def _curve(curves: Mapping[MetricKey, Points], title: str, key: MetricKey) -> Series:
+    """Return a curve, empty where there is none."""
+    points = curves.get(key, Points.none())
+    return Series(
+        title,
+        np.array(points.steps, dtype=np.float64),
+        np.array(points.values, dtype=np.float64),
+        "",
+    )
 
 
 def _draw(panels: Sequence[Plot], cells: int, rows: int) -> None:

@@ -70,7 +70,7 @@ def _progress(store: Store, run: Run, run_dir: RunDir) -> Progress:
     from vld_tui.runs.story import MOST_EVALUATIONS, Story
 
     series = store.thinned_series(run.run_id, most=MOST_EVALUATIONS, kept_step=run.selected_step)
-    return Story(run_dir, reads_all=True).progress(as_arrays(series, run.arm))
+    return Story(run_dir, reads_all=True).progress(as_arrays(series), run.arm)
 
 
 def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from engine.rundir import RunDir
 from vld_tui.dashboard.draw.groups import group_names, group_point
 from vld_tui.home import Home
 from vld_tui.launch.queue.slots import Slot, slots_of
-from vld_tui.runs.metrics import Attempt, CheckpointInfo, CurveKey
+from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import QUEUED, Run, RunPoint
 from vld_tui.runs.run_folder import FolderContents, FolderReader, read_log
@@ -25,7 +25,7 @@ from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
     from vld_tui.launch.slurm.watch import JobWatch
-    from vld_tui.runs.curves import Values
+    from vld_tui.runs.curves import Curves
     from vld_tui.study.reader import StudyReader
     from vld_tui.study.state import StudyProgress, StudyState
 
@@ -60,14 +60,14 @@ class Interest:
 
 @dataclass(frozen=True, eq=False)
 class RunCurves:
-    """A run and its metrics: (n,) steps and (n,) values of each; NaN: not finite.
+    """A run and its metrics.
 
     ``told`` is what the run told last, ``log`` the end of what its process wrote besides.
     The source hands out the same object while nothing happened, so that is what equal means.
     """
 
     run: Run
-    curves: Mapping[CurveKey, tuple[Values, Values]]
+    curves: Curves
     log: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
 
@@ -314,7 +314,7 @@ class OpenedRun:
         run_id = curves.run.run_id
         self._detail = RunDetail(
             curves,
-            self._story.progress(curves.curves),
+            self._story.progress(curves.curves, curves.run.arm),
             tuple(store.timeline(run_id)),
             tuple(store.left_checkpoints(run_id)),
             str(self.run_dir.path),
@@ -392,10 +392,10 @@ def _read_queue(store: Store) -> QueueState:
     )
 
 
-def _curves(store: Store, run: Run) -> Mapping[CurveKey, tuple[Values, Values]]:
+def _curves(store: Store, run: Run) -> Curves:
     from vld_tui.runs.curves import as_arrays  # imports numpy
 
     try:
-        return as_arrays(store.series(run.run_id), run.arm)
+        return as_arrays(store.series(run.run_id))
     except SeriesDamaged:  # everything else of the run is shown
         return {}

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-JUDGED: Final = ""
-"""The domain name of ID accuracy (split ``out``) and OOD accuracy (split ``in``)."""
-LOSS_SPLIT: Final = "train"
-LOSS_DOMAIN: Final = "sources"
+from engine.protocol import MetricKey
 
 
 class Points(NamedTuple):
@@ -81,26 +77,11 @@ class Attempt(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-@dataclass(frozen=True)
-class MetricSeries:
-    """The points of one metric in order of steps; see :class:`MetricPoint` for the names.
+class MetricSeries(NamedTuple):
+    """The points of one metric in order of steps."""
 
-    ``is_judged``: the reported ID or OOD accuracy, not the accuracy of a named domain.
-    """
-
-    name: str
-    split: str
-    domain: str
-    arm: str
+    key: MetricKey
     points: Points
-    is_judged: bool = False
-
-
-CurveKey = tuple[str, str, str]
-"""Split, domain and name of a metric."""
-ID_CURVE: Final[CurveKey] = ("out", "id", "accuracy")
-OOD_CURVE: Final[CurveKey] = ("in", "ood", "accuracy")
-LOSS_CURVE: Final[CurveKey] = ("train", "sources", "loss")
 
 
 class LastEvaluation(NamedTuple):

@@ -7,16 +7,24 @@ skipped.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from engine.protocol import AUGMENTED, Evaluated, EventDecodeError, Metric, decode_event
+from engine.protocol import (
+    AUGMENTED,
+    MEASURES,
+    Evaluated,
+    EventDecodeError,
+    Metric,
+    MetricKey,
+    decode_event,
+)
 from engine.rundir import RunDir, plain_file
-from vld_tui.runs.curves import Values
+from vld_tui.runs.curves import Curves, Values
 from vld_tui.runs.progress import LossReading, Progress
 
 MOST_EVALUATIONS: Final = 256
@@ -28,9 +36,6 @@ RUN_STARTED: Final = b'{"type":"run_started"'
 DRAWING_S: Final = 0.7
 BLOCK_BYTES: Final = 2**22
 """Bytes read at once, more than any line."""
-
-Curves = Mapping[tuple[str, str, str], tuple[Values, Values]]
-"""(n,) steps and (n,) values by split, domain and name."""
 
 
 class Story:
@@ -51,15 +56,15 @@ class Story:
         since = self._begun_at
         return self._is_behind and since is not None and time.monotonic() > since + DRAWING_S
 
-    def progress(self, curves: Curves) -> Progress:
-        """Return the run's progress, from its new events and these curves.
+    def progress(self, curves: Curves, arm: str) -> Progress:
+        """Return the run's progress, from its new events and these curves of its own arm.
 
         An unreadable log has no new events.
         """
         with suppress(OSError):
             self._read()
         return msgspec.structs.replace(
-            self._told, losses=_losses(curves), evaluations=_evaluations(curves)
+            self._told, losses=_losses(curves, arm), evaluations=_evaluations(curves, arm)
         )
 
     def _read(self) -> None:
@@ -93,23 +98,34 @@ class Story:
             self._told = self._told.after(decode_event(line))
 
 
-def _losses(curves: Curves) -> tuple[LossReading, ...]:
-    steps, values = curves.get(("train", "sources", "loss"), (np.empty(0), np.empty(0)))
+def _losses(curves: Curves, arm: str) -> tuple[LossReading, ...]:
+    steps, values = curves.get(MetricKey.loss(arm), (np.empty(0), np.empty(0)))
     return tuple(
         LossReading(int(steps[at]), _known(values[at])) for at in _spread(len(steps), MOST_LOSSES)
     )
 
 
-def _evaluations(curves: Curves) -> tuple[Evaluated, ...]:
+def _evaluations(curves: Curves, arm: str) -> tuple[Evaluated, ...]:
     """Return evenly spaced evaluations, including the best and the last."""
     try:
-        steps, id_values = curves["out", "id", "accuracy"]
+        steps, id_values = curves[MetricKey.id(arm)]
     except KeyError:
         return ()
-    _, ood_values = curves.get(("in", "ood", "accuracy"), (steps, None))
+    _, ood_values = curves.get(MetricKey.ood(arm), (steps, None))
     best = {int(np.argmax(id_values))}
     chosen = sorted({*_spread(len(steps), MOST_EVALUATIONS), *best})
-    metrics = _metrics(curves, steps[chosen])
+    metrics = _metrics(curves, arm, steps[chosen])
+    measures = {
+        name: list(
+            zip(
+                _values_at(curves, MetricKey.id(arm, name), steps[chosen]),
+                _values_at(curves, MetricKey.ood(arm, name), steps[chosen]),
+                strict=True,
+            )
+        )
+        for name in MEASURES
+        if MetricKey.id(arm, name) in curves
+    }
     highest = np.maximum.accumulate(id_values)
     return tuple(
         Evaluated(
@@ -120,6 +136,7 @@ def _evaluations(curves: Curves) -> tuple[Evaluated, ...]:
             is_best=at == 0 or bool(id_values[at] > highest[at - 1]),
             wall_s=0.0,
             plain_id_accuracy=_plain_id_accuracy(metrics[place]),
+            measures={name: values[place] for name, values in measures.items()},
         )
         for place, at in enumerate(chosen)
     )
@@ -137,17 +154,29 @@ def _plain_id_accuracy(metrics: Sequence[Metric]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(found) else None
 
 
-def _metrics(curves: Curves, at_steps: Values) -> list[list[Metric]]:
+def _metrics(curves: Curves, arm: str, at_steps: Values) -> list[list[Metric]]:
     """Return the domains' values at some steps."""
     metrics: list[list[Metric]] = [[] for _ in at_steps]
-    for (split, domain, name), (steps, values) in curves.items():
-        if split == "train" or (split, domain) in (("out", "id"), ("in", "ood")):
+    for key, (steps, _) in curves.items():
+        if key.arm != arm or key.is_judged or key == MetricKey.loss(arm):
             continue
-        found = np.minimum(np.searchsorted(steps, at_steps), len(steps) - 1)
-        for place, at in enumerate(found.tolist()):
-            if steps[at] == at_steps[place]:
-                metrics[place].append(Metric(split, domain, "", name, _known(values[at])))
+        is_there = np.isin(at_steps, steps)
+        for place, value in enumerate(_values_at(curves, key, at_steps)):
+            if is_there[place]:
+                metrics[place].append(Metric(key.split, key.domain, arm, key.name, value))
     return metrics
+
+
+def _values_at(curves: Curves, key: MetricKey, at_steps: Values) -> list[float | None]:
+    """Return a curve's values at some steps; None where there is none or it is not finite."""
+    if key not in curves:
+        return [None] * len(at_steps)
+    steps, values = curves[key]
+    places = np.minimum(np.searchsorted(steps, at_steps), len(steps) - 1)
+    return [
+        _known(values[at]) if steps[at] == step else None
+        for at, step in zip(places.tolist(), at_steps, strict=True)
+    ]
 
 
 def _spread(count: int, most: int) -> list[int]:

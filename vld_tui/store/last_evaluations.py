@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from vld_tui.runs.metrics import JUDGED, LastEvaluation, Points
+from engine.protocol import JUDGED
+from vld_tui.runs.metrics import LastEvaluation, Points
 from vld_tui.store.database import MOST_AT_ONCE, Database
 from vld_tui.store.errors import SeriesDamaged
 from vld_tui.store.series import unpack

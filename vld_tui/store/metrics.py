@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from vld_tui.runs.metrics import JUDGED, Attempt, CheckpointInfo, MetricPoint, MetricSeries, Points
+from engine.protocol import JUDGED, MetricKey
+from vld_tui.runs.metrics import Attempt, CheckpointInfo, MetricPoint, MetricSeries, Points
 from vld_tui.store.database import Database
 from vld_tui.store.kinds import NOTHING, NUMBER, TEXT, WHOLE, RowKinds
 from vld_tui.store.series import IS_WHOLE, STEP_BYTES, unpack
@@ -39,7 +40,6 @@ _SERIES: Final = """
     WHERE run = :run AND (:name IS NULL OR name = :name) AND (:split IS NULL OR split = :split)
     ORDER BY name, split, domain, arm, first_step
 """
-_JUDGED_NAMES: Final = {"out": "id", "in": "ood"}
 
 
 def read_series(
@@ -52,14 +52,16 @@ def read_series(
     """
     rows = database.rows(_SERIES, {"run": key, "name": name, "split": split})
     found = []
-    for series, chunks in itertools.groupby(rows, key=lambda row: row[:4]):
-        of_name, of_split, of_domain, arm = series
-        shown = _JUDGED_NAMES[of_split] if of_domain == JUDGED else of_domain
-        if domain in (None, shown):
-            points = unpack(chunk[4:] for chunk in chunks)
-            is_judged = of_domain == JUDGED
-            found.append(MetricSeries(of_name, of_split, shown, arm, points, is_judged))
-    return sorted(found, key=lambda each: (each.name, each.split, each.domain, each.arm))
+    for columns, chunks in itertools.groupby(rows, key=lambda row: row[:4]):
+        metric = MetricKey(*columns)
+        if domain in (None, metric.shown_domain):
+            found.append(MetricSeries(metric, unpack(chunk[4:] for chunk in chunks)))
+    return sorted(found, key=_shown_order)
+
+
+def _shown_order(series: MetricSeries) -> tuple[str, ...]:
+    key = series.key
+    return key.name, key.split, key.shown_domain, key.arm
 
 
 _COUNTS: Final = """
@@ -82,14 +84,11 @@ def read_thinned(
     counts = {row[:4]: row[4] // STEP_BYTES for row in database.rows(_COUNTS, {"run": key})}
     found = []
     with closing(database.each(_SERIES, {"run": key, "name": None, "split": None})) as rows:
-        for series, chunks in itertools.groupby(rows, key=lambda row: row[:4]):
-            of_name, of_split, of_domain, arm = series
-            distance = max(1, math.ceil(counts.get(series, 1) / most))
+        for columns, chunks in itertools.groupby(rows, key=lambda row: row[:4]):
+            distance = max(1, math.ceil(counts.get(columns, 1) / most))
             points = _thinned((chunk[4:] for chunk in chunks), distance, kept_step)
-            is_judged = of_domain == JUDGED
-            shown = _JUDGED_NAMES[of_split] if is_judged else of_domain
-            found.append(MetricSeries(of_name, of_split, shown, arm, points, is_judged))
-    return sorted(found, key=lambda each: (each.name, each.split, each.domain, each.arm))
+            found.append(MetricSeries(MetricKey(*columns), points))
+    return sorted(found, key=_shown_order)
 
 
 def _thinned(chunks: Iterator[Sequence[bytes]], distance: int, kept_step: int | None) -> Points:
@@ -128,14 +127,13 @@ def read_metrics(
         StoreError: when the database cannot be read.
     """
     found = []
-    for series in read_series(database, key, name=name, split=split, domain=domain):
-        steps, at = series.points.steps, range(len(series.points.steps))
+    for metric, points in read_series(database, key, name=name, split=split, domain=domain):
+        steps, at = points.steps, range(len(points.steps))
         if step is not None:
             at = range(bisect_left(steps, step), bisect_right(steps, step))
         found += [
             MetricPoint(
-                steps[i], series.split, series.domain, series.arm, series.name,
-                series.points.at(i),
+                steps[i], metric.split, metric.shown_domain, metric.arm, metric.name, points.at(i)
             )
             for i in at
         ]  # fmt: skip

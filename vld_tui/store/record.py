@@ -16,6 +16,7 @@ from engine.protocol import (
     DataPrepared,
     Evaluated,
     Event,
+    MetricKey,
     ModelPrepared,
     RunFailed,
     RunFinished,
@@ -23,10 +24,10 @@ from engine.protocol import (
     RunStopped,
     StepsTaken,
 )
-from vld_tui.runs.metrics import JUDGED, LOSS_DOMAIN, LOSS_SPLIT
+from engine.protocol.measures import ACCURACY
 from vld_tui.store.arms import ArmRecorder
 from vld_tui.store.selection import best_evaluation, domain_accuracies, last_loss
-from vld_tui.store.series import SeriesKey, SeriesWriter
+from vld_tui.store.series import SeriesWriter
 from vld_tui.store.state import RunState
 
 _DISAPPEARED: Final = "process disappeared before the next attempt"
@@ -130,7 +131,7 @@ class EventRecorder:
             case Evaluated():
                 self._evaluate(event)
             case ArmEvaluated():
-                self._put_accuracies(event, event.arm)
+                self._put_metrics(event, event.arm)
                 self._arms.record(event)
             case DataPrepared():
                 state.target, state.data_digest = event.target or NO_TARGET, event.digest
@@ -151,8 +152,7 @@ class EventRecorder:
 
     def _take_steps(self, event: StepsTaken) -> None:
         state = self.state
-        loss = SeriesKey("loss", LOSS_SPLIT, LOSS_DOMAIN, state.arm)
-        self._series.put(loss, event.step, event.loss)
+        self._series.put(MetricKey.loss(state.arm), event.step, event.loss)
         state.step = max(state.step, event.step)
         state.loss, state.wall_s = event.loss, event.elapsed_s
         state.steps_per_s, state.images_per_s = event.steps_per_s, event.images_per_s
@@ -160,7 +160,7 @@ class EventRecorder:
 
     def _evaluate(self, event: Evaluated) -> None:
         state = self.state
-        self._put_accuracies(event, state.arm)
+        self._put_metrics(event, state.arm)
         state.step = max(state.step, event.step)
         if event.collapsed:
             self._collapse(event.step)
@@ -175,13 +175,14 @@ class EventRecorder:
         if state.collapsed_step is None or state.recovered_step is not None:
             state.collapsed_step, state.recovered_step = step, None
 
-    def _put_accuracies(self, event: Evaluated | ArmEvaluated, arm: str) -> None:
-        self._series.put(SeriesKey("accuracy", "out", JUDGED, arm), event.step, event.id_accuracy)
-        if event.ood_accuracy is not None:
-            ood = SeriesKey("accuracy", "in", JUDGED, arm)
-            self._series.put(ood, event.step, event.ood_accuracy)
+    def _put_metrics(self, event: Evaluated | ArmEvaluated, arm: str) -> None:
+        judged = {ACCURACY: (event.id_accuracy, event.ood_accuracy), **event.measures}
+        for name, (of_sources, of_target) in judged.items():
+            self._series.put(MetricKey.id(arm, name), event.step, of_sources)
+            if event.ood_accuracy is not None:
+                self._series.put(MetricKey.ood(arm, name), event.step, of_target)
         for each in event.metrics:
-            key = SeriesKey(each.name, each.split, each.domain, arm)
+            key = MetricKey(each.name, each.split, each.domain, arm)
             self._series.put(key, event.step, each.value)
 
     def _select(self, step: int, id_accuracy: float, ood_accuracy: float | None) -> None:

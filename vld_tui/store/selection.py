@@ -7,7 +7,8 @@ import sqlite3
 from bisect import bisect_left
 from typing import Final
 
-from vld_tui.runs.metrics import JUDGED, LOSS_DOMAIN, LOSS_SPLIT
+from engine.protocol import JUDGED
+from engine.protocol.measures import LOSS_DOMAIN, LOSS_SPLIT
 from vld_tui.store.series import unpack
 
 _AROUND_STEP: Final = """

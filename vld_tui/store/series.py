@@ -10,8 +10,9 @@ import sqlite3
 from array import array
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
+from engine.protocol import MetricKey
 from vld_tui.runs.metrics import Points
 from vld_tui.store.errors import SeriesDamaged
 
@@ -27,15 +28,6 @@ _OF_SERIES: Final = "run = ? AND name = ? AND split = ? AND domain = ? AND arm =
 
 IS_WHOLE: Final = "length(steps) = length(readings) AND length(steps) % 8 = 0"
 """Holds for the rows that can be unpacked."""
-
-
-class SeriesKey(NamedTuple):
-    """The key of a run's series, in the order of the table's columns."""
-
-    name: str
-    split: str
-    domain: str
-    arm: str
 
 
 def unpack(rows: Iterable[tuple[bytes, bytes]]) -> Points:
@@ -64,9 +56,9 @@ class SeriesWriter:
 
     def __init__(self, connection: sqlite3.Connection, run: int) -> None:
         self._connection, self._run = connection, run
-        self._pending: dict[SeriesKey, Points] = {}
+        self._pending: dict[MetricKey, Points] = {}
 
-    def put(self, key: SeriesKey, step: int, value: float | None) -> None:
+    def put(self, key: MetricKey, step: int, value: float | None) -> None:
         """Add a point; of several for one step the last counts."""
         points = self._pending.get(key)
         if points is None:
@@ -100,13 +92,13 @@ class SeriesWriter:
         keys = self._connection.execute(
             "SELECT DISTINCT name, split, domain, arm FROM series WHERE run = ?", [self._run]
         )
-        for key in [SeriesKey(*row) for row in keys.fetchall()]:
+        for key in [MetricKey(*row) for row in keys.fetchall()]:
             last = self._last_chunk(key)
             if last is not None and last.steps[-1] > step:
                 kept = sum(each <= step for each in last.steps)
                 self._write(key, Points(last.steps[:kept], last.values[:kept]))
 
-    def _last_chunk(self, key: SeriesKey) -> Points | None:
+    def _last_chunk(self, key: MetricKey) -> Points | None:
         row = self._connection.execute(
             f"SELECT steps, readings FROM series WHERE {_OF_SERIES} "
             "ORDER BY first_step DESC LIMIT 1",
@@ -114,7 +106,7 @@ class SeriesWriter:
         ).fetchone()
         return None if row is None else unpack([row])
 
-    def _merge(self, key: SeriesKey, points: Points) -> None:
+    def _merge(self, key: MetricKey, points: Points) -> None:
         """Merge points with the existing ones, replacing equal steps."""
         place = [self._run, *key]
         rows = self._connection.execute(
@@ -127,7 +119,7 @@ class SeriesWriter:
         steps = sorted(merged)
         self._write(key, Points(array("q", steps), array("d", [merged[step] for step in steps])))
 
-    def _write(self, key: SeriesKey, points: Points) -> None:
+    def _write(self, key: MetricKey, points: Points) -> None:
         """Write points, replacing the row that starts with the first of them."""
         self._connection.executemany(
             "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -97,7 +97,7 @@ def test_a_curve_of_many_points_has_its_first_selected_and_last(long_run: Vld) -
         (loss, *_) = [
             each.points
             for each in store.thinned_series(run.run_id, most=50, kept_step=SELECTED + 1)
-            if (each.name, each.split) == ("loss", "train")
+            if (each.key.name, each.key.split) == ("loss", "train")
         ]
         whole = store.thinned_series(run.run_id, most=10**9)
         assert repr(whole) == repr(store.series(run.run_id))  # some values are not finite

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from textual.pilot import Pilot
 
-from engine.protocol import RunSpec, resolve_spec
+from engine.protocol import MetricKey, RunSpec, resolve_spec
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.app import Dashboard
@@ -28,7 +28,6 @@ from vld_tui.dashboard.feed import (
 from vld_tui.dashboard.guard import ErrorLog
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.runs.machine import MachineLoad
-from vld_tui.runs.metrics import ID_CURVE, LOSS_CURVE, OOD_CURVE
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run, RunPoint
 from vld_tui.runs.statistics import estimate
@@ -68,11 +67,11 @@ def curves_of(run: Run) -> RunCurves:
     return RunCurves(
         run,
         {
-            ID_CURVE: (steps, rising + 0.2),
-            OOD_CURVE: (steps, rising),
-            LOSS_CURVE: (steps[1:], 2 - rising[1:]),
-            ("out", "noto", "accuracy"): (steps, rising + 0.1),
-            ("in", "fluent-mono", "accuracy"): (steps, rising),
+            MetricKey.id(run.arm): (steps, rising + 0.2),
+            MetricKey.ood(run.arm): (steps, rising),
+            MetricKey.loss(run.arm): (steps[1:], 2 - rising[1:]),
+            MetricKey("accuracy", "out", "noto", run.arm): (steps, rising + 0.1),
+            MetricKey("accuracy", "in", "fluent-mono", run.arm): (steps, rising),
         },
         ("a line of the log",),
         ("step 150/200  loss 1.480", "step 200/200  loss 1.500", "finished in 3m 20s"),

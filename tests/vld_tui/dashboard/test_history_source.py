@@ -9,12 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.protocol import resolve_spec
+from engine.protocol import MetricKey, resolve_spec
 from tests.vld_tui.dashboard.run_facts import make_predictions
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started, steps_taken
 from vld_tui.dashboard.feed import HistorySource, Interest, RunDetail
 from vld_tui.home import Home
-from vld_tui.runs.metrics import ID_CURVE, LOSS_CURVE, OOD_CURVE
 from vld_tui.runs.summary import GroupRow, RunRow
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
@@ -39,7 +38,11 @@ def test_events_become_rows_and_curves(home: Home) -> None:
     assert isinstance(row, RunRow)
     assert (row.run.run_id, row.ood_history, snapshot.count) == (run_id, (0.4,), 1)
     (watched,) = snapshot.watched
-    for key, expected in ((ID_CURVE, 0.7), (OOD_CURVE, 0.4), (LOSS_CURVE, 1.5)):
+    for key, expected in (
+        (MetricKey.id("dropout"), 0.7),
+        (MetricKey.ood("dropout"), 0.4),
+        (MetricKey.loss("dropout"), 1.5),
+    ):
         steps, values = watched.curves[key]
         assert (steps.tolist(), values.tolist()) == ([10.0], [expected])
     assert watched.log == ("one", "two")
@@ -50,7 +53,7 @@ def test_events_become_rows_and_curves(home: Home) -> None:
     assert again.opened is snapshot.opened
     Teller(home.run_dir(run_id)).says(steps_taken(20, 1.2))
     later = source.take(Interest(watched=(run_id,)))
-    assert np.array_equal(later.watched[0].curves[LOSS_CURVE][1], [1.5, 1.2])
+    assert np.array_equal(later.watched[0].curves[MetricKey.loss("dropout")][1], [1.5, 1.2])
     source.close()
 
 

@@ -10,10 +10,12 @@ import pytest
 
 from engine.protocol import (
     AUGMENTED,
+    JUDGED,
     ArmEvaluated,
     Evaluated,
     Event,
     Metric,
+    MetricKey,
     RunFinished,
     RunSpec,
     resolve_spec,
@@ -119,10 +121,14 @@ def test_a_comparison_has_a_row_of_what_can_be_compared() -> None:
 def test_a_long_log_is_told_with_both(tmp_path: Path) -> None:
     steps = np.array([5.0, 10.0])
     of = {
-        ("out", "id"): [0.5, 0.6], (AUGMENTED, "art"): [0.5, 0.6], (AUGMENTED, "photo"): [0.5, 0.6],
+        ("out", JUDGED): [0.5, 0.6],
+        (AUGMENTED, "art"): [0.5, 0.6], (AUGMENTED, "photo"): [0.5, 0.6],
         ("out", "art"): [0.7, 0.9], ("out", "photo"): [0.5, 0.7], ("out", "sketch"): [0.1, 0.1],
     }  # fmt: skip
-    curves = {(*key, "accuracy"): (steps, np.array(values)) for key, values in of.items()}
-    progress = Story(RunDir(tmp_path / "runs" / "r")).progress(curves)
+    curves = {
+        MetricKey("accuracy", *key, "dropout"): (steps, np.array(values))
+        for key, values in of.items()
+    }
+    progress = Story(RunDir(tmp_path / "runs" / "r")).progress(curves, "dropout")
     assert [each.plain_id_accuracy for each in progress.evaluations] == pytest.approx([0.6, 0.8])
-    assert Metric(AUGMENTED, "art", "", "accuracy", 0.6) in progress.evaluations[1].metrics
+    assert Metric(AUGMENTED, "art", "dropout", "accuracy", 0.6) in progress.evaluations[1].metrics

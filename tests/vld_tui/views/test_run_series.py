@@ -6,11 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from engine.protocol import resolve_spec
+from engine.protocol import MetricKey, resolve_spec
 from tests.vld_tui.dashboard.fake_history import make_run
 from vld_tui.dashboard.draw.run_series import chart_contents
 from vld_tui.dashboard.feed import RunCurves
-from vld_tui.runs.metrics import ID_CURVE, LOSS_CURVE, OOD_CURVE
 from vld_tui.views.plot import Plot
 
 
@@ -20,7 +19,13 @@ def curves(seed: int, values: list[float], *, rate: float = 0.9, last: int = 200
         seed, name=f"trial-s{seed}", spec=resolve_spec({"seed": seed, "dropout_rate": rate})
     )
     known = np.array(values)
-    return RunCurves(run, dict.fromkeys((ID_CURVE, OOD_CURVE, LOSS_CURVE), (steps, known)))
+    return RunCurves(
+        run,
+        dict.fromkeys(
+            (MetricKey.id(run.arm), MetricKey.ood(run.arm), MetricKey.loss(run.arm)),
+            (steps, known),
+        ),
+    )
 
 
 def test_several_runs_are_drawn_over_one_another() -> None:
@@ -73,9 +78,9 @@ def test_other_arms_are_drawn_beside_the_run_s_own_with_a_selected_step_of_their
     run = curves(0, [0.1, 0.3, 0.2])
     steps = np.array([0.0, 100.0, 200.0])
     others = {
-        ("out", "id", "averaged accuracy"): (steps, np.array([0.1, 0.2, 0.3])),
-        ("in", "ood", "averaged accuracy"): (steps, np.array([0.4, 0.5, 0.6])),
-        ("out", "noto", "averaged accuracy"): (steps, np.array([0.4, 0.5, 0.6])),
+        MetricKey.id("averaged"): (steps, np.array([0.1, 0.2, 0.3])),
+        MetricKey.ood("averaged"): (steps, np.array([0.4, 0.5, 0.6])),
+        MetricKey("accuracy", "out", "noto", "averaged"): (steps, np.array([0.4, 0.5, 0.6])),
     }
     run = RunCurves(run.run, {**run.curves, **others})
     accuracies, domains, _ = chart_contents([run])

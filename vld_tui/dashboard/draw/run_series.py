@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from engine.protocol import MetricKey
+from engine.protocol.measures import ACCURACY
 from vld_tui.dashboard.feed import RunCurves
-from vld_tui.runs.curves import Values
-from vld_tui.runs.metrics import ID_CURVE, LOSS_CURVE, OOD_CURVE, CurveKey
 from vld_tui.study.results.groups import RunGroup, distinctions, group_by_seed, group_labels
 from vld_tui.views.plot import Series
 from vld_tui.words.palette import ID_STYLE, OOD_STYLE, SERIES_STYLES
 
+KeyOfArm = Callable[[str], MetricKey]
 DOMAIN_STYLES: Final = SERIES_STYLES[2:]
 """Those that stand for neither ID nor OOD."""
 
@@ -37,20 +38,21 @@ def chart_contents(
     """
     if len(watched) == 1:
         (run,) = watched
+        own = run.run.arm
         accuracies = (
-            _series(run, ID_CURVE, "ID", ID_STYLE),
-            _series(run, OOD_CURVE, "OOD", OOD_STYLE),
+            _series(run, MetricKey.id(own), "ID", ID_STYLE),
+            _series(run, MetricKey.ood(own), "OOD", OOD_STYLE),
             *_arms(run),
         )
         return (
             ChartContent("accuracy", _known(accuracies)),
             ChartContent("domains", _domains(run)),
-            ChartContent("loss", _known([_series(run, LOSS_CURVE, "training", ID_STYLE)])),
+            ChartContent("loss", _known([_series(run, MetricKey.loss(own), "training", ID_STYLE)])),
         )
-    charts = (("OOD", OOD_CURVE), ("ID", ID_CURVE), ("loss", LOSS_CURVE))
+    charts = (("OOD", MetricKey.ood), ("ID", MetricKey.id), ("loss", MetricKey.loss))
     groups = group_by_seed(each.run for each in watched)
     if over_seeds and len(groups) < len(watched):
-        curves = {each.run.run_id: each.curves for each in watched}
+        curves = {each.run.run_id: each for each in watched}
         first, second, third = (
             ChartContent(f"{title} ± sd", tuple(_of_groups(groups, curves, key)))
             for title, key in charts
@@ -62,12 +64,17 @@ def chart_contents(
     return first, second, third
 
 
-def _of_runs(watched: Sequence[RunCurves], key: CurveKey) -> tuple[Series, ...]:
+def _of_runs(watched: Sequence[RunCurves], key_of: KeyOfArm) -> tuple[Series, ...]:
     runs = [each.run for each in watched]
     told = distinctions([run.name for run in runs], [run.spec for run in runs])
     return _known(
         [
-            _series(each, key, each.run.name + told[at], SERIES_STYLES[at % len(SERIES_STYLES)])
+            _series(
+                each,
+                key_of(each.run.arm),
+                each.run.name + told[at],
+                SERIES_STYLES[at % len(SERIES_STYLES)],
+            )
             for at, each in enumerate(watched)
         ]
     )
@@ -75,13 +82,14 @@ def _of_runs(watched: Sequence[RunCurves], key: CurveKey) -> tuple[Series, ...]:
 
 def _of_groups(
     groups: Sequence[RunGroup],
-    curves: Mapping[str, Mapping[CurveKey, tuple[Values, Values]]],
-    key: CurveKey,
+    curves: Mapping[str, RunCurves],
+    key_of: KeyOfArm,
 ) -> Iterator[Series]:
     """Yield the mean of each group at the steps that all of its runs have, and its spread."""
     for index, (group, label) in enumerate(zip(groups, group_labels(groups), strict=True)):
         style = SERIES_STYLES[index % len(SERIES_STYLES)]
-        known = [curves[run.run_id][key] for run in group.runs if key in curves.get(run.run_id, {})]
+        found = [curves[run.run_id] for run in group.runs if run.run_id in curves]
+        known = [each.curves[key] for each in found if (key := key_of(each.run.arm)) in each.curves]
         if not known:
             continue
         steps = functools.reduce(np.intersect1d, [steps for steps, _ in known])
@@ -96,23 +104,26 @@ def _of_groups(
 
 def _arms(run: RunCurves) -> Iterator[Series]:
     """Yield ID and OOD accuracy of arms beside the run's own, in colours of their own."""
-    names = sorted({name for _, _, name in run.curves if name.endswith(" accuracy")})
-    for index, name in enumerate(names):
-        arm, style = name.removesuffix(" accuracy"), DOMAIN_STYLES[index % len(DOMAIN_STYLES)]
-        steps, values = run.curves[ID_CURVE[0], ID_CURVE[1], name]
+    arms = sorted({key.arm for key in run.curves if key == MetricKey.id(key.arm)} - {run.run.arm})
+    for index, arm in enumerate(arms):
+        style = DOMAIN_STYLES[index % len(DOMAIN_STYLES)]
+        steps, values = run.curves[MetricKey.id(arm)]
         selected = int(steps[values.argmax()])
-        for (split, domain, _), title in ((ID_CURVE, "ID"), (OOD_CURVE, "OOD")):
-            if (split, domain, name) not in run.curves:  # no OOD accuracy without a target
-                continue
-            steps, values = run.curves[split, domain, name]
-            yield Series(f"{title} {arm}", steps, values, style, selected)
+        for key, title in ((MetricKey.id(arm), "ID"), (MetricKey.ood(arm), "OOD")):
+            if key in run.curves:  # no OOD accuracy without a target
+                yield Series(f"{title} {arm}", *run.curves[key], style, selected)
 
 
 def _domains(run: RunCurves) -> tuple[Series, ...]:
     """Return the accuracy of each source's held-out images, and of the target's others."""
     split_of = {run.run.target: "in"}
+    own = run.run.arm
     domains = sorted(
-        {domain for _, domain, name in run.curves if name == "accuracy"} - {"id", "ood"}
+        {
+            key.domain
+            for key in run.curves
+            if (key.name, key.arm) == (ACCURACY, own) and not key.is_judged
+        }
     )
     others = [domain for domain in domains if domain != run.run.target]
     styles = dict(zip(others, DOMAIN_STYLES * len(others), strict=False))
@@ -120,7 +131,7 @@ def _domains(run: RunCurves) -> tuple[Series, ...]:
         [
             _series(
                 run,
-                (split_of.get(domain, "out"), domain, "accuracy"),
+                MetricKey(ACCURACY, split_of.get(domain, "out"), domain, own),
                 domain,
                 styles.get(domain, OOD_STYLE),
             )
@@ -129,7 +140,7 @@ def _domains(run: RunCurves) -> tuple[Series, ...]:
     )
 
 
-def _series(run: RunCurves, key: CurveKey, name: str, style: str) -> Series | None:
+def _series(run: RunCurves, key: MetricKey, name: str, style: str) -> Series | None:
     if key not in run.curves:
         return None
     steps, values = run.curves[key]

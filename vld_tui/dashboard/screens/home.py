@@ -13,7 +13,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
-from engine.protocol import RunSpec, resolve_spec
+from engine.protocol import MetricKey, RunSpec, resolve_spec
 from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.draw.log import log_tail
 from vld_tui.dashboard.feed import Interest, RunCurves, Snapshot
@@ -35,7 +35,6 @@ from vld_tui.dashboard.screens.run_keys import RunKeys
 from vld_tui.dashboard.widgets.curves import Curves
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.run_table import RunTable
-from vld_tui.runs.metrics import ID_CURVE, OOD_CURVE
 from vld_tui.runs.run import Run
 from vld_tui.runs.summary import CONFIGURATION, GroupRow, RunRow, TableRow
 from vld_tui.store.fields import QUERY_FIELDS
@@ -414,8 +413,9 @@ class HomeScreen(RunKeys):
             return
         for each in watched:
             curves = each.curves
-            if each.run.run_id == plane.plot.current and {ID_CURVE, OOD_CURVE} <= curves.keys():
-                plane.set_trail((curves[ID_CURVE][1], curves[OOD_CURVE][1]))
+            id_key, ood_key = MetricKey.id(each.run.arm), MetricKey.ood(each.run.arm)
+            if each.run.run_id == plane.plot.current and {id_key, ood_key} <= curves.keys():
+                plane.set_trail((curves[id_key][1], curves[ood_key][1]))
 
     def _show_status(self) -> None:
         snapshot = self._snapshot

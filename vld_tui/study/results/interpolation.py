@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from engine.protocol import LastLayer
+from engine.protocol.measures import ACCURACY
 from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
@@ -51,14 +52,13 @@ def read_ways(store: Store, runs: Sequence[Run]) -> list[Way]:
     for run in runs:
         curves = tuple(
             Curve(
-                each.arm,
-                each.domain,
+                each.key.arm,
+                each.key.shown_domain,
                 tuple(step / 100 for step in each.points.steps),
                 tuple(each.points.values),
             )
             for each in store.series(run.run_id)
-            if each.name == "accuracy" and each.arm in ARM_WORDS and each.domain in _JUDGED
-            and each.is_judged
+            if each.key.name == ACCURACY and each.key.arm in ARM_WORDS and each.key.is_judged
         )  # fmt: skip
         if curves:
             starts_at = run.combination.starts_at if run.combination else None
