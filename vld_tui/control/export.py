@@ -10,11 +10,12 @@ from typing import IO, Any, Final, Literal
 
 import msgspec
 
-from engine.protocol import UserError, learning_rates
+from engine.protocol import Summary, UserError, learning_rates
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 
+_NESTED: Final = ("domains", "arms", "measures")
 _OF_ARM: Final = ("selected_step", "id_accuracy", "plain_id_accuracy", "ood_accuracy")
 
 
@@ -57,9 +58,14 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
         "plain_id_accuracy": run.plain_id_accuracy,
         "ood_accuracy": run.ood_accuracy,
         "domains": run.domains,
+        "measures": measures_record(run.measures),
         "arm": run.arm,
         "arms": [
-            msgspec.structs.asdict(each) | {"plain_id_accuracy": run.plain_mean(each.domains)}
+            msgspec.structs.asdict(each)
+            | {
+                "plain_id_accuracy": run.plain_mean(each.domains),
+                "measures": measures_record(each.measures),
+            }
             for each in arms
         ],
         "loss": run.loss,
@@ -78,6 +84,15 @@ def run_record(run: Run, arms: Sequence[ArmResult]) -> Record:
         "job_state": run.job_state,
         "job_node": run.job_node,
         **_rates(run),
+    }
+
+
+def measures_record(measures: Summary) -> Record:
+    """Return ID and OOD values by name: ``id_balanced_accuracy`` and so on."""
+    return {
+        f"{which}_{name}": value
+        for name, values in measures.items()
+        for which, value in zip(("id", "ood"), values, strict=True)
     }
 
 
@@ -147,9 +162,11 @@ def new_file(path: Path) -> Iterator[IO[str]]:
 
 
 def _flat(record: Record) -> Record:
-    flat = {name: value for name, value in record.items() if name not in ("domains", "arms")}
+    flat = {name: value for name, value in record.items() if name not in _NESTED}
     flat |= {name: " ".join(record[name]) for name in ("parents", "tags")}
     flat |= {f"domains.{name}": accuracy for name, accuracy in record["domains"].items()}
+    flat |= record["measures"]
     for arm in record["arms"]:
-        flat |= {f"arms.{arm['arm']}.{name}": arm[name] for name in _OF_ARM}
+        values = {name: arm[name] for name in _OF_ARM} | arm["measures"]
+        flat |= {f"arms.{arm['arm']}.{name}": value for name, value in values.items()}
     return flat

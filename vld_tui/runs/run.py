@@ -13,6 +13,7 @@ from engine.protocol import (
     Combination,
     RunSpec,
     RunTask,
+    Summary,
     task_of,
 )
 
@@ -31,7 +32,8 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     """A run with its configuration, state and results.
 
     Accuracies are from 0 to 1 at the selected step (while running: the step with the best ID
-    accuracy so far). ``domains`` has the sources' ``out`` split and the target's ``in`` split.
+    accuracy so far). ``domains`` has the sources' ``out`` split and the target's ``in`` split,
+    ``measures`` the ID and OOD value of each measure.
     Times are Unix seconds. ``seconds_left`` is estimated at the last event. ``collapsed``: the
     selected step predicts one class, or the last step of a running run does; this lasted from
     ``collapsed_step`` to ``recovered_step`` (None: to the end). ``damaged_lines``: unreadable
@@ -88,6 +90,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     collapsed_step: int | None = None
     recovered_step: int | None = None
     evaluation_precision: str | None = None
+    measures: Summary = {}
     mixed_fields: tuple[str, ...] = ()
 
     @property
@@ -214,6 +217,7 @@ class ArmResult(msgspec.Struct, frozen=True):
     id_accuracy: float
     ood_accuracy: float | None
     domains: dict[str, float]
+    measures: Summary = {}
 
 
 def own_result(run: Run) -> ArmResult | None:
@@ -221,4 +225,4 @@ def own_result(run: Run) -> ArmResult | None:
     if run.id_accuracy is None:
         return None
     step = run.selected_step or 0
-    return ArmResult(run.arm, step, run.id_accuracy, run.ood_accuracy, run.domains)
+    return ArmResult(run.arm, step, run.id_accuracy, run.ood_accuracy, run.domains, run.measures)

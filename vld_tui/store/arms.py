@@ -8,10 +8,10 @@ from contextlib import suppress
 
 import msgspec
 
-from engine.protocol import ArmEvaluated
+from engine.protocol import ArmEvaluated, Summary
 from vld_tui.runs.run import ArmResult
 from vld_tui.store.database import MOST_AT_ONCE, Database
-from vld_tui.store.selection import best_evaluation, domain_accuracies
+from vld_tui.store.selection import best_evaluation, domain_accuracies, measures_at
 
 
 def read_arms(database: Database, run_ids: Sequence[str]) -> dict[str, list[ArmResult]]:
@@ -27,16 +27,19 @@ def read_arms(database: Database, run_ids: Sequence[str]) -> dict[str, list[ArmR
         asked = run_ids[start : start + MOST_AT_ONCE]
         rows = database.rows(
             "SELECT run_id, arms.arm, arms.selected_step, arms.id_accuracy, arms.ood_accuracy, "
-            "arms.domains FROM arms JOIN runs ON runs.key = arms.run "
+            "arms.domains, arms.measures FROM arms JOIN runs ON runs.key = arms.run "
             f"WHERE run_id IN ({', '.join('?' * len(asked))}) ORDER BY run_id, arms.arm",
             asked,
         )
-        for run_id, arm, step, id_accuracy, ood_accuracy, text in rows:
-            values = {"arm": arm, "selected_step": step, "id_accuracy": id_accuracy,
-                      "ood_accuracy": ood_accuracy}  # fmt: skip
+        for run_id, arm, step, id_accuracy, ood_accuracy, text, measures in rows:
+            values: dict[str, object] = {
+                "arm": arm, "selected_step": step, "id_accuracy": id_accuracy,
+                "ood_accuracy": ood_accuracy,
+            }  # fmt: skip
             with suppress(msgspec.MsgspecError, TypeError):
-                domains = msgspec.json.decode(text, type=dict[str, float])
-                result = msgspec.convert(values | {"domains": domains}, ArmResult)
+                values["domains"] = msgspec.json.decode(text, type=dict[str, float])
+                values["measures"] = msgspec.json.decode(measures, type=Summary)
+                result = msgspec.convert(values, ArmResult)
                 found.setdefault(run_id, []).append(result)
     return found
 
@@ -76,16 +79,17 @@ class ArmRecorder:
             (step,) = self._connection.execute(
                 "SELECT selected_step FROM arms WHERE run = ? AND arm = ?", [self._run, arm]
             ).fetchone()
-            domains = domain_accuracies(self._connection, self._run, step, arm)
+            place = (self._connection, self._run, step, arm)
+            found = (domain_accuracies(*place), measures_at(*place))
             self._connection.execute(
-                "UPDATE arms SET domains = ? WHERE run = ? AND arm = ?",
-                [msgspec.json.encode(domains).decode(), self._run, arm],
+                "UPDATE arms SET domains = ?, measures = ? WHERE run = ? AND arm = ?",
+                [*(msgspec.json.encode(each).decode() for each in found), self._run, arm],
             )
         self._selected.clear()
 
     def _select(self, arm: str, step: int, id_accuracy: float, ood_accuracy: float | None) -> None:
         self._connection.execute(
-            "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, '{}')",
+            "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, '{}', '{}')",
             [self._run, arm, step, id_accuracy, ood_accuracy],
         )
         self._selected.add(arm)

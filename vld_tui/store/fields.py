@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from engine.protocol import FIELDS
+from engine.protocol import FIELDS, MEASURES
 from vld_tui.runs.run import STATUSES
 from vld_tui.store.runs import COLLAPSED, STATUS_SQL
 from vld_tui.store.specs import SPEC_JSON, spec_value
@@ -85,11 +85,23 @@ _OF_RUN: Final = (
                about="Precision of the evaluations."),
 )  # fmt: skip
 
+
+def _of_measures() -> Iterator[QueryField]:
+    """Yield the ID and OOD value of each measure at the selected step."""
+    known = "iif(json_valid(measures), measures, NULL)"
+    for measure in MEASURES.values():
+        for place, which in enumerate(("id", "ood")):
+            sql = f"json_extract({known}, '$.{measure.name}[{place}]')"
+            about = f"{which.upper()}: {measure.help}"
+            yield QueryField(f"{which}_{measure.name}", "number", sql, is_share=True, about=about)
+
+
 QUERY_FIELDS: Final[dict[str, QueryField]] = {
     field.name: field
     for field in (
         *_spec_fields(),
         *_OF_RUN,
+        *_of_measures(),
         *(_measured(name) for name in ("device", "precision", "memory_format")),
     )
 }

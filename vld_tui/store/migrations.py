@@ -300,6 +300,13 @@ def m014_evaluation_precision(db: Database) -> None:
     db.execute("ALTER TABLE runs ADD COLUMN evaluation_precision TEXT")
 
 
+@migrations()
+def m015_measures(db: Database) -> None:
+    """Know what else was measured at the selected step, of runs and of arms."""
+    for table in ("runs", "arms"):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN measures TEXT NOT NULL DEFAULT '{{}}'")
+
+
 def _identified(rows: list[tuple[int, str, str | None]]) -> Iterator[tuple[str, str, str, int]]:
     """Yield specs with every field this program knows, and their identities."""
     for key, text, combined in rows:

@@ -26,7 +26,7 @@ from engine.protocol import (
 )
 from engine.protocol.measures import ACCURACY
 from vld_tui.store.arms import ArmRecorder
-from vld_tui.store.selection import best_evaluation, domain_accuracies, last_loss
+from vld_tui.store.selection import best_evaluation, domain_accuracies, last_loss, measures_at
 from vld_tui.store.series import SeriesWriter
 from vld_tui.store.state import RunState
 
@@ -56,6 +56,8 @@ class EventRecorder:
         if self._has_selected and step is not None:
             domains = domain_accuracies(self._connection, self._key, step, self.state.arm)
             self.state.domains = msgspec.json.encode(domains).decode()
+            measures = measures_at(self._connection, self._key, step, self.state.arm)
+            self.state.measures = msgspec.json.encode(measures).decode()
         self._has_selected = False
         self._arms.flush()
 
@@ -208,7 +210,7 @@ class EventRecorder:
             self._select(*best)
         else:
             state.selected_step = state.id_accuracy = state.ood_accuracy = None
-            state.domains = "{}"
+            state.domains = state.measures = "{}"
 
     def _close_attempt(self, ended_at: float | None, outcome: str, reason: str | None) -> None:
         """Record how the attempt ended, unless already known."""

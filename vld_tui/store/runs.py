@@ -15,6 +15,7 @@ from engine.protocol import (
     NO_TARGET,
     CombinationError,
     CombinationSpec,
+    Summary,
     decode_combination,
 )
 from vld_tui.runs.run import DAMAGED, STATUSES, UNKNOWN_SPEC, Run, RunPoint
@@ -116,6 +117,7 @@ _COLUMNS: Final = RowKinds(
         "collapsed_step": WHOLE + NOTHING,
         "recovered_step": WHOLE + NOTHING,
         "evaluation_precision": TEXT + NOTHING,
+        "measures": TEXT,
         "target": TEXT + NOTHING,
     }
 )
@@ -128,6 +130,7 @@ _SELECTED: Final = (
 )
 _CREATED_AT: Final = list(_COLUMNS.columns).index("created_at")
 _STATUS: Final = list(_COLUMNS.columns).index("status")
+_decode_measures: Final = msgspec.json.Decoder(Summary).decode
 _decode_domains: Final = msgspec.json.Decoder(dict[str, float]).decode
 
 
@@ -271,7 +274,7 @@ def _run(
     *rest: Any,
 ) -> Run:
     spec = decode_stored_spec(spec_json)
-    *others, reported_target = rest
+    *others, measures, reported_target = rest
     if spec.target is None and reported_target == NO_TARGET:  # the images have one domain
         force_setattr(spec, "target", NO_TARGET)
     return Run(
@@ -290,5 +293,5 @@ def _run(
         ood_accuracy,
         _decode_domains(domains),
         None if combination is None else decode_combination(combination),
-        *others,
+        *(*others, _decode_measures(measures)),
     )

@@ -7,7 +7,7 @@ import sqlite3
 from bisect import bisect_left
 from typing import Final
 
-from engine.protocol import JUDGED
+from engine.protocol import JUDGED, MEASURES, Summary
 from engine.protocol.measures import LOSS_DOMAIN, LOSS_SPLIT
 from vld_tui.store.series import unpack
 
@@ -19,6 +19,15 @@ _AROUND_STEP: Final = """
         GROUP BY split, domain
     ) USING (split, domain, first_step)
     WHERE run = :run AND name = 'accuracy' AND arm = :arm ORDER BY domain
+"""
+_MEASURES: Final = f"""
+    SELECT name, split, steps, readings FROM series
+    JOIN (
+        SELECT name, split, max(first_step) AS first_step FROM series
+        WHERE run = :run AND domain = '{JUDGED}' AND arm = :arm AND first_step <= :step
+        GROUP BY name, split
+    ) USING (name, split, first_step)
+    WHERE run = :run AND domain = '{JUDGED}' AND arm = :arm
 """
 _JUDGED: Final = """
     SELECT steps, readings FROM series
@@ -46,6 +55,18 @@ def domain_accuracies(
         if split == reported and domain != JUDGED and not math.isnan(value):
             found[domain] = value
     return found
+
+
+def measures_at(connection: sqlite3.Connection, run: int, step: int, arm: str) -> Summary:
+    """Return the ID and OOD values of an arm's measures at an evaluation."""
+    rows = connection.execute(_MEASURES, {"run": run, "step": step, "arm": arm}).fetchall()
+    found: dict[str, dict[str, float | None]] = {}
+    for name, split, steps, readings in rows:
+        points = unpack([(steps, readings)])
+        at = bisect_left(points.steps, step)
+        if name in MEASURES and at < len(points.steps) and points.steps[at] == step:
+            found.setdefault(name, {})[split] = points.at(at)
+    return {name: (values.get("out"), values.get("in")) for name, values in found.items()}
 
 
 def best_evaluation(

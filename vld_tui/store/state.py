@@ -35,6 +35,7 @@ class RunState:
     id_accuracy: float | None = None
     ood_accuracy: float | None = None
     domains: str = "{}"
+    measures: str = "{}"
     loss: float | None = None
     steps_per_s: float | None = None
     images_per_s: float | None = None

@@ -4,9 +4,10 @@ runs should take no time."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from engine.protocol import FIELDS, shown_value
+from engine.protocol import FIELDS, MEASURES, shown_value
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.words.columns import Column, styled_table, table_lines
@@ -115,6 +116,25 @@ def _accuracy(heading: str, field: str, style: str) -> RunColumn:
         lambda group, _: estimate_text(getattr(group.summary, field)),
         field,
     )
+
+
+def _measures() -> Iterator[tuple[str, RunColumn]]:
+    """Yield the columns of the ID and OOD value of each measure."""
+    for name, measure in MEASURES.items():
+        for place, which in enumerate(("id", "ood")):
+            yield (
+                f"{which}_{name}",
+                _measured(
+                    f"{which.upper()}: {measure.help}",
+                    f"{which.upper()} {measure.label}",
+                    f"{which}_{name}",
+                    partial(_measure_cell, name=name, place=place),
+                ),
+            )
+
+
+def _measure_cell(run: Run, name: str, place: int) -> str:
+    return percent(run.measures.get(name, (None, None))[place])
 
 
 def _seeds(group: GroupRow, _now: float) -> str:
@@ -253,6 +273,7 @@ RUN_COLUMNS: Final[dict[str, RunColumn]] = {
         lambda run: f"{run.step}/{run.steps}" if run.has_spec else UNKNOWN, rank=7,
     ),
     "gap": _measured("OOD minus ID accuracy (percentage points).", "OOD−ID", None, _gap),
+    **dict(_measures()),
     "worst": _measured("Accuracy on the worst domain.", "worst", None, _worst),
     "loss": _measured("Training loss.", "loss", "loss", lambda run: decimal(run.loss)),
     "selected_step": _measured(

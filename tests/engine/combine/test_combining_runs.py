@@ -17,6 +17,7 @@ from engine.data import RunData, evaluation_batches, load_data
 from engine.model import build_network
 from engine.model.tensor_file import read_metadata
 from engine.protocol import (
+    MEASURES,
     TERMINAL_EVENTS,
     ArmEvaluated,
     BarrierMeasured,
@@ -289,7 +290,7 @@ def test_networks_that_left_out_no_domain_combine_without_an_ood_accuracy(family
         measured = [each for each in told if isinstance(each, Evaluated | ArmEvaluated)]
         assert measured
         assert {each.ood_accuracy for each in (told[-1], *measured)} == {None}
-        assert all(len(each.metrics) == 8 for each in measured)  # two of each domain
+        assert all(len(each.metrics) == 4 * (2 + len(MEASURES)) for each in measured)
 
 
 def test_augmented_runs_are_combined_on_one_set_of_augmented_images(family: Family) -> None:
