@@ -23,7 +23,7 @@ from engine.datasets.catalog import find_image_set
 from engine.errors import DataError, InputError
 from engine.machine.devices import available_devices, device_name
 from engine.machine.processor import cpu_name, usable_cores
-from engine.model import PACKAGED_WEIGHTS, build_network
+from engine.model import PACKAGED_WEIGHTS, build_for
 from engine.protocol import RunSpec, SpecError, decode_spec
 from engine.run import versions
 
@@ -92,17 +92,7 @@ def inspect_weights(spec: RunSpec) -> dict[str, Any]:
     ):  # problems of the data set are reported elsewhere
         classes = find_image_set(spec).classes
     try:
-        network = build_network(
-            spec.model,
-            classes=max(1, len(classes)),
-            weights=spec.weights,
-            image_size=spec.image_size,
-            seed=0,
-            tuning=spec.tuning,
-            linear_start=spec.linear_start,
-            weights_key=spec.weights_key,
-            class_names=classes,
-        )
+        network = build_for(spec, classes, seed=0)
     except InputError as error:
         return {"loaded": None, "problem": str(error)}
     return {"loaded": network.loaded, "problem": None}

@@ -74,20 +74,8 @@ def run(
         spec = msgspec.structs.replace(spec, gpus=gpus, nodes=1)
     check_gpus(spec)
     checkpoint = load_last(run_dir.last_checkpoint)
-    process = ProcessInfo.of(os.getpid())
-    log.record(
-        RunStarted(
-            protocol_version=PROTOCOL_VERSION,
-            attempt=log.attempts + 1,
-            pid=process.pid,
-            host=process.host,
-            resumed_step=None if checkpoint is None else checkpoint.state.step,
-            versions=versions(),
-            commit=_commit(),
-            previous_end=previous_end,
-            birth=process.birth,
-        )
-    )
+    resumed_step = None if checkpoint is None else checkpoint.state.step
+    log.record(_describe_start(log.attempts + 1, resumed_step, previous_end))
     parents: tuple[ParentRun, ...] = ()
     if isinstance(task, CombinationSpec):
         parents = find_parents(run_dir.run_id, task)
@@ -105,6 +93,23 @@ def run(
         return train_on_ranks(spec, run_dir, log, stop)
     with explain_out_of_memory(spec, data, run_dir, stop):
         return fine_tune(spec, data, run_dir, checkpoint, log, stop, began=began)
+
+
+def _describe_start(
+    attempt: int, resumed_step: int | None, previous_end: AttemptEnd | None
+) -> RunStarted:
+    process = ProcessInfo.of(os.getpid())
+    return RunStarted(
+        protocol_version=PROTOCOL_VERSION,
+        attempt=attempt,
+        pid=process.pid,
+        host=process.host,
+        resumed_step=resumed_step,
+        versions=versions(),
+        commit=_commit(),
+        previous_end=previous_end,
+        birth=process.birth,
+    )
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ from engine.errors import InputError
 from engine.execution import Execution
 from engine.machine.devices import resolve_device
 from engine.machine.processor import usable_cores
-from engine.model import FineTunedNetwork, build_network
+from engine.model import FineTunedNetwork, build_for
 from engine.protocol import (
     Cautioned,
     Combination,
@@ -89,17 +89,8 @@ def _build(
     is_pretrained = combination.starts_at is not None
     if is_pretrained and spec.weights == "none":
         raise InputError(starts_untrained(parents[0].run_id))
-    network = build_network(
-        spec.model,
-        classes=len(data.classes),
-        weights=spec.weights if is_pretrained else "none",
-        image_size=spec.image_size,
-        seed=seed_hash("network", spec.seed),
-        tuning=spec.tuning,
-        linear_start=spec.linear_start,
-        weights_key=spec.weights_key,
-        class_names=data.classes,
-    )
+    seed = seed_hash("network", spec.seed)
+    network = build_for(spec, data.classes, seed=seed, is_pretrained=is_pretrained)
     check_shapes(parents, network, spec.model)
     if is_pretrained:
         check_weights_file(parents[0], network)

@@ -1,6 +1,6 @@
 """Networks: pre-trained backbone, very large dropout, and weight files."""
 
-from engine.model.backbone import build_network, creation_options
+from engine.model.backbone import build_for, build_network, creation_options
 from engine.model.card import NetworkCard
 from engine.model.dropout import mask_features, masked_cross_entropy, masked_logits
 from engine.model.network import FineTunedNetwork
@@ -11,6 +11,7 @@ __all__ = [
     "PACKAGED_WEIGHTS",
     "FineTunedNetwork",
     "NetworkCard",
+    "build_for",
     "build_network",
     "creation_options",
     "mask_features",

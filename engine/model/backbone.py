@@ -26,7 +26,28 @@ from engine.model.weights import (
     load_from_file,
     load_packaged,
 )
-from engine.protocol import nearest
+from engine.protocol import RunSpec, nearest
+
+
+def build_for(
+    spec: RunSpec, class_names: Sequence[str], *, seed: int, is_pretrained: bool = True
+) -> FineTunedNetwork:
+    """Create the network of a run, with its pre-trained weights or random ones.
+
+    Raises:
+        InputError: as :func:`build_network`.
+    """
+    return build_network(
+        spec.model,
+        classes=max(1, len(class_names)),
+        weights=spec.weights if is_pretrained else "none",
+        image_size=spec.image_size,
+        seed=seed,
+        tuning=spec.tuning,
+        linear_start=spec.linear_start,
+        weights_key=spec.weights_key,
+        class_names=class_names,
+    )
 
 
 def build_network(

@@ -17,7 +17,7 @@ from engine.execution import ChosenExecution, Execution, choose_execution
 from engine.machine.allocator import release_freed_memory
 from engine.machine.devices import device_name, resolve_device
 from engine.machine.processor import usable_cores
-from engine.model import FineTunedNetwork, build_network, masked_cross_entropy
+from engine.model import FineTunedNetwork, build_for, masked_cross_entropy
 from engine.objectives import Objective, make_objective
 from engine.protocol import LoadedWeights, ModelPrepared, RunSpec, evaluations_after, trial_seed
 from engine.ranks import ALONE, Backbone, Ranks
@@ -153,40 +153,24 @@ def prepare(
     """
     torch.set_num_threads(spec.threads or max(1, usable_cores() // ranks.local_size))
     device = resolve_device(spec.device, ranks.local_rank)
-    network = build_network(
-        spec.model,
-        classes=len(data.classes),
-        weights=spec.weights if checkpoint is None else "none",  # restored from the checkpoint
-        image_size=spec.image_size,
-        seed=seed_hash("network", spec.seed),
-        tuning=spec.tuning,
-        linear_start=spec.linear_start,
-        weights_key=spec.weights_key,
-        class_names=data.classes,
+    seed = seed_hash("network", spec.seed)
+    network = build_for(  # a checkpoint holds every tensor
+        spec, data.classes, seed=seed, is_pretrained=checkpoint is None
     )
     generators = make_generators(spec, device)
     batches = TrainingBatches(
         data, spec.batch_size, spec.transforms, network.mean, network.std,
         generators["batches"], device, ranks,
     )  # fmt: skip
-    step_ms: dict[str, float] = {}
-    under_load = False
     if checkpoint is None:
-        execution, step_ms, under_load = _choose(spec, data, network, device, run_dir, ranks, stop)
-        feature_rms = ranks.from_first(
-            lambda: measure_feature_rms(network, data, spec, execution), float
-        )
-        start = TrainingState(
-            feature_rms=feature_rms,
-            data_digest=data.digest,
-            precision=execution.precision,
-            memory_format=execution.memory_format,
-            loaded=network.loaded,
-        )
+        chosen = _choose(spec, data, network, device, run_dir, ranks, stop)
+        start = _start(spec, data, network, chosen.execution)
     else:
         start = checkpoint.state
         _check_same_images(data, start)
-        execution = Execution(device, start.precision, start.memory_format, ranks)
+        restored = Execution(device, start.precision, start.memory_format, ranks)
+        chosen = ChosenExecution(restored, {})
+    execution = chosen.execution
     execution.prepare(network.module)
     return Training(
         network,
@@ -198,9 +182,25 @@ def prepare(
         generators=generators,
         objective=make_objective(spec, len(data.sources), device),
         arms=Arms(spec, data, network, execution),
-        step_ms=step_ms,
-        under_load=under_load,
+        step_ms=chosen.step_ms,
+        under_load=chosen.under_load,
         start=start,
+    )
+
+
+def _start(
+    spec: RunSpec, data: RunData, network: FineTunedNetwork, execution: Execution
+) -> TrainingState:
+    """Return the state before the first step, the same on all ranks."""
+    feature_rms = execution.ranks.from_first(
+        lambda: measure_feature_rms(network, data, spec, execution), float
+    )
+    return TrainingState(
+        feature_rms=feature_rms,
+        data_digest=data.digest,
+        precision=execution.precision,
+        memory_format=execution.memory_format,
+        loaded=network.loaded,
     )
 
 
@@ -268,7 +268,7 @@ def measure_feature_rms(
 def _choose(
     spec: RunSpec, data: RunData, network: FineTunedNetwork, device: torch.device, run_dir: RunDir,
     ranks: Ranks, stop: StopRequest | None,
-) -> tuple[Execution, dict[str, float], bool]:  # fmt: skip
+) -> ChosenExecution:  # fmt: skip
     """Choose precision and memory format for all ranks."""
     heeded = stop if stop is not None and ranks.size == 1 else StopRequest()
 
@@ -281,7 +281,7 @@ def _choose(
     precision, memory_format, step_ms, under_load = ranks.from_first(
         choose, tuple[str, str, dict[str, float], bool]
     )
-    return Execution(device, precision, memory_format, ranks), step_ms, under_load
+    return ChosenExecution(Execution(device, precision, memory_format, ranks), step_ms, under_load)
 
 
 def _try_executions(
