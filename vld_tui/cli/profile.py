@@ -19,8 +19,7 @@ from vld_tui.launch.slurm.profiles import (
     read_profile,
     remove_profile,
 )
-from vld_tui.launch.slurm.settings import NONE, SETTINGS
-from vld_tui.launch.slurm.variables import by_name
+from vld_tui.launch.slurm.settings import NONE, SETTINGS, by_name
 
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
 

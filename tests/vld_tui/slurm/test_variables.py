@@ -10,7 +10,7 @@ from tests.vld_tui.cli.conftest import Vld
 from vld_tui.home import Home
 from vld_tui.launch.slurm.commands import SlurmError
 from vld_tui.launch.slurm.profiles import change_profile, keep_profile, read_profile
-from vld_tui.launch.slurm.variables import export_of, is_secret, refuse_secrets
+from vld_tui.launch.slurm.settings import export_of, is_secret, refuse_secrets
 
 TOKEN = "hf_" + "a1B2" * 8
 OF_OTHERS = "0123456789abcdef" * 2

@@ -14,8 +14,13 @@ from engine.rundir import write_atomic
 from engine.rundir.lock import held
 from vld_tui.home import Home
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.launch.slurm.settings import SlurmSettings, make_settings
-from vld_tui.launch.slurm.variables import by_name, has_secret, refuse_secrets
+from vld_tui.launch.slurm.settings import (
+    SlurmSettings,
+    by_name,
+    has_secret,
+    make_settings,
+    refuse_secrets,
+)
 from vld_tui.words.toml_text import change_toml, read_toml
 
 DEFAULT_PROFILE: Final = "default"

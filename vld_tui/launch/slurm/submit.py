@@ -29,10 +29,15 @@ from vld_tui.launch.slurm.batches import (
     require_submitit,
 )
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.launch.slurm.partitions import partitions_for
+from vld_tui.launch.slurm.plan import partitions_for
 from vld_tui.launch.slurm.profiles import settings_as_values
-from vld_tui.launch.slurm.settings import SlurmSettings, minutes_of
-from vld_tui.launch.slurm.variables import export_of, from_environment, with_values
+from vld_tui.launch.slurm.settings import (
+    SlurmSettings,
+    export_of,
+    from_environment,
+    minutes_of,
+    with_values,
+)
 from vld_tui.store.errors import StoreError
 from vld_tui.store.store import Store
 from vld_tui.words.numbers import plural
