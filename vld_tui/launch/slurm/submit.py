@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from engine.protocol import RunSpec
+from engine.protocol import RunSpec, nearest
 from vld_tui.home import Home
 from vld_tui.launch.slurm import commands
 from vld_tui.launch.slurm.batches import (
@@ -29,7 +29,6 @@ from vld_tui.launch.slurm.batches import (
     require_submitit,
 )
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.launch.slurm.plan import partitions_for
 from vld_tui.launch.slurm.profiles import settings_as_values
 from vld_tui.launch.slurm.settings import (
     SlurmSettings,
@@ -310,3 +309,37 @@ def submit_what_fits(store: Store, cluster: Cluster, runs: Sequence[str]) -> Sub
         arrays.append(batch.job_id or "")
         submitted += len(chunk)
     return Submission(tuple(runs[:submitted]), tuple(arrays), tuple(runs[submitted:]), refusal)
+
+
+class Partition(NamedTuple):
+    """A partition with its default and maximum time (minutes; None: unlimited)."""
+
+    name: str
+    usual_minutes: int | None
+    most_minutes: int | None
+
+
+def partitions_for(names: str | None) -> list[Partition]:
+    """Return the partitions with these comma-separated names; None: the default partition.
+
+    Raises:
+        SlurmError: when Slurm does not answer, or a partition does not exist.
+    """
+    answer = commands.ask("scontrol", "show", "partition", "--all", "--oneliner")
+    found = [dict(commands.fields_of(line)) for line in answer.splitlines()]
+    known = {fields["PartitionName"]: fields for fields in found if "PartitionName" in fields}
+    usual = [name for name in known if known[name].get("Default") == "YES"]
+    chosen = names.split(",") if names else usual[:1]
+    for name in chosen:
+        if name not in known:
+            raise SlurmError(
+                f"No partition {name!r} on this cluster.{nearest(name, known)} Partitions: "
+                f"{', '.join(known)}."
+            )
+    return [_partition(known[name]) for name in chosen]
+
+
+def _partition(fields: dict[str, str]) -> Partition:
+    most = minutes_of(fields.get("MaxTime", ""))
+    usual = minutes_of(fields.get("DefaultTime", "")) or most
+    return Partition(fields["PartitionName"], usual, most)
