@@ -14,7 +14,7 @@ import psutil
 from engine.protocol import RunSpec
 from tests.chaos.household import DASHBOARD, ENGINE, Household, kill
 from tests.small_runs import engine_environment
-from vld_tui.launch.queue.slots import keep_slots
+from vld_tui.control.queue import set_slots
 from vld_tui.launch.queue.supervisor import is_supervised
 from vld_tui.store.store import Store
 
@@ -39,7 +39,7 @@ class Crowd:
         """
         home = self.household.home
         with Store.open(home) as store:
-            keep_slots(store, len(specs))
+            set_slots(store, len(specs))
             store.queue_runs(specs)
             run_ids = [run.run_id for run in store.queue()]
         supervisors = [

@@ -17,7 +17,7 @@ from vld_tui.control import queue
 from vld_tui.control.export import run_records
 from vld_tui.control.queue import Queued
 from vld_tui.control.stop import dequeue
-from vld_tui.launch.queue.slots import keep_gpus, keep_slots, slots_of
+from vld_tui.launch.queue.slots import slots_of
 from vld_tui.launch.queue.supervisor import is_supervised
 from vld_tui.runs.run import Run
 from vld_tui.runs.run_folder import stop_asked
@@ -133,10 +133,7 @@ def slots(
 ) -> None:
     """Show or set the number of concurrent runs and their GPUs."""
     with open_store(ctx) as store:
-        if count is not None:
-            keep_slots(store, count)
-        if gpus is not None:
-            keep_gpus(store, gpus)
+        queue.set_slots(store, count, gpus)
         made = slots_of(store)
     on = [slot for slot in made if slot is not None]
     say(f"{plural(len(made), 'slot')}{', on GPU ' if on else ''}{', '.join(on)}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vld_tui.launch.local import refuse_copy
+from vld_tui.launch.queue.slots import queue_settings
 from vld_tui.launch.queue.supervisor import is_supervised, start_supervisor
 from vld_tui.launch.slurm import commands
 from vld_tui.launch.slurm.commands import SlurmError
@@ -61,6 +62,17 @@ def start_queued(store: Store, run_ids: Sequence[str]) -> tuple[Queued, ...]:
         Queued(store.get(run_id), queue.index(run_id) + 1 if run_id in queue else None)
         for run_id in run_ids
     )
+
+
+def set_slots(store: Store, count: int | None = None, gpus: str | None = None) -> None:
+    """Set how many runs of the queue run at once, and on which GPUs: both or neither.
+
+    Raises:
+        SlotsError: see :func:`vld_tui.launch.queue.slots.queue_settings`.
+        StoreError: when it cannot be saved.
+    """
+    for name, value in queue_settings(count, gpus).items():
+        store.keep_setting(name, value)
 
 
 def work_on_queue(store: Store) -> QueueWork:

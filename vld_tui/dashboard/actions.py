@@ -115,10 +115,10 @@ class Actions:
 
     def set_slots(self, count: int) -> str:
         """Let so many runs run at once; 0: one for each GPU, else one."""
-        from vld_tui.launch.queue.slots import keep_slots
+        from vld_tui.control.queue import set_slots
 
         with Store.open(self._home) as store:
-            keep_slots(store, count)
+            set_slots(store, count)
         return ""
 
     def work_on_queue(self) -> str:

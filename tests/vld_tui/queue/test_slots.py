@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.protocol import resolve_spec
+from vld_tui.control.queue import set_slots
 from vld_tui.home import open_home
 from vld_tui.launch.queue.slots import (
     Slot,
@@ -14,7 +15,6 @@ from vld_tui.launch.queue.slots import (
     choose_slots,
     find_gpus,
     free_slots,
-    keep_gpus,
     make_slots,
     slots_of,
     wanted_slots,
@@ -94,16 +94,16 @@ def test_the_queue_keeps_to_the_gpus_that_a_person_chose(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     with Store.open(open_home(tmp_path / "home")) as store:
-        keep_gpus(store, "2, 0")
+        set_slots(store, gpus="2, 0")
         assert slots_of(store) == ("2", "0")
         with pytest.raises(SlotsError, match="No GPU '7': this machine has 0, 1, 2, 3"):
-            keep_gpus(store, "0,7")
+            set_slots(store, 3, "0,7")
         with pytest.raises(SlotsError, match="The list of GPUs is empty"):
-            keep_gpus(store, " ,")
+            set_slots(store, gpus=" ,")
         assert slots_of(store) == ("2", "0")
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
         assert slots_of(store) == ("0",), "one that was chosen is no longer here"
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
         assert slots_of(store) == ("3",), "none that was chosen is here"
-        keep_gpus(store, "all")
+        set_slots(store, gpus="all")
         assert slots_of(store) == ("3",)

@@ -27,11 +27,12 @@ from vld_tui.cli.slurm import (
     with_slurm_options,
 )
 from vld_tui.cli.sweep.ls import standing_record
+from vld_tui.control.queue import set_slots
 from vld_tui.control.study import launch as launch_study
 from vld_tui.control.study import runs_left_behind
 from vld_tui.home import Home
 from vld_tui.launch.datasets import DatasetError
-from vld_tui.launch.queue.slots import check_slots, keep_gpus, keep_slots, read_gpus
+from vld_tui.launch.queue.slots import queue_settings
 from vld_tui.launch.slurm.plan import ClusterPlan, plan_jobs
 from vld_tui.launch.slurm.settings import SlurmSettings
 from vld_tui.launch.slurm.submit import Cluster
@@ -136,7 +137,7 @@ def launch(
         raise CommandError(
             f"{flag} applies to this machine's queue, not to a cluster. Drop it, or add --on local."
         )
-    _check_queue(slots, gpus)
+    queue_settings(slots, gpus)  # refused before anything is asked or done
     with open_store(ctx, to_look=dry_run, may_be_new=dry_run) as store:
         refresh(store)
         standing = standing_of(store, known)
@@ -157,10 +158,7 @@ def launch(
             raise DatasetError(datasets.refusal)
         if not yes:
             _ask(store, standing, datasets, absent, place)
-        if slots is not None:
-            keep_slots(store, slots)
-        if gpus is not None:
-            keep_gpus(store, gpus)
+        set_slots(store, slots, gpus)
         launched = launch_study(store, known, text, cluster)
         standing, submission = launched.before, launched.submission
         cautions = _cautions(store, standing)
@@ -350,15 +348,3 @@ def _tell_launch(
         (f"vld report {name}", "tables and figures"),
     ):
         say(with_home(f"  {command}  # {purpose}"))
-
-
-def _check_queue(slots: int | None, gpus: str | None) -> None:
-    """Check slots and GPUs before anything is done.
-
-    Raises:
-        SlotsError: when they are not available.
-    """
-    if slots is not None:
-        check_slots(slots)
-    if gpus is not None:
-        read_gpus(gpus)

@@ -50,35 +50,24 @@ def slots_of(store: Store) -> tuple[Slot, ...]:
     return make_slots(store.setting(SLOTS_SETTING, int, 0) or None, chosen or gpus)
 
 
-def keep_slots(store: Store, count: int) -> None:
-    """Store the number of concurrent runs; 0: one per GPU, or one without GPUs.
+def queue_settings(count: int | None, gpus: str | None) -> dict[str, object]:
+    """Return the settings of a queue with so many slots on some GPUs.
+
+    Args:
+        count: how many; 0: one for each GPU, else one; None: as before.
+        gpus: separated by commas, or ``all``; None: as before.
 
     Raises:
-        SlotsError: when the number is out of range.
-        StoreError: when it cannot be stored.
+        SlotsError: for too many slots, or a GPU that this machine does not have.
     """
-    check_slots(count)
-    store.keep_setting(SLOTS_SETTING, count)
-
-
-def check_slots(count: int) -> None:
-    """Check the number of slots.
-
-    Raises:
-        SlotsError: when the number is out of range.
-    """
-    if not 0 <= count <= MOST_SLOTS:
-        raise SlotsError(f"The number of slots is {count}, but must be from 0 to {MOST_SLOTS}.")
-
-
-def keep_gpus(store: Store, text: str) -> None:
-    """Store the GPUs that the queue may use, comma-separated, or all.
-
-    Raises:
-        SlotsError: for a GPU that this machine does not have.
-        StoreError: when they cannot be stored.
-    """
-    store.keep_setting(GPUS_SETTING, read_gpus(text))
+    settings: dict[str, object] = {}
+    if count is not None:
+        if not 0 <= count <= MOST_SLOTS:
+            raise SlotsError(f"The number of slots is {count}, but must be from 0 to {MOST_SLOTS}.")
+        settings[SLOTS_SETTING] = count
+    if gpus is not None:
+        settings[GPUS_SETTING] = read_gpus(gpus)
+    return settings
 
 
 def read_gpus(text: str) -> tuple[str, ...]:
