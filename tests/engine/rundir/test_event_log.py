@@ -1,8 +1,11 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from engine.protocol import (
     Evaluated,
@@ -66,6 +69,24 @@ def test_a_torn_last_line_is_cut_before_going_on(tmp_path: Path) -> None:
         log.close()
         events = read(path)
         assert [event.seq for event in events] == list(range(len(events)))
+
+
+def test_a_disk_that_takes_half_an_event_keeps_none_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    log.record(STARTED)
+    whole = path.read_bytes()
+    limit, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, most))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            log.record(STOPPED)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    assert path.read_bytes() == whole
+    log.record(STOPPED)
+    log.close()
+    assert [event.seq for event in read(path)] == [0, 1]
 
 
 def test_a_value_that_is_not_finite_survives_as_none(tmp_path: Path) -> None:

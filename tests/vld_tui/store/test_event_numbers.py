@@ -115,6 +115,21 @@ def test_what_is_kept_ascends_and_is_as_much_as_can_be(wrong: dict[int, int], si
     assert len(kept) >= size - sum(at < size for at in wrong)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "kept"),
+    [
+        ([5, 6, 7], [True, True, True]),
+        ([4, 5, 6], [False, True, True]),
+        ([4, 9, 5], [False, False, True]),
+        ([5, 5, 6], [True, False, True]),
+    ],
+)
+def test_a_number_that_was_read_before_is_not_read_again(
+    numbers: list[int], kept: list[bool]
+) -> None:
+    assert in_sequence(numbers, last=4) == kept
+
+
 def test_a_log_is_read_in_batches_of_whole_lines(tmp_path: Path) -> None:
     teller = Teller(RunDir(tmp_path))
     teller.says(started(), *(steps_taken(step, 1.0) for step in range(50)))
