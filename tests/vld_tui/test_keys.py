@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
+from pathlib import Path
+from typing import Final
 
-from vld_tui.dashboard.keys import every_action, find_clash, find_clashes
+import pytest
+from textual.binding import Binding
+
+from vld_tui.dashboard.app import Dashboard, make_dashboard
+from vld_tui.dashboard.bindings import FORMER_IDS
+from vld_tui.dashboard.chains import chains
+from vld_tui.dashboard.keys import KeyTable
+from vld_tui.dashboard.preferences import Preferences
+from vld_tui.home import Home
+from vld_tui.store.store import Store
+
+KEYS: Final = KeyTable(chains(Dashboard.BINDINGS))
+SAVED_IDS: Final = """
+    a-little-less a-little-more arm back cell-down cell-left cell-right cell-up clear clone
+    colour-by columns columns-by compare configuration copy-command copy-path curves
+    differences domain domain-before domains down earlier every-step export files filter
+    filter-curves first first-cell first-line first-page first-study follow forget group
+    heat-map help higher-id higher-ood hit-before hold-release keep-preset kill last
+    last-cell last-line last-study later launch launch-rest left less line-down line-up log
+    log-steps log-values lower-id lower-ood mark means-targets more new next-hit next-page
+    next-study next-view note open order page-before page-down page-up plane presets queue
+    queue-it quit resume reverse-order right rows-by run-the-example samples scroll-down
+    scroll-up search settings show slot-less slot-more smooth sort stop studies study-before
+    table tags take take-out the-usual-ones timeline trash undo up values view view-before
+    wait-for-a-slot zoom-in zoom-out
+"""
+"""Every id that the first versions with settings saved keys under."""
 
 
 def test_the_usual_keys_do_not_clash() -> None:
-    assert not [action for action in every_action() if find_clash(action, {})]
+    assert not [action for action in KEYS.actions if KEYS.find_clash(action, {})]
 
 
 @pytest.mark.parametrize(
@@ -25,4 +53,32 @@ def test_the_usual_keys_do_not_clash() -> None:
 def test_what_clashes_is_left_out_until_nothing_does(
     chosen: dict[str, str], left_out: list[str]
 ) -> None:
-    assert [action for action, _ in find_clashes(chosen)] == left_out
+    assert [action for action, _ in KEYS.find_clashes(chosen)] == left_out
+
+
+def test_keys_that_an_earlier_version_saved_stay_with_their_actions() -> None:
+    saved = {each: f"f{place}" for place, each in enumerate(SAVED_IDS.split(), start=1)}
+    assert sorted(Preferences(keys=saved).keys) == sorted(KEYS.actions)
+
+
+def test_keys_in_the_settings_of_an_earlier_version_are_read_under_their_present_ids(
+    tmp_path: Path,
+) -> None:
+    saved = {"wait-for-a-slot": "W", "sort": "S", "queue-again": "", "of-another-version": "x"}
+    with Store.open(Home(tmp_path)) as store:
+        store.change_setting("dashboard", dict[str, object], {}, lambda _: {"keys": saved})
+    dashboard = make_dashboard(Home(tmp_path))
+    assert dashboard.preferences.keys == {"queue-again": "", "sort": "S", "of-another-version": "x"}
+    with Store.open(Home(tmp_path)) as store:
+        store.change_setting("dashboard", dict[str, object], {}, lambda _: {"keys": {"take": "m"}})
+    assert make_dashboard(Home(tmp_path)).preferences.keys == {"accept": "m"}
+
+
+def test_an_id_has_one_label_on_every_screen() -> None:
+    labels: dict[str, set[str]] = {}
+    for each in itertools.chain(*chains(Dashboard.BINDINGS)):
+        for binding in each:
+            if isinstance(binding, Binding) and binding.id is not None:
+                labels.setdefault(binding.id, set()).add(binding.description)
+    assert not {each: names for each, names in labels.items() if len(names) > 1}
+    assert not FORMER_IDS.keys() & labels.keys()

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from vld_tui.cli.hints import remember_home
+from vld_tui.cli.hints import HOME_KEY, home_option, remember_home
 
-_HOME, _DEBUG = "vld.home", "vld.debug"
+_DEBUG: Final = "vld.debug"
 MOST: Final = 2**31 - 1
 """The largest integer accepted for any option."""
 
@@ -37,7 +37,7 @@ def run_argument(metavar: str, about: str, what: str = "runs") -> Any:
 
 def _keep_home(ctx: typer.Context, value: Path | None) -> Path | None:
     if value is not None:
-        ctx.meta[_HOME] = value
+        ctx.meta[HOME_KEY] = value
     remember_home(home_option(ctx))
     return value
 
@@ -82,12 +82,6 @@ RunsArgument = Annotated[
 def is_debugging(ctx: typer.Context) -> bool:
     """Return whether ``--debug`` was given."""
     return bool(ctx.meta.get(_DEBUG))
-
-
-def home_option(ctx: typer.Context) -> Path | None:
-    """Return the value of ``--home``, given before or after the subcommand."""
-    value: Path | None = ctx.meta.get(_HOME)
-    return value
 
 
 class Command(TyperCommand):

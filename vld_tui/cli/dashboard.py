@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vld_tui.cli.command import Command, home_option
+from vld_tui.cli.command import Command
 from vld_tui.cli.group import ErrorsInWords
+from vld_tui.cli.hints import home_option
 from vld_tui.cli.session import open_store
 from vld_tui.cli.surroundings import settle_streams
 from vld_tui.home import HomeError, absence, find_home, open_home

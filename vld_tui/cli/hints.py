@@ -1,4 +1,4 @@
-"""Suggested commands, with the ``--home`` of this invocation."""
+"""The ``--home`` of this invocation, also in suggested commands."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ import shlex
 from pathlib import Path
 from typing import Final
 
+import typer
+
+HOME_KEY: Final = "vld.home"
 _COMMAND: Final = re.compile(r"(?<![\w/.-])vld (?=[a-z])")
 _given: list[Path] = []
 """The folder given by ``--home`` in this invocation, if any."""
+
+
+def home_option(ctx: typer.Context) -> Path | None:
+    """Return the value of ``--home``, given before or after the subcommand."""
+    value: Path | None = ctx.meta.get(HOME_KEY)
+    return value
 
 
 def remember_home(home: Path | None) -> None:

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from engine.protocol import RunSpec, SpecError, resolve_new_spec
-from vld_tui.cli.command import Command, JsonOption, home_option
+from vld_tui.cli.command import Command, JsonOption
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.follow import start_new
+from vld_tui.cli.hints import home_option
 from vld_tui.cli.options import one_spelling, with_spec_options
 from vld_tui.cli.reporters import NextCommands
 from vld_tui.cli.session import open_store, this_home

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -29,6 +29,7 @@ from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.feed import HistorySource, Interest, Snapshot, Source
 from vld_tui.dashboard.guard import ErrorLog, Guarded
+from vld_tui.dashboard.keys import KeyTable
 from vld_tui.dashboard.messages import (
     ActionAsked,
     InterestChanged,
@@ -63,9 +64,9 @@ class Dashboard(Guarded, App[None]):
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("q", "quit", "quit", show=True),
-        bind("question_mark", "show_help_panel", "help", key_display="?", show=True),
-        bind("comma", "open_settings", "settings", key_display=","),
+        bind("quit", "q", "quit", "quit", show=True),
+        bind("help", "question_mark", "show_help_panel", "help", key_display="?", show=True),
+        bind("settings", "comma", "open_settings", "settings", key_display=","),
     ]
 
     def __init__(
@@ -179,12 +180,11 @@ class Dashboard(Guarded, App[None]):
         self.set_keymap(chosen)
         if not chosen:
             return
-        from vld_tui.dashboard.keys import every_action, find_clashes  # imports every screen
-
-        clashes = dict(find_clashes(chosen))
+        table = self.key_table
+        clashes = dict(table.find_clashes(chosen))
         self.set_keymap({action: keys for action, keys in chosen.items() if action not in clashes})
         for action, clash in clashes.items():
-            about = every_action()[action][0]
+            about = table.actions[action][0]
             said = (
                 f"The key chosen for “{about}”, {clash.key}, does “{clash.about}” as well: "
                 f"“{about}” keeps its usual one until the settings (,) say otherwise."
@@ -210,7 +210,14 @@ class Dashboard(Guarded, App[None]):
         """Show what can be set."""
         from vld_tui.dashboard.screens.settings import SettingsScreen  # not for the first picture
 
-        self.push_screen(SettingsScreen(self.preferences))
+        self.push_screen(SettingsScreen(self.preferences, self.key_table))
+
+    @cached_property
+    def key_table(self) -> KeyTable:
+        """Return every action that has keys."""
+        from vld_tui.dashboard.chains import chains  # imports every screen
+
+        return KeyTable(chains(self.BINDINGS))
 
     def on_unmount(self) -> None:
         """Let the workers end at once."""

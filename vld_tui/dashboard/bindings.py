@@ -1,14 +1,39 @@
-"""Keys: every binding has an id, by which a person can give its action other keys."""
+"""Key bindings, each with an id for which the user can choose other keys."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Final
 
-from textual.binding import Binding, BindingType
+from textual.binding import Binding
+
+FORMER_IDS: Final[Mapping[str, str]] = {
+    "domain": "next-domain",
+    "domain-before": "previous-domain",
+    "every-step": "all-steps",
+    "forget": "delete-preset",
+    "hit-before": "previous-match",
+    "keep-preset": "save-preset",
+    "launch-rest": "launch-missing",
+    "next-hit": "next-match",
+    "page-before": "previous-page",
+    "queue-it": "queue-new",
+    "run-the-example": "run-example",
+    "show": "measure",
+    "slot-less": "fewer-slots",
+    "slot-more": "more-slots",
+    "study-before": "previous-study",
+    "take": "accept",
+    "take-out": "dequeue",
+    "the-usual-ones": "default-columns",
+    "view-before": "previous-view",
+    "wait-for-a-slot": "queue-again",
+}
+"""Ids that earlier versions saved keys under, and the present ones."""
 
 
 def bind(
+    binding_id: str,
     keys: str,
     action: str,
     description: str,
@@ -17,9 +42,9 @@ def bind(
     key_display: str | None = None,
     priority: bool = False,
 ) -> Binding:
-    """Return a binding whose id is made from what it does.
+    """Return a binding; chosen keys are saved under its id, so an id never changes.
 
-    Bindings that do the same, such as going back from several screens, share an id and so their
+    Bindings that do the same on several screens, such as going back, share an id and thus their
     keys. ``keys`` are separated by commas; ``show``: in the footer.
     """
     return Binding(
@@ -29,19 +54,12 @@ def bind(
         show=show,
         key_display=key_display,
         priority=priority,
-        id=binding_id(description),
+        id=binding_id,
     )
 
 
-def binding_id(description: str) -> str:
-    """Return the id of what a description says."""
-    return re.sub(r"[^a-z0-9]+", "-", description.lower()).strip("-")
-
-
-def usual_keys(bindings: Iterable[BindingType]) -> dict[str, tuple[str, str]]:
-    """Return the description and the keys of bindings by their id."""
-    return {
-        binding.id: (binding.description, binding.key)
-        for binding in bindings
-        if isinstance(binding, Binding) and binding.id is not None
-    }
+def under_present_ids(keys: Mapping[str, str]) -> dict[str, str]:
+    """Return saved keys under the present ids of their bindings."""
+    present = {each: theirs for each, theirs in keys.items() if each not in FORMER_IDS}
+    former = {FORMER_IDS[each]: theirs for each, theirs in keys.items() if each in FORMER_IDS}
+    return {**former, **present}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.rundir import RunDir
-from vld_tui.dashboard.draw.groups import group_names, group_point
+from vld_tui.dashboard.groups import group_names, group_point
 from vld_tui.home import Home
 from vld_tui.launch.queue.slots import Slot, slots_of
 from vld_tui.runs.metrics import Attempt, CheckpointInfo

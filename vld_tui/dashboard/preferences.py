@@ -1,4 +1,4 @@
-"""How a person likes the dashboard: kept with the home, the same in every terminal."""
+"""The dashboard's preferences, stored in the home."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from vld_tui.dashboard.bindings import under_present_ids
 from vld_tui.dashboard.notices import Notice
 
 FASTEST_REFRESH_S: Final = 0.1
@@ -15,10 +16,9 @@ PREFERENCES_SETTING: Final = "dashboard"
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
-    """What the dashboard remembers. ``columns`` empty: the usual ones, as they find room.
+    """What the dashboard remembers. ``columns`` empty: the default ones that fit.
 
-    ``keys`` are those of actions that have other keys than usual, by the binding's id, separated
-    by commas.
+    ``keys`` are the chosen keys of actions, separated by commas, by the id of their bindings.
     """
 
     theme: str = "textual-dark"
@@ -28,3 +28,7 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
     sort: str = "-created"
     group: str | None = None
     keys: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        """Accept keys that an earlier version saved."""
+        msgspec.structs.force_setattr(self, "keys", under_present_ids(self.keys))

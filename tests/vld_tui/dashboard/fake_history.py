@@ -15,7 +15,6 @@ from engine.protocol import MetricKey, RunSpec, resolve_spec
 from tests.vld_tui.dashboard.fake_planner import FakePlanner
 from vld_tui.dashboard.actions import Actions
 from vld_tui.dashboard.app import Dashboard
-from vld_tui.dashboard.draw.groups import group_names
 from vld_tui.dashboard.feed import (
     Interest,
     OtherRun,
@@ -25,6 +24,7 @@ from vld_tui.dashboard.feed import (
     Snapshot,
     Source,
 )
+from vld_tui.dashboard.groups import group_names
 from vld_tui.dashboard.guard import ErrorLog
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.runs.machine import MachineLoad

@@ -14,7 +14,6 @@ from tests.vld_tui.dashboard.fake_history import (
     settle,
 )
 from vld_tui.dashboard.app import Dashboard
-from vld_tui.dashboard.keys import every_action
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.dashboard.widgets.run_table import RunTable
 
@@ -29,7 +28,7 @@ async def give(app: Dashboard, pilot: Pilot[None], action: str, keys: str) -> No
     await settle(pilot)
     table = app.screen.query_one("#keys", DataTable)
     table.focus()
-    table.move_cursor(row=list(every_action()).index(action))
+    table.move_cursor(row=list(app.key_table.actions).index(action))
     await pilot.press("enter")
     await settle(pilot)
     app.screen.query_one(Input).value = keys

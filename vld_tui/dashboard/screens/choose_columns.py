@@ -26,7 +26,9 @@ from vld_tui.words.palette import QUIET_STYLE
 class _Ticks(SelectionList[str]):
     """A list whose ticks can be read without colour: Textual's differ by a shade."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [bind("space", "select", "tick", show=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("select-column", "space", "select", "tick", show=True)
+    ]
 
     def render_line(self, y: int) -> Strip:
         """Return a line with ``[✓]`` or ``[ ]`` before what it offers."""
@@ -50,9 +52,9 @@ class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
     ChooseColumns SelectionList { height: 1fr; border: none; background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("escape", "dismiss(None)", "back", show=True),
-        bind("enter", "take", "take", show=True, priority=True),
-        bind("u", "usual", "the usual ones", show=True),
+        bind("back", "escape", "dismiss(None)", "back", show=True),
+        bind("accept", "enter", "take", "take", show=True, priority=True),
+        bind("default-columns", "u", "usual", "the usual ones", show=True),
     ]
 
     def __init__(self, chosen: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ class CompareScreen(Guarded, Screen[None]):
     """Runs in columns, seeds of one configuration put together."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("escape,d", "app.pop_screen", "back", key_display="esc", show=True),
+        bind("back", "escape,d", "app.pop_screen", "back", key_display="esc", show=True),
     ]
 
     def __init__(self, watched: tuple[RunCurves, ...]) -> None:

@@ -33,8 +33,8 @@ class HelpScreen(Guarded, ModalScreen[None]):
     #help > Static { height: 1; padding: 0 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("escape", "dismiss(None)", "back"),
-        bind("question_mark", "dismiss(None)", "help"),
+        bind("back", "escape", "dismiss(None)", "back"),
+        bind("help", "question_mark", "dismiss(None)", "help"),
     ]
 
     def __init__(self, bindings: Mapping[str, ActiveBinding]) -> None:

@@ -68,30 +68,30 @@ class HomeScreen(RunKeys):
     """Runs on one side, their curves on the other, the log of one below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("n", "new", "new", show=True),
-        bind("c", "clone", "clone"),
-        bind("f", "filter", "filter", show=True),
-        bind("o", "sort", "sort"),
-        bind("O", "reverse", "reverse order"),
-        bind("b", "group", "group", show=True),
-        bind("C", "columns", "columns"),
-        bind("w", "export", "export"),
-        bind("enter", "begin", "run the example"),
-        bind("r", "resume", "resume"),
-        bind("I,p", "interrupt", "stop"),
-        bind("T,K", "kill", "kill"),
-        bind("ctrl+d", "trash", "trash"),
-        bind("z", "undo", "undo"),
-        bind("l", "log", "log"),
-        bind("t", "tags", "tags"),
-        bind("e", "note", "note"),
-        bind("d", "compare", "compare"),
-        bind("1", "plane(False)", "curves"),
-        bind("2", "plane(True)", "plane", show=True),
-        bind("3", "app.open_queue", "queue", show=True),
-        bind("4", "app.open_studies", "studies", show=True),
-        bind("Q", "queue_again", "wait for a slot"),
-        bind("escape", "clear", "clear"),
+        bind("new", "n", "new", "new", show=True),
+        bind("clone", "c", "clone", "clone"),
+        bind("filter", "f", "filter", "filter", show=True),
+        bind("sort", "o", "sort", "sort"),
+        bind("reverse-order", "O", "reverse", "reverse order"),
+        bind("group", "b", "group", "group", show=True),
+        bind("columns", "C", "columns", "columns"),
+        bind("export", "w", "export", "export"),
+        bind("run-example", "enter", "begin", "run the example"),
+        bind("resume", "r", "resume", "resume"),
+        bind("stop", "I,p", "interrupt", "stop"),
+        bind("kill", "T,K", "kill", "kill"),
+        bind("trash", "ctrl+d", "trash", "trash"),
+        bind("undo", "z", "undo", "undo"),
+        bind("log", "l", "log", "log"),
+        bind("tags", "t", "tags", "tags"),
+        bind("note", "e", "note", "note"),
+        bind("compare", "d", "compare", "compare"),
+        bind("curves", "1", "plane(False)", "curves"),
+        bind("plane", "2", "plane(True)", "plane", show=True),
+        bind("queue", "3", "app.open_queue", "queue", show=True),
+        bind("studies", "4", "app.open_studies", "studies", show=True),
+        bind("queue-again", "Q", "queue_again", "wait for a slot"),
+        bind("clear", "escape", "clear", "clear"),
     ]
 
     def __init__(
@@ -241,8 +241,8 @@ class HomeScreen(RunKeys):
 
     def action_export(self) -> None:
         """Ask where to write the runs that match, or the screen."""
-        from vld_tui.dashboard.screens.ask import AskLine
         from vld_tui.dashboard.screens.picture import save_picture
+        from vld_tui.dashboard.widgets.ask import AskLine
 
         def answered(path: str | None) -> None:
             if path and path.endswith(".svg"):
@@ -255,7 +255,7 @@ class HomeScreen(RunKeys):
 
     def action_filter(self) -> None:
         """Ask which runs to show."""
-        from vld_tui.dashboard.screens.ask import AskLine
+        from vld_tui.dashboard.widgets.ask import AskLine
 
         question = AskLine("Show runs that match:", answer=self._listing.filter, example=EXAMPLE)
         self.app.push_screen(question, self._set_filter)

@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 
 from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.screens.ask import Confirm
+from vld_tui.dashboard.widgets.ask import Confirm
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.plain_input import PlainInput
 from vld_tui.words.columns import GAP
@@ -62,13 +62,13 @@ class Pick(Guarded, ModalScreen[str | None]):
     Pick Footer { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("escape", "dismiss(None)", "back", show=True),
-        bind("enter", "take", "take", show=True, priority=True),
-        bind("up", "move('cursor_up')", "line up"),
-        bind("down", "move('cursor_down')", "line down"),
-        bind("pageup", "move('page_up')", "page up"),
-        bind("pagedown", "move('page_down')", "page down"),
-        bind("ctrl+d", "drop", "forget", show=True, priority=True),
+        bind("back", "escape", "dismiss(None)", "back", show=True),
+        bind("accept", "enter", "take", "take", show=True, priority=True),
+        bind("line-up", "up", "move('cursor_up')", "line up"),
+        bind("line-down", "down", "move('cursor_down')", "line down"),
+        bind("page-up", "pageup", "move('page_up')", "page up"),
+        bind("page-down", "pagedown", "move('page_down')", "page down"),
+        bind("delete-preset", "ctrl+d", "drop", "forget", show=True, priority=True),
     ]
 
     def __init__(

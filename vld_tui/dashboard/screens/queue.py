@@ -34,13 +34,13 @@ class QueueScreen(Guarded, Screen[None]):
     """Runs in the order in which they will start."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("escape,3", "app.close_queue", "back", key_display="esc", show=True),
-        bind("u,shift+up", "move(-1)", "earlier", key_display="u", show=True),
-        bind("d,shift+down", "move(1)", "later", key_display="d", show=True),
-        bind("p", "hold", "hold/release", show=True),
-        bind("x,delete", "take_out", "take out", key_display="x", show=True),
-        bind("plus,equals_sign", "slots(1)", "slot more", key_display="+", show=True),
-        bind("minus", "slots(-1)", "slot less", key_display="-", show=True),
+        bind("back", "escape,3", "app.close_queue", "back", key_display="esc", show=True),
+        bind("earlier", "u,shift+up", "move(-1)", "earlier", key_display="u", show=True),
+        bind("later", "d,shift+down", "move(1)", "later", key_display="d", show=True),
+        bind("hold-release", "p", "hold", "hold/release", show=True),
+        bind("dequeue", "x,delete", "take_out", "take out", key_display="x", show=True),
+        bind("more-slots", "plus,equals_sign", "slots(1)", "slot more", key_display="+", show=True),
+        bind("fewer-slots", "minus", "slots(-1)", "slot less", key_display="-", show=True),
     ]
 
     def __init__(self, actions: Actions) -> None:

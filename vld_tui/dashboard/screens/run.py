@@ -16,8 +16,8 @@ from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.draw.log import log_lines
 from vld_tui.dashboard.feed import OtherRun, RunDetail
 from vld_tui.dashboard.messages import OtherRunNamed, SnapshotTaken
-from vld_tui.dashboard.screens.ask import AskLine
 from vld_tui.dashboard.screens.run_keys import RunKeys
+from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.curves import Curves
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.run.configuration import ConfigurationPane
@@ -50,19 +50,19 @@ class RunScreen(RunKeys):
     RunScreen ContentSwitcher, RunScreen TabPane { height: 1fr; padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("escape", "app.close_run", "back", show=True),
+        bind("back", "escape", "app.close_run", "back", show=True),
         *(
-            bind(f"{place},l" if pane == "log" else f"{place}", f"pane('{pane}')", pane)
+            bind(pane, f"{place},l" if pane == "log" else f"{place}", f"pane('{pane}')", pane)
             for place, pane in enumerate(PANES, start=1)
         ),
-        bind("d", "differences", "differences", show=True),
-        bind("r", "resume", "resume", show=True),
-        bind("I,p", "interrupt", "stop", key_display="I", show=True),
-        bind("T,K", "kill", "kill"),
-        bind("Q", "queue_again", "wait for a slot"),
-        bind("c", "app.clone", "clone", show=True),
-        bind("t", "tags", "tags"),
-        bind("e", "note", "note"),
+        bind("differences", "d", "differences", "differences", show=True),
+        bind("resume", "r", "resume", "resume", show=True),
+        bind("stop", "I,p", "interrupt", "stop", key_display="I", show=True),
+        bind("kill", "T,K", "kill", "kill"),
+        bind("queue-again", "Q", "queue_again", "wait for a slot"),
+        bind("clone", "c", "app.clone", "clone", show=True),
+        bind("tags", "t", "tags", "tags"),
+        bind("note", "e", "note", "note"),
     ]
 
     def __init__(self, actions: Actions, run_id: str, *, pane: str = "curves") -> None:

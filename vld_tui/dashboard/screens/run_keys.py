@@ -48,7 +48,7 @@ class RunKeys(Guarded, Screen[None]):
 
     def action_kill(self) -> None:
         """End the run at once, if that is meant."""
-        from vld_tui.dashboard.screens.ask import Confirm  # not for the first picture
+        from vld_tui.dashboard.widgets.ask import Confirm  # not for the first picture
 
         if run := self.run_for_keys():
 
@@ -61,7 +61,7 @@ class RunKeys(Guarded, Screen[None]):
 
     def action_tags(self) -> None:
         """Ask for the run's tags."""
-        from vld_tui.dashboard.screens.ask import AskLine
+        from vld_tui.dashboard.widgets.ask import AskLine
 
         if run := self.run_for_keys():
 
@@ -74,7 +74,7 @@ class RunKeys(Guarded, Screen[None]):
 
     def action_note(self) -> None:
         """Ask for the run's note."""
-        from vld_tui.dashboard.screens.ask import AskLine
+        from vld_tui.dashboard.widgets.ask import AskLine
 
         if run := self.run_for_keys():
 

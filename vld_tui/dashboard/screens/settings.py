@@ -16,11 +16,11 @@ from textual.widgets import DataTable, Input, Label, Select, Static
 
 from vld_tui.dashboard.bindings import bind
 from vld_tui.dashboard.guard import Guarded
-from vld_tui.dashboard.keys import every_action, find_clash, find_clashes
+from vld_tui.dashboard.keys import KeyTable
 from vld_tui.dashboard.messages import PreferencesChanged
 from vld_tui.dashboard.notices import NOTICES
 from vld_tui.dashboard.preferences import FASTEST_REFRESH_S, SLOWEST_REFRESH_S, Preferences
-from vld_tui.dashboard.screens.ask import AskLine
+from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE, QUIET_STYLE
 
@@ -35,7 +35,9 @@ NOTICE_WORDS: Final = {
 class Choice(Select[str], inherit_bindings=False):
     """A list of choices that ``enter`` opens; arrows lead past it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [bind("enter,space", "show_overlay", "choose")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("choose", "enter,space", "show_overlay", "choose")
+    ]
 
 
 class KeysTable(DataTable[Text]):
@@ -61,13 +63,14 @@ class SettingsScreen(Guarded, ModalScreen[None]):
     #settings DataTable { height: 1fr; background: $panel; margin-top: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("escape,comma", "dismiss(None)", "back", key_display="esc", show=True),
-        bind("up", "app.focus_previous", "line up"),
-        bind("down", "app.focus_next", "line down"),
+        bind("back", "escape,comma", "dismiss(None)", "back", key_display="esc", show=True),
+        bind("line-up", "up", "app.focus_previous", "line up"),
+        bind("line-down", "down", "app.focus_next", "line down"),
     ]
 
-    def __init__(self, preferences: Preferences) -> None:
+    def __init__(self, preferences: Preferences, key_table: KeyTable) -> None:
         super().__init__()
+        self._key_table = key_table
         self._preferences = preferences
         self._keys = dict(preferences.keys)
 
@@ -125,7 +128,7 @@ class SettingsScreen(Guarded, ModalScreen[None]):
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Ask for an action's keys."""
         action = str(event.row_key.value)
-        about, usual = every_action()[action]
+        about, usual = self._key_table.actions[action]
 
         def answered(keys: str | None) -> None:
             if keys is not None:
@@ -139,11 +142,11 @@ class SettingsScreen(Guarded, ModalScreen[None]):
         if keys and KEYS.fullmatch(keys.replace(",", " ")) is None:
             self.notify("Keys are named as in ctrl+r, f5, space, x.", severity="error")
             return
-        about, usual = every_action()[action]
+        about, usual = self._key_table.actions[action]
         chosen = {each: theirs for each, theirs in self._keys.items() if each != action}
         if keys and keys != usual:
             chosen[action] = keys
-        if (clash := find_clash(action, chosen)) is not None:
+        if (clash := self._key_table.find_clash(action, chosen)) is not None:
             said = (
                 f"“{clash.key}” does “{clash.about}” already where “{about}” can be done too, so "
                 f"nothing was changed. Choose another key, or give “{clash.about}” one first."
@@ -162,8 +165,10 @@ class SettingsScreen(Guarded, ModalScreen[None]):
         table = self.query_one(KeysTable)
         row = table.cursor_row
         table.clear()
-        clashes = dict(find_clashes(self._keys))  # of settings that were not made here
-        for action, (about, usual) in every_action().items():
+        clashes = dict(
+            self._key_table.find_clashes(self._keys)
+        )  # of settings that were not made here
+        for action, (about, usual) in self._key_table.actions.items():
             keys, clash = self._keys.get(action), clashes.get(action)
             remark = Text("changed" if keys else "", QUIET_STYLE)
             if clash is not None:

@@ -25,16 +25,16 @@ class Chart(Picture, can_focus=True):
 
     DEFAULT_CSS = "Chart { height: 1fr; min-height: 4; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("x", "toggle_log_x", "log steps"),
-        bind("y", "toggle_log_y", "log values"),
-        bind("s", "smooth", "smooth", show=True),
-        bind("plus,equals_sign", "zoom_in", "zoom in", key_display="+"),
-        bind("minus", "zoom_out", "zoom out", key_display="-"),
-        bind("0", "zoom_whole", "every step"),
-        bind("i", "cursor", "values", show=True),
-        bind("slash", "filter", "filter curves", key_display="/"),
-        bind("left,h", "sideways(-1)", "left"),
-        bind("right,l", "sideways(1)", "right"),
+        bind("log-steps", "x", "toggle_log_x", "log steps"),
+        bind("log-values", "y", "toggle_log_y", "log values"),
+        bind("smooth", "s", "smooth", "smooth", show=True),
+        bind("zoom-in", "plus,equals_sign", "zoom_in", "zoom in", key_display="+"),
+        bind("zoom-out", "minus", "zoom_out", "zoom out", key_display="-"),
+        bind("all-steps", "0", "zoom_whole", "every step"),
+        bind("values", "i", "cursor", "values", show=True),
+        bind("filter-curves", "slash", "filter", "filter curves", key_display="/"),
+        bind("left", "left,h", "sideways(-1)", "left"),
+        bind("right", "right,l", "sideways(1)", "right"),
     ]
 
     def __init__(self, *, is_percent: bool = False, **settings: Any) -> None:
@@ -66,7 +66,7 @@ class Chart(Picture, can_focus=True):
 
     def action_filter(self) -> None:
         """Ask which curves to show: those whose names hold a text."""
-        from vld_tui.dashboard.screens.ask import AskLine  # not for the first picture
+        from vld_tui.dashboard.widgets.ask import AskLine  # not for the first picture
 
         def answered(text: str | None) -> None:
             if text is not None:

@@ -21,13 +21,13 @@ class HeatMapView(Picture, can_focus=True):
 
     DEFAULT_CSS = "HeatMapView { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("left,h", "move(0, -1)", "cell left"),
-        bind("right,l", "move(0, 1)", "cell right"),
-        bind("up,k", "move(-1, 0)", "cell up"),
-        bind("down,j", "move(1, 0)", "cell down"),
-        bind("home,g", "go(0, 0)", "first cell"),
-        bind("end,G", "go(-1, -1)", "last cell"),
-        bind("enter", "open", "open", show=True),
+        bind("cell-left", "left,h", "move(0, -1)", "cell left"),
+        bind("cell-right", "right,l", "move(0, 1)", "cell right"),
+        bind("cell-up", "up,k", "move(-1, 0)", "cell up"),
+        bind("cell-down", "down,j", "move(1, 0)", "cell down"),
+        bind("first-cell", "home,g", "go(0, 0)", "first cell"),
+        bind("last-cell", "end,G", "go(-1, -1)", "last cell"),
+        bind("open", "enter", "open", "open", show=True),
     ]
 
     @dataclass

@@ -22,12 +22,12 @@ class Plane(Picture, can_focus=True):
 
     DEFAULT_CSS = "Plane { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("left,h", "beside(False, -1)", "lower ID"),
-        bind("right,l", "beside(False, 1)", "higher ID"),
-        bind("down,j", "beside(True, -1)", "lower OOD"),
-        bind("up,k", "beside(True, 1)", "higher OOD"),
-        bind("v", "colour", "colour by", show=True),
-        bind("enter", "open", "open", show=True),
+        bind("lower-id", "left,h", "beside(False, -1)", "lower ID"),
+        bind("higher-id", "right,l", "beside(False, 1)", "higher ID"),
+        bind("lower-ood", "down,j", "beside(True, -1)", "lower OOD"),
+        bind("higher-ood", "up,k", "beside(True, 1)", "higher OOD"),
+        bind("colour-by", "v", "colour", "colour by", show=True),
+        bind("open", "enter", "open", "open", show=True),
     ]
 
     def __init__(self, *, colourings: Sequence[Colouring] = COLOURINGS, **settings: Any) -> None:

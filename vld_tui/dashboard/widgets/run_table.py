@@ -50,14 +50,14 @@ class RunTable(Guarded, ScrollView, can_focus=True, inherit_bindings=False):
     RunTable:focus > .run-table--cursor { background: $panel-lighten-2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("up,k", "move(-1)", "up"),
-        bind("down,j", "move(1)", "down"),
-        bind("pageup", "move_page(-1)", "page up"),
-        bind("pagedown", "move_page(1)", "page down"),
-        bind("home,g", "move_to_first", "first"),
-        bind("end,G", "move_to_last", "last"),
-        bind("space", "mark", "mark", show=True),
-        bind("enter", "open", "open", show=True),
+        bind("up", "up,k", "move(-1)", "up"),
+        bind("down", "down,j", "move(1)", "down"),
+        bind("page-up", "pageup", "move_page(-1)", "page up"),
+        bind("page-down", "pagedown", "move_page(1)", "page down"),
+        bind("first", "home,g", "move_to_first", "first"),
+        bind("last", "end,G", "move_to_last", "last"),
+        bind("mark", "space", "mark", "mark", show=True),
+        bind("open", "enter", "open", "open", show=True),
     ]
 
     def __init__(self, *, clock: Callable[[], float] = time.time, **settings: Any) -> None:

@@ -31,10 +31,10 @@ class Slider(Widget, can_focus=True):
     Slider:focus { background: $primary 40%; text-style: bold; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("left", "step(-1)", "less"),
-        bind("right", "step(1)", "more"),
-        bind("shift+left", "fine(-1)", "a little less"),
-        bind("shift+right", "fine(1)", "a little more"),
+        bind("less", "left", "step(-1)", "less"),
+        bind("more", "right", "step(1)", "more"),
+        bind("a-little-less", "shift+left", "fine(-1)", "a little less"),
+        bind("a-little-more", "shift+right", "fine(1)", "a little more"),
     ]
     value: reactive[float | None] = reactive[float | None](None)
 

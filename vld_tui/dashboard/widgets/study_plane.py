@@ -14,7 +14,7 @@ class StudyPlane(Plane):
     """Every setting a point on each target, or at its mean over them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("m", "screen.means", "means/targets", show=True),
+        bind("means-targets", "m", "screen.means", "means/targets", show=True),
     ]
 
     def __init__(self, **settings: Any) -> None:

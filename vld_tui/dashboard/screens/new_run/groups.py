@@ -29,9 +29,9 @@ class GroupTitle(Static, can_focus=True):
     GroupTitle:focus { background: $primary 40%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("enter,space", "switch", "unfold or fold"),
-        bind("right", "unfold(True)", "unfold"),
-        bind("left", "unfold(False)", "fold"),
+        bind("toggle-group", "enter,space", "switch", "unfold or fold"),
+        bind("unfold", "right", "unfold(True)", "unfold"),
+        bind("fold", "left", "unfold(False)", "fold"),
     ]
 
     def on_click(self) -> None:

@@ -28,7 +28,9 @@ class PresetLine(Static, can_focus=True):
     PresetLine:hover { background: $boost; }
     PresetLine:focus { background: $primary 40%; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [bind("enter,space", "list", "list presets")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("list-presets", "enter,space", "list", "list presets")
+    ]
 
     @dataclass
     class ListAsked(Message):

@@ -17,7 +17,6 @@ from textual.widgets import Input, Static
 
 from engine.protocol import FIELDS, RunSpec, fields_with
 from vld_tui.dashboard.bindings import bind
-from vld_tui.dashboard.screens.ask import AskLine
 from vld_tui.dashboard.screens.new_run.asking import AskingScreen, Order, ask_datasets, ask_presets
 from vld_tui.dashboard.screens.new_run.choices import A_FOLDER, preset_choices
 from vld_tui.dashboard.screens.new_run.draft import Draft, read_draft, typed_texts, usual_texts
@@ -34,6 +33,7 @@ from vld_tui.dashboard.screens.new_run.messages import (
 from vld_tui.dashboard.screens.new_run.preset_line import PresetLine
 from vld_tui.dashboard.screens.new_run.walk import line_of, next_line
 from vld_tui.dashboard.screens.pick import Pick
+from vld_tui.dashboard.widgets.ask import AskLine
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.slider import Slider
 from vld_tui.runs.progress import Progress
@@ -75,14 +75,14 @@ class NewRun(AskingScreen):
     NewRun Footer { background: $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("escape", "dismiss(None)", "back", show=True),
-        bind("ctrl+r", "launch(False)", "launch", show=True, priority=True),
-        bind("ctrl+l", "launch(True)", "queue it", show=True, priority=True),
-        bind("ctrl+y", "copy", "copy command", show=True, priority=True),
-        bind("ctrl+o", "list_presets", "presets", show=True, priority=True),
-        bind("ctrl+s", "keep_preset", "keep preset", show=True, priority=True),
-        bind("up", "walk(-1)", "line up"),
-        bind("down,enter", "walk(1)", "line down"),
+        bind("back", "escape", "dismiss(None)", "back", show=True),
+        bind("launch", "ctrl+r", "launch(False)", "launch", show=True, priority=True),
+        bind("queue-new", "ctrl+l", "launch(True)", "queue it", show=True, priority=True),
+        bind("copy-command", "ctrl+y", "copy", "copy command", show=True, priority=True),
+        bind("presets", "ctrl+o", "list_presets", "presets", show=True, priority=True),
+        bind("save-preset", "ctrl+s", "keep_preset", "keep preset", show=True, priority=True),
+        bind("line-up", "up", "walk(-1)", "line up"),
+        bind("line-down", "down,enter", "walk(1)", "line down"),
     ]
 
     def __init__(self, like: RunSpec | None, planner: Planner) -> None:

@@ -22,10 +22,10 @@ from vld_tui.dashboard.draw.study_progress import progress_line
 from vld_tui.dashboard.draw.study_results import runs_without_ood, study_table
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.messages import ActionAsked, RunChosen, RunOpened, RunsChosen, SnapshotTaken
-from vld_tui.dashboard.screens.ask import AskLine, Confirm
 from vld_tui.dashboard.screens.pick import Choice, Pick
 from vld_tui.dashboard.screens.picture import save_picture
 from vld_tui.dashboard.screens.study.look import LaidOut, StudyLook
+from vld_tui.dashboard.widgets.ask import AskLine, Confirm
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
@@ -70,18 +70,18 @@ class StudyScreen(Guarded, Screen[None]):
     StudyScreen Plane:focus { background: $boost; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("escape", "app.close_study", "back", show=True),
-        bind("tab", "next_view(1)", "next view", show=True),
-        bind("shift+tab", "next_view(-1)", "view before"),
-        bind("1", "view('map')", "heat map"),
-        bind("2", "view('plane')", "plane"),
-        bind("3", "view('table')", "table"),
-        bind("v", "measure", "show", show=True),
-        bind("x", "axis('across')", "columns by"),
-        bind("y", "axis('down')", "rows by"),
-        bind("a", "arm", "arm", show=True),
-        bind("r", "launch", "launch rest", show=True),
-        bind("w", "export", "export", show=True),
+        bind("back", "escape", "app.close_study", "back", show=True),
+        bind("next-view", "tab", "next_view(1)", "next view", show=True),
+        bind("previous-view", "shift+tab", "next_view(-1)", "view before"),
+        bind("heat-map", "1", "view('map')", "heat map"),
+        bind("plane", "2", "view('plane')", "plane"),
+        bind("table", "3", "view('table')", "table"),
+        bind("measure", "v", "measure", "show", show=True),
+        bind("columns-by", "x", "axis('across')", "columns by"),
+        bind("rows-by", "y", "axis('down')", "rows by"),
+        bind("arm", "a", "arm", "arm", show=True),
+        bind("launch-missing", "r", "launch", "launch rest", show=True),
+        bind("export", "w", "export", "export", show=True),
     ]
 
     @dataclass

@@ -19,7 +19,7 @@ from vld_tui.dashboard.draw.study_progress import study_lines, study_list_headin
 from vld_tui.dashboard.feed import Snapshot
 from vld_tui.dashboard.guard import Guarded
 from vld_tui.dashboard.messages import ActionAsked, SnapshotTaken, StudyOpened
-from vld_tui.dashboard.screens.ask import Confirm, Told
+from vld_tui.dashboard.widgets.ask import Confirm, Told
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.study.define.files import SMALL, preset_titles
 from vld_tui.views.study import plan_lines
@@ -50,11 +50,11 @@ class StudiesScreen(Guarded, Screen[None]):
     StudiesScreen #told { height: auto; padding: 1 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("escape,4", "app.close_studies", "back", key_display="esc", show=True),
-        bind("j", "move('cursor_down')", "next study"),
-        bind("k", "move('cursor_up')", "study before"),
-        bind("g", "move('first')", "first study"),
-        bind("G", "move('last')", "last study"),
+        bind("back", "escape,4", "app.close_studies", "back", key_display="esc", show=True),
+        bind("next-study", "j", "move('cursor_down')", "next study"),
+        bind("previous-study", "k", "move('cursor_up')", "study before"),
+        bind("first-study", "g", "move('first')", "first study"),
+        bind("last-study", "G", "move('last')", "last study"),
     ]
 
     def __init__(self, actions: Actions, planner: Planner) -> None:

@@ -47,10 +47,10 @@ class DomainsPane(Guarded, Vertical):
     DomainsPane.-one.-confusions #confusions { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("o", "order", "order", show=True),
-        bind("m", "domain(1)", "domain", show=True),
-        bind("M", "domain(-1)", "domain before"),
-        bind("v", "other_view", "view", show=True),
+        bind("order", "o", "order", "order", show=True),
+        bind("next-domain", "m", "domain(1)", "domain", show=True),
+        bind("previous-domain", "M", "domain(-1)", "domain before"),
+        bind("view", "v", "other_view", "view", show=True),
     ]
 
     def __init__(self, **settings: Any) -> None:

@@ -18,7 +18,9 @@ from vld_tui.words.text import plain_text
 class FilesPane(ScrolledText):
     """Checkpoints first, then the others."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [bind("y", "copy_path", "copy path", show=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("copy-path", "y", "copy_path", "copy path", show=True)
+    ]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(classes="-folds", **settings)

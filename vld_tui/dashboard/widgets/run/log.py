@@ -38,10 +38,10 @@ class LogLines(Guarded, ScrollView, can_focus=True):
     LogLines:focus { background: $boost; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("j", "scroll_down", "scroll down"),
-        bind("k", "scroll_up", "scroll up"),
-        bind("g", "scroll_home", "first line"),
-        bind("G", "scroll_end", "last line"),
+        bind("scroll-down", "j", "scroll_down", "scroll down"),
+        bind("scroll-up", "k", "scroll_up", "scroll up"),
+        bind("first-line", "g", "scroll_home", "first line"),
+        bind("last-line", "G", "scroll_end", "last line"),
     ]
 
     class Moved(Message):
@@ -129,7 +129,7 @@ class LogLines(Guarded, ScrollView, can_focus=True):
 class SearchInput(Input):
     """Takes what to search for; ``esc`` gives up."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [bind("escape", "give_up", "back")]
+    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "escape", "give_up", "back")]
 
     def action_give_up(self) -> None:
         """Search for nothing."""
@@ -147,10 +147,10 @@ class LogPane(Guarded, Vertical):
     LogPane.-searching > SearchInput { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("f", "follow", "follow", show=True),
-        bind("slash", "search", "search", key_display="/", show=True),
-        bind("n", "next_hit(1)", "next hit"),
-        bind("N", "next_hit(-1)", "hit before"),
+        bind("follow", "f", "follow", "follow", show=True),
+        bind("search", "slash", "search", "search", key_display="/", show=True),
+        bind("next-match", "n", "next_hit(1)", "next hit"),
+        bind("previous-match", "N", "next_hit(-1)", "hit before"),
     ]
 
     def __init__(self, **settings: Any) -> None:

@@ -41,9 +41,23 @@ class SamplesPane(Guarded, Vertical, can_focus=True):
     SamplesPane > Grid { height: 1fr; grid-gutter: 1 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("right,pagedown,space,j,down", "page(1)", "next page", key_display="→", show=True),
-        bind("left,pageup,k,up", "page(-1)", "page before", key_display="←", show=True),
-        bind("home,g", "first_page", "first page"),
+        bind(
+            "next-page",
+            "right,pagedown,space,j,down",
+            "page(1)",
+            "next page",
+            key_display="→",
+            show=True,
+        ),
+        bind(
+            "previous-page",
+            "left,pageup,k,up",
+            "page(-1)",
+            "page before",
+            key_display="←",
+            show=True,
+        ),
+        bind("first-page", "home,g", "first_page", "first page"),
     ]
 
     def __init__(self, **settings: Any) -> None:

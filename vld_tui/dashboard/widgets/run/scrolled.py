@@ -24,10 +24,10 @@ class ScrolledText(Guarded, VerticalScroll, can_focus=True):
     ScrolledText:focus { background: $boost; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("j", "scroll_down", "scroll down"),
-        bind("k", "scroll_up", "scroll up"),
-        bind("g", "scroll_home", "first line"),
-        bind("G", "scroll_end", "last line"),
+        bind("scroll-down", "j", "scroll_down", "scroll down"),
+        bind("scroll-up", "k", "scroll_up", "scroll up"),
+        bind("first-line", "g", "scroll_home", "first line"),
+        bind("last-line", "G", "scroll_end", "last line"),
     ]
 
     def __init__(self, **settings: Any) -> None:
