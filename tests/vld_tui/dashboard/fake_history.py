@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
+from textual._compositor import Compositor
+from textual._context import visible_screen_stack
 from textual.pilot import Pilot
 
 from engine.protocol import MetricKey, RunSpec, resolve_spec
@@ -268,7 +272,21 @@ def play(
             await settle(pilot)
             await scenario(app, pilot)
 
-    asyncio.run(run())
+    with unpainted():
+        asyncio.run(run())
+
+
+@contextmanager
+def unpainted() -> Iterator[None]:
+    """Have no screen drawn before a test looks at it: most of what is drawn nobody sees."""
+
+    def forget(compositor: Compositor, **_: object) -> None:
+        compositor._dirty_regions.clear()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Compositor, "render_full_update", forget)
+        patch.setattr(Compositor, "render_partial_update", forget)
+        yield
 
 
 async def settle(pilot: Pilot[None]) -> None:
@@ -288,5 +306,6 @@ async def settle_until(pilot: Pilot[None], condition: Callable[[], object]) -> N
 def screen_lines(app: Dashboard) -> list[str]:
     """Return the text on the screen, line by line."""
     width, height = app.size
+    visible_screen_stack.set(app._background_screens)
     strips = app.screen._compositor.render_strips(app.size)
     return [strip.crop(0, width).text for strip in strips[:height]]
