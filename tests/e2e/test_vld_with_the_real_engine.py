@@ -131,6 +131,7 @@ def test_a_run_is_told_kept_and_shown(finished: tuple[InstalledVld, dict[str, An
     assert "✓ finished" in vld("show", "@last").stdout
 
 
+@pytest.mark.slow
 def test_stopped_killed_and_resumed_a_run_is_the_same_as_never_interrupted(
     vld: InstalledVld,
     options: list[str],

@@ -134,7 +134,7 @@ def steps_are_taken(step: int) -> Moment:
 @pytest.mark.parametrize(
     ("fields", "moments"),
     [
-        pytest.param(
+        (
             {"arms": ["averaged", "ensemble"], "average_from": 3, "average_every": 2},
             [
                 the_data_is_prepared,
@@ -142,7 +142,6 @@ def steps_are_taken(step: int) -> Moment:
                 the_evaluation_of_step_16_is_told,
                 steps_are_taken(20),
             ],
-            marks=pytest.mark.slow,
         ),
         (
             {
