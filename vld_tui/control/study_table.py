@@ -9,7 +9,13 @@ from typing import IO, Any
 from engine.protocol import shown_value
 from vld_tui.control.export import new_file, write_records
 from vld_tui.runs.statistics import Estimate
-from vld_tui.study.results.cells import StudyCell, arms_of, compared_grid, varying_fields
+from vld_tui.study.results.cells import (
+    StudyCell,
+    arms_of,
+    compared_grid,
+    quantities,
+    varying_fields,
+)
 from vld_tui.study.state import StudyState
 
 
@@ -45,20 +51,17 @@ def table_records(state: StudyState) -> Iterator[dict[str, Any]]:
 
 
 def _figures(cell: StudyCell) -> dict[str, Any]:
-    ids = cell.estimate("id")
+    known = quantities(cell.results)
+    ids = cell.estimate(known["id"])
+    domain, worst = cell.worst or ("", None)
     figures: dict[str, Any] = {
         "seeds": ids.n if ids else 0,
-        "finished": len(cell.reached),
+        "finished": len(cell.results),
         "runs": len(cell.specs),
     }
-    for name, found in (
-        ("ood_accuracy", cell.estimate("ood")),
-        ("id_accuracy", ids),
-        ("ood_less_id", cell.estimate("gap")),
-        ("worst_domain_accuracy", cell.estimate("worst")),
-    ):
-        figures |= _columns(name, found)
-    return figures | {"worst_domain": cell.worst_domain or ""}
+    for quantity in known.values():
+        figures |= _columns(quantity.key, cell.estimate(quantity))
+    return figures | _columns("worst_domain_accuracy", worst) | {"worst_domain": domain}
 
 
 def _columns(name: str, found: Estimate | None) -> dict[str, float | None]:

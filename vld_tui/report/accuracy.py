@@ -16,9 +16,9 @@ from vld_tui.study.results.outcomes import (
     Outcome,
     grouped,
     in_full,
-    mean_domain_accuracies,
     settings_of,
     with_ood,
+    worst_domain,
 )
 
 ERROR: Final = "_standard_error"
@@ -157,11 +157,9 @@ def _mean_cells(results: Sequence[Outcome]) -> tuple[CellValue, ...]:
     of_target = grouped(results, lambda each: each.target)
     reached = [make_cloud(each).ood_accuracy for each in of_target.values()]
     name = f"mean of {len(reached)} (OOD {100 * min(reached):.1f}–{100 * max(reached):.1f})"
-    worst = [found for each in of_target.values() if (found := _worst(each, is_source=False))]
-    sources = [found for each in of_target.values() if (found := _worst(each, is_source=True))]
     return (
-        name, cloud.setting.label, *_accuracies(cloud), min(worst, default=None),
-        min(sources, default=None), cloud.runs,
+        name, cloud.setting.label, *_accuracies(cloud), _worst(results, is_source=False),
+        _worst(results, is_source=True), cloud.runs,
         seeds_text(cloud.fewest_seeds, cloud.most_seeds), _steps(results),
     )  # fmt: skip
 
@@ -237,14 +235,9 @@ def cells_text(cloud: Cloud) -> str:
 
 
 def _worst(results: Sequence[Outcome], *, is_source: bool) -> Share | None:
-    """Return the domain with the lowest accuracy of one target's results, and that accuracy."""
-    target = results[0].target
-    found = [
-        Share(accuracy, name)
-        for name, accuracy in mean_domain_accuracies(results).items()
-        if not (is_source and name == target)
-    ]
-    return min(found, default=None)
+    """Return the domain with the lowest accuracy of any target's results, and that accuracy."""
+    found = worst_domain(results, is_source=is_source)
+    return None if found is None else Share(found[1].mean, found[0])
 
 
 def _steps(results: Sequence[Outcome]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 _T_975: Final = (
@@ -16,6 +16,15 @@ _T_975: Final = (
 _NORMAL_975: Final = 1.959963984540054
 FEWEST: Final = 3
 """Minimum number of values for an interval; with two it would be ±9 deviations wide."""
+
+
+class Reading(NamedTuple):
+    """A value of one run: ``target`` and ``cell`` are what it is averaged over besides seeds."""
+
+    target: Hashable
+    cell: Hashable
+    seed: Hashable
+    value: float
 
 
 class Estimate(NamedTuple):
@@ -73,6 +82,35 @@ def estimate(values: Sequence[float]) -> Estimate | None:
 
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return _estimate(statistics.fmean(values), deviation, len(values))
+
+
+def over_seeds(readings: Iterable[Reading]) -> Estimate | None:
+    """Return the mean over targets of means over cells of means over seeds; None without readings.
+
+    Deviation, interval and ``n`` are those of the seeds that have every cell of every target,
+    since others differ in more than chance. Readings of one seed count as one.
+    """
+    import statistics  # slow to import, and rarely needed
+
+    mean = statistics.fmean
+    found: dict[Hashable, dict[Hashable, dict[Hashable, list[float]]]] = {}
+    for target, cell, seed, value in readings:
+        of_cell = found.setdefault(target, {}).setdefault(cell, {})
+        of_cell.setdefault(seed, []).append(value)
+    if not found:
+        return None
+    targets = [
+        [{seed: mean(values) for seed, values in cell.items()} for cell in cells.values()]
+        for cells in found.values()
+    ]
+    first, *others = (cell for cells in targets for cell in cells)
+    shared = [seed for seed in first if all(seed in cell for cell in others)]
+    spread = estimate(
+        [mean(mean(cell[seed] for cell in each) for each in targets) for seed in shared]
+    )
+    whole = mean(mean(mean(cell.values()) for cell in each) for each in targets)
+    deviation, interval = (spread.deviation, spread.interval) if spread else (None, None)
+    return Estimate(whole, deviation, interval, len(shared))
 
 
 def of_moments(n: int, mean: float | None, mean_square: float | None) -> Estimate | None:

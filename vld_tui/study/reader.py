@@ -15,6 +15,7 @@ from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import find_text, kept_names, kept_path
 from vld_tui.study.launch_plan import devices_of
 from vld_tui.study.place import goes_to_cluster
+from vld_tui.study.results.gather import outcomes_so_far
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.study.state import Counts, StudyProgress, StudyState, TimeLeft
 
@@ -90,7 +91,7 @@ class StudyReader:
         return StudyState(
             name,
             standing,
-            arms,
+            outcomes_so_far(standing, arms),
             self._time_left(store, name, standing),
             is_on_cluster=goes_to_cluster(self._home, standing.study.name),
         )
@@ -131,7 +132,7 @@ class StudyReader:
 
 def _values(state: StudyState) -> tuple[object, ...]:
     return (
-        state.name, state.standing, state.arms, state.left, state.problem, state.is_on_cluster,
+        state.name, state.standing, state.results, state.left, state.problem, state.is_on_cluster,
     )  # fmt: skip
 
 

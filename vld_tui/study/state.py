@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from vld_tui.runs.run import ArmResult
+from vld_tui.study.results.outcomes import Outcome
 from vld_tui.study.standing import Standing
 
 
@@ -60,7 +59,7 @@ class StudyProgress:
 
 @dataclass(frozen=True, eq=False)
 class StudyState:
-    """The full state of one study; ``arms`` are the results of other arms of its finished runs.
+    """The full state of one study; ``results`` are the outcomes of every arm of its finished runs.
 
     ``standing`` None: it cannot be read, because of ``problem``. ``is_on_cluster``: a launch
     submits it, as last time. The source returns the same object while nothing changes, so states
@@ -69,7 +68,7 @@ class StudyState:
 
     name: str
     standing: Standing | None = None
-    arms: Mapping[str, Sequence[ArmResult]] = field(default_factory=dict)
+    results: tuple[Outcome, ...] = ()
     left: TimeLeft = NO_TIME
     problem: str | None = None
     is_on_cluster: bool = False

@@ -13,7 +13,8 @@ from vld_tui.runs.run import Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.cost import StudyCost, seconds_left, value_counts
 from vld_tui.study.define.definition import Study
-from vld_tui.study.results.seeds import Result, results_of
+from vld_tui.study.results.cells import StudyCell, grid_so_far
+from vld_tui.study.results.outcomes import ID, OOD
 from vld_tui.study.results.strays import Strays
 from vld_tui.study.standing import Standing
 from vld_tui.study.weights import AbsentWeights
@@ -187,12 +188,14 @@ def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
     """Yield a table for each data set: what is compared, by target; with more targets than are
     as wide as ``cells``, several below each other."""
     compare = standing.study.compare
-    results = list(results_of(standing))
-    for dataset in dict.fromkeys(result.dataset for result in results):
-        of_set = [result for result in results if result.dataset == dataset]
-        targets = list(dict.fromkeys(result.target for result in of_set))
-        by_place = {(result.values, result.target): result for result in of_set}
-        settings = list(dict.fromkeys(result.values for result in of_set))
+    grid = grid_so_far(standing)
+    for dataset in dict.fromkeys(dataset for dataset, _ in grid.columns):
+        by_place = {
+            (values, target): cell
+            for (values, (of_set, target)), cell in grid.cells.items()
+            if of_set == dataset
+        }
+        settings, targets = (list(dict.fromkeys(each[at] for each in by_place)) for at in (0, 1))
         heads = [
             [name, *(shown_setting(name, s[at]) for s in settings)]
             for at, name in enumerate(compare)
@@ -202,7 +205,7 @@ def result_lines(standing: Standing, cells: int | None) -> Iterator[str]:
             for target in targets
         ]
         yield f"{plain_text(dataset)}: ID/OOD accuracy by target, % ± sd of OOD over seeds"
-        of_all = [_runs([each for each in of_set if each.values == s]) for s in settings]
+        of_all = [_runs([cell for (v, _), cell in by_place.items() if v == s]) for s in settings]
         for some in _side_by_side([*heads, ["runs", *of_all]], told, cells):
             runs = [
                 _runs([found for t in some if (found := by_place.get((s, targets[t])))])
@@ -235,8 +238,10 @@ def _widest(column: Sequence[str]) -> int:
     return max(map(width, column)) + len(GAP)
 
 
-def _cell(result: Result | None) -> str:
-    return MISSING if result is None else accuracies_text(result.id_accuracy, result.ood_accuracy)
+def _cell(cell: StudyCell | None) -> str:
+    if cell is None:
+        return MISSING
+    return accuracies_text(ID.estimate(cell.results), OOD.estimate(cell.results))
 
 
 def accuracies_text(ids: Estimate | None, oods: Estimate | None) -> str:
@@ -246,7 +251,8 @@ def accuracies_text(ids: Estimate | None, oods: Estimate | None) -> str:
     return f"{100 * ids.mean:.1f}/{UNKNOWN if oods is None else estimate_text(oods)}"
 
 
-def _runs(results: Sequence[Result]) -> str:
+def _runs(cells: Sequence[StudyCell]) -> str:
     """Return how many runs are finished, and of how many if that is not all."""
-    finished, asked = sum(each.runs for each in results), sum(each.expected for each in results)
+    whole = StudyCell.joined(cells)
+    finished, asked = len(whole.finished), len(whole.specs)
     return str(finished) if finished == asked else f"{finished}/{asked}"

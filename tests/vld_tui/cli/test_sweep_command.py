@@ -181,7 +181,7 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
         "dataset": "emoji", "target": "fluent", "model": "finish", "dropout_rate": 0.0,
         "id_accuracy": pytest.approx(0.733, abs=0.001),
         "ood_accuracy": pytest.approx(0.533, abs=0.001), "deviation": pytest.approx(0, abs=1e-9),
-        "seeds": 2, "finished": 2, "expected": 2,
+        "seeds": 2, "finished": 2, "expected": 2, "measures": {},
     }  # fmt: skip
     again = vld("sweep", "rates").stdout.splitlines()
     assert again[1].startswith(

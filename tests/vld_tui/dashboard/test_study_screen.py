@@ -132,8 +132,7 @@ def test_the_map_fills_as_runs_end_and_the_cursor_stays() -> None:
         assert not any("61." in line for line in screen_lines(app))
         source.study = state_of()
         await settle_until(pilot, lambda: "8/8 finished" in screen_lines(app)[1])
-        lines = screen_lines(app)
-        assert any("65.0±1.4 ×2" in line for line in lines)
+        await settle_until(pilot, lambda: any("65.0±1.4 ×2" in each for each in screen_lines(app)))
         assert app.screen.query_one(HeatMapView).cursor == (1, 1)
 
     play(source, scenario)

@@ -20,10 +20,15 @@ from vld_tui.report.tables import csv_text
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_text, keep_study
 from vld_tui.study.reader import StudyReader
-from vld_tui.study.results.cells import OWN_ARM, StudyCell, compared_grid, varying_fields
+from vld_tui.study.results.cells import (
+    OWN_ARM,
+    StudyCell,
+    compared_grid,
+    grid_so_far,
+    varying_fields,
+)
 from vld_tui.study.results.gather import gather
-from vld_tui.study.results.outcomes import grouped, mean_accuracies
-from vld_tui.study.results.seeds import results_of
+from vld_tui.study.results.outcomes import ID, OOD, grouped, mean_accuracies
 from vld_tui.study.state import StudyState
 
 STUDY = """
@@ -112,16 +117,16 @@ def test_the_report_has_the_numbers_of_the_study_s_screen(shown: Shown, arm: str
     assert not all(cell.is_complete for cell in found.values())
     for ((rate,), (_, target)), cell in found.items():
         row = shown.row("results", target=target, setting=setting_of(rate, arm))
-        for measure, key in (("id", "id_accuracy"), ("ood", "ood_accuracy")):
-            known = cell.estimate(measure)  # type: ignore[arg-type]
+        for quantity in (ID, OOD):
+            known, key = cell.estimate(quantity), quantity.key
             assert known is not None
             assert row[key] == pytest.approx(known.mean, abs=EXACT)
             assert row[f"{key}_deviation"] == pytest.approx(known.deviation, abs=EXACT)
             assert row[f"{key}_standard_error"] == pytest.approx(known.standard_error, abs=EXACT)
             assert row[f"{key}_seeds"] == known.n
-        worst = cell.estimate("worst")
-        assert worst is not None
-        assert row["worst_domain"] == cell.worst_domain
+        assert cell.worst is not None
+        domain, worst = cell.worst
+        assert row["worst_domain"] == domain
         assert row["worst_domain_accuracy"] == pytest.approx(worst.mean, abs=EXACT)
 
 
@@ -148,16 +153,15 @@ def test_the_table_of_the_screen_has_the_numbers_of_the_report(shown: Shown) -> 
 
 def test_the_status_of_the_study_has_the_numbers_of_the_report(shown: Shown) -> None:
     assert shown.state.standing is not None
-    for result in results_of(shown.state.standing):
-        row = shown.row("results", target=result.target, setting=setting_of(*result.values))
-        assert result.ood_accuracy is not None
-        assert result.id_accuracy is not None
-        assert row["ood_accuracy"] == pytest.approx(result.ood_accuracy.mean, abs=EXACT)
-        assert row["id_accuracy"] == pytest.approx(result.id_accuracy.mean, abs=EXACT)
-        assert row["ood_accuracy_deviation"] == pytest.approx(
-            result.ood_accuracy.deviation, abs=EXACT
-        )
-        assert row["runs"] == result.runs
+    for (values, (_, target)), cell in grid_so_far(shown.state.standing).cells.items():
+        row = shown.row("results", target=target, setting=setting_of(*values))
+        ids, oods = cell.estimate(ID), cell.estimate(OOD)
+        assert ids is not None
+        assert oods is not None
+        assert row["ood_accuracy"] == pytest.approx(oods.mean, abs=EXACT)
+        assert row["id_accuracy"] == pytest.approx(ids.mean, abs=EXACT)
+        assert row["ood_accuracy_deviation"] == pytest.approx(oods.deviation, abs=EXACT)
+        assert row["runs"] == len(cell.finished)
 
 
 @pytest.mark.parametrize("arm", [OWN_ARM, "averaged"])
@@ -172,16 +176,16 @@ def test_the_mean_of_targets_is_the_centre_and_that_of_the_screen(shown: Shown, 
             if row["setting"] == setting and row["target"].startswith("mean of 3 ")
         )
         joined = StudyCell.joined([cell for ((r,), _), cell in found.items() if r == rate])
-        for key, measure in (("id_accuracy", "id"), ("ood_accuracy", "ood")):
-            known = joined.estimate(measure)  # type: ignore[arg-type]
+        for quantity in (ID, OOD):
+            known, key = joined.estimate(quantity), quantity.key
             assert known is not None
             assert centre[key] == mean[key] == pytest.approx(known.mean, abs=EXACT)
             assert centre[f"{key}_half_interval"] == pytest.approx(known.interval, abs=EXACT)
             assert centre[f"{key}_deviation"] == pytest.approx(known.deviation, abs=EXACT)
             assert mean[f"{key}_deviation"] == pytest.approx(known.deviation, abs=EXACT)
-        worst = joined.estimate("worst")
-        assert worst is not None
-        assert mean["worst_domain"] == joined.worst_domain
+        assert joined.worst is not None
+        domain, worst = joined.worst
+        assert mean["worst_domain"] == domain
         assert mean["worst_domain_accuracy"] == pytest.approx(worst.mean, abs=EXACT)
 
 

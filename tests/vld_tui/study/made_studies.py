@@ -8,6 +8,7 @@ from engine.protocol import RunSpec
 from tests.vld_tui.study.known_datasets import read
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.study.define.definition import Study
+from vld_tui.study.results.gather import outcomes_so_far
 from vld_tui.study.standing import Standing
 from vld_tui.study.state import StudyState, TimeLeft
 
@@ -64,7 +65,8 @@ def state_of(
         run.run_id: [ArmResult("averaged", 20, 0.81, _a_point_better(run), {"noto": 0.4})]
         for run in standing.finished
     }
-    return StudyState(study.name, standing, arms, left or TimeLeft())
+    results = outcomes_so_far(standing, arms)
+    return StudyState(study.name, standing, results, left or TimeLeft())
 
 
 def _a_point_better(run: Run) -> float | None:

@@ -14,9 +14,9 @@ from vld_tui.study.results.cloud import (
     clouds,
     hull,
     make_cloud,
-    over_seeds,
     ways_to_pick,
 )
+from vld_tui.study.results.outcomes import OOD
 
 
 def test_six_cells_and_four_targets_give_1296_points_of_72_runs() -> None:
@@ -118,11 +118,11 @@ def test_the_spread_over_seeds_is_of_seeds_that_have_everything() -> None:
         np.mean([each.ood_accuracy or 0.0 for each in results if each.seed == (seed, None)])
         for seed in range(3)
     ]
-    _, found = over_seeds(results)
+    found = OOD.estimate(results)
     assert found is not None
     assert found.mean == pytest.approx(np.mean(centres))
     assert found.deviation == pytest.approx(np.std(centres, ddof=1))
-    _, fewer = over_seeds(results[:-1])
+    fewer = OOD.estimate(results[:-1])
     assert fewer is not None
     assert fewer.n == 2
 

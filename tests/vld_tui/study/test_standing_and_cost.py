@@ -22,7 +22,8 @@ from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.study.cost import StudyCost, cost_of, value_counts, with_disk
 from vld_tui.study.define.grid import StudyError
-from vld_tui.study.results.seeds import results_of
+from vld_tui.study.results.cells import grid_so_far
+from vld_tui.study.results.outcomes import ID, OOD
 from vld_tui.study.standing import (
     Standing,
     left_behind,
@@ -171,12 +172,17 @@ def test_results_are_means_over_seeds_by_what_is_compared(store: Store) -> None:
     first, _, second, _ = STUDY.specs  # both at rate 0
     tell_finished(store, first, 0.4)
     tell_finished(store, second, 0.6)
-    low, high = results_of(standing_of(store, STUDY))
-    assert (low.values, low.runs, low.expected) == ((0.0,), 2, 2)
-    assert low.ood_accuracy is not None
-    assert low.ood_accuracy.n == 2
-    assert low.ood_accuracy.mean == pytest.approx(0.5)
-    assert (high.values, high.ood_accuracy, high.runs) == ((0.9,), None, 0)
+    grid = grid_so_far(standing_of(store, STUDY))
+    low, high = grid.at(0, 0), grid.at(1, 0)
+    assert grid.rows == ((0.0,), (0.9,))
+    assert low is not None
+    assert (len(low.finished), len(low.specs)) == (2, 2)
+    accuracy = low.estimate(OOD)
+    assert accuracy is not None
+    assert accuracy.n == 2
+    assert accuracy.mean == pytest.approx(0.5)
+    assert high is not None
+    assert (high.estimate(OOD), high.finished) == (None, ())
 
 
 def test_a_seed_without_every_cell_says_nothing_of_chance(store: Store) -> None:
@@ -189,13 +195,14 @@ def test_a_seed_without_every_cell_says_nothing_of_chance(store: Store) -> None:
     for spec in study.specs:
         if (accuracy := accuracies.get((spec.seed, spec.lr))) is not None:
             tell_finished(store, spec, accuracy)
-    (found,) = results_of(standing_of(store, study))
-    assert found.ood_accuracy is not None
-    assert found.ood_accuracy.mean == pytest.approx((0.7 + 0.3) / 2)
-    assert found.ood_accuracy.deviation == pytest.approx(statistics.stdev((0.4, 0.5)))
-    assert (found.ood_accuracy.n, found.runs, found.expected) == (2, 5, 6)
-    assert found.id_accuracy is not None
-    assert found.id_accuracy.mean == pytest.approx(0.8)
+    (found,) = grid_so_far(standing_of(store, study)).cells.values()
+    ids, oods = found.estimate(ID), found.estimate(OOD)
+    assert oods is not None
+    assert oods.mean == pytest.approx((0.7 + 0.3) / 2)
+    assert oods.deviation == pytest.approx(statistics.stdev((0.4, 0.5)))
+    assert (oods.n, len(found.finished), len(found.specs)) == (2, 5, 6)
+    assert ids is not None
+    assert ids.mean == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("count", [4, 6])

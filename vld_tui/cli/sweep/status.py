@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +22,8 @@ from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.files import find_text
 from vld_tui.study.launch_plan import devices_of
 from vld_tui.study.place import last_place
-from vld_tui.study.results.seeds import results_of
+from vld_tui.study.results.cells import StudyCell, grid_so_far
+from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured
 from vld_tui.study.results.strays import Strays, find_strays
 from vld_tui.study.standing import Standing, standing_of
 from vld_tui.views.images import image_cautions
@@ -138,17 +139,30 @@ def _print_record(
             "compare": compare,
             "results": [
                 {
-                    "dataset": result.dataset,
-                    "target": result.target,
-                    **dict(zip(compare, result.values, strict=True)),
-                    "id_accuracy": result.id_accuracy and result.id_accuracy.mean,
-                    "ood_accuracy": result.ood_accuracy and result.ood_accuracy.mean,
-                    "deviation": result.ood_accuracy and result.ood_accuracy.deviation,
-                    "seeds": result.id_accuracy.n if result.id_accuracy else 0,
-                    "finished": result.runs,
-                    "expected": result.expected,
+                    "dataset": dataset,
+                    "target": target,
+                    **dict(zip(compare, values, strict=True)),
+                    **_figures(cell),
                 }
-                for result in results_of(standing)
+                for (values, (dataset, target)), cell in grid_so_far(standing).cells.items()
             ],
         }
     )
+
+
+def _figures(cell: StudyCell) -> dict[str, Any]:
+    """Return the means over seeds of a setting on a target; ``deviation`` is that of OOD."""
+    ids, oods = ID.estimate(cell.results), OOD.estimate(cell.results)
+    return {
+        "id_accuracy": ids and ids.mean,
+        "ood_accuracy": oods and oods.mean,
+        "deviation": oods and oods.deviation,
+        "seeds": ids.n if ids else 0,
+        "finished": len(cell.finished),
+        "expected": len(cell.specs),
+        "measures": {
+            each.key: (found := each.estimate(cell.results)) and found.mean
+            for name in known_measures(cell.results)
+            for each in measured(name)
+        },
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from rich.text import Text
@@ -12,27 +12,18 @@ from engine.protocol import MEASURED_ON
 from vld_tui.dashboard.draw.heat_map import HeatCell, HeatMap
 from vld_tui.runs.run import LIVE, QUEUED, Run
 from vld_tui.runs.statistics import Estimate
-from vld_tui.study.results.cells import OWN_ARM, Measure, StudyCell, StudyGrid
+from vld_tui.study.results.cells import DONE, OWN_ARM, WORST, StudyCell, StudyGrid, quantities
+from vld_tui.study.results.outcomes import Quantity
 from vld_tui.views.run_columns import estimate_text
 from vld_tui.views.study import MISSING, mean_words, shown_setting
 from vld_tui.words.numbers import UNKNOWN, plural
 from vld_tui.words.palette import HEADING_STYLE, QUIET_STYLE, STATUS_SIGNS, status_style
 from vld_tui.words.text import plain_text
 
-MEASURE_NAMES: Final[Mapping[Measure, str]] = {
-    "ood": "OOD accuracy",
-    "id": "ID accuracy",
-    "gap": "gap, OOD less ID,",
-    "worst": "worst domain",
-    "done": "runs finished",
-}
-_SHORT_NAMES: Final[Mapping[Measure, str]] = {
-    "ood": "OOD", "id": "ID", "gap": "gap", "worst": "worst domain",
-}  # fmt: skip
-
-
 MOST_NAMED: Final = 4
 """Runs of a place that are named."""
+Shown = Quantity | str
+"""What places show: a quantity, or else one of the names beside them."""
 
 
 class Axes(NamedTuple):
@@ -42,20 +33,24 @@ class Axes(NamedTuple):
     across: str
 
 
-def study_map(grid: StudyGrid, axes: Axes, measure: Measure, arm: str) -> HeatMap:
-    """Return the heat map of a study."""
+def study_map(grid: StudyGrid, axes: Axes, measure: str, arm: str) -> HeatMap:
+    """Return the heat map of a study: what ``measure`` names of each place. The better, the
+    brighter."""
     places = [
         [grid.at(row, column) for column in range(len(grid.columns))]
         for row in range(len(grid.rows))
     ]
-    shares = _Shares([_value(cell, measure, grid) for row in places for cell in row])
+    known = quantities(result for cell in grid.cells.values() for result in cell.results)
+    shown = known.get(measure, measure)
+    values = [_value(cell, shown, grid) for row in places for cell in row]
+    shares = _Shares(values, is_reversed=isinstance(shown, Quantity) and not shown.higher_is_better)
     return HeatMap(
-        title=_title(grid, axes, measure, arm),
+        title=_title(grid, axes, shown, arm),
         corner=axes.down,
         rows=value_labels(axes.down, grid.rows),
         columns=value_labels(axes.across, grid.columns),
         cells=tuple(
-            tuple(_heat_cell(cell, measure, shares.of(_value(cell, measure, grid))) for cell in row)
+            tuple(_heat_cell(cell, shown, shares.of(_value(cell, shown, grid))) for cell in row)
             for row in places
         ),
         low=shares.text(shares.low),
@@ -77,12 +72,14 @@ def value_labels(field: str, values: Sequence[Any]) -> tuple[str, ...]:
 def cell_text(cell: StudyCell, name: str) -> Text:
     """Return what the runs of a place reached, and how each of them stands."""
     text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(f"{name}\n", HEADING_STYLE)
-    for measure, short in _SHORT_NAMES.items() if cell.reached else ():
-        text.append(f"{short} {estimate_text(cell.estimate(measure))}  ")
-    if cell.reached:
-        text.append(f"{plain_text(cell.worst_domain or '')}  ± sd", QUIET_STYLE)
-        text.append("\n")
+    text.append(name, HEADING_STYLE)
+    text.append("  % ± sd over seeds\n" if cell.results else "\n", QUIET_STYLE)
+    if cell.results:
+        known = [*quantities(cell.results).values()]
+        domain, accuracy = cell.worst or ("", None)
+        parts = [f"{each.heading} {estimate_text(cell.estimate(each))}" for each in known]
+        parts.insert(3, f"worst domain {estimate_text(accuracy)}  {plain_text(domain)}")
+        text.append("  ".join(parts) + "\n")
     for status, shown in _told_runs(cell.known):
         text.append(STATUS_SIGNS.get(status, "?"), status_style(status))
         text.append(f" {shown}  ", QUIET_STYLE)
@@ -103,52 +100,65 @@ def _told_runs(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
 
 
 class _Shares:
-    """Where values lie between the lowest and the highest."""
+    """Where values lie between the lowest and the highest, or reversed."""
 
-    def __init__(self, values: Sequence[float | None]) -> None:
+    def __init__(self, values: Sequence[float | None], *, is_reversed: bool) -> None:
         known = [value for value in values if value is not None]
-        self.low, self.high = min(known, default=None), max(known, default=None)
+        ends = min(known, default=None), max(known, default=None)
+        self.low, self.high = ends[::-1] if is_reversed else ends
 
     def of(self, value: float | None) -> float | None:
         """Return the share of a value; one half where all are the same."""
         if value is None or self.low is None or self.high is None:
             return None
         span = self.high - self.low
-        return (value - self.low) / span if span > 0 else 0.5
+        return (value - self.low) / span if span else 0.5
 
     def text(self, value: float | None) -> str:
         """Write an end of the scale."""
         return "" if value is None or self.low == self.high else f"{100 * value:z.1f}"
 
 
-def _title(grid: StudyGrid, axes: Axes, measure: Measure, arm: str) -> str:
-    of_arm = "" if arm == OWN_ARM or measure == "done" else f"{arm}: "
+def _title(grid: StudyGrid, axes: Axes, shown: Shown, arm: str) -> str:
+    of_arm = "" if arm == OWN_ARM or shown == DONE else f"{arm}: "
     means = mean_words([name for name in grid.over if name not in MEASURED_ON])
-    spread = "" if measure == "done" else f", {means}"
-    apart = [name for name in grid.over if name in MEASURED_ON and measure != "done"]
+    spread = "" if shown == DONE else f", {means}"
+    apart = [name for name in grid.over if name in MEASURED_ON and shown != DONE]
     hint = f"; none over {apart[0]}: choose it as an axis" if apart else ""
-    return f"{of_arm}{MEASURE_NAMES[measure]} by {axes.across}{spread}{hint}"
+    if isinstance(shown, Quantity):
+        name = f"{shown.label}{'' if shown.higher_is_better else ' (lower is better)'}"
+    else:
+        name = {WORST: "worst domain", DONE: "runs finished"}.get(shown, shown.replace("_", " "))
+    return f"{of_arm}{name} by {axes.across}{spread}{hint}"
 
 
-def _value(cell: StudyCell | None, measure: Measure, grid: StudyGrid) -> float | None:
+def _value(cell: StudyCell | None, shown: Shown, grid: StudyGrid) -> float | None:
     """Return what a place is coloured by; None where it could not be compared with others: means
     over part of other runs than seeds."""
     if cell is None:
         return None
-    if measure == "done":
+    if shown == DONE:
         return len(cell.finished) / len(cell.specs)
-    found = cell.estimate(measure)
-    is_comparable = cell.is_complete or not grid.over
+    found = _estimate(cell, shown)
+    is_whole = cell.has_all(shown) if isinstance(shown, Quantity) else cell.is_complete
+    is_comparable = is_whole or not grid.over
     return found.mean if found is not None and is_comparable else None
 
 
-def _heat_cell(cell: StudyCell | None, measure: Measure, share: float | None) -> HeatCell:
+def _estimate(cell: StudyCell, shown: Shown) -> Estimate | None:
+    if isinstance(shown, Quantity):
+        return cell.estimate(shown)
+    worst = cell.worst if shown == WORST else None
+    return None if worst is None else worst[1]
+
+
+def _heat_cell(cell: StudyCell | None, shown: Shown, share: float | None) -> HeatCell:
     if cell is None:
         return HeatCell("")
     sign = _sign(cell)
-    if measure == "done":
+    if shown == DONE:
         return HeatCell(f"{len(cell.finished)}/{len(cell.specs)}", sign, share)
-    found = cell.estimate(measure)
+    found = _estimate(cell, shown)
     if found is not None:
         return HeatCell(estimate_text(found), _remark(cell, found, sign), share)
     if len(cell.finished) == len(cell.specs):
@@ -159,7 +169,7 @@ def _heat_cell(cell: StudyCell | None, measure: Measure, share: float | None) ->
 def _remark(cell: StudyCell, found: Estimate, sign: str) -> str:
     if cell.is_complete:
         return f"×{found.n}"
-    return f"{len(cell.reached)}/{len(cell.specs)} {sign}".rstrip()
+    return f"{len(cell.results)}/{len(cell.specs)} {sign}".rstrip()
 
 
 def _sign(cell: StudyCell) -> str:

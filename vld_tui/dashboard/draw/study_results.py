@@ -10,6 +10,7 @@ from rich.text import Text
 from engine.protocol import NO_TARGET
 from vld_tui.runs.run import RunPoint
 from vld_tui.study.results.cells import OWN_ARM, StudyCell, StudyGrid
+from vld_tui.study.results.outcomes import ID, OOD
 from vld_tui.views.study import MISSING, NO_SETTING, accuracies_text, shown_setting
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, plural
@@ -71,7 +72,7 @@ def mean_points(grid: StudyGrid, compare: Sequence[str]) -> Iterator[tuple[RunPo
 def runs_without_ood(grid: StudyGrid) -> int:
     """Return how many runs reached something but have no place in the ID–OOD plane."""
     return sum(
-        len(cell.reached) for (_, (_, target)), cell in grid.cells.items() if target == NO_TARGET
+        len(cell.results) for (_, (_, target)), cell in grid.cells.items() if target == NO_TARGET
     )
 
 
@@ -105,7 +106,7 @@ def study_table(grid: StudyGrid, compare: Sequence[str], arm: str, cells: int) -
 def _table_row(values: Row, cells: Sequence[StudyCell | None], compare: Sequence[str]) -> list[str]:
     known = [cell for cell in cells if cell is not None]
     means = {
-        str(cell.specs[0].target): found.mean for cell in known if (found := cell.estimate("ood"))
+        str(cell.specs[0].target): found.mean for cell in known if (found := cell.estimate(OOD))
     }
     averaged = [cell for cell in known if cell.specs[0].target != NO_TARGET]
     is_whole = len(known) == len(cells) and all(cell.is_complete for cell in known)
@@ -124,14 +125,14 @@ def _is_of(cell: StudyCell | None, target: str | None) -> bool:
 
 
 def _table_cell(cell: StudyCell | None, *, is_worst: bool) -> str:
-    if cell is None or cell.estimate("id") is None:
+    if cell is None or cell.estimate(ID) is None:
         return MISSING
-    done = "" if cell.is_complete else f" {len(cell.reached)}/{len(cell.specs)}"
+    done = "" if cell.is_complete else f" {len(cell.results)}/{len(cell.specs)}"
     return f"{_accuracies(cell)}{WORST if is_worst else ''}{done}"
 
 
 def _accuracies(cell: StudyCell) -> str:
-    return accuracies_text(cell.estimate("id"), cell.estimate("ood"))
+    return accuracies_text(cell.estimate(ID), cell.estimate(OOD))
 
 
 def _by_dataset(grid: StudyGrid) -> dict[str, list[Target]]:
@@ -150,7 +151,7 @@ def _point(
     cell: StudyCell, setting: str, name: str, dataset: str, target: str | None
 ) -> RunPoint | None:
     """Return where runs lie on the whole; None before one is finished, or without a target."""
-    ids, oods = cell.estimate("id"), cell.estimate("ood")
+    ids, oods = cell.estimate(ID), cell.estimate(OOD)
     if ids is None or oods is None:
         return None
     return RunPoint(

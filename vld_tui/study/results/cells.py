@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from functools import partial
+from typing import Any, Final
 
 from engine.protocol import FIELDS, MEASURED_ON, SEEDS, RunSpec, fields_with
-from vld_tui.runs.run import ArmResult, Run, own_result
+from vld_tui.runs.run import Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.study.define.definition import Study
-from vld_tui.study.results.groups import RunGroup, group_by_seed
-from vld_tui.study.results.seeds import over_seeds, over_seeds_of
+from vld_tui.study.results.gather import outcomes_so_far
+from vld_tui.study.results.outcomes import (
+    ID,
+    OOD,
+    Outcome,
+    Quantity,
+    known_measures,
+    measured,
+    worst_domain,
+)
+from vld_tui.study.standing import Standing
 from vld_tui.study.state import StudyState
 
-Measure = Literal["ood", "id", "gap", "worst", "done"]
-MEASURES: Final[tuple[Measure, ...]] = ("ood", "id", "gap", "worst", "done")
-"""The metrics of a cell, in display order."""
+WORST: Final = "worst"
+DONE: Final = "done"
 OWN_ARM: Final = "own"
 """The arm of a run's own network."""
 
 _UNCOUNTED: Final = (*fields_with("implied"), "keep_checkpoints")
 
 
+def _gap(outcome: Outcome) -> float | None:
+    ood_accuracy = outcome.ood_accuracy
+    return None if ood_accuracy is None else ood_accuracy - outcome.id_accuracy
+
+
+_GAP: Final = Quantity("ood_less_id", "gap", "gap, OOD less ID,", _gap)
+
+
+def quantities(results: Iterable[Outcome]) -> dict[str, Quantity]:
+    """Return what the cells of a study can show besides :data:`WORST` and :data:`DONE`, by name:
+    accuracies, and the measures of which there are values."""
+    measures = (each for name in known_measures(results) for each in reversed(measured(name)))
+    return {"ood": OOD, "id": ID, "gap": _GAP, **{each.key: each for each in measures}}
+
+
 @dataclass(frozen=True)
 class StudyCell:
     """Runs of a study that share two values: the requested specs and the existing runs.
 
-    ``reached`` are the results of an arm of the finished runs, by run.
+    ``results`` are the outcomes of an arm of the finished runs.
     """
 
     specs: tuple[RunSpec, ...]
     runs: tuple[Run | None, ...]
-    reached: Mapping[str, ArmResult]
+    results: tuple[Outcome, ...]
 
     @classmethod
     def joined(cls, cells: Sequence[StudyCell]) -> StudyCell:
@@ -40,7 +64,7 @@ class StudyCell:
         return cls(
             tuple(spec for cell in cells for spec in cell.specs),
             tuple(run for cell in cells for run in cell.runs),
-            {run_id: result for cell in cells for run_id, result in cell.reached.items()},
+            tuple(result for cell in cells for result in cell.results),
         )
 
     @property
@@ -56,68 +80,27 @@ class StudyCell:
     @property
     def is_complete(self) -> bool:
         """Return whether every run is finished and has this arm."""
-        return len(self.reached) == len(self.specs)
+        return len(self.results) == len(self.specs)
 
-    def estimate(self, measure: Measure) -> Estimate | None:
-        """Return the mean over seeds, see :func:`over_seeds`; None before a run has finished, or if
-        ID accuracies are measured on different images."""
-        if measure == "worst":
-            worst = self._worst
-            return None if worst is None else worst[1]
-        return over_seeds(self._measured_runs, self._measured(measure))
+    def has_all(self, quantity: Quantity) -> bool:
+        """Return whether it is complete and every outcome has a value."""
+        return self.is_complete and all(quantity.of(each) is not None for each in self.results)
 
-    @property
-    def worst_domain(self) -> str | None:
-        """Return the domain with the lowest mean accuracy over all targets, or None."""
-        worst = self._worst
-        return None if worst is None else worst[0]
+    def estimate(self, quantity: Quantity) -> Estimate | None:
+        """Return the mean over seeds; None before a run has finished, or if ID accuracies are
+        measured on different images."""
+        return quantity.estimate(self._comparable)
 
     @property
-    def _measured_runs(self) -> list[Run]:
-        """Return the finished runs that have this arm; empty if images differ."""
-        if len({tuple(getattr(spec, name) for name in MEASURED_ON) for spec in self.specs}) > 1:
-            return []
-        return [run for run in self.finished if run.run_id in self.reached]
+    def worst(self) -> tuple[str, Estimate] | None:
+        """Return the domain with the lowest mean accuracy over all targets, and that accuracy."""
+        return worst_domain(self._comparable)
 
     @property
-    def _worst(self) -> tuple[str, Estimate] | None:
-        """Return the domain with the lowest mean accuracy, and that accuracy; means are per target,
-        since runs with another target trained on other domains."""
-        of_target: dict[tuple[str, str | None], list[RunGroup]] = {}
-        for group in group_by_seed(self._measured_runs):
-            spec = group.runs[0].spec
-            of_target.setdefault((spec.dataset, spec.target), []).append(group)
-        found = [
-            (domain, accuracy)
-            for groups in of_target.values()
-            for domain in self._domains(groups)
-            if (accuracy := over_seeds_of(groups, self._on(domain))) is not None
-        ]
-        return min(found, key=lambda each: (each[1].mean, each[0]), default=None)
-
-    def _domains(self, groups: Sequence[RunGroup]) -> dict[str, None]:
-        """Return the domains that were measured, each once."""
-        runs = (run for group in groups for run in group.runs)
-        return dict.fromkeys(name for run in runs for name in self.reached[run.run_id].domains)
-
-    def _on(self, domain: str) -> Callable[[Run], float | None]:
-        return lambda run: self.reached[run.run_id].domains.get(domain)
-
-    def _measured(self, measure: Measure) -> Callable[[Run], float | None]:
-        def value(run: Run) -> float | None:
-            result = self.reached[run.run_id]
-            match measure:
-                case "ood":
-                    return result.ood_accuracy
-                case "id":
-                    return result.id_accuracy
-                case "gap":
-                    ood = result.ood_accuracy
-                    return None if ood is None else ood - result.id_accuracy
-                case _:
-                    return None
-
-        return value
+    def _comparable(self) -> tuple[Outcome, ...]:
+        """Return the outcomes; none if images differ."""
+        images = {tuple(getattr(spec, name) for name in MEASURED_ON) for spec in self.specs}
+        return () if len(images) > 1 else self.results
 
 
 @dataclass(frozen=True)
@@ -172,40 +155,53 @@ def grid_of(
 
     ``varying`` are the fields of :func:`varying_fields`.
     """
-    return _grid(
-        state,
-        lambda spec: place_of(spec, down),
-        lambda spec: place_of(spec, across),
-        arm=arm,
-        varying=varying,
-    )
+    if state.standing is None:
+        return NO_GRID
+    places = partial(place_of, field=down), partial(place_of, field=across)
+    return _grid(state.standing, state.results, *places, arm=arm, varying=varying)
 
 
 def compared_grid(state: StudyState, *, arm: str, varying: Sequence[str]) -> StudyGrid:
     """Lay a study out with the compared fields as rows, data sets and targets as columns."""
-    compare = () if state.standing is None else state.standing.study.compare
+    if state.standing is None:
+        return NO_GRID
+    return _compared(state.standing, state.results, arm=arm, varying=varying)
 
+
+def grid_so_far(standing: Standing) -> StudyGrid:
+    """Return the same of the own networks of a study's runs."""
+    return _compared(standing, outcomes_so_far(standing, {}), arm=OWN_ARM, varying=())
+
+
+def _compared(
+    standing: Standing, results: Sequence[Outcome], *, arm: str, varying: Sequence[str]
+) -> StudyGrid:
     def values(spec: RunSpec) -> tuple[Any, ...]:
-        return tuple(getattr(spec, name) for name in compare)
+        return tuple(getattr(spec, name) for name in standing.study.compare)
 
-    return _grid(state, values, lambda spec: place_of(spec, "target"), arm=arm, varying=varying)
+    across = partial(place_of, field="target")
+    return _grid(standing, results, values, across, arm=arm, varying=varying)
 
 
 def _grid(
-    state: StudyState,
+    standing: Standing,
+    results: Sequence[Outcome],
     down: Callable[[RunSpec], Any],
     across: Callable[[RunSpec], Any],
     *,
     arm: str,
     varying: Sequence[str],
 ) -> StudyGrid:
-    if (standing := state.standing) is None:
-        return NO_GRID
+    of_run = {each.run_id: each for each in results if (each.setting.arm or OWN_ARM) == arm}
     found: dict[tuple[Any, Any], list[tuple[RunSpec, Run | None]]] = {}
     for spec, run in zip(standing.study.specs, standing.runs, strict=True):
         if spec.held_out_source is None:
             found.setdefault((down(spec), across(spec)), []).append((spec, run))
-    cells = {place: _cell(members, state.arms, arm) for place, members in found.items()}
+    cells = {}
+    for place, members in found.items():
+        specs, runs = zip(*members, strict=True)
+        reached = (of_run[run.run_id] for run in runs if run and run.run_id in of_run)
+        cells[place] = StudyCell(specs, runs, tuple(reached))
     rows, columns = (tuple(dict.fromkeys(place[i] for place in found)) for i in (0, 1))
     over = (
         name
@@ -221,20 +217,3 @@ def place_of(spec: RunSpec, field: str) -> Any:
     if field == "target":
         return spec.dataset, spec.target
     return getattr(spec, field)
-
-
-def _cell(
-    members: Sequence[tuple[RunSpec, Run | None]],
-    arms: Mapping[str, Sequence[ArmResult]],
-    arm: str,
-) -> StudyCell:
-    reached: dict[str, ArmResult] = {}
-    for _, run in members:
-        if run is None or run.status != "finished":
-            continue
-        others = (each for each in arms.get(run.run_id, ()) if each.arm == arm)
-        result = own_result(run) if arm == OWN_ARM else next(others, None)
-        if result is not None:
-            reached[run.run_id] = result
-    specs, runs = zip(*members, strict=True)
-    return StudyCell(specs, runs, reached)

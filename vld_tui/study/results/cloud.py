@@ -8,18 +8,17 @@ give 6⁴ = 1,296 points, which is not a number of runs.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vld_tui.runs.statistics import Estimate, estimate
+from vld_tui.runs.statistics import Estimate
 from vld_tui.study.results.outcomes import (
-    Cell,
+    ID,
+    OOD,
     Outcome,
-    Seed,
     Setting,
     grouped,
     in_full,
@@ -41,8 +40,8 @@ class Cloud(NamedTuple):
 
     Accuracies are shares. ``ids`` and ``oods``, (n,) each, are its points; ``ways`` is how many
     there would be in all. ``cells`` counts the cells of each of ``targets``. ``fewest_seeds`` and
-    ``most_seeds`` are of a cell of a target. The centre is exact even where points are sampled;
-    its estimates are over the seeds that every cell of every target has.
+    ``most_seeds`` are of a cell of a target. The estimates are of the centre, which is exact even
+    where points are sampled; there is none of OOD without a target.
     """
 
     dataset: str
@@ -55,10 +54,18 @@ class Cloud(NamedTuple):
     ways: int
     ids: Values
     oods: Values
-    id_accuracy: float
-    ood_accuracy: float
-    id_estimate: Estimate | None
+    id_estimate: Estimate
     ood_estimate: Estimate | None
+
+    @property
+    def id_accuracy(self) -> float:
+        """Return that of the centre."""
+        return self.id_estimate.mean
+
+    @property
+    def ood_accuracy(self) -> float:
+        """Return that of the centre; NaN without a target."""
+        return math.nan if self.ood_estimate is None else self.ood_estimate.mean
 
     @property
     def is_sampled(self) -> bool:
@@ -87,17 +94,13 @@ def make_cloud(results: Sequence[Outcome]) -> Cloud:
     Raises:
         ValueError: when there are none.
     """
-    if not results:
+    if (id_estimate := ID.estimate(results)) is None:
         raise ValueError("A cloud needs at least one result.")
     of_target = grouped(results, lambda each: each.target)
     of_cell = [grouped(each, lambda one: one.cell) for each in of_target.values()]
     means = [np.array([mean_accuracies(seeds) for seeds in cells.values()]) for cells in of_cell]
     seeds = [len({each.seed for each in alike}) for cells in of_cell for alike in cells.values()]
     points = ways_to_pick(means)
-    id_accuracy, ood_accuracy = (
-        statistics.fmean(statistics.fmean(cells[:, at]) for cells in means) for at in (0, 1)
-    )
-    id_estimate, ood_estimate = over_seeds(results)
     return Cloud(
         dataset=results[0].dataset,
         setting=results[0].setting,
@@ -109,10 +112,8 @@ def make_cloud(results: Sequence[Outcome]) -> Cloud:
         ways=math.prod(len(cells) for cells in of_cell),
         ids=points[:, 0],
         oods=points[:, 1],
-        id_accuracy=id_accuracy,
-        ood_accuracy=ood_accuracy,
         id_estimate=id_estimate,
-        ood_estimate=ood_estimate,
+        ood_estimate=OOD.estimate(results),
     )
 
 
@@ -135,27 +136,6 @@ def ways_to_pick(means: Sequence[Values], most: int = MOST_WAYS) -> Values:
     for cells in means:
         sums = (sums[:, None] + cells[None]).reshape(-1, 2)
     return sums / len(means)
-
-
-def over_seeds(results: Sequence[Outcome]) -> tuple[Estimate | None, Estimate | None]:
-    """Return ID and OOD accuracy, averaged over cells and then targets, over the seeds.
-
-    A seed counts when it has every cell of every target: else seeds would differ in more than
-    chance. If a result has no OOD accuracy, there is no OOD estimate.
-    """
-    places: dict[Seed, dict[str, dict[Cell, tuple[float, float]]]] = {}
-    for (seed, target, cell), alike in grouped(
-        results, lambda each: (each.seed, each.target, each.cell)
-    ).items():
-        places.setdefault(seed, {}).setdefault(target, {})[cell] = mean_accuracies(alike)
-    whole = len({(each.target, each.cell) for each in results})
-    means = [
-        np.mean([np.mean(list(cells.values()), axis=0) for cells in targets.values()], axis=0)
-        for targets in places.values()
-        if sum(map(len, targets.values())) == whole
-    ]
-    ids, oods = ([float(each[at]) for each in means] for at in (0, 1))
-    return estimate(ids), None if any(map(math.isnan, oods)) else estimate(oods)
 
 
 def hull(ids: Values, oods: Values) -> Values:

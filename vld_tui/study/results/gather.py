@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from engine.protocol import RunSpec
@@ -12,6 +12,7 @@ from vld_tui.runs.run import ArmResult, Run, own_result
 from vld_tui.store.store import Store
 from vld_tui.study.define.definition import Study
 from vld_tui.study.results.outcomes import Design, Outcome, Setting
+from vld_tui.study.standing import Standing
 
 FINISHED: Final = "finished"
 NOT_STARTED: Final = "not started"
@@ -82,26 +83,51 @@ def gather(store: Store, study: Study) -> Gathered:
         )
         for place, found in statuses.items()
     )
-    results = _results(store, design, counted)
-    return Gathered(study, design, tuple(run for _, run in counted), tuple(results), coverage)
-
-
-def _results(store: Store, design: Design, counted: Sequence[tuple[RunSpec, Run]]) -> list[Outcome]:
-    """Return a result for each arm of each run."""
     run_ids = [run.run_id for _, run in counted]
-    others, last = store.arms(run_ids), store.last_evaluations(run_ids)
+    results = outcomes_of(design, counted, store.arms(run_ids), store.last_evaluations(run_ids))
+    return Gathered(study, design, tuple(run for _, run in counted), results, coverage)
+
+
+def outcomes_of(
+    design: Design,
+    counted: Iterable[tuple[RunSpec, Run]],
+    arms: Mapping[str, Sequence[ArmResult]],
+    last: Mapping[tuple[str, str], LastEvaluation],
+) -> tuple[Outcome, ...]:
+    """Return an outcome for each arm of each run.
+
+    Args:
+        design: what the study compares and chooses.
+        counted: the finished runs, with the specs that the study has for them.
+        arms: results of additional arms, by run.
+        last: results at the last step, by run and arm.
+    """
     found = []
     for spec, run in counted:
         own = own_result(run)
-        beside = [each for each in others.get(run.run_id, ()) if each.arm != run.arm]
+        beside = [each for each in arms.get(run.run_id, ()) if each.arm != run.arm]
         found += [
-            _result(design, spec, run, each, last.get((run.run_id, each.arm)))
+            _outcome(design, spec, run, each, last.get((run.run_id, each.arm)))
             for each in ((own, *beside) if own else beside)
         ]
-    return found
+    return tuple(found)
 
 
-def _result(
+def outcomes_so_far(
+    standing: Standing, arms: Mapping[str, Sequence[ArmResult]]
+) -> tuple[Outcome, ...]:
+    """Return the outcomes of the finished runs of a study, without those at the last step."""
+    study = standing.study
+    counted = (
+        (spec, run)
+        for spec, run in zip(study.specs, standing.runs, strict=True)
+        if run is not None and run.status == FINISHED
+    )
+    design = Design.of(study.specs, study.compare, study.choose)
+    return outcomes_of(design, counted, arms, {})
+
+
+def _outcome(
     design: Design, spec: RunSpec, run: Run, reached: ArmResult, last: LastEvaluation | None
 ) -> Outcome:
     arm = None if reached.arm == run.arm else reached.arm
@@ -119,4 +145,5 @@ def _result(
         domains=reached.domains,
         held_out_source=spec.held_out_source,
         last=last,
+        measures=reached.measures,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from engine.protocol import (
     shown_value,
 )
 from vld_tui.runs.run import Run
-from vld_tui.runs.statistics import Estimate, estimate
+from vld_tui.runs.statistics import Estimate, Reading, over_seeds
 
 
 class RunGroup(NamedTuple):
@@ -43,11 +42,11 @@ class RunGroup(NamedTuple):
 
         Runs of one seed count as one, since they are not independent.
         """
-        of_seed: dict[tuple[int, int | None], list[float]] = {}
-        for run in self.runs:
-            if (value := measured(run)) is not None:
-                of_seed.setdefault((run.spec.seed, run.spec.trial_seed), []).append(value)
-        return estimate([statistics.fmean(values) for values in of_seed.values()])
+        return over_seeds(
+            Reading(None, None, (run.spec.seed, run.spec.trial_seed), value)
+            for run in self.runs
+            if (value := measured(run)) is not None
+        )
 
     def values(self, field: str) -> tuple[Any, ...]:
         """Return the distinct values of a spec field in the runs; empty if it does not apply."""

@@ -9,8 +9,18 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from engine.protocol import FIELDS, MEASURED_ON, NOT_RESULT, SEEDS, RunSpec, fields_with
+from engine.protocol import (
+    FIELDS,
+    MEASURED_ON,
+    MEASURES,
+    NOT_RESULT,
+    SEEDS,
+    RunSpec,
+    Summary,
+    fields_with,
+)
 from vld_tui.runs.metrics import LastEvaluation
+from vld_tui.runs.statistics import Estimate, Reading, over_seeds
 
 PLACES: Final = (*fields_with("place"), *SEEDS)
 """Fields by which results are ordered, whatever a study compares."""
@@ -56,7 +66,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     Accuracies are from 0 to 1. ``domains`` has, by name, the sources' ``out`` split and the ``in``
     split of the target and of the held-out source. ``last`` is the result at the run's last step;
-    None: unknown. A run without a target has no OOD accuracy.
+    None: unknown. A run without a target has no OOD accuracy. ``measures`` are the ID and OOD
+    values of measures; empty in runs of earlier versions.
     """
 
     dataset: str
@@ -72,6 +83,57 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     domains: dict[str, float] = {}
     held_out_source: str | None = None
     last: LastEvaluation | None = None
+    measures: Summary = {}
+
+
+class Quantity(NamedTuple):
+    """A number that every outcome has or may have, from 0 to 1 unless it is a difference.
+
+    ``key`` names it for scripts, ``heading`` in a table, ``label`` in a sentence.
+    """
+
+    key: str
+    heading: str
+    label: str
+    of: Callable[[Outcome], float | None]
+    higher_is_better: bool = True
+
+    def estimate(self, results: Iterable[Outcome]) -> Estimate | None:
+        """Return its mean over targets, cells and seeds, see :func:`over_seeds`; results without
+        a value are left out."""
+        return over_seeds(
+            Reading((each.dataset, each.target), (each.setting, each.cell), each.seed, value)
+            for each in results
+            if (value := self.of(each)) is not None
+        )
+
+
+ID: Final = Quantity("id_accuracy", "ID", "ID accuracy", lambda each: each.id_accuracy)
+OOD: Final = Quantity("ood_accuracy", "OOD", "OOD accuracy", lambda each: each.ood_accuracy)
+
+
+def measured(name: str) -> tuple[Quantity, Quantity]:
+    """Return the ID and the OOD value of a measure as quantities."""
+    measure = MEASURES[name]
+
+    def quantity(place: int, which: str) -> Quantity:
+        return Quantity(
+            f"{which.lower()}_{name}",
+            f"{which} {measure.label}",
+            f"{which} {name.replace('_', ' ')}",
+            lambda each: each.measures.get(name, (None, None))[place],
+            measure.higher_is_better,
+        )
+
+    return quantity(0, "ID"), quantity(1, "OOD")
+
+
+def known_measures(results: Iterable[Outcome]) -> list[str]:
+    """Return the names of the measures of which a result has a value, in display order."""
+    known = {
+        name for each in results for name, values in each.measures.items() if values != (None, None)
+    }
+    return [name for name in MEASURES if name in known]
 
 
 class Design(NamedTuple):
@@ -181,17 +243,26 @@ def mean_accuracies(results: Sequence[Outcome]) -> tuple[float, float]:
     )
 
 
-def mean_domain_accuracies(results: Sequence[Outcome]) -> dict[str, float]:
-    """Return each domain's accuracy for one target and setting: the mean over cells of the mean
-    over seeds, like ID and OOD accuracy."""
-    cells: dict[str, dict[Cell, list[float]]] = {}
-    for each in results:
-        for name, accuracy in each.domains.items():
-            cells.setdefault(name, {}).setdefault(each.cell, []).append(accuracy)
-    return {
-        name: statistics.fmean(map(statistics.fmean, of_cell.values()))
-        for name, of_cell in cells.items()
-    }
+def worst_domain(
+    results: Iterable[Outcome], *, is_source: bool = False
+) -> tuple[str, Estimate] | None:
+    """Return the domain with the lowest accuracy on any target, and that accuracy.
+
+    Means are per target, since runs with another target trained on other domains. ``is_source``:
+    of the domains other than the target.
+    """
+    found = [
+        (domain, accuracy)
+        for (_, target), alike in grouped(results, lambda each: (each.dataset, each.target)).items()
+        for domain in dict.fromkeys(name for each in alike for name in each.domains)
+        if not (is_source and domain == target)
+        and (accuracy := _on(domain).estimate(alike)) is not None
+    ]
+    return min(found, key=lambda each: (each[1].mean, each[0]), default=None)
+
+
+def _on(domain: str) -> Quantity:
+    return Quantity(domain, domain, domain, lambda each: each.domains.get(domain))
 
 
 def _order(value: object) -> tuple[int, float, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -12,14 +12,15 @@ from vld_tui.dashboard.draw.study_results import mean_points, target_points
 from vld_tui.runs.run import RunPoint
 from vld_tui.study.define.definition import Study
 from vld_tui.study.results.cells import (
-    MEASURES,
-    Measure,
+    DONE,
+    WORST,
     StudyCell,
     StudyGrid,
     arms_of,
     compared_grid,
     grid_of,
     place_of,
+    quantities,
     usual_axes,
     varying_fields,
 )
@@ -38,7 +39,7 @@ class StudyLook:
     arms: tuple[str, ...]
     axes: Axes
     arm: str
-    measure: Measure = MEASURES[0]
+    measure: str = "ood"
     are_means: bool = False
 
     @classmethod
@@ -52,13 +53,13 @@ class StudyLook:
         arm = before.arm if before.arm in arms else look.arm
         return replace(look, axes=axes, arm=arm, measure=before.measure, are_means=before.are_means)
 
-    def with_next_measure(self) -> Self:
-        """Return the look with something else in the cells."""
-        return replace(self, measure=MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)])
+    def with_next_measure(self, state: StudyState) -> Self:
+        """Return the look with the next of what the study's cells can show."""
+        return replace(self, measure=_next((*quantities(state.results), WORST, DONE), self.measure))
 
     def with_next_arm(self) -> Self:
         """Return the look at another way of predicting."""
-        return replace(self, arm=self.arms[(self.arms.index(self.arm) + 1) % len(self.arms)])
+        return replace(self, arm=_next(self.arms, self.arm))
 
     def with_other_points(self) -> Self:
         """Return the look with means over targets in the plane, or with each target."""
@@ -95,6 +96,11 @@ class StudyLook:
         down = value_labels(self.axes.down, grid.rows)[row]
         across = value_labels(self.axes.across, grid.columns)[column]
         return f"{self.axes.down} {down} · {self.axes.across} {across}"
+
+
+def _next(names: Sequence[str], name: str) -> str:
+    """Return the name after one, the first after the last or after an unknown one."""
+    return names[(names.index(name) + 1) % len(names)] if name in names else names[0]
 
 
 @dataclass(frozen=True, eq=False)

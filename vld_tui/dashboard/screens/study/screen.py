@@ -152,7 +152,7 @@ class StudyScreen(Guarded, Screen[None]):
     def action_measure(self) -> None:
         """Let the cells show something else."""
         if self._look is not None:
-            self._set(self._look.with_next_measure())
+            self._set(self._look.with_next_measure(self._state))
 
     def action_arm(self) -> None:
         """Show how another way of predicting did."""
