@@ -16,7 +16,7 @@ from vld_tui.study.results.cells import (
     quantities,
     varying_fields,
 )
-from vld_tui.study.state import StudyState
+from vld_tui.study.results.state import StudyState
 
 
 def export_table(state: StudyState, path: Path) -> int:

@@ -21,7 +21,7 @@ from vld_tui.words.numbers import plural
 
 if TYPE_CHECKING:
     from vld_tui.control.stop import Stopped
-    from vld_tui.study.state import StudyState
+    from vld_tui.study.results.state import StudyState
 
 # What acts on runs, and so on a cluster, is imported by the actions: not for the first picture.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # numpy takes a moment, and the list of runs does not need it
     from vld_tui.launch.slurm.watch import JobWatch
     from vld_tui.runs.curves import Curves
     from vld_tui.study.reader import StudyReader
-    from vld_tui.study.state import StudyProgress, StudyState
+    from vld_tui.study.results.state import StudyProgress, StudyState
 
 LOG_BYTES: Final = 16_384
 """Of the events and the log of a run whose curves are drawn: the last stand below them."""

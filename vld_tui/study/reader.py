@@ -16,8 +16,8 @@ from vld_tui.study.define.files import find_text, kept_names, kept_path
 from vld_tui.study.launch_plan import devices_of
 from vld_tui.study.place import goes_to_cluster
 from vld_tui.study.results.gather import outcomes_so_far
+from vld_tui.study.results.state import Counts, StudyProgress, StudyState, TimeLeft
 from vld_tui.study.standing import Standing, standing_of
-from vld_tui.study.state import Counts, StudyProgress, StudyState, TimeLeft
 
 
 @dataclass

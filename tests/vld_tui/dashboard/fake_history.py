@@ -38,7 +38,7 @@ from vld_tui.runs.statistics import estimate
 from vld_tui.runs.summary import Grouping, GroupRow, RunRow, RunSummary, TableRow
 from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
-from vld_tui.study.state import StudyProgress, StudyState
+from vld_tui.study.results.state import StudyProgress, StudyState
 
 NOW = 1_800_000_000.0
 LOAD = MachineLoad(cpu_share=0.25, memory_gib=2, memory_total_gib=16, disk_left_gib=100)

@@ -30,8 +30,8 @@ from vld_tui.dashboard.widgets.study_plane import StudyPlane
 from vld_tui.study.cost import StudyCost
 from vld_tui.study.define.grid import StudyError
 from vld_tui.study.launch_plan import LaunchPlan
+from vld_tui.study.results.state import Counts, StudyProgress, StudyState, TimeLeft
 from vld_tui.study.standing import Standing
-from vld_tui.study.state import Counts, StudyProgress, StudyState, TimeLeft
 
 SIZES = ((80, 24), (120, 40))
 VIEWS = {

@@ -29,7 +29,7 @@ from vld_tui.study.results.cells import (
 )
 from vld_tui.study.results.gather import gather
 from vld_tui.study.results.outcomes import ID, OOD, grouped, mean_accuracies
-from vld_tui.study.state import StudyState
+from vld_tui.study.results.state import StudyState
 
 STUDY = """
 name = "rates"

@@ -9,8 +9,8 @@ from tests.vld_tui.study.known_datasets import read
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.study.define.definition import Study
 from vld_tui.study.results.gather import outcomes_so_far
+from vld_tui.study.results.state import StudyState, TimeLeft
 from vld_tui.study.standing import Standing
-from vld_tui.study.state import StudyState, TimeLeft
 
 RATES = read(
     'name = "rates"\ntitle = "How much dropout?"\nseeds = 2\n[fields]\nsteps = 20\n'

@@ -31,7 +31,7 @@ from vld_tui.study.results.cells import (
     varying_fields,
 )
 from vld_tui.study.results.outcomes import ID, OOD, Quantity
-from vld_tui.study.state import StudyState
+from vld_tui.study.results.state import StudyState
 from vld_tui.views.study import result_lines
 
 NOTO, FLUENT = ("emoji", "noto"), ("emoji", "fluent")

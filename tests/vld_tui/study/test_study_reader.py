@@ -16,7 +16,7 @@ from vld_tui.store.store import Store
 from vld_tui.study.define.files import kept_path
 from vld_tui.study.define.grid import StudyError
 from vld_tui.study.planner import LocalPlanner
-from vld_tui.study.state import StudyState
+from vld_tui.study.results.state import StudyState
 
 STUDY = """\
 name = "rates"

@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from vld_tui.study.state import Counts, StudyProgress, TimeLeft
+from vld_tui.study.results.state import Counts, StudyProgress, TimeLeft
 from vld_tui.words.columns import GAP, Column, align, lay_out
 from vld_tui.words.numbers import duration
 from vld_tui.words.palette import QUIET_STYLE, STATUS_STYLES

@@ -21,8 +21,8 @@ from vld_tui.study.results.outcomes import (
     measured,
     worst_domain,
 )
+from vld_tui.study.results.state import StudyState
 from vld_tui.study.standing import Standing
-from vld_tui.study.state import StudyState
 
 WORST: Final = "worst"
 DONE: Final = "done"

@@ -24,7 +24,7 @@ from vld_tui.study.results.cells import (
     usual_axes,
     varying_fields,
 )
-from vld_tui.study.state import StudyState
+from vld_tui.study.results.state import StudyState
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from vld_tui.dashboard.widgets.run.scrolled import ScrolledText
 from vld_tui.dashboard.widgets.study_plane import StudyPlane
 from vld_tui.study.launch_plan import MOST_UNASKED
 from vld_tui.study.results.cells import StudyCell
-from vld_tui.study.state import Counts, StudyState
+from vld_tui.study.results.state import Counts, StudyState
 from vld_tui.views.study import failure_lines, study_heading
 from vld_tui.words.numbers import plural
 from vld_tui.words.palette import ALARM_STYLE, HEADING_STYLE

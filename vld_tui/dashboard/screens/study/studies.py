@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vld_tui.dashboard.actions import Actions
     from vld_tui.study.launch_plan import LaunchPlan
     from vld_tui.study.planner import Planner
-    from vld_tui.study.state import StudyProgress
+    from vld_tui.study.results.state import StudyProgress
 
 NOTHING: Final = """\
 No study was launched yet. A study is a grid of runs: what is compared, on every target, with \
