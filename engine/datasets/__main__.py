@@ -23,8 +23,7 @@ from engine.datasets.folders import ImageSet
 from engine.datasets.named_sets import remove_dataset, rename_dataset
 from engine.datasets.progress import Reporter, progress_of
 from engine.datasets.register import add_dataset, fetch_dataset
-from engine.datasets.shift import shift_dataset
-from engine.datasets.split_column import split_dataset
+from engine.datasets.shift import shift_dataset, split_dataset
 from engine.errors import InputError
 from engine.protocol import spec_from_mapping
 from engine.protocol.datasets import (

@@ -1,4 +1,4 @@
-"""Export runs as JSON and CSV records for scripts."""
+"""Runs and study results as records for scripts: JSON and CSV."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from typing import IO, Any, Final, Literal
 
 import msgspec
 
-from engine.protocol import Summary, UserError, learning_rates
+from engine.protocol import Summary, UserError, learning_rates, shown_value
 from vld_tui.runs.run import ArmResult, Run
+from vld_tui.runs.statistics import Estimate
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
+from vld_tui.study.results.cells import (
+    StudyCell,
+    arms_of,
+    compared_grid,
+    quantities,
+    varying_fields,
+)
+from vld_tui.study.results.state import StudyState
 
 _NESTED: Final = ("domains", "arms", "measures")
 _OF_ARM: Final = ("selected_step", "id_accuracy", "plain_id_accuracy", "ood_accuracy")
@@ -170,3 +179,52 @@ def _flat(record: Record) -> Record:
         values = {name: arm[name] for name in _OF_ARM} | arm["measures"]
         flat |= {f"arms.{arm['arm']}.{name}": value for name, value in values.items()}
     return flat
+
+
+def export_table(state: StudyState, path: Path) -> int:
+    """Write the results of a study's finished runs to a new CSV file; return the number of rows.
+
+    Raises:
+        ExportError: when it cannot be written, or exists.
+    """
+    with new_file(path) as file:
+        return write_table(state, file)
+
+
+def write_table(state: StudyState, file: IO[str]) -> int:
+    """Write the table as CSV; accuracies are from 0 to 1, over the seeds of every candidate."""
+    records = list(table_records(state))
+    write_records(records, file)
+    return len(records)
+
+
+def table_records(state: StudyState) -> Iterator[dict[str, Any]]:
+    """Yield the results of each setting on each target, by arm."""
+    if state.standing is None:
+        return
+    study = state.standing.study
+    varying = varying_fields(study)
+    for arm in arms_of(study):
+        grid = compared_grid(state, arm=arm, varying=varying)
+        for (values, (dataset, target)), cell in grid.cells.items():
+            shown = (shown_value(value) for value in values)
+            settings = dict(zip(study.compare, shown, strict=True))
+            yield {"dataset": dataset, "target": target, **settings, "arm": arm, **_figures(cell)}
+
+
+def _figures(cell: StudyCell) -> dict[str, Any]:
+    known = quantities(cell.results)
+    ids = cell.estimate(known["id"])
+    domain, worst = cell.worst or ("", None)
+    figures: dict[str, Any] = {
+        "seeds": ids.n if ids else 0,
+        "finished": len(cell.results),
+        "runs": len(cell.specs),
+    }
+    for quantity in known.values():
+        figures |= _columns(quantity.key, cell.estimate(quantity))
+    return figures | _columns("worst_domain_accuracy", worst) | {"worst_domain": domain}
+
+
+def _columns(name: str, found: Estimate | None) -> dict[str, float | None]:
+    return {name: found and found.mean, f"{name}_deviation": found and found.deviation}

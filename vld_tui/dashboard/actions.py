@@ -149,7 +149,7 @@ class Actions:
 
     def export_study(self, state: StudyState, path: str) -> str:
         """Write what a study's runs reached to a new file, ``.csv``."""
-        from vld_tui.control.study_table import export_table
+        from vld_tui.control.export import export_table
 
         place = _place(path, ".csv", about="the table")
         return f"{plural(export_table(state, place), 'line')} in {place}"

@@ -15,9 +15,8 @@ from vld_tui.home import Home
 from vld_tui.launch.queue.slots import Slot, slots_of
 from vld_tui.runs.metrics import Attempt, CheckpointInfo
 from vld_tui.runs.progress import Progress
-from vld_tui.runs.run import QUEUED, Run, RunPoint
+from vld_tui.runs.run import QUEUED, Grouping, GroupRow, Run, RunPoint, RunRow, TableRow
 from vld_tui.runs.run_folder import FolderContents, FolderReader, read_log
-from vld_tui.runs.summary import Grouping, GroupRow, RunRow, TableRow
 from vld_tui.store.errors import DatabaseDamaged, SeriesDamaged, StoreError
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vld_tui.runs.run import RunPoint
-from vld_tui.runs.summary import Grouping, Key, RunSummary
+from vld_tui.runs.run import Grouping, Key, RunPoint, RunSummary
 from vld_tui.study.results.groups import distinctions
 
 

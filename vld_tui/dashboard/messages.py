@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from vld_tui.dashboard.feed import Interest, Snapshot
-from vld_tui.runs.summary import GroupRow, TableRow
+from vld_tui.runs.run import GroupRow, TableRow
 
 
 @dataclass

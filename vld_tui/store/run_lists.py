@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.rundir import RunDir
-from vld_tui.runs.run import DAMAGED, Run, RunPoint
-from vld_tui.runs.summary import Grouping, RunSummary
+from vld_tui.runs.run import DAMAGED, Grouping, Run, RunPoint, RunSummary
 from vld_tui.store import ingest
 from vld_tui.store.database import MOST_AT_ONCE
 from vld_tui.store.errors import DatabaseLocked, DatabaseUnwritable, QueryError, RunNotFound

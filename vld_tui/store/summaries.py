@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from vld_tui.runs.run import STATUSES, Run
+from vld_tui.runs.run import CONFIGURATION, MOST_MEMBERS, STATUSES, Grouping, Key, Run, RunSummary
 from vld_tui.runs.statistics import of_moments
-from vld_tui.runs.summary import CONFIGURATION, MOST_MEMBERS, Grouping, Key, RunSummary
 from vld_tui.store.database import Database, Parameters
 from vld_tui.store.query import Condition, find_field
 from vld_tui.store.runs import STATUS_SQL, read_runs

@@ -28,7 +28,7 @@ from vld_tui.words.text import plain_text
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from vld_tui.runs.summary import GroupRow
+    from vld_tui.runs.run import GroupRow
 
 BAR_CELLS: Final = 6
 SPARK_CELLS: Final = 8

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.datasets import DataError, open_image_set
-from engine.datasets.split_column import split_dataset
+from engine.datasets.shift import split_dataset
 from engine.protocol.datasets import DatasetListing, SplitDataset, WorkNote, WorkReport
 from tests.engine.datasets.image_folders import MakeFolder
 

@@ -17,8 +17,7 @@ from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.store.told_runs import Teller, arm_evaluated, finished, started
 from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
-from vld_tui.runs.run import Run
-from vld_tui.runs.summary import RunRow
+from vld_tui.runs.run import Run, RunRow
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import find_grouping
 

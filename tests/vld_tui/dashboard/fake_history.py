@@ -33,9 +33,8 @@ from vld_tui.dashboard.guard import ErrorLog
 from vld_tui.dashboard.preferences import Preferences
 from vld_tui.runs.machine import MachineLoad
 from vld_tui.runs.progress import Progress
-from vld_tui.runs.run import Run, RunPoint
+from vld_tui.runs.run import Grouping, GroupRow, Run, RunPoint, RunRow, RunSummary, TableRow
 from vld_tui.runs.statistics import estimate
-from vld_tui.runs.summary import Grouping, GroupRow, RunRow, RunSummary, TableRow
 from vld_tui.store.errors import StoreError
 from vld_tui.store.query import Query
 from vld_tui.study.results.state import StudyProgress, StudyState

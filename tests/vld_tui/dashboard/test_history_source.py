@@ -14,7 +14,7 @@ from tests.vld_tui.dashboard.run_facts import make_predictions
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started, steps_taken
 from vld_tui.dashboard.feed import HistorySource, Interest, RunDetail
 from vld_tui.home import Home
-from vld_tui.runs.summary import GroupRow, RunRow
+from vld_tui.runs.run import GroupRow, RunRow
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import find_grouping

@@ -17,8 +17,7 @@ from tests.vld_tui.store.told_runs import (
 )
 from vld_tui.control.export import run_records, write_csv
 from vld_tui.runs.metrics import LastEvaluation
-from vld_tui.runs.run import ArmResult, Run
-from vld_tui.runs.summary import CONFIGURATION
+from vld_tui.runs.run import CONFIGURATION, ArmResult, Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import find_grouping

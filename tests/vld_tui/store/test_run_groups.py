@@ -7,7 +7,7 @@ import pytest
 from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
 from vld_tui.home import Home
-from vld_tui.runs.summary import CONFIGURATION
+from vld_tui.runs.run import CONFIGURATION
 from vld_tui.store.query import Query, QueryError
 from vld_tui.store.store import Store
 from vld_tui.store.summaries import find_grouping, member_condition

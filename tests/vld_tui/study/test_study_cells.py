@@ -10,7 +10,7 @@ import pytest
 
 from tests.vld_tui.study.known_datasets import read
 from tests.vld_tui.study.made_studies import RATES, half_done, state_of
-from vld_tui.control.study_table import write_table
+from vld_tui.control.export import write_table
 from vld_tui.dashboard.draw.study_map import Axes, study_map
 from vld_tui.dashboard.draw.study_results import (
     mean_points,

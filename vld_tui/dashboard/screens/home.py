@@ -35,8 +35,7 @@ from vld_tui.dashboard.screens.run_keys import RunKeys
 from vld_tui.dashboard.widgets.curves import Curves
 from vld_tui.dashboard.widgets.key_bar import KeyBar
 from vld_tui.dashboard.widgets.run_table import RunTable
-from vld_tui.runs.run import Run
-from vld_tui.runs.summary import CONFIGURATION, GroupRow, RunRow, TableRow
+from vld_tui.runs.run import CONFIGURATION, GroupRow, Run, RunRow, TableRow
 from vld_tui.store.fields import QUERY_FIELDS
 from vld_tui.store.query import EXAMPLE, QueryError
 from vld_tui.views.status_line import status_text

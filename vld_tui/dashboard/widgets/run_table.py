@@ -24,8 +24,7 @@ from vld_tui.dashboard.messages import (
     RunOpened,
     SortAsked,
 )
-from vld_tui.runs.run import Run
-from vld_tui.runs.summary import GroupRow, RunRow, TableRow
+from vld_tui.runs.run import GroupRow, Run, RunRow, TableRow
 from vld_tui.views.run_columns import RUN_COLUMNS, USUAL_COLUMNS, RunColumn
 from vld_tui.words.columns import GAP, Layout, align, lay_out
 from vld_tui.words.palette import status_style
