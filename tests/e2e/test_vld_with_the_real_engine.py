@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import pytest
 from engine.protocol import FIELDS
 from engine.rundir import RunDir
 from tests.small_runs import LONGER_RUN, engine_environment
+from tests.waiting import wait_until
 
 SCRIPT = Path(sys.executable).with_name("vld")
 COMMAND = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "vld_tui.cli"]
@@ -81,13 +80,6 @@ def finished(
 @pytest.fixture
 def vld(tmp_path: Path) -> InstalledVld:
     return InstalledVld(tmp_path / "home")
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.02)
 
 
 def curves(vld: InstalledVld, run_id: str) -> set[tuple[str, ...]]:

@@ -31,6 +31,7 @@ from engine.rundir import ExitInfo, RunDir
 from engine.rundir.event_log import EventLog
 from engine.train.checkpoint import load_last
 from tests.small_runs import MakeRun, read_events, run_here, start_engine
+from tests.waiting import wait_until
 
 DEADLINE_S = 120.0
 
@@ -202,9 +203,7 @@ def test_two_engines_on_one_run_the_second_gives_way(make_run: MakeRun) -> None:
     run_dir = make_run(steps=100_000)
     first = start_engine(run_dir)
     try:
-        deadline = time.monotonic() + DEADLINE_S
-        while not read_events(run_dir) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: read_events(run_dir))
         second = start_engine(run_dir)
         assert second.wait(timeout=DEADLINE_S) == 3
         assert f"already running as process {first.pid}" in run_dir.log.read_text()
@@ -272,9 +271,7 @@ def test_asked_through_its_folder_it_stops_and_does_not_go_on_before_it_is_let(
     run_dir = make_run(steps=100_000)
     process = start_engine(run_dir)
     try:
-        deadline = time.monotonic() + DEADLINE_S
-        while not steps_are_taken(2)(read_events(run_dir)) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: steps_are_taken(2)(read_events(run_dir)))
         run_dir.ask_to_stop("asked from elsewhere")
         assert process.wait(timeout=DEADLINE_S) == 130
     finally:
@@ -294,9 +291,7 @@ def test_the_process_describes_itself_and_beats(make_run: MakeRun) -> None:
     run_dir = make_run(steps=100_000)
     process = start_engine(run_dir)
     try:
-        deadline = time.monotonic() + DEADLINE_S
-        while not read_events(run_dir) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: read_events(run_dir))
         described = run_dir.read_process()
         assert described is not None
         assert described.pid == process.pid

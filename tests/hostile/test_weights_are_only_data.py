@@ -86,23 +86,29 @@ FORBIDDEN_CALLS = frozenset({
 })  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for package in ("engine", "vld_tui") for path in sorted((ROOT / package).rglob("*.py"))],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
-def test_nothing_here_can_run_what_it_reads(path: Path) -> None:
+@pytest.mark.parametrize("package", ["engine", "vld_tui"])
+def test_nothing_here_can_run_what_it_reads(package: str) -> None:
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert paths
+    found = {path.relative_to(ROOT): runs for path in paths if (runs := what_runs(path))}
+    assert not found
+
+
+def what_runs(path: Path) -> list[str]:
+    """Return what a module names or calls that may run what it reads."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.keyword):
-            assert node.arg not in FORBIDDEN_NAMES
-        if isinstance(node, ast.Attribute):
-            assert node.attr not in FORBIDDEN_NAMES
-        if isinstance(node, ast.Call):
+        named = getattr(node, "arg", None) if isinstance(node, ast.keyword) else None
+        named = node.attr if isinstance(node, ast.Attribute) else named
+        if named in FORBIDDEN_NAMES:
+            found.append(str(named))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
             called = ast.unparse(node.func)
-            assert called not in FORBIDDEN_CALLS
-            if called == "torch.load":
-                options = {word.arg: ast.unparse(word.value) for word in node.keywords}
-                assert options["weights_only"] == "True"
+            options = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            is_open = called == "torch.load" and options.get("weights_only") != "True"
+            if is_open or called in FORBIDDEN_CALLS:
+                found.append(called)
+    return found
 
 
 class Calls:

@@ -8,7 +8,6 @@ import os
 import signal
 import stat
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from engine.protocol import (
 from engine.rundir import RunDir
 from tests.engine.distributed.rank_processes import START_METHOD
 from tests.small_runs import MakeRun, read_events, run_here, start_engine
+from tests.waiting import wait_until
 
 DEADLINE_S = 240.0
 STRANGER_S = 1.0
@@ -66,20 +66,13 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.02)
-
-
 def wait_for_step(run_dir: RunDir, step: int) -> None:
     def is_there() -> bool:
         events = read_events(run_dir)
         assert not isinstance(events[-1] if events else None, RunFailed), events[-1]
         return any(isinstance(event, StepsTaken) and event.step >= step for event in events)
 
-    wait_for(is_there)
+    wait_until(is_there, DEADLINE_S)
 
 
 def processes_of(run_dir: RunDir) -> list[psutil.Process]:
@@ -207,7 +200,7 @@ def test_a_launcher_that_is_killed_takes_its_ranks_with_it_and_the_run_goes_on(
     wait_for_step(run_dir, 12)
     process.kill()
     process.wait()
-    wait_for(lambda: not processes_of(run_dir))
+    wait_until(lambda: not processes_of(run_dir), DEADLINE_S)
     assert start(run_dir, "--gpus", "2").wait(DEADLINE_S) == 0
     started = [event for event in read_events(run_dir) if isinstance(event, RunStarted)]
     assert [event.attempt for event in started] == [1, 2]
@@ -248,7 +241,9 @@ def test_an_image_that_one_rank_cannot_read_is_named(
         gpus=2, data_dir=str(images), dataset="mine", transforms="pil", steps=100_000, head_steps=0
     )
     process = start(run_dir)
-    wait_for(lambda: any(isinstance(each, CheckpointSaved) for each in read_events(run_dir)))
+    wait_until(
+        lambda: any(isinstance(each, CheckpointSaved) for each in read_events(run_dir)), DEADLINE_S
+    )
     for path in images.rglob("*.webp"):
         path.write_bytes(path.read_bytes()[:100])  # the size of the picture is still told
     assert process.wait(DEADLINE_S) == 1
@@ -284,9 +279,9 @@ def test_a_launcher_suspended_and_killed_leaves_the_lock_to_the_next(
     first.send_signal(signal.SIGSTOP)  # it cannot write, and still holds its lock
     process.kill()
     process.wait()
-    wait_for(lambda: not processes_of(run_dir))
+    wait_until(lambda: not processes_of(run_dir), DEADLINE_S)
     again = start(run_dir)
     told = len(read_events(run_dir))
-    wait_for(lambda: len(read_events(run_dir)) > told + 3)
+    wait_until(lambda: len(read_events(run_dir)) > told + 3, DEADLINE_S)
     again.terminate()
     assert again.wait(DEADLINE_S) == 130

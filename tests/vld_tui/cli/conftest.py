@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.small_runs import engine_environment
 from tests.vld_tui.cli.vld_with_stand_in import STAND_IN_COMMAND
 from vld_tui.cli import app
 from vld_tui.launch.local import launch
@@ -42,8 +42,7 @@ class Vld:
 
     def environment(self, **variables: str) -> dict[str, str]:
         """Return the environment of a ``vld`` in a process of its own."""
-        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        return os.environ | {"VLD_HOME": str(self.home), "PYTHONPATH": path} | variables
+        return engine_environment() | {"VLD_HOME": str(self.home)} | variables
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start a command in a process of its own, its runs taken up by the stand-in engine."""

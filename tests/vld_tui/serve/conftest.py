@@ -10,7 +10,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import psutil
 import pytest
 
 from engine.protocol import resolve_spec
+from tests.small_runs import engine_environment
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started, steps_taken
 from vld_tui.home import Home, open_home
 from vld_tui.store.store import Store
@@ -160,13 +160,6 @@ class Window:
 Serve = Callable[..., Served]
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = open_home(tmp_path_factory.mktemp("served") / "home")
@@ -188,14 +181,13 @@ def serve(home: Home) -> Iterator[Serve]:
     servers: list[Served] = []
 
     def start(*options: str) -> Served:
-        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         process = subprocess.Popen(
             [sys.executable, "-m", "vld_tui.cli", "serve", "--port", "0", *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"VLD_HOME": str(home.path), "PYTHONPATH": path},
+            env=engine_environment() | {"VLD_HOME": str(home.path)},
         )
         assert process.stdout is not None
         served = Served(process, process.stdout.readline().split()[-1])

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.vld_tui.serve.conftest import UPGRADE, Serve, Served, Window, frame, wait_until
+from tests.vld_tui.serve.conftest import UPGRADE, Serve, Served, Window, frame
+from tests.waiting import wait_until
 from vld_tui.dashboard.serve.server import MOST_WINDOWS
 
 REFUSED = 1008

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from tests.vld_tui.serve.conftest import UPGRADE, Served, Window, frame, wait_until
+from tests.vld_tui.serve.conftest import UPGRADE, Served, Window, frame
+from tests.waiting import wait_until
 
 MIB = 2**20
 SPARE_BYTES = 48 * MIB

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.vld_tui.serve.conftest import PATIENCE_S, Serve, wait_until
+from tests.vld_tui.serve.conftest import PATIENCE_S, Serve
+from tests.waiting import wait_until
 
 
 def _text_of(process: psutil.Process) -> str:
