@@ -21,9 +21,10 @@ part. If all pass, a test is missing. `tests/mutants/mutants.toml` lists the bug
 must find them; `python -m tests.mutants masks splits` tries these parts only. `make test` checks
 that every bug still fits the source: when you change such a line, change its entry too.
 
-The bugs are written by hand. Tools such as mutmut and cosmic-ray change every operator of a file:
-that makes thousands of bugs, many of them without effect, and takes hours with tests that train
-networks.
+A full score means that these bugs are found, not that there are no others: tests were written for
+those that survived. The bugs are written by hand. Tools such as mutmut and cosmic-ray change every
+operator of a file: that makes thousands of bugs, many of them without effect, and takes hours with
+tests that train networks.
 
 """
 
