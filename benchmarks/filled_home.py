@@ -39,7 +39,7 @@ def fill(home: Home, runs: int) -> None:
     for index in range(min(runs, PATTERNS)):
         write_finished_run(home.run_dir(run_id(index)), index)
     with Store.open(home) as store:
-        store.rebuild()
+        store.folders.rebuild()
     with closing(sqlite3.connect(home.database)) as connection, connection:
         for copied in range(PATTERNS, runs, PATTERNS):
             _copy_runs(connection, copied, min(PATTERNS, runs - copied))

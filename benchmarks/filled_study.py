@@ -44,7 +44,7 @@ def fill_study(
         known = domains or (study.domains or {}).get(spec.dataset, ())
         _write_run(home, spec, index, known, arms, noise)
     with Store.open(home) as store:
-        store.rebuild()
+        store.folders.rebuild()
 
 
 def _write_run(

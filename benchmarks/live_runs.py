@@ -25,7 +25,7 @@ def live_runs(home: Home, count: int) -> Iterator[None]:
     """Create runs, and append 100 events per second to the log of each."""
     with Store.open(home) as store:
         spec = resolve_spec({"steps": 100_000})
-        run_dirs = [home.run_dir(store.create_run(spec).run_id) for _ in range(count)]
+        run_dirs = [home.run_dir(store.runs.create(spec).run_id) for _ in range(count)]
     context = multiprocessing.get_context("spawn")
     writer = context.Process(target=_write, args=(run_dirs,), daemon=True)
     writer.start()

@@ -51,7 +51,7 @@ def main() -> None:
         print(f"first vld ls, detects dead runs       {seconds(listed):8.2f} s")
         print(f"vld ls after it                       {seconds(listed):8.2f} s")
         with Store.open(home) as store:
-            died = sum(run.status == "crashed" for run in store.list_runs())
+            died = sum(run.status == "crashed" for run in store.runs.find())
         if died != asked.live:
             raise SystemExit(f"{died} dead runs were found, not {asked.live}.")
         rebuilt = functools.partial(vld, home, "rebuild")
@@ -66,13 +66,13 @@ def crash(home: Home, live: int) -> None:
     for index in range(live):
         cut_short(home.run_dir(run_id(index)))
     with Store.open(home) as store:
-        store.rebuild()
+        store.folders.rebuild()
     with Store.open(home) as store:
-        store.list_runs()
+        store.runs.find()
         log = home.database.with_name("vld.db-wal")
         number = 0
         while not log.exists() or log.stat().st_size < PAGES_LOGGED * 4096:
-            store.set_note(run_id(number % 1000), f"note {number}")
+            store.labels.set_note(run_id(number % 1000), f"note {number}")
             number += 1
         kept = [(path, path.read_bytes()) for path in home.path.glob("vld.db*")]
     for path, content in kept:

@@ -150,26 +150,26 @@ def stand_in_for_squeue(folder: Path, jobs: int) -> str:
 def begin(store: Store, count: int) -> None:
     """Create runs that run on other hosts."""
     spec = resolve_spec({})
-    for run in store.create_runs([spec] * count):
-        run_dir = store.run_dir(run)
+    for run in store.runs.create_many([spec] * count):
+        run_dir = store.runs.run_dir(run)
         process = ProcessInfo(pid=1, started_at=time.time(), host="elsewhere")
         write_atomic(run_dir.process, msgspec.json.encode(process))
-        pattern = store.run_dir(run_id(0)).events.read_bytes().splitlines(keepends=True)[:-1]
+        pattern = store.runs.run_dir(run_id(0)).events.read_bytes().splitlines(keepends=True)[:-1]
         run_dir.events.write_bytes(b"".join(pattern))
         run_dir.heartbeat.touch()
-    store.refresh()
+    store.live.refresh()
 
 
 def submit(store: Store, count: int) -> None:
     """Create runs that are queued as jobs."""
-    runs = store.create_runs([resolve_spec({})] * count)
+    runs = store.runs.create_many([resolve_spec({})] * count)
     now = time.time()
-    store.mark_submitted({run: JobInfo(f"7_{n}", now, "/log") for n, run in enumerate(runs)})
+    store.jobs.mark_submitted({run: JobInfo(f"7_{n}", now, "/log") for n, run in enumerate(runs)})
 
 
 def _refresh(home: Home) -> None:
     with Store.open(home) as store:  # a new store has not looked at them yet
-        store.refresh()
+        store.live.refresh()
 
 
 def _print_time(what: str, seconds: float) -> None:

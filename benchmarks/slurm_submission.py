@@ -89,16 +89,16 @@ def _look(home: Home) -> None:
         _print_time(f"vld {' '.join(words)}", _seconds(partial(_vld, home, words)))
     with Store.open(home) as store:
         _print_time(
-            f"look at {len(store.open_jobs()):,} jobs", _seconds(partial(look_at_jobs, store))
+            f"look at {len(store.jobs.open()):,} jobs", _seconds(partial(look_at_jobs, store))
         )
         _print_time("the same again", _seconds(partial(look_at_jobs, store)))
-        _print_time("refresh, all queued", _seconds(store.refresh))
+        _print_time("refresh, all queued", _seconds(store.live.refresh))
 
 
 def _refresh(home: Home) -> None:
     """Time the import of new events of runs on other hosts."""
     with Store.open(home) as store:
-        run_dirs = [store.run_dir(each.run_id) for each in store.open_jobs()[:RUNNING]]
+        run_dirs = [store.runs.run_dir(each.run_id) for each in store.jobs.open()[:RUNNING]]
     with closing(sqlite3.connect(home.database)) as connection, connection:
         connection.executemany(
             "UPDATE runs SET job_state = 'RUNNING', job_node = 'node1' WHERE run_id = ?",
@@ -106,11 +106,11 @@ def _refresh(home: Home) -> None:
         )
     logs = [_begin(run_dir) for run_dir in run_dirs]
     with Store.open(home) as store:
-        _print_time(f"refresh, {RUNNING} started", _seconds(store.refresh))
+        _print_time(f"refresh, {RUNNING} started", _seconds(store.live.refresh))
         for log in logs:
             log.record(_steps(20))
-        _print_time(f"refresh, {RUNNING} with new events", _seconds(store.refresh))
-        _print_time(f"refresh, {RUNNING} without new events", _seconds(store.refresh))
+        _print_time(f"refresh, {RUNNING} with new events", _seconds(store.live.refresh))
+        _print_time(f"refresh, {RUNNING} without new events", _seconds(store.live.refresh))
 
 
 def _begin(run_dir: RunDir) -> EventLog:

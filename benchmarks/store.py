@@ -36,15 +36,15 @@ def main() -> None:
             write_finished_run(home.run_dir(run_id(index)), index)
         with Store.open(home) as store:
             started = time.perf_counter()
-            report = store.rebuild()
+            report = store.folders.rebuild()
             rebuild_s = time.perf_counter() - started
             points = store.health()["metric_points"]
             print(f"rebuild            {rebuild_s:8.2f} s   {report.runs} runs, {points} points")
-            print(f"list_runs          {best_ms(store.list_runs):8.1f} ms")
+            print(f"runs.find          {best_ms(store.runs.find):8.1f} ms")
             query = Query.parse("dropout>=0.9 dataset=emoji ood>50%", sort="-ood")
-            print(f"list_runs, query   {best_ms(lambda: store.list_runs(query)):8.1f} ms")
-            print(f"refresh            {best_ms(store.refresh):8.2f} ms")
-            print(f"get by name        {best_ms(lambda: store.get('run-7')):8.2f} ms")
+            print(f"runs.find, query   {best_ms(lambda: store.runs.find(query)):8.1f} ms")
+            print(f"refresh            {best_ms(store.live.refresh):8.2f} ms")
+            print(f"get by name        {best_ms(lambda: store.runs.get('run-7')):8.2f} ms")
         print(f"database           {home.database.stat().st_size / 2**20:8.1f} MiB")
         for arguments in (["ls"], ["ls", "--json"], ["--help"]):
             command = [sys.executable, "-m", "vld_tui.cli", "--home", folder, *arguments]

@@ -46,8 +46,8 @@ SCREENS = {
 def draw_run(home: Home, reference: str) -> None:
     """Draw a run as `vld run` shows it at the end."""
     with Store.open(home) as store:
-        run = store.get(reference)
-        progress = Progress.told_by(EventFollower(store.run_dir(run.run_id)).poll())
+        run = store.runs.get(reference)
+        progress = Progress.told_by(EventFollower(store.runs.run_dir(run.run_id)).poll())
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(plan_table(run.spec, progress))
     console.print()

@@ -48,7 +48,7 @@ def events_are_whole(home: Home, run: Run) -> Iterator[str]:
 
 def attempts_are_explained(store: Store, run: Run) -> Iterator[str]:
     """Complain of attempts of which nobody knows how they ended."""
-    for attempt in store.timeline(run.run_id):
+    for attempt in store.series.timeline(run.run_id):
         if attempt.outcome is None or attempt.ended_at is None:
             yield f"{run.run_id}: nobody knows how attempt {attempt.attempt} ended"
         elif attempt.outcome != "finished" and not attempt.reason:
@@ -73,10 +73,12 @@ def equals_undisturbed(store: Store, run: Run, undisturbed: Home) -> Iterator[st
         for steps, _ in mine.values():
             if any(before >= after for before, after in pairwise(steps)):
                 yield f"{run.run_id}: a step is told twice"
-        if store.arms([run.run_id]).get(run.run_id) != other.arms([twin.run_id]).get(twin.run_id):
+        if store.series.arms([run.run_id]).get(run.run_id) != other.series.arms([twin.run_id]).get(
+            twin.run_id
+        ):
             yield f"{run.run_id}: its arms are not those of an undisturbed run"
     for path in sorted(twin.checkpoints.glob("*.safetensors")):
-        ours = store.run_dir(run.run_id).checkpoints / path.name
+        ours = store.runs.run_dir(run.run_id).checkpoints / path.name
         if _tensors(ours) != _tensors(path):
             yield f"{run.run_id}: {path.name} is not that of an undisturbed run"
 
@@ -91,7 +93,7 @@ def rebuilt_history_is_the_same(home: Home, empty: Path) -> Iterator[str]:
         theirs.rmdir()
         theirs.symlink_to(ours)
     with Store.open(other) as store:
-        report = store.rebuild()
+        report = store.folders.rebuild()
     yield from (f"{folder.path}: {folder.reason}" for folder in report.damaged)
     kept, read = _history(home), _history(other)
     for table, rows in kept.items():
@@ -106,9 +108,9 @@ def _told(row: Row) -> str:
 
 def _run_undisturbed(home: Home, spec: RunSpec) -> RunDir:
     with Store.open(home) as store:
-        run_id = store.create_run(spec).run_id
+        run_id = store.runs.create(spec).run_id
         run_here(home.run_dir(run_id))
-        store.rebuild()
+        store.folders.rebuild()
     return home.run_dir(run_id)
 
 
@@ -117,7 +119,7 @@ def _curves(store: Store, run_id: str) -> dict[tuple[str, ...], tuple[list[int],
         each.key: (
             list(each.points.steps), each.points.values.tobytes(),
         )
-        for each in store.series(run_id)
+        for each in store.series.all(run_id)
     }  # fmt: skip
 
 
@@ -163,14 +165,14 @@ def look_at_everything(home: Home, place: Path) -> Findings:
     place.mkdir(exist_ok=True)
     undisturbed = open_home(place / "undisturbed")
     with Store.open(home) as store:
-        runs = store.list_runs()
+        runs = store.runs.find()
         for run in runs:
             found.complaints += events_are_whole(home, run)
             found.complaints += attempts_are_explained(store, run)
             found.complaints += nothing_torn_is_left(home, run)
             if run.status == "finished":
                 found.complaints += equals_undisturbed(store, run, undisturbed)
-            found.attempts += len(store.timeline(run.run_id))
+            found.attempts += len(store.series.timeline(run.run_id))
     found.runs = len(runs)
     found.complaints += database_is_whole(home)
     found.complaints += rebuilt_history_is_the_same(home, place / "rebuilt")

@@ -40,8 +40,8 @@ class Crowd:
         home = self.household.home
         with Store.open(home) as store:
             set_slots(store, len(specs))
-            store.queue_runs(specs)
-            run_ids = [run.run_id for run in store.queue()]
+            store.runs.create_many(specs, is_queued=True)
+            run_ids = [run.run_id for run in store.queue.runs()]
         supervisors = [
             subprocess.Popen([*self.supervisor, str(home.path)], env=engine_environment())
             for _ in range(2)
@@ -70,8 +70,8 @@ class Crowd:
             engines = [p for kind, p in self.household.processes() if kind == ENGINE]
             self.most_engines = max(self.most_engines, len(engines))
             with Store.open(self.household.home) as store:
-                store.refresh()
-                if all(run.status == "finished" for run in store.list_runs()):
+                store.live.refresh()
+                if all(run.status == "finished" for run in store.runs.find()):
                     return
             time.sleep(0.2)
         self.complaints.append(f"not all runs finished in {patience_s:g} s")
@@ -85,7 +85,7 @@ class Crowd:
             ):  # fmt: skip
                 self._command(*words)
             with Store.open(self.household.home) as store:
-                note = store.get(run_id).note
+                note = store.runs.get(run_id).note
             if note != str(count):
                 self.complaints.append(f"{run_id}: the note is {note!r}, not {count}")
             if self._over.is_set():

@@ -79,8 +79,8 @@ class Night:
         while True:
             try:
                 with Store.open(self.household.home) as store:
-                    store.refresh()
-                    return store.list_runs()
+                    store.live.refresh()
+                    return store.runs.find()
             except StoreError as error:
                 if "locked" not in str(error):
                     raise

@@ -36,7 +36,7 @@ def test_a_crowd_loses_nothing(
         household.close()
     complaints = list(crowd.complaints)
     with Store.open(household.home) as store:
-        for run in store.list_runs():
+        for run in store.runs.find():
             complaints += events_are_whole(household.home, run)
     complaints += database_is_whole(household.home)
     complaints += rebuilt_history_is_the_same(household.home, tmp_path / "rebuilt")

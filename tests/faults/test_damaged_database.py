@@ -23,10 +23,10 @@ def home(tmp_path: Path) -> Home:
 def fill(home: Home) -> list[Run]:
     with Store.open(home) as store:
         for seed in range(12):
-            run = store.create_run(resolve_spec({"seed": seed}), name=f"run-{seed}")
-            Teller(store.run_dir(run.run_id)).finishes()
-        store.refresh()
-        return store.list_runs()
+            run = store.runs.create(resolve_spec({"seed": seed}), name=f"run-{seed}")
+            Teller(store.runs.run_dir(run.run_id)).finishes()
+        store.live.refresh()
+        return store.runs.find()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 0.99])
@@ -48,8 +48,8 @@ def test_a_damaged_database_is_put_aside_and_read_again(
     kept = [path for path in home.path.glob("vld.db.damaged-*") if path.suffix[-4:-3] != "-"]
     assert damaged[:4096] in [path.read_bytes()[:4096] for path in kept]
     with Store.open(home) as store:
-        assert [run.name for run in store.list_runs()] == [run.name for run in before]
-        assert [run.ood_accuracy for run in store.list_runs()] == [0.5] * 12
+        assert [run.name for run in store.runs.find()] == [run.name for run in before]
+        assert [run.ood_accuracy for run in store.runs.find()] == [0.5] * 12
         assert store.health()["integrity"] == "ok"
 
 
@@ -75,9 +75,9 @@ def test_a_damaged_write_ahead_log_costs_its_changes_until_a_rebuild(
     home: Home, tmp_path: Path, damage: str
 ) -> None:
     with Store.open(home) as store:
-        store.create_run(resolve_spec({}), name="early")
+        store.runs.create(resolve_spec({}), name="early")
     with Store.open(home) as store:
-        store.create_run(resolve_spec({"seed": 1}), name="late")
+        store.runs.create(resolve_spec({"seed": 1}), name="late")
         copy = open_home(tmp_path / "copy")  # as power loss leaves it
         shutil.copytree(home.runs, copy.runs, dirs_exist_ok=True)
         shutil.copy(home.database, copy.database)

@@ -46,7 +46,7 @@ def home(disk: Path) -> Home:
 def make_run(home: Home, images: Path, name: str, **fields: object) -> RunDir:
     spec = resolve_spec({"data_dir": str(images), **LONGER_RUN, **fields})
     with Store.open(home) as store:
-        return store.run_dir(store.create_run(spec, name=name).run_id)
+        return store.runs.run_dir(store.runs.create(spec, name=name).run_id)
 
 
 def accuracies(run_dir: RunDir) -> dict[int, tuple[float, float | None]]:
@@ -91,8 +91,8 @@ def test_a_run_whose_disk_fills_up_goes_on_when_there_is_room(
     vld = Vld(home.path)
     (home.path / "filler").unlink()
     with Store.open(home) as store:
-        store.refresh()
-        seen = store.get("same")
+        store.live.refresh()
+        seen = store.runs.get("same")
     assert seen.status == "failed"
     assert seen.error is not None
     assert re.search(NAMES_THE_DISK.format(home.path.parent), seen.error)
@@ -117,8 +117,8 @@ def test_a_disk_too_small_for_the_images_is_named(tmp_path: Path, small_emoji: P
 
 def test_history_on_a_full_disk_is_shown_with_the_reason_why_it_is_old(home: Home) -> None:
     with Store.open(home) as store:
-        run = store.create_run(resolve_spec({}), name="alone")
-        teller = Teller(store.run_dir(run.run_id))
+        run = store.runs.create(resolve_spec({}), name="alone")
+        teller = Teller(store.runs.run_dir(run.run_id))
         teller.starts()
     teller.says(*(started(attempt) for attempt in range(2, 300)))
     fill_up(home.path)

@@ -30,7 +30,8 @@ from tests.vld_tui.store.told_runs import (
 from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.store import database
-from vld_tui.store.store import Store, StoreError
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +48,11 @@ def home(tmp_path: Path) -> Home:
 def make_running(home: Home, name: str = "works") -> RunDir:
     """Make a run that history knows to have started."""
     with Store.open(home) as store:
-        run_dir = store.run_dir(store.create_run(resolve_spec({"steps": 20}), name=name).run_id)
+        run_dir = store.runs.run_dir(
+            store.runs.create(resolve_spec({"steps": 20}), name=name).run_id
+        )
         Teller(run_dir).starts()
-        store.refresh()
+        store.live.refresh()
     return run_dir
 
 
@@ -101,7 +104,7 @@ def test_a_run_is_stopped_while_the_database_is_locked(home: Home, mode: str) ->
     run_dir.write_process(process.pid)
     Teller(run_dir).says(started(attempt=2))
     with Store.open(home) as store:
-        store.refresh()
+        store.live.refresh()
     with held(home, mode):
         stopped = Vld(home.path)("stop", "works")
     assert stopped.exit_code == 0, stopped.stderr
@@ -113,7 +116,7 @@ def test_a_run_that_waits_is_not_said_to_be_stopped_while_the_database_is_locked
     home: Home,
 ) -> None:
     with Store.open(home) as store:
-        store.create_run(resolve_spec({}), name="waits", is_queued=True)
+        store.runs.create(resolve_spec({}), name="waits", is_queued=True)
         make_running(home)
         end_badly(make_running(home, "other"))
     vld = Vld(home.path)
@@ -195,7 +198,9 @@ def test_live_runs_are_shown_as_they_are_on_a_disk_that_is_only_read(tmp_path: P
 def test_a_lost_database_is_named_until_it_is_rebuilt(home: Home) -> None:
     with Store.open(home) as store:
         for seed in range(4):
-            Teller(store.run_dir(store.create_run(resolve_spec({"seed": seed})).run_id)).finishes()
+            Teller(
+                store.runs.run_dir(store.runs.create(resolve_spec({"seed": seed})).run_id)
+            ).finishes()
     for path in home.path.glob("vld.db*"):
         path.unlink()
     home.database.touch()
@@ -203,7 +208,7 @@ def test_a_lost_database_is_named_until_it_is_rebuilt(home: Home) -> None:
     hint = f"4 run folders in {home.runs} not in the database; run: vld rebuild"
     assert hint in vld("ls").stderr
     with Store.open(home) as store:
-        Teller(store.run_dir(store.create_run(resolve_spec({"seed": 4})).run_id)).finishes()
+        Teller(store.runs.run_dir(store.runs.create(resolve_spec({"seed": 4})).run_id)).finishes()
     for _ in range(2):
         listed = vld("ls")
         assert hint in listed.stderr
@@ -231,7 +236,7 @@ def test_a_query_that_sqlite_refuses_is_no_damage(home: Home) -> None:
     with Store.open(home) as store:
         for limit in (2**70, -(2**70)):
             with pytest.raises(StoreError) as refused:
-                store.list_runs(limit=limit)
+                store.runs.find(limit=limit)
             assert "rebuild" not in str(refused.value)
             assert "damaged" not in str(refused.value)
 
@@ -250,7 +255,7 @@ def test_finished_runs_are_listed_while_the_database_is_locked(home: Home) -> No
     run_dir = make_running(home)
     Teller(run_dir).says(finished(20, selected_step=5, id_accuracy=0.5, ood_accuracy=0.5))
     with Store.open(home) as store:
-        store.refresh()
+        store.live.refresh()
     with held(home, "unwritable"):
         listed = Vld(home.path)("ls")
     assert (listed.exit_code, listed.stderr) == (0, "")

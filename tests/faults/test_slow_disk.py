@@ -73,10 +73,10 @@ def test_whoever_writes_waits_for_one_who_is_slow(tmp_path: Path) -> None:
     try:
         assert held.wait(10)
         with Store.open(home) as store:
-            run_id = store.create_run(resolve_spec({})).run_id
-            store.set_note(run_id, "written all the same")
+            run_id = store.runs.create(resolve_spec({})).run_id
+            store.labels.set_note(run_id, "written all the same")
             started = time.monotonic()
-            assert store.get(run_id).note == "written all the same"
+            assert store.runs.get(run_id).note == "written all the same"
             assert time.monotonic() - started < HOLD_S  # who reads does not wait
     finally:
         over.set()

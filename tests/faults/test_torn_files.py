@@ -39,7 +39,7 @@ STATE = TrainingState(
 
 def make_run(home: Home) -> RunDir:
     with Store.open(home) as store:
-        return store.run_dir(store.create_run(RunSpec(), name="told").run_id)
+        return store.runs.run_dir(store.runs.create(RunSpec(), name="told").run_id)
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def test_a_log_cut_at_each_byte_of_its_last_lines_is_read_and_resumed(home: Home
         run_dir.events.write_bytes(whole[:cut])
         teller.says(started(attempt=2, resumed_step=5))
         with Store.open(home) as store:
-            store.rebuild()
-            seen = store.get("told")
+            store.folders.rebuild()
+            seen = store.runs.get("told")
         told = [msgspec.json.decode(line) for line in run_dir.events.read_bytes().splitlines()]
         assert [event["seq"] for event in told] == list(range(len(told)))
         assert (seen.attempts, seen.damaged_lines, seen.step) == (2, 0, 5)
@@ -88,9 +88,11 @@ def test_damage_amid_a_log_is_counted_and_the_rest_is_read(
         steps_taken(20, 0.25), finished(20, selected_step=10, id_accuracy=0.5, ood_accuracy=0.25)
     )
     with Store.open(home) as store:
-        store.refresh()
-        seen = store.get("told")
-        losses = [(point.step, point.value) for point in store.metrics(seen.run_id, name="loss")]
+        store.live.refresh()
+        seen = store.runs.get("told")
+        losses = [
+            (point.step, point.value) for point in store.series.metrics(seen.run_id, name="loss")
+        ]
     assert losses == [(5, 1.0), (10, 0.5), (20, 0.25)]
     assert (seen.status, seen.damaged_lines) == ("finished", damaged_lines)
 
@@ -179,18 +181,18 @@ def test_torn_files_beside_the_log_are_no_surprise(home: Home, content: bytes) -
         run_dir.read_predictions()
     assert FolderReader(run_dir).read().predictions_problem
     with Store.open(home) as store:
-        assert store.rebuild().runs == 1
-        assert store.list_runs()[0].status == "finished"
+        assert store.folders.rebuild().runs == 1
+        assert store.runs.find()[0].status == "finished"
         run_dir.combination.write_bytes(content)
-        (damaged,) = store.rebuild().damaged
+        (damaged,) = store.folders.rebuild().damaged
         assert "combination.json" in damaged.reason
         run_dir.combination.unlink()
         run_dir.spec.write_bytes(content)
-        assert store.rebuild().damaged == ()  # written again from the database
+        assert store.folders.rebuild().damaged == ()  # written again from the database
         run_dir.spec.write_bytes(content)
     home.database.unlink()
     with Store.open(home) as store:
-        (damaged,) = store.rebuild().damaged
+        (damaged,) = store.folders.rebuild().damaged
         assert "spec.json" in damaged.reason
 
 

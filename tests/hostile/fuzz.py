@@ -46,15 +46,15 @@ def read_a_history(folder: Path) -> tuple[Target, list[bytes]]:
     """Return what takes bytes for a run's whole log, and real logs."""
     home = open_home(folder / "home")
     store = Store.open(home)
-    run_dir = home.run_dir(store.create_run(resolve_spec({})).run_id)
+    run_dir = home.run_dir(store.runs.create(resolve_spec({})).run_id)
     Teller(run_dir).finishes()
     whole = run_dir.events.read_bytes()
 
     def read(data: bytes) -> None:
         run_dir.events.write_bytes(data)
         EventLog(run_dir.events).close()
-        store.rebuild()
-        store.series(run_dir.run_id)
+        store.folders.rebuild()
+        store.series.all(run_dir.run_id)
 
     return read, [whole, *whole.splitlines(keepends=True)]
 
@@ -63,7 +63,7 @@ def ask_for_runs(folder: Path) -> tuple[Target, list[bytes]]:
     """Return what takes bytes for a filter, and filters that are some."""
     store = Store.open(open_home(folder / "home"))
     for seed in range(3):
-        store.create_run(resolve_spec({"seed": seed}), name=f"a'b%_{seed}", tags=["tag"])
+        store.runs.create(resolve_spec({"seed": seed}), name=f"a'b%_{seed}", tags=["tag"])
 
     def ask(data: bytes) -> None:
         text = data.decode(errors="surrogateescape")
@@ -72,10 +72,10 @@ def ask_for_runs(folder: Path) -> tuple[Target, list[bytes]]:
         except QueryError:
             return
         try:
-            store.count_runs(query)
-            store.list_runs(query)
+            store.runs.count(query)
+            store.runs.find(query)
         finally:
-            assert store.count_runs() == 3
+            assert store.runs.count() == 3
 
     return ask, [text.encode() for text in FILTERS]
 

@@ -35,15 +35,15 @@ def plant(home: Home) -> list[str]:
     spec = RunSpec(dataset=f"d {TEXT}", target=f"t {TEXT}", steps=20, model=f"m {TEXT}")
     with Store.open(open_home(home.path)) as store:
         runs = [
-            store.create_run(spec, name=f"{number}{HOSTILE}"[:100], tags=(f"g{WORD}"[:64],))
+            store.runs.create(spec, name=f"{number}{HOSTILE}"[:100], tags=(f"g{WORD}"[:64],))
             for number in range(2)
         ]
         for run in runs:
-            store.set_note(run.run_id, f"note {TEXT}")
+            store.labels.set_note(run.run_id, f"note {TEXT}")
             run_dir = home.run_dir(run.run_id)
             _tell(Teller(run_dir), is_failed=run is runs[1])
             run_dir.log.write_text(f"the engine said {TEXT}\n", newline="")
-        store.refresh()
+        store.live.refresh()
     return [run.run_id for run in runs]
 
 

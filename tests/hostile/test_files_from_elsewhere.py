@@ -37,8 +37,9 @@ from engine.train.checkpoint import TrainingState, save_network
 from tests.vld_tui.study.known_datasets import read
 from vld_tui.config import ConfigError, read_config
 from vld_tui.home import Home, HomeError, open_home
+from vld_tui.store.errors import StoreError
 from vld_tui.store.labels import check_name
-from vld_tui.store.store import Store, StoreError
+from vld_tui.store.store import Store
 from vld_tui.study.define.grid import StudyError
 
 FEW = settings(
@@ -122,9 +123,9 @@ def test_any_name_is_kept_as_it_is_or_refused(home: Home, name: str) -> None:
             check_name(name)
         except StoreError:
             return
-        run = store.create_run(decode_spec(b"{}"), name=name, tags=("x",))
-        assert store.get(run.run_id).name == name
-        assert [each.name for each in store.list_runs()].count(name) >= 1
+        run = store.runs.create(decode_spec(b"{}"), name=name, tags=("x",))
+        assert store.runs.get(run.run_id).name == name
+        assert [each.name for each in store.runs.find()].count(name) >= 1
     assert {path.parent for path in home.runs.iterdir()} == {home.runs}
 
 
@@ -162,7 +163,7 @@ def test_files_are_as_open_as_the_umask_says(tmp_path: Path, umask: int, mode: i
     try:
         home = open_home(tmp_path / "home")
         with Store.open(home) as store:
-            run = store.create_run(decode_spec(b"{}"))
+            run = store.runs.create(decode_spec(b"{}"))
             state = TrainingState(
                 feature_rms=1.0, data_digest="", precision="fp32", memory_format="contiguous"
             )

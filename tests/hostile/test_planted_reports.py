@@ -63,10 +63,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     keep_study(home, study, text)
     fill_study(home, study, domains=DOMAINS, arms=("averaged",))
     with Store.open(home) as store:
-        for number, run in enumerate(store.list_runs()):
-            store.set_name(run.run_id, f"{number} {HOSTILE}"[:100])
-            store.set_note(run.run_id, TEXT)
-            store.set_tags(run.run_id, (WORD[:64],))
+        for number, run in enumerate(store.runs.find()):
+            store.labels.rename(run.run_id, f"{number} {HOSTILE}"[:100])
+            store.labels.set_note(run.run_id, TEXT)
+            store.labels.set_tags(run.run_id, (WORD[:64],))
     told = Vld(home.path)("report", "planted", "--out", str(root / "report"))
     assert told.exit_code == 0, told.stderr
     return root / "report", told.stdout + told.stderr

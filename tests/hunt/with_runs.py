@@ -194,7 +194,7 @@ def the_home_is_moved(place: Workplace) -> None:
     combination = Combination(method="soup", parents=parents)
     with Store.open(home) as store:
         task = CombinationSpec.of(networks[0].read_spec(), combination)
-        soup = store.run_dir(store.create_run(task).run_id)
+        soup = store.runs.run_dir(store.runs.create(task).run_id)
     run_here(soup)
     assert _is_over(soup)
 

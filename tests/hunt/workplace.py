@@ -81,7 +81,7 @@ class Workplace:
         spec = resolve_spec({"data_dir": str(where), **SHORT_RUN, **fields})
         home = open_home(self.vld.home)
         with Store.open(home) as store:
-            return store.run_dir(store.create_run(spec).run_id)
+            return store.runs.run_dir(store.runs.create(spec).run_id)
 
     def train(self, data: Path | str, **fields: object) -> RunDir:
         """Do a short run to its end, in this process."""

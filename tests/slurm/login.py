@@ -150,7 +150,7 @@ class Login:
         """Compare finished runs, to the last bit, with the same ones done here without a pause."""
         elsewhere = open_home(self.home.path.parent / "undisturbed")
         with Store.open(self.home) as store:
-            for run in map(store.get, (run["run"] for run in runs)):
+            for run in map(store.runs.get, (run["run"] for run in runs)):
                 assert run.status == "finished"
                 assert [
                     *equals_undisturbed(store, run, elsewhere),

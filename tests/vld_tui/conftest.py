@@ -38,7 +38,9 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 @pytest.fixture
 def submitted(store: Store) -> Run:
     """Return a run that was given to job 7_0."""
-    run = store.create_run(resolve_spec({"steps": 20}), name="first")
+    run = store.runs.create(resolve_spec({"steps": 20}), name="first")
     log = store.home.path / "job.log"
-    store.mark_submitted({run.run_id: JobInfo("7_0", run.created_at, str(log), {"time": "60"})})
-    return store.get(run.run_id)
+    store.jobs.mark_submitted(
+        {run.run_id: JobInfo("7_0", run.created_at, str(log), {"time": "60"})}
+    )
+    return store.runs.get(run.run_id)

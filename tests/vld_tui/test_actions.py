@@ -16,6 +16,7 @@ from vld_tui.dashboard.actions import Actions
 from vld_tui.home import open_home
 from vld_tui.launch.local import LaunchError, launch
 from vld_tui.launch.queue.slots import SlotsError
+from vld_tui.store.queue import Queue
 from vld_tui.store.store import Store
 
 
@@ -52,8 +53,8 @@ def test_of_several_runs_the_first_is_started_and_the_others_wait(
     specs = [resolve_spec({"seed": seed}) for seed in range(3)]
     said = actions.start(*specs)
     with Store.open(home) as store:
-        assert [run.seed for run in store.queue()] == [1, 2], "in order"
-        (started,) = store.live_runs()
+        assert [run.seed for run in store.queue.runs()] == [1, 2], "in order"
+        (started,) = store.live.runs()
         assert started.seed == 0
     assert said == f"{started.name} is starting; 2 runs are queued"
     assert supervised == [home]
@@ -73,7 +74,7 @@ def test_where_the_first_cannot_be_started_none_waits(
     with pytest.raises(LaunchError):
         Actions(home).start(resolve_spec({"seed": 0}), resolve_spec({"seed": 1}))
     with Store.open(home) as store:
-        assert store.count_runs() == 0
+        assert store.runs.count() == 0
 
 
 def test_a_run_that_the_queue_starts_at_that_moment_is_stopped_all_the_same(
@@ -81,16 +82,17 @@ def test_a_run_that_the_queue_starts_at_that_moment_is_stopped_all_the_same(
 ) -> None:
     home = open_home(tmp_path / "home")
     with Store.open(home) as store:
-        run = store.create_run(resolve_spec({}), is_queued=True)
-    take_out, started = Store.take_out, []
+        run = store.runs.create(resolve_spec({}), is_queued=True)
+    remove, started = Queue.remove, []
 
-    def be_late(store: Store, run_id: str) -> None:
+    def be_late(queue: Queue, run_id: str) -> None:
         sleeper = (sys.executable, "-c", "import time; time.sleep(60)")
-        started.append(launch(store.run_dir(run_id), sleeper))
-        store.mark_relaunched(run_id)
-        take_out(store, run_id)
+        with Store.open(home) as store:
+            started.append(launch(store.runs.run_dir(run_id), sleeper))
+            store.live.mark_relaunched(run_id)
+        remove(queue, run_id)
 
-    monkeypatch.setattr(Store, "take_out", be_late)
+    monkeypatch.setattr(Queue, "remove", be_late)
     said = Actions(home).interrupt(run.run_id)
     assert started[0].wait(timeout=60) == -signal.SIGTERM
     assert said == f"{run.name} is stopping after the current step"
@@ -99,7 +101,7 @@ def test_a_run_that_the_queue_starts_at_that_moment_is_stopped_all_the_same(
 def test_a_run_without_a_process_cannot_be_stopped_from_the_dashboard(tmp_path: Path) -> None:
     home = open_home(tmp_path / "home")
     with Store.open(home) as store:
-        run = store.create_run(resolve_spec({}))
+        run = store.runs.create(resolve_spec({}))
     with pytest.raises(LaunchError, match="has no process here to stop"):
         Actions(home).interrupt(run.run_id)
 

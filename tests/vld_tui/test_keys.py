@@ -66,11 +66,11 @@ def test_keys_in_the_settings_of_an_earlier_version_are_read_under_their_present
 ) -> None:
     saved = {"wait-for-a-slot": "W", "sort": "S", "queue-again": "", "of-another-version": "x"}
     with Store.open(Home(tmp_path)) as store:
-        store.change_setting("dashboard", dict[str, object], {}, lambda _: {"keys": saved})
+        store.settings.change("dashboard", dict[str, object], {}, lambda _: {"keys": saved})
     dashboard = make_dashboard(Home(tmp_path))
     assert dashboard.preferences.keys == {"queue-again": "", "sort": "S", "of-another-version": "x"}
     with Store.open(Home(tmp_path)) as store:
-        store.change_setting("dashboard", dict[str, object], {}, lambda _: {"keys": {"take": "m"}})
+        store.settings.change("dashboard", dict[str, object], {}, lambda _: {"keys": {"take": "m"}})
     assert make_dashboard(Home(tmp_path)).preferences.keys == {"accept": "m"}
 
 

@@ -43,7 +43,7 @@ def test_of_a_home_on_a_shared_disk_it_lies_elsewhere_and_is_made_of_the_folders
     shared: Home,
 ) -> None:
     with Store.open(shared) as store:
-        run = store.create_run(resolve_spec({}), name="one")
+        run = store.runs.create(resolve_spec({}), name="one")
     folder = shared.database.parent
     assert not shared.database.is_relative_to(shared.path)
     assert folder.stat().st_mode & 0o077 == 0
@@ -51,7 +51,7 @@ def test_of_a_home_on_a_shared_disk_it_lies_elsewhere_and_is_made_of_the_folders
     for path in folder.iterdir():  # as on another login node
         path.unlink()
     with Store.open(shared) as store:
-        assert [each.run_id for each in store.list_runs()] == [run.run_id]
+        assert [each.run_id for each in store.runs.find()] == [run.run_id]
 
 
 def make_elsewhere(home: Home, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -59,11 +59,11 @@ def make_elsewhere(home: Home, monkeypatch: pytest.MonkeyPatch, name: str) -> No
     with monkeypatch.context() as there:
         there.setenv("VLD_DATABASES", str(home.path.parent.parent / "another"))
         with Store.open(home) as store:
-            store.create_run(resolve_spec({}), name=name)
+            store.runs.create(resolve_spec({}), name=name)
 
 
 def names(store: Store) -> set[str]:
-    return {run.name for run in store.list_runs()}
+    return {run.name for run in store.runs.find()}
 
 
 def test_what_is_made_on_another_login_node_is_looked_for_now_and_then(
@@ -75,17 +75,17 @@ def test_what_is_made_on_another_login_node_is_looked_for_now_and_then(
     make_elsewhere(shared, monkeypatch, "second")
     with Store.open(shared) as store:
         assert names(store) == {"first"}, "nobody asked"
-        store.look_for_others()
+        store.folders.look_for_others()
         assert names(store) == {"first", "second"}
         make_elsewhere(shared, monkeypatch, "third")
-        store.look_for_others()
+        store.folders.look_for_others()
         assert names(store) == {"first", "second"}, "a moment ago it was looked"
-        monkeypatch.setattr("vld_tui.store.opening.OTHERS_S", 0.0)
-        store.look_for_others()
+        monkeypatch.setattr("vld_tui.store.folders.OTHERS_S", 0.0)
+        store.folders.look_for_others()
         assert names(store) == {"first", "second", "third"}
         shared.runs.rename(shared.path / "away")
         with pytest.raises(StoreError, match="Cannot list .*runs: No such file"):
-            store.look_for_others()
+            store.folders.look_for_others()
 
 
 def test_commands_and_the_dashboard_know_what_is_made_on_another_login_node(
@@ -96,7 +96,7 @@ def test_commands_and_the_dashboard_know_what_is_made_on_another_login_node(
     make_elsewhere(shared, monkeypatch, "first")
     listed = CliRunner(env={"VLD_HOME": str(shared.path)}).invoke(app, ["ls", "--json"])
     assert [run["name"] for run in json.loads(listed.stdout)] == ["first"]
-    monkeypatch.setattr("vld_tui.store.opening.OTHERS_S", 0.0)
+    monkeypatch.setattr("vld_tui.store.folders.OTHERS_S", 0.0)
     source = HistorySource(shared)
     assert source.take(Interest()).count == 1
     make_elsewhere(shared, monkeypatch, "second")

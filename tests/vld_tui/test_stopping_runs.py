@@ -28,7 +28,7 @@ def test_a_run_is_stopping_from_the_request_until_it_has(home: Home, submitted: 
 
     assert heading() == "None"
     with Store.open(home) as store:
-        store.refresh()
+        store.live.refresh()
     run_dir.ask_to_stop("asked from login1")
     said = "stopping: asked from login1; it ends after its step"
     assert heading() == said

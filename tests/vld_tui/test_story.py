@@ -29,13 +29,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture
 def teller(home: Home) -> Teller:
     with Store.open(home) as store:
-        return Teller(home.run_dir(store.create_run(resolve_spec({})).run_id))
+        return Teller(home.run_dir(store.runs.create(resolve_spec({})).run_id))
 
 
 def _curves(home: Home, teller: Teller) -> Curves:
     with Store.open(home) as store:
-        store.refresh()
-        return as_arrays(store.series(teller.run_dir.run_id))
+        store.live.refresh()
+        return as_arrays(store.series.all(teller.run_dir.run_id))
 
 
 def test_a_story_is_told_by_the_log_and_the_curves(home: Home, teller: Teller) -> None:

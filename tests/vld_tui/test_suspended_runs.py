@@ -31,7 +31,7 @@ def process(home: Home) -> Iterator[subprocess.Popen[bytes]]:
         Store.open(home) as store,
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process,
     ):
-        run_dir = store.run_dir(store.create_run(resolve_spec({}), name="waits").run_id)
+        run_dir = store.runs.run_dir(store.runs.create(resolve_spec({}), name="waits").run_id)
         run_dir.write_process(process.pid)
         Teller(run_dir).says(
             msgspec.structs.replace(started(), pid=process.pid), steps_taken(5, 1.0)

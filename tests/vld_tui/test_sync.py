@@ -45,7 +45,7 @@ def there(tmp_path: Path) -> Home:
     """Return a home elsewhere with one finished run."""
     home = open_home(tmp_path / "there")
     with Store.open(home) as store:
-        run = store.create_run(resolve_spec({"steps": 20}), name="done")
+        run = store.runs.create(resolve_spec({"steps": 20}), name="done")
     teller = Teller(home.run_dir(run.run_id))
     teller.starts()
     teller.finishes()
@@ -88,7 +88,7 @@ def test_what_was_noted_here_is_kept_when_more_comes(there: Home, vld: Vld) -> N
     (record,) = vld.json("ls")
     assert vld("note", record["run"], "seen").exit_code == 0
     with Store.open(there) as store:
-        store.create_run(resolve_spec({"steps": 20, "seed": 1}), name="new")
+        store.runs.create(resolve_spec({"steps": 20, "seed": 1}), name="new")
     assert "updated 1 run" in vld("sync", source_of(there)).stdout
     by_name = {each["name"]: each for each in vld.json("ls")}
     assert by_name["done"]["note"] == "seen"
@@ -97,7 +97,7 @@ def test_what_was_noted_here_is_kept_when_more_comes(there: Home, vld: Vld) -> N
 
 def test_a_run_that_goes_on_there_is_told_as_of_then(there: Home, vld: Vld) -> None:
     with Store.open(there) as store:
-        run = store.create_run(resolve_spec({"steps": 20, "seed": 2}), name="live")
+        run = store.runs.create(resolve_spec({"steps": 20, "seed": 2}), name="live")
     teller = Teller(there.run_dir(run.run_id))
     teller.starts()
     elsewhere = ProcessInfo(pid=7, started_at=time.time(), host="node3")
@@ -121,12 +121,12 @@ def test_a_run_that_waits_there_for_its_job_waits_here_and_is_not_started(
     there: Home, vld: Vld
 ) -> None:
     with Store.open(there) as store:
-        run = store.create_run(resolve_spec({"steps": 20, "seed": 3}), name="waits")
-        store.mark_submitted({run.run_id: JobInfo("7", time.time(), "/log")})
+        run = store.runs.create(resolve_spec({"steps": 20, "seed": 3}), name="waits")
+        store.jobs.mark_submitted({run.run_id: JobInfo("7", time.time(), "/log")})
     vld("sync", source_of(there))
     with Store.open(Home(vld.home)) as here:
-        assert here.get("waits").status == "queued"
-        assert here.queue() == []
+        assert here.runs.get("waits").status == "queued"
+        assert here.queue.runs() == []
     assert "is a read-only copy" in vld("stop", "waits").stderr
 
 
@@ -134,14 +134,14 @@ def test_a_run_that_was_stopped_before_its_job_ran_is_stopped_here_and_waits_for
     there: Home, vld: Vld
 ) -> None:
     with Store.open(there) as store:
-        run = store.create_run(resolve_spec({"steps": 20, "seed": 3}), name="waits")
-        store.mark_submitted({run.run_id: JobInfo("7", time.time(), "/log")})
+        run = store.runs.create(resolve_spec({"steps": 20, "seed": 3}), name="waits")
+        store.jobs.mark_submitted({run.run_id: JobInfo("7", time.time(), "/log")})
         there.run_dir(run.run_id).ask_to_stop("asked from here")
-        store.take_out_of_job(run.run_id)
+        store.jobs.take_out(run.run_id)
     vld("sync", source_of(there))
     with Store.open(Home(vld.home)) as here:
-        assert here.get("waits").status == "stopped"
-        assert here.queue() == here.runs_with_jobs() == []
+        assert here.runs.get("waits").status == "stopped"
+        assert here.queue.runs() == here.jobs.runs() == []
 
 
 def test_a_damaged_folder_is_named_and_the_others_come(there: Home, vld: Vld) -> None:
@@ -200,7 +200,7 @@ def test_what_is_this_homes_own_stays_so(there: Home, vld: Vld) -> None:
 
 def test_what_came_before_it_broke_off_is_there_and_a_copy(there: Home, vld: Vld) -> None:
     with Store.open(there) as store:
-        run = store.create_run(resolve_spec({"steps": 20, "seed": 4}), name="broken")
+        run = store.runs.create(resolve_spec({"steps": 20, "seed": 4}), name="broken")
     log = there.run_dir(run.run_id).path / "engine.log"
     log.symlink_to("/nowhere/at/all")  # no regular file, and no name of a run
     (there.runs / "unreadable").mkdir()
@@ -232,13 +232,13 @@ def test_a_sync_that_fails_keeps_what_came_and_says_why(
 
 def test_a_copy_can_be_thrown_away_and_is_never_queued(there: Home, vld: Vld) -> None:
     with Store.open(there) as store:
-        run = store.create_run(resolve_spec({"steps": 20, "seed": 5}), name="waits")
-        store.mark_submitted({run.run_id: JobInfo("7", time.time(), "/log")})
+        run = store.runs.create(resolve_spec({"steps": 20, "seed": 5}), name="waits")
+        store.jobs.mark_submitted({run.run_id: JobInfo("7", time.time(), "/log")})
     vld("sync", source_of(there))
     with Store.open(Home(vld.home)) as here:
-        here.close_job(run.run_id)
+        here.jobs.close(run.run_id)
         with pytest.raises(StoreError, match="is a read-only copy"):
-            here.enqueue(run.run_id)
+            here.queue.add(run.run_id)
     assert vld("rm", "waits").exit_code == 0
     assert "Already up to date" in vld("sync", source_of(there)).stdout
     assert [each["name"] for each in vld.json("ls")] == ["done"]
@@ -250,7 +250,7 @@ def large(there: Home) -> list[str]:
     """Give the home elsewhere three more runs with long logs, and return the ids of all."""
     with Store.open(there) as store:
         for seed in (11, 12, 13):
-            run = store.create_run(resolve_spec({"steps": 20, "seed": seed}), name=f"large{seed}")
+            run = store.runs.create(resolve_spec({"steps": 20, "seed": seed}), name=f"large{seed}")
             (there.run_dir(run.run_id).log).write_bytes(os.urandom(400_000))
         return sorted(each.name for each in there.runs.iterdir())
 

@@ -79,7 +79,7 @@ class Launching:
             store, method, runs, at=_checkpoint(at), points=points,
             from_pretrained=from_pretrained, probe=probe, device=device,
         )  # fmt: skip
-        made = store.create_run(task, name=self._name, tags=self._tags, is_queued=self._queue)
+        made = store.runs.create(task, name=self._name, tags=self._tags, is_queued=self._queue)
         start_new(
             store, made, queue=self._queue, detach=self._detach, as_json=self._as_json,
             following=_following(method, runs),
@@ -190,10 +190,10 @@ def _choose(store: Store, names: list[str] | None, where: str | None) -> Sequenc
     """Return the runs that are named or that match, and report the ones left out."""
     if bool(names) == (where is not None):
         raise CommandError("Name the runs to combine, or select them with --where (not both).")
-    store.refresh()
+    store.live.refresh()
     if where is None:
-        return [store.get(name) for name in names or ()]
-    chosen = choose_matching(store, store.query(where))
+        return [store.runs.get(name) for name in names or ()]
+    chosen = choose_matching(store, store.runs.query(where))
     if chosen.passed_over:
         say(f"Left out: {chosen.passed_over}.", to_stderr=True)
     return chosen.runs

@@ -34,13 +34,13 @@ def compare(
     if bool(runs) == (where is not None):
         raise CommandError("Name the runs to compare, or select them with --where (not both).")
     with open_store(ctx, to_look=True) as store:
-        store.refresh()
+        store.live.refresh()
         if where is None:
-            named = [store.get(run) for run in runs or ()]
+            named = [store.runs.get(run) for run in runs or ()]
             known = list({run.run_id: run for run in named}.values())
         else:
-            known = store.list_runs(store.query(where), limit=MOST_RUNS + 1)[::-1]
-        arms = store.arms([run.run_id for run in known])
+            known = store.runs.find(store.runs.query(where), limit=MOST_RUNS + 1)[::-1]
+        arms = store.series.arms([run.run_id for run in known])
     damaged = [run for run in known if run.status == DAMAGED]
     for run in damaged:
         say(f"skipped damaged run: {run.run_id}  {run.name}", to_stderr=True)

@@ -67,7 +67,7 @@ def curve(
     check_range("--width", width, *WIDTHS)
     check_range("--height", height, *HEIGHTS)
     with open_for_runs(ctx, [run], with_jobs=False) as store:
-        known = store.get(run)
+        known = store.runs.get(run)
         panels = _panels(store, known, metric or _usual_metrics(known))
     if not any(len(each.x) for panel in panels for each in panel.series):
         if known.id_accuracy is not None and not known.has_ood:
@@ -99,7 +99,7 @@ def _panels(store: Store, run: Run, names: Sequence[str]) -> list[Plot]:
     Raises:
         CommandError: for a name that is not a metric of the run.
     """
-    series = store.thinned_series(run.run_id, most=MOST_POINTS, kept_step=run.selected_step)
+    series = store.series.thinned(run.run_id, most=MOST_POINTS, kept_step=run.selected_step)
     keys = [each.key for each in series if each.key.name == ACCURACY]
     domains = sorted({key.domain for key in keys if not key.is_judged})
     arms = sorted({key.arm for key in keys} - {run.arm})

@@ -51,9 +51,9 @@ def _print_once(ctx: typer.Context) -> None:
         raise HomeError(absence(home))
     console = Console(highlight=False, markup=False, emoji=False)
     with open_store(ctx, to_look=True) as store:
-        store.refresh()
-        runs = store.list_runs(limit=max(5, shutil.get_terminal_size().lines - 3))
-        count, live = store.count_runs(), store.count_statuses()
+        store.live.refresh()
+        runs = store.runs.find(limit=max(5, shutil.get_terminal_size().lines - 3))
+        count, live = store.runs.count(), store.runs.count_statuses()
         console.print(status_text(count, live, None, home=str(home.path), problem=None))
         if runs:
             console.print(run_table(runs, now=time.time(), cells=console.width))

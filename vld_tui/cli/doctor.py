@@ -18,7 +18,8 @@ from vld_tui.launch.local import LaunchError
 from vld_tui.launch.slurm import commands
 from vld_tui.launch.slurm.batches import require_submitit
 from vld_tui.launch.slurm.commands import SlurmError
-from vld_tui.store.store import Store, StoreError
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
 from vld_tui.views.inventory import Check, check_lines
 from vld_tui.words.numbers import plural, size
 

@@ -28,7 +28,8 @@ from vld_tui.control.start import begin
 from vld_tui.launch.local import EventFollower, stop, wait_and_record
 from vld_tui.runs.progress import Progress
 from vld_tui.runs.run import Run
-from vld_tui.store.store import Store, StoreError
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
 from vld_tui.views.intervals import interval_record
 
 POLL_INTERVAL_S: Final = 0.1
@@ -93,7 +94,7 @@ def run_and_follow(
         LaunchError: when its process cannot be started.
         typer.Exit: with 130 when the run was stopped.
     """
-    run_dir = store.run_dir(run.run_id)
+    run_dir = store.runs.run_dir(run.run_id)
     follower = EventFollower(run_dir)
     earlier = Progress.told_by(follower.poll())
     progress = msgspec.structs.replace(earlier, model=None)  # this attempt may prepare another
@@ -104,8 +105,8 @@ def run_and_follow(
             progress = _follow(store, run_dir, process, follower, reporter, requests, progress)
         exit_code = wait_and_record(process, run_dir)
         _refuse(store, run, progress, exit_code, resumes=resumes)
-        store.refresh()
-        run = store.get(run.run_id)
+        store.live.refresh()
+        run = store.runs.get(run.run_id)
         is_killed = requests.count > 1 and run_dir.read_kill() is not None
         status = "killed" if is_killed and run.status in ("crashed", "stopped") else run.status
         reporter.conclude(progress, status, following if status == "finished" else ())
@@ -131,12 +132,12 @@ def start_and_leave(
         CommandError: when it died immediately.
         LaunchError: when its process cannot be started.
     """
-    run_dir = store.run_dir(run.run_id)
+    run_dir = store.runs.run_dir(run.run_id)
     process = _begin(store, run, resumes=resumes, gpus=gpus)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(DETACH_GRACE_S)
         wait_and_record(process, run_dir)
-    run = store.get(run.run_id)
+    run = store.runs.get(run.run_id)
     if as_json:
         print_json(run_records(store, [run])[0] | {"pid": process.pid})
     else:
@@ -181,7 +182,7 @@ def _follow(
             reporter.notice(_stopping(progress, is_again=honoured > 1))
         if time.monotonic() - ingested_at > INGEST_INTERVAL_S:
             with contextlib.suppress(StoreError):  # another program is writing: retry later
-                store.refresh()
+                store.live.refresh()
             ingested_at = time.monotonic()
         time.sleep(POLL_INTERVAL_S)
 
@@ -196,7 +197,7 @@ def _stopping(progress: Progress, *, is_again: bool) -> str:
 def _refuse(store: Store, run: Run, progress: Progress, exit_code: int, *, resumes: bool) -> None:
     """Raise when another process has the run; remove a new run."""
     if isinstance(progress.end, RunFailed) and progress.end.refused and not resumes:
-        store.discard(run.run_id)
+        store.trash.discard(run.run_id)
         raise CommandError(progress.end.message)
     if exit_code == ENGINE_IS_HELD:
         raise CommandError(f"Run {run.run_id} is already in use by another process.")

@@ -45,12 +45,12 @@ def logs(
     """Print a run's events and process output, with control characters made visible."""
     check_range("--lines", lines, 0)
     with open_for_runs(ctx, [run]) as store, contextlib.ExitStack() as files:
-        known = store.get(run)
+        known = store.runs.get(run)
         told = _Told(store, known, files)
         for line in told.news() if lines is None else told.last(lines):
             _print(line)
         while follow:
-            known = store.get(known.run_id)  # checked first: no lines follow
+            known = store.runs.get(known.run_id)  # checked first: no lines follow
             is_live = known.is_live or _comes_yet(store, known)
             for line in told.news():
                 _print(line)
@@ -67,7 +67,7 @@ def _comes_yet(store: Store, run: Run) -> bool:
 
     time.sleep(INTERVAL_S)
     look_at_jobs(store)
-    now = store.get(run.run_id)
+    now = store.runs.get(run.run_id)
     return now.is_live or (now.has_job and now.status == QUEUED)
 
 
@@ -75,7 +75,7 @@ class _Told:
     """A run's lines so far, each returned once."""
 
     def __init__(self, store: Store, run: Run, files: contextlib.ExitStack) -> None:
-        run_dir = store.run_dir(run.run_id)
+        run_dir = store.runs.run_dir(run.run_id)
         self._run = run
         self._run_dir = run_dir
         self._task = told_task(run, run_dir)

@@ -61,13 +61,13 @@ def ls(
     Query.parse(where or "", sort=sort)  # checked before the home is opened
     with open_store(ctx, to_look=True) as store:
         refresh_or_say(store)
-        query = store.query(where or "", sort=sort)
+        query = store.runs.query(where or "", sort=sort)
         on_terminal = sys.stdout.isatty() and not (as_json or as_csv)
         most = limit if limit is not None else (TERMINAL_LIMIT if on_terminal else 0)
-        shown = store.list_runs(query, trashed=trashed, limit=most or None)
-        count = store.count_runs(query, trashed=trashed) if len(shown) == most else len(shown)
+        shown = store.runs.find(query, trashed=trashed, limit=most or None)
+        count = store.runs.count(query, trashed=trashed) if len(shown) == most else len(shown)
         records = run_records(store, shown) if as_json or as_csv else []
-        unread = store.unread_folders(must_look=not (shown or where or trashed))
+        unread = store.folders.count_unread(must_look=not (shown or where or trashed))
         nothing = None if shown or unread else _nothing(store, query, where, trashed=trashed)
     if as_json:
         print_json(records)
@@ -122,9 +122,9 @@ def _print_table(runs: Sequence[Run], *, hidden: int) -> None:
 def _nothing(store: Store, query: Query, where: str | None, *, trashed: bool) -> str:
     """Return why no run is listed and what to do."""
     if where:
-        searched = plural(store.count_runs(trashed=trashed), "run")
+        searched = plural(store.runs.count(trashed=trashed), "run")
         place = " in the trash" if trashed else ""
-        reason = store.why_nothing_matches(query)
+        reason = store.runs.why_nothing_matches(query)
         return f"No run matches {where!r}: {searched}{place} searched. {reason}".rstrip()
     if trashed:
         return "The trash is empty."

@@ -21,6 +21,6 @@ def note(
 ) -> None:
     """Replace a run's note."""
     with open_store(ctx) as store:
-        known = store.get(run)
-        store.set_note(known.run_id, text)
+        known = store.runs.get(run)
+        store.labels.set_note(known.run_id, text)
     say(f"{known.run_id}  note {'set' if text else 'removed'}")

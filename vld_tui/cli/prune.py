@@ -14,7 +14,7 @@ from vld_tui.cli.filters import WhereOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
 from vld_tui.runs.run import DAMAGED
-from vld_tui.store.prune import Keep, Prunable
+from vld_tui.store.checkpoints import Keep, Prunable
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 from vld_tui.study.define.files import find_study
@@ -60,9 +60,9 @@ def prune(
     if sum(each is not None for each in (runs or None, where, study)) > 1:
         raise CommandError("Pass only one of: runs, --where, --study.")
     with open_store(ctx, to_look=dry_run) as store:
-        store.refresh()
+        store.live.refresh()
         found = _prunable(store, _chosen(store, runs or (), where, study), kept)
-        damaged = 0 if runs else store.count_runs(Query.parse(f"status={DAMAGED}"))
+        damaged = 0 if runs else store.runs.count(Query.parse(f"status={DAMAGED}"))
         freed = {run_id: files for run_id, files in found.items() if files.spare}
         if freed and not dry_run:
             if not yes:
@@ -72,7 +72,7 @@ def prune(
                     f"Delete {what} of {of_runs} ({size(_bytes(freed))})?",
                     refusal="Nothing was deleted.",
                 )
-            found |= {run_id: store.prune(run_id, kept) for run_id in freed}
+            found |= {run_id: store.checkpoints.prune(run_id, kept) for run_id in freed}
     _tell(found, as_json=as_json, dry_run=dry_run)
     if damaged:
         left = plural(damaged, "damaged run")
@@ -81,7 +81,7 @@ def prune(
 
 def _prunable(store: Store, runs: Iterable[str], keep: Keep) -> dict[str, Prunable]:
     """Return the checkpoints that can be deleted or are still needed, by run."""
-    found = ((run_id, store.prunable(run_id, keep)) for run_id in runs)
+    found = ((run_id, store.checkpoints.prunable(run_id, keep)) for run_id in runs)
     return {run_id: files for run_id, files in found if files.spare or files.needed}
 
 
@@ -124,7 +124,7 @@ def _chosen(
 ) -> list[str]:
     """Return the ids of the selected runs; runs given by name must be finished."""
     if references:
-        named = [store.get(reference) for reference in references]
+        named = [store.runs.get(reference) for reference in references]
         for run in named:
             if run.trashed_at is not None:
                 raise CommandError(
@@ -137,4 +137,4 @@ def _chosen(
         return [run.run_id for run in named]
     if study is not None:
         return [run.run_id for run in standing_of(store, find_study(store.home, study)).finished]
-    return store.finished_ids(store.query(where or ""))
+    return store.runs.finished_ids(store.runs.query(where or ""))

@@ -44,14 +44,16 @@ def ls(ctx: typer.Context, as_json: JsonOption = False) -> None:
     """List running and queued runs in order."""
     with open_store(ctx, to_look=True) as store:
         refresh(store)
-        live = [run for run in store.live_runs() if not run.has_job]
-        waiting, given = store.queue(), store.runs_with_jobs()
+        live = [run for run in store.live.runs() if not run.has_job]
+        waiting, given = store.queue.runs(), store.jobs.runs()
         slots = slots_of(store)
         is_worked_on = is_supervised(store.home)
         live_records, waiting_records = run_records(store, live), run_records(store, waiting)
         given_records = run_records(store, given)
         asked = {
-            run.run_id for run in given if run.is_live and stop_asked(store.run_dir(run.run_id))
+            run.run_id
+            for run in given
+            if run.is_live and stop_asked(store.runs.run_dir(run.run_id))
         }
     if as_json:
         print_json(
@@ -89,35 +91,35 @@ def start(ctx: typer.Context) -> None:
 def up(ctx: typer.Context, run: QueuedRun) -> None:
     """Move a run one place up."""
     with open_store(ctx) as store:
-        store.move_in_queue(store.get(run).run_id, -1)
+        store.queue.move(store.runs.get(run).run_id, -1)
 
 
 @app.command(cls=Command)
 def down(ctx: typer.Context, run: QueuedRun) -> None:
     """Move a run one place down."""
     with open_store(ctx) as store:
-        store.move_in_queue(store.get(run).run_id, 1)
+        store.queue.move(store.runs.get(run).run_id, 1)
 
 
 @app.command(cls=Command)
 def hold(ctx: typer.Context, run: QueuedRun) -> None:
     """Hold a run until it is released."""
     with open_store(ctx) as store:
-        _hold(store, store.get(run), is_held=True)
+        _hold(store, store.runs.get(run), is_held=True)
 
 
 @app.command(cls=Command)
 def release(ctx: typer.Context, run: QueuedRun) -> None:
     """Release a held run."""
     with open_store(ctx) as store:
-        _hold(store, store.get(run), is_held=False)
+        _hold(store, store.runs.get(run), is_held=False)
 
 
 @app.command(cls=Command)
 def rm(ctx: typer.Context, run: QueuedRun) -> None:
     """Remove a run from the queue; vld resume starts it."""
     with open_store(ctx) as store:
-        dequeue(store, store.get(run).run_id)
+        dequeue(store, store.runs.get(run).run_id)
 
 
 @app.command(cls=Command)

@@ -18,7 +18,7 @@ def rebuild(ctx: typer.Context) -> None:
     """Clear the database and read every run folder again; list damaged folders."""
     store, set_aside = Store.open_to_rebuild(this_home(ctx))
     with store:
-        report = store.rebuild()
+        report = store.folders.rebuild()
     if set_aside is not None:
         say(f"the database was damaged; moved it to {set_aside}", to_stderr=True)
     trashed = f", {report.trashed:,} of them in the trash" if report.trashed else ""

@@ -67,7 +67,7 @@ def report(
     """Write tables, figures and an HTML page of a study's finished runs."""
     with open_store(ctx, to_look=True) as store:
         found = find_study(store.home, study)
-        store.refresh()
+        store.live.refresh()
         gathered = gather(store, found)
         if not gathered.runs:
             strays = find_strays(store, standing_of(store, found))
@@ -88,7 +88,7 @@ def report(
 
 
 def _report(store: Store, gathered: Gathered, ways: Sequence[Way]) -> Report:
-    attempts = [store.timeline(run.run_id)[-1:] for run in gathered.runs]
+    attempts = [store.series.timeline(run.run_id)[-1:] for run in gathered.runs]
     return make_report(
         gathered,
         [attempt for last in attempts for attempt in last],
@@ -101,7 +101,7 @@ def _report(store: Store, gathered: Gathered, ways: Sequence[Way]) -> Report:
 def _ways(store: Store, gathered: Gathered, named: Sequence[str] | None) -> list[Way]:
     if not named:
         return read_ways(store, find_ways(store, {run.run_id for run in gathered.runs}))
-    known = [store.get(reference) for reference in named]
+    known = [store.runs.get(reference) for reference in named]
     for run in known:
         if run.combination is None or run.combination.method != METHOD:
             raise CommandError(

@@ -22,6 +22,6 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def restore(ctx: typer.Context, runs: TrashedRuns) -> None:
     """Restore runs from the trash."""
     with open_store(ctx) as store:
-        for run in [store.get(reference, in_trash=True) for reference in runs]:
-            store.restore(run.run_id)
+        for run in [store.runs.get(reference, in_trash=True) for reference in runs]:
+            store.trash.restore(run.run_id)
             say(f"restored {run.run_id}  {run.name}")

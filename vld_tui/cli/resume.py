@@ -67,7 +67,7 @@ def resume(
     spec_values({"gpus": None if gpus is None else str(gpus)})  # checked as for a new run
     with open_store(ctx) as store:
         refresh(store)
-        known = list({run.run_id: run for run in map(store.get, runs)}.values())
+        known = list({run.run_id: run for run in map(store.runs.get, runs)}.values())
         to_submit = [run for run in known if _goes_to_cluster(run, on, queue=queue)]
         here = [run for run in known if run not in to_submit]
         if gpus is not None and (queue or to_submit):
@@ -114,7 +114,7 @@ def _submit(store: Store, runs: Sequence[Run], asked: Asked, *, as_json: bool) -
     run_ids = [run.run_id for run in runs]
     submission = submit_again(store, run_ids, partial(asked.on_cluster, store.home))
     if len(runs) == 1:
-        tell_submitted(store, store.get(run_ids[0]), as_json=as_json)
+        tell_submitted(store, store.runs.get(run_ids[0]), as_json=as_json)
     elif as_json:
         print_submission(submission, {})
     else:

@@ -41,7 +41,7 @@ def rm(
             _empty(store, asks=not yes)
             return
         refresh(store)
-        chosen = [store.get(reference) for reference in runs or ()]
+        chosen = [store.runs.get(reference) for reference in runs or ()]
         if where is not None:
             chosen = _matching(store, where)
         if dry_run:
@@ -51,14 +51,14 @@ def rm(
         if where is not None and chosen and not yes:
             ask(f"Move {plural(len(chosen), 'run')} to the trash?", refusal="Nothing was removed.")
         for run in chosen:
-            store.trash(run.run_id)
+            store.trash.move(run.run_id)
             say(f"moved to the trash: {run.run_id}  {run.name}")
             say(with_home(f"  vld restore {run.run_id}  # undo"))
 
 
 def _matching(store: Store, where: str) -> list[Run]:
     """Return the matching runs that have ended, and report how many have not."""
-    matching = store.list_runs(store.query(where))
+    matching = store.runs.find(store.runs.query(where))
     over = [run for run in matching if not (run.is_live or run.status == QUEUED)]
     if not matching:
         say(f"No run matches {where!r}.", to_stderr=True)
@@ -70,10 +70,10 @@ def _matching(store: Store, where: str) -> list[Run]:
 
 
 def _empty(store: Store, *, asks: bool) -> None:
-    trashed = store.list_runs(trashed=True)
+    trashed = store.runs.find(trashed=True)
     if not trashed:
         say("The trash is empty.")
         return
     if asks and not typer.confirm(f"Permanently delete {plural(len(trashed), 'run')}?"):
         raise CommandError("Nothing was deleted.", exit_code=1)
-    say(f"deleted {plural(store.empty_trash(), 'run')}")
+    say(f"deleted {plural(store.trash.empty(), 'run')}")

@@ -105,7 +105,7 @@ def run(
     spec = located(this_home(ctx), spec)
     cluster = None if settings is None else Cluster(settings, tell_slow)
     with open_store(ctx) as store:
-        created = store.create_run(spec, name=name, tags=tag or (), is_queued=queue)
+        created = store.runs.create(spec, name=name, tags=tag or (), is_queued=queue)
         if cluster is not None:
             tell_submitted(store, submit(store, created, cluster), as_json=as_json)
             return

@@ -42,9 +42,9 @@ def open_store(ctx: typer.Context, *, to_look: bool = False, may_be_new: bool = 
     if to_look and not home.is_made:
         return Store.without_history(home)
     store = Store.open(home)
-    store.is_to_look = to_look
+    store.live.is_to_look = to_look
     try:
-        store.look_for_others()
+        store.folders.look_for_others()
     except BaseException:
         store.close()
         raise
@@ -57,8 +57,8 @@ def refresh(store: Store) -> None:
     Raises:
         StoreError: when the history cannot be updated.
     """
-    store.refresh()
-    if not store.open_jobs() and not store.home.jobs.is_dir():
+    store.live.refresh()
+    if not store.jobs.open() and not store.home.jobs.is_dir():
         return
     from vld_tui.launch.slurm.watch import look_at_jobs  # only with a cluster
 
@@ -78,20 +78,20 @@ def refresh_or_say(store: Store, *, with_jobs: bool = True) -> None:
     """
     problem: StoreError | None = None
     try:
-        if not store.is_read_only:
-            refresh(store) if with_jobs else store.refresh()
+        if not store.database.is_read_only:
+            refresh(store) if with_jobs else store.live.refresh()
             return
-        if store.problem is not None:
-            problem = StoreError(store.problem)
-        elif not any(store.count_statuses().values()):
+        if store.database.problem is not None:
+            problem = StoreError(store.database.problem)
+        elif not any(store.runs.count_statuses().values()):
             return
     except DatabaseDamaged:
         raise
     except StoreError as error:
         problem = error
     try:
-        store.work_on_copy()
-        store.refresh()
+        store.live.work_on_copy()
+        store.live.refresh()
     except StoreError as error:
         say(f"showing older data: {problem or error}", to_stderr=True)
     else:
@@ -115,7 +115,7 @@ def open_for_runs(
         store = open_store(ctx, to_look=True)
         refresh_or_say(store, with_jobs=with_jobs)
         for reference in references:
-            store.get(reference)
+            store.runs.get(reference)
     except (DatabaseLocked, DatabaseUnwritable, DatabaseDamaged) as error:
         if store is not None:
             store.close()

@@ -35,11 +35,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> None:
     """Show a run's state, settings, results and files."""
     with open_for_runs(ctx, [run], with_jobs=False) as store:
-        known = store.get(run)
+        known = store.runs.get(run)
         if known.has_job:
             refresh_or_say(store)
-            known = store.get(known.run_id)
-        run_dir = store.run_dir(known.run_id)
+            known = store.runs.get(known.run_id)
+        run_dir = store.runs.run_dir(known.run_id)
         progress = _progress(store, known, run_dir)
         if as_json:
             print_json(_record(store, known, run_dir, progress))
@@ -49,8 +49,8 @@ def show(ctx: typer.Context, run: RunArgument, as_json: JsonOption = False) -> N
         detail = run_detail(
             known,
             progress,
-            attempts=store.timeline(known.run_id),
-            checkpoints=store.left_checkpoints(known.run_id),
+            attempts=store.series.timeline(known.run_id),
+            checkpoints=store.checkpoints.left(known.run_id),
             contents=FolderReader(run_dir).read(),
             folder=str(run_dir.path),
             cells=console.width,
@@ -69,14 +69,14 @@ def _progress(store: Store, run: Run, run_dir: RunDir) -> Progress:
     from vld_tui.runs.curves import as_arrays  # imports numpy
     from vld_tui.runs.story import MOST_EVALUATIONS, Story
 
-    series = store.thinned_series(run.run_id, most=MOST_EVALUATIONS, kept_step=run.selected_step)
+    series = store.series.thinned(run.run_id, most=MOST_EVALUATIONS, kept_step=run.selected_step)
     return Story(run_dir, reads_all=True).progress(as_arrays(series), run.arm)
 
 
 def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict[str, Any]:
-    attempts = store.timeline(run.run_id)
+    attempts = store.series.timeline(run.run_id)
     step = run.selected_step
-    at_selected = [] if step is None else store.metrics(run.run_id, step=step)
+    at_selected = [] if step is None else store.series.metrics(run.run_id, step=step)
     (record,) = run_records(store, [run])
     return (
         record
@@ -105,7 +105,7 @@ def _record(store: Store, run: Run, run_dir: RunDir, progress: Progress) -> dict
             "class_accuracies": _class_accuracies(run_dir),
             "checkpoints": [
                 msgspec.structs.asdict(each) | {"path": str(run_dir.path / each.file)}
-                for each in store.left_checkpoints(run.run_id)
+                for each in store.checkpoints.left(run.run_id)
             ],
             "timeline": attempts,
             "versions": attempts[-1].versions if attempts else {},

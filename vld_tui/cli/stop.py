@@ -36,7 +36,7 @@ def stop(
 ) -> None:
     """Stop runs after the current step, and wait briefly for them to end."""
     with open_for_runs(ctx, runs) as store:
-        known = [store.get(run) for run in runs]
+        known = [store.runs.get(run) for run in runs]
         for run in known:
             refuse_stopped(store, run)
         waited_for = []
@@ -53,8 +53,8 @@ def _wait(store: Store, waiting: list[str], *, kill: bool) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while waiting and time.monotonic() < deadline:
         for run_id in list(waiting):
-            run = store.get(run_id)
-            if not run.is_live and await_exit(store.run_dir(run_id), 0.0):
+            run = store.runs.get(run_id)
+            if not run.is_live and await_exit(store.runs.run_dir(run_id), 0.0):
                 waiting.remove(run_id)
                 is_killed = kill and run.status in ("crashed", "stopped") and run.error is not None
                 outcome = "killed" if is_killed else run.status

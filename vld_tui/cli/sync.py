@@ -47,8 +47,8 @@ def sync(
     """
     with open_store(ctx) as store:
         fetched = fetch_runs(store.home, source, checkpoints=checkpoints, overwrite=overwrite)
-        report = store.take_in(fetched.run_ids)
-        store.take_in_others()  # runs that an interrupted sync copied
+        report = store.folders.take_in(fetched.run_ids)
+        store.folders.take_in_others()  # runs that an interrupted sync copied
     for each in report.damaged:
         say(f"cannot read {each.path.name}: {each.reason}", to_stderr=True)
     if fetched.problem is not None:

@@ -63,7 +63,7 @@ def tag(ctx: typer.Context, words: WordsArgument = None, where: MatchingOption =
     with open_store(ctx) as store:
         runs = _chosen(store, words[0], where)
         for run in runs:
-            changed = store.change_tags(run.run_id, change) if tags else run.tags
+            changed = store.labels.change_tags(run.run_id, change) if tags else run.tags
             for missing in _absent(run.tags, tags):
                 say(f"{run.run_id}  has no tag {missing!r}", to_stderr=True)
             say(f"{run.run_id}  tags: {' '.join(changed) or 'none'}")
@@ -73,9 +73,9 @@ def tag(ctx: typer.Context, words: WordsArgument = None, where: MatchingOption =
 
 def _chosen(store: Store, reference: str, where: str | None) -> list[Run]:
     if where is None:
-        return [store.get(reference)]
-    store.refresh()
-    return store.list_runs(store.query(where))
+        return [store.runs.get(reference)]
+    store.live.refresh()
+    return store.runs.find(store.runs.query(where))
 
 
 def _absent(tags: Sequence[str], words: Sequence[str]) -> list[str]:

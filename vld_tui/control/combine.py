@@ -42,7 +42,7 @@ class Chosen(NamedTuple):
 
 def choose_matching(store: Store, query: Query) -> Chosen:
     """Return the matching finished runs, oldest first, without combining runs."""
-    matching = store.list_runs(query)[::-1]
+    matching = store.runs.find(query)[::-1]
     runs = tuple(run for run in matching if run.status == "finished" and run.combination is None)
     unfinished = sum(run.status != "finished" for run in matching)
     combined = len(matching) - len(runs) - unfinished
@@ -105,7 +105,7 @@ def _pretrained_parent(store: Store, run: Run, at: Checkpoint, *, probe: bool) -
         CombinationError: when both ends would be the same network.
     """
     last_layer: LastLayer = "linear_probe"
-    if not probe and (run.spec.head_steps > 0 or _kept_last_layer(store.run_dir(run.run_id))):
+    if not probe and (run.spec.head_steps > 0 or _kept_last_layer(store.runs.run_dir(run.run_id))):
         last_layer = "start_of_run"
     if last_layer == "start_of_run" and at == "best" and run.selected_step == 0:
         raise CombinationError(
@@ -151,7 +151,7 @@ def _parents(store: Store, runs: Sequence[Run], at: Checkpoint) -> list[Parent]:
 
 
 def _path(store: Store, run: Run, at: Checkpoint) -> Path:
-    run_dir = store.run_dir(run.run_id)
+    run_dir = store.runs.run_dir(run.run_id)
     return run_dir.best_checkpoint if at == "best" else run_dir.last_checkpoint
 
 

@@ -41,7 +41,7 @@ def run_records(store: Store, runs: Sequence[Run]) -> list[Record]:
     Raises:
         StoreError: when the history cannot be read.
     """
-    arms = store.arms([run.run_id for run in runs])
+    arms = store.series.arms([run.run_id for run in runs])
     return [run_record(run, arms.get(run.run_id, ())) for run in runs]
 
 
@@ -146,7 +146,7 @@ def export_runs(store: Store, query: Query, path: Path) -> int:
         ExportError: when it cannot be written, or exists.
         StoreError: when the history cannot be read.
     """
-    records = run_records(store, store.list_runs(query))
+    records = run_records(store, store.runs.find(query))
     with new_file(path) as file:
         if path.suffix == ".json":
             text = msgspec.json.format(msgspec.json.encode(records), indent=2)

@@ -40,11 +40,11 @@ def hold(store: Store, run_id: str, *, is_held: bool) -> Run:
         SlurmError: when the run of a cluster is not queued, or Slurm refuses.
         StoreError: when it is not queued, or that cannot be recorded.
     """
-    run = store.get(run_id)
+    run = store.runs.get(run_id)
     if run.has_job:
         _hold_job(store, run, is_held=is_held)
         return run
-    store.hold(run_id, is_held=is_held)
+    store.queue.hold(run_id, is_held=is_held)
     if not is_held:
         start_supervisor(store.home)
     return run
@@ -56,10 +56,10 @@ def start_queued(store: Store, run_ids: Sequence[str]) -> tuple[Queued, ...]:
     Raises:
         LaunchError: when nothing can work on the queue.
     """
-    queue = [run.run_id for run in store.queue()]
+    queue = [run.run_id for run in store.queue.runs()]
     start_supervisor(store.home)
     return tuple(
-        Queued(store.get(run_id), queue.index(run_id) + 1 if run_id in queue else None)
+        Queued(store.runs.get(run_id), queue.index(run_id) + 1 if run_id in queue else None)
         for run_id in run_ids
     )
 
@@ -72,7 +72,7 @@ def set_slots(store: Store, count: int | None = None, gpus: str | None = None) -
         StoreError: when it cannot be saved.
     """
     for name, value in queue_settings(count, gpus).items():
-        store.keep_setting(name, value)
+        store.settings.put(name, value)
 
 
 def work_on_queue(store: Store) -> QueueWork:
@@ -82,7 +82,7 @@ def work_on_queue(store: Store) -> QueueWork:
         LaunchError: when it cannot be started.
         StoreError: when the queue cannot be read.
     """
-    due = sum(run.is_due for run in store.queue())
+    due = sum(run.is_due for run in store.queue.runs())
     was_supervised = is_supervised(store.home)
     if due and not was_supervised:
         start_supervisor(store.home)
@@ -90,7 +90,7 @@ def work_on_queue(store: Store) -> QueueWork:
 
 
 def _hold_job(store: Store, run: Run, *, is_held: bool) -> None:
-    refuse_copy(store.run_dir(run.run_id))
+    refuse_copy(store.runs.run_dir(run.run_id))
     if run.status != QUEUED:
         raise SlurmError(f"Run {run.run_id} is not queued: it is {run.status}.")
     if run.job is None:

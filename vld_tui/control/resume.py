@@ -28,7 +28,7 @@ def refuse_unresumable(store: Store, run: Run, *, may_be_queued: bool = False) -
         SlurmError: when its job has not ended.
         StoreError: when it is in the trash, finished, damaged, live or queued.
     """
-    refuse_copy(store.run_dir(run.run_id))
+    refuse_copy(store.runs.run_dir(run.run_id))
     name = f"Run {run.run_id}"
     if run.trashed_at is not None:
         raise StoreError(f"{name} is in the trash.\nRestore it first: vld restore {run.run_id}")
@@ -57,10 +57,10 @@ def resume_here(store: Store, run_id: str, *, gpus: int | None = None) -> subpro
         LaunchError, SlurmError, StoreError: see :func:`refuse_unresumable`, and when its process
             cannot be started.
     """
-    run = store.get(run_id)
+    run = store.runs.get(run_id)
     refuse_unresumable(store, run, may_be_queued=True)
     if run.status == QUEUED:
-        store.take_out(run_id)
+        store.queue.remove(run_id)
     return begin(store, run, resumes=True, gpus=gpus)
 
 
@@ -74,7 +74,7 @@ def queue_again(store: Store, run_ids: Sequence[str]) -> tuple[Queued, ...]:
     for run in _look_again(store, run_ids):
         refuse_unresumable(store, run)
     for run_id in run_ids:
-        store.enqueue(run_id)
+        store.queue.add(run_id)
     return start_queued(store, run_ids)
 
 
@@ -118,10 +118,10 @@ def _look_again(store: Store, run_ids: Sequence[str]) -> list[Run]:
         StoreError: when it cannot be recorded how they are.
     """
     for run_id in run_ids:
-        refuse_copy(store.run_dir(run_id))
-    if any(store.get(run_id).has_job for run_id in run_ids):
+        refuse_copy(store.runs.run_dir(run_id))
+    if any(store.runs.get(run_id).has_job for run_id in run_ids):
         look_at_jobs(store)
-    return [store.get(run_id) for run_id in run_ids]
+    return [store.runs.get(run_id) for run_id in run_ids]
 
 
 def _refuse_open_job(run: Run) -> None:
@@ -136,5 +136,5 @@ def _refuse_open_job(run: Run) -> None:
 
 def _last_settings(store: Store, run: Run) -> SlurmSettings | None:
     """Return what the run's job asked of the cluster the last time; None: it never had one."""
-    job_info = store.run_dir(run.run_id).read_job()
+    job_info = store.runs.run_dir(run.run_id).read_job()
     return make_settings(dict(job_info.settings)) if job_info else None

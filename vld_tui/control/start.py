@@ -40,15 +40,15 @@ def begin(
     Raises:
         LaunchError: when it cannot be started.
     """
-    run_dir = store.run_dir(run.run_id)
+    run_dir = store.runs.run_dir(run.run_id)
     try:
         process = launch(run_dir, patience_s=EXIT_PATIENCE_S if resumes else 0.0, gpus=gpus)
     except LaunchError:
         if not resumes:
-            store.discard(run.run_id)
+            store.trash.discard(run.run_id)
         raise
     if resumes:
-        store.mark_relaunched(run.run_id)
+        store.live.mark_relaunched(run.run_id)
     return process
 
 
@@ -62,6 +62,6 @@ def submit(store: Store, run: Run, cluster: Cluster) -> Run:
     try:
         submit_runs(store, cluster, [run.run_id])
     except SlurmError:
-        store.discard(run.run_id)
+        store.trash.discard(run.run_id)
         raise
-    return store.get(run.run_id)
+    return store.runs.get(run.run_id)

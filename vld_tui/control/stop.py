@@ -68,11 +68,11 @@ def refuse_stopped(store: Store, run: Run) -> None:
         StoreError: when there is nothing to stop, or only the history, which cannot be written,
             knows the run.
     """
-    if run.status == DAMAGED and not local.await_exit(store.run_dir(run.run_id), 0.0):
+    if run.status == DAMAGED and not local.await_exit(store.runs.run_dir(run.run_id), 0.0):
         return  # its process works all the same
     if not run.is_live and run.status != QUEUED and not run.has_job:
         raise StoreError(f"Run {run.run_id} is not running: it is {run.status}.")
-    if store.is_copy and not run.is_live:
+    if store.database.is_copy and not run.is_live:
         raise StoreError(
             f"Run {run.run_id} is {run.status} in the history only, and the history cannot be "
             "written: try again."
@@ -99,20 +99,20 @@ def stop(store: Store, run_id: str, *, kill: bool = False, by: str = "vld stop -
         StoreError: when it cannot be recorded.
         OSError: when the run's folder cannot be written.
     """
-    run = store.get(run_id)
+    run = store.runs.get(run_id)
     if run.has_job:
         return _stop_on_cluster(store, run, kill=kill, by=by)
     if run.status == QUEUED:
         try:
-            store.take_out(run_id)
+            store.queue.remove(run_id)
         except StoreError:
-            run = store.get(run_id)
+            run = store.runs.get(run_id)
             if run.status == QUEUED:
                 raise
         else:
             return Stopped(run, "dequeued")
     # Also when the queue has just started it.
-    is_stopped = local.stop(store.run_dir(run_id), kill=kill, by=by)
+    is_stopped = local.stop(store.runs.run_dir(run_id), kill=kill, by=by)
     return Stopped(run, ("killed" if kill else "asked") if is_stopped else "gone")
 
 
@@ -123,10 +123,10 @@ def dequeue(store: Store, run_id: str) -> Stopped:
         LaunchError, SlurmError, OSError: see :func:`stop`.
         StoreError: when it is not queued, or that cannot be recorded.
     """
-    run = store.get(run_id)
+    run = store.runs.get(run_id)
     if run.has_job and run.status == QUEUED:
         return _stop_on_cluster(store, run, kill=False, by="")
-    store.take_out(run_id)
+    store.queue.remove(run_id)
     return Stopped(run, "dequeued")
 
 
@@ -143,7 +143,7 @@ def stop_study(store: Store, standing: Standing, *, kill: bool = False) -> Stopp
     on_cluster: list[Run] = []
     resumed_by_job = [run for run in standing.broken_off if _may_job_resume(store, run)]
     for run in (*standing.queued, *standing.live, *resumed_by_job):
-        if store.run_dir(run.run_id).is_copy:
+        if store.runs.run_dir(run.run_id).is_copy:
             done.copies.append(run.run_id)
         else:
             (on_cluster if run.has_job else here).append(run)
@@ -164,12 +164,12 @@ def stop_study(store: Store, standing: Standing, *, kill: bool = False) -> Stopp
 
 def _may_job_resume(store: Store, run: Run) -> bool:
     """Return whether an interrupted run will be resumed by its job."""
-    is_settled = run.status == "failed" or store.run_dir(run.run_id).read_stop() is not None
+    is_settled = run.status == "failed" or store.runs.run_dir(run.run_id).read_stop() is not None
     return run.has_job and not is_settled
 
 
 def _stop_on_cluster(store: Store, run: Run, *, kill: bool, by: str) -> Stopped:
-    refuse_copy(store.run_dir(run.run_id))
+    refuse_copy(store.runs.run_dir(run.run_id))
     is_waiting = run.status == QUEUED
     if not (run.is_live or is_waiting) or not commands.is_slurm_here():
         return _leave_job(store, run, kill=kill, by=by)
@@ -178,8 +178,8 @@ def _stop_on_cluster(store: Store, run: Run, *, kill: bool, by: str) -> Stopped:
     except SlurmAwayError:
         if kill:
             raise
-        ask_to_stop(store.run_dir(run.run_id))
-        store.take_out_of_job(run.run_id)
+        ask_to_stop(store.runs.run_dir(run.run_id))
+        store.jobs.take_out(run.run_id)
         return Stopped(run, "dequeued", leaves_job=True, is_slurm_away=True)
     if kill:
         return Stopped(run, "killed" if run.is_live else "cancelled", mates=tuple(mates))
@@ -188,10 +188,10 @@ def _stop_on_cluster(store: Store, run: Run, *, kill: bool, by: str) -> Stopped:
 
 def _leave_job(store: Store, run: Run, *, kill: bool, by: str) -> Stopped:
     """Have a run's job skip it, through its folder alone, and wait for the job no longer."""
-    run_dir = store.run_dir(run.run_id)
+    run_dir = store.runs.run_dir(run.run_id)
     is_killed = kill and run.is_live and local.stop(run_dir, kill=True, by=by)
     ask_to_stop(run_dir)
-    store.close_job(run.run_id)
+    store.jobs.close(run.run_id)
     how: How = "released"
     if run.status == QUEUED:
         how = "dequeued"
@@ -218,7 +218,7 @@ def _stop_jobs(store: Store, runs: Sequence[Run], *, kill: bool, by: str) -> lis
     live = {run.job for run in runs if run.is_live}
     others = [
         each
-        for each in store.open_jobs()
+        for each in store.jobs.open()
         if each.job.job_id in jobs and each.run_id not in ours and each.status in (QUEUED, *LIVE)
     ]
     busy = live if kill else live | {each.job.job_id for each in others}
@@ -233,7 +233,7 @@ def _stop_jobs(store: Store, runs: Sequence[Run], *, kill: bool, by: str) -> lis
             _cancel([job for job in jobs if job in live], "--signal=KILL")
     for run in runs:
         if run.status == QUEUED:
-            store.take_out_of_job(run.run_id)
+            store.jobs.take_out(run.run_id)
     return mates
 
 
@@ -248,7 +248,7 @@ def _killing(store: Store, run_ids: Iterable[str], by: str) -> Iterator[None]:
     """Have the folders of runs record that what happens in the block kills them on purpose."""
     noted = []
     for run_id in run_ids:
-        run_dir = store.run_dir(run_id)
+        run_dir = store.runs.run_dir(run_id)
         process = run_dir.read_process()
         if process is not None and is_alive(run_dir, process):
             with contextlib.suppress(OSError):  # then it is a crash, as of a full disk

@@ -55,8 +55,8 @@ def launch_named(store: Store, reference: str) -> Launched:
     study = text.read(store.home, datasets)
     if datasets.refusal is not None:
         raise DatasetError(datasets.refusal)
-    store.look_for_others()
-    store.refresh()
+    store.folders.look_for_others()
+    store.live.refresh()
     settings = last_place(store.home, study.name)
     if settings is None:
         return launch(store, study, text)
@@ -78,7 +78,7 @@ def launch(store: Store, study: Study, text: StudyText, cluster: Cluster | None 
     with only_launch(home):
         if cluster is not None:
             find_lost_batches(store)
-            store.take_in_others()  # created on another login node
+            store.folders.take_in_others()  # created on another login node
         refuse_misfits(standing_of(store, study))
         gone = runs_left_behind(home, study, text)
         keep_study(home, study, text)
@@ -129,10 +129,10 @@ def _interrupted(store: Store, before: Standing) -> InterruptedSubmissionError:
 
 def _unmake(store: Store, runs: Iterable[str]) -> None:
     """Delete new runs that were not submitted; the study still lists them as missing."""
-    given = {each.run_id for each in store.open_jobs()}
+    given = {each.run_id for each in store.jobs.open()}
     for run in runs:
         if run not in given:
-            store.discard(run)
+            store.trash.discard(run)
 
 
 def runs_left_behind(home: Home, study: Study, text: StudyText) -> int:
@@ -153,7 +153,7 @@ def launch_missing(store: Store, standing: Standing) -> None:
     _tag(store, standing)
     for run in standing.broken_off:
         _queue_again(store, run.run_id)
-    store.queue_runs(standing.missing, tags=(standing.study.name,))
+    store.runs.create_many(standing.missing, tags=(standing.study.name,), is_queued=True)
 
 
 def _make_missing(store: Store, standing: Standing) -> list[str]:
@@ -168,28 +168,28 @@ def _make_missing(store: Store, standing: Standing) -> list[str]:
     broken_off = [
         run.run_id
         for run in standing.broken_off
-        if not (run.has_job or store.run_dir(run.run_id).is_copy)
+        if not (run.has_job or store.runs.run_dir(run.run_id).is_copy)
     ]
-    return [*broken_off, *store.create_runs(standing.missing, tags=(standing.study.name,))]
+    return [*broken_off, *store.runs.create_many(standing.missing, tags=(standing.study.name,))]
 
 
 def _tag(store: Store, standing: Standing) -> None:
     tag = standing.study.name
     untagged = [run.run_id for run in standing.runs if run is not None and tag not in run.tags]
     if untagged:
-        store.add_tag(untagged, tag)
+        store.labels.add_tag(untagged, tag)
 
 
 def _queue_again(store: Store, run_id: str) -> None:
-    run = store.get(run_id)
+    run = store.runs.get(run_id)
     if run.is_live or run.status in ("finished", QUEUED) or run.has_job:
         return  # another process was faster, or it is on a cluster
-    if store.run_dir(run_id).is_copy:
+    if store.runs.run_dir(run_id).is_copy:
         return
     try:
-        store.enqueue(run_id)
+        store.queue.add(run_id)
     except StoreError:
-        if not store.get(run_id).is_live:
+        if not store.runs.get(run_id).is_live:
             raise
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from engine.protocol import UserError
-from vld_tui.store.user_data import TagChange
+from vld_tui.store.labels import TagChange
 
 
 def tag_change(words: Sequence[str]) -> TagChange:

@@ -42,8 +42,8 @@ class Actions:
 
         first, *others = specs
         with Store.open(self._home) as store:
-            run = store.create_run(located(self._home, first))
-            record_end(begin(store, run), store.run_dir(run.run_id))
+            run = store.runs.create(located(self._home, first))
+            record_end(begin(store, run), store.runs.run_dir(run.run_id))
         said = f"{run.name} is starting"
         return f"{said}; {self.queue(*others)}" if others else said
 
@@ -54,7 +54,7 @@ class Actions:
 
         with Store.open(self._home) as store:
             placed = [located(self._home, spec) for spec in specs]
-            runs = [store.create_run(spec, is_queued=True) for spec in placed]
+            runs = [store.runs.create(spec, is_queued=True) for spec in placed]
             start_queued(store, [run.run_id for run in runs])
         return f"{runs[0].name} is queued" if len(runs) == 1 else f"{len(runs):,} runs are queued"
 
@@ -63,11 +63,11 @@ class Actions:
         from vld_tui.control.resume import resume_here, submit_again
 
         with Store.open(self._home) as store:
-            run = store.get(run_id)
+            run = store.runs.get(run_id)
             if run.job is not None:
                 submit_again(store, [run_id])
                 return f"{run.name} was submitted again"
-            record_end(resume_here(store, run_id), store.run_dir(run_id))
+            record_end(resume_here(store, run_id), store.runs.run_dir(run_id))
         return f"{run.name} is resuming"
 
     def queue_again(self, run_id: str) -> str:
@@ -110,7 +110,7 @@ class Actions:
     def move(self, run_id: str, places: int) -> str:
         """Let a run change places with the next queued one (1), or the one before (−1)."""
         with Store.open(self._home) as store:
-            store.move_in_queue(run_id, places)
+            store.queue.move(run_id, places)
         return ""
 
     def set_slots(self, count: int) -> str:
@@ -165,33 +165,33 @@ class Actions:
         """Move runs to the trash."""
         with Store.open(self._home) as store:
             for run_id in run_ids:
-                store.trash(run_id)
+                store.trash.move(run_id)
         return f"{_runs(run_ids)} in the trash; z takes back"
 
     def restore(self, run_ids: Sequence[str]) -> str:
         """Take runs out of the trash."""
         with Store.open(self._home) as store:
             for run_id in run_ids:
-                store.restore(run_id)
+                store.trash.restore(run_id)
         return f"{_runs(run_ids)} back"
 
     def change_tags(self, run_id: str, before: Sequence[str], after: Sequence[str]) -> str:
         """Add and remove the tags in which ``after`` differs from ``before``."""
         with Store.open(self._home) as store:
-            store.change_tags(run_id, edited_tags(before, after))
+            store.labels.change_tags(run_id, edited_tags(before, after))
         return "tags saved"
 
     def set_note(self, run_id: str, note: str) -> str:
         """Replace a run's note."""
         with Store.open(self._home) as store:
-            store.set_note(run_id, note)
+            store.labels.set_note(run_id, note)
         return "note saved"
 
     def change_preferences(self, changes: Mapping[str, object]) -> str:
         """Remember some of how the user likes the dashboard."""
         change = partial(msgspec.structs.replace, **changes)
         with Store.open(self._home) as store:
-            store.change_setting(PREFERENCES_SETTING, Preferences, Preferences(), change)
+            store.settings.change(PREFERENCES_SETTING, Preferences, Preferences(), change)
         return ""
 
 

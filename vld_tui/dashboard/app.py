@@ -378,7 +378,7 @@ def make_dashboard(home: Home) -> Dashboard:
     preferences = Preferences()
     if home.database.exists():  # a new home is made after the first picture
         with contextlib.suppress(StoreError), Store.open(home) as store:  # the screen says why
-            preferences = store.setting(PREFERENCES_SETTING, Preferences, preferences)
+            preferences = store.settings.get(PREFERENCES_SETTING, Preferences, preferences)
     return Dashboard(
         HistorySource(home),
         Actions(home),

@@ -179,7 +179,9 @@ class HistorySource:
             self._store = None
 
     def _read(self, interest: Interest) -> Snapshot:
-        if self._store is not None and (self._store.is_replaced or self._store.is_read_only):
+        if self._store is not None and (
+            self._store.database.is_replaced or self._store.database.is_read_only
+        ):
             self.close()  # one that is only read is not told of what others write
         if self._store is None:
             self._store = Store.open(self._home)
@@ -202,7 +204,7 @@ class HistorySource:
 
     def _problem_with_jobs(self, store: Store) -> str | None:
         """Have the cluster's jobs looked at, if there are any; return what came up."""
-        if not store.open_jobs():
+        if not store.jobs.open():
             return None
         if self._jobs is None:
             from vld_tui.launch.slurm.watch import JobWatch  # many do without a cluster
@@ -215,18 +217,20 @@ class HistorySource:
         looked_at = replace(
             interest, watched=(), opened=None, other=None, queue=False, studies=False, study=None
         )
-        state = (store.version(), looked_at)
+        state = (store.database.version(), looked_at)
         if self._listed is None or self._listed[0] != state:
-            runs, grouping = store.count_runs(interest.query), interest.grouping
+            runs, grouping = store.runs.count(interest.query), interest.grouping
             listed = Snapshot(
-                count=runs if grouping is None else store.count_groups(interest.query, grouping),
+                count=runs
+                if grouping is None
+                else store.runs.count_groups(interest.query, grouping),
                 runs=runs,
-                unmatched="" if runs else store.why_nothing_matches(interest.query),
+                unmatched="" if runs else store.runs.why_nothing_matches(interest.query),
                 rows=_read_rows(store, interest),
-                live=store.count_statuses(),
+                live=store.runs.count_statuses(),
                 points=_read_points(store, interest) if interest.plane else (),
-                without_ood=store.count_without_ood(interest.query) if interest.plane else 0,
-                is_read_only=store.is_read_only,
+                without_ood=store.runs.count_without_ood(interest.query) if interest.plane else 0,
+                is_read_only=store.database.is_read_only,
             )
             self._listed = (state, listed)
         return self._listed[1]
@@ -242,15 +246,15 @@ class HistorySource:
 
     def _read_ended(self, store: Store) -> tuple[Run, ...]:
         """Return the runs that were live at the last look and are over now."""
-        if (version := store.version()) == self._looked_at:
+        if (version := store.database.version()) == self._looked_at:
             return ()
         self._looked_at = version
-        live = {run.run_id for run in store.live_runs()}
+        live = {run.run_id for run in store.live.runs()}
         gone, self._live = self._live - live, live
         ended = []
         for run_id in sorted(gone):
             try:
-                run = store.get(run_id)
+                run = store.runs.get(run_id)
             except StoreError:  # deleted meanwhile
                 continue
             if not run.is_live and run.status != QUEUED:
@@ -262,7 +266,7 @@ class HistorySource:
         curves = self._curves.get(run_id)
         if curves is None:
             return None
-        run_dir = store.run_dir(run_id)
+        run_dir = store.runs.run_dir(run_id)
         if self._opened is None or self._opened.run_dir != run_dir:
             self._opened = OpenedRun(run_dir)
         return self._opened.read(store, curves[1])
@@ -273,16 +277,16 @@ class HistorySource:
         opened = (interest.opened,) if interest.opened else ()
         for run_id in dict.fromkeys((*interest.watched, *opened)):
             try:
-                run = store.get(run_id)
+                run = store.runs.get(run_id)
             except StoreError:  # deleted meanwhile
                 continue
-            log, _ = read_log(store.run_dir(run_id).log, LOG_BYTES)
+            log, _ = read_log(store.runs.run_dir(run_id).log, LOG_BYTES)
             state = (run, log)
             before = self._curves.get(run_id)
             if before is not None and before[0] == state:
                 found[run_id] = before
             else:
-                told = _last_told(store.run_dir(run_id), run)
+                told = _last_told(store.runs.run_dir(run_id), run)
                 found[run_id] = (state, RunCurves(run, _curves(store, run), log, told))
         self._curves = found
         return [found[run_id][1] for run_id in interest.watched if run_id in found]
@@ -314,8 +318,8 @@ class OpenedRun:
         self._detail = RunDetail(
             curves,
             self._story.progress(curves.curves, curves.run.arm),
-            tuple(store.timeline(run_id)),
-            tuple(store.left_checkpoints(run_id)),
+            tuple(store.series.timeline(run_id)),
+            tuple(store.checkpoints.left(run_id)),
             str(self.run_dir.path),
             contents,
             told,
@@ -327,8 +331,8 @@ class OpenedRun:
 def _refresh(store: Store) -> str | None:
     """Bring history up to date; return why it cannot be, such as for want of room on the disk."""
     try:
-        store.look_for_others()
-        store.refresh()
+        store.folders.look_for_others()
+        store.live.refresh()
     except DatabaseDamaged:
         raise
     except StoreError as error:
@@ -338,7 +342,7 @@ def _refresh(store: Store) -> str | None:
 
 def _unread(store: Store) -> str | None:
     """Say that history lacks run folders that a rebuild would read."""
-    folders = store.unread_folders()
+    folders = store.folders.count_unread()
     if not folders:
         return None
     return f"{plural(folders, 'run folder')} not in the history yet: vld rebuild"
@@ -353,7 +357,7 @@ def _last_told(run_dir: RunDir, run: Run) -> tuple[str, ...]:
 
 def _find_other(store: Store, reference: str) -> OtherRun:
     try:
-        return OtherRun(reference, store.get(reference))
+        return OtherRun(reference, store.runs.get(reference))
     except StoreError as error:
         return OtherRun(reference, None, str(error))
 
@@ -362,21 +366,21 @@ def _read_rows(store: Store, interest: Interest) -> tuple[TableRow, ...]:
     """Return the page of runs, or of groups, that is looked at."""
     query, offset, limit = interest.query, interest.offset, interest.limit
     if (grouping := interest.grouping) is not None:
-        groups = store.list_groups(query, grouping, sort=interest.sort, offset=offset, limit=limit)
+        groups = store.runs.groups(query, grouping, sort=interest.sort, offset=offset, limit=limit)
         names = group_names(groups, grouping)
         return tuple(
             GroupRow(group, grouping, name) for group, name in zip(groups, names, strict=True)
         )
-    runs = store.list_runs(query, offset=offset, limit=limit)
-    histories = store.ood_histories([run.run_id for run in runs])
+    runs = store.runs.find(query, offset=offset, limit=limit)
+    histories = store.series.ood_histories([run.run_id for run in runs])
     return tuple(RunRow(run, histories.get(run.run_id, ())) for run in runs)
 
 
 def _read_points(store: Store, interest: Interest) -> tuple[RunPoint, ...]:
     """Return the points of the ID–OOD plane: runs, or the means of groups."""
     if (grouping := interest.grouping) is None:
-        return tuple(store.points(interest.query, limit=MOST_POINTS))
-    groups = store.list_groups(interest.query, grouping, limit=MOST_POINTS)
+        return tuple(store.runs.points(interest.query, limit=MOST_POINTS))
+    groups = store.runs.groups(interest.query, grouping, limit=MOST_POINTS)
     named = zip(groups, group_names(groups, grouping), strict=True)
     points = (group_point(group, grouping, name) for group, name in named)
     return tuple(point for point in points if point is not None)
@@ -384,10 +388,10 @@ def _read_points(store: Store, interest: Interest) -> tuple[RunPoint, ...]:
 
 def _read_queue(store: Store) -> QueueState:
     return QueueState(
-        live=tuple(run for run in store.live_runs() if not run.has_job),
-        waiting=tuple(store.queue()),
+        live=tuple(run for run in store.live.runs() if not run.has_job),
+        waiting=tuple(store.queue.runs()),
         slots=slots_of(store),
-        on_cluster=tuple(store.runs_with_jobs()),
+        on_cluster=tuple(store.jobs.runs()),
     )
 
 
@@ -395,6 +399,6 @@ def _curves(store: Store, run: Run) -> Curves:
     from vld_tui.runs.curves import as_arrays  # imports numpy
 
     try:
-        return as_arrays(store.series(run.run_id))
+        return as_arrays(store.series.all(run.run_id))
     except SeriesDamaged:  # everything else of the run is shown
         return {}

@@ -25,6 +25,8 @@ MIGRATIONS: Final = (
 BUSY_TIMEOUT_S: Final = 5.0
 MOST_AT_ONCE: Final = 900
 """Values asked for in one query; SQLite takes a thousand parameters everywhere."""
+MOST_COPIED_BYTES: Final = 2**29
+"""Maximum size of a database that is copied into memory if it cannot be written."""
 _LEAST_ROOM: Final = 2**17
 """Bytes without which SQLite cannot even make the index of a write-ahead log, nor extend it."""
 _OF_ANOTHER_SCHEMA: Final = re.compile(
@@ -58,13 +60,17 @@ class Database:
         """Why a database that should be writable is not."""
         self.is_copy = is_copy
         """Whether it is in memory, so that writes are lost."""
-        self._connection = connection
         self._file = _file_number(path)
+        self._use(connection)
+
+    def _use(self, connection: sqlite3.Connection) -> None:
+        """Prepare a connection for queries."""
+        self._connection = connection
         connection.create_function("matches", 2, _matches, deterministic=True)
         connection.create_function("matches_word", 2, _matches_word, deterministic=True)
         self._unreadable: set[int] = set()
         self._noted_at = (0, 0)
-        with _readable_errors(path):
+        with _readable_errors(self.path):
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute(f"CREATE TABLE {UNREADABLE} (key INTEGER PRIMARY KEY)")
 
@@ -128,17 +134,21 @@ class Database:
         _migrate(connection, path)
         return cls(path, connection, is_copy=True)
 
-    def copied(self) -> Database:
-        """Return a copy in memory.
+    def become_copy(self) -> None:
+        """Continue on a copy in memory, because the file cannot be written.
 
         Raises:
-            StoreError: when this one cannot be read.
+            StoreError: when the file cannot be read, or is too large to be copied.
         """
+        if self.path.stat().st_size > MOST_COPIED_BYTES:
+            raise StoreError(f"{self.path} is too large to copy into memory.")
         connection = sqlite3.connect(":memory:", isolation_level=None)
         with _readable_errors(self.path):
             self._connection.backup(connection)
             connection.execute("PRAGMA foreign_keys = ON")
-        return Database(self.path, connection, is_copy=True)
+        self._connection.close()
+        self.is_read_only, self.is_copy, self.problem = False, True, None
+        self._use(connection)
 
     def scratch(self) -> Database:
         """Return an empty database of the same schema in memory, to be filled and copied from."""

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from engine.protocol import FIELDS, MEASURES
 from vld_tui.runs.run import STATUSES
-from vld_tui.store.runs import COLLAPSED, STATUS_SQL
+from vld_tui.store.rows import COLLAPSED, STATUS_SQL
 from vld_tui.store.specs import SPEC_JSON, spec_value
 
 Kind = Literal["number", "duration", "flag", "text", "choice", "words", "time"]

@@ -1,60 +1,83 @@
-"""List the run folders of a home."""
+"""The run folders of a home, compared with its history."""
 
 from __future__ import annotations
 
+import errno
+import math
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Sequence
+from typing import Final
 
 from vld_tui.home import Home
+from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
-from vld_tui.store.lookup import LAST
+from vld_tui.store.ingest import LiveRuns
+from vld_tui.store.lookup import run_ids
+from vld_tui.store.rebuild import RebuildReport, rebuild, take_in, unknown_runs
+from vld_tui.store.settings import Settings
+
+OTHERS_S: Final = 60.0
+"""How often the run folders are listed for unknown runs: a shared disk is slow to list a hundred
+thousand."""
+_UNREAD: Final = "folders_unread"
+"""The setting that marks a new database next to existing run folders."""
 
 
-def run_ids(home: Home) -> Iterator[str]:
-    """Yield the names of the run folders that are not in the trash.
+class Folders:
+    """Reads run folders that the history does not know, or all of them again."""
 
-    Raises:
-        StoreError: when they cannot be listed.
-    """
-    try:
-        with os.scandir(home.runs) as entries:
-            for entry in entries:
-                if not entry.name.startswith(".") and entry.is_dir() and is_text(entry.name):
-                    yield entry.name
-    except FileNotFoundError:  # the home does not exist yet
-        return
-    except OSError as error:
-        raise StoreError(f"Cannot list {home.runs}: {error.strerror}.") from None
+    def __init__(self, database: Database, home: Home, settings: Settings, live: LiveRuns) -> None:
+        self._database, self._home, self._settings, self._live = database, home, settings, live
+        self._looked_for_others = -math.inf
 
+    def mark_unread(self) -> None:
+        """Record in a new database that the existing run folders have not been read."""
+        if self._database.is_read_only:
+            return
+        try:
+            has_folders = any(True for _ in run_ids(self._home))
+        except StoreError:
+            return
+        if has_folders:
+            self._settings.put(_UNREAD, True)
 
-def is_text(name: str) -> bool:
-    """Return whether a name is valid text."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    def count_unread(self, *, must_look: bool = False) -> int:
+        """Return how many run folders are not in the history.
 
+        They are only searched for if the database is new and the existing folders have not been
+        read since, or with ``must_look``.
+        """
+        if not (must_look or self._settings.get(_UNREAD, bool, False)):
+            return 0
+        known = {run_id for (run_id,) in self._database.rows("SELECT run_id FROM runs")}
+        return sum(run_id not in known for run_id in run_ids(self._home))
 
-def has_run_folders(home: Home) -> bool:
-    """Return whether a run folder exists."""
-    try:
-        return any(True for _ in run_ids(home))
-    except StoreError:
-        return False
+    def rebuild(self) -> RebuildReport:
+        """Rebuild the history from the run folders; damaged ones are reported."""
+        report = rebuild(self._database, self._home)
+        self._settings.put(_UNREAD, False)
+        self._live.refresh()
+        return report
 
+    def take_in(self, run_ids: Sequence[str]) -> RebuildReport:
+        """Read the folders of some runs, which may be new to the history."""
+        return take_in(self._database, self._home, run_ids)
 
-def folders_meant(home: Home, reference: str) -> list[str]:
-    """Return the folders of the runs that a reference matches: id, unique prefix, name or
-    ``@last``.
+    def take_in_others(self) -> RebuildReport:
+        """Read the folders of runs created with another database: on another machine that shares
+        this home, or by an interrupted copy."""
+        return self.take_in(unknown_runs(self._database, self._home))
 
-    Raises:
-        StoreError: when the folders cannot be listed.
-    """
-    known = sorted(run_ids(home))
-    if reference == LAST:
-        return known[-1:]
-    if reference in known:
-        return [reference]
-    named = [run_id for run_id in known if home.run_dir(run_id).read_user().name == reference]
-    return named or [run_id for run_id in known if reference and run_id.startswith(reference)]
+    def look_for_others(self) -> None:
+        """Add runs created with another database of this home, at a limited rate; nothing if the
+        only database is in the home."""
+        now = time.monotonic()
+        if now - self._looked_for_others < OTHERS_S or self._database.is_read_only:
+            return
+        self._looked_for_others = now
+        if self._home.database.parent != self._home.path:
+            if not self._home.runs.is_dir():  # such as on an unmounted disk
+                reason = os.strerror(errno.ENOENT)
+                raise StoreError(f"Cannot list {self._home.runs}: {reason}.")
+            self.take_in_others()

@@ -27,12 +27,13 @@ from engine.rundir.life import (
 )
 from vld_tui.home import Home
 from vld_tui.runs.event_reader import BATCH_BYTES, EventBatch, read_events
-from vld_tui.runs.run import LIVE
+from vld_tui.runs.run import LIVE, Run
+from vld_tui.store.columns import OF_RUN, RunState, load_state, save_state
 from vld_tui.store.database import Database
-from vld_tui.store.errors import SeriesDamaged
-from vld_tui.store.record import EventRecorder
-from vld_tui.store.sequence import in_sequence
-from vld_tui.store.state import RunState, load_state, save_state
+from vld_tui.store.errors import DatabaseLocked, DatabaseUnwritable, SeriesDamaged, StoreError
+from vld_tui.store.lookup import Found, find_by_id
+from vld_tui.store.record import EventRecorder, in_sequence
+from vld_tui.store.rows import read_run, read_runs
 
 LAUNCH_GRACE_S: Final = 30.0
 """How long a recorded run may be without a process before its launch."""
@@ -59,35 +60,91 @@ class Pace:
         return True
 
 
-def refresh_live(database: Database, home: Home, pace: Pace) -> None:
-    """Update every run that should have a process, or unexpectedly has one.
+class LiveRuns:
+    """Updates the runs of an open history from their folders while they have a process."""
 
-    ``pace``: check runs on other hosts only when they are due.
+    is_to_look = False
+    """Only updates from run folders are expected, so a copy of the database is sufficient."""
 
-    Raises:
-        StoreError: when the database cannot be read or written.
-    """
-    lost = database.rows(
-        "SELECT key, run_id, events_offset FROM runs INDEXED BY lost_runs WHERE created_at > ? "
-        "AND status = 'crashed' AND exit_code IS NULL AND trashed_at IS NULL",
-        [time.time() - LOST_S],
-    )
-    given_to_jobs = database.rows(
-        "SELECT key, run_id, events_offset, job_node FROM runs INDEXED BY open_jobs "
-        "WHERE job_open = 1 AND job_state <> 'PENDING' AND status NOT IN ('starting', 'running')"
-    )
-    due = [row[:3] for row in given_to_jobs if pace.is_due(row[0], row[3])]
-    for key, run_id, offset in (*lost, *due):
-        if _says_more(home.run_dir(run_id), offset):
-            refresh_run(database, key, home.run_dir(run_id))
-    live = database.rows(
-        "SELECT key, run_id, host FROM runs INDEXED BY live_runs "
-        "WHERE status IN ('starting', 'running') AND trashed_at IS NULL"
-    )
-    for key, run_id, host in live:
-        if pace.is_due(key, host):
-            with suppress(SeriesDamaged):  # reported where they are shown
+    def __init__(self, database: Database, home: Home) -> None:
+        self._database, self._home = database, home
+        self._pace = Pace()
+
+    def runs(self) -> list[Run]:
+        """Return the runs that should have a process, oldest first."""
+        live = "SELECT key FROM runs INDEXED BY live_runs WHERE status IN ('starting', 'running')"
+        where = f"key IN ({live}) AND trashed_at IS NULL"
+        return read_runs(self._database, where, order="launched_at")
+
+    def refresh(self) -> None:
+        """Read new events of runs that should have a process, or unexpectedly have one, and detect
+        runs that died.
+
+        Runs on other hosts are checked only when they are due.
+        """
+        database, home = self._database, self._home
+        if database.is_read_only:
+            return
+        lost = database.rows(
+            "SELECT key, run_id, events_offset FROM runs INDEXED BY lost_runs "
+            "WHERE created_at > ? "
+            "AND status = 'crashed' AND exit_code IS NULL AND trashed_at IS NULL",
+            [time.time() - LOST_S],
+        )
+        given_to_jobs = database.rows(
+            "SELECT key, run_id, events_offset, job_node FROM runs INDEXED BY open_jobs WHERE "
+            "job_open = 1 AND job_state <> 'PENDING' AND status NOT IN ('starting', 'running')"
+        )
+        due = [row[:3] for row in given_to_jobs if self._pace.is_due(row[0], row[3])]
+        for key, run_id, offset in (*lost, *due):
+            if _says_more(home.run_dir(run_id), offset):
                 refresh_run(database, key, home.run_dir(run_id))
+        live = database.rows(
+            "SELECT key, run_id, host FROM runs INDEXED BY live_runs "
+            "WHERE status IN ('starting', 'running') AND trashed_at IS NULL"
+        )
+        for key, run_id, host in live:
+            if self._pace.is_due(key, host):
+                with suppress(SeriesDamaged):  # reported where they are shown
+                    refresh_run(database, key, home.run_dir(run_id))
+
+    def look_again(self, found: Found) -> None:
+        """Update a run from its folder in any state, in a copy if the database cannot be
+        written."""
+        if found.is_trashed or self._database.is_read_only:
+            return
+        try:
+            _look_again(self._database, found.key, found.run_dir(self._home))
+        except (DatabaseLocked, DatabaseUnwritable):
+            if not self.is_to_look:
+                raise
+            self.work_on_copy()
+            _look_again(self._database, found.key, found.run_dir(self._home))
+
+    def work_on_copy(self) -> None:
+        """Switch to a copy of the database in memory, because it cannot be written.
+
+        The copy is updated from the run folders like the database, and discarded at the end.
+
+        Raises:
+            StoreError: when the database cannot be read, or is too large to be copied.
+        """
+        self._database.become_copy()
+        self._pace = Pace()
+
+    def mark_relaunched(self, run_id: str, *, gpu: str | None = None) -> Run:
+        """Set an ended or queued run to ``starting``, expecting events of a new attempt.
+
+        Call it when a process is launched on its folder, just before or just after. ``gpu`` is
+        the one it was given.
+        """
+        found = find_by_id(self._database, run_id)
+        if found.is_trashed:
+            raise StoreError(
+                f"Run {run_id} is in the trash. Restore it first: vld restore {run_id}"
+            )
+        _mark_relaunched(self._database, found.key, found.run_dir(self._home), gpu)
+        return read_run(self._database, found.key)
 
 
 def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
@@ -138,7 +195,7 @@ def _catch_up(
     return state, is_last
 
 
-def look_again(database: Database, key: int, run_dir: RunDir) -> None:
+def _look_again(database: Database, key: int, run_dir: RunDir) -> None:
     """Correct the history of a run that it considers ended.
 
     Its process may only have seemed dead, another one may have been started, or the exit code may
@@ -165,12 +222,7 @@ def look_again(database: Database, key: int, run_dir: RunDir) -> None:
                 save_state(connection, key, recorder.state)
 
 
-def mark_relaunched(database: Database, key: int, run_dir: RunDir, gpu: str | None = None) -> None:
-    """Expect events of a new attempt, optionally on an assigned GPU: set the run to ``starting``.
-
-    Raises:
-        StoreError: when the database cannot be read or written.
-    """
+def _mark_relaunched(database: Database, key: int, run_dir: RunDir, gpu: str | None) -> None:
     known = load_state(database, key)
     if known is None:
         return
@@ -209,7 +261,7 @@ def take_events(
         return recorder, True
     if batch.restarted:
         state = RunState("starting", state.launched_at, state.arm, target=state.target)
-        for table in ("series", "attempts", "checkpoints", "arms"):
+        for table in OF_RUN:
             connection.execute(f"DELETE FROM {table} WHERE run = ?", [key])
         recorder = EventRecorder(connection, key, state)
     _record(recorder, batch)

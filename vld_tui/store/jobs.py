@@ -14,11 +14,12 @@ from engine.rundir import JobInfo, RunDir
 from engine.rundir.life import last_lines, with_log
 from vld_tui.home import Home
 from vld_tui.runs.job import FORGOTTEN, Job
-from vld_tui.runs.run import LIVE, QUEUED
+from vld_tui.runs.run import LIVE, QUEUED, Run
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.ingest import refresh_run
-from vld_tui.store.lookup import Found
+from vld_tui.store.lookup import find_by_id
+from vld_tui.store.rows import read_runs
 from vld_tui.store.side_by_side import side_by_side
 
 UNKNOWN: Final = "UNKNOWN"
@@ -37,73 +38,124 @@ class OpenJob(NamedTuple):
     job: Job
 
 
-def mark_submitted(
-    database: Database, home: Home, given: Mapping[str, JobInfo], *, is_found: bool = False
-) -> None:
-    """Record the jobs of runs, by run id: the runs are queued until their jobs start.
+class Jobs:
+    """The cluster jobs of the runs of an open history."""
 
-    ``is_found``: an earlier submission, so jobs may have started and runs may have been deleted.
+    def __init__(self, database: Database, home: Home) -> None:
+        self._database, self._home = database, home
 
-    Raises:
-        StoreError: when it cannot be recorded.
-    """
-
-    def write(run_id: str) -> None:
-        home.run_dir(run_id).write_job(given[run_id])
-
-    runs = [run for run in given if not is_found or home.run_dir(run).spec.exists()]
-    try:
-        side_by_side(write, runs)
-    except OSError as error:
-        raise StoreError(f"Cannot write to {error.filename or home.runs}: {error}.") from None
-    with database.write() as connection:
-        if is_found:
-            for run in runs:
-                row = connection.execute(
-                    "SELECT key FROM runs WHERE run_id = ? AND trashed_at IS NULL AND job IS NOT ?",
-                    [run, given[run].job_id],
-                ).fetchone()
-                if row is not None:
-                    read_job(connection, row[0], home.run_dir(run))
-            return
-        connection.executemany(
-            "UPDATE runs SET status = 'queued', queue_position = NULL, queue_held = 0, gpu = NULL, "
-            "error = NULL, exit_code = NULL, job = ?, job_state = 'PENDING', job_reason = NULL, "
-            "job_node = NULL, job_open = 1 WHERE run_id = ?",
-            [(given[run].job_id, run) for run in runs],
+    def open(self) -> list[OpenJob]:
+        """Return the runs whose jobs are not known to have ended."""
+        rows = self._database.rows(
+            "SELECT key, run_id, status, job, job_state, coalesce(job_reason, ''), "
+            "coalesce(job_node, '') FROM runs INDEXED BY open_jobs WHERE job_open = 1"
         )
+        return [OpenJob(key, run_id, status, Job(*job)) for key, run_id, status, *job in rows]
 
-
-def take_out(database: Database, found: Found) -> None:
-    """Record that a queued run's job will skip it.
-
-    Raises:
-        StoreError: when it cannot be recorded.
-    """
-    with database.write() as connection:
-        connection.execute(
-            "UPDATE runs SET status = 'stopped', queue_held = 0 "
-            "WHERE key = ? AND status = 'queued' AND job_open = 1",
-            [found.key],
+    def runs(self) -> list[Run]:
+        """Return the runs with pending or running cluster jobs, oldest first."""
+        open_ = (
+            "SELECT key FROM runs INDEXED BY open_jobs WHERE job_open = 1 "
+            "AND status NOT IN ('finished', 'failed')"
         )
+        return read_runs(self._database, f"key IN ({open_}) AND trashed_at IS NULL")
 
+    def mark_submitted(self, given: Mapping[str, JobInfo], *, is_found: bool = False) -> None:
+        """Record the jobs of runs, by run id: the runs are queued until their jobs start.
 
-def close(database: Database, found: Found) -> None:
-    """Record that a run's job has ended; a run queued for it becomes ``stopped``.
+        ``is_found``: an earlier submission, so jobs may have started and runs may have been
+        deleted.
 
-    Raises:
-        StoreError: when it cannot be recorded.
-    """
-    with database.write() as connection:
-        connection.execute(
-            "UPDATE runs SET job_open = 0, job_state = ?, job_reason = NULL, queue_held = 0, "
-            "status = iif(status = 'queued', 'stopped', status) WHERE key = ? AND job_open = 1",
-            [UNKNOWN, found.key],
-        )
+        Raises:
+            StoreError: when it cannot be recorded.
+        """
+
+        def write(run_id: str) -> None:
+            self._home.run_dir(run_id).write_job(given[run_id])
+
+        runs = [run for run in given if not is_found or self._home.run_dir(run).spec.exists()]
+        try:
+            side_by_side(write, runs)
+        except OSError as error:
+            raise StoreError(
+                f"Cannot write to {error.filename or self._home.runs}: {error}."
+            ) from None
+        with self._database.write() as connection:
+            if is_found:
+                for run in runs:
+                    row = connection.execute(
+                        "SELECT key FROM runs WHERE run_id = ? AND trashed_at IS NULL "
+                        "AND job IS NOT ?",
+                        [run, given[run].job_id],
+                    ).fetchone()
+                    if row is not None:
+                        read_job(connection, row[0], self._home.run_dir(run))
+                return
+            connection.executemany(
+                "UPDATE runs SET status = 'queued', queue_position = NULL, queue_held = 0, "
+                "gpu = NULL, error = NULL, exit_code = NULL, job = ?, job_state = 'PENDING', "
+                "job_reason = NULL, job_node = NULL, job_open = 1 WHERE run_id = ?",
+                [(given[run].job_id, run) for run in runs],
+            )
+
+    def take_out(self, run_id: str) -> None:
+        """Record that a run's job skips it: it becomes ``stopped`` unless it is running."""
+        found = find_by_id(self._database, run_id)
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE runs SET status = 'stopped', queue_held = 0 "
+                "WHERE key = ? AND status = 'queued' AND job_open = 1",
+                [found.key],
+            )
+
+    def close(self, run_id: str) -> None:
+        """Record that a run's job has ended, without querying the cluster; a run queued for it
+        becomes ``stopped``."""
+        found = find_by_id(self._database, run_id)
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE runs SET job_open = 0, job_state = ?, job_reason = NULL, queue_held = 0, "
+                "status = iif(status = 'queued', 'stopped', status) WHERE key = ? AND job_open = 1",
+                [UNKNOWN, found.key],
+            )
+
+    def note(self, known: OpenJob, job: Job) -> None:
+        """Record the state of a run's job, and its consequences for the run.
+
+        A requeued job will resume an interrupted run. A job that ended before its run started, or
+        that interrupted it, gives the reason.
+
+        Raises:
+            StoreError: when it cannot be recorded.
+        """
+        run_dir = self._home.run_dir(known.run_id)
+        if not job.waits:
+            refresh_run(self._database, known.key, run_dir)
+        with self._database.write() as connection:
+            row = connection.execute(
+                "SELECT status, error, job, attempts FROM runs WHERE key = ?", [known.key]
+            ).fetchone()
+            if row is None or row[2] != job.job_id:  # deleted, or submitted as another job
+                return
+            status, error, _, _ = row
+            if job.is_over:
+                if status == QUEUED:
+                    _tell_end(job, run_dir)
+                status, error = _after(job, status, error, run_dir)
+            elif job.waits and status in _RESUMABLE and run_dir.read_stop() is None:
+                status, error = QUEUED, None
+            connection.execute(
+                "UPDATE runs SET status = ?, error = ?, job_state = ?, job_reason = ?, "
+                "job_node = ?, queue_held = ?, job_open = ? WHERE key = ?",
+                [
+                    status, error, job.state, job.reason or None, job.node or None,
+                    int(job.is_held), int(not job.is_over or status in LIVE), known.key,
+                ],
+            )  # fmt: skip
 
 
 def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:
-    """Record the job in a run's folder, inside the transaction; see :func:`note`.
+    """Record the job in a run's folder, inside the transaction; see :meth:`Jobs.note`.
 
     A job that has not been queried counts as open; that of a copy, only while the run may resume,
     since it is never queried.
@@ -125,54 +177,6 @@ def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:
         "UPDATE runs SET status = ?, error = ?, job = ?, job_state = ?, job_open = ? WHERE key = ?",
         [status, error, info.job_id, info.end or UNKNOWN, int(is_open), key],
     )
-
-
-def open_jobs(database: Database) -> list[OpenJob]:
-    """Return the runs whose jobs are not known to have ended.
-
-    Raises:
-        StoreError: when the database cannot be read.
-    """
-    rows = database.rows(
-        "SELECT key, run_id, status, job, job_state, coalesce(job_reason, ''), "
-        "coalesce(job_node, '') FROM runs INDEXED BY open_jobs WHERE job_open = 1"
-    )
-    return [OpenJob(key, run_id, status, Job(*job)) for key, run_id, status, *job in rows]
-
-
-def note(database: Database, home: Home, known: OpenJob, job: Job) -> None:
-    """Record the state of a run's job, and its consequences for the run.
-
-    A requeued job will resume an interrupted run. A job that ended before its run started, or that
-    interrupted it, gives the reason.
-
-    Raises:
-        StoreError: when it cannot be recorded.
-    """
-    run_dir = home.run_dir(known.run_id)
-    if not job.waits:
-        refresh_run(database, known.key, run_dir)
-    with database.write() as connection:
-        row = connection.execute(
-            "SELECT status, error, job, attempts FROM runs WHERE key = ?", [known.key]
-        ).fetchone()
-        if row is None or row[2] != job.job_id:  # deleted, or submitted as another job
-            return
-        status, error, _, _ = row
-        if job.is_over:
-            if status == QUEUED:
-                _tell_end(job, run_dir)
-            status, error = _after(job, status, error, run_dir)
-        elif job.waits and status in _RESUMABLE and run_dir.read_stop() is None:
-            status, error = QUEUED, None
-        connection.execute(
-            "UPDATE runs SET status = ?, error = ?, job_state = ?, job_reason = ?, job_node = ?, "
-            "queue_held = ?, job_open = ? WHERE key = ?",
-            [
-                status, error, job.state, job.reason or None, job.node or None,
-                int(job.is_held), int(not job.is_over or status in LIVE), known.key,
-            ],
-        )  # fmt: skip
 
 
 def _tell_end(job: Job, run_dir: RunDir) -> None:

@@ -1,18 +1,161 @@
-"""Check names, tags and notes, and generate ids and names."""
+"""A user's labels of a run (name, tags, note), in its row and in its folder; ids and names of new
+runs."""
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import sqlite3
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Literal
+
+import msgspec
 
 from engine.protocol import NO_TARGET, Combination, CombinationSpec, RunTask, spec_of
+from engine.rundir import RunDir, UserData
+from vld_tui.home import Home
+from vld_tui.store.columns import is_sound, is_time
+from vld_tui.store.database import Database, Row
 from vld_tui.store.errors import StoreError
+from vld_tui.store.lookup import find_by_id
+from vld_tui.store.side_by_side import side_by_side
 
 NAME_LENGTH: Final = 100
 TAG_LENGTH: Final = 64
 _BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
+TagChange = Callable[[tuple[str, ...]], Sequence[str]]
+"""Returns a run's tags after a change, from those before."""
+
+
+class Labels:
+    """Changes the labels of runs, in both places or neither."""
+
+    def __init__(self, database: Database, home: Home) -> None:
+        self._database, self._home = database, home
+
+    def rename(self, run_id: str, name: str) -> None:
+        """Rename a run.
+
+        Raises:
+            StoreError: for an unusable name.
+        """
+        self._set(run_id, "name", check_name(name))
+
+    def set_tags(self, run_id: str, tags: Sequence[str]) -> None:
+        """Replace a run's tags.
+
+        Raises:
+            StoreError: for an unusable tag.
+        """
+        self._set(run_id, "tags", " ".join(check_tags(tags)))
+
+    def set_note(self, run_id: str, note: str) -> None:
+        """Replace a run's note.
+
+        Raises:
+            StoreError: when it is not text.
+        """
+        _check_text("The note", note)
+        self._set(run_id, "note", note)
+
+    def change_tags(self, run_id: str, change: TagChange) -> tuple[str, ...]:
+        """Change a run's tags and return them, keeping concurrent changes.
+
+        Raises:
+            StoreError: for an unusable tag.
+        """
+        try:
+            with self._database.write() as connection:
+                found = find_by_id(self._database, run_id)
+                query = "SELECT name, tags, note, created_at, NULL FROM runs WHERE key = ?"
+                row = connection.execute(query, [found.key]).fetchone()
+                before = _as_user(row, found.run_dir(self._home).read_user()).tags
+                tags = tuple(dict.fromkeys(change(before)))
+                check_tags([tag for tag in tags if tag not in before])
+                connection.execute(
+                    "UPDATE runs SET tags = ? WHERE key = ?", [" ".join(tags), found.key]
+                )
+                write_user_data(self._database, found.key, found.run_dir(self._home))
+        except OSError as error:
+            raise StoreError(f"Cannot write the tags of run {run_id}: {error}.") from None
+        return tags
+
+    def add_tag(self, run_ids: Sequence[str], tag: str) -> None:
+        """Add a tag to runs that are not in the trash.
+
+        Raises:
+            StoreError: for an unusable tag, or when it cannot be written; the database is then as
+                it was.
+        """
+        (tag,) = check_tags([tag])
+        try:
+            with self._database.write() as connection:
+                users = dict(_with_tag(connection, self._home, run_ids, tag))
+                connection.executemany(
+                    "UPDATE runs SET tags = ? WHERE run_id = ?",
+                    [(" ".join(user.tags), run_dir.run_id) for run_dir, user in users.items()],
+                )
+                side_by_side(lambda each: _write_where_it_is(*each), list(users.items()))
+        except OSError as error:
+            raise StoreError(f"Cannot write the tag {tag}: {error}.") from None
+
+    def _set(self, run_id: str, column: Literal["name", "tags", "note"], value: str) -> None:
+        try:
+            with self._database.write() as connection:
+                found = find_by_id(self._database, run_id)
+                connection.execute(
+                    f"UPDATE runs SET {column} = ? WHERE key = ?", [value, found.key]
+                )
+                write_user_data(self._database, found.key, found.run_dir(self._home))
+        except OSError as error:
+            raise StoreError(f"Cannot write the labels of run {run_id}: {error}.") from None
+
+
+def _with_tag(
+    connection: sqlite3.Connection, home: Home, run_ids: Sequence[str], tag: str
+) -> Iterator[tuple[RunDir, UserData]]:
+    for run_id in run_ids:
+        row = connection.execute(
+            "SELECT name, tags, note, created_at FROM runs WHERE run_id = ? AND trashed_at IS NULL",
+            [run_id],
+        ).fetchone()
+        if row is None:
+            continue
+        run_dir = home.run_dir(run_id)
+        user = _as_user((*row, None), run_dir.read_user())
+        if tag not in user.tags:
+            yield run_dir, msgspec.structs.replace(user, tags=(*user.tags, tag))
+
+
+def _write_where_it_is(run_dir: RunDir, user: UserData) -> None:
+    with contextlib.suppress(FileNotFoundError):  # the folder was deleted
+        run_dir.write_user(user)
+
+
+def write_user_data(database: Database, key: int, run_dir: RunDir) -> None:
+    """Write the row's labels into the run folder.
+
+    Raises:
+        OSError: when they cannot be written.
+    """
+    row = database.row(
+        "SELECT name, tags, note, created_at, trashed_at FROM runs WHERE key = ?", [key]
+    )
+    if row is not None:
+        run_dir.write_user(_as_user(row, run_dir.read_user()))
+
+
+def _as_user(row: Row, before: UserData) -> UserData:
+    """Return the labels of a row; where that is damaged, those that the folder has."""
+    name, tags, note, created_at, trashed_at = row
+    return UserData(
+        name if is_sound(name) else before.name,
+        tuple(tags.split()) if is_sound(tags) else before.tags,
+        note if is_sound(note) else before.note,
+        created_at if is_time(created_at) else before.created_at,
+        trashed_at if is_time(trashed_at) else None,
+    )
 
 
 def check_name(name: str) -> str:
@@ -50,16 +193,6 @@ def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
         if "," in tag:
             raise StoreError(f"The tag {tag!r} must not contain a comma: pass tags separately.")
     return tuple(dict.fromkeys(tags))
-
-
-def check_note(note: str) -> str:
-    """Return the note.
-
-    Raises:
-        StoreError: when it is not text.
-    """
-    _check_text("The note", note)
-    return note
 
 
 def new_run_id(now: float) -> str:

@@ -1,7 +1,9 @@
-"""Find a run by id, prefix, name or ``@last``."""
+"""Find a run by id, prefix, name or ``@last``, in the history or among the run folders."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +11,7 @@ from engine.protocol import nearest
 from engine.rundir import RunDir
 from vld_tui.home import Home
 from vld_tui.store.database import Database
-from vld_tui.store.errors import AmbiguousRun, RunNotFound
+from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
 
 LAST: Final = "@last"
 _SHOWN: Final = 10
@@ -54,7 +56,7 @@ def find(database: Database, reference: str, *, in_trash: bool = False) -> Found
     """
     if reference.startswith("@"):
         return _find_last(database, reference, in_trash=in_trash)
-    if not _is_text(reference):
+    if not is_text(reference):
         raise RunNotFound(f"No run {reference!r}: not valid text.")
     for condition in ("run_id = ?1", "name = ?1", "substr(run_id, 1, length(?1)) = ?1 AND ?1 > ''"):
         matches = _find(database, condition, reference)
@@ -99,9 +101,43 @@ def _ambiguous(reference: str, matches: list[Found]) -> str:
     return f"{reference!r} matches {len(matches)} runs: {ids}{more}. Use an id."
 
 
-def _is_text(reference: str) -> bool:
+def is_text(name: str) -> bool:
+    """Return whether a name is valid text."""
     try:
-        reference.encode()
+        name.encode()
     except UnicodeEncodeError:
         return False
     return True
+
+
+def run_ids(home: Home) -> Iterator[str]:
+    """Yield the names of the run folders that are not in the trash.
+
+    Raises:
+        StoreError: when they cannot be listed.
+    """
+    try:
+        with os.scandir(home.runs) as entries:
+            for entry in entries:
+                if not entry.name.startswith(".") and entry.is_dir() and is_text(entry.name):
+                    yield entry.name
+    except FileNotFoundError:  # the home does not exist yet
+        return
+    except OSError as error:
+        raise StoreError(f"Cannot list {home.runs}: {error.strerror}.") from None
+
+
+def folders_meant(home: Home, reference: str) -> list[str]:
+    """Return the folders of the runs that a reference matches: id, unique prefix, name or
+    ``@last``.
+
+    Raises:
+        StoreError: when the folders cannot be listed.
+    """
+    known = sorted(run_ids(home))
+    if reference == LAST:
+        return known[-1:]
+    if reference in known:
+        return [reference]
+    named = [run_id for run_id in known if home.run_dir(run_id).read_user().name == reference]
+    return named or [run_id for run_id in known if reference and run_id.startswith(reference)]

@@ -25,7 +25,7 @@ from engine.protocol import (
 from engine.rundir import RunDir, UserData, read_plain, write_atomic
 from vld_tui.runs.run import Run
 from vld_tui.store.database import Database
-from vld_tui.store.runs import read_runs
+from vld_tui.store.rows import read_runs
 from vld_tui.store.specs import read_kept_spec
 
 

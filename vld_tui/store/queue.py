@@ -1,74 +1,115 @@
-"""The queue: order, holds, removal."""
+"""This machine's queue: its runs, their order, holds and removal."""
 
 from __future__ import annotations
 
 import sqlite3
 
+from vld_tui.home import Home
+from vld_tui.runs.run import DAMAGED, QUEUED, Run
+from vld_tui.store.columns import put_last_in_queue
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
-from vld_tui.store.lookup import Found
-
-_APPEND = """
-    UPDATE runs SET status = 'queued', queue_held = 0, gpu = NULL, error = NULL, exit_code = NULL,
-        queue_position = (
-            SELECT coalesce(max(queue_position), 0) + 1 FROM runs WHERE status = 'queued'
-        )
-    WHERE key = ?
-"""
+from vld_tui.store.lookup import Found, find_by_id
+from vld_tui.store.rows import read_run, read_runs
+from vld_tui.store.runs import Runs
 
 
-def enqueue(connection: sqlite3.Connection, key: int) -> None:
-    """Put a run at the end of the queue, inside the transaction that is open."""
-    connection.execute(_APPEND, [key])
+class Queue:
+    """The queue of an open history."""
 
+    def __init__(self, database: Database, home: Home, runs: Runs) -> None:
+        self._database, self._home, self._runs = database, home, runs
 
-def take_out(database: Database, found: Found) -> None:
-    """Remove a run from the queue: it becomes ``stopped`` and can be resumed.
+    def runs(self) -> list[Run]:
+        """Return this machine's queued runs in order."""
+        where = "status = 'queued' AND job_open = 0 AND trashed_at IS NULL"
+        return read_runs(self._database, where, order="queue_position")
 
-    Raises:
-        StoreError: when it is not queued.
-    """
-    with database.write() as connection:
-        _refuse_others(connection, found)
-        connection.execute(
-            "UPDATE runs SET status = 'stopped', queue_position = NULL, queue_held = 0 "
-            "WHERE key = ?",
-            [found.key],
-        )
+    def add(self, run_id: str) -> None:
+        """Queue an interrupted run to be resumed.
 
+        Raises:
+            StoreError: when it has finished, is running, already queued, or in the trash.
+        """
+        run = self._runs.get(run_id)
+        if run.trashed_at is not None:
+            raise StoreError(
+                f"Run {run_id} is in the trash. Restore it first: vld restore {run_id}"
+            )
+        if find_by_id(self._database, run_id).run_dir(self._home).is_copy:
+            raise StoreError(
+                f"Run {run_id} is a read-only copy of a run on another machine; resume it there."
+            )
+        if run.status == DAMAGED:
+            raise StoreError(f"Run {run_id} is damaged: {run.error}")
+        if run.is_live or run.status in ("finished", QUEUED) or run.has_job:
+            with_job = f", and its job {run.job} has not ended" if run.has_job else ""
+            raise StoreError(f"Run {run_id} is {run.status}{with_job}.")
+        with self._database.write() as connection:
+            found = find_by_id(self._database, run_id)
+            if read_run(self._database, found.key).status != run.status:
+                raise StoreError(f"Run {run_id} is no longer {run.status}. Try again.")
+            put_last_in_queue(connection, found.key)
 
-def hold(database: Database, found: Found, *, is_held: bool) -> None:
-    """Hold or release a queued run.
+    def remove(self, run_id: str) -> None:
+        """Remove a run from the queue: it becomes ``stopped`` and can be resumed.
 
-    Raises:
-        StoreError: when it is not queued.
-    """
-    with database.write() as connection:
-        _refuse_others(connection, found)
-        connection.execute(
-            "UPDATE runs SET queue_held = ? WHERE key = ?", [int(is_held), found.key]
-        )
+        Raises:
+            StoreError: when it is not queued.
+        """
+        found = find_by_id(self._database, run_id)
+        with self._database.write() as connection:
+            _refuse_others(connection, found)
+            connection.execute(
+                "UPDATE runs SET status = 'stopped', queue_position = NULL, queue_held = 0 "
+                "WHERE key = ?",
+                [found.key],
+            )
 
+    def hold(self, run_id: str, *, is_held: bool = True) -> None:
+        """Hold or release a queued run.
 
-def move(database: Database, found: Found, places: int) -> None:
-    """Swap a queued run with the next one (1) or the previous one (−1).
+        Raises:
+            StoreError: when it is not queued.
+        """
+        found = find_by_id(self._database, run_id)
+        with self._database.write() as connection:
+            _refuse_others(connection, found)
+            connection.execute(
+                "UPDATE runs SET queue_held = ? WHERE key = ?", [int(is_held), found.key]
+            )
 
-    Raises:
-        StoreError: when it is not queued.
-    """
-    with database.write() as connection:
-        position = _refuse_others(connection, found)
-        sign, order = (">", "ASC") if places > 0 else ("<", "DESC")
-        other = connection.execute(
-            "SELECT key, queue_position FROM runs WHERE status = 'queued' AND trashed_at IS NULL "
-            f"AND queue_position {sign} ? ORDER BY queue_position {order} LIMIT 1",
-            [position],
-        ).fetchone()
-        if other is None:
-            return
-        put = "UPDATE runs SET queue_position = ? WHERE key = ?"
-        connection.execute(put, [other[1], found.key])
-        connection.execute(put, [position, other[0]])
+    def move(self, run_id: str, places: int) -> None:
+        """Swap a queued run with the next one (1) or the previous one (−1).
+
+        Raises:
+            StoreError: when it is not queued.
+        """
+        found = find_by_id(self._database, run_id)
+        with self._database.write() as connection:
+            position = _refuse_others(connection, found)
+            sign, order = (">", "ASC") if places > 0 else ("<", "DESC")
+            other = connection.execute(
+                "SELECT key, queue_position FROM runs WHERE status = 'queued' "
+                f"AND trashed_at IS NULL AND queue_position {sign} ? "
+                f"ORDER BY queue_position {order} LIMIT 1",
+                [position],
+            ).fetchone()
+            if other is None:
+                return
+            put = "UPDATE runs SET queue_position = ? WHERE key = ?"
+            connection.execute(put, [other[1], found.key])
+            connection.execute(put, [position, other[0]])
+
+    def mark_unlaunched(self, run_id: str, why: str) -> None:
+        """Record that a queued run could not be started."""
+        found = find_by_id(self._database, run_id)
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE runs SET status = 'failed', error = ?, queue_position = NULL "
+                "WHERE key = ? AND status = 'queued'",
+                [why, found.key],
+            )
 
 
 def _refuse_others(connection: sqlite3.Connection, found: Found) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -16,17 +17,14 @@ from engine.protocol import SpecError
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
 from vld_tui.runs.run import LIVE, QUEUED
-from vld_tui.store.copying import replace_run
-from vld_tui.store.create import insert_row
-from vld_tui.store.damage import note_damage, note_missing
+from vld_tui.store.columns import insert_row, insert_task, load_state, replace_run
 from vld_tui.store.database import Database, Row
 from vld_tui.store.errors import DatabaseDamaged, StoreError
-from vld_tui.store.folders import is_text, run_ids
 from vld_tui.store.ingest import log_size, read_anew
 from vld_tui.store.jobs import read_job
 from vld_tui.store.labels import default_name
+from vld_tui.store.lookup import is_text, run_ids
 from vld_tui.store.lost_files import read_files
-from vld_tui.store.state import load_state
 
 _BATCH: Final = 100
 _BATCH_BYTES: Final = 2**23
@@ -179,7 +177,7 @@ class _Reader:
                 if not self._is_as_it_was(place):
                     again.append(place.run_dir.path)
                     continue
-                note_damage(connection, place.run_dir, reason, is_trashed=place.is_trashed)
+                _note_damage(connection, place.run_dir, reason, is_trashed=place.is_trashed)
                 self._damaged.append(DamagedFolder(place.run_dir.path, reason))
         with self._scratch.write() as connection:
             connection.execute("DELETE FROM runs")
@@ -277,7 +275,7 @@ def _read(database: Database, scratch: Database, place: _Place) -> None:
     process = run_dir.read_process()
     launched_at = process.started_at if process else user.created_at
     with scratch.write() as connection:
-        key = insert_row(connection, run_dir.run_id, task, user, launched_at=launched_at)
+        key = insert_task(connection, run_dir.run_id, task, user, launched_at=launched_at)
         state = load_state(scratch, key)
         if state is None:
             raise AssertionError("an inserted row exists")
@@ -371,5 +369,41 @@ def _settle_others(database: Database, home: Home, known: set[str]) -> list[Dama
                 connection.execute("DELETE FROM runs WHERE key = ?", [key])
                 continue
             path = home.runs / run_id
-            missing.append(DamagedFolder(path, note_missing(connection, key, run_id, path)))
+            missing.append(DamagedFolder(path, _note_missing(connection, key, run_id, path)))
     return missing
+
+
+def _note_damage(
+    connection: sqlite3.Connection, run_dir: RunDir, reason: str, *, is_trashed: bool
+) -> None:
+    """Record, inside the open transaction, why a run's folder cannot be read, keeping the run's
+    data in the history."""
+    run_id, user = run_dir.run_id, run_dir.read_user()
+    damage = (
+        f"{reason.removesuffix('.')}.\nFix it and run vld rebuild, or remove it: vld rm {run_id}"
+    )
+    changed_at = 0.0
+    with contextlib.suppress(OSError):
+        changed_at = run_dir.path.stat().st_mtime
+    trashed_at = (user.trashed_at or changed_at) if is_trashed else None
+    known = connection.execute(
+        "UPDATE runs SET damage = ?, trashed_at = ? WHERE run_id = ?", [damage, trashed_at, run_id]
+    )
+    if known.rowcount:
+        return
+    created_at = user.created_at or changed_at
+    completed = msgspec.structs.replace(
+        user, name=user.name or run_id, created_at=created_at, trashed_at=trashed_at
+    )
+    insert_row(
+        connection, run_id, completed, launched_at=created_at,
+        spec="null", arm="", status="failed", damage=damage,
+    )  # fmt: skip
+
+
+def _note_missing(connection: sqlite3.Connection, key: int, run_id: str, path: Path) -> str:
+    """Record, inside the open transaction, that a run's folder is missing; return the reason."""
+    reason = f"{path} is missing; the run exists only in the database"
+    advice = f"Put the folder back and run vld rebuild, or remove the run: vld rm {run_id}"
+    connection.execute("UPDATE runs SET damage = ? WHERE key = ?", [f"{reason}.\n{advice}", key])
+    return reason

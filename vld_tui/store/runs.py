@@ -1,297 +1,285 @@
-"""Read runs from their rows."""
+"""Find, list, count and create runs."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Sequence
-from typing import Any, Final
+import shutil
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
 
-import msgspec
-from msgspec.structs import force_setattr
-
-from engine.protocol import (
-    FIELDS,
-    NO_TARGET,
-    CombinationError,
-    CombinationSpec,
-    Summary,
-    decode_combination,
+from engine.protocol import RunSpec, RunTask
+from engine.rundir import RunDir, UserData
+from vld_tui.home import Home
+from vld_tui.runs.run import DAMAGED, Grouping, Run, RunPoint, RunSummary
+from vld_tui.store.columns import insert_task, put_last_in_queue
+from vld_tui.store.database import MOST_AT_ONCE, Database
+from vld_tui.store.errors import QueryError, RunNotFound, StoreError
+from vld_tui.store.folders import Folders
+from vld_tui.store.ingest import LiveRuns
+from vld_tui.store.labels import check_name, check_tags, default_name, new_run_id
+from vld_tui.store.lookup import Found, find, find_by_id, run_ids
+from vld_tui.store.query import Query, refuse_unknown_words, unmatched_values
+from vld_tui.store.rows import (
+    IS_SOUND_SQL,
+    STATUS_SQL,
+    find_unreadable,
+    read_points,
+    read_run,
+    read_runs,
 )
-from vld_tui.runs.run import DAMAGED, STATUSES, UNKNOWN_SPEC, Run, RunPoint
-from vld_tui.store.database import UNREADABLE, Database, Parameters
-from vld_tui.store.kinds import NOTHING, NUMBER, TEXT, WHOLE, RowKinds, is_time
-from vld_tui.store.parents import mixed_fields
-from vld_tui.store.specs import decode_stored_spec, spec_value
+from vld_tui.store.side_by_side import side_by_side
+from vld_tui.store.summaries import count_groups, group_order, read_groups
 
-IS_SOUND_SQL: Final = f"damage IS NULL AND key NOT IN (SELECT key FROM {UNREADABLE})"
-"""SQL condition for runs that are not known to be damaged."""
-
-STATUS_SQL: Final = f"iif({IS_SOUND_SQL}, status, '{DAMAGED}')"
-"""A run's status as an expression over its row."""
-
-
-def read_points(
-    database: Database, where: str, parameters: Parameters, *, limit: int
-) -> list[RunPoint]:
-    """Return the newest evaluated runs of the rows that match ``where``.
-
-    Raises:
-        StoreError: when the database cannot be read.
-    """
-    rows = database.rows(
-        f"SELECT run_id, name, id_accuracy, ood_accuracy, {spec_value('dropout_rate')}, "
-        f"arm, target, {spec_value('model')}, {spec_value('dataset')}, "
-        f"{spec_value('augment_validation')}, iif(combination IS NULL, NULL, spec), combination "
-        f"FROM runs WHERE {where} AND {STATUS_SQL} <> '{DAMAGED}' "
-        "AND typeof(id_accuracy) = 'real' AND typeof(ood_accuracy) = 'real' "
-        f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
-        parameters,
-    )
-    found: list[tuple[RunPoint, CombinationSpec | None]] = []
-    for *values, is_augmented, spec, text in rows:
-        with contextlib.suppress(msgspec.DecodeError, CombinationError):  # listed as damaged
-            combining = None
-            if text is not None:
-                combining = CombinationSpec(decode_stored_spec(spec), decode_combination(text))
-            point = RunPoint(*values)
-            point = msgspec.structs.replace(point, is_augmented=is_augmented == 1)
-            found.append((point, combining))
-    mixed = mixed_fields(database, [combining for _, combining in found if combining])
-    return [
-        msgspec.structs.replace(point, dropout_rate=None)
-        if combining and "dropout_rate" in next(mixed)
-        else point
-        for point, combining in found
-    ]
+_ALL = Query()
+_STATUSES: Final = f"""
+    SELECT status, count(*) FROM runs INDEXED BY live_runs
+    WHERE status IN ('starting', 'running') AND trashed_at IS NULL AND {IS_SOUND_SQL}
+    GROUP BY status
+    UNION ALL SELECT status, count(*) FROM runs INDEXED BY queued_runs
+    WHERE status = 'queued' AND trashed_at IS NULL AND {IS_SOUND_SQL}
+    GROUP BY status
+"""
+MADE_AT_ONCE: Final = 100
+"""Runs created per transaction, during which other writers wait."""
 
 
-COLLAPSED: Final = (
-    "(collapsed_step IS NOT NULL AND (recovered_step IS NULL AND (selected_step IS NULL OR status "
-    "IN ('starting', 'running')) OR selected_step >= collapsed_step AND (recovered_step IS NULL OR "
-    "selected_step < recovered_step)))"
-)
-"""Whether the selected step has collapsed; for a running run, the last step."""
-_COLUMNS: Final = RowKinds(
-    {
-        "run_id": TEXT,
-        "name": TEXT,
-        "tags": TEXT,
-        "note": TEXT,
-        "created_at": NUMBER,
-        "status": TEXT,
-        f"ifnull({COLLAPSED}, 0)": WHOLE,
-        "spec": TEXT,
-        "step": WHOLE,
-        "selected_step": WHOLE + NOTHING,
-        "id_accuracy": NUMBER + NOTHING,
-        "ood_accuracy": NUMBER + NOTHING,
-        "domains": TEXT,
-        "combination": TEXT + NOTHING,
-        "loss": NUMBER + NOTHING,
-        "steps_per_s": NUMBER + NOTHING,
-        "images_per_s": NUMBER + NOTHING,
-        "seconds_left": NUMBER + NOTHING,
-        "wall_s": NUMBER + NOTHING,
-        "error": TEXT + NOTHING,
-        "pid": WHOLE + NOTHING,
-        "host": TEXT + NOTHING,
-        "precision": TEXT + NOTHING,
-        "memory_format": TEXT + NOTHING,
-        "device": TEXT + NOTHING,
-        "attempts": WHOLE,
-        "trashed_at": NUMBER + NOTHING,
-        "exit_code": WHOLE + NOTHING,
-        "damaged_lines": WHOLE,
-        "queue_position": NUMBER + NOTHING,
-        "queue_held": WHOLE,
-        "gpu": TEXT + NOTHING,
-        "arm": TEXT,
-        "identity": TEXT + NOTHING,
-        "data_digest": TEXT,
-        "job": TEXT + NOTHING,
-        "job_state": TEXT + NOTHING,
-        "job_reason": TEXT + NOTHING,
-        "job_node": TEXT + NOTHING,
-        "job_open": WHOLE,
-        "collapsed_step": WHOLE + NOTHING,
-        "recovered_step": WHOLE + NOTHING,
-        "evaluation_precision": TEXT + NOTHING,
-        "measures": TEXT,
-        "target": TEXT + NOTHING,
-    }
-)
-"""The columns of a run in the order of its fields, with the types of their values; then the target
-that the engine reported."""
-_SELECTED: Final = (
-    "key, damage, "
-    "EXISTS (SELECT 1 FROM arms WHERE arms.run = runs.key AND json_valid(arms.domains) IS NOT 1), "
-    f"{', '.join(_COLUMNS.columns)}"
-)
-_CREATED_AT: Final = list(_COLUMNS.columns).index("created_at")
-_STATUS: Final = list(_COLUMNS.columns).index("status")
-_decode_measures: Final = msgspec.json.Decoder(Summary).decode
-_decode_domains: Final = msgspec.json.Decoder(dict[str, float]).decode
+class _Draft(NamedTuple):
+    """A run that is about to be created."""
+
+    run_dir: RunDir
+    task: RunTask
+    user: UserData
 
 
-def read_runs(
-    database: Database,
-    where: str,
-    parameters: Parameters = (),
-    *,
-    order: str = "key",
-    offset: int = 0,
-    limit: int = -1,
-) -> list[Run]:
-    """Return the runs of the rows that match ``where``, starting at ``offset``; −1: no limit.
+class Runs:
+    """Finds, lists, counts and creates the runs of an open history."""
 
-    An invalid row becomes a ``damaged`` run with the reason as its error.
+    def __init__(self, database: Database, home: Home, folders: Folders, live: LiveRuns) -> None:
+        self._database, self._home, self._folders, self._live = database, home, folders, live
 
-    Raises:
-        StoreError: when the database cannot be read.
-    """
-    chosen = f"WHERE {where} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
-    if limit >= 0:  # sorting keys is much faster than sorting whole rows
-        chosen = f"WHERE key IN (SELECT key FROM runs {chosen}) ORDER BY {order}"
-    database.recheck_unreadable()
-    while True:
-        rows = database.rows(f"SELECT {_SELECTED} FROM runs {chosen}", parameters)
-        read = [_read(*row) for _, *row in rows]
-        unreadable = {
-            row[0] for row, (_, is_readable) in zip(rows, read, strict=True) if not is_readable
-        }
-        if not database.note_unreadable(unreadable):
-            return _told_mixed(database, [run for run, _ in read])
+    def get(self, reference: str, *, in_trash: bool = False) -> Run:
+        """Return the run with this id, name, or start of an id; ``@last`` is the newest.
 
+        With ``in_trash``, runs in the trash are preferred, and ``@last`` is the last trashed one.
+        The run is updated from its folder in any state.
 
-def find_unreadable(database: Database) -> None:
-    """Read every row to find the invalid ones.
+        Raises:
+            RunNotFound: when there is none.
+            AmbiguousRun: when there are several.
+        """
+        found = self._find(reference, in_trash=in_trash)
+        self._live.look_again(found)
+        return read_run(self._database, found.key)
 
-    Raises:
-        StoreError: when the database cannot be read.
-    """
-    last = -1
-    while keys := database.rows(
-        "SELECT key FROM runs WHERE key > ? ORDER BY key LIMIT 1000", [last]
-    ):
-        read_runs(database, "key > ? AND key <= ?", [last, keys[-1][0]])
-        last = keys[-1][0]
+    def _find(self, reference: str, *, in_trash: bool) -> Found:
+        """Find a run, first reading an unknown folder of that name."""
+        try:
+            return find(self._database, reference, in_trash=in_trash)
+        except RunNotFound:
+            if self._database.is_read_only or reference not in run_ids(self._home):
+                raise
+        self._folders.take_in([reference])
+        return find(self._database, reference, in_trash=in_trash)
 
+    def query(self, text: str, *, sort: str | None = None) -> Query:
+        """Read a query as a user types it.
 
-def _told_mixed(database: Database, runs: list[Run]) -> list[Run]:
-    """Add to combining runs the fields in which their parents differ."""
-    tasks = [run.task if run.has_spec else None for run in runs]
-    found = mixed_fields(database, [each for each in tasks if isinstance(each, CombinationSpec)])
-    return [
-        msgspec.structs.replace(run, mixed_fields=next(found))
-        if isinstance(task, CombinationSpec)
-        else run
-        for run, task in zip(runs, tasks, strict=True)
-    ]
+        Raises:
+            QueryError: for an invalid part, or a word that no run has.
+        """
+        query = Query.parse(text, sort=sort)
+        refuse_unknown_words(self._database, query)
+        return query
 
+    def why_nothing_matches(self, query: Query) -> str:
+        """Return the values in a query that no run has; empty if each part matches some run."""
+        try:
+            refuse_unknown_words(self._database, query)
+        except QueryError as error:
+            return str(error).splitlines()[0]
+        return " ".join(unmatched_values(self._database, query))
 
-def _read(damage: str | None, has_bad_arms: int, *row: Any) -> tuple[Run, bool]:
-    """Return the run of a row, and whether the row is valid."""
-    problem = "the results of its arms are not valid JSON" if has_bad_arms else None
-    try:
-        _check(row)
-        run = _run(*row)
-    except (msgspec.DecodeError, CombinationError, RecursionError, _RowError) as error:
-        problem = str(error).removesuffix(".")
-        run = _salvaged(row)
-    if problem is None and damage is None:
-        return run, True
-    if damage is None:
-        damage = (
-            f"the run's database entry is invalid: {problem}.\n"
-            f"Reread it from its folder with vld rebuild, or remove it: vld rm {run.run_id}"
+    def run_dir(self, run_id: str) -> RunDir:
+        """Return the run's folder, in the trash or not."""
+        return find_by_id(self._database, run_id).run_dir(self._home)
+
+    def find(
+        self,
+        query: Query = _ALL,
+        *,
+        trashed: bool = False,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[Run]:
+        """Return the runs that match, as of the last refresh; the newest first by default.
+
+        ``offset`` and ``limit`` choose a page of them.
+        """
+        return read_runs(
+            self._database,
+            self._condition(query, trashed=trashed),
+            query.parameters,
+            order=query.order_by,
+            offset=offset,
+            limit=-1 if limit is None else limit,
         )
-    return msgspec.structs.replace(run, status=DAMAGED, error=damage), problem is None
+
+    def by_identity(self, identities: Sequence[str]) -> dict[str, list[Run]]:
+        """Return the runs that are not in the trash by identity, the oldest first."""
+        found: dict[str, list[Run]] = {}
+        for start in range(0, len(identities), MOST_AT_ONCE):
+            asked = identities[start : start + MOST_AT_ONCE]
+            where = f"trashed_at IS NULL AND identity IN ({', '.join('?' * len(asked))})"
+            for run in read_runs(self._database, where, asked):
+                found.setdefault(str(run.identity), []).append(run)
+        return found
+
+    def finished_ids(self, query: Query = _ALL) -> list[str]:
+        """Return the ids of the finished runs that match, the newest first by default."""
+        find_unreadable(self._database)
+        condition = self._condition(query, trashed=False)
+        rows = self._database.rows(
+            f"SELECT run_id FROM runs WHERE {condition} AND {STATUS_SQL} = 'finished' "
+            f"ORDER BY {query.order_by}",
+            query.parameters,
+        )
+        return [run_id for (run_id,) in rows]
+
+    def count(self, query: Query = _ALL, *, trashed: bool = False) -> int:
+        """Return how many runs match."""
+        condition = self._condition(query, trashed=trashed)
+        row = self._database.row(f"SELECT count(*) FROM runs WHERE {condition}", query.parameters)
+        return int(row[0]) if row else 0
+
+    def groups(
+        self,
+        query: Query,
+        grouping: Grouping,
+        *,
+        sort: str = "-created",
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[RunSummary]:
+        """Return the groups of the matching runs, latest first by default."""
+        return read_groups(
+            self._database,
+            self._condition(query, trashed=False),
+            query.parameters,
+            grouping,
+            order=group_order(sort),
+            offset=offset,
+            limit=-1 if limit is None else limit,
+        )
+
+    def count_groups(self, query: Query, grouping: Grouping) -> int:
+        """Return the number of groups of the matching runs."""
+        condition = self._condition(query, trashed=False)
+        return count_groups(self._database, condition, query.parameters, grouping)
+
+    def count_statuses(self) -> dict[str, int]:
+        """Return the number of live and queued runs by status."""
+        return dict(self._database.rows(_STATUSES))
+
+    def points(self, query: Query = _ALL, *, limit: int) -> list[RunPoint]:
+        """Return the newest evaluated runs that match, as points of the ID–OOD plane."""
+        condition = self._condition(query, trashed=False)
+        return read_points(self._database, condition, query.parameters, limit=limit)
+
+    def count_without_ood(self, query: Query = _ALL) -> int:
+        """Return how many matching evaluated runs are not in that plane because they have no
+        target."""
+        where = f"{self._condition(query, trashed=False)} AND id_accuracy IS NOT NULL"
+        row = self._database.row(
+            f"SELECT count(*) FROM runs WHERE {where} AND ood_accuracy IS NULL", query.parameters
+        )
+        return int(row[0]) if row else 0
+
+    def create(
+        self,
+        task: RunTask,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        is_queued: bool = False,
+    ) -> Run:
+        """Create a new run: its folder and its row, optionally queued. It has no process yet.
+
+        Raises:
+            StoreError: for an unusable name or tag, or a folder that cannot be made.
+        """
+        now = time.time()
+        user = UserData(
+            name=default_name(task) if name is None else check_name(name),
+            tags=check_tags(tags),
+            created_at=now,
+        )
+        draft = _Draft(_new_run_dir(self._home, now, ()), task, user)
+        _make(self._database, [draft], is_queued=is_queued)
+        return self.get(draft.run_dir.run_id)
+
+    def create_many(
+        self, specs: Sequence[RunSpec], *, tags: Sequence[str] = (), is_queued: bool = False
+    ) -> list[str]:
+        """Create many runs in this order, optionally queued, and return their ids.
+
+        They are created in batches: on an error, the runs created so far are complete.
+
+        Raises:
+            StoreError: for an unusable tag, or when folders or rows cannot be written.
+        """
+        tags = check_tags(tags)
+        made: list[str] = []
+        for start in range(0, len(specs), MADE_AT_ONCE):
+            drafts: list[_Draft] = []
+            taken: set[Path] = set()
+            for spec in specs[start : start + MADE_AT_ONCE]:
+                now = time.time()
+                user = UserData(name=default_name(spec), tags=tags, created_at=now)
+                drafts.append(_Draft(_new_run_dir(self._home, now, taken), spec, user))
+                taken.add(drafts[-1].run_dir.path)
+            _make(self._database, drafts, is_queued=is_queued)
+            made += [draft.run_dir.run_id for draft in drafts]
+        return made
+
+    def _condition(self, query: Query, *, trashed: bool) -> str:
+        if DAMAGED in query.parameters:
+            find_unreadable(self._database)
+        place = "trashed_at IS NOT NULL" if trashed else "trashed_at IS NULL"
+        return f"{place} AND {query.where}"
 
 
-class _RowError(ValueError):
-    """An invalid value in a row."""
+def _new_run_dir(home: Home, now: float, taken: Collection[Path]) -> RunDir:
+    """Return the folder of a new id that is not in ``taken``."""
+    while True:
+        run_id = new_run_id(now)
+        run_dir, trashed = home.run_dir(run_id), home.trashed_run_dir(run_id)
+        if not (run_dir.path in taken or run_dir.path.exists() or trashed.path.exists()):
+            return run_dir
 
 
-def _check(row: Sequence[Any]) -> None:
-    """Check the values of a row.
-
-    Raises:
-        _RowError: naming the column.
-    """
-    misfit = _COLUMNS.misfit(row)
-    if misfit is None and (math.inf in row or -math.inf in row):
-        at = next(at for at, value in enumerate(row) if value in (math.inf, -math.inf))
-        misfit = f"{list(_COLUMNS.columns)[at]} is infinite"
-    if misfit is not None:
-        raise _RowError(misfit)
-    if not is_time(row[_CREATED_AT]):
-        raise _RowError(f"created_at is {row[_CREATED_AT]:g}")
-    if row[_STATUS] not in STATUSES:
-        raise _RowError(f"status is {row[_STATUS]!r}")
-
-
-def _salvaged(row: Sequence[Any]) -> Run:
-    """Return the readable parts of a run whose row is invalid."""
-    known = dict(zip(_COLUMNS.columns, row, strict=True))
-    texts = {
-        name: value if isinstance(value := known[name], str) else ""
-        for name in ("name", "tags", "note", "arm")
-    }
-    return Run(
-        run_id=str(known["run_id"]),
-        name=texts["name"] or str(known["run_id"]),
-        tags=tuple(texts["tags"].split()),
-        note=texts["note"],
-        created_at=known["created_at"] if is_time(known["created_at"]) else 0.0,
-        status=DAMAGED,
-        collapsed=False,
-        spec=UNKNOWN_SPEC,
-        step=0,
-        steps=0,
-        trashed_at=known["trashed_at"] if is_time(known["trashed_at"]) else None,
-        arm=texts["arm"],
-        identity=known["identity"] if isinstance(known["identity"], str) else None,
-        mixed_fields=tuple(FIELDS),
-    )
+def _make(database: Database, drafts: Sequence[_Draft], *, is_queued: bool) -> None:
+    """Create rows and folders, all or none."""
+    try:
+        with database.write() as connection:
+            for run_dir, task, user in drafts:
+                key = insert_task(
+                    connection, run_dir.run_id, task, user, launched_at=user.created_at
+                )
+                if is_queued:
+                    put_last_in_queue(connection, key)
+            side_by_side(_make_folder, drafts)
+    except BaseException as error:
+        for draft in drafts:
+            shutil.rmtree(draft.run_dir.path, ignore_errors=True)
+        if isinstance(error, OSError):
+            first = drafts[0].run_dir.path
+            place = first if len(drafts) == 1 else first.parent
+            raise StoreError(f"Cannot create {place}: {error.strerror}.") from None
+        if isinstance(error, UnicodeEncodeError):
+            raise StoreError(f"The run's values must be text: {error.object!r} is not.") from None
+        raise
 
 
-def _run(
-    run_id: str,
-    name: str,
-    tags: str,
-    note: str,
-    created_at: float,
-    status: str,
-    collapsed: int,
-    spec_json: str,
-    step: int,
-    selected_step: int | None,
-    id_accuracy: float | None,
-    ood_accuracy: float | None,
-    domains: str,
-    combination: str | None,
-    *rest: Any,
-) -> Run:
-    spec = decode_stored_spec(spec_json)
-    *others, measures, reported_target = rest
-    if spec.target is None and reported_target == NO_TARGET:  # the images have one domain
-        force_setattr(spec, "target", NO_TARGET)
-    return Run(
-        run_id,
-        name,
-        tuple(tags.split()),
-        note,
-        created_at,
-        status,
-        bool(collapsed),
-        spec,
-        step,
-        spec.steps,
-        selected_step,
-        id_accuracy,
-        ood_accuracy,
-        _decode_domains(domains),
-        None if combination is None else decode_combination(combination),
-        *(*others, _decode_measures(measures)),
-    )
+def _make_folder(draft: _Draft) -> None:
+    draft.run_dir.create(draft.task, draft.user)

@@ -13,45 +13,33 @@ from vld_tui.store.database import Database
 Value = TypeVar("Value")
 
 
-def read_setting(database: Database, name: str, kind: type[Value], default: Value) -> Value:
-    """Return a setting, or the default if it is unset or has another type.
+class Settings:
+    """The settings of a home, stored in its history."""
 
-    Raises:
-        StoreError: when the database cannot be read.
-    """
-    row = database.row("SELECT value FROM settings WHERE name = ?", [name])
-    if row is None:
-        return default
-    try:
-        return msgspec.json.decode(row[0], type=kind)
-    except msgspec.DecodeError:
-        return default
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
+    def get(self, name: str, kind: type[Value], default: Value) -> Value:
+        """Return a setting, or the default if it is unset or has another type."""
+        row = self._database.row("SELECT value FROM settings WHERE name = ?", [name])
+        if row is None:
+            return default
+        try:
+            return msgspec.json.decode(row[0], type=kind)
+        except msgspec.DecodeError:
+            return default
 
-def change_setting(
-    database: Database,
-    name: str,
-    kind: type[Value],
-    default: Value,
-    change: Callable[[Value], Value],
-) -> None:
-    """Change a setting based on its current value.
+    def change(
+        self, name: str, kind: type[Value], default: Value, change: Callable[[Value], Value]
+    ) -> None:
+        """Change a setting based on its current value, keeping concurrent changes."""
+        with self._database.write() as connection:
+            _put(connection, name, change(self.get(name, kind, default)))
 
-    Raises:
-        StoreError: when the database cannot be written.
-    """
-    with database.write() as connection:
-        _put(connection, name, change(read_setting(database, name, kind, default)))
-
-
-def write_setting(database: Database, name: str, value: object) -> None:
-    """Store a setting.
-
-    Raises:
-        StoreError: when the database cannot be written.
-    """
-    with database.write() as connection:
-        _put(connection, name, value)
+    def put(self, name: str, value: object) -> None:
+        """Store a setting."""
+        with self._database.write() as connection:
+            _put(connection, name, value)
 
 
 def _put(connection: sqlite3.Connection, name: str, value: object) -> None:

@@ -2,159 +2,157 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-from engine.protocol import RunSpec, RunTask
-from vld_tui.runs.metrics import Attempt, CheckpointInfo, MetricPoint, MetricSeries
-from vld_tui.runs.run import Run
-from vld_tui.store import create, prune, trash
-from vld_tui.store.errors import AmbiguousRun, RunNotFound, StoreError
-from vld_tui.store.labels import check_name, check_note, check_tags
-from vld_tui.store.measured import MeasuredRuns
-from vld_tui.store.rebuild import DamagedFolder, RebuildReport
-from vld_tui.store.user_data import TagChange, add_tag, change_tags, set_label
-from vld_tui.store.waiting import WaitingRuns
-
-__all__ = [
-    "AmbiguousRun",
-    "Attempt",
-    "CheckpointInfo",
-    "DamagedFolder",
-    "MetricPoint",
-    "MetricSeries",
-    "RebuildReport",
-    "RunNotFound",
-    "Store",
-    "StoreError",
-]
+from vld_tui.database_path import make_folder
+from vld_tui.home import Home
+from vld_tui.store.checkpoints import Checkpoints, checkpoint_files, size_of
+from vld_tui.store.database import MIGRATIONS, Database
+from vld_tui.store.errors import StoreError
+from vld_tui.store.folders import Folders
+from vld_tui.store.ingest import LiveRuns
+from vld_tui.store.jobs import Jobs
+from vld_tui.store.labels import Labels
+from vld_tui.store.lookup import folders_meant
+from vld_tui.store.packed import STEP_BYTES
+from vld_tui.store.queue import Queue
+from vld_tui.store.rebuild import open_or_set_aside
+from vld_tui.store.runs import Runs
+from vld_tui.store.series import Series
+from vld_tui.store.settings import Settings
+from vld_tui.store.trash import Trash
 
 
-class Store(MeasuredRuns, WaitingRuns):
+class Store:
     """An open history. It belongs to the thread that opened it; many may be open at once.
 
-    Runs are created, labelled and deleted here; the base classes open and update the history, list
-    runs, read their results, and manage the queue.
-
-    Every method raises :class:`StoreError` when the database is locked, damaged or cannot be
-    written; methods that take a run's id raise :class:`RunNotFound` for an unknown one.
+    Its parts, one for each noun, do the work. Every method raises :class:`StoreError` when the
+    database is locked, damaged or cannot be written; methods that take a run's id raise
+    :class:`RunNotFound` for an unknown one.
     """
 
-    def create_run(
+    def __init__(self, home: Home, database: Database) -> None:
+        self.home = home
+        self.database = database
+        self.settings = Settings(database)
+        self.live = LiveRuns(database, home)
+        self.folders = Folders(database, home, self.settings, self.live)
+        self.runs = Runs(database, home, self.folders, self.live)
+        self.labels = Labels(database, home)
+        self.queue = Queue(database, home, self.runs)
+        self.jobs = Jobs(database, home)
+        self.series = Series(database)
+        self.checkpoints = Checkpoints(database, home)
+        self.trash = Trash(database, home, self.runs)
+
+    @classmethod
+    def open(cls, home: Home) -> Self:
+        """Open the history, creating or migrating it if needed.
+
+        A new database outside its home is built from the run folders. Runs created elsewhere later
+        are added by :meth:`Folders.look_for_others`.
+
+        Raises:
+            StoreError: when it is damaged, locked, or written by a newer version.
+        """
+        path = home.database
+        is_new = not path.exists() or path.stat().st_size == 0
+        if path.parent == home.path:
+            store = cls(home, Database.open(path))
+            if is_new:
+                store.folders.mark_unread()
+            return store
+        try:
+            make_folder(path)
+        except OSError as error:
+            raise StoreError(f"Cannot create {path}: {error.strerror}.") from None
+        store = cls(home, Database.open(path))
+        if is_new:
+            store.folders.look_for_others()
+        return store
+
+    @classmethod
+    def without_history(cls, home: Home) -> Self:
+        """Return the empty history of a home that does not exist, without creating it."""
+        return cls(home, Database.in_memory(home.database))
+
+    @classmethod
+    def open_to_rebuild(cls, home: Home) -> tuple[Self, Path | None]:
+        """Open the history for a rebuild; a damaged database is moved away, never deleted.
+
+        Returns:
+            The history, and the new path of a damaged database, or None.
+
+        Raises:
+            StoreError: when it is locked, written by a newer version, or cannot be moved.
+        """
+        database, set_aside = open_or_set_aside(home.database)
+        return cls(home, database), set_aside
+
+    @classmethod
+    def of_folders(cls, home: Home, references: Sequence[str]) -> Self:
+        """Return a history in memory of the given runs, built from their folders, for use when the
+        database cannot be used.
+
+        Raises:
+            StoreError: when the folders cannot be listed.
+        """
+        store = cls.without_history(home)
+        meant = [run_id for each in references for run_id in folders_meant(home, each)]
+        store.folders.take_in(list(dict.fromkeys(meant)))
+        return store
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
         self,
-        task: RunTask,
-        *,
-        name: str | None = None,
-        tags: Sequence[str] = (),
-        is_queued: bool = False,
-    ) -> Run:
-        """Create a new run: its folder and its row. It has no process yet.
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def health(self) -> dict[str, Any]:
+        """Return the database's path, integrity (``ok`` or what is wrong), schema, sizes in bytes
+        and counts.
 
         Raises:
-            StoreError: for an unusable name or tag, or a folder that cannot be made.
+            StoreError: when the database cannot be read at all.
         """
-        run_id = create.create_run(self._database, self.home, task, name, tags, is_queued=is_queued)
-        return self.get(run_id)
-
-    def queue_runs(self, specs: Sequence[RunSpec], *, tags: Sequence[str] = ()) -> None:
-        """Create many queued runs in this order.
-
-        Raises:
-            StoreError: for an unusable tag, or a folder that cannot be created; runs created
-                before are kept.
-        """
-        create.create_runs(self._database, self.home, specs, tags, is_queued=True)
-
-    def create_runs(self, specs: Sequence[RunSpec], *, tags: Sequence[str] = ()) -> list[str]:
-        """Create many new runs without a process, and return their ids.
-
-        Raises:
-            StoreError: see :meth:`queue_runs`.
-        """
-        return create.create_runs(self._database, self.home, specs, tags, is_queued=False)
-
-    def prunable(self, run_id: str, keep: prune.Keep) -> prune.Prunable:
-        """Return what pruning a run would delete, and what is still needed."""
-        return prune.prunable(self._database, self.run_dir(run_id), keep)
-
-    def prune(self, run_id: str, keep: prune.Keep) -> prune.Prunable:
-        """Delete checkpoints of a finished run, except those that queued or running combinations
-        need, which are returned.
-
-        Raises:
-            StoreError: when it is not finished, or a file cannot be deleted.
-        """
-        return prune.prune(self._database, self.home, run_id, keep)
-
-    def set_name(self, run_id: str, name: str) -> None:
-        """Rename a run.
-
-        Raises:
-            StoreError: for an unusable name.
-        """
-        set_label(self._database, self.home, run_id, "name", check_name(name))
-
-    def set_tags(self, run_id: str, tags: Sequence[str]) -> None:
-        """Replace a run's tags.
-
-        Raises:
-            StoreError: for an unusable tag.
-        """
-        set_label(self._database, self.home, run_id, "tags", " ".join(check_tags(tags)))
-
-    def change_tags(self, run_id: str, change: TagChange) -> tuple[str, ...]:
-        """Change a run's tags and return them, keeping concurrent changes.
-
-        Raises:
-            StoreError: for an unusable tag.
-        """
-        return change_tags(self._database, self.home, run_id, change)
-
-    def add_tag(self, run_ids: Sequence[str], tag: str) -> None:
-        """Add a tag to runs that are not in the trash.
-
-        Raises:
-            StoreError: for an unusable tag, or when it cannot be written.
-        """
-        (tag,) = check_tags([tag])
-        add_tag(self._database, self.home, run_ids, tag)
-
-    def set_note(self, run_id: str, note: str) -> None:
-        """Replace a run's note.
-
-        Raises:
-            StoreError: when it is not text.
-        """
-        set_label(self._database, self.home, run_id, "note", check_note(note))
-
-    def trash(self, run_id: str) -> None:
-        """Move a run that has ended to the trash.
-
-        Raises:
-            StoreError: when it is running, already in the trash, or cannot be moved.
-        """
-        self.get(run_id)  # it may have just ended
-        trash.move_to_trash(self._database, self.home, run_id)
-
-    def restore(self, run_id: str) -> None:
-        """Restore a run from the trash.
-
-        Raises:
-            StoreError: when it is not in the trash or cannot be moved.
-        """
-        trash.take_from_trash(self._database, self.home, run_id)
-
-    def empty_trash(self) -> int:
-        """Permanently delete the trash, and return the number of runs.
-
-        Raises:
-            StoreError: when a folder cannot be deleted.
-        """
-        return trash.empty_trash(self._database, self.home)
-
-    def discard(self, run_id: str) -> None:
-        """Permanently delete a rejected run: its row and its folder.
-
-        Raises:
-            StoreError: when its process lives or its folder cannot be deleted.
-        """
-        trash.discard(self._database, self.home, run_id)
+        database = self.database
+        problems = [message for (message,) in database.rows("PRAGMA integrity_check")]
+        schema = database.row("PRAGMA user_version") or (0,)
+        counts = database.row(
+            "SELECT count(*), count(trashed_at), "
+            "count(*) FILTER (WHERE status IN ('starting', 'running') AND trashed_at IS NULL), "
+            "total(damaged_lines) FROM runs"
+        ) or (0, 0, 0, 0)
+        points = database.row("SELECT total(length(steps)) FROM series") or (0,)
+        checkpoints = saved = 0
+        for size in checkpoint_files(self.home):
+            checkpoints, saved = checkpoints + 1, saved + size
+        return {
+            "database": str(database.path),
+            "integrity": "; ".join(problems),
+            "schema": schema[0],
+            "newest_schema": len(MIGRATIONS),
+            "database_bytes": size_of(database.path) or 0,
+            "log_bytes": size_of(database.path.with_name(f"{database.path.name}-wal")) or 0,
+            "runs": counts[0],
+            "trashed": counts[1],
+            "live": counts[2],
+            "damaged_lines": int(counts[3]),
+            "metric_points": int(points[0]) // STEP_BYTES,
+            "checkpoints": checkpoints,
+            "checkpoint_bytes": saved,
+            "free_bytes": shutil.disk_usage(self.home.path).free,
+        }

@@ -8,7 +8,7 @@ from vld_tui.runs.run import CONFIGURATION, MOST_MEMBERS, STATUSES, Grouping, Ke
 from vld_tui.runs.statistics import of_moments
 from vld_tui.store.database import Database, Parameters
 from vld_tui.store.query import Condition, find_field
-from vld_tui.store.runs import STATUS_SQL, read_runs
+from vld_tui.store.rows import STATUS_SQL, read_runs
 from vld_tui.store.specs import spec_value
 
 _DONE: Final = f"{STATUS_SQL} = 'finished'"

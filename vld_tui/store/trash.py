@@ -15,80 +15,96 @@ from engine.rundir.life import is_alive
 from vld_tui.home import Home
 from vld_tui.store.database import Database
 from vld_tui.store.errors import StoreError
+from vld_tui.store.labels import write_user_data
 from vld_tui.store.lookup import Found, find_by_id
-from vld_tui.store.runs import STATUS_SQL
-from vld_tui.store.user_data import write_user_data
+from vld_tui.store.rows import STATUS_SQL
+from vld_tui.store.runs import Runs
 
 
-def move_to_trash(database: Database, home: Home, run_id: str) -> None:
-    """Move a run and its folder to the trash.
+class Trash:
+    """The trash of an open history, and runs that never get there."""
 
-    Raises:
-        StoreError: when it is already in the trash, running, or cannot be moved.
-    """
-    with _moving(run_id), database.write() as connection:
-        found = find_by_id(database, run_id)
-        if found.is_trashed:
-            raise StoreError(f"Run {run_id} is already in the trash.")
-        _give_access(found.run_dir(home).path)
-        _refuse_live(database, home, found)
-        connection.execute(
-            "UPDATE runs SET trashed_at = ?, queue_position = NULL WHERE key = ?",
-            [time.time(), found.key],
-        )
-        connection.execute(
-            "UPDATE runs SET status = 'stopped' WHERE key = ? AND status = 'queued'", [found.key]
-        )
-        _move(database, found.key, home.run_dir(run_id), home.trashed_run_dir(run_id))
+    def __init__(self, database: Database, home: Home, runs: Runs) -> None:
+        self._database, self._home, self._runs = database, home, runs
 
+    def move(self, run_id: str) -> None:
+        """Move a run that has ended, and its folder, to the trash.
 
-def take_from_trash(database: Database, home: Home, run_id: str) -> None:
-    """Move a run and its folder back from the trash.
-
-    Raises:
-        StoreError: when it is not in the trash or cannot be moved.
-    """
-    with _moving(run_id), database.write() as connection:
-        found = find_by_id(database, run_id)
-        if not found.is_trashed:
-            raise StoreError(f"Run {run_id} is not in the trash.")
-        connection.execute("UPDATE runs SET trashed_at = NULL WHERE key = ?", [found.key])
-        _move(database, found.key, home.trashed_run_dir(run_id), home.run_dir(run_id))
-
-
-def empty_trash(database: Database, home: Home) -> int:
-    """Delete every run in the trash, and whatever else lies there; return how many.
-
-    Raises:
-        StoreError: when a folder cannot be deleted; what was deleted stays deleted.
-    """
-    rows = database.rows("SELECT run_id FROM runs WHERE trashed_at IS NOT NULL")
-    names = {run_id for (run_id,) in rows} | {path.name for path in home.trash.iterdir()}
-    for name in sorted(names):
-        with database.write() as connection:
+        Raises:
+            StoreError: when it is already in the trash, running, or cannot be moved.
+        """
+        self._runs.get(run_id)  # it may have just ended
+        with _moving(run_id), self._database.write() as connection:
+            found = find_by_id(self._database, run_id)
+            if found.is_trashed:
+                raise StoreError(f"Run {run_id} is already in the trash.")
+            _give_access(found.run_dir(self._home).path)
+            _refuse_live(self._database, self._home, found)
             connection.execute(
-                "DELETE FROM runs WHERE run_id = ? AND trashed_at IS NOT NULL", [name]
+                "UPDATE runs SET trashed_at = ?, queue_position = NULL WHERE key = ?",
+                [time.time(), found.key],
             )
-            _delete(home.trashed_run_dir(name).path)
-    return len(names)
+            connection.execute(
+                "UPDATE runs SET status = 'stopped' WHERE key = ? AND status = 'queued'",
+                [found.key],
+            )
+            _move(
+                self._database,
+                found.key,
+                self._home.run_dir(run_id),
+                self._home.trashed_run_dir(run_id),
+            )
 
+    def restore(self, run_id: str) -> None:
+        """Move a run and its folder back from the trash.
 
-def discard(database: Database, home: Home, run_id: str) -> None:
-    """Permanently delete a run and its folder.
+        Raises:
+            StoreError: when it is not in the trash or cannot be moved.
+        """
+        with _moving(run_id), self._database.write() as connection:
+            found = find_by_id(self._database, run_id)
+            if not found.is_trashed:
+                raise StoreError(f"Run {run_id} is not in the trash.")
+            connection.execute("UPDATE runs SET trashed_at = NULL WHERE key = ?", [found.key])
+            _move(
+                self._database,
+                found.key,
+                self._home.trashed_run_dir(run_id),
+                self._home.run_dir(run_id),
+            )
 
-    Raises:
-        StoreError: when it still runs or cannot be deleted.
-    """
-    with database.write() as connection:
-        found = find_by_id(database, run_id)
-        run_dir = found.run_dir(home)
-        process = run_dir.read_process()
-        if process is not None and is_alive(run_dir, process):
-            raise StoreError(f"Run {run_id} is still running as process {process.pid}.")
-        if run_dir.last_checkpoint.exists():
-            raise StoreError(f"Run {run_id} has a checkpoint and is not discarded.")
-        connection.execute("DELETE FROM runs WHERE key = ?", [found.key])
-        _delete(run_dir.path)
+    def empty(self) -> int:
+        """Permanently delete every run in the trash, and whatever else lies there; return how many.
+
+        Raises:
+            StoreError: when a folder cannot be deleted; what was deleted stays deleted.
+        """
+        rows = self._database.rows("SELECT run_id FROM runs WHERE trashed_at IS NOT NULL")
+        names = {run_id for (run_id,) in rows} | {path.name for path in self._home.trash.iterdir()}
+        for name in sorted(names):
+            with self._database.write() as connection:
+                connection.execute(
+                    "DELETE FROM runs WHERE run_id = ? AND trashed_at IS NOT NULL", [name]
+                )
+                _delete(self._home.trashed_run_dir(name).path)
+        return len(names)
+
+    def discard(self, run_id: str) -> None:
+        """Permanently delete a rejected run: its row and its folder.
+
+        Raises:
+            StoreError: when it still runs or cannot be deleted.
+        """
+        with self._database.write() as connection:
+            found = find_by_id(self._database, run_id)
+            run_dir = found.run_dir(self._home)
+            process = run_dir.read_process()
+            if process is not None and is_alive(run_dir, process):
+                raise StoreError(f"Run {run_id} is still running as process {process.pid}.")
+            if run_dir.last_checkpoint.exists():
+                raise StoreError(f"Run {run_id} has a checkpoint and is not discarded.")
+            connection.execute("DELETE FROM runs WHERE key = ?", [found.key])
+            _delete(run_dir.path)
 
 
 def _give_access(path: Path) -> None:

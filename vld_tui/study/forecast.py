@@ -69,14 +69,14 @@ def forecast(store: Store, spec: RunSpec, *, host: str, counts: ImageCounts | No
         StoreError: when history cannot be read.
     """
     try:
-        runs = store.list_runs(Query.parse(f'model="{spec.model}"'), limit=MOST_RUNS)
+        runs = store.runs.find(Query.parse(f'model="{spec.model}"'), limit=MOST_RUNS)
     except QueryError:  # not the name of a network
         return Forecast()
     like = _likest(spec, (run for run in runs if run.host == host))
     disk_bytes, disk_from = _disk(store, spec, runs if like is None else [like, *runs])
     if like is None:
         return Forecast(disk_bytes=disk_bytes, disk_from=disk_from)
-    progress = Progress.told_by(EventFollower(store.run_dir(like.run_id)).news())
+    progress = Progress.told_by(EventFollower(store.runs.run_dir(like.run_id)).news())
     wall_s, apart_from = _time(spec, like, progress, counts)
     return Forecast(
         wall_s,
@@ -210,7 +210,7 @@ def _disk(store: Store, spec: RunSpec, runs: Iterable[Run]) -> tuple[int | None,
     alike = [run for run in runs if run.spec.optimizer == spec.optimizer and run.step > 0]
     alike.sort(key=differs)
     for run in alike[:MOST_DISK_RUNS]:
-        saved = {each.kind: each.bytes for each in store.checkpoints(run.run_id)}
+        saved = {each.kind: each.bytes for each in store.checkpoints.saved(run.run_id)}
         if {"best", "last"} <= saved.keys():
             return _left(spec, saved["best"], saved["last"]), run
     return None, None

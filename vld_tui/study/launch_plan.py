@@ -36,7 +36,7 @@ def plan_launch(store: Store, reference: str) -> LaunchPlan:
     """
     datasets = HomeDatasets(store.home)
     study = find_text(store.home, reference).read(store.home, datasets)
-    store.refresh()
+    store.live.refresh()
     standing = standing_of(store, study)
     return LaunchPlan(
         standing, cost_to_launch(store, standing, datasets), devices_of(store), datasets.refusal

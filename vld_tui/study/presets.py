@@ -22,7 +22,7 @@ def read_presets(store: Store) -> dict[str, dict[str, str]]:
     Raises:
         StoreError: when they cannot be read.
     """
-    kept = store.setting(PRESETS_SETTING, _Presets, {})
+    kept = store.settings.get(PRESETS_SETTING, _Presets, {})
     return dict(sorted(kept.items(), key=lambda item: (item[0].casefold(), item[0])))
 
 
@@ -54,4 +54,4 @@ def drop_preset(store: Store, name: str) -> None:
 
 
 def _change(store: Store, change: Callable[[_Presets], _Presets]) -> None:
-    store.change_setting(PRESETS_SETTING, _Presets, {}, change)
+    store.settings.change(PRESETS_SETTING, _Presets, {}, change)

@@ -50,7 +50,7 @@ class StudyReader:
         """
         names = kept_names(self._home)
         files = tuple(_file_state(kept_path(self._home, name)) for name in names)
-        state = (store.version(), tuple(names), files)
+        state = (store.database.version(), tuple(names), files)
         if self._listed is None or self._listed[0] != state:
             self._listed = state, tuple(self._progress(store, name) for name in names)
         return self._listed[1]
@@ -61,7 +61,7 @@ class StudyReader:
         Raises:
             StoreError: when history cannot be read.
         """
-        state = (store.version(), name, _file_state(kept_path(self._home, name)))
+        state = (store.database.version(), name, _file_state(kept_path(self._home, name)))
         if self._opened is None or self._opened[0] != state:
             new, old = self._state(store, name), self._opened[1] if self._opened else None
             is_same = old is not None and _values(old) == _values(new)  # only other runs changed
@@ -87,7 +87,7 @@ class StudyReader:
         standing = self._standing(store, name)
         if isinstance(standing, str):
             return StudyState(name, problem=standing)
-        arms = store.arms([run.run_id for run in standing.finished])
+        arms = store.series.arms([run.run_id for run in standing.finished])
         return StudyState(
             name,
             standing,
@@ -98,7 +98,7 @@ class StudyReader:
 
     def _standing(self, store: Store, name: str) -> Standing | str:
         """Return a study's standing, or why it cannot be read."""
-        known, version = self._known.setdefault(name, _Known()), store.version()
+        known, version = self._known.setdefault(name, _Known()), store.database.version()
         study = self._study(name, known)
         if isinstance(study, str):
             return study

@@ -68,7 +68,7 @@ def standing_of(store: Store, study: Study) -> Standing:
     Raises:
         StoreError: when history cannot be read.
     """
-    known = store.runs_by_identity(study.identities)
+    known = store.runs.by_identity(study.identities)
     found = (
         [run for run in known.get(identity, ()) if run.status != DAMAGED]  # to be rerun
         for identity in study.identities
@@ -98,7 +98,7 @@ def without_final_weights(store: Store, standing: Standing) -> int:
         spec.keep_checkpoints == "all"
         and run is not None
         and run.status == "finished"
-        and not store.run_dir(run.run_id).last_checkpoint.is_file()
+        and not store.runs.run_dir(run.run_id).last_checkpoint.is_file()
         for spec, run in pairs
     )
 

@@ -31,11 +31,11 @@ def tell(vld: Vld, file: Path, digests: tuple[str, ...]) -> None:
     study = find_study(home, str(file))
     with Store.open(home) as store:
         for spec, digest in zip(study.specs, digests, strict=True):
-            teller = Teller(store.run_dir(store.create_run(spec).run_id))
+            teller = Teller(store.runs.run_dir(store.runs.create(spec).run_id))
             teller.says(started(), data_prepared(digest=digest))
             teller.says(*evaluated(10, id_accuracy=0.8, ood_accuracy=0.5))
             teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
-        store.refresh()
+        store.live.refresh()
 
 
 def test_the_digest_of_a_run_is_kept_and_asked_for(vld: Vld, tmp_path: Path) -> None:
@@ -69,4 +69,4 @@ def test_nothing_is_said_where_they_are_the_same_or_not_known(vld: Vld, tmp_path
     tell(vld, file, (NEW, "", NEW, NEW, "", NEW))
     assert vld.json("sweep", "status", str(file))["cautions"] == []
     with Store.open(open_home(vld.home)) as store:
-        assert list(image_cautions("rates", store.list_runs())) == []
+        assert list(image_cautions("rates", store.runs.find())) == []

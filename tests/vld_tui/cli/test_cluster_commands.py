@@ -45,7 +45,7 @@ def goes_on(run_dir: RunDir, host: str = "node3") -> None:
 def packed(store: Store, *settings: tuple[str, str]) -> tuple[str, str]:
     """Submit two runs as one job."""
     specs = [resolve_spec({"model": "finish", "steps": 20, "seed": seed}) for seed in range(2)]
-    first, second = store.create_runs(specs)
+    first, second = store.runs.create_many(specs)
     submit_runs(store, Cluster(make_settings({"pack": "2", **dict(settings)})), [first, second])
     return first, second
 
@@ -61,9 +61,9 @@ def test_without_slurm_a_run_that_waits_is_passed_over_by_its_job(
         f"{submitted.run_id} was removed from the queue; job 7_0 itself was not cancelled, and "
         "will skip the run\n",
     )
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.has_job) == ("stopped", False)
-    assert store.run_dir(run.run_id).read_stop() is not None
+    assert store.runs.run_dir(run.run_id).read_stop() is not None
     assert "7_0 · waited for no longer" in vld("show", run.run_id).stdout
     again = vld("stop", submitted.run_id)
     assert again.exit_code == 2
@@ -78,7 +78,7 @@ def test_without_slurm_nobody_takes_old_states_for_new(
     note = "could not refresh job states: Slurm is not installed on this machine\n"
     result = vld(*command.split())
     assert (result.exit_code, result.stderr) == (0, note)
-    store.run_dir(submitted.run_id).mark_synced()
+    store.runs.run_dir(submitted.run_id).mark_synced()
     assert vld(*command.split()).stderr == "", "a copy's job is not asked about anywhere"
 
 
@@ -86,21 +86,21 @@ def test_without_slurm_nobody_takes_old_states_for_new(
 def test_without_slurm_a_run_on_a_node_is_asked_through_its_folder(
     vld: Vld, store: Store, submitted: Run
 ) -> None:
-    run_dir = store.run_dir(submitted.run_id)
+    run_dir = store.runs.run_dir(submitted.run_id)
     goes_on(run_dir)
     refused = vld("stop", "--kill", submitted.run_id)
     assert refused.exit_code == 2
     assert "is on node3: kill process 4321 there" in refused.stderr
     assert "without --kill" in refused.stderr
     assert run_dir.read_stop() is None
-    assert store.get(submitted.run_id).has_job
+    assert store.runs.get(submitted.run_id).has_job
     assert vld("stop", submitted.run_id).stdout == (
         f"{submitted.run_id} is stopping on node3 after the current step; "
         "job 7_0 itself was not cancelled\n"
     )
     assert run_dir.read_stop() is not None
     Teller(run_dir).says(stopped(4))
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.has_job) == ("stopped", False)
 
 
@@ -108,7 +108,7 @@ def test_without_slurm_a_run_on_a_node_is_asked_through_its_folder(
 def test_without_slurm_a_run_whose_node_is_this_machine_is_killed(
     vld: Vld, store: Store, submitted: Run
 ) -> None:
-    run_dir = store.run_dir(submitted.run_id)
+    run_dir = store.runs.run_dir(submitted.run_id)
     process = launch(run_dir, [sys.executable, "-c", "import time; time.sleep(60)"])
     Teller(run_dir).says(started())
     try:
@@ -137,13 +137,13 @@ def test_a_killed_job_takes_along_what_else_was_in_it(
 def test_the_dashboard_says_what_became_of_a_run_with_a_job(
     store: Store, programs: Programs, submitted: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    goes_on(store.run_dir(submitted.run_id))
-    store.refresh()
+    goes_on(store.runs.run_dir(submitted.run_id))
+    store.live.refresh()
     actions = Actions(store.home)
     asked = actions.interrupt(submitted.run_id)
     assert asked == "first is stopping on node3 after the current step"
     assert actions.kill(submitted.run_id) == "first was killed with job 7_0"
-    kill = store.run_dir(submitted.run_id).read_kill()
+    kill = store.runs.run_dir(submitted.run_id).read_kill()
     assert kill is not None
     assert kill.by == "the dashboard"
     assert "scancel --quiet --signal=KILL 7_0" in programs.asked
@@ -157,8 +157,8 @@ def test_a_run_is_taken_out_of_its_job_as_out_of_the_queue(
     programs.says("squeue", "7_0|PENDING|Priority|\n")
     assert vld("queue", "rm", submitted.run_id).exit_code == 0
     assert "scancel --quiet 7_0" in programs.asked
-    assert store.get(submitted.run_id).status == "stopped"
-    goes_on(store.run_dir(submitted.run_id))
+    assert store.runs.get(submitted.run_id).status == "stopped"
+    goes_on(store.runs.run_dir(submitted.run_id))
     refused = vld("queue", "rm", submitted.run_id)
     assert refused.exit_code == 2
 
@@ -168,8 +168,8 @@ def test_a_run_whose_job_is_open_goes_on_nowhere_else(
 ) -> None:
     programs.says("squeue", RUNNING)
     run_id = submitted.run_id
-    Teller(store.run_dir(run_id)).starts()
-    Teller(store.run_dir(run_id)).says(stopped(4))
+    Teller(store.runs.run_dir(run_id)).starts()
+    Teller(store.runs.run_dir(run_id)).says(stopped(4))
     for options in ((), ("--on", "local"), ("--on", "slurm"), ("--queue",)):
         refused = vld("resume", run_id, *options)
         assert (refused.exit_code, refused.stderr) == (
@@ -192,14 +192,14 @@ def test_the_dashboard_submits_a_run_again_that_it_took_out_a_moment_ago(
     assert taken_out == "first was removed from the queue; press r to start it"
     programs.says("squeue", "7_0|CANCELLED|None|\n")
     assert actions.resume(submitted.run_id) == "first was submitted again"
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.job, run.has_job) == ("queued", "12", True)
 
 
 def test_a_copy_of_a_run_with_a_job_is_said_to_be_one(
     vld: Vld, store: Store, programs: Programs, submitted: Run
 ) -> None:
-    store.run_dir(submitted.run_id).mark_synced()
+    store.runs.run_dir(submitted.run_id).mark_synced()
     for options in ((), ("--on", "local"), ("--on", "slurm"), ("--queue",)):
         refused = vld("resume", submitted.run_id, *options)
         assert refused.exit_code == 2
@@ -215,10 +215,10 @@ def test_a_run_goes_on_here_while_its_job_goes_on_with_another_once_it_is_taken_
 ) -> None:
     programs.says("squeue", "12|RUNNING|None|node3\n")
     first, second = packed(store)
-    goes_on(store.run_dir(second))
-    Teller(store.run_dir(first)).starts()
-    Teller(store.run_dir(first)).says(stopped(4))
-    dead_process(store.run_dir(first), exit_code=130)
+    goes_on(store.runs.run_dir(second))
+    Teller(store.runs.run_dir(first)).starts()
+    Teller(store.runs.run_dir(first)).says(stopped(4))
+    dead_process(store.runs.run_dir(first), exit_code=130)
     refused = vld("resume", first, "--on", "local")
     assert "its job 12 has not ended" in refused.stderr
     told = vld("stop", first).stdout
@@ -226,16 +226,16 @@ def test_a_run_goes_on_here_while_its_job_goes_on_with_another_once_it_is_taken_
     assert not any(command.startswith("scancel") for command in programs.asked)
     done = vld.json("resume", first, "--on", "local")
     assert (done["status"], done["attempts"]) == ("finished", 2)
-    assert store.get(second).status == "running"
+    assert store.runs.get(second).status == "running"
 
 
 def leave(store: Store, *runs: str) -> None:
     """Have the jobs of runs be over, each after some steps."""
     for run in runs:
-        Teller(store.run_dir(run)).starts()
-        Teller(store.run_dir(run)).says(stopped(4))
-        store.get(run)
-        store.close_job(run)
+        Teller(store.runs.run_dir(run)).starts()
+        Teller(store.runs.run_dir(run)).says(stopped(4))
+        store.runs.get(run)
+        store.jobs.close(run)
 
 
 def test_several_runs_are_submitted_again_together_where_they_asked_for_the_same(
@@ -246,7 +246,7 @@ def test_several_runs_are_submitted_again_together_where_they_asked_for_the_same
     programs.says("sbatch", "Submitted batch job 13\n")
     told = vld("resume", *runs, runs[0])
     assert (told.exit_code, told.stdout) == (0, "submitted 4 runs as jobs 13, 13\n")
-    assert {store.get(run).status for run in runs} == {"queued"}
+    assert {store.runs.get(run).status for run in runs} == {"queued"}
     assert sum(command.startswith("sbatch") for command in programs.asked) == 4
     leave(store, *runs)
     done = vld.json("resume", *runs, "--on", "slurm", "--time", "60")
@@ -265,7 +265,12 @@ def test_what_a_quota_leaves_of_several_runs_is_told(
         "submitted 2 runs as job 12\n2 runs not submitted: sbatch: QOSMax"
     )
     assert told.stdout.endswith("  Run vld resume again later.\n")
-    assert [store.get(run).status for run in runs] == ["queued", "queued", "stopped", "stopped"]
+    assert [store.runs.get(run).status for run in runs] == [
+        "queued",
+        "queued",
+        "stopped",
+        "stopped",
+    ]
 
 
 def test_of_several_runs_none_is_submitted_when_one_cannot_be(
@@ -278,7 +283,7 @@ def test_of_several_runs_none_is_submitted_when_one_cannot_be(
     refused = vld("resume", first, submitted.run_id, second)
     assert refused.exit_code == 2
     assert "its job 7_0 has not ended" in refused.stderr
-    assert {store.get(run).status for run in (first, second)} == {"stopped"}
+    assert {store.runs.get(run).status for run in (first, second)} == {"stopped"}
     assert not any(command.startswith("sbatch") for command in programs.asked[len(before) :])
 
 
@@ -286,13 +291,13 @@ def test_several_runs_go_on_here_one_after_another(
     vld: Vld, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vld_tui.control.queue.start_supervisor", lambda _home: None)
-    runs = store.create_runs([resolve_spec({"seed": seed}) for seed in range(2)])
+    runs = store.runs.create_many([resolve_spec({"seed": seed}) for seed in range(2)])
     leave(store, *runs)
     refused = vld("resume", *runs)
     assert refused.exit_code == 2
     assert "add --queue, or name only one run" in refused.stderr
     assert vld("resume", *runs, "--queue").exit_code == 0
-    assert [run.run_id for run in store.queue()] == runs
+    assert [run.run_id for run in store.queue.runs()] == runs
     again = vld("resume", runs[0], "--queue")
     assert again.exit_code == 2
     assert (

@@ -20,10 +20,10 @@ from vld_tui.store.store import Store
 
 def leave(store: Store, run: str) -> None:
     """Have the job of a run be over, if it has one, after some steps."""
-    Teller(store.run_dir(run)).starts()
-    Teller(store.run_dir(run)).says(stopped(4))
-    store.get(run)
-    store.close_job(run)
+    Teller(store.runs.run_dir(run)).starts()
+    Teller(store.runs.run_dir(run)).says(stopped(4))
+    store.runs.get(run)
+    store.jobs.close(run)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_run_is_submitted_again_as_it_was_but_for_what_is_named(
     leave(store, submitted.run_id)
     again = vld("resume", submitted.run_id, *options)
     assert again.exit_code == 0, again.stderr
-    job = store.run_dir(submitted.run_id).read_job()
+    job = store.runs.run_dir(submitted.run_id).read_job()
     assert job is not None
     assert job.settings == asked
 
@@ -56,13 +56,13 @@ def test_a_run_that_was_on_no_cluster_goes_to_one_as_the_profile_says(
     vld: Vld, store: Store, programs: Programs
 ) -> None:
     vld("profile", "set", "default", "account=me")
-    run = store.create_run(resolve_spec({"steps": 20}))
+    run = store.runs.create(resolve_spec({"steps": 20}))
     leave(store, run.run_id)
     refused = vld("resume", run.run_id, "--mem", "8G")
     assert refused.exit_code == 2
     assert "--mem applies only to cluster runs; add --on slurm." in refused.stderr
     assert vld("resume", run.run_id, "--on", "slurm", "--mem", "8G").exit_code == 0
-    job = store.run_dir(run.run_id).read_job()
+    job = store.runs.run_dir(run.run_id).read_job()
     assert job is not None
     assert job.settings == {"account": "me", "mem": "8G"}
 
@@ -77,7 +77,7 @@ def test_other_gpus_than_share_each_batch_are_refused(
     file = tmp_path / "two.toml"
     file.write_text('name = "two"\n[fields]\ngpus = 2\ntarget = "noto"\n')
     assert told in vld("sweep", str(file), *cluster).stderr
-    run = store.create_run(resolve_spec({"steps": 20, "gpus": 2}))
+    run = store.runs.create(resolve_spec({"steps": 20, "gpus": 2}))
     leave(store, run.run_id)
     assert told in vld("resume", run.run_id, *cluster).stderr
     assert not store.home.jobs.exists()
@@ -96,7 +96,7 @@ def test_gpus_of_each_run_may_be_those_that_share_a_batch_or_a_profiles(
 def test_gpus_to_go_on_on_are_checked_as_those_of_a_new_run(
     vld: Vld, store: Store, gpus: str
 ) -> None:
-    run = store.create_run(resolve_spec({"steps": 20}))
+    run = store.runs.create(resolve_spec({"steps": 20}))
     leave(store, run.run_id)
     told = vld("resume", run.run_id, "--gpus", gpus)
     assert told.exit_code == 2
@@ -107,9 +107,9 @@ def test_gpus_to_go_on_on_are_checked_as_those_of_a_new_run(
 def test_a_run_that_goes_on_on_fewer_gpus_is_shown_on_those(
     vld: Vld, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = store.create_run(resolve_spec({"model": "finish", "steps": 20, "gpus": 2}))
-    Teller(store.run_dir(run.run_id)).says(started(), model_prepared(), stopped(0))
-    dead_process(store.run_dir(run.run_id), exit_code=130)
+    run = store.runs.create(resolve_spec({"model": "finish", "steps": 20, "gpus": 2}))
+    Teller(store.runs.run_dir(run.run_id)).says(started(), model_prepared(), stopped(0))
+    dead_process(store.runs.run_dir(run.run_id), exit_code=130)
     shown: list[tuple[int, bool]] = []
 
     class Watched(LineReporter):

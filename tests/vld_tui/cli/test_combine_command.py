@@ -46,9 +46,9 @@ def names_of(vld: Vld) -> set[str]:
 
 def combination_of(vld: Vld, run_id: str) -> Combination:
     with Store.open(open_home(vld.home)) as store:
-        combination = store.run_dir(run_id).read_combination()
+        combination = store.runs.run_dir(run_id).read_combination()
         assert combination is not None
-        assert store.get(run_id).combination == combination
+        assert store.runs.get(run_id).combination == combination
         return combination
 
 
@@ -139,7 +139,7 @@ def test_from_the_pretrained_network_a_run_is_interpolated_alone(
 
 def test_a_run_that_selected_its_start_is_interpolated_to_its_last_network(family: Vld) -> None:
     with Store.open(open_home(family.home)) as store:
-        run = msgspec.structs.replace(store.get("two"), selected_step=0)
+        run = msgspec.structs.replace(store.runs.get("two"), selected_step=0)
         way = partial(plan_combination, store, "interpolation", [run], from_pretrained=True)
         with pytest.raises(CombinationError, match=r"selected step 0, .* Use --at last\."):
             way(at="best")

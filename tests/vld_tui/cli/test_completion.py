@@ -24,9 +24,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Return a home with runs, a data set, a profile and a list of networks."""
     home = open_home(tmp_path_factory.mktemp("completion"))
     with Store.open(home) as store:
-        store.create_run(resolve_spec({"target": "noto"}), name="first")
-        store.create_run(resolve_spec({"dataset": "shapes", "target": "red"}), name="two words")
-        store.create_run(resolve_spec({"model": "resnet10t"}), name="later", is_queued=True)
+        store.runs.create(resolve_spec({"target": "noto"}), name="first")
+        store.runs.create(resolve_spec({"dataset": "shapes", "target": "red"}), name="two words")
+        store.runs.create(resolve_spec({"model": "resnet10t"}), name="later", is_queued=True)
     folder = home.datasets / "shapes"
     folder.mkdir()
     (folder / "dataset.json").write_text(json.dumps({"name": "shapes", "images": {"blue": 3}}))
@@ -106,7 +106,7 @@ def test_what_is_no_command_gives_no_error(home: Home) -> None:
 
 def test_runs_are_proposed_by_their_ids_too(home: Home) -> None:
     with Store.open(home) as store:
-        run_id = store.get("two words").run_id
+        run_id = store.runs.get("two words").run_id
     assert run_id in propose(home.path, f"show {run_id[:10]}")
     assert "two words" not in propose(home.path, "show ")
 

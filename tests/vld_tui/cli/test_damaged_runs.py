@@ -68,10 +68,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = open_home(tmp_path_factory.mktemp("template") / "home")
     with Store.open(home) as store:
         for seed in range(3):
-            run = store.create_run(resolve_spec({"seed": seed}), name=f"run-{seed}")
+            run = store.runs.create(resolve_spec({"seed": seed}), name=f"run-{seed}")
             Teller(home.run_dir(run.run_id)).finishes()
             home.run_dir(run.run_id).process.unlink()
-        store.refresh()
+        store.live.refresh()
     return home
 
 
@@ -85,7 +85,7 @@ def home(tmp_path: Path, template: Home) -> Home:
 def runs(home: Home) -> list[Run]:
     """Return the runs of the home, the oldest first."""
     with Store.open(home) as store:
-        return store.list_runs()[::-1]
+        return store.runs.find()[::-1]
 
 
 def statuses(vld: Vld, *arguments: str) -> dict[str, str]:
@@ -107,12 +107,12 @@ def test_a_row_that_cannot_be_read_is_damaged_and_the_others_are_listed(
     assert second not in statuses(vld, "--where", "dropout>0.5 status=finished", "--sort", "lr")
     assert "! damaged" in vld("ls").stdout
     with Store.open(home) as store:
-        store.trash(second)
-        assert [run.run_id for run in store.list_runs()] == [third, first]
-        assert [run.status for run in store.list_runs(trashed=True)] == ["damaged"]
-        store.restore(second)
-        assert store.rebuild().damaged == ()
-        assert store.list_runs()[::-1] == runs
+        store.trash.move(second)
+        assert [run.run_id for run in store.runs.find()] == [third, first]
+        assert [run.status for run in store.runs.find(trashed=True)] == ["damaged"]
+        store.trash.restore(second)
+        assert store.folders.rebuild().damaged == ()
+        assert store.runs.find()[::-1] == runs
 
 
 def test_every_command_that_reads_gets_past_a_damaged_run(home: Home, runs: list[Run]) -> None:
@@ -178,14 +178,14 @@ def test_results_of_arms_that_cannot_be_read_make_their_run_damaged(
     home: Home, runs: list[Run]
 ) -> None:
     with Store.open(home) as store:
-        told = store.create_run(resolve_spec({"seed": 9}), name="with-arms")
+        told = store.runs.create(resolve_spec({"seed": 9}), name="with-arms")
         teller = Teller(home.run_dir(told.run_id))
         teller.starts()
         teller.says(
             arm_evaluated(5, "averaged", id_accuracy=0.5, ood_accuracy=0.5),
             finished(5, selected_step=5, id_accuracy=0.5, ood_accuracy=0.5),
         )
-        store.refresh()
+        store.live.refresh()
     with closing(sqlite3.connect(home.database)) as connection, connection:
         connection.execute("UPDATE arms SET domains = '{\"noto\"'")
     vld = Vld(home.path)
@@ -224,7 +224,7 @@ def test_what_a_run_measured_may_be_garbled(
 def test_a_damaged_run_in_the_queue_is_shown_and_not_started(home: Home) -> None:
     with Store.open(home) as store:
         waiting = [
-            store.create_run(resolve_spec({"seed": seed}), name=f"w{seed}", is_queued=True)
+            store.runs.create(resolve_spec({"seed": seed}), name=f"w{seed}", is_queued=True)
             for seed in range(2)
         ]
     garble(home, waiting[0], ROWS["cut"])
@@ -234,8 +234,8 @@ def test_a_damaged_run_in_the_queue_is_shown_and_not_started(home: Home) -> None
     assert f"damaged: vld show {waiting[0].run_id}" in listed.stdout
     assert [run["status"] for run in vld.json("queue", "ls")["waiting"]] == ["damaged", "queued"]
     with Store.open(home) as store:
-        assert [run.run_id for run in store.queue() if run.is_due] == [waiting[1].run_id]
-        assert store.count_statuses() == {"queued": 1}
+        assert [run.run_id for run in store.queue.runs() if run.is_due] == [waiting[1].run_id]
+        assert store.runs.count_statuses() == {"queued": 1}
     resumed = vld("resume", waiting[0].run_id)
     assert resumed.exit_code == 2
     assert "is damaged" in resumed.stderr
@@ -337,7 +337,7 @@ def test_a_folder_that_was_put_right_is_read_again_by_a_rebuild(
     spec.write_bytes(whole)
     assert vld("rebuild").stderr == ""
     with Store.open(home) as store:
-        assert store.list_runs()[::-1] == runs
+        assert store.runs.find()[::-1] == runs
 
 
 @pytest.mark.parametrize("is_readable", [True, False])
@@ -400,7 +400,7 @@ def test_a_name_that_is_no_text_stops_nothing(home: Home, runs: list[Run]) -> No
 
 def test_events_that_only_start_are_no_damage(home: Home, runs: list[Run]) -> None:
     with Store.open(home) as store:
-        run = store.create_run(resolve_spec({"seed": 7}))
+        run = store.runs.create(resolve_spec({"seed": 7}))
         Teller(home.run_dir(run.run_id)).says(started())
-        store.rebuild()
-        assert store.get(run.run_id).status != "damaged"
+        store.folders.rebuild()
+        assert store.runs.get(run.run_id).status != "damaged"

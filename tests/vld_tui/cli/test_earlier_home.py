@@ -86,7 +86,7 @@ def test_it_can_be_built_again_from_its_run_folders(earlier: Vld) -> None:
 
 def test_what_was_chosen_in_the_dashboard_is_kept(earlier: Vld) -> None:
     with Store.open(open_home(earlier.home)) as store:
-        preferences = store.setting(PREFERENCES_SETTING, Preferences, Preferences())
+        preferences = store.settings.get(PREFERENCES_SETTING, Preferences, Preferences())
         presets = read_presets(store)
 
     assert preferences.columns == ("status", "name", "ood", "gap", "lr")

@@ -188,7 +188,7 @@ def test_a_fault_of_the_program_is_told_without_a_traceback(
     def break_down(*_: object, **__: object) -> None:
         raise RuntimeError("no [such] thing\x1b[2J")
 
-    monkeypatch.setattr("vld_tui.store.store.Store.get", break_down)
+    monkeypatch.setattr("vld_tui.store.runs.Runs.get", break_down)
     result = history("show", "first")
     assert result.exit_code == 1
     assert "Unexpected RuntimeError: no [such] thing␛[2J" in result.stderr

@@ -50,12 +50,12 @@ def long_run(tmp_path_factory: pytest.TempPathFactory) -> Vld:
     """Return a home with a run of 40,000 steps, 9 MiB of events."""
     home = open_home(tmp_path_factory.mktemp("long") / "home")
     with Store.open(home) as store:
-        run_dir = store.run_dir(
-            store.create_run(resolve_spec({"steps": STEPS}), name="long").run_id
+        run_dir = store.runs.run_dir(
+            store.runs.create(resolve_spec({"steps": STEPS}), name="long").run_id
         )
         write_log(run_dir, STEPS)
         run_dir.log.write_text("".join(f"printed {number}\n" for number in range(1000)))
-        store.rebuild()
+        store.folders.rebuild()
     return Vld(home.path)
 
 
@@ -93,14 +93,14 @@ def test_a_long_run_is_shown_as_a_short_one_is(
 
 def test_a_curve_of_many_points_has_its_first_selected_and_last(long_run: Vld) -> None:
     with Store.open(open_home(long_run.home)) as store:
-        run = store.get("long")
+        run = store.runs.get("long")
         (loss, *_) = [
             each.points
-            for each in store.thinned_series(run.run_id, most=50, kept_step=SELECTED + 1)
+            for each in store.series.thinned(run.run_id, most=50, kept_step=SELECTED + 1)
             if (each.key.name, each.key.split) == ("loss", "train")
         ]
-        whole = store.thinned_series(run.run_id, most=10**9)
-        assert repr(whole) == repr(store.series(run.run_id))  # some values are not finite
+        whole = store.series.thinned(run.run_id, most=10**9)
+        assert repr(whole) == repr(store.series.all(run.run_id))  # some values are not finite
     assert 50 <= len(loss.steps) <= 53
     assert (loss.steps[0], loss.steps[-1]) == (1, STEPS)
     assert SELECTED + 1 in loss.steps
@@ -115,16 +115,16 @@ def test_a_rebuild_holds_a_part_of_a_log_in_memory(
     home = open_home(tmp_path / "home")
     monkeypatch.setattr(ingest, "BATCH_BYTES", 2**16)
     with Store.open(home) as store:
-        run_dir = store.run_dir(store.create_run(resolve_spec({"steps": STEPS})).run_id)
+        run_dir = store.runs.run_dir(store.runs.create(resolve_spec({"steps": STEPS})).run_id)
         write_log(run_dir, STEPS // 4)
         size = run_dir.events.stat().st_size
         tracemalloc.start()
         try:
-            assert store.rebuild().runs == 1
+            assert store.folders.rebuild().runs == 1
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert len(store.metrics(run_dir.run_id, name="loss", split="train")) == STEPS // 4
+        assert len(store.series.metrics(run_dir.run_id, name="loss", split="train")) == STEPS // 4
     assert peak < size / 2, f"{peak:,} bytes at most, of {size:,}"
 
 
@@ -133,8 +133,8 @@ def test_others_write_while_a_long_log_is_read(
 ) -> None:
     home = open_home(tmp_path / "home")
     with Store.open(home) as store, Store.open(home) as other:
-        kept = store.create_run(resolve_spec({"seed": 1}), name="kept")
-        run_dir = store.run_dir(store.create_run(resolve_spec({"steps": STEPS})).run_id)
+        kept = store.runs.create(resolve_spec({"seed": 1}), name="kept")
+        run_dir = store.runs.run_dir(store.runs.create(resolve_spec({"steps": STEPS})).run_id)
         write_log(run_dir, 1000)
         monkeypatch.setattr(ingest, "BATCH_BYTES", 2**14)
         read_events, notes = follower.read_events, 0
@@ -142,13 +142,13 @@ def test_others_write_while_a_long_log_is_read(
         def beside(path: Path, offset: int, **options: int) -> object:
             nonlocal notes
             notes += 1
-            other.set_note(kept.run_id, f"note {notes}")
+            other.labels.set_note(kept.run_id, f"note {notes}")
             return read_events(path, offset, **options)
 
         monkeypatch.setattr(ingest, "read_events", beside)
-        store.rebuild()
+        store.folders.rebuild()
         assert notes > 10
-        assert store.get(kept.run_id).note == f"note {notes}"
+        assert store.runs.get(kept.run_id).note == f"note {notes}"
 
 
 def test_the_end_of_what_a_process_printed_is_found(

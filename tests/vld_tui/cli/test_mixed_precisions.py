@@ -44,12 +44,12 @@ def tell(vld: Vld, file: Path, text: str, *precisions: tuple[str, str | None]) -
             model = msgspec.structs.replace(
                 model_prepared(), precision=trained, evaluation_precision=measured
             )
-            run = store.create_run(spec, tags=(study.name,))
-            teller = Teller(store.run_dir(run.run_id))
+            run = store.runs.create(spec, tags=(study.name,))
+            teller = Teller(store.runs.run_dir(run.run_id))
             teller.says(started(), data_prepared(), model)
             teller.says(*evaluated(10, id_accuracy=0.8, ood_accuracy=0.5))
             teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
-        store.refresh()
+        store.live.refresh()
 
 
 def cautions(vld: Vld, file: Path) -> list[str]:

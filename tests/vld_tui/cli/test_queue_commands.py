@@ -45,7 +45,7 @@ def test_runs_wait_in_the_order_that_a_person_gives_them(vld: Vld, queued: list[
     several = vld.json("resume", first, third, "--queue")
     assert [run["run"] for run in several] == waiting(vld) == [first, third]
     with Store.open(open_home(vld.home)) as store:
-        assert {run.status for run in store.list_runs()} == {"queued", "stopped"}
+        assert {run.status for run in store.runs.find()} == {"queued", "stopped"}
 
 
 def test_a_look_at_the_queue_starts_nothing_and_says_what_does(

@@ -48,11 +48,11 @@ def _finished_before(vld: Vld, file: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, Store.open(home) as store:
         patch.setitem(RECIPES, "paper", {**RECIPES["paper"], **BEFORE})
         for spec in find_study(home, str(file)).specs:
-            run = store.create_run(spec, tags=("rates",))
-            teller = Teller(store.run_dir(run.run_id))
+            run = store.runs.create(spec, tags=("rates",))
+            teller = Teller(store.runs.run_dir(run.run_id))
             teller.says(started(), *evaluated(10, id_accuracy=0.8, ood_accuracy=0.5))
             teller.says(finished(10_001, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
-        store.refresh()
+        store.live.refresh()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vld_tui.study.planner.ask_engine", _answer)
         patch.setattr("vld_tui.study.define.datasets.work_on_datasets", ask_once)

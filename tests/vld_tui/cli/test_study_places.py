@@ -39,7 +39,7 @@ def rates(vld: Vld, programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def jobs_of(store: Store) -> list[tuple[str, str | None]]:
-    return sorted((run.status, run.job) for run in store.list_runs())
+    return sorted((run.status, run.job) for run in store.runs.find())
 
 
 def test_a_study_goes_where_it_went_last_and_says_so(vld: Vld, store: Store, rates: Path) -> None:
@@ -72,7 +72,7 @@ def test_settings_that_are_named_win_over_those_of_last_time(vld: Vld, rates: Pa
 def test_a_study_that_is_brought_home_stays_there(vld: Vld, store: Store, rates: Path) -> None:
     local = vld.json("sweep", "rates", "--on", "local")
     assert local["on"] == "local"
-    assert [run.status for run in store.queue()] == ["queued", "queued"]
+    assert [run.status for run in store.queue.runs()] == ["queued", "queued"]
     assert vld.json("sweep", "rates", "--dry-run")["on"] == "local"
     assert vld.json("sweep", "status", "rates")["on"] == "local"
 

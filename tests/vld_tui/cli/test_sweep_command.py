@@ -74,7 +74,7 @@ def work(vld: Vld) -> None:
     """Have the stand-in engine finish what waits."""
     with Store.open(open_home(vld.home)) as store:
         Supervisor(store, start_stand_in).work()
-        store.refresh()
+        store.live.refresh()
 
 
 def test_a_dry_run_plans_for_a_home_that_a_launch_would_make(file: str, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_final_weights_that_finished_runs_no_longer_have_are_told_of(vld: Vld, f
     home = open_home(vld.home)
     with Store.open(home) as store:
         for spec in find_study(home, file).specs[:2]:
-            teller = Teller(store.run_dir(store.create_run(spec).run_id))
+            teller = Teller(store.runs.run_dir(store.runs.create(spec).run_id))
             teller.says(started(), *evaluated(10, id_accuracy=0.8, ood_accuracy=0.5))
             teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
     plan = vld.json("sweep", file, "--dry-run")
@@ -158,7 +158,7 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
     )
     vld("sweep", file)
     with Store.open(open_home(vld.home)) as store:
-        store.take_out(store.queue()[-1].run_id)
+        store.queue.remove(store.queue.runs()[-1].run_id)
     work(vld)
     told = vld("sweep", "status", "rates").stdout.splitlines()
     assert told[0] == "rates · How much dropout?"

@@ -78,8 +78,8 @@ def test_the_runs_that_match_and_the_screen_are_written_where_asked(
 
 def test_files_hold_what_scripts_want_to_know(home: Home, tmp_path: Path) -> None:
     with Store.open(home) as store:
-        store.create_run(resolve_spec({"seed": 1}), name='odd, "name"')
-        store.create_run(resolve_spec({"seed": 2}))
+        store.runs.create(resolve_spec({"seed": 1}), name='odd, "name"')
+        store.runs.create(resolve_spec({"seed": 2}))
     actions = Actions(home)
     table, document = tmp_path / "runs.csv", tmp_path / "runs.json"
     assert actions.export(Query(), str(table)) == f"2 runs in {table}"

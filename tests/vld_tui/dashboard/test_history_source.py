@@ -22,7 +22,7 @@ from vld_tui.store.summaries import find_grouping
 
 def _told(home: Home) -> str:
     with Store.open(home) as store:
-        run = store.create_run(resolve_spec({}))
+        run = store.runs.create(resolve_spec({}))
     Teller(home.run_dir(run.run_id)).says(
         started(), steps_taken(10, 1.5), *evaluated(10, id_accuracy=0.7, ood_accuracy=0.4)
     )
@@ -120,7 +120,7 @@ def test_another_run_is_found_by_any_name(home: Home) -> None:
 def test_a_page_of_those_that_match(home: Home) -> None:
     with Store.open(home) as store:
         for seed in range(5):
-            store.create_run(resolve_spec({"seed": seed}))
+            store.runs.create(resolve_spec({"seed": seed}))
     source = HistorySource(home)
     query = Query.parse("seed<4", sort="-seed")
     snapshot = source.take(Interest(query=query, offset=1, limit=2))
@@ -134,7 +134,7 @@ def test_a_run_deleted_while_it_is_watched_is_left_out(home: Home) -> None:
     source = HistorySource(home)
     source.take(Interest(watched=(run_id,), opened=run_id))
     with Store.open(home) as store:
-        store.discard(run_id)
+        store.trash.discard(run_id)
     snapshot = source.take(Interest(watched=(run_id,), opened=run_id))
     assert (snapshot.count, snapshot.watched, snapshot.opened) == (0, (), None)
     source.close()
@@ -168,13 +168,13 @@ def test_a_database_that_cannot_be_read_is_a_problem_in_words(home: Home) -> Non
 def test_groups_come_as_rows_and_points_with_means(home: Home) -> None:
     with Store.open(home) as store:
         for seed, accuracy in enumerate([0.4, 0.6]):
-            run = store.create_run(resolve_spec({"seed": seed}), name=f"trial-s{seed}")
+            run = store.runs.create(resolve_spec({"seed": seed}), name=f"trial-s{seed}")
             Teller(home.run_dir(run.run_id)).says(
                 started(),
                 *evaluated(10, id_accuracy=0.7, ood_accuracy=accuracy),
                 finished(10, selected_step=10, id_accuracy=0.7, ood_accuracy=accuracy),
             )
-        store.create_run(resolve_spec({"dropout_rate": 0.5}))
+        store.runs.create(resolve_spec({"dropout_rate": 0.5}))
     source = HistorySource(home)
     grouping = find_grouping("configuration")
     snapshot = source.take(Interest(grouping=grouping, sort="-ood", plane=True))
@@ -190,7 +190,7 @@ def test_groups_come_as_rows_and_points_with_means(home: Home) -> None:
 def test_groups_of_one_name_are_told_apart_on_the_page_and_in_the_plane(home: Home) -> None:
     with Store.open(home) as store:
         for steps in (20, 50):
-            run = store.create_run(resolve_spec({"steps": steps}), name="trial-s0")
+            run = store.runs.create(resolve_spec({"steps": steps}), name="trial-s0")
             Teller(home.run_dir(run.run_id)).says(
                 started(),
                 *evaluated(10, id_accuracy=0.7, ood_accuracy=0.5),
@@ -216,7 +216,7 @@ def test_a_run_that_ends_is_named_once(home: Home) -> None:
         finished(10, selected_step=10, id_accuracy=0.7, ood_accuracy=0.4)
     )
     with Store.open(home) as store:
-        store.discard(other_id)
+        store.trash.discard(other_id)
     told = source.take(Interest())
     assert [(run.run_id, run.status) for run in told.ended] == [(run_id, "finished")]
     assert source.take(Interest()).ended == ()
@@ -230,7 +230,7 @@ def test_nothing_is_told_anew_while_nothing_happens(home: Home) -> None:
     first = source.take(interest)
     assert source.take(interest) is first
     with Store.open(home) as store:
-        store.set_note(run_id, "noted elsewhere")
+        store.labels.set_note(run_id, "noted elsewhere")
     second = source.take(interest)
     (row,) = second.rows
     assert isinstance(row, RunRow)

@@ -27,7 +27,7 @@ SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36)])
 def tell(home: Home, **fields: object) -> None:
     """Tell of a run that was evaluated twice, the first time better."""
     with Store.open(home) as store:
-        run = store.create_run(resolve_spec({"steps": 20, **fields}))
+        run = store.runs.create(resolve_spec({"steps": 20, **fields}))
     target = None if run.spec.target == "none" else run.spec.target
     ood = None if target is None else 0.4
     teller = Teller(home.run_dir(run.run_id))

@@ -36,20 +36,20 @@ SCRIPT = Path(__file__).with_name("queue_with_stand_in.py")
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store.open(open_home(tmp_path / "home")) as store:
         yield store
-        store.refresh()
-        for run in store.live_runs():
-            stop(store.run_dir(run.run_id), kill=True)
+        store.live.refresh()
+        for run in store.live.runs():
+            stop(store.runs.run_dir(run.run_id), kill=True)
 
 
 def add(store: Store, name: str, model: str = "finish", steps: int = 20, gpus: int = 1) -> str:
     spec = resolve_spec(
         {"model": model, "steps": steps, "eval_every": 10, "head_steps": 5, "gpus": gpus}
     )
-    return store.create_run(spec, name=name, is_queued=True).run_id
+    return store.runs.create(spec, name=name, is_queued=True).run_id
 
 
 def waiting(store: Store) -> list[str]:
-    return [run.name for run in store.queue()]
+    return [run.name for run in store.queue.runs()]
 
 
 def supervise(home: Home) -> subprocess.Popen[bytes]:
@@ -59,46 +59,46 @@ def supervise(home: Home) -> subprocess.Popen[bytes]:
 
 
 def statuses(store: Store) -> dict[str, str]:
-    store.refresh()
-    return {run.name: run.status for run in store.list_runs()}
+    store.live.refresh()
+    return {run.name: run.status for run in store.runs.find()}
 
 
 def test_places_in_the_queue_change(store: Store) -> None:
     first, second, third = (add(store, name) for name in "abc")
     assert waiting(store) == ["a", "b", "c"]
-    store.move_in_queue(third, -1)
-    store.move_in_queue(first, 1)
+    store.queue.move(third, -1)
+    store.queue.move(first, 1)
     assert waiting(store) == ["c", "a", "b"]
-    store.move_in_queue(third, -1)  # it is the first already
+    store.queue.move(third, -1)  # it is the first already
     assert waiting(store) == ["c", "a", "b"]
-    store.take_out(first)
+    store.queue.remove(first)
     assert waiting(store) == ["c", "b"]
-    assert store.get(first).status == "stopped"
+    assert store.runs.get(first).status == "stopped"
     with pytest.raises(StoreError, match=rf"Run {first} is not queued: it is stopped"):
-        store.hold(first)
-    store.enqueue(first)
+        store.queue.hold(first)
+    store.queue.add(first)
     assert waiting(store) == ["c", "b", "a"]
     with pytest.raises(StoreError, match="is queued"):
-        store.enqueue(first)
-    store.trash(second)
+        store.queue.add(first)
+    store.trash.move(second)
     assert waiting(store) == ["c", "a"]
-    store.restore(second)
-    assert store.get(second).status == "stopped"
+    store.trash.restore(second)
+    assert store.runs.get(second).status == "stopped"
 
 
 def test_as_many_are_started_as_there_are_slots_and_held_ones_are_passed_over(
     store: Store,
 ) -> None:
     names = [add(store, name, model="wait") for name in "abcd"]
-    store.hold(names[1])
-    store.keep_setting(SLOTS_SETTING, 2)
+    store.queue.hold(names[1])
+    store.settings.put(SLOTS_SETTING, 2)
     supervisor = Supervisor(store, start_stand_in)
     assert supervisor.take_turn()
     assert waiting(store) == ["b", "d"]
     assert supervisor.take_turn()
     assert waiting(store) == ["b", "d"]
-    wait_until(store.run_dir(names[0]).last_checkpoint.exists)
-    stop(store.run_dir(names[0]))
+    wait_until(store.runs.run_dir(names[0]).last_checkpoint.exists)
+    stop(store.runs.run_dir(names[0]))
 
     def has_room() -> bool:
         supervisor.take_turn()
@@ -106,18 +106,18 @@ def test_as_many_are_started_as_there_are_slots_and_held_ones_are_passed_over(
 
     wait_until(has_room)
     assert statuses(store)["a"] == "stopped"
-    store.hold(names[1], is_held=False)
-    assert [run.is_held for run in store.queue()] == [False]
+    store.queue.hold(names[1], is_held=False)
+    assert [run.is_held for run in store.queue.runs()] == [False]
 
 
 def test_each_gets_a_gpu_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     runs = [add(store, name, model="wait") for name in "abc"]
     Supervisor(store, start_stand_in).take_turn()
-    assert [store.get(run).gpu for run in runs] == ["4", "7", None]
+    assert [store.runs.get(run).gpu for run in runs] == ["4", "7", None]
     assert waiting(store) == ["c"]
     for run, gpu in zip(runs, ("4", "7"), strict=False):
-        process = store.run_dir(run).read_process()
+        process = store.runs.run_dir(run).read_process()
         assert process is not None
         environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
         assert f"CUDA_VISIBLE_DEVICES={gpu}".encode() in environment
@@ -132,22 +132,22 @@ def test_a_run_on_several_gpus_waits_for_as_many_and_none_overtakes_it(
     third = add(store, "another", model="wait")
     supervisor = Supervisor(store, start_stand_in)
     assert supervisor.take_turn()
-    assert store.get(first).gpu == "4"
+    assert store.runs.get(first).gpu == "4"
     assert waiting(store) == ["three", "another"]
-    wait_until(store.run_dir(first).last_checkpoint.exists)
-    stop(store.run_dir(first))
+    wait_until(store.runs.run_dir(first).last_checkpoint.exists)
+    stop(store.runs.run_dir(first))
 
     def has_room() -> bool:
         supervisor.take_turn()
         return waiting(store) == ["another"]
 
     wait_until(has_room)
-    assert store.get(second).gpu == "4,5,7"
-    process = store.run_dir(second).read_process()
+    assert store.runs.get(second).gpu == "4,5,7"
+    process = store.runs.run_dir(second).read_process()
     assert process is not None
     environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
     assert b"CUDA_VISIBLE_DEVICES=4,5,7" in environment
-    assert store.get(third).gpu is None
+    assert store.runs.get(third).gpu is None
 
 
 def test_a_run_on_more_gpus_than_the_queue_has_says_so_and_the_next_one_is_started(
@@ -156,22 +156,22 @@ def test_a_run_on_more_gpus_than_the_queue_has_says_so_and_the_next_one_is_start
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     large, next_one = add(store, "large", gpus=4), add(store, "next")
     Supervisor(store, start_stand_in).take_turn()
-    run = store.get(large)
+    run = store.runs.get(large)
     assert run.status == "failed"
     assert run.error is not None
     assert run.error.startswith("It needs 4 GPUs, but the queue has 2.")
     assert f"vld resume {large} --gpus 2" in run.error
-    assert store.get(next_one).gpu == "4"
+    assert store.runs.get(next_one).gpu == "4"
 
 
 def test_a_run_on_another_machine_takes_no_slot(store: Store) -> None:
-    elsewhere = store.run_dir(add(store, "elsewhere"))
+    elsewhere = store.runs.run_dir(add(store, "elsewhere"))
     process = ProcessInfo(pid=os.getpid(), started_at=time.time(), host="elsewhere")
     write_atomic(elsewhere.process, msgspec.json.encode(process))
     elsewhere.heartbeat.touch()
-    store.mark_relaunched(elsewhere.run_id)
+    store.live.mark_relaunched(elsewhere.run_id)
     add(store, "here")
-    assert store.get(elsewhere.run_id).host == "elsewhere"
+    assert store.runs.get(elsewhere.run_id).host == "elsewhere"
     Supervisor(store, start_stand_in).take_turn()
     assert waiting(store) == []
     elsewhere.write_exit(ExitInfo(0, time.time(), pid=process.pid))  # nothing of it is left to stop
@@ -187,34 +187,34 @@ def test_a_run_that_cannot_be_started_says_why_and_the_next_one_is(store: Store)
 
     supervisor = Supervisor(store, start)
     wait_until(lambda: not supervisor.take_turn())
-    failed = store.get(first)
+    failed = store.runs.get(first)
     assert (failed.status, failed.error) == ("failed", "No process could be made.")
-    assert store.get(second).status == "finished"
+    assert store.runs.get(second).status == "finished"
 
 
 def test_a_stopped_run_goes_on_when_its_turn_comes(store: Store) -> None:
     run = add(store, "a", model="wait")
     supervisor = Supervisor(store, start_stand_in)
     supervisor.take_turn()
-    wait_until(store.run_dir(run).last_checkpoint.exists)
-    stop(store.run_dir(run))
+    wait_until(store.runs.run_dir(run).last_checkpoint.exists)
+    stop(store.runs.run_dir(run))
     wait_until(lambda: not supervisor.take_turn())
-    store.enqueue(run)
+    store.queue.add(run)
     supervisor.take_turn()
-    wait_until(lambda: store.get(run).attempts == 2)
-    assert store.get(run).status == "running"
+    wait_until(lambda: store.runs.get(run).attempts == 2)
+    assert store.runs.get(run).status == "running"
 
 
 def test_the_process_ends_when_nothing_waits_and_every_run_is_over(store: Store) -> None:
     for name in "ab":
         add(store, name)
     held = add(store, "c")
-    store.hold(held)
+    store.queue.hold(held)
     with supervise(store.home) as process:
         assert process.wait(30) == 0
     assert statuses(store) == {"a": "finished", "b": "finished", "c": "queued"}
     assert not is_supervised(store.home)
-    assert store.run_dir(store.get("a").run_id).read_exit() is not None
+    assert store.runs.run_dir(store.runs.get("a").run_id).read_exit() is not None
 
 
 def test_of_two_processes_one_works(store: Store) -> None:
@@ -223,7 +223,7 @@ def test_of_two_processes_one_works(store: Store) -> None:
         wait_until(lambda: one.poll() is not None or other.poll() is not None)
         assert is_supervised(store.home)
         wait_until(lambda: statuses(store) == {"a": "running"})
-        stop(store.run_dir(store.get("a").run_id))
+        stop(store.runs.run_dir(store.runs.get("a").run_id))
         assert (one.wait(20), other.wait(20)) == (0, 0)
 
 
@@ -236,22 +236,22 @@ def test_killed_at_any_moment_another_takes_over(store: Store) -> None:
     with supervise(store.home) as process:
         wait_until(lambda: is_supervised(store.home))
         assert statuses(store) == {"a": "running", "b": "queued"}  # the run outlived it
-        stop(store.run_dir(store.get("a").run_id))
+        stop(store.runs.run_dir(store.runs.get("a").run_id))
         assert process.wait(30) == 0
     assert statuses(store) == {"a": "stopped", "b": "finished"}
-    assert store.get("a").attempts == 1
-    ran, waited = (read_events(store.run_dir(store.get(name).run_id)) for name in "ab")
+    assert store.runs.get("a").attempts == 1
+    ran, waited = (read_events(store.runs.run_dir(store.runs.get(name).run_id)) for name in "ab")
     assert waited[0].time >= ran[-1].time  # b was started when a had ended
 
 
 def test_killed_between_starting_a_run_and_recording_it(store: Store) -> None:
     run = add(store, "a", model="wait")
-    with start_stand_in(store.run_dir(run), None):  # what it had come to
+    with start_stand_in(store.runs.run_dir(run), None):  # what it had come to
         Supervisor(store, start_stand_in).take_turn()
         assert waiting(store) == []
         wait_until(lambda: statuses(store) == {"a": "running"})
-        assert store.get(run).attempts == 1
-        stop(store.run_dir(run), kill=True)
+        assert store.runs.get(run).attempts == 1
+        stop(store.runs.run_dir(run), kill=True)
 
 
 def test_a_worker_that_fails_at_once_is_reported_with_its_log(

@@ -164,14 +164,14 @@ Serve = Callable[..., Served]
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = open_home(tmp_path_factory.mktemp("served") / "home")
     with Store.open(home) as store:
-        run = store.create_run(resolve_spec({}), name="shown-in-a-browser")
+        run = store.runs.create(resolve_spec({}), name="shown-in-a-browser")
         Teller(home.run_dir(run.run_id)).says(
             started(),
             steps_taken(10, 1.5),
             *evaluated(10, id_accuracy=0.75, ood_accuracy=0.5),
             finished(10, selected_step=10, id_accuracy=0.75, ood_accuracy=0.5),
         )
-        store.refresh()
+        store.live.refresh()
     return home
 
 

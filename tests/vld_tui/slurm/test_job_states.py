@@ -33,26 +33,26 @@ def test_a_job_that_waits_is_a_queued_run_that_no_slot_here_takes(
     store: Store, programs: Programs, submitted: Run
 ) -> None:
     assert (submitted.status, submitted.job, submitted.has_job) == ("queued", "7_0", True)
-    assert store.queue() == []
+    assert store.queue.runs() == []
     programs.says("squeue", PENDING)
     assert look_at_jobs(store) is None
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.job_state, run.job_reason) == ("queued", "PENDING", "Priority")
     with pytest.raises(StoreError, match="is queued on a cluster"):
-        store.hold(run.run_id)
+        store.queue.hold(run.run_id)
     with pytest.raises(StoreError, match="queued, and its job 7_0 has not ended"):
-        store.enqueue(run.run_id)
+        store.queue.add(run.run_id)
     with pytest.raises(StoreError, match="belongs to job 7_0. Stop it first: vld stop"):
-        store.trash(run.run_id)
+        store.trash.move(run.run_id)
 
 
 def test_a_held_job_is_a_held_run(store: Store, programs: Programs, submitted: Run) -> None:
     programs.says("squeue", "7_0|PENDING|JobHeldUser|\n")
     look_at_jobs(store)
-    assert store.get(submitted.run_id).is_held
+    assert store.runs.get(submitted.run_id).is_held
     programs.says("squeue", PENDING)
     look_at_jobs(store)
-    assert not store.get(submitted.run_id).is_held
+    assert not store.runs.get(submitted.run_id).is_held
 
 
 def test_a_run_that_begins_on_a_node_is_heard(
@@ -60,16 +60,16 @@ def test_a_run_that_begins_on_a_node_is_heard(
 ) -> None:
     programs.says("squeue", RUNNING)
     look_at_jobs(store)
-    assert store.get(submitted.run_id).status == "queued"  # the job prepares
+    assert store.runs.get(submitted.run_id).status == "queued"  # the job prepares
     teller.starts()
-    store.refresh()
-    run = store.get(submitted.run_id)
+    store.live.refresh()
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.job_node, run.has_job) == ("running", "node3", True)
     teller.finishes()
     programs.says("squeue", "")
     programs.says("scontrol-job", ended("COMPLETED"))
     look_at_jobs(store)
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.has_job, run.error) == ("finished", False, None)
 
 
@@ -80,25 +80,25 @@ def test_a_job_that_waits_again_goes_on_with_its_run(
     teller.starts()
     teller.says(RunStopped(step=4, reason="SIGTERM", wall_s=1.0))
     look_at_jobs(store)
-    assert store.get(submitted.run_id).status == "stopped"
+    assert store.runs.get(submitted.run_id).status == "stopped"
     programs.says("squeue", "7_0|PENDING|BeginTime|\n")
     look_at_jobs(store)
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.step, run.job_reason) == ("queued", 4, "BeginTime")
     programs.says("squeue", RUNNING)
     teller.starts(attempt=2, resumed_step=4)
     look_at_jobs(store)
-    assert store.get(submitted.run_id).status == "running"
+    assert store.runs.get(submitted.run_id).status == "running"
 
 
 def test_a_run_that_was_asked_to_stop_stays_stopped_while_its_job_waits_for_others(
     store: Store, programs: Programs, submitted: Run
 ) -> None:
-    store.run_dir(submitted.run_id).ask_to_stop("a test")
-    store.take_out_of_job(submitted.run_id)
+    store.runs.run_dir(submitted.run_id).ask_to_stop("a test")
+    store.jobs.take_out(submitted.run_id)
     programs.says("squeue", PENDING)
     look_at_jobs(store)
-    assert store.get(submitted.run_id).status == "stopped"
+    assert store.runs.get(submitted.run_id).status == "stopped"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_job_that_ends_before_its_run_begins_says_why(
 ) -> None:
     programs.says("scontrol-job", ended(state))
     look_at_jobs(store)
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert run.status == "crashed"
     assert run.error is not None
     assert f"job 7_0 ended on node3: {words}" in run.error
@@ -128,7 +128,7 @@ def test_what_the_job_wrote_tells_more(store: Store, programs: Programs, submitt
     (store.home.path / "job.log").write_text("No module named vld_tui\n")
     programs.says("scontrol-job", ended("FAILED"))
     look_at_jobs(store)
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert run.error is not None
     assert run.error.endswith("No module named vld_tui")
 
@@ -146,7 +146,7 @@ def test_a_job_that_ends_before_its_run_begins_names_its_exit_code_and_its_log(
         "ExitCode=3:0\n",
     )
     look_at_jobs(store)
-    assert store.get(submitted.run_id).error == "\n".join(
+    assert store.runs.get(submitted.run_id).error == "\n".join(
         [
             "no process started the run: job 7_0 ended on node3: failed (exit code 3). It ended "
             f"before the run started; see {log}",
@@ -158,7 +158,7 @@ def test_a_job_that_ends_before_its_run_begins_names_its_exit_code_and_its_log(
 def test_a_job_that_slurm_forgot_is_over(store: Store, programs: Programs, submitted: Run) -> None:
     programs.complains("scontrol-job", "slurm_load_jobs error: Invalid job id specified\n")
     assert look_at_jobs(store) is None
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.has_job) == ("crashed", False)
     assert run.error is not None
     assert "the reason is unknown. It wrote no log: was it cancelled while pending, " in run.error
@@ -169,7 +169,7 @@ def test_a_cancelled_job_leaves_a_stopped_run(
 ) -> None:
     programs.says("scontrol-job", ended("CANCELLED"))
     look_at_jobs(store)
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.error, run.has_job) == ("stopped", None, False)
 
 
@@ -180,7 +180,7 @@ def test_an_array_cancelled_while_it_waited_leaves_stopped_runs(
     programs.says("squeue", "7|CANCELLED|None|\n")
     programs.says("scontrol-job", together)
     look_at_jobs(store)
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.job_state, run.has_job) == ("stopped", "CANCELLED", False)
 
 
@@ -194,18 +194,18 @@ def test_what_ended_before_it_began_stays_so_when_history_is_read_anew(
         look_at_jobs(store)
     else:
         stop(store, submitted.run_id)
-    before = store.get(submitted.run_id)
+    before = store.runs.get(submitted.run_id)
     assert before.status == ("crashed" if state == "NODE_FAIL" else "stopped")
     if is_lost:
         store.close()
         for path in home.path.glob("vld.db*"):
             path.unlink()
     with Store.open(home) as anew:
-        anew.rebuild()
-        after = anew.get(submitted.run_id)
+        anew.folders.rebuild()
+        after = anew.runs.get(submitted.run_id)
         assert (after.status, after.job) == (before.status, "7_0")
         assert ("the node failed" in (after.error or "")) is (state == "NODE_FAIL")
-        assert anew.queue() == []
+        assert anew.queue.runs() == []
 
 
 def test_a_crash_says_how_the_job_ended(
@@ -218,8 +218,8 @@ def test_a_crash_says_how_the_job_ended(
     programs.says("scontrol-job", ended("OUT_OF_MEMORY"))
     for _ in range(2):  # its death is noticed, then explained
         look_at_jobs(store)
-        store.refresh()
-    run = store.get(submitted.run_id)
+        store.live.refresh()
+    run = store.runs.get(submitted.run_id)
     assert run.status == "crashed"
     assert run.error is not None
     assert run.error.startswith("killed: out of memory")
@@ -237,7 +237,7 @@ def test_a_job_that_ended_by_itself_explains_no_crash(
     programs.says("scontrol-job", ended("COMPLETED"))
     for _ in range(2):  # its death is noticed, then its job's end
         look_at_jobs(store)
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.has_job) == ("crashed", False)
     assert run.error is not None
     assert "killed by SIGSEGV" in run.error
@@ -250,7 +250,7 @@ def test_a_scheduler_that_does_not_answer_changes_nothing(
     programs.complains("squeue", "squeue: error: Unable to contact slurm controller\n")
     problem = look_at_jobs(store)
     assert problem == "squeue: Unable to contact slurm controller"
-    assert store.get(submitted.run_id) == submitted
+    assert store.runs.get(submitted.run_id) == submitted
 
 
 def test_without_jobs_nobody_is_asked(store: Store, programs: Programs) -> None:
@@ -260,18 +260,18 @@ def test_without_jobs_nobody_is_asked(store: Store, programs: Programs) -> None:
 
 def test_history_read_anew_knows_the_jobs(store: Store, programs: Programs, submitted: Run) -> None:
     store.home.database.with_name("vld.db")
-    store.rebuild()
-    assert store.get(submitted.run_id) == submitted
+    store.folders.rebuild()
+    assert store.runs.get(submitted.run_id) == submitted
     store.close()
     for path in store.home.path.glob("vld.db*"):
         path.unlink()
     with Store.open(store.home) as anew:
-        anew.rebuild()
-        run = anew.get(submitted.run_id)
+        anew.folders.rebuild()
+        run = anew.runs.get(submitted.run_id)
         assert (run.status, run.job, run.has_job) == ("queued", "7_0", True)
         programs.says("squeue", PENDING)
         look_at_jobs(anew)
-        assert anew.get(run.run_id).job_state == "PENDING"
+        assert anew.runs.get(run.run_id).job_state == "PENDING"
 
 
 def test_a_job_that_squeue_hides_and_scontrol_knows_is_not_over(
@@ -279,7 +279,7 @@ def test_a_job_that_squeue_hides_and_scontrol_knows_is_not_over(
 ) -> None:
     programs.says("scontrol-job", ended("RUNNING"))
     look_at_jobs(store)
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.has_job, run.job_state) == ("queued", True, "RUNNING")
     assert any(command.startswith("squeue --all ") for command in programs.asked)
 
@@ -289,4 +289,4 @@ def test_a_banner_on_squeues_answer_is_no_job(
 ) -> None:
     programs.says("squeue", f"Maintenance on Friday!\n{RUNNING}")
     assert look_at_jobs(store) is None
-    assert store.get(submitted.run_id).job_state == "RUNNING"
+    assert store.runs.get(submitted.run_id).job_state == "RUNNING"

@@ -38,7 +38,7 @@ def make(store: Store, *models: str) -> list[RunDir]:
     specs = [
         resolve_spec({"steps": 20, "model": model, "seed": n}) for n, model in enumerate(models)
     ]
-    return [store.run_dir(run) for run in store.create_runs(specs)]
+    return [store.runs.run_dir(run) for run in store.runs.create_many(specs)]
 
 
 def pack_of(run_dirs: list[RunDir], at_once: int = 1, **values: Any) -> Pack:

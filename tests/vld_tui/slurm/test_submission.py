@@ -31,11 +31,11 @@ from vld_tui.views.jobs import stopped_text
 
 
 def make_runs(store: Store, count: int) -> list[str]:
-    return store.create_runs([resolve_spec({"seed": seed}) for seed in range(count)])
+    return store.runs.create_many([resolve_spec({"seed": seed}) for seed in range(count)])
 
 
 def jobs_of(store: Store, runs: Sequence[str]) -> list[str | None]:
-    return [store.get(run).job for run in runs]
+    return [store.runs.get(run).job for run in runs]
 
 
 def script_of(store: Store) -> str:
@@ -51,8 +51,8 @@ def test_a_study_becomes_arrays_no_longer_than_the_cluster_takes(
     assert submission.submitted == tuple(runs)
     assert submission.left == ()
     assert jobs_of(store, runs) == ["12_0", "12_1", "12_2", "12_0", "12_1", "12_2", "12"]
-    assert {store.get(run).status for run in runs} == {"queued"}
-    info = store.run_dir(runs[1]).read_job()
+    assert {store.runs.get(run).status for run in runs} == {"queued"}
+    info = store.runs.run_dir(runs[1]).read_job()
     assert info is not None
     assert info.job_id == "12_1"
 
@@ -105,7 +105,7 @@ def test_a_cluster_that_refuses_gets_nothing_and_says_why(store: Store, programs
         "failed: Invalid partition name specified\n"
         "List the cluster's resources with: sinfo --format="
     )
-    assert store.open_jobs() == []
+    assert store.jobs.open() == []
     assert list(store.home.jobs.iterdir()) == []
 
 
@@ -117,7 +117,7 @@ def test_a_limit_hit_half_way_leaves_the_rest_known(store: Store, programs: Prog
     assert submission.left == tuple(runs[3:])
     assert submission.refusal is not None
     assert "QOSMaxSubmitJobPerUserLimit" in submission.refusal
-    assert [each.run_id for each in store.open_jobs()] == runs[:3]
+    assert [each.run_id for each in store.jobs.open()] == runs[:3]
 
 
 def test_a_full_queue_is_said_to_be_while_it_lasts_and_after(
@@ -157,11 +157,11 @@ def test_a_submission_that_nobody_recorded_is_found_again(store: Store, programs
         store.home, runs, USUAL_NEED
     )  # and nothing more
     assert jobs_of(store, runs) == [None, None, None]
-    store.discard(runs[2])
+    store.trash.discard(runs[2])
     programs.says("squeue", f"other|5|5\n{batch.name}|33|12\n")
     find_lost_batches(store)
     assert jobs_of(store, runs[:2]) == ["12_0", "12_1"]
-    assert {store.get(run).status for run in runs[:2]} == {"queued"}
+    assert {store.runs.get(run).status for run in runs[:2]} == {"queued"}
     found = msgspec.json.decode((folder / BATCH_FILE).read_bytes(), type=Batch)
     assert found.job_id == "12"
 
@@ -171,15 +171,15 @@ def test_a_run_that_is_finished_when_its_submission_is_found_stays_so(
 ) -> None:
     (run,) = make_runs(store, 1)
     batch, _ = Cluster(make_settings({})).submit(store.home, [run], USUAL_NEED)
-    teller = Teller(store.run_dir(run))
+    teller = Teller(store.runs.run_dir(run))
     teller.starts()
     teller.finishes()
-    store.refresh()
+    store.live.refresh()
     programs.says("squeue", f"{batch.name}|12|N/A\n")
     find_lost_batches(store)
     programs.says("squeue", "12|COMPLETED|None|node3\n")
     look_at_jobs(store)
-    found = store.get(run)
+    found = store.runs.get(run)
     assert (found.status, found.job, found.has_job) == ("finished", "12", False)
 
 
@@ -242,7 +242,7 @@ def test_a_controller_that_is_away_is_asked_nothing_more(
         assert str(refused.value) == words
     assert look_at_jobs(store) == words
     assert set(programs.asked) == {"scontrol ping"}
-    assert store.run_dir(submitted.run_id).read_stop() is None
+    assert store.runs.run_dir(submitted.run_id).read_stop() is None
 
 
 def test_a_run_that_waits_is_passed_over_when_it_is_stopped_while_the_controller_is_away(
@@ -255,13 +255,13 @@ def test_a_run_that_waits_is_passed_over_when_it_is_stopped_while_the_controller
         "was removed from the queue; Slurm's controller does not answer; job 7_0 itself was not "
         "cancelled, and will skip the run"
     )
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.status, run.has_job) == ("stopped", True)
-    assert store.run_dir(run.run_id).read_stop() is not None
+    assert store.runs.run_dir(run.run_id).read_stop() is not None
     programs.says("scontrol", "")
     programs.says("squeue", "7_0|PENDING|Priority|\n")
     look_at_jobs(store)
-    assert store.get(run.run_id).status == "stopped"
+    assert store.runs.get(run.run_id).status == "stopped"
 
 
 def test_a_job_that_waits_is_cancelled_when_its_only_run_is_stopped(
@@ -269,8 +269,8 @@ def test_a_job_that_waits_is_cancelled_when_its_only_run_is_stopped(
 ) -> None:
     stop(store, submitted.run_id)
     assert "scancel --quiet 7_0" in programs.asked
-    assert store.get(submitted.run_id).status == "stopped"
-    assert store.run_dir(submitted.run_id).read_stop() is not None
+    assert store.runs.get(submitted.run_id).status == "stopped"
+    assert store.runs.run_dir(submitted.run_id).read_stop() is not None
 
 
 def test_a_job_of_several_runs_goes_on_without_the_one_that_is_stopped(
@@ -280,14 +280,14 @@ def test_a_job_of_several_runs_goes_on_without_the_one_that_is_stopped(
     submit_runs(store, Cluster(make_settings({"pack": "2"})), runs)
     stop(store, runs[0])
     assert not any(command.startswith("scancel") for command in programs.asked)
-    assert [store.get(run).status for run in runs] == ["stopped", "queued"]
+    assert [store.runs.get(run).status for run in runs] == ["stopped", "queued"]
 
 
 def test_a_job_is_held_and_released(store: Store, programs: Programs, submitted: Run) -> None:
     programs.says("squeue", "7_0|PENDING|JobHeldUser|\n")
     hold(store, submitted.run_id, is_held=True)
     assert "scontrol hold 7_0" in programs.asked
-    assert store.get(submitted.run_id).is_held
+    assert store.runs.get(submitted.run_id).is_held
     hold(store, submitted.run_id, is_held=False)
     assert "scontrol release 7_0" in programs.asked
 
@@ -302,9 +302,9 @@ def test_a_run_that_is_over_is_submitted_again_as_before_and_no_other(
     programs.says("squeue", "")
     programs.says("scontrol-job", "JobId=9 ArrayJobId=7 ArrayTaskId=0 JobState=CANCELLED\n")
     submit_again(store, [submitted.run_id])
-    run = store.get(submitted.run_id)
+    run = store.runs.get(submitted.run_id)
     assert (run.job, run.status) == ("12", "queued")
-    assert store.run_dir(run.run_id).read_stop() is None
+    assert store.runs.run_dir(run.run_id).read_stop() is None
     assert "#SBATCH --time=60\n" in script_of(store)
 
 
@@ -322,7 +322,7 @@ def test_runs_of_several_gpus_or_machines_get_jobs_of_their_own(
         resolve_spec({"seed": 1}),
         resolve_spec({"gpus": 2, "device": "cpu"}),
     ]
-    runs = store.create_runs(specs)
+    runs = store.runs.create_many(specs)
     submission = submit_runs(store, Cluster(make_settings({"cpus": "8"})), runs)
     assert submission.submitted == (runs[1], runs[2], runs[0])
     scripts = [path.read_text() for path in store.home.jobs.glob("*/*_submission.sh")]
@@ -337,7 +337,7 @@ def test_runs_of_several_gpus_or_machines_get_jobs_of_their_own(
 
 
 def test_runs_of_several_gpus_do_not_share_them(store: Store, programs: Programs) -> None:
-    runs = store.create_runs([resolve_spec({"gpus": 2})])
+    runs = store.runs.create_many([resolve_spec({"gpus": 2})])
     with pytest.raises(SlurmError, match="cannot share them"):
         submit_runs(store, Cluster(make_settings({"runs_per_gpu": "2"})), runs)
 
@@ -347,18 +347,18 @@ def test_what_another_login_node_made_is_known_before_more_is_submitted(
 ) -> None:
     monkeypatch.setenv("VLD_DATABASES", str(tmp_path / "another"))
     with Store.open(store.home) as other:
-        assert other.list_runs() == []
+        assert other.runs.find() == []
         runs = make_runs(store, 2)
         submit_runs(store, Cluster(make_settings({})), runs)
-        other.take_in_others()
-        assert {run.run_id for run in other.list_runs()} == set(runs)
+        other.folders.take_in_others()
+        assert {run.run_id for run in other.runs.find()} == set(runs)
         assert jobs_of(other, runs) == ["12_0", "12_1"]
         for run in runs:
-            other.close_job(run)
+            other.jobs.close(run)
         programs.says("sbatch", "Submitted batch job 99\n")
-        store.close_job(runs[0])
+        store.jobs.close(runs[0])
         submit_runs(store, Cluster(make_settings({})), runs[:1])  # again, from there
-        other.take_in_others()
+        other.folders.take_in_others()
         assert jobs_of(other, runs) == ["99", "12_1"]
 
 
@@ -366,9 +366,9 @@ def test_a_run_that_was_asked_to_stop_is_let_go_on_when_it_is_submitted(
     store: Store, programs: Programs
 ) -> None:
     runs = make_runs(store, 1)
-    store.run_dir(runs[0]).ask_to_stop("a test")
+    store.runs.run_dir(runs[0]).ask_to_stop("a test")
     submit_runs(store, Cluster(make_settings({})), runs)
-    assert store.run_dir(runs[0]).read_stop() is None
+    assert store.runs.run_dir(runs[0]).read_stop() is None
 
 
 @pytest.mark.parametrize("name", ["SLURM_CLUSTERS", "SBATCH_CLUSTERS"])
@@ -470,7 +470,7 @@ def test_a_secret_reaches_the_jobs_and_is_written_nowhere(
     assert "export A=b\n" in script
     kept = [path for path in store.home.path.rglob("*") if path.is_file()]
     assert not [path for path in kept if TOKEN.encode() in path.read_bytes()]
-    job = store.run_dir(run).read_job()
+    job = store.runs.run_dir(run).read_job()
     assert job is not None
     assert job.settings["env"] == ["HF_TOKEN", "A=b"]
 

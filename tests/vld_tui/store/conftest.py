@@ -13,7 +13,7 @@ from vld_tui.store.store import Store
 
 @pytest.fixture
 def run(store: Store) -> Run:
-    return store.create_run(resolve_spec({"steps": 20}), name="first", tags=("best", "new"))
+    return store.runs.create(resolve_spec({"steps": 20}), name="first", tags=("best", "new"))
 
 
 @pytest.fixture

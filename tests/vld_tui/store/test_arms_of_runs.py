@@ -52,12 +52,12 @@ def test_each_arm_has_its_own_selected_step_and_leaves_the_run_s_alone(
     store: Store, run: Run, teller: Teller
 ) -> None:
     _tell(teller)
-    store.refresh()
-    assert store.arms([run.run_id]) == {run.run_id: _results()}
-    seen = store.get(run.run_id)
+    store.live.refresh()
+    assert store.series.arms([run.run_id]) == {run.run_id: _results()}
+    seen = store.runs.get(run.run_id)
     assert (seen.arm, seen.selected_step, seen.ood_accuracy) == ("dropout", 10, 0.5)
     assert seen.domains == {"noto": 0.8, "twemoji": 0.8, TARGET: 0.5}
-    assert store.ood_histories([run.run_id]) == {run.run_id: (0.5, 0.6)}
+    assert store.series.ood_histories([run.run_id]) == {run.run_id: (0.5, 0.6)}
 
 
 def test_of_an_arm_s_equal_steps_the_first_is_selected(
@@ -68,12 +68,12 @@ def test_of_an_arm_s_equal_steps_the_first_is_selected(
         arm_evaluated(10, "averaged", id_accuracy=0.6, ood_accuracy=0.7),
         arm_evaluated(20, "averaged", id_accuracy=0.6, ood_accuracy=0.8),
     )
-    store.refresh()
-    (found,) = store.arms([run.run_id])[run.run_id]
+    store.live.refresh()
+    (found,) = store.series.arms([run.run_id])[run.run_id]
     assert (found.selected_step, found.ood_accuracy) == (10, 0.7)
     teller.says(started(2, resumed_step=20))
-    store.refresh()
-    (found,) = store.arms([run.run_id])[run.run_id]
+    store.live.refresh()
+    (found,) = store.series.arms([run.run_id])[run.run_id]
     assert (found.selected_step, found.ood_accuracy) == (10, 0.7)
 
 
@@ -81,13 +81,13 @@ def test_the_last_evaluation_is_of_the_last_step_and_of_both_splits_of_the_targe
     store: Store, run: Run, teller: Teller
 ) -> None:
     _tell(teller)
-    store.refresh()
+    store.live.refresh()
     known = {(run.run_id, "dropout"): LastEvaluation(20, 0.7, 0.6, 0.3)}
-    assert store.last_evaluations([run.run_id]) == known
+    assert store.series.last_evaluations([run.run_id]) == known
     teller.says(evaluation(3000 + 30, id_accuracy=0.1, ood_accuracy=0.2))
     teller.says(*(evaluation(4000 + at, id_accuracy=0.5, ood_accuracy=0.8) for at in range(600)))
-    store.refresh()
-    assert store.last_evaluations([run.run_id, "other"]) == {
+    store.live.refresh()
+    assert store.series.last_evaluations([run.run_id, "other"]) == {
         (run.run_id, "dropout"): LastEvaluation(4599, 0.5, 0.8, 0.4)
     }
 
@@ -96,17 +96,17 @@ def test_arms_are_read_alike_event_by_event_and_from_the_folder(
     store: Store, run: Run, teller: Teller
 ) -> None:
     _tell(teller)
-    store.rebuild()
-    assert store.arms([run.run_id]) == {run.run_id: _results()}
+    store.folders.rebuild()
+    assert store.series.arms([run.run_id]) == {run.run_id: _results()}
 
 
 def test_records_and_comparisons_have_the_other_arms(
     store: Store, run: Run, teller: Teller
 ) -> None:
     _tell(teller)
-    store.refresh()
-    bare = store.create_run(resolve_spec({"steps": 20, "lr": 0.5}))
-    records = run_records(store, [store.get(run.run_id), bare])
+    store.live.refresh()
+    bare = store.runs.create(resolve_spec({"steps": 20, "lr": 0.5}))
+    records = run_records(store, [store.runs.get(run.run_id), bare])
     assert [each["arm"] for each in records[0]["arms"]] == ["averaged", "ensemble"]
     assert records[1]["arms"] == []
     file = io.StringIO()
@@ -116,8 +116,10 @@ def test_records_and_comparisons_have_the_other_arms(
         "20", "0.72",
     )  # fmt: skip
     assert second["arms.averaged.ood_accuracy"] == ""
-    groups = group_by_seed([store.get(run.run_id), bare])
-    rows = [line.split() for line in compare_lines(groups, store.arms([run.run_id]), cells=None)]
+    groups = group_by_seed([store.runs.get(run.run_id), bare])
+    rows = [
+        line.split() for line in compare_lines(groups, store.series.arms([run.run_id]), cells=None)
+    ]
     assert ["averaged", "ID", "75.0", "–"] in rows
     assert ["averaged", "OOD", "72.0", "–"] in rows
 
@@ -126,35 +128,35 @@ def test_a_resumed_run_selects_again_from_what_is_left(
     store: Store, run: Run, teller: Teller
 ) -> None:
     _tell(teller)
-    store.refresh()
+    store.live.refresh()
     teller.says(started(2, resumed_step=10))
-    store.refresh()
-    (averaged, ensemble) = store.arms([run.run_id])[run.run_id]
+    store.live.refresh()
+    (averaged, ensemble) = store.series.arms([run.run_id])[run.run_id]
     assert (averaged.selected_step, averaged.id_accuracy) == (10, 0.6)
     assert averaged.domains == {"noto": 0.6, "twemoji": 0.6, TARGET: 0.7}
     assert ensemble == _results()[1]
-    assert store.get(run.run_id).selected_step == 10
+    assert store.runs.get(run.run_id).selected_step == 10
 
 
 def test_a_run_that_combines_others_is_known_by_its_parents(store: Store, run: Run) -> None:
     parents = (Parent(run.run_id, "/a/best.safetensors"), Parent("another", "/b/best.safetensors"))
     combination = Combination(method="soup", parents=parents)
-    made = store.create_run(CombinationSpec(run.spec, combination))
+    made = store.runs.create(CombinationSpec(run.spec, combination))
     assert (made.arm, made.combination) == ("soup", combination)
     assert made.name == f"{TARGET}-soup-of-2"
     assert made.identity == run_identity(made.task) != run.identity
-    groups = store.list_groups(Query(), find_grouping(CONFIGURATION))
+    groups = store.runs.groups(Query(), find_grouping(CONFIGURATION))
     assert [group.runs for group in groups] == [1, 1]
-    store.rebuild()
-    assert store.get(made.run_id) == made
+    store.folders.rebuild()
+    assert store.runs.get(made.run_id) == made
 
 
 def test_a_run_that_combines_others_has_the_values_its_parents_agree_on(
     store: Store, run: Run
 ) -> None:
-    other = store.create_run(resolve_spec({"steps": 20, "masks": 2, "seed": 1, "threads": 3}))
+    other = store.runs.create(resolve_spec({"steps": 20, "masks": 2, "seed": 1, "threads": 3}))
     parents = (Parent(run.run_id, "/a"), Parent(other.run_id, "/b"))
-    soup = store.create_run(CombinationSpec(run.spec, Combination(method="soup", parents=parents)))
+    soup = store.runs.create(CombinationSpec(run.spec, Combination(method="soup", parents=parents)))
     assert soup.mixed_fields == ("masks", "seed")
     (record,) = run_records(store, [soup])
     assert (record["dropout_rate"], record["masks"], record["seed"]) == (0.9, None, None)
@@ -166,23 +168,23 @@ def test_a_run_that_combines_others_has_the_values_its_parents_agree_on(
         "soup",
     )
     gone = (Parent(run.run_id, "/a"), Parent("gone", "/b"))
-    unknown = store.create_run(CombinationSpec(run.spec, Combination(method="soup", parents=gone)))
+    unknown = store.runs.create(CombinationSpec(run.spec, Combination(method="soup", parents=gone)))
     assert {"dropout_rate", "lr"} <= set(unknown.mixed_fields)
 
 
 def test_the_pretrained_network_is_no_run_that_could_differ(store: Store, run: Run) -> None:
     parents = (Parent("", None), Parent(run.run_id, "/b"))
     way = Combination(method="interpolation", parents=parents)
-    assert store.create_run(CombinationSpec(run.spec, way)).mixed_fields == ()
+    assert store.runs.create(CombinationSpec(run.spec, way)).mixed_fields == ()
 
 
 def test_runs_that_differ_only_in_where_they_are_computed_are_the_same(store: Store) -> None:
-    first = store.create_run(resolve_spec({"threads": 1}))
-    second = store.create_run(resolve_spec({"threads": 2, "log_every": 3}))
-    other = store.create_run(resolve_spec({"seed": 1}))
+    first = store.runs.create(resolve_spec({"threads": 1}))
+    second = store.runs.create(resolve_spec({"threads": 2, "log_every": 3}))
+    other = store.runs.create(resolve_spec({"seed": 1}))
     assert first.identity is not None
-    assert store.runs_by_identity([first.identity]) == {first.identity: [first, second]}
-    (group,) = store.list_groups(Query(), find_grouping(CONFIGURATION))
+    assert store.runs.by_identity([first.identity]) == {first.identity: [first, second]}
+    (group,) = store.runs.groups(Query(), find_grouping(CONFIGURATION))
     assert group.runs == 3
     assert other.identity != first.identity
 
@@ -190,5 +192,5 @@ def test_runs_that_differ_only_in_where_they_are_computed_are_the_same(store: St
 def test_the_finished_run_s_arms_stay(store: Store, run: Run, teller: Teller) -> None:
     _tell(teller)
     teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
-    store.refresh()
-    assert store.arms([run.run_id, "nobody"]) == {run.run_id: _results()}
+    store.live.refresh()
+    assert store.series.arms([run.run_id, "nobody"]) == {run.run_id: _results()}

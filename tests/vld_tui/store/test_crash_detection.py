@@ -32,8 +32,8 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _now(store: Store, run: Run) -> Run:
-    store.refresh()
-    (seen,) = store.list_runs()
+    store.live.refresh()
+    (seen,) = store.runs.find()
     assert seen.run_id == run.run_id
     return seen
 
@@ -138,7 +138,7 @@ def test_a_killed_run_is_crashed_with_its_signal(
     seen = _now(store, run)
     assert (seen.status, seen.error, seen.exit_code) == ("crashed", cause, -number)
     assert (seen.step, seen.seconds_left) == (7, None)
-    (attempt,) = store.timeline(run.run_id)
+    (attempt,) = store.series.timeline(run.run_id)
     assert (attempt.outcome, attempt.reason, attempt.step) == ("crashed", cause, 7)
     assert attempt.ended_at is not None
     assert attempt.ended_at >= attempt.started_at
@@ -163,10 +163,10 @@ def test_a_run_that_was_killed_on_purpose_is_stopped_by_whom(
     expected = ("stopped", "killed by the dashboard")
     seen = _now(store, run)
     assert (seen.status, seen.error, seen.step) == (*expected, 7)
-    store.rebuild()
+    store.folders.rebuild()
     seen = _now(store, run)
     assert (seen.status, seen.error) == expected
-    (attempt,) = store.timeline(run.run_id)
+    (attempt,) = store.series.timeline(run.run_id)
     assert (attempt.outcome, attempt.reason) == expected
 
 
@@ -202,7 +202,7 @@ def test_a_death_nobody_waited_for_is_noticed_and_explained_later(
     assert (seen.status, seen.exit_code) == ("crashed", None)
     assert seen.error == "process disappeared (killed, disk failure, or machine restart)"
     teller.run_dir.write_exit(ExitInfo(exit_code=-9, ended_at=time.time()))
-    seen = store.get(run.run_id)
+    seen = store.runs.get(run.run_id)
     assert (seen.exit_code, seen.error and seen.error[:17]) == (-9, "killed (signal 9)")
 
 
@@ -243,8 +243,8 @@ def test_how_an_attempt_ended_is_kept_with_the_run(
     end = AttemptEnd(ended_at=time.time() - 5, exit_code=-9, cause="killed (signal 9)")
     teller.run_dir.write_process(os.getpid())
     teller.says(msgspec.structs.replace(started(attempt=2), previous_end=end))
-    store.rebuild()
-    first, second = store.timeline(run.run_id)
+    store.folders.rebuild()
+    first, second = store.series.timeline(run.run_id)
     assert (first.outcome, first.reason, first.ended_at) == ("crashed", end.cause, end.ended_at)
     assert second.outcome is None
 
@@ -279,9 +279,9 @@ def test_on_another_host_the_heartbeat_counts(store: Store, run: Run, teller: Te
     assert (seen.status, seen.error) == ("crashed", "no sign of life from elsewhere for 60 s")
     teller.run_dir.heartbeat.touch()
     teller.says(steps_taken(5, 1.0))
-    back = store.get(run.run_id)
+    back = store.runs.get(run.run_id)
     assert (back.status, back.error, back.step) == ("running", None, 5)
-    (attempt,) = store.timeline(run.run_id)
+    (attempt,) = store.series.timeline(run.run_id)
     assert attempt.outcome is None
 
 
@@ -331,7 +331,7 @@ def test_a_suspended_process_is_not_dead_and_goes_on(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert _now(store, run).status == "running"
-    assert store.get(run.run_id).status == "running"
+    assert store.runs.get(run.run_id).status == "running"
     sleeper.send_signal(signal.SIGCONT)
     teller.says(steps_taken(6, 1.0))
     seen = _now(store, run)
@@ -376,8 +376,8 @@ def test_a_running_run_whose_folder_is_gone_is_crashed(
 def _crash(store: Store, teller: Teller) -> Run:
     dead_process(teller.run_dir, exit_code=1)
     teller.says(started(), steps_taken(5, 1.0))
-    store.refresh()
-    (seen,) = store.list_runs()
+    store.live.refresh()
+    (seen,) = store.runs.find()
     assert seen.status == "crashed"
     return seen
 
@@ -386,7 +386,7 @@ def test_a_relaunched_run_is_starting_until_its_new_process_speaks(
     store: Store, run: Run, teller: Teller, sleeper: subprocess.Popen[bytes]
 ) -> None:
     _crash(store, teller)
-    seen = store.mark_relaunched(run.run_id)
+    seen = store.live.mark_relaunched(run.run_id)
     assert (seen.status, seen.error, seen.exit_code) == ("starting", None, None)
     assert _now(store, run).status == "starting"  # the dead process is the one before
     teller.run_dir.write_process(sleeper.pid)
@@ -398,7 +398,10 @@ def test_a_relaunched_run_is_starting_until_its_new_process_speaks(
     sleeper.kill()
     wait_and_record(sleeper, teller.run_dir)
     assert _now(store, run).status == "crashed"
-    assert [attempt.outcome for attempt in store.timeline(run.run_id)] == ["crashed", "crashed"]
+    assert [attempt.outcome for attempt in store.series.timeline(run.run_id)] == [
+        "crashed",
+        "crashed",
+    ]
 
 
 def test_marking_after_the_launch_works_as_well(
@@ -406,7 +409,7 @@ def test_marking_after_the_launch_works_as_well(
 ) -> None:
     _crash(store, teller)
     teller.run_dir.write_process(sleeper.pid)
-    assert store.mark_relaunched(run.run_id).status == "starting"
+    assert store.live.mark_relaunched(run.run_id).status == "starting"
     sleeper.kill()
     wait_and_record(sleeper, teller.run_dir)
     seen = _now(store, run)
@@ -419,7 +422,7 @@ def test_marking_a_run_that_spoke_already_takes_its_word(
     _crash(store, teller)
     teller.run_dir.write_process(sleeper.pid)
     teller.says(started(attempt=2, resumed_step=5), steps_taken(6, 1.0))
-    seen = store.mark_relaunched(run.run_id)
+    seen = store.live.mark_relaunched(run.run_id)
     assert (seen.status, seen.step) == ("running", 6)
 
 
@@ -434,21 +437,21 @@ def test_a_death_found_while_another_program_relaunches_is_the_old_one(
         asked.append(True)
         if len(asked) == 1:
             with Store.open(home) as other:
-                other.refresh()
-                assert other.list_runs()[0].status == "crashed"
-                other.mark_relaunched(run.run_id)
+                other.live.refresh()
+                assert other.runs.find()[0].status == "crashed"
+                other.live.mark_relaunched(run.run_id)
         return False
 
     monkeypatch.setattr(ingest, "is_alive", is_alive)
-    store.refresh()
-    assert store.list_runs()[0].status == "starting"
+    store.live.refresh()
+    assert store.runs.find()[0].status == "starting"
 
 
 def test_a_relaunch_that_never_comes_ends_as_a_crash(
     store: Store, run: Run, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _crash(store, teller)
-    store.mark_relaunched(run.run_id)
+    store.live.mark_relaunched(run.run_id)
     monkeypatch.setattr(ingest, "LAUNCH_GRACE_S", 0.0)
     seen = _now(store, run)
     assert (seen.status, seen.error) == ("crashed", "no process started the run")
@@ -458,13 +461,13 @@ def test_a_refresh_without_live_runs_writes_nothing(
     store: Store, run: Run, teller: Teller, home: Home
 ) -> None:
     teller.finishes()
-    store.refresh()
+    store.live.refresh()
     before = home.database.with_name("vld.db-wal").stat()
-    store.create_run(resolve_spec({}))
-    store.refresh()
+    store.runs.create(resolve_spec({}))
+    store.live.refresh()
     grown = home.database.with_name("vld.db-wal").stat()
-    store.refresh()
-    store.refresh()
+    store.live.refresh()
+    store.live.refresh()
     after = home.database.with_name("vld.db-wal").stat()
     assert before.st_mtime_ns < grown.st_mtime_ns == after.st_mtime_ns
 

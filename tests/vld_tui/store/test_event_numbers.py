@@ -22,7 +22,7 @@ from tests.vld_tui.store.told_runs import (
 from vld_tui.runs import event_reader as follower
 from vld_tui.runs.run import Run
 from vld_tui.store import ingest
-from vld_tui.store.sequence import in_sequence
+from vld_tui.store.record import in_sequence
 from vld_tui.store.store import Store
 
 LINES = 19
@@ -62,11 +62,11 @@ def test_a_garbled_number_costs_its_line_only(
     monkeypatch.setattr(ingest, "BATCH_BYTES", batch_bytes)
     tell(teller)
     renumber(teller.run_dir, numbers)
-    store.rebuild()
-    seen = store.get(run.run_id)
+    store.folders.rebuild()
+    seen = store.runs.get(run.run_id)
     assert (seen.status, seen.id_accuracy) == ("finished", 0.5)
     assert seen.damaged_lines == len(numbers)
-    points = store.metrics(run.run_id, name="loss", split="train")
+    points = store.series.metrics(run.run_id, name="loss", split="train")
     told = [point.step for point in points]
     assert told == [step for step in range(1, LINES - 2) if step not in numbers]
 
@@ -78,10 +78,10 @@ def test_a_garbled_number_at_the_end_does_not_hide_what_comes_after(
     teller.run_dir.write_process(1)
     teller.says(started(), steps_taken(1, 1.0))
     teller.writes(numbered(steps_taken(2, 2.0), number))
-    store.refresh()
+    store.live.refresh()
     teller.writes(numbered(steps_taken(3, 3.0), 3) + numbered(steps_taken(4, 4.0), 4))
-    store.refresh()
-    assert [point.step for point in store.metrics(run.run_id, name="loss")][-2:] == [3, 4]
+    store.live.refresh()
+    assert [point.step for point in store.series.metrics(run.run_id, name="loss")][-2:] == [3, 4]
 
 
 def test_lines_that_are_missing_are_no_damage_of_those_after_them(
@@ -90,8 +90,8 @@ def test_lines_that_are_missing_are_no_damage_of_those_after_them(
     tell(teller)
     lines = teller.run_dir.events.read_bytes().splitlines(keepends=True)
     teller.run_dir.events.write_bytes(b"".join([*lines[:5], b"garbage\n", *lines[9:]]))
-    store.rebuild()
-    seen = store.get(run.run_id)
+    store.folders.rebuild()
+    seen = store.runs.get(run.run_id)
     assert (seen.status, seen.damaged_lines) == ("finished", 1)
 
 
@@ -100,8 +100,8 @@ def test_the_last_words_of_a_run_count_whatever_their_number(
 ) -> None:
     tell(teller)
     renumber(teller.run_dir, {LINES - 1: 98})
-    store.rebuild()
-    assert store.get(run.run_id).status == "finished"
+    store.folders.rebuild()
+    assert store.runs.get(run.run_id).status == "finished"
 
 
 @given(

@@ -17,8 +17,8 @@ from vld_tui.launch import local
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
 with Store.open(open_home(Path(sys.argv[1]))) as store:
-    store.refresh()
-    store.list_runs(Query.parse("dropout>=0.9", sort="-ood"))
+    store.live.refresh()
+    store.runs.find(Query.parse("dropout>=0.9", sort="-ood"))
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 

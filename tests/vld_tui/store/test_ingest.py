@@ -24,14 +24,15 @@ from tests.vld_tui.store.told_runs import (
     steps_taken,
     stopped,
 )
+from vld_tui.runs.metrics import MetricPoint
 from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
-from vld_tui.store.store import MetricPoint, Store
+from vld_tui.store.store import Store
 
 
 def _now(store: Store, run: Run) -> Run:
-    store.refresh()
-    return store.get(run.run_id)
+    store.live.refresh()
+    return store.runs.get(run.run_id)
 
 
 def test_a_finished_run_says_all_it_was(store: Store, run: Run, teller: Teller) -> None:
@@ -45,7 +46,7 @@ def test_a_finished_run_says_all_it_was(store: Store, run: Run, teller: Teller) 
     assert (seen.evaluation_precision, seen.evaluated_in) == (None, "bf16"), "as it trained"
     assert (seen.steps_per_s, seen.images_per_s, seen.seconds_left) == (2.0, 96.0, None)
     assert (seen.name, seen.tags, seen.spec) == (run.name, run.tags, run.spec)
-    assert store.list_runs() == [seen]
+    assert store.runs.find() == [seen]
 
 
 def test_a_run_is_told_as_it_goes(store: Store, run: Run, teller: Teller) -> None:
@@ -92,7 +93,7 @@ def test_domains_show_the_images_without_augmentation(
     )
     seen = _now(store, run)
     assert (seen.id_accuracy, seen.domains) == (0.5, {"noto": 0.7, "twemoji": 0.7, TARGET: 0.3})
-    [kept] = store.metrics(run.run_id, split=AUGMENTED, domain="noto")
+    [kept] = store.series.metrics(run.run_id, split=AUGMENTED, domain="noto")
     assert (kept.step, kept.value) == (5, 0.5)
 
 
@@ -111,33 +112,36 @@ def test_a_finished_run_s_own_selection_counts(store: Store, run: Run, teller: T
 
 def test_metrics_are_read_by_curve(store: Store, run: Run, teller: Teller) -> None:
     teller.finishes()
-    store.refresh()
-    loss = store.metrics(run.run_id, name="loss", split="train", domain="sources")
+    store.live.refresh()
+    loss = store.series.metrics(run.run_id, name="loss", split="train", domain="sources")
     assert loss == [
         MetricPoint(10, "train", "sources", "dropout", "loss", 1.5),
         MetricPoint(20, "train", "sources", "dropout", "loss", 1.0),
     ]
-    id_accuracy = store.metrics(run.run_id, domain="id")
+    id_accuracy = store.series.metrics(run.run_id, domain="id")
     assert id_accuracy == [
         MetricPoint(10, "out", "id", "dropout", "accuracy", 0.8),
         MetricPoint(20, "out", "id", "dropout", "accuracy", 0.7),
     ]
-    ood = store.metrics(run.run_id, domain="ood", split="in", name="accuracy")
+    ood = store.series.metrics(run.run_id, domain="ood", split="in", name="accuracy")
     assert [point.value for point in ood] == [0.5, 0.6]
-    domain = store.metrics(run.run_id, domain=SOURCES[0])
+    domain = store.series.metrics(run.run_id, domain=SOURCES[0])
     assert [(point.name, point.value) for point in domain] == [
         ("accuracy", 0.8), ("accuracy", 0.7), ("loss", None), ("loss", None),
     ]  # fmt: skip
-    assert {point.split for point in store.metrics(run.run_id, domain=TARGET)} == {"in", "out"}
-    assert store.metrics(run.run_id, name="'; DROP TABLE metrics") == []
+    assert {point.split for point in store.series.metrics(run.run_id, domain=TARGET)} == {
+        "in",
+        "out",
+    }
+    assert store.series.metrics(run.run_id, name="'; DROP TABLE metrics") == []
 
 
 def test_the_last_checkpoints_are_known(store: Store, run: Run, teller: Teller) -> None:
     teller.starts()
     teller.says(*evaluated(10, id_accuracy=0.5, ood_accuracy=0.5))
     teller.says(*evaluated(20, id_accuracy=0.6, ood_accuracy=0.5))
-    store.refresh()
-    best, last = store.checkpoints(run.run_id)
+    store.live.refresh()
+    best, last = store.checkpoints.saved(run.run_id)
     assert (best.kind, best.step, best.bytes) == ("best", 20, 1020)
     assert (last.kind, last.step, last.file) == ("last", 20, "checkpoints/last.safetensors")
 
@@ -149,9 +153,9 @@ def test_a_stopped_and_a_failed_run_say_why(store: Store, run: Run, teller: Tell
     assert (seen.status, seen.step, seen.error, seen.wall_s) == ("stopped", 8, None, 7.5)
     teller.starts(attempt=2, resumed_step=8)
     teller.says(failed("The loss is not finite.", step=11))
-    seen = store.get(run.run_id)
+    seen = store.runs.get(run.run_id)
     assert (seen.status, seen.step, seen.error) == ("failed", 11, "The loss is not finite.")
-    first, second = store.timeline(run.run_id)
+    first, second = store.series.timeline(run.run_id)
     assert (first.outcome, first.reason, first.step) == ("stopped", "SIGTERM", 8)
     assert (second.outcome, second.reason, second.step) == ("failed", "The loss is not finite.", 11)
     assert (second.resumed_step, second.commit) == (8, "abc123")
@@ -164,8 +168,8 @@ def test_a_refused_run_can_be_discarded(store: Store, run: Run, teller: Teller) 
     teller.says(failed("No domain 'fluent-mon'.", refused=True))
     seen = _now(store, run)
     assert (seen.status, seen.error, seen.attempts) == ("failed", "No domain 'fluent-mon'.", 0)
-    store.discard(run.run_id)
-    assert store.list_runs() == []
+    store.trash.discard(run.run_id)
+    assert store.runs.find() == []
     assert not teller.run_dir.path.exists()
 
 
@@ -206,10 +210,10 @@ def test_a_collapse_is_that_of_the_selected_step(
             teller.says(collapsed(step))
             assert _now(store, run).collapsed, "an alarm while it runs"
     teller.says(finished(300, selected_step=best[0], id_accuracy=best[1], ood_accuracy=0.1))
-    for seen in (_now(store, run), *(store.list_runs() if store.rebuild() else ())):
+    for seen in (_now(store, run), *(store.runs.find() if store.folders.rebuild() else ())):
         assert (seen.collapsed_step, seen.recovered_step) == steps
         assert seen.collapsed == is_flagged
-    assert len(store.list_runs(Query.parse(f"collapsed={'yes' if is_flagged else 'no'}"))) == 1
+    assert len(store.runs.find(Query.parse(f"collapsed={'yes' if is_flagged else 'no'}"))) == 1
 
 
 @pytest.mark.parametrize(("resumed_step", "stays"), [(20, True), (19, False)])
@@ -218,7 +222,7 @@ def test_a_collapse_at_the_checkpoint_s_own_step_stays_after_a_resume(
 ) -> None:
     teller.starts()
     teller.says(*evaluated(20, id_accuracy=0.2, ood_accuracy=0.2), collapsed(20))
-    store.refresh()
+    store.live.refresh()
     teller.starts(attempt=2, resumed_step=resumed_step)
     seen = _now(store, run)
     assert (seen.collapsed, seen.collapsed_step) == ((True, 20) if stays else (False, None))
@@ -232,7 +236,7 @@ def test_a_recovery_at_the_checkpoint_s_own_step_stays_after_a_resume(
     teller.starts()
     teller.says(*evaluated(20, id_accuracy=0.2, ood_accuracy=0.2), collapsed(20))
     teller.says(msgspec.structs.replace(sound, collapsed=False))
-    store.refresh()
+    store.live.refresh()
     teller.starts(attempt=2, resumed_step=resumed_step)
     seen = _now(store, run)
     assert (seen.collapsed_step, seen.recovered_step) == (20, recovered_step)
@@ -246,19 +250,21 @@ def test_a_resumed_run_says_again_what_came_after_its_checkpoint(
     teller.says(*evaluated(10, id_accuracy=0.6, ood_accuracy=0.4))
     teller.says(steps_taken(15, 1.2), evaluation(20, id_accuracy=0.9, ood_accuracy=0.9))
     teller.says(collapsed(20))
-    store.refresh()
+    store.live.refresh()
     teller.starts(attempt=2, resumed_step=10)
     seen = _now(store, run)
     assert (seen.step, seen.selected_step, seen.id_accuracy, seen.loss) == (10, 10, 0.6, 1.5)
     assert (seen.domains[TARGET], seen.collapsed, seen.attempts) == (0.4, False, 2)
-    assert [point.step for point in store.metrics(run.run_id, name="loss", split="train")] == [10]
-    first, second = store.timeline(run.run_id)
+    assert [
+        point.step for point in store.series.metrics(run.run_id, name="loss", split="train")
+    ] == [10]
+    first, second = store.series.timeline(run.run_id)
     assert (first.outcome, second.outcome) == ("crashed", None)
 
     teller.says(steps_taken(15, 1.2), evaluation(20, id_accuracy=0.7, ood_accuracy=0.5))
     seen = _now(store, run)
     assert (seen.step, seen.selected_step, seen.id_accuracy) == (20, 20, 0.7)
-    assert [point.step for point in store.metrics(run.run_id, domain="id")] == [10, 20]
+    assert [point.step for point in store.series.metrics(run.run_id, domain="id")] == [10, 20]
 
 
 def test_a_run_that_starts_over_forgets_its_first_attempt(
@@ -269,7 +275,7 @@ def test_a_run_that_starts_over_forgets_its_first_attempt(
     teller.starts(attempt=2, resumed_step=None)
     seen = _now(store, run)
     assert (seen.step, seen.selected_step, seen.loss, seen.domains) == (0, None, None, {})
-    assert store.metrics(run.run_id) == []
+    assert store.series.metrics(run.run_id) == []
 
 
 def test_an_unterminated_line_is_left_for_later(store: Store, run: Run, teller: Teller) -> None:
@@ -294,17 +300,17 @@ def test_a_damaged_line_is_skipped_and_counted(store: Store, run: Run, teller: T
 def test_an_event_seen_before_is_not_taken_twice(store: Store, run: Run, teller: Teller) -> None:
     teller.says(started(), steps_taken(5, 1.0))
     teller.run_dir.write_process(1)
-    store.refresh()
+    store.live.refresh()
     teller.writes(numbered(steps_taken(3, 9.0), seq=1))
-    assert store.get(run.run_id).loss == 1.0
+    assert store.runs.get(run.run_id).loss == 1.0
 
 
 def test_reading_again_changes_nothing(store: Store, run: Run, teller: Teller) -> None:
     teller.finishes()
     first = _now(store, run)
-    points = store.metrics(run.run_id)
+    points = store.series.metrics(run.run_id)
     assert _now(store, run) == first
-    assert store.metrics(run.run_id) == points
+    assert store.series.metrics(run.run_id) == points
 
 
 def test_a_replaced_event_log_is_read_from_its_start(
@@ -312,12 +318,12 @@ def test_a_replaced_event_log_is_read_from_its_start(
 ) -> None:
     teller.starts()
     teller.says(steps_taken(5, 1.0), steps_taken(10, 0.5))
-    store.refresh()
+    store.live.refresh()
     teller.run_dir.events.unlink()
     teller.says(started(), steps_taken(3, 2.0))
     seen = _now(store, run)
     assert (seen.step, seen.loss, seen.attempts) == (3, 2.0, 1)
-    assert [point.step for point in store.metrics(run.run_id)] == [3]
+    assert [point.step for point in store.series.metrics(run.run_id)] == [3]
 
 
 def test_only_live_runs_are_read_again_but_asking_for_one_looks(
@@ -325,14 +331,14 @@ def test_only_live_runs_are_read_again_but_asking_for_one_looks(
 ) -> None:
     teller.starts()
     teller.says(stopped(5))
-    store.refresh()
+    store.live.refresh()
     teller.says(started(attempt=2, resumed_step=5))
-    store.refresh()
-    assert [each.status for each in store.list_runs()] == ["stopped"]
-    assert store.get(run.run_id).status == "running"
+    store.live.refresh()
+    assert [each.status for each in store.runs.find()] == ["stopped"]
+    assert store.runs.get(run.run_id).status == "running"
     teller.says(steps_taken(6, 1.0))
-    store.refresh()
-    assert [each.step for each in store.list_runs()] == [6]
+    store.live.refresh()
+    assert [each.step for each in store.runs.find()] == [6]
 
 
 def test_a_run_on_another_host_is_looked_at_as_often_as_its_heart_beats(
@@ -343,20 +349,20 @@ def test_a_run_on_another_host_is_looked_at_as_often_as_its_heart_beats(
     elsewhere = ProcessInfo(pid=1, started_at=time.time(), host="elsewhere")
     write_atomic(teller.run_dir.process, msgspec.json.encode(elsewhere))
     teller.says(msgspec.structs.replace(started(), host="elsewhere"))
-    store.refresh()
+    store.live.refresh()
     assert status_of(store) == "running"
-    store.refresh()
+    store.live.refresh()
     teller.finishes()
-    store.refresh()
+    store.live.refresh()
     assert status_of(store) == "running"
     now[0] += HEARTBEAT_INTERVAL_S
-    store.refresh()
+    store.live.refresh()
     assert status_of(store) == "finished"
 
 
 def status_of(store: Store) -> str:
     """Return what the list says of the only run, without looking into its folder."""
-    return store.list_runs()[0].status
+    return store.runs.find()[0].status
 
 
 def test_of_equal_steps_a_resumed_run_has_selected_the_first(

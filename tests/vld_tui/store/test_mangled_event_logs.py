@@ -68,9 +68,9 @@ def test_no_event_log_stops_the_reading(store: Store, run: Run, teller: Teller, 
     teller.run_dir.events.write_bytes(log)
     with closing(sqlite3.connect(store.home.database)) as connection, connection:
         connection.execute("DELETE FROM runs")
-    report = store.rebuild()
+    report = store.folders.rebuild()
     assert report.runs == 1
-    seen = store.get(run.run_id)
+    seen = store.runs.get(run.run_id)
     assert seen.spec == run.spec
     lines = [line for line in log.split(b"\n")[:-1] if line]
     assert 0 <= seen.damaged_lines <= len(lines)
@@ -85,5 +85,5 @@ def test_the_mangled_events_cover_the_protocol() -> None:
 @pytest.mark.parametrize("value", [b"[" * 100_000, b"\x00" * 100, b'{"seq": 1}'])
 def test_odd_lines_are_only_damaged(store: Store, run: Run, teller: Teller, value: bytes) -> None:
     teller.writes(value + b"\n")
-    store.refresh()
-    assert store.get(run.run_id).damaged_lines == 1
+    store.live.refresh()
+    assert store.runs.get(run.run_id).damaged_lines == 1

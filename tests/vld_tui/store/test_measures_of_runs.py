@@ -48,15 +48,17 @@ def measured(store: Store, run: Run, teller: Teller) -> Run:
         first.own(is_best=True), first.of_arm(is_best=True),
         second.own(is_best=False), second.of_arm(is_best=False),
     )  # fmt: skip
-    store.refresh()
-    return store.get(run.run_id)
+    store.live.refresh()
+    return store.runs.get(run.run_id)
 
 
 def test_a_run_and_its_arms_have_the_measures_of_their_selected_step(
     store: Store, measured: Run
 ) -> None:
     assert measured.measures == ONE
-    assert [each.measures for each in store.arms([measured.run_id])[measured.run_id]] == [ONE]
+    assert [each.measures for each in store.series.arms([measured.run_id])[measured.run_id]] == [
+        ONE
+    ]
 
 
 def test_what_a_resumed_run_has_not_reached_again_is_forgotten(
@@ -64,19 +66,19 @@ def test_what_a_resumed_run_has_not_reached_again_is_forgotten(
 ) -> None:
     teller.starts(attempt=2, resumed_step=5)
     teller.says(At(10, 0.7, OTHER).own(is_best=True))
-    store.refresh()
+    store.live.refresh()
 
-    assert store.get(measured.run_id).measures == OTHER
-    assert store.arms([measured.run_id]).get(measured.run_id, []) == []
+    assert store.runs.get(measured.run_id).measures == OTHER
+    assert store.series.arms([measured.run_id]).get(measured.run_id, []) == []
 
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_every_measure_is_filtered_listed_and_exported(
     store: Store, measured: Run, name: str
 ) -> None:
-    found = store.list_runs(Query.parse(f"id_{name}=75% ood_{name}<0.6", sort=f"-ood_{name}"))
+    found = store.runs.find(Query.parse(f"id_{name}=75% ood_{name}<0.6", sort=f"-ood_{name}"))
     assert [each.run_id for each in found] == [measured.run_id]
-    assert store.list_runs(Query.parse(f"ood_{name}>0.5")) == []
+    assert store.runs.find(Query.parse(f"ood_{name}>0.5")) == []
 
     assert RUN_COLUMNS[f"ood_{name}"].of_run(measured, (), 0.0) == "50.0%"
 
@@ -95,7 +97,7 @@ def test_a_run_of_an_earlier_version_has_no_measures(
 ) -> None:
     teller.starts()
     teller.says(data_prepared(), At(10, 0.9, {}).own(is_best=True))
-    store.refresh()
+    store.live.refresh()
 
-    assert store.get(run.run_id).measures == {}
-    assert RUN_COLUMNS["id_balanced_accuracy"].of_run(store.get(run.run_id), (), 0.0) == "–"
+    assert store.runs.get(run.run_id).measures == {}
+    assert RUN_COLUMNS["id_balanced_accuracy"].of_run(store.runs.get(run.run_id), (), 0.0) == "–"

@@ -21,15 +21,15 @@ from tests.vld_tui.store.told_runs import (
 )
 from vld_tui.home import Home, open_home
 from vld_tui.runs.run import Run
-from vld_tui.store.series import CHUNK
+from vld_tui.store.packed import CHUNK
 from vld_tui.store.store import Store
 
 LONG = 2 * CHUNK + 88
 
 
 def _losses(store: Store, run: Run) -> list[tuple[int, float | None]]:
-    store.refresh()
-    return [(point.step, point.value) for point in store.metrics(run.run_id, name="loss")]
+    store.live.refresh()
+    return [(point.step, point.value) for point in store.series.metrics(run.run_id, name="loss")]
 
 
 def _told(steps: range, loss: float) -> list[tuple[int, float | None]]:
@@ -45,7 +45,7 @@ def test_what_is_read_does_not_depend_on_how_it_was_told(
         steps = range(first, min(LONG, first + batch))
         teller.says(*(steps_taken(step, 1.0 + step) for step in steps))
         if batch > 1:
-            store.refresh()
+            store.live.refresh()
     assert _losses(store, run) == _told(range(LONG), 1.0)
 
 
@@ -55,7 +55,7 @@ def test_a_resumed_run_says_again_what_came_after_its_checkpoint(
 ) -> None:
     teller.starts()
     teller.says(*(steps_taken(step, 1.0 + step) for step in range(LONG)))
-    store.refresh()
+    store.live.refresh()
     teller.says(started(2, resumed_step=kept))
     known = range(min(LONG, kept + 1))
     assert _losses(store, run) == _told(known, 1.0)
@@ -69,7 +69,7 @@ def test_a_step_that_is_reported_again_has_its_last_value_only(
 ) -> None:
     teller.starts()
     teller.says(steps_taken(1, 1.0), steps_taken(2, 2.0))
-    store.refresh()
+    store.live.refresh()
     teller.says(steps_taken(2, 5.0), steps_taken(3, 3.0))
     assert _losses(store, run) == [(1, 1.0), (2, 5.0), (3, 3.0)]
 
@@ -77,7 +77,7 @@ def test_a_step_that_is_reported_again_has_its_last_value_only(
 def test_a_run_that_starts_over_forgets_everything(store: Store, run: Run, teller: Teller) -> None:
     teller.starts()
     teller.says(*(steps_taken(step, 1.0 + step) for step in range(1, LONG)))
-    store.refresh()
+    store.live.refresh()
     teller.says(started(2), steps_taken(5, 7.0))
     assert _losses(store, run) == [(5, 7.0)]
 
@@ -90,16 +90,16 @@ def test_the_last_value_told_for_a_step_counts(steps: list[int], seed: int) -> N
     with tempfile.TemporaryDirectory() as folder:  # a fixture would outlive the example
         home = open_home(Path(folder))
         with Store.open(home) as store:
-            run = store.create_run(resolve_spec({}))
+            run = store.runs.create(resolve_spec({}))
             teller = Teller(home.run_dir(run.run_id))
             teller.starts()
             teller.says(*(steps_taken(step, loss) for step, loss in expected.items()))
-            store.refresh()
+            store.live.refresh()
             for step in steps:
                 expected[step] = chance.random()
                 teller.says(steps_taken(step, expected[step]))
                 if chance.random() < 0.2:
-                    store.refresh()
+                    store.live.refresh()
             assert _losses(store, run) == sorted(expected.items())
 
 
@@ -113,14 +113,14 @@ def test_the_accuracies_at_a_selected_step_of_long_ago_are_found(
         teller.says(
             evaluation(step, id_accuracy=accuracy, ood_accuracy=accuracy / 2, is_best=False)
         )
-    store.refresh()
+    store.live.refresh()
     teller.says(finished(LONG, selected_step=300, id_accuracy=300 / LONG, ood_accuracy=150 / LONG))
-    store.refresh()
-    seen = store.get(run.run_id)
+    store.live.refresh()
+    seen = store.runs.get(run.run_id)
     assert seen.domains == {
         "noto": 300 / LONG, "twemoji": 300 / LONG, "fluent-mono": 150 / LONG
     }  # fmt: skip
-    at_selected = store.metrics(run.run_id, name="accuracy", split="out", step=300)
+    at_selected = store.series.metrics(run.run_id, name="accuracy", split="out", step=300)
     assert {point.domain: point.value for point in at_selected} == {
         "id": 300 / LONG, "noto": 300 / LONG, "twemoji": 300 / LONG, "fluent-mono": 75 / LONG,
     }  # fmt: skip
@@ -134,8 +134,8 @@ def test_a_long_history_is_thinned_out(store: Store, run: Run, teller: Teller) -
             for step in range(2000)
         )
     )
-    store.refresh()
-    history = store.ood_histories([run.run_id])[run.run_id]
+    store.live.refresh()
+    history = store.series.ood_histories([run.run_id])[run.run_id]
     assert 256 <= len(history) <= 512
     assert history[0] == 0
     assert list(history) == sorted(history)
@@ -143,7 +143,7 @@ def test_a_long_history_is_thinned_out(store: Store, run: Run, teller: Teller) -
 
 def test_deleting_a_run_deletes_its_series(store: Store, run: Run, home: Home) -> None:
     Teller(home.run_dir(run.run_id)).says(started(), steps_taken(1, 1.0))
-    store.refresh()
+    store.live.refresh()
     assert store.health()["metric_points"] == 1
-    store.discard(run.run_id)
+    store.trash.discard(run.run_id)
     assert store.health()["metric_points"] == 0

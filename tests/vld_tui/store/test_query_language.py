@@ -30,16 +30,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     home = open_home(tmp_path_factory.mktemp("queries"))
     with Store.open(home) as store:
         for name, tags, fields in RUNS:
-            run = store.create_run(resolve_spec(fields), name=name, tags=tags)
+            run = store.runs.create(resolve_spec(fields), name=name, tags=tags)
             if name == "finished":
                 Teller(home.run_dir(run.run_id)).finishes()
-                store.set_note(run.run_id, "Über alles: 100% of it")
-        store.refresh()
+                store.labels.set_note(run.run_id, "Über alles: 100% of it")
+        store.live.refresh()
         yield store
 
 
 def _names(store: Store, text: str, sort: str | None = "name") -> list[str]:
-    return [run.name for run in store.list_runs(Query.parse(text, sort=sort))]
+    return [run.name for run in store.runs.find(Query.parse(text, sort=sort))]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_query_keeps_what_matches(store: Store, text: str, names: list[str]) -
 
 
 def test_a_run_is_found_by_its_id(store: Store) -> None:
-    run = store.get("alpha")
+    run = store.runs.get("alpha")
     assert _names(store, f"run={run.run_id}") == ["alpha"]
     assert _names(store, run.run_id[-4:])[0] == "alpha"
 
@@ -250,18 +250,18 @@ def test_a_query_that_means_nothing_says_which_part(text: str, message: str) -> 
 )
 def test_a_word_that_no_run_has_is_an_error(store: Store, word: str, message: str) -> None:
     with pytest.raises(QueryError, match=message):
-        store.query(word)
+        store.runs.query(word)
 
 
 def test_quoted_text_may_match_nothing(store: Store) -> None:
-    assert store.list_runs(store.query("'zzz'")) == []
-    assert [run.name for run in store.list_runs(store.query("alpha"))] == ["alpha"]
+    assert store.runs.find(store.runs.query("'zzz'")) == []
+    assert [run.name for run in store.runs.find(store.runs.query("alpha"))] == ["alpha"]
 
 
 def test_a_value_that_no_run_has_is_named_with_the_nearest(store: Store) -> None:
-    why = store.why_nothing_matches(store.query("dataset=emojj seed=1"))
+    why = store.runs.why_nothing_matches(store.runs.query("dataset=emojj seed=1"))
     assert why == "No run has dataset 'emojj'. Did you mean emoji?"
-    assert store.why_nothing_matches(store.query("dataset=emoji seed=77")) == ""
+    assert store.runs.why_nothing_matches(store.runs.query("dataset=emoji seed=77")) == ""
 
 
 @pytest.mark.parametrize("sort", ["-odd", "ood,,name", "name; DROP TABLE runs", "-", "--ood"])
@@ -302,9 +302,9 @@ def test_any_text_is_a_query_or_a_query_error(
         query = Query.parse(text, sort=sort)
     except QueryError:
         return
-    found = {run.name for run in store.list_runs(query)}
+    found = {run.name for run in store.runs.find(query)}
     assert found <= {name for name, _, _ in RUNS}
-    assert len(store.list_runs()) == len(RUNS)
+    assert len(store.runs.find()) == len(RUNS)
 
 
 @settings(max_examples=200, deadline=None)
@@ -321,7 +321,7 @@ def test_a_value_never_becomes_sql(store: Store, name: str, operator: str, value
     (condition,) = query.conditions
     known = Query.parse(f'{name}{operator}"{_harmless(name)}"').conditions[0]
     assert condition.sql == known.sql
-    store.list_runs(query)
+    store.runs.find(query)
 
 
 def _harmless(name: str) -> str:
@@ -341,8 +341,8 @@ def test_the_longest_query_is_answered(store: Store) -> None:
 def test_a_run_stored_before_a_field_existed_has_its_default(tmp_path: Path) -> None:
     home = open_home(tmp_path)
     with Store.open(home) as store:
-        old = store.create_run(resolve_spec({"seed": 1}), name="old")
-        store.create_run(resolve_spec({"seed": 2, "augment_validation": True}), name="new")
+        old = store.runs.create(resolve_spec({"seed": 1}), name="old")
+        store.runs.create(resolve_spec({"seed": 2, "augment_validation": True}), name="new")
     with closing(sqlite3.connect(home.database)) as database, database:
         for name in ("augment_validation", "momentum", "precision", "eval_from"):
             database.execute(
@@ -350,7 +350,7 @@ def test_a_run_stored_before_a_field_existed_has_its_default(tmp_path: Path) -> 
                 [f"$.{name}", old.run_id],
             )
     with Store.open(home) as store:
-        assert store.get(old.run_id).spec == old.spec
+        assert store.runs.get(old.run_id).spec == old.spec
         assert _names(store, "augment_validation=no") == ["old"]
         assert _names(store, "momentum=0.9 precision=auto") == ["new", "old"]
         assert _names(store, "", sort="augment_validation,name") == ["old", "new"]

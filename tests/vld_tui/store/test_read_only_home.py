@@ -25,9 +25,9 @@ from vld_tui.store.store import Store
 def told(home: Home) -> str:
     """Return a finished run."""
     with Store.open(home) as store:
-        run = store.create_run(resolve_spec({}), name="alone")
+        run = store.runs.create(resolve_spec({}), name="alone")
         Teller(home.run_dir(run.run_id)).finishes()
-        store.refresh()
+        store.live.refresh()
     return run.run_id
 
 
@@ -50,12 +50,12 @@ def mounted(home: Home, told: str, tmp_path: Path) -> Iterator[Home]:
 def test_runs_are_listed_and_nothing_is_changed(mounted: Home, told: str) -> None:
     home = open_home(mounted.path, to_look=True)
     with Store.open(home) as store:
-        assert store.is_read_only
-        store.refresh()
-        assert [run.run_id for run in store.list_runs()] == [told]
-        assert store.get("alone").status == "finished"
+        assert store.database.is_read_only
+        store.live.refresh()
+        assert [run.run_id for run in store.runs.find()] == [told]
+        assert store.runs.get("alone").status == "finished"
         with pytest.raises(StoreError, match="cannot be used"):
-            store.set_note(told, "not here")
+            store.labels.set_note(told, "not here")
     with pytest.raises(HomeError, match="Cannot write to"):
         open_home(mounted.path)
     with pytest.raises(HomeError, match="Cannot write to"):
@@ -86,7 +86,7 @@ def test_another_history_in_its_place_is_noticed(home: Home, told: str, tmp_path
     other = open_home(tmp_path / "other")
     with Store.open(other) as store:
         for seed in range(2):
-            store.create_run(resolve_spec({"seed": seed}))
+            store.runs.create(resolve_spec({"seed": seed}))
     os.replace(other.database, home.database)
     for name in ("vld.db-wal", "vld.db-shm"):
         (home.path / name).unlink(missing_ok=True)
@@ -116,7 +116,7 @@ def test_one_whose_latest_changes_lie_in_its_log_is_read_elsewhere_or_refused_in
 ) -> None:
     copy = open_home(tmp_path / "copy")
     with Store.open(home) as store:
-        store.set_name(told, "renamed")
+        store.labels.rename(told, "renamed")
         for name in ("vld.db", "vld.db-wal"):  # as a backup of a home in use takes it
             shutil.copy(home.path / name, copy.path / name)
     connect = sqlite3.connect
@@ -132,7 +132,7 @@ def test_one_whose_latest_changes_lie_in_its_log_is_read_elsewhere_or_refused_in
     monkeypatch.setattr("vld_tui.store.database.sqlite3.connect", refusing)
     if has_room:
         with Store.open(copy) as store:
-            assert (store.is_read_only, store.get(told).name) == (True, "renamed")
+            assert (store.database.is_read_only, store.runs.get(told).name) == (True, "renamed")
         return
     with pytest.raises(StoreError, match=r"latest changes are in vld\.db-wal"):
         Store.open(copy)

@@ -17,12 +17,12 @@ EVERY = Query()
 
 def told(store: Store, home: Home, accuracy: float | None, **fields: object) -> str:
     """Make a run that reached an OOD accuracy, 0.2 below its ID accuracy."""
-    run = store.create_run(resolve_spec(fields))
+    run = store.runs.create(resolve_spec(fields))
     if accuracy is not None:
         measured = evaluated(10, id_accuracy=accuracy + 0.2, ood_accuracy=accuracy)
         end = finished(10, selected_step=10, id_accuracy=accuracy + 0.2, ood_accuracy=accuracy)
         Teller(home.run_dir(run.run_id)).says(started(), *measured, end)
-        store.refresh()
+        store.live.refresh()
     return run.run_id
 
 
@@ -32,8 +32,8 @@ def test_seeds_of_one_configuration_are_one_group_with_mean_and_spread(home: Hom
             told(store, home, accuracy, seed=seed)
         other = told(store, home, None, dropout_rate=0.5, trial_seed=4)
         by_configuration = find_grouping(CONFIGURATION)
-        newest, seeds = store.list_groups(EVERY, by_configuration)
-        assert store.count_groups(EVERY, by_configuration) == 2
+        newest, seeds = store.runs.groups(EVERY, by_configuration)
+        assert store.runs.count_groups(EVERY, by_configuration) == 2
         assert newest.run_ids == (other,)
         assert (newest.ood_accuracy, newest.statuses) == (None, {"starting": 1})
         assert (seeds.runs, seeds.newest.seed) == (3, 2)
@@ -42,7 +42,7 @@ def test_seeds_of_one_configuration_are_one_group_with_mean_and_spread(home: Hom
         assert seeds.ood_accuracy.mean == pytest.approx(0.5)
         assert seeds.ood_accuracy.deviation == pytest.approx(0.1)
         inside = EVERY.narrowed(member_condition(by_configuration, seeds.key))
-        assert {run.run_id for run in store.list_runs(inside)} == set(seeds.run_ids)
+        assert {run.run_id for run in store.runs.find(inside)} == set(seeds.run_ids)
 
 
 def test_the_same_run_done_twice_counts_as_one(home: Home) -> None:
@@ -50,7 +50,7 @@ def test_the_same_run_done_twice_counts_as_one(home: Home) -> None:
         told(store, home, 0.4, seed=0)
         told(store, home, 0.6, seed=0)
         told(store, home, 0.7, seed=1)
-        (group,) = store.list_groups(EVERY, find_grouping(CONFIGURATION))
+        (group,) = store.runs.groups(EVERY, find_grouping(CONFIGURATION))
         assert group.runs == 3
         assert group.ood_accuracy is not None
         assert group.ood_accuracy.n == 2
@@ -62,15 +62,15 @@ def test_groups_by_a_field_are_sorted_and_paged(home: Home) -> None:
         for rate, accuracy in ((0.0, 0.3), (0.5, 0.7), (0.9, None)):
             told(store, home, accuracy, dropout_rate=rate)
         by_rate = find_grouping("dropout")
-        best = store.list_groups(EVERY, by_rate, sort="-ood")
+        best = store.runs.groups(EVERY, by_rate, sort="-ood")
         assert [group.key for group in best] == [0.5, 0.0, 0.9]
-        assert [each.key for each in store.list_groups(EVERY, by_rate, sort="dropout")] == [
+        assert [each.key for each in store.runs.groups(EVERY, by_rate, sort="dropout")] == [
             0.0, 0.5, 0.9,
         ]  # fmt: skip
-        page = store.list_groups(EVERY, by_rate, sort="-ood", offset=1, limit=1)
+        page = store.runs.groups(EVERY, by_rate, sort="-ood", offset=1, limit=1)
         assert [group.key for group in page] == [0.0]
         some = Query.parse("dropout>0.2")
-        assert store.count_groups(some, by_rate) == 2
+        assert store.runs.count_groups(some, by_rate) == 2
 
 
 def test_missing_values_are_a_group_of_their_own(home: Home) -> None:
@@ -78,20 +78,20 @@ def test_missing_values_are_a_group_of_their_own(home: Home) -> None:
         told(store, home, None, target="noto")
         unset = told(store, home, None)
         by_clip = find_grouping("grad_clip")
-        (group,) = store.list_groups(EVERY, by_clip)
+        (group,) = store.runs.groups(EVERY, by_clip)
         assert (group.key, group.runs) == (None, 2)
         inside = EVERY.narrowed(member_condition(by_clip, None))
-        assert unset in {run.run_id for run in store.list_runs(inside)}
+        assert unset in {run.run_id for run in store.runs.find(inside)}
 
 
 def test_a_group_knows_the_data_set_and_target_that_its_runs_share(home: Home) -> None:
     with Store.open(home) as store:
         for rate, target in ((0.5, "noto"), (0.5, "noto-color"), (0.9, "noto"), (0.9, "noto")):
             told(store, home, 0.5, dropout_rate=rate, target=target)
-        shared, mixed = store.list_groups(EVERY, find_grouping("dropout"), sort="-dropout")
+        shared, mixed = store.runs.groups(EVERY, find_grouping("dropout"), sort="-dropout")
         assert (shared.dataset, shared.target) == ("emoji", "noto")
         assert (mixed.dataset, mixed.target) == ("emoji", None)
-        points = store.points(EVERY, limit=9)
+        points = store.runs.points(EVERY, limit=9)
         assert {(point.dataset, point.target) for point in points} == {
             ("emoji", "noto"), ("emoji", "noto-color"),
         }  # fmt: skip
@@ -105,11 +105,11 @@ def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
 def test_what_is_not_finished_is_counted_but_not_averaged(home: Home) -> None:
     with Store.open(home) as store:
         told(store, home, 0.6, seed=0)
-        live = store.create_run(resolve_spec({"seed": 1}))
+        live = store.runs.create(resolve_spec({"seed": 1}))
         begun = evaluated(10, id_accuracy=0.3, ood_accuracy=0.1)
         Teller(home.run_dir(live.run_id)).says(started(), *begun)
-        store.refresh()
-        (group,) = store.list_groups(EVERY, find_grouping(CONFIGURATION))
+        store.live.refresh()
+        (group,) = store.runs.groups(EVERY, find_grouping(CONFIGURATION))
         assert group.runs == 2
         assert group.ood_accuracy is not None
         assert (group.ood_accuracy.n, group.ood_accuracy.mean) == (1, 0.6)

@@ -39,7 +39,7 @@ def make_told(store: Store, home: Home) -> MakeTold:
     """Return a function that makes a finished run; of target None as of images of one domain."""
 
     def make(**fields: object) -> Run:
-        run = store.create_run(resolve_spec({"data_dir": "/photos", "steps": 20, **fields}))
+        run = store.runs.create(resolve_spec({"data_dir": "/photos", "steps": 20, **fields}))
         teller, ood = Teller(home.run_dir(run.run_id)), None
         is_left_out = run.spec.target not in (None, "none")
         ood = 0.4 if is_left_out else None
@@ -51,8 +51,8 @@ def make_told(store: Store, home: Home) -> MakeTold:
             evaluation(20, id_accuracy=0.7, ood_accuracy=ood, is_best=False),
             finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=ood),
         )
-        store.refresh()
-        return store.get(run.run_id)
+        store.live.refresh()
+        return store.runs.get(run.run_id)
 
     return make
 
@@ -64,12 +64,12 @@ def test_what_is_known_of_it(store: Store, make_told: MakeTold, target: str | No
     assert (run.selected_step, run.id_accuracy, run.ood_accuracy) == (10, 0.8, None)
     assert run.accuracy_gap is None
     assert run.domains == dict.fromkeys(SOURCES, 0.8)
-    assert store.arms([run.run_id]) == {run.run_id: [AVERAGED]}
-    assert store.ood_histories([run.run_id]) == {}
-    assert {each.domain for each in store.metrics(run.run_id)} == {*SOURCES, "id"}
-    store.rebuild()
-    assert store.get(run.run_id) == run
-    assert store.arms([run.run_id]) == {run.run_id: [AVERAGED]}
+    assert store.series.arms([run.run_id]) == {run.run_id: [AVERAGED]}
+    assert store.series.ood_histories([run.run_id]) == {}
+    assert {each.domain for each in store.series.metrics(run.run_id)} == {*SOURCES, "id"}
+    store.folders.rebuild()
+    assert store.runs.get(run.run_id) == run
+    assert store.series.arms([run.run_id]) == {run.run_id: [AVERAGED]}
 
 
 def test_its_name_begins_with_its_data(make_told: MakeTold) -> None:
@@ -82,44 +82,47 @@ def test_a_resumed_run_selects_again_from_what_is_left(
 ) -> None:
     run = make_told(target="none")
     Teller(home.run_dir(run.run_id)).says(started(2, resumed_step=10))
-    store.refresh()
-    seen = store.get(run.run_id)
+    store.live.refresh()
+    seen = store.runs.get(run.run_id)
     assert (seen.selected_step, seen.id_accuracy, seen.ood_accuracy) == (10, 0.8, None)
-    assert store.arms([run.run_id]) == {run.run_id: [AVERAGED]}
+    assert store.series.arms([run.run_id]) == {run.run_id: [AVERAGED]}
 
 
 def test_filters_find_it_and_orders_by_ood_have_it_last(store: Store, make_told: MakeTold) -> None:
     said, unsaid = make_told(target="none"), make_told(target=None)
     noto = make_told(target="noto")
-    nothing = {run.run_id for run in store.list_runs(Query.parse("target=none"))}
+    nothing = {run.run_id for run in store.runs.find(Query.parse("target=none"))}
     assert nothing == {said.run_id, unsaid.run_id}
-    assert store.list_runs(Query.parse("target!=none")) == [noto]
-    assert store.list_runs(Query.parse("ood>0")) == [noto]
-    assert len(store.list_runs(Query.parse("ood=none"))) == 2
+    assert store.runs.find(Query.parse("target!=none")) == [noto]
+    assert store.runs.find(Query.parse("ood>0")) == [noto]
+    assert len(store.runs.find(Query.parse("ood=none"))) == 2
     for order in ("ood", "-ood"):
-        assert store.list_runs(Query.parse("", sort=order))[0] == noto
-        assert store.list_groups(Query(), find_grouping("target"), sort=order)[0].key == "noto"
+        assert store.runs.find(Query.parse("", sort=order))[0] == noto
+        assert store.runs.groups(Query(), find_grouping("target"), sort=order)[0].key == "noto"
 
 
 def test_it_has_no_place_in_the_plane_and_is_counted(store: Store, make_told: MakeTold) -> None:
     make_told(target="none")
     make_told(target=None, seed=1)
     noto = make_told(target="noto")
-    store.create_run(resolve_spec({}))  # not evaluated yet
-    assert [point.run_id for point in store.points(limit=9)] == [noto.run_id]
-    assert store.count_without_ood() == 2
-    assert store.count_without_ood(Query.parse("target=noto")) == 0
+    store.runs.create(resolve_spec({}))  # not evaluated yet
+    assert [point.run_id for point in store.runs.points(limit=9)] == [noto.run_id]
+    assert store.runs.count_without_ood() == 2
+    assert store.runs.count_without_ood(Query.parse("target=noto")) == 0
 
 
 def test_seeds_are_grouped_without_an_ood_accuracy(store: Store, make_told: MakeTold) -> None:
     runs = [make_told(target=target, seed=seed) for seed, target in enumerate(("none", None))]
     grouping = find_grouping(CONFIGURATION)
-    (group,) = store.list_groups(Query(), grouping)
+    (group,) = store.runs.groups(Query(), grouping)
     assert (group.runs, group.ood_accuracy, group.target) == (2, None, "none")
     assert group.id_accuracy is not None
     assert group.id_accuracy.mean == 0.8
     assert group_point(group, grouping, "photos") is None
-    rows = [line.split() for line in compare_lines(group_by_seed(runs), store.arms([]), cells=None)]
+    rows = [
+        line.split()
+        for line in compare_lines(group_by_seed(runs), store.series.arms([]), cells=None)
+    ]
     assert ["OOD", "–"] in rows
     assert ["OOD", "−", "ID", "–"] in rows
 
@@ -140,6 +143,6 @@ def test_rows_and_records_have_no_number_for_it(store: Store, make_told: MakeTol
 def test_arms_of_before_are_taken_along(home: Home) -> None:
     load(home, "m012_recovered")
     with Store.open(home) as store:
-        (run,) = store.list_runs()
-        (arm,) = store.arms([run.run_id])[run.run_id]
+        (run,) = store.runs.find()
+        (arm,) = store.series.arms([run.run_id])[run.run_id]
         assert arm.ood_accuracy is not None

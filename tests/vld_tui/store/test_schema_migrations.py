@@ -24,7 +24,8 @@ from engine.rundir import UserData
 from vld_tui.home import Home, open_home
 from vld_tui.store import migrations
 from vld_tui.store.database import MIGRATIONS
-from vld_tui.store.store import Store, StoreError
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
 
 
 def _execute(home: Home, sql: str) -> None:
@@ -71,15 +72,15 @@ def test_a_new_database_gets_the_newest_schema_and_write_ahead_logging(home: Hom
 def test_an_empty_database_file_is_a_new_one(home: Home) -> None:
     home.database.touch()
     with Store.open(home) as store:
-        assert store.list_runs() == []
+        assert store.runs.find() == []
 
 
 def test_opening_the_newest_changes_nothing(home: Home) -> None:
     with Store.open(home) as store:
-        run = store.create_run(resolve_spec({}))
+        run = store.runs.create(resolve_spec({}))
     before = _schema(home.database)
     with Store.open(home) as store:
-        assert store.list_runs() == [run]
+        assert store.runs.find() == [run]
     assert _schema(home.database) == before
 
 
@@ -129,11 +130,11 @@ def test_a_file_that_is_no_database_is_called_damaged(home: Home) -> None:
 def test_a_truncated_database_is_called_damaged(home: Home) -> None:
     with Store.open(home) as store:
         for seed in range(50):
-            store.create_run(resolve_spec({"seed": seed}))
+            store.runs.create(resolve_spec({"seed": seed}))
     content = home.database.read_bytes()
     home.database.write_bytes(content[:8192])
     with pytest.raises(StoreError, match="damaged"), Store.open(home) as store:
-        store.list_runs()
+        store.runs.find()
 
 
 def test_processes_that_open_a_new_home_at_once_all_succeed(tmp_path: Path) -> None:
@@ -161,11 +162,11 @@ def test_the_oldest_database_is_brought_up_to_date_with_its_runs(
             connection.execute("UPDATE runs SET status = 'queued'")
     home.run_dir("250101-000000-aaaa").create(spec, user)
     with Store.open(home) as store:
-        (run,) = store.list_runs()
+        (run,) = store.runs.find()
         assert (run.name, run.seed, run.status) == ("old", 3, "starting")
         assert run.spec == spec
         assert run.combination is None
-        assert store.runs_by_identity([run_identity(spec)]) == {run_identity(spec): [run]}
+        assert store.runs.by_identity([run_identity(spec)]) == {run_identity(spec): [run]}
         assert store.health()["integrity"] == "ok"
     with Store.open(open_home(tmp_path / "new")):
         pass
@@ -223,11 +224,11 @@ def test_values_in_rows_of_their_own_are_packed(home: Home) -> None:
         connection.execute(f"PRAGMA user_version = {before}")
     home.run_dir("a-run").create(spec, UserData(name="a"))
     with Store.open(home) as store:
-        read = store.metrics("a-run", name="loss")
+        read = store.series.metrics("a-run", name="loss")
         assert [(point.step, point.value) for point in read] == losses
-        accuracies = store.metrics("a-run", name="accuracy")
+        accuracies = store.series.metrics("a-run", name="accuracy")
         assert [(point.split, point.domain, point.value) for point in accuracies] == [
             ("in", "ood", 0.25), ("out", "id", 0.75), ("out", "id", 0.5), ("out", "noto", 0.5),
         ]  # fmt: skip
-        assert store.ood_histories(["a-run"]) == {"a-run": (0.25,)}
+        assert store.series.ood_histories(["a-run"]) == {"a-run": (0.25,)}
         assert store.health()["metric_points"] == 1004

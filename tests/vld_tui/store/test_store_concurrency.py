@@ -16,7 +16,8 @@ from vld_tui.home import Home
 from vld_tui.launch.slurm.profiles import read_profile
 from vld_tui.runs.run import Run
 from vld_tui.store import database
-from vld_tui.store.store import Store, StoreError
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
 from vld_tui.study.presets import read_presets
 
 _REFRESHING = """
@@ -26,8 +27,8 @@ from vld_tui.home import Home
 from vld_tui.store.store import Store
 with Store.open(Home(Path(sys.argv[1]))) as store:
     print("ready", flush=True)
-    while store.get("@last").step < 400:
-        store.refresh()
+    while store.runs.get("@last").step < 400:
+        store.live.refresh()
 """
 
 _CREATING = """
@@ -38,8 +39,8 @@ from vld_tui.home import Home
 from vld_tui.store.store import Store
 with Store.open(Home(Path(sys.argv[1]))) as store:
     for seed in range(10):
-        run = store.create_run(resolve_spec({"seed": seed}))
-        store.set_tags(run.run_id, [f"seed-{seed}"])
+        run = store.runs.create(resolve_spec({"seed": seed}))
+        store.labels.set_tags(run.run_id, [f"seed-{seed}"])
 """
 
 
@@ -53,11 +54,11 @@ from vld_tui.store.store import Store
 from vld_tui.study.presets import keep_preset
 home, (run_id, number, key, queued) = Home(Path(sys.argv[1])), sys.argv[2:]
 with Store.open(home) as store:
-    store.change_tags(run_id, lambda tags: [*tags, f"p{number}"])
-    store.set_note(run_id, f"note {number}")
+    store.labels.change_tags(run_id, lambda tags: [*tags, f"p{number}"])
+    store.labels.set_note(run_id, f"note {number}")
     keep_preset(store, f"preset {number}", {"seed": number})
-    store.move_in_queue(queued, 1 if int(number) % 2 else -1)
-    store.set_name(run_id, f"name-{number}")
+    store.queue.move(queued, 1 if int(number) % 2 else -1)
+    store.labels.rename(run_id, f"name-{number}")
 change_profile(home, "gpu", {key: number})
 Actions(home).change_preferences({"theme": "nord"} if int(number) % 2 else {"refresh_s": 7.0})
 """
@@ -89,12 +90,12 @@ def test_programs_that_read_the_same_events_at_once_take_each_in_once(
             teller.says(evaluation(step, id_accuracy=step / 1000, ood_accuracy=0.1))
     for reader in readers:
         _succeeds(reader)
-    store.refresh()
-    losses = store.metrics(run.run_id, name="loss", split="train")
+    store.live.refresh()
+    losses = store.series.metrics(run.run_id, name="loss", split="train")
     assert [(point.step, point.value) for point in losses] == [
         (step, 1 / step) for step in range(1, 401)
     ]
-    seen = store.get(run.run_id)
+    seen = store.runs.get(run.run_id)
     assert (seen.damaged_lines, seen.selected_step, seen.attempts) == (0, 400, 1)
 
 
@@ -102,38 +103,38 @@ def test_programs_that_write_at_once_lose_nothing(store: Store, home: Home) -> N
     writers = [_start(_CREATING, home) for _ in range(3)]
     rebuilt = []
     while any(writer.poll() is None for writer in writers):
-        rebuilt.append(store.rebuild().damaged)
+        rebuilt.append(store.folders.rebuild().damaged)
     for writer in writers:
         _succeeds(writer)
     assert set(rebuilt) == {()}
-    runs = store.list_runs()
+    runs = store.runs.find()
     assert len(runs) == 30
     assert all(run.tags == (f"seed-{run.seed}",) for run in runs)
-    assert all(store.run_dir(run.run_id).read_user().tags == run.tags for run in runs)
+    assert all(store.runs.run_dir(run.run_id).read_user().tags == run.tags for run in runs)
 
 
 def test_twenty_programs_that_change_the_same_things_lose_nothing(
     store: Store, run: Run, home: Home
 ) -> None:
-    queued = [store.create_run(resolve_spec({}), is_queued=True).run_id for _ in range(4)]
+    queued = [store.runs.create(resolve_spec({}), is_queued=True).run_id for _ in range(4)]
     keys = ("partition", "account", "qos", "mem")
     writers = [
         _start(_CHANGING, home, run.run_id, str(n), keys[n % 4], queued[n % 4]) for n in range(20)
     ]
     for writer in writers:
         _succeeds(writer)
-    seen = store.get(run.run_id)
+    seen = store.runs.get(run.run_id)
     assert set(seen.tags) == {*run.tags, *(f"p{n}" for n in range(20))}
     assert seen.note.startswith("note ")
     assert seen.name.startswith("name-")
-    user = store.run_dir(run.run_id).read_user()
+    user = store.runs.run_dir(run.run_id).read_user()
     assert (user.tags, user.note, user.name) == (seen.tags, seen.note, seen.name)
     assert set(read_presets(store)) == {f"preset {n}" for n in range(20)}
-    assert store.setting("dashboard", Preferences, Preferences()).theme == "nord"
-    assert store.setting("dashboard", Preferences, Preferences()).refresh_s == 7
+    assert store.settings.get("dashboard", Preferences, Preferences()).theme == "nord"
+    assert store.settings.get("dashboard", Preferences, Preferences()).refresh_s == 7
     assert set(read_profile(home, "gpu")) == set(keys)
-    places = [each.queue_position for each in store.queue()]
-    assert sorted(each.run_id for each in store.queue()) == sorted(queued)
+    places = [each.queue_position for each in store.queue.runs()]
+    assert sorted(each.run_id for each in store.queue.runs()) == sorted(queued)
     assert len(set(places)) == 4
 
 
@@ -146,16 +147,16 @@ def test_a_database_held_by_another_program_is_said_to_be_locked(
         Store.open(home) as store,
         closing(sqlite3.connect(home.database, isolation_level=None)) as other,
     ):
-        run = store.create_run(resolve_spec({}))
+        run = store.runs.create(resolve_spec({}))
         Teller(home.run_dir(run.run_id)).says(started())
         other.execute("BEGIN IMMEDIATE")
-        assert store.list_runs() == [run]
+        assert store.runs.find() == [run]
         with pytest.raises(StoreError, match="locked by another program. Try again"):
-            store.refresh()
+            store.live.refresh()
         with pytest.raises(StoreError, match="locked"):
-            store.create_run(resolve_spec({}))
+            store.runs.create(resolve_spec({}))
         assert len(list(home.runs.iterdir())) == 1
         other.execute("COMMIT")
         home.run_dir(run.run_id).write_process(1)
-        store.refresh()
-        assert store.get(run.run_id).attempts == 1
+        store.live.refresh()
+        assert store.runs.get(run.run_id).attempts == 1

@@ -9,35 +9,36 @@ from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, stopped
 from vld_tui.home import Home
 from vld_tui.runs.run import Run
-from vld_tui.store.store import Store, StoreError
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
 
 
 def _end(store: Store, teller: Teller) -> Run:
     """Let the run stop, and return it."""
     dead_process(teller.run_dir, exit_code=0)
     teller.says(started(), stopped(5))
-    store.refresh()
-    return store.get("@last")
+    store.live.refresh()
+    return store.runs.get("@last")
 
 
 def test_a_trashed_run_is_out_of_sight_and_comes_back(
     store: Store, run: Run, teller: Teller, home: Home
 ) -> None:
     ended = _end(store, teller)
-    store.set_note(run.run_id, "keep me")
-    store.trash(run.run_id)
-    assert store.list_runs() == []
-    (trashed,) = store.list_runs(trashed=True)
+    store.labels.set_note(run.run_id, "keep me")
+    store.trash.move(run.run_id)
+    assert store.runs.find() == []
+    (trashed,) = store.runs.find(trashed=True)
     assert (trashed.run_id, trashed.note) == (run.run_id, "keep me")
     assert trashed.trashed_at is not None
     folder = home.trashed_run_dir(run.run_id)
     assert folder.read_user().trashed_at == trashed.trashed_at
-    assert store.run_dir(run.run_id) == folder
+    assert store.runs.run_dir(run.run_id) == folder
     assert not home.run_dir(run.run_id).path.exists()
-    assert store.get("first") == trashed
+    assert store.runs.get("first") == trashed
 
-    store.restore(run.run_id)
-    (back,) = store.list_runs()
+    store.trash.restore(run.run_id)
+    (back,) = store.runs.find()
     assert (back.run_id, back.trashed_at, back.status) == (run.run_id, None, ended.status)
     assert home.run_dir(run.run_id).read_user().trashed_at is None
     assert not folder.path.exists()
@@ -47,17 +48,17 @@ def test_labels_of_a_trashed_run_can_still_change(
     store: Store, run: Run, teller: Teller, home: Home
 ) -> None:
     _end(store, teller)
-    store.trash(run.run_id)
-    store.set_tags(run.run_id, ["later"])
+    store.trash.move(run.run_id)
+    store.labels.set_tags(run.run_id, ["later"])
     assert home.trashed_run_dir(run.run_id).read_user().tags == ("later",)
 
 
 def test_a_live_run_is_not_trashed(store: Store, run: Run, teller: Teller, home: Home) -> None:
     teller.starts()
     with pytest.raises(StoreError, match=r"is running as process \d+. Stop it first: vld stop"):
-        store.trash(run.run_id)
+        store.trash.move(run.run_id)
     assert home.run_dir(run.run_id).path.is_dir()
-    assert store.list_runs(trashed=True) == []
+    assert store.runs.find(trashed=True) == []
 
 
 def test_a_run_whose_process_is_about_to_end_is_not_trashed(
@@ -66,7 +67,7 @@ def test_a_run_whose_process_is_about_to_end_is_not_trashed(
     teller.starts()
     teller.says(stopped(5))
     with pytest.raises(StoreError, match=r"is stopped, but its process \d+ is still ending"):
-        store.trash(run.run_id)
+        store.trash.move(run.run_id)
 
 
 def test_what_is_where_it_should_not_be_is_refused(
@@ -74,17 +75,17 @@ def test_what_is_where_it_should_not_be_is_refused(
 ) -> None:
     _end(store, teller)
     with pytest.raises(StoreError, match="not in the trash"):
-        store.restore(run.run_id)
+        store.trash.restore(run.run_id)
     home.trashed_run_dir(run.run_id).path.mkdir()
     with pytest.raises(StoreError, match="already exists"):
-        store.trash(run.run_id)
-    assert len(store.list_runs()) == 1
+        store.trash.move(run.run_id)
+    assert len(store.runs.find()) == 1
     home.trashed_run_dir(run.run_id).path.rmdir()
-    store.trash(run.run_id)
+    store.trash.move(run.run_id)
     with pytest.raises(StoreError, match="already in the trash"):
-        store.trash(run.run_id)
+        store.trash.move(run.run_id)
     with pytest.raises(StoreError, match="in the trash. Restore it first: vld restore"):
-        store.mark_relaunched(run.run_id)
+        store.live.mark_relaunched(run.run_id)
 
 
 def test_a_folder_that_cannot_be_moved_stays_in_history(
@@ -93,8 +94,8 @@ def test_a_folder_that_cannot_be_moved_stays_in_history(
     _end(store, teller)
     home.trash.rmdir()
     with pytest.raises(StoreError, match="Cannot move run .*: .*No such file"):
-        store.trash(run.run_id)
-    assert len(store.list_runs()) == 1
+        store.trash.move(run.run_id)
+    assert len(store.runs.find()) == 1
     assert home.run_dir(run.run_id).path.is_dir()
 
 
@@ -102,28 +103,28 @@ def test_emptying_the_trash_deletes_for_good_and_only_there(
     store: Store, run: Run, teller: Teller, home: Home
 ) -> None:
     _end(store, teller)
-    kept = store.create_run(resolve_spec({}))
-    store.trash(run.run_id)
+    kept = store.runs.create(resolve_spec({}))
+    store.trash.move(run.run_id)
     (home.trash / "left-over").mkdir()
     outside = home.path / "outside"
     outside.mkdir()
     (home.trash / "link").symlink_to(outside)
-    assert store.empty_trash() == 3
+    assert store.trash.empty() == 3
     assert list(home.trash.iterdir()) == []
     assert outside.is_dir()
-    assert store.list_runs(trashed=True) == []
-    assert store.list_runs() == [kept]
+    assert store.runs.find(trashed=True) == []
+    assert store.runs.find() == [kept]
     assert store.health()["runs"] == 1
-    assert store.empty_trash() == 0
+    assert store.trash.empty() == 0
 
 
 def test_deleting_a_run_deletes_what_it_measured(store: Store, run: Run, teller: Teller) -> None:
     teller.finishes()
-    store.refresh()
+    store.live.refresh()
     assert store.health()["metric_points"] > 0
     teller.run_dir.process.unlink()
-    store.trash(run.run_id)
-    store.empty_trash()
+    store.trash.move(run.run_id)
+    store.trash.empty()
     health = store.health()
     assert (health["runs"], health["metric_points"], health["checkpoints"]) == (0, 0, 0)
 
@@ -135,6 +136,6 @@ def test_a_run_with_a_living_process_is_not_discarded(
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         teller.run_dir.write_process(process.pid)
         with pytest.raises(StoreError, match=f"still running as process {process.pid}"):
-            store.discard(run.run_id)
-    store.discard(run.run_id)
-    assert store.list_runs() == []
+            store.trash.discard(run.run_id)
+    store.trash.discard(run.run_id)
+    assert store.runs.find() == []

@@ -17,7 +17,8 @@ from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home
 from vld_tui.store import database, migrations
 from vld_tui.store.database import MIGRATIONS, Database
-from vld_tui.store.store import Store, StoreError
+from vld_tui.store.errors import StoreError
+from vld_tui.store.store import Store
 
 TOLD = "250101-000000-aaaa"
 
@@ -46,7 +47,7 @@ def test_a_database_of_before_keeps_its_data(home: Home, name: str) -> None:
     load(home, name)
     with Store.open(home) as store:
         assert store.health()["integrity"] == "ok"
-        (run,), (thrown,) = store.list_runs(), store.list_runs(trashed=True)
+        (run,), (thrown,) = store.runs.find(), store.runs.find(trashed=True)
         assert (run.run_id, run.name, run.tags, run.note) == (
             TOLD,
             "told",
@@ -57,15 +58,17 @@ def test_a_database_of_before_keeps_its_data(home: Home, name: str) -> None:
         assert (run.ood_accuracy, run.loss, run.step) == (0.25, 1.5, 20)
         assert run.spec == resolve_spec({"seed": 3})
         assert (thrown.name, thrown.trashed_at) == ("thrown", 9.0)
-        (attempt,), (checkpoint,) = store.timeline(TOLD), store.checkpoints(TOLD)
+        (attempt,), (checkpoint,) = store.series.timeline(TOLD), store.checkpoints.saved(TOLD)
         assert (attempt.outcome, checkpoint.bytes) == ("finished", 1000)
-        points = {(each.name, each.split, each.step): each.value for each in store.metrics(TOLD)}
+        points = {
+            (each.name, each.split, each.step): each.value for each in store.series.metrics(TOLD)
+        }
         assert points == {
             ("loss", "train", 10): 2.0, ("loss", "train", 20): 1.5,
             ("accuracy", "out", 10): 0.75, ("accuracy", "in", 10): 0.25,
         }  # fmt: skip
-        assert store.setting("slots", int, 1) == (2 if name >= "m003" else 1)
-        assert len(store.arms([TOLD])) == (name >= "m006")
+        assert store.settings.get("slots", int, 1) == (2 if name >= "m003" else 1)
+        assert len(store.series.arms([TOLD])) == (name >= "m006")
     record = Vld(home.path).json("show", TOLD)
     assert (record["id_accuracy"], record["id_interval"], record["ood_interval"]) == (
         0.75, None, None  # its folder, which knows the numbers of images, is not there
@@ -95,7 +98,7 @@ def test_a_change_that_fails_leaves_the_database_to_the_older_version(
         with closing(Database.open(home.database)) as older, older.write() as connection:
             connection.execute("UPDATE runs SET note = 'still used'")
     with Store.open(home) as store:
-        assert [run.note for run in store.list_runs()] == ["still used"]
+        assert [run.note for run in store.runs.find()] == ["still used"]
 
 
 @pytest.mark.parametrize("known", range(1, len(MIGRATIONS)))

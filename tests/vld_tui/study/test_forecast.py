@@ -38,8 +38,8 @@ def tell_run(
     store: Store, spec: RunSpec = SPEC, *, head_s: float | None = None, last_bytes: int = 2_000
 ) -> Run:
     """Tell of a run: 2 steps a second of 2 sources, 1 s an evaluation, 3,000 bytes saved."""
-    run = store.create_run(spec)
-    teller = Teller(store.run_dir(run.run_id))
+    run = store.runs.create(spec)
+    teller = Teller(store.runs.run_dir(run.run_id))
     begun, data, model = started(), data_prepared(), model_prepared()
     for at, event in enumerate((begun, data, model)):
         teller.writes(numbered(msgspec.structs.replace(event, time=1000.0 + 2 * at), at))
@@ -48,7 +48,7 @@ def tell_run(
     teller.says(steps_taken(10, 1.5), *evaluated(0, id_accuracy=0.8, ood_accuracy=0.5))
     teller.says(CheckpointSaved(step=20, kind="last", file="last.safetensors", bytes=last_bytes))
     teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
-    return store.get(run.run_id)
+    return store.runs.get(run.run_id)
 
 
 def ask(
@@ -101,7 +101,7 @@ def test_every_domain_is_a_source_without_a_target(store: Store) -> None:
 def test_arms_add_their_evaluations(store: Store) -> None:
     run = tell_run(store)
     assert ask(store, arms=("averaged", "ensemble")).wall_s == pytest.approx(4 + 20 / 2 + 4 * 1)
-    teller = Teller(store.run_dir(run.run_id))
+    teller = Teller(store.runs.run_dir(run.run_id))
     measured = arm_evaluated(10, "averaged", id_accuracy=0.5, ood_accuracy=0.5)  # half a second
     teller.says(measured)
     assert ask(store, arms=("averaged",)).wall_s == pytest.approx(4 + 20 / 2 + 2 * 1.5)
@@ -160,7 +160,7 @@ def test_what_is_saved_is_that_of_a_run_with_these_arms_if_there_is_one(store: S
 
 
 def test_a_run_that_only_began_tells_nothing(store: Store) -> None:
-    run = store.create_run(SPEC)
-    Teller(store.run_dir(run.run_id)).says(started(), data_prepared(), steps_taken(10, 1.0))
-    store.refresh()
+    run = store.runs.create(SPEC)
+    Teller(store.runs.run_dir(run.run_id)).says(started(), data_prepared(), steps_taken(10, 1.0))
+    store.live.refresh()
     assert ask(store).wall_s is None

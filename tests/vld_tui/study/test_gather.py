@@ -46,7 +46,7 @@ def test_each_way_of_predicting_of_a_finished_run_is_an_outcome(home: Home) -> N
     fill_study(home, study)
     with Store.open(home) as store:
         found = gather(store, study)
-        arms = store.arms([run.run_id for run in found.runs])
+        arms = store.series.arms([run.run_id for run in found.runs])
     assert len(found.runs) == found.asked == 4
     own = [each for each in found.results if each.setting.arm is None]
     assert [(each.run_id, each.ood_accuracy, each.domains) for each in own] == [
@@ -77,7 +77,7 @@ def test_of_the_same_run_the_newest_that_finished_counts(home: Home, store: Stor
     (spec, *_) = make_specs()
     accuracies = (0.5, 0.6, None)
     for accuracy in accuracies:
-        run = store.create_run(msgspec.structs.replace(spec, threads=1))
+        run = store.runs.create(msgspec.structs.replace(spec, threads=1))
         if accuracy is not None:
             teller = Teller(home.run_dir(run.run_id))
             teller.starts()
@@ -86,7 +86,7 @@ def test_of_the_same_run_the_newest_that_finished_counts(home: Home, store: Stor
                 evaluation(20, id_accuracy=0.7, ood_accuracy=accuracy),
                 finished(20, selected_step=20, id_accuracy=0.7, ood_accuracy=accuracy),
             )
-    store.refresh()
+    store.live.refresh()
     found = gather(store, make_study([spec]))
     assert [each.ood_accuracy for each in found.results] == [0.6]
 
@@ -96,7 +96,7 @@ def test_what_is_missing_is_counted_by_place_and_status(home: Home) -> None:
     study = make_study(specs)
     fill_study(home, study, specs=specs[:7])
     with Store.open(home) as store:
-        store.create_run(specs[7])
+        store.runs.create(specs[7])
         found = gather(store, study)
     counts = {
         (each.target, each.setting.value("dropout_rate")): (each.finished, dict(each.others))
@@ -153,10 +153,10 @@ def test_settings_are_told_in_words() -> None:
 def test_interpolations_between_runs_of_the_study_are_found(home: Home, store: Store) -> None:
     (spec, *_) = make_specs()
     parents = tuple(Parent(name, f"/{name}") for name in ("one", "two"))
-    run = store.create_run(
+    run = store.runs.create(
         CombinationSpec(spec, Combination(method="interpolation", parents=parents))
     )
-    store.create_run(CombinationSpec(spec, Combination(method="soup", parents=parents)))
+    store.runs.create(CombinationSpec(spec, Combination(method="soup", parents=parents)))
     teller = Teller(home.run_dir(run.run_id))
     teller.starts()
     teller.says(data_prepared(str(spec.target)))
@@ -166,7 +166,7 @@ def test_interpolations_between_runs_of_the_study_are_found(home: Home, store: S
             evaluation(step, id_accuracy=accuracy, ood_accuracy=ood_accuracy),
             arm_evaluated(step, "representations", id_accuracy=0.6, ood_accuracy=0.5),
         )
-    store.refresh()
+    store.live.refresh()
     assert [each.run_id for each in find_ways(store, {"one", "two", "three"})] == [run.run_id]
     assert find_ways(store, {"one"}) == []
     (way,) = read_ways(store, [run])
@@ -177,4 +177,4 @@ def test_interpolations_between_runs_of_the_study_are_found(home: Home, store: S
         Curve("representations", "id", shares, (0.6, 0.6, 0.6)),
         Curve("representations", "ood", shares, (0.5, 0.5, 0.5)),
     }
-    assert read_ways(store, [store.create_run(spec)]) == []
+    assert read_ways(store, [store.runs.create(spec)]) == []

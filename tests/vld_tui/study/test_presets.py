@@ -36,5 +36,5 @@ def test_a_name_that_cannot_be_used_is_refused(tmp_path: Path, name: str) -> Non
 
 def test_what_is_no_preset_is_passed_over(tmp_path: Path) -> None:
     with Store.open(open_home(tmp_path / "home")) as store:
-        store.keep_setting(PRESETS_SETTING, ["nonsense"])
+        store.settings.put(PRESETS_SETTING, ["nonsense"])
         assert read_presets(store) == {}

@@ -39,18 +39,18 @@ STUDY = read(
 
 
 def tell_finished(store: Store, spec: RunSpec, ood_accuracy: float = 0.5) -> Run:
-    run = store.create_run(spec)
-    teller = Teller(store.run_dir(run.run_id))
+    run = store.runs.create(spec)
+    teller = Teller(store.runs.run_dir(run.run_id))
     teller.says(started(), *evaluated(10, id_accuracy=0.8, ood_accuracy=ood_accuracy))
     teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=ood_accuracy))
-    return store.get(run.run_id)
+    return store.runs.get(run.run_id)
 
 
 def tell_failed(store: Store, spec: RunSpec) -> Run:
-    run = store.create_run(spec)
-    teller = Teller(store.run_dir(run.run_id))
+    run = store.runs.create(spec)
+    teller = Teller(store.runs.run_dir(run.run_id))
     teller.says(started(), steps_taken(5, 1.0), failed("The loss is not finite."))
-    return store.get(run.run_id)
+    return store.runs.get(run.run_id)
 
 
 def cost(store: Store, standing: Standing) -> StudyCost:
@@ -84,7 +84,7 @@ def test_what_is_missing_is_queued_and_what_broke_off_goes_on(store: Store) -> N
     done, broken, other, missing = STUDY.specs
     finished_run = tell_finished(store, done)
     failed_run = tell_failed(store, broken)
-    queued = store.create_run(other, is_queued=True)
+    queued = store.runs.create(other, is_queued=True)
     before = standing_of(store, STUDY)
     assert before.runs == (finished_run, failed_run, queued, None)
     assert (before.finished, before.queued, before.live) == ((finished_run,), (queued,), ())
@@ -92,46 +92,46 @@ def test_what_is_missing_is_queued_and_what_broke_off_goes_on(store: Store) -> N
     assert before.missing == (missing,)
     assert before.left == ((missing, 1.0), (broken, 0.75), (other, 1.0))
     launch_missing(store, before)
-    waiting = store.queue()
+    waiting = store.queue.runs()
     assert [run.run_id for run in waiting[:2]] == [queued.run_id, failed_run.run_id]
     assert (waiting[2].spec, waiting[2].tags) == (missing, ("rates",))
     after = standing_of(store, STUDY)
     assert len(after.queued) == 3
     assert not after.missing
     launch_missing(store, after)
-    assert len(store.list_runs()) == 4, "nothing is launched twice"
+    assert len(store.runs.find()) == 4, "nothing is launched twice"
 
 
 def test_runs_that_were_there_get_the_tag_and_keep_what_they_had(store: Store) -> None:
     done, broken, *_ = STUDY.specs
     adopted, failed_run = tell_finished(store, done), tell_failed(store, broken)
-    store.set_tags(adopted.run_id, ("mine",))
-    store.set_note(adopted.run_id, "the best so far")
+    store.labels.set_tags(adopted.run_id, ("mine",))
+    store.labels.set_note(adopted.run_id, "the best so far")
     trashed = tell_finished(store, STUDY.specs[2])
     standing = standing_of(store, STUDY)
-    store.trash(trashed.run_id)
+    store.trash.move(trashed.run_id)
     launch_missing(store, standing)
-    assert store.get(adopted.run_id).tags == ("mine", "rates")
-    assert store.get(failed_run.run_id).tags == ("rates",)
-    assert store.get(trashed.run_id).tags == ()
-    assert len(store.list_runs(Query.parse("tag:rates"))) == 3
-    before = store.version()
+    assert store.runs.get(adopted.run_id).tags == ("mine", "rates")
+    assert store.runs.get(failed_run.run_id).tags == ("rates",)
+    assert store.runs.get(trashed.run_id).tags == ()
+    assert len(store.runs.find(Query.parse("tag:rates"))) == 3
+    before = store.database.version()
     launch_missing(store, standing_of(store, STUDY))
-    assert store.version() != before, "the run in the trash is made anew"
-    again = store.version()
+    assert store.database.version() != before, "the run in the trash is made anew"
+    again = store.database.version()
     launch_missing(store, standing_of(store, STUDY))
-    assert store.version() == again, "what has the tag is left alone"
-    store.rebuild()
-    kept = store.get(adopted.run_id)
+    assert store.database.version() == again, "what has the tag is left alone"
+    store.folders.rebuild()
+    kept = store.runs.get(adopted.run_id)
     assert (kept.tags, kept.note) == (("mine", "rates"), "the best so far")
 
 
 def test_a_run_whose_folder_is_gone_keeps_nobody_from_a_launch(store: Store) -> None:
     run = tell_finished(store, STUDY.specs[0])
     standing = standing_of(store, STUDY)
-    shutil.rmtree(store.run_dir(run.run_id).path)
+    shutil.rmtree(store.runs.run_dir(run.run_id).path)
     launch_missing(store, standing)
-    assert len(store.queue()) == 3
+    assert len(store.queue.runs()) == 3
 
 
 def test_what_decides_no_result_makes_no_other_run(store: Store) -> None:
@@ -144,18 +144,18 @@ def test_the_run_that_is_furthest_counts(store: Store) -> None:
     spec = STUDY.specs[0]
     run = tell_finished(store, spec)
     tell_failed(store, spec)
-    store.create_run(spec, is_queued=True)
+    store.runs.create(spec, is_queued=True)
     trashed = tell_finished(store, STUDY.specs[1])
-    store.trash(trashed.run_id)
+    store.trash.move(trashed.run_id)
     assert standing_of(store, STUDY).runs == (run, None, None, None)
 
 
 def test_a_run_broken_off_that_somebody_took_up_is_left_alone(store: Store) -> None:
     run = tell_failed(store, STUDY.specs[0])
     standing = standing_of(store, STUDY)
-    store.enqueue(run.run_id)
+    store.queue.add(run.run_id)
     launch_missing(store, standing)
-    assert [each.run_id for each in store.queue()].count(run.run_id) == 1
+    assert [each.run_id for each in store.queue.runs()].count(run.run_id) == 1
 
 
 def test_a_study_that_lost_runs_tells_how_many() -> None:
@@ -270,7 +270,7 @@ def test_runs_that_cannot_honour_a_setting_are_refused_and_old_ones_still_shown(
     long = read('name = "long"\n[fields]\nwarmup_steps = 500\ntarget = "noto"\n')
     with pytest.raises(StudyError, match="long: warmup_steps is 500, but the run has 200 steps"):
         refuse_misfits(standing_of(store, long))
-    store.create_run(long.specs[0])
+    store.runs.create(long.specs[0])
     refuse_misfits(standing_of(store, long))
 
 
@@ -286,5 +286,5 @@ def test_a_run_that_cannot_be_read_is_made_again(store: Store) -> None:
     assert standing_of(store, STUDY).finished == (done,)
     with closing(sqlite3.connect(store.home.database)) as connection, connection:
         connection.execute("UPDATE runs SET spec = 'garbage'")
-    assert store.get(done.run_id).status == "damaged"
+    assert store.runs.get(done.run_id).status == "damaged"
     assert standing_of(store, STUDY).missing == STUDY.specs

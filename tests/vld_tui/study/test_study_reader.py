@@ -53,9 +53,9 @@ def keep(home: Home, text: str) -> None:
 def finish_first(home: Home) -> None:
     """Let the first run that waits end."""
     with Store.open(home) as store:
-        run, *_ = store.queue()
-        store.mark_relaunched(run.run_id)
-        teller = Teller(store.run_dir(run.run_id))
+        run, *_ = store.queue.runs()
+        store.live.mark_relaunched(run.run_id)
+        teller = Teller(store.runs.run_dir(run.run_id))
         teller.says(started(), *evaluated(10, id_accuracy=0.8, ood_accuracy=0.5))
         teller.says(finished(20, selected_step=10, id_accuracy=0.8, ood_accuracy=0.5))
 
@@ -82,7 +82,7 @@ def test_a_study_is_read_anew_when_something_happened_and_only_then(home: Home) 
     assert [run.ood_accuracy for run in after.standing.finished] == [0.5]
     assert opened(source) is after
     with Store.open(home) as store:
-        store.create_run(resolve_spec({}), is_queued=True)
+        store.runs.create(resolve_spec({}), is_queued=True)
     assert opened(source) is after, "a run that is none of its own"
     source.close()
     assert opened(source) is after, "the same, read by another connection"
@@ -124,7 +124,7 @@ def test_what_a_launch_would_do_is_what_it_does(home: Home) -> None:
     assert (len(plan.standing.missing), plan.cost.runs, plan.refusal) == (2, 2, None)
     assert plan.cost.disk_bytes == 2 * NETWORK_BYTES, "one network a run"
     with Store.open(home) as store:
-        assert not store.list_runs(), "nothing was made"
+        assert not store.runs.find(), "nothing was made"
     actions = Actions(home)
     assert actions.launch_study("rates") == "rates: 2 new runs"
     assert actions.launch_study("rates") == "rates: nothing to launch, every run exists"

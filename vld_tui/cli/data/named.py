@@ -72,7 +72,7 @@ def refuse_busy(store: Store, name: str) -> list[Run]:
     Raises:
         CommandError: naming the runs.
     """
-    store.refresh()
+    store.live.refresh()
     runs = _runs_on(store, name)
     busy = [run for run in runs if run.is_live or run.has_job or run.status == "queued"]
     if busy:
@@ -90,7 +90,7 @@ def _runs_on(store: Store, name: str) -> list[Run]:
     folder = (store.home.datasets / name).absolute()
     return [
         run
-        for run in store.list_runs(Query.parse("not status=finished"))
+        for run in store.runs.find(Query.parse("not status=finished"))
         if run.has_spec and run.spec.data_dir and Path(run.spec.data_dir).is_relative_to(folder)
     ]
 

@@ -65,7 +65,7 @@ def status(ctx: typer.Context, study: StudyOrNone = None, as_json: JsonOption = 
         cost = cost_of(store, standing.left, datasets.known_counts)
         devices = devices_of(store)
         place = last_place(store.home, standing.study.name)
-        waiting = () if is_supervised(store.home) else store.queue()
+        waiting = () if is_supervised(store.home) else store.queue.runs()
     if as_json:
         _print_record(standing, strays, cost, devices, place)
     else:

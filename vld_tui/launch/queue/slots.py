@@ -46,8 +46,8 @@ def slots_of(store: Store) -> tuple[Slot, ...]:
         StoreError: when the settings cannot be read.
     """
     gpus = find_gpus()
-    chosen = [gpu for gpu in store.setting(GPUS_SETTING, tuple[str, ...], ()) if gpu in gpus]
-    return make_slots(store.setting(SLOTS_SETTING, int, 0) or None, chosen or gpus)
+    chosen = [gpu for gpu in store.settings.get(GPUS_SETTING, tuple[str, ...], ()) if gpu in gpus]
+    return make_slots(store.settings.get(SLOTS_SETTING, int, 0) or None, chosen or gpus)
 
 
 def queue_settings(count: int | None, gpus: str | None) -> dict[str, object]:

@@ -66,8 +66,8 @@ class Supervisor:
     def take_turn(self) -> bool:
         """Start runs in free slots; return whether more remain."""
         try:
-            self._store.refresh()
-            waiting = [run for run in self._store.queue() if run.is_due]
+            self._store.live.refresh()
+            waiting = [run for run in self._store.queue.runs() if run.is_due]
             left = self._start_some(waiting)
         except StoreError as error:  # such as a locked database: retry
             _say(str(error))
@@ -83,8 +83,8 @@ class Supervisor:
         slots = slots_of(self._store)
         live = [
             run
-            for run in self._store.live_runs()
-            if _is_here(run) and not (run.has_job or self._store.run_dir(run.run_id).is_copy)
+            for run in self._store.live.runs()
+            if _is_here(run) and not (run.has_job or self._store.runs.run_dir(run.run_id).is_copy)
         ]
         taken = [slot for run in live for slot in _taken(run)]
         free = free_slots(slots, taken)
@@ -97,7 +97,7 @@ class Supervisor:
                     "queue slots 0 --gpus all), or start it on fewer: vld resume "
                     f"{run.run_id} --gpus {gpus}"
                 )
-                self._store.mark_unlaunched(run.run_id, why)
+                self._store.queue.mark_unlaunched(run.run_id, why)
                 _say(f"{run.run_id} not started: {why}")
                 continue
             chosen = choose_slots(free, wanted)
@@ -110,7 +110,7 @@ class Supervisor:
         return False
 
     def _start(self, run: Run, slot: Slot) -> None:
-        run_dir = self._store.run_dir(run.run_id)
+        run_dir = self._store.runs.run_dir(run.run_id)
         try:
             process = self._launch(run_dir, slot)
         except LaunchError as error:
@@ -119,11 +119,11 @@ class Supervisor:
             if known is not None and is_alive(
                 run_dir, known
             ):  # started by a supervisor that was killed
-                self._store.mark_relaunched(run.run_id, gpu=slot)
+                self._store.live.mark_relaunched(run.run_id, gpu=slot)
             else:
-                self._store.mark_unlaunched(run.run_id, str(error))
+                self._store.queue.mark_unlaunched(run.run_id, str(error))
             return
-        self._store.mark_relaunched(run.run_id, gpu=slot)
+        self._store.live.mark_relaunched(run.run_id, gpu=slot)
         _say(f"{run.run_id} started" + (f" on GPU {slot}" if slot else ""))
         self._watchers.append(record_end(process, run_dir))
 
@@ -188,7 +188,7 @@ def main(home: Home, start: Starter = _start_engine) -> None:
         with Store.open(
             home
         ) as store:  # a process that just queued a run may have seen the lock held
-            if not any(run.is_due for run in store.queue()):
+            if not any(run.is_due for run in store.queue.runs()):
                 return
 
 

@@ -79,7 +79,7 @@ def record(store: Store, batch: Batch, folder: Path, *, is_found: bool = False) 
     Raises:
         StoreError: when it cannot be recorded.
     """
-    store.mark_submitted(
+    store.jobs.mark_submitted(
         {run: batch.job_of(index, folder) for index, runs in enumerate(batch.runs) for run in runs},
         is_found=is_found,
     )

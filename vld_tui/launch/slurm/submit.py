@@ -291,7 +291,7 @@ def submit_what_fits(store: Store, cluster: Cluster, runs: Sequence[str]) -> Sub
     refusal = None
     if most < len(runs):
         refusal = "the cluster accepts no more of your jobs (MaxSubmitJobs)"
-    needs = {run: Need.of(store.run_dir(run).read_spec()) for run in runs}
+    needs = {run: Need.of(store.runs.run_dir(run).read_spec()) for run in runs}
     runs = sorted(runs, key=needs.__getitem__)
     submitted, arrays = 0, []
     while submitted < most:
@@ -299,7 +299,7 @@ def submit_what_fits(store: Store, cluster: Cluster, runs: Sequence[str]) -> Sub
         need = needs[chunk[0]]
         chunk = [run for run in chunk if needs[run] == need]
         for run in chunk:
-            store.run_dir(run).cancel_stop()
+            store.runs.run_dir(run).cancel_stop()
         try:
             batch, folder = cluster.submit(store.home, chunk, need)
         except SlurmError as error:

@@ -29,7 +29,7 @@ def look_at_jobs(store: Store) -> str | None:
     Raises:
         StoreError: when the state cannot be recorded.
     """
-    if store.is_read_only:
+    if store.database.is_read_only:
         return None
     if not (any(_own_jobs(store)) or has_lost_batches(store.home)):
         return None
@@ -48,13 +48,13 @@ def look_at_jobs(store: Store) -> str | None:
     for each in known:
         job = jobs[each.job.job_id]
         if job.is_over or job != each.job or each.status not in ("queued", *LIVE):
-            store.note_job(each, job)
+            store.jobs.note(each, job)
     return None
 
 
 def _own_jobs(store: Store) -> Iterator[OpenJob]:
     """Yield the runs with jobs that are not known to have ended, except read-only copies."""
-    return (each for each in store.open_jobs() if not store.run_dir(each.run_id).is_copy)
+    return (each for each in store.jobs.open() if not store.runs.run_dir(each.run_id).is_copy)
 
 
 def _ends_of(gone: list[OpenJob]) -> dict[str, Job]:

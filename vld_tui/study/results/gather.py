@@ -63,7 +63,7 @@ def gather(store: Store, study: Study) -> Gathered:
         StoreError: when the history cannot be read.
     """
     design = Design.of(study.specs, study.compare, study.choose)
-    known = store.runs_by_identity(study.identities)
+    known = store.runs.by_identity(study.identities)
     counted: list[tuple[RunSpec, Run]] = []
     statuses: dict[tuple[str, str, Setting, bool], Counter[str]] = {}
     for spec, identity in zip(study.specs, study.identities, strict=True):
@@ -84,7 +84,9 @@ def gather(store: Store, study: Study) -> Gathered:
         for place, found in statuses.items()
     )
     run_ids = [run.run_id for _, run in counted]
-    results = outcomes_of(design, counted, store.arms(run_ids), store.last_evaluations(run_ids))
+    results = outcomes_of(
+        design, counted, store.series.arms(run_ids), store.series.last_evaluations(run_ids)
+    )
     return Gathered(study, design, tuple(run for _, run in counted), results, coverage)
 
 

@@ -42,7 +42,7 @@ class Way(NamedTuple):
 
 def find_ways(store: Store, parents: Collection[str]) -> list[Run]:
     """Return the runs that interpolate between two of ``parents``, the oldest first."""
-    known = store.list_runs(Query.parse(f"arm={METHOD}"))
+    known = store.runs.find(Query.parse(f"arm={METHOD}"))
     return [run for run in known[::-1] if _is_between(run, parents)]
 
 
@@ -57,7 +57,7 @@ def read_ways(store: Store, runs: Sequence[Run]) -> list[Way]:
                 tuple(step / 100 for step in each.points.steps),
                 tuple(each.points.values),
             )
-            for each in store.series(run.run_id)
+            for each in store.series.all(run.run_id)
             if each.key.name == ACCURACY and each.key.arm in ARM_WORDS and each.key.is_judged
         )  # fmt: skip
         if curves:

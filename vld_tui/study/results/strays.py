@@ -39,7 +39,7 @@ def find_strays(store: Store, standing: Standing) -> Strays | None:
     asked = {tuple(getattr(spec, name) for name in named): spec for spec in standing.missing}
     strays = [
         (run.spec, spec)
-        for run in store.list_runs(Query.parse(f'tag:"{study.name}" status:finished'))
+        for run in store.runs.find(Query.parse(f'tag:"{study.name}" status:finished'))
         if run.combination is None
         and run.identity not in own
         and (spec := asked.get(tuple(getattr(run.spec, name) for name in named))) is not None
