@@ -33,7 +33,7 @@ AFFECTED = (
     "tests/vld_tui/views/test_raster_against_another.py", "tests/vld_tui/test_home.py",
     "tests/vld_tui/cli/test_errors_and_start.py", "tests/vld_tui/cli/test_data_fetch.py",
     "tests/vld_tui/cli/test_signals_and_detach.py", "tests/vld_tui/cli/test_history_commands.py",
-    "tests/vld_tui/slurm/test_submission.py", "tests/engine/test_engine_process.py",
+    "tests/vld_tui/launch/slurm/test_submission.py", "tests/engine/test_engine_process.py",
 )  # fmt: skip
 """Tests of what reads variables: screens, colours, widths, homes, signals, times, proxies."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from engine.protocol import resolve_spec
 from engine.rundir import JobInfo
-from tests.vld_tui.slurm_programs import Programs
+from tests.vld_tui.launch.slurm_programs import Programs
 from vld_tui.home import Home, open_home
 from vld_tui.runs.run import Run
 from vld_tui.store.store import Store

@@ -14,7 +14,7 @@ import pytest
 from engine.protocol import UserError, resolve_spec
 from engine.rundir import ProcessInfo, RunDir, write_atomic
 from tests.vld_tui.cli.conftest import Vld
-from tests.vld_tui.slurm_programs import Programs
+from tests.vld_tui.launch.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller, dead_process, started, stopped
 from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home

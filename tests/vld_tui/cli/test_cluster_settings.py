@@ -10,7 +10,7 @@ import pytest
 
 from engine.protocol import Event, resolve_spec, spec_of
 from tests.vld_tui.cli.conftest import Vld
-from tests.vld_tui.slurm_programs import Programs
+from tests.vld_tui.launch.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller, dead_process, model_prepared, started, stopped
 from vld_tui.cli.reporters import LineReporter
 from vld_tui.runs.progress import Progress

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.vld_tui.cli.conftest import Vld
-from tests.vld_tui.slurm_programs import Programs
+from tests.vld_tui.launch.slurm_programs import Programs
 from vld_tui.launch.inspection import ask_engine
 from vld_tui.launch.local import LaunchError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.vld_tui.cli.conftest import Vld
-from tests.vld_tui.slurm_programs import Programs
+from tests.vld_tui.launch.slurm_programs import Programs
 from vld_tui.runs.run import Run
 
 

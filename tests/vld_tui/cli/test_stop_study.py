@@ -8,7 +8,7 @@ import pytest
 
 from tests.vld_tui.cli.conftest import Vld
 from tests.vld_tui.cli.test_cluster_commands import goes_on
-from tests.vld_tui.slurm_programs import Programs
+from tests.vld_tui.launch.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller, started, stopped
 from vld_tui.store.store import Store
 

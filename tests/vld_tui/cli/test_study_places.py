@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.vld_tui.cli.conftest import Vld
-from tests.vld_tui.slurm_programs import Programs
+from tests.vld_tui.launch.slurm_programs import Programs
 from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home
 from vld_tui.store.store import Store

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.vld_tui.cli.conftest import Vld
-from tests.vld_tui.queue.stand_in import start_stand_in
+from tests.vld_tui.launch.queue.stand_in import start_stand_in
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
 from tests.vld_tui.study.known_datasets import ask_once
 from vld_tui.home import open_home

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.vld_tui.serve.conftest import PATIENCE_S, Serve
+from tests.vld_tui.dashboard.serve.conftest import PATIENCE_S, Serve
 from tests.waiting import wait_until
 
 

@@ -18,7 +18,7 @@ import pytest
 from engine.protocol import resolve_spec
 from engine.rundir import ExitInfo, ProcessInfo, RunDir, write_atomic
 from tests.small_runs import read_events
-from tests.vld_tui.queue.stand_in import start_stand_in
+from tests.vld_tui.launch.queue.stand_in import start_stand_in
 from tests.waiting import wait_until
 from vld_tui.home import Home, open_home
 from vld_tui.launch.local import LaunchError, stop

@@ -12,7 +12,7 @@ import pytest
 from submitit.core.utils import DelayedSubmission
 
 from engine.protocol import resolve_spec
-from tests.vld_tui.slurm_programs import Programs
+from tests.vld_tui.launch.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.control.queue import hold
 from vld_tui.control.resume import submit_again

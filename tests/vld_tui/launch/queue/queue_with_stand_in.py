@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.vld_tui.queue.stand_in import start_stand_in
+from tests.vld_tui.launch.queue.stand_in import start_stand_in
 from vld_tui.home import Home
 from vld_tui.launch.queue.supervisor import main
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from tests.vld_tui.serve.conftest import UPGRADE, Served, Window, frame
+from tests.vld_tui.dashboard.serve.conftest import UPGRADE, Served, Window, frame
 from tests.waiting import wait_until
 
 MIB = 2**20

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.vld_tui.serve.conftest import UPGRADE, Serve, Served, Window, frame
+from tests.vld_tui.dashboard.serve.conftest import UPGRADE, Serve, Served, Window, frame
 from tests.waiting import wait_until
 from vld_tui.dashboard.serve.server import MOST_WINDOWS
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.protocol import RunStopped
 from engine.rundir import ExitInfo, ProcessInfo, write_atomic
-from tests.vld_tui.slurm_programs import Programs
+from tests.vld_tui.launch.slurm_programs import Programs
 from tests.vld_tui.store.told_runs import Teller
 from vld_tui.control.stop import stop
 from vld_tui.home import Home

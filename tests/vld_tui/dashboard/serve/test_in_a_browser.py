@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from playwright.sync_api import Error, Page, sync_playwright
 
-from tests.vld_tui.serve.conftest import PATIENCE_S, Served
+from tests.vld_tui.dashboard.serve.conftest import PATIENCE_S, Served
 from tests.waiting import wait_until
 
 BROWSER = next(
