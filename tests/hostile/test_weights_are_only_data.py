@@ -137,12 +137,14 @@ def test_a_class_from_elsewhere_is_neither_imported_nor_called(tmp_path: Path) -
     module = tmp_path / "elsewhere.py"
     module.write_text("import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n"
                       "class Settings(dict):\n    pass\n")  # fmt: skip
-    path = tmp_path / "w.pth"
-    writer = "import torch, elsewhere\ntorch.save({'state_dict': {'w': torch.ones(2)}, "
-    for settings in ("elsewhere.Settings(a=1)", "elsewhere.Settings", "[elsewhere.Settings()]"):
-        code = f"{writer}'config': {settings}}}, {str(path)!r})"
-        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-        (tmp_path / "ran").unlink()
+    code = "import torch, elsewhere\nw = {'state_dict': {'w': torch.ones(2)}}\n"
+    kinds = ("elsewhere.Settings(a=1)", "elsewhere.Settings", "[elsewhere.Settings()]")
+    paths = [tmp_path / f"{at}.pth" for at in range(len(kinds))]
+    for kind, path in zip(kinds, paths, strict=True):
+        code += f"torch.save(w | {{'config': {kind}}}, {str(path)!r})\n"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    (tmp_path / "ran").unlink()
+    for path in paths:
         assert torch.equal(read_weights(path)["w"], torch.ones(2))
         assert not (tmp_path / "ran").exists()
         assert "elsewhere" not in sys.modules

@@ -119,17 +119,15 @@ def _check_losses(run_dir: RunDir) -> None:
                 assert metric.value <= sum(of_each) / count + 1e-6
 
 
-def test_the_average_is_not_there_before_its_first_step(make_run: MakeRun) -> None:
-    run_dir = make_run(**ARMS, average_from=9)
-    run_here(run_dir)
-    assert [each.step for each in _arm_events(run_dir, "averaged")] == [16, 24]
+def test_an_average_that_would_begin_after_the_run_is_refused(make_run: MakeRun) -> None:
     with pytest.raises(SpecError, match="nothing would be averaged"):
         make_run("never", **ARMS, average_from=25)
 
 
-def test_the_ensemble_begins_where_the_average_does(make_run: MakeRun) -> None:
+def test_average_and_ensemble_begin_with_the_first_averaged_step(make_run: MakeRun) -> None:
     run_dir = make_run(**ARMS, average_from=9)
     run_here(run_dir)
+    assert [each.step for each in _arm_events(run_dir, "averaged")] == [16, 24]
     own = [each for each in read_events(run_dir) if isinstance(each, Evaluated)]
     first, second = _arm_events(run_dir, "ensemble")
     assert (first.step, second.step) == (16, 24)
