@@ -1,0 +1,45 @@
+"""A warm process is the one that would have been started cold."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine.rundir import RunDir
+from tests.small_runs import MakeRun, engine_environment, read_events, start_engine
+from tests.waiting import wait_until
+from tests.warm_processes import WarmPopen
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="all processes start cold")
+
+
+def test_it_ends_and_speaks_as_a_cold_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "engine", "here"],
+            cwd=tmp_path, env=engine_environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    warm = run()
+    monkeypatch.setattr(WarmPopen, "is_on", False)
+    cold = run()
+    assert (warm.returncode, warm.stdout, warm.stderr) == (2, "", cold.stderr)
+    assert cold.returncode == 2
+
+
+def test_it_is_a_child_of_who_started_it_and_is_killed_as_one(make_run: MakeRun) -> None:
+    run_dir: RunDir = make_run(steps=100_000)
+    process = start_engine(run_dir)
+    wait_until(lambda: read_events(run_dir))
+    assert psutil.Process(process.pid).ppid() == os.getpid()
+    assert "-m tests.warm_processes" in " ".join(psutil.Process(process.pid).cmdline())
+    process.kill()
+    assert process.wait() == -9
+    assert not psutil.pid_exists(process.pid)
