@@ -19,7 +19,7 @@ from vld_tui.store.store import Store
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import StudyText, find_text, keep_study, kept_path, only_launch
-from vld_tui.study.place import last_place, remember_place
+from vld_tui.study.launch_plan import last_place, remember_place
 from vld_tui.study.standing import Standing, left_behind, refuse_misfits, standing_of
 
 

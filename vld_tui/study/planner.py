@@ -26,8 +26,7 @@ from vld_tui.launch.datasets import (
 from vld_tui.launch.inspection import Asked, ask_engine
 from vld_tui.launch.local import LaunchError
 from vld_tui.store.store import Store
-from vld_tui.study.cost import StudyCost, with_disk
-from vld_tui.study.forecast import Forecast, ImageCounts, forecast
+from vld_tui.study.forecast import Forecast, ImageCounts, StudyCost, forecast, with_disk
 from vld_tui.study.presets import Preset, drop_preset, keep_preset, read_presets
 
 if TYPE_CHECKING:  # not for the first picture

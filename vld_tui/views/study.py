@@ -11,13 +11,13 @@ from typing import Final
 from engine.protocol import fields_with, shown_value
 from vld_tui.runs.run import Run
 from vld_tui.runs.statistics import Estimate
-from vld_tui.study.cost import StudyCost, seconds_left, value_counts
 from vld_tui.study.define.definition import Study
+from vld_tui.study.forecast import StudyCost, seconds_left, value_counts
+from vld_tui.study.preflight import AbsentWeights
 from vld_tui.study.results.cells import StudyCell, grid_so_far
 from vld_tui.study.results.outcomes import ID, OOD
 from vld_tui.study.results.strays import Strays
 from vld_tui.study.standing import Standing
-from vld_tui.study.weights import AbsentWeights
 from vld_tui.views.run_columns import estimate_text
 from vld_tui.words.columns import GAP, Column, table_lines
 from vld_tui.words.numbers import UNKNOWN, duration, plural, size

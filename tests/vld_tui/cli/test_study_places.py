@@ -13,7 +13,7 @@ from vld_tui.dashboard.actions import Actions
 from vld_tui.home import Home
 from vld_tui.store.store import Store
 from vld_tui.study.define.grid import StudyError
-from vld_tui.study.place import last_place
+from vld_tui.study.launch_plan import last_place
 from vld_tui.study.reader import StudyReader
 
 SETTINGS = ("--mem", "8G", "--setup", "module load cuda")

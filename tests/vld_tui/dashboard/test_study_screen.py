@@ -27,8 +27,8 @@ from vld_tui.dashboard.screens.study.screen import StudyScreen
 from vld_tui.dashboard.screens.study.studies import StudiesScreen
 from vld_tui.dashboard.widgets.heat_map import HeatMapView
 from vld_tui.dashboard.widgets.study_plane import StudyPlane
-from vld_tui.study.cost import StudyCost
 from vld_tui.study.define.grid import StudyError
+from vld_tui.study.forecast import StudyCost
 from vld_tui.study.launch_plan import LaunchPlan
 from vld_tui.study.results.state import Counts, StudyProgress, StudyState, TimeLeft
 from vld_tui.study.standing import Standing

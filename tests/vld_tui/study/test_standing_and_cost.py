@@ -20,8 +20,8 @@ from vld_tui.control.study import launch_missing
 from vld_tui.runs.run import Run
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
-from vld_tui.study.cost import StudyCost, cost_of, value_counts, with_disk
 from vld_tui.study.define.grid import StudyError
+from vld_tui.study.forecast import StudyCost, cost_of, value_counts, with_disk
 from vld_tui.study.results.cells import grid_so_far
 from vld_tui.study.results.outcomes import ID, OOD
 from vld_tui.study.standing import (

@@ -37,13 +37,13 @@ from vld_tui.launch.slurm.plan import ClusterPlan, plan_jobs
 from vld_tui.launch.slurm.settings import SlurmSettings
 from vld_tui.launch.slurm.submit import Cluster
 from vld_tui.store.store import Store
-from vld_tui.study.cost import StudyCost
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.definition import Study
 from vld_tui.study.define.files import SMALL, StudyText, find_text, preset_names, preset_text
-from vld_tui.study.launch_plan import MOST_UNASKED, cost_to_launch, devices_of
-from vld_tui.study.place import last_place
+from vld_tui.study.forecast import StudyCost
+from vld_tui.study.launch_plan import MOST_UNASKED, cost_to_launch, devices_of, last_place
 from vld_tui.study.planner import LocalPlanner
+from vld_tui.study.preflight import AbsentWeights, absent_weights
 from vld_tui.study.results.strays import find_strays
 from vld_tui.study.standing import (
     Standing,
@@ -51,7 +51,6 @@ from vld_tui.study.standing import (
     standing_of,
     without_final_weights,
 )
-from vld_tui.study.weights import AbsentWeights, absent_weights
 from vld_tui.views.study import (
     counts_text,
     disk_text,

@@ -17,11 +17,10 @@ from vld_tui.cli.slurm import place_record
 from vld_tui.cli.sweep.ls import launched_record, launched_studies, standing_record, tell_launched
 from vld_tui.launch.queue.supervisor import is_supervised
 from vld_tui.launch.slurm.settings import SlurmSettings
-from vld_tui.study.cost import StudyCost, cost_of, seconds_left
 from vld_tui.study.define.datasets import HomeDatasets
 from vld_tui.study.define.files import find_text
-from vld_tui.study.launch_plan import devices_of
-from vld_tui.study.place import last_place
+from vld_tui.study.forecast import StudyCost, cost_of, seconds_left
+from vld_tui.study.launch_plan import devices_of, last_place
 from vld_tui.study.results.cells import StudyCell, grid_so_far
 from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured
 from vld_tui.study.results.strays import Strays, find_strays
