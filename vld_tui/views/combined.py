@@ -144,15 +144,19 @@ def barrier_line(event: BarrierMeasured) -> str:
 
 
 def cautions(progress: Progress) -> list[str]:
-    """Return what to know of a run's numbers before they are believed.
+    """Return the cautions about a run's numbers.
 
-    A run of an earlier version did not say itself that a few images select its step.
+    Whether few images select its step is computed here: runs of earlier versions stored no caution
+    about it, or one in other words.
     """
     lines = [caution.message for caution in progress.cautions]
-    if progress.data is not None:
-        few = uncertain_selection({each.name: each.out_images for each in progress.data.sources})
-        lines[:0] = [few] if few and few not in lines else []
-    return lines
+    if progress.data is None:
+        return lines
+    few = uncertain_selection({each.name: each.out_images for each in progress.data.sources})
+    if not few:
+        return lines
+    images = few.partition(":")[0]
+    return [few, *(line for line in lines if line.partition(":")[0] != images)]
 
 
 def notices(progress: Progress) -> list[str]:

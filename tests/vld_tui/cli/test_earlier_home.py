@@ -94,3 +94,9 @@ def test_what_was_chosen_in_the_dashboard_is_kept(earlier: Vld) -> None:
     assert (preferences.sort, preferences.group) == ("-ood", "dropout_rate")
     assert set(preferences.keys.values()) == {"ctrl+n", "W", "ctrl+r"}
     assert presets == {"small": {"steps": "6", "model": "test_resnet", "dropout_rate": "0.5"}}
+
+
+def test_a_caution_that_was_stored_in_other_words_is_shown_once(earlier: Vld) -> None:
+    shown = earlier("show", "first-s1").stdout
+
+    assert shown.count("8 validation images") == 1
