@@ -56,14 +56,14 @@ STUDY_SETS: Final[Mapping[str, StudySet]] = {
         {"art_painting": 2048, "cartoon": 2344, "photo": 1670, "sketch": 3929},
         7,
         "https://drive.google.com/uc?id=1JFr8f805nMUelQWWmfnJR3y4_SYoN5Pd (PACS.zip)",
-        "PATH is PACS.zip or its folder kfold",
+        "PATH is PACS.zip or the extracted folder kfold",
         hub_id="flwrlabs/pacs",
     ),
     "VLCS": StudySet(
         {"Caltech101": 1415, "LabelMe": 2656, "SUN09": 3282, "VOC2007": 3376},
         5,
         "https://drive.google.com/uc?id=1skwblH1_okBwxWxmRsp9_qi15hyPpxg8 (VLCS.tar.gz)",
-        "PATH is VLCS.tar.gz or its folder VLCS",
+        "PATH is VLCS.tar.gz or the extracted folder VLCS",
         note="Published in several layouts; supported are domain/class, domain/full/class and "
         "domain/{train,val,test,crossval}/class, with classes by name or by number.",
         other_names={
@@ -74,7 +74,7 @@ STUDY_SETS: Final[Mapping[str, StudySet]] = {
         {"Art": 2427, "Clipart": 4365, "Product": 4439, "Real World": 4357},
         65,
         "https://drive.google.com/uc?id=1uY0pj7oFsjMxRwaD3Sxy0jgel0fsYXLC (office_home.zip)",
-        "PATH is office_home.zip or its folder OfficeHomeDataset_10072016",
+        "PATH is office_home.zip or the extracted folder OfficeHomeDataset_10072016",
         hub_id="flwrlabs/office-home",
         other_names={"RealWorld": "Real World", "Real_World": "Real World", "Real": "Real World"},
     ),
@@ -120,9 +120,9 @@ def ways_to_get(name: str) -> tuple[str, ...]:
     """Return a sentence for each way to get a data set, and one on its terms of use."""
     study_set = STUDY_SETS[name]
     ways = (
-        f"Download it manually from {study_set.archives}; {study_set.placing}; then: "
-        f"vld data add {name} PATH.",
-        "See the publisher's page for the terms of use.",
+        f"Download it manually from {study_set.archives}, then: vld data add {name} PATH "
+        f"({study_set.placing}).",
+        "For the terms of use, see the publisher's page.",
     )
     if study_set.hub_id is None:
         return ways

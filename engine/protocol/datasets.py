@@ -466,8 +466,8 @@ def check_target(dataset: str, domains: Sequence[str], target: str | None) -> st
         )
     if target not in domains:
         raise SpecError(
-            f"{dataset} has no domain {target!r}.{nearest(target, [*domains, NO_TARGET])} "
-            f"Choose a --target: {known}."
+            f"{dataset} has no domain {target!r}.{nearest(target, domains)} Choose a "
+            f"--target: {known}; {NO_TARGET} trains on all domains."
         )
     return target
 

@@ -289,15 +289,13 @@ def _allowed(kind: Any, metas: list[Meta]) -> str:
     items = "texts" if str in get_args(kind) else "whole numbers"
     text = words.get(kind, f"a list of {items}")
     for meta in metas:
-        has_upper = meta.lt is not None or meta.le is not None
         if meta.gt is not None:
             text += f" above {_written(meta.gt)}"
         if meta.ge is not None:
-            text += " from" if has_upper else " of at least"
+            text += " of at least" if meta.le is None else " from"
             text += f" {_written(meta.ge)}"
         if meta.lt is not None:
-            text += " up to but not including" if meta.ge is not None else " and below"
-            text += f" {_written(meta.lt)}"
+            text += f" and below {_written(meta.lt)}"
         if meta.le is not None:
             text += f" to {_written(meta.le)}"
     return text

@@ -339,7 +339,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     eval_from: Annotated[
         Annotated[int, Positive] | None,
         _measuring(
-            "First step to evaluate, then every --eval-every steps. none: --eval-every.",
+            "First step to evaluate, then every --eval-every steps. none: same as --eval-every.",
             unit="steps",
             most=MOST_STEPS,
             roles="cost",

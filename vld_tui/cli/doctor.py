@@ -25,6 +25,7 @@ from vld_tui.words.numbers import plural, size
 
 LEAST_FREE_BYTES: Final = 2**30
 """Free disk space that a run with its caches and checkpoints may need."""
+_CLUSTER: Final = "slurm"
 _LIBRARIES: Final = ("msgspec", "rich", "sqlite-utils", "typer")
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -49,7 +50,7 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
             {"healthy": is_healthy, "checks": checks, "machine": machine, "database": health}
         )
     else:
-        for line in check_lines(checks):
+        for line in check_lines(checks, optional=[_CLUSTER]):
             say(line)
     if not is_healthy:
         raise typer.Exit(FAILED_EXIT)
@@ -84,13 +85,13 @@ def _machine_checks() -> tuple[list[Check], dict[str, Any] | None]:
 def _cluster_check() -> Check:
     """Check Slurm if it is installed."""
     if not commands.is_slurm_here():
-        return Check("slurm", True, "not installed; runs use this machine")
+        return Check(_CLUSTER, True, "not installed; runs use this machine")
     try:
         commands.require_controller()
         require_submitit()
     except SlurmError as error:
-        return Check("slurm", False, str(error))
-    return Check("slurm", True, f"reachable; submitit {metadata.version('submitit')}")
+        return Check(_CLUSTER, False, str(error))
+    return Check(_CLUSTER, True, f"reachable; submitit {metadata.version('submitit')}")
 
 
 def _home_checks(home: Home) -> tuple[list[Check], dict[str, Any] | None]:

@@ -72,7 +72,7 @@ def report(error: BaseException) -> int:
         case _:
             complain(
                 f"Unexpected {type(error).__name__}: {error}\n"
-                "This is a bug in vld; For the traceback, rerun with: vld --debug …"
+                "This is a bug in vld. For the traceback, rerun with: vld --debug …"
             )
     return FAILED_EXIT
 

@@ -135,9 +135,10 @@ def _facts(info: FieldInfo, defaults: Mapping[str, Mapping[str, object]]) -> lis
     elif info.choices:
         facts.append(" | ".join(info.choices))
     else:
-        for kind in ("a whole number", "a number"):
-            if info.allowed.startswith(f"{kind} "):
-                facts.append(info.allowed.removeprefix(kind).removesuffix(", or none").strip())
+        for kind in ("a whole number ", "a number "):
+            if info.allowed.startswith(kind):
+                bounds = info.allowed.removeprefix(kind).removeprefix("of ")
+                facts.append(bounds.removesuffix(", or none"))
                 break
     usual = defaults["default"][info.name]
     is_needed = info.name == "target"

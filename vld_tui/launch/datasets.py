@@ -104,7 +104,15 @@ def values_of(home: Home, name_or_path: str) -> dict[str, object]:
     path = Path(os.path.expanduser(name_or_path))
     if name_or_path and path.exists():
         return {"dataset": path.resolve().name, "data_dir": str(path.absolute())}
-    return find_added(home, {"dataset": name_or_path})
+    try:
+        return find_added(home, {"dataset": name_or_path})
+    except DatasetError:
+        if os.sep in name_or_path or path.suffix:
+            raise DatasetError(
+                f"no folder or file {name_or_path}. Pass a folder, table or archive of images, or "
+                "the name of a data set; list them with: vld data ls"
+            ) from None
+        raise
 
 
 def find_added(home: Home, values: Mapping[str, object]) -> dict[str, object]:

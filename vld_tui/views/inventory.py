@@ -106,11 +106,11 @@ class Check:
     finding: str
 
 
-def check_lines(checks: Sequence[Check]) -> Iterator[str]:
-    """Yield one line for each check."""
+def check_lines(checks: Sequence[Check], *, optional: Sequence[str] = ()) -> Iterator[str]:
+    """Yield one line for each check; ``optional`` subjects may fail without being an error."""
     cells = max(len(check.subject) for check in checks)
     for check in checks:
-        sign = "✓" if check.is_ok else "✗"
+        sign = "✓" if check.is_ok else "!" if check.subject in optional else "✗"
         first, *others = plain_text(check.finding, keep_newlines=True).splitlines() or [""]
         yield f"{sign} {check.subject:<{cells}}  {first}"
         yield from (f"  {'':<{cells}}  {line}" for line in others)

@@ -125,13 +125,21 @@ def test_a_run_on_an_unknown_name_is_answered_with_the_nearest(vld: Vld, images:
         ("pacs", "no data set named 'pacs'. Did you mean PACS?"),
         ("OfficeHom", "Did you mean OfficeHome?"),
         ("PACS", "PACS is not on this machine. Download it with: vld data"),
-        ("../data/pets", "no data set named '../data/pets'."),
+        ("../data/pets", "../data/pets"),
     ):
         for words in (("run", "--dataset", name), ("data", "cache", name)):
             refused = vld(*words)
             assert refused.exit_code == 2
             assert told in refused.stderr
     assert vld.json("ls") == []
+
+
+@pytest.mark.parametrize("path", ["nowhere/PACS", "PACS.zip", "~/nowhere"])
+def test_a_path_that_does_not_exist_is_called_a_path(vld: Vld, path: str) -> None:
+    for command in ("check", "cache"):
+        refused = vld("data", command, path)
+        assert refused.exit_code == 2
+        assert f"no folder or file {path}. Pass a folder" in refused.stderr
 
 
 def test_a_folder_and_a_file_of_fields_name_images_too(

@@ -64,11 +64,11 @@ def test_slurm_is_asked_where_it_is(
 ) -> None:
     assert "✓ slurm      reachable; submitit 1." in vld("doctor").stdout
     monkeypatch.setitem(sys.modules, "submitit", None)
-    assert "✗ slurm      Submitting to Slurm needs the package submitit" in vld("doctor").stdout
+    assert "! slurm      Submitting to Slurm needs the package submitit" in vld("doctor").stdout
     programs.complains("scontrol", "", told="Slurmctld(primary) at n1 is DOWN\n")
     result = vld("doctor")
     assert result.exit_code == 0, "nothing is broken here"
-    assert "✗ slurm      Slurm's controller does not answer: it is down on n1" in result.stdout
+    assert "! slurm      Slurm's controller does not answer: it is down on n1" in result.stdout
 
 
 def test_a_damaged_database_is_found(vld: Vld, machine: dict[str, Any]) -> None:

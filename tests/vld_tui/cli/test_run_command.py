@@ -174,7 +174,7 @@ def test_a_trial_s_json_is_the_spec_with_what_was_found(vld: Vld) -> None:
     assert result.exit_code == 2
     record = json.loads(result.stdout)
     (problem,) = record["problems"]
-    assert problem.startswith("emoji has no domain 'nope'")
+    assert problem.startswith("emoji has no domain 'nope'. Choose a --target: fluent, ")
     assert (record["lr"], record["target"]) == (3e-4, "nope")
     assert list(record["images"]) == ["fluent", "fluent-mono", "noto", "twemoji"]
     assert record["images"]["noto"] == 1230
@@ -280,8 +280,8 @@ def test_a_trial_says_how_many_gpus_are_missing_here(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--dropout", "1.0"], "--dropout is 1.0, but must be a number from 0 up to but not"),
-        (["--dropout", "-0.1"], "--dropout is -0.1, but must be a number from 0"),
+        (["--dropout", "1.0"], "--dropout is 1.0, but must be a number of at least 0 and"),
+        (["--dropout", "-0.1"], "--dropout is -0.1, but must be a number of at least 0"),
         (["--masks", "0"], "--masks is 0, but must be a whole number from 1"),
         (["--masks", "many"], "--masks is 'many', but must be a whole number"),
         (["--precision", "bf61"], "Did you mean bf16"),

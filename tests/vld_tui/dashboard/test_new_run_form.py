@@ -30,7 +30,7 @@ def test_every_field_is_there_and_the_line_to_type_is_told() -> None:
 
 
 def test_a_bad_value_is_told_as_on_the_command_line_and_not_launched() -> None:
-    said = "--dropout is 1.0, but must be a number from 0 up to but not including 1."
+    said = "--dropout is 1.0, but must be a number of at least 0 and below 1."
 
     async def use(form: Form) -> None:
         await form.fill(dropout_rate="1.0")
@@ -106,7 +106,7 @@ def test_images_that_are_not_here_cannot_be_launched() -> None:
         await form.wait()
         assert form.verdict == (
             "emoji has no domain 'fluent-nono'. Did you mean fluent-mono or fluent? Choose a "
-            "--target: fluent, fluent-mono, noto, twemoji."
+            "--target: fluent, fluent-mono, noto, twemoji; none trains on all domains."
         )
         await form.press("ctrl+r", "escape")
 
