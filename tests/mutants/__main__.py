@@ -85,16 +85,20 @@ class Probe:
         outcomes: dict[Mutant, Outcome] = {}
         running: dict[Mutant, Trial] = {}
         left = list(part.mutants)
-        while left or running:
-            while left and len(running) < self._jobs:
-                mutant = left.pop(0)
-                running[mutant] = self._try(part, mutant, SLOWER * sound.wall_s + GRACE_S)
-            for mutant, trial in list(running.items()):
-                if (outcome := trial.poll()) is not None:
-                    outcomes[mutant] = _report(mutant, outcome)
-                    shutil.rmtree(trial.root.parent, ignore_errors=True)
-                    del running[mutant]
-            time.sleep(POLL_S)
+        try:
+            while left or running:
+                while left and len(running) < self._jobs:
+                    mutant = left.pop(0)
+                    running[mutant] = self._try(part, mutant, SLOWER * sound.wall_s + GRACE_S)
+                for mutant, trial in list(running.items()):
+                    if (outcome := trial.poll()) is not None:
+                        del running[mutant]
+                        outcomes[mutant] = _report(mutant, outcome)
+                        shutil.rmtree(trial.root.parent, ignore_errors=True)
+                time.sleep(POLL_S)
+        finally:
+            for trial in running.values():
+                trial.end()
         return Score(part, tuple(outcomes[mutant] for mutant in part.mutants))
 
     def _try(self, part: Part, mutant: Mutant, limit_s: float) -> Trial:

@@ -62,8 +62,12 @@ class Trial:
 
     def wait(self) -> Outcome:
         """Wait for the end."""
-        while (outcome := self.poll()) is None:
-            time.sleep(POLL_S)
+        try:
+            while (outcome := self.poll()) is None:
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            self.end()
+            raise
         return outcome
 
     def poll(self) -> Outcome | None:
@@ -81,6 +85,12 @@ class Trial:
             self._failed.read_text() if self._failed.exists() else "",
             self._output.read_text(errors="replace") if self._output.exists() else "",
         )
+
+    def end(self) -> None:
+        """Break the tests off."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        self._end_others()
 
     def _end_others(self) -> None:
         """Kill what the tests left running: such as engines, which have sessions of their own."""
