@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from engine.protocol import (
+    MEASURES,
     ArmEvaluated,
     DataPrepared,
     DomainInfo,
@@ -37,24 +38,41 @@ def fill_study(
     specs: Sequence[RunSpec] | None = None,
     domains: Sequence[str] | None = None,
     arms: Sequence[str] = ARMS,
+    has_measures: bool = False,
 ) -> None:
-    """Write the folder of each run of a study, or of ``specs`` of it, and read them."""
+    """Write the folder of each run of a study, or of ``specs`` of it, and read them.
+
+    ``has_measures``: each measure is recorded too, as half of the accuracy.
+    """
     noise = np.random.default_rng(0)
     for index, spec in enumerate(study.specs if specs is None else specs):
         known = domains or (study.domains or {}).get(spec.dataset, ())
-        _write_run(home, spec, index, known, arms, noise)
+        recorded = _events(spec, known, arms, noise)
+        if has_measures:
+            recorded = list(map(_with_measures, recorded))
+        _write_run(home, spec, index, recorded)
     with Store.open(home) as store:
         store.folders.rebuild()
 
 
-def _write_run(
-    home: Home,
-    spec: RunSpec,
-    index: int,
-    domains: Sequence[str],
-    arms: Sequence[str],
-    noise: np.random.Generator,
-) -> None:
+def _with_measures(event: Event) -> Event:
+    """Return an event with every measure, half of the accuracy on each domain."""
+    if not isinstance(event, Evaluated | ArmEvaluated):
+        return event
+    oods = None if event.ood_accuracy is None else event.ood_accuracy / 2
+    added = [
+        msgspec.structs.replace(each, name=name, value=each.value and each.value / 2)
+        for each in event.metrics
+        for name in MEASURES
+    ]
+    return msgspec.structs.replace(
+        event,
+        metrics=[*event.metrics, *added],
+        measures=dict.fromkeys(MEASURES, (event.id_accuracy / 2, oods)),
+    )
+
+
+def _write_run(home: Home, spec: RunSpec, index: int, recorded: Sequence[Event]) -> None:
     run_dir = home.run_dir(f"260101-{index:06d}-aaaa")
     run_dir.path.mkdir()
     run_dir.spec.write_bytes(encode_spec(spec))
@@ -62,7 +80,7 @@ def _write_run(
     run_dir.user.write_bytes(msgspec.json.encode(user))
     numbered = (
         msgspec.structs.replace(event, seq=seq, time=FIRST_AT + index + seq)
-        for seq, event in enumerate(_events(spec, domains, arms, noise))
+        for seq, event in enumerate(recorded)
     )
     run_dir.events.write_bytes(b"".join(map(encode_event, numbered)))
 

@@ -65,7 +65,15 @@ from engine.protocol.identity import (
     result_differences,
     run_identity,
 )
-from engine.protocol.measures import JUDGED, MEASURES, Measure, MetricKey, Summary
+from engine.protocol.measures import (
+    JUDGED,
+    MEASURES,
+    Measure,
+    MetricKey,
+    Summary,
+    measures_in,
+    value_in,
+)
 from engine.protocol.methods import ARMS, NETWORK_ARMS, OBJECTIVES
 from engine.protocol.predictions import (
     MOST_PREDICTION_BYTES,
@@ -198,6 +206,7 @@ __all__ = [
     "is_evaluated",
     "learning_rate_factor",
     "learning_rates",
+    "measures_in",
     "misfits",
     "nearest",
     "nearest_field",
@@ -215,4 +224,5 @@ __all__ = [
     "too_few_images",
     "too_few_to_split",
     "trial_seed",
+    "value_in",
 ]

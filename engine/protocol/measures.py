@@ -6,6 +6,7 @@ stored, listed, filtered, drawn and reported without further code. None of them 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -83,3 +84,14 @@ MEASURES: Final[dict[str, Measure]] = {
 
 Summary = dict[str, tuple[float | None, float | None]]
 """ID and OOD value by the name of a measure; None: not finite, or there is no target."""
+
+
+def value_in(summary: Summary, name: str, place: int) -> float | None:
+    """Return the ID (``place`` 0) or OOD (1) value of a measure; None if unknown."""
+    return summary.get(name, (None, None))[place]
+
+
+def measures_in(summaries: Iterable[Summary]) -> list[str]:
+    """Return the names of the measures of which there is a value, in display order."""
+    known = {name for each in summaries for name, values in each.items() if values != (None, None)}
+    return [name for name in MEASURES if name in known]

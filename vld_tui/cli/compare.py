@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 import typer
 
+from engine.protocol import measures_in, value_in
 from vld_tui.cli.command import Command, JsonOption, RunsOrNone
 from vld_tui.cli.errors import CommandError
 from vld_tui.cli.filters import MatchingOption
 from vld_tui.cli.output import print_json, say
 from vld_tui.cli.session import open_store
-from vld_tui.runs.run import DAMAGED
+from vld_tui.runs.run import DAMAGED, Run
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_by_seed, group_labels
 from vld_tui.views.compare import Arms, compare_lines
 
@@ -83,5 +85,20 @@ def _record(group: RunGroup, label: str, arms: Arms) -> dict[str, Any]:
         "spec": msgspec.to_builtins(group.runs[0].spec),
         "seeds": [run.seed for run in group.runs],
         **{name: found and found._asdict() for name, found in measured.items()},
+        "measures": _measures(group),
         "arms": {run.run_id: arms[run.run_id] for run in group.runs if run.run_id in arms},
     }
+
+
+def _value(run: Run, name: str, place: int) -> float | None:
+    return value_in(run.measures, name, place)
+
+
+def _measures(group: RunGroup) -> dict[str, Any]:
+    """Return the mean over seeds of each measure of which there are values."""
+    estimates = {
+        f"{which}_{name}": group.estimate(partial(_value, name=name, place=at))
+        for name in measures_in(run.measures for run in group.runs)
+        for at, which in enumerate(("id", "ood"))
+    }
+    return {name: found and found._asdict() for name, found in estimates.items()}

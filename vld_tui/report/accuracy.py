@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from engine.protocol import MEASURES
 from vld_tui.report.tables import CellValue, Points, Share, Spread, Table, TableColumn
 from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.results.bootstrap import find_baseline, pair_up, paired_changes
@@ -16,6 +17,8 @@ from vld_tui.study.results.outcomes import (
     Outcome,
     grouped,
     in_full,
+    known_measures,
+    measured,
     settings_of,
     with_ood,
     worst_domain,
@@ -44,6 +47,10 @@ NO_OOD: Final = (
     "table or figure."
 )
 
+_MEANS: Final = (
+    "Mean over cells of the mean over seeds, ± the standard error (s.e.) over the seeds that every "
+    "cell has."
+)
 _BY_TARGET: Final = (
     TableColumn("dataset", "data set", right=False, rank=40),
     TableColumn("target", "target", right=False),
@@ -93,8 +100,7 @@ def by_target(results: Sequence[Outcome]) -> Table:
             breaks.append(len(rows))
             rows += [(dataset, *_mean_cells(of_setting[s])) for s in settings_of(measured)]
     notes: tuple[str, ...] = (
-        "Mean over cells of the mean over seeds, ± the standard error (s.e.) over the seeds that "
-        "every cell has.",
+        _MEANS,
         "Accuracies are at each run's selected step, the one with the best ID accuracy.",
         "Worst domain: the lowest accuracy of any domain, including the target.",
         *_few_seeds(rows),
@@ -105,6 +111,49 @@ def by_target(results: Sequence[Outcome]) -> Table:
         notes += (NO_OOD,)
     title = "Accuracy by target"
     return Table("results", title, _BY_TARGET, tuple(rows), notes, tuple(breaks))
+
+
+def measure_tables(results: Sequence[Outcome]) -> list[Table]:
+    """Return a table by target and setting for each measure of which there are values."""
+    full = in_full(results)
+    return [_measure_table(name, full) for name in known_measures(full)]
+
+
+def measure_file(name: str) -> str:
+    """Return the name of the table of a measure."""
+    return f"measure-{name}"
+
+
+def _measure_table(name: str, full: Sequence[Outcome]) -> Table:
+    quantities, measure = measured(name), MEASURES[name]
+    rows: list[tuple[CellValue, ...]] = []
+    breaks: list[int] = []
+    for dataset, of_dataset in grouped(full, lambda each: each.dataset).items():
+        places = dict(grouped(of_dataset, lambda each: each.target))
+        with_target = with_ood(of_dataset)
+        if (count := len({each.target for each in with_target})) > 1:
+            places[f"mean of {count}"] = with_target
+        for place, alike in places.items():
+            breaks += [len(rows)] if rows else []
+            of_setting = grouped(alike, lambda each: each.setting)
+            for setting in settings_of(alike):
+                found = [quantity.estimate(of_setting[setting]) for quantity in quantities]
+                cells = [each and _spread(each.mean, each, each.standard_error) for each in found]
+                runs = len({each.run_id for each in of_setting[setting]})
+                rows.append((dataset, place, setting.label, *cells, runs))
+    columns = tuple(
+        TableColumn(each.key, f"{each.heading} % ± s.e.", parts=("", ERROR, DEVIATION, SEEDS))
+        for each in quantities
+    )
+    notes = (
+        measure.help,
+        f"{'Higher' if measure.higher_is_better else 'Lower'} is better.",
+        _MEANS,
+        *_few_seeds(rows),
+    )
+    title = f"{name.replace('_', ' ').capitalize()} by target"
+    every = (*_BY_TARGET[:3], *columns, TableColumn("runs", "runs", rank=60))
+    return Table(measure_file(name), title, every, tuple(rows), notes, tuple(breaks))
 
 
 def centres(results: Sequence[Outcome]) -> Table:

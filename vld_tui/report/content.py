@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from vld_tui.control.export import quoting_of
-from vld_tui.report.accuracy import by_target, centres
+from vld_tui.control.export import measures_record, quoting_of
+from vld_tui.report.accuracy import by_target, centres, measure_tables
 from vld_tui.report.choices import choice_tables
 from vld_tui.report.differences import differences
 from vld_tui.report.facts import CAUTION, Fact, coverage_table, facts
@@ -59,6 +59,7 @@ def make_report(
     results = gathered.results
     found = tuple(clouds(results))
     tables = [by_target(results), *([centres(results)] if found else [])]
+    tables += measure_tables(results)
     tables += choice_tables(results, gathered.design)
     compared = differences(results)
     tables += [] if compared is None else [compared]
@@ -142,4 +143,5 @@ def _row(result: Outcome, design: Design) -> dict[str, Any]:
         "last_id_accuracy": result.last and result.last.id_accuracy,
         "last_ood_accuracy": result.last and result.last.ood_accuracy,
         "last_target_out_accuracy": result.last and result.last.target_out_accuracy,
+        **measures_record(result.measures),
     }

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from engine.protocol import MEASURES
 from engine.rundir import write_atomic
+from vld_tui.report.accuracy import measure_file
 from vld_tui.report.canvas import Picture
 from vld_tui.report.choices import BEGINNING as CHOICE_COLUMNS
 from vld_tui.report.content import Report, results_csv, ways_csv
@@ -52,7 +54,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
 def _earlier(folder: Path) -> Iterator[Path]:
     """Yield files that an earlier report may have left and this one may not overwrite."""
-    for name in SOMETIMES:
+    for name in (*SOMETIMES, *map(measure_file, MEASURES)):
         yield from (folder / f"{name}{ending}" for ending in _ENDINGS)
     for pattern in OF_DATASETS:
         yield from (path for path in folder.glob(f"{pattern}.*") if _is_choice_table(path))

@@ -192,7 +192,8 @@ class RunPoint(msgspec.Struct, frozen=True, gc=False):
 
     Accuracies are from 0 to 1 at the selected step. ``run_id`` is the run's, or that of the latest
     of several; None: they differ in the field. ``setting`` is the compared setting as text.
-    ``is_augmented``: ID accuracy is measured on augmented validation images.
+    ``is_augmented``: ID accuracy is measured on augmented validation images. ``measures`` are the
+    ID and OOD values of measures, by name.
     """
 
     run_id: str
@@ -206,6 +207,14 @@ class RunPoint(msgspec.Struct, frozen=True, gc=False):
     dataset: str | None = None
     setting: str | None = None
     is_augmented: bool = False
+    measures: tuple[tuple[str, tuple[float | None, float | None]], ...] = ()
+
+    def measured(self, name: str) -> RunPoint | None:
+        """Return the point by a measure in place of accuracy; None: it has no values."""
+        ids, oods = dict(self.measures).get(name, (None, None))
+        if ids is None or oods is None:
+            return None
+        return msgspec.structs.replace(self, id_accuracy=ids, ood_accuracy=oods, is_augmented=False)
 
 
 class ArmResult(msgspec.Struct, frozen=True):

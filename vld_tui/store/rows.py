@@ -55,20 +55,25 @@ def read_points(
     rows = database.rows(
         f"SELECT run_id, name, id_accuracy, ood_accuracy, {spec_value('dropout_rate')}, "
         f"arm, target, {spec_value('model')}, {spec_value('dataset')}, "
-        f"{spec_value('augment_validation')}, iif(combination IS NULL, NULL, spec), combination "
+        f"{spec_value('augment_validation')}, measures, iif(combination IS NULL, NULL, spec), "
+        "combination "
         f"FROM runs WHERE {where} AND {STATUS_SQL} <> '{DAMAGED}' "
         "AND typeof(id_accuracy) = 'real' AND typeof(ood_accuracy) = 'real' "
         f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
         parameters,
     )
     found: list[tuple[RunPoint, CombinationSpec | None]] = []
-    for *values, is_augmented, spec, text in rows:
+    for *values, is_augmented, measures, spec, text in rows:
         with contextlib.suppress(msgspec.DecodeError, CombinationError):  # listed as damaged
             combining = None
             if text is not None:
                 combining = CombinationSpec(decode_stored_spec(spec), decode_combination(text))
             point = RunPoint(*values)
-            point = msgspec.structs.replace(point, is_augmented=is_augmented == 1)
+            point = msgspec.structs.replace(
+                point,
+                is_augmented=is_augmented == 1,
+                measures=tuple(_DECODERS["measures"](measures).items()),
+            )
             found.append((point, combining))
     mixed = mixed_fields(database, [combining for _, combining in found if combining])
     return [

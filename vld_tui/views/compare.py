@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from engine.protocol import FIELDS, shown_value
+from engine.protocol import FIELDS, MEASURES, Summary, measures_in, shown_value, value_in
 from vld_tui.runs.run import ArmResult, Run
 from vld_tui.runs.statistics import FEWEST, Estimate
 from vld_tui.study.results.groups import RunGroup, differing_fields, group_labels
@@ -60,14 +60,16 @@ def _differences(groups: Sequence[RunGroup]) -> Iterator[list[str]]:
 
 
 def _results(groups: Sequence[RunGroup], arms: Arms) -> Iterator[list[str]]:
+    runs = [run for group in groups for run in group.runs]
     yield ["status", *(_statuses(group) for group in groups)]
     yield _row("ID", groups, lambda run: run.id_accuracy, _points)
-    is_augmented = any(run.spec.augment_validation for group in groups for run in group.runs)
+    is_augmented = any(run.spec.augment_validation for run in runs)
     if is_augmented:
         yield _row("ID, plain images", groups, _plain_id, _points)
     yield _row("OOD", groups, lambda run: run.ood_accuracy, _points)
     # The target is never augmented, so the difference is between plain images.
     yield _row(f"OOD − ID{', plain images' if is_augmented else ''}", groups, _gap, _points)
+    yield from _measures("", groups, {run.run_id: run.measures for run in runs})
     for arm in sorted({each.arm for found in arms.values() for each in found}):
         of_arm = _of_arm(arms, arm)
         yield _row(f"{plain_text(arm)} ID", groups, partial(_arm_id, of_arm), _points)
@@ -75,13 +77,29 @@ def _results(groups: Sequence[RunGroup], arms: Arms) -> Iterator[list[str]]:
             label = f"{plain_text(arm)} ID, plain images"
             yield _row(label, groups, partial(_arm_plain_id, of_arm), _points)
         yield _row(f"{plain_text(arm)} OOD", groups, partial(_arm_ood, of_arm), _points)
-    for domain in sorted({name for group in groups for run in group.runs for name in run.domains}):
-        targets = {run.target for group in groups for run in group.runs}
+        found = {run_id: each.measures for run_id, each in of_arm.items()}
+        yield from _measures(f"{plain_text(arm)} ", groups, found)
+    for domain in sorted({name for run in runs for name in run.domains}):
+        targets = {run.target for run in runs}
         label = f"  {plain_text(domain)}{' (target)' if targets == {domain} else ''}"
         yield _row(label, groups, partial(_accuracy, domain), _points)
     yield _row("loss", groups, lambda run: run.loss, decimal)
     yield _means("selected step", groups, lambda run: run.selected_step, lambda at: f"{at:,.0f}")
     yield _means("time", groups, lambda run: run.wall_s, duration)
+
+
+def _measures(
+    prefix: str, groups: Sequence[RunGroup], found: Mapping[str, Summary]
+) -> Iterator[list[str]]:
+    """Yield the ID and OOD value of each measure of which there is one."""
+
+    def measured(run: Run, name: str, place: int) -> float | None:
+        return value_in(found.get(run.run_id, {}), name, place)
+
+    for name in measures_in(found.values()):
+        for place, which in enumerate(("ID", "OOD")):
+            label = f"{prefix}{which} {MEASURES[name].label}"
+            yield _row(label, groups, partial(measured, name=name, place=place), _points)
 
 
 def _row(

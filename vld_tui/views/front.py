@@ -5,6 +5,7 @@ Accuracies on different images cannot be set against each other, so no front joi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -25,7 +26,9 @@ LABEL_CELLS: Final = 20
 LABEL_STYLE: Final = Style(dim=True, italic=True)
 
 
-def fronts(points: Iterable[RunPoint], current: str | None) -> dict[Task, list[RunPoint]]:
+def fronts(
+    points: Iterable[RunPoint], current: str | None, *, higher_is_better: bool = True
+) -> dict[Task, list[RunPoint]]:
     """Return the front of each task, or that of the current run alone where there are many.
 
     Means over several tasks belong to none.
@@ -39,18 +42,22 @@ def fronts(points: Iterable[RunPoint], current: str | None) -> dict[Task, list[R
             chosen = task if point.run_id == current else chosen
     if len(of_task) > MOST_FRONTS:
         of_task = {task: each for task, each in of_task.items() if task == chosen}
-    return {task: pareto_front(each) for task, each in of_task.items()}
+    return {
+        task: pareto_front(each, higher_is_better=higher_is_better)
+        for task, each in of_task.items()
+    }
 
 
-def pareto_front(points: Sequence[RunPoint]) -> list[RunPoint]:
+def pareto_front(points: Sequence[RunPoint], *, higher_is_better: bool = True) -> list[RunPoint]:
     """Return the points that no other one beats on both accuracies, by rising ID accuracy."""
+    sign = 1 if higher_is_better else -1
     front: list[RunPoint] = []
-    best = -1.0
-    for point in sorted(points, key=lambda p: (-p.id_accuracy, -p.ood_accuracy)):
-        if point.ood_accuracy > best:
-            best = point.ood_accuracy
+    best = -math.inf
+    for point in sorted(points, key=lambda p: (-sign * p.id_accuracy, -sign * p.ood_accuracy)):
+        if sign * point.ood_accuracy > best:
+            best = sign * point.ood_accuracy
             front.append(point)
-    return front[::-1]
+    return front[::-sign]
 
 
 def task_names(points: Iterable[RunPoint]) -> dict[Task, str]:

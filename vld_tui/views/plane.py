@@ -6,8 +6,8 @@ accuracy alone hides it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 from rich.segment import Segment
 from rich.style import Style
 
+from engine.protocol import MEASURES, measures_in
 from vld_tui.runs.curves import Values
 from vld_tui.runs.run import RunPoint
 from vld_tui.views.front import Task, fronts, task_names, write_label
@@ -45,7 +46,8 @@ _BESIDES_ROWS: Final = 3
 class PlanePlot:
     """Runs as points; ``current`` is the run the cursor stands on, ``trail`` how it got there.
 
-    ``without_ood`` runs have no place here: they were trained without a target.
+    ``without_ood`` runs have no place here: they were trained without a target. ``measure`` is what
+    points are placed by; None: accuracy.
     """
 
     points: tuple[RunPoint, ...] = ()
@@ -53,6 +55,20 @@ class PlanePlot:
     colouring: Colouring = "dropout_rate"
     trail: Trail | None = None
     without_ood: int = 0
+    measure: str | None = None
+
+    @classmethod
+    def measures_of(cls, points: Iterable[RunPoint]) -> list[str]:
+        """Return the measures that points can be placed by."""
+        return measures_in(dict(point.measures) for point in points)
+
+    def by_measure(self, name: str | None) -> PlanePlot:
+        """Return the plane of the points that have a measure, placed by it; None: as it is."""
+        if name is None:
+            return self
+        points = (point.measured(name) for point in self.points)
+        known = tuple(point for point in points if point is not None)
+        return replace(self, points=known, trail=None, measure=name)
 
     def lines(self, cells: int, rows: int) -> Iterator[Line]:
         """Yield the picture in ``cells`` columns and ``rows`` rows."""
@@ -120,6 +136,10 @@ class PlanePlot:
         """Return what the axes and the lines are."""
         names, drawn = self._task_names, [self._task_names[task] for task in self._fronts]
         axes = f"{AXES}{self._augmented}"
+        if self.measure is not None:
+            name = self.measure.replace("_", " ")
+            is_higher = MEASURES[self.measure].higher_is_better
+            axes = f"{AXES}: {name}{'' if is_higher else ' (lower is better)'}"
         if not drawn:
             return f"{axes} · choose a run for its line" if names else axes
         if len(names) == 1:
@@ -144,7 +164,8 @@ class PlanePlot:
 
     @cached_property
     def _fronts(self) -> dict[Task, list[RunPoint]]:
-        return fronts(self.points, self.current)
+        is_higher = self.measure is None or MEASURES[self.measure].higher_is_better
+        return fronts(self.points, self.current, higher_is_better=is_higher)
 
     @cached_property
     def _task_names(self) -> dict[Task, str]:
@@ -200,7 +221,9 @@ class PlanePlot:
         for point in self.points:
             if point.run_id == self.current:
                 taken = sum(segment.cell_length for segment in line)
-                figures = f"ID {percent(point.id_accuracy)} OOD {percent(point.ood_accuracy)}"
+                of = f" {MEASURES[self.measure].label}" if self.measure else ""
+                ids, oods = percent(point.id_accuracy), percent(point.ood_accuracy)
+                figures = f"ID{of} {ids} OOD{of} {oods}"
                 text = f"  {CURRENT_MARK} {figures} {plain_text(point.name)}"
                 line.append(Segment(shorten(text, max(0, cells - taken)), _STRONG))
         return line

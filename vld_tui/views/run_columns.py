@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from engine.protocol import FIELDS, MEASURES, shown_value
+from engine.protocol import FIELDS, MEASURES, shown_value, value_in
 from vld_tui.runs.run import QUEUED, Run
 from vld_tui.runs.statistics import Estimate
 from vld_tui.words.columns import Column, styled_table, table_lines
@@ -134,7 +134,7 @@ def _measures() -> Iterator[tuple[str, RunColumn]]:
 
 
 def _measure_cell(run: Run, name: str, place: int) -> str:
-    return percent(run.measures.get(name, (None, None))[place])
+    return percent(value_in(run.measures, name, place))
 
 
 def _seeds(group: GroupRow, _now: float) -> str:

@@ -33,6 +33,8 @@ SAVED_IDS: Final = """
     wait-for-a-slot zoom-in zoom-out
 """
 """Every id that the first versions with settings saved keys under."""
+LATER = {"plotted-measure"}
+"""Ids of actions that came after."""
 
 
 def test_the_usual_keys_do_not_clash() -> None:
@@ -58,7 +60,7 @@ def test_what_clashes_is_left_out_until_nothing_does(
 
 def test_keys_that_an_earlier_version_saved_stay_with_their_actions() -> None:
     saved = {each: f"f{place}" for place, each in enumerate(SAVED_IDS.split(), start=1)}
-    assert sorted(Preferences(keys=saved).keys) == sorted(KEYS.actions)
+    assert set(Preferences(keys=saved).keys) == set(KEYS.actions) - LATER
 
 
 def test_keys_in_the_settings_of_an_earlier_version_are_read_under_their_present_ids(

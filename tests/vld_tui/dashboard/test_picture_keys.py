@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from textual.app import App, ComposeResult
 from textual.widget import Widget
@@ -80,3 +81,20 @@ def test_keys_choose_the_next_run_by_id_or_by_ood_accuracy(keys: str, run: str) 
     plane.set_points(POINTS, "b")
     press(plane, *keys.split())
     assert plane.plot.current == run
+
+
+def test_a_key_places_points_by_a_measure_of_theirs_and_by_accuracy_again() -> None:
+    measured = (("calibration_error", (0.2, 0.1)),)
+    points = [msgspec.structs.replace(point, measures=measured) for point in POINTS[:2]]
+    plane = placed_by(points, "M")
+    assert [(each.id_accuracy, each.ood_accuracy) for each in plane.plot.points] == [(0.2, 0.1)] * 2
+    assert "calibration error (lower is better)" in plane.plot.explanation
+    assert placed_by(points, "M", "M").plot.points == (*points, *POINTS[2:])
+
+
+def placed_by(points: list[RunPoint], *keys: str) -> Plane:
+    """Return the plane of these points and the last, after keys."""
+    plane = Plane()
+    plane.set_points([*points, *POINTS[2:]], "b")
+    press(plane, *keys)
+    return plane

@@ -51,6 +51,7 @@ def place(lines: list[str], mark: str) -> tuple[int, int]:
 def test_the_front_is_what_none_beats_on_both() -> None:
     assert [each.name for each in pareto_front(POINTS)] == ["dropout", "erm"]
     assert pareto_front([]) == []
+    assert [each.name for each in pareto_front(POINTS, higher_is_better=False)] == ["worse"]
     twins = [point("a", 0.7, 0.6), point("b", 0.7, 0.6)]
     assert len(pareto_front(twins)) == 1
 

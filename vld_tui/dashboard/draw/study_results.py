@@ -10,7 +10,7 @@ from rich.text import Text
 from engine.protocol import NO_TARGET
 from vld_tui.runs.run import RunPoint
 from vld_tui.study.results.cells import OWN_ARM, StudyCell, StudyGrid
-from vld_tui.study.results.outcomes import ID, OOD
+from vld_tui.study.results.outcomes import ID, OOD, known_measures, measured
 from vld_tui.views.study import MISSING, NO_SETTING, accuracies_text, shown_setting
 from vld_tui.words.columns import Column, styled_table
 from vld_tui.words.numbers import UNKNOWN, plural
@@ -164,4 +164,14 @@ def _point(
         dataset=dataset,
         setting=setting,
         is_augmented=cell.specs[0].augment_validation,
+        measures=tuple(_measures(cell)),
     )
+
+
+def _measures(cell: StudyCell) -> Iterator[tuple[str, tuple[float | None, float | None]]]:
+    """Yield the mean of each measure that every run has."""
+    for name in known_measures(cell.results):
+        of_id, of_ood = measured(name)
+        ids, oods = cell.estimate(of_id), cell.estimate(of_ood)
+        if all(of_id.of(each) is not None for each in cell.results):
+            yield name, (ids and ids.mean, oods and oods.mean)

@@ -27,6 +27,7 @@ class Plane(Picture, can_focus=True):
         bind("lower-ood", "down,j", "beside(True, -1)", "lower OOD"),
         bind("higher-ood", "up,k", "beside(True, 1)", "higher OOD"),
         bind("colour-by", "v", "colour", "colour by", show=True),
+        bind("plotted-measure", "M", "measure", "accuracy or measure"),
         bind("open", "enter", "open", "open", show=True),
     ]
 
@@ -34,11 +35,12 @@ class Plane(Picture, can_focus=True):
         super().__init__(**settings)
         self._colourings = tuple(colourings)
         self._plot = PlanePlot(colouring=self._colourings[0])
+        self._measure: str | None = None
 
     @property
     def plot(self) -> PlanePlot:
         """Return what is shown."""
-        return self._plot
+        return self._plot.by_measure(self._measure)
 
     def set_points(
         self, points: Sequence[RunPoint], current: str | None, without_ood: int = 0
@@ -55,13 +57,22 @@ class Plane(Picture, can_focus=True):
 
     def action_beside(self, by_ood: bool, step: int) -> None:
         """Choose the point next to the current one."""
-        self._choose(self._plot.beside(by_ood=by_ood, step=step))
+        self._choose(self.plot.beside(by_ood=by_ood, step=step))
 
     def action_colour(self) -> None:
         """Let the marks stand for something else."""
         following = self._colourings.index(self._plot.colouring) + 1
         colouring = self._colourings[following % len(self._colourings)]
         self._show(replace(self._plot, colouring=colouring))
+
+    def action_measure(self) -> None:
+        """Place points by the next measure that was recorded, or by accuracy again."""
+        names = [None, *PlanePlot.measures_of(self._plot.points)]
+        if len(names) == 1:
+            self.notify("No measure was recorded of these points.")
+        at = names.index(self._measure) if self._measure in names else 0
+        self._measure = names[(at + 1) % len(names)]
+        self.redraw()
 
     def action_open(self) -> None:
         """Show all of the chosen run."""
@@ -70,11 +81,11 @@ class Plane(Picture, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Choose the point nearest to the mouse."""
-        self._choose(self._plot.nearest(event.x, event.y, self.size.width, self.size.height))
+        self._choose(self.plot.nearest(event.x, event.y, self.size.width, self.size.height))
 
     def lines(self, cells: int, rows: int) -> Iterable[Line]:
         """Return the plane at a size."""
-        return self._plot.lines(cells, rows)
+        return self.plot.lines(cells, rows)
 
     def _choose(self, point: RunPoint | None) -> None:
         if point is not None:

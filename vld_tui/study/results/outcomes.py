@@ -18,6 +18,8 @@ from engine.protocol import (
     RunSpec,
     Summary,
     fields_with,
+    measures_in,
+    value_in,
 )
 from vld_tui.runs.metrics import LastEvaluation
 from vld_tui.runs.statistics import Estimate, Reading, over_seeds
@@ -121,7 +123,7 @@ def measured(name: str) -> tuple[Quantity, Quantity]:
             f"{which.lower()}_{name}",
             f"{which} {measure.label}",
             f"{which} {name.replace('_', ' ')}",
-            lambda each: each.measures.get(name, (None, None))[place],
+            lambda each: value_in(each.measures, name, place),
             measure.higher_is_better,
         )
 
@@ -130,10 +132,7 @@ def measured(name: str) -> tuple[Quantity, Quantity]:
 
 def known_measures(results: Iterable[Outcome]) -> list[str]:
     """Return the names of the measures of which a result has a value, in display order."""
-    known = {
-        name for each in results for name, values in each.measures.items() if values != (None, None)
-    }
-    return [name for name in MEASURES if name in known]
+    return measures_in(each.measures for each in results)
 
 
 class Design(NamedTuple):

@@ -108,7 +108,7 @@ class DomainsPane(Guarded, Vertical):
         predictions, progress = detail.contents.predictions, detail.progress
         problem = detail.contents.predictions_problem
         view = (cells, self._order, self._domain, self.has_class("-confusions"), problem)
-        things = (predictions, progress.selected, progress.data)
+        things = (predictions, progress.selected, progress.data, progress.arms)
         if self._drawn[1] == view and [*map(id, self._drawn[0])] == [*map(id, things)]:
             return
         self._drawn = (things, view)
