@@ -38,7 +38,7 @@ def shown(folder: Path) -> dict[str, Any]:
     """Return what commands, run screen, list, heat map and plane show of it, by place."""
     from benchmarks.filled_study import fill_study
     from vld_tui.cli import app
-    from vld_tui.control.study_table import write_table
+    from vld_tui.control.export import write_table
     from vld_tui.dashboard.draw.study_map import cell_text
     from vld_tui.dashboard.screens.study.look import StudyLook
     from vld_tui.home import open_home
@@ -63,8 +63,8 @@ def shown(folder: Path) -> dict[str, Any]:
 
     with Store.open(home) as store:
         state = StudyReader(home).open(store, "rates")
-        run = store.list_runs()[0]
-        points = store.points(limit=10)
+        run = store.runs.find()[0]
+        points = store.runs.points(limit=10)
     look = dataclasses.replace(StudyLook.usual(study), measure=f"ood_{NAME}")
     heat_map = look.lay_out(state).heat_map
     measures, here = [], look
