@@ -27,7 +27,7 @@ class Plane(Picture, can_focus=True):
         bind("lower-ood", "down,j", "beside(True, -1)", "lower OOD"),
         bind("higher-ood", "up,k", "beside(True, 1)", "higher OOD"),
         bind("colour-by", "v", "colour", "colour by", show=True),
-        bind("plotted-measure", "M", "measure", "accuracy or measure"),
+        bind("plotted-measure", "M", "measure", "by measure"),
         bind("open", "enter", "open", "open", show=True),
     ]
 
