@@ -87,5 +87,5 @@ class Listing:
             parts.append(f"within {self.within[0]}")
         elif self.group is not None:
             alike = "all but seed" if self.group == CONFIGURATION else self.group
-            parts.append(f"{plural(count, 'group')} by {alike}, ± sd")
+            parts.append(f"{plural(count, 'group')} by {alike}, ± sd over runs")
         return [*parts, f"filter {self.filter}"] if self.filter else parts

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from vld_tui.runs.run import Run
-from vld_tui.study.results.images import image_versions
+from vld_tui.study.results.groups import image_versions
 from vld_tui.words.numbers import moment, plural
 
 DIGITS: Final = 12

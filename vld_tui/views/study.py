@@ -16,8 +16,7 @@ from vld_tui.study.forecast import StudyCost, seconds_left, value_counts
 from vld_tui.study.preflight import AbsentWeights
 from vld_tui.study.results.cells import StudyCell, grid_so_far
 from vld_tui.study.results.outcomes import ID, OOD
-from vld_tui.study.results.strays import Strays
-from vld_tui.study.standing import Standing
+from vld_tui.study.standing import Standing, Strays
 from vld_tui.views.run_columns import estimate_text
 from vld_tui.words.columns import GAP, Column, table_lines
 from vld_tui.words.numbers import UNKNOWN, duration, plural, size

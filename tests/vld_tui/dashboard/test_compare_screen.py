@@ -30,7 +30,7 @@ def test_marked_runs_are_shown_side_by_side_with_their_curves(size: tuple[int, i
         assert any(line.split() == ["dropout", "0.0", "0.9"] for line in lines)
         assert any("95% interval over 3 or more seeds" in line for line in lines)
         plot = app.screen.query_one("#first", Chart).plot
-        assert plot.title == "OOD ± sd"
+        assert plot.title == "OOD ± sd over seeds"
         assert [each.name for each in plot.series if not each.is_bound] == ["run 0", "run 1 ×2"]
         await pilot.press("escape")
         await settle(pilot)

@@ -11,7 +11,15 @@ import msgspec
 import pytest
 
 from tests.vld_tui.study.made_outcomes import CELLS, SEEDS, TARGETS, result, study
-from vld_tui.report.accuracy import ONE_SEED, OTHER_IMAGES, TOO_FEW, UNLIKE, by_target, centres
+from vld_tui.report.accuracy import (
+    ONE_SEED,
+    OTHER_IMAGES,
+    TOO_FEW,
+    UNLIKE,
+    by_target,
+    centres,
+    measure_tables,
+)
 from vld_tui.report.choices import NO_HELD_OUT_SOURCES, choice_tables
 from vld_tui.report.differences import EQUAL, ONE_SPLIT, differences
 from vld_tui.report.latex import latex_table, latex_text
@@ -356,3 +364,22 @@ def test_csv_holds_shares_and_any_name() -> None:
         {"name": HOSTILE, "ood": "0.51234", "ood_error": "0.01"},
         {"name": "a,b\n", "ood": "0.6", "ood_error": ""},
     ]
+
+
+def test_a_measure_has_a_table_in_which_runs_of_earlier_versions_have_no_value() -> None:
+    known = [
+        msgspec.structs.replace(
+            result(seed=seed), measures={"calibration_error": (0.1 * (seed + 1), None)}
+        )
+        for seed in SEEDS
+    ]
+    (table,) = measure_tables([*known, result(rate=0.9)])
+    texts = [[cell_text(cell) for cell in row] for row in table.rows]
+    assert table.title == "Calibration error by target"
+    assert "Lower is better." in table.notes
+    error = statistics.stdev((0.1, 0.2, 0.3)) / 3**0.5
+    assert texts == [
+        ["PACS", "sketch", "λ 0", f"20.0 ± {100 * error:.1f}", "–", "3"],
+        ["PACS", "sketch", "λ 0.9", "–", "–", "1"],
+    ]
+    assert measure_tables([result()]) == []

@@ -86,7 +86,7 @@ def test_accuracies_of_other_images_have_no_mean() -> None:
     assert StudyCell((augmented, *others), cell.runs, cell.results).estimate(ID) is None
     over = StudyGrid((0.0,), (NOTO,), {}, ("lr", "augment_validation"))
     title = study_map(over, Axes("dropout_rate", "target"), "id", OWN_ARM).title
-    assert "mean over lr, ± sd" in title
+    assert "mean over lr, ± sd over seeds" in title
     assert title.endswith("none over augment_validation: choose it as an axis")
 
 

@@ -44,9 +44,9 @@ from vld_tui.study.forecast import StudyCost
 from vld_tui.study.launch_plan import MOST_UNASKED, cost_to_launch, devices_of, last_place
 from vld_tui.study.planner import LocalPlanner
 from vld_tui.study.preflight import AbsentWeights, absent_weights
-from vld_tui.study.results.strays import find_strays
 from vld_tui.study.standing import (
     Standing,
+    find_strays,
     refuse_misfits,
     standing_of,
     without_final_weights,

@@ -54,7 +54,7 @@ def chart_contents(
     if over_seeds and len(groups) < len(watched):
         curves = {each.run.run_id: each for each in watched}
         first, second, third = (
-            ChartContent(f"{title} ± sd", tuple(_of_groups(groups, curves, key)))
+            ChartContent(f"{title} ± sd over seeds", tuple(_of_groups(groups, curves, key)))
             for title, key in charts
         )
     else:

@@ -39,7 +39,7 @@ def test_seeds_are_one_curve_between_two_fainter_ones() -> None:
         curves(0, [0.1, 0.2, 0.3]), curves(1, [0.3, 0.4, 0.5]), curves(2, [0.6, 0.6], rate=0.0)
     ]  # fmt: skip
     content, _, _ = chart_contents(watched, over_seeds=True)
-    assert content.title == "OOD ± sd"
+    assert content.title == "OOD ± sd over seeds"
     low, high, mean, alone = content.series
     assert (mean.name, alone.name) == ("trial dropout 0.9 ×2", "trial-s2 dropout 0.0")
     assert mean.y == pytest.approx([0.2, 0.3, 0.4])
