@@ -42,7 +42,7 @@ def open_store(ctx: typer.Context, *, to_look: bool = False, may_be_new: bool = 
     if to_look and not home.is_made:
         return Store.without_history(home)
     store = Store.open(home)
-    store.live.is_to_look = to_look
+    store.live.may_use_copy = to_look
     try:
         store.folders.look_for_others()
     except BaseException:

@@ -221,9 +221,7 @@ class HistorySource:
         if self._listed is None or self._listed[0] != state:
             runs, grouping = store.runs.count(interest.query), interest.grouping
             listed = Snapshot(
-                count=runs
-                if grouping is None
-                else store.runs.count_groups(interest.query, grouping),
+                count=runs if grouping is None else store.groups.count(interest.query, grouping),
                 runs=runs,
                 unmatched="" if runs else store.runs.why_nothing_matches(interest.query),
                 rows=_read_rows(store, interest),
@@ -366,7 +364,7 @@ def _read_rows(store: Store, interest: Interest) -> tuple[TableRow, ...]:
     """Return the page of runs, or of groups, that is looked at."""
     query, offset, limit = interest.query, interest.offset, interest.limit
     if (grouping := interest.grouping) is not None:
-        groups = store.runs.groups(query, grouping, sort=interest.sort, offset=offset, limit=limit)
+        groups = store.groups.find(query, grouping, sort=interest.sort, offset=offset, limit=limit)
         names = group_names(groups, grouping)
         return tuple(
             GroupRow(group, grouping, name) for group, name in zip(groups, names, strict=True)
@@ -380,7 +378,7 @@ def _read_points(store: Store, interest: Interest) -> tuple[RunPoint, ...]:
     """Return the points of the ID–OOD plane: runs, or the means of groups."""
     if (grouping := interest.grouping) is None:
         return tuple(store.runs.points(interest.query, limit=MOST_POINTS))
-    groups = store.runs.groups(interest.query, grouping, limit=MOST_POINTS)
+    groups = store.groups.find(interest.query, grouping, limit=MOST_POINTS)
     named = zip(groups, group_names(groups, grouping), strict=True)
     points = (group_point(group, grouping, name) for group, name in named)
     return tuple(point for point in points if point is not None)

@@ -181,7 +181,7 @@ class Database:
         return self._ask(lambda: self._connection.execute(sql, parameters).fetchall())
 
     def each(self, sql: str, parameters: Parameters = ()) -> Generator[Row, None, None]:
-        """Yield the rows of a query one by one, however many; to be closed if not read to its end.
+        """Yield the rows of a query one by one; close it if it is not read to the end.
 
         Raises:
             StoreError: when the database cannot be read.
@@ -385,12 +385,12 @@ def _readable_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OverflowError as error:  # a number larger than SQLite's
-        raise StoreError(_not_asked(error, path)) from error
+        raise StoreError(_bug_message(error, path)) from error
     except sqlite3.Error as error:
-        raise _told(error, path) from error
+        raise _user_error(error, path) from error
 
 
-def _told(error: sqlite3.Error, path: Path) -> StoreError:
+def _user_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return the user error for an SQLite error, with what to do."""
     name = getattr(error, "sqlite_errorname", "SQLITE_").split("_")[1]
     match name:
@@ -411,9 +411,9 @@ def _told(error: sqlite3.Error, path: Path) -> StoreError:
             f"{path} was changed by another program, or is damaged: {error}.\n"
             "Move it away, then run: vld rebuild"
         )
-    return StoreError(_not_asked(error, path))
+    return StoreError(_bug_message(error, path))
 
 
-def _not_asked(error: Exception, path: Path) -> str:
+def _bug_message(error: Exception, path: Path) -> str:
     """Return the message for a faulty query, which is not damage to the database."""
     return f"A database query failed: {error}.\nThis is a bug in vld; {path} is unchanged."

@@ -6,7 +6,7 @@ from engine.protocol import UserError
 
 
 class StoreError(UserError):
-    """An operation that failed; the message says what, where and what to do."""
+    """A failed operation; the message names what, where and what to do."""
 
 
 class DatabaseDamaged(StoreError):  # noqa: N818 - reads as the fact it states

@@ -63,7 +63,7 @@ class Pace:
 class LiveRuns:
     """Updates the runs of an open history from their folders while they have a process."""
 
-    is_to_look = False
+    may_use_copy = False
     """Only updates from run folders are expected, so a copy of the database is sufficient."""
 
     def __init__(self, database: Database, home: Home) -> None:
@@ -97,7 +97,7 @@ class LiveRuns:
         )
         due = [row[:3] for row in given_to_jobs if self._pace.is_due(row[0], row[3])]
         for key, run_id, offset in (*lost, *due):
-            if _says_more(home.run_dir(run_id), offset):
+            if _has_more(home.run_dir(run_id), offset):
                 refresh_run(database, key, home.run_dir(run_id))
         live = database.rows(
             "SELECT key, run_id, host FROM runs INDEXED BY live_runs "
@@ -116,7 +116,7 @@ class LiveRuns:
         try:
             _look_again(self._database, found.key, found.run_dir(self._home))
         except (DatabaseLocked, DatabaseUnwritable):
-            if not self.is_to_look:
+            if not self.may_use_copy:
                 raise
             self.work_on_copy()
             _look_again(self._database, found.key, found.run_dir(self._home))
@@ -173,7 +173,7 @@ def refresh_run(database: Database, key: int, run_dir: RunDir) -> None:
             save_state(connection, key, state)
 
 
-def read_anew(connection: sqlite3.Connection, key: int, run_dir: RunDir, state: RunState) -> None:
+def read_whole(connection: sqlite3.Connection, key: int, run_dir: RunDir, state: RunState) -> None:
     """Read the whole folder of a new run inside the open transaction."""
     death, is_last = _find_death(run_dir, state), False
     while not is_last:
@@ -288,7 +288,7 @@ def _record(recorder: EventRecorder, batch: EventBatch) -> None:
 
 
 def _has_news(run_dir: RunDir, state: RunState) -> bool:
-    if _says_more(run_dir, state.events_offset):
+    if _has_more(run_dir, state.events_offset):
         return True
     if state.status != "starting":
         return False
@@ -296,7 +296,7 @@ def _has_news(run_dir: RunDir, state: RunState) -> bool:
     return process is not None and process.pid != state.pid
 
 
-def _says_more(run_dir: RunDir, offset: int) -> bool:
+def _has_more(run_dir: RunDir, offset: int) -> bool:
     """Return whether the event log has been replaced since it was read up to ``offset`` bytes."""
     try:
         return run_dir.events.stat().st_size != offset

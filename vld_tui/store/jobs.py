@@ -25,7 +25,7 @@ from vld_tui.store.side_by_side import side_by_side
 UNKNOWN: Final = "UNKNOWN"
 """State of a job that has not been queried yet."""
 _RESUMABLE: Final = ("stopped", "crashed")
-_NOT_TAKEN_UP: Final = ("starting", "crashed")
+_NOT_STARTED: Final = ("starting", "crashed")
 """Statuses of a run without a process, according to its folder alone."""
 
 
@@ -140,7 +140,7 @@ class Jobs:
             status, error, _, _ = row
             if job.is_over:
                 if status == QUEUED:
-                    _tell_end(job, run_dir)
+                    _record_end(job, run_dir)
                 status, error = _after(job, status, error, run_dir)
             elif job.waits and status in _RESUMABLE and run_dir.read_stop() is None:
                 status, error = QUEUED, None
@@ -166,7 +166,7 @@ def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:
     status, error, attempts = connection.execute(
         "SELECT status, error, attempts FROM runs WHERE key = ?", [key]
     ).fetchone()
-    if attempts == 0 and status in _NOT_TAKEN_UP:
+    if attempts == 0 and status in _NOT_STARTED:
         status, error = QUEUED, None
         if info.end is not None:
             status, error = _after(Job(info.job_id, info.end), status, error, run_dir)
@@ -179,7 +179,7 @@ def read_job(connection: sqlite3.Connection, key: int, run_dir: RunDir) -> None:
     )
 
 
-def _tell_end(job: Job, run_dir: RunDir) -> None:
+def _record_end(job: Job, run_dir: RunDir) -> None:
     """Record in the run's folder that its job has ended, which no process of the run can do."""
     info = run_dir.read_job()
     if info is not None and info.job_id == job.job_id:
@@ -192,7 +192,7 @@ def _after(job: Job, status: str, error: str | None, run_dir: RunDir) -> tuple[s
     if status == QUEUED:
         if job.state == "CANCELLED" or run_dir.read_stop() is not None:
             return "stopped", None
-        return "crashed", _never_begun(job, run_dir)
+        return "crashed", _never_started(job, run_dir)
     is_explained = job.state == "COMPLETED" or error is None or job.job_id in error
     if status == "crashed" and error is not None and not is_explained:
         first, _, rest = error.partition("\n")
@@ -200,13 +200,13 @@ def _after(job: Job, status: str, error: str | None, run_dir: RunDir) -> tuple[s
     return status, error
 
 
-def _never_begun(job: Job, run_dir: RunDir) -> str:
+def _never_started(job: Job, run_dir: RunDir) -> str:
     """Return why no process started the run, according to the logs."""
     cause = f"no process started the run: {job.end_in_words()}"
-    told = with_log(cause, run_dir)
+    explained = with_log(cause, run_dir)
     info = run_dir.read_job()
-    if told != cause or info is None:
-        return told
+    if explained != cause or info is None:
+        return explained
     if Path(info.log).is_file():  # so the home was accessible
         return "\n".join(
             filter(

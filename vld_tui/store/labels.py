@@ -24,6 +24,8 @@ from vld_tui.store.side_by_side import side_by_side
 NAME_LENGTH: Final = 100
 TAG_LENGTH: Final = 64
 _BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
+_LABELS: Final = "name, tags, note, created_at, trashed_at"
+
 TagChange = Callable[[tuple[str, ...]], Sequence[str]]
 """Returns a run's tags after a change, from those before."""
 
@@ -68,7 +70,7 @@ class Labels:
         try:
             with self._database.write() as connection:
                 found = find_by_id(self._database, run_id)
-                query = "SELECT name, tags, note, created_at, NULL FROM runs WHERE key = ?"
+                query = f"SELECT {_LABELS} FROM runs WHERE key = ?"
                 row = connection.execute(query, [found.key]).fetchone()
                 before = _as_user(row, found.run_dir(self._home).read_user()).tags
                 tags = tuple(dict.fromkeys(change(before)))
@@ -117,13 +119,13 @@ def _with_tag(
 ) -> Iterator[tuple[RunDir, UserData]]:
     for run_id in run_ids:
         row = connection.execute(
-            "SELECT name, tags, note, created_at FROM runs WHERE run_id = ? AND trashed_at IS NULL",
+            f"SELECT {_LABELS} FROM runs WHERE run_id = ? AND trashed_at IS NULL",
             [run_id],
         ).fetchone()
         if row is None:
             continue
         run_dir = home.run_dir(run_id)
-        user = _as_user((*row, None), run_dir.read_user())
+        user = _as_user(row, run_dir.read_user())
         if tag not in user.tags:
             yield run_dir, msgspec.structs.replace(user, tags=(*user.tags, tag))
 
@@ -139,9 +141,7 @@ def write_user_data(database: Database, key: int, run_dir: RunDir) -> None:
     Raises:
         OSError: when they cannot be written.
     """
-    row = database.row(
-        "SELECT name, tags, note, created_at, trashed_at FROM runs WHERE key = ?", [key]
-    )
+    row = database.row(f"SELECT {_LABELS} FROM runs WHERE key = ?", [key])
     if row is not None:
         run_dir.write_user(_as_user(row, run_dir.read_user()))
 

@@ -47,8 +47,8 @@ def find_by_id(database: Database, run_id: str) -> Found:
 def find(database: Database, reference: str, *, in_trash: bool = False) -> Found:
     """Return the run with this id, name, or start of an id; ``@last`` is the newest.
 
-    A run that is not in the trash comes before one that is; with ``in_trash`` it is the other
-    way round, and ``@last`` is the run put there last.
+    Runs that are not in the trash are preferred; with ``in_trash``, those in the trash, and
+    ``@last`` is the last trashed one.
 
     Raises:
         RunNotFound: when there is none, with the nearest names.

@@ -19,7 +19,7 @@ from typing import Final, Self
 import msgspec
 
 from engine.protocol import nearest
-from vld_tui.runs.run import STATUSES
+from vld_tui.runs.run import DAMAGED, STATUSES
 from vld_tui.store.comparison import (
     SEARCHED,
     Condition,
@@ -31,6 +31,7 @@ from vld_tui.store.comparison import (
 from vld_tui.store.database import Database
 from vld_tui.store.errors import QueryError
 from vld_tui.store.fields import ALIASES, QUERY_FIELDS, known_name
+from vld_tui.store.rows import find_unreadable
 from vld_tui.store.terms import Joined, Not, Term, Tree, check_text, parse_terms
 
 __all__ = ["Condition", "Query", "QueryError", "find_field", "is_one_of"]
@@ -179,3 +180,15 @@ def _unknown_word(word: str) -> str:
         f"No run has {word!r} in its {SEARCHED}. {hint}\n"
         f"To search for it anyway, quote it: '\"{word}\"'"
     )
+
+
+def row_condition(database: Database, query: Query, *, trashed: bool = False) -> str:
+    """Return the condition over a row of the matching runs, in or not in the trash.
+
+    Raises:
+        StoreError: when the database cannot be read.
+    """
+    if DAMAGED in query.parameters:
+        find_unreadable(database)
+    place = "trashed_at IS NOT NULL" if trashed else "trashed_at IS NULL"
+    return f"{place} AND {query.where}"

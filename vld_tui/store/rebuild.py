@@ -20,7 +20,7 @@ from vld_tui.runs.run import LIVE, QUEUED
 from vld_tui.store.columns import insert_row, insert_task, load_state, replace_run
 from vld_tui.store.database import Database, Row
 from vld_tui.store.errors import DatabaseDamaged, StoreError
-from vld_tui.store.ingest import log_size, read_anew
+from vld_tui.store.ingest import log_size, read_whole
 from vld_tui.store.jobs import read_job
 from vld_tui.store.labels import default_name
 from vld_tui.store.lookup import is_text, run_ids
@@ -205,7 +205,7 @@ def open_or_set_aside(path: Path) -> tuple[Database, Path | None]:
     """Open a database for a rebuild; a damaged one is first moved to another name.
 
     Returns:
-        The database, and where the damaged one lies now; None: it was whole.
+        The database, and the new path of a damaged one, or None.
 
     Raises:
         StoreError: when neither the old one nor a new one can be used.
@@ -279,7 +279,7 @@ def _read(database: Database, scratch: Database, place: _Place) -> None:
         state = load_state(scratch, key)
         if state is None:
             raise AssertionError("an inserted row exists")
-        read_anew(connection, key, run_dir, state)
+        read_whole(connection, key, run_dir, state)
         read_job(connection, key, run_dir)
 
 
@@ -315,10 +315,10 @@ def _write(
             [user.name, " ".join(user.tags), user.note, key],
         )
     if old:
-        _keep_what_no_folder_tells(connection, key, old)
+        _keep_history_only(connection, key, old)
 
 
-def _keep_what_no_folder_tells(connection: sqlite3.Connection, key: int, old: Row) -> None:
+def _keep_history_only(connection: sqlite3.Connection, key: int, old: Row) -> None:
     """Keep a run's GPU, and its place in the queue or why it was never started."""
     _, gpu, status, error, position, is_held, *job = old
     connection.execute("UPDATE runs SET gpu = ? WHERE key = ?", [gpu, key])

@@ -76,13 +76,13 @@ class EventRecorder:
             state.damaged_lines += 1
             return
         if state.status == "crashed" and not isinstance(event, RunStarted):
-            self._come_back()
+            self._undo_crash()
         if isinstance(event, RunStarted):
-            self._take_up(event)
+            self._start(event)
         elif isinstance(event, RunFinished | RunStopped | RunFailed):
             self._end(event)
         else:
-            self._go_on(event)
+            self._progress(event)
         state.last_seq = event.seq
         state.last_event_at = event.time
 
@@ -98,7 +98,7 @@ class EventRecorder:
         self._forget_crash()
         self.crash(end)
 
-    def _take_up(self, event: RunStarted) -> None:
+    def _start(self, event: RunStarted) -> None:
         state = self.state
         if state.last_seq >= 0:
             self._end_previous(event.previous_end)
@@ -131,7 +131,7 @@ class EventRecorder:
                 self._select(event.selected_step, event.id_accuracy, event.ood_accuracy)
         self._close_attempt(event.time, state.status, reason)
 
-    def _go_on(self, event: Event) -> None:
+    def _progress(self, event: Event) -> None:
         state = self.state
         if state.status == "starting":
             state.status = "running"
@@ -236,7 +236,7 @@ class EventRecorder:
         self._forget_crash()
         self._close_attempt(end.ended_at, _outcome(end), end.cause)
 
-    def _come_back(self) -> None:
+    def _undo_crash(self) -> None:
         """Undo a recorded crash: the process is alive after all."""
         state = self.state
         state.status, state.error, state.exit_code = "running", None, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -23,11 +22,11 @@ from engine.protocol import (
     Summary,
     decode_combination,
 )
-from vld_tui.runs.run import DAMAGED, STATUSES, UNKNOWN_SPEC, Run, RunPoint
+from vld_tui.runs.run import DAMAGED, STATUSES, UNKNOWN_SPEC, Run
 from vld_tui.store.columns import NOTHING, TEXT, WHOLE, Kinds, RowKinds, is_time, kinds_of
 from vld_tui.store.database import MOST_AT_ONCE, UNREADABLE, Database, Parameters
 from vld_tui.store.errors import RunNotFound
-from vld_tui.store.specs import decode_stored_spec, spec_value
+from vld_tui.store.specs import decode_stored_spec
 
 IS_SOUND_SQL: Final = f"damage IS NULL AND key NOT IN (SELECT key FROM {UNREADABLE})"
 """SQL condition for runs that are not known to be damaged."""
@@ -44,46 +43,6 @@ TRAINED_FIELDS: Final = tuple(
 The first one's specification determines what the combination is measured on."""
 
 
-def read_points(
-    database: Database, where: str, parameters: Parameters, *, limit: int
-) -> list[RunPoint]:
-    """Return the newest evaluated runs of the rows that match ``where``.
-
-    Raises:
-        StoreError: when the database cannot be read.
-    """
-    rows = database.rows(
-        f"SELECT run_id, name, id_accuracy, ood_accuracy, {spec_value('dropout_rate')}, "
-        f"arm, target, {spec_value('model')}, {spec_value('dataset')}, "
-        f"{spec_value('augment_validation')}, measures, iif(combination IS NULL, NULL, spec), "
-        "combination "
-        f"FROM runs WHERE {where} AND {STATUS_SQL} <> '{DAMAGED}' "
-        "AND typeof(id_accuracy) = 'real' AND typeof(ood_accuracy) = 'real' "
-        f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
-        parameters,
-    )
-    found: list[tuple[RunPoint, CombinationSpec | None]] = []
-    for *values, is_augmented, measures, spec, text in rows:
-        with contextlib.suppress(msgspec.DecodeError, CombinationError):  # listed as damaged
-            combining = None
-            if text is not None:
-                combining = CombinationSpec(decode_stored_spec(spec), decode_combination(text))
-            point = RunPoint(*values)
-            point = msgspec.structs.replace(
-                point,
-                is_augmented=is_augmented == 1,
-                measures=tuple(_DECODERS["measures"](measures).items()),
-            )
-            found.append((point, combining))
-    mixed = mixed_fields(database, [combining for _, combining in found if combining])
-    return [
-        msgspec.structs.replace(point, dropout_rate=None)
-        if combining and "dropout_rate" in next(mixed)
-        else point
-        for point, combining in found
-    ]
-
-
 COLLAPSED: Final = (
     "(collapsed_step IS NOT NULL AND (recovered_step IS NULL AND (selected_step IS NULL OR status "
     "IN ('starting', 'running')) OR selected_step >= collapsed_step AND (recovered_step IS NULL OR "
@@ -95,14 +54,15 @@ _EXPRESSIONS: Final = {
     "is_held": "queue_held",
     "has_job": "job_open",
 }
-"""What stands for a field that is not a column of the same name."""
+"""The expressions of fields that are not columns of the same name."""
+decode_measures: Final = msgspec.json.Decoder(Summary).decode
 _DECODERS: Final[dict[str, Callable[[Any], Any]]] = {
     "tags": lambda text: tuple(text.split()),
     "collapsed": bool,
     "spec": decode_stored_spec,
     "domains": msgspec.json.Decoder(dict[str, float]).decode,
     "combination": lambda text: None if text is None else decode_combination(text),
-    "measures": msgspec.json.Decoder(Summary).decode,
+    "measures": decode_measures,
 }
 """How the fields are read that are not stored as they are."""
 _IN_COLUMNS: Final = tuple(
@@ -162,7 +122,7 @@ def read_runs(
             row[0] for row, (_, is_readable) in zip(rows, read, strict=True) if not is_readable
         }
         if not database.note_unreadable(unreadable):
-            return _told_mixed(database, [run for run, _ in read])
+            return _with_mixed_fields(database, [run for run, _ in read])
 
 
 def read_run(database: Database, key: int) -> Run:
@@ -191,7 +151,7 @@ def find_unreadable(database: Database) -> None:
         last = keys[-1][0]
 
 
-def _told_mixed(database: Database, runs: list[Run]) -> list[Run]:
+def _with_mixed_fields(database: Database, runs: list[Run]) -> list[Run]:
     """Add to combining runs the fields in which their parents differ."""
     tasks = [run.task if run.has_spec else None for run in runs]
     found = mixed_fields(database, [each for each in tasks if isinstance(each, CombinationSpec)])

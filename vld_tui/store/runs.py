@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from engine.protocol import RunSpec, RunTask
+import msgspec
+
+from engine.protocol import (
+    CombinationError,
+    CombinationSpec,
+    RunSpec,
+    RunTask,
+    decode_combination,
+)
 from engine.rundir import RunDir, UserData
 from vld_tui.home import Home
-from vld_tui.runs.run import DAMAGED, Grouping, Run, RunPoint, RunSummary
+from vld_tui.runs.run import DAMAGED, Run, RunPoint
 from vld_tui.store.columns import insert_task, put_last_in_queue
 from vld_tui.store.database import MOST_AT_ONCE, Database
 from vld_tui.store.errors import QueryError, RunNotFound, StoreError
@@ -19,17 +28,18 @@ from vld_tui.store.folders import Folders
 from vld_tui.store.ingest import LiveRuns
 from vld_tui.store.labels import check_name, check_tags, default_name, new_run_id
 from vld_tui.store.lookup import Found, find, find_by_id, run_ids
-from vld_tui.store.query import Query, refuse_unknown_words, unmatched_values
+from vld_tui.store.query import Query, refuse_unknown_words, row_condition, unmatched_values
 from vld_tui.store.rows import (
     IS_SOUND_SQL,
     STATUS_SQL,
+    decode_measures,
     find_unreadable,
-    read_points,
+    mixed_fields,
     read_run,
     read_runs,
 )
 from vld_tui.store.side_by_side import side_by_side
-from vld_tui.store.summaries import count_groups, group_order, read_groups
+from vld_tui.store.specs import decode_stored_spec, spec_value
 
 _ALL = Query()
 _STATUSES: Final = f"""
@@ -118,7 +128,7 @@ class Runs:
         """
         return read_runs(
             self._database,
-            self._condition(query, trashed=trashed),
+            row_condition(self._database, query, trashed=trashed),
             query.parameters,
             order=query.order_by,
             offset=offset,
@@ -138,7 +148,7 @@ class Runs:
     def finished_ids(self, query: Query = _ALL) -> list[str]:
         """Return the ids of the finished runs that match, the newest first by default."""
         find_unreadable(self._database)
-        condition = self._condition(query, trashed=False)
+        condition = row_condition(self._database, query)
         rows = self._database.rows(
             f"SELECT run_id FROM runs WHERE {condition} AND {STATUS_SQL} = 'finished' "
             f"ORDER BY {query.order_by}",
@@ -148,34 +158,9 @@ class Runs:
 
     def count(self, query: Query = _ALL, *, trashed: bool = False) -> int:
         """Return how many runs match."""
-        condition = self._condition(query, trashed=trashed)
+        condition = row_condition(self._database, query, trashed=trashed)
         row = self._database.row(f"SELECT count(*) FROM runs WHERE {condition}", query.parameters)
         return int(row[0]) if row else 0
-
-    def groups(
-        self,
-        query: Query,
-        grouping: Grouping,
-        *,
-        sort: str = "-created",
-        offset: int = 0,
-        limit: int | None = None,
-    ) -> list[RunSummary]:
-        """Return the groups of the matching runs, latest first by default."""
-        return read_groups(
-            self._database,
-            self._condition(query, trashed=False),
-            query.parameters,
-            grouping,
-            order=group_order(sort),
-            offset=offset,
-            limit=-1 if limit is None else limit,
-        )
-
-    def count_groups(self, query: Query, grouping: Grouping) -> int:
-        """Return the number of groups of the matching runs."""
-        condition = self._condition(query, trashed=False)
-        return count_groups(self._database, condition, query.parameters, grouping)
 
     def count_statuses(self) -> dict[str, int]:
         """Return the number of live and queued runs by status."""
@@ -183,13 +168,32 @@ class Runs:
 
     def points(self, query: Query = _ALL, *, limit: int) -> list[RunPoint]:
         """Return the newest evaluated runs that match, as points of the ID–OOD plane."""
-        condition = self._condition(query, trashed=False)
-        return read_points(self._database, condition, query.parameters, limit=limit)
+        where = row_condition(self._database, query)
+        rows = self._database.rows(
+            f"SELECT run_id, name, id_accuracy, ood_accuracy, {spec_value('dropout_rate')}, "
+            f"arm, target, {spec_value('model')}, {spec_value('dataset')}, "
+            f"{spec_value('augment_validation')}, measures, iif(combination IS NULL, NULL, spec), "
+            f"combination FROM runs WHERE {where} AND {STATUS_SQL} <> '{DAMAGED}' "
+            "AND typeof(id_accuracy) = 'real' AND typeof(ood_accuracy) = 'real' "
+            f"ORDER BY created_at DESC, key DESC LIMIT {limit}",
+            query.parameters,
+        )
+        found: list[tuple[RunPoint, CombinationSpec | None]] = []
+        for row in rows:
+            with contextlib.suppress(msgspec.DecodeError, CombinationError):  # listed as damaged
+                found.append(_point(*row))
+        mixed = mixed_fields(self._database, [combining for _, combining in found if combining])
+        return [
+            msgspec.structs.replace(point, dropout_rate=None)
+            if combining and "dropout_rate" in next(mixed)
+            else point
+            for point, combining in found
+        ]
 
     def count_without_ood(self, query: Query = _ALL) -> int:
         """Return how many matching evaluated runs are not in that plane because they have no
         target."""
-        where = f"{self._condition(query, trashed=False)} AND id_accuracy IS NOT NULL"
+        where = f"{row_condition(self._database, query)} AND id_accuracy IS NOT NULL"
         row = self._database.row(
             f"SELECT count(*) FROM runs WHERE {where} AND ood_accuracy IS NULL", query.parameters
         )
@@ -242,11 +246,19 @@ class Runs:
             made += [draft.run_dir.run_id for draft in drafts]
         return made
 
-    def _condition(self, query: Query, *, trashed: bool) -> str:
-        if DAMAGED in query.parameters:
-            find_unreadable(self._database)
-        place = "trashed_at IS NOT NULL" if trashed else "trashed_at IS NULL"
-        return f"{place} AND {query.where}"
+
+def _point(*row: Any) -> tuple[RunPoint, CombinationSpec | None]:
+    """Return the point of a row, and the task of a combining run."""
+    *values, is_augmented, measures, spec, text = row
+    combining = None
+    if text is not None:
+        combining = CombinationSpec(decode_stored_spec(spec), decode_combination(text))
+    point = msgspec.structs.replace(
+        RunPoint(*values),
+        is_augmented=is_augmented == 1,
+        measures=tuple(decode_measures(measures).items()),
+    )
+    return point, combining
 
 
 def _new_run_dir(home: Home, now: float, taken: Collection[Path]) -> RunDir:

@@ -14,6 +14,7 @@ from vld_tui.store.checkpoints import Checkpoints, checkpoint_files, size_of
 from vld_tui.store.database import MIGRATIONS, Database
 from vld_tui.store.errors import StoreError
 from vld_tui.store.folders import Folders
+from vld_tui.store.groups import Groups
 from vld_tui.store.ingest import LiveRuns
 from vld_tui.store.jobs import Jobs
 from vld_tui.store.labels import Labels
@@ -42,6 +43,7 @@ class Store:
         self.live = LiveRuns(database, home)
         self.folders = Folders(database, home, self.settings, self.live)
         self.runs = Runs(database, home, self.folders, self.live)
+        self.groups = Groups(database)
         self.labels = Labels(database, home)
         self.queue = Queue(database, home, self.runs)
         self.jobs = Jobs(database, home)

@@ -1,6 +1,6 @@
 """The syntax of a filter: ``dropout>=0.9 and not (status:failed or name~^try)`` as a tree.
 
-:mod:`vld_tui.store.comparison` gives the leaves their meaning.
+:mod:`vld_tui.store.comparison` translates the leaves.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _LONGEST: Final = 1000
 
 @dataclass(frozen=True)
 class Term:
-    """A comparison of a field with a value, or text to look for: without field and operator.
+    """A comparison of a field with a value, or text to search for, without field and operator.
 
-    ``text`` is what was typed. A quoted value has no wildcards, ranges or lists.
+    ``text`` is the original text. A quoted value has no wildcards, ranges or lists.
     """
 
     text: str
@@ -42,14 +42,14 @@ class Term:
 
 @dataclass(frozen=True)
 class Not:
-    """What does not hold."""
+    """A negated part."""
 
     part: Tree
 
 
 @dataclass(frozen=True)
 class Joined:
-    """Parts of which all must hold, or any."""
+    """Parts joined by ``and``, or by ``or``."""
 
     parts: tuple[Tree, ...]
     is_any: bool = False
@@ -61,10 +61,10 @@ Token = Term | str
 
 
 def parse_terms(text: str) -> Joined:
-    """Return the parts of a filter that must all hold; none for an empty one.
+    """Return the parts of a filter that must all be true; none for an empty filter.
 
     Raises:
-        QueryError: naming the part that has no meaning.
+        QueryError: naming the invalid part.
     """
     check_text(text)
     tokens = tuple(_tokens(text))
@@ -75,10 +75,10 @@ def parse_terms(text: str) -> Joined:
 
 
 def check_text(text: str) -> None:
-    """Refuse what is too long, or not text.
+    """Check that a query is text and not too long.
 
     Raises:
-        QueryError: saying which.
+        QueryError: with the reason.
     """
     if len(text) > _LONGEST:
         raise QueryError(f"The query has {len(text)} characters; the maximum is {_LONGEST}.")
@@ -109,7 +109,7 @@ def _tokens(text: str) -> Iterator[Token]:
 
 
 def _read_term(text: str, start: int) -> tuple[Term, int]:
-    """Return the comparison or the text at ``start``, and where it ends."""
+    """Return the comparison or the text at ``start``, and its end."""
     head = _COMPARISON.match(text, start)
     if head is None:
         value, end, is_quoted = _read_value(text, start)
@@ -117,14 +117,14 @@ def _read_term(text: str, start: int) -> tuple[Term, int]:
             _refuse_operator(value)
         return Term(text[start:end], value, is_quoted=is_quoted), end
     operator = _SAME.get(head["operator"], head["operator"])
-    if head["space"] and _begins_another(text, head.end()):
+    if head["space"] and _starts_another(text, head.end()):
         value, end, is_quoted = "", head.end() - len(head["space"]), False
     else:
         value, end, is_quoted = _read_value(text, head.end(), is_pattern=operator.endswith("~"))
     return Term(text[start:end], value, head["field"], operator, is_quoted), end
 
 
-def _begins_another(text: str, position: int) -> bool:
+def _starts_another(text: str, position: int) -> bool:
     """Return whether a new term begins here, so that the one before has no value (``tag=``)."""
     following = _COMPARISON.match(text, position)
     return bool(_KEYWORD.match(text, position)) or (
@@ -133,7 +133,7 @@ def _begins_another(text: str, position: int) -> bool:
 
 
 def _read_value(text: str, start: int, *, is_pattern: bool = False) -> tuple[str, int, bool]:
-    """Return a value, where it ends, and whether it stood in quotes."""
+    """Return a value, its end, and whether it was quoted."""
     quoted = _QUOTED.match(text, start)
     if quoted is not None:
         value, end = quoted[1] if quoted[1] is not None else quoted[2], quoted.end()

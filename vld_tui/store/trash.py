@@ -74,7 +74,7 @@ class Trash:
             )
 
     def empty(self) -> int:
-        """Permanently delete every run in the trash, and whatever else lies there; return how many.
+        """Permanently delete every run in the trash, and all other files in it; return how many.
 
         Raises:
             StoreError: when a folder cannot be deleted; what was deleted stays deleted.

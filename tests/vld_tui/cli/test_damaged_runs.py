@@ -18,8 +18,8 @@ from tests.vld_tui.store.told_runs import Teller, arm_evaluated, finished, start
 from vld_tui.dashboard.feed import HistorySource, Interest
 from vld_tui.home import Home, open_home
 from vld_tui.runs.run import Run, RunRow
+from vld_tui.store.groups import find_grouping
 from vld_tui.store.store import Store
-from vld_tui.store.summaries import find_grouping
 
 _REWRITE_CHECKS = (
     "PRAGMA ignore_check_constraints = ON",

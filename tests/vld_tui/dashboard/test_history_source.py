@@ -15,9 +15,9 @@ from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started, 
 from vld_tui.dashboard.feed import HistorySource, Interest, RunDetail
 from vld_tui.home import Home
 from vld_tui.runs.run import GroupRow, RunRow
+from vld_tui.store.groups import find_grouping
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
-from vld_tui.store.summaries import find_grouping
 
 
 def _told(home: Home) -> str:

@@ -18,9 +18,9 @@ from tests.vld_tui.store.told_runs import (
 from vld_tui.control.export import run_records, write_csv
 from vld_tui.runs.metrics import LastEvaluation
 from vld_tui.runs.run import CONFIGURATION, ArmResult, Run
+from vld_tui.store.groups import find_grouping
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
-from vld_tui.store.summaries import find_grouping
 from vld_tui.study.results.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
 from vld_tui.views.run_columns import LISTED_COLUMNS, run_row
@@ -145,7 +145,7 @@ def test_a_run_that_combines_others_is_known_by_its_parents(store: Store, run: R
     assert (made.arm, made.combination) == ("soup", combination)
     assert made.name == f"{TARGET}-soup-of-2"
     assert made.identity == run_identity(made.task) != run.identity
-    groups = store.runs.groups(Query(), find_grouping(CONFIGURATION))
+    groups = store.groups.find(Query(), find_grouping(CONFIGURATION))
     assert [group.runs for group in groups] == [1, 1]
     store.folders.rebuild()
     assert store.runs.get(made.run_id) == made
@@ -184,7 +184,7 @@ def test_runs_that_differ_only_in_where_they_are_computed_are_the_same(store: St
     other = store.runs.create(resolve_spec({"seed": 1}))
     assert first.identity is not None
     assert store.runs.by_identity([first.identity]) == {first.identity: [first, second]}
-    (group,) = store.runs.groups(Query(), find_grouping(CONFIGURATION))
+    (group,) = store.groups.find(Query(), find_grouping(CONFIGURATION))
     assert group.runs == 3
     assert other.identity != first.identity
 

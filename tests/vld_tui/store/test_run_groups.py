@@ -8,9 +8,9 @@ from engine.protocol import resolve_spec
 from tests.vld_tui.store.told_runs import Teller, evaluated, finished, started
 from vld_tui.home import Home
 from vld_tui.runs.run import CONFIGURATION
+from vld_tui.store.groups import find_grouping, member_condition
 from vld_tui.store.query import Query, QueryError
 from vld_tui.store.store import Store
-from vld_tui.store.summaries import find_grouping, member_condition
 
 EVERY = Query()
 
@@ -32,8 +32,8 @@ def test_seeds_of_one_configuration_are_one_group_with_mean_and_spread(home: Hom
             told(store, home, accuracy, seed=seed)
         other = told(store, home, None, dropout_rate=0.5, trial_seed=4)
         by_configuration = find_grouping(CONFIGURATION)
-        newest, seeds = store.runs.groups(EVERY, by_configuration)
-        assert store.runs.count_groups(EVERY, by_configuration) == 2
+        newest, seeds = store.groups.find(EVERY, by_configuration)
+        assert store.groups.count(EVERY, by_configuration) == 2
         assert newest.run_ids == (other,)
         assert (newest.ood_accuracy, newest.statuses) == (None, {"starting": 1})
         assert (seeds.runs, seeds.newest.seed) == (3, 2)
@@ -50,7 +50,7 @@ def test_the_same_run_done_twice_counts_as_one(home: Home) -> None:
         told(store, home, 0.4, seed=0)
         told(store, home, 0.6, seed=0)
         told(store, home, 0.7, seed=1)
-        (group,) = store.runs.groups(EVERY, find_grouping(CONFIGURATION))
+        (group,) = store.groups.find(EVERY, find_grouping(CONFIGURATION))
         assert group.runs == 3
         assert group.ood_accuracy is not None
         assert group.ood_accuracy.n == 2
@@ -62,15 +62,15 @@ def test_groups_by_a_field_are_sorted_and_paged(home: Home) -> None:
         for rate, accuracy in ((0.0, 0.3), (0.5, 0.7), (0.9, None)):
             told(store, home, accuracy, dropout_rate=rate)
         by_rate = find_grouping("dropout")
-        best = store.runs.groups(EVERY, by_rate, sort="-ood")
+        best = store.groups.find(EVERY, by_rate, sort="-ood")
         assert [group.key for group in best] == [0.5, 0.0, 0.9]
-        assert [each.key for each in store.runs.groups(EVERY, by_rate, sort="dropout")] == [
+        assert [each.key for each in store.groups.find(EVERY, by_rate, sort="dropout")] == [
             0.0, 0.5, 0.9,
         ]  # fmt: skip
-        page = store.runs.groups(EVERY, by_rate, sort="-ood", offset=1, limit=1)
+        page = store.groups.find(EVERY, by_rate, sort="-ood", offset=1, limit=1)
         assert [group.key for group in page] == [0.0]
         some = Query.parse("dropout>0.2")
-        assert store.runs.count_groups(some, by_rate) == 2
+        assert store.groups.count(some, by_rate) == 2
 
 
 def test_missing_values_are_a_group_of_their_own(home: Home) -> None:
@@ -78,7 +78,7 @@ def test_missing_values_are_a_group_of_their_own(home: Home) -> None:
         told(store, home, None, target="noto")
         unset = told(store, home, None)
         by_clip = find_grouping("grad_clip")
-        (group,) = store.runs.groups(EVERY, by_clip)
+        (group,) = store.groups.find(EVERY, by_clip)
         assert (group.key, group.runs) == (None, 2)
         inside = EVERY.narrowed(member_condition(by_clip, None))
         assert unset in {run.run_id for run in store.runs.find(inside)}
@@ -88,7 +88,7 @@ def test_a_group_knows_the_data_set_and_target_that_its_runs_share(home: Home) -
     with Store.open(home) as store:
         for rate, target in ((0.5, "noto"), (0.5, "noto-color"), (0.9, "noto"), (0.9, "noto")):
             told(store, home, 0.5, dropout_rate=rate, target=target)
-        shared, mixed = store.runs.groups(EVERY, find_grouping("dropout"), sort="-dropout")
+        shared, mixed = store.groups.find(EVERY, find_grouping("dropout"), sort="-dropout")
         assert (shared.dataset, shared.target) == ("emoji", "noto")
         assert (mixed.dataset, mixed.target) == ("emoji", None)
         points = store.runs.points(EVERY, limit=9)
@@ -109,7 +109,7 @@ def test_what_is_not_finished_is_counted_but_not_averaged(home: Home) -> None:
         begun = evaluated(10, id_accuracy=0.3, ood_accuracy=0.1)
         Teller(home.run_dir(live.run_id)).says(started(), *begun)
         store.live.refresh()
-        (group,) = store.runs.groups(EVERY, find_grouping(CONFIGURATION))
+        (group,) = store.groups.find(EVERY, find_grouping(CONFIGURATION))
         assert group.runs == 2
         assert group.ood_accuracy is not None
         assert (group.ood_accuracy.n, group.ood_accuracy.mean) == (1, 0.6)

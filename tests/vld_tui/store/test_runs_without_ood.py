@@ -23,9 +23,9 @@ from vld_tui.control.export import run_records, write_csv
 from vld_tui.dashboard.groups import group_point
 from vld_tui.home import Home
 from vld_tui.runs.run import CONFIGURATION, ArmResult, Run
+from vld_tui.store.groups import find_grouping
 from vld_tui.store.query import Query
 from vld_tui.store.store import Store
-from vld_tui.store.summaries import find_grouping
 from vld_tui.study.results.groups import group_by_seed
 from vld_tui.views.compare import compare_lines
 from vld_tui.views.run_columns import LISTED_COLUMNS, run_row
@@ -98,7 +98,7 @@ def test_filters_find_it_and_orders_by_ood_have_it_last(store: Store, make_told:
     assert len(store.runs.find(Query.parse("ood=none"))) == 2
     for order in ("ood", "-ood"):
         assert store.runs.find(Query.parse("", sort=order))[0] == noto
-        assert store.runs.groups(Query(), find_grouping("target"), sort=order)[0].key == "noto"
+        assert store.groups.find(Query(), find_grouping("target"), sort=order)[0].key == "noto"
 
 
 def test_it_has_no_place_in_the_plane_and_is_counted(store: Store, make_told: MakeTold) -> None:
@@ -114,7 +114,7 @@ def test_it_has_no_place_in_the_plane_and_is_counted(store: Store, make_told: Ma
 def test_seeds_are_grouped_without_an_ood_accuracy(store: Store, make_told: MakeTold) -> None:
     runs = [make_told(target=target, seed=seed) for seed, target in enumerate(("none", None))]
     grouping = find_grouping(CONFIGURATION)
-    (group,) = store.runs.groups(Query(), grouping)
+    (group,) = store.groups.find(Query(), grouping)
     assert (group.runs, group.ood_accuracy, group.target) == (2, None, "none")
     assert group.id_accuracy is not None
     assert group.id_accuracy.mean == 0.8

@@ -6,8 +6,8 @@ from typing import Final
 
 from vld_tui.runs.run import CONFIGURATION, MOST_MEMBERS, STATUSES, Grouping, Key, Run, RunSummary
 from vld_tui.runs.statistics import of_moments
-from vld_tui.store.database import Database, Parameters
-from vld_tui.store.query import Condition, find_field
+from vld_tui.store.database import Database
+from vld_tui.store.query import Condition, Query, find_field, row_condition
 from vld_tui.store.rows import STATUS_SQL, read_runs
 from vld_tui.store.specs import spec_value
 
@@ -31,64 +31,54 @@ def member_condition(grouping: Grouping, key: Key) -> Condition:
     return Condition(f"{grouping.sql} IS ?", (key,))
 
 
-def count_groups(database: Database, where: str, parameters: Parameters, grouping: Grouping) -> int:
-    """Return the number of groups of the rows that match ``where``.
+class Groups:
+    """Groups the runs of an open history by a common value."""
 
-    Raises:
-        StoreError: when the database cannot be read.
-    """
-    row = database.row(
-        f"SELECT count(*) FROM (SELECT 1 FROM runs WHERE {where} GROUP BY {grouping.sql})",
-        parameters,
-    )
-    return int(row[0]) if row else 0
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-
-def read_groups(
-    database: Database,
-    where: str,
-    parameters: Parameters,
-    grouping: Grouping,
-    *,
-    order: str,
-    offset: int = 0,
-    limit: int = -1,
-) -> list[RunSummary]:
-    """Return the groups of the rows that match ``where``.
-
-    Args:
-        database: the history.
-        where: a condition over a run's row; ``parameters`` are its values.
-        parameters: the values of the condition.
-        grouping: what runs of a group have in common.
-        order: an order over the columns of the summary: see :func:`group_order`.
-        offset: groups to leave out.
-        limit: of groups; −1: none.
-
-    Raises:
-        StoreError: when the database cannot be read.
-    """
-    statuses = ", ".join(f"sum({status}) AS {status}" for status in STATUSES)
-    rows = database.rows(
-        f"""
-        SELECT common, max(newest), group_concat(members), sum(runs),
-               {_moments("id")}, {_moments("ood")}, {_shared("dataset")}, {_shared("target")},
-               {statuses}
-        FROM ({_specs(where, grouping)})
-        GROUP BY common ORDER BY {order} LIMIT {limit} OFFSET {offset}
-        """,
-        parameters,
-    )
-    newest = {
-        run.run_id: run
-        for run in read_runs(
-            database, f"key IN ({', '.join('?' * len(rows))})", [row[1] for row in rows]
+    def count(self, query: Query, grouping: Grouping) -> int:
+        """Return the number of groups of the matching runs."""
+        where = row_condition(self._database, query)
+        row = self._database.row(
+            f"SELECT count(*) FROM (SELECT 1 FROM runs WHERE {where} GROUP BY {grouping.sql})",
+            query.parameters,
         )
-    }
-    return [summary for row in rows if (summary := _summary(row, newest)) is not None]
+        return int(row[0]) if row else 0
+
+    def find(
+        self,
+        query: Query,
+        grouping: Grouping,
+        *,
+        sort: str = "-created",
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[RunSummary]:
+        """Return the groups of the matching runs, latest first by default.
+
+        ``offset`` and ``limit`` choose a page of them.
+        """
+        where = row_condition(self._database, query)
+        statuses = ", ".join(f"sum({status}) AS {status}" for status in STATUSES)
+        rows = self._database.rows(
+            f"""
+            SELECT common, max(newest), group_concat(members), sum(runs),
+                   {_moments("id")}, {_moments("ood")}, {_shared("dataset")}, {_shared("target")},
+                   {statuses}
+            FROM ({_specs(where, grouping)})
+            GROUP BY common ORDER BY {_order(sort)}
+            LIMIT {-1 if limit is None else limit} OFFSET {offset}
+            """,
+            query.parameters,
+        )
+        keys = [row[1] for row in rows]
+        known = read_runs(self._database, f"key IN ({', '.join('?' * len(keys))})", keys)
+        newest = {run.run_id: run for run in known}
+        return [summary for row in rows if (summary := _summary(row, newest)) is not None]
 
 
-def group_order(sort: str) -> str:
+def _order(sort: str) -> str:
     """Return the order of groups that stands for an order of runs, such as ``-ood``."""
     name, is_descending = sort.removeprefix("-"), sort.startswith("-")
     column = {
