@@ -52,16 +52,16 @@ def _say_plan(spec: RunSpec, cluster: ClusterPlan | None, found: Prospects) -> N
     if found.loaded is not None:
         rows.insert(1, ("weights", loaded_line(found.loaded)))
     if cluster is None:
-        rows.append(("time", forecast_text(found.forecast).plain))
+        rows.append(("estimate", forecast_text(found.forecast).plain))
     else:
         rows += planned_lines(cluster)
     rows += [("caution", line) for line in found.cautions]
     rows += [("problem", line) for line in found.problems]
     rows += [("weights", line) for line in weights_lines(found.absent)]
     unasked = ["GPUs of the cluster"] if cluster is not None and not cluster.jobs else []
-    rows.append(("unchecked", " · ".join([*found.unchecked, *unasked])))
     for label, line in rows:
         say(f"{label:<9} {line}")
+    say(f"not checked: {', '.join([*found.unchecked, *unasked])}")
 
 
 def _images(found: Prospects) -> str:

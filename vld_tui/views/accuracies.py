@@ -82,7 +82,7 @@ def accuracy_table(
     selected = progress.selected
     at_step = step_label(selected.step, task) if selected else ""
     why = "← selected: best ID" if selected else ""
-    headings = ("", "latest", at_step, why) if has_choice(task) else ("", "", "together", "")
+    headings = ("", "latest", at_step, why) if has_choice(task) else ("", "", "combined", "")
     titles = [*headings[:3], *(["95% interval"] if has_intervals else []), headings[3]]
     table.add_row(*(Text(each, style=QUIET_STYLE) for each in titles))
     if not isinstance(task, CombinationSpec):

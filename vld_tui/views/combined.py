@@ -41,8 +41,8 @@ MOST_PARENTS: Final = 6
 MOST_FINDINGS: Final = 10
 """Of one kind, a line each."""
 _TAKEN_AT: Final = {
-    "best.safetensors": "their selected steps (--at best)",
-    "last.safetensors": "their last steps: the final weights (--at last)",
+    "best.safetensors": "of the selected steps (--at best)",
+    "last.safetensors": "of the last steps (--at last)",
 }
 
 
@@ -83,7 +83,7 @@ def combination_rows(combination: Combination) -> list[tuple[str, str]]:
     ]
     files = {PurePath(parent.file).name for parent in combination.parents if parent.file}
     taken = " · ".join(words for name, words in _TAKEN_AT.items() if name in files)
-    return [*rows, ("taken at", taken)] if taken else rows
+    return [*rows, ("weights", taken)] if taken else rows
 
 
 def method_name(combination: Combination) -> str:
@@ -112,7 +112,7 @@ def combining_lines(event: Event) -> list[str]:
         case Cautioned(message=message):
             return [f"caution: {plain_text(message)}"]
         case ParentMeasured():
-            return [f"alone: {parent_line(event)}"]
+            return [f"parent {parent_line(event)}"]
         case ParentTried():
             return [tried_line(event)]
         case BarrierMeasured():
@@ -177,7 +177,7 @@ def notices(progress: Progress) -> list[str]:
 
 def findings(progress: Progress) -> list[tuple[str, str]]:
     """Return how the networks stand to one another, as pairs of a label and a line."""
-    rows = _rows("alone", [parent_line(each) for each in progress.parents])
+    rows = _rows("parent", [parent_line(each) for each in progress.parents])
     rows += _rows("tried", [tried_line(each) for each in progress.tried])
     half_way = [
         f"{plain_text(each.first)} and {plain_text(each.second)}: {_half_way(each)}"

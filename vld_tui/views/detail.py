@@ -109,7 +109,7 @@ def _state_rows(run: Run) -> Iterator[Row]:
     elif run.wall_s is not None:
         reached += f" in {duration(run.wall_s)}"
     if run.has_spec:
-        yield "reached" if run.combination else "steps", reached
+        yield "progress" if run.combination else "steps", reached
     if run.is_live and run.pid is not None:
         yield "process", f"{run.pid} on {plain_text(run.host or 'this machine')}"
     if run.job is not None:

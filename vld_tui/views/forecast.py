@@ -16,12 +16,13 @@ def forecast_text(forecast: Forecast, *, runs: int = 1) -> Text:
     text = Text()
     each = " each" if runs > 1 else ""
     if forecast.wall_s is None or forecast.wall_from is None:
-        text.append("time and memory unknown")
+        has_disk = forecast.disk_bytes is not None and forecast.disk_from is not None
+        text.append("time and memory unknown" if has_disk else "time, memory and disk unknown")
         text.append(
             ": no earlier run with this network, image size and images on this device",
             QUIET_STYLE,
         )
-        return _with_disk(text, forecast, each)
+        return _with_disk(text, forecast, each) if has_disk else text
     text.append(f"about {duration(forecast.wall_s)}{each}")
     if runs > 1:
         text.append(f", {duration(runs * forecast.wall_s)} for {runs}")

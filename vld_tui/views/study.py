@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -27,6 +28,21 @@ MISSING: Final = "·"
 NO_SETTING: Final = "all runs"
 """Names the only row of a study that compares nothing."""
 MOST_FAILURES: Final = 10
+_NOUNS: Final[Mapping[str, str]] = {
+    "dataset": "data set",
+    "target": "target",
+    "model": "network",
+    "recipe": "recipe",
+    "tuning": "tuning",
+    "objective": "objective",
+    "optimizer": "optimizer",
+    "dropout_rate": "dropout rate",
+    "lr": "learning rate",
+    "weight_decay": "weight decay",
+    "seed": "seed",
+    "trial_seed": "trial seed",
+}
+"""Nouns for values of a field that can be counted."""
 
 
 def shown_setting(name: str, value: object) -> str:
@@ -54,10 +70,16 @@ def grid_text(study: Study) -> str:
     varied = [
         name for name, count in counts.items() if count > 1 and name not in fields_with("implied")
     ]
-    values = ", ".join(f"{counts[name]} {name}" for name in varied)
-    text = f"{plural(len(study.specs), 'run')}{' of ' if values else ''}{values}"
+    is_full = math.prod(counts[name] for name in varied) == len(specs)
+    values = (" × " if is_full else ", ").join(_values(counts[name], name) for name in varied)
+    text = f"{plural(len(study.specs), 'run')}{': ' if values else ''}{values}"
     held_out = len(study.specs) - len(specs)
     return f"{text}; {held_out:,} of them leave out a source too" if held_out else text
+
+
+def _values(count: int, name: str) -> str:
+    noun = _NOUNS.get(name)
+    return plural(count, noun) if noun else f"{plural(count, 'value')} of {name}"
 
 
 def counts_text(standing: Standing) -> str:
@@ -127,7 +149,7 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
     study = standing.study
     yield "study", study_heading(study)
     yield "runs", grid_text(study)
-    yield "there", counts_text(standing)
+    yield "state", counts_text(standing)
     todo = [f"{len(standing.missing):,} new"]
     if standing.broken_off:
         todo += going_on(standing.broken_off)
@@ -135,12 +157,11 @@ def plan_lines(standing: Standing, cost: StudyCost, devices: int) -> Iterator[tu
     yield "time", time_text(cost, devices)
     yield "disk", disk_text(study, cost)
     if cost.largest is not None:
-        part = f"one of its {cost.largest.values} values"
+        each = duration(cost.wall_s / cost.largest.values / devices)
         if cost.unknown or not cost.runs:
-            alone = f"about {plural(round(cost.runs / cost.largest.values), 'run')}"
-        else:
-            alone = f"about {duration(cost.wall_s / cost.largest.values / devices)}"
-        yield "cost", f"largest from {cost.largest.name}: {part} alone takes {alone}"
+            each = plural(round(cost.runs / cost.largest.values), "run")
+        factor = _values(cost.largest.values, cost.largest.name)
+        yield "cost", f"largest factor: {factor}, about {each} each"
     if study.absent:
         yield "missing", f"data sets not on this machine: {', '.join(study.absent)}"
 
@@ -161,11 +182,14 @@ def weights_lines(absent: Sequence[AbsentWeights]) -> Iterator[str]:
         match weights.where:
             case "hub":
                 yield (
-                    f"those of {name} are not on this machine: they will be downloaded; offline "
-                    f"{runs} will fail"
+                    f"{name} is not on this machine and will be downloaded; offline, {runs} will "
+                    "fail"
                 )
             case "none":
-                yield f"{name} has none: {runs} will fail unless --weights is a file or none"
+                yield (
+                    f"{name} has no pre-trained weights: {runs} will fail unless --weights is a "
+                    "file or none"
+                )
             case "file":
                 yield f"no such file: {name}: {runs} will fail"
 

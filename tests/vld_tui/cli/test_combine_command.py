@@ -62,7 +62,7 @@ def test_a_soup_is_a_run_in_history_that_names_its_parents(family: Vld) -> None:
     assert ran.exit_code == 0, ran.output
     one, two = ids(family, "one", "two")
     assert "method    soup: average of the weights" in ran.stdout
-    assert "taken at  their selected steps (--at best)" in ran.stdout
+    assert "weights   of the selected steps (--at best)" in ran.stdout
     assert f"networks  2 · {one} · {two}" in ran.stdout
     assert f"vld compare {one} {two} @last" in ran.stdout
     record = family.json("show", "@last")
@@ -76,7 +76,7 @@ def test_a_soup_is_a_run_in_history_that_names_its_parents(family: Vld) -> None:
     listed = family("ls", "--where", "arm=soup").stdout
     assert "soup" in listed.splitlines()[1]
     shown = family("show", "@last").stdout
-    assert "reached   2 of 2 networks" in shown
+    assert "progress  2 of 2 networks" in shown
     assert f"networks  2 · {one} · {two}" in shown
 
 
@@ -100,7 +100,7 @@ def test_each_way_of_combining_is_an_arm(
     assert all(
         (parent.file or "").endswith(f"{files}.safetensors") for parent in combination.parents
     )
-    taken = {"best": "their selected steps", "last": "their last steps: the final weights"}[files]
+    taken = {"best": "selected steps", "last": "last steps"}[files]
     assert f"{taken} (--at {files})" in family("show", record["run"]).stdout
     assert combination.points == (5 if method == "interpolation" else 11)
     assert family.json("show", record["run"])["spec"]["device"] == "cpu"

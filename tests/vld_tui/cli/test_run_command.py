@@ -130,7 +130,7 @@ def _known_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
     result = vld("run", "--dropout", "0", "--dry-run")
     assert "method    no dropout (ERM)" in result.stdout
-    assert result.stdout.splitlines()[-1] == "unchecked individual images · memory"
+    assert result.stdout.splitlines()[-1] == "not checked: individual images, memory"
     assert "problem" not in result.stdout
     assert vld.json("ls") == []
 
@@ -140,8 +140,8 @@ def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
     ("words", "told"),
     [
         (["--model", "resnet5"], "problem   timm has no network 'resnet5'. Did you mean"),
-        (["--model", "resnet50"], "weights   those of resnet50 are not on this machine"),
-        (["--model", "bare"], "weights   bare has none: 1 run will fail"),
+        (["--model", "resnet50"], "weights   resnet50 is not on this machine"),
+        (["--model", "bare"], "weights   bare has no pre-trained weights: 1 run will fail"),
         (["--weights", "gone.pth"], "gone.pth: 1 run will fail"),
         (["--model", "resnet50.a2_in1k"], "problem   timm has no weights 'a2_in1k' for resnet50."),
         (["--target", "notto"], "problem   emoji has no domain 'notto'. Did you mean noto?"),
@@ -154,7 +154,7 @@ def test_the_plan_can_be_read_without_doing_it(vld: Vld) -> None:
             ["--gpus", "9", "--batch", "1", "--device", "cpu"],
             "problem   9 GPUs or processes cannot share a step of 3 images. Give fewer --gpus",
         ),
-        (["--tuning", "linear"], "unchecked linear tuning of this network · individual images"),
+        (["--tuning", "linear"], "not checked: linear tuning of this network, individual images"),
     ],
 )
 def test_a_trial_says_what_would_fail_and_what_it_did_not_look_at(
@@ -188,7 +188,7 @@ def test_a_trial_s_json_is_the_spec_with_what_was_found(vld: Vld) -> None:
 def test_a_trial_makes_no_home(vld: Vld, tmp_path: Path) -> None:
     result = vld("run", "--dry-run", "--home", str(tmp_path / "new"))
     assert result.exit_code == 0, result.output
-    assert "time      " in result.stdout
+    assert "estimate  " in result.stdout
     assert not (tmp_path / "new").exists()
 
 
@@ -197,7 +197,7 @@ def test_a_trial_of_a_damaged_history_says_what_it_could_not_check(vld: Vld) -> 
     (vld.home / "vld.db").write_bytes(b"no database " * 400)
     result = vld("run", "--dry-run")
     assert result.exit_code == 0, result.output
-    assert "unchecked individual images · memory · the time (" in result.stdout
+    assert "not checked: individual images, memory, the time (" in result.stdout
 
 
 @pytest.mark.usefixtures("_known_networks")
@@ -206,7 +206,7 @@ def test_a_trial_has_images_classes_and_time(vld: Vld) -> None:
     lines = vld("run", "--dry-run", "--model", "finish", *SHORT).stdout.splitlines()
     (images,) = (line for line in lines if line.startswith("images    fluent 1,219 · "))
     assert images.endswith(" · 18 classes")
-    assert any(line.startswith("time      about ") for line in lines)
+    assert any(line.startswith("estimate  about ") for line in lines)
 
 
 def test_a_trial_checks_the_device(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +274,7 @@ def test_a_trial_says_how_many_gpus_are_missing_here(
     assert told is None or f"problem   {told}" in result.stdout
     elsewhere = vld("run", *words, "--dry-run", "--on", "slurm")
     assert "problem" not in elsewhere.stdout
-    assert elsewhere.stdout.splitlines()[-1].endswith(" · GPUs of the cluster")
+    assert elsewhere.stdout.splitlines()[-1].endswith(", GPUs of the cluster")
 
 
 @pytest.mark.parametrize(
@@ -425,4 +425,4 @@ def test_a_dry_run_looks_into_the_file_of_weights(vld: Vld, tmp_path: Path) -> N
     told = vld("run", "--dry-run", "--weights", str(tmp_path / "page.pth"))
     assert told.exit_code == 2
     assert "it is an HTML page (starts with '<!DOCTYPE html>')" in told.stdout
-    assert "weight file" not in told.stdout.rpartition("unchecked")[2]
+    assert "weight file" not in told.stdout.rpartition("not checked")[2]

@@ -87,12 +87,12 @@ def test_a_dry_run_tells_and_does_nothing(vld: Vld, file: str) -> None:
     told = vld("sweep", file, "--dry-run").stdout.splitlines()
     assert told == [
         "study     rates · How much dropout?",
-        "runs      8 runs of 2 target, 2 dropout_rate, 2 seed",
-        "there     0 finished · 0 running · 0 queued · 8 missing",
+        "runs      8 runs: 2 targets × 2 dropout rates × 2 seeds",
+        "state     0 finished · 0 running · 0 queued · 8 missing",
         "to do     8 new",
         "time      unknown (no comparable earlier run on this device)",
         "disk      about 8.0 MiB of checkpoints (keep = best)",
-        "cost      largest from target: one of its 2 values alone takes about 4 runs",
+        "cost      largest factor: 2 targets, about 4 runs each",
         "where     this machine",
     ]
     assert not (vld.home / "studies").exists()
@@ -246,9 +246,7 @@ def test_absent_weights_are_told_before_a_launch_and_asked_about(
     vld: Vld, file: str, networks: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks["finish"] = "hub"
-    line = (
-        "those of finish are not on this machine: they will be downloaded; offline 8 runs will fail"
-    )
+    line = "finish is not on this machine and will be downloaded; offline, 8 runs will fail"
     assert vld("sweep", file, "--dry-run").stdout.splitlines()[-1] == f"weights   {line}"
     record = vld.json("sweep", file, "--dry-run")
     assert record["absent_weights"] == [{"name": "finish", "where": "hub", "runs": 8}]

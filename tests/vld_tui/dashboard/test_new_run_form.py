@@ -221,8 +221,10 @@ def test_the_forecast_says_what_it_rests_on() -> None:
         planner.answer = Forecast()
         await form.fill(seed="", dropout_rate="0")
         await form.wait()
-        assert form.forecast.startswith("time and memory unknown: no earlier run with this network")
-        assert form.forecast.endswith("disk unknown")
+        assert form.forecast.startswith(
+            "time, memory and disk unknown: no earlier run with this network"
+        )
+        assert form.forecast.endswith("on this device")
 
     use_form(use, planner=planner)
     assert planner.asked[-1] == resolve_spec({"dropout_rate": 0.0})

@@ -289,7 +289,7 @@ def test_a_preset_is_launched_after_what_it_takes_was_shown() -> None:
     async def scenario(app: Dashboard, pilot: Pilot[None]) -> None:
         await open_study(pilot)
         lines = screen_lines(app)
-        for said in ("8 runs of 2 target, 2 dropout_rate", "about 1h 00m", "Launch it?"):
+        for said in ("8 runs: 2 targets × 2 dropout rates", "about 1h 00m", "Launch it?"):
             assert any(said in line for line in lines), said
         await pilot.press("n")
         await settle(pilot)

@@ -72,7 +72,7 @@ def test_many_networks_are_counted() -> None:
         (HIGH, "a barrier lies between a and b"),
         (LOW, "half way between a and c: ID +1.0 points, loss – against the mean of the two"),
         (CAUTION, "ID accuracy is too high"),
-        (ParentMeasured(parent="a", id_accuracy=0.5), "alone: a  ID 50.0%"),
+        (ParentMeasured(parent="a", id_accuracy=0.5), "parent a  ID 50.0%"),
         (ParentTried(parent="a", soup_accuracy=0.5, is_kept=False), "with a  ID 50.0% · left out"),
         (evaluated(25, 0.6), "25% of B  ID 60.0% · OOD 30.0% · best ID so far"),
         (
@@ -96,7 +96,7 @@ def test_barriers_and_cautions_are_said_at_the_end() -> None:
          finished(9)]
     )  # fmt: skip
     assert len(notices(told)) == 2
-    assert [label for label, _ in findings(told)] == ["alone", "half way", "half way"]
+    assert [label for label, _ in findings(told)] == ["parent", "half way", "half way"]
     line = closing_line(OF_SOUP, told, status="finished")
     assert line == "finished in 2s · ID 50.0% · OOD 25.0% · over a barrier"
     view = closing_view(OF_SOUP, told, run_id="r", name="n", status="finished", cells=80)
@@ -105,7 +105,7 @@ def test_barriers_and_cautions_are_said_at_the_end() -> None:
         console.print(view)
     assert "a barrier lies between a and b" in capture.get()
     assert "ID accuracy is too high" in capture.get()
-    assert "together" in capture.get()
+    assert "combined" in capture.get()
     assert "\n  loss" not in capture.get()
 
 

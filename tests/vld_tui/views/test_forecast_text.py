@@ -9,8 +9,8 @@ from vld_tui.views.forecast import forecast_text
 
 def test_what_no_run_tells_is_unknown() -> None:
     told = forecast_text(Forecast()).plain
-    assert told.startswith("time and memory unknown: no earlier run with this network")
-    assert told.endswith("· disk unknown")
+    assert told.startswith("time, memory and disk unknown: no earlier run with this network")
+    assert told.endswith("on this device")
 
 
 def test_disk_is_told_by_another_machines_run_too() -> None:
