@@ -1,4 +1,5 @@
-"""Metrics as packed series, so that a million points are read quickly.
+"""Metrics as packed series, so that a million points are read quickly, and the steps selected in
+them while they are written.
 
 A series is stored as rows of up to ``CHUNK`` points each, with steps ascending from row to row:
 64-bit integers, and 64-bit floats where NaN stands for "not finite".
@@ -6,13 +7,16 @@ A series is stored as rows of up to ``CHUNK`` points each, with steps ascending 
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
-from engine.protocol import MetricKey
+from engine.protocol import JUDGED, MEASURES, MetricKey, Summary
+from engine.protocol.measures import LOSS_DOMAIN, LOSS_SPLIT
 from vld_tui.runs.metrics import Points
 from vld_tui.store.errors import SeriesDamaged
 
@@ -28,6 +32,29 @@ _OF_SERIES: Final = "run = ? AND name = ? AND split = ? AND domain = ? AND arm =
 
 IS_WHOLE: Final = "length(steps) = length(readings) AND length(steps) % 8 = 0"
 """Holds for the rows that can be unpacked."""
+_AROUND_STEP: Final = """
+    SELECT split, domain, steps, readings FROM series
+    JOIN (
+        SELECT split, domain, max(first_step) AS first_step FROM series
+        WHERE run = :run AND name = 'accuracy' AND arm = :arm AND first_step <= :step
+        GROUP BY split, domain
+    ) USING (split, domain, first_step)
+    WHERE run = :run AND name = 'accuracy' AND arm = :arm ORDER BY domain
+"""
+_MEASURES: Final = f"""
+    SELECT name, split, steps, readings FROM series
+    JOIN (
+        SELECT name, split, max(first_step) AS first_step FROM series
+        WHERE run = :run AND domain = '{JUDGED}' AND arm = :arm AND first_step <= :step
+        GROUP BY name, split
+    ) USING (name, split, first_step)
+    WHERE run = :run AND domain = '{JUDGED}' AND arm = :arm
+"""
+_JUDGED: Final = """
+    SELECT steps, readings FROM series
+    WHERE run = ? AND name = 'accuracy' AND split = ? AND domain = ? AND arm = ?
+    ORDER BY first_step
+"""
 
 
 def unpack(rows: Iterable[tuple[bytes, bytes]]) -> Points:
@@ -134,3 +161,60 @@ class SeriesWriter:
                 for start in range(0, len(points.steps), CHUNK)
             ],
         )
+
+
+def domain_accuracies(
+    connection: sqlite3.Connection, run: int, step: int, arm: str
+) -> dict[str, float]:
+    """Return an arm's accuracy of each domain at an evaluation: the ``in`` split of those left out
+    of training, the ``out`` split of the others, without augmentation; empty when there was none
+    at this step."""
+    rows = connection.execute(_AROUND_STEP, {"run": run, "step": step, "arm": arm}).fetchall()
+    values: dict[tuple[str, str], float] = {}
+    for split, domain, steps, readings in rows:
+        points = unpack([(steps, readings)])
+        at = bisect_left(points.steps, step)
+        if at < len(points.steps) and points.steps[at] == step:
+            values[split, domain] = points.values[at]
+    found: dict[str, float] = {}
+    for (split, domain), value in values.items():
+        reported = "in" if ("in", domain) in values else "out"
+        if split == reported and domain != JUDGED and not math.isnan(value):
+            found[domain] = value
+    return found
+
+
+def measures_at(connection: sqlite3.Connection, run: int, step: int, arm: str) -> Summary:
+    """Return the ID and OOD values of an arm's measures at an evaluation."""
+    rows = connection.execute(_MEASURES, {"run": run, "step": step, "arm": arm}).fetchall()
+    found: dict[str, dict[str, float | None]] = {}
+    for name, split, steps, readings in rows:
+        points = unpack([(steps, readings)])
+        at = bisect_left(points.steps, step)
+        if name in MEASURES and at < len(points.steps) and points.steps[at] == step:
+            found.setdefault(name, {})[split] = points.at(at)
+    return {name: (values.get("out"), values.get("in")) for name, values in found.items()}
+
+
+def best_evaluation(
+    connection: sqlite3.Connection, run: int, arm: str
+) -> tuple[int, float, float | None] | None:
+    """Return step, ID and OOD accuracy where an arm's ID accuracy is highest, the earliest of
+    equals; a run without a target has no OOD accuracy."""
+    id_points, ood_points = (
+        unpack(connection.execute(_JUDGED, [run, split, JUDGED, arm])) for split in ("out", "in")
+    )
+    ood_at = dict(zip(ood_points.steps, ood_points.values, strict=True))
+    evaluations = zip(id_points.steps, id_points.values, strict=True)
+    best = max(evaluations, key=lambda each: (each[1], -each[0]), default=None)
+    return None if best is None else (*best, ood_at.get(best[0]))
+
+
+def last_loss(connection: sqlite3.Connection, run: int) -> float | None:
+    """Return the training loss at the highest step; None: not finite, or none yet."""
+    row = connection.execute(
+        "SELECT steps, readings FROM series WHERE run = ? AND name = 'loss' AND split = ? "
+        "AND domain = ? ORDER BY first_step DESC LIMIT 1",
+        [run, LOSS_SPLIT, LOSS_DOMAIN],
+    ).fetchone()
+    return None if row is None else unpack([row]).at(-1)

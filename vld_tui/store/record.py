@@ -29,9 +29,8 @@ from engine.protocol import (
 )
 from engine.protocol.measures import ACCURACY
 from vld_tui.store.columns import RunState
-from vld_tui.store.packed import SeriesWriter
-from vld_tui.store.selection import (
-    ArmRecorder,
+from vld_tui.store.packed import (
+    SeriesWriter,
     best_evaluation,
     domain_accuracies,
     last_loss,
@@ -248,6 +247,57 @@ class EventRecorder:
             "WHERE run = ? AND attempt = ? AND outcome = 'crashed'",
             [self._key, self.state.attempts],
         )
+
+
+class ArmRecorder:
+    """Tracks the selected step of each arm.
+
+    An arm's best step is written immediately; its accuracy by domain is written by :meth:`flush`,
+    after the evaluations.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, run: int) -> None:
+        self._connection, self._run = connection, run
+        self._selected: set[str] = set()
+
+    def record(self, event: ArmEvaluated) -> None:
+        """Add an evaluation."""
+        before = self._connection.execute(
+            "SELECT id_accuracy FROM arms WHERE run = ? AND arm = ?", [self._run, event.arm]
+        ).fetchone()
+        if event.is_best and (before is None or event.id_accuracy > before[0]):
+            self._select(event.arm, event.step, event.id_accuracy, event.ood_accuracy)
+
+    def select_again(self) -> None:
+        """Select again from the remaining evaluations."""
+        self._selected.clear()
+        rows = self._connection.execute("SELECT arm FROM arms WHERE run = ?", [self._run])
+        arms = [arm for (arm,) in rows.fetchall()]
+        self._connection.execute("DELETE FROM arms WHERE run = ?", [self._run])
+        for arm in arms:
+            if best := best_evaluation(self._connection, self._run, arm):
+                self._select(arm, *best)
+
+    def flush(self) -> None:
+        """Write accuracies by domain."""
+        for arm in self._selected:
+            (step,) = self._connection.execute(
+                "SELECT selected_step FROM arms WHERE run = ? AND arm = ?", [self._run, arm]
+            ).fetchone()
+            place = (self._connection, self._run, step, arm)
+            found = (domain_accuracies(*place), measures_at(*place))
+            self._connection.execute(
+                "UPDATE arms SET domains = ?, measures = ? WHERE run = ? AND arm = ?",
+                [*(msgspec.json.encode(each).decode() for each in found), self._run, arm],
+            )
+        self._selected.clear()
+
+    def _select(self, arm: str, step: int, id_accuracy: float, ood_accuracy: float | None) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO arms VALUES (?, ?, ?, ?, ?, '{}', '{}')",
+            [self._run, arm, step, id_accuracy, ood_accuracy],
+        )
+        self._selected.add(arm)
 
 
 def _outcome(end: AttemptEnd) -> str:
