@@ -63,11 +63,12 @@ class ChooseColumns(Guarded, ModalScreen[tuple[str, ...] | None]):
 
     def compose(self) -> ComposeResult:
         """Lay out every column with what it shows."""
+        cells = max(map(len, RUN_COLUMNS))
         with Vertical():
             yield _Ticks(
                 *(
                     Selection(
-                        Text.assemble(f"{name:<20}", (f" {column.about}", QUIET_STYLE)),
+                        Text.assemble(f"{name:<{cells}}", (f" {column.about}", QUIET_STYLE)),
                         name,
                         name in self._chosen,
                     )
