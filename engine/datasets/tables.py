@@ -170,7 +170,9 @@ def read_columns(table: Path, columns: Sequence[str]) -> Iterator[tuple[str, ...
                     incomplete.append((reader.line_num + 1, empty))
     except UnicodeDecodeError:
         raise DataError(f"{table} is not UTF-8 text. Save it as CSV in UTF-8.") from None
-    except (OSError, csv.Error) as error:
+    except OSError as error:
+        raise DataError(f"{table} cannot be read: {error.strerror or error}.") from None
+    except csv.Error as error:
         raise DataError(f"{table} cannot be read as CSV: {error}.") from None
     if incomplete:
         raise DataError(_incomplete(table, incomplete))

@@ -134,8 +134,8 @@ def _check_usable(run: Run) -> None:
     if run.combination is not None:
         raise CombinationError(is_combined(run.run_id))
     if run.status != "finished":
-        advice = "wait until it finishes" if run.is_live else f"resume it: vld resume {run.run_id}"
-        raise CombinationError(f"Run {run.run_id} is {run.status}, not finished: {advice}")
+        advice = "Wait until it finishes." if run.is_live else f"Resume it: vld resume {run.run_id}"
+        raise CombinationError(f"Run {run.run_id} is {run.status}, not finished.\n{advice}")
 
 
 def _parents(store: Store, runs: Sequence[Run], at: Checkpoint) -> list[Parent]:

@@ -94,7 +94,7 @@ def _hold_job(store: Store, run: Run, *, is_held: bool) -> None:
     if run.status != QUEUED:
         raise SlurmError(f"Run {run.run_id} is not queued: it is {run.status}.")
     if run.job is None:
-        raise SlurmError(f"Run {run.run_id} has no job that is queued or runs.")
+        raise SlurmError(f"Run {run.run_id} has no queued or running job.")
     commands.require_controller()
     commands.ask("scontrol", "hold" if is_held else "release", run.job)
     look_at_jobs(store)

@@ -74,8 +74,8 @@ def refuse_stopped(store: Store, run: Run) -> None:
         raise StoreError(f"Run {run.run_id} is not running: it is {run.status}.")
     if store.database.is_copy and not run.is_live:
         raise StoreError(
-            f"Run {run.run_id} is {run.status} in the history only, and the history cannot be "
-            "written: try again."
+            f"Cannot stop run {run.run_id}: it is {run.status}, and the database cannot be "
+            "written.\nTry again."
         )
 
 

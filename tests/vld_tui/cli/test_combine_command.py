@@ -197,7 +197,7 @@ def test_runs_and_what_is_made_of_them_are_compared(family: Vld) -> None:
         (("ensemble", "one", "one"), "is given twice; each run can be combined only once."),
         (("interpolate", "one", "one"), "is given twice"),
         (("soup", "one", "elsewhere"), "target is fluent-mono in run"),
-        (("soup", "one", "broken"), "is failed, not finished: resume it: vld resume"),
+        (("soup", "one", "broken"), "is failed, not finished. Resume it: vld resume"),
         (("soup", "one", "nobody"), "nobody"),
         (("soup", "one", "two", "--at", "first"), "--at is 'first', but must be best or last."),
         (("interpolate", "one", "two", "--points", "1"), "--points is 1, but must be from 2 to"),

@@ -283,7 +283,7 @@ def test_a_set_is_renamed_and_removed_while_no_run_uses_it(
     asked = vld("data", "rm", "animals")
     assert asked.exit_code == 2
     assert f"Remove animals? Its images are kept in {images}." in asked.stderr
-    assert "Confirm with --yes." in asked.stderr
+    assert "Pass --yes to confirm." in asked.stderr
     removed = vld("data", "rm", "animals", "--yes")
     assert removed.stdout == f"removed animals; its images are kept in {images}\n"
     assert (images / "photo").is_dir()

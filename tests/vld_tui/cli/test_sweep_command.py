@@ -126,7 +126,7 @@ def test_a_study_is_launched_finished_and_grows(vld: Vld, file: str) -> None:
     assert launched.exit_code == 0, launched.stderr
     assert launched.stdout.splitlines()[:2] == [
         "rates · How much dropout?",
-        "8 new runs; already: 0 finished · 0 running · 0 queued · 8 missing",
+        "8 new runs (before: 0 finished · 0 running · 0 queued · 8 missing)",
     ]
     runs = vld.json("ls", "--where", "tag:rates status:queued")
     assert {(run["target"], run["dropout_rate"], run["seed"]) for run in runs} == set(
@@ -146,7 +146,7 @@ def test_a_study_is_launched_finished_and_grows(vld: Vld, file: str) -> None:
     )
     assert vld.json("sweep", file, "--dry-run")["left_behind"] == 4
     grown = vld("sweep", file).stdout.splitlines()
-    assert grown[1] == "4 new runs; already: 4 finished · 0 running · 0 queued · 4 missing"
+    assert grown[1] == "4 new runs (before: 4 finished · 0 running · 0 queued · 4 missing)"
     assert grown[2] == "4 runs of the previous launch of rates are no longer in the study"
     assert len(vld.json("ls", "--where", "tag:rates")) == 12
 
@@ -165,7 +165,7 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
     assert told[1] == (
         "runs      6 finished · 0 running · 0 queued · 5 failed · 1 stopped · 0 missing"
     )
-    assert told[2].startswith("broken    ")
+    assert told[2].startswith("ended     ")
     assert told[2].endswith(" and 4 more  failed: The loss is not finite.")
     assert told[3].endswith("  stopped")
     table = told[told.index("emoji: ID/OOD accuracy by target, % ± sd of OOD over seeds") + 1 :]
@@ -185,7 +185,7 @@ def test_status_tells_results_failures_and_what_to_type(vld: Vld, file: str) -> 
     }  # fmt: skip
     again = vld("sweep", "rates").stdout.splitlines()
     assert again[1].startswith(
-        "0 new runs, 5 resume from the last checkpoint, 1 restarts from step 0; already: 6 finished"
+        "0 new runs, 5 resume from the last checkpoint, 1 restarts from step 0 (before: 6 finished"
     )
     assert vld.json("sweep", "status", "rates")["queued"] == 6
 

@@ -40,7 +40,7 @@ def rm(
         idle = refuse_busy(store, name)
         if not yes:
             question = f"{_question(found)}{_of_idle(idle)}"
-            ask(question, refusal="Nothing was deleted.", hint="Confirm with --yes.")
+            ask(question, refusal="Nothing was deleted.", hint="Pass --yes to confirm.")
         do_work(RemoveDataset(root, name), NamedSet)
     if as_json:
         print_json(found)

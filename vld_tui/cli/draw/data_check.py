@@ -101,14 +101,14 @@ def _name(name: str) -> str:
 
 def _files(report: CheckReport, cells: int | None, most: int | None) -> Iterator[str]:
     files = [f"{_path(path, cells, 1)}: {why}" for path, why in report.unreadable.items()]
-    yield from _some("cannot be read", files, len(files), most)
+    yield from _some("unreadable file", "", files, len(files), most)
     exact = [_pair(pair, "=", cells) for pair in report.exact_duplicates]
-    yield from _some("identical", exact, len(exact), most)
+    yield from _some("identical pair", "", exact, len(exact), most)
     copies = [_pair(pair, "≈", cells) for pair in report.near_copies]
     count = report.near_copy_count
-    yield from _some("near-identical within a domain", copies, count, most)
+    yield from _some("near-identical pair", " within a domain", copies, count, most)
     near = [_pair(pair, "≈", cells) for pair in report.near_duplicates]
-    yield from _some("similar across domains", near, report.near_duplicate_count, most)
+    yield from _some("similar pair", " across domains", near, report.near_duplicate_count, most)
 
 
 def _pair(pair: Duplicate, sign: str, cells: int | None) -> str:
@@ -127,10 +127,10 @@ def _listing(counts: Mapping[str, int]) -> str:
     return " · ".join(f"{plain_text(name)} {count:,}" for name, count in counts.items())
 
 
-def _some(what: str, lines: list[str], count: int, most: int | None) -> Iterator[str]:
+def _some(what: str, where: str, lines: list[str], count: int, most: int | None) -> Iterator[str]:
     if lines:
         yield ""
-        yield f"{count:,} {what}:"
+        yield f"{plural(count, what)}{where}:"
         shown = lines[:most]
         yield from (f"  {plain_text(line)}" for line in shown)
         if count > len(shown):

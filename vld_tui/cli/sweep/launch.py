@@ -330,7 +330,7 @@ def _tell_launch(
     say(study_heading(standing.study))
     if standing.missing or standing.broken_off:
         todo = [plural(len(standing.missing), "new run"), *going_on(standing.broken_off)]
-        say(f"{', '.join(todo)}; already: {counts_text(standing)}")
+        say(f"{', '.join(todo)} (before: {counts_text(standing)})")
     else:
         say(f"nothing to launch: {counts_text(standing)}")
     if place.is_as_before:

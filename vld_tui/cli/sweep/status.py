@@ -84,7 +84,7 @@ def _tell(
     if standing.live or standing.queued or standing.missing:
         say(f"{'time left':<9} {left_text(standing, cost, devices)}")
     for line in failure_lines(standing.broken_off):
-        say(f"{'broken':<9} {line}")
+        say(f"{'ended':<9} {line}")
     for line in _cautions(standing, strays):
         say(f"{'caution':<9} {line}")
     say("")

@@ -132,7 +132,7 @@ class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     time: Annotated[
         str | None,
         about(
-            "Time limit of a job (90, 4:00:00, 1-12); then it is requeued and resumes.",
+            "Time limit per job (90, 4:00:00, 1-12); after it, the job is requeued and resumes.",
             metavar="TIME",
         ),
     ] = None
