@@ -1,6 +1,7 @@
 """Measures of predictions, against their definitions."""
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -11,6 +12,15 @@ from engine.protocol import MEASURES
 
 def test_every_declared_measure_is_computed() -> None:
     assert list(MEASURED) == list(MEASURES)
+
+
+def test_a_measure_is_computed_once_it_has_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MEASURED, "made_up", lambda judged: float(judged.is_right.sum()))
+    guesses = torch.tensor([0, 1, 1])
+
+    result = judge([(F.one_hot(guesses, 2).float(), torch.tensor([0, 1, 0]))], 2)
+
+    assert result.measures["made_up"] == 2
 
 
 def test_balanced_accuracy_counts_every_class_that_has_images_the_same() -> None:
