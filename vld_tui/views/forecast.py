@@ -49,7 +49,7 @@ def _with_disk(text: Text, forecast: Forecast, each: str, *, basis: Run | None =
         return text.append(" · disk unknown")
     text.append(f" · {size(forecast.disk_bytes)} of checkpoints{each}")
     if basis is None:
-        text.append(f", as of {plain_text(forecast.disk_from.name)}", QUIET_STYLE)
+        text.append(f", as for {plain_text(forecast.disk_from.name)}", QUIET_STYLE)
     return text
 
 

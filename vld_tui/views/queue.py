@@ -91,7 +91,7 @@ def queue_rows(live: Sequence[Run], waiting: Sequence[Run]) -> Iterator[list[str
 def _waiting_state(run: Run) -> str:
     if run.status == DAMAGED:
         return f"damaged: vld show {run.run_id}"
-    return "held" if run.is_held else "waits"
+    return "held" if run.is_held else "queued"
 
 
 def job_rows(runs: Sequence[Run], stopping: Collection[str] = ()) -> Iterator[list[str]]:

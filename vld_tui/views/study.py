@@ -108,7 +108,7 @@ def time_text(cost: StudyCost, devices: int) -> str:
     if cost.unknown:
         text += f", not counting {plural(cost.unknown, 'run')} without an earlier one to go by"
     if cost.wall_from is not None:
-        text += f" (as {cost.wall_from.run_id} took on this machine)"
+        text += f" (based on run {cost.wall_from.run_id})"
     return text
 
 

@@ -71,7 +71,7 @@ def test_a_look_at_the_queue_starts_nothing_and_says_what_does(
     with home.supervisor_lock.open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert vld("queue", "start").stdout == "The queue is already being processed.\n"
-        assert vld("queue", "ls").stdout.splitlines()[-1].split()[-1] == "waits"
+        assert vld("queue", "ls").stdout.splitlines()[-1].split()[-1] == "queued"
     assert len(supervised) == 1
 
 

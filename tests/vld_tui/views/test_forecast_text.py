@@ -16,7 +16,7 @@ def test_what_no_run_tells_is_unknown() -> None:
 def test_disk_is_told_by_another_machines_run_too() -> None:
     run = make_run(0, name="far away")
     told = forecast_text(Forecast(disk_bytes=2048, disk_from=run)).plain
-    assert told.endswith(" · 2.0 KiB of checkpoints, as of far away")
+    assert told.endswith(" · 2.0 KiB of checkpoints, as for far away")
 
 
 def test_what_was_not_measured_is_named() -> None:
