@@ -13,10 +13,10 @@ from engine.protocol.spec import FIELDS, NO_TARGET, RunSpec, fields_with
 
 METHODS: Final = {
     "soup": "average of the weights",
-    "greedy_soup": "average of the weights, adding networks in order of ID accuracy while it "
-    "does not fall",
+    "greedy_soup": "average of the weights; networks are added in order of ID accuracy and kept "
+    "unless they lower it",
     "ensemble": "average of the logits",
-    "interpolation": "interpolation of weights and of representations between two networks",
+    "interpolation": "weights and representations on the line between two networks",
 }
 """Combination methods; each is an arm of its own. See ``engine/combine/combining.py``."""
 

@@ -123,7 +123,7 @@ def closing_line(
     elif isinstance(progress.end, RunFinished):  # its evaluations were not read
         parts += _reached(task, progress.end.selected_step, progress.end)
     if any(barrier.is_barrier for barrier in progress.barriers):
-        parts.append("over a barrier")
+        parts.append("loss barrier")
     return " · ".join(parts)
 
 

@@ -98,7 +98,7 @@ def test_barriers_and_cautions_are_said_at_the_end() -> None:
     assert len(notices(told)) == 2
     assert [label for label, _ in findings(told)] == ["parent", "half way", "half way"]
     line = closing_line(OF_SOUP, told, status="finished")
-    assert line == "finished in 2s · ID 50.0% · OOD 25.0% · over a barrier"
+    assert line == "finished in 2s · ID 50.0% · OOD 25.0% · loss barrier"
     view = closing_view(OF_SOUP, told, run_id="r", name="n", status="finished", cells=80)
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
