@@ -52,7 +52,7 @@ def domain_results(task: RunTask, progress: Progress, cells: int) -> Text:
     rows = []
     for domain, split in sorted(
         dict.fromkeys((m.domain, m.split) for m in selected.metrics),
-        key=lambda pair: (pair[0] in targets, pair[0]),
+        key=lambda pair: (pair[0] in targets, *pair),
     ):
         rows.append(
             [
