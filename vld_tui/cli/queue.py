@@ -78,9 +78,11 @@ def start(ctx: typer.Context) -> None:
     """Start the queue if it has stopped."""
     with open_store(ctx) as store:
         refresh(store)
-        work = queue.work_on_queue(store)
-    if not work.due:
+        work, queued = queue.work_on_queue(store), store.queue.runs()
+    if not queued:
         say("The queue is empty.")
+    elif not work.due:
+        say(with_home("No queued run can start: all are held or damaged. See: vld queue ls"))
     elif work.was_supervised:
         say("The queue is already being processed.")
     else:

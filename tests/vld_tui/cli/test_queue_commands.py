@@ -73,6 +73,8 @@ def test_a_look_at_the_queue_starts_nothing_and_says_what_does(
         assert vld("queue", "start").stdout == "The queue is already being processed.\n"
         assert vld("queue", "ls").stdout.splitlines()[-1].split()[-1] == "queued"
     assert len(supervised) == 1
+    vld("queue", "hold", made[1])
+    assert vld("queue", "start").stdout.startswith("No queued run can start: all are held")
 
 
 def test_the_number_of_slots_is_kept(vld: Vld, monkeypatch: pytest.MonkeyPatch) -> None:
